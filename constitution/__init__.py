@@ -1,0 +1,1 @@
+"""The constitution: its schema, loader, draw of principles and machine checks."""

@@ -1,0 +1,242 @@
+"""What a constitution may say: the models behind `constitution.yaml`.
+
+One principle feeds critique, revision and comparison; only its id travels in the records. The models are
+frozen, refuse unknown keys, and carry their own documentation: the text below a field is what the JSON Schema
+and the editors that read it show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from core.digests import digest
+from core.errors import ConfigError
+from core.explain import Loc, Misfit, MisfitError, one_of, shown
+
+ID_MAX_LENGTH = 64
+_ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+
+def _kebab_case(text: str) -> str:
+    if not _ID.fullmatch(text) or len(text) > ID_MAX_LENGTH:
+        accepted = f"at most {ID_MAX_LENGTH} of a-z, 0-9 and '-', beginning with a letter or digit"
+        raise ValueError(f"the id {shown(text)} is not in kebab-case; accepted: {accepted}")
+    return text
+
+
+def _compiles(pattern: str) -> str:
+    """Return the pattern, or say at which character it goes wrong."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        place = f" at character {error.pos + 1}" if error.pos is not None else ""
+        message = f"the pattern {pattern!r} goes wrong{place}: {error.msg}"
+    except (OverflowError, RecursionError) as error:
+        message = f"the pattern {pattern!r} cannot be used: {error}"
+    else:
+        return pattern
+    raise ValueError(f"{message}; accepted: a regular expression of Python's re module")
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+"""Text that says something; white space around it, such as a block's last line end, is layout."""
+Prose = Annotated[str, StringConstraints(strip_whitespace=True)]
+"""Text that may also be empty."""
+Id = Annotated[str, AfterValidator(_kebab_case)]
+Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compiles)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Phrases = Annotated[tuple[Text, ...], Field(min_length=1)]
+Priority = Literal["holistic", "strict"]
+
+
+class _Part(BaseModel):
+    """Base of all parts: immutable, unknown keys refused, attribute docstrings kept as descriptions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Scope(_Part):
+    """The prompts that a principle is about. Where tags and pattern are given, both must hold."""
+
+    tags: tuple[Text, ...] = ()
+    """The prompt bears at least one of these tags."""
+    pattern: Pattern | None = None
+    """A regular expression that is found in the last message of the user."""
+
+
+class Example(_Part):
+    """Two answers to one prompt, of which the principle prefers the first."""
+
+    prompt: Text
+    """What the user says."""
+    good: Text
+    """An answer that fulfils the principle."""
+    bad: Text
+    """An answer that does not."""
+    why: Prose = ""
+    """Why the good answer is better, in a sentence."""
+    use: Literal["test", "few_shot"] = "test"
+    """`test`: the labeler must prefer the good answer; `few_shot`: it is shown to the labeler."""
+
+
+class MaxWords(_Part):
+    """The answer has at most so many words."""
+
+    kind: Literal["max_words"]
+    value: Count
+    """The largest number of words."""
+
+
+class MinWords(_Part):
+    """The answer has at least so many words."""
+
+    kind: Literal["min_words"]
+    value: Count
+    """The smallest number of words."""
+
+
+class Matches(_Part):
+    """The pattern is found in the answer."""
+
+    kind: Literal["regex"]
+    value: Pattern
+    """A regular expression of Python's `re`; `(?i)` at its beginning ignores case."""
+
+
+class MatchesNot(_Part):
+    """The pattern is not found in the answer."""
+
+    kind: Literal["not_regex"]
+    value: Pattern
+    """A regular expression of Python's `re`; `(?i)` at its beginning ignores case."""
+
+
+class Contains(_Part):
+    """The answer contains all the phrases."""
+
+    kind: Literal["contains"]
+    value: Phrases
+    """Phrases, compared as whole words without regard to case."""
+
+
+class ContainsNone(_Part):
+    """The answer contains none of the phrases."""
+
+    kind: Literal["contains_none"]
+    value: Phrases
+    """Phrases, compared as whole words without regard to case."""
+
+
+Check = Annotated[
+    MaxWords | MinWords | Matches | MatchesNot | Contains | ContainsNone, Field(discriminator="kind")
+]
+"""A test that a machine can do; see `constitution.checks`."""
+
+
+class Principle(_Part):
+    """One sentence of the constitution, with what helps to apply it."""
+
+    id: Id
+    """The name by which records speak of the principle; it outlives a rewording of the text."""
+    text: Text
+    """The principle itself, as a sentence about the reply."""
+    section: Text | None = None
+    """The section that it belongs to."""
+    hard: bool = False
+    """Whether a violation excludes an answer, whatever else the answer does well."""
+    antithesis: Text | None = None
+    """The opposite of the text, for contrastive labeling."""
+    critique: Text | None = None
+    """The request for a critique, where the one derived from the text will not do."""
+    revision: Text | None = None
+    """The request for a revision, where the one derived from the text will not do."""
+    comparison: Text | None = None
+    """The question that compares two answers, where the one derived from the text will not do."""
+    weight: float = Field(default=1.0, gt=0.0, allow_inf_nan=False, strict=True)
+    """How often it is drawn and how much it counts, relative to the others."""
+    applies_to: Scope | None = None
+    """The prompts that it is about; every prompt by default."""
+    examples: tuple[Example, ...] = ()
+    """Answers that show what is meant."""
+    check: Check | None = None
+    """A test that a machine can do in place of a model."""
+
+
+class Constitution(_Part):
+    """A named list of principles: what a model is to be steered by."""
+
+    name: Text
+    """The name in reports and run folders."""
+    version: Prose = ""
+    """The author's version; the digest tells contents apart without it."""
+    preamble: Prose = ""
+    """Prose that every template can show before the principles."""
+    priority: Priority = "holistic"
+    """`holistic`: principles are weighed together; `strict`: an earlier section decides first."""
+    sections: tuple[Text, ...] = ()
+    """The sections that principles may name, the most important first."""
+    principles: tuple[Principle, ...] = Field(min_length=1)
+    """The principles, at least one."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the constitution says; layout, comments and written-out defaults change nothing."""
+        # Defaults are left out, so that a field added in a later version changes no digest either.
+        return digest("constitution", self.model_dump(mode="json", exclude_defaults=True))
+
+    def principle(self, principle_id: str) -> Principle:
+        """Return the principle of that id.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        for principle in self.principles:
+            if principle.id == principle_id:
+                return principle
+        ids = (principle.id for principle in self.principles)
+        what = f"there is no principle {principle_id!r} in constitution {self.name!r}"
+        raise ConfigError(what, accepted=one_of(ids, principle_id))
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        members = {index: (p.id, p.section) for index, p in enumerate(self.principles)}
+        found = tuple(conflicts(self.sections, self.priority, members))
+        if found:
+            raise MisfitError(found)
+        return self
+
+
+def conflicts(
+    sections: Sequence[str], priority: str, members: Mapping[int, tuple[object, object]]
+) -> Iterator[Misfit]:
+    """Yield what is wrong between principles that may each be right on their own.
+
+    Args:
+        sections: The constitution's sections.
+        priority: `holistic` or `strict`.
+        members: The id and the section of principles, by their position. The loader also asks about
+            principles that have other mistakes, hence ids and sections of any type; only text is compared.
+    """
+    yield from _duplicates(((("sections", i), name) for i, name in enumerate(sections)), "section")
+    yield from _duplicates(((("principles", i, "id"), member[0]) for i, member in members.items()), "id")
+    if priority == "strict" and not sections:
+        yield Misfit(("priority",), "priority is strict, but there are no sections", "sections, or holistic")
+    for index, (principle_id, section) in members.items():
+        loc: Loc = ("principles", index)
+        if sections and isinstance(section, str) and section.strip() not in sections:
+            yield Misfit((*loc, "section"), f"unknown section {shown(section)}", one_of(sections, section))
+        elif sections and section is None and priority == "strict":
+            what = f"the principle {shown(principle_id)} has no section, and priority is strict"
+            yield Misfit(loc, what, f"a section, {one_of(sections)}")
+
+
+def _duplicates(named: Iterable[tuple[Loc, object]], kind: str) -> Iterator[Misfit]:
+    """Yield a misfit for every name that has occurred before."""
+    first: dict[str, Loc] = {}
+    for loc, name in named:
+        if isinstance(name, str) and first.setdefault(name, loc) != loc:
+            yield Misfit(loc, f"duplicate {kind} {shown(name)}", f"each {kind} once", first=first[name])

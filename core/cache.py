@@ -1,0 +1,145 @@
+"""The request cache: every answer that a model gave once, shared by all runs of a project.
+
+One SQLite file in write-ahead mode. Several processes read and write it at once; the first answer to a key
+wins, and an answer is safe against the death of the process once `put` has returned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from core.errors import RunStateError
+from core.files import is_busy, os_errors, sqlite_errors
+
+SCHEMA_VERSION = 1
+
+_BUSY_TIMEOUT_S = 30.0
+_REMEDY = "an intact cache; delete the file, which costs asking the models again"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY,
+    operation TEXT NOT NULL,
+    value TEXT NOT NULL
+)
+"""
+
+
+class RequestCache:
+    """Answers by request key. The value is text, which the caller encodes and decodes.
+
+    Safe to use from several threads and several processes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        with os_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with self._errors():
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._errors():
+                _prepare(self._connection, path)
+        except RunStateError:
+            self._connection.close()
+            raise
+
+    def get(self, key: str) -> str | None:
+        """Return the answer that is stored under `key`, or None."""
+        with self._errors():
+            row = self._connection.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def put(self, key: str, operation: str, value: str) -> None:
+        """Store an answer, unless the key has one already: the first answer stays, whoever wrote it."""
+        with self._errors():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, operation, value)
+            )
+
+    def __len__(self) -> int:
+        with self._errors():
+            return int(self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file; what was put is stored whether or not this is called."""
+        with self._errors():
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        with self._lock, sqlite_errors(self.path, _REMEDY):
+            yield
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a new or existing file to the current schema.
+
+    Raises:
+        RunStateError: A newer version of Publius wrote the file.
+    """
+    _switch_to_write_ahead(connection)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    if _schema_version(connection) == 0:
+        with _exclusive(connection):
+            # A second process may have been faster; the statements leave its work as it is.
+            connection.execute(_SCHEMA)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    found = _schema_version(connection)
+    if found != SCHEMA_VERSION:
+        raise RunStateError(
+            f"the cache has schema version {found}",
+            where=str(path),
+            accepted=f"version {SCHEMA_VERSION}; use the newer Publius that wrote it, or another cache file",
+        )
+    # Damage often spares the first page; reading the root of the answers finds more of it.
+    connection.execute("SELECT value FROM answers LIMIT 1").fetchone()
+
+
+def _switch_to_write_ahead(connection: sqlite3.Connection) -> None:
+    """Set write-ahead mode, waiting for other processes that are opening the same new file.
+
+    SQLite does not apply its busy timeout to this switch, so the waiting is ours.
+    """
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+@contextlib.contextmanager
+def _exclusive(connection: sqlite3.Connection) -> Iterator[None]:
+    """Run the block in one write transaction, undone if the block fails."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.execute("COMMIT")

@@ -1,0 +1,95 @@
+"""The error family: what a user can mend, said in one line each.
+
+    PubliusError
+    ├── ConfigError        a constitution, run.yaml or option is wrong      (also ValueError)
+    ├── DataError          a prompts, pairs or record file is wrong         (also ValueError)
+    ├── EngineError        a model or engine cannot be used at all          (also RuntimeError)
+    ├── RequestError       one request cannot be run: its record is counted out (also ValueError)
+    ├── MissingExtraError  a package of an optional extra is not installed  (also ImportError)
+    └── RunStateError      a run folder, lock or disk is not as needed      (also RuntimeError)
+
+Each error carries one or more `Problem`s, so that a file with five mistakes reports five lines at once.
+They are raised where the mistake is seen, and caught once, in the command line, which prints the lines
+and exits with code 2. A model's misbehaviour is not an error but data: it is stored and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, in the four parts that let a user mend it."""
+
+    what: str
+    """What was found, with the offending value."""
+    where: str | None = None
+    """The place: `file:line:column`, a path, a record id or an option."""
+    accepted: str | None = None
+    """What would be accepted in its place."""
+    run: str | None = None
+    """The command that mends it or tells more."""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        if self.accepted:
+            text += f"; accepted: {self.accepted}"
+        if self.run:
+            text += f"; run: {self.run}"
+        return text
+
+
+class PubliusError(Exception):
+    """Root of the family. `str()` gives one line per problem."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        accepted: str | None = None,
+        run: str | None = None,
+    ) -> None:
+        self.problems: tuple[Problem, ...] = (Problem(what, where, accepted, run),)
+        super().__init__(str(self.problems[0]))
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> Self:
+        """Return one error that reports all the problems of a file at once."""
+        first = problems[0]
+        error = cls(first.what, where=first.where, accepted=first.accepted, run=first.run)
+        error.problems = tuple(problems)
+        return error
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self).of, (self.problems,))
+
+
+class ConfigError(PubliusError, ValueError):
+    """A constitution, a run file or a command-line option cannot be used as it stands."""
+
+
+class DataError(PubliusError, ValueError):
+    """A file of prompts, pairs or records cannot be used as it stands."""
+
+
+class EngineError(PubliusError, RuntimeError):
+    """A model cannot be loaded, or the engine cannot go on."""
+
+
+class RequestError(PubliusError, ValueError):
+    """One request cannot be run (too long for the model, say). Stages leave its record out and count it."""
+
+
+class MissingExtraError(PubliusError, ImportError):
+    """A package of an optional extra is not installed."""
+
+
+class RunStateError(PubliusError, RuntimeError):
+    """A run folder, its lock or the disk below it is not in the state that the command needs."""

@@ -1,0 +1,286 @@
+"""Plain words for what pydantic found wrong in a file that a person wrote.
+
+pydantic says where in the *model* a value did not fit; a person needs the place in the *file*, the value that
+stands there, and what may stand there instead. A `Misfit` is that, before it is given a line and a column.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+Loc = tuple[str | int, ...]
+"""The way from the top of a document to a value: keys and list positions (from 0)."""
+
+
+class Misfit(NamedTuple):
+    """One value that does not fit, and what would."""
+
+    loc: Loc
+    what: str
+    accepted: str | None = None
+    on_key: bool = False
+    """Whether the key is wrong, and not the value behind it."""
+    first: Loc | None = None
+    """For a duplicate: where its first occurrence stands."""
+
+
+class MisfitError(ValueError):
+    """Raised by a model validator to blame parts of the model; the locs are relative to that model."""
+
+    def __init__(self, misfits: Iterable[Misfit]) -> None:
+        self.misfits = tuple(misfits)
+        super().__init__("; ".join(misfit.what for misfit in self.misfits))
+
+
+_NOT_OF_THE_TYPE = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "set_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_LIMITS = {"gt": "greater than", "ge": "of at least", "lt": "less than", "le": "of at most"}
+_OUT_OF_BOUNDS = {
+    "greater_than": "gt",
+    "greater_than_equal": "ge",
+    "less_than": "lt",
+    "less_than_equal": "le",
+}
+_MAPPINGS = ("model_type", "model_attributes_type")
+
+
+def one_of(names: Iterable[str], given: object = None) -> str:
+    """Return `one of: a, b, c`, and the name that `given` was probably meant to be."""
+    known = list(dict.fromkeys(names))
+    near = difflib.get_close_matches(given, known, n=1) if isinstance(given, str) else []
+    return f"one of: {', '.join(known)}" + (f" (did you mean {near[0]!r}?)" if near else "")
+
+
+def shown(value: object) -> str:
+    """Return a value as one short line, spelled as in YAML."""
+    if value is None or value == {} or value == []:
+        return "empty"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..." + (text[-1] if isinstance(value, str) else "")
+
+
+def explain(model: type[BaseModel], value: object, error: ValidationError, at: Loc = ()) -> list[Misfit]:
+    """Return what is wrong with `value` as `model`, each with its loc in the document.
+
+    Args:
+        model: The model that refused the value.
+        value: What was validated; it stands at `at` in the document.
+        error: What pydantic said.
+        at: Where the value stands.
+    """
+    errors = [e for e in error.errors(include_url=False) if not _is_echo(e)]
+    found = [(e["type"], m) for e in errors for m in _misfits(model, value, e, at)]
+    return _merged(misfit for kind, misfit in found if not _is_other_branch(kind, misfit, found))
+
+
+def _misfits(model: type[BaseModel], value: object, error: ErrorDetails, at: Loc) -> Iterator[Misfit]:
+    """Yield what one pydantic error says; only our own validators can say more than one thing."""
+    place = at + _place(value, error["loc"])
+    models, field = _walk(model, error["loc"])
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, MisfitError):
+        for inner in cause.misfits:
+            yield inner._replace(loc=place + inner.loc, first=inner.first and place + inner.first)
+    elif error["type"] == "extra_forbidden":
+        siblings, _ = _walk(model, error["loc"][:-1])
+        key = str(error["loc"][-1])
+        yield Misfit(place, f"unknown key {shown(key)}", one_of(_key_names(siblings), key), on_key=True)
+    elif error["type"] == "missing":
+        key = str(error["loc"][-1])
+        yield Misfit(place, f"the key {key!r} is missing", f"a line '{key}: ...'")
+    elif error["type"].startswith("union_tag"):
+        yield _wrong_tag(place, error)
+    elif error["type"] in ("value_error", "assertion_error"):
+        what, _, accepted = str(cause or error["msg"]).partition("; accepted: ")
+        yield Misfit(place, what, accepted or None)
+    else:
+        what = f"{_name(place)} is {_shown_input(error)}"
+        yield Misfit(place, what, _accepted(error, field, models), on_key=error["loc"][-1:] == ("[key]",))
+
+
+def _is_echo(error: ErrorDetails) -> bool:
+    """Whether a list is called too short only because its entries, reported one by one, are wrong."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
+def _place(value: object, loc: Loc) -> Loc:
+    """Return `loc` without the parts that name a branch of a union, not a place in the file."""
+    place: Loc = ()
+    here: Any = value
+    for part in loc:
+        in_mapping = isinstance(here, Mapping) and part in here
+        in_list = isinstance(here, list | tuple) and isinstance(part, int) and part < len(here)
+        if in_mapping or in_list:
+            here, place = here[part], (*place, part)
+    return place
+
+
+def _name(place: Loc) -> str:
+    """Return what to call the value at a place: its key, or its number in the list."""
+    if not place:
+        return "the file"
+    if isinstance(place[-1], int):
+        return f"entry {place[-1] + 1} of {_name(place[:-1])}"
+    return place[-1]
+
+
+def _shown_input(error: ErrorDetails) -> str:
+    value = error["input"]
+    return "empty" if isinstance(value, str) and not value.strip() else shown(value)
+
+
+def _wrong_tag(place: Loc, error: ErrorDetails) -> Misfit:
+    """Return the misfit of a mapping whose kind (the tag of a union) is unknown or not given."""
+    ctx = error["ctx"]
+    key = ctx["discriminator"].strip("'")
+    if error["type"] == "union_tag_not_found":
+        return Misfit(place, f"the key {key!r} is missing", f"a line '{key}: ...'")
+    kinds = re.findall(r"'([^']*)'", ctx["expected_tags"])
+    return Misfit((*place, key), f"{key} is {shown(ctx['tag'])}", one_of(kinds, ctx["tag"]))
+
+
+def _accepted(error: ErrorDetails, field: FieldInfo | None, models: Sequence[type[BaseModel]]) -> str:
+    """Return what may stand in place of the value that pydantic refused."""
+    kind, ctx = error["type"], error.get("ctx", {})
+    if kind in ("literal_error", "enum"):
+        # pydantic gives the values only as a phrase: 'a', 'b' or 'c'
+        values = ctx["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return one_of(values, error["input"])
+    if kind in _OUT_OF_BOUNDS:
+        return f"{_noun(field)} {_bounds(field) or _limit(_OUT_OF_BOUNDS[kind], next(iter(ctx.values())))}"
+    if kind in _MAPPINGS and models:
+        return f"a mapping with the keys: {', '.join(_key_names(models))}"
+    if kind == "string_type" and isinstance(error["input"], bool | int | float):
+        return f'text, in quotes: "{shown(error["input"])}"'
+    if kind in _NOT_OF_THE_TYPE:
+        return f"{_NOT_OF_THE_TYPE[kind]} {_bounds(field)}".strip()
+    return _accepted_length(kind, ctx) or error["msg"].removeprefix("Input should be ")
+
+
+def _accepted_length(kind: str, ctx: Mapping[str, Any]) -> str | None:
+    """Return the length that a text or list may have; None when the error is about something else."""
+    if kind == "string_too_short" and ctx["min_length"] == 1:
+        return "text that is not empty"
+    if kind in ("string_too_short", "too_short"):
+        least = ctx["min_length"]
+        if kind == "too_short":
+            return f"a list of at least {least} {'entry' if least == 1 else 'entries'}"
+        return f"text of at least {least} characters"
+    if kind in ("string_too_long", "too_long"):
+        most = ctx["max_length"]
+        return (
+            f"a list of at most {most} entries"
+            if kind == "too_long"
+            else f"text of at most {most} characters"
+        )
+    return f"text that matches {ctx['pattern']}" if kind == "string_pattern_mismatch" else None
+
+
+def _noun(field: FieldInfo | None) -> str:
+    return "a whole number" if field is not None and field.annotation is int else "a number"
+
+
+def _limit(name: str, value: object) -> str:
+    return f"{_LIMITS[name]} {value:g}" if isinstance(value, int | float) else f"{_LIMITS[name]} {value}"
+
+
+def _bounds(field: FieldInfo | None) -> str:
+    """Return the bounds of a number as the field declares them, such as `greater than 0 and at most 1`."""
+    metadata = field.metadata if field is not None else []
+    return " and ".join(
+        _limit(name, limit)
+        for entry in metadata
+        for name in _LIMITS
+        if (limit := getattr(entry, name, None)) is not None
+    )
+
+
+def _walk(model: type[BaseModel], loc: Loc) -> tuple[list[type[BaseModel]], FieldInfo | None]:
+    """Return the models that may stand at `loc`, and the field at `loc` where it is one."""
+    models: list[type[BaseModel]] = [model]
+    field: FieldInfo | None = None
+    for part in loc:
+        holders = [fields[part] for m in models if (fields := _fields(m)) and part in fields]
+        if holders:
+            field = holders[0]
+            models = list(_models_in(field.annotation))
+        else:
+            field = field if isinstance(part, str) else None
+            models = [m for m in models if _is_branch(m, part)] or models
+    return models, field
+
+
+def _fields(model: type[BaseModel]) -> dict[str | int, FieldInfo]:
+    """Return a model's fields by the key that a file uses for them."""
+    return {
+        field.validation_alias if isinstance(field.validation_alias, str) else name: field
+        for name, field in model.model_fields.items()
+    }
+
+
+def _key_names(models: Sequence[type[BaseModel]]) -> list[str]:
+    return list(dict.fromkeys(str(key) for model in models for key in _fields(model)))
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """Yield the models that an annotation mentions, through unions and collections."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) is not Literal:
+        for argument in get_args(annotation):
+            yield from _models_in(argument)
+
+
+def _is_branch(model: type[BaseModel], part: str | int) -> bool:
+    """Whether pydantic calls this model's branch of a union `part`: by its tag or by its class name."""
+    tags = (
+        get_args(f.annotation) for f in model.model_fields.values() if get_origin(f.annotation) is Literal
+    )
+    return part == model.__name__ or any(part in values for values in tags)
+
+
+def _is_other_branch(kind: str, misfit: Misfit, found: Sequence[tuple[str, Misfit]]) -> bool:
+    """Whether the misfit only says that a union's other branch was meant, as a more exact misfit shows."""
+    if kind not in _NOT_OF_THE_TYPE:
+        return False
+    inside = [(k, m) for k, m in found if m.loc[: len(misfit.loc)] == misfit.loc]
+    return any(k not in _NOT_OF_THE_TYPE or len(m.loc) > len(misfit.loc) for k, m in inside)
+
+
+def _merged(misfits: Iterable[Misfit]) -> list[Misfit]:
+    """Return the misfits with those of one value made one, so that `accepted` names every branch."""
+    merged: dict[tuple[Loc, str], Misfit] = {}
+    for misfit in misfits:
+        before = merged.get((misfit.loc, misfit.what))
+        if before and misfit.accepted and misfit.accepted not in (before.accepted or ""):
+            misfit = before._replace(accepted=f"{before.accepted}, or {misfit.accepted}")
+        merged[misfit.loc, misfit.what] = misfit
+    return list(merged.values())

@@ -1,0 +1,37 @@
+"""Packages of optional extras, imported when a function first needs them."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from core.errors import EngineError, MissingExtraError
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Return the imported `module`, which the optional extra `extra` installs.
+
+    Raises:
+        MissingExtraError: The package is not installed.
+        EngineError: It is installed, but its own import fails; the message repeats the reason.
+    """
+    package = module.partition(".")[0]
+    install = f"pip install 'publius[{extra}]'"
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == package:
+            raise MissingExtraError(f"the package '{package}' is not installed", run=install) from error
+        # Another name is missing: installing the extra again would send the user in a circle.
+        raise _broken(package, error, install) from error
+    except (ImportError, OSError) as error:  # OSError: a shared library that the package loads by itself
+        raise _broken(package, error, install) from error
+
+
+def _broken(package: str, error: Exception, install: str) -> EngineError:
+    reason = " ".join(str(error).split())
+    return EngineError(
+        f"the package '{package}' is installed, but importing it fails: {reason}",
+        accepted="a complete installation in the versions that the extra names",
+        run=install.replace("install", "install --upgrade", 1),
+    )

@@ -1,0 +1,331 @@
+"""YAML files in which every value knows its line and column.
+
+Only what a configuration needs is read: mappings with text keys, lists, text, numbers, true, false and null.
+Values stay what a person wrote: `no`, `on`, `1_000`, `007` and `2024-01-01` are text. That is the core schema
+of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema) less its octal and hexadecimal numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from core.errors import ConfigError, Problem
+from core.explain import Loc, Misfit, explain, shown
+
+MAX_BYTES = 4 * 1024 * 1024
+MAX_DEPTH = 32
+
+M = TypeVar("M", bound=BaseModel)
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Less the line separators U+0085, U+2028 and U+2029, which end a line for YAML and for no editor.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CONSTANTS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+# 18 digits: a longer number is an identifier, and would lose digits in a program that reads it as 64 bits.
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL_FLOAT = re.compile(r"([-+]?)\.(inf|Inf|INF|nan|NaN|NAN)")
+
+
+class Mark(NamedTuple):
+    """A place in a file; both numbers count from 1, as editors do."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class YamlDocument:
+    """What a file says, and where it says it."""
+
+    path: Path
+    value: Any
+    marks: dict[Loc, Mark]
+    """Where each value begins; `()` is the whole document."""
+    key_marks: dict[Loc, Mark] = field(default_factory=dict)
+    """Where the key of each value in a mapping begins."""
+    written: dict[Loc, str] = field(default_factory=dict)
+    """How each value that is neither text, list nor mapping was spelled: `1.10` is the number 1.1."""
+
+    def mark(self, loc: Loc = ()) -> Mark:
+        """Return the mark of the value at `loc`, or of the nearest thing around it."""
+        return next(self.marks[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in self.marks)
+
+    def where(self, loc: Loc = ()) -> str:
+        """Return `file:line:column` of the value at `loc`, or of the nearest thing around it."""
+        return _where(self.path, self.mark(loc))
+
+    def key_where(self, loc: Loc) -> str:
+        """Return `file:line:column` of the key at `loc`; of the value where there is no such key."""
+        return _where(self.path, self.key_marks[loc]) if loc in self.key_marks else self.where(loc)
+
+    def at(self, loc: Loc) -> object:
+        """Return the value at `loc`; None when the file has none there."""
+        value: Any = self.value
+        for part in loc:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
+    def problem(self, misfit: Misfit) -> Problem:
+        """Return a misfit as a problem at its place in this file."""
+        where = self.key_where(misfit.loc) if misfit.on_key else self.where(misfit.loc)
+        first = f" (first in line {self.mark(misfit.first).line})" if misfit.first else ""
+        return Problem(misfit.what + first, where, misfit.accepted)
+
+
+def read_yaml(path: Path) -> YamlDocument:
+    """Return the document in a file.
+
+    Raises:
+        ConfigError: The file cannot be read, is too large, or is not YAML of the kind described above.
+    """
+    return parse_yaml(_decoded(_read(path), path), path)
+
+
+def parse_yaml(text: str, path: Path) -> YamlDocument:
+    """Return the document in `text`; `path` is only for the messages.
+
+    Raises:
+        ConfigError: The text is not YAML of the kind described above.
+    """
+    stray = _UNPRINTABLE.search(text)
+    if stray:
+        what = f"the character U+{ord(stray[0]):04X} cannot stand in YAML"
+        raise ConfigError(what, where=_where(path, _mark_at(text, stray.start())), accepted="printable text")
+    builder = _Builder(path, yaml.parse(text, Loader=_Loader))
+    try:
+        document = builder.document()
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(error, text, path) from error
+    if builder.problems:
+        raise ConfigError.of(in_order(builder.problems))
+    return document
+
+
+def validate(document: YamlDocument, model: type[M], value: object = None, loc: Loc = ()) -> M:
+    """Return a part of the document as a `model`.
+
+    Args:
+        document: Where the value came from.
+        model: What it must be.
+        value: What stands, or would stand if the file were written in full, at `loc`; read there if None.
+        loc: The place of the part; the whole document by default.
+
+    Raises:
+        ConfigError: With one problem for each thing that does not fit, in the order of the file.
+    """
+    subject = document.at(loc) if value is None else value
+    try:
+        return model.model_validate(subject)
+    except ValidationError as error:
+        misfits = explain(model, subject, error, loc)
+    raise ConfigError.of(in_order(document.problem(misfit) for misfit in misfits))
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems sorted by line and column; those without a place come first."""
+    return sorted(
+        problems, key=lambda problem: [int(n) for n in re.findall(r":(\d+)", (problem.where or ""))[-2:]]
+    )
+
+
+def _where(path: Path, mark: Mark) -> str:
+    return f"{path}:{mark.line}:{mark.column}"
+
+
+def _mark_at(text: str, index: int) -> Mark:
+    """Return the mark of the character at `index`."""
+    return Mark(text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
+
+
+def _read(path: Path) -> bytes:
+    """Return the bytes of a file of bearable size."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except IsADirectoryError:
+        raise ConfigError("this is a folder", where=str(path), accepted="the path of a YAML file") from None
+    except FileNotFoundError:
+        raise ConfigError(
+            "there is no such file", where=str(path), accepted="the path of a YAML file"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            f"the file cannot be read: {reason}", where=str(path), accepted="a YAML file"
+        ) from error
+    if len(content) > MAX_BYTES:
+        raise ConfigError("the file is too large", where=str(path), accepted=f"at most {MAX_BYTES:,} bytes")
+    return content
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        mark = _mark_at(
+            content[: error.start].decode("utf-8-sig"), len(content[: error.start].decode("utf-8-sig"))
+        )
+        what = f"the byte 0x{content[error.start]:02x} is not UTF-8"
+        raise ConfigError(what, where=_where(path, mark), accepted="text saved as UTF-8") from error
+
+
+def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: Path) -> ConfigError:
+    """Return the error for text that is not YAML, at the place where a person would look for the cause."""
+    context, problem = error.context or "", error.problem or "unknown mistake"
+    # A quote, bracket or sign is only found out some way behind it: its beginning is the place to look.
+    begun = context.startswith(("while scanning a", "while parsing a flow"))
+    mark = (error.context_mark if begun else None) or error.problem_mark or error.context_mark
+    assert mark is not None, "PyYAML's scanner and parser give a mark with every error"
+    line = [*text.split("\n"), ""][mark.line]
+    what = f"not valid YAML: {context + ', ' if context else ''}{problem}"
+    accepted = _advice(context, problem, line[mark.column :][:1])
+    return ConfigError(what, where=_where(path, Mark(mark.line + 1, mark.column + 1)), accepted=accepted)
+
+
+def _advice(context: str, problem: str, character: str) -> str:
+    """Return what usually mends a syntax error at this character."""
+    if character == "\t":
+        return "spaces for indentation, no tabs"
+    if "mapping values are not allowed" in problem:
+        return "quotes around a text that contains ': '"
+    if character and character in "[{\"'":
+        return f"a {character} that is closed, or quotes around the whole text"
+    if character and character in "*&!@`%}]|>":
+        return f"quotes around a text that begins with {character}"
+    return "equal indentation for equal entries, and quotes around a text with ': ' in it or a sign before it"
+
+
+def _plain_value(text: str) -> str | int | float | bool | None:
+    """Return what an unquoted text means."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _SPECIAL_FLOAT.fullmatch(text):
+        return float(text.replace(".", ""))
+    is_number = _FLOAT.fullmatch(text) and not text.lstrip("+-").isdigit()
+    return float(text) if is_number else text
+
+
+class _Builder:
+    """Builds the value from the parser's events, noting every mark on the way.
+
+    From events, not from PyYAML's node tree: that is composed by recursion in C, which a file of a million
+    brackets would crash, and it resolves aliases, of which a few lines can make gigabytes.
+    """
+
+    def __init__(self, path: Path, events: Iterator[yaml.Event]) -> None:
+        self.problems: list[Problem] = []
+        self._path = path
+        self._events = events
+        self._marks: dict[Loc, Mark] = {}
+        self._key_marks: dict[Loc, Mark] = {}
+        self._written: dict[Loc, str] = {}
+
+    def document(self) -> YamlDocument:
+        """Return the only document of the stream."""
+        next(self._events)  # the stream begins
+        value = None
+        if isinstance(next(self._events), yaml.DocumentStartEvent):
+            value = self._node(next(self._events), ())
+            next(self._events)  # the document ends
+            self._refuse_second(next(self._events))
+        if value is None and not self.problems:
+            self._stop("the file is empty", Mark(1, 1), "a YAML mapping or list")
+        return YamlDocument(self._path, value, self._marks, self._key_marks, self._written)
+
+    def _node(self, event: yaml.Event, loc: Loc) -> object:
+        """Return the value that begins with `event`."""
+        self._marks[loc] = _mark_of(event)
+        self._refuse_anchor_or_tag(event)
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, loc)
+        if isinstance(event, yaml.AliasEvent):
+            return None
+        if len(loc) >= MAX_DEPTH:
+            self._stop("this is nested too deep", _mark_of(event), f"at most {MAX_DEPTH} levels")
+        return self._list(loc) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(loc)
+
+    def _scalar(self, event: yaml.ScalarEvent, loc: Loc) -> object:
+        value = _plain_value(event.value) if event.implicit[0] else event.value
+        if not isinstance(value, str):
+            self._written[loc] = event.value
+        return value
+
+    def _list(self, loc: Loc) -> list[object]:
+        values: list[object] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            values.append(self._node(event, (*loc, len(values))))
+        return values
+
+    def _mapping(self, loc: Loc) -> dict[str, object]:
+        mapping: dict[str, object] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            mark, key = _mark_of(event), self._key(event, loc)
+            place = (*loc, key)
+            if key in mapping:
+                first = self._key_marks[place]
+                self._refuse(
+                    f"duplicate key {shown(key)} (first in line {first.line})", mark, "each key once"
+                )
+            self._key_marks.setdefault(place, mark)
+            mapping[key] = self._node(next(self._events), place)
+        return mapping
+
+    def _key(self, event: yaml.Event, loc: Loc) -> str:
+        """Return the key that begins with `event`; one that is not text is noted, and stands in as text."""
+        stand_in = f"key in line {_mark_of(event).line}"
+        if isinstance(event, yaml.ScalarEvent):
+            self._refuse_anchor_or_tag(event)
+            key: object = _plain_value(event.value) if event.implicit[0] else event.value
+            if isinstance(key, str):
+                return key
+            accepted = f'text, in quotes: "{event.value}"' if event.value else "a key before the colon"
+        else:
+            key = self._node(event, (*loc, stand_in))
+            accepted = "text; quotes around a text that begins with { or ["
+        self._refuse(f"a key is {shown(key)}", _mark_of(event), accepted)
+        return stand_in
+
+    def _refuse_anchor_or_tag(self, event: yaml.Event) -> None:
+        anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
+        sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
+        for word, kind in ((sign + anchor if anchor else None, "anchors and aliases"), (tag, "tags")):
+            if word:
+                accepted = f"no {kind}; quotes around a text that begins with {word[0]}"
+                self._refuse(
+                    f"{word!r} is YAML for something that is not used here", _mark_of(event), accepted
+                )
+
+    def _refuse_second(self, event: yaml.Event) -> None:
+        if not isinstance(event, yaml.StreamEndEvent):
+            self._refuse(
+                "a second document begins", _mark_of(event), "one document a file, without a line '---' in it"
+            )
+
+    def _refuse(self, what: str, mark: Mark, accepted: str) -> None:
+        """Note a problem and read on, so that all of them are reported at once."""
+        self.problems.append(Problem(what, _where(self._path, mark), accepted))
+
+    def _stop(self, what: str, mark: Mark, accepted: str) -> NoReturn:
+        raise ConfigError(what, where=_where(self._path, mark), accepted=accepted)
+
+
+def _mark_of(event: yaml.Event) -> Mark:
+    assert event.start_mark is not None, "events of a parsed text have marks"
+    return Mark(event.start_mark.line + 1, event.start_mark.column + 1)

@@ -1,0 +1,1 @@
+"""The critique-and-revise loop and the sampling of comparisons."""

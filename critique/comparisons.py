@@ -1,0 +1,56 @@
+"""Comparisons for the labeler: a draft against its revision, or samples of one model against each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from core.chat import turns_of
+from core.digests import derive_seed
+from core.records import Comparison, CritiqueTrace, Generation, Prompt
+from critique.config import CompareConfig
+from engines.protocols import GenerationRequest, Generator
+
+
+def draft_against_revision(trace: CritiqueTrace) -> Comparison | str:
+    """Return the comparison of a trace's draft and last kept revision, or why there is none."""
+    answers = trace.answers()
+    if len(answers) == 1:
+        return "no revision was kept"
+    last = max(revision.round for revision in trace.revisions if revision.kept)
+    draft = (answers[0].text, "draft")
+    return _compare(trace.prompt, draft, (answers[-1].text, f"revision:{last}"), group=trace.id)
+
+
+async def sample(
+    policy: Generator, prompt: Prompt, config: CompareConfig, seed: int
+) -> tuple[Generation, ...]:
+    """Return `config.samples` answers of the policy to the prompt, each from its own seed."""
+    turns = turns_of(prompt.messages)
+    requests = [
+        GenerationRequest(turns, config.sampling, derive_seed(seed, prompt.id, "sample", k), "sample")
+        for k in range(config.samples)
+    ]
+    return tuple(await asyncio.gather(*(policy.generate(request) for request in requests)))
+
+
+def pair_samples(
+    prompt: Prompt, samples: Sequence[Generation], config: CompareConfig
+) -> Iterator[Comparison | str]:
+    """Yield the comparisons among samples, or why a pair of them makes none."""
+    numbered = [(generation.text, f"sample:{k}") for k, generation in enumerate(samples)]
+    if config.pairs == "all":
+        pairs = list(combinations(numbered, 2))
+    else:
+        pairs = list(zip(numbered[::2], numbered[1::2], strict=False))
+    for first, second in pairs:
+        yield _compare(prompt, first, second, group=prompt.id)
+
+
+def _compare(prompt: Prompt, first: tuple[str, str], second: tuple[str, str], group: str) -> Comparison | str:
+    if not first[0] or not second[0]:
+        return "an answer is empty"
+    if first[0] == second[0]:
+        return "the answers are the same"
+    return Comparison.of(prompt, first, second, group)

@@ -1,0 +1,105 @@
+"""The critique-and-revise loop for one prompt (Bai et al. 2022, arXiv 2212.08073, section 3.1).
+
+A draft is written; then, in each round, a principle is drawn, the answer is criticised under it and
+rewritten. Each round starts from the prompt and the answer as it stands, as in the paper, so that the
+critic reads one answer and not the history of all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from constitution.draw import draw, in_scope
+from constitution.schema import Constitution, Principle
+from core.chat import Turn, Untrusted, turns_of
+from core.digests import derive_seed, record_id
+from core.records import CritiqueTrace, Generation, Prompt, Revision
+from critique.config import CritiqueConfig
+from critique.flags import flags_of
+from engines.protocols import GenerationRequest, Generator
+from prompts.environment import PromptTemplates
+
+
+@dataclass(frozen=True)
+class CritiqueLoop:
+    """Everything that is the same for all prompts of a run."""
+
+    constitution: Constitution
+    templates: PromptTemplates
+    config: CritiqueConfig
+    policy: Generator
+    critic: Generator
+    seed: int
+
+    async def trace(self, prompt: Prompt) -> CritiqueTrace:
+        """Return the prompt's way from the draft through all rounds.
+
+        Raises:
+            RequestError: if the conversation grows too long for the model; the prompt is then left out.
+        """
+        draft = await self.draft(prompt)
+        revisions: list[Revision] = []
+        answer = draft
+        for number in range(1, self.config.rounds + 1):
+            principle = self.principle_for(prompt, number)
+            if principle is None:
+                break
+            revision = await self._revise(prompt, answer, principle, number)
+            revisions.append(revision)
+            answer = revision.candidates[-1] if revision.kept else answer
+        return CritiqueTrace(
+            id=self._id(prompt),
+            prompt=prompt,
+            initial=draft,
+            revisions=tuple(revisions),
+            constitution_digest=self.constitution.digest,
+        )
+
+    async def draft(self, prompt: Prompt) -> Generation:
+        """Return the policy's first answer. It does not depend on the constitution in any way."""
+        sampling = self.config.draft
+        seed = derive_seed(self.seed, prompt.id, "draft", 0)
+        return await self.policy.generate(
+            GenerationRequest(turns_of(prompt.messages), sampling, seed, "draft")
+        )
+
+    def principle_for(self, prompt: Prompt, number: int) -> Principle | None:
+        """Return the principle drawn for a round, or None if none applies to the prompt."""
+        candidates = [p for p in self.constitution.principles if in_scope(p, prompt)]
+        drawn = draw(candidates, 1, self.seed, prompt.id, number)
+        return drawn[0] if drawn else None
+
+    async def _revise(
+        self, prompt: Prompt, answer: Generation, principle: Principle, number: int
+    ) -> Revision:
+        turns = (*turns_of(prompt.messages), Turn("assistant", (Untrusted(answer.text),)))
+        critique = await self._ask(turns, "critique", principle, prompt, number)
+        turns = (*turns, self._request("critique", principle), Turn("assistant", (Untrusted(critique.text),)))
+        candidate = await self._ask(turns, "revision", principle, prompt, number)
+        flags = flags_of(candidate, answer)
+        return Revision(
+            round=number,
+            principle_id=principle.id,
+            critique=critique,
+            candidates=(candidate,),
+            kept=not set(flags) & set(self.config.drop),
+            flags=flags,
+        )
+
+    def _request(self, name: str, principle: Principle) -> Turn:
+        rendered = self.templates.render(name, principle=principle, preamble=self.constitution.preamble)
+        return Turn("user", rendered.pieces)
+
+    async def _ask(
+        self, turns: tuple[Turn, ...], name: str, principle: Principle, prompt: Prompt, number: int
+    ) -> Generation:
+        sampling = self.config.critique if name == "critique" else self.config.revision
+        seed = derive_seed(self.seed, prompt.id, name, number)
+        request = GenerationRequest((*turns, self._request(name, principle)), sampling, seed, name)
+        return await self.critic.generate(request)
+
+    def _id(self, prompt: Prompt) -> str:
+        settings = self.config.model_dump(mode="json")
+        return record_id(
+            "trace", prompt.id, self.constitution.digest, self.templates.digest, settings, self.seed
+        )

@@ -1,0 +1,1 @@
+"""Engines that generate text and score answers: scripted, and transformers."""

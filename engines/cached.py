@@ -1,0 +1,115 @@
+"""An engine that asks each question once: answers come from the project's cache where it has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from core.cache import RequestCache
+from core.records import Generation
+from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest
+
+Answer = TypeVar("Answer", Generation, ChoiceScores)
+
+
+@dataclass
+class RequestCounts:
+    """What an engine was asked for, by purpose."""
+
+    asked: Counter[str] = field(default_factory=Counter)
+    """Requests that the model answered in this process."""
+    reused: Counter[str] = field(default_factory=Counter)
+    """Requests whose answer was in the cache, or under way for someone else."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: RequestCounts) -> RequestCounts:
+        return RequestCounts(
+            self.asked + other.asked,
+            self.reused + other.reused,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+    @property
+    def total(self) -> int:
+        """All requests, asked and re-used."""
+        return self.asked.total() + self.reused.total()
+
+    def summary(self) -> str:
+        """Return one line, such as `asked 127 of 12,000 requests, reused 11,873`."""
+        return f"asked {self.asked.total():,} of {self.total:,} requests, reused {self.reused.total():,}"
+
+
+class CachedEngine:
+    """Wraps an engine with the request cache and counts.
+
+    The cache is asked by the engine's own key, so that an answer is only re-used where everything that
+    determines it is the same. Two equal requests at the same time are asked once.
+    """
+
+    def __init__(self, engine: Engine, cache: RequestCache) -> None:
+        self._engine = engine
+        self._cache = cache
+        self._under_way: dict[str, asyncio.Future[str]] = {}
+        self.counts = RequestCounts()
+
+    @property
+    def model(self) -> str:
+        """The wrapped engine's model."""
+        return self._engine.model
+
+    def key(self, request: GenerationRequest | ChoiceRequest) -> str:
+        """Return the wrapped engine's key."""
+        return self._engine.key(request)
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Return the cached answer, or ask the engine and keep its answer."""
+        answer = await self._once(request, Generation, lambda: self._engine.generate(request))
+        return answer
+
+    async def choose(self, request: ChoiceRequest) -> ChoiceScores:
+        """Return the cached scores, or ask the engine and keep them."""
+        return await self._once(request, ChoiceScores, lambda: self._engine.choose(request))
+
+    def close(self) -> None:
+        """Close the wrapped engine; the cache belongs to the caller."""
+        self._engine.close()
+
+    async def _once(
+        self,
+        request: GenerationRequest | ChoiceRequest,
+        answer_type: type[Answer],
+        ask: Callable[[], Awaitable[Answer]],
+    ) -> Answer:
+        key = self._engine.key(request)
+        stored = self._cache.get(key)
+        if stored is None and key in self._under_way:
+            stored = await asyncio.shield(self._under_way[key])
+        if stored is not None:
+            self.counts.reused[request.purpose] += 1
+            return answer_type.model_validate_json(stored)
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._under_way[key] = future
+        try:
+            answer = await ask()
+            line = answer.model_dump_json(exclude_none=True)
+            self._cache.put(key, request.purpose, line)
+        except BaseException as error:
+            future.set_exception(error)
+            future.exception()  # marked as seen: most often nobody else waits for it
+            raise
+        finally:
+            del self._under_way[key]
+        future.set_result(line)
+        self._count(request, answer)
+        return answer
+
+    def _count(self, request: GenerationRequest | ChoiceRequest, answer: Generation | ChoiceScores) -> None:
+        self.counts.asked[request.purpose] += 1
+        self.counts.prompt_tokens += answer.prompt_tokens
+        if isinstance(answer, Generation):
+            self.counts.completion_tokens += answer.completion_tokens

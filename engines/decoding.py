@@ -1,0 +1,162 @@
+"""Batched decoding on one model: rows join when there is room and leave as soon as they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Literal
+
+import torch
+from transformers import PreTrainedModel
+
+from core.records import Sampling
+from engines.kv_cache import RowCache
+from engines.sampling import draw_tokens
+
+_STOP_WINDOW = 32
+"""Tokens at the end of an answer that are searched for stop strings after each step."""
+
+
+@dataclass
+class Row:
+    """One answer in the making."""
+
+    prompt: tuple[int, ...]
+    sampling: Sampling
+    seed: int
+    ticket: Any = None
+    """Whatever the caller needs to hand the finished row back to its asker."""
+    tokens: list[int] = field(default_factory=list)
+    finish_reason: Literal["stop", "length"] | None = None
+    random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+
+    @property
+    def most_tokens(self) -> int:
+        """Prompt and longest possible answer together."""
+        return len(self.prompt) + self.sampling.max_new_tokens
+
+
+class DecodingBatch:
+    """Rows that are decoded together, one token each per step.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        end_ids: tokens that end an answer.
+        decode: turns token ids into text; used only for rows that have stop strings.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, end_ids: frozenset[int], decode: Callable[[list[int]], str]
+    ) -> None:
+        self._model: Any = model
+        self._end_ids = end_ids
+        self._decode = decode
+        self.rows: list[Row] = []
+        self._cache: RowCache
+        self._mask: torch.Tensor
+        self._logits: torch.Tensor
+
+    @property
+    def can_join(self) -> bool:
+        """Whether rows may be admitted now: always if there are none, else if the model's cache allows it."""
+        return not self.rows or self._cache.can_join
+
+    @torch.inference_mode()
+    def admit(self, rows: Sequence[Row]) -> None:
+        """Run the prompts of new rows and let them join."""
+        ids, mask = pad_left([row.prompt for row in rows], self._model.device)
+        cache = RowCache(self._model.config)
+        logits = self._forward(ids, mask, positions_of(mask), cache)
+        if not self.rows:
+            self._cache, self._mask, self._logits = cache, mask, logits
+        else:
+            self._cache.join(cache)
+            width = max(mask.shape[1], self._mask.shape[1])
+            self._mask = torch.cat([_widen(self._mask, width), _widen(mask, width)])
+            self._logits = torch.cat([self._logits, logits])
+        self.rows += rows
+
+    @torch.inference_mode()
+    def step(self) -> list[Row]:
+        """Draw one token for every row; return the rows that this finished."""
+        uniforms = [row.random.random() if row.sampling.temperature > 0 else 0.0 for row in self.rows]
+        drawn = draw_tokens(self._logits, [row.sampling for row in self.rows], uniforms)
+        for row, token in zip(self.rows, drawn, strict=True):
+            row.tokens.append(token)
+            row.finish_reason = self._finish_reason(row)
+        finished = [row for row in self.rows if row.finish_reason]
+        if finished:
+            self._keep([i for i, row in enumerate(self.rows) if not row.finish_reason])
+        if self.rows:
+            self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)
+            last = torch.tensor([[row.tokens[-1]] for row in self.rows], device=self._mask.device)
+            self._logits = self._forward(last, self._mask, positions_of(self._mask)[:, -1:], self._cache)
+        return finished
+
+    def _forward(
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: RowCache
+    ) -> torch.Tensor:
+        """Return next-token logits (B, V) after ids (B, T); only the last position meets the vocabulary."""
+        output = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    def _keep(self, indices: list[int]) -> None:
+        self.rows = [self.rows[i] for i in indices]
+        if not self.rows:
+            return
+        rows = torch.tensor(indices, device=self._mask.device)
+        mask = self._mask[rows]
+        unused = int(mask.any(dim=0).int().argmax())
+        self._mask = mask[:, self._cache.select(rows, unused) :]
+
+    def _finish_reason(self, row: Row) -> Literal["stop", "length"] | None:
+        if row.tokens[-1] in self._end_ids:
+            return "stop"
+        if row.sampling.stop:
+            tail = self._decode(row.tokens[-_STOP_WINDOW:])
+            if any(stop in tail for stop in row.sampling.stop):
+                return "stop"
+        return "length" if len(row.tokens) >= row.sampling.max_new_tokens else None
+
+
+@torch.inference_mode()
+def next_token_logprobs(model: PreTrainedModel, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    """Return log-probabilities (B, V) in nats, float32, of the token that follows each prompt."""
+    ids, mask = pad_left(prompts, model.device)
+    forward: Any = model
+    output = forward(
+        input_ids=ids, attention_mask=mask, position_ids=positions_of(mask), use_cache=False, logits_to_keep=1
+    )
+    return torch.log_softmax(output.logits[:, -1].float(), dim=-1)
+
+
+def pad_left(prompts: Sequence[tuple[int, ...]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and mask, both (B, T), with padding in front so that all rows end together."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    mask = torch.zeros(len(prompts), width, dtype=torch.long)
+    for i, prompt in enumerate(prompts):
+        ids[i, width - len(prompt) :] = torch.tensor(prompt)
+        mask[i, width - len(prompt) :] = 1
+    return ids.to(device), mask.to(device)
+
+
+def positions_of(mask: torch.Tensor) -> torch.Tensor:
+    """Return position ids (B, T): each row counts from 0 at its first real token."""
+    return (mask.cumsum(dim=-1) - 1).clamp(min=0)
+
+
+def _widen(mask: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.nn.functional.pad(mask, (width - mask.shape[1], 0))

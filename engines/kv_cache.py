@@ -1,0 +1,103 @@
+"""A key-value cache whose rows can leave and join, written in place.
+
+transformers' `DynamicLayer` concatenates the whole cache for each new token. Here each layer owns storage
+with room to spare and hands out views of it. All rows end at the same position (prompts are padded on the
+left), so that rows of another cache join by aligning the ends.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import Cache, DynamicCache, PreTrainedConfig
+from transformers.cache_utils import DynamicLayer
+
+_ROOM = 128
+"""Tokens of spare room when storage is allocated; it then grows by this much or a quarter."""
+
+
+class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base registers subclasses, untyped
+    """One layer's keys and values (B, K, S, D), kept in storage (B, K, capacity, D)."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Allocate storage of the right shape and type for the first states."""
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self._allocate(key_states[:, :, :0], value_states[:, :, :0], key_states.shape[2])
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the new states behind the old; return views of all of them."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.keys.shape[2]
+        end = start + key_states.shape[2]
+        if end > self._key_storage.shape[2]:
+            self._allocate(self.keys, self.values, end - start)
+        self._key_storage[:, :, start:end] = key_states
+        self._value_storage[:, :, start:end] = value_states
+        self._show(end)
+        return self.keys, self.values
+
+    def select(self, rows: torch.Tensor, start: int) -> None:
+        """Keep only the given rows (b,), without their first `start` positions."""
+        self._allocate(self.keys[rows, :, start:], self.values[rows, :, start:], 0)
+
+    def join(self, other: GrowingLayer) -> None:
+        """Append the other layer's rows, aligning the ends; the gap at the start must be masked."""
+        mine, theirs = self.keys.shape[2], other.keys.shape[2]
+        length = max(mine, theirs)
+        pairs = [(self.keys, other.keys), (self.values, other.values)]
+        keys, values = (torch.cat([_pad_left(one, length), _pad_left(two, length)]) for one, two in pairs)
+        self._allocate(keys, values, 0)
+
+    def _allocate(self, keys: torch.Tensor, values: torch.Tensor, more: int) -> None:
+        length = keys.shape[2]
+        capacity = length + more + max(_ROOM, length // 4)
+        self._key_storage = keys.new_empty(*keys.shape[:2], capacity, keys.shape[3])
+        self._value_storage = values.new_empty(*values.shape[:2], capacity, values.shape[3])
+        self._key_storage[:, :, :length] = keys
+        self._value_storage[:, :, :length] = values
+        self._show(length)
+
+    def _show(self, length: int) -> None:
+        self.keys = self._key_storage[:, :, :length]
+        self.values = self._value_storage[:, :, :length]
+
+
+def _pad_left(states: torch.Tensor, length: int) -> torch.Tensor:
+    """Return states (B, K, S, D) with zeros in front, up to `length` positions."""
+    return torch.nn.functional.pad(states, (0, 0, length - states.shape[2], 0))
+
+
+class RowCache:
+    """The cache of one decoding batch, over all layers.
+
+    Models that only have full attention get growing layers, whose rows may join. Others (sliding windows,
+    linear attention) keep transformers' own layers: their rows can leave, but none can join.
+    """
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        stock = DynamicCache(config=config)
+        self.can_join = bool(stock.layers) and all(type(layer) is DynamicLayer for layer in stock.layers)
+        layer: Any = GrowingLayer
+        self.cache: Any = Cache(layers=[layer() for _ in stock.layers]) if self.can_join else stock
+
+    def select(self, rows: torch.Tensor, start: int) -> int:
+        """Keep only the given rows; return how many leading positions were dropped."""
+        if not self.can_join:
+            self.cache.reorder_cache(rows)
+            return 0
+        for layer in self.cache.layers:
+            layer.select(rows, start)
+        return start
+
+    def join(self, other: RowCache) -> None:
+        """Append the rows of another cache."""
+        for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
+            mine.join(theirs)

@@ -1,0 +1,161 @@
+"""From a model's name to files on disk, a tokenizer and weights, with one clear line when that fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.digests import digest, file_digest
+from core.errors import EngineError
+from core.files import write_atomic
+from core.lazy import require
+from engines.config import ModelConfig
+from engines.embedded import EMBEDDED_NAME, cache_folder, ensure_embedded
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_EXTRA = "transformers"
+_NEEDED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+_ACCEPTED = f"a folder with config.json and safetensors, a Hugging Face id, or {EMBEDDED_NAME}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model on disk."""
+
+    name: str
+    """As it stands in records."""
+    folder: Path
+    identity: str
+    """Digest of everything in the folder that bears on the model's answers."""
+
+
+def locate(config: ModelConfig) -> ModelFiles:
+    """Return the model's folder, fetching or converting it first where needed.
+
+    Raises:
+        EngineError: if there is no such folder or id, or the folder holds no model.
+    """
+    if config.id in (EMBEDDED_NAME, "embedded"):
+        folder, name = ensure_embedded(), EMBEDDED_NAME
+    elif _is_folder(config.id):
+        folder = Path(config.id).expanduser().resolve()
+        name = folder.name
+    else:
+        folder, name = _fetch(config), config.id
+    if not (folder / "config.json").is_file():
+        raise EngineError("no model there: config.json is missing", where=str(folder), accepted=_ACCEPTED)
+    return ModelFiles(name, folder, _identity(folder))
+
+
+def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
+    """Return the tokenizer, with a pad token that is not the end of a turn where one exists."""
+    transformers = require("transformers", _EXTRA)
+    try:
+        tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(files.folder)
+    except (OSError, ValueError) as error:
+        raise EngineError(_first_line(error), where=str(files.folder), accepted=_ACCEPTED) from error
+    return tokenizer
+
+
+def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
+    """Return the weights, on their device, ready for inference.
+
+    Args:
+        files: where the model is.
+        dtype: `auto` is float32 on a CPU and bfloat16 on a GPU.
+        device: `auto`, `cpu` or `cuda`.
+    """
+    torch = require("torch", _EXTRA)
+    transformers = require("transformers", _EXTRA)
+    require("accelerate", _EXTRA)
+    place = pick_device(device)
+    kind = {"auto": "float32" if place == "cpu" else "bfloat16"}.get(dtype, dtype)
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            files.folder,
+            dtype=getattr(torch, kind),
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=_attention(place),
+        )
+    except (OSError, ValueError) as error:
+        raise EngineError(_first_line(error), where=str(files.folder), accepted=_ACCEPTED) from error
+    loaded: PreTrainedModel = model.to(place).eval()
+    return loaded
+
+
+def pick_device(device: str) -> str:
+    """Return `cpu` or `cuda`; `auto` is `cuda` where there is one."""
+    torch = require("torch", _EXTRA)
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise EngineError("no CUDA device was found", where="engine.device", accepted="auto, cpu")
+    return device
+
+
+def _attention(device: str) -> str:
+    from engines.attention import register
+
+    return register() if device == "cpu" else "sdpa"
+
+
+def _is_folder(model_id: str) -> bool:
+    """Return whether an id is meant as a path; raises if it is and there is none."""
+    path = Path(model_id).expanduser()
+    if path.is_dir():
+        return True
+    if path.is_absolute() or model_id.startswith((".", "~")) or model_id.count("/") > 1:
+        raise EngineError("no such model folder", where=model_id, accepted=_ACCEPTED)
+    return False
+
+
+def _fetch(config: ModelConfig) -> Path:
+    hub = require("huggingface_hub", _EXTRA)
+    errors = (OSError, ValueError, hub.errors.HfHubHTTPError)
+    try:
+        return Path(hub.snapshot_download(config.id, revision=config.revision, allow_patterns=list(_NEEDED)))
+    except errors as error:
+        raise EngineError(
+            f"neither a local folder nor a model that could be fetched ({_first_line(error)})",
+            where=config.id,
+            accepted=_ACCEPTED,
+            run="publius doctor",
+        ) from error
+
+
+def _identity(folder: Path) -> str:
+    """Return a digest over the content of every file that bears on the answers.
+
+    Digests of large files are remembered with the file's size and time, so that a model of many gigabytes is
+    read once.
+    """
+    memo_path = cache_folder() / "digests.json"
+    try:
+        memo: dict[str, str] = json.loads(memo_path.read_text())
+    except (OSError, ValueError):
+        memo = {}
+    known = len(memo)
+    files = sorted(path for pattern in _NEEDED for path in folder.glob(pattern))
+    digests = [(path.name, _remembered_digest(path, memo)) for path in files if path.name != "publius.json"]
+    if len(memo) > known and os.access(memo_path.parent, os.W_OK):
+        write_atomic(memo_path, json.dumps(memo, indent=0))
+    return digest(digests)[:32]
+
+
+def _remembered_digest(path: Path, memo: dict[str, str]) -> str:
+    stat = path.stat()
+    key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"
+    if key not in memo:
+        memo[key] = file_digest(path)
+    return memo[key]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,109 @@
+"""The scripted engine: answers by rule, for tests and dry runs.
+
+Answers come from a queue where one is given, else from a function of the request, else from a built-in rule
+that writes plausible nonsense. It keeps the history of what it was asked. It proves that the plumbing holds,
+never that a model behaves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from core.digests import derive_seed, derive_uniform, digest
+from core.records import Generation
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+
+Answerer = Callable[[GenerationRequest], str]
+Chooser = Callable[[ChoiceRequest], tuple[float, ...]]
+
+_WORDS = (
+    "a plain answer says what was asked for in few words and gives one reason then stops",
+    "when there is doubt it says so and when help is needed it names where help is found",
+)
+
+
+def ramble(request: GenerationRequest) -> str:
+    """Return words that depend on the request and its seed alone; greedy requests ignore the seed."""
+    seed = request.seed if request.sampling.temperature > 0 else 0
+    start = derive_seed(seed, *(turn.text for turn in request.turns))
+    count = 5 + start % 40
+    vocabulary = " ".join(_WORDS).split()
+    words = [vocabulary[derive_seed(start, i) % len(vocabulary)] for i in range(count)]
+    return " ".join(words).capitalize() + "."
+
+
+def lean(request: ChoiceRequest) -> tuple[float, ...]:
+    """Return log-probabilities that depend on the conversation alone and share 98 % of the mass."""
+    weights = [derive_uniform(choice, *(turn.text for turn in request.turns)) for choice in request.choices]
+    return tuple(math.log(0.98 * weight / sum(weights)) for weight in weights)
+
+
+class ScriptedEngine:
+    """An engine without a model.
+
+    Args:
+        answers: texts given out in order before `answerer` is asked.
+        answerer: writes an answer to a generation request.
+        chooser: returns log-probabilities, one per choice.
+        model: the name that stands in records.
+    """
+
+    def __init__(
+        self,
+        answers: Iterable[str] = (),
+        answerer: Answerer = ramble,
+        chooser: Chooser = lean,
+        model: str = "scripted",
+    ) -> None:
+        self._answers = deque(answers)
+        self._answerer = answerer
+        self._chooser = chooser
+        self._model = model
+        self.history: list[GenerationRequest | ChoiceRequest] = []
+        """Every request that was run, in order."""
+
+    @property
+    def model(self) -> str:
+        """The name that stands in records."""
+        return self._model
+
+    def key(self, request: GenerationRequest | ChoiceRequest) -> str:
+        """Return a digest of the conversation's text and how it is answered."""
+        turns = [(turn.role, turn.text) for turn in request.turns]
+        if isinstance(request, ChoiceRequest):
+            return digest("choose", self._model, turns, request.prefill, request.choices)
+        seed = request.seed if request.sampling.temperature > 0 else None
+        return digest("generate", self._model, turns, request.prefill, request.sampling.model_dump(), seed)
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Return the next scripted answer, cut at `max_new_tokens` words."""
+        self.history.append(request)
+        text = self._answers.popleft() if self._answers else self._answerer(request)
+        words = text.split(" ")
+        most = request.sampling.max_new_tokens
+        return Generation(
+            text=" ".join(words[:most]).strip(),
+            finish_reason="length" if len(words) > most else "stop",
+            prompt_tokens=sum(len(turn.text.split()) for turn in request.turns),
+            completion_tokens=min(len(words), most),
+            model=self._model,
+            sampling=request.sampling,
+            seed=request.seed if request.sampling.temperature > 0 else None,
+        )
+
+    async def choose(self, request: ChoiceRequest) -> ChoiceScores:
+        """Return the scripted log-probabilities."""
+        self.history.append(request)
+        logprobs = self._chooser(request)
+        return ChoiceScores(
+            logprobs=logprobs,
+            answer_mass=min(1.0, sum(math.exp(value) for value in logprobs)),
+            top_token=request.choices[logprobs.index(max(logprobs))],
+            prompt_tokens=sum(len(turn.text.split()) for turn in request.turns),
+            model=self._model,
+        )
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to free."""

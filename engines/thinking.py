@@ -1,0 +1,43 @@
+"""Think blocks: told apart from the answer, and refused where a one-token answer is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from core.errors import ConfigError
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+def split_reasoning(text: str, *, opened: bool = False) -> tuple[str, str | None]:
+    """Return (answer, reasoning) of a model's raw text, both stripped; reasoning is None if there is none.
+
+    A block that was never closed (the answer was cut while the model was thinking) is all reasoning.
+
+    Args:
+        text: what the model wrote.
+        opened: whether the chat template itself opened a think block before the model's first token.
+    """
+    stripped = text.lstrip()
+    if stripped.startswith(_OPEN):
+        stripped = stripped[len(_OPEN) :]
+    elif not opened and _CLOSE not in stripped:
+        return text.strip(), None
+    reasoning, closed, answer = stripped.partition(_CLOSE)
+    return (answer.strip() if closed else ""), reasoning.strip()
+
+
+def require_no_thinking(model: str, template: str, kwargs: Mapping[str, JsonValue]) -> None:
+    """Refuse one-token answers from a model whose template lets it think first.
+
+    Raises:
+        ConfigError: if the template knows `enable_thinking` and the run does not set it to false.
+    """
+    if "enable_thinking" in template and kwargs.get("enable_thinking") is not False:
+        raise ConfigError(
+            f"the labeler {model} may think before it answers, so its first token is not its choice",
+            where="models.labeler",
+            accepted="chat_template_kwargs: {enable_thinking: false}",
+        )

@@ -1,0 +1,149 @@
+"""Conversations to token ids, such that no text in them can act as a special token.
+
+The chat template is rendered around placeholders. What the template itself wrote is encoded with special
+tokens; every piece of content is encoded on its own, by a copy of the tokenizer that knows no added tokens,
+and spliced in. SmolLM2's tokenizer, for one, would otherwise turn the text `<|im_end|>` in a response into
+the token that ends the turn.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import JsonValue
+
+from core.chat import Piece, Turn, Untrusted
+from core.errors import EngineError, RequestError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""The template given to base models, which have none of their own."""
+
+CHATML_STOP = "<|im_end|>"
+
+_PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """Token ids of a conversation, up to where the model goes on."""
+
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    """Where each piece of content stands in `ids`, first and one past last, in order of the pieces."""
+
+
+class TurnEncoder:
+    """Encodes conversations for one tokenizer.
+
+    Args:
+        tokenizer: a tokenizer backed by the `tokenizers` library.
+        template_kwargs: passed to the chat template.
+        name: the model's name, for messages.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, template_kwargs: Mapping[str, JsonValue], name: str
+    ) -> None:
+        self._tokenizer: Any = tokenizer
+        self._kwargs = dict(template_kwargs)
+        self._name = name
+        self._plain = _without_added_tokens(tokenizer, name)
+        self.is_base = not tokenizer.chat_template
+        self.template: str = CHATML if self.is_base else str(tokenizer.chat_template)
+        self._added = frozenset(self._tokenizer.added_tokens_decoder)
+        self._frames: dict[str, tuple[int, ...]] = {}
+
+    def encode(self, turns: Sequence[Turn], prefill: str = "") -> EncodedPrompt:
+        """Return the ids of the conversation, the assistant's header and the start of its answer.
+
+        Raises:
+            RequestError: if the chat template refuses the conversation or loses a part of it.
+        """
+        pieces: list[Piece] = [piece for turn in turns for piece in turn.pieces]
+        ids: list[int] = []
+        spans: dict[int, tuple[int, int]] = {}
+        rendered = self._render(turns)
+        for number, part in enumerate(_PLACEHOLDER.split(rendered)):
+            if number % 2 == 0:
+                ids += self._frame(part)
+                continue
+            start, index = len(ids), int(part)
+            ids += self.plain(pieces[index])
+            if index in spans:
+                raise RequestError(f"the chat template of {self._name} repeats a message")
+            spans[index] = (start, len(ids))
+        if len(spans) != len(pieces):
+            raise RequestError(f"the chat template of {self._name} leaves out a message of this conversation")
+        ids += self.plain(prefill)
+        return EncodedPrompt(tuple(ids), tuple(spans[i] for i in range(len(pieces))))
+
+    def plain(self, piece: Piece) -> list[int]:
+        """Return the ids of a text in which nothing counts as a special token."""
+        text = piece.text if isinstance(piece, Untrusted) else piece
+        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids if text else []
+        if not self._added.isdisjoint(ids):
+            raise RequestError(
+                f"the tokenizer of {self._name} turns plain text into a special token: {text!r}"
+            )
+        return ids
+
+    def opens_thinking(self) -> bool:
+        """Return whether the template itself opens a think block before the model's first token."""
+        rendered = self._render((Turn("user", ("",)),))
+        return rendered.rpartition("<think>")[2].find("</think>") < 0 and "<think>" in rendered
+
+    def _frame(self, text: str) -> tuple[int, ...]:
+        if text not in self._frames:
+            encoded = self._tokenizer.encode(text, add_special_tokens=False) if text else []
+            self._frames[text] = tuple(encoded)
+        return self._frames[text]
+
+    def _render(self, turns: Sequence[Turn]) -> str:
+        from jinja2 import TemplateError
+
+        messages, count = [], 0
+        for turn in turns:
+            content = "".join(f"\ue000{count + i}\ue001" for i in range(len(turn.pieces)))
+            count += len(turn.pieces)
+            messages.append({"role": turn.role, "content": content})
+        try:
+            rendered: str = self._tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=True,
+                chat_template=self.template,
+                **self._kwargs,
+            )
+        except TemplateError as error:
+            roles = ", ".join(turn.role for turn in turns)
+            raise RequestError(
+                f"the chat template of {self._name} refuses a conversation of {roles}: {error}"
+            ) from error
+        return rendered
+
+
+def _without_added_tokens(tokenizer: PreTrainedTokenizerBase, name: str) -> Any:
+    """Return a copy of the tokenizer in which `<|im_end|>` and its like are ordinary text."""
+    from tokenizers import Tokenizer
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise EngineError(
+            f"the tokenizer of {name} has no fast version",
+            accepted="a model with a tokenizer.json",
+        )
+    description = json.loads(backend.to_str())
+    description.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
+    return Tokenizer.from_str(json.dumps(description))

@@ -1,0 +1,1 @@
+"""Labelers that judge comparisons, and the aggregation of judgments into preferences."""

@@ -1,0 +1,140 @@
+"""From the judgments of a comparison to one preference with a probability.
+
+Principles are averaged in probability, by weight. They are asked in tiers: hard principles first, then, where
+the constitution's priority is `strict`, section by section, then the rest. The first tier whose mean is
+decisive settles the preference alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from constitution.checks import evaluate
+from constitution.draw import in_scope
+from constitution.schema import Constitution, Principle
+from core.digests import record_id
+from core.records import Comparison, Judgment, Message, Preference
+
+DECISIVE = 0.1
+"""How far from one half a tier's mean must lie for the tiers after it to be silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opinion:
+    """One usable judgment with what decides its say."""
+
+    judgment: Judgment
+    p_a: float
+    weight: float
+    tier: int
+    neutral: bool
+    """A machine check that does not tell the answers apart: it speaks only if nothing else does."""
+
+
+def aggregate(
+    comparison: Comparison, judgments: Iterable[Judgment], constitution: Constitution
+) -> Preference | str:
+    """Return the preference that the judgments amount to, or the reason why there is none.
+
+    Judgments that were taken back, and verdicts without a number (`unparsed`, `skip`), have no say.
+    """
+    if broken := _hard_principle_that_both_break(comparison, constitution):
+        return f"both answers break the hard principle {broken}"
+    standing = _standing(judgments)
+    if not standing:
+        return "no principle applies"
+    opinions = [o for o in (_opinion(j, constitution) for j in standing) if o is not None]
+    if not opinions:
+        return "no judgment gives a number"
+    p_a = _settle(opinions)
+    return _preference(comparison, opinions, p_a, constitution.digest)
+
+
+def _hard_principle_that_both_break(comparison: Comparison, constitution: Constitution) -> str | None:
+    for principle in constitution.principles:
+        if principle.hard and principle.check is not None and in_scope(principle, comparison.prompt):
+            answers = (comparison.response_a, comparison.response_b)
+            if not any(evaluate(principle.check, answer).passed for answer in answers):
+                return principle.id
+    return None
+
+
+def _standing(judgments: Iterable[Judgment]) -> list[Judgment]:
+    """Return the judgments that no later one takes back, in order of id."""
+    found = sorted(judgments, key=lambda judgment: judgment.id)
+    taken_back = {judgment.supersedes for judgment in found}
+    return [judgment for judgment in found if judgment.id not in taken_back]
+
+
+def _opinion(judgment: Judgment, constitution: Constitution) -> _Opinion | None:
+    if judgment.p_a is None:
+        return None
+    principle = constitution.principle(judgment.principle_id) if judgment.principle_id else None
+    return _Opinion(
+        judgment=judgment,
+        p_a=judgment.p_a,
+        weight=principle.weight if principle else 1.0,
+        tier=_tier(principle, constitution),
+        neutral=judgment.labeler == "check" and judgment.p_a == 0.5,
+    )
+
+
+def _tier(principle: Principle | None, constitution: Constitution) -> int:
+    last = 1 + len(constitution.sections)
+    if principle is None:
+        return last
+    if principle.hard:
+        return 0
+    if constitution.priority == "strict" and principle.section in constitution.sections:
+        return 1 + constitution.sections.index(principle.section)
+    return last
+
+
+def _settle(opinions: Sequence[_Opinion]) -> float:
+    """Return the probability of `a` by the first decisive tier, else by all opinions together."""
+    speaking = [o for o in opinions if not o.neutral] or list(opinions)
+    for tier in sorted({o.tier for o in speaking}):
+        p_a = _mean([o for o in speaking if o.tier == tier])
+        if abs(p_a - 0.5) >= DECISIVE:
+            return p_a
+    return _mean(speaking)
+
+
+def _mean(opinions: Sequence[_Opinion]) -> float:
+    return sum(o.p_a * o.weight for o in opinions) / sum(o.weight for o in opinions)
+
+
+def _preference(
+    comparison: Comparison, opinions: Sequence[_Opinion], p_a: float, constitution_digest: str
+) -> Preference:
+    a_wins = p_a >= 0.5
+    a, b = (comparison.response_a, comparison.origin_a), (comparison.response_b, comparison.origin_b)
+    chosen, rejected = (a, b) if a_wins else (b, a)
+    return Preference(
+        id=record_id("preference", comparison.id, constitution_digest, [o.judgment.id for o in opinions]),
+        comparison_id=comparison.id,
+        prompt=comparison.prompt.messages,
+        prompt_id=comparison.prompt.id,
+        chosen=(Message(role="assistant", content=chosen[0]),),
+        rejected=(Message(role="assistant", content=rejected[0]),),
+        p_chosen=max(p_a, 1 - p_a),
+        sources=dict(sorted(Counter(o.judgment.labeler for o in opinions).items())),
+        by_principle=_by_principle(opinions, a_wins=a_wins),
+        origin_chosen=chosen[1],
+        origin_rejected=rejected[1],
+        tags=comparison.prompt.tags,
+        split=comparison.prompt.split,
+        constitution_digest=constitution_digest,
+    )
+
+
+def _by_principle(opinions: Sequence[_Opinion], *, a_wins: bool) -> dict[str, float]:
+    """Return, per principle, the mean probability that the chosen answer is the better one."""
+    found: dict[str, list[float]] = {}
+    for opinion in opinions:
+        if opinion.judgment.principle_id:
+            p_chosen = opinion.p_a if a_wins else 1 - opinion.p_a
+            found.setdefault(opinion.judgment.principle_id, []).append(p_chosen)
+    return {principle: sum(values) / len(values) for principle, values in sorted(found.items())}

@@ -1,0 +1,125 @@
+"""The AI labeler: a model's one-letter answer, read as a probability in both presentation orders.
+
+The log-odds of the letters carry the model's opinion plus its liking for a slot. With the two orders
+
+    l1 = logit P(a better | a shown as A),    l2 = logit P(a better | a shown as B),
+
+a constant liking enters l1 and l2 with opposite signs, so that the mean (l1 + l2) / 2 is free of it. It would
+not cancel in the mean of the probabilities: a liking of 4 nats turns a true 0.62 into 0.51 there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from constitution.draw import draw, in_scope
+from constitution.schema import Constitution, Principle
+from core.chat import Turn, Untrusted
+from core.digests import record_id
+from core.records import Comparison, Judgment, OrderLogits, Verdict
+from engines.protocols import ChoiceRequest, ChoiceScorer, ChoiceScores
+from labelers.config import LabelConfig
+from prompts.environment import PromptTemplates, fence_for
+
+LABELER = "ai"
+_LETTERS = (" A", " B")
+
+
+class KeyedChoiceScorer(ChoiceScorer, Protocol):
+    """A choice scorer that can name a request by the digest of all that determines its answer."""
+
+    def key(self, request: ChoiceRequest) -> str:
+        """Return the request's digest."""
+        ...
+
+
+@dataclass(frozen=True)
+class AILabeler:
+    """Judges comparisons under principles drawn from the constitution."""
+
+    constitution: Constitution
+    templates: PromptTemplates
+    config: LabelConfig
+    engine: KeyedChoiceScorer
+    seed: int
+
+    def principles_for(self, comparison: Comparison) -> tuple[Principle, ...]:
+        """Return the principles drawn for a comparison; machine-checkable ones are left to the checks."""
+        candidates = [
+            p for p in self.constitution.principles if p.check is None and in_scope(p, comparison.prompt)
+        ]
+        return draw(candidates, self.config.principles, self.seed, comparison.prompt.id, "label")
+
+    async def judge(self, comparison: Comparison, principle: Principle) -> Judgment:
+        """Return the judgment of a comparison under one principle, asking in both orders.
+
+        Raises:
+            RequestError: if the two answers are too long for the labeler; the comparison is then left out.
+        """
+        a_first = self.request(comparison, principle, a_first=True)
+        b_first = self.request(comparison, principle, a_first=False)
+        one, two = await asyncio.gather(self.engine.choose(a_first), self.engine.choose(b_first))
+        orders = OrderLogits(
+            a_first=one.logprobs[0] - one.logprobs[1], b_first=two.logprobs[1] - two.logprobs[0]
+        )
+        mass = min(one.answer_mass, two.answer_mass)
+        parsed = mass >= self.config.min_answer_mass
+        p_a = probability(orders)
+        return Judgment(
+            id=record_id(
+                "judgment",
+                comparison.id,
+                LABELER,
+                principle.id,
+                self.config.model_dump(mode="json"),
+                self.engine.key(a_first),
+                self.engine.key(b_first),
+            ),
+            comparison_id=comparison.id,
+            labeler=LABELER,
+            model=one.model,
+            verdict=verdict_of(p_a) if parsed else "unparsed",
+            p_a=p_a if parsed else None,
+            principle_id=principle.id,
+            orders=orders,
+            answer_mass=mass,
+            raw=None if parsed else _instead(one, two),
+        )
+
+    def request(self, comparison: Comparison, principle: Principle, *, a_first: bool) -> ChoiceRequest:
+        """Return the question to the labeler in one presentation order."""
+        first, second = comparison.response_a, comparison.response_b
+        if not a_first:
+            first, second = second, first
+        messages = comparison.prompt.messages
+        rendered = self.templates.render(
+            "comparison",
+            principle=principle,
+            preamble=self.constitution.preamble,
+            fence=fence_for([first, second, *(m.content for m in messages)]),
+            conversation=[{"role": m.role, "content": Untrusted(m.content)} for m in messages],
+            reply_a=Untrusted(first),
+            reply_b=Untrusted(second),
+        )
+        return ChoiceRequest((Turn("user", rendered.pieces),), _LETTERS, "label", rendered.prefill)
+
+
+def probability(orders: OrderLogits) -> float:
+    """Return the probability that `a` is better: the sigmoid of the mean log-odds of both orders."""
+    mean = (orders.a_first + orders.b_first) / 2
+    return 1 / (1 + math.exp(-mean)) if mean >= 0 else math.exp(mean) / (1 + math.exp(mean))
+
+
+def verdict_of(p_a: float) -> Verdict:
+    """Return the verdict that a probability implies; a tie is exactly one half."""
+    if p_a == 0.5:
+        return "tie"
+    return "a" if p_a > 0.5 else "b"
+
+
+def _instead(one: ChoiceScores, two: ChoiceScores) -> str:
+    """Return what the model would have written in place of a letter, in either order."""
+    return f"{one.top_token!r} (a first), {two.top_token!r} (b first)"

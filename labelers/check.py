@@ -1,0 +1,71 @@
+"""The check labeler: machine-checkable principles judged by running the check on both answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from constitution.checks import evaluate
+from constitution.draw import in_scope
+from constitution.schema import Constitution, Principle
+from core.digests import record_id
+from core.records import Comparison, Judgment
+from labelers.ai import verdict_of
+
+LABELER = "check"
+
+
+def check_judgments(
+    comparison: Comparison, constitution: Constitution, confidence: float
+) -> Iterator[Judgment]:
+    """Yield one judgment for each machine-checkable principle that applies to the prompt.
+
+    Args:
+        comparison: the two answers.
+        constitution: its principles with a `check` are judged, all others passed over.
+        confidence: probability for the answer that passes when the other fails, between 0.5 and 1.
+    """
+    for principle in checked_principles(comparison, constitution):
+        yield _judge(comparison, principle, confidence)
+
+
+def checked_principles(comparison: Comparison, constitution: Constitution) -> tuple[Principle, ...]:
+    """Return the machine-checkable principles that apply to the comparison's prompt."""
+    return tuple(p for p in constitution.principles if p.check is not None and in_scope(p, comparison.prompt))
+
+
+def check_probability(score_a: float, score_b: float, confidence: float) -> float:
+    """Return the probability that `a` is better, from two scores of which 1 means that the check passed.
+
+    Pass against fail is `confidence`, however near the failing answer came. Two that fail are compared by
+    sigmoid((score_a - score_b) / t), with t such that a full point of difference would be `confidence` too.
+    Two that pass are equally good.
+    """
+    passed_a, passed_b = score_a == 1.0, score_b == 1.0
+    if passed_a != passed_b:
+        return confidence if passed_a else 1 - confidence
+    steepness = math.log(confidence / (1 - confidence))
+    return 1 / (1 + math.exp(-(score_a - score_b) * steepness))
+
+
+def _judge(comparison: Comparison, principle: Principle, confidence: float) -> Judgment:
+    assert principle.check is not None
+    a = evaluate(principle.check, comparison.response_a)
+    b = evaluate(principle.check, comparison.response_b)
+    p_a = check_probability(a.score, b.score, confidence)
+    both_fail = not a.passed and not b.passed
+    check = principle.check.model_dump(mode="json")
+    return Judgment(
+        id=record_id("judgment", comparison.id, LABELER, principle.id, check, confidence),
+        comparison_id=comparison.id,
+        labeler=LABELER,
+        verdict="both_bad" if both_fail and a.score == b.score else verdict_of(p_a),
+        p_a=p_a,
+        principle_id=principle.id,
+        margin=a.score - b.score,
+        comment=f"a {_outcome(a.passed)}, b {_outcome(b.passed)}",
+    )
+
+
+def _outcome(passed: bool) -> str:
+    return "passes" if passed else "fails"

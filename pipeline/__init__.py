@@ -1,0 +1,1 @@
+"""The command line, run folders and one function per stage."""

@@ -1,0 +1,179 @@
+"""The run file: each room's own section, composed; read with positions, overrides and defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from constitution.loader import preset_names
+from core.errors import ConfigError
+from core.explain import explain
+from core.records import Split
+from core.yamlfile import parse_yaml, read_yaml, validate
+from critique.config import CompareConfig, CritiqueConfig
+from engines.config import ROLES, EngineConfig, ModelsConfig
+from labelers.config import LabelConfig
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class PromptsConfig(_Section):
+    """Where prompts come from."""
+
+    path: Path
+    """A `.jsonl` or `.txt` file, relative to the run file."""
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many prompts for training, in the order of the file; test prompts are always kept."""
+
+
+class SplitConfig(_Section):
+    """What share of the prompts that name no split goes where. The shares sum to 1."""
+
+    train: float = Field(default=0.45, ge=0.0, le=1.0)
+    """For critique and revision, and supervised training on the revisions."""
+    preference: float = Field(default=0.5, ge=0.0, le=1.0)
+    """For comparisons."""
+    test: float = Field(default=0.05, ge=0.0, le=1.0)
+    """Held out for evaluation."""
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        total = self.train + self.preference + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares sum to {total:g}, and must sum to 1")
+        return self
+
+    def shares(self) -> dict[Split, float]:
+        """Return the share of each split."""
+        return {"train": self.train, "preference": self.preference, "test": self.test}
+
+
+class RunConfig(_Section):
+    """Everything that a run needs to know, as `run.yaml` states it."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """First part of the run folder's name."""
+    seed: int = Field(default=0, ge=0)
+    """From which every random draw of the run is derived."""
+    constitution: str
+    """A constitution file, relative to the run file, or the name of a preset."""
+    prompts: PromptsConfig
+    """Where prompts come from; a bare path will do."""
+    split: SplitConfig = SplitConfig()
+    """Shares of the splits."""
+    models: ModelsConfig
+    """The models of the four roles."""
+    engine: EngineConfig = EngineConfig()
+    """How models are run."""
+    critique: CritiqueConfig = CritiqueConfig()
+    """The critique-and-revise loop."""
+    compare: CompareConfig = CompareConfig()
+    """Which answers are compared."""
+    label: LabelConfig = LabelConfig()
+    """How comparisons are judged."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_short_forms(cls, value: object) -> object:
+        return written_out(value)
+
+
+def written_out(value: object) -> object:
+    """Return a run file's value with its short forms in full.
+
+    `prompts: FILE` stands for `prompts: {path: FILE}`, and `policy: ID` for `policy: {id: ID}`.
+    """
+    if not isinstance(value, dict):
+        return value
+    full = dict(value)
+    if isinstance(full.get("prompts"), str):
+        full["prompts"] = {"path": full["prompts"]}
+    if isinstance(full.get("models"), dict):
+        full["models"] = {
+            role: {"id": model} if isinstance(model, str) and model not in ROLES else model
+            for role, model in full["models"].items()
+        }
+    return full
+
+
+def load_run_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Return the run file as a configuration with absolute paths.
+
+    Args:
+        path: the run file.
+        overrides: `a.b=value` each, with the value in YAML; they win over the file.
+
+    Raises:
+        ConfigError: for every mistake in the file or the overrides, with its place.
+    """
+    document = read_yaml(path)
+    value = written_out(document.value)
+    for override in overrides:
+        value = _overridden(value, override)
+    if overrides:
+        _blame_overrides(value, overrides)
+    config = validate(document, RunConfig, value)
+    return _with_absolute_paths(config, path.parent)
+
+
+def identity_of(section: BaseModel) -> dict[str, Any]:
+    """Return a section's values less its operational fields: what makes a run the same run."""
+    kept: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("operational"):
+            continue
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            kept[name] = identity_of(value)
+        else:
+            kept[name] = section.model_dump(mode="json", include={name})[name]
+    return kept
+
+
+def _overridden(value: object, override: str) -> object:
+    """Return the value tree with one `a.b=value` applied."""
+    keys, separator, text = override.partition("=")
+    if not separator or not keys:
+        raise ConfigError(
+            f"found {override!r}", where="--set", accepted="KEY=VALUE, such as critique.rounds=1"
+        )
+    new = parse_yaml(text, Path(f"--set {keys}")).value if text.strip() else ""
+    return _with(value, keys.split("."), new, f"--set {keys}")
+
+
+def _with(tree: object, keys: Sequence[str], new: object, where: str) -> dict[str, Any]:
+    """Return a mapping with the value at a path of keys replaced, mappings made where there are none."""
+    if tree is not None and not isinstance(tree, dict):
+        raise ConfigError(f"{keys[0]!r} lies below {tree!r}, which has no keys", where=where)
+    head, *rest = keys
+    mapping = tree or {}
+    return {**mapping, head: _with(mapping.get(head), rest, new, where) if rest else new}
+
+
+def _blame_overrides(value: object, overrides: Sequence[str]) -> None:
+    """Raise for a mistake in an overridden value at its option, not at a place in a faultless file."""
+    try:
+        RunConfig.model_validate(value)
+    except ValidationError as error:
+        misfits = explain(RunConfig, value, error)
+    else:
+        return
+    for override in overrides:
+        keys = override.partition("=")[0]
+        for misfit in misfits:
+            if ".".join(map(str, misfit.loc)).startswith(keys):
+                raise ConfigError(misfit.what, where=f"--set {override}", accepted=misfit.accepted)
+
+
+def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
+    prompts = config.prompts.model_copy(update={"path": (folder / config.prompts.path).resolve()})
+    named = config.constitution
+    if named not in preset_names() or (folder / named).exists():
+        named = str((folder / named).resolve())
+    return config.model_copy(update={"prompts": prompts, "constitution": named})

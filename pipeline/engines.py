@@ -1,0 +1,67 @@
+"""The engines of a run: one per distinct model, shared by the roles that name it, behind one cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from core.cache import RequestCache
+from engines.cached import CachedEngine, RequestCounts
+from engines.config import EngineConfig, ModelConfig, ModelsConfig
+from engines.protocols import Engine
+from engines.scripted import ScriptedEngine
+
+EngineMaker = Callable[[ModelConfig, EngineConfig], Engine]
+
+
+def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
+    """Return the engine of the configured kind for a model; nothing is loaded yet."""
+    if engine.kind == "scripted":
+        return ScriptedEngine(model=f"scripted:{model.id}")
+    from engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(model, engine)
+
+
+class Engines:
+    """Hands out the engine of each role.
+
+    Args:
+        models: the roles.
+        engine: how they are run.
+        cache: the project's request cache.
+        make: builds an engine; tests give their own.
+    """
+
+    def __init__(
+        self, models: ModelsConfig, engine: EngineConfig, cache: RequestCache, make: EngineMaker = make_engine
+    ) -> None:
+        self._models = models
+        self._engine = engine
+        self._cache = cache
+        self._make = make
+        self._built: dict[str, CachedEngine] = {}
+
+    def of(self, role: Literal["policy", "critic", "labeler"]) -> CachedEngine:
+        """Return the engine of a role."""
+        model = self._models.of(role)
+        key = model.model_dump_json()
+        if key not in self._built:
+            self._built[key] = CachedEngine(self._make(model, self._engine), self._cache)
+        return self._built[key]
+
+    def counts(self) -> RequestCounts:
+        """Return what was asked of all engines since the counts were last taken."""
+        return sum((engine.counts for engine in self._built.values()), RequestCounts())
+
+    def take_counts(self) -> RequestCounts:
+        """Return the counts and begin anew."""
+        total = self.counts()
+        for engine in self._built.values():
+            engine.counts = RequestCounts()
+        return total
+
+    def close(self) -> None:
+        """Close every engine."""
+        for engine in self._built.values():
+            engine.close()

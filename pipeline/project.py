@@ -1,0 +1,45 @@
+"""Projects: what `publius init` writes, and where a project keeps its cache."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from constitution.loader import preset_path
+from core.cache import RequestCache
+from core.errors import RunStateError
+from core.files import os_errors, write_atomic
+
+DEFAULT_PRESET = "helpful-honest-harmless"
+
+
+def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
+    """Write a constitution, a run file and the demo prompts into a folder; return what was written.
+
+    Raises:
+        RunStateError: if one of the files is there already; nothing is written then.
+    """
+    contents = {
+        "constitution.yaml": preset_path(preset).read_text(encoding="utf-8"),
+        "run.yaml": (files("pipeline") / "templates" / "run.yaml").read_text(encoding="utf-8"),
+        "prompts.jsonl": (files("prompts") / "demo" / "prompts.jsonl").read_text(encoding="utf-8"),
+        ".gitignore": "/.publius/\n/runs/\n",
+    }
+    taken = [name for name in contents if (folder / name).exists()]
+    if taken:
+        raise RunStateError(
+            f"there is a project already ({', '.join(taken)}); nothing was written",
+            where=str(folder),
+            accepted="a new or empty folder",
+            run=f"publius run {folder / 'run.yaml'}",
+        )
+    with os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in contents.items():
+            write_atomic(folder / name, text)
+    return [folder / name for name in contents]
+
+
+def open_cache(project: Path) -> RequestCache:
+    """Return the project's request cache, shared by all of its runs."""
+    return RequestCache(project / ".publius" / "cache.sqlite")

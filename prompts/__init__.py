@@ -1,0 +1,1 @@
+"""Prompt texts: the sandboxed template environment, the templates and the demo prompts."""

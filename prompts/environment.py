@@ -1,0 +1,128 @@
+"""The template environment: sandboxed Jinja2 in which untrusted text is inserted, never interpreted.
+
+A template is a `.j2` file with two blocks: `user`, the text of the request, and `prefill`, how the model's
+answer must begin. Untrusted values are replaced by placeholders while the template renders and come out as
+pieces of their own, so that no text of a model or a data set is ever seen by Jinja, and engines can encode
+it apart (`core.chat`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateError, TemplateNotFound, pass_context
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from core.chat import Piece, Untrusted
+from core.digests import digest
+from core.errors import ConfigError
+
+TEMPLATES = ("critique", "revision", "comparison")
+
+_PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
+_SHORTEST_FENCE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedPrompt:
+    """A request to a model: its text in pieces, and the start of the answer."""
+
+    pieces: tuple[Piece, ...]
+    prefill: str
+
+
+class PromptTemplates:
+    """The shipped templates, or the user's own in their place.
+
+    Args:
+        sources: template text by name; names left out are the shipped ones.
+    """
+
+    def __init__(self, sources: Mapping[str, str] | None = None) -> None:
+        self.sources = {name: (sources or {}).get(name) or _shipped(name) for name in TEMPLATES}
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=_Sources(self.sources),
+            undefined=StrictUndefined,
+            finalize=_set_aside,
+            keep_trailing_newline=True,
+            autoescape=False,
+        )
+
+    @property
+    def digest(self) -> str:
+        """Digest of every template's exact text."""
+        return digest(self.sources)
+
+    def render(self, name: str, **values: object) -> RenderedPrompt:
+        """Return the named template filled with values.
+
+        Args:
+            name: one of `TEMPLATES`.
+            **values: our own text and numbers as they are, everything else as `Untrusted`.
+
+        Raises:
+            ConfigError: if the template is wrong, names an unknown value or filters untrusted text.
+        """
+        slots: list[Untrusted] = []
+        try:
+            template = self._environment.get_template(name)
+            context = template.new_context({**values, "_slots": slots})
+            user = "".join(template.blocks["user"](context))
+            prefill = "".join(template.blocks["prefill"](context)) if "prefill" in template.blocks else ""
+        except (TemplateError, TypeError, KeyError) as error:
+            raise ConfigError(
+                f"the template does not render: {error}",
+                where=f"templates/{name}.j2",
+                accepted="blocks `user` and `prefill` that use the values given to the shipped template",
+            ) from error
+        return RenderedPrompt(_pieces(name, user, slots), prefill)
+
+
+def fence_for(texts: Iterable[str]) -> str:
+    """Return a run of `=` that is longer than any in the texts, so that none of them can close it."""
+    longest = max((len(run) for text in texts for run in re.findall("=+", text)), default=0)
+    return "=" * max(_SHORTEST_FENCE, longest + 1)
+
+
+class _Sources(BaseLoader):
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        self._sources = sources
+
+    def get_source(
+        self, environment: Environment, template: str
+    ) -> tuple[str, str | None, Callable[[], bool] | None]:
+        if template not in self._sources:
+            raise TemplateNotFound(template)
+        return self._sources[template], None, None
+
+
+@pass_context
+def _set_aside(context: Context, value: object) -> object:
+    """Replace an untrusted value by a placeholder that remembers which it was."""
+    if not isinstance(value, Untrusted):
+        return value
+    slots: list[Untrusted] = context["_slots"]
+    slots.append(value)
+    return f"\ue000{len(slots) - 1}\ue001"
+
+
+def _pieces(name: str, text: str, slots: list[Untrusted]) -> tuple[Piece, ...]:
+    parts = _PLACEHOLDER.split(text)
+    if [int(part) for part in parts[1::2]] != list(range(len(slots))):
+        raise ConfigError(
+            "the text contains the private-use characters U+E000 and U+E001",
+            where=f"templates/{name}.j2, the principle or the preamble",
+            accepted="any other characters",
+        )
+    pieces = [slots[int(part)] if i % 2 else part for i, part in enumerate(parts)]
+    return tuple(piece for piece in pieces if isinstance(piece, Untrusted) or piece)
+
+
+@cache
+def _shipped(name: str) -> str:
+    return (files("prompts") / "templates" / f"{name}.j2").read_text(encoding="utf-8")

@@ -1,0 +1,130 @@
+"""Prompts from files, checked line by line, and the split that each belongs to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from core.digests import derive_uniform
+from core.errors import DataError
+from core.records import Message, Prompt, Split
+
+_MESSAGES = TypeAdapter(tuple[Message, ...])
+_ACCEPTED = (
+    '.jsonl with {"prompt": "..."} or {"messages": [...]} on each line, optionally tags, source and split; '
+    "or .txt with one prompt a line"
+)
+_SPLITS: tuple[Split, ...] = ("train", "preference", "test")
+
+
+def read_prompts(path: Path) -> Iterator[Prompt]:
+    """Yield the prompts of a `.jsonl` or `.txt` file; columns that are not ours are passed over.
+
+    Raises:
+        DataError: at the first line that holds no prompt, with the file and line.
+    """
+    if path.suffix not in {".jsonl", ".txt"}:
+        raise DataError(
+            f"prompts cannot be read from a {path.suffix or 'nameless'} file",
+            where=str(path),
+            accepted=_ACCEPTED,
+        )
+    empty = True
+    for number, line in _lines(path):
+        empty = False
+        where = f"{path}:{number}"
+        yield _from_text(line, path, where) if path.suffix == ".txt" else _from_json(line, path, where)
+    if empty:
+        raise DataError("the file holds no prompts", where=str(path), accepted=_ACCEPTED)
+
+
+def assign_split(prompt: Prompt, shares: Mapping[Split, float]) -> Prompt:
+    """Return the prompt with a split: its own where it names one, else by the hash of its normalised text.
+
+    Prompts that differ only in case, spacing or punctuation share a split, so that none leaks into the test.
+
+    Args:
+        prompt: the prompt.
+        shares: what share of prompts each split gets; they sum to 1.
+    """
+    if prompt.split is not None:
+        return prompt
+    point = derive_uniform("split", normalised(prompt))
+    bound = 0.0
+    for split in _SPLITS:
+        bound += shares.get(split, 0.0)
+        if point < bound:
+            return prompt.model_copy(update={"split": split})
+    return prompt.model_copy(update={"split": max(shares, key=lambda split: shares[split])})
+
+
+def normalised(prompt: Prompt) -> str:
+    """Return the words of all messages, case-folded, with single spaces and no punctuation."""
+    text = "\n".join(message.content for message in prompt.messages)
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, line
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"not UTF-8 text: {error.reason} at byte {error.start}", where=str(path), accepted=_ACCEPTED
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path), accepted=_ACCEPTED) from error
+
+
+def _from_text(line: str, path: Path, where: str) -> Prompt:
+    return _build((Message(role="user", content=line.strip()),), {}, path, where)
+
+
+def _from_json(line: str, path: Path, where: str) -> Prompt:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"not JSON: {error.msg} at column {error.colno}", where=where, accepted=_ACCEPTED
+        ) from error
+    content = row.get("messages", row.get("prompt")) if isinstance(row, dict) else None
+    if isinstance(content, str):
+        return _build((Message(role="user", content=content),), row, path, where)
+    if not isinstance(content, list):
+        raise DataError(f"found {line.strip()[:60]!r}", where=where, accepted=_ACCEPTED)
+    try:
+        messages = _MESSAGES.validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"messages.{place}: {first['msg']}",
+            where=where,
+            accepted='messages like {"role": "user", "content": "..."}',
+        ) from error
+    return _build(messages, row, path, where)
+
+
+def _build(messages: tuple[Message, ...], row: Mapping[str, Any], path: Path, where: str) -> Prompt:
+    tags = row.get("tags") or ()
+    try:
+        return Prompt.of(
+            messages,
+            tags=(tags,) if isinstance(tags, str) else tuple(tags),
+            source=row.get("source") or path.stem,
+            split=row.get("split"),
+        )
+    except (ValidationError, TypeError) as error:
+        if isinstance(error, TypeError):
+            raise DataError(f"tags is {tags!r}", where=where, accepted="a list of words") from error
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "messages"
+        message = first["msg"].removeprefix("Value error, ")
+        raise DataError(f"{place}: {message}", where=where, accepted=_ACCEPTED) from error

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.cache import RequestCache
+from core.errors import RunStateError
+from tests.core.conftest import LockableFolder
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def start(program: str, path: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", program, str(path), *arguments]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_answer_is_found_again_after_reopening(tmp_path: Path):
+    path = tmp_path / ".publius" / "cache.sqlite"
+    with RequestCache(path) as cache:
+        assert cache.get("k") is None
+        cache.put("k", "generate", "naïve \u2028\0 answer")
+        assert cache.get("k") == "naïve \u2028\0 answer"
+    with RequestCache(path) as cache:
+        assert cache.get("k") == "naïve \u2028\0 answer"
+        assert len(cache) == 1
+
+
+def test_first_answer_wins(tmp_path: Path):
+    with RequestCache(tmp_path / "cache.sqlite") as cache, RequestCache(tmp_path / "cache.sqlite") as other:
+        cache.put("k", "generate", "first")
+        other.put("k", "generate", "second")
+        assert cache.get("k") == other.get("k") == "first"
+
+
+PUTTER = """
+import sys
+from pathlib import Path
+from core.cache import RequestCache
+
+sys.stdin.readline()  # all start at once
+with RequestCache(Path(sys.argv[1])) as cache:
+    for number in range(300):
+        cache.put(f"shared {number}", "generate", f"from {sys.argv[2]}")
+        cache.put(f"own {sys.argv[2]} {number}", "generate", "x" * number)
+        print(cache.get(f"shared {number}"), flush=True)
+"""
+
+
+def test_processes_that_share_a_new_cache_agree_on_every_answer(tmp_path: Path):
+    children = [start(PUTTER, tmp_path / "cache.sqlite", name) for name in ("a", "b", "c")]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    outputs = [child.communicate()[0].splitlines() for child in children]
+    assert [child.returncode for child in children] == [0, 0, 0]
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert len(outputs[0]) == 300
+    with RequestCache(tmp_path / "cache.sqlite") as cache:
+        assert len(cache) == 300 + 3 * 300
+
+
+FOREVER = """
+import sys
+from pathlib import Path
+from core.cache import RequestCache
+
+cache = RequestCache(Path(sys.argv[1]))
+for number in range(int(sys.argv[2]), 10_000_000):
+    cache.put(str(number), "generate", "x" * (number % 5000))
+    print(number, flush=True)
+"""
+
+
+def test_killed_process_loses_no_answer_that_was_put(tmp_path: Path):
+    path, last = tmp_path / "cache.sqlite", -1
+    for _ in range(3):
+        child = start(FOREVER, path, str(last + 1))
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(100)]
+        child.send_signal(signal.SIGKILL)
+        lines += child.stdout.read().split("\n")[:-1]
+        child.wait()
+        last = int(lines[-1])
+        with RequestCache(path) as cache:
+            assert all(cache.get(str(number)) == "x" * (number % 5000) for number in range(last + 1))
+
+
+FILLER = """
+import resource, signal, sys
+from pathlib import Path
+from core.cache import RequestCache
+from core.errors import RunStateError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+cache = RequestCache(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+for number in range(1000):
+    try:
+        cache.put(str(number), "generate", "x" * 3000)
+    except RunStateError as error:
+        print(error)
+        print(number, cache.get(str(number - 1)) == "x" * 3000, cache.get(str(number)))
+        break
+"""
+
+
+def test_full_disk_is_one_clear_error_and_spares_the_answers(tmp_path: Path):
+    path = tmp_path / "cache.sqlite"
+    message, state = start(FILLER, path).communicate()[0].splitlines()
+    assert message.startswith(f"{path}: disk full (")
+    number, before, failed = state.split()
+    assert (int(number) > 5, before, failed) == (True, "True", "None")
+    with RequestCache(path) as cache:
+        assert len(cache) == int(number)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_read_only_place_says_not_writable(lockable: LockableFolder, exists: bool):
+    if exists:
+        RequestCache(lockable.path / "cache.sqlite").close()
+    with pytest.raises(RunStateError, match="not writable"):
+        RequestCache(lockable.lock() / "cache.sqlite").put("k", "generate", "v")
+
+
+def test_file_that_is_no_database_says_what_deleting_it_costs(tmp_path: Path):
+    path = tmp_path / "cache.sqlite"
+    path.write_text("rubbish " * 1000)
+    with pytest.raises(RunStateError) as caught:
+        RequestCache(path)
+    assert str(caught.value).startswith(f"{path}: the file is damaged (")
+    assert f"delete the file, which costs asking the models again; run: rm {path}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def read_all(path: Path) -> None:
+    with RequestCache(path) as cache:
+        for number in range(100):
+            cache.get(str(number))
+
+
+def test_damage_inside_the_file_is_the_same_error(tmp_path: Path):
+    path = tmp_path / "cache.sqlite"
+    with RequestCache(path) as cache:
+        for number in range(100):
+            cache.put(str(number), "generate", "x" * 1000)
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
+    with pytest.raises(RunStateError, match="the file is damaged"):
+        read_all(path)
+
+
+def test_cache_of_a_newer_version_is_left_alone(tmp_path: Path):
+    path = tmp_path / "cache.sqlite"
+    RequestCache(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    with pytest.raises(RunStateError, match="the cache has schema version 2; accepted: version 1"):
+        RequestCache(path)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from core.errors import RunStateError
+from core.files import os_errors, write_atomic
+from tests.core.conftest import LockableFolder
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_full_disk_names_the_path_and_what_is_needed(tmp_path: Path, number: int):
+    with pytest.raises(RunStateError, match="disk full") as caught, os_errors(tmp_path / "traces.jsonl"):
+        raise OSError(number, os.strerror(number))
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'traces.jsonl'}: ")
+    assert f"run: df -h {tmp_path}" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_denied_path_is_called_not_writable(tmp_path: Path, number: int):
+    with pytest.raises(RunStateError, match="not writable"), os_errors(tmp_path / "new"):
+        raise OSError(number, os.strerror(number))
+
+
+def test_file_that_cannot_be_read_is_not_called_unwritable(lockable: LockableFolder):
+    secret = lockable.path / "secret"
+    secret.write_text("x")
+    secret.chmod(0o000)
+    lockable.lock()
+    with pytest.raises(RunStateError, match="not readable"), os_errors(secret):
+        secret.read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOENT, "no such file"),
+        (errno.ENOTDIR, "a file, not a folder"),
+        (errno.EISDIR, "a folder, not a file"),
+        (errno.EMFILE, "too many open files"),
+        (errno.EIO, "cannot be used"),
+    ],
+)
+def test_every_other_failure_has_its_own_words(tmp_path: Path, number: int, words: str):
+    with pytest.raises(RunStateError, match=words), os_errors(tmp_path):
+        raise OSError(number, os.strerror(number))
+
+
+def test_errors_that_are_not_of_the_system_pass_through(tmp_path: Path):
+    with pytest.raises(KeyError), os_errors(tmp_path):
+        raise KeyError("k")
+
+
+@pytest.mark.parametrize("content", ["naïve\n", b"\x00\xff"])
+def test_atomic_write_replaces_the_whole_file(tmp_path: Path, content: str | bytes):
+    path = tmp_path / "manifest.json"
+    path.write_text("something longer that stood there before")
+    write_atomic(path, content)
+    expected = content.encode() if isinstance(content, str) else content
+    assert path.read_bytes() == expected
+    assert os.listdir(tmp_path) == ["manifest.json"]
+
+
+def test_atomic_write_follows_the_umask(tmp_path: Path):
+    before = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "report.html", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "report.html").stat().st_mode & 0o777 == 0o640
+
+
+def test_failed_atomic_write_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "manifest.json"
+    path.write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunStateError, match="disk full"):
+        write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["manifest.json"]
+
+
+def test_atomic_write_to_a_locked_folder_says_not_writable(lockable: LockableFolder):
+    with pytest.raises(RunStateError, match="not writable"):
+        write_atomic(lockable.lock() / "a", "x")
+
+
+def test_atomic_write_to_a_missing_folder_says_so(tmp_path: Path):
+    with pytest.raises(RunStateError, match="no such file or folder"):
+        write_atomic(tmp_path / "missing" / "a", "x")

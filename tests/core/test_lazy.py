@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.errors import EngineError, MissingExtraError
+from core.lazy import require
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the import path, to install packages in."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_installed_module_is_returned():
+    assert require("json", "transformers") is json
+
+
+@pytest.mark.parametrize("module", ["publius_absent", "publius_absent.sub.module"])
+def test_absent_package_names_the_extra_to_install(module: str):
+    with pytest.raises(MissingExtraError) as caught:
+        require(module, "transformers")
+    assert str(caught.value) == (
+        "the package 'publius_absent' is not installed; run: pip install 'publius[transformers]'"
+    )
+
+
+def test_package_that_lacks_another_package_is_not_called_absent(site: Path):
+    (site / "publius_lacking.py").write_text("import publius_absent\n")
+    reason = r"'publius_lacking' is installed.*No module named 'publius_absent'"
+    with pytest.raises(EngineError, match=reason):
+        require("publius_lacking", "vllm")
+
+
+def test_package_without_the_submodule_is_not_called_absent(site: Path):
+    (site / "publius_old").mkdir()
+    (site / "publius_old" / "__init__.py").write_text("")
+    with pytest.raises(EngineError, match=r"No module named 'publius_old\.new'"):
+        require("publius_old.new", "vllm")
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError"])
+def test_package_whose_library_is_missing_repeats_the_reason_on_one_line(site: Path, error: str):
+    (site / f"publius_broken_{error}.py").write_text(f"raise {error}('libcudart.so.13:\\n cannot open')\n")
+    with pytest.raises(EngineError) as caught:
+        require(f"publius_broken_{error}", "vllm")
+    assert "libcudart.so.13: cannot open" in str(caught.value)
+    assert "pip install --upgrade 'publius[vllm]'" in str(caught.value)

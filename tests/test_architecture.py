@@ -1,0 +1,113 @@
+"""The arrows between the rooms, and what importing a room may load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+MAY_IMPORT = {
+    "core": set(),
+    "constitution": {"core"},
+    "prompts": {"core", "constitution"},
+    "engines": {"core"},
+    "labelers": {"core", "constitution", "prompts", "engines"},
+    "critique": {"core", "constitution", "prompts", "engines", "labelers"},
+    "training": {"core", "engines"},
+    "evaluation": {"core", "constitution", "prompts", "engines", "labelers", "critique", "training"},
+    "pipeline": {
+        "core",
+        "constitution",
+        "prompts",
+        "engines",
+        "labelers",
+        "critique",
+        "training",
+        "evaluation",
+    },
+}
+HEAVY = ("torch", "transformers", "vllm", "trl", "ray", "datasets")
+HEAVY_BY_NATURE = frozenset(f"engines.{name}" for name in ("attention", "decoding", "kv_cache", "sampling"))
+"""Modules that may import a heavy package at their top. All others reach them from inside functions only."""
+
+ROOMS = [room for room in MAY_IMPORT if (REPOSITORY / room / "__init__.py").exists()]
+
+
+def modules_of(room: str) -> list[Path]:
+    return sorted((REPOSITORY / room).rglob("*.py"))
+
+
+def imported_packages(path: Path) -> set[str]:
+    """The top-level names of all imports of a module, those inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # A relative import stays in its room: it has no name before the first dot that could be another.
+            names |= {(node.module or "").partition(".")[0]} if node.level == 0 else {path.parent.name}
+    return names
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_room_imports_only_what_lies_below_it(room: str):
+    allowed = MAY_IMPORT[room] | {room}
+    wrong = {
+        str(path.relative_to(REPOSITORY)): sorted(imported_packages(path) & MAY_IMPORT.keys() - allowed)
+        for path in modules_of(room)
+        if imported_packages(path) & MAY_IMPORT.keys() - allowed
+    }
+    assert wrong == {}
+
+
+def test_nothing_imports_the_pipeline():
+    assert all("pipeline" not in allowed for allowed in MAY_IMPORT.values())
+
+
+def test_function_level_imports_are_seen(tmp_path: Path):
+    path = tmp_path / "module.py"
+    path.write_text("def f():\n    from pipeline.cli import main\n    import core.store\n")
+    assert imported_packages(path) == {"pipeline", "core"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_module_imports_a_heavy_package_at_its_top(room: str):
+    program = f"""
+import importlib, pkgutil, sys
+package = importlib.import_module({room!r})
+for module in pkgutil.walk_packages(package.__path__, {room + "."!r}):
+    if module.name not in {set(HEAVY_BY_NATURE)!r} and not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+        loaded = [name for name in {HEAVY!r} if name in sys.modules]
+        assert not loaded, f"importing {{module.name}} loads {{loaded}}"
+"""
+    child = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_package_files_hold_only_a_docstring(room: str):
+    for path in (REPOSITORY / room).rglob("__init__.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert len(tree.body) == 1, path
+        assert ast.get_docstring(tree), path
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_room_is_typed_and_packaged_and_checked(room: str):
+    assert (REPOSITORY / room / "py.typed").exists()
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    assert room in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert room in project["tool"]["mypy"]["packages"]
+
+
+def test_every_test_folder_is_a_package():
+    # Without it, `tests/critique` would be imported as `critique` and hide the room.
+    folders = [path for path in (REPOSITORY / "tests").rglob("*") if any(path.glob("*.py"))]
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
