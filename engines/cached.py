@@ -62,6 +62,16 @@ class CachedEngine:
         """The wrapped engine's model."""
         return self._engine.model
 
+    @property
+    def identity(self) -> str:
+        """The wrapped engine's identity."""
+        return self._engine.identity
+
+    @property
+    def is_base(self) -> bool:
+        """Whether the wrapped model is a base model."""
+        return self._engine.is_base
+
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return the wrapped engine's key."""
         return self._engine.key(request)

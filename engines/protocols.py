@@ -73,6 +73,16 @@ class Engine(Generator, ChoiceScorer, Protocol):
         """The model's name, as it stands in records."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """Digest of everything about the model that determines its answers."""
+        ...
+
+    @property
+    def is_base(self) -> bool:
+        """Whether the model has no chat template of its own."""
+        ...
+
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return a digest of all that determines the answer; the seed counts only when sampling."""
         ...

@@ -69,6 +69,16 @@ class ScriptedEngine:
         """The name that stands in records."""
         return self._model
 
+    @property
+    def identity(self) -> str:
+        """The model's name: answers are the script's."""
+        return self._model
+
+    @property
+    def is_base(self) -> bool:
+        """False: a script is spoken to as it likes."""
+        return False
+
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return a digest of the conversation's text and how it is answered."""
         turns = [(turn.role, turn.text) for turn in request.turns]

@@ -81,6 +81,11 @@ class TransformersEngine:
         return self._files.name
 
     @property
+    def identity(self) -> str:
+        """Digest of the model's files, its weight type and what its chat template is given."""
+        return digest(self._files.identity, self._config.dtype, self._config.chat_template_kwargs)
+
+    @property
     def is_base(self) -> bool:
         """Whether the model has no chat template of its own and is spoken to in ChatML."""
         return self.encoder.is_base

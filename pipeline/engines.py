@@ -11,6 +11,9 @@ from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Engine
 from engines.scripted import ScriptedEngine
 
+Role = Literal["policy", "critic", "labeler"]
+ROLES_IN_USE: tuple[Role, ...] = ("policy", "critic", "labeler")
+
 EngineMaker = Callable[[ModelConfig, EngineConfig], Engine]
 
 
@@ -42,13 +45,21 @@ class Engines:
         self._make = make
         self._built: dict[str, CachedEngine] = {}
 
-    def of(self, role: Literal["policy", "critic", "labeler"]) -> CachedEngine:
+    def of(self, role: Role) -> CachedEngine:
         """Return the engine of a role."""
         model = self._models.of(role)
         key = model.model_dump_json()
         if key not in self._built:
             self._built[key] = CachedEngine(self._make(model, self._engine), self._cache)
         return self._built[key]
+
+    def identities(self) -> dict[str, str]:
+        """Return, for each role, a digest of everything that determines its model's answers."""
+        return {role: self.of(role).identity for role in ROLES_IN_USE}
+
+    def base_models(self) -> list[str]:
+        """Return the names of models that have no chat template of their own."""
+        return sorted({engine.model for engine in self._built.values() if engine.is_base})
 
     def counts(self) -> RequestCounts:
         """Return what was asked of all engines since the counts were last taken."""

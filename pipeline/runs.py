@@ -182,6 +182,7 @@ class Run:
             "digest": self.identity.digest,
             "identity": vars(self.identity),
             "seed": self.config.seed,
+            "models": {role: self.config.models.of(role).id for role in ("policy", "critic", "labeler")},
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
             "versions": _versions(),

@@ -1,0 +1,86 @@
+"""`publius label --pairs FILE`: comparisons from someone else's pairs, judged without a run file's loop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from core.errors import DataError
+from core.records import Comparison, Message, Prompt
+
+_MESSAGES = TypeAdapter(tuple[Message, ...])
+_ACCEPTED = (
+    '.jsonl with {"prompt", "chosen", "rejected"} or {"prompt", "response_a", "response_b"} on each line, each '
+    "text or a list of messages; or whole conversations as chosen and rejected"
+)
+
+
+def read_pairs(path: Path) -> Iterator[Comparison]:
+    """Yield the comparisons of a `.jsonl` file of pairs.
+
+    Raises:
+        DataError: at the first line that holds no pair, with the file and line.
+    """
+    empty = True
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    empty = False
+                    yield _comparison(line, f"{path}:{number}", path.stem)
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 text: {error.reason}", where=str(path), accepted=_ACCEPTED) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path), accepted=_ACCEPTED) from error
+    if empty:
+        raise DataError("the file holds no pairs", where=str(path), accepted=_ACCEPTED)
+
+
+def _comparison(line: str, where: str, source: str) -> Comparison:
+    try:
+        row = json.loads(line)
+        names = ("chosen", "rejected") if "chosen" in row else ("response_a", "response_b")
+        first, second = (_messages(row[name], "assistant") for name in names)
+        prompt = _messages(row["prompt"], "user") if "prompt" in row else _shared(first, second)
+        answers = [
+            conversation[len(prompt) :] if "prompt" not in row else conversation
+            for conversation in (first, second)
+        ]
+        if any(len(answer) != 1 or answer[0].role != "assistant" for answer in answers):
+            raise ValueError("the two sides must differ in one answer of the assistant, the last message")
+        asked = Prompt.of(prompt, tags=tuple(row.get("tags") or ()), source=source)
+        one, two = (answer[0].content for answer in answers)
+        return Comparison.of(asked, (one, names[0]), (two, names[1]), group=where)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"not JSON: {error.msg} at column {error.colno}", where=where, accepted=_ACCEPTED
+        ) from error
+    except ValidationError as error:
+        raise DataError(
+            error.errors()[0]["msg"].removeprefix("Value error, "), where=where, accepted=_ACCEPTED
+        ) from error
+    except KeyError as error:
+        raise DataError(f"the column {error} is missing", where=where, accepted=_ACCEPTED) from error
+    except (TypeError, ValueError) as error:
+        raise DataError(str(error), where=where, accepted=_ACCEPTED) from error
+
+
+def _messages(value: Any, role: str) -> tuple[Message, ...]:
+    """Return a column's value as messages; bare text is one message of that role."""
+    if isinstance(value, str):
+        return _MESSAGES.validate_python([{"role": role, "content": value}])
+    return _MESSAGES.validate_python(value)
+
+
+def _shared(first: tuple[Message, ...], second: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return the messages that both conversations begin with."""
+    count = 0
+    for one, two in zip(first, second, strict=False):
+        if one != two:
+            break
+        count += 1
+    return first[:count]

@@ -1,0 +1,97 @@
+"""One invocation on one run: the run file read, the engines at hand, the run folder open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from constitution.loader import load_constitution
+from core.errors import ConfigError
+from pipeline.config import RunConfig, load_run_config
+from pipeline.console import note, warn
+from pipeline.engines import EngineMaker, Engines, make_engine
+from pipeline.project import open_cache
+from pipeline.runs import open_run
+from pipeline.stages import (
+    STAGES,
+    Stage,
+    StageResult,
+    compare_stage,
+    critique_stage,
+    ingest_prompts,
+    label_stage,
+)
+
+_RUNNERS = {"critique": critique_stage, "compare": compare_stage, "label": label_stage}
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the command line asks for."""
+
+    run_file: Path
+    overrides: Sequence[str] = ()
+    stages: Sequence[Stage] = STAGES
+    resume: Path | None = None
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What came of it."""
+
+    folder: Path
+    stages: tuple[StageResult, ...]
+
+
+def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
+    """Run the stages asked for, in order, and return what each left behind.
+
+    Raises:
+        PubliusError: for anything that the user can mend; what was finished stays.
+    """
+    config = load_run_config(request.run_file, request.overrides)
+    load_constitution(config.constitution)  # its mistakes are told before a model is looked for
+    project = request.run_file.resolve().parent
+    with open_engines(config, project, make) as engines:
+        with open_run(config, project, engines.identities(), request.resume) as run:
+            note(f"run folder {run.folder}")
+            _warn(config, engines)
+            ingest_prompts(run)
+            results = [asyncio.run(_RUNNERS[stage](run, engines)) for stage in request.stages]
+        return RunOutcome(run.folder, tuple(results))
+
+
+@contextmanager
+def open_engines(config: RunConfig, project: Path, make: EngineMaker = make_engine) -> Iterator[Engines]:
+    """Yield the engines of a configuration over the project's cache; close both at the end."""
+    with open_cache(project) as cache:
+        engines = Engines(config.models, config.engine, cache, make)
+        try:
+            yield engines
+        finally:
+            engines.close()
+
+
+def parse_stage(name: str) -> Stage:
+    """Return the stage of that name. Raises ConfigError naming the stages."""
+    for stage in STAGES:
+        if stage == name:
+            return stage
+    raise ConfigError(f"there is no stage {name!r}", where="--only", accepted=", ".join(STAGES))
+
+
+def _warn(config: RunConfig, engines: Engines) -> None:
+    """Say what the user should know before relying on the labels."""
+    labels_itself = config.models.of("labeler") == config.models.of("policy")
+    if labels_itself and config.label.principles:
+        warn("self-labelled: the policy judges its own answers; name a stronger models.labeler")
+    for name in engines.base_models():
+        warn(f"{name} has no chat template, so it is spoken to in ChatML")
+    if config.label.principles and engines.of("labeler").model == "smollm2-135m-instruct":
+        warn(
+            "the embedded model judges near chance (docs/benchmarks.md): trust the machine checks only, "
+            "and name a real labeler for judged principles"
+        )

@@ -1,0 +1,132 @@
+"""`publius show`: one record of a run with the records that it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.text import Text
+
+from core.errors import DataError
+from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt, Record
+from core.store import RecordFile, RecordStore
+from pipeline.console import heading, out, word_diff
+from pipeline.runs import read_manifest
+
+
+class RunReader:
+    """A run folder open for reading, also while another process writes it."""
+
+    def __init__(self, folder: Path) -> None:
+        read_manifest(folder)
+        self.store = RecordStore(folder, writable=False)
+        self.prompts = self.store.open("prompts.jsonl", Prompt)
+        self.traces = self.store.open("traces.jsonl", CritiqueTrace, parent="prompt.id")
+        self.comparisons = self.store.open("comparisons.jsonl", Comparison, parent="prompt.id")
+        self.judgments = self.store.open("judgments.jsonl", Judgment, parent="comparison_id")
+        self.preferences = self.store.open("preferences.jsonl", Preference, parent="comparison_id")
+        self.exclusions = self.store.open("exclusions.jsonl", Exclusion, parent="record_id")
+
+    def find(self, prefix: str) -> Record:
+        """Return the one record whose id begins with `prefix`.
+
+        Raises:
+            DataError: if there is none, or more than one.
+        """
+        found = self.store.find(prefix)
+        if len(found) != 1:
+            example = next(iter(self.prompts), None)
+            what = (
+                f"{len(found)} records have an id that begins with {prefix!r}"
+                if found
+                else (f"no record has an id that begins with {prefix!r}")
+            )
+            accepted = ", ".join(f"{identity} ({name})" for name, identity in found[:5]) or (
+                f"an id such as {example.id}" if example else "an id from one of the .jsonl files"
+            )
+            raise DataError(what, where=str(self.store.folder), accepted=accepted)
+        name, identity = found[0]
+        files: dict[str, RecordFile[Record]] = {
+            "prompts.jsonl": self.prompts,
+            "traces.jsonl": self.traces,
+            "comparisons.jsonl": self.comparisons,
+            "judgments.jsonl": self.judgments,
+            "preferences.jsonl": self.preferences,
+            "exclusions.jsonl": self.exclusions,
+        }  # type: ignore[assignment]  # each is a file of some Record
+        return files[name].get(identity)
+
+    def prompt_id_of(self, record: Record) -> str | None:
+        """Return the id of the prompt that a record goes back to."""
+        if isinstance(record, Prompt):
+            return record.id
+        if isinstance(record, CritiqueTrace | Comparison):
+            return record.prompt.id
+        if isinstance(record, Judgment | Preference):
+            return self.comparisons.get(record.comparison_id).prompt.id
+        return None
+
+    def history(self, prompt_id: str) -> list[Record]:
+        """Return everything that a run holds about a prompt, in the order in which it came about."""
+        records: list[Record] = [*self.traces.children(prompt_id)]
+        for comparison in self.comparisons.children(prompt_id):
+            records.append(comparison)
+            records += self.judgments.children(comparison.id)
+            records += self.preferences.children(comparison.id)
+            records += self.exclusions.children(comparison.id)
+        return [*records, *self.exclusions.children(prompt_id)]
+
+
+def print_record(reader: RunReader, prefix: str) -> None:
+    """Print a record's prompt and everything that came of it, the record itself marked."""
+    record = reader.find(prefix)
+    wanted = getattr(record, "id", "")
+    prompt_id = reader.prompt_id_of(record)
+    if prompt_id is None:
+        out.print_json(record.model_dump_json(exclude_none=True))
+        return
+    for entry in [reader.prompts.get(prompt_id) if prompt_id in reader.prompts else record]:
+        _print(entry, marked=getattr(entry, "id", "") == wanted)
+    for entry in reader.history(prompt_id):
+        _print(entry, marked=getattr(entry, "id", "") == wanted)
+
+
+def _print(record: Record, *, marked: bool) -> None:
+    identity = getattr(record, "id", "")
+    heading(f"{'> ' if marked else ''}{type(record).__name__.lower()} {identity}")
+    if isinstance(record, Prompt):
+        for message in record.messages:
+            out.print(Text(f"[{message.role}] {message.content}"))
+        out.print(Text(f"split {record.split}, tags {', '.join(record.tags) or 'none'}", style="dim"))
+    elif isinstance(record, CritiqueTrace):
+        _print_trace(record)
+    elif isinstance(record, Comparison):
+        out.print(
+            Text(f"a ({record.origin_a}): {record.response_a}\nb ({record.origin_b}): {record.response_b}")
+        )
+    elif isinstance(record, Judgment):
+        p_a = "no number" if record.p_a is None else f"p(a) = {record.p_a:.3f}"
+        out.print(Text(f"{record.labeler} on {record.principle_id}: {record.verdict}, {p_a}"))
+        if record.orders is not None:
+            out.print(
+                Text(
+                    f"log-odds of a: {record.orders.a_first:+.2f} shown first, "
+                    f"{record.orders.b_first:+.2f} shown second",
+                    style="dim",
+                )
+            )
+    elif isinstance(record, Preference):
+        out.print(Text(f"{record.origin_chosen} over {record.origin_rejected}, p = {record.p_chosen:.3f}"))
+    elif isinstance(record, Exclusion):
+        out.print(Text(f"left out by {record.stage}: {record.reason}"))
+
+
+def _print_trace(trace: CritiqueTrace) -> None:
+    out.print(Text(f"draft: {trace.initial.text}"))
+    answer = trace.initial
+    for revision in trace.revisions:
+        kept = "kept" if revision.kept else "not kept"
+        flags = f", {', '.join(revision.flags)}" if revision.flags else ""
+        out.print(Text(f"\nround {revision.round}, {revision.principle_id} ({kept}{flags})", style="bold"))
+        out.print(Text(f"critique: {revision.critique.text}"))
+        out.print(Text("revision: ") + word_diff(answer.text, revision.candidates[-1].text))
+        answer = revision.candidates[-1] if revision.kept else answer
