@@ -112,13 +112,17 @@ def load_run_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: for every mistake in the file or the overrides, with its place.
     """
     document = read_yaml(path)
-    value = written_out(document.value)
-    for override in overrides:
-        value = _overridden(value, override)
-    if overrides:
-        _blame_overrides(value, overrides)
-    config = validate(document, RunConfig, value)
-    return _with_absolute_paths(config, path.parent)
+    value = _with_overrides(document.value, overrides)
+    return _with_absolute_paths(validate(document, RunConfig, value), path.parent)
+
+
+def build_run_config(value: dict[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
+    """Return a configuration made in code, with the user's overrides.
+
+    Raises:
+        ConfigError: for a mistake in an override.
+    """
+    return _with_absolute_paths(RunConfig.model_validate(_with_overrides(value, overrides)), Path())
 
 
 def identity_of(section: BaseModel) -> dict[str, Any]:
@@ -134,6 +138,15 @@ def identity_of(section: BaseModel) -> dict[str, Any]:
         else:
             kept[name] = section.model_dump(mode="json", include={name})[name]
     return kept
+
+
+def _with_overrides(value: object, overrides: Sequence[str]) -> object:
+    value = written_out(value)
+    for override in overrides:
+        value = _overridden(value, override)
+    if overrides:
+        _blame_overrides(value, overrides)
+    return value
 
 
 def _overridden(value: object, override: str) -> object:

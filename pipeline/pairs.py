@@ -14,8 +14,8 @@ from core.records import Comparison, Message, Prompt
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _ACCEPTED = (
-    '.jsonl with {"prompt", "chosen", "rejected"} or {"prompt", "response_a", "response_b"} on each line, each '
-    "text or a list of messages; or whole conversations as chosen and rejected"
+    '.jsonl with {"prompt", "chosen", "rejected"} or {"prompt", "response_a", "response_b"} on each line, '
+    "each text or a list of messages; or whole conversations as chosen and rejected"
 )
 
 

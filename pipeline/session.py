@@ -10,9 +10,12 @@ from pathlib import Path
 
 from constitution.loader import load_constitution
 from core.errors import ConfigError
-from pipeline.config import RunConfig, load_run_config
+from engines.cached import RequestCounts
+from engines.embedded import EMBEDDED_NAME
+from pipeline.config import RunConfig, build_run_config, load_run_config
 from pipeline.console import note, warn
 from pipeline.engines import EngineMaker, Engines, make_engine
+from pipeline.pairs import read_pairs
 from pipeline.project import open_cache
 from pipeline.runs import open_run
 from pipeline.stages import (
@@ -64,6 +67,44 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
         return RunOutcome(run.folder, tuple(results))
 
 
+@dataclass(frozen=True)
+class PairsRequest:
+    """Someone else's pairs, to be judged under a constitution."""
+
+    pairs: Path
+    constitution: str
+    model: str
+    project: Path
+    overrides: Sequence[str] = ()
+
+
+def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOutcome:
+    """Judge the pairs of a file in a run folder of their own, and return what that left behind.
+
+    Raises:
+        PubliusError: for anything that the user can mend; what was finished stays.
+    """
+    comparisons = list(read_pairs(request.pairs))
+    settings = {
+        "name": "pairs",
+        "constitution": request.constitution,
+        "prompts": str(request.pairs.resolve()),
+        "models": {"policy": request.model},
+    }
+    config = build_run_config(settings, request.overrides)
+    load_constitution(config.constitution)
+    with open_engines(config, request.project, make) as engines:
+        with open_run(config, request.project, engines.identities()) as run:
+            note(f"run folder {run.folder}")
+            _warn(config, engines, self_labels=False)
+            for comparison in comparisons:
+                if not run.comparisons.append(comparison) and "compare" not in run.manifest["stages"]:
+                    run.exclude("compare", comparison.id, "the pair stands in the file twice")
+            run.record_stage("compare", len(run.comparisons), RequestCounts(), 0.0)
+            result = asyncio.run(label_stage(run, engines))
+        return RunOutcome(run.folder, (result,))
+
+
 @contextmanager
 def open_engines(config: RunConfig, project: Path, make: EngineMaker = make_engine) -> Iterator[Engines]:
     """Yield the engines of a configuration over the project's cache; close both at the end."""
@@ -83,14 +124,14 @@ def parse_stage(name: str) -> Stage:
     raise ConfigError(f"there is no stage {name!r}", where="--only", accepted=", ".join(STAGES))
 
 
-def _warn(config: RunConfig, engines: Engines) -> None:
+def _warn(config: RunConfig, engines: Engines, *, self_labels: bool = True) -> None:
     """Say what the user should know before relying on the labels."""
-    labels_itself = config.models.of("labeler") == config.models.of("policy")
-    if labels_itself and config.label.principles:
+    same_model = config.models.of("labeler") == config.models.of("policy")
+    if self_labels and same_model and config.label.principles:
         warn("self-labelled: the policy judges its own answers; name a stronger models.labeler")
     for name in engines.base_models():
         warn(f"{name} has no chat template, so it is spoken to in ChatML")
-    if config.label.principles and engines.of("labeler").model == "smollm2-135m-instruct":
+    if config.label.principles and engines.of("labeler").model == EMBEDDED_NAME:
         warn(
             "the embedded model judges near chance (docs/benchmarks.md): trust the machine checks only, "
             "and name a real labeler for judged principles"

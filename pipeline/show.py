@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
 from core.errors import DataError
-from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt, Record
+from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
 from core.store import RecordFile, RecordStore
 from pipeline.console import heading, out, word_diff
 from pipeline.runs import read_manifest
+
+AnyRecord = Prompt | CritiqueTrace | Comparison | Judgment | Preference | Exclusion
 
 
 class RunReader:
@@ -25,8 +28,16 @@ class RunReader:
         self.judgments = self.store.open("judgments.jsonl", Judgment, parent="comparison_id")
         self.preferences = self.store.open("preferences.jsonl", Preference, parent="comparison_id")
         self.exclusions = self.store.open("exclusions.jsonl", Exclusion, parent="record_id")
+        self._files: dict[str, RecordFile[Any]] = {
+            "prompts.jsonl": self.prompts,
+            "traces.jsonl": self.traces,
+            "comparisons.jsonl": self.comparisons,
+            "judgments.jsonl": self.judgments,
+            "preferences.jsonl": self.preferences,
+            "exclusions.jsonl": self.exclusions,
+        }
 
-    def find(self, prefix: str) -> Record:
+    def find(self, prefix: str) -> AnyRecord:
         """Return the one record whose id begins with `prefix`.
 
         Raises:
@@ -35,27 +46,17 @@ class RunReader:
         found = self.store.find(prefix)
         if len(found) != 1:
             example = next(iter(self.prompts), None)
-            what = (
-                f"{len(found)} records have an id that begins with {prefix!r}"
-                if found
-                else (f"no record has an id that begins with {prefix!r}")
-            )
+            count = "no record has" if not found else f"{len(found)} records have"
+            what = f"{count} an id that begins with {prefix!r}"
             accepted = ", ".join(f"{identity} ({name})" for name, identity in found[:5]) or (
                 f"an id such as {example.id}" if example else "an id from one of the .jsonl files"
             )
             raise DataError(what, where=str(self.store.folder), accepted=accepted)
         name, identity = found[0]
-        files: dict[str, RecordFile[Record]] = {
-            "prompts.jsonl": self.prompts,
-            "traces.jsonl": self.traces,
-            "comparisons.jsonl": self.comparisons,
-            "judgments.jsonl": self.judgments,
-            "preferences.jsonl": self.preferences,
-            "exclusions.jsonl": self.exclusions,
-        }  # type: ignore[assignment]  # each is a file of some Record
-        return files[name].get(identity)
+        record: AnyRecord = self._files[name].get(identity)
+        return record
 
-    def prompt_id_of(self, record: Record) -> str | None:
+    def prompt_id_of(self, record: AnyRecord) -> str | None:
         """Return the id of the prompt that a record goes back to."""
         if isinstance(record, Prompt):
             return record.id
@@ -65,9 +66,9 @@ class RunReader:
             return self.comparisons.get(record.comparison_id).prompt.id
         return None
 
-    def history(self, prompt_id: str) -> list[Record]:
+    def history(self, prompt_id: str) -> list[AnyRecord]:
         """Return everything that a run holds about a prompt, in the order in which it came about."""
-        records: list[Record] = [*self.traces.children(prompt_id)]
+        records: list[AnyRecord] = [*self.traces.children(prompt_id)]
         for comparison in self.comparisons.children(prompt_id):
             records.append(comparison)
             records += self.judgments.children(comparison.id)
@@ -79,20 +80,16 @@ class RunReader:
 def print_record(reader: RunReader, prefix: str) -> None:
     """Print a record's prompt and everything that came of it, the record itself marked."""
     record = reader.find(prefix)
-    wanted = getattr(record, "id", "")
     prompt_id = reader.prompt_id_of(record)
-    if prompt_id is None:
-        out.print_json(record.model_dump_json(exclude_none=True))
-        return
-    for entry in [reader.prompts.get(prompt_id) if prompt_id in reader.prompts else record]:
-        _print(entry, marked=getattr(entry, "id", "") == wanted)
-    for entry in reader.history(prompt_id):
-        _print(entry, marked=getattr(entry, "id", "") == wanted)
+    history = [] if prompt_id is None else reader.history(prompt_id)
+    if prompt_id is not None and prompt_id in reader.prompts:
+        history.insert(0, reader.prompts.get(prompt_id))
+    for entry in history or [record]:
+        _print(entry, marked=entry.id == record.id)
 
 
-def _print(record: Record, *, marked: bool) -> None:
-    identity = getattr(record, "id", "")
-    heading(f"{'> ' if marked else ''}{type(record).__name__.lower()} {identity}")
+def _print(record: AnyRecord, *, marked: bool) -> None:
+    heading(f"{'> ' if marked else ''}{type(record).__name__.lower()} {record.id}")
     if isinstance(record, Prompt):
         for message in record.messages:
             out.print(Text(f"[{message.role}] {message.content}"))

@@ -1,0 +1,237 @@
+"""The command line. Errors that a user can mend become one line each and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.errors import PubliusError
+from engines.embedded import EMBEDDED_NAME
+from pipeline.console import err, fail, note, out
+from pipeline.project import DEFAULT_PRESET
+from pipeline.trial import DEFAULT_PROMPT
+
+if TYPE_CHECKING:
+    from pipeline.session import RunOutcome
+
+app = typer.Typer(
+    name="publius",
+    help="Steer a language model by editing a constitution.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+RunFile = Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the run file; may be repeated."),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(help="Go on with this run folder, and refuse if it is another run.", metavar="DIR"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code = app(standalone_mode=False)
+    except PubliusError as error:
+        fail(str(problem) for problem in error.problems)
+        sys.exit(2)
+    except typer.TyperException as error:
+        fail([error.format_message()])
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("interrupted; nothing that was finished is lost, run the same command to go on")
+        sys.exit(130)
+    sys.exit(code or 0)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
+    preset: Annotated[str, typer.Option(help="The constitution to begin with.")] = DEFAULT_PRESET,
+) -> None:
+    """Write a project: constitution.yaml, run.yaml and prompts.jsonl."""
+    from pipeline.project import init_project
+
+    for path in init_project(folder, preset):
+        note(f"wrote {path}")
+    out.print(f"Try it: publius try {folder / 'constitution.yaml'}")
+    out.print(f"Run it: publius run {folder / 'run.yaml'}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> int:
+    """Say what is installed, what works here, and what to run for the rest."""
+    from dataclasses import asdict
+
+    from pipeline.doctor import examine
+
+    findings = list(examine())
+    if as_json:
+        out.print_json(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            mend = f"; run: {finding.run}" if finding.run else ""
+            out.print(f"{'ok     ' if finding.ok else 'missing'}  {finding.name}: {finding.state}{mend}")
+    return 0 if all(finding.ok for finding in findings) else 2
+
+
+@models_app.command()
+def pull() -> None:
+    """Install, convert and verify the embedded model."""
+    from pipeline.pull import pull_embedded
+
+    out.print(f"{EMBEDDED_NAME} is ready in {pull_embedded()}")
+
+
+@app.command("try")
+def try_(
+    constitution: Annotated[str, typer.Argument(help="A constitution file or the name of a preset.")],
+    prompt: Annotated[str, typer.Option(help="What to ask.")] = DEFAULT_PROMPT,
+    against: Annotated[str | None, typer.Option(help="Another constitution to compare with.")] = None,
+    model: Annotated[
+        str, typer.Option(help="Hugging Face id, folder, or the embedded model.")
+    ] = EMBEDDED_NAME,
+    rounds: Annotated[int, typer.Option(min=1, max=8, help="Rounds of critique and revision.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws another principle and draft.")] = 0,
+) -> None:
+    """Show one draft, critique, revision and both-order label, in seconds and without a run."""
+    from pipeline.trial import Trial, print_trial, run_trial
+
+    print_trial(run_trial(Trial(constitution, against, prompt, model, rounds, seed)))
+
+
+@app.command()
+def check(
+    constitution: Annotated[str, typer.Argument(help="A constitution file or the name of a preset.")],
+    as_json: AsJson = False,
+) -> None:
+    """Validate a constitution; every mistake is told with its line and column."""
+    from constitution.loader import load_constitution
+
+    loaded = load_constitution(constitution)
+    checked = sum(principle.check is not None for principle in loaded.principles)
+    if as_json:
+        principles = [principle.id for principle in loaded.principles]
+        out.print_json(json.dumps({"name": loaded.name, "digest": loaded.digest, "principles": principles}))
+        return
+    count = len(loaded.principles)
+    out.print(f"{loaded.name}: {count} principles, {checked} machine-checkable, digest {loaded.digest[:16]}")
+
+
+@app.command()
+def run(
+    run_file: RunFile,
+    overrides: Overrides = None,
+    only: Annotated[str | None, typer.Option(help="Run one stage.", metavar="STAGE")] = None,
+    resume: Resume = None,
+    as_json: AsJson = False,
+) -> None:
+    """Critique and revise, compare, and label; run again to go on after an interrupt."""
+    from pipeline.session import parse_stage
+    from pipeline.stages import STAGES
+
+    _run(run_file, overrides, STAGES if only is None else (parse_stage(only),), resume, as_json)
+
+
+@app.command()
+def critique(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Run the critique-and-revise loop alone."""
+    _run(run_file, overrides, ("critique",), resume, as_json)
+
+
+@app.command()
+def compare(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Make the comparisons alone."""
+    _run(run_file, overrides, ("compare",), resume, as_json)
+
+
+@app.command()
+def label(
+    run_file: Annotated[Path | None, typer.Argument(help="The run file.", metavar="[RUN.yaml]")] = None,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    pairs: Annotated[Path | None, typer.Option(help="Label the pairs of this .jsonl file.")] = None,
+    constitution: Annotated[str, typer.Option(help="With --pairs: the constitution.")] = DEFAULT_PRESET,
+    model: Annotated[str, typer.Option(help="With --pairs: the labeler.")] = EMBEDDED_NAME,
+    to: Annotated[Path, typer.Option(help="With --pairs: the project folder.", metavar="DIR")] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Judge the comparisons of a run, or the pairs of a file."""
+    from pipeline.session import PairsRequest, label_pairs
+
+    if pairs is None:
+        if run_file is None:
+            raise typer.BadParameter("give a RUN.yaml, or --pairs FILE")
+        _run(run_file, overrides, ("label",), resume, as_json)
+        return
+    _report(label_pairs(PairsRequest(pairs, constitution, model, to, tuple(overrides or ()))), as_json)
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    record: Annotated[str, typer.Argument(help="The id of any record, or its first digits.", metavar="ID")],
+    as_json: AsJson = False,
+) -> None:
+    """Show a record with everything that it came from and that came of it."""
+    from pipeline.show import RunReader, print_record
+
+    reader = RunReader(folder)
+    if as_json:
+        out.print_json(reader.find(record).model_dump_json(exclude_none=True))
+    else:
+        print_record(reader, record)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    to: Annotated[Path, typer.Option(help="A new or empty folder.", metavar="DIR")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a data set folder that `datasets.load_dataset` reads, with its card."""
+    from pipeline.export import export_run
+
+    counts = export_run(folder, to)
+    if as_json:
+        out.print_json(json.dumps(counts))
+        return
+    for name, count in counts.items():
+        out.print(f"{name:<12}{count:>8,} rows")
+    out.print(f'\nfrom datasets import load_dataset; load_dataset("{to}", "preference")')
+
+
+def _run(
+    run_file: Path, overrides: list[str] | None, stages: tuple[str, ...], resume: Path | None, as_json: bool
+) -> None:
+    from pipeline.session import RunRequest, execute, parse_stage
+
+    wanted = tuple(parse_stage(stage) for stage in stages)
+    _report(execute(RunRequest(run_file, tuple(overrides or ()), wanted, resume)), as_json)
+
+
+def _report(outcome: RunOutcome, as_json: bool) -> None:
+    from pipeline.summary import print_summary, summarise
+
+    summary = summarise(outcome)
+    if as_json:
+        out.print_json(json.dumps(summary))
+    else:
+        print_summary(summary)

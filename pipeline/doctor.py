@@ -1,0 +1,88 @@
+"""`publius doctor`: what is installed, what works here, and the command that mends what does not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from engines.embedded import cache_folder, embedded_folder, is_complete, verify, wheel_is_installed
+
+_ENGINE_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "gguf")
+_ROOM_GIB = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    state: str
+    ok: bool
+    run: str | None = None
+    """The command that mends it."""
+
+
+def examine() -> Iterator[Finding]:
+    """Yield what is found, in the order in which a newcomer needs it."""
+    yield Finding("publius", f"{_version('publius')}, Python {platform.python_version()}", ok=True)
+    missing = [package for package in _ENGINE_PACKAGES if find_spec(package) is None]
+    if missing:
+        yield Finding(
+            "engine transformers",
+            f"not usable: {', '.join(missing)} not installed",
+            ok=False,
+            run="pip install 'publius[transformers]'",
+        )
+    else:
+        packages = ", ".join(f"{package} {_version(package)}" for package in _ENGINE_PACKAGES)
+        yield Finding("engine transformers", packages, ok=True)
+        yield _device()
+    yield Finding("engine scripted", "answers by rule, for dry runs and tests", ok=True)
+    yield _embedded()
+    yield _cache()
+
+
+def _device() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("device", f"{torch.cuda.get_device_name(0)}, bfloat16", ok=True)
+    threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    return Finding("device", f"CPU, {threads}, float32", ok=True)
+
+
+def _embedded() -> Finding:
+    folder = embedded_folder()
+    if is_complete(folder):
+        damaged = verify(folder)
+        if damaged:
+            mend = f"rm -r {folder} && publius models pull"
+            return Finding("embedded model", f"damaged: {', '.join(damaged)}", ok=False, run=mend)
+        return Finding("embedded model", f"converted and verified in {folder}", ok=True)
+    state = "in its wheel, not converted yet" if wheel_is_installed() else "not installed"
+    return Finding("embedded model", state, ok=False, run="publius models pull")
+
+
+def _cache() -> Finding:
+    folder = cache_folder()
+    place = folder
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        return Finding("model cache", f"{folder} is not writable", ok=False, run="export PUBLIUS_CACHE=DIR")
+    free = shutil.disk_usage(place).free / 2**30
+    state = f"{folder}, {free:.0f} GiB free"
+    mend = None if free >= _ROOM_GIB else "export PUBLIUS_CACHE=DIR on a disk with more room"
+    return Finding("model cache", state, ok=mend is None, run=mend)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,123 @@
+"""Models for the tests: the embedded one, loaded once, and tiny random ones that run in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engines.config import EngineConfig, ModelConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from engines.loading import ModelFiles
+    from engines.tokenization import TurnEncoder
+    from engines.transformers_engine import TransformersEngine
+
+TINY_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+@pytest.fixture(scope="session")
+def embedded_files() -> ModelFiles:
+    """Where the embedded model is; it is converted first where needed."""
+    from engines.embedded import embedded_folder, is_complete, wheel_is_installed
+    from engines.loading import locate
+
+    if not is_complete(embedded_folder()) and not wheel_is_installed():
+        pytest.skip("the embedded model is not installed; run: publius models pull")
+    return locate(ModelConfig(id="embedded"))
+
+
+@pytest.fixture(scope="session")
+def embedded_encoder(embedded_files: ModelFiles) -> TurnEncoder:
+    """The encoder of the embedded model, which needs no weights."""
+    from engines.loading import load_tokenizer
+    from engines.tokenization import TurnEncoder
+
+    return TurnEncoder(load_tokenizer(embedded_files), {}, embedded_files.name)
+
+
+@pytest.fixture(scope="session")
+def embedded_engine(embedded_files: ModelFiles) -> Iterator[TransformersEngine]:
+    """The embedded model behind the engine, shared by all slow tests."""
+    from engines.transformers_engine import TransformersEngine
+
+    engine = TransformersEngine(ModelConfig(id="embedded"), EngineConfig(device="cpu", max_batch=16))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def reference_model(embedded_files: ModelFiles) -> Any:
+    """The embedded model as transformers loads and runs it, with nothing of ours."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(embedded_files.folder, dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Callable[..., PreTrainedModel]:
+    """A factory of random two-layer models with four heads over two, float32; keywords go to the config."""
+
+    def build(seed: int = 0, attention: str = "publius_grouped", **config: Any) -> PreTrainedModel:
+        import torch
+        from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
+
+        from engines.attention import register
+
+        register()
+        kind = MistralConfig if "sliding_window" in config else LlamaConfig
+        defaults = {
+            "vocab_size": 300,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 512,
+            "initializer_range": 0.5,  # wide, so that the next token is seldom a near-tie
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        }
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(
+            kind(**{**defaults, **config}), attn_implementation=attention
+        )
+        return model.eval()
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> Callable[..., PreTrainedTokenizerBase]:
+    """A factory of byte tokenizers: ids 0 to 2 are special, every byte is a token, `extra` are further ones."""
+
+    def build(chat_template: str | None = None, extra: tuple[str, ...] = (), **options: Any) -> Any:
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+        from transformers import PreTrainedTokenizerFast
+
+        special = options.pop("special", TINY_SPECIAL)
+        words = [*TINY_SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), *extra]
+        vocabulary = {word: number for number, word in enumerate(words)}
+        tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        tokenizer.add_special_tokens(list(special))
+        names = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", **options}
+        return PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=chat_template, **names)
+
+    return build
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of this test's own, so that nothing is written to the user's."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    monkeypatch.setenv("PUBLIUS_CACHE", str(folder))
+    return folder
