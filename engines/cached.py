@@ -54,7 +54,7 @@ class CachedEngine:
     def __init__(self, engine: Engine, cache: RequestCache) -> None:
         self._engine = engine
         self._cache = cache
-        self._under_way: dict[str, asyncio.Future[str]] = {}
+        self._under_way: dict[str, asyncio.Future[str | None]] = {}
         self.counts = RequestCounts()
 
     @property
@@ -97,17 +97,20 @@ class CachedEngine:
     ) -> Answer:
         key = self._engine.key(request)
         stored = self._cache.get(key)
-        if stored is None and key in self._under_way:
-            stored = await asyncio.shield(self._under_way[key])
+        while stored is None and key in self._under_way:
+            stored = await asyncio.shield(self._under_way[key])  # None: that asker gave up
         if stored is not None:
             self.counts.reused[request.purpose] += 1
             return answer_type.model_validate_json(stored)
-        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._under_way[key] = future
         try:
             answer = await ask()
             line = answer.model_dump_json(exclude_none=True)
             self._cache.put(key, request.purpose, line)
+        except asyncio.CancelledError:
+            future.set_result(None)
+            raise
         except BaseException as error:
             future.set_exception(error)
             future.exception()  # marked as seen: most often nobody else waits for it

@@ -95,7 +95,7 @@ def tiny_model() -> Callable[..., PreTrainedModel]:
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> Callable[..., PreTrainedTokenizerBase]:
-    """A factory of byte tokenizers: ids 0 to 2 are special, every byte is a token, `extra` are further ones."""
+    """A factory of byte tokenizers: ids 0 to 2 are special, then come all bytes, then `extra`."""
 
     def build(chat_template: str | None = None, extra: tuple[str, ...] = (), **options: Any) -> Any:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
