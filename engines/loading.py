@@ -57,8 +57,8 @@ def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
     transformers = require("transformers", _EXTRA)
     try:
         tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(files.folder)
-    except (OSError, ValueError) as error:
-        raise EngineError(_first_line(error), where=str(files.folder), accepted=_ACCEPTED) from error
+    except Exception as error:  # noqa: BLE001  a damaged tokenizer.json makes `tokenizers` raise a bare Exception
+        raise _unloadable("tokenizer", files, error) from error
     return tokenizer
 
 
@@ -72,6 +72,7 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
     """
     torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
+    safetensors = require("safetensors", _EXTRA)
     require("accelerate", _EXTRA)
     place = pick_device(device)
     kind = {"auto": "float32" if place == "cpu" else "bfloat16"}.get(dtype, dtype)
@@ -84,8 +85,8 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
             trust_remote_code=False,
             attn_implementation=_attention(place),
         )
-    except (OSError, ValueError) as error:
-        raise EngineError(_first_line(error), where=str(files.folder), accepted=_ACCEPTED) from error
+    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+        raise _unloadable("model", files, error) from error
     loaded: PreTrainedModel = model.to(place).eval()
     return loaded
 
@@ -118,7 +119,7 @@ def _is_folder(model_id: str) -> bool:
 
 def _fetch(config: ModelConfig) -> Path:
     hub = require("huggingface_hub", _EXTRA)
-    errors = (OSError, ValueError, hub.errors.HfHubHTTPError)
+    errors = (OSError, ValueError, require("huggingface_hub.errors", _EXTRA).HfHubHTTPError)
     try:
         return Path(hub.snapshot_download(config.id, revision=config.revision, allow_patterns=list(_NEEDED)))
     except errors as error:
@@ -155,6 +156,11 @@ def _remembered_digest(path: Path, memo: dict[str, str]) -> str:
     if key not in memo:
         memo[key] = file_digest(path)
     return memo[key]
+
+
+def _unloadable(part: str, files: ModelFiles, error: Exception) -> EngineError:
+    reason = f"the {part} cannot be loaded ({type(error).__name__}: {_first_line(error)})"
+    return EngineError(reason, where=str(files.folder), accepted=_ACCEPTED)
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,8 +12,7 @@ import typer
 from core.errors import PubliusError
 from engines.embedded import EMBEDDED_NAME
 from pipeline.console import err, fail, note, out
-from pipeline.project import DEFAULT_PRESET
-from pipeline.trial import DEFAULT_PROMPT
+from pipeline.project import DEFAULT_PRESET, DEFAULT_PROMPT
 
 if TYPE_CHECKING:
     from pipeline.session import RunOutcome

@@ -11,6 +11,7 @@ from core.errors import RunStateError
 from core.files import os_errors, write_atomic
 
 DEFAULT_PRESET = "helpful-honest-harmless"
+DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
 
 
 def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:

@@ -26,7 +26,6 @@ from pipeline.engines import EngineMaker, Engines, make_engine
 from pipeline.project import open_cache
 from prompts.environment import PromptTemplates
 
-DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
 _ANSWER_TOKENS, _CRITIQUE_TOKENS = 112, 64
 
 

@@ -120,7 +120,7 @@ def test_of_two_failures_the_earlier_is_raised():
         except asyncio.CancelledError:
             raise RequestError("second, while it was being cancelled") from None
 
-    with pytest.raises(RequestError, match="^first$"):
+    with pytest.raises(RequestError, match=r"^first$"):
         asyncio.run(for_each(["waits", "fails"], work, limit=2))
 
 

@@ -1,4 +1,4 @@
-"""Flags: what must and must not be noticed about a revision."""
+"""Flags: a table of openings that leak the rewriting and of openings that belong to the answer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,87 @@ import pytest
 from core.records import Generation, Sampling
 from critique.flags import flags_of
 
+BEFORE = "I cannot say, but a pharmacist can."
 
-def generation_of(text: str, *, cut: bool = False) -> Generation:
+LEAKS = [
+    "Here's a revised version of the reply: Ask a pharmacist.",
+    "Here’s a revised version of my previous reply:\n\nAsk a pharmacist.",
+    "Sure! Here is the improved response:\nAsk a pharmacist.",
+    "Sure!\n\nHere is the improved response:\n\nAsk a pharmacist.",
+    "Certainly, here's an updated answer:\n\nAsk a pharmacist.",
+    "Of course. Here is the rewritten reply: Ask a pharmacist.",
+    "Absolutely! Here's a more honest version of my answer:\n\nAsk.",
+    "You're right, here's a kinder reply: Ask a pharmacist.",
+    "I understand the principle. Below is the revised reply:\n\nAsk.",
+    "Thank you for the feedback. Here's my corrected response:\n\nAsk.",
+    "Here is the revised reply.\n\nAsk a pharmacist.",
+    "Here is a better answer that fulfils the principle: Ask.",
+    "Here's a revised and shortened reply:\nAsk a pharmacist.",
+    "Here's a new, more careful response:\nAsk a pharmacist.",
+    "Here is a much shorter version:\n\nAsk a pharmacist.",
+    "Here is my reply, rewritten to be kinder:\n\nAsk a pharmacist.",
+    "This is my new answer: Ask a pharmacist.",
+    "The following is a rephrased reply to the user's question:\n\nAsk.",
+    "Revised reply: Ask a pharmacist.",
+    "**Revised response:**\n\nAsk a pharmacist.",
+    "### Revised Answer:\nAsk a pharmacist.",
+    '"Improved version: Ask a pharmacist."',
+    "My new reply: Ask a pharmacist.",
+    "New answer (shorter): Ask a pharmacist.",
+    "Okay, updated response: Ask a pharmacist.",
+    "A better response would be: Ask a pharmacist.",
+    "Revised version of the reply: Ask a pharmacist.",
+    "Rewritten: Ask a pharmacist.",
+    "Revision:\nAsk a pharmacist.",
+    "I've revised my reply to be more honest:\n\nAsk a pharmacist.",
+    "I have rewritten the previous answer so that it is shorter: Ask.",
+    "Let me rephrase that. \nAsk a pharmacist.",
+]
+
+ANSWERS = [
+    BEFORE,
+    "",
+    "Here is a recipe for soup: boil an onion.",
+    "Here's how: open the window.",
+    "Here is my answer: yes.",
+    "Here is a reply you could send: Dear Ann, thank you.",
+    "Here are three new recipes: soup, bread, stew.",
+    "Here is the answer to your question: 42.",
+    "Here is what I think about the new version: it is slow.",
+    "Here is a new way to answer such letters: wait a day.",
+    "Here is your corrected text: I was there.",
+    "Here is a revised version of your essay:\n\nThe sea is wide.",
+    "Here is a simpler version of the recipe: boil an onion.",
+    "Here is an edited version of the paragraph you sent:\n\nThe sea is wide.",
+    "The new bridge: a history",
+    "The updated version of the app brings three changes: colours, sound and speed.",
+    "New York: a guide",
+    "New rules for the office: no shoes.",
+    "A new message from the bank: do not click on the link.",
+    "A better question: why do you ask?",
+    "My answer: yes",
+    "My response to that is short: no.",
+    "Answer: 42",
+    "Reply: Dear Ann, thank you.",
+    "Sure! Boil an onion: that is all.",
+    "Sure, the new version of Python is out. It is faster: see for yourself.",
+    "The revised edition of the book appeared in 1951. It has two parts: a life and letters.",
+    "Revised in 1951, the book has two parts: a life and letters.",
+    "This is a better answer than most. Keep it.",
+    "This is new to me: tell me more.",
+    "I have updated the calendar: Monday is free.",
+    "I have corrected the two mistakes you named: the date and the sum.",
+    "Let me correct one thing: the tower is older.",
+    "I would keep my response brief: say no.",
+    "Improved soil holds water: dig in compost.",
+    "Boil an onion. Here and there it is called the revised recipe.",
+]
+
+
+def answer(text: str, finish_reason: str = "stop") -> Generation:
     return Generation(
         text=text,
-        finish_reason="length" if cut else "stop",
+        finish_reason=finish_reason,
         prompt_tokens=1,
         completion_tokens=1,
         model="scripted",
@@ -21,128 +97,57 @@ def generation_of(text: str, *, cut: bool = False) -> Generation:
     )
 
 
-BEFORE = generation_of("Boil the lentils for twenty minutes.")
+@pytest.mark.parametrize("text", LEAKS)
+def test_opening_that_speaks_of_the_rewriting_is_caught(text: str):
+    assert flags_of(answer(text), answer(BEFORE)) == ("prefix_leak",)
 
-LEAKS = [
-    "Here's a revised version of the reply:\n\nBoil them.",
-    "Here’s a revised version of my last reply:\nBoil them.",
-    "Sure! Here is the improved response:\nBoil them.",
-    "Sure, here's an updated answer:\n\nBoil them.",
-    "Certainly. Here is a new reply:\n\nBoil them.",
-    "Of course! Here's a more concise version:\n\nBoil them.",
-    "Okay - here is a shorter, kinder reply: Boil them.",
-    "Here is the rewritten response that fulfils the principle:\n\nBoil them.",
-    "Here is a revised reply, which is shorter and more honest:\n\nBoil them.",
-    "Here is my attempt at a revised answer:\nBoil them.",
-    "Here is the improved reply to the user's message:\nBoil them.",
-    "Here's a less wordy answer to your question:\nBoil them.",
-    "Here is the reply again, with one reason only:\nBoil them.",
-    "Here is the response rewritten to be brief:\nBoil them.",
-    "Here's the new reply.\n\nBoil them.",
-    "Here's another attempt:\nBoil them.",
-    "Below is the revised response:\n\nBoil them.",
-    "This is the corrected answer:\nBoil them.",
-    "Thank you for the feedback! Here's a revised version:\n\nBoil them.",
-    "You're right, my last reply was too long. Here is a better response:\n\nBoil them.",
-    "I apologize for the confusion. Here is the corrected response:\n\nBoil them.",
-    "Revised reply: Boil them.",
-    "**Revised Answer:**\n\nBoil them.",
-    "### Improved version:\nBoil them.",
-    "*New reply*: Boil them.",
-    '"Revised response: Boil them."',
-    "Rewritten reply (shorter): Boil them.",
-    "My revised response is as follows:\nBoil them.",
-    "The revised reply would be: Boil them.",
-    "Sure! Revised reply: Boil them.",
-    "Revision: Boil them.",
-    "I have revised my reply to be clearer.\n\nBoil them.",
-    "I've rewritten the response so that it is honest: Boil them.",
-    "Let me rewrite that answer: Boil them.",
-    "Let me try that again: Boil them.",
-    "You are right. I will revise my answer.\n\nBoil them.",
-]
 
-CLEAN = [
-    "Here is a recipe for soup:\n1. Boil the lentils.",
-    "Here's how it works:\nBoil them.",
-    "Here are three better answers to that interview question:\n1. I learn fast.",
-    "Here is the answer: 42.",
-    "Here's a polite reply you could send to your boss:\nDear Ann,",
-    "Here's a revised version of your email:\n\nDear Ann,",
-    "Here is an updated version of the function with error handling:\n\ndef f(): ...",
-    "Here's a new version of the song:\nLa la.",
-    "Here is an edited text for your flyer:\nCome and eat.",
-    "Sure! Here is a plan:\nBoil them.",
-    "Of course. Boil them for twenty minutes.",
-    "The new bridge: a history",
-    "The new version of Python has three features: speed, speed and speed.",
-    "The better answer depends on two things: cost and time.",
-    "The improved response time: 3 ms.",
-    "New version: 2.0 is out.",
-    "New message format: JSON.",
-    "My answer: yes",
-    "Answer: yes.",
-    "Reply: not at all.",
-    "A better response to grief is to listen. Here is why:",
-    "A more honest answer to that question: nobody knows.",
-    "This is a better time of year for lentils: autumn.",
-    "This is a more general answer to what Kant asked: reason has limits.",
-    "I revised my opinion of lentils: they are good.",
-    "I have revised the answer key for your class: question 3 was wrong.",
-    "I would rewrite the first paragraph: it is too long.",
-    "Let me try to explain: lentils are seeds.",
-    "Revision is the best way to learn: start early.",
-    "Rewrite the first line: it is too long.",
-    "Revised in 1994, the law says: no lentils at sea.",
-    "Boil them. A revised reply: from the ministry came later.",
-    "",
-]
+@pytest.mark.parametrize("text", [text for text in ANSWERS if text])
+def test_opening_of_an_answer_is_let_through(text: str):
+    assert flags_of(answer(text), answer("Something else.")) == ()
 
 
 @pytest.mark.parametrize("text", LEAKS)
-def test_an_opening_about_the_rewriting_is_a_leak(text: str):
-    assert flags_of(generation_of(text), BEFORE) == ("prefix_leak",)
+def test_only_the_opening_counts(text: str):
+    story = "She wrote to him about many things that day and at last came to the point of it all\n"
+    assert flags_of(answer(story * 3 + text), answer(BEFORE)) == ()
 
 
-@pytest.mark.parametrize("text", CLEAN)
-def test_an_opening_about_the_matter_is_no_leak(text: str):
-    assert "prefix_leak" not in flags_of(generation_of(text), BEFORE)
+def test_opening_that_the_answer_before_had_too_is_the_answers_own():
+    # The user asked for a correction of a text, and the draft began so without having been asked again.
+    before = "Here is the corrected text:\n\nI was there."
+    after = "Here is the corrected text:\n\nI was there, and so was she."
+    assert flags_of(answer(after), answer(before)) == ()
+    assert flags_of(answer(after), answer("I was there.")) == ("prefix_leak",)
 
 
-def test_a_leak_is_found_in_any_case():
-    assert flags_of(generation_of(LEAKS[0].upper()), BEFORE) == ("prefix_leak",)
+def test_revision_that_differs_in_white_space_alone_is_unchanged():
+    assert flags_of(answer("Ask\n a  pharmacist."), answer("Ask a pharmacist.")) == ("unchanged",)
+    assert flags_of(answer("ask a pharmacist."), answer("Ask a pharmacist.")) == ()
 
 
-def test_an_announcement_that_the_draft_made_too_is_what_the_user_asked_for():
-    draft = generation_of("Here's an improved version:\n\nDear Ann, please come at nine.")
-    revision = generation_of("Here's an improved version:\n\nDear Ann, could you come at nine?")
-    assert flags_of(revision, draft) == ()
-    assert flags_of(revision, BEFORE) == ("prefix_leak",)
+def test_empty_revision_is_empty_and_not_unchanged():
+    assert flags_of(answer(""), answer(BEFORE)) == ("empty",)
+    assert flags_of(answer(""), answer("")) == ("empty",)
 
 
-@pytest.mark.parametrize("text", ["!" * 4000, "- " * 2000, "new, " * 800, "here is a " * 400, "a. " * 1300])
-def test_degenerate_text_takes_no_time(text: str):
-    started = time.process_time()
-    assert flags_of(generation_of(text), BEFORE) == ()
-    assert time.process_time() - started < 0.5  # a pattern that backtracks would take hours
+def test_revision_that_was_cut_is_truncated():
+    assert flags_of(answer("Ask a", "length"), answer(BEFORE)) == ("truncated",)
 
 
-@pytest.mark.parametrize(
-    ("text", "cut", "expected"),
-    [
-        ("Boil them for ten minutes.", False, ()),
-        ("", False, ("empty",)),
-        ("", True, ("empty", "truncated")),
-        (BEFORE.text, False, ("unchanged",)),
-        ("Boil the lentils\n\nfor  twenty minutes. ", False, ("unchanged",)),
-        ("Boil the Lentils for twenty minutes.", False, ()),
-        (BEFORE.text, True, ("unchanged", "truncated")),
-        ("Revised reply: boil the", True, ("prefix_leak", "truncated")),
-    ],
-)
-def test_flags_stand_in_fixed_order(text: str, cut: bool, expected: tuple[str, ...]):
-    assert flags_of(generation_of(text, cut=cut), BEFORE) == expected
+def test_answer_before_that_was_cut_is_no_fault_of_the_revision():
+    assert flags_of(answer("Ask."), answer("Ask a", "length")) == ()
 
 
-def test_an_empty_revision_of_an_empty_answer_is_empty_and_not_unchanged():
-    assert flags_of(generation_of(""), generation_of("")) == ("empty",)
+def test_flags_stand_in_fixed_order():
+    leak = "Revised reply: Ask"
+    assert flags_of(answer(leak, "length"), answer(BEFORE)) == ("prefix_leak", "truncated")
+    assert flags_of(answer("", "length"), answer(BEFORE)) == ("empty", "truncated")
+    assert flags_of(answer(BEFORE, "length"), answer(BEFORE)) == ("unchanged", "truncated")
+
+
+@pytest.mark.parametrize("unit", ["here is a new ", "- ", "the ", "more more ", "* ", "here's, ", "_"])
+def test_long_texts_are_read_in_no_time(unit: str):
+    began = time.process_time()
+    flags_of(answer((unit * 20_000).strip()), answer(BEFORE))
+    assert time.process_time() - began < 2.0  # a pattern that backtracks without bound takes hours

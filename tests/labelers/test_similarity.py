@@ -50,7 +50,7 @@ def test_an_empty_text_is_like_no_other():
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
 def test_cheap_bounds_never_change_the_answer(threshold: float):
-    words = "a b c d e f".split()
+    words = ["a", "b", "c", "d", "e", "f"]
     texts = [" ".join(words[i:j] * k) for i in range(4) for j in range(i, 7) for k in (1, 2)]
     for first in texts:
         for second in texts:

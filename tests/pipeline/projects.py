@@ -31,7 +31,9 @@ def write_project(folder: Path, prompts: int = 8, run: str = RUN, constitution: 
     """Write a project of the given size; return its run file."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "constitution.yaml").write_text(constitution)
-    rows = [{"prompt": f"Question number {i}: what is {i} times {i}?", "split": "train"} for i in range(prompts)]
+    rows = [
+        {"prompt": f"Question number {i}: what is {i} times {i}?", "split": "train"} for i in range(prompts)
+    ]
     (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "run.yaml").write_text(run)
     return folder / "run.yaml"

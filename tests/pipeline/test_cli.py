@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.pipeline.projects import RUN, write_project
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = "import sys; sys.argv[0] = 'publius'; from pipeline.cli import main; main()"
 
 
-def publius(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def publius(
+    *arguments: object, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **environment}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False)

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.pipeline.projects import CONSTITUTION, RUN, Recorder, ids, record_lines, write_project
 
 from core.errors import DataError, RunStateError
 from pipeline.runs import read_manifest
 from pipeline.session import RunRequest, execute
+from tests.pipeline.projects import CONSTITUTION, RUN, Recorder, ids, record_lines, write_project
 
 
 def run(run_file: Path, *overrides: str, **options: object) -> tuple[Path, Recorder]:

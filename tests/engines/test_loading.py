@@ -1,0 +1,168 @@
+"""A model that cannot be had is told in one line, with the place and what would be accepted."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.errors import EngineError
+from engines.config import ModelConfig
+from engines.loading import ModelFiles, load_model, load_tokenizer, locate, pick_device
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_model: Callable[..., Any], tiny_tokenizer: Callable[..., Any]) -> Path:
+    path = tmp_path / "tiny"
+    tiny_model().save_pretrained(path)
+    tiny_tokenizer().save_pretrained(path)
+    return path
+
+
+def the_error(action: Callable[[], object]) -> EngineError:
+    with pytest.raises(EngineError) as caught:
+        action()
+    assert "\n" not in str(caught.value)
+    assert caught.value.problems[0].where
+    return caught.value
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./missing", "~/nowhere/at-all", "a/b/c"])
+def test_missing_folder_is_named(name: str):
+    error = the_error(lambda: locate(ModelConfig(id=name)))
+    assert error.problems[0].where == name
+    assert "no such model folder" in str(error)
+    assert "config.json" in (error.problems[0].accepted or "")
+
+
+def test_folder_without_a_model_is_named(tmp_path: Path):
+    error = the_error(lambda: locate(ModelConfig(id=str(tmp_path))))
+    assert error.problems[0].where == str(tmp_path)
+    assert "config.json is missing" in str(error)
+    assert error.problems[0].accepted
+
+
+@pytest.mark.parametrize("name", ["nobody/no-such-model", "gpt-no-such", "not a model!"])
+def test_id_that_cannot_be_fetched_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # The variable is read once, when the package is imported, so the constant is set beside it; and it is
+    # imported first, or the constant would keep the variable's value for all the tests that follow.
+    constants = importlib.import_module("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    error = the_error(lambda: locate(ModelConfig(id=name)))
+    assert error.problems[0].where == name
+    assert error.problems[0].accepted
+    assert error.problems[0].run == "publius doctor"
+
+
+def test_folder_is_known_by_its_name_and_content(folder: Path, tmp_path: Path):
+    files = locate(ModelConfig(id=str(folder)))
+    assert (files.name, files.folder) == ("tiny", folder)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    assert locate(ModelConfig(id=str(copy))).identity == files.identity
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_identity_changes_with_every_file_that_bears_on_answers(folder: Path, name: str):
+    before = locate(ModelConfig(id=str(folder))).identity
+    path = folder / name
+    path.write_bytes(path.read_bytes() + b" ")
+    assert locate(ModelConfig(id=str(folder))).identity != before
+
+
+def test_identity_ignores_files_of_other_kinds(folder: Path):
+    before = locate(ModelConfig(id=str(folder))).identity
+    (folder / "README.md").write_text("words")
+    (folder / "publius.json").write_text("{}")
+    assert locate(ModelConfig(id=str(folder))).identity == before
+
+
+@pytest.mark.parametrize("content", ["", "not json", "[1"])
+def test_damaged_digest_memory_is_begun_anew(folder: Path, own_cache: Path, content: str):
+    before = locate(ModelConfig(id=str(folder))).identity
+    (own_cache / "digests.json").write_text(content)
+    assert locate(ModelConfig(id=str(folder))).identity == before
+    assert len(json.loads((own_cache / "digests.json").read_text())) >= 3
+
+
+def test_cache_that_does_not_exist_is_not_needed(folder: Path, own_cache: Path):
+    own_cache.rmdir()
+    assert locate(ModelConfig(id=str(folder))).identity
+
+
+def test_model_is_loaded_in_float32_on_a_cpu(folder: Path):
+    model = load_model(locate(ModelConfig(id=str(folder))), "auto", "cpu")
+    assert model.dtype == torch.float32
+    assert not model.training
+
+
+def test_model_is_loaded_in_the_type_asked_for(folder: Path):
+    assert load_model(locate(ModelConfig(id=str(folder))), "bfloat16", "cpu").dtype == torch.bfloat16
+
+
+def damage(folder: Path, name: str, content: bytes | None) -> ModelFiles:
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    return locate(ModelConfig(id=str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", None),
+        ("model.safetensors", b"\x08\0\0\0\0\0\0\0{}"),
+        ("model.safetensors", b""),
+        ("config.json", b"not json"),
+        ("config.json", b'{"model_type": "from-the-future"}'),
+    ],
+)
+def test_model_that_cannot_be_loaded_is_named(folder: Path, name: str, content: bytes | None):
+    files = damage(folder, name, content)
+    error = the_error(lambda: load_model(files, "auto", "cpu"))
+    assert str(folder) in str(error)
+
+
+def test_weights_of_another_shape_are_refused_in_one_line(folder: Path):
+    config = json.loads((folder / "config.json").read_text())
+    files = damage(folder, "config.json", json.dumps({**config, "intermediate_size": 48}).encode())
+    error = the_error(lambda: load_model(files, "auto", "cpu"))
+    assert str(folder) in str(error)
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"not json", b"{}", b'{"added_tokens": [], "model": {"type": "?"}}']
+)
+def test_tokenizer_that_cannot_be_loaded_is_named(folder: Path, content: bytes | None):
+    (folder / "tokenizer_config.json").unlink()
+    error = the_error(lambda: load_tokenizer(damage(folder, "tokenizer.json", content)))
+    assert str(folder) in str(error)
+
+
+def test_pickled_weights_are_not_read(folder: Path, tiny_model: Callable[..., Any]):
+    torch.save(tiny_model().state_dict(), folder / "pytorch_model.bin")
+    the_error(lambda: load_model(damage(folder, "model.safetensors", None), "auto", "cpu"))
+
+
+def test_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto") == pick_device("cpu") == "cpu"
+    error = the_error(lambda: pick_device("cuda"))
+    assert error.problems[0].where == "engine.device"
+    assert error.problems[0].accepted == "auto, cpu"
+
+
+def test_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto") == "cuda"
