@@ -30,7 +30,7 @@ _LEAKS = (
     rf"{_LEAD}(?:i(?:['’]ve| have)|let me) (?:{_REWORKED}|revise|rewrite|reword|rephrase|correct) "
     rf"(?:that\b|(?:the|my|this) (?:[a-z]+ )?{_REPLY}\b){_END}",
 )
-_LEAK = re.compile(rf"[\W_]*(?:{'|'.join(_LEAKS)})", re.IGNORECASE)
+_LEAK = re.compile(rf"[\W_]{{0,20}}(?:{'|'.join(_LEAKS)})", re.IGNORECASE)
 
 
 def flags_of(revision: Generation, before: Generation) -> tuple[Flag, ...]:

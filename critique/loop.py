@@ -8,6 +8,7 @@ critic reads one answer and not the history of all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from constitution.draw import draw, in_scope
 from constitution.schema import Constitution, Principle
@@ -73,9 +74,8 @@ class CritiqueLoop:
         self, prompt: Prompt, answer: Generation, principle: Principle, number: int
     ) -> Revision:
         turns = (*turns_of(prompt.messages), Turn("assistant", (Untrusted(answer.text),)))
-        critique = await self._ask(turns, "critique", principle, prompt, number)
-        turns = (*turns, self._request("critique", principle), Turn("assistant", (Untrusted(critique.text),)))
-        candidate = await self._ask(turns, "revision", principle, prompt, number)
+        critique, turns = await self._ask("critique", turns, prompt, principle, number)
+        candidate, _ = await self._ask("revision", turns, prompt, principle, number)
         flags = flags_of(candidate, answer)
         return Revision(
             round=number,
@@ -86,17 +86,28 @@ class CritiqueLoop:
             flags=flags,
         )
 
-    def _request(self, name: str, principle: Principle) -> Turn:
-        rendered = self.templates.render(name, principle=principle, preamble=self.constitution.preamble)
-        return Turn("user", rendered.pieces)
-
     async def _ask(
-        self, turns: tuple[Turn, ...], name: str, principle: Principle, prompt: Prompt, number: int
-    ) -> Generation:
+        self,
+        name: Literal["critique", "revision"],
+        turns: tuple[Turn, ...],
+        prompt: Prompt,
+        principle: Principle,
+        number: int,
+    ) -> tuple[Generation, tuple[Turn, ...]]:
+        """Return the critic's answer to a request, and the conversation up to it."""
+        rendered = self.templates.render(
+            name,
+            principle=principle,
+            preamble=self.constitution.preamble,
+            question=Untrusted(prompt.messages[-1].content),
+        )
+        turns = (*turns, Turn("user", rendered.pieces))
         sampling = self.config.critique if name == "critique" else self.config.revision
         seed = derive_seed(self.seed, prompt.id, name, number)
-        request = GenerationRequest((*turns, self._request(name, principle)), sampling, seed, name)
-        return await self.critic.generate(request)
+        answer = await self.critic.generate(GenerationRequest(turns, sampling, seed, name, rendered.prefill))
+        if rendered.prefill:
+            answer = answer.model_copy(update={"text": f"{rendered.prefill} {answer.text}"})
+        return answer, (*turns, Turn("assistant", (Untrusted(answer.text),)))
 
     def _id(self, prompt: Prompt) -> str:
         settings = self.config.model_dump(mode="json")

@@ -57,7 +57,7 @@ def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
     transformers = require("transformers", _EXTRA)
     try:
         tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(files.folder)
-    except Exception as error:  # noqa: BLE001  a damaged tokenizer.json makes `tokenizers` raise a bare Exception
+    except Exception as error:  # a damaged tokenizer.json makes `tokenizers` raise no narrower class
         raise _unloadable("tokenizer", files, error) from error
     return tokenizer
 

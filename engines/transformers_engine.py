@@ -174,6 +174,8 @@ class TransformersEngine:
         loop = asyncio.get_running_loop()
         ticket = _Ticket(request, ids, choice_ids, loop, loop.create_future())
         self._queue.put(ticket)
+        if self._failure is not None:  # the thread may have failed since, and emptied the queue before
+            ticket.resolve(self._failure)
         return await ticket.future
 
     def _serve(self) -> None:
@@ -184,13 +186,17 @@ class TransformersEngine:
             worker = _Worker(model, self._tokenizer, self)
             while worker.collect(self._queue):
                 worker.work()
+            self._reject(EngineError("the engine was closed before it answered", where=self.model), worker)
         except PubliusError as error:
             self._fail(error, worker)
         except Exception as error:  # noqa: BLE001  the askers wait in another thread and must hear of it
-            self._fail(EngineError(f"{type(error).__name__}: {error}", where=self.model), worker)
+            self._fail(EngineError(_one_line(error), where=self.model), worker)
 
     def _fail(self, error: PubliusError, worker: _Worker | None) -> None:
         self._failure = error
+        self._reject(error, worker)
+
+    def _reject(self, error: PubliusError, worker: _Worker | None) -> None:
         for ticket in worker.unanswered() if worker else []:
             ticket.resolve(error)
         while True:
@@ -325,7 +331,14 @@ class _Worker:
         generation: Any = self._model.generation_config
         declared = generation.eos_token_id
         ids = declared if isinstance(declared, list) else [declared]
-        return frozenset(i for i in [*ids, self._tokenizer.eos_token_id] if i is not None)
+        # Special tokens are left out of decoded text, so a stop string that is one must be known by its id.
+        added = self._tokenizer.get_added_vocab()
+        stops = [added.get(stop) for stop in self._base_stops]
+        return frozenset(i for i in [*ids, self._tokenizer.eos_token_id, *stops] if i is not None)
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def _similar(tickets: list[_Ticket], count: int) -> list[_Ticket]:

@@ -73,7 +73,7 @@ async def _all(trial: Trial, constitutions: Sequence[Constitution], engines: Eng
 
 async def _one(trial: Trial, constitution: Constitution, engines: Engines) -> TrialResult:
     templates, engine = PromptTemplates(), engines.of("policy")
-    shared = Sampling(temperature=0.7, top_p=0.95).model_dump(include={"temperature", "top_p"})
+    shared = Sampling(temperature=0.4, top_p=0.9).model_dump(include={"temperature", "top_p"})
     config = CritiqueConfig(
         rounds=trial.rounds,
         draft=DraftSampling(**shared, max_new_tokens=_ANSWER_TOKENS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -71,16 +72,23 @@ def normalised(prompt: Prompt) -> str:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"not UTF-8 text: {error.reason} at byte {error.start}", where=str(path), accepted=_ACCEPTED
-        ) from error
+                text = _decoded(line.removeprefix(BOM_UTF8) if number == 1 else line, f"{path}:{number}")
+                if text.strip():
+                    yield number, text
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=str(path), accepted=_ACCEPTED) from error
+        raise DataError(
+            f"cannot be read: {error.strerror}", where=str(path), accepted=_ACCEPTED
+        ) from error
+
+
+def _decoded(line: bytes, where: str) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        what = f"not UTF-8 text: {error.reason} at byte {error.start + 1} of the line"
+        raise DataError(what, where=where, accepted=_ACCEPTED) from error
 
 
 def _from_text(line: str, path: Path, where: str) -> Prompt:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from core.records import Generation, Sampling
@@ -146,8 +144,9 @@ def test_flags_stand_in_fixed_order():
     assert flags_of(answer(BEFORE, "length"), answer(BEFORE)) == ("unchanged", "truncated")
 
 
-@pytest.mark.parametrize("unit", ["here is a new ", "- ", "the ", "more more ", "* ", "here's, ", "_"])
-def test_long_texts_are_read_in_no_time(unit: str):
-    began = time.process_time()
-    flags_of(answer((unit * 20_000).strip()), answer(BEFORE))
-    assert time.process_time() - began < 2.0  # a pattern that backtracks without bound takes hours
+@pytest.mark.parametrize(
+    "unit", ["here is a new ", "- ", "the ", "more more ", "* ", "here's, ", "_", ".    "]
+)
+def test_long_text_is_read_to_its_end(unit: str):
+    # A pattern that backtracks without bound would take hours over some of these.
+    assert flags_of(answer((unit * 20_000).strip()), answer(BEFORE)) == ()

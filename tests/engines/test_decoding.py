@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 import torch
 
+from core.chat import turns_of
 from core.records import Sampling
+from engines import decoding
+from engines.config import EngineConfig, ModelConfig
 from engines.decoding import DecodingBatch, Row, next_token_logprobs, pad_left, positions_of
+from engines.loading import ModelFiles
+from engines.protocols import GenerationRequest
+from engines.transformers_engine import TransformersEngine
+from prompts.sources import read_prompts
+
+DEMO = Path(__file__).parents[2] / "prompts" / "demo" / "prompts.jsonl"
+NEAR_TIE = 1e-3
+"""A gap between the two best logits that rounding may turn around."""
 
 Prompts = Sequence[tuple[int, ...]]
 GREEDY = Sampling(temperature=0.0, max_new_tokens=12)
@@ -182,3 +196,72 @@ def test_stop_string_of_one_row_leaves_the_others_alone(tiny_model: Callable[...
     finish(batch)
     assert len(rows[0].tokens) < 12
     assert rows[1].tokens == alone(model, rows[1]).tokens
+
+
+# The embedded model
+
+Reference = tuple[GenerationRequest, list[int], list[float]]
+
+
+@pytest.fixture(scope="module")
+def references(reference_model: Any, embedded_encoder: Any) -> list[Reference]:
+    """Thirty-two demo prompts, what plain `generate` answers to each alone, and how clear each step was."""
+    found = []
+    for prompt in list(read_prompts(DEMO))[::4][:32]:
+        turns = turns_of(prompt.messages)
+        ids = torch.tensor([embedded_encoder.encode(turns).ids])
+        output = reference_model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=32,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+        best = [step[0].topk(2).values for step in output.logits]
+        request = GenerationRequest(turns, Sampling(temperature=0.0, max_new_tokens=32), 0, "draft")
+        found.append((request, output.sequences[0, ids.shape[1] :].tolist(), [float(a - b) for a, b in best]))
+    return found
+
+
+def gap_at_first_difference(ours: list[int], usual: list[int], gaps: list[float]) -> float | None:
+    """How far apart the two best logits were where the answers part; None if they are the same."""
+    for i, gap in enumerate(gaps):
+        if ours[i : i + 1] != usual[i : i + 1]:
+            return gap
+    return None if ours == usual else float("inf")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("max_batch", "count"), [(1, 8), (16, 32)])
+def test_greedy_answers_of_the_embedded_model_are_token_for_token_those_of_generate(
+    references: list[Reference],
+    embedded_files: ModelFiles,
+    max_batch: int,
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    written: dict[tuple[int, ...], list[int]] = {}
+    sizes = set()
+    step = decoding.DecodingBatch.step
+
+    def recording(batch: DecodingBatch) -> list[Row]:
+        sizes.add(len(batch.rows))
+        finished = step(batch)
+        written.update((row.prompt, row.tokens) for row in finished)
+        return finished
+
+    async def all_answers(engine: TransformersEngine) -> None:
+        await asyncio.gather(*(engine.generate(request) for request, _, _ in references[:count]))
+
+    monkeypatch.setattr(decoding.DecodingBatch, "step", recording)
+    engine = TransformersEngine(ModelConfig(id="embedded"), EngineConfig(device="cpu", max_batch=max_batch))
+    asyncio.run(all_answers(engine))
+    engine.close()
+    assert max(sizes) == max_batch
+    found = [
+        gap_at_first_difference(written[engine.encoder.encode(request.turns).ids], usual, gaps)
+        for request, usual, gaps in references[:count]
+    ]
+    gaps = sorted(gap for gap in found if gap is not None)
+    assert max(gaps, default=0.0) < NEAR_TIE, f"{len(gaps)} of {count} answers differ, at logit gaps of {gaps}"

@@ -1,0 +1,342 @@
+"""The loop: what each request shows, what an edit of the constitution touches, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+
+from constitution.draw import draw
+from constitution.schema import Constitution, Principle, Scope
+from core.records import CritiqueTrace, Message, Prompt
+from critique.config import CritiqueConfig
+from critique.loop import CritiqueLoop
+from engines.protocols import GenerationRequest
+from engines.scripted import ScriptedEngine
+from prompts.environment import PromptTemplates
+
+TEXTS = {
+    "honest": "The reply is honest about what it does not know.",
+    "kind": "The reply is kind to a tired reader.",
+    "short": "The reply is short.",
+}
+
+
+def constitution(texts: dict[str, str] = TEXTS, preamble: str = "", **fields: object) -> Constitution:
+    """A constitution; `fields` go to every principle."""
+    principles = [Principle.model_validate({"id": i, "text": t, **fields}) for i, t in texts.items()]
+    return Constitution(name="test", preamble=preamble, principles=tuple(principles))
+
+
+def prompt(text: str = "What is this pill?", *before: tuple[str, str], tags: tuple[str, ...] = ()) -> Prompt:
+    turns = (*before, ("user", text))
+    return Prompt.of(tuple(Message.model_validate({"role": r, "content": c}) for r, c in turns), tags=tags)
+
+
+def by_purpose(request: GenerationRequest) -> str:
+    """An answer that depends on the seed, and not on how the request is worded."""
+    return f"{request.purpose} {request.seed}"
+
+
+def loop(
+    engine: ScriptedEngine,
+    document: Constitution | None = None,
+    critic: ScriptedEngine | None = None,
+    seed: int = 0,
+    templates: PromptTemplates | None = None,
+    **config: object,
+) -> CritiqueLoop:
+    return CritiqueLoop(
+        constitution=document or constitution(),
+        templates=templates or PromptTemplates(),
+        config=CritiqueConfig.model_validate(config),
+        policy=engine,
+        critic=critic or engine,
+        seed=seed,
+    )
+
+
+def requests(engine: ScriptedEngine, purpose: str | None = None) -> list[GenerationRequest]:
+    """The generation requests that the engine was given, in order."""
+    return [r for r in engine.history if isinstance(r, GenerationRequest) and purpose in (None, r.purpose)]
+
+
+def shown(request: GenerationRequest) -> str:
+    return "\n".join(turn.text for turn in request.turns)
+
+
+def run(engine: ScriptedEngine, document: Constitution, prompts: Iterable[Prompt]) -> dict[str, str]:
+    """Return what every request showed, by its key, after the loop has run over the prompts."""
+    steps = loop(engine, document)
+    for one in prompts:
+        asyncio.run(steps.trace(one))
+    return {engine.key(request): shown(request) for request in requests(engine)}
+
+
+def test_draft_request_does_not_depend_on_the_constitution():
+    keys = []
+    for document in (constitution(), constitution({"brave": "The reply is brave."}, preamble="We care.")):
+        engine = ScriptedEngine()
+        asyncio.run(loop(engine, document).trace(prompt()))
+        keys.append(engine.key(requests(engine, "draft")[0]))
+    assert keys[0] == keys[1]
+
+
+def test_draft_request_is_the_conversation_and_nothing_more():
+    engine = ScriptedEngine()
+    asyncio.run(loop(engine).draft(prompt("And now?", ("user", "Hello"), ("assistant", "Hi"))))
+    (request,) = requests(engine)
+    assert [(turn.role, turn.text) for turn in request.turns] == [
+        ("user", "Hello"),
+        ("assistant", "Hi"),
+        ("user", "And now?"),
+    ]
+    assert request.prefill == ""
+
+
+def test_policy_drafts_and_critic_does_the_rest():
+    policy, critic = ScriptedEngine(model="policy"), ScriptedEngine(model="critic")
+    trace = asyncio.run(loop(policy, critic=critic).trace(prompt()))
+    assert [r.purpose for r in requests(policy)] == ["draft"]
+    assert [r.purpose for r in requests(critic)] == ["critique", "revision"] * 2
+    assert trace.initial.model == "policy"
+    assert trace.revisions[0].candidates[0].model == trace.revisions[0].critique.model == "critic"
+
+
+def test_each_round_shows_the_text_of_its_principle_and_of_no_other():
+    engine = ScriptedEngine()
+    for number in range(10):
+        engine.history.clear()
+        trace = asyncio.run(loop(engine, rounds=3).trace(prompt(f"Question {number}?")))
+        asked = zip(requests(engine, "critique"), requests(engine, "revision"), trace.revisions, strict=True)
+        for critique, revision, result in asked:
+            for request in (critique, revision):
+                assert {i for i, text in TEXTS.items() if text in shown(request)} == {result.principle_id}
+
+
+def test_principles_are_those_of_the_draw():
+    trace = asyncio.run(loop(ScriptedEngine(), seed=3, rounds=4).trace(prompt()))
+    pool = constitution().principles
+    assert [(r.round, r.principle_id) for r in trace.revisions] == [
+        (n, draw(pool, 1, 3, prompt().id, n)[0].id) for n in range(1, 5)
+    ]
+
+
+def test_revision_request_holds_answer_and_critique_as_assistant_turns():
+    engine = ScriptedEngine(["Take two.", "It names no limit.", "Take one a day."])
+    trace = asyncio.run(loop(engine, rounds=1).trace(prompt()))
+    critique, revision = requests(engine, "critique")[0], requests(engine, "revision")[0]
+    assert [(t.role, t.text) for t in critique.turns[:2]] == [
+        ("user", "What is this pill?"),
+        ("assistant", "Take two."),
+    ]
+    assert [t.role for t in revision.turns] == ["user", "assistant", "user", "assistant", "user"]
+    assert revision.turns[:3] == critique.turns  # a prefix that the engine has read already
+    assert revision.turns[3].text == "It names no limit."
+    assert [a.text for a in trace.answers()] == ["Take two.", "Take one a day."]
+
+
+def test_next_round_starts_from_the_revision_and_forgets_the_draft():
+    engine = ScriptedEngine(["Draft.", "Critique one.", "Second.", "Critique two.", "Third."])
+    trace = asyncio.run(loop(engine, rounds=2).trace(prompt()))
+    later = requests(engine, "critique")[1]
+    assert [t.text for t in later.turns[:2]] == ["What is this pill?", "Second."]
+    assert "Draft." not in shown(later)
+    assert "Critique one." not in shown(later)
+    assert [a.text for a in trace.answers()] == ["Draft.", "Second.", "Third."]
+
+
+@pytest.mark.parametrize(
+    ("dropped", "flag"),
+    [
+        ("Draft.", "unchanged"),
+        ("", "empty"),
+        ("Revised reply: Second.", "prefix_leak"),
+        ("a b c d e", "truncated"),
+    ],
+)
+def test_dropped_revision_leaves_the_answer_before_it_standing(dropped: str, flag: str):
+    engine = ScriptedEngine(["Draft.", "Critique one.", dropped, "Critique two.", "Third."])
+    steps = loop(engine, rounds=2, revision={"max_new_tokens": 4})
+    trace = asyncio.run(steps.trace(prompt()))
+    first, second = trace.revisions
+    assert (first.kept, first.flags) == (False, (flag,))
+    assert (second.kept, second.flags) == (True, ())
+    assert requests(engine, "critique")[1].turns[1].text == "Draft."
+    assert [a.text for a in trace.answers()] == ["Draft.", "Third."]
+
+
+def test_flag_that_is_not_to_be_dropped_is_recorded_and_the_revision_kept():
+    engine = ScriptedEngine(["Draft.", "Critique.", "Revised reply: Second."])
+    trace = asyncio.run(loop(engine, rounds=1, drop=["empty"]).trace(prompt()))
+    assert (trace.revisions[0].kept, trace.revisions[0].flags) == (True, ("prefix_leak",))
+    assert trace.answers()[-1].text == "Revised reply: Second."
+
+
+def test_trace_whose_revisions_were_all_dropped_answers_with_its_draft():
+    engine = ScriptedEngine(answerer=lambda request: "Always the same.")
+    trace = asyncio.run(loop(engine, rounds=3).trace(prompt()))
+    assert len(trace.revisions) == 3
+    assert trace.answers() == (trace.initial,)
+
+
+def test_multi_turn_prompt_is_kept_whole_in_every_request():
+    whole = prompt("And now?", ("system", "You are a nurse."), ("user", "Hello"), ("assistant", "Hi"))
+    engine = ScriptedEngine()
+    asyncio.run(loop(engine).trace(whole))
+    assert len(requests(engine)) == 5
+    for request in requests(engine):
+        assert [(t.role, t.text) for t in request.turns[:4]] == [(m.role, m.content) for m in whole.messages]
+
+
+def test_text_of_others_is_untrusted_and_text_of_ours_is_not():
+    engine = ScriptedEngine(["The draft.", "The critique.", "The revision."])
+    asyncio.run(loop(engine, rounds=1).trace(prompt("The prompt?", ("system", "The system."))))
+    pieces = [piece for turn in requests(engine, "revision")[0].turns for piece in turn.pieces]
+    theirs = [piece.text for piece in pieces if not isinstance(piece, str)]
+    assert theirs == ["The system.", "The prompt?", "The draft.", "The critique."]
+
+
+def test_seeds_are_different_and_do_not_change():
+    engine = ScriptedEngine()
+    asyncio.run(loop(engine).trace(prompt()))
+    assert [(r.purpose, r.seed) for r in requests(engine)] == [
+        ("draft", 558597866517981),
+        ("critique", 772894854159360),
+        ("revision", 8724504126550803),
+        ("critique", 911478158587419),
+        ("revision", 3421698643511818),
+    ]
+    asyncio.run(loop(engine).trace(prompt("Another?")))
+    asyncio.run(loop(engine, seed=1).trace(prompt()))
+    seeds = [r.seed for r in requests(engine)]
+    assert len(set(seeds)) == len(seeds) == 15
+
+
+def test_seeds_do_not_depend_on_the_constitution():
+    seeds = []
+    for document in (constitution(), constitution({"brave": "The reply is brave."})):
+        engine = ScriptedEngine()
+        asyncio.run(loop(engine, document).trace(prompt()))
+        seeds.append([r.seed for r in requests(engine)])
+    assert seeds[0] == seeds[1]
+
+
+def test_each_step_has_its_own_sampling():
+    engine = ScriptedEngine()
+    asyncio.run(loop(engine, rounds=1, critique={"temperature": 0.0, "max_new_tokens": 9}).trace(prompt()))
+    assert [(r.sampling.temperature, r.sampling.max_new_tokens) for r in requests(engine)] == [
+        (1.0, 768),
+        (0.0, 9),
+        (0.7, 768),
+    ]
+
+
+def test_principles_out_of_scope_are_never_drawn():
+    narrow = Principle(id="narrow", text="The reply names a doctor.", applies_to=Scope(tags=("medicine",)))
+    wide = Principle(id="wide", text="The reply is short.")
+    document = Constitution(name="test", principles=(narrow, wide))
+    drawn = {
+        tags: {
+            revision.principle_id
+            for number in range(10)
+            for revision in asyncio.run(
+                loop(ScriptedEngine(), document).trace(prompt(f"Question {number}?", tags=tags))
+            ).revisions
+        }
+        for tags in ((), ("medicine",))
+    }
+    assert drawn == {(): {"wide"}, ("medicine",): {"narrow", "wide"}}
+
+
+def test_no_principle_in_scope_means_no_revisions():
+    engine = ScriptedEngine(["Only a draft."])
+    document = constitution(applies_to={"tags": ["medicine"]})
+    trace = asyncio.run(loop(engine, document).trace(prompt()))
+    assert trace.revisions == ()
+    assert [a.text for a in trace.answers()] == ["Only a draft."]
+    assert [r.purpose for r in requests(engine)] == ["draft"]
+
+
+def test_no_rounds_mean_no_revisions():
+    trace = asyncio.run(loop(ScriptedEngine(), rounds=0).trace(prompt()))
+    assert trace.revisions == ()
+
+
+def test_own_requests_of_a_principle_replace_the_derived_ones():
+    plain, own = ScriptedEngine(), ScriptedEngine()
+    asyncio.run(loop(plain, rounds=1).trace(prompt()))
+    document = constitution(critique="Where does the reply guess?", revision="Write it without guesses.")
+    asyncio.run(loop(own, document, rounds=1).trace(prompt()))
+    assert "Where does the reply guess?" in requests(own, "critique")[0].turns[-1].text
+    assert "Write it without guesses." in requests(own, "revision")[0].turns[-1].text
+    for purpose, derived in (
+        ("critique", "where your reply falls short"),
+        ("revision", "write that reply again"),
+    ):
+        assert derived in requests(plain, purpose)[0].turns[-1].text
+        assert derived not in shown(requests(own, purpose)[0])
+
+
+def test_preamble_is_shown_where_there_is_one():
+    engine = ScriptedEngine()
+    asyncio.run(loop(engine, constitution(preamble="We run a pharmacy."), rounds=1).trace(prompt()))
+    assert requests(engine, "critique")[0].turns[-1].text.startswith("We run a pharmacy.\n\n")
+    assert "We run a pharmacy." in shown(requests(engine, "revision")[0])
+    assert "We run a pharmacy." not in shown(requests(engine, "draft")[0])
+    engine.history.clear()
+    asyncio.run(loop(engine, rounds=1).trace(prompt()))
+    assert requests(engine, "critique")[0].turns[-1].text.startswith("Read your last reply")
+
+
+def test_text_of_a_model_is_never_read_as_a_template():
+    engine = ScriptedEngine(["{{ principle.text }}", "{% raw %}", "{# gone #} {{ 7 * 7 }}"])
+    trace = asyncio.run(loop(engine, rounds=1).trace(prompt("{{ preamble }}")))
+    assert [t.text for t in requests(engine, "revision")[0].turns[:4:3]] == ["{{ preamble }}", "{% raw %}"]
+    assert trace.answers()[-1].text == "{# gone #} {{ 7 * 7 }}"
+
+
+def test_one_changed_word_changes_only_the_requests_that_show_it():
+    prompts = [prompt(f"Question {number}?") for number in range(30)]
+    reworded = {**TEXTS, "kind": TEXTS["kind"].replace("tired", "weary")}
+    before = run(ScriptedEngine(answerer=by_purpose), constitution(), prompts)
+    after = run(ScriptedEngine(answerer=by_purpose), constitution(reworded), prompts)
+    gone, come = before.keys() - after.keys(), after.keys() - before.keys()
+    assert gone == {key for key, text in before.items() if TEXTS["kind"] in text}
+    assert come == {key for key, text in after.items() if reworded["kind"] in text}
+    assert len(gone) == len(come) > 0
+    assert len(before.keys() & after.keys()) > len(before) / 2
+
+
+def test_added_principle_changes_only_the_rounds_that_it_wins():
+    prompts = [prompt(f"Question {number}?") for number in range(30)]
+    added = {**TEXTS, "brave": "The reply is brave."}
+    before = run(ScriptedEngine(answerer=by_purpose), constitution(), prompts)
+    after = run(ScriptedEngine(answerer=by_purpose), constitution(added), prompts)
+    come = after.keys() - before.keys()
+    assert come == {key for key, text in after.items() if added["brave"] in text}
+    assert 0 < len(come) < len(after) / 2
+
+
+def test_same_trace_comes_out_again():
+    traces = [asyncio.run(loop(ScriptedEngine()).trace(prompt())) for _ in range(2)]
+    assert traces[0].to_line() == traces[1].to_line()
+    assert CritiqueTrace.model_validate_json(traces[0].to_line()).to_line() == traces[0].to_line()
+
+
+def test_trace_id_follows_all_that_determines_the_trace():
+    base = asyncio.run(loop(ScriptedEngine()).trace(prompt()))
+    reworded = constitution({**TEXTS, "kind": "The reply is gentle."})
+    templates = PromptTemplates({"critique": "{% block user %}{{ principle.text }}{% endblock %}"})
+    others = [
+        loop(ScriptedEngine(), seed=1),
+        loop(ScriptedEngine(), reworded),
+        loop(ScriptedEngine(), rounds=1),
+        loop(ScriptedEngine(), draft={"temperature": 0.5}),
+        loop(ScriptedEngine(), templates=templates),
+    ]
+    ids = [asyncio.run(other.trace(prompt())).id for other in others]
+    assert len({base.id, *ids, asyncio.run(loop(ScriptedEngine()).trace(prompt("Else?"))).id}) == 7
+    assert base.id == "60c2816e70fd2484"
+    assert base.constitution_digest == constitution().digest

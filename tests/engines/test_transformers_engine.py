@@ -1,0 +1,451 @@
+"""The engine gives every asker the answer that it would have got alone, or one clear error."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from constitution.schema import Constitution, Principle
+from core.chat import Turn, Untrusted
+from core.errors import ConfigError, EngineError, RequestError
+from core.records import Comparison, Generation, Message, Prompt, Sampling
+from engines import decoding
+from engines.config import EngineConfig, ModelConfig
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.scripted import ScriptedEngine
+from engines.tokenization import CHATML, TurnEncoder
+from engines.transformers_engine import TransformersEngine
+from labelers.ai import AILabeler
+from labelers.config import LabelConfig
+from prompts.environment import PromptTemplates
+from prompts.sources import read_prompts
+
+DEMO = Path(__file__).parents[2] / "prompts" / "demo" / "prompts.jsonl"
+GREEDY = Sampling(temperature=0.0, max_new_tokens=12)
+SAMPLED = Sampling(max_new_tokens=12)
+PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+
+Build = Callable[..., TransformersEngine]
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path, own_cache: Path, tiny_model: Callable[..., Any], tiny_tokenizer: Callable[..., Any]
+) -> Path:
+    """A random model with a byte tokenizer, on disk."""
+    path = tmp_path / "tiny"
+    tiny_model(vocab_size=259).save_pretrained(path)
+    tiny_tokenizer(chat_template=CHATML).save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def build(folder: Path) -> Iterator[Build]:
+    """A factory of engines on that folder; keywords go to the engine's section. All are closed at the end."""
+    engines: list[TransformersEngine] = []
+
+    def engine(model: ModelConfig | None = None, **options: Any) -> TransformersEngine:
+        config = EngineConfig(**{"device": "cpu", "max_batch": 4, **options})
+        engines.append(TransformersEngine(model or ModelConfig(id=str(folder)), config))
+        return engines[-1]
+
+    yield engine
+    for built in engines:
+        built.close()
+
+
+def ask(text: str = "Hi", sampling: Sampling = GREEDY, seed: int = 0, prefill: str = "") -> GenerationRequest:
+    return GenerationRequest((Turn("user", (Untrusted(text),)),), sampling, seed, "draft", prefill)
+
+
+def choice(text: str = "Hi", choices: tuple[str, ...] = ("A", "B"), prefill: str = "Reply ") -> ChoiceRequest:
+    return ChoiceRequest((Turn("user", (Untrusted(text),)),), choices, "label", prefill)
+
+
+async def together(*asked: Coroutine[Any, Any, Any]) -> list[Any]:
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+def generate(engine: TransformersEngine, *requests: GenerationRequest) -> list[Any]:
+    """Answers or errors of requests that are asked all at once."""
+    return asyncio.run(together(*(engine.generate(request) for request in requests)))
+
+
+def mixed_requests(count: int) -> list[GenerationRequest]:
+    kinds = (GREEDY, SAMPLED, Sampling(top_p=0.9), Sampling(temperature=0.7, top_k=20))
+    return [
+        ask("word " * (1 + 7 * i % 23), kinds[i % 4].model_copy(update={"max_new_tokens": 1 + 5 * i % 17}), i)
+        for i in range(count)
+    ]
+
+
+# Many askers
+
+
+def test_requests_of_many_sizes_get_the_answers_that_they_get_alone(build: Build):
+    engine, single = build(), build(max_batch=1)
+    requests = mixed_requests(24)
+    answers = generate(engine, *requests)
+    assert answers == [generate(single, request)[0] for request in requests]
+    assert [answer.sampling for answer in answers] == [request.sampling for request in requests]
+
+
+def test_batch_whose_tokens_are_bounded_answers_all(build: Build):
+    requests = mixed_requests(16)
+    assert generate(build(max_batch_tokens=256), *requests) == generate(build(), *requests)
+
+
+def test_askers_in_several_threads_are_all_answered(build: Build):
+    engine = build()
+    requests = mixed_requests(12)
+    found: dict[int, list[Generation]] = {}
+
+    def work(number: int) -> None:
+        found[number] = generate(engine, *requests[number::3])
+
+    generate(engine, ask())  # so that the model is loaded once
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: generate(engine, *requests[number::3]) for number in range(3)}
+
+
+def test_seed_decides_a_sampled_answer_and_nothing_else_does(build: Build):
+    engine = build()
+    wanted = ask(sampling=SAMPLED, seed=7)
+    alone = generate(engine, wanted)[0]
+    for others in (mixed_requests(3), mixed_requests(11)):
+        assert generate(engine, *others, wanted)[-1] == alone
+    assert generate(engine, ask(sampling=SAMPLED, seed=8))[0].text != alone.text
+
+
+def test_answers_and_scores_are_asked_for_at_once(build: Build):
+    engine = build()
+    coroutines = [
+        engine.generate(ask("a" * i)) if i % 2 else engine.choose(choice("a" * i)) for i in range(12)
+    ]
+    found = asyncio.run(together(*coroutines))
+    assert [type(answer) for answer in found] == [ChoiceScores, Generation] * 6
+
+
+def test_prompt_that_is_too_long_is_refused_and_disturbs_nobody(build: Build):
+    engine = build()
+    before, refused, after = generate(engine, ask("one"), ask("long " * 200), ask("two"))
+    assert isinstance(refused, RequestError)
+    assert "more than the 512" in str(refused)
+    assert "max_new_tokens" in (refused.problems[0].accepted or "")
+    assert [before, after] == generate(engine, ask("one"), ask("two"))
+
+
+def test_answer_that_may_outgrow_the_batch_is_refused(build: Build):
+    engine = build(max_batch_tokens=256)
+    fits = GREEDY.model_copy(update={"max_new_tokens": 100})
+    refused = generate(engine, ask(sampling=fits.model_copy(update={"max_new_tokens": 250})))[0]
+    assert isinstance(refused, RequestError)
+    assert isinstance(generate(engine, ask(sampling=fits))[0], Generation)
+
+
+# What a record says
+
+
+def test_generation_counts_tokens_and_names_the_model(build: Build):
+    engine = build()
+    sampled, greedy = generate(engine, ask(sampling=SAMPLED, seed=3), ask(seed=3))
+    assert sampled.model == greedy.model == engine.model == "tiny"
+    assert (sampled.seed, greedy.seed) == (3, None)
+    assert greedy.prompt_tokens == len(engine.encoder.encode(ask().turns).ids)
+    assert greedy.completion_tokens == 12
+    assert greedy.finish_reason == "length"
+
+
+# Choices
+
+
+def test_scores_are_those_of_the_bare_model(build: Build, tiny_model: Callable[..., Any]):
+    engine, model = build(), tiny_model(vocab_size=259, attention="sdpa")
+    requests = [choice("x" * length) for length in (1, 40, 7, 90, 3)]
+    found = asyncio.run(together(*(engine.choose(request) for request in requests)))
+    wanted = [engine.encoder.plain(letter)[0] for letter in "AB"]
+    for request, scores in zip(requests, found, strict=True):
+        ids = engine.encoder.encode(request.turns, request.prefill).ids
+        with torch.inference_mode():
+            logprobs = torch.log_softmax(model(torch.tensor([ids])).logits[0, -1], -1)
+        assert scores.logprobs == pytest.approx(logprobs[wanted].tolist(), abs=1e-4)
+        assert scores.answer_mass == pytest.approx(float(logprobs[wanted].exp().sum()), abs=1e-5)
+        assert scores.top_token == engine.encoder._tokenizer.decode([int(logprobs.argmax())])
+        assert scores.prompt_tokens == len(ids)
+
+
+@pytest.mark.parametrize("choices", [("A", " B"), ("AB", "A"), ("", "A")])
+def test_choice_that_is_not_one_token_is_refused(build: Build, choices: tuple[str, ...]):
+    with pytest.raises(EngineError, match="is not one token") as caught:
+        asyncio.run(build().choose(choice(choices=choices)))
+    assert caught.value.problems[0].where == "templates/comparison.j2"
+
+
+def test_choices_are_refused_where_the_model_may_think(
+    build: Build, folder: Path, tiny_tokenizer: Callable[..., Any]
+):
+    template = CHATML + "{% if enable_thinking %}<think>{% endif %}"
+    tiny_tokenizer(chat_template=template).save_pretrained(folder)
+    with pytest.raises(ConfigError, match="may think"):
+        asyncio.run(build().choose(choice()))
+    told = ModelConfig(id=str(folder), chat_template_kwargs={"enable_thinking": False})
+    assert asyncio.run(build(told).choose(choice())).model == "tiny"
+
+
+# Keys
+
+
+def test_key_names_what_determines_the_answer_and_needs_no_weights(build: Build, folder: Path):
+    (folder / "model.safetensors").unlink()
+    engine = build()
+    different = [
+        ask(),
+        ask("Ho"),
+        ask(prefill="Well"),
+        ask(sampling=SAMPLED),
+        ask(sampling=SAMPLED, seed=1),
+        ask(sampling=SAMPLED.model_copy(update={"top_p": 0.9})),
+        ask(sampling=SAMPLED.model_copy(update={"stop": ("\n",)})),
+        choice(),
+        choice(choices=("A", "C")),
+        choice(prefill="Answer "),
+    ]
+    assert len({engine.key(request) for request in different}) == len(different)
+    assert engine.key(ask(seed=1)) == engine.key(ask(seed=2))
+
+
+def test_key_does_not_depend_on_the_purpose(build: Build):
+    engine = build()
+    turns = ask().turns
+    keys = {engine.key(GenerationRequest(turns, GREEDY, 0, purpose)) for purpose in ("draft", "critique")}
+    assert len(keys) == 1
+
+
+def test_key_and_identity_change_with_weights_and_their_type(build: Build, folder: Path):
+    def names(model: ModelConfig) -> tuple[str, str]:
+        engine = build(model)
+        return engine.key(ask()), engine.identity
+
+    first = names(ModelConfig(id=str(folder)))
+    assert names(ModelConfig(id=str(folder))) == first
+    other_type = names(ModelConfig(id=str(folder), dtype="bfloat16"))
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    other_weights = names(ModelConfig(id=str(folder)))
+    assert len({first[0], other_type[0], other_weights[0]}) == 3
+    assert len({first[1], other_type[1], other_weights[1]}) == 3
+
+
+# Failures and the end
+
+
+def test_model_that_cannot_be_loaded_fails_every_asker_in_one_line(build: Build, folder: Path):
+    (folder / "model.safetensors").unlink()
+    engine = build()
+    failures = generate(engine, *mixed_requests(5)) + generate(engine, ask())
+    assert len(failures) == 6
+    for failure in failures:
+        assert isinstance(failure, EngineError)
+        assert str(folder) in str(failure)
+        assert "\n" not in str(failure)
+
+
+def test_failure_while_decoding_reaches_every_asker_in_one_line(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+):
+    def break_down(batch: object) -> None:
+        raise RuntimeError("out of memory\nwith a long story")
+
+    monkeypatch.setattr(decoding.DecodingBatch, "step", break_down)
+    failures = generate(build(), *mixed_requests(9))
+    assert [type(failure) for failure in failures] == [EngineError] * 9
+    assert {str(failure) for failure in failures} == {"tiny: RuntimeError: out of memory"}
+
+
+def test_engine_is_closed_twice_without_harm(build: Build):
+    engine = build()
+    engine.close()
+    generate(engine, ask())
+    engine.close()
+    engine.close()
+
+
+def test_closed_engine_starts_again_when_asked(build: Build):
+    engine = build()
+    first = generate(engine, ask())
+    engine.close()
+    assert generate(engine, ask()) == first
+
+
+def test_closing_leaves_no_asker_waiting(build: Build):
+    engine = build()
+    long = ask(sampling=GREEDY.model_copy(update={"max_new_tokens": 400}))
+
+    async def close_midway() -> list[Any]:
+        await engine.generate(ask())
+        waiting = [asyncio.create_task(engine.generate(long)) for _ in range(6)]
+        await asyncio.sleep(0.05)
+        engine.close()
+        return await asyncio.wait_for(together(*waiting), 20)  # type: ignore[arg-type]
+
+    answers = asyncio.run(close_midway())
+    assert {type(answer) for answer in answers} <= {EngineError, Generation}
+    assert all("closed" in str(answer) for answer in answers if isinstance(answer, EngineError))
+
+
+def test_asker_that_gives_up_does_not_disturb_the_others(build: Build):
+    engine = build()
+
+    async def one_gives_up() -> Generation:
+        first, second = (asyncio.create_task(engine.generate(ask(text))) for text in ("one", "two"))
+        await asyncio.sleep(0)
+        first.cancel()
+        return await second
+
+    assert asyncio.run(one_gives_up()) == generate(engine, ask("two"))[0]
+
+
+# A model that writes what it is told: each token has one successor
+
+
+@pytest.fixture
+def writer(folder: Path, tiny_model: Callable[..., Any], tiny_tokenizer: Callable[..., Any]) -> Any:
+    """Saves over the folder a model that goes on with the given tokens after a line end."""
+
+    def save(written: Sequence[int | str], end: int = 2, **tokenizer: Any) -> None:
+        words = tiny_tokenizer(**tokenizer)
+        words.save_pretrained(folder)
+        ids = [
+            token
+            for part in ("\n", *written)
+            for token in ([part] if isinstance(part, int) else words.encode(part))
+        ]
+        assert len(set(ids)) == len(ids)
+        model = tiny_model(vocab_size=259, hidden_size=128, eos_token_id=end)
+        with torch.no_grad():
+            for layer in model.model.layers:
+                layer.self_attn.o_proj.weight.zero_()
+                layer.mlp.down_proj.weight.zero_()
+            model.lm_head.weight.zero_()
+            embedded = torch.nn.functional.normalize(model.model.embed_tokens.weight, dim=-1)
+            for token, successor in zip(ids, ids[1:], strict=False):
+                model.lm_head.weight[successor] = embedded[token]
+        model.save_pretrained(folder)
+
+    return save
+
+
+def test_answer_ends_at_the_end_of_the_turn_without_its_token(build: Build, writer: Any):
+    writer(["Four", 2], chat_template=CHATML)
+    answer = generate(build(), ask())[0]
+    assert (answer.text, answer.finish_reason, answer.completion_tokens) == ("Four", "stop", 5)
+
+
+def test_stop_string_is_not_part_of_the_answer(build: Build, writer: Any):
+    writer(["Four is #%&"], chat_template=CHATML)
+    answer = generate(build(), ask(sampling=GREEDY.model_copy(update={"stop": ("&", "#%")})))[0]
+    assert (answer.text, answer.finish_reason) == ("Four is", "stop")
+
+
+def test_prefill_is_gone_on_from_and_not_repeated(build: Build, writer: Any):
+    writer(["Four", 2], chat_template=CHATML)
+    assert generate(build(), ask(prefill="Fo"))[0].text == "ur"
+
+
+def test_thinking_that_the_template_opened_is_told_apart(build: Build, writer: Any):
+    writer(["Two and"], chat_template=CHATML + "<think>\n")
+    answer = generate(build(), ask(sampling=GREEDY.model_copy(update={"max_new_tokens": 7})))[0]
+    assert (answer.text, answer.reasoning) == ("", "Two and")
+
+
+def test_base_model_is_spoken_to_in_chatml_and_stops_at_its_end_of_turn(build: Build, writer: Any):
+    # To this tokenizer the end of a turn is an ordinary token, and no end of text.
+    writer(
+        ["Four", 2, "!"],
+        end=0,
+        special=("<|endoftext|>",),
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+    )
+    engine = build()
+    assert engine.is_base
+    answer = generate(engine, ask())[0]
+    assert (answer.text, answer.finish_reason) == ("Four", "stop")
+    assert answer.sampling == GREEDY
+
+
+def test_model_with_a_template_is_no_base_model(build: Build, writer: Any):
+    writer(["Four", 2], chat_template=PLAIN)
+    engine = build()
+    assert not engine.is_base
+    assert generate(engine, ask("2+2?\n"))[0].text == "Four"
+
+
+# The embedded model
+
+
+def comparison_requests(count: int) -> list[ChoiceRequest]:
+    """Questions to the labeler of different lengths, over the demo prompts."""
+    principle = Principle(id="honest", text="The reply says what it does not know.")
+    constitution = Constitution(name="c", principles=(principle,))
+    labeler = AILabeler(constitution, PromptTemplates(), LabelConfig(), ScriptedEngine(), 0)
+    prompts = list(read_prompts(DEMO))[:count]
+    texts = [prompt.messages[-1].content for prompt in prompts]
+    comparisons = [
+        Comparison.of(
+            Prompt.of((*prompt.messages[:-1], Message(role="user", content=text))),
+            (f"I do not know. {text}", "x"),
+            (" ".join(texts[: i % 5]) + " Surely!", "y"),
+        )
+        for i, (prompt, text) in enumerate(zip(prompts, texts, strict=True))
+    ]
+    return [labeler.request(found, principle, a_first=i % 2 == 0) for i, found in enumerate(comparisons)]
+
+
+@pytest.mark.slow
+def test_scores_of_a_batch_equal_direct_ones_within_a_ten_thousandth_of_a_nat(
+    embedded_engine: TransformersEngine,
+    embedded_encoder: TurnEncoder,
+    reference_model: Any,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    sizes: list[int] = []
+    scored = decoding.next_token_logprobs
+
+    def counting(model: Any, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        sizes.append(len(prompts))
+        return scored(model, prompts)
+
+    monkeypatch.setattr(decoding, "next_token_logprobs", counting)
+    requests = comparison_requests(16)
+    found = asyncio.run(together(*(embedded_engine.choose(request) for request in requests)))
+    assert sum(sizes) == 16
+    assert len(sizes) < 16
+    letters = [embedded_encoder.plain(choice)[0] for choice in (" A", " B")]
+    lengths = set()
+    for request, scores in zip(requests, found, strict=True):
+        ids = embedded_encoder.encode(request.turns, request.prefill).ids
+        lengths.add(len(ids))
+        with torch.inference_mode():
+            logits = reference_model(torch.tensor([ids]), logits_to_keep=1).logits[0, -1]
+        direct = torch.log_softmax(logits.double(), -1)[letters]
+        assert scores.logprobs == pytest.approx(direct.tolist(), abs=1e-4)
+        assert scores.answer_mass == pytest.approx(float(direct.exp().sum()), abs=1e-4)
+    assert len(lengths) > 8
+
+
+@pytest.mark.slow
+def test_embedded_model_answers_a_question(embedded_engine: TransformersEngine):
+    answer = generate(embedded_engine, ask("What is the capital of France?", GREEDY))[0]
+    assert "Paris" in answer.text
+    assert not embedded_engine.is_base

@@ -1,0 +1,284 @@
+"""Aggregation: worked means, tiers, what has no say, and the orientation of the preference."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from constitution.schema import Constitution, MaxWords, Principle, Scope
+from core.errors import ConfigError
+from core.records import Comparison, Judgment, Message, Preference, Prompt
+from labelers.aggregate import aggregate
+
+PROMPT = Prompt.of(
+    (Message(role="user", content="What is this pill?"),), tags=("medicine",), split="preference"
+)
+COMPARISON = Comparison(
+    id="c1", prompt=PROMPT, response_a="Ask.", response_b="Take it.", origin_a="revision:2", origin_b="draft"
+)
+
+
+def principle(name: str, **fields: object) -> Principle:
+    return Principle.model_validate({"id": name, "text": f"The reply is {name}.", **fields})
+
+
+def constitution(*principles: Principle, **fields: object) -> Constitution:
+    return Constitution.model_validate({"name": "test", "principles": principles, **fields})
+
+
+def judgment(name: str | None, p_a: float | None, labeler: str = "ai", **fields: object) -> Judgment:
+    """A judgment whose verdict follows from its number, unless one is given."""
+    verdict = "unparsed" if p_a is None else "tie" if p_a == 0.5 else "a" if p_a > 0.5 else "b"
+    given = {"id": f"{labeler}-{name}-{p_a}", "verdict": verdict, **fields}
+    return Judgment.model_validate(
+        {"comparison_id": "c1", "labeler": labeler, "principle_id": name, "p_a": p_a, **given}
+    )
+
+
+def preference(*judgments: Judgment, by: Constitution) -> Preference:
+    found = aggregate(COMPARISON, judgments, by)
+    assert isinstance(found, Preference), found
+    return found
+
+
+def p_a(*judgments: Judgment, by: Constitution) -> float:
+    """The aggregated probability that answer `a` is better."""
+    found = preference(*judgments, by=by)
+    return found.p_chosen if found.origin_chosen == "revision:2" else 1 - found.p_chosen
+
+
+def test_principles_are_averaged_in_probability_by_weight():
+    by = constitution(principle("kind", weight=3.0), principle("honest"))
+    assert p_a(judgment("kind", 0.9), judgment("honest", 0.3), by=by) == pytest.approx(
+        0.75
+    )  # (2.7 + 0.3) / 4
+    assert p_a(judgment("kind", 0.2), judgment("honest", 1.0), by=by) == pytest.approx(0.4)  # (0.6 + 1) / 4
+
+
+def test_one_judgment_is_passed_on_as_it_is():
+    by = constitution(principle("kind"))
+    assert p_a(judgment("kind", 0.73), by=by) == 0.73
+    assert p_a(judgment("kind", 0.27), by=by) == pytest.approx(0.27)
+
+
+def test_judgment_without_a_principle_has_weight_one():
+    by = constitution(principle("kind", weight=3.0))
+    assert p_a(judgment(None, 0.1, "anna"), judgment("kind", 0.9), by=by) == pytest.approx(0.7)
+
+
+def test_judgment_under_an_unknown_principle_is_an_error_that_names_it():
+    with pytest.raises(ConfigError, match="'gone'"):
+        aggregate(COMPARISON, [judgment("gone", 0.9)], constitution(principle("kind")))
+
+
+HARD = constitution(principle("safe", hard=True), principle("kind", weight=9.0))
+
+
+@pytest.mark.parametrize(("safe", "kind"), [(0.2, 1.0), (0.39, 0.9), (0.61, 0.0), (0.95, 0.1)])
+def test_decisive_hard_principle_decides_alone(safe: float, kind: float):
+    assert p_a(judgment("safe", safe), judgment("kind", kind), by=HARD) == pytest.approx(safe)
+
+
+@pytest.mark.parametrize("safe", [0.41, 0.5, 0.59])
+def test_hard_principle_that_is_undecided_leaves_it_to_the_rest(safe: float):
+    assert p_a(judgment("safe", safe), judgment("kind", 0.9), by=HARD) == pytest.approx(0.9)
+
+
+def test_all_speak_together_when_no_tier_is_decisive():
+    expected = (0.45 + 9 * 0.55) / 10
+    assert p_a(judgment("safe", 0.45), judgment("kind", 0.55), by=HARD) == pytest.approx(expected)
+
+
+STRICT = constitution(
+    principle("safe", hard=True, section="honesty"),
+    principle("true", section="honesty"),
+    principle("useful", section="help"),
+    sections=("honesty", "help"),
+    priority="strict",
+)
+
+
+@pytest.mark.parametrize(
+    ("safe", "true", "useful", "expected"),
+    [
+        (0.1, 0.9, 0.9, 0.1),  # hard first, whatever its section
+        (0.5, 0.2, 0.9, 0.2),  # then the first section
+        (0.5, 0.5, 0.9, 0.9),  # then the second
+        (0.5, 0.45, 0.55, 0.5),  # then all together
+    ],
+)
+def test_strict_priority_asks_section_by_section(safe: float, true: float, useful: float, expected: float):
+    judgments = judgment("safe", safe), judgment("true", true), judgment("useful", useful)
+    assert p_a(*judgments, by=STRICT) == pytest.approx(expected)
+
+
+def test_holistic_priority_weighs_all_sections_together():
+    by = STRICT.model_copy(update={"priority": "holistic"})
+    assert p_a(judgment("true", 0.2), judgment("useful", 0.9), by=by) == pytest.approx(0.55)
+
+
+def test_judgment_without_a_principle_speaks_after_the_sections():
+    assert p_a(judgment("useful", 0.2), judgment(None, 1.0, "anna"), by=STRICT) == pytest.approx(0.2)
+    assert p_a(judgment("useful", 0.5), judgment(None, 1.0, "anna"), by=STRICT) == pytest.approx(1.0)
+
+
+def test_verdicts_without_a_number_are_left_out():
+    by = constitution(principle("kind"), principle("honest"))
+    found = preference(
+        judgment("kind", 0.8),
+        judgment("honest", None, raw="Hm"),
+        judgment("honest", None, "anna", verdict="skip"),
+        by=by,
+    )
+    assert found.p_chosen == 0.8
+    assert found.sources == {"ai": 1}
+    assert found.by_principle == {"kind": 0.8}
+
+
+def test_numberless_judgments_alone_give_a_reason_and_no_tie():
+    by = constitution(principle("kind"))
+    assert aggregate(COMPARISON, [judgment("kind", None)], by) == "no judgment gives a number"
+    skipped = judgment("kind", None, verdict="skip")
+    assert aggregate(COMPARISON, [skipped], by) == "no judgment gives a number"
+
+
+def test_no_judgment_at_all_gives_a_reason():
+    assert aggregate(COMPARISON, [], constitution(principle("kind"))) == "no principle applies"
+
+
+def test_judgment_that_was_taken_back_is_left_out():
+    by = constitution(principle("kind"))
+    first = judgment("kind", 0.1, "anna", id="one")
+    second = judgment("kind", 0.8, "anna", id="two", supersedes="one")
+    assert p_a(first, second, by=by) == pytest.approx(0.8)
+    assert p_a(second, first, by=by) == pytest.approx(0.8)
+    third = judgment("kind", None, "anna", id="three", verdict="skip", supersedes="two")
+    assert aggregate(COMPARISON, [first, second, third], by) == "no judgment gives a number"
+
+
+SHORT = MaxWords(kind="max_words", value=5)
+CHECKED = constitution(principle("short", check=SHORT, weight=9.0), principle("kind"))
+
+
+def test_check_that_both_pass_does_not_dilute():
+    assert p_a(judgment("short", 0.5, "check"), judgment("kind", 0.8), by=CHECKED) == pytest.approx(0.8)
+
+
+def test_check_that_tells_the_answers_apart_counts_by_its_weight():
+    expected = (9 * 0.95 + 0.2) / 10
+    judgments = judgment("short", 0.95, "check"), judgment("kind", 0.2)
+    assert p_a(*judgments, by=CHECKED) == pytest.approx(expected)
+
+
+def test_check_that_both_pass_is_a_tie_when_nothing_else_speaks():
+    found = preference(judgment("short", 0.5, "check"), by=CHECKED)
+    assert found.p_chosen == 0.5
+    unparsed = preference(judgment("short", 0.5, "check"), judgment("kind", None), by=CHECKED)
+    assert unparsed.p_chosen == 0.5
+
+
+def test_tie_of_a_model_does_dilute():
+    by = constitution(principle("kind"), principle("honest"))
+    assert p_a(judgment("kind", 0.5), judgment("honest", 0.8), by=by) == pytest.approx(0.65)
+
+
+def test_neutral_check_is_still_named_among_the_sources():
+    found = preference(judgment("short", 0.5, "check"), judgment("kind", 0.8), by=CHECKED)
+    assert found.sources == {"ai": 1, "check": 1}
+    assert found.by_principle == {"kind": 0.8, "short": 0.5}
+
+
+def broken(**fields: object) -> Constitution:
+    return constitution(
+        principle("kind"), principle("lengthy", check={"kind": "min_words", "value": 50}, **fields)
+    )
+
+
+def test_hard_check_that_both_answers_break_is_a_reason_whatever_the_judgments_say():
+    found = aggregate(COMPARISON, [judgment("kind", 0.9)], broken(hard=True))
+    assert found == "both answers break the hard principle lengthy"
+
+
+def test_check_that_both_answers_break_excludes_nothing_unless_hard_and_in_scope():
+    elsewhere = broken(hard=True, applies_to=Scope(tags=("travel",)))
+    for by in (broken(), elsewhere):
+        assert p_a(judgment("kind", 0.9), by=by) == pytest.approx(0.9)
+
+
+def test_hard_check_that_one_answer_breaks_decides():
+    by = constitution(
+        principle("kind", weight=9.0),
+        principle("asks", hard=True, check={"kind": "contains", "value": ["ask"]}),
+    )
+    found = preference(judgment("kind", 0.0), judgment("asks", 0.95, "check"), by=by)
+    assert (found.origin_chosen, found.p_chosen) == ("revision:2", 0.95)
+
+
+def test_better_answer_is_chosen_when_it_is_a():
+    by = constitution(principle("kind", weight=3.0), principle("honest"))
+    found = preference(judgment("kind", 0.9), judgment("honest", 0.3), by=by)
+    assert found.chosen == (Message(role="assistant", content="Ask."),)
+    assert found.rejected == (Message(role="assistant", content="Take it."),)
+    assert (found.origin_chosen, found.origin_rejected) == ("revision:2", "draft")
+    assert found.by_principle == {"honest": 0.3, "kind": 0.9}
+
+
+def test_better_answer_is_chosen_when_it_is_b_and_the_numbers_turn_with_it():
+    by = constitution(principle("kind", weight=3.0), principle("honest"))
+    found = preference(judgment("kind", 0.1), judgment("honest", 0.7), by=by)
+    assert found.chosen == (Message(role="assistant", content="Take it."),)
+    assert found.rejected == (Message(role="assistant", content="Ask."),)
+    assert (found.origin_chosen, found.origin_rejected) == ("draft", "revision:2")
+    assert found.p_chosen == pytest.approx(0.75)
+    assert found.by_principle == {"honest": pytest.approx(0.3), "kind": pytest.approx(0.9)}
+
+
+def test_by_principle_is_the_mean_over_labelers():
+    by = constitution(principle("kind"))
+    found = preference(
+        judgment("kind", 0.9), judgment("kind", 0.6, "anna"), judgment(None, 0.7, "ben"), by=by
+    )
+    assert found.by_principle == {"kind": pytest.approx(0.75)}
+    assert found.sources == {"ai": 1, "anna": 1, "ben": 1}
+
+
+def test_preference_carries_what_belongs_to_the_prompt():
+    by = constitution(principle("kind"))
+    found = preference(judgment("kind", 0.9), by=by)
+    assert (found.prompt, found.prompt_id) == (PROMPT.messages, PROMPT.id)
+    assert (found.comparison_id, found.tags, found.split) == ("c1", ("medicine",), "preference")
+    assert found.constitution_digest == by.digest
+
+
+def test_preference_does_not_depend_on_the_order_of_judgments():
+    by = constitution(*(principle(f"p{n}", weight=1 + n / 7) for n in range(8)))
+    judgments = [judgment(f"p{n}", 0.1 + n / 11) for n in range(8)]
+    expected = preference(*judgments, by=by).to_line()
+    shuffler = random.Random(0)
+    for _ in range(20):
+        shuffler.shuffle(judgments)
+        assert preference(*judgments, by=by).to_line() == expected
+
+
+def test_id_follows_the_judgments_and_the_constitution():
+    by = constitution(principle("kind"), principle("honest"))
+    judgments = judgment("kind", 0.9), judgment("honest", 0.8)
+    one = preference(*judgments, by=by)
+    assert preference(*judgments, by=by).id == one.id
+    assert preference(judgments[0], by=by).id != one.id
+    heavier = constitution(principle("kind", weight=2.0), principle("honest"))
+    assert preference(*judgments, by=heavier).id != one.id
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.5, 1.0])
+def test_probability_stays_between_one_half_and_one_under_any_weights(value: float):
+    by = constitution(*(principle(f"p{n}", weight=0.1 * (n + 1)) for n in range(9)))
+    found = preference(*(judgment(f"p{n}", value) for n in range(9)), by=by)
+    assert found.p_chosen == pytest.approx(max(value, 1 - value))
+
+
+def test_preference_line_reads_back():
+    by = constitution(principle("kind"), principle("honest"))
+    found = preference(judgment("kind", 0.1), judgment("honest", 0.4), by=by)
+    assert Preference.model_validate_json(found.to_line()) == found
