@@ -22,6 +22,15 @@ TEXTS = {
     "short": "The reply is short.",
 }
 
+# Fixed here, so that the shipped wording can be improved without touching what these tests are about.
+PLAIN = PromptTemplates(
+    {
+        "critique": "{% block user %}Criticise: {{ principle.text }}{% endblock %}",
+        "revision": "{% block user %}Rewrite: {{ principle.text }}{% endblock %}",
+        "comparison": "{% block user %}Which?{% endblock %}",
+    }
+)
+
 
 def constitution(texts: dict[str, str] = TEXTS, preamble: str = "", **fields: object) -> Constitution:
     """A constitution; `fields` go to every principle."""
@@ -123,18 +132,33 @@ def test_principles_are_those_of_the_draw():
     ]
 
 
-def test_revision_request_holds_answer_and_critique_as_assistant_turns():
+def test_revision_request_goes_on_from_the_critique():
     engine = ScriptedEngine(["Take two.", "It names no limit.", "Take one a day."])
-    trace = asyncio.run(loop(engine, rounds=1).trace(prompt()))
+    trace = asyncio.run(loop(engine, rounds=1, templates=PLAIN).trace(prompt()))
+    text = TEXTS[trace.revisions[0].principle_id]
     critique, revision = requests(engine, "critique")[0], requests(engine, "revision")[0]
-    assert [(t.role, t.text) for t in critique.turns[:2]] == [
+    assert [(turn.role, turn.text) for turn in revision.turns] == [
         ("user", "What is this pill?"),
         ("assistant", "Take two."),
+        ("user", f"Criticise: {text}"),
+        ("assistant", "It names no limit."),
+        ("user", f"Rewrite: {text}"),
     ]
-    assert [t.role for t in revision.turns] == ["user", "assistant", "user", "assistant", "user"]
     assert revision.turns[:3] == critique.turns  # a prefix that the engine has read already
-    assert revision.turns[3].text == "It names no limit."
-    assert [a.text for a in trace.answers()] == ["Take two.", "Take one a day."]
+    assert trace.revisions[0].critique.text == "It names no limit."
+    assert [answer.text for answer in trace.answers()] == ["Take two.", "Take one a day."]
+
+
+def test_critique_whose_beginning_is_given_is_recorded_and_shown_with_it():
+    given = "{% block user %}Criticise.{% endblock %}{% block prefill %}My reply should{% endblock %}"
+    engine = ScriptedEngine(["Take two.", "name a limit.", "Take one a day."])
+    templates = PromptTemplates({"critique": given, "revision": PLAIN.sources["revision"]})
+    trace = asyncio.run(loop(engine, rounds=1, templates=templates).trace(prompt()))
+    assert requests(engine, "critique")[0].prefill == "My reply should"
+    assert requests(engine, "revision")[0].prefill == ""
+    assert trace.revisions[0].critique.text == "My reply should name a limit."
+    assert requests(engine, "revision")[0].turns[3].text == "My reply should name a limit."
+    assert trace.answers()[-1].text == "Take one a day."
 
 
 def test_next_round_starts_from_the_revision_and_forgets_the_draft():
@@ -192,7 +216,8 @@ def test_multi_turn_prompt_is_kept_whole_in_every_request():
 
 def test_text_of_others_is_untrusted_and_text_of_ours_is_not():
     engine = ScriptedEngine(["The draft.", "The critique.", "The revision."])
-    asyncio.run(loop(engine, rounds=1).trace(prompt("The prompt?", ("system", "The system."))))
+    asked = prompt("The prompt?", ("system", "The system."))
+    asyncio.run(loop(engine, rounds=1, templates=PLAIN).trace(asked))
     pieces = [piece for turn in requests(engine, "revision")[0].turns for piece in turn.pieces]
     theirs = [piece.text for piece in pieces if not isinstance(piece, str)]
     assert theirs == ["The system.", "The prompt?", "The draft.", "The critique."]
@@ -265,35 +290,33 @@ def test_no_rounds_mean_no_revisions():
 
 
 def test_own_requests_of_a_principle_replace_the_derived_ones():
-    plain, own = ScriptedEngine(), ScriptedEngine()
-    asyncio.run(loop(plain, rounds=1).trace(prompt()))
+    derived, own = ScriptedEngine(), ScriptedEngine()
     document = constitution(critique="Where does the reply guess?", revision="Write it without guesses.")
+    asyncio.run(loop(derived, rounds=1).trace(prompt()))
     asyncio.run(loop(own, document, rounds=1).trace(prompt()))
-    assert "Where does the reply guess?" in requests(own, "critique")[0].turns[-1].text
-    assert "Write it without guesses." in requests(own, "revision")[0].turns[-1].text
-    for purpose, derived in (
-        ("critique", "where your reply falls short"),
-        ("revision", "write that reply again"),
-    ):
-        assert derived in requests(plain, purpose)[0].turns[-1].text
-        assert derived not in shown(requests(own, purpose)[0])
+    for purpose, request in (("critique", "Where does the reply guess?"), ("revision", "without guesses.")):
+        lines = requests(derived, purpose)[0].turns[-1].text.splitlines()
+        others = requests(own, purpose)[0].turns[-1].text.splitlines()
+        assert any(request in line for line in others)
+        assert len(set(lines) - set(others)) == 1  # the one line that was derived
 
 
-def test_preamble_is_shown_where_there_is_one():
-    engine = ScriptedEngine()
-    asyncio.run(loop(engine, constitution(preamble="We run a pharmacy."), rounds=1).trace(prompt()))
-    assert requests(engine, "critique")[0].turns[-1].text.startswith("We run a pharmacy.\n\n")
-    assert "We run a pharmacy." in shown(requests(engine, "revision")[0])
-    assert "We run a pharmacy." not in shown(requests(engine, "draft")[0])
-    engine.history.clear()
-    asyncio.run(loop(engine, rounds=1).trace(prompt()))
-    assert requests(engine, "critique")[0].turns[-1].text.startswith("Read your last reply")
+@pytest.mark.parametrize("purpose", ["critique", "revision"])
+def test_preamble_is_shown_where_there_is_one(purpose: str):
+    with_preamble, without = ScriptedEngine(), ScriptedEngine()
+    asyncio.run(loop(with_preamble, constitution(preamble="We run a pharmacy."), rounds=1).trace(prompt()))
+    asyncio.run(loop(without, rounds=1).trace(prompt()))
+    one, two = (requests(engine, purpose)[0] for engine in (with_preamble, without))
+    assert one.turns[2].text == f"We run a pharmacy.\n\n{two.turns[2].text}"
+    assert shown(one).count("We run a pharmacy.") == 1
 
 
-def test_text_of_a_model_is_never_read_as_a_template():
+def test_text_of_others_is_never_read_as_a_template():
     engine = ScriptedEngine(["{{ principle.text }}", "{% raw %}", "{# gone #} {{ 7 * 7 }}"])
     trace = asyncio.run(loop(engine, rounds=1).trace(prompt("{{ preamble }}")))
-    assert [t.text for t in requests(engine, "revision")[0].turns[:4:3]] == ["{{ preamble }}", "{% raw %}"]
+    turns = requests(engine, "revision")[0].turns
+    assert (turns[0].text, turns[1].text) == ("{{ preamble }}", "{{ principle.text }}")
+    assert turns[3].text.endswith("{% raw %}")
     assert trace.answers()[-1].text == "{# gone #} {{ 7 * 7 }}"
 
 
@@ -328,15 +351,18 @@ def test_same_trace_comes_out_again():
 def test_trace_id_follows_all_that_determines_the_trace():
     base = asyncio.run(loop(ScriptedEngine()).trace(prompt()))
     reworded = constitution({**TEXTS, "kind": "The reply is gentle."})
-    templates = PromptTemplates({"critique": "{% block user %}{{ principle.text }}{% endblock %}"})
     others = [
         loop(ScriptedEngine(), seed=1),
         loop(ScriptedEngine(), reworded),
         loop(ScriptedEngine(), rounds=1),
         loop(ScriptedEngine(), draft={"temperature": 0.5}),
-        loop(ScriptedEngine(), templates=templates),
+        loop(ScriptedEngine(), templates=PLAIN),
     ]
     ids = [asyncio.run(other.trace(prompt())).id for other in others]
     assert len({base.id, *ids, asyncio.run(loop(ScriptedEngine()).trace(prompt("Else?"))).id}) == 7
-    assert base.id == "60c2816e70fd2484"
     assert base.constitution_digest == constitution().digest
+
+
+def test_trace_id_does_not_change():
+    trace = asyncio.run(loop(ScriptedEngine(), templates=PLAIN).trace(prompt()))
+    assert trace.id == "3164b77d2b73e2d9"
