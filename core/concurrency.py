@@ -14,6 +14,7 @@ async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]
 
     The first failure cancels what is under way and is raised as it is, not inside a group.
     """
+    assert limit >= 1, "with no worker nothing would be done"
     iterator = iter(items)
 
     async def worker() -> None:

@@ -105,7 +105,7 @@ class CritiqueLoop:
         sampling = self.config.critique if name == "critique" else self.config.revision
         seed = derive_seed(self.seed, prompt.id, name, number)
         answer = await self.critic.generate(GenerationRequest(turns, sampling, seed, name, rendered.prefill))
-        if rendered.prefill:
+        if rendered.prefill and answer.text:
             answer = answer.model_copy(update={"text": f"{rendered.prefill} {answer.text}"})
         return answer, (*turns, Turn("assistant", (Untrusted(answer.text),)))
 

@@ -1,8 +1,9 @@
 """From the judgments of a comparison to one preference with a probability.
 
-Principles are averaged in probability, by weight. They are asked in tiers: hard principles first, then, where
-the constitution's priority is `strict`, section by section, then the rest. The first tier whose mean is
-decisive settles the preference alone.
+An answer that breaks a hard machine check loses, whatever else it does; if both do, there is no preference.
+Otherwise principles are averaged in probability, by weight. They are asked in tiers: hard principles first,
+then, where the constitution's priority is `strict`, section by section, then the rest. The first tier whose
+mean is decisive settles the preference alone.
 """
 
 from __future__ import annotations
@@ -40,25 +41,30 @@ def aggregate(
 
     Judgments that were taken back, and verdicts without a number (`unparsed`, `skip`), have no say.
     """
-    if broken := _hard_principle_that_both_break(comparison, constitution):
-        return f"both answers break the hard principle {broken}"
+    a, b = comparison.response_a, comparison.response_b
+    broken = [_broken_hard_checks(comparison, answer, constitution) for answer in (a, b)]
+    if all(broken):
+        names = ", ".join(sorted({*broken[0], *broken[1]}))
+        return f"both answers break a hard principle ({names})"
     standing = _standing(judgments)
     if not standing:
         return "no principle applies"
     opinions = [o for o in (_opinion(j, constitution) for j in standing) if o is not None]
     if not opinions:
         return "no judgment gives a number"
-    p_a = _settle(opinions)
+    excluding = [o for o in opinions if o.judgment.principle_id in broken[0] + broken[1]]
+    p_a = _mean(excluding) if excluding else _settle(opinions)
     return _preference(comparison, opinions, p_a, constitution.digest)
 
 
-def _hard_principle_that_both_break(comparison: Comparison, constitution: Constitution) -> str | None:
-    for principle in constitution.principles:
-        if principle.hard and principle.check is not None and in_scope(principle, comparison.prompt):
-            answers = (comparison.response_a, comparison.response_b)
-            if not any(evaluate(principle.check, answer).passed for answer in answers):
-                return principle.id
-    return None
+def _broken_hard_checks(comparison: Comparison, answer: str, constitution: Constitution) -> list[str]:
+    """Return the hard machine checks that apply to the prompt and that the answer breaks."""
+    return [
+        principle.id
+        for principle in constitution.principles
+        if principle.hard and principle.check is not None and in_scope(principle, comparison.prompt)
+        if not evaluate(principle.check, answer).passed
+    ]
 
 
 def _standing(judgments: Iterable[Judgment]) -> list[Judgment]:

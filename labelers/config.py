@@ -21,6 +21,6 @@ class LabelConfig(BaseModel):
     min_answer_mass: float = Field(default=0.5, ge=0.0, le=1.0)
     """Less probability than this on the offered letters makes the judgment `unparsed`."""
     near_duplicate: float = Field(default=0.9, gt=0.0, le=1.0)
-    """Answers that share at least this part of their words are not compared; 1 compares all."""
+    """Answers that share at least this part of their words are not compared."""
     check_confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     """Probability for the answer that passes a machine check when the other fails it."""

@@ -197,7 +197,7 @@ def broken(**fields: object) -> Constitution:
 
 def test_hard_check_that_both_answers_break_is_a_reason_whatever_the_judgments_say():
     found = aggregate(COMPARISON, [judgment("kind", 0.9)], broken(hard=True))
-    assert found == "both answers break the hard principle lengthy"
+    assert found == "both answers break a hard principle (lengthy)"
 
 
 def test_check_that_both_answers_break_excludes_nothing_unless_hard_and_in_scope():
@@ -213,6 +213,24 @@ def test_hard_check_that_one_answer_breaks_decides():
     )
     found = preference(judgment("kind", 0.0), judgment("asks", 0.95, "check"), by=by)
     assert (found.origin_chosen, found.p_chosen) == ("revision:2", 0.95)
+
+
+def test_hard_check_that_one_answer_breaks_is_not_outvoted_by_another_hard_principle():
+    by = constitution(
+        principle("safe", hard=True, weight=9.0),
+        principle("asks", hard=True, check={"kind": "contains", "value": ["ask"]}),
+    )
+    found = preference(judgment("safe", 0.05), judgment("asks", 0.95, "check"), by=by)
+    assert (found.origin_chosen, found.p_chosen) == ("revision:2", 0.95)
+
+
+def test_answers_that_break_different_hard_checks_make_no_preference():
+    by = constitution(
+        principle("asks", hard=True, check={"kind": "contains", "value": ["ask"]}),
+        principle("acts", hard=True, check={"kind": "contains", "value": ["take"]}),
+    )
+    found = aggregate(COMPARISON, [judgment("asks", 0.95, "check"), judgment("acts", 0.05, "check")], by)
+    assert found == "both answers break a hard principle (acts, asks)"
 
 
 def test_better_answer_is_chosen_when_it_is_a():
