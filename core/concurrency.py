@@ -26,4 +26,5 @@ async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]
             for _ in range(limit):
                 group.create_task(worker())
     except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
+        first = failures.exceptions[0]
+        raise first from first.__cause__  # the cause that it came with, not the group around it

@@ -238,12 +238,14 @@ class Exclusion(Record):
     stage: str
     record_id: str
     reason: str
+    detail: str = ""
+    """Which of several things of that record, where there are several."""
 
     @classmethod
-    def of(cls, stage: str, excluded_id: str, reason: str) -> Self:
+    def of(cls, stage: str, excluded_id: str, reason: str, detail: str = "") -> Self:
         """Return the exclusion of a record by a stage; the same one twice has the same id."""
-        identity = record_id("exclusion", stage, excluded_id, reason)
-        return cls(id=identity, stage=stage, record_id=excluded_id, reason=reason)
+        identity = record_id("exclusion", stage, excluded_id, reason, detail)
+        return cls(id=identity, stage=stage, record_id=excluded_id, reason=reason, detail=detail)
 
 
 class Metric(Record):

@@ -44,8 +44,15 @@ def pair_samples(
         pairs = list(combinations(numbered, 2))
     else:
         pairs = list(zip(numbered[::2], numbered[1::2], strict=False))
+    compared: set[str] = set()
     for first, second in pairs:
-        yield _compare(prompt, first, second, group=prompt.id)
+        outcome = _compare(prompt, first, second, group=prompt.id)
+        if isinstance(outcome, Comparison) and outcome.id in compared:
+            yield "the same two answers are compared already"
+            continue
+        if isinstance(outcome, Comparison):
+            compared.add(outcome.id)
+        yield outcome
 
 
 def _compare(prompt: Prompt, first: tuple[str, str], second: tuple[str, str], group: str) -> Comparison | str:

@@ -12,7 +12,7 @@ _NEWER = f"(?:{_REWORKED}|new|better|(?:more|less) [a-z]+|(?:short|kind|clear|si
 _REPLY = "(?:reply|response|answer)"
 _TEXT = f"(?:{_REPLY}|version|revision|draft|message|text)"
 # "A version of the recipe" is what the user may have asked for; "a version of my answer" is a leak.
-_NOT_OF_ANOTHER_TEXT = rf"(?! of (?:your|(?:the|this) (?!(?:[a-z]+ )?{_REPLY}\b)))"
+_NOT_OF_ANOTHER_TEXT = rf"(?! (?:of|for) (?:your|(?:the|this) (?!(?:[a-z]+ )?{_REPLY}\b)))"
 _LEAD = r"(?:[^\n]{0,120}?[.!,:—–-]\s+)?"
 _END = r"[^\n:.]{0,100}(?::|\.?[*_]*\s*?(?:\n|\Z))"
 
@@ -20,10 +20,10 @@ _LEAKS = (
     # "Revised reply:", "**My new answer (shorter):**", "Rewritten:"
     rf"(?:(?:sure|certainly|of course|okay)\W+)?(?:(?:my|the|a) )?"
     rf"(?:{_REWORKED}(?: {_TEXT})?|(?:new|better) {_REPLY}|revision|rewrite)"
-    rf"(?: (?:of|to) (?:my|the) {_REPLY})?(?: would be)?(?: \([^)\n]*\))?[*_]*:",
+    rf"(?: (?:of|to) (?:my|the) {_REPLY})?(?: (?:is|would be)(?: as follows)?)?(?: \([^)\n]*\))?[*_]*:",
     # "Sure! Here's a revised and shorter version of my reply:", "Below is the improved answer."
     rf"{_LEAD}(?:here(?:['’]s| is)|this is|below is|the following is) (?!your)(?:[a-z]+ ){{0,2}}?"
-    rf"{_NEWER}(?:,? (?:and )?(?:more )?[a-z]+)? {_TEXT}\b{_NOT_OF_ANOTHER_TEXT}{_END}",
+    rf"(?:attempt at an? )?{_NEWER}(?:,? (?:and )?(?:more )?[a-z]+)? {_TEXT}\b{_NOT_OF_ANOTHER_TEXT}{_END}",
     # "Here is my reply, rewritten to be kinder:"
     rf"{_LEAD}here(?:['’]s| is) (?:the|my|that) {_REPLY},? (?:again,? )?{_REWORKED}\b{_END}",
     # "I have rewritten my reply so that it is honest:", "Let me rephrase that."

@@ -112,9 +112,9 @@ class Run:
         """What was left out, grouped by the record that was."""
         return self.store.open("exclusions.jsonl", Exclusion, parent="record_id")
 
-    def exclude(self, stage: str, excluded_id: str, reason: str) -> None:
-        """Record that a stage left a record out."""
-        self.exclusions.append(Exclusion.of(stage, excluded_id, reason))
+    def exclude(self, stage: str, excluded_id: str, reason: str, detail: str = "") -> None:
+        """Record that a stage left a record out, or a part of it that `detail` names."""
+        self.exclusions.append(Exclusion.of(stage, excluded_id, reason, detail))
 
     def is_excluded(self, excluded_id: str, stage: str) -> bool:
         """Return whether a stage left the record out."""

@@ -115,8 +115,8 @@ async def compare_stage(run: Run, engines: Engines) -> StageResult:
 
     async def draw(prompt: Prompt) -> None:
         samples = await sample(policy, prompt, config, run.config.seed)
-        for outcome in pair_samples(prompt, samples, config):
-            _keep(run, outcome, prompt.id)
+        for number, outcome in enumerate(pair_samples(prompt, samples, config)):
+            _keep(run, outcome, prompt.id, f"pair {number}")
 
     # A prompt is never done for certain: a kill may have come between two of its comparisons. Answers that
     # were given are in the cache, and comparisons that were written are not doubled.
@@ -237,11 +237,11 @@ async def _live_note(task: ProgressTask, engines: Engines, started: float) -> As
         show()
 
 
-def _keep(run: Run, outcome: Comparison | str, prompt_id: str) -> None:
+def _keep(run: Run, outcome: Comparison | str, prompt_id: str, detail: str = "") -> None:
     if isinstance(outcome, Comparison):
         run.comparisons.append(outcome)
     else:
-        run.exclude("compare", prompt_id, outcome)
+        run.exclude("compare", prompt_id, outcome, detail)
 
 
 def _prompts_of(run: Run, splits: set[Split]) -> Iterator[Prompt]:

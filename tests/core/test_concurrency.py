@@ -91,6 +91,17 @@ def test_the_first_failure_is_raised_as_it_is():
     assert caught.value is failure
 
 
+def test_a_failure_keeps_the_cause_that_it_came_with():
+    cause = OSError("disk full")
+
+    async def work(_: int) -> None:
+        raise RequestError("cannot be written") from cause
+
+    with pytest.raises(RequestError) as caught:
+        asyncio.run(for_each(range(3), work, limit=2))
+    assert caught.value.__cause__ is cause
+
+
 def test_a_failure_cancels_the_others_and_draws_nothing_more():
     started: list[int] = []
     cancelled: list[int] = []

@@ -151,6 +151,23 @@ def test_pair_that_makes_no_comparison_says_why_in_its_place():
     assert sides(found[2]) == {"sample:4": "five", "sample:5": "six"}
 
 
+@pytest.mark.parametrize(
+    ("texts", "pairs", "expected"),
+    [
+        (("one", "two", "two", "one"), "disjoint", [True, "the same two answers are compared already"]),
+        (
+            ("one", "one", "two"),
+            "all",
+            ["the answers are the same", True, "the same two answers are compared already"],
+        ),
+    ],
+)
+def test_two_answers_that_are_sampled_again_are_counted_out(texts, pairs, expected):
+    config = CompareConfig.model_validate({"from": "base", "samples": 4, "pairs": pairs})
+    found = pair_samples(PROMPT, [answer(text) for text in texts], config)
+    assert [isinstance(outcome, Comparison) or outcome for outcome in found] == expected
+
+
 def test_same_two_answers_make_the_same_comparison_in_either_order():
     config = CompareConfig(source="base", samples=2)
     (one,) = pair_samples(PROMPT, [answer("one"), answer("two")], config)
