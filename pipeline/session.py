@@ -97,9 +97,14 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
         with open_run(config, request.project, engines.identities()) as run:
             note(f"run folder {run.folder}")
             _warn(config, engines, self_labels=False)
+            seen: set[str] = set()
             for comparison in comparisons:
-                if not run.comparisons.append(comparison) and "compare" not in run.manifest["stages"]:
-                    run.exclude("compare", comparison.id, "the pair stands in the file twice")
+                if comparison.id in seen:
+                    run.exclude(
+                        "compare", comparison.id, "the pair stands in the file twice", comparison.group
+                    )
+                seen.add(comparison.id)
+                run.comparisons.append(comparison)
             run.record_stage("compare", len(run.comparisons), RequestCounts(), 0.0)
             result = asyncio.run(label_stage(run, engines))
         return RunOutcome(run.folder, (result,))

@@ -58,12 +58,15 @@ def ingest_prompts(run: Run) -> None:
     if "prompts" in run.manifest["stages"]:
         return
     config = run.config
-    training = 0
-    prompts = list(read_prompts(config.prompts.path))
-    for prompt in (assign_split(p, config.split.shares()) for p in prompts):
-        if prompt.id in run.prompts:
-            run.exclude("prompts", prompt.id, "the prompt stands in the file twice")
+    for _ in read_prompts(config.prompts.path):
+        pass  # a mistake in the last line is told before the first prompt is taken in
+    training, seen = 0, set[str]()
+    for number, row in enumerate(read_prompts(config.prompts.path), start=1):
+        prompt = assign_split(row, config.split.shares())
+        if prompt.id in seen:
+            run.exclude("prompts", prompt.id, "the prompt stands in the file twice", f"prompt {number}")
             continue
+        seen.add(prompt.id)
         if prompt.split != "test":
             if config.prompts.limit is not None and training >= config.prompts.limit:
                 run.exclude("prompts", prompt.id, "beyond prompts.limit")
