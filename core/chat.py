@@ -9,7 +9,7 @@ how the text around it is tokenized.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.records import Message, Role
 
@@ -18,7 +18,7 @@ from core.records import Message, Role
 class Untrusted:
     """Text that we did not write. It can be inserted whole and in no other way."""
 
-    text: str
+    text: str = field(repr=False)
 
     def __str__(self) -> str:
         raise TypeError(

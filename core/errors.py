@@ -84,7 +84,19 @@ class EngineError(PubliusError, RuntimeError):
 
 
 class RequestError(PubliusError, ValueError):
-    """One request cannot be run (too long for the model, say). Stages leave its record out and count it."""
+    """One request cannot be run (too long for the model, say). Stages leave its record out and count it.
+
+    Args:
+        reason: by which such records are counted together.
+        detail: what is this record's own.
+    """
+
+    def __init__(self, reason: str, *, detail: str = "") -> None:
+        super().__init__(f"{reason} ({detail})" if detail else reason)
+        self.reason, self.detail = reason, detail
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_request_error, (self.reason, self.detail))
 
 
 class MissingExtraError(PubliusError, ImportError):
@@ -93,3 +105,8 @@ class MissingExtraError(PubliusError, ImportError):
 
 class RunStateError(PubliusError, RuntimeError):
     """A run folder, its lock or the disk below it is not in the state that the command needs."""
+
+
+def _request_error(reason: str, detail: str) -> RequestError:
+    """Rebuild a pickled error; its detail is a keyword."""
+    return RequestError(reason, detail=detail)

@@ -40,6 +40,16 @@ def os_errors(path: Path) -> Iterator[None]:
         raise _translated(error, path) from error
 
 
+def is_there(path: Path) -> bool:
+    """Return whether something stands at the path, as far as it can be seen.
+
+    Raises:
+        RunStateError: The path cannot be looked at: its name is too long, or a folder above it is closed.
+    """
+    with os_errors(path):
+        return path.exists()
+
+
 def _translated(error: OSError, path: Path) -> RunStateError:
     reason = error.strerror or str(error)
     if error.errno in _FULL:

@@ -76,6 +76,10 @@ class CachedEngine:
         """Return the wrapped engine's key."""
         return self._engine.key(request)
 
+    def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
+        """Ask the wrapped engine whether it can answer with these choices."""
+        return self._engine.require_choices(prefill, choices)
+
     async def generate(self, request: GenerationRequest) -> Generation:
         """Return the cached answer, or ask the engine and keep its answer."""
         answer = await self._once(request, Generation, lambda: self._engine.generate(request))

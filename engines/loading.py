@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.digests import digest, file_digest
-from core.errors import EngineError
+from core.errors import EngineError, RunStateError
 from core.files import write_atomic
 from core.lazy import require
 from engines.config import ModelConfig
@@ -67,7 +67,7 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
 
     Args:
         files: where the model is.
-        dtype: `auto` is float32 on a CPU and bfloat16 on a GPU.
+        dtype: `float32`, `bfloat16` or `float16`.
         device: `auto`, `cpu` or `cuda`.
     """
     torch = require("torch", _EXTRA)
@@ -75,12 +75,11 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
     safetensors = require("safetensors", _EXTRA)
     require("accelerate", _EXTRA)
     place = pick_device(device)
-    kind = {"auto": "float32" if place == "cpu" else "bfloat16"}.get(dtype, dtype)
     transformers.utils.logging.disable_progress_bar()
     try:
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             files.folder,
-            dtype=getattr(torch, kind),
+            dtype=getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation=_attention(place),
@@ -89,6 +88,13 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
         raise _unloadable("model", files, error) from error
     loaded: PreTrainedModel = model.to(place).eval()
     return loaded
+
+
+def pick_dtype(dtype: str, device: str) -> str:
+    """Return the weight type; `auto` is float32 on a CPU and bfloat16 on a GPU."""
+    if dtype != "auto":
+        return dtype
+    return "float32" if pick_device(device) == "cpu" else "bfloat16"
 
 
 def pick_device(device: str) -> str:
@@ -145,8 +151,10 @@ def _identity(folder: Path) -> str:
     known = len(memo)
     files = sorted(path for pattern in _NEEDED for path in folder.glob(pattern))
     digests = [(path.name, _remembered_digest(path, memo)) for path in files if path.name != "publius.json"]
-    if len(memo) > known and os.access(memo_path.parent, os.W_OK):
-        write_atomic(memo_path, json.dumps(memo, indent=0))
+    if len(memo) > known:
+        with contextlib.suppress(OSError, RunStateError):  # remembering is a convenience
+            memo_path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(memo_path, json.dumps(memo, indent=0))
     return digest(digests)[:32]
 
 

@@ -83,6 +83,10 @@ class Engine(Generator, ChoiceScorer, Protocol):
         """Whether the model has no chat template of its own."""
         ...
 
+    def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the choices' tokens; raises if the model cannot answer with one of them at once."""
+        ...
+
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return a digest of all that determines the answer; the seed counts only when sampling."""
         ...

@@ -48,6 +48,7 @@ class ScriptedEngine:
         answerer: writes an answer to a generation request.
         chooser: returns log-probabilities, one per choice.
         model: the name that stands in records.
+        keep_history: whether to remember every request.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class ScriptedEngine:
         answerer: Answerer = ramble,
         chooser: Chooser = lean,
         model: str = "scripted",
+        keep_history: bool = True,
     ) -> None:
         self._answers = deque(answers)
         self._answerer = answerer
         self._chooser = chooser
         self._model = model
+        self._keep_history = keep_history
         self.history: list[GenerationRequest | ChoiceRequest] = []
         """Every request that was run, in order."""
 
@@ -87,9 +90,14 @@ class ScriptedEngine:
         seed = request.seed if request.sampling.temperature > 0 else None
         return digest("generate", self._model, turns, request.prefill, request.sampling.model_dump(), seed)
 
+    def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the choices' numbers: a script can always choose."""
+        return tuple(range(len(choices)))
+
     async def generate(self, request: GenerationRequest) -> Generation:
         """Return the next scripted answer, cut at `max_new_tokens` words."""
-        self.history.append(request)
+        if self._keep_history:
+            self.history.append(request)
         text = self._answers.popleft() if self._answers else self._answerer(request)
         words = text.split(" ")
         most = request.sampling.max_new_tokens
@@ -105,7 +113,8 @@ class ScriptedEngine:
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
         """Return the scripted log-probabilities."""
-        self.history.append(request)
+        if self._keep_history:
+            self.history.append(request)
         logprobs = self._chooser(request)
         return ChoiceScores(
             logprobs=logprobs,

@@ -95,7 +95,7 @@ class TurnEncoder:
         ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids if text else []
         if not self._added.isdisjoint(ids):
             raise RequestError(
-                f"the tokenizer of {self._name} turns plain text into a special token: {text!r}"
+                f"the tokenizer of {self._name} turns plain text into a special token", detail=text[:80]
             )
         return ids
 
@@ -129,7 +129,7 @@ class TurnEncoder:
         except TemplateError as error:
             roles = ", ".join(turn.role for turn in turns)
             raise RequestError(
-                f"the chat template of {self._name} refuses a conversation of {roles}: {error}"
+                f"the chat template of {self._name} refuses the conversation", detail=f"{roles}: {error}"
             ) from error
         return rendered
 

@@ -18,7 +18,7 @@ from core.digests import digest
 from core.errors import EngineError, PubliusError, RequestError
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
-from engines.loading import ModelFiles, load_model, load_tokenizer, locate
+from engines.loading import ModelFiles, load_model, load_tokenizer, locate, pick_dtype
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.thinking import require_no_thinking, split_reasoning
 from engines.tokenization import CHATML_STOP, TurnEncoder
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from engines.decoding import DecodingBatch, Row
+
+_DECODING = 1
+"""Raised when the engine would answer the same request differently, so that no old answer is re-used."""
 
 _GATHER_S = 0.01
 """Once a request has come to an idle engine, how long to wait for the next one before starting."""
@@ -83,7 +86,7 @@ class TransformersEngine:
     @property
     def identity(self) -> str:
         """Digest of the model's files, its weight type and what its chat template is given."""
-        return digest(self._files.identity, self._config.dtype, self._config.chat_template_kwargs)
+        return digest(self._files.identity, self._dtype, self._config.chat_template_kwargs)
 
     @property
     def is_base(self) -> bool:
@@ -98,7 +101,7 @@ class TransformersEngine:
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return the request's digest: exact ids, model, dtype and sampling; the seed only when sampling."""
         ids = self.encoder.encode(request.turns, request.prefill).ids
-        model = ("transformers", self._files.identity, self._config.dtype)
+        model = ("transformers", _DECODING, self._files.identity, self._dtype)
         if isinstance(request, ChoiceRequest):
             return digest("choose", model, ids, request.choices)
         sampling = request.sampling
@@ -112,12 +115,21 @@ class TransformersEngine:
         answer: Generation = await self._ask(request, ids, ())
         return answer
 
+    def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the token of each choice behind the prefill.
+
+        Raises:
+            ConfigError: if the model may think before it answers.
+            EngineError: if a choice is not one token.
+        """
+        require_no_thinking(self.model, self.encoder.template, self._config.chat_template_kwargs)
+        return tuple(self._next_token(prefill, choice) for choice in choices)
+
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
         """Return log-probabilities of the choices. Raises EngineError if a choice is not one token."""
-        require_no_thinking(self.model, self.encoder.template, self._config.chat_template_kwargs)
+        choice_ids = self.require_choices(request.prefill, request.choices)
         ids = self.encoder.encode(request.turns, request.prefill).ids
         self._require_room(len(ids) + 1)
-        choice_ids = tuple(self._next_token(request.prefill, choice) for choice in request.choices)
         scores: ChoiceScores = await self._ask(request, ids, choice_ids)
         return scores
 
@@ -137,6 +149,10 @@ class TransformersEngine:
         return load_tokenizer(self._files)
 
     @cached_property
+    def _dtype(self) -> str:
+        return pick_dtype(self._config.dtype, self._engine.device)
+
+    @cached_property
     def _context(self) -> int:
         import json
 
@@ -147,9 +163,8 @@ class TransformersEngine:
         most = min(self._context, self._engine.max_batch_tokens)
         if tokens > most:
             raise RequestError(
-                f"prompt and answer may take {tokens} tokens, more than the {most} that the model's context "
-                "and engine.max_batch_tokens allow",
-                accepted="shorter prompts or a smaller max_new_tokens",
+                "prompt and answer are too long for the model's context or engine.max_batch_tokens",
+                detail=f"{tokens} tokens, at most {most}",
             )
 
     def _next_token(self, prefill: str, choice: str) -> int:
@@ -182,7 +197,7 @@ class TransformersEngine:
         """Answer tickets until closed. Any failure reaches every asker instead of dying with the thread."""
         worker: _Worker | None = None
         try:
-            model = load_model(self._files, self._config.dtype, self._engine.device)
+            model = load_model(self._files, self._dtype, self._engine.device)
             worker = _Worker(model, self._tokenizer, self)
             while worker.collect(self._queue):
                 worker.work()
@@ -220,6 +235,7 @@ class _Worker:
         self._limits = owner._engine
         self._template_thinks = owner.encoder.opens_thinking()
         self._base_stops = (CHATML_STOP,) if owner.is_base else ()
+        self._open: dict[int, _Ticket] = {}
         self._choices: list[_Ticket] = []
         self._drafts: list[_Ticket] = []
         self._batch: DecodingBatch = DecodingBatch(model, self._end_ids(), self._decode)
@@ -235,6 +251,7 @@ class _Worker:
                 return True
             if ticket is None:
                 return False
+            self._open[id(ticket)] = ticket
             (self._choices if isinstance(ticket.request, ChoiceRequest) else self._drafts).append(ticket)
             timeout = _GATHER_S
 
@@ -246,11 +263,15 @@ class _Worker:
             self._admit()
         if self._batch.rows:
             for row in self._batch.step():
-                row.ticket.resolve(self._generation(row))
+                self._resolve(row.ticket, self._generation(row))
 
     def unanswered(self) -> list[_Ticket]:
-        """Return all tickets whose askers still wait."""
-        return [*self._choices, *self._drafts, *(row.ticket for row in self._batch.rows)]
+        """Return all tickets whose askers still wait, wherever a failure found them."""
+        return list(self._open.values())
+
+    def _resolve(self, ticket: _Ticket, result: Generation | ChoiceScores) -> None:
+        ticket.resolve(result)
+        del self._open[id(ticket)]
 
     def _should_admit(self) -> bool:
         """Joining copies the cache, so it waits until several can join or the batch has half run dry."""
@@ -295,15 +316,14 @@ class _Worker:
         for ticket, row, top in zip(tickets, logprobs, tops, strict=True):
             chosen = row[list(ticket.choice_ids)]
             self._choices.remove(ticket)
-            ticket.resolve(
-                ChoiceScores(
-                    logprobs=tuple(chosen.tolist()),
-                    answer_mass=min(1.0, float(chosen.exp().sum())),
-                    top_token=self._tokenizer.decode([top]),
-                    prompt_tokens=len(ticket.ids),
-                    model=self._name,
-                )
+            scores = ChoiceScores(
+                logprobs=tuple(chosen.tolist()),
+                answer_mass=min(1.0, float(chosen.exp().sum())),
+                top_token=self._tokenizer.decode([top]),
+                prompt_tokens=len(ticket.ids),
+                model=self._name,
             )
+            self._resolve(ticket, scores)
 
     def _generation(self, row: Row) -> Generation:
         request = row.ticket.request

@@ -20,7 +20,7 @@ from constitution.schema import Constitution, Principle
 from core.chat import Turn, Untrusted
 from core.digests import record_id
 from core.records import Comparison, Judgment, OrderLogits, Verdict
-from engines.protocols import ChoiceRequest, ChoiceScorer, ChoiceScores
+from engines.protocols import ChoiceRequest, ChoiceScorer, ChoiceScores, Engine
 from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates, fence_for
 
@@ -105,6 +105,16 @@ class AILabeler:
             reply_b=Untrusted(second),
         )
         return ChoiceRequest((Turn("user", rendered.pieces),), _LETTERS, "label", rendered.prefill)
+
+
+def require_labeler(engine: Engine, templates: PromptTemplates) -> None:
+    """Refuse an engine whose model cannot answer with a letter at once, before anything is spent on it.
+
+    Raises:
+        ConfigError: if the model may think before it answers.
+        EngineError: if a letter is not one token of its tokenizer.
+    """
+    engine.require_choices(templates.prefill("comparison"), _LETTERS)
 
 
 def probability(orders: OrderLogits) -> float:

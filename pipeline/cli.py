@@ -16,6 +16,7 @@ from pipeline.project import DEFAULT_PRESET, DEFAULT_PROMPT
 
 if TYPE_CHECKING:
     from pipeline.session import RunOutcome
+    from pipeline.stages import Stage
 
 app = typer.Typer(
     name="publius",
@@ -167,20 +168,33 @@ def label(
     overrides: Overrides = None,
     resume: Resume = None,
     pairs: Annotated[Path | None, typer.Option(help="Label the pairs of this .jsonl file.")] = None,
-    constitution: Annotated[str, typer.Option(help="With --pairs: the constitution.")] = DEFAULT_PRESET,
-    model: Annotated[str, typer.Option(help="With --pairs: the labeler.")] = EMBEDDED_NAME,
-    to: Annotated[Path, typer.Option(help="With --pairs: the project folder.", metavar="DIR")] = Path(),
+    constitution: Annotated[
+        str | None, typer.Option(help=f"With --pairs: the constitution; {DEFAULT_PRESET} if not given.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="With --pairs: the labeler; the embedded model if not given.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="With --pairs: the project folder; here if not given.", metavar="DIR")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge the comparisons of a run, or the pairs of a file."""
     from pipeline.session import PairsRequest, label_pairs
 
-    if pairs is None:
-        if run_file is None:
-            raise typer.BadParameter("give a RUN.yaml, or --pairs FILE")
+    if (pairs is None) == (run_file is None):
+        raise typer.BadParameter("give either a RUN.yaml or --pairs FILE")
+    if run_file is not None:
+        if (constitution, model, to) != (None, None, None):
+            raise typer.BadParameter(
+                "--constitution, --model and --to go with --pairs; RUN.yaml names its own"
+            )
         _run(run_file, overrides, ("label",), resume, as_json)
-        return
-    _report(label_pairs(PairsRequest(pairs, constitution, model, to, tuple(overrides or ()))), as_json)
+    elif pairs is not None:
+        if resume is not None:
+            raise typer.BadParameter("--resume goes with a RUN.yaml; pairs go on by themselves")
+        chosen = (constitution or DEFAULT_PRESET, model or EMBEDDED_NAME, to or Path())
+        _report(label_pairs(PairsRequest(pairs, *chosen, tuple(overrides or ()))), as_json)
 
 
 @app.command()
@@ -218,12 +232,11 @@ def export(
 
 
 def _run(
-    run_file: Path, overrides: list[str] | None, stages: tuple[str, ...], resume: Path | None, as_json: bool
+    run_file: Path, overrides: list[str] | None, stages: tuple[Stage, ...], resume: Path | None, as_json: bool
 ) -> None:
-    from pipeline.session import RunRequest, execute, parse_stage
+    from pipeline.session import RunRequest, execute
 
-    wanted = tuple(parse_stage(stage) for stage in stages)
-    _report(execute(RunRequest(run_file, tuple(overrides or ()), wanted, resume)), as_json)
+    _report(execute(RunRequest(run_file, tuple(overrides or ()), stages, resume)), as_json)
 
 
 def _report(outcome: RunOutcome, as_json: bool) -> None:

@@ -9,8 +9,9 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from constitution.loader import preset_names
-from core.errors import ConfigError
+from core.errors import ConfigError, Problem
 from core.explain import explain
+from core.files import is_there
 from core.records import Split
 from core.yamlfile import parse_yaml, read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig
@@ -35,9 +36,9 @@ class SplitConfig(_Section):
     """What share of the prompts that name no split goes where. The shares sum to 1."""
 
     train: float = Field(default=0.45, ge=0.0, le=1.0)
-    """For critique and revision, and supervised training on the revisions."""
+    """Critique and revision, and supervised training on the revisions."""
     preference: float = Field(default=0.5, ge=0.0, le=1.0)
-    """For comparisons."""
+    """Comparisons alone; where they are drafts against revisions, these prompts go through the loop too."""
     test: float = Field(default=0.05, ge=0.0, le=1.0)
     """Held out for evaluation."""
 
@@ -122,7 +123,14 @@ def build_run_config(value: dict[str, Any], overrides: Sequence[str] = ()) -> Ru
     Raises:
         ConfigError: for a mistake in an override.
     """
-    return _with_absolute_paths(RunConfig.model_validate(_with_overrides(value, overrides)), Path())
+    full = _with_overrides(value, overrides)
+    try:
+        config = RunConfig.model_validate(full)
+    except ValidationError as error:
+        misfits = explain(RunConfig, full, error)
+        problems = [Problem(m.what, ".".join(map(str, m.loc)), m.accepted) for m in misfits]
+        raise ConfigError.of(problems) from error
+    return _with_absolute_paths(config, Path())
 
 
 def identity_of(section: BaseModel) -> dict[str, Any]:
@@ -178,15 +186,16 @@ def _blame_overrides(value: object, overrides: Sequence[str]) -> None:
     else:
         return
     for override in overrides:
-        keys = override.partition("=")[0]
+        keys = tuple(override.partition("=")[0].split("."))
         for misfit in misfits:
-            if ".".join(map(str, misfit.loc)).startswith(keys):
+            place = tuple(map(str, misfit.loc))
+            if place[: len(keys)] == keys[: len(place)]:
                 raise ConfigError(misfit.what, where=f"--set {override}", accepted=misfit.accepted)
 
 
 def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     prompts = config.prompts.model_copy(update={"path": (folder / config.prompts.path).resolve()})
     named = config.constitution
-    if named not in preset_names() or (folder / named).exists():
+    if named not in preset_names() or is_there(folder / named):
         named = str((folder / named).resolve())
     return config.model_copy(update={"prompts": prompts, "constitution": named})

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from core.errors import PubliusError
+from core.lazy import require
 from engines.embedded import cache_folder, embedded_folder, is_complete, verify, wheel_is_installed
 
 _ENGINE_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "gguf")
@@ -41,15 +43,17 @@ def examine() -> Iterator[Finding]:
     else:
         packages = ", ".join(f"{package} {_version(package)}" for package in _ENGINE_PACKAGES)
         yield Finding("engine transformers", packages, ok=True)
-        yield _device()
+        try:
+            yield _device()
+        except PubliusError as error:
+            yield Finding("device", error.problems[0].what, ok=False, run=error.problems[0].run)
     yield Finding("engine scripted", "answers by rule, for dry runs and tests", ok=True)
     yield _embedded()
     yield _cache()
 
 
 def _device() -> Finding:
-    import torch
-
+    torch = require("torch", "transformers")
     if torch.cuda.is_available():
         return Finding("device", f"{torch.cuda.get_device_name(0)}, bfloat16", ok=True)
     threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"

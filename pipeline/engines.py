@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from core.cache import RequestCache
@@ -12,7 +12,7 @@ from engines.protocols import Engine
 from engines.scripted import ScriptedEngine
 
 Role = Literal["policy", "critic", "labeler"]
-ROLES_IN_USE: tuple[Role, ...] = ("policy", "critic", "labeler")
+ROLES: tuple[Role, ...] = ("policy", "critic", "labeler")
 
 EngineMaker = Callable[[ModelConfig, EngineConfig], Engine]
 
@@ -20,7 +20,7 @@ EngineMaker = Callable[[ModelConfig, EngineConfig], Engine]
 def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
     """Return the engine of the configured kind for a model; nothing is loaded yet."""
     if engine.kind == "scripted":
-        return ScriptedEngine(model=f"scripted:{model.id}")
+        return ScriptedEngine(model=f"scripted:{model.id}", keep_history=False)
     from engines.transformers_engine import TransformersEngine
 
     return TransformersEngine(model, engine)
@@ -34,15 +34,22 @@ class Engines:
         engine: how they are run.
         cache: the project's request cache.
         make: builds an engine; tests give their own.
+        roles: the roles that are used at all; no other model is looked for.
     """
 
     def __init__(
-        self, models: ModelsConfig, engine: EngineConfig, cache: RequestCache, make: EngineMaker = make_engine
+        self,
+        models: ModelsConfig,
+        engine: EngineConfig,
+        cache: RequestCache,
+        make: EngineMaker = make_engine,
+        roles: Sequence[Role] = ROLES,
     ) -> None:
         self._models = models
         self._engine = engine
         self._cache = cache
         self._make = make
+        self._roles = roles
         self._built: dict[str, CachedEngine] = {}
 
     def of(self, role: Role) -> CachedEngine:
@@ -54,8 +61,8 @@ class Engines:
         return self._built[key]
 
     def identities(self) -> dict[str, str]:
-        """Return, for each role, a digest of everything that determines its model's answers."""
-        return {role: self.of(role).identity for role in ROLES_IN_USE}
+        """Return, for each role in use, a digest of everything that determines its model's answers."""
+        return {role: self.of(role).identity for role in self._roles}
 
     def base_models(self) -> list[str]:
         """Return the names of models that have no chat template of their own."""

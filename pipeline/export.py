@@ -19,8 +19,12 @@ from core.files import os_errors, write_atomic
 from core.records import Comparison, CritiqueTrace, Judgment, Message, Preference
 from core.store import RecordStore
 from pipeline.runs import read_manifest
+from prompts.sources import normalised
 
 Row = dict[str, Any]
+Sample = tuple[tuple[Message, ...], Row]
+"""A row with the prompt that decides its split."""
+
 TEST_SHARE = 0.1
 
 
@@ -46,23 +50,23 @@ def export_run(run: Path, to: Path) -> dict[str, int]:
     return {name: sum(splits.values()) for name, splits in counts.items()}
 
 
-def _all_rows(store: RecordStore) -> dict[str, Iterator[tuple[str, Row]]]:
-    """Return, for each configuration, its rows with the id of the prompt that decides the split."""
+def _all_rows(store: RecordStore) -> dict[str, Iterator[Sample]]:
+    """Return the rows of each configuration."""
     preferences = store.open("preferences.jsonl", Preference, parent="comparison_id")
     return {
         "sft": _sft(store),
-        "preference": ((p.prompt_id, _hard(p)) for p in preferences.sorted() if p.p_chosen > 0.5),
-        "soft": ((p.prompt_id, _soft(p)) for p in preferences.sorted()),
+        "preference": ((p.prompt, _hard(p)) for p in preferences.sorted() if p.p_chosen > 0.5),
+        "soft": ((p.prompt, _soft(p)) for p in preferences.sorted()),
         "judgments": _judgments(store),
     }
 
 
-def _sft(store: RecordStore) -> Iterator[tuple[str, Row]]:
+def _sft(store: RecordStore) -> Iterator[Sample]:
     for trace in store.open("traces.jsonl", CritiqueTrace, parent="prompt.id").sorted():
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
             answer = Message(role="assistant", content=answers[-1].text)
-            yield trace.prompt.id, {"messages": _plain((*trace.prompt.messages, answer))}
+            yield trace.prompt.messages, {"messages": _plain((*trace.prompt.messages, answer))}
 
 
 def _hard(preference: Preference) -> Row:
@@ -88,13 +92,13 @@ def _soft(preference: Preference) -> Row:
     }
 
 
-def _judgments(store: RecordStore) -> Iterator[tuple[str, Row]]:
+def _judgments(store: RecordStore) -> Iterator[Sample]:
     comparisons = store.open("comparisons.jsonl", Comparison, parent="prompt.id")
     for judgment in store.open("judgments.jsonl", Judgment, parent="comparison_id").sorted():
         comparison = comparisons.get(judgment.comparison_id)
         orders = judgment.orders
         yield (
-            comparison.prompt.id,
+            comparison.prompt.messages,
             {
                 "comparison_id": comparison.id,
                 "prompt": _plain(comparison.prompt.messages),
@@ -116,7 +120,7 @@ def _plain(messages: tuple[Message, ...]) -> list[dict[str, str]]:
     return [{"role": m.role, "content": m.content} for m in messages]
 
 
-def _write(folder: Path, rows: Iterator[tuple[str, Row]]) -> dict[str, int]:
+def _write(folder: Path, rows: Iterator[Sample]) -> dict[str, int]:
     """Write rows to `train.jsonl` and `test.jsonl`; return how many went where."""
     counts: Counter[str] = Counter()
     with os_errors(folder):
@@ -125,8 +129,8 @@ def _write(folder: Path, rows: Iterator[tuple[str, Row]]) -> dict[str, int]:
             split: (folder / f"{split}.jsonl").open("w", encoding="utf-8") for split in ("train", "test")
         }
         try:
-            for prompt_id, row in rows:
-                split = "test" if derive_uniform("export", prompt_id) < TEST_SHARE else "train"
+            for messages, row in rows:
+                split = "test" if derive_uniform("export", normalised(messages)) < TEST_SHARE else "train"
                 files[split].write(json.dumps(row, ensure_ascii=False) + "\n")
                 counts[split] += 1
         finally:

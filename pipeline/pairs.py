@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.errors import DataError
 from core.records import Comparison, Message, Prompt
+from prompts.sources import tags_of
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _ACCEPTED = (
@@ -52,7 +53,7 @@ def _comparison(line: str, where: str, source: str) -> Comparison:
         ]
         if any(len(answer) != 1 or answer[0].role != "assistant" for answer in answers):
             raise ValueError("the two sides must differ in one answer of the assistant, the last message")
-        asked = Prompt.of(prompt, tags=tuple(row.get("tags") or ()), source=source)
+        asked = Prompt.of(prompt, tags=tags_of(row), source=source)
         one, two = (answer[0].content for answer in answers)
         return Comparison.of(asked, (one, names[0]), (two, names[1]), group=where)
     except json.JSONDecodeError as error:
@@ -65,7 +66,7 @@ def _comparison(line: str, where: str, source: str) -> Comparison:
         ) from error
     except KeyError as error:
         raise DataError(f"the column {error} is missing", where=where, accepted=_ACCEPTED) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise DataError(str(error), where=where, accepted=_ACCEPTED) from error
 
 

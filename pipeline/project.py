@@ -8,7 +8,7 @@ from pathlib import Path
 from constitution.loader import preset_path
 from core.cache import RequestCache
 from core.errors import RunStateError
-from core.files import os_errors, write_atomic
+from core.files import is_there, os_errors, write_atomic
 
 DEFAULT_PRESET = "helpful-honest-harmless"
 DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
@@ -26,7 +26,7 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
         "prompts.jsonl": (files("prompts") / "demo" / "prompts.jsonl").read_text(encoding="utf-8"),
         ".gitignore": "/.publius/\n/runs/\n",
     }
-    taken = [name for name in contents if (folder / name).exists()]
+    taken = [name for name in contents if is_there(folder / name)]
     if taken:
         raise RunStateError(
             f"there is a project already ({', '.join(taken)}); nothing was written",

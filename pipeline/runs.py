@@ -35,6 +35,9 @@ from engines.cached import RequestCounts
 from pipeline.config import RunConfig, identity_of
 from prompts.environment import PromptTemplates
 
+_MANIFEST = {"digest": str, "identity": dict, "stages": dict}
+"""What a manifest holds at least, whichever version wrote it."""
+
 _VERSIONED = ("publius", "torch", "transformers", "pydantic", "jinja2")
 
 
@@ -222,7 +225,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return a run folder's manifest. Raises RunStateError if the folder is no run."""
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if not all(isinstance(manifest[key], kind) for key, kind in _MANIFEST.items()):
+            raise ValueError
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise RunStateError(
             "not a run folder: manifest.json is missing or broken",
             where=str(folder),

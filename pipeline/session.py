@@ -12,9 +12,10 @@ from constitution.loader import load_constitution
 from core.errors import ConfigError
 from engines.cached import RequestCounts
 from engines.embedded import EMBEDDED_NAME
+from labelers.ai import require_labeler
 from pipeline.config import RunConfig, build_run_config, load_run_config
 from pipeline.console import note, warn
-from pipeline.engines import EngineMaker, Engines, make_engine
+from pipeline.engines import EngineMaker, Engines, Role, make_engine
 from pipeline.pairs import read_pairs
 from pipeline.project import open_cache
 from pipeline.runs import open_run
@@ -27,6 +28,7 @@ from pipeline.stages import (
     ingest_prompts,
     label_stage,
 )
+from prompts.environment import PromptTemplates
 
 _RUNNERS = {"critique": critique_stage, "compare": compare_stage, "label": label_stage}
 
@@ -93,7 +95,7 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
     }
     config = build_run_config(settings, request.overrides)
     load_constitution(config.constitution)
-    with open_engines(config, request.project, make) as engines:
+    with open_engines(config, request.project, make, pairs_only=True) as engines:
         with open_run(config, request.project, engines.identities()) as run:
             note(f"run folder {run.folder}")
             _warn(config, engines, self_labels=False)
@@ -111,10 +113,14 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
 
 
 @contextmanager
-def open_engines(config: RunConfig, project: Path, make: EngineMaker = make_engine) -> Iterator[Engines]:
+def open_engines(
+    config: RunConfig, project: Path, make: EngineMaker = make_engine, *, pairs_only: bool = False
+) -> Iterator[Engines]:
     """Yield the engines of a configuration over the project's cache; close both at the end."""
     with open_cache(project) as cache:
-        engines = Engines(config.models, config.engine, cache, make)
+        writers: tuple[Role, ...] = () if pairs_only else ("policy", "critic")
+        judges: tuple[Role, ...] = ("labeler",) if config.label.principles else ()
+        engines = Engines(config.models, config.engine, cache, make, (*writers, *judges))
         try:
             yield engines
         finally:
@@ -130,13 +136,16 @@ def parse_stage(name: str) -> Stage:
 
 
 def _warn(config: RunConfig, engines: Engines, *, self_labels: bool = True) -> None:
-    """Say what the user should know before relying on the labels."""
-    same_model = config.models.of("labeler") == config.models.of("policy")
-    if self_labels and same_model and config.label.principles:
-        warn("self-labelled: the policy judges its own answers; name a stronger models.labeler")
+    """Say what the user should know before relying on the labels; refuse a labeler that cannot label."""
     for name in engines.base_models():
         warn(f"{name} has no chat template, so it is spoken to in ChatML")
-    if config.label.principles and engines.of("labeler").model == EMBEDDED_NAME:
+    if not config.label.principles:
+        return
+    labeler = engines.of("labeler")
+    require_labeler(labeler, PromptTemplates())
+    if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
+        warn("self-labelled: the labeler judges answers of its own; name a stronger models.labeler")
+    if labeler.model == EMBEDDED_NAME:
         warn(
             "the embedded model judges near chance (docs/benchmarks.md): trust the machine checks only, "
             "and name a real labeler for judged principles"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from core.concurrency import for_each
-from core.errors import RequestError
+from core.errors import RequestError, RunStateError
 from core.progress import ProgressTask, progress
 from core.records import Comparison, CritiqueTrace, Preference, Prompt, Split
 from core.store import RecordFile
@@ -102,6 +102,8 @@ async def critique_stage(run: Run, engines: Engines) -> StageResult:
 
 async def compare_stage(run: Run, engines: Engines) -> StageResult:
     """Make the comparisons: from the traces, or from fresh samples of the policy."""
+    if run.config.compare.source == "revisions":
+        _require(run, "critique")
     stage = _Stage(run, engines, "compare", run.comparisons)
     if run.config.compare.source == "revisions":
 
@@ -128,6 +130,7 @@ async def compare_stage(run: Run, engines: Engines) -> StageResult:
 
 async def label_stage(run: Run, engines: Engines) -> StageResult:
     """Judge every comparison by checks and AI labeler, then aggregate all judgments into preferences."""
+    _require(run, "compare")
     config = run.config.label
     labeler = AILabeler(run.constitution, run.templates, config, engines.of("labeler"), run.config.seed)
 
@@ -175,6 +178,16 @@ def write_preferences(run: Run) -> int:
     return count
 
 
+def _require(run: Run, before: Stage) -> None:
+    """Refuse a stage whose input another stage has yet to make."""
+    if before not in run.manifest["stages"]:
+        raise RunStateError(
+            f"the stage {before} has not run yet",
+            where=str(run.folder),
+            run=f"publius {before} RUN.yaml, or publius run RUN.yaml for all stages",
+        )
+
+
 @dataclass(frozen=True)
 class _Stage:
     """What every stage has: where it runs, its name and the file that it fills."""
@@ -204,7 +217,7 @@ async def _run_stage(
                 try:
                     await work(item)
                 except RequestError as error:
-                    stage.run.exclude(stage.name, item.id, str(error))
+                    stage.run.exclude(stage.name, item.id, error.reason, error.detail)
                 task.advance()
 
             pending = (item for item in items() if not is_done(item))

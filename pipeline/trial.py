@@ -13,12 +13,13 @@ from constitution.checks import evaluate
 from constitution.draw import in_scope
 from constitution.loader import load_constitution, preset_names
 from constitution.schema import Constitution
+from core.errors import ConfigError
 from core.records import Comparison, CritiqueTrace, Judgment, Message, Prompt, Sampling
 from critique.comparisons import draft_against_revision
 from critique.config import CritiqueConfig, CritiqueSampling, DraftSampling, RevisionSampling
 from critique.loop import CritiqueLoop
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
-from labelers.ai import AILabeler
+from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments
 from labelers.config import LabelConfig
 from pipeline.console import heading, note, out, word_diff
@@ -53,14 +54,20 @@ class TrialResult:
 
 def run_trial(trial: Trial, make: EngineMaker = make_engine) -> list[TrialResult]:
     """Return the outcome under the constitution, and under the older one where one is given."""
+    for option, text in (("--prompt", trial.prompt), ("--model", trial.model)):
+        if not text.strip():
+            raise ConfigError("found an empty text", where=option, accepted="some text")
     names = [trial.constitution, *([trial.against] if trial.against else [])]
     constitutions = [load_constitution(name) for name in names]
     project = Path() if trial.constitution in preset_names() else Path(trial.constitution).resolve().parent
-    models = ModelsConfig(policy=ModelConfig(id=trial.model))
+    # A model that can think is asked not to: `try` is for seconds, and its labels are single letters.
+    quick = ModelConfig(id=trial.model, chat_template_kwargs={"enable_thinking": False})
+    models = ModelsConfig(policy=quick)
     kind = "scripted" if trial.model == "scripted" else "transformers"
     with open_cache(project) as cache:
         engines = Engines(models, EngineConfig(kind=kind), cache, make)
         try:
+            require_labeler(engines.of("labeler"), PromptTemplates())
             return asyncio.run(_all(trial, constitutions, engines))
         finally:
             note(engines.counts().summary())

@@ -45,7 +45,7 @@ class PromptTemplates:
 
     def __init__(self, sources: Mapping[str, str] | None = None) -> None:
         self.sources = {name: (sources or {}).get(name) or _shipped(name) for name in TEMPLATES}
-        self._environment = ImmutableSandboxedEnvironment(
+        self._environment = _Environment(
             loader=_Sources(self.sources),
             undefined=StrictUndefined,
             finalize=_set_aside,
@@ -57,6 +57,11 @@ class PromptTemplates:
     def digest(self) -> str:
         """Digest of every template's exact text."""
         return digest(self.sources)
+
+    def prefill(self, name: str) -> str:
+        """Return how the answer to a template begins that needs no values for it."""
+        template = self._environment.get_template(name)
+        return "".join(template.blocks["prefill"](template.new_context({})))
 
     def render(self, name: str, **values: object) -> RenderedPrompt:
         """Return the named template filled with values.
@@ -89,6 +94,13 @@ def fence_for(texts: Iterable[str]) -> str:
     return "=" * max(_SHORTEST_FENCE, longest + 1)
 
 
+class _Environment(ImmutableSandboxedEnvironment):
+    """The sandbox, in which the text inside an `Untrusted` cannot be reached either."""
+
+    def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
+        return not isinstance(obj, Untrusted) and super().is_safe_attribute(obj, attr, value)
+
+
 class _Sources(BaseLoader):
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._sources = sources
@@ -104,6 +116,8 @@ class _Sources(BaseLoader):
 @pass_context
 def _set_aside(context: Context, value: object) -> object:
     """Replace an untrusted value by a placeholder that remembers which it was."""
+    if isinstance(value, (list, tuple, dict)):
+        raise TypeError("a list can only be inserted part by part")  # its text would hold untrusted text
     if not isinstance(value, Untrusted):
         return value
     slots: list[Untrusted] = context["_slots"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from core.digests import derive_uniform
 from core.errors import DataError
@@ -55,7 +56,7 @@ def assign_split(prompt: Prompt, shares: Mapping[Split, float]) -> Prompt:
     """
     if prompt.split is not None:
         return prompt
-    point = derive_uniform("split", normalised(prompt))
+    point = derive_uniform("split", normalised(prompt.messages))
     bound = 0.0
     for split in _SPLITS:
         bound += shares.get(split, 0.0)
@@ -64,10 +65,16 @@ def assign_split(prompt: Prompt, shares: Mapping[Split, float]) -> Prompt:
     return prompt.model_copy(update={"split": max(shares, key=lambda split: shares[split])})
 
 
-def normalised(prompt: Prompt) -> str:
+def normalised(messages: Sequence[Message]) -> str:
     """Return the words of all messages, case-folded, with single spaces and no punctuation."""
-    text = "\n".join(message.content for message in prompt.messages)
+    text = "\n".join(message.content for message in messages)
     return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def tags_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the tags of a row; one word stands for a list of one."""
+    tags = row.get("tags") or ()
+    return (tags,) if isinstance(tags, str) else tuple(tags)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -78,9 +85,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 if text.strip():
                     yield number, text
     except OSError as error:
-        raise DataError(
-            f"cannot be read: {error.strerror}", where=str(path), accepted=_ACCEPTED
-        ) from error
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path), accepted=_ACCEPTED) from error
 
 
 def _decoded(line: bytes, where: str) -> str:
@@ -99,9 +104,10 @@ def _from_json(line: str, path: Path, where: str) -> Prompt:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"not JSON: {error.msg} at column {error.colno}", where=where, accepted=_ACCEPTED
-        ) from error
+        what = f"not JSON: {error.msg} at column {error.colno}"
+        raise DataError(what, where=where, accepted=_ACCEPTED) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError("JSON of no reasonable size", where=where, accepted=_ACCEPTED) from error
     content = row.get("messages", row.get("prompt")) if isinstance(row, dict) else None
     if isinstance(content, str):
         return _build((Message(role="user", content=content),), row, path, where)
@@ -121,18 +127,21 @@ def _from_json(line: str, path: Path, where: str) -> Prompt:
 
 
 def _build(messages: tuple[Message, ...], row: Mapping[str, Any], path: Path, where: str) -> Prompt:
-    tags = row.get("tags") or ()
     try:
-        return Prompt.of(
+        prompt = Prompt.of(
             messages,
-            tags=(tags,) if isinstance(tags, str) else tuple(tags),
+            tags=tags_of(row),
             source=row.get("source") or path.stem,
             split=row.get("split"),
         )
-    except (ValidationError, TypeError) as error:
-        if isinstance(error, TypeError):
-            raise DataError(f"tags is {tags!r}", where=where, accepted="a list of words") from error
+        prompt.to_line()
+    except TypeError as error:
+        raise DataError(f"tags is {row['tags']!r}", where=where, accepted="a list of words") from error
+    except PydanticSerializationError as error:  # JSON can spell what no file of ours can hold
+        raise DataError("half of a surrogate pair", where=where, accepted="whole characters") from error
+    except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "messages"
         message = first["msg"].removeprefix("Value error, ")
         raise DataError(f"{place}: {message}", where=where, accepted=_ACCEPTED) from error
+    return prompt

@@ -14,7 +14,7 @@ import torch
 
 from core.errors import EngineError
 from engines.config import ModelConfig
-from engines.loading import ModelFiles, load_model, load_tokenizer, locate, pick_device
+from engines.loading import ModelFiles, load_model, load_tokenizer, locate, pick_device, pick_dtype
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -100,8 +100,8 @@ def test_cache_that_does_not_exist_is_not_needed(folder: Path, own_cache: Path):
     assert locate(ModelConfig(id=str(folder))).identity
 
 
-def test_model_is_loaded_in_float32_on_a_cpu(folder: Path):
-    model = load_model(locate(ModelConfig(id=str(folder))), "auto", "cpu")
+def test_model_is_loaded_ready_for_inference(folder: Path):
+    model = load_model(locate(ModelConfig(id=str(folder))), "float32", "cpu")
     assert model.dtype == torch.float32
     assert not model.training
 
@@ -130,14 +130,14 @@ def damage(folder: Path, name: str, content: bytes | None) -> ModelFiles:
 )
 def test_model_that_cannot_be_loaded_is_named(folder: Path, name: str, content: bytes | None):
     files = damage(folder, name, content)
-    error = the_error(lambda: load_model(files, "auto", "cpu"))
+    error = the_error(lambda: load_model(files, "float32", "cpu"))
     assert str(folder) in str(error)
 
 
 def test_weights_of_another_shape_are_refused_in_one_line(folder: Path):
     config = json.loads((folder / "config.json").read_text())
     files = damage(folder, "config.json", json.dumps({**config, "intermediate_size": 48}).encode())
-    error = the_error(lambda: load_model(files, "auto", "cpu"))
+    error = the_error(lambda: load_model(files, "float32", "cpu"))
     assert str(folder) in str(error)
 
 
@@ -152,7 +152,7 @@ def test_tokenizer_that_cannot_be_loaded_is_named(folder: Path, content: bytes |
 
 def test_pickled_weights_are_not_read(folder: Path, tiny_model: Callable[..., Any]):
     torch.save(tiny_model().state_dict(), folder / "pytorch_model.bin")
-    the_error(lambda: load_model(damage(folder, "model.safetensors", None), "auto", "cpu"))
+    the_error(lambda: load_model(damage(folder, "model.safetensors", None), "float32", "cpu"))
 
 
 def test_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
@@ -161,6 +161,16 @@ def test_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
     error = the_error(lambda: pick_device("cuda"))
     assert error.problems[0].where == "engine.device"
     assert error.problems[0].accepted == "auto, cpu"
+
+
+@pytest.mark.parametrize(("gpu", "kind"), [(False, "float32"), (True, "bfloat16")])
+def test_weight_type_is_float32_on_a_cpu_and_bfloat16_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, kind: str
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert pick_dtype("auto", "auto") == kind
+    assert pick_dtype("float32", "cpu") == "float32"
+    assert pick_dtype("float16", "auto") == "float16"
 
 
 def test_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch):

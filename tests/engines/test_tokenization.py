@@ -224,7 +224,7 @@ def test_template_that_repeats_a_message_is_refused(embedded_encoder: TurnEncode
 
 def test_template_that_refuses_a_role_names_the_roles(embedded_encoder: TurnEncoder):
     strict = with_template(embedded_encoder, "{{ raise_exception('no system message') }}")
-    with pytest.raises(RequestError, match=r"of system, user.*no system message"):
+    with pytest.raises(RequestError, match=r"system, user.*no system message"):
         strict.encode(turns_of([Message(role="system", content="s"), Message(role="user", content="u")]))
 
 

@@ -301,8 +301,8 @@ def test_fence_is_as_long_as_the_longest_run_in_any_text_requires():
 
 def test_too_long_answers_are_the_callers_to_leave_out():
     def refuse(request: ChoiceRequest) -> tuple[float, ...]:
-        raise RequestError("too long", where=request.purpose)
+        raise RequestError("too long", detail=request.purpose)
 
     with pytest.raises(RequestError) as caught:
         judge(comparison(), labeler(refuse))
-    assert str(caught.value) == "label: too long"
+    assert str(caught.value) == "too long (label)"
