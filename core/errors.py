@@ -89,14 +89,15 @@ class RequestError(PubliusError, ValueError):
     Args:
         reason: by which such records are counted together.
         detail: what is this record's own.
+        accepted: what could be run in its place.
     """
 
-    def __init__(self, reason: str, *, detail: str = "") -> None:
-        super().__init__(f"{reason} ({detail})" if detail else reason)
-        self.reason, self.detail = reason, detail
+    def __init__(self, reason: str, *, detail: str = "", accepted: str | None = None) -> None:
+        super().__init__(f"{reason} ({detail})" if detail else reason, accepted=accepted)
+        self.reason, self.detail, self.accepted = reason, detail, accepted
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_request_error, (self.reason, self.detail))
+        return (_request_error, (self.reason, self.detail, self.accepted))
 
 
 class MissingExtraError(PubliusError, ImportError):
@@ -107,6 +108,6 @@ class RunStateError(PubliusError, RuntimeError):
     """A run folder, its lock or the disk below it is not in the state that the command needs."""
 
 
-def _request_error(reason: str, detail: str) -> RequestError:
-    """Rebuild a pickled error; its detail is a keyword."""
-    return RequestError(reason, detail=detail)
+def _request_error(reason: str, detail: str, accepted: str | None) -> RequestError:
+    """Rebuild a pickled error, whose parts are keywords."""
+    return RequestError(reason, detail=detail, accepted=accepted)

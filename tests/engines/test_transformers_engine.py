@@ -273,6 +273,18 @@ def test_failure_while_decoding_reaches_every_asker_in_one_line(
     assert {str(failure) for failure in failures} == {"tiny: RuntimeError: out of memory"}
 
 
+def test_failure_while_prompts_are_taken_in_reaches_every_asker(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+):
+    def overflow(batch: Any, rows: Any) -> None:
+        raise MemoryError("no room for the prompts")
+
+    engine = build(max_batch=4)
+    monkeypatch.setattr("engines.decoding.DecodingBatch.admit", overflow)
+    results = generate(engine, *(ask(f"Question {i}") for i in range(9)))
+    assert [str(result) for result in results] == ["tiny: MemoryError: no room for the prompts"] * 9
+
+
 def test_engine_is_closed_twice_without_harm(build: Build):
     engine = build()
     engine.close()
