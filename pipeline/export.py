@@ -16,8 +16,9 @@ from typing import Any
 from core.digests import derive_uniform
 from core.errors import RunStateError
 from core.files import os_errors, write_atomic
-from core.records import Comparison, CritiqueTrace, Judgment, Message, Preference
+from core.records import Message, Preference
 from core.store import RecordStore
+from pipeline.files import RunFiles
 from pipeline.runs import read_manifest
 from prompts.sources import normalised
 
@@ -42,7 +43,7 @@ def export_run(run: Path, to: Path) -> dict[str, int]:
             raise RunStateError("the folder is not empty", where=str(to), accepted="a new or empty folder")
         to.mkdir(parents=True, exist_ok=True)
     with RecordStore(run, writable=False) as store:
-        rows = _all_rows(store)
+        rows = _all_rows(RunFiles(store))
         counts = {name: _write(to / name, config) for name, config in rows.items()}
     constitution = (run / "constitution.yaml").read_text(encoding="utf-8")
     write_atomic(to / "constitution.yaml", constitution)
@@ -50,19 +51,18 @@ def export_run(run: Path, to: Path) -> dict[str, int]:
     return {name: sum(splits.values()) for name, splits in counts.items()}
 
 
-def _all_rows(store: RecordStore) -> dict[str, Iterator[Sample]]:
+def _all_rows(files: RunFiles) -> dict[str, Iterator[Sample]]:
     """Return the rows of each configuration."""
-    preferences = store.open("preferences.jsonl", Preference, parent="comparison_id")
     return {
-        "sft": _sft(store),
-        "preference": ((p.prompt, _hard(p)) for p in preferences.sorted() if p.p_chosen > 0.5),
-        "soft": ((p.prompt, _soft(p)) for p in preferences.sorted()),
-        "judgments": _judgments(store),
+        "sft": _sft(files),
+        "preference": ((p.prompt, _hard(p)) for p in files.preferences.sorted() if p.p_chosen > 0.5),
+        "soft": ((p.prompt, _soft(p)) for p in files.preferences.sorted()),
+        "judgments": _judgments(files),
     }
 
 
-def _sft(store: RecordStore) -> Iterator[Sample]:
-    for trace in store.open("traces.jsonl", CritiqueTrace, parent="prompt.id").sorted():
+def _sft(files: RunFiles) -> Iterator[Sample]:
+    for trace in files.traces.sorted():
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
             answer = Message(role="assistant", content=answers[-1].text)
@@ -92,10 +92,9 @@ def _soft(preference: Preference) -> Row:
     }
 
 
-def _judgments(store: RecordStore) -> Iterator[Sample]:
-    comparisons = store.open("comparisons.jsonl", Comparison, parent="prompt.id")
-    for judgment in store.open("judgments.jsonl", Judgment, parent="comparison_id").sorted():
-        comparison = comparisons.get(judgment.comparison_id)
+def _judgments(files: RunFiles) -> Iterator[Sample]:
+    for judgment in files.judgments.sorted():
+        comparison = files.comparisons.get(judgment.comparison_id)
         orders = judgment.orders
         yield (
             comparison.prompt.messages,

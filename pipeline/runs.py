@@ -29,10 +29,11 @@ from constitution.schema import Constitution
 from core.digests import digest, file_digest
 from core.errors import DataError, RunStateError
 from core.files import os_errors, write_atomic
-from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
-from core.store import RecordFile, RecordStore
+from core.records import Exclusion, Preference
+from core.store import RecordStore
 from engines.cached import RequestCounts
 from pipeline.config import RunConfig, identity_of
+from pipeline.files import RunFiles
 from prompts.environment import PromptTemplates
 
 _MANIFEST = {"digest": str, "identity": dict, "stages": dict}
@@ -76,44 +77,19 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
     )
 
 
-class Run:
+class Run(RunFiles):
     """An open run folder: its inputs, its record files and its manifest."""
 
     def __init__(
         self, folder: Path, config: RunConfig, constitution: Constitution, identity: RunIdentity
     ) -> None:
+        super().__init__(RecordStore(folder))
         self.folder = folder
         self.config = config
         self.constitution = constitution
         self.templates = PromptTemplates()
         self.identity = identity
-        self.store = RecordStore(folder)
         self.manifest = self._open_manifest()
-
-    @property
-    def prompts(self) -> RecordFile[Prompt]:
-        """The run's prompts, each with its split."""
-        return self.store.open("prompts.jsonl", Prompt)
-
-    @property
-    def traces(self) -> RecordFile[CritiqueTrace]:
-        """Traces of the critique loop, grouped by prompt."""
-        return self.store.open("traces.jsonl", CritiqueTrace, parent="prompt.id")
-
-    @property
-    def comparisons(self) -> RecordFile[Comparison]:
-        """Comparisons, grouped by prompt."""
-        return self.store.open("comparisons.jsonl", Comparison, parent="prompt.id")
-
-    @property
-    def judgments(self) -> RecordFile[Judgment]:
-        """Judgments, grouped by comparison."""
-        return self.store.open("judgments.jsonl", Judgment, parent="comparison_id")
-
-    @property
-    def exclusions(self) -> RecordFile[Exclusion]:
-        """What was left out, grouped by the record that was."""
-        return self.store.open("exclusions.jsonl", Exclusion, parent="record_id")
 
     def exclude(self, stage: str, excluded_id: str, reason: str, detail: str = "") -> None:
         """Record that a stage left a record out, or a part of it that `detail` names."""

@@ -11,31 +11,27 @@ from core.errors import DataError
 from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
 from core.store import RecordFile, RecordStore
 from pipeline.console import heading, out, word_diff
+from pipeline.files import RunFiles
 from pipeline.runs import read_manifest
 
 AnyRecord = Prompt | CritiqueTrace | Comparison | Judgment | Preference | Exclusion
 
 
-class RunReader:
+class RunReader(RunFiles):
     """A run folder open for reading, also while another process writes it."""
 
     def __init__(self, folder: Path) -> None:
         read_manifest(folder)
-        self.store = RecordStore(folder, writable=False)
-        self.prompts = self.store.open("prompts.jsonl", Prompt)
-        self.traces = self.store.open("traces.jsonl", CritiqueTrace, parent="prompt.id")
-        self.comparisons = self.store.open("comparisons.jsonl", Comparison, parent="prompt.id")
-        self.judgments = self.store.open("judgments.jsonl", Judgment, parent="comparison_id")
-        self.preferences = self.store.open("preferences.jsonl", Preference, parent="comparison_id")
-        self.exclusions = self.store.open("exclusions.jsonl", Exclusion, parent="record_id")
-        self._files: dict[str, RecordFile[Any]] = {
-            "prompts.jsonl": self.prompts,
-            "traces.jsonl": self.traces,
-            "comparisons.jsonl": self.comparisons,
-            "judgments.jsonl": self.judgments,
-            "preferences.jsonl": self.preferences,
-            "exclusions.jsonl": self.exclusions,
-        }
+        super().__init__(RecordStore(folder, writable=False))
+        files: tuple[RecordFile[Any], ...] = (
+            self.prompts,
+            self.traces,
+            self.comparisons,
+            self.judgments,
+            self.preferences,
+            self.exclusions,
+        )
+        self._by_name = {file.path.name: file for file in files}
 
     def find(self, prefix: str) -> AnyRecord:
         """Return the one record whose id begins with `prefix`.
@@ -53,7 +49,7 @@ class RunReader:
             )
             raise DataError(what, where=str(self.store.folder), accepted=accepted)
         name, identity = found[0]
-        record: AnyRecord = self._files[name].get(identity)
+        record: AnyRecord = self._by_name[name].get(identity)
         return record
 
     def prompt_id_of(self, record: AnyRecord) -> str | None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from core.records import Judgment, Preference
 from core.store import RecordStore
 from pipeline.console import heading, note, out
+from pipeline.files import RunFiles
 from pipeline.runs import read_manifest
 from pipeline.session import RunOutcome
 
@@ -78,9 +79,10 @@ def label_figures(folder: Path) -> dict[str, float | int]:
     """Return the figures of a run's judgments and preferences."""
     figures = LabelFigures()
     with RecordStore(folder, writable=False) as store:
-        for judgment in store.open("judgments.jsonl", Judgment, parent="comparison_id"):
+        files = RunFiles(store)
+        for judgment in files.judgments:
             figures.add(judgment)
-        for preference in store.open("preferences.jsonl", Preference, parent="comparison_id"):
+        for preference in files.preferences:
             figures.add_preference(preference)
     return figures.rows()
 

@@ -1,0 +1,43 @@
+"""The record files of a run folder, each opened as what it holds, in one place for writers and readers."""
+
+from __future__ import annotations
+
+from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
+from core.store import RecordFile, RecordStore
+
+
+class RunFiles:
+    """Opens a run's record files by name; `store` decides whether for writing or for reading."""
+
+    def __init__(self, store: RecordStore) -> None:
+        self.store = store
+
+    @property
+    def prompts(self) -> RecordFile[Prompt]:
+        """The run's prompts, each with its split."""
+        return self.store.open("prompts.jsonl", Prompt)
+
+    @property
+    def traces(self) -> RecordFile[CritiqueTrace]:
+        """Traces of the critique loop, grouped by prompt."""
+        return self.store.open("traces.jsonl", CritiqueTrace, parent="prompt.id")
+
+    @property
+    def comparisons(self) -> RecordFile[Comparison]:
+        """Comparisons, grouped by prompt."""
+        return self.store.open("comparisons.jsonl", Comparison, parent="prompt.id")
+
+    @property
+    def judgments(self) -> RecordFile[Judgment]:
+        """Judgments, grouped by comparison."""
+        return self.store.open("judgments.jsonl", Judgment, parent="comparison_id")
+
+    @property
+    def preferences(self) -> RecordFile[Preference]:
+        """Preferences, grouped by comparison. Derived and rewritten whole, so only readers open them."""
+        return self.store.open("preferences.jsonl", Preference, parent="comparison_id")
+
+    @property
+    def exclusions(self) -> RecordFile[Exclusion]:
+        """What was left out, grouped by the record that was."""
+        return self.store.open("exclusions.jsonl", Exclusion, parent="record_id")
