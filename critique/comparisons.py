@@ -8,7 +8,7 @@ from itertools import combinations
 
 from core.chat import turns_of
 from core.digests import derive_seed
-from core.records import Comparison, CritiqueTrace, Generation, Prompt
+from core.records import Candidate, Comparison, CritiqueTrace, Generation, Prompt
 from critique.config import CompareConfig
 from engines.protocols import GenerationRequest, Generator
 
@@ -19,8 +19,8 @@ def draft_against_revision(trace: CritiqueTrace) -> Comparison | str:
     if len(answers) == 1:
         return "no revision was kept"
     last = max(revision.round for revision in trace.revisions if revision.kept)
-    draft = (answers[0].text, "draft")
-    return _compare(trace.prompt, draft, (answers[-1].text, f"revision:{last}"), group=trace.id)
+    draft, revision = _candidate(answers[0], "draft"), _candidate(answers[-1], f"revision:{last}")
+    return _compare(trace.prompt, draft, revision, group=trace.id)
 
 
 async def sample(
@@ -39,7 +39,7 @@ def pair_samples(
     prompt: Prompt, samples: Sequence[Generation], config: CompareConfig
 ) -> Iterator[Comparison | str]:
     """Yield the comparisons among samples, or why a pair of them makes none."""
-    numbered = [(generation.text, f"sample:{k}") for k, generation in enumerate(samples)]
+    numbered = [_candidate(generation, f"sample:{k}") for k, generation in enumerate(samples)]
     if config.pairs == "all":
         pairs = list(combinations(numbered, 2))
     else:
@@ -55,9 +55,13 @@ def pair_samples(
         yield outcome
 
 
-def _compare(prompt: Prompt, first: tuple[str, str], second: tuple[str, str], group: str) -> Comparison | str:
-    if not first[0] or not second[0]:
+def _candidate(answer: Generation, origin: str) -> Candidate:
+    return Candidate(answer.text, origin, answer.finish_reason == "stop")
+
+
+def _compare(prompt: Prompt, first: Candidate, second: Candidate, group: str) -> Comparison | str:
+    if not first.response or not second.response:
         return "an answer is empty"
-    if first[0] == second[0]:
+    if first.response == second.response:
         return "the answers are the same"
     return Comparison.of(prompt, first, second, group)

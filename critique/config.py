@@ -55,8 +55,9 @@ class CompareConfig(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
     )
 
-    source: Literal["revisions", "base"] = Field(default="revisions", alias="from")
-    """`revisions`: the draft against the last revision; `base`: samples of the policy before training."""
+    source: Literal["revisions", "base", "sft"] = Field(default="revisions", alias="from")
+    """`revisions`: the draft against the last revision; `base`: samples of the policy before training; `sft`:
+    samples of the policy after supervised training, as in the paper."""
     samples: int = Field(default=4, ge=2, le=64)
     """Answers per prompt when they are sampled."""
     pairs: Literal["disjoint", "all"] = "disjoint"
@@ -66,6 +67,6 @@ class CompareConfig(BaseModel):
 
     @model_validator(mode="after")
     def _pairs_come_out_even(self) -> Self:
-        if self.source == "base" and self.pairs == "disjoint" and self.samples % 2:
+        if self.source != "revisions" and self.pairs == "disjoint" and self.samples % 2:
             raise ValueError(f"samples is {self.samples}, and disjoint pairs need an even number")
         return self

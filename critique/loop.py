@@ -112,5 +112,10 @@ class CritiqueLoop:
     def _id(self, prompt: Prompt) -> str:
         settings = self.config.model_dump(mode="json")
         return record_id(
-            "trace", prompt.id, self.constitution.digest, self.templates.digest, settings, self.seed
+            "trace",
+            prompt.id,
+            self.constitution.digest,
+            self.templates.digest_of("critique", "revision"),
+            settings,
+            self.seed,
         )

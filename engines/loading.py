@@ -12,6 +12,7 @@ from core.digests import digest, file_digest
 from core.errors import EngineError, RunStateError
 from core.files import write_atomic
 from core.lazy import require
+from engines.adapter import adapter_digest, wear_adapter
 from engines.config import ModelConfig
 from engines.embedded import EMBEDDED_NAME, cache_folder, ensure_embedded
 
@@ -31,14 +32,16 @@ class ModelFiles:
     """As it stands in records."""
     folder: Path
     identity: str
-    """Digest of everything in the folder that bears on the model's answers."""
+    """Digest of everything on disk that bears on the model's answers, the adapter's too."""
+    adapter: Path | None = None
+    """Folder of the LoRA adapter that the model wears."""
 
 
 def locate(config: ModelConfig) -> ModelFiles:
     """Return the model's folder, fetching or converting it first where needed.
 
     Raises:
-        EngineError: if there is no such folder or id, or the folder holds no model.
+        EngineError: if there is no such folder or id, or the folder holds no model, or no adapter.
     """
     if config.id in (EMBEDDED_NAME, "embedded"):
         folder, name = ensure_embedded(), EMBEDDED_NAME
@@ -49,7 +52,13 @@ def locate(config: ModelConfig) -> ModelFiles:
         folder, name = _fetch(config), config.id
     if not (folder / "config.json").is_file():
         raise EngineError("no model there: config.json is missing", where=str(folder), accepted=_ACCEPTED)
-    return ModelFiles(name, folder, _identity(folder))
+    identity = _identity(folder)
+    if config.adapter is None:
+        return ModelFiles(name, folder, identity)
+    adapter = Path(config.adapter).expanduser().resolve()
+    return ModelFiles(
+        f"{name}+{adapter.name}", folder, digest(identity, adapter_digest(adapter))[:32], adapter
+    )
 
 
 def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
@@ -63,7 +72,7 @@ def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
 
 
 def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
-    """Return the weights, on their device, ready for inference.
+    """Return the weights, on their device, ready for inference; an adapter is merged into them.
 
     Args:
         files: where the model is.
@@ -86,6 +95,8 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
         )
     except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
         raise _unloadable("model", files, error) from error
+    if files.adapter is not None:
+        model = wear_adapter(model, files.adapter).merge_and_unload()
     loaded: PreTrainedModel = model.to(place).eval()
     return loaded
 

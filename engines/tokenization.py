@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
@@ -56,6 +57,7 @@ class TurnEncoder:
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, template_kwargs: Mapping[str, JsonValue], name: str
     ) -> None:
+        self.tokenizer = tokenizer
         self._tokenizer: Any = tokenizer
         self._kwargs = dict(template_kwargs)
         self._name = name
@@ -99,6 +101,38 @@ class TurnEncoder:
             )
         return ids
 
+    @cached_property
+    def end_of_turn(self) -> tuple[int, ...]:
+        """The ids that the template writes behind an assistant's answer, up to the token that ends the turn.
+
+        Raises:
+            EngineError: if the template ends an answer with nothing, and the tokenizer names no end token.
+        """
+        if self.template_end:
+            return self.template_end
+        end = self._tokenizer.eos_token_id
+        if self.is_base:
+            return tuple(self._tokenizer.encode(CHATML_STOP, add_special_tokens=False))
+        if end is None:
+            raise EngineError(
+                f"nothing tells where an answer of {self._name} ends",
+                accepted="a chat template that ends turns with a special token, or a tokenizer's eos_token",
+            )
+        return (int(end),)
+
+    @cached_property
+    def template_end(self) -> tuple[int, ...]:
+        """The ids with which the template itself ends an answer; empty if there is no special token there."""
+        try:
+            rendered = self._render((Turn("user", ("",)), Turn("assistant", ("",))), opened=False)
+        except RequestError:  # a template that wants another conversation says nothing about its end
+            return ()
+        after = self._frame(rendered.partition("\ue0001\ue001")[2])
+        for number, token in enumerate(after):
+            if token in self._added:
+                return after[: number + 1]
+        return ()
+
     def opens_thinking(self) -> bool:
         """Return whether the template itself opens a think block before the model's first token."""
         rendered = self._render((Turn("user", ("",)),))
@@ -110,7 +144,8 @@ class TurnEncoder:
             self._frames[text] = tuple(encoded)
         return self._frames[text]
 
-    def _render(self, turns: Sequence[Turn]) -> str:
+    def _render(self, turns: Sequence[Turn], *, opened: bool = True) -> str:
+        """Return the conversation in the template's words; `opened` adds the header of the answer to come."""
         from jinja2 import TemplateError
 
         messages, count = [], 0
@@ -122,7 +157,7 @@ class TurnEncoder:
             rendered: str = self._tokenizer.apply_chat_template(
                 messages,
                 tokenize=False,
-                add_generation_prompt=True,
+                add_generation_prompt=opened,
                 chat_template=self.template,
                 **self._kwargs,
             )

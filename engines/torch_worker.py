@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import PubliusError
 from core.records import Generation
+from engines.answers import AnswerReader
 from engines.config import EngineConfig
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
-from engines.thinking import split_reasoning
-from engines.tokenization import CHATML_STOP, TurnEncoder
+from engines.tokenization import TurnEncoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -73,12 +73,13 @@ class TorchWorker:
         self._tokenizer: Any = tokenizer
         self._name = name
         self._limits = limits
-        self._template_thinks = encoder.opens_thinking()
-        self._base_stops = (CHATML_STOP,) if encoder.is_base else ()
+        declared = model.generation_config.eos_token_id if model.generation_config else None
+        ends = declared if isinstance(declared, list) else [declared]
+        self._reader = AnswerReader(tokenizer, encoder, ends, name)
         self._open: set[Ticket] = set()
         self._choices: list[Ticket] = []
         self._drafts: list[Ticket] = []
-        self._batch: DecodingBatch = DecodingBatch(model, self._end_ids(), self._decode)
+        self._batch: DecodingBatch = DecodingBatch(model, self._reader.end_ids, self._reader.decode)
 
     def collect(self, tickets: queue.SimpleQueue[Ticket | None]) -> bool:
         """Take in what has been asked, waiting for it only if there is nothing to do. False means closed."""
@@ -134,7 +135,7 @@ class TorchWorker:
         for ticket in tickets:
             assert isinstance(ticket.request, GenerationRequest)
             sampling = ticket.request.sampling
-            sampling = sampling.model_copy(update={"stop": sampling.stop + self._base_stops})
+            sampling = sampling.model_copy(update={"stop": self._reader.stops(sampling)})
             row = Row(ticket.ids, sampling, ticket.request.seed, ticket)
             widest = max([row.most_tokens, *reserved])
             if widest * (len(reserved) + 1) > self._limits.max_batch_tokens and reserved:
@@ -166,35 +167,8 @@ class TorchWorker:
             self._resolve(ticket, scores)
 
     def _generation(self, row: Row) -> Generation:
-        request = row.ticket.request
-        text = self._decode(row.tokens)
-        for stop in row.sampling.stop:
-            text = text.partition(stop)[0]
-        answer, reasoning = split_reasoning(text, opened=self._template_thinks)
         assert row.finish_reason is not None
-        return Generation(
-            text=answer,
-            reasoning=reasoning,
-            finish_reason=row.finish_reason,
-            prompt_tokens=len(row.prompt),
-            completion_tokens=len(row.tokens),
-            model=self._name,
-            sampling=request.sampling,
-            seed=request.seed if request.sampling.temperature > 0 else None,
-        )
-
-    def _decode(self, tokens: list[int]) -> str:
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
-        return text
-
-    def _end_ids(self) -> frozenset[int]:
-        generation: Any = self._model.generation_config
-        declared = generation.eos_token_id
-        ids = declared if isinstance(declared, list) else [declared]
-        # Special tokens are left out of decoded text, so a stop string that is one must be known by its id.
-        added = self._tokenizer.get_added_vocab()
-        stops = [added.get(stop) for stop in self._base_stops]
-        return frozenset(i for i in [*ids, self._tokenizer.eos_token_id, *stops] if i is not None)
+        return self._reader.read(row.ticket.request, len(row.prompt), row.tokens, row.finish_reason)
 
 
 def _similar(tickets: list[Ticket], count: int) -> list[Ticket]:

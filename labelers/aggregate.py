@@ -16,7 +16,7 @@ from constitution.checks import evaluate
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id
-from core.records import Comparison, Judgment, Message, Preference
+from core.records import Candidate, Comparison, Judgment, Message, Preference
 
 DECISIVE = 0.1
 """How far from one half a tier's mean must lie for the tiers after it to be silent."""
@@ -116,20 +116,23 @@ def _preference(
     comparison: Comparison, opinions: Sequence[_Opinion], p_a: float, constitution_digest: str
 ) -> Preference:
     a_wins = p_a >= 0.5
-    a, b = (comparison.response_a, comparison.origin_a), (comparison.response_b, comparison.origin_b)
+    a = Candidate(comparison.response_a, comparison.origin_a, comparison.finished_a)
+    b = Candidate(comparison.response_b, comparison.origin_b, comparison.finished_b)
     chosen, rejected = (a, b) if a_wins else (b, a)
     return Preference(
         id=record_id("preference", comparison.id, constitution_digest, [o.judgment.id for o in opinions]),
         comparison_id=comparison.id,
         prompt=comparison.prompt.messages,
         prompt_id=comparison.prompt.id,
-        chosen=(Message(role="assistant", content=chosen[0]),),
-        rejected=(Message(role="assistant", content=rejected[0]),),
+        chosen=(Message(role="assistant", content=chosen.response),),
+        rejected=(Message(role="assistant", content=rejected.response),),
         p_chosen=max(p_a, 1 - p_a),
         sources=dict(sorted(Counter(o.judgment.labeler for o in opinions).items())),
         by_principle=_by_principle(opinions, a_wins=a_wins),
-        origin_chosen=chosen[1],
-        origin_rejected=rejected[1],
+        origin_chosen=chosen.origin,
+        origin_rejected=rejected.origin,
+        finished_chosen=chosen.finished,
+        finished_rejected=rejected.finished,
         tags=comparison.prompt.tags,
         split=comparison.prompt.split,
         constitution_digest=constitution_digest,

@@ -16,7 +16,7 @@ from pipeline.project import DEFAULT_PRESET, DEFAULT_PROMPT
 
 if TYPE_CHECKING:
     from pipeline.session import RunOutcome
-    from pipeline.stages import Stage
+    from pipeline.stage import Stage
 
 app = typer.Typer(
     name="publius",
@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+train_app = typer.Typer(help="Train the policy on what a run holds.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
 
 RunFile = Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml")]
 Overrides = Annotated[
@@ -139,11 +141,10 @@ def run(
     resume: Resume = None,
     as_json: AsJson = False,
 ) -> None:
-    """Critique and revise, compare, and label; run again to go on after an interrupt."""
+    """Run every stage that the run file asks for; run again to go on after an interrupt."""
     from pipeline.session import parse_stage
-    from pipeline.stages import STAGES
 
-    _run(run_file, overrides, STAGES if only is None else (parse_stage(only),), resume, as_json)
+    _run(run_file, overrides, () if only is None else (parse_stage(only),), resume, as_json)
 
 
 @app.command()
@@ -197,6 +198,30 @@ def label(
         _report(label_pairs(PairsRequest(pairs, *chosen, tuple(overrides or ()))), as_json)
 
 
+@train_app.command()
+def sft(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Fine-tune the policy on its revisions (LoRA, TRL)."""
+    _run(run_file, overrides, ("sft",), resume, as_json)
+
+
+@train_app.command()
+def dpo(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Train the policy on the preferences, each with its probability (LoRA, soft DPO)."""
+    _run(run_file, overrides, ("dpo",), resume, as_json)
+
+
+@app.command("eval")
+def eval_(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Answer the held-out prompts before and after training, and measure what changed."""
+    _run(run_file, overrides, ("eval",), resume, as_json)
+
+
 @app.command()
 def show(
     folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
@@ -211,6 +236,30 @@ def show(
         out.print_json(reader.find(record).model_dump_json(exclude_none=True))
     else:
         print_record(reader, record)
+
+
+@app.command()
+def chat(
+    folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="VARIANT",
+            help="Who answers: base, prompted, sft or dpo; may be repeated. "
+            "If not given, base and the last that was trained.",
+        ),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="Ask this once and end.", metavar="TEXT")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 is greedy; that of the run's evaluation if not given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Talk to the policy before and after training, side by side."""
+    from pipeline.chat import ChatRequest, chat_with
+
+    chat_with(ChatRequest(folder, tuple(variants or ()), prompt, temperature, as_json))
 
 
 @app.command()

@@ -16,7 +16,9 @@ from core.records import Split
 from core.yamlfile import parse_yaml, read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig
 from engines.config import ROLES, EngineConfig, ModelsConfig
+from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
+from training.config import DPOConfig, LoraConfig, Method, OptimConfig, SFTConfig
 
 
 class _Section(BaseModel):
@@ -77,6 +79,33 @@ class RunConfig(_Section):
     """Which answers are compared."""
     label: LabelConfig = LabelConfig()
     """How comparisons are judged."""
+    train: tuple[Method, ...] = ()
+    """What the policy is trained by: `sft` on the revisions, then `dpo` on the preferences."""
+    lora: LoraConfig = LoraConfig()
+    """The adapter that is trained."""
+    optim: OptimConfig = OptimConfig()
+    """What all training methods share."""
+    sft: SFTConfig = SFTConfig()
+    """Supervised fine-tuning."""
+    dpo: DPOConfig = DPOConfig()
+    """Direct preference optimization."""
+    eval: EvalConfig = EvalConfig()
+    """What is measured at the end."""
+
+    @model_validator(mode="after")
+    def _trains_what_it_builds_on(self) -> Self:
+        if len(set(self.train)) < len(self.train):
+            raise ValueError(f"train names a method twice: {', '.join(self.train)}")
+        if "sft" not in self.train:
+            if self.compare.source == "sft":
+                raise ValueError("compare.from is sft, but train does not name sft")
+            if self.dpo.init == "sft" and "dpo" in self.train:
+                raise ValueError("dpo.init is sft, but train does not name sft")
+        if self.train and self.models.policy.adapter is not None:
+            raise ValueError("models.policy wears an adapter, and training puts its own on: merge it first")
+        if self.train and self.engine.kind == "scripted":
+            raise ValueError("train names methods, but the scripted engine has no weights to train")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
+from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
-out = Console(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty())
-err = Console(stderr=True, highlight=False, markup=False, soft_wrap=not sys.stderr.isatty())
+_UNPRINTABLE = {
+    code: None
+    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000))
+    if chr(code) not in "\n\t"
+}
+"""Control characters, with which a text could drive the terminal, and halves of characters."""
+
+
+class SafeConsole(Console):
+    """A console whose terminal no text can drive, whoever wrote it; colours of ours are no text."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is printed, with control characters taken out of the texts."""
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else segment.text.translate(_UNPRINTABLE)
+            yield segment._replace(text=text)
+
+
+_FILE_WIDTH = 100
+"""Columns where nobody's terminal says how many there are: a table of four models fits."""
+
+
+def _width(stream: TextIO) -> int | None:
+    return None if stream.isatty() or "COLUMNS" in os.environ else _FILE_WIDTH
+
+
+out = SafeConsole(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty(), width=_width(sys.stdout))
+err = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=not sys.stderr.isatty())
 
 
 def note(message: str) -> None:

@@ -13,8 +13,10 @@ from importlib.util import find_spec
 from core.errors import PubliusError
 from core.lazy import require
 from engines.embedded import cache_folder, embedded_folder, is_complete, verify, wheel_is_installed
+from engines.vllm_setup import INSTALL, vllm_device, vllm_version
 
 _ENGINE_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "gguf")
+_TRAINING_PACKAGES = ("trl", "peft", "datasets")
 _ROOM_GIB = 2
 
 
@@ -32,24 +34,35 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Yield what is found, in the order in which a newcomer needs it."""
     yield Finding("publius", f"{_version('publius')}, Python {platform.python_version()}", ok=True)
-    missing = [package for package in _ENGINE_PACKAGES if find_spec(package) is None]
-    if missing:
-        yield Finding(
-            "engine transformers",
-            f"not usable: {', '.join(missing)} not installed",
-            ok=False,
-            run="pip install 'publius[transformers]'",
-        )
-    else:
-        packages = ", ".join(f"{package} {_version(package)}" for package in _ENGINE_PACKAGES)
-        yield Finding("engine transformers", packages, ok=True)
+    engine = _packages("engine transformers", _ENGINE_PACKAGES, "transformers")
+    yield engine
+    if engine.ok:
         try:
             yield _device()
         except PubliusError as error:
             yield Finding("device", error.problems[0].what, ok=False, run=error.problems[0].run)
+    yield _vllm()
     yield Finding("engine scripted", "answers by rule, for dry runs and tests", ok=True)
+    yield _packages("training", _TRAINING_PACKAGES, "train")
     yield _embedded()
     yield _cache()
+
+
+def _packages(name: str, packages: tuple[str, ...], extra: str) -> Finding:
+    """Return whether all packages of an extra are there."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        state = f"not usable: {', '.join(missing)} not installed"
+        return Finding(name, state, ok=False, run=f"pip install 'publius[{extra}]'")
+    return Finding(name, ", ".join(f"{package} {_version(package)}" for package in packages), ok=True)
+
+
+def _vllm() -> Finding:
+    """The engine for real work. To be without it is no fault: the others need nothing of it."""
+    installed = vllm_version()
+    if installed is None:
+        return Finding("engine vllm", "not installed", ok=True, run=INSTALL)
+    return Finding("engine vllm", f"vllm {installed}, runs on {vllm_device()}", ok=True)
 
 
 def _device() -> Finding:

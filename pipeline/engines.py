@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 from core.cache import RequestCache
@@ -11,7 +12,7 @@ from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Engine
 from engines.scripted import ScriptedEngine
 
-Role = Literal["policy", "critic", "labeler"]
+Role = Literal["policy", "critic", "labeler", "judge"]
 ROLES: tuple[Role, ...] = ("policy", "critic", "labeler")
 
 EngineMaker = Callable[[ModelConfig, EngineConfig], Engine]
@@ -21,6 +22,10 @@ def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
     """Return the engine of the configured kind for a model; nothing is loaded yet."""
     if engine.kind == "scripted":
         return ScriptedEngine(model=f"scripted:{model.id}", keep_history=False)
+    if engine.kind == "vllm":
+        from engines.vllm_engine import VllmEngine
+
+        return VllmEngine(model, engine)
     from engines.transformers_engine import TransformersEngine
 
     return TransformersEngine(model, engine)
@@ -54,7 +59,19 @@ class Engines:
 
     def of(self, role: Role) -> CachedEngine:
         """Return the engine of a role."""
-        model = self._models.of(role)
+        return self._engine_of(self._models.of(role))
+
+    def wearing(self, adapter: Path) -> CachedEngine:
+        """Return the engine of the policy with a trained adapter on it."""
+        return self._engine_of(self._models.policy.model_copy(update={"adapter": str(adapter)}))
+
+    def keep(self, *wanted: CachedEngine) -> None:
+        """Close every engine but these, so that their memory is free; one that is asked again loads again."""
+        for engine in self._built.values():
+            if engine not in wanted:
+                engine.close()
+
+    def _engine_of(self, model: ModelConfig) -> CachedEngine:
         key = model.model_dump_json()
         if key not in self._built:
             self._built[key] = CachedEngine(self._make(model, self._engine), self._cache)

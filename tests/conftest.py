@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from engines.loading import ModelFiles
     from engines.tokenization import TurnEncoder
     from engines.transformers_engine import TransformersEngine
+
+# Nothing is sent anywhere by the libraries under test; the hub's client reads this when it is imported.
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 TINY_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
@@ -112,6 +116,21 @@ def tiny_tokenizer() -> Callable[..., PreTrainedTokenizerBase]:
         return PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=chat_template, **names)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_model: Callable[..., PreTrainedModel],
+    tiny_tokenizer: Callable[..., PreTrainedTokenizerBase],
+) -> Path:
+    """A folder with a tiny random model that speaks ChatML, as any model on disk."""
+    from engines.tokenization import CHATML
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_model(attention="sdpa", initializer_range=0.1).save_pretrained(folder)
+    tiny_tokenizer(CHATML).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

@@ -33,7 +33,11 @@ MAY_IMPORT = {
     },
 }
 HEAVY = ("torch", "transformers", "vllm", "trl", "ray", "datasets")
-HEAVY_BY_NATURE = frozenset(f"engines.{name}" for name in ("attention", "decoding", "kv_cache", "sampling"))
+_HEAVY = {
+    "engines": ("attention", "decoding", "kv_cache", "sampling"),
+    "training": ("callbacks", "divergence", "dpo_trainer", "logprobs", "losses", "reference"),
+}
+HEAVY_BY_NATURE = frozenset(f"{room}.{name}" for room, names in _HEAVY.items() for name in names)
 """Modules that may import a heavy package at their top. All others reach them from inside functions only."""
 
 ROOMS = [room for room in MAY_IMPORT if (REPOSITORY / room / "__init__.py").exists()]

@@ -175,3 +175,51 @@ def test_same_two_answers_make_the_same_comparison_in_either_order():
     assert isinstance(one, Comparison)
     assert isinstance(two, Comparison)
     assert (one.id, one.response_a) == (two.id, two.response_a)
+
+
+def cut(text: str) -> Generation:
+    return answer(text).model_copy(update={"finish_reason": "length"})
+
+
+def finished(comparison: Comparison | str) -> dict[str, bool]:
+    """Whether each answer of a comparison ended by itself, by its text."""
+    assert isinstance(comparison, Comparison), comparison
+    return {
+        comparison.response_a: comparison.finished_a,
+        comparison.response_b: comparison.finished_b,
+    }
+
+
+@pytest.mark.parametrize("texts", [("One.", "Two."), ("Two.", "One.")])
+def test_comparison_knows_which_sample_was_cut(texts: tuple[str, str]):
+    whole, torn = answer(texts[0]), cut(texts[1])
+    (comparison,) = pair_samples(PROMPT, [whole, torn], CompareConfig(source="base", samples=2))
+    assert finished(comparison) == {texts[0]: True, texts[1]: False}
+
+
+@pytest.mark.parametrize("kept", [answer("Second."), cut("Second.")])
+def test_comparison_knows_whether_draft_and_revision_were_cut(kept: Generation):
+    one = trace("Draft.", ("First.", True), ("Second.", True))
+    last = one.revisions[1].model_copy(update={"candidates": (kept,)})
+    one = one.model_copy(update={"initial": cut("Draft."), "revisions": (one.revisions[0], last)})
+    whole = kept.finish_reason == "stop"
+    assert finished(draft_against_revision(one)) == {"Draft.": False, "Second.": whole}
+
+
+def test_id_of_a_comparison_does_not_tell_what_was_cut():
+    config = CompareConfig(source="base", samples=2)
+    (whole,) = pair_samples(PROMPT, [answer("One."), answer("Two.")], config)
+    (torn,) = pair_samples(PROMPT, [cut("One."), cut("Two.")], config)
+    assert isinstance(whole, Comparison)
+    assert isinstance(torn, Comparison)
+    assert whole.id == torn.id
+    assert finished(torn) == {"One.": False, "Two.": False}
+
+
+def test_comparison_that_was_written_without_the_fact_counts_as_finished():
+    (comparison,) = pair_samples(
+        PROMPT, [answer("One."), answer("Two.")], CompareConfig(source="base", samples=2)
+    )
+    assert isinstance(comparison, Comparison)
+    old = comparison.model_dump(exclude={"finished_a", "finished_b"})
+    assert finished(Comparison.model_validate(old)) == {"One.": True, "Two.": True}

@@ -47,18 +47,20 @@ def test_rounds_and_flags_may_be_none_at_all():
 def test_source_is_written_from_in_the_file():
     assert CompareConfig.model_validate({"from": "base"}).source == "base"
     assert CompareConfig(source="base").source == "base"
+    assert CompareConfig.model_validate({"from": "sft"}).source == "sft"
     assert CompareConfig().source == "revisions"
 
 
 def test_source_of_answers_that_does_not_exist_is_refused():
-    with pytest.raises(ValidationError, match="'revisions' or 'base'"):
+    with pytest.raises(ValidationError, match="'revisions', 'base' or 'sft'"):
         CompareConfig.model_validate({"from": "elsewhere"})
 
 
 @pytest.mark.parametrize("samples", [3, 5, 63])
-def test_disjoint_pairs_of_an_odd_number_of_samples_are_refused(samples: int):
+@pytest.mark.parametrize("source", ["base", "sft"])
+def test_disjoint_pairs_of_an_odd_number_of_samples_are_refused(source: str, samples: int):
     with pytest.raises(ValidationError, match=f"samples is {samples}, and disjoint pairs need an even"):
-        CompareConfig.model_validate({"from": "base", "samples": samples})
+        CompareConfig.model_validate({"from": source, "samples": samples})
 
 
 @pytest.mark.parametrize(

@@ -365,4 +365,4 @@ def test_trace_id_follows_all_that_determines_the_trace():
 
 def test_trace_id_does_not_change():
     trace = asyncio.run(loop(ScriptedEngine(), templates=PLAIN).trace(prompt()))
-    assert trace.id == "3164b77d2b73e2d9"
+    assert trace.id == "a26f3f390dc24300"

@@ -57,7 +57,14 @@ def test_only_speed_and_memory_are_operational():
     marked = {
         name for name, field in EngineConfig.model_fields.items() if field.json_schema_extra == OPERATIONAL
     }
-    assert marked == {"max_batch", "max_batch_tokens", "concurrency"}
+    assert marked == {
+        "max_batch",
+        "max_batch_tokens",
+        "max_model_len",
+        "gpu_memory_utilization",
+        "kv_cache_gib",
+        "concurrency",
+    }
 
 
 @pytest.mark.parametrize("section", [ModelConfig, ModelsConfig, EngineConfig])

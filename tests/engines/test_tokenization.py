@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from constitution.schema import Constitution, Principle
 from core.chat import Turn, Untrusted, turns_of
 from core.errors import EngineError, RequestError
 from core.records import Comparison, Message, Prompt
+from engines.answers import AnswerReader
 from engines.scripted import ScriptedEngine
 from engines.tokenization import CHATML, EncodedPrompt, TurnEncoder
 from labelers.ai import AILabeler
@@ -249,3 +252,75 @@ def test_tokenizer_without_a_fast_version_is_refused():
 
     with pytest.raises(EngineError, match="no fast version"):
         TurnEncoder(Slow(), {}, "slow")  # type: ignore[arg-type]
+
+
+BARE = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+SPACED = CHATML.replace("'<|im_end|>'", "' <|im_end|>'")
+OTHER_END = CHATML.replace("<|im_end|>", "<|endoftext|>")
+
+
+@pytest.mark.parametrize(
+    ("template", "options", "expected"),
+    [
+        (CHATML, {}, ["<|im_end|>"]),  # without the line break behind it, which the model never writes
+        (None, {}, ["<|im_end|>"]),
+        (None, {"eos_token": "<|endoftext|>"}, ["<|im_end|>"]),
+        (OTHER_END, {}, ["<|endoftext|>"]),
+        (CHATML, {"eos_token": "<|endoftext|>"}, ["<|im_end|>"]),
+        (SPACED, {}, ["Ġ", "<|im_end|>"]),
+        (BARE, {}, ["<|im_end|>"]),  # the template says nothing, so the tokenizer's end token does
+        (BARE, {"eos_token": "<|endoftext|>"}, ["<|endoftext|>"]),
+    ],
+)
+def test_turn_ends_as_the_template_ends_it(
+    tiny_tokenizer: Callable[..., Any], template: str | None, options: dict[str, str], expected: list[str]
+):
+    tokenizer = tiny_tokenizer(template, **options)
+    encoder = TurnEncoder(tokenizer, {}, "tiny")
+    assert tokenizer.convert_ids_to_tokens(list(encoder.end_of_turn)) == expected
+
+
+def test_base_model_that_has_no_such_token_ends_its_turn_in_letters(tiny_tokenizer: Callable[..., Any]):
+    tokenizer = tiny_tokenizer(None, special=("<|endoftext|>",), eos_token="<|endoftext|>")
+    encoder = TurnEncoder(tokenizer, {}, "tiny")
+    assert tokenizer.decode(list(encoder.end_of_turn)) == "<|im_end|>"
+
+
+def test_turn_that_nothing_ends_is_refused(tiny_tokenizer: Callable[..., Any]):
+    encoder = TurnEncoder(tiny_tokenizer(BARE, eos_token=None), {}, "tiny")
+    with pytest.raises(EngineError, match="nothing tells where an answer of tiny ends; accepted: "):
+        _ = encoder.end_of_turn
+
+
+def test_whole_conversation_is_prompt_answer_and_end_of_turn(tiny_tokenizer: Callable[..., Any]):
+    tokenizer = tiny_tokenizer(CHATML)
+    encoder = TurnEncoder(tokenizer, {}, "tiny")
+    messages = [Message(role="user", content="Hi"), Message(role="assistant", content="Yes.")]
+    written = tokenizer.apply_chat_template([message.model_dump() for message in messages], return_dict=False)
+    ours = [*encoder.encode(turns_of(messages[:1])).ids, *encoder.plain("Yes."), *encoder.end_of_turn]
+    assert written == [*ours, *tokenizer.encode("\n", add_special_tokens=False)]
+
+
+@pytest.mark.parametrize(
+    ("template", "eos", "expected"),
+    [
+        (CHATML, "<|im_end|>", {2}),
+        (CHATML, "<|endoftext|>", {0, 2}),  # as base models that come with a template are
+        (BARE, "<|endoftext|>", {0}),
+        (BARE, None, set()),
+        ("{{ raise_exception('never') }}", "<|endoftext|>", {0}),
+    ],
+)
+def test_answer_ends_at_the_token_that_training_teaches_it_to_end_with(
+    tiny_tokenizer: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    template: str,
+    eos: str | None,
+    expected: set[int],
+):
+    tokenizer = tiny_tokenizer(template, eos_token=eos)
+    encoder = TurnEncoder(tokenizer, {}, "tiny")
+    monkeypatch.setattr(encoder, "opens_thinking", lambda: False)  # which renders the template, too
+    assert AnswerReader(tokenizer, encoder, [], "tiny").end_ids == expected
+    if expected and "raise" not in template:
+        assert encoder.end_of_turn[-1] in expected

@@ -300,3 +300,14 @@ def test_preference_line_reads_back():
     by = constitution(principle("kind"), principle("honest"))
     found = preference(judgment("kind", 0.1), judgment("honest", 0.4), by=by)
     assert Preference.model_validate_json(found.to_line()) == found
+
+
+@pytest.mark.parametrize("probability", [0.9, 0.1, 0.5])
+@pytest.mark.parametrize("cut", ["a", "b"])
+def test_preference_knows_which_answer_was_cut(probability: float, cut: str):
+    comparison = COMPARISON.model_copy(update={f"finished_{cut}": False})
+    found = aggregate(comparison, [judgment("kind", probability)], constitution(principle("kind")))
+    assert isinstance(found, Preference)
+    cut_origin = comparison.origin_a if cut == "a" else comparison.origin_b
+    assert found.finished_chosen == (found.origin_chosen != cut_origin)
+    assert found.finished_rejected == (found.origin_rejected != cut_origin)

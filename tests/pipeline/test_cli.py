@@ -62,7 +62,8 @@ def test_init_writes_a_project_once(tmp_path):
 def test_init_project_checks_and_runs_dry(tmp_path):
     publius("init", tmp_path / "new")
     assert publius("check", tmp_path / "new" / "constitution.yaml").returncode == 0
-    done = publius("run", tmp_path / "new" / "run.yaml", "--set", "engine.kind=scripted")
+    dry = ("--set", "engine.kind=scripted", "--set", "train=[]")
+    done = publius("run", tmp_path / "new" / "run.yaml", *dry)
     assert done.returncode == 0, done.stderr
 
 
@@ -174,7 +175,7 @@ def test_a_full_disk_stops_with_one_line_and_keeps_what_was_written(tmp_path):
 def test_an_unknown_stage_and_an_unknown_option_are_one_line(tmp_path):
     run_file = write_project(tmp_path)
     (line,) = mistakes(publius("run", run_file, "--only", "judge"))
-    assert "critique, compare, label" in line
+    assert "critique, sft, compare, label, dpo, eval" in line
     assert len(mistakes(publius("run", run_file, "--nonsense"))) == 1
 
 

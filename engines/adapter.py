@@ -1,0 +1,87 @@
+"""LoRA adapters on disk, as peft writes them: what they are, and a model that wears one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.digests import digest, file_digest
+from core.errors import EngineError
+from core.lazy import require
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+WEIGHTS = "adapter_model.safetensors"
+SETTINGS = "adapter_config.json"
+_EXTRA = "train"
+
+
+def adapter_digest(folder: Path) -> str:
+    """Return a digest of an adapter's weights and of the settings that say how they act.
+
+    Raises:
+        EngineError: if the folder holds no adapter.
+    """
+    settings = read_settings(folder)
+    acting = {key: value for key, value in settings.items() if key != "base_model_name_or_path"}
+    return digest("adapter", file_digest(folder / WEIGHTS), acting)[:32]
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Return the content of `adapter_config.json`. Raises EngineError if the folder holds no adapter."""
+    try:
+        if not (folder / WEIGHTS).is_file():
+            raise FileNotFoundError(f"{WEIGHTS} is missing")
+        settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise ValueError(f"{SETTINGS} holds no settings")
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"no LoRA adapter there ({str(error).partition(chr(10))[0]})",
+            where=str(folder),
+            accepted=f"a folder with {SETTINGS} and {WEIGHTS}, as peft writes them",
+        ) from error
+    return settings
+
+
+def wear_adapter(model: Any, folder: Path, *, trainable: bool = False) -> PeftModel:
+    """Return the model with the adapter of a folder on it.
+
+    Raises:
+        EngineError: if there is no adapter, or it was made for another model.
+    """
+    read_settings(folder)
+    peft = require("peft", _EXTRA)
+    safetensors = require("safetensors", _EXTRA)
+    try:
+        worn: PeftModel = peft.PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise EngineError(
+            f"the adapter cannot be loaded ({reason})",
+            where=str(folder),
+            accepted="an adapter that was trained on this model",
+        ) from error
+    _require_whole(worn, folder)
+    return worn
+
+
+def _require_whole(worn: PeftModel, folder: Path) -> None:
+    """Refuse an adapter of which a part found no place in the model, or the other way round.
+
+    peft only warns then, and a model of fewer or more layers would be run with half of the adapter.
+    """
+    peft = require("peft", _EXTRA)
+    safetensors = require("safetensors", _EXTRA)
+    wanted = set(peft.get_peft_model_state_dict(worn, save_embedding_layers=False))
+    with safetensors.safe_open(folder / WEIGHTS, "pt") as file:
+        stored = {name for name in file.keys() if "lora_" in name}  # noqa: SIM118
+    astray = sorted(wanted ^ stored)
+    if astray:
+        raise EngineError(
+            f"the adapter does not fit the model ({len(astray)} weights differ, the first is {astray[0]})",
+            where=str(folder),
+            accepted="an adapter that was trained on this model",
+        )

@@ -1,0 +1,164 @@
+"""The host process's side: serve one model to one parent, and never outlive it.
+
+Libraries that serve a model start processes which do not notice that nobody needs them any more. The host
+leads a process group that holds all of them. A thread of its own watches the parent, so that a busy event
+loop does not matter, and kills the whole group the moment the parent is gone, whichever way it went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
+
+from core.errors import RequestError
+from engines.host_wire import (
+    Answer,
+    Ask,
+    Cancel,
+    Close,
+    Down,
+    FromHost,
+    Load,
+    Ready,
+    Refused,
+    ToHost,
+    to_host,
+)
+from engines.process_group import kill_group
+
+_WATCH_S = 1.0
+"""How often the parent's id is looked at: a forked child of the parent may hold the link open after it."""
+
+
+class Backend(Protocol):
+    """A loaded model."""
+
+    async def answer(self, ask: Ask) -> Answer:
+        """Return the answer. Raises RequestError if this request alone cannot be run."""
+        ...
+
+    def close(self) -> None:
+        """Free the model and end the processes that serve it."""
+        ...
+
+
+class Host:
+    """Serves the requests that come over a connection.
+
+    Args:
+        connection: the link to the parent.
+        parent: the parent's process id.
+        load: loads the model; it may block the event loop.
+    """
+
+    def __init__(
+        self, connection: socket.socket, parent: int, load: Callable[[Load], Awaitable[Backend]]
+    ) -> None:
+        connection.set_inheritable(False)
+        self._connection = connection
+        self._parent = parent
+        self._load = load
+        self._loaded = False
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Load and serve until the parent asks to close. Returns early if the model cannot go on."""
+        loop = asyncio.get_running_loop()
+        inbox: asyncio.Queue[ToHost] = asyncio.Queue()
+        threading.Thread(target=self._watch, args=(loop, inbox), name="watchdog", daemon=True).start()
+        first = await inbox.get()
+        assert isinstance(first, Load)
+        try:
+            backend = await self._load(first)
+        except Exception as error:  # noqa: BLE001  the library's errors are many, and the parent must hear
+            self._send(Down(reason=_one_line(error)))
+            return
+        self._loaded = True
+        self._send(Ready())
+        try:
+            await self._serve(backend, inbox)
+        finally:
+            backend.close()
+
+    async def _serve(self, backend: Backend, inbox: asyncio.Queue[ToHost]) -> None:
+        broken = asyncio.Event()
+        end = asyncio.create_task(broken.wait())
+        while True:
+            got = asyncio.create_task(inbox.get())
+            await asyncio.wait((got, end), return_when=asyncio.FIRST_COMPLETED)
+            if broken.is_set():
+                return
+            match got.result():
+                case Ask() as ask:
+                    self._tasks[ask.id] = asyncio.create_task(self._answer(backend, ask, broken))
+                case Cancel(id=number) if number in self._tasks:
+                    self._tasks[number].cancel()
+                case Close():
+                    break
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _answer(self, backend: Backend, ask: Ask, broken: asyncio.Event) -> None:
+        try:
+            self._send(await backend.answer(ask))
+        except RequestError as error:
+            self._send(Refused(id=ask.id, reason=error.reason, detail=error.detail))
+        except Exception as error:  # noqa: BLE001  see above
+            if not broken.is_set():
+                self._send(Down(reason=_one_line(error)))
+            broken.set()
+        finally:
+            self._tasks.pop(ask.id, None)
+
+    def _send(self, message: FromHost) -> None:
+        with contextlib.suppress(OSError):  # a parent that is gone is the watchdog's business
+            self._connection.sendall(message.to_line())
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, inbox: asyncio.Queue[ToHost]) -> None:
+        for line in _lines(self._connection, self._parent):
+            message = to_host.validate_json(line)
+            if isinstance(message, Close) and not self._loaded:
+                break  # the event loop is busy loading, and there is nothing to bring in order
+            try:
+                loop.call_soon_threadsafe(inbox.put_nowait, message)
+            except RuntimeError:  # the loop is closed: the process is on its way out
+                return
+        end_own_group()
+
+
+def end_own_group() -> None:
+    """End this process at once, with its whole group where it leads one."""
+    if os.getpgrp() == os.getpid():
+        kill_group(os.getpgrp())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _lines(connection: socket.socket, parent: int) -> Iterator[bytes]:
+    """Yield the lines that the parent sends, until it is gone."""
+    rest = b""
+    while True:
+        readable, _, _ = select.select([connection], [], [], _WATCH_S)
+        if not readable:
+            if os.getppid() != parent:
+                return
+            continue
+        try:
+            received = connection.recv(1 << 18)
+        except OSError:
+            return
+        if not received:
+            return
+        *lines, rest = (rest + received).split(b"\n")
+        yield from lines
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,183 @@
+"""The parent's side of a host process: start it, ask it, and be certain that it ends.
+
+Requests from any thread share one connection and are answered in the order in which they finish. The host
+leads a session of its own, so that all the processes that it starts are in its process group and can be
+ended together: in good order by `close`, by SIGKILL when that takes too long or the host dies, and by the
+host's own watchdog (`engines/host.py`) when this process dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import queue
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from core.errors import EngineError, PubliusError, RequestError
+from engines.host_wire import Answer, Ask, Cancel, Close, Down, Load, Ready, Refused, from_host
+from engines.process_group import kill_group, wait_until_gone
+
+_CLOSE_S = 20.0
+"""How long an orderly shutdown may take before the host is killed."""
+_GONE_S = 10.0
+"""How long killed processes may take to vanish."""
+
+_CAUSE = re.compile(r"\b(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): \S.*")
+_NO_CAUSE = ("root cause above", "See stack trace (above)")
+_LONGEST_CAUSE = 500
+
+
+class HostLink:
+    """A host process and the requests under way in it.
+
+    Args:
+        command: how to start the host; two arguments follow, the link's descriptor and this process's id.
+        load: the first message.
+        name: the model's name, for messages.
+        environment: variables that the host is given over this process's own.
+    """
+
+    def __init__(
+        self, command: Sequence[str], load: Load, name: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._waiting: dict[int, Future[Answer]] = {}
+        self._end: PubliusError | None = None
+        self._failed = False
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        # What the library leaves lying about in the folder for temporary files goes with the host.
+        self._folder = Path(tempfile.mkdtemp(prefix="publius-"))
+        self.log = self._folder / "host.log"
+        self._connection, theirs = socket.socketpair()
+        with theirs, self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "TMPDIR": str(self._folder), **(environment or {})},
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        self._outbox.put(load.to_line())
+        self._reader = threading.Thread(target=self._read, name=f"host {name}", daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._write, name=f"to host {name}", daemon=True).start()
+
+    @property
+    def group(self) -> int:
+        """The process group of the host and of all that it starts."""
+        return self._process.pid
+
+    def ask(
+        self,
+        prompt_ids: tuple[int, ...],
+        sampling: Mapping[str, JsonValue],
+        choice_ids: tuple[int, ...] = (),
+    ) -> Future[Answer]:
+        """Return the answer to come. Cancelling it tells the host to stop working on it."""
+        ask = Ask(
+            id=next(self._numbers), prompt_ids=prompt_ids, sampling=dict(sampling), choice_ids=choice_ids
+        )
+        future: Future[Answer] = Future()
+        with self._lock:
+            if self._end is not None:
+                future.set_exception(self._end)
+                return future
+            self._waiting[ask.id] = future
+        future.add_done_callback(lambda done: self._forget(ask.id) if done.cancelled() else None)
+        self._outbox.put(ask.to_line())
+        return future
+
+    def close(self) -> None:
+        """Fail whoever still waits, end the host and all its processes. Safe to call twice."""
+        self._settle(EngineError("the engine was closed before it answered", where=self._name))
+        self._outbox.put(Close().to_line())
+        self._reader.join(_CLOSE_S)
+        if self._reader.is_alive():
+            kill_group(self.group)
+            self._reader.join()
+        if not self._failed:  # an error may have told the user to look at the log
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _forget(self, number: int) -> None:
+        with self._lock:
+            wanted = self._waiting.pop(number, None) is not None
+        if wanted:
+            self._outbox.put(Cancel(id=number).to_line())
+
+    def _write(self) -> None:
+        with contextlib.suppress(OSError):  # the reader sees the end of the connection too, and says so
+            while (line := self._outbox.get()) is not None:
+                self._connection.sendall(line)
+
+    def _read(self) -> None:
+        """Hand out answers until the host is gone; then see to it that nothing of it is left."""
+        loaded = False
+        reason: str | None = None
+        with contextlib.suppress(OSError), self._connection.makefile("rb") as lines:
+            for line in lines:
+                match from_host.validate_json(line):
+                    case Ready():
+                        loaded = True
+                    case Down() as down:
+                        reason = down.reason
+                        break
+                    case Answer() as answer:
+                        self._resolve(answer.id, answer)
+                    case Refused() as refused:
+                        self._resolve(refused.id, RequestError(refused.reason, detail=refused.detail))
+        kill_group(self.group)  # before the host is waited for: until then nobody else can have its number
+        wait_until_gone(self.group, _GONE_S)
+        code = self._process.wait()
+        self._failed = self._end is None
+        self._settle(self._epitaph(code, reason, loaded))
+        self._outbox.put(None)
+        self._connection.close()
+
+    def _resolve(self, number: int, result: Answer | PubliusError) -> None:
+        with self._lock:
+            future = self._waiting.pop(number, None)
+        if future is None or not future.set_running_or_notify_cancel():
+            return
+        if isinstance(result, PubliusError):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+    def _settle(self, end: PubliusError) -> None:
+        """From now on answer every asker with this error; the first one given stays."""
+        with self._lock:
+            self._end = self._end or end
+            waiting = list(self._waiting)
+        for number in waiting:
+            self._resolve(number, self._end)
+
+    def _epitaph(self, code: int, reason: str | None, loaded: bool) -> EngineError:
+        what = "the model's process ended" if loaded else "the model cannot be loaded"
+        how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        if reason is None or any(phrase in reason for phrase in _NO_CAUSE):
+            reason = last_cause(self.log.read_text(errors="replace")) or reason or how
+        return EngineError(f"{what} ({reason[:_LONGEST_CAUSE]}); its log is {self.log}", where=self._name)
+
+
+def last_cause(log: str) -> str | None:
+    """Return the last line of a log that names an error of its own and does not only point to another."""
+    for line in reversed(log.splitlines()):
+        found = _CAUSE.search(line)
+        if found and not any(phrase in line for phrase in _NO_CAUSE):
+            return found[0]
+    return None

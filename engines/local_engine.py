@@ -1,0 +1,147 @@
+"""What engines with a model on this machine have in common: its files, its tokens, keys and limits."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import ClassVar
+
+from core.digests import digest
+from core.errors import EngineError, RequestError
+from core.records import Generation
+from engines.config import EngineConfig, ModelConfig
+from engines.loading import ModelFiles, load_tokenizer, locate, pick_dtype
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.thinking import require_no_thinking
+from engines.tokenization import TurnEncoder
+
+_UNKNOWN_CONTEXT = 2**31
+
+
+class LocalEngine(ABC):
+    """One Hugging Face model. Requests are encoded and checked here; subclasses run them.
+
+    The tokenizer is loaded upon the first key, the weights upon the first request that runs, so that a run
+    whose answers are all in the cache never loads the model.
+
+    Args:
+        model: which model.
+        engine: how it is run.
+    """
+
+    kind: ClassVar[str]
+    """The engine's name in keys and identities."""
+    decoding: ClassVar[int]
+    """Raised when the engine would answer the same request differently, so that no old answer is re-used."""
+    limits: ClassVar[str]
+    """What bounds the length of a request, for messages."""
+
+    def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
+        self._config = model
+        self._engine = engine
+
+    @property
+    def model(self) -> str:
+        """The model's name, as it stands in records."""
+        return self._files.name
+
+    @property
+    def identity(self) -> str:
+        """Digest of the engine's kind, the model's files, weight type and what its chat template is given."""
+        return digest(self.kind, self._files.identity, self._dtype, self._config.chat_template_kwargs)
+
+    @property
+    def is_base(self) -> bool:
+        """Whether the model has no chat template of its own and is spoken to in ChatML."""
+        return self.encoder.is_base
+
+    @cached_property
+    def encoder(self) -> TurnEncoder:
+        """Encodes conversations for this model."""
+        return TurnEncoder(load_tokenizer(self._files), self._config.chat_template_kwargs, self.model)
+
+    def key(self, request: GenerationRequest | ChoiceRequest) -> str:
+        """Return the request's digest: exact ids, model, dtype and sampling; the seed only when sampling."""
+        ids = self.encoder.encode(request.turns, request.prefill).ids
+        model = (self.kind, self.decoding, self._files.identity, self._dtype)
+        if isinstance(request, ChoiceRequest):
+            return digest("choose", model, ids, request.choices)
+        sampling = request.sampling
+        seed = request.seed if sampling.temperature > 0 else None
+        return digest("generate", model, ids, sampling.model_dump(), seed)
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Return the model's answer. Raises RequestError if prompt and answer exceed the model's context."""
+        ids = self.encoder.encode(request.turns, request.prefill).ids
+        self._require_room(len(ids) + request.sampling.max_new_tokens)
+        return await self._generate(request, ids)
+
+    def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the token of each choice behind the prefill.
+
+        Raises:
+            ConfigError: if the model may think before it answers.
+            EngineError: if a choice is not one token.
+        """
+        require_no_thinking(self.model, self.encoder.template, self._config.chat_template_kwargs)
+        return tuple(self._next_token(prefill, choice) for choice in choices)
+
+    async def choose(self, request: ChoiceRequest) -> ChoiceScores:
+        """Return log-probabilities of the choices. Raises EngineError if a choice is not one token."""
+        choice_ids = self.require_choices(request.prefill, request.choices)
+        ids = self.encoder.encode(request.turns, request.prefill).ids
+        self._require_room(len(ids) + 1)
+        return await self._choose(request, ids, choice_ids)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop the engine and free its memory. Safe to call twice; the next request starts it again."""
+
+    @abstractmethod
+    async def _generate(self, request: GenerationRequest, ids: tuple[int, ...]) -> Generation:
+        """Run an encoded request that fits."""
+
+    @abstractmethod
+    async def _choose(
+        self, request: ChoiceRequest, ids: tuple[int, ...], choice_ids: tuple[int, ...]
+    ) -> ChoiceScores:
+        """Score encoded choices of a request that fits."""
+
+    @cached_property
+    def _files(self) -> ModelFiles:
+        return locate(self._config)
+
+    @cached_property
+    def _dtype(self) -> str:
+        return pick_dtype(self._config.dtype, self._engine.device)
+
+    @cached_property
+    def _context(self) -> int:
+        """Most tokens that the model was made for."""
+        config = json.loads((self._files.folder / "config.json").read_text())
+        return int(config.get("max_position_embeddings") or _UNKNOWN_CONTEXT)
+
+    @property
+    @abstractmethod
+    def _most_tokens(self) -> int:
+        """Most tokens of prompt and answer together."""
+
+    def _require_room(self, tokens: int) -> None:
+        if tokens > self._most_tokens:
+            raise RequestError(
+                f"prompt and answer are too long for {self.limits}",
+                detail=f"{tokens} tokens, at most {self._most_tokens}",
+                accepted="shorter prompts or a smaller max_new_tokens",
+            )
+
+    def _next_token(self, prefill: str, choice: str) -> int:
+        """Return the one token by which the choice continues the prefill."""
+        before, after = self.encoder.plain(prefill), self.encoder.plain(prefill + choice)
+        if after[:-1] != before:
+            raise EngineError(
+                f"{choice!r} after {prefill!r} is not one token for {self.model}",
+                where="templates/comparison.j2",
+                accepted="a prefill after which each answer is a single token",
+            )
+        return after[-1]

@@ -1,0 +1,86 @@
+"""The process that holds vLLM: `python -m engines.vllm_host FD PARENT`, started by `engines.vllm_engine`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from typing import Any
+
+from core.errors import EngineError, RequestError
+from core.lazy import require
+from engines.host import Host
+from engines.host_wire import Answer, Ask, Load
+
+_EXTRA = "vllm"
+
+
+class VllmBackend:
+    """vLLM's asynchronous engine with one model, and the adapter that every request wears.
+
+    Args:
+        engine: an `AsyncLLM`.
+        adapter: a `LoRARequest`, or None.
+    """
+
+    def __init__(self, engine: Any, adapter: Any) -> None:
+        self._engine, self._adapter = engine, adapter
+        self._params: Any = require("vllm.sampling_params", _EXTRA)
+        self._inputs: Any = require("vllm.inputs", _EXTRA)
+        errors: Any = require("vllm.exceptions", _EXTRA)
+        self._refusals: tuple[type[Exception], ...] = (errors.VLLMClientError, ValueError)
+
+    @classmethod
+    async def load(cls, load: Load) -> VllmBackend:
+        """Return the engine with the model loaded, the adapter too."""
+        arguments = require("vllm.engine.arg_utils", _EXTRA).AsyncEngineArgs(**load.arguments)
+        engine = require("vllm.v1.engine.async_llm", _EXTRA).AsyncLLM.from_engine_args(arguments)
+        adapter = None
+        if load.adapter is not None:
+            request = require("vllm.lora.request", _EXTRA).LoRARequest
+            adapter = request(load.adapter.name, 1, load.adapter.folder)
+            await engine.add_lora(adapter)
+        return cls(engine, adapter)
+
+    async def answer(self, ask: Ask) -> Answer:
+        """Return the tokens drawn, and the log-probabilities of the choices where they are asked for."""
+        try:
+            output = await self._last_output(ask)
+        except self._refusals as error:
+            raise RequestError("vLLM refuses the request", detail=" ".join(str(error).split())) from error
+        reason = output.finish_reason
+        if reason not in ("stop", "length"):
+            raise EngineError(f"vLLM ended an answer with {reason!r}", accepted="stop, length")
+        logprobs: tuple[float, ...] = ()
+        if ask.choice_ids:
+            first = output.logprobs[0]
+            logprobs = tuple(first[i].logprob for i in ask.choice_ids)
+        return Answer(id=ask.id, token_ids=tuple(output.token_ids), finish_reason=reason, logprobs=logprobs)
+
+    def close(self) -> None:
+        """Shut vLLM's processes down."""
+        self._engine.shutdown()
+
+    async def _last_output(self, ask: Ask) -> Any:
+        sampling = self._params.SamplingParams(
+            **ask.sampling,
+            logprob_token_ids=list(ask.choice_ids) or None,
+            output_kind=self._params.RequestOutputKind.FINAL_ONLY,
+        )
+        prompt = self._inputs.tokens_input(list(ask.prompt_ids))
+        answers = self._engine.generate(prompt, sampling, str(ask.id), lora_request=self._adapter)
+        outputs = [output async for output in answers]
+        return outputs[-1].outputs[0]
+
+
+def main(descriptor: str, parent: str) -> None:
+    """Serve the parent over the inherited socket until it closes the link or is gone."""
+    host = Host(socket.socket(fileno=int(descriptor)), int(parent), VllmBackend.load)
+    asyncio.run(host.run())
+    sys.stderr.flush()
+    os._exit(0)  # vLLM is shut down; what its modules do at the interpreter's end only clutters the log
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,145 @@
+"""Metrics as people read them: by measure and variant, formatted, and judged against noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from core.records import Metric
+from evaluation.config import BASE
+from evaluation.measures import COMPLIANCE
+from evaluation.metrics import DELTA, variant_rank
+from evaluation.win_rate import WIN_RATE
+
+FEWEST_PROMPTS = 6
+"""With fewer, no difference is beyond noise: that all of n prompts move the same way has a chance of
+2^(1 - n) where nothing changed (the two-sided sign test), and only from n = 6 on is that below 5 %."""
+FEW_PROMPTS = 30
+"""With fewer, percentile intervals are noticeably too narrow."""
+
+Outcome = Literal["better", "worse", "other", "noise", "same"]
+"""Beyond noise for the better or worse; beyond noise where neither way is better (`other`); not beyond noise;
+or not different on any prompt (`same`)."""
+BEYOND_NOISE: frozenset[Outcome | None] = frozenset({"better", "worse", "other"})
+
+_TITLES = {
+    COMPLIANCE: "all checks",
+    WIN_RATE: "win rate",
+    "words": "words",
+    "finished": "finished",
+    "empty": "empty",
+    "repeated": "repeats itself",
+    "duplicate": "same as another",
+    "kl": "KL",
+}
+_UNITS = {"share": "%", "nats": "nats/token"}
+_BETTER = {COMPLIANCE: 1, WIN_RATE: 1, "finished": 1, "empty": -1, "repeated": -1, "duplicate": -1}
+"""Which way is better; what is not named here has no better and worse by itself."""
+_EVEN = 0.5
+"""The win rate of answers that are as good as the base model's."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The metrics of an evaluation, found by variant and measure."""
+
+    variants: tuple[str, ...]
+    """`base` first."""
+    measures: tuple[str, ...]
+    """What was to be steered first (compliance, win rate), then the others as they came."""
+    values: Mapping[tuple[str, str], Metric]
+    deltas: Mapping[tuple[str, str], Metric]
+    """Paired differences to `base`."""
+
+    @classmethod
+    def of(cls, metrics: Iterable[Metric]) -> Figures:
+        """Return the figures, read off the metrics' names."""
+        values: dict[tuple[str, str], Metric] = {}
+        deltas: dict[tuple[str, str], Metric] = {}
+        for metric in metrics:
+            variant, _, measure = metric.name.partition(".")
+            key = (variant, measure.removesuffix(f".{DELTA}"))
+            # The base has no differences, so that a principle with the id `delta` still shows there.
+            is_delta = measure.endswith(f".{DELTA}") and variant != BASE and key in values
+            (deltas if is_delta else values)[key if is_delta else (variant, measure)] = metric
+        measures = tuple(dict.fromkeys(measure for _, measure in values))
+        return cls(
+            tuple(sorted({variant for variant, _ in values}, key=variant_rank)),
+            tuple(sorted(measures, key=_place)),
+            values,
+            deltas,
+        )
+
+    def outcome(self, variant: str, measure: str) -> Outcome | None:
+        """Return whether a variant differs from `base` by more than noise; None if that is no question.
+
+        It does if the interval of the paired difference excludes zero (for the win rate: if its interval
+        excludes one half), and there are `FEWEST_PROMPTS` at least.
+        """
+        metric, even = self.deltas.get((variant, measure)), 0.0
+        if measure == WIN_RATE:
+            metric, even = self.values.get((variant, measure)), _EVEN
+        if metric is None or metric.low is None or metric.high is None:
+            return None
+        if metric.low == metric.high == even:
+            return "same"
+        if metric.n < FEWEST_PROMPTS or metric.low <= even <= metric.high:
+            return "noise"
+        direction = _BETTER.get(measure.partition(".")[0], 0)
+        if not direction:
+            return "other"
+        return "better" if (metric.value > even) == (direction > 0) else "worse"
+
+
+def is_steered(measure: str) -> bool:
+    """Return whether a measure says how well the constitution is followed, rather than what that cost."""
+    return measure == WIN_RATE or measure.partition(".")[0] == COMPLIANCE
+
+
+def _place(measure: str) -> int:
+    """Return where a measure stands: all checks, each check, win rate, then what it cost."""
+    if measure == WIN_RATE:
+        return 2
+    return int(measure != COMPLIANCE) if is_steered(measure) else 3
+
+
+def title_of(measure: str, unit: str) -> str:
+    """Return what a row is called, with its unit: a principle by its id."""
+    title = _TITLES.get(measure) or measure.removeprefix(f"{COMPLIANCE}.")
+    return title if unit in ("", measure) else f"{title}, {_UNITS.get(unit, unit)}"
+
+
+def number(metric: Metric) -> str:
+    """Return a metric's value alone; shares are percentages."""
+    return _numbers(metric)[0]
+
+
+def in_brackets(metric: Metric, *, signed: bool = False) -> str:
+    """Return a metric as `61.4 [52.0, 70.9]`; shares are percentages."""
+    value, low, high = _numbers(metric, signed=signed)
+    return f"{value} [{low}, {high}]" if low else value
+
+
+def in_parentheses(metric: Metric) -> str:
+    """Return a metric as `61.4 (52.0-70.9)`, at most 17 characters as a rule; shares are percentages."""
+    value, low, high = (text.removesuffix(".0") if text == "100.0" else text for text in _numbers(metric))
+    dash = " to " if low.startswith("-") else "-"
+    return f"{value} ({low}{dash}{high})" if low else value
+
+
+def _numbers(metric: Metric, *, signed: bool = False) -> tuple[str, str, str]:
+    """Return value, low and high (empty where there is none), with as many digits as the largest wants."""
+    scale = 100 if metric.unit == "share" else 1
+    numbers = [None if n is None else n * scale for n in (metric.value, metric.low, metric.high)]
+    digits = _digits(max(abs(n) for n in numbers if n is not None), metric.unit)
+    sign = "+" if signed else ""
+    # Adding zero turns the minus zero that rounding can leave into zero.
+    value, low, high = ("" if n is None else f"{round(n, digits) + 0.0:{sign}.{digits}f}" for n in numbers)
+    return value, low, high
+
+
+def _digits(largest: float, unit: str) -> int:
+    if unit == "nats":
+        return 3 if largest < 10 else 1
+    return 1 if unit == "share" or largest < 100 else 0

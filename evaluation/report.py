@@ -1,0 +1,259 @@
+"""`report.md`, `metrics.json` and the table at a run's end: did it move, beyond noise, and at what cost?"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from constitution.schema import Constitution
+from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
+from evaluation.bootstrap import RESAMPLES
+from evaluation.config import BASE
+from evaluation.figures import (
+    BEYOND_NOISE,
+    FEW_PROMPTS,
+    FEWEST_PROMPTS,
+    Figures,
+    Outcome,
+    in_brackets,
+    in_parentheses,
+    is_steered,
+    number,
+    title_of,
+)
+from evaluation.metrics import Evaluation, variant_rank
+from evaluation.win_rate import WIN_RATE
+
+SHOWN_CHARACTERS = 2_000
+"""A longer prompt or answer is cut in the report; the answers' file has it whole."""
+
+_KINDS = {
+    "base": "the policy before training",
+    "prompted": "base, with the constitution as its system prompt",
+    "sft": "after supervised fine-tuning on the revisions",
+    "dpo": "after training on the preferences",
+}
+_SHORTEST_FENCE = 3
+_MARK = "*"
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """What the report is made of, besides the figures themselves."""
+
+    constitution: Constitution
+    evaluation: Evaluation
+    answers: Sequence[Answer]
+    left_out: Mapping[str, int]
+    """What earlier steps left out, such as prompts that were too long, by reason."""
+    samples_shown: int = 3
+    judge: str | None = None
+    """The judge's model, if there was one."""
+
+
+def render_report(content: ReportContent) -> str:
+    """Return the report in Markdown. Text of models and data is fenced and never read as a template."""
+    from jinja2 import PackageLoader, StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(
+        loader=PackageLoader("evaluation", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    evaluation = content.evaluation
+    figures = Figures.of(evaluation.metrics)
+    return environment.get_template("report.md.j2").render(
+        name=_one_line(content.constitution.name),
+        digest=content.constitution.digest[:16],
+        prompts=len(evaluation.prompts),
+        variants=evaluation.variants,
+        resamples=RESAMPLES,
+        fewest=FEWEST_PROMPTS,
+        few=FEW_PROMPTS,
+        judge=content.judge and _one_line(content.judge),
+        compared=_compared(content),
+        changes={variant: _changes(figures, variant) for variant in figures.variants if variant != BASE},
+        beyond=_count_beyond(figures),
+        tables=_tables(figures),
+        differences=_differences(figures),
+        samples=_samples(content),
+        left_out=all_left_out(evaluation, content.left_out),
+    )
+
+
+def metrics_content(evaluation: Evaluation, left_out: Mapping[str, int]) -> dict[str, Any]:
+    """Return what `metrics.json` holds: every metric, and the counts of prompts and of what was left out."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "variants": list(evaluation.variants),
+        "prompts": len(evaluation.prompts),
+        "left_out": all_left_out(evaluation, left_out),
+        "metrics": [metric.model_dump(mode="json", exclude_none=True) for metric in evaluation.metrics],
+    }
+
+
+def all_left_out(evaluation: Evaluation, earlier: Mapping[str, int]) -> dict[str, int]:
+    """Return what the figures leave out, by reason, with what earlier steps left out."""
+    counts = dict(earlier)
+    for variant, count in evaluation.missing.items():
+        counts[f"prompts that {variant} did not answer (left out for every variant)"] = count
+    for measure, count in evaluation.without_value.items():
+        counts[f"prompts without a value of {measure} for every variant (left out of that measure)"] = count
+    return counts
+
+
+def summary_rows(metrics: Iterable[Metric]) -> tuple[tuple[str, ...], ...]:
+    """Return the rows of a terminal table: the measure and one cell a variant, such as `61.4 (52.0-70.9)*`.
+
+    The first row is the heading. A star marks what differs from `base` by more than noise.
+    """
+    figures = Figures.of(metrics)
+    rows = [("measure", *figures.variants)]
+    for measure in figures.measures:
+        cells = tuple(_summary_cell(figures, variant, measure) for variant in figures.variants)
+        rows.append((_title(figures, measure), *cells))
+    return tuple(rows)
+
+
+def summary_table(metrics: Iterable[Metric]) -> Table:
+    """Return the table of all measures and variants; four variants fit in 100 columns."""
+    heading, *rows = summary_rows(metrics)
+    caption = f"{_MARK} differs from base by more than noise (95 % interval over prompts)"
+    table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
+    widest = max(len(row[0]) for row in rows) if rows else 0
+    for column, title in enumerate(heading):
+        # On a narrow terminal the intervals wrap below their values; the names always stand.
+        table.add_column(title, min_width=0 if column else widest, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def fenced(text: str) -> str:
+    """Return a text as a Markdown code block that nothing in it can close, without control characters."""
+    shown = "".join(
+        character if character in "\n\t" or unicodedata.category(character) != "Cc" else "\ufffd"
+        for character in text.replace("\r\n", "\n")
+    )
+    if len(shown) > SHOWN_CHARACTERS:
+        more = len(shown) - SHOWN_CHARACTERS
+        shown = f"{shown[:SHOWN_CHARACTERS]}\n[... {more:,} more characters]"
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * max(_SHORTEST_FENCE, longest + 1)
+    return f"{fence}text\n{shown}\n{fence}"
+
+
+def _summary_cell(figures: Figures, variant: str, measure: str) -> str:
+    metric = figures.values.get((variant, measure))
+    if metric is None:
+        return ""
+    return in_parentheses(metric) + _MARK * (figures.outcome(variant, measure) in BEYOND_NOISE)
+
+
+def _title(figures: Figures, measure: str) -> str:
+    return title_of(measure, next(m.unit for key, m in figures.values.items() if key[1] == measure))
+
+
+def _tables(figures: Figures) -> dict[str, list[tuple[str, ...]]]:
+    """Return the rows of the two tables of values: what was asked for, and what it cost."""
+    tables: dict[str, list[tuple[str, ...]]] = {"asked": [], "cost": []}
+    for measure in figures.measures:
+        found = [figures.values.get((variant, measure)) for variant in figures.variants]
+        cells = ["" if metric is None else in_brackets(metric) for metric in found]
+        prompts = next(str(metric.n) for metric in found if metric is not None)
+        row = (_title(figures, measure), *cells, prompts)
+        tables["asked" if is_steered(measure) else "cost"].append(row)
+    return tables
+
+
+def _differences(figures: Figures) -> list[tuple[str, ...]]:
+    """Return the rows of the table of differences, those beyond noise in bold."""
+    rows: list[tuple[str, ...]] = []
+    for measure in figures.measures:
+        deltas = {key[0]: delta for key, delta in figures.deltas.items() if key[1] == measure}
+        cells = {name: in_brackets(delta, signed=True) for name, delta in deltas.items()}
+        for variant in cells:
+            if figures.outcome(variant, measure) in BEYOND_NOISE:
+                cells[variant] = f"**{cells[variant]}**"
+        if cells:
+            names = (variant for variant in figures.variants if variant != BASE)
+            rows.append((_title(figures, measure), *(cells.get(name, "") for name in names)))
+    return rows
+
+
+def _changes(figures: Figures, variant: str) -> dict[Outcome, list[str]]:
+    """Return a variant's differences to `base` in words, by what is to be thought of them."""
+    changes: dict[Outcome, list[str]] = {"better": [], "worse": [], "other": [], "noise": [], "same": []}
+    for measure in figures.measures:
+        outcome = figures.outcome(variant, measure)
+        if outcome is not None:
+            name = title_of(measure, "")
+            changes[outcome].append(name if outcome == "same" else _change(figures, variant, measure, name))
+    return changes
+
+
+def _change(figures: Figures, variant: str, measure: str, name: str) -> str:
+    """Return a difference in words, such as `words -48.2 [-60.0, -36.1] (108.2 to 60.0)`."""
+    value = figures.values[variant, measure]
+    if measure == WIN_RATE:
+        return f"{name} {in_brackets(value)} %"
+    delta, base = figures.deltas[variant, measure], figures.values[BASE, measure]
+    points, percent = (" points", " %") if delta.unit == "share" else ("", "")
+    from_to = f"{number(base)} to {number(value)}{percent}"
+    return f"{name} {in_brackets(delta, signed=True)}{points} ({from_to})"
+
+
+def _count_beyond(figures: Figures) -> tuple[int, int]:
+    """Return how many of how many differences are beyond noise."""
+    outcomes = [figures.outcome(variant, measure) for variant, measure in figures.values]
+    judged = [outcome for outcome in outcomes if outcome is not None]
+    return sum(outcome in BEYOND_NOISE for outcome in judged), len(judged)
+
+
+def _compared(content: ReportContent) -> list[tuple[str, ...]]:
+    """Return a row for each variant: its name, what it is, its model, sampling and number of answers."""
+    rows: list[tuple[str, ...]] = []
+    for variant in content.evaluation.variants:
+        given = [answer.generation for answer in content.answers if answer.variant == variant]
+        models = ", ".join(sorted({f"`{_one_line(generation.model)}`" for generation in given}))
+        sampling = "; ".join(sorted({_sampling(generation.sampling) for generation in given}))
+        rows.append((variant, _KINDS.get(variant, "a trained variant"), models, sampling, str(len(given))))
+    return rows
+
+
+def _sampling(sampling: Sampling) -> str:
+    drawn = "greedy" if sampling.temperature == 0 else f"temperature {sampling.temperature:g}"
+    return f"{drawn}, at most {sampling.max_new_tokens} tokens"
+
+
+def _samples(content: ReportContent) -> list[dict[str, Any]]:
+    """Return prompts with every variant's answer, fenced; the first by id, which is a hash."""
+    shown = set(content.evaluation.prompts[: content.samples_shown])
+    samples: dict[str, dict[str, Any]] = {prompt_id: {} for prompt_id in sorted(shown)}
+    for answer in sorted(content.answers, key=lambda answer: variant_rank(answer.variant)):
+        if answer.prompt.id in shown:
+            sample = samples[answer.prompt.id]
+            messages = answer.prompt.messages
+            sample["conversation"] = [{"role": m.role, "text": fenced(m.content)} for m in messages]
+            sample.setdefault("answers", []).append(
+                {
+                    "variant": answer.variant,
+                    "text": fenced(answer.generation.text) if answer.generation.text.strip() else "",
+                    "cut": answer.generation.finish_reason == "length",
+                }
+            )
+    return list(samples.values())
+
+
+def _one_line(text: str) -> str:
+    """Return our own name of something as it can stand in a table or a heading."""
+    return " ".join(text.split()).replace("|", "\\|").replace("`", "'")

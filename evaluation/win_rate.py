@@ -1,0 +1,121 @@
+"""How often a judge finds a variant's answer better than the base model's answer to the same prompt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from core.concurrency import for_each
+from core.errors import RequestError
+from core.records import Answer, Candidate, Comparison, Judgment
+from evaluation.config import BASE
+from evaluation.measures import Series, is_empty
+from labelers.ai import AILabeler
+
+WIN_RATE = "win_rate"
+UNPARSED = "the judge gave no answer to read"
+NO_PRINCIPLE = "no principle to judge by"
+
+
+@dataclass(frozen=True)
+class Win:
+    """The outcome of one comparison of a variant's answer with the base model's."""
+
+    comparison: Comparison
+    variant: str
+    p: float | None
+    """Probability that the variant's answer is the better one; None if that cannot be said."""
+    judgments: tuple[Judgment, ...] = ()
+    """The judge's, one a principle; none where it need not be asked."""
+    reason: str = ""
+    """Why there is no `p`."""
+
+
+async def win_over_base(answer: Answer, base: Answer, judge: AILabeler) -> Win:
+    """Return whether an answer is better than the base model's to the same prompt.
+
+    The judge is not asked where the answers decide it: the same text is a tie, and an empty answer loses to
+    any other. Otherwise `p` is the mean over the principles drawn for the prompt, by weight, each judged in
+    both presentation orders. Judgments that are unparsed have no say. An answer pair that is too long for
+    the judge has no `p`; its reason is that of the request.
+    """
+    ours, theirs = answer.generation.text, base.generation.text
+    comparison = Comparison.of(answer.prompt, _candidate(answer), _candidate(base))
+    if ours.split() == theirs.split():
+        return Win(comparison, answer.variant, 0.5)
+    if is_empty(ours) or is_empty(theirs):
+        return Win(comparison, answer.variant, float(is_empty(theirs)))
+    principles = judge.principles_for(comparison)
+    try:
+        judgments = tuple([await judge.judge(comparison, principle) for principle in principles])
+    except RequestError as error:
+        return Win(comparison, answer.variant, None, (), error.reason)
+    weighted = [
+        (judgment.p_a, principle.weight)
+        for judgment, principle in zip(judgments, principles, strict=True)
+        if judgment.p_a is not None
+    ]
+    if not weighted:
+        return Win(comparison, answer.variant, None, judgments, UNPARSED if principles else NO_PRINCIPLE)
+    p_a = sum(p * weight for p, weight in weighted) / sum(weight for _, weight in weighted)
+    p = p_a if comparison.origin_a == answer.variant else 1 - p_a
+    return Win(comparison, answer.variant, p, judgments)
+
+
+async def judge_wins(
+    answers: Iterable[Answer], judge: AILabeler, limit: int, advance: Callable[[], None] | None = None
+) -> tuple[Win, ...]:
+    """Return the outcomes of all answers against the base model's, in order of variant and prompt.
+
+    Args:
+        answers: of `base` and the other variants; an answer to a prompt that `base` did not answer is
+            passed over.
+        judge: a labeler whose engine is the judge, not the labeler that the training data came from.
+        limit: most comparisons under way at once.
+        advance: called when a comparison is done, for progress.
+    """
+    wins: list[Win] = []
+
+    async def work(pair: tuple[Answer, Answer]) -> None:
+        wins.append(await win_over_base(*pair, judge))
+        if advance is not None:
+            advance()
+
+    await for_each(pairs_with_base(answers), work, limit)
+    return tuple(sorted(wins, key=lambda win: (win.variant, win.comparison.prompt.id)))
+
+
+def pairs_with_base(answers: Iterable[Answer]) -> Iterator[tuple[Answer, Answer]]:
+    """Yield every answer of another variant with the base model's answer to the same prompt."""
+    recorded = list(answers)
+    base = {answer.prompt.id: answer for answer in recorded if answer.variant == BASE}
+    for answer in recorded:
+        if answer.variant != BASE and answer.prompt.id in base:
+            yield answer, base[answer.prompt.id]
+
+
+def win_rate_series(wins: Iterable[Win]) -> tuple[Series, ...]:
+    """Return the win rate of each variant as values per prompt; outcomes without a `p` are left out."""
+    values: dict[str, dict[str, float]] = {}
+    for win in wins:
+        if win.p is not None:
+            values.setdefault(win.variant, {})[win.comparison.prompt.id] = win.p
+    return tuple(Series(variant, WIN_RATE, "share", found) for variant, found in values.items())
+
+
+def left_out(wins: Iterable[Win]) -> dict[str, int]:
+    """Return what has no say in the win rates, by reason: comparisons, and single judgments unparsed."""
+    counts: Counter[str] = Counter()
+    for win in wins:
+        if win.p is None:
+            counts[f"comparisons for the win rate: {win.reason}"] += 1
+        else:
+            unparsed = sum(judgment.p_a is None for judgment in win.judgments)
+            counts["single judgments of compared answers: the judge gave no answer to read"] += unparsed
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _candidate(answer: Answer) -> Candidate:
+    generation = answer.generation
+    return Candidate(generation.text, answer.variant, generation.finish_reason == "stop")

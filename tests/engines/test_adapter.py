@@ -1,0 +1,173 @@
+"""LoRA adapters: what tells them apart, that a merged one answers as peft's does, and damaged ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.chat import Turn
+from core.errors import EngineError
+from core.records import Sampling
+from engines.adapter import SETTINGS, WEIGHTS, adapter_digest, wear_adapter
+from engines.config import EngineConfig, ModelConfig
+from engines.loading import load_model, locate
+from engines.protocols import GenerationRequest
+from engines.transformers_engine import TransformersEngine
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+TOKENS = torch.tensor([[5, 17, 130, 42, 9]])
+
+
+def write_adapter(model: Any, folder: Path, seed: int = 0, **shape: Any) -> Path:
+    """Write a random adapter for a model; unlike a new one, it changes what the model says."""
+    import peft
+
+    torch.manual_seed(seed)
+    settings = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], **shape}
+    config = peft.LoraConfig(task_type="CAUSAL_LM", init_lora_weights=False, **settings)
+    peft.get_peft_model(model, config).save_pretrained(str(folder))
+    return folder
+
+
+@pytest.fixture
+def adapter(tmp_path: Path, tiny_model: Callable[..., Any]) -> Path:
+    return write_adapter(tiny_model(initializer_range=0.1), tmp_path / "sft")
+
+
+def worn(model: Path, adapter: Path) -> ModelConfig:
+    return ModelConfig(id=str(model), adapter=str(adapter))
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(TOKENS).logits
+
+
+def test_a_model_with_an_adapter_is_another_model(tiny_folder: Path, adapter: Path):
+    bare, dressed = locate(ModelConfig(id=str(tiny_folder))), locate(worn(tiny_folder, adapter))
+    assert dressed.name == "tiny+sft"
+    assert dressed.adapter == adapter
+    assert dressed.folder == bare.folder
+    assert dressed.identity != bare.identity
+    assert bare.adapter is None
+
+
+def test_identity_follows_the_adapter_s_content_and_not_its_place(
+    tiny_folder: Path, adapter: Path, tmp_path: Path
+):
+    before = locate(worn(tiny_folder, adapter)).identity
+    copy = tmp_path / "elsewhere" / "dpo"
+    shutil.copytree(adapter, copy)
+    assert locate(worn(tiny_folder, copy)).identity == before
+    (copy / WEIGHTS).write_bytes((copy / WEIGHTS).read_bytes() + b" ")
+    assert locate(worn(tiny_folder, copy)).identity != before
+
+
+def test_digest_follows_settings_that_act_and_not_the_name_of_the_base(adapter: Path):
+    before = adapter_digest(adapter)
+    settings = json.loads((adapter / SETTINGS).read_text())
+    (adapter / SETTINGS).write_text(json.dumps(settings | {"base_model_name_or_path": "moved/elsewhere"}))
+    assert adapter_digest(adapter) == before
+    (adapter / SETTINGS).write_text(json.dumps(settings | {"lora_alpha": 16}))
+    assert adapter_digest(adapter) != before
+
+
+def test_requests_of_a_model_with_an_adapter_have_keys_of_their_own(tiny_folder: Path, adapter: Path):
+    request = GenerationRequest((Turn("user", ("Hi",)),), Sampling(max_new_tokens=2), 0, "test")
+    configs = (ModelConfig(id=str(tiny_folder)), worn(tiny_folder, adapter))
+    bare, dressed = (TransformersEngine(config, EngineConfig(device="cpu")) for config in configs)
+    assert bare.identity != dressed.identity
+    assert bare.key(request) != dressed.key(request)
+
+
+def test_a_merged_adapter_gives_the_logits_that_peft_gives(tiny_folder: Path, adapter: Path):
+    import peft
+    from transformers import AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).eval()
+    before = logits(plain)
+    expected = logits(peft.PeftModel.from_pretrained(plain, adapter).eval())
+    merged = load_model(locate(worn(tiny_folder, adapter)), "float32", "cpu")
+    torch.testing.assert_close(logits(merged), expected, rtol=1e-4, atol=1e-4)
+    assert (before - expected).abs().max() > 0.1
+    assert not [name for name, _ in merged.named_parameters() if "lora" in name]
+    assert not merged.training
+
+
+def test_an_adapter_is_trainable_only_when_it_is_asked_to_be(tiny_folder: Path, adapter: Path):
+    for trainable in (False, True):
+        model = load_model(locate(ModelConfig(id=str(tiny_folder))), "float32", "cpu")
+        policy = wear_adapter(model, adapter, trainable=trainable)
+        learning = {name for name, value in policy.named_parameters() if value.requires_grad}
+        assert bool(learning) == trainable
+        assert all("lora" in name for name in learning)
+
+
+def the_error(action: Callable[[], object], where: Path) -> str:
+    with pytest.raises(EngineError) as caught:
+        action()
+    assert "\n" not in str(caught.value)
+    assert caught.value.problems[0].where == str(where)
+    assert caught.value.problems[0].accepted
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (WEIGHTS, None),
+        (SETTINGS, None),
+        (SETTINGS, b""),
+        (SETTINGS, b"not json"),
+        (SETTINGS, b"[1]"),
+        (SETTINGS, b"\xff\xfe"),
+    ],
+)
+def test_a_folder_without_an_adapter_is_one_line(
+    tiny_folder: Path, adapter: Path, name: str, content: bytes | None
+):
+    if content is None:
+        (adapter / name).unlink()
+    else:
+        (adapter / name).write_bytes(content)
+    assert "no LoRA adapter there" in the_error(lambda: locate(worn(tiny_folder, adapter)), adapter)
+
+
+def test_a_missing_folder_is_one_line(tiny_folder: Path, tmp_path: Path):
+    absent = tmp_path / "absent"
+    assert WEIGHTS in the_error(lambda: locate(worn(tiny_folder, absent)), absent)
+
+
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")  # peft's own word for it
+@pytest.mark.parametrize("content", [b"", b"torn", b"\x02\0\0\0\0\0\0\0{}"])
+def test_damaged_weights_are_one_line(tiny_folder: Path, adapter: Path, content: bytes):
+    (adapter / WEIGHTS).write_bytes(content)
+    files = locate(worn(tiny_folder, adapter))
+    assert "adapter" in the_error(lambda: load_model(files, "float32", "cpu"), adapter)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"peft_type": "FUTURE"}, {"target_modules": ["no_such_module"]}, {"r": 8}]
+)
+def test_settings_that_do_not_fit_are_one_line(tiny_folder: Path, adapter: Path, settings: dict[str, object]):
+    before = json.loads((adapter / SETTINGS).read_text())
+    (adapter / SETTINGS).write_text(json.dumps(before | settings))
+    files = locate(worn(tiny_folder, adapter))
+    the_error(lambda: load_model(files, "float32", "cpu"), adapter)
+
+
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")  # peft's own word for it
+@pytest.mark.parametrize("other", [{"hidden_size": 64}, {"num_hidden_layers": 1}, {"num_hidden_layers": 3}])
+def test_an_adapter_of_another_model_is_one_line(
+    tiny_folder: Path, tmp_path: Path, tiny_model: Callable[..., Any], other: dict[str, int]
+):
+    foreign = write_adapter(tiny_model(**other), tmp_path / "foreign")
+    files = locate(worn(tiny_folder, foreign))
+    the_error(lambda: load_model(files, "float32", "cpu"), foreign)

@@ -1,0 +1,320 @@
+"""vLLM itself, on a CPU: it answers as the transformers engine does, and leaves no process behind."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.chat import Turn, Untrusted
+from core.errors import EngineError, RequestError
+from core.records import Generation, Sampling
+from engines.config import EngineConfig, ModelConfig
+from engines.process_group import living_members, wait_until_gone
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.transformers_engine import TransformersEngine
+from engines.vllm_engine import VllmEngine
+from engines.vllm_setup import INSTALL, vllm_device
+from prompts.sources import read_prompts
+from tests.engines.test_transformers_engine import comparison_requests
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}"),
+]
+
+REPOSITORY = Path(__file__).parents[2]
+DEMO = REPOSITORY / "prompts" / "demo" / "prompts.jsonl"
+CONFIG = EngineConfig(kind="vllm", device="cpu", kv_cache_gib=2)
+GREEDY = Sampling(temperature=0.0, max_new_tokens=24)
+NEAR_TIE = 1e-3
+"""Nats between the two likeliest tokens below which rounding may decide."""
+
+
+@pytest.fixture(scope="module")
+def engine(embedded_files: Any) -> Iterator[VllmEngine]:
+    built = VllmEngine(ModelConfig(id="embedded"), CONFIG)
+    yield built
+    built.close()
+
+
+def drafts(count: int, sampling: Sampling) -> list[GenerationRequest]:
+    prompts = list(read_prompts(DEMO))[:count]
+    turns = [tuple(Turn(m.role, (Untrusted(m.content),)) for m in prompt.messages) for prompt in prompts]
+    return [GenerationRequest(turn, sampling, 7 + i, "draft") for i, turn in enumerate(turns)]
+
+
+def together(coroutines: list[Coroutine[Any, Any, Any]]) -> list[Any]:
+    async def gather() -> list[Any]:
+        return await asyncio.gather(*coroutines, return_exceptions=True)
+
+    return asyncio.run(gather())
+
+
+def generate(engine: VllmEngine | TransformersEngine, requests: list[GenerationRequest]) -> list[Generation]:
+    return together([engine.generate(request) for request in requests])
+
+
+def choose(engine: VllmEngine | TransformersEngine, requests: list[ChoiceRequest]) -> list[ChoiceScores]:
+    return together([engine.choose(request) for request in requests])
+
+
+# Against the transformers engine
+
+
+def test_choice_logprobs_agree_with_transformers(engine: VllmEngine, embedded_engine: TransformersEngine):
+    requests = comparison_requests(32)
+    # Answers are asked for meanwhile: a batch of both kinds must not mix up what belongs to whom.
+    found = together(
+        [engine.choose(request) for request in requests]
+        + [engine.generate(request) for request in drafts(8, Sampling(max_new_tokens=8))]
+    )[:32]
+    for here, there in zip(found, choose(embedded_engine, requests), strict=True):
+        assert here.logprobs == pytest.approx(there.logprobs, abs=1e-3)
+        assert here.answer_mass == pytest.approx(there.answer_mass, abs=1e-3)
+        assert (here.top_token, here.prompt_tokens, here.model) == (
+            there.top_token,
+            there.prompt_tokens,
+            there.model,
+        )
+
+
+def test_greedy_answers_are_those_of_transformers_but_for_near_ties(
+    engine: VllmEngine, embedded_engine: TransformersEngine, reference_model: Any
+):
+    requests = drafts(16, GREEDY)
+    pairs = list(zip(generate(engine, requests), generate(embedded_engine, requests), strict=True))
+    different = [
+        (request, here, there)
+        for request, (here, there) in zip(requests, pairs, strict=True)
+        if here != there
+    ]
+    for request, here, there in different:
+        assert margin_where_they_part(engine, reference_model, request, here, there) < NEAR_TIE
+    assert len(different) <= 2
+    assert {here.finish_reason for here, _ in pairs} == {"stop", "length"}
+
+
+def margin_where_they_part(
+    engine: VllmEngine, model: Any, request: GenerationRequest, here: Generation, there: Generation
+) -> float:
+    """Nats between the two likeliest tokens after the words that both answers share."""
+    import torch
+
+    ids = list(engine.encoder.encode(request.turns).ids)
+    texts = (engine.encoder.plain(answer.text) for answer in (here, there))
+    shared = [a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False))]
+    with torch.inference_mode():
+        logits = model(torch.tensor([ids + shared])).logits[0, -1]
+    first, second = torch.log_softmax(logits, -1).topk(2).values.tolist()
+    return first - second
+
+
+def test_stop_string_ends_the_answer_and_is_not_part_of_it(
+    engine: VllmEngine, embedded_engine: TransformersEngine
+):
+    requests = drafts(4, GREEDY.model_copy(update={"stop": (" the", ".")}))
+    here, there = generate(engine, requests), generate(embedded_engine, requests)
+    assert [answer.text for answer in here] == [answer.text for answer in there]
+    assert [answer.completion_tokens for answer in here] == [answer.completion_tokens for answer in there]
+    assert "stop" in {answer.finish_reason for answer in here}
+
+
+# On its own
+
+
+def test_seed_decides_a_sampled_answer(engine: VllmEngine):
+    requests = drafts(6, Sampling(temperature=0.9, top_p=0.95, top_k=50, max_new_tokens=16))
+    first = generate(engine, requests)
+    assert generate(engine, requests[::-1])[::-1] == first
+    other = [GenerationRequest(r.turns, r.sampling, r.seed + 100, "draft") for r in requests]
+    assert [answer.text for answer in generate(engine, other)] != [answer.text for answer in first]
+
+
+def test_more_sampled_prompts_than_one_batch_holds_are_all_answered(engine: VllmEngine):
+    # In pieces, a seeded prompt would end the whole engine.
+    requests = [
+        GenerationRequest((Turn("user", (Untrusted("word " * (100 * i + j)),)),), short, j, "draft")
+        for i, short in enumerate([Sampling(max_new_tokens=2)] * 12)
+        for j in range(3)
+    ]
+    answers = generate(engine, requests)
+    assert {type(answer) for answer in answers} == {Generation}
+    assert sum(answer.prompt_tokens for answer in answers) > 2 * 8192
+
+
+def test_prefill_is_gone_on_from(engine: VllmEngine):
+    turns = (Turn("user", ("What is the capital of France?",)),)
+    request = GenerationRequest(turns, GREEDY, 0, "draft", prefill="The capital of France is")
+    answer = generate(engine, [request])[0]
+    assert answer.text.startswith("Paris")
+
+
+def test_request_that_does_not_fit_is_refused_before_it_is_sent(embedded_files: Any):
+    engine = VllmEngine(ModelConfig(id="embedded"), CONFIG.model_copy(update={"max_model_len": 64}))
+    refused = generate(engine, drafts(1, GREEDY.model_copy(update={"max_new_tokens": 64})))[0]
+    assert isinstance(refused, RequestError)
+    assert "the model's context or engine.max_model_len" in str(refused)
+    assert "at most 64" in str(refused)
+    assert engine._link is None
+
+
+def test_key_is_not_that_of_the_transformers_engine(engine: VllmEngine, embedded_engine: TransformersEngine):
+    request = drafts(1, GREEDY)[0]
+    assert engine.key(request) != embedded_engine.key(request)
+    assert engine.identity != embedded_engine.identity
+
+
+def test_asker_that_gives_up_does_not_disturb_the_others(engine: VllmEngine):
+    long, short = drafts(1, Sampling(max_new_tokens=2000))[0], drafts(2, GREEDY)[1]
+
+    async def one_gives_up() -> Generation:
+        waiting = asyncio.create_task(engine.generate(long))
+        await asyncio.sleep(1)
+        waiting.cancel()
+        return await engine.generate(short)
+
+    assert asyncio.run(asyncio.wait_for(one_gives_up(), 60)).finish_reason in ("stop", "length")
+
+
+# With an adapter
+
+
+def test_adapter_acts_as_it_does_in_transformers(embedded_files: Any, tmp_path: Path):
+    model = ModelConfig(id="embedded", adapter=str(random_adapter(tmp_path / "lora")))
+    plain = TransformersEngine(ModelConfig(id="embedded"), EngineConfig(device="cpu"))
+    merged, worn = TransformersEngine(model, EngineConfig(device="cpu")), VllmEngine(model, CONFIG)
+    requests = comparison_requests(8)
+    try:
+        without, there, here = (choose(engine, requests) for engine in (plain, merged, worn))
+        answers = generate(worn, drafts(4, GREEDY))
+        same = [a.text == b.text for a, b in zip(answers, generate(merged, drafts(4, GREEDY)), strict=True)]
+    finally:
+        for engine in (plain, merged, worn):
+            engine.close()
+    for number in range(8):
+        assert here[number].logprobs == pytest.approx(there[number].logprobs, abs=1e-3)
+    moved = [abs(a.logprobs[0] - b.logprobs[0]) for a, b in zip(here, without, strict=True)]
+    assert max(moved) > 0.02
+    assert sum(same) >= 3
+    assert worn.model == "smollm2-135m-instruct+lora"
+
+
+def random_adapter(folder: Path) -> Path:
+    """Save an adapter for the embedded model whose weights are random and not small."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from engines.embedded import embedded_folder
+
+    torch.manual_seed(0)
+    base = AutoModelForCausalLM.from_pretrained(embedded_folder(), dtype=torch.float32)
+    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(base, config)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.05)
+    model.save_pretrained(folder)
+    return folder
+
+
+# The end
+
+
+def test_closing_leaves_no_process_and_the_next_request_starts_anew(embedded_files: Any):
+    engine = VllmEngine(ModelConfig(id="embedded"), CONFIG)
+    request = drafts(1, GREEDY)[0]
+    first = generate(engine, [request])
+    group, folder = group_of(engine), engine._link.log.parent
+    assert len(living_members(group)) > 1
+    engine.close()
+    engine.close()
+    assert living_members(group) == []
+    assert not folder.exists()
+    assert generate(engine, [request]) == first
+    again = group_of(engine)
+    os.kill(again, signal.SIGKILL)
+    error = together([engine.generate(request)])[0]
+    assert isinstance(error, EngineError)
+    assert "\n" not in str(error)
+    assert "the model's process ended (killed by signal 9)" in str(error)
+    assert wait_until_gone(again, 10)
+    engine.close()
+
+
+def test_model_that_does_not_fit_says_so_in_one_line(embedded_files: Any):
+    engine = VllmEngine(ModelConfig(id="embedded"), CONFIG.model_copy(update={"kv_cache_gib": 0.02}))
+    error = together([engine.generate(drafts(1, GREEDY)[0])])[0]
+    assert isinstance(error, EngineError)
+    assert str(error).startswith("smollm2-135m-instruct: the model cannot be loaded (ValueError: ")
+    assert "\n" not in str(error)
+    assert "KV cache" in str(error)
+
+
+PARENT = """
+import asyncio, sys
+from engines.config import EngineConfig, ModelConfig
+from core.chat import Turn
+from core.records import Sampling
+from engines.protocols import GenerationRequest
+from engines.vllm_engine import VllmEngine
+
+async def main():
+    engine = VllmEngine(ModelConfig(id="embedded"), EngineConfig(kind="vllm", device="cpu", kv_cache_gib=2))
+    turns = (Turn("user", ("Tell a long story.",)),)
+    ask = lambda n: asyncio.create_task(
+        engine.generate(GenerationRequest(turns, Sampling(max_new_tokens=n), 0, "draft")))
+    first = ask(1)
+    await asyncio.sleep(0)
+    print(engine._link.group, flush=True)
+    await first
+    long = [ask(4000) for _ in range(4)]
+    await asyncio.sleep(2)
+    print("generating", flush=True)
+    await asyncio.gather(*long)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("moment", ["loading", "generating"])
+def test_killed_parent_leaves_no_process(moment: str, embedded_files: Any):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert parent.stdout is not None
+    try:
+        group = int(parent.stdout.readline())
+        if moment == "loading":
+            until(lambda: len(living_members(group)) > 2)  # the engine's process and its worker are there
+        else:
+            assert parent.stdout.readline() == b"generating\n"
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+    assert wait_until_gone(group, 10)
+
+
+def group_of(engine: VllmEngine) -> int:
+    assert engine._link is not None
+    return engine._link.group
+
+
+def until(true: Callable[[], bool], limit_s: float = 120) -> None:
+    end = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)

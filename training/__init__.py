@@ -1,0 +1,1 @@
+"""Training on revisions and preferences: SFT, and DPO with a probability for each pair."""

@@ -1,0 +1,146 @@
+"""Checkpoints of a training that may be killed at any moment.
+
+    sft/
+      job.json                        digest of everything that determines the result
+      metrics.jsonl                   one line per optimizer step
+      checkpoints/checkpoint-40/      the newest whole one; being written: .staging/checkpoint-50/
+      adapter_model.safetensors, adapter_config.json, training.json      at the end, in this order
+
+A checkpoint is written in `.staging` and renamed when it is whole, so that one of which a kill left a part is
+never resumed from. Checkpoints of another job (other data, other settings) are discarded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import RunStateError
+from core.files import os_errors, sync_folder, write_atomic
+
+ASIDE = ".adapter.new"
+"""Folder in which the adapter is written before it is moved to its place."""
+_NAME = re.compile(r"checkpoint-([0-9]+)")
+_SLACK = 1.2
+"""Settings, states and file-system blocks beside the tensors."""
+
+
+@dataclass(frozen=True)
+class TrainingFolder:
+    """Where one training keeps its state."""
+
+    path: Path
+
+    @property
+    def staging(self) -> Path:
+        """Where the checkpoint under way is written."""
+        return self.path / ".staging"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where whole checkpoints stand."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line per optimizer step."""
+        return self.path / "metrics.jsonl"
+
+    def result(self, job: str) -> dict[str, Any] | None:
+        """Return what a finished training of this job left in `training.json`, or None if there is none."""
+        try:
+            result: dict[str, Any] = json.loads((self.path / "training.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return result if result.get("job") == job else None
+
+    def open(self, job: str) -> Path | None:
+        """Make ready for a job; return its newest whole checkpoint, if an earlier process left one.
+
+        Raises:
+            RunStateError: if the folder cannot be written.
+        """
+        with os_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self.staging, ignore_errors=True)
+            marker = self.path / "job.json"
+            if not _names(marker, job):
+                (self.path / "training.json").unlink(missing_ok=True)
+                shutil.rmtree(self.checkpoints, ignore_errors=True)
+                self.metrics.unlink(missing_ok=True)
+                write_atomic(marker, json.dumps({"job": job}) + "\n")
+            self.staging.mkdir()
+            self.checkpoints.mkdir(exist_ok=True)
+            return self._newest()
+
+    def is_saving(self) -> bool:
+        """Return whether a checkpoint or the adapter is being written, and not committed yet."""
+        under_way = [self.path / ASIDE, *self.staging.glob("checkpoint-*")]
+        return any(path.exists() for path in under_way)
+
+    def commit(self, step: int) -> None:
+        """Move the checkpoint of a step from staging to where it counts, and remove those before it."""
+        name = f"checkpoint-{step}"
+        with os_errors(self.path):
+            for file in (self.staging / name).iterdir():
+                with file.open("rb") as stream:
+                    os.fsync(stream.fileno())
+            shutil.rmtree(self.checkpoints / name, ignore_errors=True)
+            (self.staging / name).rename(self.checkpoints / name)
+            sync_folder(self.checkpoints)
+            for old in self._all():
+                if old.name != name:
+                    shutil.rmtree(old)
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write `training.json`, which says that the training is complete; remove what resuming needed."""
+        write_atomic(self.path / "training.json", json.dumps(result, indent=2) + "\n")
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        shutil.rmtree(self.staging, ignore_errors=True)
+
+    def rewind_metrics(self, step: int) -> None:
+        """Drop the metrics of steps after `step`, and a torn last line: they will be written again."""
+        try:
+            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        write_atomic(self.metrics, "".join(kept))
+
+    def require_room(self, trainable_parameters: int) -> None:
+        """Refuse to start where two checkpoints and the result do not fit on the disk.
+
+        A checkpoint holds the adapter and two moments of Adam, at most 4 bytes a parameter each.
+
+        Raises:
+            RunStateError: with the room that is needed and the room that there is.
+        """
+        needed = int(_SLACK * 4 * trainable_parameters * (2 * 3 + 1))
+        with os_errors(self.path):
+            free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise RunStateError(
+                f"too little disk for the checkpoints: {free / 2**20:,.0f} MiB free",
+                where=str(self.path),
+                accepted=f"{needed / 2**20:,.0f} MiB, or a smaller lora.r",
+                run=f"df -h {self.path}",
+            )
+
+    def _newest(self) -> Path | None:
+        return max(self._all(), key=lambda path: int(path.name.partition("-")[2]), default=None)
+
+    def _all(self) -> list[Path]:
+        return [path for path in self.checkpoints.iterdir() if _NAME.fullmatch(path.name)]
+
+
+def _names(marker: Path, job: str) -> bool:
+    try:
+        return bool(json.loads(marker.read_text(encoding="utf-8"))["job"] == job)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,42 @@
+"""How far a trained policy has moved from the model that it started as, in nats per token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from training.examples import EncodedAnswer
+from training.logprobs import answer_logits, collate
+
+
+def mean_token_kl(
+    policy: Any, rows: Sequence[EncodedAnswer], base_rows: Sequence[EncodedAnswer], *, adapter: bool = True
+) -> list[float]:
+    """Return, for each answer, KL(policy || base) per token in nats, averaged over the answer's tokens.
+
+    At every position of an answer that the policy wrote, the divergence between the two next-token
+    distributions is summed over the whole vocabulary: the exact value of what a sample of log-ratios would
+    estimate. It is never negative, and 0 where the policies are the same.
+
+    Args:
+        policy: a peft model; its adapter switched off is the base.
+        rows: prompts and answers as the policy saw them.
+        base_rows: the same answers behind the prompts that the base sees: other ones where the policy had a
+            system prompt.
+        adapter: whether the policy wears its adapter; False compares the base under two prompts.
+    """
+    device = next(policy.parameters()).device
+    policy.eval()
+    with torch.inference_mode():
+        batch, base_batch = collate(rows).to(device), collate(base_rows).to(device)
+        with nullcontext() if adapter else policy.disable_adapter():
+            ours = answer_logits(policy, batch).float().log_softmax(dim=-1)
+        with policy.disable_adapter():
+            theirs = answer_logits(policy, base_batch).float().log_softmax(dim=-1)
+        per_token = (ours.exp() * (ours - theirs)).sum(dim=-1).clamp(min=0)
+        mask = batch.answer_mask
+        means = (per_token * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)
+    return [float(mean) for mean in means]

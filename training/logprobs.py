@@ -1,0 +1,78 @@
+"""Log-probabilities of answers under a model.
+
+Shapes: `N` rows, `P` prompt tokens, `A` answer tokens, `V` vocabulary. Prompts are padded on the left and
+answers on the right, so that all answers begin in the same column and the model has to turn only the answer
+positions into logits. Positions count real tokens; padding is told by the mask, never by a token id, so that
+a model whose pad token ends turns, or that has none, is scored rightly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from training.examples import EncodedAnswer
+
+_FILLER = 0
+"""Any valid id: it stands under a zero of the mask."""
+
+
+@dataclass(frozen=True)
+class AnswerBatch:
+    """Prompts and answers of several rows as tensors."""
+
+    input_ids: torch.Tensor
+    """(N, P + A)."""
+    attention_mask: torch.Tensor
+    """(N, P + A), 1 for real tokens."""
+    answer_ids: torch.Tensor
+    """(N, A), the last A columns of `input_ids`."""
+    answer_mask: torch.Tensor
+    """(N, A), True for real answer tokens."""
+
+    @property
+    def position_ids(self) -> torch.Tensor:
+        """(N, P + A) positions that count real tokens."""
+        return (self.attention_mask.cumsum(dim=1) - 1).clamp(min=0)
+
+    def to(self, device: torch.device) -> AnswerBatch:
+        """Return the batch on a device."""
+        return AnswerBatch(*(tensor.to(device) for tensor in vars(self).values()))
+
+
+def collate(rows: Sequence[EncodedAnswer]) -> AnswerBatch:
+    """Return rows as one batch, padded to the longest prompt and the longest answer."""
+    prompt = max(len(row.prompt_ids) for row in rows)
+    answer = max(len(row.answer_ids) for row in rows)
+    input_ids = torch.full((len(rows), prompt + answer), _FILLER)
+    mask = torch.zeros_like(input_ids)
+    for number, row in enumerate(rows):
+        first, last = prompt - len(row.prompt_ids), prompt + len(row.answer_ids)
+        input_ids[number, first:last] = torch.tensor([*row.prompt_ids, *row.answer_ids])
+        mask[number, first:last] = 1
+    return AnswerBatch(input_ids, mask, input_ids[:, prompt:], mask[:, prompt:].bool())
+
+
+def answer_logits(model: Any, batch: AnswerBatch) -> torch.Tensor:
+    """Return the logits that predict each answer token, (N, A, V), in the model's own dtype."""
+    outputs = model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        logits_to_keep=batch.answer_ids.shape[1] + 1,
+        use_cache=False,
+    )
+    logits: torch.Tensor = outputs.logits[:, :-1]
+    return logits
+
+
+def answer_logprobs(model: Any, batch: AnswerBatch) -> torch.Tensor:
+    """Return the log-probability of each answer, (N,), summed over its tokens, in nats."""
+    logits = answer_logits(model, batch)
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    chosen = logits.gather(-1, batch.answer_ids.unsqueeze(-1)).squeeze(-1)
+    logprobs = chosen - logits.logsumexp(dim=-1)
+    return (logprobs * batch.answer_mask).sum(dim=-1)
