@@ -13,7 +13,9 @@ from core.files import os_errors
 from core.progress import ProgressTask
 from training.checkpoints import TrainingFolder
 
-_LEFT_OUT = frozenset({"total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second"})
+_LEFT_OUT = frozenset(
+    {"num_tokens", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
+)
 
 
 class FolderCallback(TrainerCallback):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow  # twenty-odd processes that each import torch and
 
 REPOSITORY = Path(__file__).parents[2]
 KILLS = 10
-EXAMPLES = 48
+EXAMPLES = 24
 STEPS = 2 * EXAMPLES // 4
 
 
