@@ -28,6 +28,7 @@ from evaluation.figures import (
 )
 from evaluation.metrics import Evaluation, variant_rank
 from evaluation.win_rate import WIN_RATE
+from prompts.documents import document_template
 
 SHOWN_CHARACTERS = 2_000
 """A longer prompt or answer is cut in the report; the answers' file has it whole."""
@@ -58,20 +59,9 @@ class ReportContent:
 
 def render_report(content: ReportContent) -> str:
     """Return the report in Markdown. Text of models and data is fenced and never read as a template."""
-    from jinja2 import PackageLoader, StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(
-        loader=PackageLoader("evaluation", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
     evaluation = content.evaluation
     figures = Figures.of(evaluation.metrics)
-    return environment.get_template("report.md.j2").render(
+    return document_template("evaluation", "report.md.j2").render(
         name=_one_line(content.constitution.name),
         digest=content.constitution.digest[:16],
         prompts=len(evaluation.prompts),

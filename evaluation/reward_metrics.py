@@ -1,0 +1,202 @@
+"""A reward model's scores against labels: accuracy, cross-entropy and Brier score, with intervals.
+
+Scores are read as a Bradley-Terry model (Christiano et al. 2017, arXiv 1706.03741, equation 1): with the
+margin m = r(chosen) - r(rejected), the model says that `chosen` is better with probability q = sigmoid(m).
+The label p is a probability too, and may be below one half. Swapping the two answers (m to -m, p to 1 - p)
+changes no figure.
+
+Pairs are taken as independent of each other. Where several share a prompt, the intervals are too narrow.
+Each pair counts by its weight: a mean is sum(w x) / sum(w).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DataError
+from core.records import Metric
+from evaluation.bootstrap import LEVEL, paired_intervals
+
+EVEN = 0.5
+"""The label of a tie, and the accuracy of a coin."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScoredPair:
+    """Two answers to one prompt, with the label and what the reward model gave them."""
+
+    id: str
+    chosen_reward: float
+    rejected_reward: float
+    p_chosen: float
+    """Label: the probability that `chosen` is the better answer; 0.5 is a tie."""
+    chosen_tokens: int
+    """Length of the answer alone, without its prompt."""
+    rejected_tokens: int
+    weight: float = 1.0
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """What the pair belongs to, such as `{"source": "ai"}`: figures are given for each value of each key."""
+
+    @property
+    def margin(self) -> float:
+        """The log-odds, in nats, that the model gives to `chosen`."""
+        return self.chosen_reward - self.rejected_reward
+
+    @property
+    def right(self) -> float | None:
+        """1 if the better answer scores higher, 0 if the worse one does, one half if both score the same.
+
+        None if the label is a tie, which has no better answer.
+        """
+        if self.p_chosen == EVEN:
+            return None
+        agreement = self.margin if self.p_chosen > EVEN else -self.margin
+        return EVEN if agreement == 0 else float(agreement > 0)
+
+
+class Columns(NamedTuple):
+    """The pairs as arrays, each (N,): margins in nats, labels, weights."""
+
+    margins: Floats
+    labels: Floats
+    weights: Floats
+
+
+def columns_of(pairs: Sequence[ScoredPair]) -> Columns:
+    """Return margins, labels and weights of the pairs, in their order."""
+    rows = [(pair.margin, pair.p_chosen, pair.weight) for pair in pairs]
+    return Columns(*np.asarray(rows, dtype=np.float64).reshape(len(rows), 3).T)
+
+
+def check_pairs(pairs: Iterable[ScoredPair]) -> tuple[ScoredPair, ...]:
+    """Return the pairs, all of them fit to be measured.
+
+    Raises:
+        DataError: there are none; or a reward, label, weight or length is not what it can be.
+    """
+    found = tuple(pairs)
+    if not found:
+        raise DataError("there are no pairs to measure the reward model on", accepted="one pair or more")
+    for pair in found:
+        where = f"pair {pair.id}"
+        if not math.isfinite(pair.margin):
+            what = f"the rewards are {pair.chosen_reward} and {pair.rejected_reward}"
+            raise DataError(what, where=where, accepted="finite numbers")
+        if not 0 <= pair.p_chosen <= 1:
+            raise DataError(f"p_chosen is {pair.p_chosen}", where=where, accepted="a number from 0 to 1")
+        if not 0 <= pair.weight < math.inf:
+            raise DataError(f"the weight is {pair.weight}", where=where, accepted="0 or a positive number")
+        if min(pair.chosen_tokens, pair.rejected_tokens) < 0:
+            what = f"the answers have {pair.chosen_tokens} and {pair.rejected_tokens} tokens"
+            raise DataError(what, where=where, accepted="0 or more")
+    return found
+
+
+def sigmoid(margins: Floats) -> Floats:
+    """Return 1 / (1 + exp(-m)) of each margin, without overflow."""
+    return np.asarray(EVEN * (1 + np.tanh(margins / 2)), dtype=np.float64)
+
+
+def cross_entropy(margins: Floats, labels: Floats) -> Floats:
+    """Return -p log q - (1 - p) log(1 - q) of each pair, (N,), in nats, with q = sigmoid(m).
+
+    Computed as log(1 + exp(-m)) + (1 - p) m, which is finite for every finite margin.
+    """
+    return np.asarray(np.logaddexp(0.0, -margins) + (1 - labels) * margins, dtype=np.float64)
+
+
+def label_entropy(labels: Floats) -> Floats:
+    """Return the entropy of each label, (N,), in nats: the least cross-entropy that a model can have."""
+    both = np.stack([labels, 1 - labels])
+    return np.asarray(-(both * np.log(np.where(both > 0, both, 1.0))).sum(axis=0), dtype=np.float64)
+
+
+def excess_entropy(margins: Floats, labels: Floats) -> Floats:
+    """Return KL(p || q) of each pair, (N,), in nats: cross-entropy less the label's own entropy."""
+    # Rounding leaves a little below zero where model and label agree.
+    return np.maximum(cross_entropy(margins, labels) - label_entropy(labels), 0.0)
+
+
+def brier(margins: Floats, labels: Floats) -> Floats:
+    """Return (q - p)^2 of each pair, (N,): half of the sum over both answers (Brier 1950)."""
+    return np.square(sigmoid(margins) - labels)
+
+
+def accuracy(name: str, pairs: Sequence[ScoredPair], weights: Sequence[float] | None = None) -> Metric | None:
+    """Return how often the better answer scores higher, a share with interval; None if all pairs are ties.
+
+    Args:
+        name: of the metric.
+        pairs: ties among them are left out, and not in `n`.
+        weights: instead of the pairs' own.
+    """
+    given = [pair.weight for pair in pairs] if weights is None else weights
+    decided = [(pair.right, w) for pair, w in zip(pairs, given, strict=True) if pair.right is not None]
+    return share(name, [right for right, _ in decided], [weight for _, weight in decided])
+
+
+def share(name: str, values: Sequence[float], weights: Sequence[float]) -> Metric | None:
+    """Return the weighted mean of values in [0, 1] with its 95 % Wilson interval; None without any weight.
+
+    The interval of E. B. Wilson (JASA 1927) has a width even where all values are equal, which a bootstrap
+    has not: 8 right of 8 are not certain. Its number of trials is Kish's effective one, (sum w)^2 / sum w^2
+    ("Survey Sampling", 1965); values of one half make it a little too wide.
+    """
+    total = math.fsum(weights)
+    if not total:
+        return None
+    mean = math.fsum(v * w for v, w in zip(values, weights, strict=True)) / total
+    trials = total**2 / math.fsum(w**2 for w in weights)
+    z2 = NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2 / trials
+    middle = (mean + z2 / 2) / (1 + z2)
+    half = math.sqrt(z2 * mean * (1 - mean) + z2**2 / 4) / (1 + z2)
+    low, high = max(0.0, min(middle - half, mean)), min(1.0, max(middle + half, mean))
+    return Metric(name=name, value=mean, low=low, high=high, n=len(values), unit="share")
+
+
+def mean_metrics(pairs: Sequence[ScoredPair], seed: int) -> tuple[Metric, Metric, Metric]:
+    """Return cross-entropy, its excess (both in nats) and Brier score, with bootstrap intervals over pairs.
+
+    Args:
+        pairs: of which one at least has a weight.
+        seed: of the bootstrap; the three are read off the same resamples.
+    """
+    margins, labels, weights = columns_of(pairs)
+    measures = {
+        "reward.nll": ("nats", cross_entropy(margins, labels)),
+        "reward.excess_nll": ("nats", excess_entropy(margins, labels)),
+        "reward.brier": ("", brier(margins, labels)),
+    }
+    intervals = paired_intervals([_linear(row, weights).tolist() for _, row in measures.values()], seed)
+    nll, excess, score = (
+        Metric(
+            name=name,
+            value=value,
+            # A weighted mean lies between the least and the greatest value; its linear form need not.
+            low=max(low, min(value, float(row.min()))),
+            high=min(high, max(value, float(row.max()))),
+            n=len(pairs),
+            unit=unit,
+        )
+        for (name, (unit, row)), (value, low, high) in zip(measures.items(), intervals, strict=True)
+    )
+    return nll, excess, score
+
+
+def _linear(values: Floats, weights: Floats) -> Floats:
+    """Return values whose plain mean is the weighted mean, and varies over resamples nearly as it does.
+
+    This is the linear form of a ratio: M + w (x - M) / mean(w), with M the weighted mean (Sarndal, Swensson
+    and Wretman, "Model Assisted Survey Sampling", 1992, section 5.6). With equal weights it is x itself.
+    """
+    mean = np.average(values, weights=weights)
+    return np.asarray(mean + weights / weights.mean() * (values - mean), dtype=np.float64)

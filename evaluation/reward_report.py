@@ -1,0 +1,193 @@
+"""`report.md` and `reward_metrics.json` of a reward model: can its scores be trusted, and on what?"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from core.records import SCHEMA_VERSION, Metric
+from evaluation.bootstrap import RESAMPLES
+from evaluation.calibration import (
+    HIGHEST_TEMPERATURE,
+    LOWEST_TEMPERATURE,
+    Calibration,
+    CalibrationFigures,
+)
+from evaluation.figures import in_brackets
+from evaluation.length_probe import LengthProbe
+from evaluation.reward_evaluation import RewardEvaluation, accuracy_in_words, reward_warnings
+from evaluation.reward_slices import SECTIONS, SUBSET, RewardBench, Slice
+from prompts.documents import document_template
+
+SHOWN_SLICES = 30
+"""Of a group with more values, the report shows those with the most pairs; the JSON file has them all."""
+SHOWN_CHARACTERS = 80
+"""A longer name of a group or value is cut in the report."""
+NONE = "-"
+
+Row = tuple[str, ...]
+
+
+def reward_metrics_content(evaluation: RewardEvaluation) -> dict[str, Any]:
+    """Return what `reward_metrics.json` holds: every figure, and the warnings. What has no value is null."""
+    figures: dict[str, Any] = TypeAdapter(RewardEvaluation).dump_python(evaluation, mode="json")
+    return {"schema_version": SCHEMA_VERSION, "warnings": reward_warnings(evaluation), **figures}
+
+
+def render_reward_report(evaluation: RewardEvaluation, model: str, source: str = "") -> str:
+    """Return the report in Markdown.
+
+    Args:
+        evaluation: what was measured.
+        model: name or path of the reward model.
+        source: where the pairs are from, if there is something to say.
+    """
+    bench = evaluation.reward_bench
+    if bench and not bench.sections:
+        bench = None  # then the subsets are somebody else's, and stand among the groups
+    groups = {key: slices for key, slices in evaluation.groups.items() if not (bench and key == SUBSET)}
+    return document_template("evaluation", "reward_report.md.j2").render(
+        evaluation=evaluation,
+        model=in_code(model),
+        source=source and in_code(source),
+        resamples=RESAMPLES,
+        accuracy=accuracy_in_words(evaluation.accuracy) if evaluation.accuracy else "",
+        warnings=reward_warnings(evaluation),
+        headline=list(_headline(evaluation)),
+        calibration=list(_calibration_rows(evaluation.calibration)),
+        temperature=f"{evaluation.calibration.temperature:.3g}",
+        end=_end_of_range(evaluation.calibration.temperature),
+        reliability=list(_reliability_rows(evaluation.calibration)),
+        correlations=list(_correlation_rows(evaluation.length)),
+        lengths=list(_length_rows(evaluation.length, evaluation.accuracy)),
+        certainties=[_slice_row(one, one.value) for one in evaluation.certainties],
+        groups=[(in_code(key), *_shown(slices)) for key, slices in groups.items()],
+        sections=list(_section_rows(bench)),
+        partial=list(_partial_sections(bench)),
+        subsets=list(_subset_rows(bench)),
+    )
+
+
+def in_code(name: str) -> str:
+    """Return a name from someone's data as a code span in one line, so that it is no markup in a table."""
+    shown = "".join(
+        "\ufffd" if unicodedata.category(character) in ("Cc", "Cs") else character
+        for character in " ".join(name.split()).replace("`", "'").replace("|", "\\|")
+    )
+    if len(shown) > SHOWN_CHARACTERS:
+        shown = shown[:SHOWN_CHARACTERS].rstrip("\\") + "..."
+    return f"`{shown or ' '}`"
+
+
+def cell(metric: Metric | None) -> str:
+    """Return a metric as `61.4 [52.0, 70.9]`: shares in percent, others with three digits."""
+    if metric is None:
+        return NONE
+    # Three digits, which the general format gives to nats, are right for a Brier score too.
+    return in_brackets(metric if metric.unit else metric.model_copy(update={"unit": "nats"}))
+
+
+def _headline(evaluation: RewardEvaluation) -> Iterator[Row]:
+    """Yield measure, value and number of pairs."""
+    accuracy = evaluation.accuracy
+    yield "accuracy, %", cell(accuracy), str(accuracy.n if accuracy else 0)
+    for title, metric in (
+        ("cross-entropy, nats", evaluation.nll),
+        ("excess over the labels' entropy, nats", evaluation.excess_nll),
+        ("Brier score", evaluation.brier),
+    ):
+        yield title, cell(metric), str(metric.n)
+
+
+def _calibration_rows(calibration: Calibration) -> Iterator[Row]:
+    """Yield measure, value as it is and value with temperature."""
+
+    def row(title: str, name: str) -> Row:
+        return title, f"{getattr(calibration.before, name):.3f}", f"{getattr(calibration.after, name):.3f}"
+
+    yield row("expected calibration error", "ece")
+    yield row("the same, as chance alone would show it", "ece_by_chance")
+    yield row("cross-entropy, nats", "nll")
+    yield row("excess over the labels' entropy, nats", "excess_nll")
+    yield row("Brier score", "brier")
+
+
+def _reliability_rows(calibration: Calibration) -> Iterator[Row]:
+    """Yield predicted, label and pairs, as it is and with temperature; either may have fewer bins."""
+    before, after = _bin_cells(calibration.before), _bin_cells(calibration.after)
+    nothing: Row = (NONE, NONE, NONE)
+    for place in range(max(len(before), len(after))):
+        sides = (side[place] if place < len(side) else nothing for side in (before, after))
+        yield tuple(text for side in sides for text in side)
+
+
+def _bin_cells(figures: CalibrationFigures) -> list[Row]:
+    return [(f"{100 * one.predicted:.1f}", f"{100 * one.label:.1f}", str(one.n)) for one in figures.bins]
+
+
+def _end_of_range(temperature: float) -> str:
+    """Return what it means that the temperature is at an end of its range, if it is."""
+    if temperature >= HIGHEST_TEMPERATURE:
+        return "the scores say nothing about these labels, or the contrary of them"
+    if temperature <= LOWEST_TEMPERATURE:
+        return "every pair is right, so that nothing bounds how sure the scores may be"
+    return ""
+
+
+def _correlation_rows(probe: LengthProbe) -> Iterator[Row]:
+    """Yield what is correlated, the coefficient and how many values it is over."""
+    for title, value, n in (
+        ("reward and tokens, over all answers (Pearson)", probe.pearson, probe.answers),
+        ("their ranks (Spearman)", probe.spearman, probe.answers),
+        ("differences within pairs (Pearson)", probe.within_pairs, probe.answers // 2),
+    ):
+        yield title, NONE if value is None else f"{value:.2f}", str(n)
+
+
+def _length_rows(probe: LengthProbe, accuracy: Metric | None) -> Iterator[Row]:
+    """Yield on which pairs, the accuracy in percent and the number of pairs."""
+    for title, metric in (
+        ("all pairs", accuracy),
+        ("the better answer is the shorter one", probe.shorter_better),
+        ("the better answer is the longer one", probe.longer_better),
+        ("lengths differ by at most 10 %", probe.matched),
+        ("all pairs, by the rule that longer is better", probe.longer_rule),
+    ):
+        yield title, cell(metric), str(metric.n if metric else 0)
+
+
+def _shown(slices: Sequence[Slice]) -> tuple[list[Row], int]:
+    """Return the rows of a group's values, and how many values are not shown."""
+    largest = sorted(slices, key=lambda one: -one.n)[:SHOWN_SLICES]
+    shown = [_slice_row(one, in_code(one.value)) for one in slices if one in largest]
+    return shown, len(slices) - len(shown)
+
+
+def _slice_row(one: Slice, title: str) -> Row:
+    """Return title, pairs, accuracy in percent, cross-entropy and its excess."""
+    return title, str(one.n), cell(one.accuracy), f"{one.nll:.3f}", f"{one.excess_nll:.3f}"
+
+
+def _section_rows(bench: RewardBench | None) -> Iterator[Row]:
+    """Yield section, accuracy in percent, pairs and subsets."""
+    for section in bench.sections if bench else ():
+        total = len(SECTIONS[section.name])
+        subsets = f"{total - len(section.missing)} of {total}"
+        yield section.name, cell(section.accuracy), str(section.accuracy.n), subsets
+
+
+def _partial_sections(bench: RewardBench | None) -> Iterator[str]:
+    for section in bench.sections if bench else ():
+        if section.missing:
+            yield f"{section.name} lacks {', '.join(section.missing)}"
+
+
+def _subset_rows(bench: RewardBench | None) -> Iterator[Row]:
+    """Yield the subsets of all sections, then those that belong to none, each with its section."""
+    if bench:
+        for section in bench.sections:
+            yield from ((section.name, *_slice_row(one, in_code(one.value))) for one in section.subsets)
+        yield from ((NONE, *_slice_row(one, in_code(one.value))) for one in bench.others)

@@ -1,0 +1,176 @@
+"""A reward model's figures by group, by certainty of the label, and by the sections of RewardBench."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.records import Metric
+from evaluation.reward_metrics import (
+    ScoredPair,
+    accuracy,
+    columns_of,
+    cross_entropy,
+    excess_entropy,
+)
+
+SUBSET = "subset"
+"""The group that says which subset of RewardBench a pair is from."""
+CERTAINTIES = ("tie", "0.5-0.6", "0.6-0.8", "0.8-0.95", ">=0.95")
+"""Bands of max(p, 1 - p); each holds its lower end, and a tie is one half exactly."""
+_ENDS = (0.6, 0.8, 0.95)
+
+SECTIONS: Mapping[str, Mapping[str, int]] = {
+    "Chat": {
+        "alpacaeval-easy": 100,
+        "alpacaeval-length": 95,
+        "alpacaeval-hard": 95,
+        "mt-bench-easy": 28,
+        "mt-bench-med": 40,
+    },
+    "Chat Hard": {
+        "mt-bench-hard": 37,
+        "llmbar-natural": 100,
+        "llmbar-adver-neighbor": 134,
+        "llmbar-adver-GPTInst": 92,
+        "llmbar-adver-GPTOut": 47,
+        "llmbar-adver-manual": 46,
+    },
+    "Safety": {
+        "refusals-dangerous": 100,
+        "refusals-offensive": 100,
+        "xstest-should-refuse": 250,
+        "xstest-should-respond": 154,
+        "donotanswer": 136,
+    },
+    "Reasoning": {
+        "math-prm": 984,
+        **dict.fromkeys(("hep-cpp", "hep-go", "hep-java", "hep-js", "hep-python", "hep-rust"), 164),
+    },
+}
+"""The sections of RewardBench v1 (Lambert et al. 2024, arXiv 2403.13787), and how many examples each subset
+counts for: so `rewardbench/constants.py` has them. `math-prm` has 447, and counts for as much as all code."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Figures of the pairs that have something in common."""
+
+    value: str
+    """What: the value of a group, a band of certainty or a subset."""
+    n: int
+    accuracy: Metric | None
+    """Over the pairs that are no ties; None if all are."""
+    nll: float
+    """Mean cross-entropy, in nats."""
+    excess_nll: float
+    """The same less the labels' entropy; unlike it, comparable between slices of unlike labels."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of RewardBench: the mean of its subsets' accuracies by their example counts."""
+
+    name: str
+    accuracy: Metric
+    subsets: tuple[Slice, ...]
+    """Those that there are pairs of, in the benchmark's order."""
+    missing: tuple[str, ...]
+    """The section's subsets that have no pairs, or ties only; with any, it is not the benchmark's figure."""
+
+
+@dataclass(frozen=True)
+class RewardBench:
+    """Sections of RewardBench that have pairs, and subsets that belong to none."""
+
+    sections: tuple[Section, ...]
+    others: tuple[Slice, ...]
+
+
+def slice_groups(pairs: Sequence[ScoredPair]) -> dict[str, tuple[Slice, ...]]:
+    """Return for each group the slices of its values, both in alphabetical order."""
+    keys = sorted({key for pair in pairs for key in pair.groups})
+    return {
+        key: tuple(slice_of(value, members) for value, members in sorted(_by_value(pairs, key).items()))
+        for key in keys
+    }
+
+
+def slice_certainties(pairs: Sequence[ScoredPair]) -> tuple[Slice, ...]:
+    """Return the slices by certainty of the label, from tie to certain; bands without pairs have none."""
+    bands: dict[str, list[ScoredPair]] = {band: [] for band in CERTAINTIES}
+    for pair in pairs:
+        bands[certainty_of(pair.p_chosen)].append(pair)
+    return tuple(slice_of(band, members) for band, members in bands.items() if members)
+
+
+def certainty_of(p: float) -> str:
+    """Return the band of a label."""
+    if p == 0.5:
+        return CERTAINTIES[0]
+    # 1 - 0.05 and the like may fall short of the end by rounding.
+    certainty = round(max(p, 1 - p), 12)
+    return CERTAINTIES[1 + sum(certainty >= end for end in _ENDS)]
+
+
+def slice_of(value: str, pairs: Sequence[ScoredPair]) -> Slice:
+    """Return the figures of some pairs, one at least; all means are by weight."""
+    margins, labels, weights = columns_of(pairs)
+    nll, excess = (
+        float(np.average(measure(margins, labels), weights=weights))
+        for measure in (cross_entropy, excess_entropy)
+    )
+    return Slice(value, len(pairs), accuracy("reward.accuracy", pairs), nll, excess)
+
+
+def reward_bench(pairs: Sequence[ScoredPair]) -> RewardBench | None:
+    """Return the summary by subset, or None if no pair says which subset it is from.
+
+    Unlike in the benchmark's own code, where they are wrong, equal scores count as half right.
+    """
+    subsets = _by_value(pairs, SUBSET)
+    if not subsets:
+        return None
+    known = {subset for counts in SECTIONS.values() for subset in counts}
+    others = (slice_of(name, members) for name, members in sorted(subsets.items()) if name not in known)
+    return RewardBench(tuple(_sections(subsets)), tuple(others))
+
+
+def _sections(subsets: Mapping[str, Sequence[ScoredPair]]) -> Iterator[Section]:
+    """Yield the sections that have an accuracy.
+
+    A section is the accuracy over its pairs with those of each subset weighted to its example count, so that
+    the interval knows that few pairs may stand for many examples.
+    """
+    for name, counts in SECTIONS.items():
+        decided = {
+            subset: [pair for pair in subsets[subset] if pair.right is not None]
+            for subset in counts
+            if subset in subsets
+        }
+        decided = {subset: members for subset, members in decided.items() if members}
+        pairs = [pair for members in decided.values() for pair in members]
+        weights = [w for subset, members in decided.items() for w in _weighing(members, counts[subset])]
+        metric = accuracy(f"reward_bench.{name}", pairs, weights)
+        if metric is not None:
+            slices = tuple(slice_of(subset, subsets[subset]) for subset in counts if subset in subsets)
+            missing = tuple(subset for subset in counts if subset not in decided)
+            yield Section(name, metric, slices, missing)
+
+
+def _weighing(pairs: Sequence[ScoredPair], total: float) -> list[float]:
+    """Return the weights of the pairs, scaled so that they sum to `total`."""
+    weight = math.fsum(pair.weight for pair in pairs)
+    return [pair.weight / weight * total for pair in pairs]
+
+
+def _by_value(pairs: Sequence[ScoredPair], key: str) -> dict[str, list[ScoredPair]]:
+    """Return the pairs that have a group, by its value."""
+    values: dict[str, list[ScoredPair]] = {}
+    for pair in pairs:
+        if key in pair.groups:
+            values.setdefault(pair.groups[key], []).append(pair)
+    return values
