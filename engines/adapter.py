@@ -58,26 +58,46 @@ def wear_adapter(model: Any, folder: Path, *, trainable: bool = False) -> PeftMo
     try:
         worn: PeftModel = peft.PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        raise EngineError(
-            f"the adapter cannot be loaded ({reason})",
-            where=str(folder),
-            accepted="an adapter that was trained on this model",
-        ) from error
+        raise _unloadable(folder, error) from error
     _require_whole(worn, folder)
     return worn
 
 
-def _require_whole(worn: PeftModel, folder: Path) -> None:
+def wear_further_adapter(worn: PeftModel, folder: Path, name: str) -> None:
+    """Put another folder's adapter on a model that wears one; `worn.set_adapter` switches between them.
+
+    Raises:
+        EngineError: if there is no adapter, or it was made for another model.
+    """
+    read_settings(folder)
+    safetensors = require("safetensors", _EXTRA)
+    try:
+        worn.load_adapter(str(folder), adapter_name=name)
+    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+        raise _unloadable(folder, error) from error
+    _require_whole(worn, folder, name)
+
+
+def _unloadable(folder: Path, error: Exception) -> EngineError:
+    reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return EngineError(
+        f"the adapter cannot be loaded ({reason})",
+        where=str(folder),
+        accepted="an adapter that was trained on this model",
+    )
+
+
+def _require_whole(worn: PeftModel, folder: Path, name: str = "default") -> None:
     """Refuse an adapter of which a part found no place in the model, or the other way round.
 
     peft only warns then, and a model of fewer or more layers would be run with half of the adapter.
     """
     peft = require("peft", _EXTRA)
     safetensors = require("safetensors", _EXTRA)
-    wanted = set(peft.get_peft_model_state_dict(worn, save_embedding_layers=False))
+    wanted = set(peft.get_peft_model_state_dict(worn, adapter_name=name, save_embedding_layers=False))
+    heads = tuple(f".{module}." for module in read_settings(folder).get("modules_to_save") or ())
     with safetensors.safe_open(folder / WEIGHTS, "pt") as file:
-        stored = {name for name in file.keys() if "lora_" in name}  # noqa: SIM118
+        stored = {key for key in file.keys() if any(part in key for part in ("lora_", *heads))}  # noqa: SIM118
     astray = sorted(wanted ^ stored)
     if astray:
         raise EngineError(

@@ -1,9 +1,9 @@
-"""Attention for one new token over grouped key-value heads, without copying the keys and values.
+"""Attention without padding and without copies: for one new token, and for packed rows.
 
-With a padding mask, the stock function repeats every key-value head once per query head on each step: for
-SmolLM2 (9 heads over 3) that triples the cache before each token. Here the query heads that share a
-key-value head are laid along the query axis instead, which gives the same numbers from the cache as it is.
-`benchmarks/generation.py` measures the difference.
+One new token: with a padding mask, the stock function repeats every key-value head once per query head on
+each step: for SmolLM2 (9 heads over 3) that triples the cache before each token. Here the query heads that
+share a key-value head are laid along the query axis instead, which gives the same numbers from the cache as
+it is. `benchmarks/generation.py` measures the difference. Packed rows: `engines/packing.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from engines.packing import packed_attention
 
 _NAME = "publius_grouped"
 
@@ -36,8 +38,12 @@ def grouped_attention(
 ) -> tuple[torch.Tensor, None]:
     """Return the attention output (B, T, H, D) of queries (B, H, T, D) over keys and values (B, K, S, D).
 
-    Anything but a single new token over grouped heads goes to the stock function.
+    With `packed_blocks` the row is a packed one. Otherwise anything but a single new token over grouped heads
+    goes to the stock function.
     """
+    if (blocks := kwargs.pop("packed_blocks", None)) is not None:
+        output = packed_attention(query, key, value, blocks, scaling, kwargs.get("sliding_window"))
+        return output.contiguous(), None
     batch, heads, length, width = query.shape
     groups = key.shape[1]
     if length != 1 or heads == groups or kwargs.get("position_bias") is not None:
