@@ -1,21 +1,25 @@
 """The answers that supervised training learns from, chosen out of the traces.
 
-Each prompt gives one answer: of its draft and kept revisions the one that does best in the machine checks,
-the latest of equals. Where that is a revision, the model learns to answer as it would after criticism. Where
-it is the draft, the prompt was answered well already; some of those are replayed, so that the model keeps
-what was good (Bai et al. 2022, arXiv 2212.08073, section 3.2, mix helpfulness samples in for that reason).
+By default each prompt gives one answer: of its draft and kept revisions the one that does best in the machine
+checks, the latest of equals. Where that is a revision, the model learns to answer as it would after
+criticism. Where it is the draft, the prompt was answered well already; some of those are replayed, so that
+the model keeps what was good (Bai et al. 2022, arXiv 2212.08073, section 3.2, mix helpfulness samples in for
+that reason).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from constitution.checks import evaluate
 from constitution.draw import in_scope
 from constitution.schema import Constitution
 from core.digests import derive_uniform
 from core.records import CritiqueTrace, Generation
+
+Which = Literal["best", "final", "every"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,11 @@ class SupervisedData:
 
 
 def supervised_data(
-    traces: Iterable[CritiqueTrace], constitution: Constitution, benign_replay: float, seed: int
+    traces: Iterable[CritiqueTrace],
+    constitution: Constitution,
+    benign_replay: float,
+    seed: int,
+    which: Which = "best",
 ) -> SupervisedData:
     """Return the answers to learn, in order of the traces.
 
@@ -47,15 +55,17 @@ def supervised_data(
         constitution: its machine checks decide between the answers of a trace.
         benign_replay: at most so many untouched drafts for each revision, drawn by hash of seed and prompt.
         seed: the run's.
+        which: `best` takes of each trace the answer that does best in the machine checks (the latest of
+            equals), `final` the last one, `every` each revision that was kept.
     """
     data = SupervisedData()
     found: list[Target] = []
     for trace in traces:
-        outcome = target_of(trace, constitution)
+        outcome = _targets_of(trace, constitution, which)
         if isinstance(outcome, str):
             data.left_out.append((trace.prompt.id, outcome))
         else:
-            found.append(outcome)
+            found += outcome
     replayed = _drawn(
         [t for t in found if not t.revised], benign_replay * sum(t.revised for t in found), seed
     )
@@ -69,14 +79,28 @@ def supervised_data(
     return data
 
 
-def target_of(trace: CritiqueTrace, constitution: Constitution) -> Target | str:
-    """Return the answer that a trace teaches, or why it teaches none."""
-    answers = trace.answers()
-    usable = [
+def _targets_of(trace: CritiqueTrace, constitution: Constitution, which: Which) -> list[Target] | str:
+    """Return the answers that a trace teaches, or why it teaches none."""
+    usable = _usable(trace)
+    if which == "best" or not usable or (which == "every" and usable[-1][0] == 0):
+        target = target_of(trace, constitution)
+        return target if isinstance(target, str) else [target]
+    taken = usable[-1:] if which == "final" else [entry for entry in usable if entry[0] > 0]
+    return [Target(trace, answer, revised=number > 0) for number, answer in taken]
+
+
+def _usable(trace: CritiqueTrace) -> list[tuple[int, Generation]]:
+    """Return the answers that say something and ended by themselves, with their round; 0 is the draft."""
+    return [
         (number, answer)
-        for number, answer in enumerate(answers)
+        for number, answer in enumerate(trace.answers())
         if answer.text and answer.finish_reason == "stop"
     ]
+
+
+def target_of(trace: CritiqueTrace, constitution: Constitution) -> Target | str:
+    """Return the answer of a trace that does best, or why it teaches none."""
+    answers, usable = trace.answers(), _usable(trace)
     if not usable:
         return "every answer was empty or cut before its end"
     checks = [p.check for p in constitution.principles if p.check is not None and in_scope(p, trace.prompt)]

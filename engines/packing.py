@@ -131,7 +131,10 @@ def packed_attention(
     scale: float | None = None,
     window: int | None = None,
 ) -> torch.Tensor:
-    """Return the attention output (1, T, H, D) of queries (1, H, T, D) over keys and values (1, K, T, D)."""
+    """Return the attention output (1, T, H, D) of queries (1, H, T, D) over keys and values (1, K, T, D).
+
+    Without dropout on attention weights, also in training: both answers of a pair are to be judged alike.
+    """
     grouped = query.shape[1] != key.shape[1]
     outputs = [
         torch.nn.functional.scaled_dot_product_attention(

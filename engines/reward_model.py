@@ -64,7 +64,7 @@ class RewardModel:
 
     def _scores(self, trees: Sequence[Tree]) -> torch.Tensor:
         if self._packed is None and trees:
-            self._packed = is_packable(self._classifier, min(trees, key=len))
+            self._packed = is_packable(self._classifier, max(trees, key=len))
         firsts = [0]
         for tree in trees:
             firsts.append(firsts[-1] + len(tree.answers))

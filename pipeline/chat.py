@@ -30,7 +30,7 @@ from pipeline.runs import read_manifest, trained_adapter
 from pipeline.session import open_engines
 from pipeline.variants import UNTRAINED, turns_for
 from prompts.environment import PromptTemplates
-from training.config import METHODS
+from training.config import POLICY_METHODS
 
 RESET, QUIT = "/reset", "/quit"
 _COLUMN = 38
@@ -215,14 +215,14 @@ def _shown(reply: Reply) -> Text:
 
 def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
     """Return the variants that answer. Raises where one is unknown, or not trained in this run."""
-    trained = [method for method in METHODS if trained_adapter(folder, method)]
+    trained = [method for method in POLICY_METHODS if trained_adapter(folder, method)]
     if not wanted:
         if not trained:
             note("nothing is trained in this run yet, so base answers alone")
         return [BASE, *trained[-1:]]
     for variant in wanted:
-        if variant not in (*UNTRAINED, *METHODS):
-            accepted = ", ".join((*UNTRAINED, *METHODS))
+        if variant not in (*UNTRAINED, *POLICY_METHODS):
+            accepted = ", ".join((*UNTRAINED, *POLICY_METHODS))
             raise ConfigError(f"there is no variant {variant!r}", where="--with", accepted=accepted)
         if variant not in (*UNTRAINED, *trained):
             raise RunStateError(

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 from core.errors import PubliusError
 from engines.embedded import EMBEDDED_NAME
-from pipeline.console import err, fail, note, out
+from pipeline.console import be_silent, err, fail, note, out, warn
 from pipeline.project import DEFAULT_PRESET, DEFAULT_PROMPT
+from pipeline.settings_help import TrainCommand
 
 if TYPE_CHECKING:
     from pipeline.session import RunOutcome
     from pipeline.stage import Stage
+    from training.config import Method
 
 app = typer.Typer(
     name="publius",
@@ -25,26 +28,67 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 110},
 )
 models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
-train_app = typer.Typer(help="Train the policy on what a run holds.", no_args_is_help=True)
+train_app = typer.Typer(
+    help="Train a policy or a reward model, on a run or a data set.", no_args_is_help=True
+)
 app.add_typer(train_app, name="train")
 
 RunFile = Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the run file; may be repeated."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set a value, whatever the run file says; may be repeated."
+    ),
 ]
 Resume = Annotated[
     Path | None,
     typer.Option(help="Go on with this run folder, and refuse if it is another run.", metavar="DIR"),
 ]
+TrainedRun = Annotated[Path | None, typer.Argument(help="The run file.", metavar="RUN.yaml")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="Train on this instead of a run: a file, folder or Hugging Face id in TRL's columns.",
+        metavar="SOURCE",
+    ),
+]
+EvalData = Annotated[
+    str | None,
+    typer.Option(
+        help="With --data: evaluate on this (its split train), and hold out nothing of --data. "
+        "sft and dpo look at it every optim.eval_every steps.",
+        metavar="SOURCE",
+    ),
+]
+Subset = Annotated[
+    str | None, typer.Option(help="Configuration of the data set, such as soft.", metavar="NAME")
+]
+Split = Annotated[
+    str, typer.Option(help="Split of the data set; train[:1000] is its first thousand rows.", metavar="NAME")
+]
+TrainedModel = Annotated[
+    str | None,
+    typer.Option(
+        help="With --data: the model to train, a folder or Hugging Face id; the embedded model if not given.",
+        metavar="MODEL",
+    ),
+]
+TrainTo = Annotated[
+    Path | None,
+    typer.Option(help="With --data: where adapter, metrics and card go; needed.", metavar="DIR"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if os.environ.get("RANK", "0") != "0":  # one of several that `accelerate launch` started
+        be_silent()
     try:
         code = app(standalone_mode=False)
     except PubliusError as error:
@@ -54,8 +98,9 @@ def main() -> None:
         fail([error.format_message()])
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:  # typer makes an exit code of the exception
         err.print("interrupted; nothing that was finished is lost, run the same command to go on")
-        sys.exit(130)
     sys.exit(code or 0)
 
 
@@ -64,7 +109,7 @@ def init(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
     preset: Annotated[str, typer.Option(help="The constitution to begin with.")] = DEFAULT_PRESET,
 ) -> None:
-    """Write a project: constitution.yaml, run.yaml and prompts.jsonl."""
+    """Write a new project. It has constitution.yaml, run.yaml and prompts.jsonl."""
     from pipeline.project import init_project
 
     for path in init_project(folder, preset):
@@ -75,7 +120,7 @@ def init(
 
 @app.command()
 def doctor(as_json: AsJson = False) -> int:
-    """Say what is installed, what works here, and what to run for the rest."""
+    """Say what works here, and what to run for the rest."""
     from dataclasses import asdict
 
     from pipeline.doctor import examine
@@ -109,7 +154,7 @@ def try_(
     rounds: Annotated[int, typer.Option(min=1, max=8, help="Rounds of critique and revision.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws another principle and draft.")] = 0,
 ) -> None:
-    """Show one draft, critique, revision and both-order label, in seconds and without a run."""
+    """Show a draft, critique, revision and label. It takes seconds and makes no run."""
     from pipeline.trial import Trial, print_trial, run_trial
 
     print_trial(run_trial(Trial(constitution, against, prompt, model, rounds, seed)))
@@ -120,7 +165,7 @@ def check(
     constitution: Annotated[str, typer.Argument(help="A constitution file or the name of a preset.")],
     as_json: AsJson = False,
 ) -> None:
-    """Validate a constitution; every mistake is told with its line and column."""
+    """Validate a constitution. Every mistake is told with its line and column."""
     from constitution.loader import load_constitution
 
     loaded = load_constitution(constitution)
@@ -141,7 +186,7 @@ def run(
     resume: Resume = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run every stage that the run file asks for; run again to go on after an interrupt."""
+    """Run every stage that the run file asks for. Run again to go on after an interrupt."""
     from pipeline.session import parse_stage
 
     _run(run_file, overrides, () if only is None else (parse_stage(only),), resume, as_json)
@@ -165,7 +210,7 @@ def compare(
 
 @app.command()
 def label(
-    run_file: Annotated[Path | None, typer.Argument(help="The run file.", metavar="[RUN.yaml]")] = None,
+    run_file: TrainedRun = None,
     overrides: Overrides = None,
     resume: Resume = None,
     pairs: Annotated[Path | None, typer.Option(help="Label the pairs of this .jsonl file.")] = None,
@@ -198,27 +243,97 @@ def label(
         _report(label_pairs(PairsRequest(pairs, *chosen, tuple(overrides or ()))), as_json)
 
 
-@train_app.command()
+@train_app.command(cls=TrainCommand)
 def sft(
-    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+    run_file: TrainedRun = None,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    data: Data = None,
+    eval_data: EvalData = None,
+    subset: Subset = None,
+    split: Split = "train",
+    model: TrainedModel = None,
+    to: TrainTo = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Fine-tune the policy on its revisions (LoRA, TRL)."""
-    _run(run_file, overrides, ("sft",), resume, as_json)
+    """Fine-tune the policy on answers (SFT, LoRA). They are the run's revisions, or those of a data set."""
+    request = _DataRequest(data, eval_data, subset, split, model, to)
+    _train("sft", run_file, overrides, resume, request, as_json)
 
 
-@train_app.command()
+@train_app.command(cls=TrainCommand)
+def reward(
+    run_file: TrainedRun = None,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    data: Data = None,
+    eval_data: EvalData = None,
+    subset: Subset = None,
+    split: Split = "train",
+    model: TrainedModel = None,
+    to: TrainTo = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a reward model on preferences, and measure it (LoRA). Each pair counts by its probability."""
+    request = _DataRequest(data, eval_data, subset, split, model, to)
+    _train("reward", run_file, overrides, resume, request, as_json)
+
+
+@train_app.command(cls=TrainCommand)
 def dpo(
-    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+    run_file: TrainedRun = None,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    data: Data = None,
+    eval_data: EvalData = None,
+    subset: Subset = None,
+    split: Split = "train",
+    model: TrainedModel = None,
+    to: TrainTo = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Train the policy on the preferences, each with its probability (LoRA, soft DPO)."""
-    _run(run_file, overrides, ("dpo",), resume, as_json)
+    """Train the policy on preferences (soft DPO, LoRA). Each pair counts by its probability."""
+    request = _DataRequest(data, eval_data, subset, split, model, to)
+    _train("dpo", run_file, overrides, resume, request, as_json)
+
+
+@app.command("eval-reward")
+def eval_reward(
+    folder: Annotated[
+        Path, typer.Argument(help="A reward model: a folder, or a Hugging Face id.", metavar="MODEL")
+    ],
+    data: Annotated[
+        str, typer.Option(help="Preference pairs: a file, folder or Hugging Face id.", metavar="SOURCE")
+    ],
+    to: Annotated[Path, typer.Option(help="Where the report goes.", metavar="DIR")],
+    subset: Subset = None,
+    split: Split = "train",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where it is run.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a reward model on pairs. The report has accuracy, calibration and length, and all by subset."""
+    from core.files import os_errors
+    from pipeline.data_training import print_reward
+    from pipeline.reward_model import evaluate_on
+    from pipeline.training_data import DataSource, read_preferences
+
+    pairs = read_preferences(DataSource(data, subset, split))
+    with os_errors(to):
+        to.mkdir(parents=True, exist_ok=True)
+    content = evaluate_on(folder, pairs, to, device)
+    for warning in content["warnings"]:
+        warn(warning)
+    if as_json:
+        out.print_json(json.dumps(content))
+    else:
+        print_reward(to, content, "pair")
 
 
 @app.command("eval")
 def eval_(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
-    """Answer the held-out prompts before and after training, and measure what changed."""
+    """Measure what training changed, on the held-out prompts."""
     _run(run_file, overrides, ("eval",), resume, as_json)
 
 
@@ -228,7 +343,7 @@ def show(
     record: Annotated[str, typer.Argument(help="The id of any record, or its first digits.", metavar="ID")],
     as_json: AsJson = False,
 ) -> None:
-    """Show a record with everything that it came from and that came of it."""
+    """Show a record. With it come all that it was made from, and all that was made of it."""
     from pipeline.show import RunReader, print_record
 
     reader = RunReader(folder)
@@ -264,11 +379,25 @@ def chat(
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    folder: Annotated[
+        Path, typer.Argument(help="A run folder; with --model also that of one training.", metavar="RUN")
+    ],
     to: Annotated[Path, typer.Option(help="A new or empty folder.", metavar="DIR")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Write the whole model of this training: sft, dpo or reward.", metavar="METHOD"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a data set folder that `datasets.load_dataset` reads, with its card."""
+    """Write a run's data set, or a trained model as a whole. `datasets.load_dataset` reads the data set."""
+    from pipeline.export_model import export_model, is_training
+
+    if model is None and is_training(folder):
+        raise typer.BadParameter(f"{folder} holds one training and no run; give --model sft, dpo or reward")
+    if model is not None:
+        written = export_model(folder, model, to)
+        out.print_json(json.dumps({"folder": str(written)})) if as_json else out.print(f"wrote {written}")
+        return
     from pipeline.export import export_run
 
     counts = export_run(folder, to)
@@ -278,6 +407,54 @@ def export(
     for name, count in counts.items():
         out.print(f"{name:<12}{count:>8,} rows")
     out.print(f'\nfrom datasets import load_dataset; load_dataset("{to}", "preference")')
+
+
+class _DataRequest(NamedTuple):
+    """The options of a training on a data set, as they were given."""
+
+    data: str | None
+    eval_data: str | None
+    subset: str | None
+    split: str
+    model: str | None
+    to: Path | None
+
+
+def _train(
+    method: Method,
+    run_file: Path | None,
+    overrides: list[str] | None,
+    resume: Path | None,
+    request: _DataRequest,
+    as_json: bool,
+) -> None:
+    """Train from a run, or on a data set."""
+    if (request.data is None) == (run_file is None):
+        raise typer.BadParameter("give either a RUN.yaml or --data SOURCE")
+    if run_file is not None:
+        if request != (None, None, None, "train", None, None):
+            raise typer.BadParameter("--eval-data, --subset, --split, --model and --to go with --data")
+        _run(run_file, overrides, (method,), resume, as_json)
+        return
+    if resume is not None or request.to is None:
+        raise typer.BadParameter("--data wants --to DIR, and goes on by itself without --resume")
+    _train_on_data(method, request, request.to, overrides, as_json)
+
+
+def _train_on_data(
+    method: Method, request: _DataRequest, to: Path, overrides: list[str] | None, as_json: bool
+) -> None:
+    from pipeline.data_training import DataTraining, print_outcome, train_on_data
+    from pipeline.training_data import DataSource
+
+    source = DataSource(request.data or "", request.subset, request.split)
+    unseen = DataSource(request.eval_data) if request.eval_data else None
+    model = request.model or EMBEDDED_NAME
+    outcome = train_on_data(DataTraining(method, source, model, to, unseen, tuple(overrides or ())))
+    if as_json:
+        out.print_json(json.dumps(outcome.summary()))
+    else:
+        print_outcome(outcome)
 
 
 def _run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,11 +18,20 @@ from critique.config import CompareConfig, CritiqueConfig
 from engines.config import ROLES, EngineConfig, ModelsConfig
 from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
-from training.config import DPOConfig, LoraConfig, Method, OptimConfig, SFTConfig
+from training.config import DPOConfig, LoraConfig, Method, OptimConfig, RewardConfig, SFTConfig
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+_WORN = (
+    "models.policy wears an adapter, and training puts its own on: merge it first (publius export --model)"
+)
+
+
+_NOTHING = ("", "~", "null", "Null", "NULL")
+"""Values behind `--set` that are no YAML document: no text, and none at all."""
 
 
 class PromptsConfig(_Section):
@@ -80,13 +89,16 @@ class RunConfig(_Section):
     label: LabelConfig = LabelConfig()
     """How comparisons are judged."""
     train: tuple[Method, ...] = ()
-    """What the policy is trained by: `sft` on the revisions, then `dpo` on the preferences."""
+    """What is trained: the policy by `sft` on the revisions, then `reward`, a reward model, and the policy by
+    `dpo`, both on the preferences."""
     lora: LoraConfig = LoraConfig()
     """The adapter that is trained."""
     optim: OptimConfig = OptimConfig()
     """What all training methods share."""
     sft: SFTConfig = SFTConfig()
     """Supervised fine-tuning."""
+    reward: RewardConfig = RewardConfig()
+    """The reward model."""
     dpo: DPOConfig = DPOConfig()
     """Direct preference optimization."""
     eval: EvalConfig = EvalConfig()
@@ -99,10 +111,11 @@ class RunConfig(_Section):
         if "sft" not in self.train:
             if self.compare.source == "sft":
                 raise ValueError("compare.from is sft, but train does not name sft")
-            if self.dpo.init == "sft" and "dpo" in self.train:
-                raise ValueError("dpo.init is sft, but train does not name sft")
+            for method, init in (("reward", self.reward.init), ("dpo", self.dpo.init)):
+                if init == "sft" and method in self.train:
+                    raise ValueError(f"{method}.init is sft, but train does not name sft")
         if self.train and self.models.policy.adapter is not None:
-            raise ValueError("models.policy wears an adapter, and training puts its own on: merge it first")
+            raise ValueError(_WORN)
         if self.train and self.engine.kind == "scripted":
             raise ValueError("train names methods, but the scripted engine has no weights to train")
         return self
@@ -111,6 +124,41 @@ class RunConfig(_Section):
     @classmethod
     def _accept_short_forms(cls, value: object) -> object:
         return written_out(value)
+
+
+class DataTrainingConfig(_Section):
+    """What a training on a data set of the user's own needs to know."""
+
+    seed: int = Field(default=0, ge=0)
+    """From which every random draw is derived."""
+    models: ModelsConfig
+    """The model to train, as policy."""
+    engine: EngineConfig = EngineConfig()
+    """On which device."""
+    lora: LoraConfig = LoraConfig()
+    """The adapter that is trained."""
+    optim: OptimConfig = OptimConfig()
+    """What all training methods share."""
+    sft: SFTConfig = SFTConfig()
+    """Supervised fine-tuning."""
+    reward: RewardConfig = RewardConfig()
+    """The reward model."""
+    dpo: DPOConfig = DPOConfig()
+    """Direct preference optimization."""
+
+    @model_validator(mode="after")
+    def _trains_a_bare_model(self) -> Self:
+        if self.models.policy.adapter is not None:
+            raise ValueError(_WORN)
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_short_forms(cls, value: object) -> object:
+        return written_out(value)
+
+
+Config = TypeVar("Config", RunConfig, DataTrainingConfig)
 
 
 def written_out(value: object) -> object:
@@ -142,24 +190,28 @@ def load_run_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: for every mistake in the file or the overrides, with its place.
     """
     document = read_yaml(path)
-    value = _with_overrides(document.value, overrides)
+    value = _with_overrides(RunConfig, document.value, overrides)
     return _with_absolute_paths(validate(document, RunConfig, value), path.parent)
 
 
 def build_run_config(value: dict[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
-    """Return a configuration made in code, with the user's overrides.
+    """Return a run's configuration made in code, with the user's overrides.
 
     Raises:
         ConfigError: for a mistake in an override.
     """
-    full = _with_overrides(value, overrides)
+    return _with_absolute_paths(build_config(RunConfig, value, overrides), Path())
+
+
+def build_config(kind: type[Config], value: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
+    """Return a configuration with the user's overrides. Raises ConfigError for a mistake in one."""
+    full = _with_overrides(kind, value, overrides)
     try:
-        config = RunConfig.model_validate(full)
+        return kind.model_validate(full)
     except ValidationError as error:
-        misfits = explain(RunConfig, full, error)
+        misfits = explain(kind, full, error)
         problems = [Problem(m.what, ".".join(map(str, m.loc)), m.accepted) for m in misfits]
         raise ConfigError.of(problems) from error
-    return _with_absolute_paths(config, Path())
 
 
 def identity_of(section: BaseModel) -> dict[str, Any]:
@@ -177,12 +229,12 @@ def identity_of(section: BaseModel) -> dict[str, Any]:
     return kept
 
 
-def _with_overrides(value: object, overrides: Sequence[str]) -> object:
+def _with_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> object:
     value = written_out(value)
     for override in overrides:
         value = _overridden(value, override)
     if overrides:
-        _blame_overrides(value, overrides)
+        _blame_overrides(kind, value, overrides)
     return value
 
 
@@ -193,7 +245,9 @@ def _overridden(value: object, override: str) -> object:
         raise ConfigError(
             f"found {override!r}", where="--set", accepted="KEY=VALUE, such as critique.rounds=1"
         )
-    new = parse_yaml(text, Path(f"--set {keys}")).value if text.strip() else ""
+    new: object = "" if not text.strip() else None
+    if text.strip() not in _NOTHING:
+        new = parse_yaml(text, Path(f"--set {keys}")).value
     return _with(value, keys.split("."), new, f"--set {keys}")
 
 
@@ -206,12 +260,12 @@ def _with(tree: object, keys: Sequence[str], new: object, where: str) -> dict[st
     return {**mapping, head: _with(mapping.get(head), rest, new, where) if rest else new}
 
 
-def _blame_overrides(value: object, overrides: Sequence[str]) -> None:
+def _blame_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> None:
     """Raise for a mistake in an overridden value at its option, not at a place in a faultless file."""
     try:
-        RunConfig.model_validate(value)
+        kind.model_validate(value)
     except ValidationError as error:
-        misfits = explain(RunConfig, value, error)
+        misfits = explain(kind, value, error)
     else:
         return
     for override in overrides:

@@ -38,17 +38,28 @@ def _width(stream: TextIO) -> int | None:
     return None if stream.isatty() or "COLUMNS" in os.environ else _FILE_WIDTH
 
 
+_silent = False
 out = SafeConsole(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty(), width=_width(sys.stdout))
 err = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=not sys.stderr.isatty())
 
 
+def be_silent() -> None:
+    """Print nothing but errors from now on: another process of the same training speaks."""
+    global _silent
+    _silent = out.quiet = True
+
+
 def note(message: str) -> None:
     """Print a line about what happens."""
+    if _silent:
+        return
     err.print(Text(message, style="dim"))
 
 
 def warn(message: str) -> None:
     """Print a line about what the user should know before relying on the result."""
+    if _silent:
+        return
     err.print(Text.assemble(("warning: ", "bold yellow"), message))
 
 
@@ -56,6 +67,11 @@ def fail(lines: Iterable[str]) -> None:
     """Print what went wrong, one line a problem."""
     for line in lines:
         err.print(Text.assemble(("error: ", "bold red"), line))
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun, as in `1 step` and `1,200 steps`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def heading(title: str) -> None:

@@ -20,6 +20,7 @@ from core.records import Message, Preference
 from core.store import RecordStore
 from pipeline.files import RunFiles
 from pipeline.runs import read_manifest
+from prompts.documents import document_template
 from prompts.sources import normalised
 
 Row = dict[str, Any]
@@ -142,17 +143,7 @@ def _write(folder: Path, rows: Iterator[Sample]) -> dict[str, int]:
 
 
 def _card(manifest: dict[str, Any], constitution: str, counts: dict[str, dict[str, int]], run: Path) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("pipeline", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
     left_out = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
-    return environment.get_template("card.md.j2").render(
+    return document_template("pipeline", "card.md.j2").render(
         manifest=manifest, constitution=constitution.rstrip(), counts=counts, left_out=left_out, run=run.name
     )

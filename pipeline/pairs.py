@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.errors import DataError
 from core.records import Comparison, Message, Prompt
+from pipeline.conversations import shared_start
 from prompts.sources import tags_of
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
@@ -46,7 +47,7 @@ def _comparison(line: str, where: str, source: str) -> Comparison:
         row = json.loads(line)
         names = ("chosen", "rejected") if "chosen" in row else ("response_a", "response_b")
         first, second = (_messages(row[name], "assistant") for name in names)
-        prompt = _messages(row["prompt"], "user") if "prompt" in row else _shared(first, second)
+        prompt = _messages(row["prompt"], "user") if "prompt" in row else first[: shared_start(first, second)]
         answers = [
             conversation[len(prompt) :] if "prompt" not in row else conversation
             for conversation in (first, second)
@@ -75,13 +76,3 @@ def _messages(value: Any, role: str) -> tuple[Message, ...]:
     if isinstance(value, str):
         return _MESSAGES.validate_python([{"role": role, "content": value}])
     return _MESSAGES.validate_python(value)
-
-
-def _shared(first: tuple[Message, ...], second: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return the messages that both conversations begin with."""
-    count = 0
-    for one, two in zip(first, second, strict=False):
-        if one != two:
-            break
-        count += 1
-    return first[:count]

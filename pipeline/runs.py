@@ -81,9 +81,15 @@ class Run(RunFiles):
     """An open run folder: its inputs, its record files and its manifest."""
 
     def __init__(
-        self, folder: Path, config: RunConfig, constitution: Constitution, identity: RunIdentity
+        self,
+        folder: Path,
+        config: RunConfig,
+        constitution: Constitution,
+        identity: RunIdentity,
+        *,
+        writable: bool = True,
     ) -> None:
-        super().__init__(RecordStore(folder))
+        super().__init__(RecordStore(folder, writable=writable))
         self.folder = folder
         self.config = config
         self.constitution = constitution
@@ -93,6 +99,8 @@ class Run(RunFiles):
 
     def exclude(self, stage: str, excluded_id: str, reason: str, detail: str = "") -> None:
         """Record that a stage left a record out, or a part of it that `detail` names."""
+        if not self.store.writable:
+            return
         self.exclusions.append(Exclusion.of(stage, excluded_id, reason, detail))
 
     def is_excluded(self, excluded_id: str, stage: str) -> bool:
@@ -130,6 +138,8 @@ class Run(RunFiles):
 
     def record_stage(self, stage: str, records: int, counts: RequestCounts, seconds: float) -> None:
         """Add what one process did for a stage to the manifest."""
+        if not self.store.writable:
+            return
         entry = self.manifest["stages"].setdefault(stage, {"requests": {}, "seconds": 0.0})
         spent = Counter(entry["requests"])
         for what, number in (
@@ -176,7 +186,7 @@ class Run(RunFiles):
             "models": {role: self.config.models.of(role).id for role in ("policy", "critic", "labeler")},
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
-            "versions": _versions(),
+            "versions": package_versions(),
             "stages": {},
         }
         self._write_manifest()
@@ -188,7 +198,14 @@ class Run(RunFiles):
         )
 
 
-def open_run(config: RunConfig, project: Path, models: Mapping[str, str], resume: Path | None = None) -> Run:
+def open_run(
+    config: RunConfig,
+    project: Path,
+    models: Mapping[str, str],
+    resume: Path | None = None,
+    *,
+    writable: bool = True,
+) -> Run:
     """Return the run of this configuration, new or resumed, locked for this process.
 
     Args:
@@ -196,6 +213,7 @@ def open_run(config: RunConfig, project: Path, models: Mapping[str, str], resume
         project: the folder that holds `runs/`.
         models: a digest for each role's model.
         resume: the folder that the user expects to resume.
+        writable: False for the further processes of one training, which write nothing; the run is there then.
 
     Raises:
         RunStateError: if `resume` is another run, or the folder is in use or not writable.
@@ -206,7 +224,7 @@ def open_run(config: RunConfig, project: Path, models: Mapping[str, str], resume
     if resume is not None:
         _require_same(resume, identity)
         folder = resume
-    return Run(folder, config, constitution, identity)
+    return Run(folder, config, constitution, identity, writable=writable)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -249,7 +267,8 @@ def _require_same(folder: Path, identity: RunIdentity) -> None:
     )
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that bear on results, of those that are installed."""
     found = {}
     for package in _VERSIONED:
         try:

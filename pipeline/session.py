@@ -22,14 +22,17 @@ from pipeline.project import open_cache
 from pipeline.runs import open_run
 from pipeline.stage import STAGES, Stage, StageResult
 from pipeline.stages import compare_stage, critique_stage, ingest_prompts, label_stage
-from pipeline.training import dpo_stage, sft_stage
+from pipeline.training import dpo_stage, reward_stage, sft_stage
 from prompts.environment import PromptTemplates
+from training.config import METHODS, POLICY_METHODS
+from training.processes import is_main, wait_for_all, world_size
 
 _RUNNERS = {
     "critique": critique_stage,
     "sft": sft_stage,
     "compare": compare_stage,
     "label": label_stage,
+    "reward": reward_stage,
     "dpo": dpo_stage,
     "eval": eval_stage,
 }
@@ -63,19 +66,37 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
     config = load_run_config(request.run_file, request.overrides)
     load_constitution(config.constitution)  # its mistakes are told before a model is looked for
     project = request.run_file.resolve().parent
+    stages = request.stages or planned_stages(config)
+    _require_one_process_unless_training(stages)
     with open_engines(config, project, make) as engines:
-        with open_run(config, project, engines.identities(), request.resume) as run:
+        if not is_main():
+            wait_for_all()  # the first process makes the run folder
+        writes = is_main()
+        with open_run(config, project, engines.identities(), request.resume, writable=writes) as run:
             note(f"run folder {run.folder}")
             _warn(config, engines)
-            ingest_prompts(run)
-            stages = request.stages or planned_stages(config)
+            if writes:
+                ingest_prompts(run)
+                wait_for_all()
             results = [asyncio.run(_RUNNERS[stage](run, engines)) for stage in stages]
+            wait_for_all()
         return RunOutcome(run.folder, tuple(results))
 
 
+def _require_one_process_unless_training(stages: Sequence[Stage]) -> None:
+    others = [stage for stage in stages if stage not in METHODS]
+    if world_size() > 1 and others:
+        raise ConfigError(
+            f"only trainings can be shared between processes, and this would run {', '.join(others)}",
+            where="accelerate launch",
+            accepted="publius train sft, reward or dpo, once the stages before it have run",
+        )
+
+
 def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
-    """Return the stages of a whole run: training where `train` names it, then its evaluation."""
-    wanted = {"critique", "compare", "label", *config.train, *(("eval",) if config.train else ())}
+    """Return the stages of a whole run: training where `train` names it, then the policy's evaluation."""
+    evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
+    wanted = {"critique", "compare", "label", *config.train, *evaluated}
     return tuple(stage for stage in STAGES if stage in wanted)
 
 

@@ -17,13 +17,14 @@ from core.store import RecordFile
 from engines.cached import RequestCounts
 from pipeline.engines import Engines
 from pipeline.runs import Run
+from training.config import METHODS
 
-Stage = Literal["critique", "sft", "compare", "label", "dpo", "eval"]
-STAGES: tuple[Stage, ...] = ("critique", "sft", "compare", "label", "dpo", "eval")
+Stage = Literal["critique", "sft", "compare", "label", "reward", "dpo", "eval"]
+STAGES: tuple[Stage, ...] = ("critique", "sft", "compare", "label", "reward", "dpo", "eval")
 """In the order in which they build on each other."""
 
 COMMANDS: dict[Stage, str] = {
-    stage: f"publius train {stage}" if stage in ("sft", "dpo") else f"publius {stage}" for stage in STAGES
+    stage: f"publius train {stage}" if stage in METHODS else f"publius {stage}" for stage in STAGES
 }
 """The command that runs each stage alone."""
 

@@ -15,7 +15,9 @@ from core.records import Judgment, Metric, Preference
 from core.store import RecordStore
 from evaluation.report import summary_table
 from pipeline.console import heading, note, out
+from pipeline.data_training import print_reward
 from pipeline.files import RunFiles
+from pipeline.reward_model import read_reward_metrics
 from pipeline.runs import read_manifest
 from pipeline.session import RunOutcome
 
@@ -107,6 +109,7 @@ def summarise(outcome: RunOutcome) -> dict[str, Any]:
             stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]
         },
         "figures": label_figures(outcome.folder) if "label" in manifest["stages"] else {},
+        "reward": read_reward_metrics(outcome.folder / "reward"),
         "evaluation": evaluation_of(outcome.folder),
     }
 
@@ -140,6 +143,7 @@ def print_summary(summary: dict[str, Any]) -> None:
         for stage, reasons in summary["left_out"].items():
             for reason, count in reasons.items():
                 out.print(f"{stage:<12}{count:>6,}  {reason}")
+    print_reward(Path(summary["run"]) / "reward", summary["reward"], "held-out pair")
     if summary["evaluation"]:
         _print_evaluation(summary["evaluation"], Path(summary["run"]))
     note(f"\n{summary['run']}: publius show {summary['run']}, publius export {summary['run']} --to DIR")

@@ -1,22 +1,29 @@
-"""The training stages: what the records amount to as training data, and where the adapters go."""
+"""The training stages: what the records amount to as training data, and where the results go."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from core.errors import RunStateError
 from core.records import Preference
 from critique.supervised import supervised_data
 from engines.cached import RequestCounts
+from pipeline.console import note, warn
 from pipeline.engines import Engines
+from pipeline.reward_model import finish_reward_model, held_out_of
 from pipeline.runs import Run
 from pipeline.stage import COMMANDS, StageResult, require_stage
-from training.config import Method
+from pipeline.trained import Provenance, write_card
+from training.config import DPOConfig, Method, RewardConfig, SFTConfig
 from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, LeftOut, PreferencePair
 from training.fit import TrainingJob, TrainingResult, require_examples
+from training.processes import is_main
+from training.reward import train_reward
 from training.sft import train_sft
 
 
@@ -24,9 +31,9 @@ async def sft_stage(run: Run, engines: Engines) -> StageResult:
     """Fine-tune the policy on the answers that the critique loop arrived at."""
     require_stage(run, "critique")
     engines.keep()
-    config = run.config.sft
+    started, config = time.monotonic(), run.config.sft
     traces = (trace for trace in run.traces.sorted() if trace.prompt.split == "train")
-    data = supervised_data(traces, run.constitution, config.benign_replay, run.config.seed)
+    data = supervised_data(traces, run.constitution, config.benign_replay, run.config.seed, config.answers)
     for prompt_id, reason in data.left_out:
         run.exclude("sft", prompt_id, reason)
     examples = [
@@ -34,24 +41,38 @@ async def sft_stage(run: Run, engines: Engines) -> StageResult:
         for target in data.targets
     ]
     require_examples(examples, [LeftOut(*row) for row in data.left_out], "answers")
-    started = time.monotonic()
-    job = _job(run, "sft", config.learning_rate, config.epochs, None)
-    return _account(run, "sft", train_sft(examples, job), started)
+    train, held_out = held_out_of(examples, config.held_out, "sft")
+    job = _job(run, "sft", config, None)
+    result = train_sft(train, job, held_out)
+    origin = _provenance(run, "answers of the critique loop (traces.jsonl)")
+    return _account(run, job, [result], origin, config, started)
+
+
+async def reward_stage(run: Run, engines: Engines) -> StageResult:
+    """Train a reward model on the preferences, from where `reward.init` says, and measure it."""
+    require_stage(run, "label")
+    engines.keep()
+    started, config = time.monotonic(), run.config.reward
+    train, held_out = held_out_of(list(_pairs(run)), config.held_out, "reward")
+    job = _job(run, "reward", config, _start(run, "reward", config.init))
+    results = train_reward(train, job, config, held_out)
+    evaluation = finish_reward_model(job, config, results, train, held_out) if is_main() else None
+    return _account(run, job, results, _labelled(run, train), config, started, evaluation)
 
 
 async def dpo_stage(run: Run, engines: Engines) -> StageResult:
     """Train the policy on the preferences, from where `dpo.init` says."""
     require_stage(run, "label")
     engines.keep()
-    config = run.config.dpo
-    started = time.monotonic()
-    job = _job(run, "dpo", config.learning_rate, config.epochs, _start(run))
-    result = train_dpo(list(_pairs(run)), job, config.beta, config.min_margin)
-    return _account(run, "dpo", result, started)
+    started, config = time.monotonic(), run.config.dpo
+    train, held_out = held_out_of(list(_pairs(run)), config.held_out, "dpo")
+    job = _job(run, "dpo", config, _start(run, "dpo", config.init))
+    result = train_dpo(train, job, config, held_out)
+    return _account(run, job, [result], _labelled(run, train), config, started)
 
 
 def _job(
-    run: Run, method: Method, learning_rate: float, epochs: float | None, start: Path | None
+    run: Run, method: Method, section: SFTConfig | RewardConfig | DPOConfig, start: Path | None
 ) -> TrainingJob:
     config = run.config
     siblings = [folder / method for folder in run.folder.parent.iterdir() if folder != run.folder]
@@ -61,8 +82,8 @@ def _job(
         policy=config.models.policy,
         lora=config.lora,
         optim=config.optim,
-        learning_rate=learning_rate,
-        epochs=epochs if epochs is not None else config.optim.epochs,
+        learning_rate=section.learning_rate,
+        epochs=section.epochs if section.epochs is not None else config.optim.epochs,
         seed=config.seed,
         device=config.engine.device,
         start=start,
@@ -70,17 +91,16 @@ def _job(
     )
 
 
-def _start(run: Run) -> Path | None:
-    """Return the adapter that DPO starts from; None is the policy as it came."""
-    init = run.config.dpo.init
+def _start(run: Run, method: Method, init: str) -> Path | None:
+    """Return the adapter that a training starts from; None is the policy as it came."""
     if init == "base" or (init == "auto" and "sft" not in run.config.train):
         return None
     adapter = run.adapter("sft")
     if adapter is None:
         raise RunStateError(
-            "DPO starts from the SFT model, and there is none yet",
+            f"{method} starts from the SFT model, and there is none yet",
             where=str(run.folder / "sft"),
-            accepted="dpo.init=base, or a finished SFT",
+            accepted=f"{method}.init=base, or a finished SFT",
             run=f"{COMMANDS['sft']} RUN.yaml",
         )
     return adapter
@@ -90,28 +110,78 @@ def _pairs(run: Run) -> Iterator[PreferencePair]:
     """Yield the run's preferences as training takes them; held-out prompts have none."""
     if not (run.folder / "preferences.jsonl").exists():
         return
+    sections = {principle.id: principle.section or "none" for principle in run.constitution.principles}
     for preference in run.preferences:
+        decisive = _decisive(preference)
         yield PreferencePair(
             id=preference.comparison_id,
             prompt=preference.prompt,
-            chosen=_text(preference, "chosen"),
-            rejected=_text(preference, "rejected"),
+            chosen=preference.chosen[0].content,
+            rejected=preference.rejected[0].content,
             p_chosen=preference.p_chosen,
             weight=preference.weight,
             chosen_finished=preference.finished_chosen,
             rejected_finished=preference.finished_rejected,
+            groups={
+                "source": "+".join(sorted(preference.sources)),
+                "principle": decisive,
+                "section": sections.get(decisive, "none"),
+            },
         )
 
 
-def _text(preference: Preference, side: str) -> str:
-    answer = preference.chosen if side == "chosen" else preference.rejected
-    return answer[0].content
+def _decisive(preference: Preference) -> str:
+    """Return the principle under which the two answers lay furthest apart; `none` if none parts them."""
+    apart = {name: abs(p - 0.5) for name, p in preference.by_principle.items() if p != 0.5}
+    return max(apart, key=lambda name: apart[name], default="none")
 
 
-def _account(run: Run, method: Method, result: TrainingResult, started: float) -> StageResult:
-    """Record what a training used and left out."""
-    for row in result.left_out:
+def _labelled(run: Run, pairs: Sequence[PreferencePair]) -> Provenance:
+    """Return where preferences come from."""
+    sources = Counter(pair.groups["source"] for pair in pairs)
+    return _provenance(run, "preferences.jsonl of the run", sources)
+
+
+def _provenance(run: Run, origin: str, sources: Mapping[str, int] | None = None) -> Provenance:
+    return Provenance(
+        origin,
+        sources=sources or {},
+        constitution=run.constitution.name,
+        constitution_digest=run.constitution.digest,
+    )
+
+
+def _account(
+    run: Run,
+    job: TrainingJob,
+    results: Sequence[TrainingResult],
+    provenance: Provenance,
+    section: SFTConfig | RewardConfig | DPOConfig,
+    started: float,
+    evaluation: dict[str, Any] | None = None,
+) -> StageResult:
+    """Record what a training used and left out, write its card, and say what is to be known of it."""
+    method, first = job.method, results[0]
+    for row in first.left_out:
         run.exclude(method, row.id, row.reason, row.detail)
+    if is_main():
+        write_card(job, results, provenance, section, evaluation)
+        tell(method, results, evaluation)
     seconds = time.monotonic() - started
-    run.record_stage(method, result.examples, RequestCounts(), seconds)
-    return StageResult(method, result.examples, run.excluded(method), RequestCounts(), seconds)
+    run.record_stage(method, first.examples, RequestCounts(), seconds)
+    return StageResult(method, first.examples, run.excluded(method), RequestCounts(), seconds)
+
+
+def tell(method: str, results: Sequence[TrainingResult], evaluation: dict[str, Any] | None) -> None:
+    """Print what the user should know of a training before relying on it."""
+    for result in results:
+        if result.truncated:
+            cut = "1 prompt was" if result.truncated == 1 else f"{result.truncated:,} prompts were"
+            note(f"{method}: {cut} cut from the left to fit optim.max_length")
+        if result.best_step is not None:
+            note(f"{method}: the weights are those of step {result.best_step} of {result.steps}")
+    if method == "reward" and evaluation is None:
+        note("reward: no pair was held out, so that nothing is measured and the temperature stays 1")
+    told = {warning for result in results for warning in result.warnings}
+    for warning in [*sorted(told), *((evaluation or {}).get("warnings") or ())]:
+        warn(f"{method}: {warning}")

@@ -34,8 +34,18 @@ MAY_IMPORT = {
 }
 HEAVY = ("torch", "transformers", "vllm", "trl", "ray", "datasets")
 _HEAVY = {
-    "engines": ("attention", "decoding", "kv_cache", "sampling"),
-    "training": ("callbacks", "divergence", "dpo_trainer", "logprobs", "losses", "reference"),
+    "engines": ("attention", "decoding", "kv_cache", "packing", "reward_model", "sampling"),
+    "training": (
+        "callbacks",
+        "divergence",
+        "dpo_objective",
+        "logprobs",
+        "losses",
+        "packed",
+        "pair_trainer",
+        "reference",
+        "reward_objective",
+    ),
 }
 HEAVY_BY_NATURE = frozenset(f"{room}.{name}" for room, names in _HEAVY.items() for name in names)
 """Modules that may import a heavy package at their top. All others reach them from inside functions only."""

@@ -1,4 +1,8 @@
-"""What accompanies a `transformers.Trainer`: progress, a metrics file, whole checkpoints, and a guard."""
+"""What accompanies a `transformers.Trainer`: progress, a metrics file, whole checkpoints, guards and alarms.
+
+What a callback decides by is the history of logged figures, which is part of every checkpoint: a training
+that was killed decides as one that ran through.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +16,22 @@ from core.errors import EngineError
 from core.files import os_errors
 from core.progress import ProgressTask
 from training.checkpoints import TrainingFolder
-
-_LEFT_OUT = frozenset(
-    {"num_tokens", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
-)
+from training.config import OptimConfig
+from training.history import CHOSEN_RATIO, UNSTEADY, best_step, held_out_losses, is_exhausted
+from training.processes import is_main, wait_for_all
 
 
 class FolderCallback(TrainerCallback):
-    """Writes the metrics of each step, stops at a loss that is no number, and commits checkpoints.
+    """Writes the metrics of each step, stops at a figure that no training recovers from, commits checkpoints.
 
     Args:
         folder: where they go.
         method: the training method, for messages.
+        optim: what the gradient's norm may be, and which checkpoints are kept.
     """
 
-    def __init__(self, folder: TrainingFolder, method: str) -> None:
-        self._folder = folder
-        self._method = method
+    def __init__(self, folder: TrainingFolder, method: str, optim: OptimConfig) -> None:
+        self._folder, self._method, self._optim = folder, method, optim
 
     def on_log(
         self,
@@ -38,28 +41,64 @@ class FolderCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Append a step's metrics; called before the checkpoint of the same step is written."""
+        """Append figures; called before the checkpoint of the same step is written."""
         metrics = {"step": state.global_step, **(logs or {})}
-        if "loss" not in metrics:  # the summary that transformers logs at the end
+        if "loss" not in metrics and "eval_loss" not in metrics:  # the summary at the end
             return
-        for name in ("loss", "grad_norm"):
-            if not math.isfinite(metrics.get(name, 0.0)):
-                raise EngineError(
-                    f"{name} is {metrics[name]} at step {state.global_step}; training stopped, and the "
-                    "checkpoint before it stands",
-                    where=str(self._folder.path),
-                    accepted=f"a smaller {self._method}.learning_rate (now {args.learning_rate:g}) "
-                    "or optim.bf16=false",
-                )
-        kept = {name: value for name, value in metrics.items() if name not in _LEFT_OUT}
+        self._guard(metrics, args.learning_rate)
+        kept = {name: value for name, value in metrics.items() if name not in UNSTEADY}
+        if not is_main():
+            return
         with os_errors(self._folder.metrics), self._folder.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(kept) + "\n")
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Commit the checkpoint that was just written."""
-        self._folder.commit(state.global_step)
+        """Commit the checkpoint that was just written, once every process has written its part."""
+        wait_for_all()
+        if is_main():
+            best = best_step(state.log_history) if self._optim.keep == "best" else None
+            self._folder.commit(state.global_step, keep=best)
+        wait_for_all()
+
+    def _guard(self, metrics: dict[str, float], learning_rate: float) -> None:
+        """Raise where the loss or the gradient is no number, or the gradient too large."""
+        limit = self._optim.stop_grad_norm
+        for name in ("loss", "grad_norm", "eval_loss"):
+            value = metrics.get(name, 0.0)
+            if not math.isfinite(value) or (name == "grad_norm" and limit is not None and value > limit):
+                above = f", above optim.stop_grad_norm ({limit:g})" if math.isfinite(value) else ""
+                raise EngineError(
+                    f"{name} is {value:g} at step {metrics['step']}{above}; training stopped, and the "
+                    "checkpoint before it stands",
+                    where=str(self._folder.path),
+                    accepted=f"a smaller {self._method}.learning_rate (now {learning_rate:g}) "
+                    "or optim.bf16=false",
+                )
+
+
+class HeldOutCallback(TrainerCallback):
+    """Evaluates at the last step too, saves what is best so far, and ends what no longer improves."""
+
+    def __init__(self, optim: OptimConfig) -> None:
+        self._optim = optim
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Ask for an evaluation at the end."""
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Decide by the held-out losses so far."""
+        if self._optim.keep == "best" and best_step(state.log_history) == state.global_step:
+            control.should_save = True
+        if is_exhausted(held_out_losses(state.log_history), self._optim.patience):
+            control.should_training_stop = True
 
 
 class ProgressCallback(TrainerCallback):
@@ -87,7 +126,13 @@ class ProgressCallback(TrainerCallback):
         if "loss" not in logs:
             return
         shown = [f"loss {logs['loss']:.4f}"]
-        if "rewards/accuracies" in logs:
-            shown.append(f"accuracy {logs['rewards/accuracies']:.2f}")
+        for name in ("rewards/accuracies", "accuracy"):
+            if name in logs:
+                shown.append(f"accuracy {logs[name]:.2f}")
+        if CHOSEN_RATIO in logs:
+            shown.append(f"chosen {logs[CHOSEN_RATIO]:+.3f} nats a token")
+        losses = held_out_losses(state.log_history)
+        if losses:
+            shown.append(f"held-out loss {losses[-1][1]:.4f}")
         self._task.note(", ".join(shown))
         self._task.advance(state.global_step - self._task.done)

@@ -2,7 +2,7 @@
 
     sft/
       job.json                        digest of everything that determines the result
-      metrics.jsonl                   one line per optimizer step
+      metrics.jsonl                   one line per optimizer step, and per evaluation
       checkpoints/checkpoint-40/      the newest whole one; being written: .staging/checkpoint-50/
       adapter_model.safetensors, adapter_config.json, training.json      at the end, in this order
 
@@ -49,7 +49,7 @@ class TrainingFolder:
 
     @property
     def metrics(self) -> Path:
-        """One JSON line per optimizer step."""
+        """One JSON line per optimizer step, and per evaluation."""
         return self.path / "metrics.jsonl"
 
     def result(self, job: str) -> dict[str, Any] | None:
@@ -77,15 +77,15 @@ class TrainingFolder:
                 write_atomic(marker, json.dumps({"job": job}) + "\n")
             self.staging.mkdir()
             self.checkpoints.mkdir(exist_ok=True)
-            return self._newest()
+            return self.newest()
 
     def is_saving(self) -> bool:
         """Return whether a checkpoint or the adapter is being written, and not committed yet."""
         under_way = [self.path / ASIDE, *self.staging.glob("checkpoint-*")]
         return any(path.exists() for path in under_way)
 
-    def commit(self, step: int) -> None:
-        """Move the checkpoint of a step from staging to where it counts, and remove those before it."""
+    def commit(self, step: int, keep: int | None = None) -> None:
+        """Move the checkpoint of a step from staging to where it counts; remove the others but `keep`'s."""
         name = f"checkpoint-{step}"
         with os_errors(self.path):
             for file in (self.staging / name).iterdir():
@@ -95,8 +95,12 @@ class TrainingFolder:
             (self.staging / name).rename(self.checkpoints / name)
             sync_folder(self.checkpoints)
             for old in self._all():
-                if old.name != name:
+                if old.name not in (name, f"checkpoint-{keep}"):
                     shutil.rmtree(old)
+
+    def checkpoint(self, step: int) -> Path:
+        """Return where the whole checkpoint of a step stands."""
+        return self.checkpoints / f"checkpoint-{step}"
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write `training.json`, which says that the training is complete; remove what resuming needed."""
@@ -114,14 +118,15 @@ class TrainingFolder:
         write_atomic(self.metrics, "".join(kept))
 
     def require_room(self, trainable_parameters: int) -> None:
-        """Refuse to start where two checkpoints and the result do not fit on the disk.
+        """Refuse to start where the checkpoints and the result do not fit on the disk.
 
-        A checkpoint holds the adapter and two moments of Adam, at most 4 bytes a parameter each.
+        A checkpoint holds the adapter and two moments of Adam, at most 4 bytes a parameter each; the newest,
+        the best and the one being written stand there at once.
 
         Raises:
             RunStateError: with the room that is needed and the room that there is.
         """
-        needed = int(_SLACK * 4 * trainable_parameters * (2 * 3 + 1))
+        needed = int(_SLACK * 4 * trainable_parameters * (3 * 3 + 1))
         with os_errors(self.path):
             free = shutil.disk_usage(self.path).free
         if free < needed:
@@ -132,7 +137,8 @@ class TrainingFolder:
                 run=f"df -h {self.path}",
             )
 
-    def _newest(self) -> Path | None:
+    def newest(self) -> Path | None:
+        """Return the newest whole checkpoint, or None if there is none."""
         return max(self._all(), key=lambda path: int(path.name.partition("-")[2]), default=None)
 
     def _all(self) -> list[Path]:

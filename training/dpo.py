@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from core.errors import RequestError
 from core.lazy import require
-from engines.tokenization import TurnEncoder
 from training.checkpoints import TrainingFolder
-from training.examples import EncodedPair, LeftOut, PreferencePair, encode_pair
-from training.fit import TrainingJob, TrainingResult, fit, require_examples
+from training.config import DPOConfig
+from training.examples import LeftOut, PreferencePair
+from training.fit import TrainerMaker, TrainingJob, TrainingResult, fit, require_examples, require_held_out
+from training.pairs import EncodedPairs, encode_pairs, result_of
 from training.policy import EXTRA, load_encoder, load_policy
 
 
 def train_dpo(
-    pairs: Sequence[PreferencePair], job: TrainingJob, beta: float, min_margin: float
+    pairs: Sequence[PreferencePair],
+    job: TrainingJob,
+    config: DPOConfig,
+    held_out: Sequence[PreferencePair] = (),
 ) -> TrainingResult:
     """Train the policy on the pairs, and return where its adapter is.
 
@@ -29,8 +32,8 @@ def train_dpo(
     Args:
         pairs: what to learn from.
         job: how, and where to.
-        beta: strength of the tie to the reference.
-        min_margin: pairs with `abs(p_chosen - 0.5)` below this are left out.
+        config: the loss and its numbers; pairs with `abs(p_chosen - 0.5)` below `min_margin` are left out.
+        held_out: pairs to evaluate on while training.
 
     Raises:
         DataError: if there are no pairs, or none that can be used.
@@ -41,59 +44,47 @@ def train_dpo(
     for package in ("torch", "transformers", "peft"):
         require(package, EXTRA)
     encoder = load_encoder(job.policy)
-    rows, left_out = _encode(pairs, encoder, job.optim.max_length, min_margin)
-    require_examples(rows, left_out, "preferences")
-    result = fit(job, job.digest(rows, beta), len(rows), _Maker(rows, job, beta))
-    return TrainingResult(
-        job.folder,
-        len(rows),
-        tuple(left_out),
-        result["steps"],
-        result["seconds"],
-        sum(len(row.chosen) + len(row.rejected) for row in rows),
-        result["metrics"],
-    )
+
+    def objection(pair: PreferencePair) -> LeftOut | None:
+        if abs(pair.p_chosen - 0.5) < config.min_margin:
+            return LeftOut(pair.id, "less certain than dpo.min_margin", f"p = {pair.p_chosen:.3f}")
+        if not pair.chosen_finished:
+            return LeftOut(pair.id, "the chosen answer was cut before its end")
+        return None
+
+    data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))
+    require_examples(data.rows, data.left_out, "preferences")
+    require_held_out(job, unseen.rows)
+    settings = config.model_dump(include={"loss", "beta", "flipped", "sft_coef"})
+    digest = job.digest(data.rows, unseen.rows, settings)
+    figures = fit(job, digest, len(data.rows), _maker(data, unseen, job, config))
+    return result_of(job, figures, data, unseen)
 
 
-class _Maker:
-    """Builds our trainer over pairs that are encoded already."""
+def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config: DPOConfig) -> TrainerMaker:
+    """Return what builds our trainer over the pairs, with what the reference says of them."""
 
-    def __init__(self, rows: Sequence[EncodedPair], job: TrainingJob, beta: float) -> None:
-        self._rows, self._job, self._beta = rows, job, beta
-
-    def __call__(self, arguments: dict[str, Any], folder: TrainingFolder) -> Any:
+    def make(arguments: dict[str, Any], folder: TrainingFolder) -> Any:
         from transformers import TrainingArguments
 
-        from training.dpo_trainer import SoftDPOTrainer
-        from training.reference import reference_logprobs
+        from training.dpo_objective import DPOObjective
+        from training.packed import PolicyScorer
+        from training.pair_trainer import PairTrainer
+        from training.reference import with_reference
 
-        own = self._job
-        policy = load_policy(own.policy, own.lora, own.device, own.seed, own.start)
+        rows, tokens = [*data.rows, *held_out.rows], job.optim.micro_tokens
+        policy = load_policy(job.policy, job.lora, job.device, job.seed, job.start)
+        scorer = PolicyScorer(policy, max(rows, key=len).tree)
         settings = TrainingArguments(**arguments)
-        reference = reference_logprobs(policy, self._rows, folder, own.optim.micro_batch, bf16=settings.bf16)
-        return SoftDPOTrainer(policy, settings, self._rows, reference, self._beta)
+        known = with_reference(policy, scorer, rows, folder, tokens, bf16=settings.bf16)
+        return PairTrainer(
+            policy,
+            settings,
+            known[: len(data.rows)],
+            known[len(data.rows) :],
+            DPOObjective(config, scorer),
+            batch_size=min(job.optim.batch_size, len(data.rows)),
+            tokens=tokens,
+        )
 
-
-def _encode(
-    pairs: Sequence[PreferencePair], encoder: TurnEncoder, max_length: int, min_margin: float
-) -> tuple[list[EncodedPair], list[LeftOut]]:
-    """Return the pairs that can be used, and the others with the reason."""
-    rows: list[EncodedPair] = []
-    left_out: list[LeftOut] = []
-    for pair in pairs:
-        if abs(pair.p_chosen - 0.5) < min_margin:
-            left_out.append(LeftOut(pair.id, "less certain than dpo.min_margin", f"p = {pair.p_chosen:.3f}"))
-            continue
-        if not pair.chosen_finished:
-            left_out.append(LeftOut(pair.id, "the chosen answer was cut before its end"))
-            continue
-        try:
-            row = encode_pair(encoder, pair)
-        except RequestError as error:
-            left_out.append(LeftOut(pair.id, error.reason, error.detail))
-            continue
-        if len(row) > max_length:
-            left_out.append(LeftOut(pair.id, "longer than optim.max_length", f"{len(row)} tokens"))
-        else:
-            rows.append(row)
-    return rows, left_out
+    return make

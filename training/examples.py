@@ -6,12 +6,13 @@ very tokens that generation will see, and no text of a data set can act as a spe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from core.chat import Untrusted, turns_of
 from core.records import Message
 from engines.tokenization import TurnEncoder
+from engines.trees import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,10 @@ class PreferencePair:
     chosen_finished: bool = True
     """Whether the answer ended by itself; one that was cut is not taught to end where it was cut."""
     rejected_finished: bool = True
+    margin: float = 0.0
+    """By how much the chosen answer's score should exceed the other's (reward models only)."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """What reports are broken down by, such as `{"source": "ai", "section": "safety"}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,10 @@ class EncodedAnswer:
     def __len__(self) -> int:
         return len(self.prompt_ids) + len(self.answer_ids)
 
+    def with_prompt_cut(self, room: int) -> EncodedAnswer:
+        """Return the answer behind the last `room` tokens of its prompt."""
+        return replace(self, prompt_ids=self.prompt_ids[-room:])
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedPair:
@@ -59,9 +68,22 @@ class EncodedPair:
     rejected: EncodedAnswer
     p_chosen: float
     weight: float
+    margin: float = 0.0
+    reference: tuple[float, float] = (0.0, 0.0)
+    """Log-probabilities in nats of both answers under the reference, once they are known."""
 
     def __len__(self) -> int:
         return max(len(self.chosen), len(self.rejected))
+
+    @property
+    def tree(self) -> Tree:
+        """The prompt with both answers."""
+        return Tree(self.chosen.prompt_ids, (self.chosen.answer_ids, self.rejected.answer_ids))
+
+    @property
+    def packed_tokens(self) -> int:
+        """Tokens of the prompt and both answers."""
+        return len(self.chosen) + len(self.rejected.answer_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +115,5 @@ def encode_pair(encoder: TurnEncoder, pair: PreferencePair) -> EncodedPair:
         encode_answer(encoder, pair.prompt, pair.rejected, finished=pair.rejected_finished),
         pair.p_chosen,
         pair.weight,
+        pair.margin,
     )

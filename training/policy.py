@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from core.errors import EngineError
 from core.files import os_errors, sync_folder, write_atomic
 from core.lazy import require
-from engines.adapter import SETTINGS, WEIGHTS, wear_adapter
+from engines.adapter import SETTINGS, WEIGHTS, read_settings, wear_adapter
 from engines.config import ModelConfig
-from engines.loading import load_model, load_tokenizer, locate, pick_dtype
+from engines.loading import load_classifier, load_model, load_tokenizer, locate, pick_dtype
 from engines.tokenization import TurnEncoder
 from training.checkpoints import ASIDE
 from training.config import LoraConfig
@@ -46,28 +46,105 @@ def load_policy(
     Raises:
         EngineError: if the model or adapter cannot be loaded, or has no module of a name in `lora.targets`.
     """
-    peft = require("peft", EXTRA)
-    torch = require("torch", EXTRA)
     model: Any = load_model(locate(config), pick_dtype(config.dtype, device), device)
+    _attend_to_packed_rows(model)
     if start is not None:
         return wear_adapter(model, start, trainable=True)
-    shape = peft.LoraConfig(
+    return _with_adapter(model, _shape(lora, "CAUSAL_LM"), seed)
+
+
+def load_reward_policy(
+    config: ModelConfig, lora: LoraConfig, device: str, seed: int, start: Path | None = None
+) -> PeftModel:
+    """Return the model with a scoring head and an adapter, both to be trained.
+
+    Args:
+        config: the model.
+        lora: shape of a new adapter; one that is gone on with keeps its own.
+        device: `auto`, `cpu` or `cuda`.
+        seed: from which the head and a new adapter are drawn.
+        start: folder of a policy's adapter to go on with.
+
+    Raises:
+        EngineError: if the model or adapter cannot be loaded.
+    """
+    model: Any = load_classifier(locate(config), pick_dtype(config.dtype, device), device, seed)
+    if start is None:
+        return _with_adapter(model, _shape(lora, "SEQ_CLS"), seed)
+    scorer = _with_adapter(model, _scoring_shape(start), seed)
+    _take_over(scorer, start)
+    return scorer
+
+
+def _scoring_shape(start: Path) -> Any:
+    """Return the settings of a policy's adapter for a reward model: its own, but for the head."""
+    peft = require("peft", EXTRA)
+    read_settings(start)
+    shape = peft.LoraConfig.from_pretrained(str(start))
+    shape.task_type, shape.modules_to_save, shape.inference_mode = "SEQ_CLS", ["score"], False
+    shape.base_model_name_or_path = None  # peft would warn where the model's folder has another name
+    return shape
+
+
+def _take_over(scorer: PeftModel, start: Path) -> None:
+    """Give a scorer the weights of a policy's adapter, every one; its head stays as it is."""
+    peft = require("peft", EXTRA)
+    safetensors = require("safetensors.torch", EXTRA)
+    own = peft.get_peft_model_state_dict(scorer, save_embedding_layers=False)
+    learned = safetensors.load_file(start / WEIGHTS)
+    astray = sorted({key for key in own if ".score." not in key} ^ learned.keys())
+    astray += [key for key in learned if key in own and learned[key].shape != own[key].shape]
+    if astray:
+        raise EngineError(
+            f"the adapter does not fit the model ({len(astray)} weights differ, the first is {astray[0]})",
+            where=str(start),
+            accepted="an adapter of the layers between embedding and head that was trained on this model",
+        )
+    peft.set_peft_model_state_dict(scorer, own | learned)
+
+
+def _attend_to_packed_rows(model: Any) -> None:
+    """Let a model that was loaded for a GPU take packed rows as well."""
+    from engines.attention import register
+
+    name = register()
+    if model.config._attn_implementation != name:
+        model.set_attn_implementation(name)
+
+
+def _shape(lora: LoraConfig, task: str) -> Any:
+    """Return peft's settings of a new adapter; a reward model's head is trained and saved beside it."""
+    peft = require("peft", EXTRA)
+    return peft.LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
-        task_type="CAUSAL_LM",
+        task_type=task,
+        modules_to_save=["score"] if task == "SEQ_CLS" else None,
     )
+
+
+def _with_adapter(model: Any, shape: Any, seed: int) -> PeftModel:
+    peft = require("peft", EXTRA)
+    torch = require("torch", EXTRA)
     torch.manual_seed(seed)
     try:
         policy: PeftModel = peft.get_peft_model(model, shape)
     except ValueError as error:
         raise EngineError(
-            f"no adapter can be put on {config.id} ({str(error).partition(chr(10))[0]})",
+            f"no adapter can be put on {model.config._name_or_path} ({str(error).partition(chr(10))[0]})",
             where="lora.targets",
             accepted="all-linear, or names of the model's linear modules such as [q_proj, v_proj]",
         ) from error
     return policy
+
+
+def load_adapter_weights(policy: Any, folder: Path) -> None:
+    """Give a policy the adapter's weights of a checkpoint."""
+    peft = require("peft", EXTRA)
+    safetensors = require("safetensors.torch", EXTRA)
+    peft.set_peft_model_state_dict(policy, safetensors.load_file(folder / WEIGHTS))
 
 
 def free_memory() -> None:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import RequestError
 from core.lazy import require
 from engines.tokenization import TurnEncoder
 from training.checkpoints import TrainingFolder
+from training.config import OptimConfig
 from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut, encode_answer
-from training.fit import TrainingJob, TrainingResult, fit, require_examples
+from training.fit import TrainingJob, TrainingResult, fit, require_examples, require_held_out
+from training.pairs import TOO_LONG
 from training.policy import EXTRA, load_encoder, load_policy
 
 
-def train_sft(examples: Sequence[AnsweredPrompt], job: TrainingJob) -> TrainingResult:
+def train_sft(
+    examples: Sequence[AnsweredPrompt], job: TrainingJob, held_out: Sequence[AnsweredPrompt] = ()
+) -> TrainingResult:
     """Train the policy to give the answers, and return where its adapter is.
 
     An interrupted training of the same job goes on from its newest checkpoint; a finished one is found.
+
+    Args:
+        examples: what to learn from.
+        job: how, and where to.
+        held_out: answers to evaluate on while training.
 
     Raises:
         DataError: if there are no examples, or none that fits in `optim.max_length`.
@@ -28,36 +38,48 @@ def train_sft(examples: Sequence[AnsweredPrompt], job: TrainingJob) -> TrainingR
     for package in ("torch", "transformers", "trl", "peft", "datasets"):
         require(package, EXTRA)
     encoder = load_encoder(job.policy)
-    rows, left_out = _encode(examples, encoder, job.optim.max_length)
-    require_examples(rows, left_out, "answers")
-    result = fit(job, job.digest(rows), len(rows), _Maker(rows, encoder, job))
-    return TrainingResult(
+    data, unseen = (_encode(rows, encoder, job.optim) for rows in (examples, held_out))
+    require_examples(data.rows, data.left_out, "answers")
+    require_held_out(job, unseen.rows)
+    maker = _Maker(data.rows, unseen.rows, encoder, job)
+    figures = fit(job, job.digest(data.rows, unseen.rows), len(data.rows), maker)
+    return TrainingResult.of(
         job.folder,
-        len(rows),
-        tuple(left_out),
-        result["steps"],
-        result["seconds"],
-        sum(map(len, rows)),
-        result["metrics"],
+        figures,
+        examples=len(data.rows),
+        held_out=len(unseen.rows),
+        left_out=(*data.left_out, *unseen.left_out),
+        truncated=data.truncated + unseen.truncated,
+        tokens=sum(map(len, data.rows)),
     )
 
 
 class _Maker:
     """Builds TRL's trainer over rows that are encoded already."""
 
-    def __init__(self, rows: Sequence[EncodedAnswer], encoder: TurnEncoder, job: TrainingJob) -> None:
-        self._rows, self._encoder, self._job = rows, encoder, job
+    def __init__(
+        self,
+        rows: Sequence[EncodedAnswer],
+        held_out: Sequence[EncodedAnswer],
+        encoder: TurnEncoder,
+        job: TrainingJob,
+    ) -> None:
+        self._rows, self._held_out, self._encoder, self._job = rows, held_out, encoder, job
 
     def __call__(self, arguments: dict[str, Any], folder: TrainingFolder) -> Any:
         trl, datasets = require("trl", EXTRA), require("datasets", EXTRA)
         own = self._job
         policy = load_policy(own.policy, own.lora, own.device, own.seed, own.start)
         settings = trl.SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
-        rows = [{"prompt_ids": row.prompt_ids, "answer_ids": row.answer_ids} for row in self._rows]
+        train, unseen = (
+            [{"prompt_ids": row.prompt_ids, "answer_ids": row.answer_ids} for row in rows]
+            for rows in (self._rows, self._held_out)
+        )
         return trl.SFTTrainer(
             model=policy,
             args=settings,
-            train_dataset=datasets.Dataset.from_list(rows),
+            train_dataset=datasets.Dataset.from_list(train),
+            eval_dataset=datasets.Dataset.from_list(unseen) if unseen else None,
             processing_class=self._encoder.tokenizer,
             data_collator=_collate,
         )
@@ -79,20 +101,29 @@ def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _encode(
-    examples: Sequence[AnsweredPrompt], encoder: TurnEncoder, max_length: int
-) -> tuple[list[EncodedAnswer], list[LeftOut]]:
-    """Return the rows that fit, and those that are left out with the reason."""
-    rows: list[EncodedAnswer] = []
-    left_out: list[LeftOut] = []
+@dataclass
+class _EncodedAnswers:
+    """The answers of a data set that can be used, and an account of the others."""
+
+    rows: list[EncodedAnswer] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    truncated: int = 0
+
+
+def _encode(examples: Sequence[AnsweredPrompt], encoder: TurnEncoder, optim: OptimConfig) -> _EncodedAnswers:
+    encoded = _EncodedAnswers()
     for example in examples:
         try:
             row = encode_answer(encoder, example.prompt, example.answer)
         except RequestError as error:
-            left_out.append(LeftOut(example.id, error.reason, error.detail))
+            encoded.left_out.append(LeftOut(example.id, error.reason, error.detail))
             continue
-        if len(row) > max_length:
-            left_out.append(LeftOut(example.id, "longer than optim.max_length", f"{len(row)} tokens"))
+        room = optim.max_length - len(row.answer_ids)
+        if len(row) <= optim.max_length:
+            encoded.rows.append(row)
+        elif optim.overlong == "drop" or room < 1:
+            encoded.left_out.append(LeftOut(example.id, TOO_LONG, f"{len(row)} tokens"))
         else:
-            rows.append(row)
-    return rows, left_out
+            encoded.truncated += 1
+            encoded.rows.append(row.with_prompt_cut(room))
+    return encoded

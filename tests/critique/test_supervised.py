@@ -8,7 +8,7 @@ import pytest
 
 from constitution.schema import Constitution
 from core.records import CritiqueTrace, Generation, Message, Prompt, Revision, Sampling
-from critique.supervised import SupervisedData, Target, supervised_data, target_of
+from critique.supervised import SupervisedData, Target, Which, supervised_data, target_of
 
 CUT = "every answer was empty or cut before its end"
 BROKEN = "the draft breaks a machine check, and no finished revision comes nearer to passing"
@@ -130,6 +130,61 @@ def test_a_check_about_other_prompts_has_no_say():
     )
     assert learned(target_of(trace("a b c d"), scoped)) == ("a b c d", False)
     assert learned(target_of(trace("a b c d", question="How is the weather?"), scoped)) == BROKEN
+
+
+def taught(which: Which, given: CritiqueTrace, by: Constitution) -> list[tuple[str, bool]] | str:
+    """What a trace teaches, or why nothing, where revisions enough let every good draft be replayed."""
+    data = supervised_data([given, *traces(4, 0)], by, 9.0, seed=0, which=which)
+    targets = [(t.answer.text, t.revised) for t in data.targets if t.trace.id == given.id]
+    reasons = [reason for prompt_id, reason in data.left_out if prompt_id == given.prompt.id]
+    assert bool(targets) != bool(reasons)
+    return targets or reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "final", "every"),
+    [
+        (trace("Draft.", "Second."), ["Second."], ["Second."]),
+        (trace("Draft.", "Second.", "Third."), ["Third."], ["Second.", "Third."]),
+        (trace("Draft.", "Second.", "[Third]"), ["Second."], ["Second."]),
+        (trace("Draft.", "[Second]", "Third."), ["Third."], ["Third."]),
+        (trace("Draft.", "", "Third."), ["Third."], ["Third."]),
+        (trace("[Draft]", "Second.", "Third."), ["Third."], ["Second.", "Third."]),
+        (trace("Draft.", "Second.", "Third.", dropped=[2]), ["Second."], ["Second."]),
+    ],
+)
+def test_final_takes_the_last_finished_revision_and_every_takes_all(
+    given: CritiqueTrace, final: list[str], every: list[str]
+):
+    assert taught("final", given, UNCHECKED) == [(text, True) for text in final]
+    assert taught("every", given, UNCHECKED) == [(text, True) for text in every]
+    assert taught("best", given, UNCHECKED) == [(text, True) for text in final]
+
+
+def test_final_and_every_do_not_ask_the_checks_about_a_revision():
+    worse = trace("a b c d", "a b", "a b c")
+    assert taught("best", worse, BRIEF) == [("a b", True)]
+    assert taught("final", worse, BRIEF) == [("a b c", True)]
+    assert taught("every", worse, BRIEF) == [("a b", True), ("a b c", True)]
+
+
+@pytest.mark.parametrize("which", ["best", "final", "every"])
+def test_draft_that_needed_no_revision_is_replayed_whichever_answers_are_learned(which: Which):
+    assert taught(which, trace("Draft."), UNCHECKED) == [("Draft.", False)]
+    assert taught(which, trace("a b"), BRIEF) == [("a b", False)]
+
+
+@pytest.mark.parametrize("which", ["best", "final", "every"])
+def test_trace_without_a_finished_answer_teaches_nothing_whichever_are_learned(which: Which):
+    assert taught(which, trace("[Draft]"), UNCHECKED) == CUT
+    assert taught(which, trace("[Draft]", "[Second]", ""), UNCHECKED) == CUT
+
+
+def test_every_revision_counts_where_drafts_are_replayed():
+    given = [trace("Draft.", "Second.", "Third.", question=f"twice {i}?") for i in range(4)]
+    given += traces(0, 10)
+    assert len(questions(supervised_data(given, UNCHECKED, 0.5, 0, "final"), revised=False)) == 2
+    assert len(questions(supervised_data(given, UNCHECKED, 0.5, 0, "every"), revised=False)) == 4
 
 
 def traces(revised: int, drafts: int) -> list[CritiqueTrace]:

@@ -276,7 +276,7 @@ def test_dpo_before_the_sft_that_it_starts_from_is_one_line(model: Path, tmp_pat
     run_file = write_trainable(tmp_path, model)
     execute(RunRequest(run_file, stages=("critique", "compare", "label")))
     line = refused("train", "dpo", run_file)
-    assert "DPO starts from the SFT model, and there is none yet" in line
+    assert "dpo starts from the SFT model, and there is none yet" in line
     assert "dpo.init=base" in line
     assert "publius train sft RUN.yaml" in line
 
@@ -315,7 +315,7 @@ def test_an_evaluation_before_training_measures_what_there_is(model: Path, tmp_p
         (("train=[dpo]", "compare.from=sft"), "compare.from is sft, but train does not name sft"),
         (("train=[dpo]", "dpo.init=sft"), "dpo.init is sft, but train does not name sft"),
         (("models.policy.adapter=some/adapter",), "merge it first"),
-        (("train=[sft, ppo]",), "sft, dpo"),
+        (("train=[sft, ppo]",), "sft, reward, dpo"),
         (("train=[sft, sft]",), "train names a method twice"),
         (("sft.learning_rate=0",), "--set sft.learning_rate=0"),
         (("dpo.min_margin=0.5",), "--set dpo.min_margin=0.5"),

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from core.records import Message
 from engines.config import ModelConfig
-from training.config import LoraConfig, Method, OptimConfig
+from training.config import METHODS, DPOConfig, LoraConfig, Method, OptimConfig, RewardConfig
 from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, PreferencePair
 from training.fit import TrainingJob, TrainingResult
+from training.reward import train_reward
 from training.sft import train_sft
 
 SMALL = LoraConfig(r=4, alpha=8)
-OPTIM = OptimConfig(batch_size=4, micro_batch=2, max_length=128, checkpoint_every=2)
+OPTIM = OptimConfig(batch_size=4, micro_batch=2, micro_tokens=300, max_length=128, checkpoint_every=2)
+DPO = DPOConfig()
 
 
 def answered(count: int = 12) -> list[AnsweredPrompt]:
@@ -46,11 +48,15 @@ def job(
 def train(
     method: Method, folder: Path, model: str, start: Path | None = None, count: int = 12
 ) -> TrainingResult:
-    """Run a job of either method."""
+    """Run a job of any method."""
+    own = job(method, folder, model, start)
     if method == "sft":
-        return train_sft(answered(count), job(method, folder, model, start))
-    return train_dpo(pairs(count), job(method, folder, model, start), beta=0.1, min_margin=0.05)
+        return train_sft(answered(count), own)
+    if method == "reward":
+        return train_reward(pairs(count), own, RewardConfig())[0]
+    return train_dpo(pairs(count), own, DPO)
 
 
 if __name__ == "__main__":
-    train("sft" if sys.argv[1] == "sft" else "dpo", Path(sys.argv[2]), sys.argv[3], None, int(sys.argv[4]))
+    wanted = next(method for method in METHODS if method == sys.argv[1])
+    train(wanted, Path(sys.argv[2]), sys.argv[3], None, int(sys.argv[4]))

@@ -14,7 +14,7 @@ from core.errors import DataError, EngineError, RunStateError
 from core.records import Message
 from engines.adapter import WEIGHTS
 from engines.config import ModelConfig
-from tests.training.jobs import OPTIM, SMALL, job, pairs, train
+from tests.training.jobs import DPO, OPTIM, SMALL, job, pairs, train
 from training.divergence import mean_token_kl
 from training.dpo import train_dpo
 from training.examples import PreferencePair, encode_pair
@@ -66,7 +66,7 @@ def test_a_fresh_adapter_changes_nothing(tiny_folder: Path):
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tiny_folder: Path, tmp_path: Path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         own = replace(job("dpo", tmp_path / name, str(tiny_folder)), seed=seed)
-        train_dpo(pairs(), own, 0.1, 0.05)
+        train_dpo(pairs(), own, DPO)
     a, b, c = ((tmp_path / name / WEIGHTS).read_bytes() for name in "abc")
     assert a == b
     assert a != c
@@ -86,18 +86,18 @@ def test_the_adapter_loads_in_plain_peft(tiny_folder: Path, tmp_path: Path):
 
 def test_a_weight_of_zero_teaches_nothing(tiny_folder: Path, tmp_path: Path):
     silent = [replace(pair, weight=0.0) for pair in pairs()]
-    train_dpo(silent, job("dpo", tmp_path / "dpo", str(tiny_folder)), 0.1, 0.05)
+    train_dpo(silent, job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
     assert all(step["loss"] == 0 and step["grad_norm"] == 0 for step in metrics_of(tmp_path / "dpo"))
 
 
 def test_micro_batches_do_not_change_the_loss(tiny_folder: Path, tmp_path: Path):
     losses = []
-    for size in (1, 3, 4):
-        optim = OPTIM.model_copy(update={"micro_batch": size, "batch_size": 4 if size != 3 else 6})
-        train_dpo(pairs(), job("dpo", tmp_path / f"{size}", str(tiny_folder), optim=optim), 0.1, 0.05)
-        losses.append([step["loss"] for step in metrics_of(tmp_path / f"{size}")])
+    for tokens in (16, 150, 100_000):  # every pair alone, two together, a whole step
+        optim = OPTIM.model_copy(update={"micro_tokens": tokens})
+        train_dpo(pairs(), job("dpo", tmp_path / f"{tokens}", str(tiny_folder), optim=optim), DPO)
+        losses.append([step["loss"] for step in metrics_of(tmp_path / f"{tokens}")])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert losses[0] == pytest.approx(losses[2], abs=1e-5)
-    assert len(losses[1]) == 4
 
 
 def test_what_cannot_be_used_is_left_out_with_its_reason(tiny_folder: Path, tmp_path: Path):
@@ -108,7 +108,7 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tiny_folder: Path, tmp_
         replace(good[0], id="long", rejected="word " * 200),
         PreferencePair("odd", (Message(role="assistant", content="I begin."),) * 2, "a", "b", 0.9),
     ]
-    result = train_dpo([*good, *unusable], job("dpo", tmp_path / "dpo", str(tiny_folder)), 0.1, 0.05)
+    result = train_dpo([*good, *unusable], job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
     reasons = {row.id: row.reason for row in result.left_out}
     assert reasons["tie"] == "less certain than dpo.min_margin"
     assert reasons["cut"] == "the chosen answer was cut before its end"
@@ -118,9 +118,9 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tiny_folder: Path, tmp_
 
 def test_no_preferences_is_one_clear_line(tiny_folder: Path, tmp_path: Path):
     with pytest.raises(DataError, match="no preferences to train on"):
-        train_dpo([], job("dpo", tmp_path / "dpo", str(tiny_folder)), 0.1, 0.05)
+        train_dpo([], job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
     with pytest.raises(DataError, match=r"12 left out: less certain than dpo\.min_margin"):
-        train_dpo(pairs(p=0.51), job("dpo", tmp_path / "dpo", str(tiny_folder)), 0.1, 0.05)
+        train_dpo(pairs(p=0.51), job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
 
 
 def test_a_loss_that_is_no_number_stops_training_and_no_checkpoint_holds_it(
@@ -129,7 +129,7 @@ def test_a_loss_that_is_no_number_stops_training_and_no_checkpoint_holds_it(
     # A learning rate at which float32 overflows: the real thing, not a patched loss.
     own = job("dpo", tmp_path / "dpo", str(tiny_folder), learning_rate=1e30)
     with pytest.raises(EngineError, match=r"(loss|grad_norm) is (nan|inf) at step \d") as caught:
-        train_dpo(pairs(), own, 0.1, 0.05)
+        train_dpo(pairs(), own, DPO)
     assert "dpo.learning_rate" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "dpo" / "training.json").exists()
@@ -163,14 +163,14 @@ def test_a_finished_training_is_found_and_not_repeated(tiny_folder: Path, tmp_pa
 def test_other_data_trains_anew(tiny_folder: Path, tmp_path: Path):
     train("dpo", tmp_path / "dpo", str(tiny_folder))
     before = (tmp_path / "dpo" / WEIGHTS).read_bytes()
-    train_dpo(pairs(p=0.7), job("dpo", tmp_path / "dpo", str(tiny_folder)), 0.1, 0.05)
+    train_dpo(pairs(p=0.7), job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
     assert (tmp_path / "dpo" / WEIGHTS).read_bytes() != before
 
 
 def test_the_same_job_of_another_run_is_taken_over(tiny_folder: Path, tmp_path: Path):
     train("dpo", tmp_path / "one", str(tiny_folder))
     own = replace(job("dpo", tmp_path / "two", str(tiny_folder)), siblings=(tmp_path / "one",))
-    result = train_dpo(pairs(), own, 0.1, 0.05)
+    result = train_dpo(pairs(), own, DPO)
     assert result.seconds == 0
     assert (tmp_path / "two" / WEIGHTS).read_bytes() == (tmp_path / "one" / WEIGHTS).read_bytes()
     assert metrics_of(tmp_path / "two") == metrics_of(tmp_path / "one")
@@ -180,4 +180,4 @@ def test_unknown_lora_targets_are_named(tiny_folder: Path, tmp_path: Path):
     own = job("dpo", tmp_path / "dpo", str(tiny_folder))
     own = replace(own, lora=SMALL.model_copy(update={"targets": ("no_such_module",)}))
     with pytest.raises(EngineError, match=r"lora\.targets"):
-        train_dpo(pairs(), own, 0.1, 0.05)
+        train_dpo(pairs(), own, DPO)

@@ -1,0 +1,206 @@
+"""Conversations as TRL's data sets hold them: prompt and answer, told apart.
+
+A column is text, a list of messages, or a transcript as in hh-rlhf: turns that begin with `Human:` and
+`Assistant:`, each after an empty line. What cannot be used raises `RequestError`, by whose reason the rows
+that are left out are counted together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+from core.errors import RequestError
+from core.records import Message, Role
+
+TRANSCRIPT_START = "\n\nHuman:"
+_TURN = re.compile(r"\n\n(Human|Assistant):")
+_SPEAKERS: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
+_ROLES: tuple[str, ...] = get_args(Role)
+_TOOL_KEYS = ("tool_calls", "function_call")
+_SHOWN = 60
+
+
+class Sides(NamedTuple):
+    """Two answers to one prompt."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+class Answered(NamedTuple):
+    """A prompt and its answer."""
+
+    prompt: tuple[Message, ...]
+    answer: str
+
+
+def sides_of(prompt: Any, chosen: Any, rejected: Any) -> Sides:
+    """Return prompt and answers of a preference.
+
+    Args:
+        prompt: text or messages; None where the two sides are whole conversations, which share it.
+        chosen: an answer, as text or as one message, or a conversation that begins with the prompt.
+        rejected: the same.
+
+    Raises:
+        RequestError: if they are not that, an answer is empty, or the answers are the same.
+    """
+    if prompt is None:
+        sides = _from_conversations(_conversation(chosen, "chosen"), _conversation(rejected, "rejected"))
+    else:
+        first = _prompted(prompt, chosen, "chosen")
+        sides = Sides(*first, _prompted(prompt, rejected, "rejected").answer)
+    if sides.chosen == sides.rejected:
+        raise RequestError("chosen and rejected are the same")
+    return sides
+
+
+def answered_of(prompt: Any, completion: Any) -> Answered:
+    """Return prompt and answer. Raises RequestError if they are not that, or the answer is empty."""
+    return _prompted(prompt, completion, "completion")
+
+
+def last_answer_of(messages: Any) -> Answered:
+    """Return a conversation's last answer, and what stands before it as its prompt.
+
+    Raises:
+        RequestError: if it does not end with an answer of the assistant to the user.
+    """
+    conversation = _messages(messages, "messages")
+    if conversation[-1].role != "assistant":
+        raise RequestError(
+            "the last message is not from the assistant", detail=f"it is from the {conversation[-1].role}"
+        )
+    return Answered(_checked_prompt(conversation[:-1]), _checked_answer(conversation[-1].content, "messages"))
+
+
+def is_transcript(value: Any) -> bool:
+    """Return whether a value is the text of a conversation between `Human:` and `Assistant:`."""
+    return isinstance(value, str) and value.startswith(TRANSCRIPT_START)
+
+
+def shared_start(first: Sequence[Message], second: Sequence[Message]) -> int:
+    """Return how many messages two conversations begin with alike."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((number for number, (one, other) in pairs if one != other), min(len(first), len(second)))
+
+
+def _from_conversations(chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> Sides:
+    """Return the sides of two conversations, of which everything but the last answers is the same."""
+    if chosen == rejected:
+        raise RequestError("chosen and rejected are the same")
+    start = shared_start(chosen, rejected)
+    rests = (chosen[start:], rejected[start:])
+    if any([message.role for message in rest] != ["assistant"] for rest in rests):
+        raise RequestError(
+            "chosen and rejected differ in more than one last answer of the assistant",
+            detail=f"they part at message {start + 1} of {len(chosen)} and {len(rejected)}",
+        )
+    first, second = (rest[0].content for rest in rests)
+    prompt = _checked_prompt(chosen[:start])
+    return Sides(prompt, _checked_answer(first, "chosen"), _checked_answer(second, "rejected"))
+
+
+def _prompted(prompt: Any, value: Any, column: str) -> Answered:
+    """Return prompt and answer of two columns; after a transcript, without white space around the answer."""
+    asked = _prompt(prompt)
+    answer = _answer(asked, value, column)
+    return Answered(asked, answer.strip() if is_transcript(prompt) else answer)
+
+
+def _prompt(value: Any) -> tuple[Message, ...]:
+    """Return a prompt column's messages; a transcript may end with the name of who answers."""
+    if not is_transcript(value):
+        return _checked_prompt(_messages(value, "prompt"))
+    messages = _transcript(value)
+    opened = messages[-1] == Message(role="assistant", content="")
+    return _checked_prompt(messages[:-1] if opened else messages)
+
+
+def _answer(prompt: tuple[Message, ...], value: Any, column: str) -> str:
+    """Return the one answer that a column holds, with or without the prompt before it."""
+    if isinstance(value, str) and not is_transcript(value):
+        return _checked_answer(value, column)
+    found = _conversation(value, column)
+    rest = found[len(prompt) :] if found[: len(prompt)] == prompt else found
+    if [message.role for message in rest] != ["assistant"]:
+        roles = ", ".join(message.role for message in rest) or "nothing"
+        raise RequestError(
+            f"{column} is not one answer of the assistant, alone or after the prompt", detail=f"found {roles}"
+        )
+    return _checked_answer(rest[0].content, column)
+
+
+def _conversation(value: Any, column: str) -> tuple[Message, ...]:
+    if is_transcript(value):
+        return _transcript(value)
+    if isinstance(value, str):
+        raise RequestError("there is no prompt, and an answer is no conversation", detail=f"in {column}")
+    return _messages(value, column)
+
+
+def _transcript(text: str) -> tuple[Message, ...]:
+    """Return the turns of a transcript, white space at their ends removed."""
+    _, *parts = _TURN.split(text)
+    turns = zip(parts[::2], parts[1::2], strict=True)
+    return tuple(Message(role=_SPEAKERS[name], content=_whole(words).strip()) for name, words in turns)
+
+
+def _messages(value: Any, column: str) -> tuple[Message, ...]:
+    """Return a column's messages; bare text is one message of the user."""
+    if isinstance(value, str):
+        return (Message(role="user", content=_whole(value)),)
+    if not isinstance(value, list) or not value:
+        raise RequestError(f"{column} is neither text nor messages", detail=_shown(value))
+    return tuple(_message(entry, column) for entry in value)
+
+
+def _message(value: Any, column: str) -> Message:
+    if not isinstance(value, Mapping):
+        raise RequestError(f"{column} is neither text nor messages", detail=f"it holds {_shown(value)}")
+    if any(value.get(key) for key in _TOOL_KEYS):
+        raise RequestError("the conversation calls tools", detail=f"in {column}")
+    role, content = value.get("role"), value.get("content")
+    if role not in _ROLES:
+        accepted = ", ".join(_ROLES)
+        raise RequestError(
+            f"a message is of another role than {accepted}", detail=f"{column}: {_shown(role)}"
+        )
+    if not isinstance(content, str):
+        raise RequestError("a message's content is not text", detail=f"{column}: {_shown(content)}")
+    return Message(role=role, content=_whole(content))
+
+
+def _checked_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    if not messages:
+        raise RequestError("there is no prompt")
+    if messages[-1].role != "user":
+        raise RequestError("the prompt does not end with the user", detail=f"but the {messages[-1].role}")
+    if any(message.role == "system" for message in messages[1:]):
+        raise RequestError("a system message stands after the first message")
+    if not messages[-1].content.strip():
+        raise RequestError("the prompt is empty")
+    return messages
+
+
+def _checked_answer(text: str, column: str) -> str:
+    if not text.strip():
+        raise RequestError("an answer is empty", detail=f"in {column}")
+    return _whole(text)
+
+
+def _whole(text: str) -> str:
+    """Return the text. Raises RequestError if it holds what JSON can spell and no tokenizer takes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RequestError("half of a surrogate pair", detail=f"at character {error.start + 1}") from error
+    return text
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

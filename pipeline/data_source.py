@@ -1,0 +1,221 @@
+"""The rows of a data set: from a file, from a folder, or from the Hugging Face hub.
+
+Files of JSON are read here, line by line, so that a mistake is told with its line. Everything else goes
+through `datasets.load_dataset`, which knows Parquet, CSV, the hub, and folders with a card such as those that
+`publius export` writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from core.digests import file_digest
+from core.errors import DataError
+from core.files import os_errors
+from core.lazy import require
+
+_EXTRA = "train"
+_JSON = (".jsonl", ".jsonl.gz", ".json")
+_TABLES: dict[str, dict[str, Any]] = {
+    "parquet": {},
+    "csv": {"na_values": [""], "keep_default_na": False},  # an answer may be the word "None" or "NA"
+}
+ACCEPTED = "a .jsonl, .json, .parquet or .csv file, a data set folder, or a Hugging Face id"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """What to read."""
+
+    name: str
+    """Path of a file or folder, or a Hugging Face id."""
+    subset: str | None = None
+    """Configuration of a data set that has several."""
+    split: str = "train"
+    """As `datasets` names it; `train[:1000]` takes the first thousand rows."""
+
+    @property
+    def path(self) -> Path:
+        """The name as a path, whether or not there is one."""
+        return Path(self.name).expanduser()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One row as it came."""
+
+    id: str
+    """Where it stands: `pairs.jsonl:3`, or `row 3`."""
+    values: Any
+    """A mapping of columns, if the row is what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What was read, for the model card."""
+
+    source: DataSource
+    rows: int
+    digest: str | None
+    """SHA-256 of the file, where it is a file."""
+
+    def __str__(self) -> str:
+        name = self.source.path.name if self.source.path.exists() else self.source.name
+        subset = f", subset {self.source.subset}" if self.source.subset else ""
+        split = "" if self.digest else f", split {self.source.split}"
+        return f"{name}{subset}{split} ({self.rows:,} row{'' if self.rows == 1 else 's'})"
+
+
+def read_rows(source: DataSource) -> Iterator[SourceRow]:
+    """Yield the rows of a data set, in order.
+
+    Raises:
+        DataError: if there is no such data set, subset or split, or a file is not what its name says.
+        MissingExtraError: if the package datasets is needed and not installed.
+    """
+    path = source.path
+    with os_errors(path):
+        is_file = path.is_file()
+    if not is_file:
+        yield from _loaded(source)
+        return
+    if source.subset is not None or source.split != "train":
+        raise DataError(
+            f"a file has no subsets and splits, and {source.subset or source.split!r} was asked for",
+            where=str(path),
+            accepted="no --subset and no --split with a file",
+        )
+    if path.name.endswith(_JSON):
+        yield from _json_rows(path)
+    else:
+        yield from _loaded(source)
+
+
+def origin_of(source: DataSource, rows: int) -> Origin:
+    """Return what was read, once it has been read to its end."""
+    return Origin(source, rows, file_digest(source.path) if source.path.is_file() else None)
+
+
+def _json_rows(path: Path) -> Iterator[SourceRow]:
+    """Yield the rows of a file with one JSON object a line, or with one list of objects."""
+    try:
+        with _open(path) as file:
+            first = file.read(1024).removeprefix(BOM_UTF8).lstrip()
+            file.seek(0)
+            if path.suffix == ".json" and first.startswith(b"["):
+                listed = _parsed(file.read().removeprefix(BOM_UTF8), str(path))
+                yield from (SourceRow(f"row {number}", row) for number, row in enumerate(listed, start=1))
+                return
+            for number, line in enumerate(file, start=1):
+                content = line.removeprefix(BOM_UTF8) if number == 1 else line
+                if content.strip():
+                    row = _parsed(content, f"{path}:{number}")
+                    yield SourceRow(f"{path.name}:{number}", row)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"cannot be read: {reason}", where=str(path), accepted=ACCEPTED) from error
+
+
+def _open(path: Path) -> gzip.GzipFile | BufferedReader:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _parsed(content: bytes, where: str) -> Any:
+    accepted = "UTF-8 text with one JSON object on each line"
+    try:
+        return json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        what = f"not UTF-8 text: {error.reason} at byte {error.start + 1} of the line"
+        raise DataError(what, where=where, accepted=accepted) from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
+        raise DataError(f"not JSON: {error.msg} at {place}", where=where, accepted=accepted) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError("JSON of no reasonable size", where=where, accepted=accepted) from error
+
+
+def _loaded(source: DataSource) -> Iterator[SourceRow]:
+    """Yield rows by way of `datasets`."""
+    kind, options = _loader(source)
+    datasets = require("datasets", _EXTRA)
+    errors = (OSError, ValueError, RuntimeError, yaml.YAMLError, datasets.exceptions.DatasetsError)
+    with _quiet():
+        try:
+            rows = datasets.load_dataset(kind, source.subset, split=source.split, **options)
+        except errors as error:
+            _explain(source, error)
+    yield from (SourceRow(f"row {number}", row) for number, row in enumerate(rows, start=1))
+
+
+def _loader(source: DataSource) -> tuple[str, dict[str, Any]]:
+    """Return what `load_dataset` is to load, and with which options.
+
+    Raises:
+        DataError: if there is no such path, or a file of no kind that can be read.
+    """
+    path = source.path
+    kind = path.suffix.removeprefix(".")
+    if path.is_file():
+        if kind not in _TABLES:
+            raise DataError(f"a {path.suffix or 'nameless'} file", where=str(path), accepted=ACCEPTED)
+        return kind, {"data_files": str(path), **_TABLES[kind]}
+    if path.is_dir():
+        return str(path), {}
+    is_path = path.is_absolute() or source.name.startswith((".", "~")) or source.name.count("/") > 1
+    if is_path or path.name.endswith((*_JSON, *(f".{kind}" for kind in _TABLES))):
+        raise DataError("no such file or folder", where=source.name, accepted=ACCEPTED)
+    return source.name, {}
+
+
+def _explain(source: DataSource, error: Exception) -> NoReturn:
+    """Raise a DataError that says which subsets or splits there are, or why nothing can be loaded."""
+    if isinstance(error, ValueError) and not source.path.is_file():
+        subsets, splits = _listed(source)
+        if subsets and source.subset not in subsets and (source.subset or len(subsets) > 1):
+            what = f"no subset {source.subset!r}" if source.subset else "several subsets, and none was named"
+            accepted = f"--subset {' or '.join(subsets)}"
+            raise DataError(what, where=source.name, accepted=accepted) from error
+        if splits and source.split.partition("[")[0] not in splits:
+            accepted = f"--split {' or '.join(splits)}"
+            raise DataError(f"no split {source.split!r}", where=source.name, accepted=accepted) from error
+    cause = error.__cause__ or error
+    reason = f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
+    raise DataError(
+        f"the data set cannot be loaded ({reason})", where=source.name, accepted=ACCEPTED
+    ) from error
+
+
+def _listed(source: DataSource) -> tuple[list[str], list[str]]:
+    """Return the subsets of a data set, and the splits of the one that is asked for; empty if unknown."""
+    datasets = require("datasets", _EXTRA)
+    name = str(source.path) if source.path.is_dir() else source.name
+    subsets: list[str] = []
+    splits: list[str] = []
+    with contextlib.suppress(OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError):
+        subsets = datasets.get_dataset_config_names(name)
+        splits = datasets.get_dataset_split_names(name, source.subset)
+    return subsets, splits
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Turn off what `datasets` would print; its reasons are in the errors that it raises."""
+    datasets = require("datasets", _EXTRA)
+    before = datasets.logging.get_verbosity()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(before)

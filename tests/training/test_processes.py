@@ -1,0 +1,48 @@
+"""Two processes under `accelerate launch` train as one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from engines.adapter import WEIGHTS
+from training.config import METHODS, Method
+
+pytestmark = pytest.mark.slow  # each process imports torch and loads a model
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def launch(method: Method, folder: Path, model: Path, processes: int) -> None:
+    jobs = ["-m", "tests.training.jobs", method, str(folder), str(model), "17"]  # the last step has one pair
+    many = ["--num_processes", f"{processes}", "--num_machines", "1", "--mixed_precision", "no", "--cpu"]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", *many, "--dynamo_backend", "no"]
+    command = [sys.executable, *jobs] if processes == 1 else [*launcher, *jobs]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_give_the_weights_and_metrics_of_one(method: Method, tiny_folder: Path, tmp_path: Path):
+    for processes in (1, 2):
+        launch(method, tmp_path / f"{processes}", tiny_folder, processes)
+    one, two = (load_file(tmp_path / f"{processes}" / WEIGHTS) for processes in (1, 2))
+    assert one.keys() == two.keys()
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-4
+    assert max(value.abs().max().item() for name, value in one.items() if "lora_B" in name) > 1e-3
+    first, second = (
+        [json.loads(line) for line in (tmp_path / f"{n}" / "metrics.jsonl").read_text().splitlines()]
+        for n in (1, 2)
+    )
+    assert [row["step"] for row in first] == [row["step"] for row in second]
+    for ours, theirs in zip(first, second, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-4)
