@@ -65,15 +65,18 @@ def main() -> None:
     if options.alone:
         print(json.dumps(_alone(options)))
         return
-    rows = [_measured(options, kind) for kind in KINDS]
-    for row in rows:
+    rows = []
+    for kind in KINDS:
+        row = _measured(options, kind)
+        rows.append(row)
         print(
             f"{row['kind']:<40} publius {row['publius_s']:6.2f} s  TRL {row['trl_s']:6.2f} s  "
             f"ratio {row['ratio']:.2f}  losses within {row['loss_difference']:.1e}  "
-            f"peak {row['publius_gib']:.2f} / {row['trl_gib']:.2f} GiB"
+            f"peak {row['publius_gib']:.2f} / {row['trl_gib']:.2f} GiB",
+            flush=True,
         )
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        if options.json:
+            options.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 def _measured(options: argparse.Namespace, kind: str) -> dict[str, Any]:

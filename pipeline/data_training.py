@@ -26,7 +26,6 @@ from training.sft import train_sft
 _MEASURES = {
     "accuracy": "accuracy",
     "nll": "cross-entropy, nats",
-    "excess_nll": "excess over the labels' entropy, nats",
     "brier": "Brier score",
 }
 
@@ -195,9 +194,9 @@ def print_reward(folder: Path, evaluation: Mapping[str, Any] | None, what: str) 
             continue
         has_interval = metric.get("low") is not None and metric.get("high") is not None
         interval = f"  ({metric['low']:.3f} to {metric['high']:.3f})" if has_interval else ""
-        out.print(f"{title:<40}{metric['value']:>8.3f}{interval}")
+        out.print(f"{title:<38}{metric['value']:>8.3f}{interval}")
     calibration = evaluation["calibration"]
     for when in ("before", "after"):
-        out.print(f"{f'calibration error {when} temperature':<40}{calibration[when]['ece']:>8.3f}")
-    out.print(f"{'temperature':<40}{calibration['temperature']:>8.3g}")
+        out.print(f"{f'calibration error {when} temperature':<38}{calibration[when]['ece']:>8.3f}")
+    out.print(f"{'temperature':<38}{calibration['temperature']:>8.3g}")
     note(f"report: {folder / 'reward_report.md'}")

@@ -13,9 +13,14 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def rank() -> int:
+    """Return which of them this one is, from 0 on."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def is_main() -> bool:
     """Return whether this process is the one that writes files and speaks to the user."""
-    return os.environ.get("RANK", "0") == "0"
+    return rank() == 0
 
 
 def wait_for_all() -> None:

@@ -16,7 +16,7 @@ from engines.trees import micro_batches
 from training.checkpoints import TrainingFolder
 from training.examples import EncodedPair
 from training.packed import PolicyScorer
-from training.processes import is_main, state, world_size
+from training.processes import is_main, rank, state, world_size
 
 _FILE = "reference.safetensors"
 
@@ -62,8 +62,7 @@ def _computed(
     device = next(policy.parameters()).device
     wide = torch.float64 if next(policy.parameters()).dtype == torch.float64 else torch.float32
     logprobs = torch.zeros(len(pairs), 2, dtype=wide, device=device)
-    rank = state().process_index if world_size() > 1 else 0
-    own = range(rank, len(pairs), world_size())
+    own = range(rank(), len(pairs), world_size())
     policy.eval()
     with (
         progress("reference", len(own)) if is_main() else nullcontext() as task,
@@ -77,5 +76,6 @@ def _computed(
             if task is not None:
                 task.advance(len(indices))
     if world_size() > 1:
+        state()  # connects the processes
         torch.distributed.all_reduce(logprobs)
     return logprobs.cpu()

@@ -11,6 +11,7 @@ from training.config import METHODS, DPOConfig, LoraConfig, Method, OptimConfig,
 from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, PreferencePair
 from training.fit import TrainingJob, TrainingResult
+from training.processes import rank, world_size
 from training.reward import train_reward
 from training.sft import train_sft
 
@@ -60,3 +61,4 @@ def train(
 if __name__ == "__main__":
     wanted = next(method for method in METHODS if method == sys.argv[1])
     train(wanted, Path(sys.argv[2]), sys.argv[3], None, int(sys.argv[4]))
+    print(f"process {rank()} of {world_size()}")  # noqa: T201

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,18 +18,23 @@ from training.config import METHODS, Method
 pytestmark = pytest.mark.slow  # each process imports torch and loads a model
 
 REPOSITORY = Path(__file__).parents[2]
+ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+ACCELERATE += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+"""`--multi_gpu` is accelerate's word for several processes on one machine; with `--cpu` it starts but one."""
 
 
 def launch(method: Method, folder: Path, model: Path, processes: int) -> None:
-    jobs = ["-m", "tests.training.jobs", method, str(folder), str(model), "17"]  # the last step has one pair
-    many = ["--num_processes", f"{processes}", "--num_machines", "1", "--mixed_precision", "no", "--cpu"]
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", *many, "--dynamo_backend", "no"]
-    command = [sys.executable, *jobs] if processes == 1 else [*launcher, *jobs]
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    # The last step of pairs has one pair. Accelerate repeats examples of SFT to fill such a step.
+    count = "16" if method == "sft" else "17"
+    jobs = ["-m", "tests.training.jobs", method, str(folder), str(model), count]
+    command = [*(ACCELERATE if processes == 2 else [sys.executable]), *jobs]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
         command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
+    told = re.findall(r"process \d of \d", done.stdout)
+    assert sorted(told) == [f"process {number} of {processes}" for number in range(processes)]
 
 
 @pytest.mark.parametrize("method", METHODS)
