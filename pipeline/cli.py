@@ -6,20 +6,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import typer
 
 from core.errors import PubliusError
 from engines.embedded import EMBEDDED_NAME
 from pipeline.console import be_silent, err, fail, note, out, warn
+from pipeline.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, report, run_stages
 from pipeline.project import DEFAULT_PRESET, DEFAULT_PROMPT
-from pipeline.settings_help import TrainCommand
-
-if TYPE_CHECKING:
-    from pipeline.session import RunOutcome
-    from pipeline.stage import Stage
-    from training.config import Method
+from pipeline.train_cli import train_app
 
 app = typer.Typer(
     name="publius",
@@ -32,56 +28,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
-train_app = typer.Typer(
-    help="Train a policy or a reward model, on a run or a data set.", no_args_is_help=True
-)
 app.add_typer(train_app, name="train")
 
-RunFile = Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Set a value, whatever the run file says; may be repeated."
-    ),
-]
-Resume = Annotated[
-    Path | None,
-    typer.Option(help="Go on with this run folder, and refuse if it is another run.", metavar="DIR"),
-]
-TrainedRun = Annotated[Path | None, typer.Argument(help="The run file.", metavar="RUN.yaml")]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="Train on this instead of a run: a file, folder or Hugging Face id in TRL's columns.",
-        metavar="SOURCE",
-    ),
-]
-EvalData = Annotated[
-    str | None,
-    typer.Option(
-        help="With --data: evaluate on this (its split train), and hold out nothing of --data. "
-        "sft and dpo look at it every optim.eval_every steps.",
-        metavar="SOURCE",
-    ),
-]
-Subset = Annotated[
-    str | None, typer.Option(help="Configuration of the data set, such as soft.", metavar="NAME")
-]
-Split = Annotated[
-    str, typer.Option(help="Split of the data set; train[:1000] is its first thousand rows.", metavar="NAME")
-]
-TrainedModel = Annotated[
-    str | None,
-    typer.Option(
-        help="With --data: the model to train, a folder or Hugging Face id; the embedded model if not given.",
-        metavar="MODEL",
-    ),
-]
-TrainTo = Annotated[
-    Path | None,
-    typer.Option(help="With --data: where adapter, metrics and card go; needed.", metavar="DIR"),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 _INTERRUPTED = 130
 
 
@@ -189,7 +137,7 @@ def run(
     """Run every stage that the run file asks for. Run again to go on after an interrupt."""
     from pipeline.session import parse_stage
 
-    _run(run_file, overrides, () if only is None else (parse_stage(only),), resume, as_json)
+    run_stages(run_file, overrides, () if only is None else (parse_stage(only),), resume, as_json)
 
 
 @app.command()
@@ -197,7 +145,7 @@ def critique(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
     """Run the critique-and-revise loop alone."""
-    _run(run_file, overrides, ("critique",), resume, as_json)
+    run_stages(run_file, overrides, ("critique",), resume, as_json)
 
 
 @app.command()
@@ -205,12 +153,12 @@ def compare(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
     """Make the comparisons alone."""
-    _run(run_file, overrides, ("compare",), resume, as_json)
+    run_stages(run_file, overrides, ("compare",), resume, as_json)
 
 
 @app.command()
 def label(
-    run_file: TrainedRun = None,
+    run_file: MaybeRun = None,
     overrides: Overrides = None,
     resume: Resume = None,
     pairs: Annotated[Path | None, typer.Option(help="Label the pairs of this .jsonl file.")] = None,
@@ -235,66 +183,12 @@ def label(
             raise typer.BadParameter(
                 "--constitution, --model and --to go with --pairs; RUN.yaml names its own"
             )
-        _run(run_file, overrides, ("label",), resume, as_json)
+        run_stages(run_file, overrides, ("label",), resume, as_json)
     elif pairs is not None:
         if resume is not None:
             raise typer.BadParameter("--resume goes with a RUN.yaml; pairs go on by themselves")
         chosen = (constitution or DEFAULT_PRESET, model or EMBEDDED_NAME, to or Path())
-        _report(label_pairs(PairsRequest(pairs, *chosen, tuple(overrides or ()))), as_json)
-
-
-@train_app.command(cls=TrainCommand)
-def sft(
-    run_file: TrainedRun = None,
-    overrides: Overrides = None,
-    resume: Resume = None,
-    data: Data = None,
-    eval_data: EvalData = None,
-    subset: Subset = None,
-    split: Split = "train",
-    model: TrainedModel = None,
-    to: TrainTo = None,
-    as_json: AsJson = False,
-) -> None:
-    """Fine-tune the policy on answers (SFT, LoRA). They are the run's revisions, or those of a data set."""
-    request = _DataRequest(data, eval_data, subset, split, model, to)
-    _train("sft", run_file, overrides, resume, request, as_json)
-
-
-@train_app.command(cls=TrainCommand)
-def reward(
-    run_file: TrainedRun = None,
-    overrides: Overrides = None,
-    resume: Resume = None,
-    data: Data = None,
-    eval_data: EvalData = None,
-    subset: Subset = None,
-    split: Split = "train",
-    model: TrainedModel = None,
-    to: TrainTo = None,
-    as_json: AsJson = False,
-) -> None:
-    """Train a reward model on preferences, and measure it (LoRA). Each pair counts by its probability."""
-    request = _DataRequest(data, eval_data, subset, split, model, to)
-    _train("reward", run_file, overrides, resume, request, as_json)
-
-
-@train_app.command(cls=TrainCommand)
-def dpo(
-    run_file: TrainedRun = None,
-    overrides: Overrides = None,
-    resume: Resume = None,
-    data: Data = None,
-    eval_data: EvalData = None,
-    subset: Subset = None,
-    split: Split = "train",
-    model: TrainedModel = None,
-    to: TrainTo = None,
-    as_json: AsJson = False,
-) -> None:
-    """Train the policy on preferences (soft DPO, LoRA). Each pair counts by its probability."""
-    request = _DataRequest(data, eval_data, subset, split, model, to)
-    _train("dpo", run_file, overrides, resume, request, as_json)
+        report(label_pairs(PairsRequest(pairs, *chosen, tuple(overrides or ()))), as_json)
 
 
 @app.command("eval-reward")
@@ -334,7 +228,7 @@ def eval_(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
     """Measure what training changed, on the held-out prompts."""
-    _run(run_file, overrides, ("eval",), resume, as_json)
+    run_stages(run_file, overrides, ("eval",), resume, as_json)
 
 
 @app.command()
@@ -407,69 +301,3 @@ def export(
     for name, count in counts.items():
         out.print(f"{name:<12}{count:>8,} rows")
     out.print(f'\nfrom datasets import load_dataset; load_dataset("{to}", "preference")')
-
-
-class _DataRequest(NamedTuple):
-    """The options of a training on a data set, as they were given."""
-
-    data: str | None
-    eval_data: str | None
-    subset: str | None
-    split: str
-    model: str | None
-    to: Path | None
-
-
-def _train(
-    method: Method,
-    run_file: Path | None,
-    overrides: list[str] | None,
-    resume: Path | None,
-    request: _DataRequest,
-    as_json: bool,
-) -> None:
-    """Train from a run, or on a data set."""
-    if (request.data is None) == (run_file is None):
-        raise typer.BadParameter("give either a RUN.yaml or --data SOURCE")
-    if run_file is not None:
-        if request != (None, None, None, "train", None, None):
-            raise typer.BadParameter("--eval-data, --subset, --split, --model and --to go with --data")
-        _run(run_file, overrides, (method,), resume, as_json)
-        return
-    if resume is not None or request.to is None:
-        raise typer.BadParameter("--data wants --to DIR, and goes on by itself without --resume")
-    _train_on_data(method, request, request.to, overrides, as_json)
-
-
-def _train_on_data(
-    method: Method, request: _DataRequest, to: Path, overrides: list[str] | None, as_json: bool
-) -> None:
-    from pipeline.data_training import DataTraining, print_outcome, train_on_data
-    from pipeline.training_data import DataSource
-
-    source = DataSource(request.data or "", request.subset, request.split)
-    unseen = DataSource(request.eval_data) if request.eval_data else None
-    model = request.model or EMBEDDED_NAME
-    outcome = train_on_data(DataTraining(method, source, model, to, unseen, tuple(overrides or ())))
-    if as_json:
-        out.print_json(json.dumps(outcome.summary()))
-    else:
-        print_outcome(outcome)
-
-
-def _run(
-    run_file: Path, overrides: list[str] | None, stages: tuple[Stage, ...], resume: Path | None, as_json: bool
-) -> None:
-    from pipeline.session import RunRequest, execute
-
-    _report(execute(RunRequest(run_file, tuple(overrides or ()), stages, resume)), as_json)
-
-
-def _report(outcome: RunOutcome, as_json: bool) -> None:
-    from pipeline.summary import print_summary, summarise
-
-    summary = summarise(outcome)
-    if as_json:
-        out.print_json(json.dumps(summary))
-    else:
-        print_summary(summary)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import math
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ HELLO = (Message(role="user", content="Hello"),)
 TALK = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]
 ASKED = [*TALK, {"role": "user", "content": "How are you?"}]
 TURNS = "\n\nHuman: Hello\n\nAssistant: Hi.\n\nHuman: How are you?\n\nAssistant:"
-HH_RLHF = Path(__file__).parents[3] / "shared/data/hh_rlhf/harmless_dev.jsonl.gz"
+HH_RLHF = Path(os.environ.get("PUBLIUS_HH_RLHF", "hh-rlhf is not here"))
+"""The `harmless` test split of hh-rlhf, which is not part of the project."""
 
 
 @pytest.fixture(autouse=True)
@@ -461,7 +463,7 @@ def test_hub_that_cannot_be_reached_is_an_error_in_one_line(monkeypatch: pytest.
     assert "no-such/data-set: the data set cannot be loaded" in the_error(DataSource("no-such/data-set"))
 
 
-@pytest.mark.skipif(not HH_RLHF.exists(), reason="the real preferences are not part of the project")
+@pytest.mark.skipif(not HH_RLHF.exists(), reason="set PUBLIUS_HH_RLHF to hh-rlhf's harmless test split")
 def test_real_transcripts_of_hh_rlhf_are_read():
     data = read_preferences(DataSource(str(HH_RLHF)))
     assert len(data.rows) + len(data.left_out) == data.origin.rows == 1800
