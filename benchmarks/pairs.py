@@ -60,13 +60,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--alone", choices=("publius", "trl"), help=argparse.SUPPRESS)
-    parser.add_argument("--kind", choices=tuple(KINDS), help=argparse.SUPPRESS)
+    parser.add_argument("--kind", choices=tuple(KINDS), help="measure only this")
     options = parser.parse_args()
     if options.alone:
         print(json.dumps(_alone(options)))
         return
     rows = []
-    for kind in KINDS:
+    for kind in [options.kind] if options.kind else KINDS:
         row = _measured(options, kind)
         rows.append(row)
         print(
