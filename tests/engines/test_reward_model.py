@@ -292,7 +292,7 @@ def test_a_folder_with_no_model_is_one_line(tmp_path: Path):
 
 
 CHILD = """
-import json, sys
+import json, os, sys
 
 from vllm import LLM, PoolingParams
 
@@ -308,7 +308,9 @@ if __name__ == "__main__":
     )
     prompts = [{"prompt_token_ids": row} for row in json.loads(sys.argv[2])]
     outputs = engine.classify(prompts, pooling_params=PoolingParams(use_activation=False), use_tqdm=False)
-    print("SCORES", json.dumps([output.outputs.probs for output in outputs]))
+    print("SCORES", json.dumps([output.outputs.probs for output in outputs]), flush=True)
+    engine.llm_engine.engine_core.shutdown()
+    os._exit(0)  # as engines/vllm_host.py: a thread of its modules can abort the interpreter's end
 """
 
 
