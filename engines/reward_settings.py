@@ -30,7 +30,7 @@ class RewardSettings(BaseModel):
     std: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     """Their standard deviation: what scores are divided by to have one scale."""
     temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    """sigmoid(difference / temperature) is the calibrated probability, fitted on held-out pairs."""
+    """sigmoid(difference / temperature) is the calibrated probability: fitted on held-out pairs, else 1."""
 
 
 def read_reward_settings(folder: Path) -> RewardSettings:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.records import Metric
-from evaluation.calibration import Calibration, calibrate
+from evaluation.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, Calibration, calibrate
 from evaluation.length_probe import STRONG, LengthProbe, goes_by_length, probe_length
 from evaluation.reward_metrics import EVEN, ScoredPair, accuracy, check_pairs, mean_metrics
 from evaluation.reward_slices import RewardBench, Slice, reward_bench, slice_certainties, slice_groups
@@ -81,6 +81,19 @@ def evaluate_reward_model(pairs: Iterable[ScoredPair], seed: int = 0) -> RewardE
 def reward_warnings(evaluation: RewardEvaluation) -> list[str]:
     """Return what speaks against trusting the reward model, one line each, the gravest first."""
     return [*_few(evaluation), *_not_right(evaluation), *_by_length(evaluation.length), *_off(evaluation)]
+
+
+def temperature_doubt(temperature: float, pairs: int) -> str:
+    """Return why a temperature that was fitted on so many pairs is not to be used; empty if it may be."""
+    if pairs < FEW_PAIRS:
+        counted = "1 pair is" if pairs == 1 else f"{pairs} pairs are"
+        return f"{counted} too few to fit one on ({FEW_PAIRS} or more are needed)"
+    if not LOWEST_TEMPERATURE < temperature < HIGHEST_TEMPERATURE:
+        return (
+            f"the fit ends at {temperature:g}, an end of the range from {LOWEST_TEMPERATURE:g} to "
+            f"{HIGHEST_TEMPERATURE:g}"
+        )
+    return ""
 
 
 def standing(metric: Metric) -> Standing:

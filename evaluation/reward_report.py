@@ -18,7 +18,12 @@ from evaluation.calibration import (
 )
 from evaluation.figures import in_brackets
 from evaluation.length_probe import LengthProbe
-from evaluation.reward_evaluation import RewardEvaluation, accuracy_in_words, reward_warnings
+from evaluation.reward_evaluation import (
+    RewardEvaluation,
+    accuracy_in_words,
+    reward_warnings,
+    temperature_doubt,
+)
 from evaluation.reward_slices import SECTIONS, SUBSET, RewardBench, Slice
 from prompts.documents import document_template
 
@@ -59,6 +64,7 @@ def render_reward_report(evaluation: RewardEvaluation, model: str, source: str =
         headline=list(_headline(evaluation)),
         calibration=list(_calibration_rows(evaluation.calibration)),
         temperature=f"{evaluation.calibration.temperature:.3g}",
+        doubt=temperature_doubt(evaluation.calibration.temperature, evaluation.n),
         end=_end_of_range(evaluation.calibration.temperature),
         reliability=list(_reliability_rows(evaluation.calibration)),
         correlations=list(_correlation_rows(evaluation.length)),

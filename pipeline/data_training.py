@@ -198,5 +198,5 @@ def print_reward(folder: Path, evaluation: Mapping[str, Any] | None, what: str) 
     calibration = evaluation["calibration"]
     for when in ("before", "after"):
         out.print(f"{f'calibration error {when} temperature':<38}{calibration[when]['ece']:>8.3f}")
-    out.print(f"{'temperature':<38}{calibration['temperature']:>8.3g}")
+    out.print(f"{'temperature that fits best':<38}{calibration['temperature']:>8.3g}")
     note(f"report: {folder / 'reward_report.md'}")

@@ -16,7 +16,7 @@ from engines.config import ModelConfig
 from engines.loading import locate
 from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import RewardSettings, read_reward_settings, write_reward_settings
-from evaluation.reward_evaluation import RewardEvaluation, evaluate_reward_model
+from evaluation.reward_evaluation import RewardEvaluation, evaluate_reward_model, temperature_doubt
 from evaluation.reward_metrics import ScoredPair
 from evaluation.reward_report import render_reward_report, reward_metrics_content
 from pipeline.console import note
@@ -49,7 +49,8 @@ def finish_reward_model(
     """Write `reward.json` and, where pairs were held out, the report; return what the metrics file holds.
 
     The scale comes from the held-out answers, or from some of those that were trained on; the temperature
-    from the held-out pairs alone. What an earlier call wrote of these very weights stands.
+    from the held-out pairs alone, and stays 1 where their fit is in doubt. What an earlier call wrote of
+    these very weights stands.
 
     Args:
         job: the training.
@@ -72,7 +73,8 @@ def finish_reward_model(
         write_reward_settings(job.folder, settings)
         return None
     evaluation = evaluate_reward_model(scored, job.seed)
-    temperature = evaluation.calibration.temperature
+    fitted = evaluation.calibration.temperature
+    temperature = 1.0 if temperature_doubt(fitted, evaluation.n) else fitted
     write_reward_settings(job.folder, settings.model_copy(update={"temperature": temperature}))
     return _report(evaluation, job.folder, job.folder.name)
 

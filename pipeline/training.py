@@ -12,6 +12,7 @@ from core.errors import RunStateError
 from core.records import Preference
 from critique.supervised import supervised_data
 from engines.cached import RequestCounts
+from evaluation.reward_evaluation import temperature_doubt
 from pipeline.console import note, warn
 from pipeline.engines import Engines
 from pipeline.reward_model import finish_reward_model, held_out_of
@@ -182,6 +183,10 @@ def tell(method: str, results: Sequence[TrainingResult], evaluation: dict[str, A
             note(f"{method}: the weights are those of step {result.best_step} of {result.steps}")
     if method == "reward" and evaluation is None:
         note("reward: no pair was held out, so that nothing is measured and the temperature stays 1")
+    if evaluation is not None:
+        doubt = temperature_doubt(evaluation["calibration"]["temperature"], evaluation["n"])
+        if doubt:
+            note(f"reward: the temperature stays 1: {doubt}")
     told = {warning for result in results for warning in result.warnings}
     for warning in [*sorted(told), *((evaluation or {}).get("warnings") or ())]:
         warn(f"{method}: {warning}")

@@ -17,6 +17,7 @@ from evaluation.reward_evaluation import (
     accuracy_in_words,
     evaluate_reward_model,
     reward_warnings,
+    temperature_doubt,
 )
 from evaluation.reward_metrics import ScoredPair
 from evaluation.reward_report import in_code, render_reward_report, reward_metrics_content
@@ -300,6 +301,29 @@ def test_temperature_at_the_end_of_its_range_is_explained():
     assert "the scores say nothing about these labels" in shown(pairs_of([1.0, -1.0], [0.5, 0.5]))
     assert "nothing bounds how sure" in shown(pairs_of([1.0, 2.0], [1.0, 1.0]))
     assert "end of the range" not in shown(random_pairs(100))
+
+
+@pytest.mark.parametrize(
+    ("temperature", "pairs", "doubt"),
+    [
+        (1.7, 50, ""),
+        (1.7, 49, "49 pairs are too few to fit one on (50 or more are needed)"),
+        (100.0, 1, "1 pair is too few to fit one on (50 or more are needed)"),
+        (100.0, 500, "the fit ends at 100, an end of the range from 0.01 to 100"),
+        (0.01, 500, "the fit ends at 0.01, an end of the range from 0.01 to 100"),
+    ],
+)
+def test_temperature_of_few_pairs_or_at_an_end_of_its_range_is_not_to_be_used(
+    temperature: float, pairs: int, doubt: str
+):
+    assert temperature_doubt(temperature, pairs) == doubt
+
+
+def test_report_says_of_a_temperature_that_it_is_not_to_be_used():
+    told = "It is not to be used, and a training leaves the temperature at 1: "
+    assert f"{told}9 pairs are too few" in shown(random_pairs(9))
+    assert f"{told}the fit ends at 0.01" in shown(grouped(60, 60))
+    assert told not in shown(random_pairs(100))
 
 
 def test_report_has_the_sections_of_the_benchmark_and_says_what_lacks():

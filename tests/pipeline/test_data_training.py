@@ -157,12 +157,27 @@ def test_reward_model_is_reported_by_source_and_scaled(tiny_folder: Path, pairs:
     content = json.loads((tmp_path / "to" / "reward_metrics.json").read_text())
     assert {one["value"] for one in content["groups"]["source"]} == {"ai", "human"}
     settings = json.loads((tmp_path / "to" / "reward.json").read_text())
-    assert settings["temperature"] == content["calibration"]["temperature"]
     assert settings["std"] > 0
     assert settings["mean"] != 0
     assert f"{content['n']} held-out pairs" in done.stdout
     assert str(tmp_path / "to" / "reward_report.md") in done.stderr
     assert all(f"warning: reward: {text}" in done.stderr for text in content["warnings"])
+
+
+def test_temperature_is_kept_where_enough_pairs_are_held_out(tiny_folder: Path, tmp_path: Path):
+    rows = [pair(number, p_chosen=0.8) for number in range(80)]
+    for name, count in (("few", 9), ("many", 60)):
+        data, unseen = (
+            written(tmp_path / f"{name}-{side}.jsonl", rows[:count]) for side in ("train", "test")
+        )
+        done = here(*base("reward", data, tiny_folder, tmp_path / name), "--eval-data", unseen)
+        assert done.returncode == 0, done.stderr
+        settings = json.loads((tmp_path / name / "reward.json").read_text())
+        fitted = json.loads((tmp_path / name / "reward_metrics.json").read_text())["calibration"]
+        assert fitted["temperature"] != 1
+        assert settings["temperature"] == (fitted["temperature"] if name == "many" else 1)
+        told = "reward: the temperature stays 1: 9 pairs are too few to fit one on"
+        assert (told in done.stderr) == (name == "few")
 
 
 def base(method: str, data: Path, model: Path, to: Path) -> list[object]:
