@@ -168,7 +168,8 @@ def read_reward_metrics(folder: Path) -> dict[str, Any] | None:
 def held_out_of(pairs: Sequence[Any], share: float, key: str) -> tuple[list[Any], list[Any]]:
     """Return the examples to train on and those held out, by the hash of the prompt's normalised words.
 
-    Examples of one prompt stand on one side, whatever other examples there are.
+    Examples of one prompt stand on one side. Where a share is asked for and there are several prompts,
+    neither side is empty; but for that, other examples have no say in where one stands.
 
     Args:
         pairs: pairs, or answered prompts.
@@ -177,9 +178,16 @@ def held_out_of(pairs: Sequence[Any], share: float, key: str) -> tuple[list[Any]
     """
     from prompts.sources import normalised
 
+    words = [normalised(pair.prompt) for pair in pairs]
+    draws = {text: derive_uniform("held-out", key, text) for text in words}
+    order = sorted(draws, key=lambda text: draws[text])
+    count = sum(draw < share for draw in draws.values())
+    if share and order:
+        count = min(max(count, 1), len(order) - 1)
+    unseen = set(order[:count])
     sides: tuple[list[Any], list[Any]] = ([], [])
-    for pair in pairs:
-        sides[derive_uniform("held-out", key, normalised(pair.prompt)) < share].append(pair)
+    for pair, text in zip(pairs, words, strict=True):
+        sides[text in unseen].append(pair)
     return sides
 
 
