@@ -1,7 +1,7 @@
 """How far a reward model goes by length (Singhal et al. 2023, arXiv 2310.03716).
 
 Reward models learn that longer is better, and policies trained on them then write longer answers rather than
-better ones. Lengths are in tokens of the answers.
+better ones; labels that punish length teach the contrary. Lengths are in tokens of the answers.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,8 @@ MATCHED = 0.1
 """Answers are of about the same length if they differ by at most this share of the longer one."""
 STRONG = 0.5
 """A rank correlation beyond this is a warning."""
+
+Liking = Literal["longer", "shorter"]
 
 
 @dataclass(frozen=True)
@@ -97,18 +100,27 @@ def is_matched(pair: ScoredPair) -> bool:
     return abs(pair.chosen_tokens - pair.rejected_tokens) <= MATCHED * longer
 
 
-def goes_by_length(probe: LengthProbe) -> bool:
-    """Return whether the model is mostly wrong where shorter is better and mostly right where longer is.
+def goes_by_length(probe: LengthProbe) -> Liking | None:
+    """Return which answers the model goes for: mostly right where they are better, mostly wrong elsewhere.
 
     Beyond noise: the 95 % interval of the difference of the two accuracies excludes zero (Newcombe,
-    Statistics in Medicine 1998, method 10, built of the two Wilson intervals).
+    Statistics in Medicine 1998, method 10, built of the two Wilson intervals). Otherwise None.
     """
     shorter, longer = probe.shorter_better, probe.longer_better
-    if shorter is None or longer is None or not shorter.value < EVEN < longer.value:
+    if shorter is None or longer is None:
+        return None
+    if _is_apart(shorter, longer):
+        return "longer"
+    return "shorter" if _is_apart(longer, shorter) else None
+
+
+def _is_apart(wrong: Metric, right: Metric) -> bool:
+    """Return whether one accuracy is below one half and the other above it, by more than noise."""
+    if not wrong.value < EVEN < right.value:
         return False
-    down = longer.value - (longer.value if longer.low is None else longer.low)
-    up = (shorter.value if shorter.high is None else shorter.high) - shorter.value
-    return longer.value - shorter.value > math.hypot(down, up)
+    down = right.value - (right.value if right.low is None else right.low)
+    up = (wrong.value if wrong.high is None else wrong.high) - wrong.value
+    return right.value - wrong.value > math.hypot(down, up)
 
 
 def _lead(pair: ScoredPair) -> int:

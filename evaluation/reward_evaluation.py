@@ -104,11 +104,15 @@ def standing(metric: Metric) -> Standing:
 
 
 def accuracy_in_words(metric: Metric) -> str:
-    """Return an accuracy as `72 % (64 to 79 %)`, or as `52 % (45 to 59 %): near chance`."""
+    """Return an accuracy as `72 % (64 to 79 %)`, or as `52 % (45 to 59 %): near chance`.
+
+    Of few pairs the interval includes chance whatever the model is worth: that is said instead.
+    """
     text = f"{_percent(metric.value)} %"
     if metric.low is not None and metric.high is not None:
         text += f" ({_percent(metric.low)} to {_percent(metric.high)} %)"
-    verdict = {"better": "", "near": ": near chance", "worse": ": worse than chance"}
+    near = ": near chance" if metric.n >= FEW_PAIRS else ": too few pairs to tell it from chance"
+    verdict = {"better": "", "near": near, "worse": ": worse than chance"}
     return text + verdict[standing(metric)]
 
 
@@ -135,10 +139,12 @@ def _by_length(probe: LengthProbe) -> Iterator[str]:
     if probe.spearman is not None and abs(probe.spearman) > STRONG:
         which = "longer" if probe.spearman > 0 else "shorter"
         yield f"{which} answers score higher (correlation {probe.spearman:.2f})"
-    if goes_by_length(probe) and probe.shorter_better and probe.longer_better:
+    liking = goes_by_length(probe)
+    if liking and probe.shorter_better and probe.longer_better:
         shorter, longer = (f"{100 * m.value:.0f} %" for m in (probe.shorter_better, probe.longer_better))
+        by = "length" if liking == "longer" else "brevity"
         yield (
-            f"it goes by length: right on {longer} where the longer answer is better, "
+            f"it goes by {by}: right on {longer} where the longer answer is better, "
             f"on {shorter} where the shorter one is"
         )
 

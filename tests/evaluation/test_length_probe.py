@@ -25,6 +25,14 @@ def counting_words(count: int) -> list[ScoredPair]:
     return pairs
 
 
+def sparing_words(count: int) -> list[ScoredPair]:
+    """The same pairs under a model whose reward is the length with its sign turned."""
+    return [
+        dataclasses.replace(pair, chosen_reward=-pair.chosen_reward, rejected_reward=-pair.rejected_reward)
+        for pair in counting_words(count)
+    ]
+
+
 def test_correlations_are_those_of_scipy():
     generator = np.random.default_rng(0)
     x = generator.normal(size=50)
@@ -51,14 +59,21 @@ def test_a_model_that_counts_words_is_seen():
     assert (probe.shorter_better.value, probe.shorter_better.n) == (0, 100)
     assert (probe.longer_better.value, probe.longer_better.n) == (1, 100)
     assert probe.longer_rule.value == 0.5
-    assert goes_by_length(probe)
+    assert goes_by_length(probe) == "longer"
+
+
+def test_a_model_that_spares_words_is_seen_too():
+    probe = probe_length(sparing_words(200))
+    assert probe.spearman == pytest.approx(-1)
+    assert (probe.shorter_better.value, probe.longer_better.value) == (1, 0)
+    assert goes_by_length(probe) == "shorter"
 
 
 def test_scores_without_a_liking_for_length_do_not_go_by_it():
     probe = probe_length(random_pairs(500))
     assert abs(probe.spearman) < 0.1
     assert probe.shorter_better.value > 0.5
-    assert not goes_by_length(probe)
+    assert goes_by_length(probe) is None
 
 
 def test_lengths_that_differ_by_prompt_do_not_correlate_within_pairs():
@@ -99,7 +114,7 @@ def test_answers_are_matched_within_a_tenth_of_the_longer(tokens: tuple[int, int
 def test_accuracy_without_pairs_is_none():
     probe = probe_length([pair_of(1.0, tokens=(5, 50))])
     assert (probe.longer_better, probe.matched) == (None, None)
-    assert not goes_by_length(probe)
+    assert goes_by_length(probe) is None
 
 
 def test_ties_alone_leave_only_correlations():
@@ -115,7 +130,9 @@ def test_difference_within_noise_is_not_going_by_length():
         shorter_better=Metric(name="s", value=0.48, low=0.38, high=0.58, n=100),
         longer_better=Metric(name="l", value=0.52, low=0.42, high=0.62, n=100),
     )
-    assert not goes_by_length(near)
+    assert goes_by_length(near) is None
+    turned = dataclasses.replace(near, shorter_better=near.longer_better, longer_better=near.shorter_better)
+    assert goes_by_length(turned) is None
 
 
 def test_swapping_the_answers_changes_nothing():

@@ -23,7 +23,7 @@ from evaluation.reward_metrics import ScoredPair
 from evaluation.reward_report import in_code, render_reward_report, reward_metrics_content
 from evaluation.reward_slices import SECTIONS, certainty_of, reward_bench, slice_certainties, slice_groups
 from tests.evaluation.scored_pairs import pair_of, pairs_of, random_pairs, swapped
-from tests.evaluation.test_length_probe import counting_words
+from tests.evaluation.test_length_probe import counting_words, sparing_words
 
 
 def shown(pairs: list[ScoredPair], source: str = "pairs.jsonl") -> str:
@@ -212,6 +212,15 @@ def test_interval_that_includes_one_half_is_near_chance():
     assert accuracy_in_words(metric(0.40, 0.31, 0.49)) == "40 % (31 to 49 %): worse than chance"
 
 
+def test_few_pairs_are_not_called_near_chance_but_too_few():
+    right = [pair_of(1.0, id=f"pair {number}") for number in range(2)]
+    warnings = reward_warnings(evaluate_reward_model(right, 0))
+    assert "accuracy 100 % (34 to 100 %): too few pairs to tell it from chance" in warnings
+    assert "near chance" not in shown(right)
+    assert accuracy_in_words(metric(0.52, 0.38, 0.66).model_copy(update={"n": 49})).endswith("from chance")
+    assert accuracy_in_words(metric(0.52, 0.38, 0.66).model_copy(update={"n": 50})).endswith("near chance")
+
+
 def test_end_of_an_interval_just_beside_one_half_is_not_rounded_to_it():
     assert accuracy_in_words(metric(0.58, 0.503, 0.64)) == "58 % (50.3 to 64 %)"
     assert accuracy_in_words(metric(0.5, 0.4, 0.6)) == "50 % (40 to 60 %): near chance"
@@ -233,6 +242,15 @@ def test_scores_that_count_words_are_warned_of():
     warnings = reward_warnings(evaluate_reward_model(counting_words(200), 0))
     assert "longer answers score higher (correlation 1.00)" in warnings
     assert any("right on 100 % where the longer answer is better, on 0 %" in warning for warning in warnings)
+
+
+def test_scores_that_spare_words_are_warned_of():
+    warnings = reward_warnings(evaluate_reward_model(sparing_words(200), 0))
+    assert "shorter answers score higher (correlation -1.00)" in warnings
+    assert any(
+        warning.startswith("it goes by brevity: right on 0 % where the longer answer is better, on 100 %")
+        for warning in warnings
+    )
 
 
 def test_liking_for_short_answers_is_warned_of_too():
