@@ -106,16 +106,13 @@ def _sides(
     data: TrainingRows[Any], read: Any, request: DataTraining, config: DataTrainingConfig
 ) -> tuple[list[Any], list[Any]]:
     """Return the examples to train on and to evaluate on."""
-    section, evaluates = getattr(config, request.method), config.optim.eval_every is not None
     if request.eval_data is None:
-        return held_out_of(data.rows, section.held_out, request.method)
+        return held_out_of(data.rows, getattr(config, request.method).held_out, request.method)
     unseen: TrainingRows[Any] = read(request.eval_data)
     require_examples(unseen.rows, unseen.left_out, "rows to evaluate on")
     if is_main():
         for reason, count in by_reason(unseen.left_out).items():
             warn(f"evaluation data: {counted(count, 'row')} left out: {reason}")
-        if request.method != "reward" and not evaluates:
-            warn("the evaluation data are not looked at without --set optim.eval_every=N (steps)")
     return data.rows, unseen.rows
 
 

@@ -79,7 +79,7 @@ class FolderCallback(TrainerCallback):
 
 
 class HeldOutCallback(TrainerCallback):
-    """Evaluates at the last step too, saves what is best so far, and ends what no longer improves."""
+    """Evaluates at the last step in any case, saves what is best so far, and ends what no longer improves."""
 
     def __init__(self, optim: OptimConfig) -> None:
         self._optim = optim

@@ -66,7 +66,7 @@ class OptimConfig(_Section):
     checkpoint_every: int = Field(default=50, ge=1, json_schema_extra=OPERATIONAL)
     """Optimizer steps between checkpoints."""
     eval_every: int | None = Field(default=None, ge=1)
-    """Optimizer steps between evaluations on held-out examples; unset, they are not looked at in training."""
+    """Optimizer steps between evaluations on held-out examples; unset, there is one at the end."""
     keep: Literal["last", "best"] = "last"
     """Which weights are the result: the last, or those with the lowest held-out loss."""
     patience: int | None = Field(default=None, ge=1)
@@ -94,7 +94,7 @@ class SFTConfig(_Section):
     """Which answers of the loop are learned: the one that does best in the machine checks (the latest of
     equals), the last, or every revision that was kept."""
     held_out: float = Field(default=0.0, ge=0.0, le=0.5)
-    """Share of the prompts whose answers are held out from training, for `optim.eval_every`."""
+    """Share of the prompts whose answers are held out from training, and evaluated on."""
 
 
 class RewardConfig(_Section):
@@ -142,7 +142,7 @@ class DPOConfig(_Section):
     min_margin: float = Field(default=0.05, ge=0.0, lt=0.5)
     """A pair whose probability is nearer to one half than this is left out and counted."""
     held_out: float = Field(default=0.0, ge=0.0, le=0.5)
-    """Share of the prompts whose pairs are held out from training, for `optim.eval_every`."""
+    """Share of the prompts whose pairs are held out from training, and evaluated on."""
     chosen_fall: float | None = Field(default=0.1, gt=0.0, allow_inf_nan=False)
     """Warn when chosen answers have become less likely than under the reference by so many nats per token,
     on the mean of the last 10 steps."""

@@ -324,7 +324,7 @@ def _run(
     trainer.add_callback(FolderCallback(folder, job.method, job.optim))
     if _TENSORBOARD in job.optim.report_to:
         trainer.add_callback(_event_writer(folder))
-    if job.optim.eval_every is not None:
+    if trainer.eval_dataset:
         trainer.add_callback(HeldOutCallback(job.optim))
     with progress(f"train {job.method}", None, done=done) if is_main() else contextlib.nullcontext() as task:
         if task is not None:

@@ -100,8 +100,10 @@ def test_training_leaves_adapter_card_and_metrics(trained: Trained):
     if trained.method == "reward":
         expected |= {"reward.json", "reward_metrics.json", "reward_report.md"}
     assert set(trained.files) == expected
-    steps = [json.loads(line)["step"] for line in trained.files["metrics.jsonl"][0].splitlines()]
-    assert steps == [1, 2, 3]
+    rows = [json.loads(line) for line in trained.files["metrics.jsonl"][0].splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3]
+    # A tenth of the pairs is held out from a reward model, and from the others nothing.
+    assert [row["step"] for row in rows if "eval_loss" in row] == ([3] if trained.method == "reward" else [])
 
 
 def test_second_call_trains_nothing_and_tells_the_same(trained: Trained):
@@ -215,15 +217,16 @@ def test_evaluation_data_are_evaluated_on_and_never_trained_on(
     assert found["metrics"]["eval_loss"] == metrics[-1]["eval_loss"]
 
 
-@pytest.mark.parametrize("method", ["sft", "dpo"])
-def test_evaluation_data_that_nothing_would_look_at_are_warned_of(
+@pytest.mark.parametrize("method", ["sft", "reward", "dpo"])
+def test_evaluation_data_are_looked_at_once_without_eval_every(
     method: str, tiny_folder: Path, tmp_path: Path
 ):
     row = answered if method == "sft" else pair
     data, unseen = (written(tmp_path / name, [row(1), row(2)]) for name in ("train.jsonl", "test.jsonl"))
-    done = here(*base(method, data, tiny_folder, tmp_path / "to"), "--eval-data", unseen)
-    assert done.returncode == 0
-    assert "--set optim.eval_every=N" in done.stderr
+    found = outcome(*base(method, data, tiny_folder, tmp_path / "to"), "--eval-data", unseen)
+    metrics = [json.loads(line) for line in (tmp_path / "to" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in metrics if "eval_loss" in row] == [found["steps"]]
+    assert found["metrics"]["eval_loss"] == metrics[-1]["eval_loss"]
 
 
 def test_evaluation_without_held_out_examples_is_one_line(tiny_folder: Path, pairs: Path, tmp_path: Path):

@@ -106,10 +106,17 @@ def test_held_out_loss_is_logged_at_its_steps_and_at_the_last(
     assert all(not UNSTEADY & row.keys() for row in rows_of(tmp_path, "step"))
 
 
-def test_without_eval_every_held_out_examples_are_not_looked_at(tiny_folder: Path, tmp_path: Path):
-    result = run(the_job("reward", tmp_path, tiny_folder, epochs=1.0))
-    assert held_out_losses(tmp_path) == {}
+@pytest.mark.parametrize("method", ["sft", "reward", "dpo"])
+def test_without_eval_every_held_out_examples_are_looked_at_once_at_the_end(
+    tiny_folder: Path, tmp_path: Path, method: Method
+):
+    result = run(the_job(method, tmp_path / "once", tiny_folder, epochs=1.0))
+    assert list(held_out_losses(tmp_path / "once")) == [3]
     assert result.held_out == 4
+    assert result.metrics["eval_loss"] == held_out_losses(tmp_path / "once")[3]
+    run(the_job(method, tmp_path / "without", tiny_folder, epochs=1.0), held_out=False)
+    assert held_out_losses(tmp_path / "without") == {}
+    assert weights_of(tmp_path / "once") == weights_of(tmp_path / "without")
 
 
 def test_held_out_loss_of_a_reward_model_is_its_loss_on_held_out_pairs(tiny_folder: Path, tmp_path: Path):
