@@ -201,7 +201,7 @@ def eval_reward(
     ],
     to: Annotated[Path, typer.Option(help="Where the report goes.", metavar="DIR")],
     subset: Subset = None,
-    split: Split = "train",
+    split: Split = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where it is run.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -212,6 +212,7 @@ def eval_reward(
     from pipeline.training_data import DataSource, read_preferences
 
     pairs = read_preferences(DataSource(data, subset, split))
+    note(f"data: {pairs.origin}")
     with os_errors(to):
         to.mkdir(parents=True, exist_ok=True)
     content = evaluate_on(folder, pairs, to, device)

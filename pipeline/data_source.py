@@ -13,10 +13,10 @@ import json
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import yaml
 
@@ -31,6 +31,8 @@ _TABLES: dict[str, dict[str, Any]] = {
     "parquet": {},
     "csv": {"na_values": [""], "keep_default_na": False},  # an answer may be the word "None" or "NA"
 }
+_SPLITS = {"train": ("train",), "evaluate": ("validation", "test", "train")}
+_SPLIT_OPTIONS = {"train": "--split", "evaluate": "--eval-split"}
 ACCEPTED = "a .jsonl, .json, .parquet or .csv file, a data set folder, or a Hugging Face id"
 
 
@@ -42,8 +44,10 @@ class DataSource:
     """Path of a file or folder, or a Hugging Face id."""
     subset: str | None = None
     """Configuration of a data set that has several."""
-    split: str = "train"
-    """As `datasets` names it; `train[:1000]` takes the first thousand rows."""
+    split: str | None = None
+    """As `datasets` names it; `train[:1000]` takes the first thousand rows. If None, `with_split` chooses."""
+    purpose: Literal["train", "evaluate"] = "train"
+    """What the rows are for."""
 
     @property
     def path(self) -> Path:
@@ -76,9 +80,47 @@ class Origin:
         split = "" if self.digest else f", split {self.source.split}"
         return f"{name}{subset}{split} ({self.rows:,} row{'' if self.rows == 1 else 's'})"
 
+    def overlaps(self, other: Origin) -> bool:
+        """Return whether both are of the same data, and one of them at least is all of it."""
+        if self.digest or other.digest:
+            return self.digest == other.digest
+        own, others = (
+            (o.source.name, o.source.subset, *str(o.source.split).split("[")) for o in (self, other)
+        )
+        return own[:3] == others[:3] and min(len(own), len(others)) == 3
+
+
+def with_split(source: DataSource) -> DataSource:
+    """Return the source with the split that is read where none was named; a file has none.
+
+    To train on, that is `train`; to evaluate on, the first of `validation`, `test` and `train` that there is.
+    The only split of a data set will do whatever its name.
+
+    Raises:
+        DataError: if there is no such data set, or it has several splits and none of these.
+        MissingExtraError: if the package datasets is needed and not installed.
+    """
+    with os_errors(source.path):
+        if source.split is not None or source.path.is_file():
+            return source
+    _loader(source)
+    with _quiet():
+        splits = _listed(source)[1]
+    preferred = _SPLITS[source.purpose]
+    found = [name for name in preferred if name in splits] or splits
+    if not found:  # whatever the reason is, loading will tell it
+        return replace(source, split="train")
+    if len(found) > 1 and found[0] not in preferred:
+        raise DataError(
+            f"none of the splits is called {' or '.join(preferred)}",
+            where=source.name,
+            accepted=f"{_SPLIT_OPTIONS[source.purpose]} {' or '.join(splits)}",
+        )
+    return replace(source, split=found[0])
+
 
 def read_rows(source: DataSource) -> Iterator[SourceRow]:
-    """Yield the rows of a data set, in order.
+    """Yield the rows of a data set, in order; `with_split` has named the split.
 
     Raises:
         DataError: if there is no such data set, subset or split, or a file is not what its name says.
@@ -90,11 +132,11 @@ def read_rows(source: DataSource) -> Iterator[SourceRow]:
     if not is_file:
         yield from _loaded(source)
         return
-    if source.subset is not None or source.split != "train":
+    if source.subset is not None or source.split not in (None, "train"):
         raise DataError(
             f"a file has no subsets and splits, and {source.subset or source.split!r} was asked for",
             where=str(path),
-            accepted="no --subset and no --split with a file",
+            accepted=f"no --subset and no {_SPLIT_OPTIONS[source.purpose]} with a file",
         )
     if path.name.endswith(_JSON):
         yield from _json_rows(path)
@@ -152,7 +194,7 @@ def _loaded(source: DataSource) -> Iterator[SourceRow]:
     errors = (OSError, ValueError, RuntimeError, yaml.YAMLError, datasets.exceptions.DatasetsError)
     with _quiet():
         try:
-            rows = datasets.load_dataset(kind, source.subset, split=source.split, **options)
+            rows = datasets.load_dataset(kind, source.subset, split=source.split or "train", **options)
         except errors as error:
             _explain(source, error)
     yield from (SourceRow(f"row {number}", row) for number, row in enumerate(rows, start=1))
@@ -185,9 +227,11 @@ def _explain(source: DataSource, error: Exception) -> NoReturn:
         if subsets and source.subset not in subsets and (source.subset or len(subsets) > 1):
             what = f"no subset {source.subset!r}" if source.subset else "several subsets, and none was named"
             accepted = f"--subset {' or '.join(subsets)}"
+            if source.purpose == "evaluate":
+                accepted = "a file, or the data set of --data, whose --subset is taken"
             raise DataError(what, where=source.name, accepted=accepted) from error
-        if splits and source.split.partition("[")[0] not in splits:
-            accepted = f"--split {' or '.join(splits)}"
+        if splits and str(source.split).partition("[")[0] not in splits:
+            accepted = f"{_SPLIT_OPTIONS[source.purpose]} {' or '.join(splits)}"
             raise DataError(f"no split {source.split!r}", where=source.name, accepted=accepted) from error
     cause = error.__cause__ or error
     reason = f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"

@@ -97,6 +97,8 @@ def train_on_data(request: DataTraining) -> DataOutcome:
     train, held_out = _sides(data, read, request, config)
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
+    if is_main():
+        note(f"data: {data.origin}")
     if is_main() and data.passed_over:
         note(f"columns that are not used: {', '.join(data.passed_over)}")
     return _trained(request, config, section, data, (train, held_out))
@@ -111,9 +113,17 @@ def _sides(
     unseen: TrainingRows[Any] = read(request.eval_data)
     require_examples(unseen.rows, unseen.left_out, "rows to evaluate on")
     if is_main():
-        for reason, count in by_reason(unseen.left_out).items():
-            warn(f"evaluation data: {counted(count, 'row')} left out: {reason}")
+        _tell_unseen(unseen, data)
     return data.rows, unseen.rows
+
+
+def _tell_unseen(unseen: TrainingRows[Any], data: TrainingRows[Any]) -> None:
+    """Say what is evaluated on, and what speaks against it."""
+    note(f"evaluation data: {unseen.origin}")
+    if unseen.origin.overlaps(data.origin):
+        warn("the evaluation data are trained on too: their figures say nothing about other data")
+    for reason, count in by_reason(unseen.left_out).items():
+        warn(f"evaluation data: {counted(count, 'row')} left out: {reason}")
 
 
 def _trained(

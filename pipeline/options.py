@@ -31,7 +31,12 @@ Subset = Annotated[
     str | None, typer.Option(help="Configuration of the data set, such as soft.", metavar="NAME")
 ]
 Split = Annotated[
-    str, typer.Option(help="Split of the data set; train[:1000] is its first thousand rows.", metavar="NAME")
+    str | None,
+    typer.Option(
+        help="Split of the data set; train, or the only one, if not given. "
+        "train[:1000] is its first thousand rows.",
+        metavar="NAME",
+    ),
 ]
 
 

@@ -14,6 +14,7 @@ from pipeline.options import AsJson, MaybeRun, Overrides, Resume, Split, Subset,
 from pipeline.settings_help import TrainCommand
 
 if TYPE_CHECKING:
+    from pipeline.training_data import DataSource
     from training.config import Method
 
 train_app = typer.Typer(
@@ -30,9 +31,16 @@ Data = Annotated[
 EvalData = Annotated[
     str | None,
     typer.Option(
-        help="With --data: evaluate on this (its split train), and hold out nothing of --data. "
-        "sft and dpo look at it every optim.eval_every steps.",
+        help="With --data: evaluate on this at the end, and every optim.eval_every steps where that is set; "
+        "nothing of --data is held out.",
         metavar="SOURCE",
+    ),
+]
+EvalSplit = Annotated[
+    str | None,
+    typer.Option(
+        help="Split of --eval-data; the first of validation, test and train, or the only one, if not given.",
+        metavar="NAME",
     ),
 ]
 TrainedModel = Annotated[
@@ -55,14 +63,15 @@ def sft(
     resume: Resume = None,
     data: Data = None,
     eval_data: EvalData = None,
+    eval_split: EvalSplit = None,
     subset: Subset = None,
-    split: Split = "train",
+    split: Split = None,
     model: TrainedModel = None,
     to: TrainTo = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune the policy on answers (SFT, LoRA). They are the run's revisions, or those of a data set."""
-    request = _DataRequest(data, eval_data, subset, split, model, to)
+    request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
     _train("sft", run_file, overrides, resume, request, as_json)
 
 
@@ -73,14 +82,15 @@ def reward(
     resume: Resume = None,
     data: Data = None,
     eval_data: EvalData = None,
+    eval_split: EvalSplit = None,
     subset: Subset = None,
-    split: Split = "train",
+    split: Split = None,
     model: TrainedModel = None,
     to: TrainTo = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a reward model on preferences, and measure it (LoRA). Each pair counts by its probability."""
-    request = _DataRequest(data, eval_data, subset, split, model, to)
+    request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
     _train("reward", run_file, overrides, resume, request, as_json)
 
 
@@ -91,14 +101,15 @@ def dpo(
     resume: Resume = None,
     data: Data = None,
     eval_data: EvalData = None,
+    eval_split: EvalSplit = None,
     subset: Subset = None,
-    split: Split = "train",
+    split: Split = None,
     model: TrainedModel = None,
     to: TrainTo = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the policy on preferences (soft DPO, LoRA). Each pair counts by its probability."""
-    request = _DataRequest(data, eval_data, subset, split, model, to)
+    request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
     _train("dpo", run_file, overrides, resume, request, as_json)
 
 
@@ -107,8 +118,9 @@ class _DataRequest(NamedTuple):
 
     data: str | None
     eval_data: str | None
+    eval_split: str | None
     subset: str | None
-    split: str
+    split: str | None
     model: str | None
     to: Path | None
 
@@ -125,12 +137,16 @@ def _train(
     if (request.data is None) == (run_file is None):
         raise typer.BadParameter("give either a RUN.yaml or --data SOURCE")
     if run_file is not None:
-        if request != (None, None, None, "train", None, None):
-            raise typer.BadParameter("--eval-data, --subset, --split, --model and --to go with --data")
+        if any(given is not None for given in request):
+            raise typer.BadParameter(
+                "--eval-data, --eval-split, --subset, --split, --model and --to go with --data"
+            )
         run_stages(run_file, overrides, (method,), resume, as_json)
         return
     if resume is not None or request.to is None:
         raise typer.BadParameter("--data wants --to DIR, and goes on by itself without --resume")
+    if request.eval_split is not None and request.eval_data is None:
+        raise typer.BadParameter("--eval-split goes with --eval-data")
     _train_on_data(method, request, request.to, overrides, as_json)
 
 
@@ -141,10 +157,20 @@ def _train_on_data(
     from pipeline.training_data import DataSource
 
     source = DataSource(request.data or "", request.subset, request.split)
-    unseen = DataSource(request.eval_data) if request.eval_data else None
+    unseen = _unseen(request)
     model = request.model or EMBEDDED_NAME
     outcome = train_on_data(DataTraining(method, source, model, to, unseen, tuple(overrides or ())))
     if as_json:
         out.print_json(json.dumps(outcome.summary()))
     else:
         print_outcome(outcome)
+
+
+def _unseen(request: _DataRequest) -> DataSource | None:
+    """Return what is evaluated on, in the subset that is trained on where it is the same data set."""
+    from pipeline.training_data import DataSource
+
+    if request.eval_data is None:
+        return None
+    subset = request.subset if request.eval_data == request.data else None
+    return DataSource(request.eval_data, subset, request.eval_split, "evaluate")

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from core.errors import DataError, RequestError
 from pipeline.conversations import answered_of, last_answer_of, sides_of
-from pipeline.data_source import DataSource, Origin, SourceRow, origin_of, read_rows
+from pipeline.data_source import DataSource, Origin, SourceRow, origin_of, read_rows, with_split
 from training.examples import AnsweredPrompt, LeftOut, PreferencePair
 
 __all__ = ["DataSource", "TrainingRows", "read_answers", "read_preferences"]
@@ -95,7 +95,7 @@ def _read(
     left_out: list[LeftOut] = []
     seen: dict[str, None] = {}
     read: set[str] = set()
-    count = 0
+    count, source = 0, with_split(source)
     for count, row in enumerate(read_rows(source), start=1):
         if count == 1:
             _require_columns(row, needed, accepted, source.name)

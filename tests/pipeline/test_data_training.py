@@ -212,6 +212,8 @@ def test_evaluation_data_are_evaluated_on_and_never_trained_on(
     assert (found["examples"], found["held_out"]) == (12, 5)
     reason = f"{'completion' if method == 'sft' else 'chosen'} is neither text nor messages"
     assert f"warning: evaluation data: 1 row left out: {reason}\n" in done.stderr
+    assert "evaluation data: test.jsonl (6 rows)\n" in done.stderr
+    assert "trained on too" not in done.stderr
     metrics = [json.loads(line) for line in (tmp_path / "to" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in metrics if "eval_loss" in row] == [1, 2]
     assert found["metrics"]["eval_loss"] == metrics[-1]["eval_loss"]
@@ -227,6 +229,47 @@ def test_evaluation_data_are_looked_at_once_without_eval_every(
     metrics = [json.loads(line) for line in (tmp_path / "to" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in metrics if "eval_loss" in row] == [found["steps"]]
     assert found["metrics"]["eval_loss"] == metrics[-1]["eval_loss"]
+
+
+@pytest.fixture
+def data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of two subsets that have a split to train on and one to test on."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    card = "---\nconfigs:\n"
+    for subset, first in (("one", 0), ("two", 50)):
+        for split, count in (("train", 6), ("test", 3)):
+            rows = [pair(number) for number in range(first, first + count)]
+            written(folder / f"{subset}-{split}.jsonl", rows)
+        files = ", ".join(f"{{split: {split}, path: {subset}-{split}.jsonl}}" for split in ("train", "test"))
+        card += f"  - {{config_name: {subset}, data_files: [{files}]}}\n"
+    (folder / "README.md").write_text(card + "---\n")
+    return folder
+
+
+def test_evaluation_data_of_the_same_data_set_are_its_split_test(
+    data_set: Path, tiny_folder: Path, tmp_path: Path
+):
+    command = [*base("dpo", data_set, tiny_folder, tmp_path / "to"), "--subset", "two", "--json"]
+    done = here(*command, "--eval-data", data_set)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["examples"], found["held_out"]) == (6, 3)
+    assert "\nevaluation data: set, subset two, split test (3 rows)\n" in f"\n{done.stderr}"
+    assert "\ndata: set, subset two, split train (6 rows)\n" in f"\n{done.stderr}"
+    done = here(*command, "--eval-data", data_set, "--eval-split", "train[:2]")
+    assert json.loads(done.stdout)["held_out"] == 2
+    assert "warning: the evaluation data are trained on too" in done.stderr
+    (line,) = mistakes(here(*command, "--eval-data", data_set, "--eval-split", "dev"))
+    assert "no split 'dev'; accepted: --eval-split train or test" in line
+
+
+def test_evaluation_data_of_several_subsets_are_one_line(data_set: Path, tiny_folder: Path, tmp_path: Path):
+    data = written(tmp_path / "train.jsonl", [pair(1)])
+    (line,) = mistakes(here(*base("dpo", data, tiny_folder, tmp_path / "to"), "--eval-data", data_set))
+    assert "several subsets, and none was named; accepted: a file, or the data set of --data" in line
 
 
 def test_evaluation_without_held_out_examples_is_one_line(tiny_folder: Path, pairs: Path, tmp_path: Path):
@@ -356,9 +399,11 @@ def test_each_loss_of_dpo_trains_another_policy(tiny_folder: Path, pairs: Path, 
         (["run.yaml", "--data", "x.jsonl"], "give either a RUN.yaml or --data SOURCE"),
         (["run.yaml", "--to", "x"], "go with --data"),
         (["run.yaml", "--eval-data", "x.jsonl"], "go with --data"),
+        (["run.yaml", "--eval-split", "test"], "go with --data"),
         (["run.yaml", "--subset", "soft"], "go with --data"),
         (["run.yaml", "--split", "test"], "go with --data"),
         (["run.yaml", "--model", "x"], "go with --data"),
+        (["--data", "x.jsonl", "--to", "y", "--eval-split", "test"], "--eval-split goes with --eval-data"),
         (["--data", "x.jsonl"], "--to DIR"),
         (["--data", "x.jsonl", "--to", "y", "--resume", "z"], "without --resume"),
     ],

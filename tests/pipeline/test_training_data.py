@@ -9,12 +9,13 @@ import math
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from core.errors import DataError
 from core.records import Message
+from pipeline.data_source import Origin
 from pipeline.training_data import DataSource, TrainingRows, read_answers, read_preferences
 from training.examples import AnsweredPrompt, PreferencePair
 
@@ -449,6 +450,80 @@ def test_missing_subset_or_split_names_those_that_exist(
     exported: Path, subset: str | None, split: str, said: str
 ):
     assert f"{exported}: {said}" in the_error(DataSource(str(exported), subset, split))
+
+
+def with_splits(folder: Path, *splits: str) -> Path:
+    """A folder whose splits have one row each, which names its split."""
+    folder.mkdir()
+    for split in splits:
+        written(folder, {"prompt": "Hello", "chosen": split, "rejected": "no"}, name=f"{split}.jsonl")
+    files = ", ".join(f"{{split: {split}, path: {split}.jsonl}}" for split in splits)
+    card = f"---\nconfigs:\n  - {{config_name: default, data_files: [{files}]}}\n---\n"
+    (folder / "README.md").write_text(card)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("splits", "purpose", "read"),
+    [
+        (("test", "train"), "train", "train"),
+        (("test",), "train", "test"),
+        (("raw",), "train", "raw"),
+        (("train", "test", "validation"), "evaluate", "validation"),
+        (("train", "test"), "evaluate", "test"),
+        (("train", "extra"), "evaluate", "train"),
+        (("raw",), "evaluate", "raw"),
+    ],
+)
+def test_where_no_split_is_named_the_fitting_or_the_only_one_is_read(
+    tmp_path: Path, splits: tuple[str, ...], purpose: Literal["train", "evaluate"], read: str
+):
+    data = read_preferences(DataSource(str(with_splits(tmp_path / "set", *splits)), purpose=purpose))
+    assert [pair.chosen for pair in data.rows] == [read]
+    assert str(data.origin) == f"set, split {read} (1 row)"
+
+
+@pytest.mark.parametrize(
+    ("purpose", "said"),
+    [
+        ("train", "none of the splits is called train; accepted: --split raw or filtered"),
+        ("evaluate", "called validation or test or train; accepted: --eval-split raw or filtered"),
+    ],
+)
+def test_several_splits_of_which_none_fits_are_named(
+    tmp_path: Path, purpose: Literal["train", "evaluate"], said: str
+):
+    folder = with_splits(tmp_path / "set", "raw", "filtered")
+    assert said in the_error(DataSource(str(folder), purpose=purpose))
+    assert "no split 'dev'; accepted: --" in the_error(DataSource(str(folder), None, "dev", purpose))
+    named = read_preferences(DataSource(str(folder), None, "filtered", purpose))
+    assert named.rows[0].chosen == "filtered"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlaps"),
+    [
+        ("train", "train", True),
+        ("train", "test", False),
+        ("train[:1]", "train", True),
+        ("train[:1]", "train[1:]", False),
+    ],
+)
+def test_the_same_rows_are_known_again(tmp_path: Path, one: str, other: str, overlaps: bool):
+    folder = str(with_splits(tmp_path / "set", "train", "test"))
+    origins = [Origin(DataSource(folder, None, split), 1, None) for split in (one, other)]
+    assert origins[0].overlaps(origins[1]) == origins[1].overlaps(origins[0]) == overlaps
+    elsewhere = Origin(DataSource("another", None, other), 1, None)
+    assert not origins[0].overlaps(elsewhere)
+
+
+def test_copy_of_a_file_is_known_again(tmp_path: Path):
+    row = {"prompt": "Hello", "chosen": "a", "rejected": "b"}
+    names = ("one.jsonl", "copy.jsonl")
+    first, copy = (read_preferences(written(tmp_path, row, name=name)).origin for name in names)
+    other = read_preferences(written(tmp_path, row | {"chosen": "c"}, name="other.jsonl")).origin
+    assert first.overlaps(copy)
+    assert not first.overlaps(other)
 
 
 def test_folder_without_data_is_an_error(tmp_path: Path):
