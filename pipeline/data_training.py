@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.errors import ConfigError, RunStateError
 from core.files import os_errors
 from pipeline.config import DataTrainingConfig, build_config
 from pipeline.console import counted, heading, note, out, warn
 from pipeline.reward_model import finish_reward_model, held_out_of
-from pipeline.trained import Provenance, by_reason, trained_method, write_card
+from pipeline.trained import Provenance, by_reason, trained_method, write_card, write_exclusions
 from pipeline.training import tell
 from pipeline.training_data import DataSource, TrainingRows, read_answers, read_preferences
 from training.config import DPOConfig, Method, RewardConfig, SFTConfig
 from training.dpo import train_dpo
+from training.examples import LeftOut
 from training.fit import TrainingJob, TrainingResult, require_examples
 from training.processes import is_main
 from training.reward import train_reward
@@ -52,6 +53,8 @@ class DataOutcome:
     left_out: dict[str, int]
     """Rows of the data set that taught nothing, by reason."""
     evaluation: dict[str, Any] | None
+    exclusions: Path | None
+    """Lists these rows, and those of the evaluation data, one by one; None if there are none."""
 
     def summary(self) -> dict[str, Any]:
         """Return all that a program wants to know."""
@@ -63,6 +66,7 @@ class DataOutcome:
             "held_out": first.held_out,
             "truncated": first.truncated,
             "left_out": self.left_out,
+            "exclusions": str(self.exclusions) if self.exclusions else None,
             "steps": first.steps,
             "best_step": first.best_step,
             "seconds": sum(result.seconds for result in self.results),
@@ -94,27 +98,35 @@ def train_on_data(request: DataTraining) -> DataOutcome:
     read: Any = read_answers if request.method == "sft" else read_preferences
     data: TrainingRows[Any] = read(request.data)
     require_examples(data.rows, data.left_out, "rows")
-    train, held_out = _sides(data, read, request, config)
+    sides = _sides(data, read, request, config)
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
     if is_main():
         note(f"data: {data.origin}")
     if is_main() and data.passed_over:
         note(f"columns that are not used: {', '.join(data.passed_over)}")
-    return _trained(request, config, section, data, (train, held_out))
+    return _trained(request, config, section, data, sides)
 
 
-def _sides(
-    data: TrainingRows[Any], read: Any, request: DataTraining, config: DataTrainingConfig
-) -> tuple[list[Any], list[Any]]:
+class _Sides(NamedTuple):
+    """What is trained on and what is evaluated on."""
+
+    train: list[Any]
+    held_out: list[Any]
+    left_out: Sequence[LeftOut] = ()
+    """Rows of the evaluation data that cannot be used."""
+
+
+def _sides(data: TrainingRows[Any], read: Any, request: DataTraining, config: DataTrainingConfig) -> _Sides:
     """Return the examples to train on and to evaluate on."""
     if request.eval_data is None:
-        return held_out_of(data.rows, getattr(config, request.method).held_out, request.method)
+        share: float = getattr(config, request.method).held_out
+        return _Sides(*held_out_of(data.rows, share, request.method))
     unseen: TrainingRows[Any] = read(request.eval_data)
     require_examples(unseen.rows, unseen.left_out, "rows to evaluate on")
     if is_main():
         _tell_unseen(unseen, data)
-    return data.rows, unseen.rows
+    return _Sides(data.rows, unseen.rows, unseen.left_out)
 
 
 def _tell_unseen(unseen: TrainingRows[Any], data: TrainingRows[Any]) -> None:
@@ -131,23 +143,26 @@ def _trained(
     config: DataTrainingConfig,
     section: SFTConfig | RewardConfig | DPOConfig,
     data: TrainingRows[Any],
-    sides: tuple[list[Any], list[Any]],
+    sides: _Sides,
 ) -> DataOutcome:
     job = _job(request, config, section)
-    evaluation = None
+    evaluation, exclusions = None, None
     if isinstance(section, RewardConfig):
-        results = train_reward(sides[0], job, section, sides[1])
+        results = train_reward(sides.train, job, section, sides.held_out)
         if is_main():
-            evaluation = finish_reward_model(job, section, results, *sides)
+            evaluation = finish_reward_model(job, section, results, sides.train, sides.held_out)
     elif isinstance(section, DPOConfig):
-        results = [train_dpo(sides[0], job, section, sides[1])]
+        results = [train_dpo(sides.train, job, section, sides.held_out)]
     else:
-        results = [train_sft(sides[0], job, sides[1])]
+        results = [train_sft(sides.train, job, sides.held_out)]
+    left_out = (*data.left_out, *results[0].left_out)
     if is_main():
         write_card(job, results, _provenance(data), section, evaluation)
+        exclusions = write_exclusions(
+            request.to, {request.method: left_out, "evaluation data": sides.left_out}
+        )
         tell(request.method, results, evaluation)
-    left_out = by_reason((*data.left_out, *results[0].left_out))
-    return DataOutcome(request.to, tuple(results), left_out, evaluation)
+    return DataOutcome(request.to, tuple(results), by_reason(left_out), evaluation, exclusions)
 
 
 def _job(
@@ -186,6 +201,8 @@ def print_outcome(outcome: DataOutcome) -> None:
         heading("Left out")
         for reason, count in outcome.left_out.items():
             out.print(f"{count:>6,}  {reason}")
+    if outcome.exclusions:
+        note(f"each row that was left out: {outcome.exclusions}")
     print_reward(outcome.folder, outcome.evaluation, "held-out pair")
     note(f"\nadapter, metrics and card: {outcome.folder}")
 

@@ -20,7 +20,7 @@ from evaluation.reward_evaluation import RewardEvaluation, evaluate_reward_model
 from evaluation.reward_metrics import ScoredPair
 from evaluation.reward_report import render_reward_report, reward_metrics_content
 from pipeline.console import note
-from pipeline.trained import by_reason, is_made_of
+from pipeline.trained import by_reason, is_made_of, write_exclusions
 from pipeline.training_data import TrainingRows
 from training.config import OptimConfig, RewardConfig
 from training.examples import EncodedPair, LeftOut, PreferencePair
@@ -131,9 +131,12 @@ def evaluate_on(folder: Path, data: TrainingRows[PreferencePair], to: Path, devi
     _require_reward_model(folder)
     model = load_reward_model(folder, device)
     scored, left_out = scored_by(model, data.rows, OptimConfig(max_length=MAX_LENGTH))
-    reasons = by_reason((*data.left_out, *left_out))
+    left_out = [*data.left_out, *left_out]
+    reasons, exclusions = by_reason(left_out), write_exclusions(to, {"eval-reward": left_out})
     for reason, count in reasons.items():
         note(f"left out: {count:,}  {reason}")
+    if exclusions:
+        note(f"each of them: {exclusions}")
     if not scored:
         found = "; ".join(f"{count} left out: {reason}" for reason, count in reasons.items())
         raise DataError(f"no pair can be scored ({found})", where=str(data.origin))

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from core.files import write_atomic
-from core.records import Metric
+from core.files import os_errors, write_atomic
+from core.records import Exclusion, Metric
 from engines.embedded import EMBEDDED_NAME
 from engines.loading import locate
 from engines.reward_settings import FILE as SETTINGS
@@ -22,6 +22,7 @@ from pipeline.runs import package_versions
 from training.examples import LeftOut
 from training.fit import TrainingJob, TrainingResult
 
+EXCLUSIONS = "exclusions.jsonl"
 _RESULT = "training.json"
 
 
@@ -119,6 +120,31 @@ def trained_method(folder: Path) -> str | None:
 def by_reason(left_out: Iterable[LeftOut]) -> dict[str, int]:
     """Return how many examples were left out for each reason, the most frequent first."""
     return dict(Counter(row.reason for row in left_out).most_common())
+
+
+def write_exclusions(folder: Path, left_out: Mapping[str, Sequence[LeftOut]]) -> Path | None:
+    """Write which examples were left out and why, one a line; return the file, or None if there are none.
+
+    Args:
+        folder: where it goes; a file that says the same stands.
+        left_out: examples by the stage that left them out.
+    """
+    path = folder / EXCLUSIONS
+    exclusions = (_exclusion(stage, row) for stage, rows in left_out.items() for row in rows)
+    content = "".join(exclusion.to_line() for exclusion in exclusions)
+    with os_errors(path):
+        if not content:
+            path.unlink(missing_ok=True)
+            return None
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            write_atomic(path, content)
+    return path
+
+
+def _exclusion(stage: str, row: LeftOut) -> Exclusion:
+    """Return what is recorded of a row; halves of characters, which no file can hold, are spelled out."""
+    place, detail = (text.encode("utf-8", "backslashreplace").decode() for text in (row.id, row.detail))
+    return Exclusion.of(stage, place, row.reason, detail)
 
 
 def _spent(result: TrainingResult) -> float:

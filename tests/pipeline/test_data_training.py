@@ -97,6 +97,7 @@ def trained(
 
 def test_training_leaves_adapter_card_and_metrics(trained: Trained):
     expected = {WEIGHTS, "adapter_config.json", "job.json", "training.json", "metrics.jsonl", "README.md"}
+    expected |= {"exclusions.jsonl"}
     if trained.method == "reward":
         expected |= {"reward.json", "reward_metrics.json", "reward_report.md"}
     assert set(trained.files) == expected
@@ -137,6 +138,40 @@ def test_rows_that_cannot_be_used_are_counted_by_reason(trained: Trained):
     for reason, count in reasons.items():
         assert f"{count:>6,}  {reason}" in trained.told.stdout
         assert f"- {reason}: {count}\n" in card
+
+
+def exclusions_of(folder: Path) -> list[tuple[str, str, str]]:
+    """Stage, place and reason of each row that was left out."""
+    lines = (folder / "exclusions.jsonl").read_text().splitlines()
+    return [(row["stage"], row["record_id"], row["reason"]) for row in map(json.loads, lines)]
+
+
+def test_rows_that_cannot_be_used_are_listed_in_a_file_that_is_named(trained: Trained):
+    empty = "an answer is empty"
+    expected = [("sft", "answers.jsonl:25", empty)]
+    if trained.method != "sft":
+        bad = (trained.method, "pairs.jsonl:25", "p_chosen is not a number from 0 to 1")
+        expected = [bad, *((trained.method, f"pairs.jsonl:{line}", empty) for line in (26, 27))]
+    assert exclusions_of(trained.folder) == expected
+    assert f"each row that was left out: {trained.folder / 'exclusions.jsonl'}\n" in trained.told.stderr
+    assert trained.again["exclusions"] == str(trained.folder / "exclusions.jsonl")
+
+
+def test_list_of_rows_left_out_is_that_of_the_last_training(tiny_folder: Path, tmp_path: Path):
+    fine = [pair(number) for number in range(4)]
+    long, empty = pair(5, id="\ud800", prompt="word " * 20_000), pair(6, chosen="")
+    data = written(tmp_path / "train.jsonl", [*fine, long, empty])
+    unseen = written(tmp_path / "test.jsonl", [pair(9), pair(10, chosen=3)])
+    command = base("dpo", data, tiny_folder, tmp_path / "to")
+    outcome(*command, "--eval-data", unseen)
+    assert exclusions_of(tmp_path / "to") == [
+        ("dpo", "train.jsonl:6", "an answer is empty"),
+        ("dpo", "\\ud800", "longer than optim.max_length"),
+        ("evaluation data", "test.jsonl:2", "chosen is neither text nor messages"),
+    ]
+    written(data, fine)
+    assert outcome(*command)["exclusions"] is None
+    assert not (tmp_path / "to" / "exclusions.jsonl").exists()
 
 
 def test_columns_that_are_not_used_are_told_in_one_line(trained: Trained):
