@@ -56,7 +56,8 @@ def supervised_data(
         benign_replay: at most so many untouched drafts for each revision, drawn by hash of seed and prompt.
         seed: the run's.
         which: `best` takes of each trace the answer that does best in the machine checks (the latest of
-            equals), `final` the last one, `every` each revision that was kept.
+            equals), `final` the last revision that was kept, `every` each of them. Where none ended by
+            itself, all three judge the draft as `best` does.
     """
     data = SupervisedData()
     found: list[Target] = []
@@ -81,12 +82,12 @@ def supervised_data(
 
 def _targets_of(trace: CritiqueTrace, constitution: Constitution, which: Which) -> list[Target] | str:
     """Return the answers that a trace teaches, or why it teaches none."""
-    usable = _usable(trace)
-    if which == "best" or not usable or (which == "every" and usable[-1][0] == 0):
+    revisions = [answer for number, answer in _usable(trace) if number > 0]
+    if which == "best" or not revisions:
         target = target_of(trace, constitution)
         return target if isinstance(target, str) else [target]
-    taken = usable[-1:] if which == "final" else [entry for entry in usable if entry[0] > 0]
-    return [Target(trace, answer, revised=number > 0) for number, answer in taken]
+    taken = revisions[-1:] if which == "final" else revisions
+    return [Target(trace, answer, revised=True) for answer in taken]
 
 
 def _usable(trace: CritiqueTrace) -> list[tuple[int, Generation]]:

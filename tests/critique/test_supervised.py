@@ -175,6 +175,14 @@ def test_draft_that_needed_no_revision_is_replayed_whichever_answers_are_learned
 
 
 @pytest.mark.parametrize("which", ["best", "final", "every"])
+def test_draft_whose_revisions_were_all_cut_is_not_learned_whichever_answers_are(which: Which):
+    assert taught(which, trace("Draft.", "[Second]"), UNCHECKED) == UNFINISHED
+    assert taught(which, trace("Draft.", "[Second]", ""), UNCHECKED) == UNFINISHED
+    assert taught(which, trace("a b c d", "[a b]"), BRIEF) == BROKEN
+    assert taught(which, trace("a b", "[c d]"), BRIEF) == [("a b", False)]  # a check vouches for the draft
+
+
+@pytest.mark.parametrize("which", ["best", "final", "every"])
 def test_trace_without_a_finished_answer_teaches_nothing_whichever_are_learned(which: Which):
     assert taught(which, trace("[Draft]"), UNCHECKED) == CUT
     assert taught(which, trace("[Draft]", "[Second]", ""), UNCHECKED) == CUT
