@@ -90,6 +90,11 @@ class Origin:
         return own[:3] == others[:3] and min(len(own), len(others)) == 3
 
 
+def is_data_file(path: Path) -> bool:
+    """Return whether a path has the ending of a file whose rows can be read, whether or not there is one."""
+    return path.name.endswith((*_JSON, *(f".{kind}" for kind in _TABLES)))
+
+
 def with_split(source: DataSource) -> DataSource:
     """Return the source with the split that is read where none was named; a file has none.
 
@@ -215,7 +220,7 @@ def _loader(source: DataSource) -> tuple[str, dict[str, Any]]:
     if path.is_dir():
         return str(path), {}
     is_path = path.is_absolute() or source.name.startswith((".", "~")) or source.name.count("/") > 1
-    if is_path or path.name.endswith((*_JSON, *(f".{kind}" for kind in _TABLES))):
+    if is_path or is_data_file(path):
         raise DataError("no such file or folder", where=source.name, accepted=ACCEPTED)
     return source.name, {}
 

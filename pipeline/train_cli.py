@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from core.errors import ConfigError
 from engines.embedded import EMBEDDED_NAME
 from pipeline.console import out
 from pipeline.options import AsJson, MaybeRun, Overrides, Resume, Split, Subset, run_stages
@@ -137,6 +138,7 @@ def _train(
     if (request.data is None) == (run_file is None):
         raise typer.BadParameter("give either a RUN.yaml or --data SOURCE")
     if run_file is not None:
+        _require_run_file(run_file, method)
         if any(given is not None for given in request):
             raise typer.BadParameter(
                 "--eval-data, --eval-split, --subset, --split, --model and --to go with --data"
@@ -148,6 +150,19 @@ def _train(
     if request.eval_split is not None and request.eval_data is None:
         raise typer.BadParameter("--eval-split goes with --eval-data")
     _train_on_data(method, request, request.to, overrides, as_json)
+
+
+def _require_run_file(path: Path, method: Method) -> None:
+    """Refuse a file of rows in place of a run file. Raises ConfigError."""
+    from pipeline.data_source import is_data_file
+
+    if is_data_file(path):
+        raise ConfigError(
+            "a data file in place of a run file",
+            where=str(path),
+            accepted="RUN.yaml, or a data file with --data",
+            run=f"publius train {method} --data {path} --model MODEL --to DIR",
+        )
 
 
 def _train_on_data(

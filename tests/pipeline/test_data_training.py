@@ -449,6 +449,17 @@ def test_options_that_do_not_go_together_are_one_line(method: str, arguments: li
     assert expected in line
 
 
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.json", "pairs.csv", "pairs.parquet", "p.jsonl.gz"])
+@pytest.mark.parametrize("rest", [(), ("--to", "x")])
+def test_data_file_in_place_of_a_run_file_is_one_line_with_the_command(
+    name: str, rest: tuple[str, ...], tmp_path: Path
+):
+    (tmp_path / name).write_text("{}\n{}\n")
+    (line,) = mistakes(here("train", "dpo", tmp_path / name, *rest))
+    assert f"{tmp_path / name}: a data file in place of a run file" in line
+    assert line.endswith(f"run: publius train dpo --data {tmp_path / name} --model MODEL --to DIR")
+
+
 @pytest.mark.parametrize(
     ("method", "content", "expected"),
     [
