@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _EXTRA = "transformers"
 _NEEDED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+_CONTEXTS = ("max_position_embeddings", "n_positions")
 _ACCEPTED = f"a folder with config.json and safetensors, a Hugging Face id, or {EMBEDDED_NAME}"
 
 
@@ -59,6 +60,14 @@ def locate(config: ModelConfig) -> ModelFiles:
     return ModelFiles(
         f"{name}+{adapter.name}", folder, digest(identity, adapter_digest(adapter))[:32], adapter
     )
+
+
+def context_tokens(files: ModelFiles) -> int | None:
+    """Return the most tokens that the model was made for; None if its configuration names no end."""
+    config: dict[str, Any] = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
+    parts = (config, config.get("text_config") or {})  # of a model that sees pictures too
+    sizes = (part.get(name) for part in parts for name in _CONTEXTS)
+    return next((size for size in sizes if isinstance(size, int) and size > 0), None)
 
 
 def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import ClassVar
@@ -11,7 +10,7 @@ from core.digests import digest
 from core.errors import EngineError, RequestError
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
-from engines.loading import ModelFiles, load_tokenizer, locate, pick_dtype
+from engines.loading import ModelFiles, context_tokens, load_tokenizer, locate, pick_dtype
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.thinking import require_no_thinking
 from engines.tokenization import TurnEncoder
@@ -119,8 +118,7 @@ class LocalEngine(ABC):
     @cached_property
     def _context(self) -> int:
         """Most tokens that the model was made for."""
-        config = json.loads((self._files.folder / "config.json").read_text())
-        return int(config.get("max_position_embeddings") or _UNKNOWN_CONTEXT)
+        return context_tokens(self._files) or _UNKNOWN_CONTEXT
 
     @property
     @abstractmethod

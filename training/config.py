@@ -56,7 +56,7 @@ class OptimConfig(_Section):
     stop_grad_norm: float | None = Field(default=1.0e4, gt=0.0, allow_inf_nan=False)
     """A gradient whose norm, before it is clipped, exceeds this stops the training with the step's number."""
     max_length: int = Field(default=2048, ge=16)
-    """Most tokens of a prompt and its answer."""
+    """Most tokens of a prompt and its answer; no example may be longer than the model's context."""
     overlong: Literal["drop", "truncate"] = "drop"
     """What happens to a longer example: it is left out and counted, or its prompt is cut from the left."""
     bf16: Literal["auto"] | bool = "auto"

@@ -15,7 +15,7 @@ from training.checkpoints import TrainingFolder
 from training.config import DPOConfig
 from training.examples import LeftOut, PreferencePair
 from training.fit import TrainerMaker, TrainingJob, TrainingResult, fit, require_examples, require_held_out
-from training.pairs import EncodedPairs, encode_pairs, result_of
+from training.pairs import EncodedPairs, encode_pairs, require_context, result_of
 from training.policy import EXTRA, load_encoder, load_policy
 
 
@@ -36,6 +36,7 @@ def train_dpo(
         held_out: pairs to evaluate on while training.
 
     Raises:
+        ConfigError: if there is nothing to evaluate on, or an example is longer than the model's context.
         DataError: if there are no pairs, or none that can be used.
         EngineError: if the model cannot be loaded or trained, or the loss is no number.
         MissingExtraError: if peft is not installed.
@@ -55,6 +56,7 @@ def train_dpo(
     data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))
     require_examples(data.rows, data.left_out, "preferences")
     require_held_out(job, unseen.rows)
+    require_context(job, [*data.rows, *unseen.rows])
     settings = config.model_dump(include={"loss", "beta", "flipped", "sft_coef"})
     digest = job.digest(data.rows, unseen.rows, settings)
     figures = fit(job, digest, len(data.rows), _maker(data, unseen, job, config))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from core.errors import RequestError
+from core.errors import ConfigError, RequestError
+from engines.loading import context_tokens, locate
 from engines.tokenization import TurnEncoder
 from training.config import OptimConfig
 from training.examples import EncodedPair, LeftOut, PreferencePair, encode_pair
@@ -52,6 +53,17 @@ def encode_pairs(
             continue
         _take(row, optim, encoded)
     return encoded
+
+
+def require_context(job: TrainingJob, rows: Sequence[Sized]) -> None:
+    """Raise ConfigError where an example is longer than the model can read: its positions end there."""
+    context, longest = context_tokens(locate(job.policy)), max(map(len, rows), default=0)
+    if context is not None and longest > context:
+        raise ConfigError(
+            f"the model reads at most {context:,} tokens, and an example has {longest:,}",
+            where=f"optim.max_length={job.optim.max_length}",
+            accepted=f"optim.max_length={context} or less, by which longer examples are left out or cut",
+        )
 
 
 def result_of(

@@ -13,7 +13,7 @@ from training.checkpoints import TrainingFolder
 from training.config import OptimConfig
 from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut, encode_answer
 from training.fit import TrainingJob, TrainingResult, fit, require_examples, require_held_out
-from training.pairs import TOO_LONG
+from training.pairs import TOO_LONG, require_context
 from training.policy import EXTRA, load_encoder, load_policy
 
 
@@ -30,6 +30,7 @@ def train_sft(
         held_out: answers to evaluate on while training.
 
     Raises:
+        ConfigError: if there is nothing to evaluate on, or an example is longer than the model's context.
         DataError: if there are no examples, or none that fits in `optim.max_length`.
         EngineError: if the model cannot be loaded or trained.
         MissingExtraError: if TRL, peft or datasets is not installed.
@@ -41,6 +42,7 @@ def train_sft(
     data, unseen = (_encode(rows, encoder, job.optim) for rows in (examples, held_out))
     require_examples(data.rows, data.left_out, "answers")
     require_held_out(job, unseen.rows)
+    require_context(job, [*data.rows, *unseen.rows])
     maker = _Maker(data.rows, unseen.rows, encoder, job)
     figures = fit(job, job.digest(data.rows, unseen.rows), len(data.rows), maker)
     return TrainingResult.of(

@@ -14,7 +14,15 @@ import torch
 
 from core.errors import EngineError
 from engines.config import ModelConfig
-from engines.loading import ModelFiles, load_model, load_tokenizer, locate, pick_device, pick_dtype
+from engines.loading import (
+    ModelFiles,
+    context_tokens,
+    load_model,
+    load_tokenizer,
+    locate,
+    pick_device,
+    pick_dtype,
+)
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -176,3 +184,21 @@ def test_weight_type_is_float32_on_a_cpu_and_bfloat16_on_a_gpu(
 def test_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device("auto") == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"max_position_embeddings": 512}, 512),
+        ({"n_positions": 1024}, 1024),  # as GPT-2 has it
+        ({"text_config": {"max_position_embeddings": 8192}, "vision_config": {}}, 8192),
+        ({"max_position_embeddings": None}, None),
+        ({"max_position_embeddings": -1}, None),
+        ({}, None),
+    ],
+)
+def test_context_is_what_the_configuration_names(
+    tmp_path: Path, config: dict[str, Any], expected: int | None
+):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert context_tokens(ModelFiles("m", tmp_path, "identity")) == expected

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from core.errors import ConfigError
 from core.records import Message
 from engines.config import ModelConfig
 from engines.tokenization import CHATML, TurnEncoder
-from tests.training.jobs import pairs
-from training.config import OptimConfig
-from training.examples import LeftOut, PreferencePair, encode_pair
+from tests.training.jobs import OPTIM, job, pairs
+from training.config import DPOConfig, Method, OptimConfig, RewardConfig
+from training.dpo import train_dpo
+from training.examples import AnsweredPrompt, LeftOut, PreferencePair, encode_pair
 from training.pairs import all_undecided, encode_pairs
 from training.policy import load_encoder
+from training.reward import train_reward
+from training.sft import train_sft
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -121,3 +125,34 @@ def test_only_labels_that_are_all_one_half_are_warned_of(encoder: TurnEncoder):
     assert len(all_undecided(ties)) == 1
     assert "every label is one half" in all_undecided(ties)[0]
     assert all_undecided([*ties, decided[0]]) == ()
+
+
+def answers_of(rows: Sequence[PreferencePair]) -> list[AnsweredPrompt]:
+    return [AnsweredPrompt(pair.id, pair.prompt, pair.chosen) for pair in rows]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+@pytest.mark.parametrize("method", ["sft", "reward", "dpo"])
+def test_example_longer_than_the_model_s_context_is_one_clear_line(
+    tiny_folder: Path, tmp_path: Path, method: Method, held_out: bool
+):
+    """The tiny model has 512 positions."""
+    own = job(method, tmp_path / "to", str(tiny_folder), optim=OPTIM.model_copy(update={"max_length": 2048}))
+    train, unseen = (pairs(2), [asked(110)]) if held_out else ([asked(110)], [])
+    learn: dict[str, Callable[[], object]] = {
+        "sft": lambda: train_sft(answers_of(train), own, answers_of(unseen)),
+        "reward": lambda: train_reward(train, own, RewardConfig(), unseen),
+        "dpo": lambda: train_dpo(train, own, DPOConfig(), unseen),
+    }
+    with pytest.raises(ConfigError) as caught:
+        learn[method]()
+    assert str(caught.value).startswith("optim.max_length=2048: the model reads at most 512 tokens, and an ")
+    assert "accepted: optim.max_length=512 or less" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "to").exists()
+
+
+def test_limit_beyond_the_context_does_no_harm_where_no_example_is_so_long(tiny_folder: Path, tmp_path: Path):
+    optim = OPTIM.model_copy(update={"max_length": 2048})
+    own = job("reward", tmp_path, str(tiny_folder), optim=optim)
+    assert train_reward(pairs(4), own, RewardConfig())[0].examples == 4
