@@ -488,3 +488,49 @@ def test_a_model_whose_padding_ends_turns_learns_to_score(
         teach(rows, tmp_path / name, model)
     ends, own = (torch.cat(scores_of(tmp_path / name, rows)) for name in ("ends", "own"))
     assert ends.tolist() == pytest.approx(own.tolist(), abs=1e-5)
+
+
+def without(folder: Path, to: Path, tokenizer: Any, **config: Any) -> Path:
+    """A copy of a model with another tokenizer, and with other entries in its configuration."""
+    shutil.copytree(folder, to)
+    (to / "chat_template.jinja").unlink()
+    tokenizer.save_pretrained(to)
+    settings = json.loads((to / "config.json").read_text())
+    (to / "config.json").write_text(json.dumps(settings | config))
+    return to
+
+
+def test_a_model_without_a_pad_token_learns_to_score(
+    tiny_folder: Path, tiny_tokenizer: Callable[..., Any], tmp_path: Path
+):
+    from transformers import AutoTokenizer
+
+    tokenizer = tiny_tokenizer(CHATML, pad_token=None)
+    folder = without(tiny_folder, tmp_path / "padless", tokenizer, pad_token_id=None)
+    assert AutoTokenizer.from_pretrained(folder).pad_token is None
+    rows = pairs(p=1.0)
+    for name, model in (("none", folder), ("own", tiny_folder)):
+        result = teach(rows, tmp_path / name, model)
+        assert (result.examples, result.left_out) == (len(rows), ())
+    none, own = (torch.cat(scores_of(tmp_path / name, rows)) for name in ("none", "own"))
+    assert none.tolist() == pytest.approx(own.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"special": ("<|endoftext|>",), "eos_token": "<|endoftext|>"}],
+    ids=["knows ChatML's tokens", "spells them in bytes"],
+)
+def test_a_model_without_a_chat_template_learns_to_score(
+    tiny_folder: Path, tiny_tokenizer: Callable[..., Any], tmp_path: Path, options: dict[str, Any]
+):
+    from transformers import AutoTokenizer
+
+    folder = without(tiny_folder, tmp_path / "base", tiny_tokenizer(**options))
+    assert AutoTokenizer.from_pretrained(folder).chat_template is None
+    rows = pairs(p=1.0)
+    optim = QUICK.model_copy(update={"max_length": 400})
+    result = teach(rows, tmp_path / "reward", folder, optim=optim)
+    assert (result.examples, result.left_out) == (len(rows), ())
+    chosen, rejected = scores_of(tmp_path / "reward", rows)
+    assert (chosen > rejected).all()
