@@ -129,7 +129,7 @@ def slice_of(value: str, pairs: Sequence[ScoredPair]) -> Slice:
 def reward_bench(pairs: Sequence[ScoredPair]) -> RewardBench | None:
     """Return the summary by subset, or None if no pair says which subset it is from.
 
-    Unlike in the benchmark's own code, where they are wrong, equal scores count as half right.
+    Equal scores count as half right.
     """
     subsets = _by_value(pairs, SUBSET)
     if not subsets:
