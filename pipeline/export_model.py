@@ -12,12 +12,12 @@ from engines.reward_settings import read_reward_settings
 from pipeline.config import load_run_config
 from pipeline.merge import merge_adapter
 from pipeline.runs import read_manifest, trained_adapter
-from pipeline.trained import trained_method
+from pipeline.trained import trained_method, write_merged_card
 from training.config import METHODS
 
 
 def export_model(folder: Path, method: str, to: Path) -> Path:
-    """Write the whole model that a training gave; return the folder.
+    """Write the whole model that a training gave, and its card; return the folder.
 
     Args:
         folder: a run folder, or the folder of one training (`publius train ... --to DIR`).
@@ -39,7 +39,7 @@ def export_model(folder: Path, method: str, to: Path) -> Path:
                 f"{folder} holds what {found} trained", where=f"--model {method}", accepted=found
             )
         named = str(read_settings(first)["base_model_name_or_path"])
-        return merge_adapter(folder, to, ModelConfig(id=named))
+        return _exported(folder, to, ModelConfig(id=named))
     read_manifest(folder)
     trained = [name for name in METHODS if trained_adapter(folder, name) or is_training(folder / name)]
     if method not in trained:
@@ -49,7 +49,13 @@ def export_model(folder: Path, method: str, to: Path) -> Path:
             accepted=", ".join(trained) or "no method yet",
             run=f"publius train {method} RUN.yaml",
         )
-    return merge_adapter(folder / method, to, load_run_config(folder / "resolved.yaml").models.policy)
+    return _exported(folder / method, to, load_run_config(folder / "resolved.yaml").models.policy)
+
+
+def _exported(training: Path, to: Path, base: ModelConfig) -> Path:
+    merged = merge_adapter(training, to, base)
+    write_merged_card(training, merged.expanduser())
+    return merged
 
 
 def is_training(folder: Path) -> bool:

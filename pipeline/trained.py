@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from core.files import os_errors, write_atomic
 from core.records import Exclusion, Metric
@@ -23,6 +23,7 @@ from training.examples import LeftOut
 from training.fit import TrainingJob, TrainingResult
 
 EXCLUSIONS = "exclusions.jsonl"
+_CARD, _CARD_CONTENT = "README.md", "card.json"
 _RESULT = "training.json"
 
 
@@ -52,6 +53,8 @@ def write_card(
 ) -> Path:
     """Write the model card of a training, and return its path; the card of what was done before stands.
 
+    What it is made of stands beside it, for the card of a merged model.
+
     Args:
         job: the training.
         results: of each member of an ensemble, else one.
@@ -60,7 +63,7 @@ def write_card(
         evaluation: what the metrics file of a reward model holds.
     """
     first = results[0]
-    path = job.folder / "README.md"
+    path = job.folder / _CARD
     settings = job.folder / SETTINGS
     if is_made_of(path, results, *([settings] if job.method == "reward" else [])):
         return path
@@ -89,8 +92,18 @@ def write_card(
         constitution_digest=provenance.constitution_digest,
         reward=read_reward_settings(job.folder) if job.method == "reward" else None,
     )
+    write_atomic(job.folder / _CARD_CONTENT, TypeAdapter(CardContent).dump_json(content, indent=2) + b"\n")
     write_atomic(path, model_card(content))
     return path
+
+
+def write_merged_card(training: Path, to: Path) -> None:
+    """Write the card of a training anew for the whole model that was made of it; none where it has none."""
+    try:
+        content = TypeAdapter(CardContent).validate_json((training / _CARD_CONTENT).read_bytes())
+    except (FileNotFoundError, ValueError):  # a member of an ensemble, or a training of an earlier version
+        return
+    write_atomic(to / _CARD, model_card(replace(content, merged=True)))
 
 
 def is_made_of(path: Path, results: Sequence[TrainingResult], *parts: Path) -> bool:

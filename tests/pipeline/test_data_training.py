@@ -97,7 +97,7 @@ def trained(
 
 def test_training_leaves_adapter_card_and_metrics(trained: Trained):
     expected = {WEIGHTS, "adapter_config.json", "job.json", "training.json", "metrics.jsonl", "README.md"}
-    expected |= {"exclusions.jsonl"}
+    expected |= {"card.json", "exclusions.jsonl"}
     if trained.method == "reward":
         expected |= {"reward.json", "reward_metrics.json", "reward_report.md"}
     assert set(trained.files) == expected

@@ -159,6 +159,28 @@ def test_ensemble_of_a_run_is_refused_as_one(run: Path, ensemble: Path, tmp_path
     assert "a reward model of 2 members cannot become one model" in line
 
 
+def test_exported_model_has_the_card_of_its_training_which_loads_it_from_its_folder(
+    run: Path, sft: Path, tmp_path: Path
+):
+    for folder, method, training in ((sft, "sft", sft), (run, "reward", run / "reward")):
+        to = exported(folder, method, tmp_path / method)
+        card, of_training = ((path / "README.md").read_text() for path in (to, training))
+        assert "The LoRA adapter that was trained is merged into the weights." in card
+        assert "peft" not in card.partition("## How it was trained")[0]
+        assert 'base = "."  # this folder' in card
+        assert card.partition("## How it was trained")[2] == of_training.partition("## How it was trained")[2]
+    assert "fitted" in card  # the reward model's scale and temperature are told too
+
+
+def test_training_of_which_no_card_is_known_is_exported_without_one(sft: Path, tmp_path: Path):
+    copied = Path(shutil.copytree(sft, tmp_path / "copy"))
+    for name, content in (("absent", None), ("broken", "{")):
+        (copied / "card.json").unlink(missing_ok=True)
+        if content:
+            (copied / "card.json").write_text(content)
+        assert not (exported(copied, "sft", tmp_path / name) / "README.md").exists()
+
+
 def test_json_names_the_folder(sft: Path, tmp_path: Path):
     done = here("export", sft, "--model", "sft", "--to", tmp_path / "to", "--json")
     assert json.loads(done.stdout) == {"folder": str(tmp_path / "to")}
@@ -167,7 +189,7 @@ def test_json_names_the_folder(sft: Path, tmp_path: Path):
 def test_what_cannot_be_exported_is_one_line_and_writes_nothing(run: Path, sft: Path, tmp_path: Path):
     to = tmp_path / "to"
     for folder, method, expected in (
-        (run, "ppo", "--model: found 'ppo'; accepted: sft, reward, dpo"),
+        (run, "grpo", "--model: found 'grpo'; accepted: sft, reward, dpo"),
         (
             run,
             "sft",

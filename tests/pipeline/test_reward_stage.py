@@ -79,7 +79,7 @@ def test_reward_model_is_trained_between_labels_and_dpo(finished: Finished):
     assert list(finished.again["stages"]) == stages
     names = {name.partition("/")[2] for name in finished.files if name.startswith("reward/")}
     expected = {"adapter_config.json", WEIGHTS, "job.json", "metrics.jsonl", "README.md", "training.json"}
-    assert names == expected | {"reward.json", "reward_metrics.json", "reward_report.md"}
+    assert names == expected | {"card.json", "reward.json", "reward_metrics.json", "reward_report.md"}
 
 
 def test_every_preference_teaches_or_is_held_out_or_left_out(finished: Finished):
