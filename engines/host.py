@@ -15,10 +15,12 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 from core.errors import RequestError
 from engines.host_wire import (
+    Adapter,
     Answer,
     Ask,
     Cancel,
@@ -29,6 +31,8 @@ from engines.host_wire import (
     Ready,
     Refused,
     ToHost,
+    Wear,
+    Worn,
     to_host,
 )
 from engines.process_group import kill_group
@@ -42,6 +46,10 @@ class Backend(Protocol):
 
     async def answer(self, ask: Ask) -> Answer:
         """Return the answer. Raises RequestError if this request alone cannot be run."""
+        ...
+
+    async def wear(self, adapter: Adapter) -> None:
+        """Load an adapter, which all requests from now on wear in place of the one before."""
         ...
 
     def close(self) -> None:
@@ -97,7 +105,9 @@ class Host:
                 return
             match got.result():
                 case Ask() as ask:
-                    self._tasks[ask.id] = asyncio.create_task(self._answer(backend, ask, broken))
+                    self._start(ask.id, partial(backend.answer, ask), broken)
+                case Wear() as wear:
+                    self._start(wear.id, partial(_worn, backend, wear), broken)
                 case Cancel(id=number) if number in self._tasks:
                     self._tasks[number].cancel()
                 case Close():
@@ -106,17 +116,22 @@ class Host:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _answer(self, backend: Backend, ask: Ask, broken: asyncio.Event) -> None:
+    def _start(self, number: int, work: Callable[[], Awaitable[FromHost]], broken: asyncio.Event) -> None:
+        self._tasks[number] = asyncio.create_task(self._reply(number, work, broken))
+
+    async def _reply(
+        self, number: int, work: Callable[[], Awaitable[FromHost]], broken: asyncio.Event
+    ) -> None:
         try:
-            self._send(await backend.answer(ask))
+            self._send(await work())
         except RequestError as error:
-            self._send(Refused(id=ask.id, reason=error.reason, detail=error.detail))
+            self._send(Refused(id=number, reason=error.reason, detail=error.detail))
         except Exception as error:  # noqa: BLE001  see above
             if not broken.is_set():
                 self._send(Down(reason=_one_line(error)))
             broken.set()
         finally:
-            self._tasks.pop(ask.id, None)
+            self._tasks.pop(number, None)
 
     def _send(self, message: FromHost) -> None:
         with contextlib.suppress(OSError):  # a parent that is gone is the watchdog's business
@@ -132,6 +147,11 @@ class Host:
             except RuntimeError:  # the loop is closed: the process is on its way out
                 return
         end_own_group()
+
+
+async def _worn(backend: Backend, wear: Wear) -> Worn:
+    await backend.wear(wear.adapter)
+    return Worn(id=wear.id)
 
 
 def end_own_group() -> None:

@@ -21,11 +21,25 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
 from core.errors import EngineError, PubliusError, RequestError
-from engines.host_wire import Answer, Ask, Cancel, Close, Down, Load, Ready, Refused, from_host
+from engines.host_wire import (
+    Adapter,
+    Answer,
+    Ask,
+    Cancel,
+    Close,
+    Down,
+    Load,
+    Ready,
+    Refused,
+    Wear,
+    Worn,
+    from_host,
+)
 from engines.process_group import kill_group, wait_until_gone
 
 _CLOSE_S = 20.0
@@ -54,7 +68,7 @@ class HostLink:
         self._name = name
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._waiting: dict[int, Future[Answer]] = {}
+        self._waiting: dict[int, Future[Any]] = {}
         self._end: PubliusError | None = None
         self._failed = False
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -87,20 +101,22 @@ class HostLink:
         prompt_ids: tuple[int, ...],
         sampling: Mapping[str, JsonValue],
         choice_ids: tuple[int, ...] = (),
+        *,
+        wants_logprobs: bool = False,
     ) -> Future[Answer]:
         """Return the answer to come. Cancelling it tells the host to stop working on it."""
         ask = Ask(
-            id=next(self._numbers), prompt_ids=prompt_ids, sampling=dict(sampling), choice_ids=choice_ids
+            id=next(self._numbers),
+            prompt_ids=prompt_ids,
+            sampling=dict(sampling),
+            choice_ids=choice_ids,
+            wants_logprobs=wants_logprobs,
         )
-        future: Future[Answer] = Future()
-        with self._lock:
-            if self._end is not None:
-                future.set_exception(self._end)
-                return future
-            self._waiting[ask.id] = future
-        future.add_done_callback(lambda done: self._forget(ask.id) if done.cancelled() else None)
-        self._outbox.put(ask.to_line())
-        return future
+        return self._post(ask)
+
+    def wear(self, adapter: Adapter) -> Future[Worn]:
+        """Return what is done once the adapter is loaded, which all requests from then on wear."""
+        return self._post(Wear(id=next(self._numbers), adapter=adapter))
 
     def close(self) -> None:
         """Fail whoever still waits, end the host and all its processes. Safe to call twice."""
@@ -112,6 +128,17 @@ class HostLink:
             self._reader.join()
         if not self._failed:  # an error may have told the user to look at the log
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _post(self, message: Ask | Wear) -> Future[Any]:
+        future: Future[Any] = Future()
+        with self._lock:
+            if self._end is not None:
+                future.set_exception(self._end)
+                return future
+            self._waiting[message.id] = future
+        future.add_done_callback(lambda done: self._forget(message.id) if done.cancelled() else None)
+        self._outbox.put(message.to_line())
+        return future
 
     def _forget(self, number: int) -> None:
         with self._lock:
@@ -136,8 +163,8 @@ class HostLink:
                     case Down() as down:
                         reason = down.reason
                         break
-                    case Answer() as answer:
-                        self._resolve(answer.id, answer)
+                    case Answer() | Worn() as reply:
+                        self._resolve(reply.id, reply)
                     case Refused() as refused:
                         self._resolve(refused.id, RequestError(refused.reason, detail=refused.detail))
         kill_group(self.group)  # before the host is waited for: until then nobody else can have its number
@@ -148,7 +175,7 @@ class HostLink:
         self._outbox.put(None)
         self._connection.close()
 
-    def _resolve(self, number: int, result: Answer | PubliusError) -> None:
+    def _resolve(self, number: int, result: Answer | Worn | PubliusError) -> None:
         with self._lock:
             future = self._waiting.pop(number, None)
         if future is None or not future.set_running_or_notify_cancel():

@@ -42,6 +42,16 @@ class Ask(_Message):
     """Keywords of the library's sampling record, every one that bears on the answer."""
     choice_ids: tuple[int, ...] = ()
     """Tokens whose log-probabilities as the first token are wanted."""
+    wants_logprobs: bool = False
+    """Whether the log-probabilities of the tokens that are drawn are wanted, and no others."""
+
+
+class Wear(_Message):
+    """From now on every request wears this adapter. None may be under way, and the answer is waited for."""
+
+    kind: Literal["wear"] = "wear"
+    id: int
+    adapter: Adapter
 
 
 class Cancel(_Message):
@@ -73,6 +83,15 @@ class Answer(_Message):
     finish_reason: Literal["stop", "length"]
     logprobs: tuple[float, ...] = ()
     """Natural logarithms, in the order of `choice_ids`."""
+    drawn_logprobs: tuple[float, ...] = ()
+    """Natural logarithms of `token_ids`, where they are wanted. Of which distribution, `Load` says."""
+
+
+class Worn(_Message):
+    """The adapter is loaded."""
+
+    kind: Literal["worn"] = "worn"
+    id: int
 
 
 class Refused(_Message):
@@ -91,8 +110,8 @@ class Down(_Message):
     reason: str
 
 
-ToHost = Load | Ask | Cancel | Close
-FromHost = Ready | Answer | Refused | Down
+ToHost = Load | Ask | Wear | Cancel | Close
+FromHost = Ready | Answer | Worn | Refused | Down
 
 to_host: TypeAdapter[ToHost] = TypeAdapter(Annotated[ToHost, Field(discriminator="kind")])
 from_host: TypeAdapter[FromHost] = TypeAdapter(Annotated[FromHost, Field(discriminator="kind")])

@@ -11,7 +11,7 @@ from typing import Any
 from core.errors import EngineError, RequestError
 from core.lazy import require
 from engines.host import Host
-from engines.host_wire import Answer, Ask, Load
+from engines.host_wire import Adapter, Answer, Ask, Load
 
 _EXTRA = "vllm"
 
@@ -21,11 +21,12 @@ class VllmBackend:
 
     Args:
         engine: an `AsyncLLM`.
-        adapter: a `LoRARequest`, or None.
     """
 
-    def __init__(self, engine: Any, adapter: Any) -> None:
-        self._engine, self._adapter = engine, adapter
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._adapter: Any = None
+        self._worn = 0
         self._params: Any = require("vllm.sampling_params", _EXTRA)
         self._inputs: Any = require("vllm.inputs", _EXTRA)
         errors: Any = require("vllm.exceptions", _EXTRA)
@@ -36,15 +37,23 @@ class VllmBackend:
         """Return the engine with the model loaded, the adapter too."""
         arguments = require("vllm.engine.arg_utils", _EXTRA).AsyncEngineArgs(**load.arguments)
         engine = require("vllm.v1.engine.async_llm", _EXTRA).AsyncLLM.from_engine_args(arguments)
-        adapter = None
+        backend = cls(engine)
         if load.adapter is not None:
-            request = require("vllm.lora.request", _EXTRA).LoRARequest
-            adapter = request(load.adapter.name, 1, load.adapter.folder)
-            await engine.add_lora(adapter)
-        return cls(engine, adapter)
+            await backend.wear(load.adapter)
+        return backend
+
+    async def wear(self, adapter: Adapter) -> None:
+        """Load an adapter, which all requests from now on wear in place of the one before.
+
+        vLLM knows the adapter in a batch by its number, and the prefixes that it keeps by name and folder.
+        """
+        self._worn += 1
+        request = require("vllm.lora.request", _EXTRA).LoRARequest(adapter.name, self._worn, adapter.folder)
+        await self._engine.add_lora(request)
+        self._adapter = request
 
     async def answer(self, ask: Ask) -> Answer:
-        """Return the tokens drawn, and the log-probabilities of the choices where they are asked for."""
+        """Return the tokens drawn, and the log-probabilities that are asked for."""
         try:
             output = await self._last_output(ask)
         except self._refusals as error:
@@ -56,7 +65,13 @@ class VllmBackend:
         if ask.choice_ids:
             first = output.logprobs[0]
             logprobs = tuple(first[i].logprob for i in ask.choice_ids)
-        return Answer(id=ask.id, token_ids=tuple(output.token_ids), finish_reason=reason, logprobs=logprobs)
+        tokens = tuple(output.token_ids)
+        drawn: tuple[float, ...] = ()
+        if ask.wants_logprobs:
+            drawn = tuple(of[token].logprob for token, of in zip(tokens, output.logprobs, strict=True))
+        return Answer(
+            id=ask.id, token_ids=tokens, finish_reason=reason, logprobs=logprobs, drawn_logprobs=drawn
+        )
 
     def close(self) -> None:
         """Shut vLLM's processes down."""
@@ -66,6 +81,7 @@ class VllmBackend:
         sampling = self._params.SamplingParams(
             **ask.sampling,
             logprob_token_ids=list(ask.choice_ids) or None,
+            logprobs=0 if ask.wants_logprobs else None,  # 0 others beside the token that is drawn
             output_kind=self._params.RequestOutputKind.FINAL_ONLY,
         )
         prompt = self._inputs.tokens_input(list(ask.prompt_ids))

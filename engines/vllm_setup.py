@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -100,12 +101,39 @@ def host_load(
         }
     if files.adapter is None:
         return Load(arguments=arguments)
-    rank = _largest_rank(files)
-    arguments |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
     return Load(
-        arguments=arguments,
+        arguments=arguments | _lora_arguments(read_settings(files.adapter), str(files.adapter)),
         adapter=Adapter(name=f"{files.adapter.name}-{files.identity}", folder=str(files.adapter)),
     )
+
+
+def rollout_load(
+    files: ModelFiles,
+    dtype: str,
+    device: Literal["cpu", "cuda"],
+    engine: EngineConfig,
+    lora: Mapping[str, Any],
+) -> Load:
+    """Return what the host is told to load to draw a policy's answers.
+
+    Log-probabilities are those of the distribution that a token is drawn from: of logits divided by the
+    temperature. As many answers are drawn together as `engine.max_batch` says.
+
+    Args:
+        files: the model, without the adapter.
+        dtype: the type of its weights.
+        device: what vLLM is built for.
+        engine: memory, and the longest request as `max_model_len`.
+        lora: settings of the adapters that will be worn one after the other, as peft writes them.
+    """
+    assert engine.max_model_len is not None
+    load = host_load(files, dtype, device, engine, engine.max_model_len)
+    arguments = load.arguments | _lora_arguments(lora, "lora.r")
+    arguments |= {
+        "logprobs_mode": "processed_logprobs",
+        "max_num_seqs": min(engine.max_batch, _LEAST_BATCHED_TOKENS),
+    }
+    return load.model_copy(update={"arguments": arguments})
 
 
 def host_environment() -> dict[str, str]:
@@ -123,14 +151,10 @@ def host_environment() -> dict[str, str]:
     return environment
 
 
-def _largest_rank(files: ModelFiles) -> int:
-    """Return the smallest rank that vLLM makes room for and the adapter fits in."""
-    assert files.adapter is not None
-    settings = read_settings(files.adapter)
-    rank = max([settings["r"], *(settings.get("rank_pattern") or {}).values()])
-    for room in _LORA_RANKS:
-        if rank <= room:
-            return room
-    raise EngineError(
-        f"the adapter has rank {rank}", where=str(files.adapter), accepted=f"at most {_LORA_RANKS[-1]}"
-    )
+def _lora_arguments(lora: Mapping[str, Any], where: str) -> dict[str, JsonValue]:
+    """Return the arguments for one adapter at a time, with the smallest rank that it fits in."""
+    rank = max([lora["r"], *(lora.get("rank_pattern") or {}).values()])
+    rooms = [room for room in _LORA_RANKS if rank <= room]
+    if not rooms:
+        raise EngineError(f"the adapter has rank {rank}", where=where, accepted=f"at most {_LORA_RANKS[-1]}")
+    return {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 1, "max_lora_rank": rooms[0]}

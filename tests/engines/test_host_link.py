@@ -16,7 +16,7 @@ import pytest
 
 from core.errors import EngineError, RequestError
 from engines.host_link import HostLink, last_cause
-from engines.host_wire import Answer, Load
+from engines.host_wire import Adapter, Answer, Load
 from engines.process_group import living_members, wait_until_gone
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,6 +30,14 @@ from engines.host_wire import Answer
 class Backend:
     '''Answers with the prompt reversed, after as many milliseconds as the field `wait` says.'''
 
+    worn = ()
+
+    async def wear(self, adapter):
+        if adapter.folder == "nowhere":
+            raise ValueError("no adapter there")
+        await asyncio.sleep(0.1)
+        self.worn = (int(adapter.name),)
+
     async def answer(self, ask):
         if ask.sampling.get("refuse"):
             raise RequestError("not this one", detail="7 is unlucky")
@@ -42,7 +50,7 @@ class Backend:
         except asyncio.CancelledError:
             print("given up", flush=True)
             raise
-        return Answer(id=ask.id, token_ids=ask.prompt_ids[::-1], finish_reason="stop")
+        return Answer(id=ask.id, token_ids=ask.prompt_ids[::-1] + self.worn, finish_reason="stop")
 
     def close(self):
         print("closed", flush=True)
@@ -122,6 +130,21 @@ def test_asker_that_gives_up_is_told_to_the_host(start: Start):
     link.ask((1,), {"wait": 60_000}).cancel()
     assert link.ask((2,), {}).result(20).token_ids == (2,)
     until(lambda: "given up" in link.log.read_text())
+
+
+def test_requests_wear_the_adapter_that_was_loaded_last(start: Start):
+    link = start()
+    for number in (7, 8):
+        link.wear(Adapter(name=f"{number}", folder="f")).result(20)
+        assert link.ask((1, 2), {}).result(20).token_ids == (2, 1, number)
+
+
+def test_adapter_that_cannot_be_loaded_is_the_end_of_the_model(start: Start):
+    link = loaded(start())
+    error = link.wear(Adapter(name="7", folder="nowhere")).exception(20)
+    assert isinstance(error, EngineError)
+    assert str(error).startswith("toy: the model's process ended (ValueError: no adapter there)")
+    assert link.ask((1,), {}).exception(20) is error
 
 
 def test_broken_model_fails_every_asker_in_one_line(start: Start):

@@ -14,7 +14,7 @@ from engines import vllm_setup
 from engines.config import EngineConfig, ModelConfig
 from engines.loading import ModelFiles
 from engines.vllm_engine import VllmEngine, declared_ends, sampling_fields
-from engines.vllm_setup import host_environment, host_load, require_vllm
+from engines.vllm_setup import host_environment, host_load, require_vllm, rollout_load
 from pipeline.engines import make_engine
 
 FILES = ModelFiles("m", Path("/models/m"), "digest")
@@ -73,6 +73,31 @@ def test_room_is_made_for_the_adapters_largest_rank(tmp_path: Path, rank: int, r
 def test_adapter_that_is_too_large_is_refused(tmp_path: Path):
     with pytest.raises(EngineError, match="rank 513; accepted: at most 512"):
         host_load(worn(tmp_path, {"r": 513}), "float32", "cpu", EngineConfig(), 512)
+
+
+def test_rollouts_are_logged_as_they_are_drawn_with_one_adapter_after_the_other():
+    engine = EngineConfig(max_batch=16, max_model_len=512)
+    load = rollout_load(FILES, "float32", "cpu", engine, {"r": 4, "rank_pattern": {"q": 12}})
+    assert load.adapter is None
+    told = {
+        "logprobs_mode",
+        "enable_prefix_caching",
+        "enable_lora",
+        "max_loras",
+        "max_cpu_loras",
+        "max_lora_rank",
+    }
+    assert {name: load.arguments[name] for name in told} == {
+        "logprobs_mode": "processed_logprobs",
+        "enable_prefix_caching": True,
+        "enable_lora": True,
+        "max_loras": 1,
+        "max_cpu_loras": 1,
+        "max_lora_rank": 16,
+    }
+    assert (load.arguments["max_num_seqs"], load.arguments["max_model_len"]) == (16, 512)
+    with pytest.raises(EngineError, match=r"lora\.r: the adapter has rank 600"):
+        rollout_load(FILES, "float32", "cpu", engine, {"r": 600})
 
 
 def test_few_cores_are_all_used_unless_the_user_binds_them(monkeypatch: pytest.MonkeyPatch):
