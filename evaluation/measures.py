@@ -10,7 +10,7 @@ from constitution.checks import count_words, evaluate
 from constitution.draw import in_scope
 from constitution.schema import Check, Constitution, Principle
 from core.records import Answer
-from evaluation.repetition import is_repetitive
+from core.repetition import is_repetitive
 
 COMPLIANCE = "compliance"
 

@@ -38,6 +38,7 @@ _KINDS = {
     "prompted": "base, with the constitution as its system prompt",
     "sft": "after supervised fine-tuning on the revisions",
     "dpo": "after training on the preferences",
+    "ppo": "after training against the rewards",
 }
 _SHORTEST_FENCE = 3
 _MARK = "*"

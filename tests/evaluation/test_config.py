@@ -33,7 +33,7 @@ def test_base_alone_will_do():
         {"models": []},
         {"models": ["sft", "dpo"]},
         {"models": ["base", "sft", "sft"]},
-        {"models": ["base", "ppo"]},
+        {"models": ["base", "rlhf"]},
         {"sampling": {"temperature": -1}},
         {"samples_shown": -1},
         {"refusals": "xstest.csv"},
