@@ -137,7 +137,7 @@ def _train_trl(train: list[Any], folder: Path) -> None:
 def _job(folder: Path) -> Any:
     from engines.config import ModelConfig
     from training.config import LoraConfig, OptimConfig
-    from training.fit import TrainingJob
+    from training.job import TrainingJob
 
     optim = OptimConfig(batch_size=SETTINGS["batch_size"], checkpoint_every=10, max_length=LONGEST)
     lora = LoraConfig(r=SETTINGS["r"], alpha=SETTINGS["alpha"])

@@ -52,6 +52,13 @@ class AnswerReader:
         text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
         return text
 
+    def text(self, tokens: Sequence[int], sampling: Sampling) -> tuple[str, str | None]:
+        """Return answer and reasoning: text up to the first stop string, think blocks told apart."""
+        text = self.decode(tokens)
+        for stop in self.stops(sampling):
+            text = text.partition(stop)[0]
+        return split_reasoning(text, opened=self._template_thinks)
+
     def read(
         self,
         request: GenerationRequest,
@@ -59,11 +66,8 @@ class AnswerReader:
         tokens: Sequence[int],
         finish_reason: Literal["stop", "length"],
     ) -> Generation:
-        """Return the record of an answer: text up to the first stop string, think blocks told apart."""
-        text = self.decode(tokens)
-        for stop in self.stops(request.sampling):
-            text = text.partition(stop)[0]
-        answer, reasoning = split_reasoning(text, opened=self._template_thinks)
+        """Return the record of an answer."""
+        answer, reasoning = self.text(tokens, request.sampling)
         return Generation(
             text=answer,
             reasoning=reasoning,

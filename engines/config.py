@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -78,3 +78,18 @@ class EngineConfig(_Section):
     """`auto` takes a GPU where there is one."""
     concurrency: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
     """Most conversations under way at once."""
+
+
+def identity_of(section: BaseModel) -> dict[str, Any]:
+    """Return a section's values less its operational fields: what makes a run the same run."""
+    kept: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("operational"):
+            continue
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            kept[name] = identity_of(value)
+        else:
+            kept[name] = section.model_dump(mode="json", include={name})[name]
+    return kept

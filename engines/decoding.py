@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from core.records import Sampling
 from engines.kv_cache import RowCache
-from engines.sampling import draw_tokens
+from engines.sampling import draw_tokens, drawn_logprobs
 
 _STOP_WINDOW = 32
 """Tokens at the end of an answer that are searched for stop strings after each step."""
@@ -28,6 +28,8 @@ class Row:
     ticket: Any = None
     """Whatever the caller needs to hand the finished row back to its asker."""
     tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    """Of the tokens, in nats, at the row's temperature; only where the batch keeps them."""
     finish_reason: Literal["stop", "length"] | None = None
     random: Random = field(init=False)
 
@@ -47,12 +49,19 @@ class DecodingBatch:
         model: a causal language model in evaluation mode.
         end_ids: tokens that end an answer.
         decode: turns token ids into text; used only for rows that have stop strings.
+        keeps_logprobs: whether rows remember how likely their tokens were.
     """
 
     def __init__(
-        self, model: PreTrainedModel, end_ids: frozenset[int], decode: Callable[[list[int]], str]
+        self,
+        model: PreTrainedModel,
+        end_ids: frozenset[int],
+        decode: Callable[[list[int]], str],
+        *,
+        keeps_logprobs: bool = False,
     ) -> None:
         self._model: Any = model
+        self._keeps_logprobs = keeps_logprobs
         self._end_ids = end_ids
         self._decode = decode
         self.rows: list[Row] = []
@@ -85,6 +94,10 @@ class DecodingBatch:
         """Draw one token for every row; return the rows that this finished."""
         uniforms = [row.random.random() if row.sampling.temperature > 0 else 0.0 for row in self.rows]
         drawn = draw_tokens(self._logits, [row.sampling for row in self.rows], uniforms)
+        if self._keeps_logprobs:
+            samplings = [row.sampling for row in self.rows]
+            for row, logprob in zip(self.rows, drawn_logprobs(self._logits, samplings, drawn), strict=True):
+                row.logprobs.append(logprob)
         for row, token in zip(self.rows, drawn, strict=True):
             row.tokens.append(token)
             row.finish_reason = self._finish_reason(row)

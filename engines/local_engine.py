@@ -139,7 +139,7 @@ class LocalEngine(ABC):
         if after[:-1] != before:
             raise EngineError(
                 f"{choice!r} after {prefill!r} is not one token for {self.model}",
-                where="templates/comparison.j2",
+                where="prompts/templates",
                 accepted="a prefill after which each answer is a single token",
             )
         return after[-1]

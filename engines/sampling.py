@@ -39,6 +39,21 @@ def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], uniforms: S
     return result
 
 
+def drawn_logprobs(logits: torch.Tensor, samplings: Sequence[Sampling], tokens: Sequence[int]) -> list[float]:
+    """Return the log-probability in nats of each row's token at the row's temperature, the tail not cut off.
+
+    Args:
+        logits: next-token logits, (B, V).
+        samplings: how each row was drawn; a greedy one counts as temperature 1.
+        tokens: one for each row.
+    """
+    temperatures = torch.tensor([s.temperature or 1.0 for s in samplings], device=logits.device)
+    scaled = logits.float() / temperatures[:, None]
+    chosen = scaled.gather(-1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0]
+    found: list[float] = (chosen - scaled.logsumexp(dim=-1)).tolist()
+    return found
+
+
 def _probabilities(logits: torch.Tensor, samplings: Sequence[Sampling], rows: list[int]) -> torch.Tensor:
     temperatures = torch.tensor([samplings[i].temperature for i in rows], device=logits.device)
     return torch.softmax(logits[rows].float() / temperatures[:, None], dim=-1)

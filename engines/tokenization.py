@@ -91,6 +91,10 @@ class TurnEncoder:
         ids += self.plain(prefill)
         return EncodedPrompt(tuple(ids), tuple(spans[i] for i in range(len(pieces))))
 
+    def answer(self, text: str, *, finished: bool = True) -> tuple[int, ...]:
+        """Return the ids of an assistant's answer, with those that end the turn where it ended by itself."""
+        return (*self.plain(Untrusted(text)), *(self.end_of_turn if finished else ()))
+
     def plain(self, piece: Piece) -> list[int]:
         """Return the ids of a text in which nothing counts as a special token."""
         text = piece.text if isinstance(piece, Untrusted) else piece

@@ -20,6 +20,7 @@ REWARD = "reward"
 _WHAT = {
     "sft": "A language model, fine-tuned on answers (SFT).",
     "dpo": "A language model, trained on preferences that carry probabilities (soft DPO).",
+    "ppo": "A language model, trained against rewards with a price on leaving its reference (PPO).",
     REWARD: "A reward model: it gives an answer one score, higher for the better answer.",
 }
 _TAGS = {REWARD: "reward-trainer"}
@@ -49,7 +50,7 @@ class CardContent:
 
     name: str
     method: str
-    """`sft`, `reward`, `dpo` or another that names itself."""
+    """`sft`, `reward`, `dpo`, `ppo` or another that names itself."""
     base_model: str
     """Hugging Face id or folder, as transformers loads it."""
     examples: int

@@ -256,7 +256,7 @@ def chat(
         typer.Option(
             "--with",
             metavar="VARIANT",
-            help="Who answers: base, prompted, sft or dpo; may be repeated. "
+            help="Who answers: base, prompted, sft, dpo or ppo; may be repeated. "
             "If not given, base and the last that was trained.",
         ),
     ] = None,
@@ -280,7 +280,9 @@ def export(
     to: Annotated[Path, typer.Option(help="A new or empty folder.", metavar="DIR")],
     model: Annotated[
         str | None,
-        typer.Option(help="Write the whole model of this training: sft, dpo or reward.", metavar="METHOD"),
+        typer.Option(
+            help="Write the whole model of this training: sft, dpo, ppo or reward.", metavar="METHOD"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -288,7 +290,7 @@ def export(
     from pipeline.export_model import export_model, is_training
 
     if model is None and is_training(folder):
-        raise typer.BadParameter(f"{folder} holds one training and no run; give --model sft, dpo or reward")
+        raise typer.BadParameter(f"{folder} holds one training and no run; give --model METHOD")
     if model is not None:
         written = export_model(folder, model, to)
         out.print_json(json.dumps({"folder": str(written)})) if as_json else out.print(f"wrote {written}")

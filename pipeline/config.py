@@ -18,7 +18,7 @@ from critique.config import CompareConfig, CritiqueConfig
 from engines.config import ROLES, EngineConfig, ModelsConfig
 from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
-from training.config import DPOConfig, LoraConfig, Method, OptimConfig, RewardConfig, SFTConfig
+from training.config import DPOConfig, LoraConfig, Method, OptimConfig, PPOConfig, RewardConfig, SFTConfig
 
 
 class _Section(BaseModel):
@@ -90,7 +90,7 @@ class RunConfig(_Section):
     """How comparisons are judged."""
     train: tuple[Method, ...] = ()
     """What is trained: the policy by `sft` on the revisions, then `reward`, a reward model, and the policy by
-    `dpo`, both on the preferences."""
+    `dpo`, both on the preferences, and the policy by `ppo` against rewards."""
     lora: LoraConfig = LoraConfig()
     """The adapter that is trained."""
     optim: OptimConfig = OptimConfig()
@@ -101,6 +101,8 @@ class RunConfig(_Section):
     """The reward model."""
     dpo: DPOConfig = DPOConfig()
     """Direct preference optimization."""
+    ppo: PPOConfig = PPOConfig()
+    """Proximal policy optimization."""
     eval: EvalConfig = EvalConfig()
     """What is measured at the end."""
 
@@ -111,9 +113,15 @@ class RunConfig(_Section):
         if "sft" not in self.train:
             if self.compare.source == "sft":
                 raise ValueError("compare.from is sft, but train does not name sft")
-            for method, init in (("reward", self.reward.init), ("dpo", self.dpo.init)):
+            for method, init in (
+                ("reward", self.reward.init),
+                ("dpo", self.dpo.init),
+                ("ppo", self.ppo.init),
+            ):
                 if init == "sft" and method in self.train:
                     raise ValueError(f"{method}.init is sft, but train does not name sft")
+        if "ppo" in self.train and self.ppo.init == "dpo" and "dpo" not in self.train:
+            raise ValueError("ppo.init is dpo, but train does not name dpo")
         if self.train and self.models.policy.adapter is not None:
             raise ValueError(_WORN)
         if self.train and self.engine.kind == "scripted":
@@ -212,21 +220,6 @@ def build_config(kind: type[Config], value: dict[str, Any], overrides: Sequence[
         misfits = explain(kind, full, error)
         problems = [Problem(m.what, ".".join(map(str, m.loc)), m.accepted) for m in misfits]
         raise ConfigError.of(problems) from error
-
-
-def identity_of(section: BaseModel) -> dict[str, Any]:
-    """Return a section's values less its operational fields: what makes a run the same run."""
-    kept: dict[str, Any] = {}
-    for name, field in type(section).model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("operational"):
-            continue
-        value = getattr(section, name)
-        if isinstance(value, BaseModel):
-            kept[name] = identity_of(value)
-        else:
-            kept[name] = section.model_dump(mode="json", include={name})[name]
-    return kept
 
 
 def _with_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> object:

@@ -19,7 +19,7 @@ from pipeline.training_data import DataSource, TrainingRows, read_answers, read_
 from training.config import DPOConfig, Method, RewardConfig, SFTConfig
 from training.dpo import train_dpo
 from training.examples import LeftOut
-from training.fit import TrainingJob, TrainingResult, require_examples
+from training.job import TrainingJob, TrainingResult, require_examples
 from training.processes import is_main
 from training.reward import train_reward
 from training.sft import train_sft

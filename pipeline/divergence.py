@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.chat import Untrusted
 from core.progress import ProgressTask, progress
 from core.records import Answer
 from engines.tokenization import TurnEncoder
@@ -60,6 +59,6 @@ def _series(
 
 
 def _encoded(run: Run, encoder: TurnEncoder, variant: str, answer: Answer) -> EncodedAnswer:
-    end = encoder.end_of_turn if answer.generation.finish_reason == "stop" else ()
-    ids = encoder.plain(Untrusted(answer.generation.text))
-    return EncodedAnswer(encoder.encode(turns_for(run, variant, answer.prompt)).ids, (*ids, *end))
+    finished = answer.generation.finish_reason == "stop"
+    prompt_ids = encoder.encode(turns_for(run, variant, answer.prompt)).ids
+    return EncodedAnswer(prompt_ids, encoder.answer(answer.generation.text, finished=finished))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.digests import derive_uniform
 from core.errors import DataError, EngineError
 from core.files import write_atomic
+from core.records import Message
 from engines.adapter import SETTINGS as ADAPTER
 from engines.adapter import read_settings
 from engines.config import ModelConfig
@@ -24,7 +26,7 @@ from pipeline.trained import by_reason, is_made_of, write_exclusions
 from pipeline.training_data import TrainingRows
 from training.config import OptimConfig, RewardConfig
 from training.examples import EncodedPair, LeftOut, PreferencePair
-from training.fit import TrainingJob, TrainingResult
+from training.job import TrainingJob, TrainingResult
 from training.pairs import encode_pairs
 from training.policy import free_memory
 from training.reward import member_folders
@@ -168,7 +170,12 @@ def read_reward_metrics(folder: Path) -> dict[str, Any] | None:
     return content
 
 
-def held_out_of(pairs: Sequence[Any], share: float, key: str) -> tuple[list[Any], list[Any]]:
+def held_out_of(
+    pairs: Sequence[Any],
+    share: float,
+    key: str,
+    messages_of: Callable[[Any], Sequence[Message]] = attrgetter("prompt"),
+) -> tuple[list[Any], list[Any]]:
     """Return the examples to train on and those held out, by the hash of the prompt's normalised words.
 
     Examples of one prompt stand on one side. Where a share is asked for and there are several prompts,
@@ -178,10 +185,11 @@ def held_out_of(pairs: Sequence[Any], share: float, key: str) -> tuple[list[Any]
         pairs: pairs, or answered prompts.
         share: of the prompts that are held out.
         key: other keys hold out other prompts.
+        messages_of: returns the prompt of one of them.
     """
     from prompts.sources import normalised
 
-    words = [normalised(pair.prompt) for pair in pairs]
+    words = [normalised(messages_of(pair)) for pair in pairs]
     draws = {text: derive_uniform("held-out", key, text) for text in words}
     order = sorted(draws, key=lambda text: draws[text])
     count = sum(draw < share for draw in draws.values())

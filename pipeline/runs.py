@@ -32,7 +32,8 @@ from core.files import os_errors, write_atomic
 from core.records import Answer, Exclusion, Preference, Record
 from core.store import RecordStore
 from engines.cached import RequestCounts
-from pipeline.config import RunConfig, identity_of
+from engines.config import identity_of
+from pipeline.config import RunConfig
 from pipeline.files import RunFiles
 from prompts.environment import PromptTemplates
 

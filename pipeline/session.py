@@ -22,7 +22,7 @@ from pipeline.project import open_cache
 from pipeline.runs import open_run
 from pipeline.stage import STAGES, Stage, StageResult
 from pipeline.stages import compare_stage, critique_stage, ingest_prompts, label_stage
-from pipeline.training import dpo_stage, reward_stage, sft_stage
+from pipeline.training import dpo_stage, ppo_stage, reward_stage, sft_stage
 from prompts.environment import PromptTemplates
 from training.config import METHODS, POLICY_METHODS
 from training.processes import is_main, wait_for_all, world_size
@@ -34,6 +34,7 @@ _RUNNERS = {
     "label": label_stage,
     "reward": reward_stage,
     "dpo": dpo_stage,
+    "ppo": ppo_stage,
     "eval": eval_stage,
 }
 
@@ -89,14 +90,18 @@ def _require_one_process_unless_training(stages: Sequence[Stage]) -> None:
         raise ConfigError(
             f"only trainings can be shared between processes, and this would run {', '.join(others)}",
             where="accelerate launch",
-            accepted="publius train sft, reward or dpo, once the stages before it have run",
+            accepted=f"publius train {', '.join(METHODS)}, once the stages before it have run",
         )
 
 
 def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
-    """Return the stages of a whole run: training where `train` names it, then the policy's evaluation."""
+    """Return the stages of a whole run: training where `train` names it, then the policy's evaluation.
+
+    PPO alone learns from prompts and rewards, so that nothing has to be written or labelled for it.
+    """
     evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
-    wanted = {"critique", "compare", "label", *config.train, *evaluated}
+    before = () if config.train == ("ppo",) else ("critique", "compare", "label")
+    wanted = {*before, *config.train, *evaluated}
     return tuple(stage for stage in STAGES if stage in wanted)
 
 

@@ -24,9 +24,9 @@ class TrainCommand(typer.core.TyperCommand):
 def settings_of(method: str) -> Iterator[tuple[str, str]]:
     """Yield `dpo.beta=0.1` and what it does, for a method's own settings and those that all methods share."""
     from engines.config import EngineConfig, ModelConfig
-    from pipeline.config import DataTrainingConfig
+    from pipeline.config import RunConfig
 
-    fields = DataTrainingConfig.model_fields
+    fields = RunConfig.model_fields
     for name in (method, *_SHARED):
         for key, field in type(fields[name].default).model_fields.items():
             yield _row(f"{name}.{key}", field)

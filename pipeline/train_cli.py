@@ -114,6 +114,17 @@ def dpo(
     _train("dpo", run_file, overrides, resume, request, as_json)
 
 
+@train_app.command(cls=TrainCommand)
+def ppo(
+    run_file: Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml")],
+    overrides: Overrides = None,
+    resume: Resume = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the policy against rewards (PPO with a KL penalty, LoRA), on the prompts of a run."""
+    run_stages(run_file, overrides, ("ppo",), resume, as_json)
+
+
 class _DataRequest(NamedTuple):
     """The options of a training on a data set, as they were given."""
 

@@ -20,7 +20,7 @@ from engines.reward_settings import read_reward_settings
 from pipeline.card import CardContent, model_card
 from pipeline.runs import package_versions
 from training.examples import LeftOut
-from training.fit import TrainingJob, TrainingResult
+from training.job import TrainingJob, TrainingResult
 
 EXCLUSIONS = "exclusions.jsonl"
 _CARD, _CARD_CONTENT = "README.md", "card.json"

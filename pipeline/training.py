@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,18 @@ from evaluation.reward_evaluation import temperature_doubt
 from pipeline.console import note, warn
 from pipeline.engines import Engines
 from pipeline.reward_model import finish_reward_model, held_out_of
+from pipeline.rewards import critic_origin, gold_of, rewards_of
 from pipeline.runs import Run
-from pipeline.stage import COMMANDS, StageResult, require_stage
+from pipeline.stage import COMMANDS, StageResult, prompts_of, require_stage
 from pipeline.trained import Provenance, write_card
-from training.config import DPOConfig, Method, RewardConfig, SFTConfig
+from training.config import Method, MethodConfig, PPOConfig
 from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, LeftOut, PreferencePair
-from training.fit import TrainingJob, TrainingResult, require_examples
+from training.job import TrainingJob, TrainingResult, require_examples
+from training.ppo import PPOTask, train_ppo
 from training.processes import is_main
 from training.reward import train_reward
+from training.reward_sum import WeightedReward
 from training.sft import train_sft
 
 
@@ -33,15 +37,10 @@ async def sft_stage(run: Run, engines: Engines) -> StageResult:
     require_stage(run, "critique")
     engines.keep()
     started, config = time.monotonic(), run.config.sft
-    traces = (trace for trace in run.traces.sorted() if trace.prompt.split == "train")
-    data = supervised_data(traces, run.constitution, config.benign_replay, run.config.seed, config.answers)
-    for prompt_id, reason in data.left_out:
+    examples, left_out = _supervised(run)
+    for prompt_id, reason in left_out:
         run.exclude("sft", prompt_id, reason)
-    examples = [
-        AnsweredPrompt(target.trace.prompt.id, target.trace.prompt.messages, target.answer.text)
-        for target in data.targets
-    ]
-    require_examples(examples, [LeftOut(*row) for row in data.left_out], "answers")
+    require_examples(examples, [LeftOut(*row) for row in left_out], "answers")
     train, held_out = held_out_of(examples, config.held_out, "sft")
     job = _job(run, "sft", config, None)
     result = train_sft(train, job, held_out)
@@ -61,6 +60,33 @@ async def reward_stage(run: Run, engines: Engines) -> StageResult:
     return _account(run, job, results, _labelled(run, train), config, started, evaluation)
 
 
+async def ppo_stage(run: Run, engines: Engines) -> StageResult:
+    """Train the policy against rewards, from where `ppo.init` says, on the prompts that are not held out."""
+    started, config = time.monotonic(), run.config.ppo
+    job = _job(run, "ppo", config, _start(run, "ppo", config.init))
+    rewards, gold, critic = rewards_of(run, engines), gold_of(run, engines), critic_origin(run)
+    engines.keep()
+    prompts = sorted(prompts_of(run, {"train", "preference"}), key=lambda prompt: prompt.id)
+    held_out = config.held_out if gold is not None else 0.0
+    train, unseen = held_out_of(prompts, held_out, "ppo", attrgetter("messages"))
+    task = PPOTask(
+        prompts=train,
+        rewards=[WeightedReward(entry.reward, entry.weight) for entry in rewards],
+        held_out=unseen,
+        gold=gold.reward if gold else None,
+        answered=_supervised(run)[0] if config.sft_coef else (),
+        critic_reward=critic.folder if critic else None,
+        critic_mean=critic.mean if critic else 0.0,
+        critic_scale=critic.scale if critic else 1.0,
+        identity=tuple(entry.identity for entry in (*rewards, *([gold] if gold else []))),
+    )
+    result = train_ppo(task, job, config)
+    names = ", ".join(f"{entry.weight:g} x {entry.reward.name}" for entry in rewards)
+    return _account(
+        run, job, [result], _provenance(run, f"prompts of the run, rewarded by {names}"), config, started
+    )
+
+
 async def dpo_stage(run: Run, engines: Engines) -> StageResult:
     """Train the policy on the preferences, from where `dpo.init` says."""
     require_stage(run, "label")
@@ -72,10 +98,21 @@ async def dpo_stage(run: Run, engines: Engines) -> StageResult:
     return _account(run, job, [result], _labelled(run, train), config, started)
 
 
-def _job(
-    run: Run, method: Method, section: SFTConfig | RewardConfig | DPOConfig, start: Path | None
-) -> TrainingJob:
+def _supervised(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str, str]]]:
+    """Return the answers of the critique loop to learn, and the prompts that teach nothing, with reasons."""
+    config = run.config.sft
+    traces = (trace for trace in run.traces.sorted() if trace.prompt.split == "train")
+    data = supervised_data(traces, run.constitution, config.benign_replay, run.config.seed, config.answers)
+    examples = [
+        AnsweredPrompt(target.trace.prompt.id, target.trace.prompt.messages, target.answer.text)
+        for target in data.targets
+    ]
+    return examples, data.left_out
+
+
+def _job(run: Run, method: Method, section: MethodConfig, start: Path | None) -> TrainingJob:
     config = run.config
+    epochs = None if isinstance(section, PPOConfig) else section.epochs
     siblings = [folder / method for folder in run.folder.parent.iterdir() if folder != run.folder]
     return TrainingJob(
         method=method,
@@ -84,7 +121,7 @@ def _job(
         lora=config.lora,
         optim=config.optim,
         learning_rate=section.learning_rate,
-        epochs=section.epochs if section.epochs is not None else config.optim.epochs,
+        epochs=config.optim.epochs if epochs is None else epochs,
         seed=config.seed,
         device=config.engine.device,
         start=start,
@@ -96,13 +133,14 @@ def _start(run: Run, method: Method, init: str) -> Path | None:
     """Return the adapter that a training starts from; None is the policy as it came."""
     if init == "base" or (init == "auto" and "sft" not in run.config.train):
         return None
-    adapter = run.adapter("sft")
+    before: Method = "dpo" if init == "dpo" else "sft"
+    adapter = run.adapter(before)
     if adapter is None:
         raise RunStateError(
-            f"{method} starts from the SFT model, and there is none yet",
-            where=str(run.folder / "sft"),
-            accepted=f"{method}.init=base, or a finished SFT",
-            run=f"{COMMANDS['sft']} RUN.yaml",
+            f"{method} starts from the {before.upper()} model, and there is none yet",
+            where=str(run.folder / before),
+            accepted=f"{method}.init=base, or a finished {before.upper()}",
+            run=f"{COMMANDS[before]} RUN.yaml",
         )
     return adapter
 
@@ -157,7 +195,7 @@ def _account(
     job: TrainingJob,
     results: Sequence[TrainingResult],
     provenance: Provenance,
-    section: SFTConfig | RewardConfig | DPOConfig,
+    section: MethodConfig,
     started: float,
     evaluation: dict[str, Any] | None = None,
 ) -> StageResult:

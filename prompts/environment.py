@@ -22,7 +22,7 @@ from core.chat import Piece, Untrusted
 from core.digests import digest
 from core.errors import ConfigError
 
-TEMPLATES = ("critique", "revision", "comparison", "system")
+TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5

@@ -108,14 +108,15 @@ class TrainingFolder:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.staging, ignore_errors=True)
 
-    def rewind_metrics(self, step: int) -> None:
-        """Drop the metrics of steps after `step`, and a torn last line: they will be written again."""
+    def rewind(self, name: str, step: int) -> None:
+        """Drop a file's lines of steps after `step`, and a torn last one: they will be written again."""
+        path = self.path / name
         try:
-            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         except FileNotFoundError:
             return
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        write_atomic(self.metrics, "".join(kept))
+        write_atomic(path, "".join(kept))
 
     def require_room(self, trainable_parameters: int) -> None:
         """Refuse to start where the checkpoints and the result do not fit on the disk.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from core.chat import Untrusted, turns_of
+from core.chat import turns_of
 from core.records import Message
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree
@@ -103,8 +103,7 @@ def encode_answer(
     Raises:
         RequestError: if the chat template refuses the conversation.
     """
-    end = encoder.end_of_turn if finished else ()
-    return EncodedAnswer(encoder.encode(turns_of(prompt)).ids, (*encoder.plain(Untrusted(answer)), *end))
+    return EncodedAnswer(encoder.encode(turns_of(prompt)).ids, encoder.answer(answer, finished=finished))
 
 
 def encode_pair(encoder: TurnEncoder, pair: PreferencePair) -> EncodedPair:

@@ -9,108 +9,23 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from core.digests import digest
-from core.errors import ConfigError, DataError, MissingExtraError, PubliusError, RunStateError
-from core.files import os_errors
 from core.lazy import require
 from core.progress import progress
-from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
-from engines.config import ModelConfig
-from engines.loading import locate, pick_device, pick_dtype
+from engines.loading import pick_device
 from training.checkpoints import TrainingFolder
-from training.config import LoraConfig, Method, OptimConfig
-from training.examples import LeftOut
 from training.history import UNSTEADY, best_step, held_out_losses, is_exhausted
-from training.policy import EXTRA, free_memory, load_adapter_weights, save_adapter
-from training.processes import is_main, wait_for_all, world_size
+from training.job import TrainingJob, base_name, once
+from training.policy import EXTRA, load_adapter_weights, save_adapter
+from training.processes import is_main, world_size
 
 if TYPE_CHECKING:
     from transformers import Trainer
 
-_FORMAT = 2
-"""Raised when the same job would give other weights."""
 _TENSORBOARD = "tensorboard"
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """Everything but the data that determines a training's result, and where it goes."""
-
-    method: Method
-    folder: Path
-    policy: ModelConfig
-    lora: LoraConfig
-    optim: OptimConfig
-    learning_rate: float
-    epochs: float
-    seed: int
-    device: str = "auto"
-    start: Path | None = None
-    """Folder of the adapter that training starts from; None starts from the model itself."""
-    siblings: tuple[Path, ...] = ()
-    """Folders of other runs: the result of the very same job is taken over from there."""
-
-    def digest(self, examples: Sequence[object], held_out: Sequence[object], *settings: object) -> str:
-        """Return a digest of all that determines the result. Raises EngineError if the model is missing."""
-        optim = self.optim.model_dump(mode="json", exclude={"checkpoint_every", "epochs", "report_to"})
-        return digest(
-            "training",
-            _FORMAT,
-            self.method,
-            locate(self.policy).identity,
-            pick_dtype(self.policy.dtype, self.device),
-            adapter_digest(self.start) if self.start else self.lora.model_dump(mode="json"),
-            optim,
-            (self.learning_rate, self.epochs, self.seed),
-            settings,
-            [repr(example) for example in examples],
-            [repr(example) for example in held_out],
-        )
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training left behind."""
-
-    folder: Path
-    """The adapter: plain peft loads it from here."""
-    examples: int
-    held_out: int
-    """Examples that it was evaluated on."""
-    left_out: tuple[LeftOut, ...]
-    truncated: int
-    """Examples whose prompt was cut from the left to fit."""
-    steps: int
-    best_step: int | None
-    """The step whose weights these are, where that is not the last."""
-    seconds: float
-    """Of this process; 0 where the work was done already."""
-    tokens: int
-    """That went through the model in one epoch."""
-    metrics: dict[str, float]
-    """Of the last step."""
-    warnings: tuple[str, ...]
-    """What the user should know before relying on it."""
-
-    @classmethod
-    def of(cls, folder: Path, figures: Mapping[str, Any], warnings: tuple[str, ...] = (), **own: Any) -> Self:
-        """Return the result of a training with the figures that `fit` returned."""
-        return cls(
-            folder=folder,
-            steps=figures["steps"],
-            best_step=figures["best_step"],
-            seconds=figures["seconds"],
-            metrics=figures["metrics"],
-            warnings=(*warnings, *figures["warnings"]),
-            **own,
-        )
 
 
 @runtime_checkable
@@ -128,85 +43,26 @@ class TrainerMaker(Protocol):
         ...
 
 
-def require_examples(examples: Sequence[object], left_out: Sequence[LeftOut], what: str) -> None:
-    """Raise DataError where nothing is left to train on, with the reasons."""
-    if examples:
-        return
-    counts: dict[str, int] = {}
-    for row in left_out:
-        counts[row.reason] = counts.get(row.reason, 0) + 1
-    reasons = "; ".join(f"{count} left out: {reason}" for reason, count in counts.items())
-    raise DataError(f"there are no {what} to train on" + (f" ({reasons})" if reasons else ""))
-
-
-def require_held_out(job: TrainingJob, held_out: Sequence[object]) -> None:
-    """Raise ConfigError where training is to be evaluated and there is nothing to evaluate on."""
-    if job.optim.eval_every is not None and not held_out:
-        raise ConfigError(
-            "there are no held-out examples to evaluate on",
-            where="optim.eval_every",
-            accepted=f"{job.method}.held_out above 0, or data to evaluate on (--eval-data)",
-        )
-
-
 def fit(
     job: TrainingJob,
     job_digest: str,
     examples: int,
     make: TrainerMaker,
 ) -> dict[str, Any]:
-    """Train, or go on, or find it done already; return what `training.json` then holds.
+    """Train by a `transformers.Trainer`, or go on, or find it done already; see `once`.
 
     Args:
         job: what to do.
         job_digest: digest of the job with its data.
         examples: how many there are.
         make: builds the trainer.
-
-    Raises:
-        EngineError: if the model cannot be trained, or the loss is no number.
-        MissingExtraError: if what is to be logged to is not installed.
-        RunStateError: if the disk is too small or full.
     """
-    folder = TrainingFolder(job.folder)
-    wait_for_all()  # none looks while another one begins
-    done = folder.result(job_digest)
-    if done is None:
-        _require_sinks(job.optim)
-    wait_for_all()
-    if done is None and is_main():
-        done = _taken_over(folder, job, job_digest)
-        if done is None:
-            folder.open(job_digest)
-    wait_for_all()
-    done = done or folder.result(job_digest)
-    if done is not None:
-        return done | {"seconds": 0.0}
-    started = time.monotonic()
-    with _quiet(), _save_errors(folder):
+
+    def run(folder: TrainingFolder) -> dict[str, Any]:
         trainer = make(arguments_of(job, folder.staging, examples), folder)
-        figures = _train(job, folder, folder.newest(), trainer)
-    free_memory()
-    seconds = round(time.monotonic() - started, 1)
-    result = {"job": job_digest, "method": job.method, "examples": examples, "seconds": seconds, **figures}
-    wait_for_all()
-    if is_main():
-        folder.finish(result)
-    wait_for_all()
-    return result
+        return _train(job, folder, folder.newest(), trainer)
 
-
-def _require_sinks(optim: OptimConfig) -> None:
-    """Raise MissingExtraError where what is to be logged to is not installed: no extra of ours has it."""
-    for sink in optim.report_to:
-        try:
-            require(sink, EXTRA)
-        except MissingExtraError as error:
-            raise MissingExtraError(
-                f"the package '{sink}' is not installed",
-                where="optim.report_to",
-                run=f"pip install {sink}",
-            ) from error
+    return once(job, job_digest, examples, run)
 
 
 def _train(
@@ -222,7 +78,7 @@ def _train(
     if best not in (None, last):
         load_adapter_weights(policy, folder.checkpoint(best))
     if is_main():
-        save_adapter(policy, job.folder, _base_name(job.policy))
+        save_adapter(policy, job.folder, base_name(job.policy))
     return {
         "steps": last,
         "best_step": best if best != last else None,
@@ -230,21 +86,6 @@ def _train(
         "metrics": _last_metrics(history),
         "warnings": list(trainer.warnings(history)) if isinstance(trainer, _Warns) else [],
     }
-
-
-def _taken_over(folder: TrainingFolder, job: TrainingJob, job_digest: str) -> dict[str, Any] | None:
-    """Return the result of the same job in another run, copied into this one, or None if there is none."""
-    for sibling in job.siblings:
-        result = TrainingFolder(sibling).result(job_digest)
-        if result is None:
-            continue
-        folder.open(job_digest)
-        with os_errors(job.folder):
-            for name in (WEIGHTS, SETTINGS, folder.metrics.name):
-                shutil.copy2(sibling / name, job.folder / name)
-        folder.finish(result)
-        return result
-    return None
 
 
 def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any]:
@@ -266,7 +107,7 @@ def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any
         "optim": "adamw_torch",
         "seed": job.seed % 2**32,
         "data_seed": job.seed % 2**32,
-        "bf16": not on_cpu if optim.bf16 == "auto" else optim.bf16,
+        "bf16": job.bf16,
         "use_cpu": on_cpu,
         "gradient_checkpointing": optim.gradient_checkpointing,
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
@@ -313,7 +154,7 @@ def _run(
 
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
     if is_main():
-        folder.rewind_metrics(done)
+        folder.rewind(folder.metrics.name, done)
     ended = _history_of(checkpoint) if checkpoint else []
     if checkpoint and is_exhausted(held_out_losses(ended), job.optim.patience):
         load_adapter_weights(
@@ -355,47 +196,3 @@ def _last_metrics(history: Sequence[dict[str, Any]]) -> dict[str, float]:
         if rows:
             found |= {key: value for key, value in rows[-1].items() if isinstance(value, int | float)}
     return {key: value for key, value in found.items() if key not in UNSTEADY}
-
-
-def _base_name(policy: ModelConfig) -> str:
-    """Return what peft can load the model by: its id on the hub, or its folder."""
-    files = locate(policy)
-    return policy.id if policy.id == files.name and "/" in policy.id else str(files.folder)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Turn off what the libraries would print or send."""
-    hub: Any = require("huggingface_hub.constants", EXTRA)
-    hub.HF_HUB_DISABLE_TELEMETRY = True  # the environment variable is read when the package is imported
-    transformers = require("transformers", EXTRA)
-    datasets = require("datasets", EXTRA)
-    before = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        transformers.utils.logging.set_verbosity(before)
-
-
-@contextlib.contextmanager
-def _save_errors(folder: TrainingFolder) -> Iterator[None]:
-    """Turn what torch and safetensors raise when a file cannot be written into one line.
-
-    They raise all kinds of RuntimeError then, so what tells is not the text but where it happened.
-    """
-    safetensors = require("safetensors", EXTRA)
-    try:
-        with os_errors(folder.path):
-            yield
-    except (safetensors.SafetensorError, RuntimeError) as error:
-        if isinstance(error, PubliusError) or not folder.is_saving():
-            raise
-        reason = str(error).strip().partition("\n")[0]
-        raise RunStateError(
-            f"the checkpoint cannot be written ({reason}); the one before it stands",
-            where=str(folder.path),
-            accepted="free space, and a quota and file-size limit that let the files grow",
-            run=f"df -h {folder.path}",
-        ) from error

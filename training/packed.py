@@ -60,6 +60,13 @@ class _FrozenHead(torch.autograd.Function):
         return grads[0].unsqueeze(-1).to(slopes.dtype) * slopes, None, None, None
 
 
+def frozen_logprobs(hidden: torch.Tensor, head: torch.nn.Linear, tokens: torch.Tensor) -> torch.Tensor:
+    """Return (A,) log-probabilities in nats of `tokens` (A,) after `hidden` (A, D), under a frozen head."""
+    apart: Any = _FrozenHead.apply
+    logprobs: torch.Tensor = apart(hidden, head.weight, head.bias, tokens)
+    return logprobs
+
+
 def token_logprobs(model: Any, row: PackedRow, *, head: torch.nn.Linear | None) -> torch.Tensor:
     """Return the log-probability of every answer token of a packed row, (A,), in nats.
 
@@ -71,11 +78,9 @@ def token_logprobs(model: Any, row: PackedRow, *, head: torch.nn.Linear | None) 
     """
     inputs = {**row.inputs(), "logits_to_keep": row.predictors}
     if head is not None:
-        with _bypassed(head):
+        with bypassed(head):
             hidden = model(**inputs).logits[0]
-        apart: Any = _FrozenHead.apply
-        logprobs: torch.Tensor = apart(hidden, head.weight, head.bias, row.answer_ids)
-        return logprobs
+        return frozen_logprobs(hidden, head, row.answer_ids)
     logits: torch.Tensor = model(**inputs).logits[0]
     logits = logits if logits.dtype == torch.float64 else logits.float()
     return logits.log_softmax(dim=-1).gather(-1, row.answer_ids.unsqueeze(-1)).squeeze(-1)
@@ -146,9 +151,9 @@ def _rows(trees: Sequence[Tree]) -> list[EncodedAnswer]:
 
 
 @contextmanager
-def _bypassed(head: torch.nn.Linear) -> Iterator[None]:
+def bypassed(head: torch.nn.Module) -> Iterator[None]:
     """Let the model return the hidden states in place of the logits."""
-    head.forward = lambda hidden: hidden  # type: ignore[method-assign, assignment]
+    head.forward = lambda hidden: hidden
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from engines.loading import context_tokens, locate
 from engines.tokenization import TurnEncoder
 from training.config import OptimConfig
 from training.examples import EncodedPair, LeftOut, PreferencePair, encode_pair
-from training.fit import TrainingJob, TrainingResult
+from training.job import TrainingJob, TrainingResult
 
 TOO_LONG = "longer than optim.max_length"
 

@@ -50,7 +50,7 @@ def load_policy(
     _attend_to_packed_rows(model)
     if start is not None:
         return wear_adapter(model, start, trainable=True)
-    return _with_adapter(model, _shape(lora, "CAUSAL_LM"), seed)
+    return _with_adapter(model, adapter_shape(lora, "CAUSAL_LM"), seed)
 
 
 def load_reward_policy(
@@ -70,7 +70,7 @@ def load_reward_policy(
     """
     model: Any = load_classifier(locate(config), pick_dtype(config.dtype, device), device, seed)
     if start is None:
-        return _with_adapter(model, _shape(lora, "SEQ_CLS"), seed)
+        return _with_adapter(model, adapter_shape(lora, "SEQ_CLS"), seed)
     scorer = _with_adapter(model, _scoring_shape(start), seed)
     _take_over(scorer, start)
     return scorer
@@ -112,7 +112,7 @@ def _attend_to_packed_rows(model: Any) -> None:
         model.set_attn_implementation(name)
 
 
-def _shape(lora: LoraConfig, task: str) -> Any:
+def adapter_shape(lora: LoraConfig, task: str) -> Any:
     """Return peft's settings of a new adapter; a reward model's head is trained and saved beside it."""
     peft = require("peft", EXTRA)
     return peft.LoraConfig(
@@ -169,7 +169,7 @@ def save_adapter(policy: PeftModel, folder: Path, base: str) -> None:
     aside = folder / ASIDE
     with os_errors(folder):
         shutil.rmtree(aside, ignore_errors=True)
-        policy.save_pretrained(str(aside))
+        policy.save_pretrained(str(aside), selected_adapters=["default"])
         settings = json.loads((aside / SETTINGS).read_text(encoding="utf-8"))
         if isinstance(settings["target_modules"], list):
             settings["target_modules"].sort()  # peft holds a set, whose order changes between processes

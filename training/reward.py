@@ -12,7 +12,8 @@ from core.lazy import require
 from training.checkpoints import TrainingFolder
 from training.config import RewardConfig
 from training.examples import LeftOut, PreferencePair
-from training.fit import TrainerMaker, TrainingJob, TrainingResult, fit, require_examples, require_held_out
+from training.fit import TrainerMaker, fit
+from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs import EncodedPairs, encode_pairs, require_context, result_of
 from training.policy import EXTRA, load_encoder, load_reward_policy
 

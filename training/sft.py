@@ -12,7 +12,8 @@ from engines.tokenization import TurnEncoder
 from training.checkpoints import TrainingFolder
 from training.config import OptimConfig
 from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut, encode_answer
-from training.fit import TrainingJob, TrainingResult, fit, require_examples, require_held_out
+from training.fit import fit
+from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs import TOO_LONG, require_context
 from training.policy import EXTRA, load_encoder, load_policy
 

@@ -189,7 +189,7 @@ def test_scores_are_those_of_the_bare_model(build: Build, tiny_model: Callable[.
 def test_choice_that_is_not_one_token_is_refused(build: Build, choices: tuple[str, ...]):
     with pytest.raises(EngineError, match="is not one token") as caught:
         asyncio.run(build().choose(choice(choices=choices)))
-    assert caught.value.problems[0].where == "templates/comparison.j2"
+    assert caught.value.problems[0].where == "prompts/templates"
 
 
 def test_choices_are_refused_where_the_model_may_think(

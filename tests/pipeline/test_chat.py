@@ -164,8 +164,10 @@ def test_an_untrained_variant_is_refused_with_those_that_there_are(folder: Path)
 
 
 def test_an_unknown_variant_is_refused_with_all_there_can_be(folder: Path):
-    with pytest.raises(ConfigError, match="there is no variant 'ppo'; accepted: base, prompted, sft, dpo"):
-        talk(folder, "Hello", variants=("ppo",))
+    with pytest.raises(
+        ConfigError, match="there is no variant 'grpo'; accepted: base, prompted, sft, dpo, ppo"
+    ):
+        talk(folder, "Hello", variants=("grpo",))
 
 
 def test_with_vllm_only_one_model_is_loaded_at_a_time(tmp_path: Path):
@@ -303,7 +305,7 @@ def test_text_that_is_no_unicode_is_answered(folder: Path):
         (("--json",), "--json with --prompt"),
         (("--prompt", "  "), "the prompt is empty"),
         (("--with", "dpo"), "dpo is not trained in this run"),
-        (("--with", "ppo"), "there is no variant 'ppo'"),
+        (("--with", "grpo"), "there is no variant 'grpo'"),
         (("--temperature", "warm"), "temperature"),
         (("--temperature", "-1"), "--temperature: found -1.0"),
     ],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.config import DataTrainingConfig, build_config
+from pipeline.config import RunConfig, build_config
 from pipeline.settings_help import settings_of
 from tests.pipeline.commands import here
 from training.config import METHODS, Method
+
+GIVEN = {"constitution": "c.yaml", "prompts": "p.jsonl", "models": {"policy": "x"}}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -18,7 +20,7 @@ def test_help_names_each_setting_with_its_default_and_meaning(method: Method):
     rows = list(settings_of(method))
     keys = {row.partition("=")[0] for row, _ in rows}
     for section in (method, "optim", "lora"):
-        fields = type(getattr(DataTrainingConfig(models={"policy": "x"}), section)).model_fields
+        fields = type(RunConfig.model_fields[section].default).model_fields
         assert {f"{section}.{key}" for key in fields} <= keys
     assert {"seed", "engine.device", "models.policy.dtype"} <= keys
     for setting, meaning in rows:
@@ -28,15 +30,12 @@ def test_help_names_each_setting_with_its_default_and_meaning(method: Method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_defaults_in_the_help_are_what_set_takes_for_no_change(method: Method):
-    given = {"models": {"policy": "x"}}
     settings = [setting for setting, _ in settings_of(method)]
-    assert build_config(DataTrainingConfig, given, settings) == build_config(DataTrainingConfig, given)
+    assert build_config(RunConfig, GIVEN, settings) == build_config(RunConfig, GIVEN)
 
 
 def test_what_is_on_by_default_is_switched_off_by_null():
-    config = build_config(
-        DataTrainingConfig, {"models": {"policy": "x"}}, ["dpo.chosen_fall=null", "optim.stop_grad_norm=~"]
-    )
+    config = build_config(RunConfig, GIVEN, ["dpo.chosen_fall=null", "optim.stop_grad_norm=~"])
     assert (config.dpo.chosen_fall, config.optim.stop_grad_norm) == (None, None)
 
 

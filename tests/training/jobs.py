@@ -3,21 +3,59 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from core.records import Message
+from core.records import Message, Prompt
+from core.rewards import Sample
 from engines.config import ModelConfig
-from training.config import METHODS, DPOConfig, LoraConfig, Method, OptimConfig, RewardConfig
+from training.config import METHODS, DPOConfig, LoraConfig, Method, OptimConfig, PPOConfig, RewardConfig
 from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, PreferencePair
-from training.fit import TrainingJob, TrainingResult
+from training.job import TrainingJob, TrainingResult
+from training.ppo import PPOTask, train_ppo
 from training.processes import rank, world_size
 from training.reward import train_reward
+from training.reward_sum import WeightedReward
 from training.sft import train_sft
 
 SMALL = LoraConfig(r=4, alpha=8)
 OPTIM = OptimConfig(batch_size=4, micro_batch=2, micro_tokens=300, max_length=128, checkpoint_every=2)
 DPO = DPOConfig()
+PPO = PPOConfig(
+    rollouts=8,
+    samples=2,
+    minibatch=4,
+    ppo_epochs=2,
+    max_new_tokens=8,
+    learning_rate=1e-2,
+    critic_learning_rate=1e-2,
+    kl_target=1.0,
+    reward_normalise="running",
+    stop_kl=None,
+    ema=0.5,
+)
+"""With all that a checkpoint has to remember."""
+
+
+class Vowels:
+    """The share of vowels in an answer."""
+
+    name = "vowels"
+
+    def scores(self, samples: Sequence[Sample]) -> list[float]:
+        """Return the share for each answer."""
+        return [share_of(sample.text, "aeiou") for sample in samples]
+
+
+def share_of(text: str, letters: str) -> float:
+    """Return which part of a text's characters is among the letters."""
+    return sum(letter in letters for letter in text) / max(1, len(text))
+
+
+def asked(count: int = 16) -> list[Prompt]:
+    """Return short prompts."""
+    return [Prompt.of((Message(role="user", content=f"q{number}"),)) for number in range(count)]
 
 
 def answered(count: int = 12) -> list[AnsweredPrompt]:
@@ -51,6 +89,12 @@ def train(
 ) -> TrainingResult:
     """Run a job of any method."""
     own = job(method, folder, model, start)
+    if method == "ppo":
+        return train_ppo(
+            PPOTask(asked(count), [WeightedReward(Vowels())]),
+            own,
+            PPO.model_copy(update={"steps": 2 * count}),
+        )
     if method == "sft":
         return train_sft(answered(count), own)
     if method == "reward":

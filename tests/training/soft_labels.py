@@ -22,7 +22,7 @@ from evaluation.reward_metrics import ScoredPair, columns_of, cross_entropy, sig
 from pipeline.reward_model import scored_by
 from training.config import LoraConfig, OptimConfig, RewardConfig
 from training.examples import PreferencePair
-from training.fit import TrainingJob
+from training.job import TrainingJob
 from training.reward import train_reward
 
 PAIRS, HELD_OUT, SEEDS = 320, 320, 5

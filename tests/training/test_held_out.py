@@ -23,11 +23,11 @@ from engines.reward_model import load_reward_model
 from tests.training.jobs import SMALL, answered, job, pairs
 from training import fit
 from training.checkpoints import TrainingFolder
-from training.config import METHODS, DPOConfig, Method, OptimConfig, RewardConfig
+from training.config import DATA_METHODS, DPOConfig, Method, OptimConfig, RewardConfig
 from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, PreferencePair, encode_answer, encode_pair
-from training.fit import TrainingJob, TrainingResult
 from training.history import UNSTEADY
+from training.job import TrainingJob, TrainingResult
 from training.logprobs import answer_logprobs, collate
 from training.losses import centering_loss, soft_reward_loss
 from training.policy import load_encoder, load_policy
@@ -182,7 +182,7 @@ def test_other_held_out_examples_are_another_training(tiny_folder: Path, tmp_pat
 # Without anything to look at
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DATA_METHODS)
 def test_evaluating_on_nothing_is_one_clear_line(tiny_folder: Path, tmp_path: Path, method: Method):
     own = the_job(method, tmp_path / method, tiny_folder, eval_every=2)
     with pytest.raises(ConfigError, match="no held-out examples to evaluate on") as caught:

@@ -24,7 +24,7 @@ from engines.tokenization import CHATML
 from tests.training.jobs import OPTIM, SMALL, job, pairs, train
 from training.config import LoraConfig, OptimConfig, RewardConfig
 from training.examples import PreferencePair, encode_pair
-from training.fit import TrainingResult
+from training.job import TrainingResult
 from training.policy import load_encoder, load_policy, load_reward_policy
 from training.reward import member_folders, train_reward
 

@@ -1,0 +1,33 @@
+"""Boilerplate: one phrase that many answers to different questions share."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+_N = 5
+"""Words of a phrase: long enough that ordinary language seldom repeats one by chance."""
+_SEARCHED_CHARACTERS = 20_000
+
+
+def boilerplate_share(texts: Iterable[str]) -> float:
+    """Return the share of texts that hold the one phrase of five words that most of them hold.
+
+    A text of fewer words counts as one phrase. Case, punctuation and spacing do not matter. The same text
+    given to different questions is boilerplate too. 0 for fewer than two texts.
+    """
+    counts: Counter[tuple[str, ...]] = Counter()
+    total = 0
+    for text in texts:
+        total += 1
+        counts.update(_phrases(text))
+    most = max(counts.values(), default=0)
+    return most / total if most > 1 else 0.0
+
+
+def _phrases(text: str) -> set[tuple[str, ...]]:
+    words = re.findall(r"\w+", text[:_SEARCHED_CHARACTERS].casefold())
+    if not words:
+        return set()
+    return {tuple(words[start : start + _N]) for start in range(max(1, len(words) - _N + 1))}

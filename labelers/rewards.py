@@ -1,0 +1,255 @@
+"""Rewards for reinforcement learning (`core/rewards.py`) from what labels: checks, models, functions.
+
+Each scores single answers. None says that it cannot score one; the answer is then left out of the update and
+counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import math
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from constitution.checks import evaluate
+from constitution.draw import draw, in_scope
+from constitution.schema import Constitution, Principle
+from core.chat import Turn, Untrusted, turns_of
+from core.concurrency import for_each
+from core.errors import ConfigError, RequestError
+from core.rewards import Sample
+from engines.config import ModelConfig
+from engines.protocols import ChoiceRequest, ChoiceScorer, Engine
+from engines.trees import Tree
+from labelers.config import LabelConfig
+from prompts.environment import PromptTemplates, fence_for
+
+if TYPE_CHECKING:
+    from engines.reward_model import RewardModel
+
+_WORDS = (" Yes", " No")
+Result = TypeVar("Result")
+
+
+class CheckReward:
+    """How far an answer fulfils the machine-checkable principles that apply to its prompt, in [0, 1].
+
+    The mean of the checks' graded scores, by the principles' weights; 1 where all pass.
+
+    Args:
+        constitution: with at least one machine check.
+    """
+
+    name = "checks"
+
+    def __init__(self, constitution: Constitution) -> None:
+        self._principles = [p for p in constitution.principles if p.check is not None]
+
+    def scores(self, samples: Sequence[Sample]) -> list[float | None]:
+        """Return the score of each answer; None where no machine check applies to the prompt."""
+        return [self._score(sample) for sample in samples]
+
+    def _score(self, sample: Sample) -> float | None:
+        parts = [
+            (principle.weight, evaluate(principle.check, sample.text).score)
+            for principle in self._principles
+            if principle.check is not None and in_scope(principle, sample.prompt)
+        ]
+        total = math.fsum(weight for weight, _ in parts)
+        return math.fsum(weight * score for weight, score in parts) / total if total > 0 else None
+
+
+class ModelReward:
+    """The score of a reward model, or of an ensemble, less its mean and divided by its standard deviation.
+
+    The model may have another tokenizer than the policy: it is shown the text, by its own chat template.
+
+    Args:
+        folder: what `publius train reward` wrote, or any sequence classifier with one score.
+        name: what its figures are logged under.
+        device: `auto`, `cpu` or `cuda`.
+        base: the model below the adapters; None takes the one that they name.
+        max_tokens: of prompt and answer; a longer one is not scored.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        device: str = "auto",
+        base: ModelConfig | None = None,
+        max_tokens: int = 32_768,
+    ) -> None:
+        self.name = name
+        self._folder, self._device, self._base, self._max_tokens = folder, device, base, max_tokens
+
+    def scores(self, samples: Sequence[Sample]) -> list[float | None]:
+        """Return the score of each answer; None where it is too long, or the chat template refuses it."""
+        trees = [self._encoded(sample) for sample in samples]
+        found = iter(self._model.scores([tree for tree in trees if tree is not None]))
+        settings = self._model.settings
+        return [None if tree is None else (next(found) - settings.mean) / settings.std for tree in trees]
+
+    @cached_property
+    def _model(self) -> RewardModel:
+        from engines.reward_model import load_reward_model
+
+        return load_reward_model(self._folder, self._device, self._base)
+
+    def _encoded(self, sample: Sample) -> Tree | None:
+        encoder = self._model.encoder
+        try:
+            prompt = encoder.encode(turns_of(sample.prompt.messages)).ids
+            answer = encoder.answer(sample.text, finished=sample.finished)
+        except RequestError:
+            return None
+        tree = Tree(prompt, (answer,))
+        return tree if 0 < len(tree) <= self._max_tokens else None
+
+
+class LabelerReward:
+    """How likely the AI labeler finds that an answer fulfils the principles, in [0, 1]: direct RLAIF.
+
+    P(yes) / (P(yes) + P(no)) under each of the principles that are drawn for the prompt, averaged by their
+    weights (Lee et al. 2023, arXiv 2309.00267, section 3.3, have the labeler grade; here it says yes or no).
+
+    Args:
+        constitution: whose principles without a machine check are asked for.
+        templates: the question.
+        config: principles for each answer, and least probability on yes and no together.
+        engine: the labeler.
+        seed: by which principles are drawn; all answers to a prompt meet the same ones.
+        concurrency: most questions at once.
+    """
+
+    name = "labeler"
+
+    def __init__(
+        self,
+        constitution: Constitution,
+        templates: PromptTemplates,
+        config: LabelConfig,
+        engine: ChoiceScorer,
+        seed: int,
+        concurrency: int,
+    ) -> None:
+        self._constitution, self._templates, self._config = constitution, templates, config
+        self._engine, self._seed, self._concurrency = engine, seed, concurrency
+
+    def scores(self, samples: Sequence[Sample]) -> list[float | None]:
+        """Return the score of each answer; None where the labeler gave no readable answer at all."""
+        return _awaited(self._scores(samples))
+
+    async def _scores(self, samples: Sequence[Sample]) -> list[float | None]:
+        found: list[float | None] = [None] * len(samples)
+
+        async def score(number: int) -> None:
+            found[number] = await self._score(samples[number])
+
+        await for_each(iter(range(len(samples))), score, self._concurrency)
+        return found
+
+    async def _score(self, sample: Sample) -> float | None:
+        candidates = [
+            p for p in self._constitution.principles if p.check is None and in_scope(p, sample.prompt)
+        ]
+        drawn = draw(candidates, self._config.principles, self._seed, sample.prompt.id, "reward")
+        answers = await asyncio.gather(*(self._fulfils(sample, principle) for principle in drawn))
+        parts = [(p.weight, yes) for p, yes in zip(drawn, answers, strict=True) if yes is not None]
+        total = math.fsum(weight for weight, _ in parts)
+        return math.fsum(weight * yes for weight, yes in parts) / total if total > 0 else None
+
+    async def _fulfils(self, sample: Sample, principle: Principle) -> float | None:
+        """Return the probability of yes; None where neither word is likely, or the answer is too long."""
+        try:
+            answer = await self._engine.choose(self.request(sample, principle))
+        except RequestError:
+            return None
+        if answer.answer_mass < self._config.min_answer_mass:
+            return None
+        yes, no = answer.logprobs
+        return 1 / (1 + math.exp(min(no - yes, 700.0)))
+
+    def request(self, sample: Sample, principle: Principle) -> ChoiceRequest:
+        """Return the question to the labeler."""
+        messages = sample.prompt.messages
+        rendered = self._templates.render(
+            "pointwise",
+            principle=principle,
+            preamble=self._constitution.preamble,
+            fence=fence_for([sample.text, *(m.content for m in messages)]),
+            conversation=[{"role": m.role, "content": Untrusted(m.content)} for m in messages],
+            reply=Untrusted(sample.text),
+        )
+        return ChoiceRequest((Turn("user", rendered.pieces),), _WORDS, "reward", rendered.prefill)
+
+
+def require_pointwise_labeler(engine: Engine, templates: PromptTemplates) -> None:
+    """Refuse an engine whose model cannot answer with yes or no at once.
+
+    Raises:
+        ConfigError: if the model may think before it answers.
+        EngineError: if a word is not one token of its tokenizer.
+    """
+    engine.require_choices(templates.prefill("pointwise"), _WORDS)
+
+
+class FunctionReward:
+    """A function of the user's, with the signature that TRL's trainers give reward functions.
+
+    It is called with `prompts` and `completions`, lists of conversations in which each turn has `role` and
+    `content`, and returns a list of numbers; None for an answer that it cannot score.
+
+    Args:
+        function: the function.
+        name: what its figures are logged under.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self.name = name
+        self._function = function
+
+    def scores(self, samples: Sequence[Sample]) -> Sequence[float | None]:
+        """Return what the function gives; whether that makes sense is for the caller to see."""
+        prompts = [[m.model_dump() for m in sample.prompt.messages] for sample in samples]
+        completions = [[{"role": "assistant", "content": sample.text}] for sample in samples]
+        scores: Sequence[float | None] = self._function(prompts=prompts, completions=completions)
+        return scores
+
+
+def load_function_reward(place: str, where: str) -> FunctionReward:
+    """Return the reward of `file.py:function`.
+
+    Args:
+        place: path of a Python file, a colon, and the name of a function in it.
+        where: the setting that names it, for messages.
+
+    Raises:
+        ConfigError: if there is no such file or function, or the file cannot be run.
+    """
+    path, _, name = place.rpartition(":")
+    accepted = "file.py:function, a function that takes prompts and completions"
+    specification = importlib.util.spec_from_file_location(f"publius_reward_{name}", path)
+    if specification is None or specification.loader is None or not Path(path).is_file():
+        raise ConfigError(f"there is no Python file {path!r}", where=where, accepted=accepted)
+    module = importlib.util.module_from_spec(specification)
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:  # the user's code may raise anything
+        raise ConfigError(
+            f"{path} cannot be run ({type(error).__name__}: {error})", where=where, accepted=accepted
+        ) from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ConfigError(f"{path} has no function {name!r}", where=where, accepted=accepted)
+    return FunctionReward(function, name)
+
+
+def _awaited(work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of a coroutine, also where this thread's event loop is busy with its caller."""
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        return threads.submit(asyncio.run, work).result()

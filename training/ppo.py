@@ -1,0 +1,233 @@
+"""Proximal policy optimization with a KL penalty (Schulman et al. 2017; Ziegler et al. 2019).
+
+The policy draws answers, rewards score them, and the policy moves towards what scored better than its critic
+expected; each nat by which it leaves its reference costs. `docs/methods.md` names every formula with its
+source and the function that holds it; the loop is `training/ppo_loop.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.chat import turns_of
+from core.errors import ConfigError, RequestError
+from core.lazy import require
+from core.records import Prompt, Sampling
+from core.rewards import Reward
+from engines.answers import AnswerReader
+from engines.config import EngineConfig
+from engines.loading import locate, pick_device
+from engines.tokenization import TurnEncoder
+from engines.trees import Tree
+from engines.vllm_setup import require_vllm
+from training.checkpoints import TrainingFolder
+from training.config import PPOConfig
+from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut, encode_answer
+from training.job import TrainingJob, TrainingResult, once, require_examples
+from training.policy import EXTRA, load_encoder
+from training.reward_sum import RewardSum, WeightedReward
+from training.rollouts import Drawn, LiveSampler, RolloutPrompt, Sampler
+from training.vllm_rollouts import VllmSampler
+
+if TYPE_CHECKING:
+    from training.actor_critic import CriticStart
+    from training.ppo_parts import PPOData
+
+_NO_ROOM = "prompt and ppo.max_new_tokens are more than optim.max_length or the model's context"
+_UNKNOWN_CONTEXT = 2**31
+_MEMORY = {"kv_cache_gib", "gpu_memory_utilization"}
+"""Settings of vLLM that change no answer: training goes on from its checkpoint with others."""
+
+
+@dataclass(frozen=True)
+class PPOTask:
+    """What a PPO training learns from, and what it is watched by."""
+
+    prompts: Sequence[Prompt]
+    rewards: Sequence[WeightedReward]
+    held_out: Sequence[Prompt] = ()
+    """Prompts that are never learned from, where there is gold."""
+    gold: Reward | None = None
+    """Scores answers to the held-out prompts, and is never learned from."""
+    answered: Sequence[AnsweredPrompt] = ()
+    """Examples of the SFT loss that is mixed in, where `sft_coef` is above 0."""
+    critic_reward: Path | None = None
+    """Folder of the reward model's adapter that a separate critic starts from."""
+    critic_mean: float = 0.0
+    """Score of that reward model at which values begin as 0."""
+    critic_scale: float = 1.0
+    """By what its scores are multiplied."""
+    identity: tuple[str, ...] = ()
+    """What tells these rewards from others of the same names."""
+
+
+@dataclass
+class _Encoded:
+    rows: list[RolloutPrompt] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def train_ppo(task: PPOTask, job: TrainingJob, config: PPOConfig) -> TrainingResult:
+    """Train the policy against the rewards, and return where its adapter is.
+
+    An interrupted training of the same job goes on from its newest checkpoint; a finished one is found.
+
+    Args:
+        task: prompts and rewards.
+        job: how, and where to.
+        config: the method's numbers.
+
+    Raises:
+        ConfigError: if there is nothing to watch by, and watching is asked for.
+        DataError: if there are no prompts, or a reward fails or gives what is no score.
+        EngineError: if the model cannot be loaded or trained, or no answer could be scored.
+        MissingExtraError: if peft is not installed, or vLLM where it is to draw the answers.
+        RunStateError: if the disk is too small or full.
+    """
+    for package in ("torch", "transformers", "peft"):
+        require(package, EXTRA)
+    if config.rollout_engine == "vllm":
+        require_vllm(pick_device(job.device))
+    encoder = load_encoder(job.policy)
+    held_out = task.held_out if task.gold is not None else ()
+    data, unseen = (_encode(prompts, encoder, job, config) for prompts in (task.prompts, held_out))
+    require_examples(data.rows, data.left_out, "prompts")
+    _require_something_to_watch_by(task, config, unseen.rows)
+    answered = _answered(task.answered, encoder, job) if config.sft_coef else []
+    critic = _critic_start(task, config)
+    ignored = _MEMORY | ({"alarms"} if config.alarms != "stop" else set())
+    settings = config.model_dump(mode="json", exclude=ignored)
+    names = [(entry.reward.name, entry.weight) for entry in task.rewards]
+    digest = job.digest(
+        [row.ids for row in data.rows],
+        [row.ids for row in unseen.rows],
+        settings,
+        (names, task.gold and task.gold.name, task.identity),
+        critic.digest(),
+        [repr(row) for row in answered],
+    )
+
+    def run(folder: TrainingFolder) -> dict[str, Any]:
+        from training.ppo_loop import PPOLoop
+        from training.ppo_parts import PPOData
+
+        rewards = RewardSum(task.rewards, config.reward_normalise, config.reward_clip)
+        learned = PPOData(data.rows, rewards, unseen.rows, task.gold, answered)
+        parts = _parts(job, config, critic, encoder, learned)
+        try:
+            return PPOLoop(job, config, learned, parts, folder).run()
+        finally:
+            parts.sampler.close()
+
+    figures = once(job, digest, len(data.rows), run)
+    return TrainingResult.of(
+        job.folder,
+        figures,
+        examples=len(data.rows),
+        held_out=len(unseen.rows),
+        left_out=(*data.left_out, *unseen.left_out),
+        truncated=0,
+        tokens=sum(len(row.ids) for row in data.rows),
+    )
+
+
+def _require_something_to_watch_by(task: PPOTask, config: PPOConfig, held_out: Sequence[object]) -> None:
+    """Raise ConfigError where gold is to be watched and cannot, or is to decide and is not there."""
+    if task.gold is None and (config.keep == "best" or config.patience is not None):
+        raise ConfigError(
+            "ppo.keep: best and ppo.patience go by gold, and there is none",
+            where="ppo.gold",
+            accepted="a reward that is not trained on",
+        )
+    if task.gold is not None and not held_out:
+        raise ConfigError(
+            "there are no held-out prompts to watch gold on", where="ppo.held_out", accepted="a share above 0"
+        )
+
+
+def _parts(
+    job: TrainingJob, config: PPOConfig, critic: CriticStart, encoder: TurnEncoder, data: PPOData
+) -> Any:
+    """Return the models, and what draws and reads answers."""
+    from training.actor_critic import load_actor_critic
+    from training.ppo_parts import PPOModels
+
+    longest = max(data.prompts, key=lambda row: len(row.ids)).ids
+    models = load_actor_critic(
+        job.policy,
+        job.lora,
+        job.device,
+        job.seed,
+        job.start,
+        critic,
+        Tree(longest, (encoder.end_of_turn,)),
+        config.temperature,
+        bf16=job.bf16,
+    )
+    generation = models.policy.generation_config
+    declared = generation.eos_token_id if generation else None
+    ends = declared if isinstance(declared, list) else [declared]
+    reader = AnswerReader(encoder.tokenizer, encoder, ends, job.policy.id)
+    sampling = Sampling(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
+
+    def read(drawn: Drawn) -> str:
+        return reader.text(drawn.tokens, sampling)[0]
+
+    return PPOModels(models, _sampler(job, config, models.policy, reader, sampling), read)
+
+
+def _sampler(
+    job: TrainingJob, config: PPOConfig, policy: Any, reader: AnswerReader, sampling: Sampling
+) -> Sampler:
+    """Return what draws answers from the policy."""
+    if config.rollout_engine == "transformers":
+        return LiveSampler(policy, reader, sampling, config.max_batch)
+    engine = EngineConfig(
+        kind="vllm",
+        max_batch=config.max_batch,
+        max_model_len=min(job.optim.max_length, _context(job)),
+        kv_cache_gib=config.kv_cache_gib,
+        gpu_memory_utilization=config.gpu_memory_utilization,
+    )
+    return VllmSampler(policy, reader, sampling, job.policy, engine, TrainingFolder(job.folder).staging)
+
+
+def _encode(prompts: Sequence[Prompt], encoder: TurnEncoder, job: TrainingJob, config: PPOConfig) -> _Encoded:
+    """Return the prompts that leave room for an answer, and an account of the others."""
+    room = min(job.optim.max_length, _context(job)) - config.max_new_tokens
+    encoded = _Encoded()
+    for prompt in prompts:
+        try:
+            ids = encoder.encode(turns_of(prompt.messages)).ids
+        except RequestError as error:
+            encoded.left_out.append(LeftOut(prompt.id, error.reason, error.detail))
+            continue
+        if len(ids) > room:
+            encoded.left_out.append(LeftOut(prompt.id, _NO_ROOM, f"{len(ids)} tokens, room for {room}"))
+        else:
+            encoded.rows.append(RolloutPrompt(prompt, ids))
+    return encoded
+
+
+def _context(job: TrainingJob) -> int:
+    config = json.loads((locate(job.policy).folder / "config.json").read_text(encoding="utf-8"))
+    return int(config.get("max_position_embeddings") or _UNKNOWN_CONTEXT)
+
+
+def _answered(
+    examples: Sequence[AnsweredPrompt], encoder: TurnEncoder, job: TrainingJob
+) -> list[EncodedAnswer]:
+    """Return the examples that are mixed in; those that are too long are left away."""
+    rows = [encode_answer(encoder, example.prompt, example.answer) for example in examples]
+    return [row for row in rows if len(row) <= job.optim.max_length]
+
+
+def _critic_start(task: PPOTask, config: PPOConfig) -> CriticStart:
+    from training.actor_critic import CriticStart
+
+    shared = config.critic == "shared"
+    return CriticStart(shared, None if shared else task.critic_reward, task.critic_mean, task.critic_scale)

@@ -1,0 +1,107 @@
+"""Signs that a policy games its reward, read from the logged figures of a training.
+
+A reward model, or any reward that can be computed, is a stand-in for what is wanted (Gao et al. 2022, arXiv
+2210.10760). Optimised for long, the stand-in goes on rising while the real thing falls; often the answers
+only became longer, or all carry one phrase that pays. What is decided here follows from the history alone,
+which is part of every checkpoint: a training that was killed decides as one that ran through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from training.config import PPOConfig
+
+KL = "objective/kl"
+LENGTH = "completions/mean_length"
+SHARES = {
+    "completions/clipped_ratio": "answers cut at ppo.max_new_tokens",
+    "completions/repetitive": "repetitive answers",
+    "completions/boilerplate": "answers with one and the same phrase",
+}
+EVAL_REWARD, EVAL_GOLD = "eval/reward", "eval/gold"
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A sign that training goes wrong."""
+
+    name: str
+    step: int
+    text: str
+    """What was seen, in a line."""
+    ends: bool = False
+    """Whether training stops whatever `ppo.alarms` says."""
+
+
+def alarms_of(history: Sequence[Row], config: PPOConfig) -> list[Alarm]:
+    """Return the alarms that the figures give, each kind once, at the step where it was first seen."""
+    steps = [row for row in history if KL in row]
+    evaluations = [row for row in history if EVAL_GOLD in row]
+    found = [
+        _diverged(steps, config),
+        _length(steps, config),
+        *(_risen(steps, name, what, config) for name, what in SHARES.items()),
+        _parted(evaluations, config),
+    ]
+    return [alarm for alarm in found if alarm is not None]
+
+
+def _diverged(steps: Sequence[Row], config: PPOConfig) -> Alarm | None:
+    for row in steps:
+        if config.stop_kl is not None and row[KL] > config.stop_kl:
+            text = f"the divergence from the reference is {row[KL]:.3g} nats per answer, above ppo.stop_kl"
+            return Alarm("kl", row["step"], text, ends=True)
+    return None
+
+
+def _length(steps: Sequence[Row], config: PPOConfig) -> Alarm | None:
+    for row in steps:
+        first = steps[0][LENGTH]
+        if row[LENGTH] > config.alarm_length * first:
+            text = f"answers have {row[LENGTH]:.0f} tokens on average, {first:.0f} in the first step"
+            return Alarm("length", row["step"], text)
+    return None
+
+
+def _risen(steps: Sequence[Row], name: str, what: str, config: PPOConfig) -> Alarm | None:
+    for row in steps:
+        first = steps[0][name]
+        if row[name] > first + config.alarm_share:
+            text = f"{what}: {100 * row[name]:.0f} %, {100 * first:.0f} % in the first step"
+            return Alarm(name.rpartition("/")[2], row["step"], text)
+    return None
+
+
+def _parted(evaluations: Sequence[Row], config: PPOConfig) -> Alarm | None:
+    """Return the alarm that the reward rose and gold fell so many evaluations in a row."""
+    run = 0
+    for before, after in pairwise(evaluations):
+        parted = after[EVAL_REWARD] > before[EVAL_REWARD] and after[EVAL_GOLD] < before[EVAL_GOLD]
+        run = run + 1 if parted else 0
+        if run >= config.alarm_evals:
+            text = (
+                f"gold fell while the reward rose, {run} evaluations in a row "
+                f"(gold {after[EVAL_GOLD]:.3g}, best {max(row[EVAL_GOLD] for row in evaluations):.3g})"
+            )
+            return Alarm("gold", after["step"], text)
+    return None
+
+
+def best_by_gold(history: Sequence[Row]) -> int | None:
+    """Return the step with the highest gold, the first of equals; None before any evaluation."""
+    rows = [row for row in history if EVAL_GOLD in row]
+    return max(rows, key=lambda row: (row[EVAL_GOLD], -row["step"]))["step"] if rows else None
+
+
+def is_stale(history: Sequence[Row], patience: int | None) -> bool:
+    """Return whether the last `patience` evaluations all brought no higher gold; None is endless patience."""
+    golds = [row[EVAL_GOLD] for row in history if EVAL_GOLD in row]
+    if patience is None or len(golds) <= patience:
+        return False
+    return bool(max(golds[-patience:]) <= max(golds[:-patience]))

@@ -1,0 +1,97 @@
+"""PPO's checkpoints: everything that the next step depends on, in safetensors and JSON.
+
+No random number generator is kept: prompts, draws and minibatches follow from the seed and the step, and
+dropout is off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from core.files import write_atomic
+from training.ppo_update import Side
+from training.rollouts import Drawn, Rollout, RolloutPrompt
+
+_TENSORS, _STATE, _ROLLOUTS = "state.safetensors", "state.json", "rollouts.json"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+Average = Mapping[str, torch.Tensor]
+"""Averaged weights by name."""
+
+
+def save_state(folder: Path, sides: Sequence[Side], average: Average, state: Mapping[str, Any]) -> None:
+    """Write weights, optimizers and everything else into a checkpoint's folder."""
+    tensors = {f"average.{name}": value for name, value in average.items()}
+    for side in sides:
+        for name, parameter in side.parameters.items():
+            tensors[f"{side.name}.{name}"] = parameter.detach()
+            for moment in (*_MOMENTS, "step"):
+                held = side.optimizer.state.get(parameter, {})
+                if moment in held:
+                    tensors[f"{side.name}.{moment}.{name}"] = held[moment]
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, folder / _TENSORS)
+    write_atomic(folder / _STATE, json.dumps(state) + "\n")
+
+
+def load_state(folder: Path, sides: Sequence[Side]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Give weights and optimizers what a checkpoint holds; return averaged weights, and everything else."""
+    tensors = load_file(folder / _TENSORS)
+    load_weights(folder, sides)
+    for side in sides:
+        for name, parameter in side.parameters.items():
+            if f"{side.name}.step.{name}" not in tensors:
+                continue
+            held = side.optimizer.state[parameter]
+            for moment in _MOMENTS:
+                held[moment] = tensors[f"{side.name}.{moment}.{name}"].to(parameter.device)
+            held["step"] = tensors[f"{side.name}.step.{name}"]
+    prefix = "average."
+    average = {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
+    state: dict[str, Any] = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+    return average, state
+
+
+def load_weights(folder: Path, sides: Sequence[Side], *, averaged: bool = False) -> None:
+    """Give the sides the weights of a checkpoint; of the policy the averaged ones, where asked for."""
+    tensors = load_file(folder / _TENSORS)
+    with torch.no_grad():
+        for side in sides:
+            for name, parameter in side.parameters.items():
+                own = f"average.{name}" if averaged and side.name == "policy" else f"{side.name}.{name}"
+                parameter.copy_(tensors[own])
+
+
+def save_rollouts(folder: Path, step: int, rollouts: Sequence[Rollout], prompts: Sequence[int]) -> None:
+    """Keep the answers of a step that is under way, with the numbers of their prompts."""
+    rows = [
+        {"prompt": number, "drawn": asdict(rollout.drawn), "text": rollout.text, "scores": rollout.scores}
+        for number, rollout in zip(prompts, rollouts, strict=True)
+    ]
+    write_atomic(folder / _ROLLOUTS, json.dumps({"step": step, "rows": rows}) + "\n")
+
+
+def load_rollouts(folder: Path, step: int, prompts: Sequence[RolloutPrompt]) -> list[Rollout] | None:
+    """Return the answers that an earlier process drew for a step, or None if there are none."""
+    try:
+        content = json.loads((folder / _ROLLOUTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if content["step"] != step:
+        return None
+    return [
+        Rollout(
+            prompts[row["prompt"]],
+            Drawn(tuple(row["drawn"]["tokens"]), tuple(row["drawn"]["logprobs"]), row["drawn"]["finished"]),
+            row["text"],
+            row["scores"],
+        )
+        for row in content["rows"]
+    ]

@@ -1,0 +1,145 @@
+"""Several rewards as one number for each answer: weighed, put on a scale, clipped; each one logged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from core.errors import DataError, PubliusError
+from core.rewards import Reward, Sample
+
+Normalise = Literal["none", "running"]
+Scores = dict[str, float | None]
+"""Of one answer, by reward."""
+
+
+@dataclass
+class RunningMoments:
+    """Mean and variance of all numbers seen so far (Chan et al. 1979, "Updating formulae")."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    """Sum of squared distances from the mean."""
+
+    def update(self, values: Sequence[float]) -> None:
+        """Take in more numbers."""
+        if not values:
+            return
+        mean = math.fsum(values) / len(values)
+        squares = math.fsum((value - mean) ** 2 for value in values)
+        total, apart = self.count + len(values), mean - self.mean
+        self.squares += squares + apart**2 * self.count * len(values) / total
+        self.mean += apart * len(values) / total
+        self.count = total
+
+    @property
+    def std(self) -> float:
+        """Standard deviation; 1 where all numbers were equal, so that it can be divided by."""
+        variance = self.squares / self.count if self.count else 0.0
+        return math.sqrt(variance) if variance > 1e-12 else 1.0
+
+
+@dataclass(frozen=True)
+class WeightedReward:
+    """A reward and how much it counts."""
+
+    reward: Reward
+    weight: float = 1.0
+
+
+class RewardSum:
+    """The sum of rewards.
+
+    Args:
+        rewards: what is summed; names are told apart.
+        normalise: `running` subtracts the mean of all sums so far and divides by their standard deviation.
+        clip: sums are held within plus and minus this; None leaves them.
+    """
+
+    def __init__(
+        self, rewards: Sequence[WeightedReward], normalise: Normalise = "none", clip: float | None = None
+    ) -> None:
+        assert len({entry.reward.name for entry in rewards}) == len(rewards) > 0
+        self._rewards = tuple(rewards)
+        self._normalise, self._clip = normalise, clip
+        self._moments = RunningMoments()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What figures are logged under."""
+        return tuple(entry.reward.name for entry in self._rewards)
+
+    def score(self, samples: Sequence[Sample]) -> list[Scores]:
+        """Return what each reward says of each answer.
+
+        Raises:
+            DataError: if a reward fails, or gives another number of scores, or one that is no finite number.
+        """
+        columns = {entry.reward.name: scores_of(entry.reward, samples) for entry in self._rewards}
+        return [{name: column[row] for name, column in columns.items()} for row in range(len(samples))]
+
+    def totals(self, scores: Sequence[Scores], *, learns: bool = True) -> list[float | None]:
+        """Return one number for each answer; None where a reward had nothing to say of it.
+
+        Args:
+            scores: of the whole batch, over all processes.
+            learns: whether the batch counts for the running scale.
+        """
+        sums = [self._sum(row) for row in scores]
+        if self._normalise == "running":
+            if learns:
+                self._moments.update([value for value in sums if value is not None])
+            mean, std = self._moments.mean, self._moments.std
+            sums = [value if value is None else (value - mean) / std for value in sums]
+        clip = math.inf if self._clip is None else self._clip
+        return [value if value is None else min(max(value, -clip), clip) for value in sums]
+
+    def state(self) -> dict[str, Any]:
+        """Return what `load` takes to go on where this is."""
+        return asdict(self._moments)
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self._moments = RunningMoments(**state)
+
+    def _sum(self, scores: Scores) -> float | None:
+        parts = [(entry.weight, scores[entry.reward.name]) for entry in self._rewards]
+        if any(value is None for _, value in parts):
+            return None
+        return math.fsum(weight * value for weight, value in parts if value is not None)
+
+
+def scores_of(reward: Reward, samples: Sequence[Sample]) -> list[float | None]:
+    """Return a reward's scores as floats, or raise a line that says what it did wrong.
+
+    Raises:
+        DataError: if it fails, gives another number of scores, or one that is no finite number.
+    """
+    where = f"reward {reward.name!r}"
+    try:
+        given = reward.scores(samples)
+    except PubliusError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        raise DataError(f"it raised {type(error).__name__}: {error}", where=where) from error
+    accepted = "a sequence with one finite number, or None, for each answer"
+    try:
+        scores = [None if score is None else float(score) for score in given]
+    except (TypeError, ValueError) as error:
+        raise DataError(f"it gave {_shown(given)}", where=where, accepted=accepted) from error
+    if len(scores) != len(samples):
+        found = f"it gave {len(scores)} scores for {len(samples)} answers"
+        raise DataError(found, where=where, accepted=accepted)
+    for score, sample in zip(scores, samples, strict=True):
+        if score is not None and not math.isfinite(score):
+            raise DataError(
+                f"it gave {score} for the answer {sample.text[:60]!r}", where=where, accepted=accepted
+            )
+    return scores
+
+
+def _shown(given: object) -> str:
+    return f"{given!r}"[:60]

@@ -1,0 +1,109 @@
+"""Answers drawn from the policy as it is now, with what PPO must remember of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from core.records import Prompt, Sampling
+from core.rewards import Sample
+from engines.answers import AnswerReader
+from engines.trees import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutPrompt:
+    """A prompt to draw answers to."""
+
+    prompt: Prompt
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One answer as a sampler gives it."""
+
+    tokens: tuple[int, ...]
+    """With the one that ends the turn, where the model ended it."""
+    logprobs: tuple[float, ...]
+    """Of each token in nats, under the distribution that it was drawn from."""
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """An answer with its rewards."""
+
+    prompt: RolloutPrompt
+    drawn: Drawn
+    text: str
+    """As a user would read it."""
+    scores: dict[str, float | None] = field(default_factory=dict)
+    """By reward; None where a reward could not score it."""
+
+    @property
+    def tree(self) -> Tree:
+        """The prompt with the answer."""
+        return Tree(self.prompt.ids, (self.drawn.tokens,))
+
+    @property
+    def sample(self) -> Sample:
+        """What a reward is shown."""
+        return Sample(self.prompt.prompt, self.text, self.drawn.finished)
+
+
+class Sampler(Protocol):
+    """Draws answers from the policy."""
+
+    def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
+        """Return an answer to each prompt (token ids), in their order; a seed for each decides its draws."""
+        ...
+
+    def update(self) -> None:
+        """Take over the policy's weights as they are now."""
+        ...
+
+    def close(self) -> None:
+        """Free what sampling needs. Safe to call twice."""
+        ...
+
+
+class LiveSampler:
+    """Draws from the very weights that are trained, in batches that shrink as answers end.
+
+    Args:
+        policy: the model with the policy's adapter on.
+        reader: knows what ends an answer.
+        sampling: how tokens are drawn.
+        max_batch: answers that are decoded together.
+    """
+
+    def __init__(self, policy: Any, reader: AnswerReader, sampling: Sampling, max_batch: int) -> None:
+        self._policy, self._reader = policy, reader
+        self._sampling = sampling.model_copy(update={"stop": reader.stops(sampling)})
+        self._max_batch = max_batch
+
+    def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
+        """Return an answer to each prompt, in their order."""
+        from engines.decoding import DecodingBatch, Row
+
+        batch = DecodingBatch(self._policy, self._reader.end_ids, self._reader.decode, keeps_logprobs=True)
+        rows = [
+            Row(ids, self._sampling, seed, number)
+            for number, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
+        ]
+        waiting = sorted(rows, key=lambda row: len(row.prompt))
+        while waiting or batch.rows:
+            free = self._max_batch - len(batch.rows)
+            if waiting and batch.can_join and 2 * free >= self._max_batch:
+                batch.admit(waiting[:free])
+                del waiting[:free]
+            batch.step()
+        return [Drawn(tuple(row.tokens), tuple(row.logprobs), row.finish_reason == "stop") for row in rows]
+
+    def update(self) -> None:
+        """Do nothing: these are the weights."""
+
+    def close(self) -> None:
+        """Do nothing: there is nothing of its own."""
