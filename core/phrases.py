@@ -14,8 +14,8 @@ _SEARCHED_CHARACTERS = 20_000
 def boilerplate_share(texts: Iterable[str]) -> float:
     """Return the share of texts that hold the one phrase of five words that most of them hold.
 
-    A text of fewer words counts as one phrase. Case, punctuation and spacing do not matter. The same text
-    given to different questions is boilerplate too. 0 for fewer than two texts.
+    A text of fewer words, or of none, counts as one phrase. Case, punctuation and spacing do not matter. The
+    same text given to different questions is boilerplate too. 0 for fewer than two texts.
     """
     counts: Counter[tuple[str, ...]] = Counter()
     total = 0
@@ -28,6 +28,4 @@ def boilerplate_share(texts: Iterable[str]) -> float:
 
 def _phrases(text: str) -> set[tuple[str, ...]]:
     words = re.findall(r"\w+", text[:_SEARCHED_CHARACTERS].casefold())
-    if not words:
-        return set()
     return {tuple(words[start : start + _N]) for start in range(max(1, len(words) - _N + 1))}

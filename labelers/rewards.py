@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import math
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -237,9 +238,10 @@ def load_function_reward(place: str, where: str) -> FunctionReward:
     if specification is None or specification.loader is None or not Path(path).is_file():
         raise ConfigError(f"there is no Python file {path!r}", where=where, accepted=accepted)
     module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # dataclasses look their module up there
     try:
         specification.loader.exec_module(module)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ConfigError(
             f"{path} cannot be run ({type(error).__name__}: {error})", where=where, accepted=accepted
         ) from error

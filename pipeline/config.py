@@ -30,6 +30,8 @@ _WORN = (
 )
 
 
+OWN_REWARDS = (REWARD_MODEL, CHECKS, LABELER) = ("reward", "checks", "labeler")
+"""What `ppo.rewards` may name that a run has of its own."""
 _NOTHING = ("", "~", "null", "Null", "NULL")
 """Values behind `--set` that are no YAML document: no text, and none at all."""
 
@@ -274,4 +276,16 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     named = config.constitution
     if named not in preset_names() or is_there(folder / named):
         named = str((folder / named).resolve())
-    return config.model_copy(update={"prompts": prompts, "constitution": named})
+    rewards = {_beside(folder, name): weight for name, weight in config.ppo.rewards.items()}
+    gold = None if config.ppo.gold is None else _beside(folder, config.ppo.gold)
+    ppo = config.ppo.model_copy(update={"rewards": rewards, "gold": gold})
+    return config.model_copy(update={"prompts": prompts, "constitution": named, "ppo": ppo})
+
+
+def _beside(folder: Path, name: str) -> str:
+    """Return a reward's name; a path in it is relative to the run file."""
+    if name in OWN_REWARDS:
+        return name
+    path, colon, function = name.partition(".py:")
+    full = folder / Path(path + colon.rstrip(":")).expanduser()
+    return f"{full.resolve()}:{function}" if colon else str(full.resolve()) if is_there(full) else name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from core.digests import file_digest
 from core.errors import ConfigError, RunStateError
@@ -21,12 +20,11 @@ from labelers.rewards import (
     load_function_reward,
     require_pointwise_labeler,
 )
+from pipeline.config import CHECKS, LABELER, REWARD_MODEL
 from pipeline.engines import Engines
 from pipeline.runs import Run
 from pipeline.stage import COMMANDS
 
-MODEL: Literal["reward"] = "reward"
-CHECKS, LABELER = "checks", "labeler"
 _ACCEPTED = "reward, checks, labeler, the folder of a reward model, or file.py:function"
 
 
@@ -85,8 +83,8 @@ def critic_origin(run: Run) -> CriticOrigin | None:
     Raises:
         ConfigError: if `ppo.critic_init` asks for one, and the run has no adapter of one.
     """
-    config, folder = run.config.ppo, run.folder / MODEL
-    weight = (config.rewards or _default(run)).get(MODEL)
+    config, folder = run.config.ppo, run.folder / REWARD_MODEL
+    weight = (config.rewards or _default(run)).get(REWARD_MODEL)
     settings = read_reward_settings(folder)
     member = (folder / settings.members[0]).resolve()
     is_there = (member / ADAPTER).exists()
@@ -104,7 +102,7 @@ def critic_origin(run: Run) -> CriticOrigin | None:
 
 def _default(run: Run) -> dict[str, float]:
     if "reward" in run.config.train:
-        return {MODEL: 1.0}
+        return {REWARD_MODEL: 1.0}
     if any(principle.check is not None for principle in run.constitution.principles):
         return {CHECKS: 1.0}
     raise ConfigError(
@@ -130,11 +128,11 @@ def _reward(run: Run, engines: Engines, name: str, weight: float, where: str) ->
 
 def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
     """Return the run's own reward model, or that of a folder."""
-    own = name == MODEL
-    folder = run.folder / MODEL if own else Path(name).expanduser()
+    own = name == REWARD_MODEL
+    folder = run.folder / REWARD_MODEL if own else Path(name).expanduser()
     if own and not (folder / "reward.json").exists():
         raise RunStateError(
-            "the reward model is not trained yet", where=str(folder), run=f"{COMMANDS[MODEL]} RUN.yaml"
+            "the reward model is not trained yet", where=str(folder), run=f"{COMMANDS['reward']} RUN.yaml"
         )
     if not folder.is_dir():
         raise ConfigError(f"found {name!r}", where=where, accepted=_ACCEPTED)
@@ -162,6 +160,5 @@ def _labeler(run: Run, engines: Engines, weight: float) -> NamedReward:
     reward = LabelerReward(
         run.constitution, run.templates, config, engine, run.config.seed, run.config.engine.concurrency
     )
-    return NamedReward(
-        reward, weight, f"{engine.identity} {config.model_dump_json()} {run.constitution.digest}"
-    )
+    asks = (config.principles, config.min_answer_mass, run.templates.digest_of("pointwise"))
+    return NamedReward(reward, weight, f"{engine.identity} {asks} {run.constitution.digest}")

@@ -69,12 +69,14 @@ async def ppo_stage(run: Run, engines: Engines) -> StageResult:
     prompts = sorted(prompts_of(run, {"train", "preference"}), key=lambda prompt: prompt.id)
     held_out = config.held_out if gold is not None else 0.0
     train, unseen = held_out_of(prompts, held_out, "ppo", attrgetter("messages"))
+    kept_apart = {prompt.messages for prompt in unseen}
+    answered = _supervised(run)[0] if config.sft_coef else []
     task = PPOTask(
         prompts=train,
         rewards=[WeightedReward(entry.reward, entry.weight) for entry in rewards],
         held_out=unseen,
         gold=gold.reward if gold else None,
-        answered=_supervised(run)[0] if config.sft_coef else (),
+        answered=[example for example in answered if example.prompt not in kept_apart],
         critic_reward=critic.folder if critic else None,
         critic_mean=critic.mean if critic else 0.0,
         critic_scale=critic.scale if critic else 1.0,

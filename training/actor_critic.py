@@ -300,8 +300,7 @@ def _begin_as_reward_model(policy: Any, head: torch.nn.Linear, reward: Path, cri
 
 
 def _parameters(policy: Any, adapter: str) -> dict[str, torch.nn.Parameter]:
-    marker = f".{adapter}."
-    return {name: value for name, value in policy.named_parameters() if marker in name}
+    return {name: value for name, value in policy.named_parameters() if adapter in name.split(".")}
 
 
 def _wide(logits: torch.Tensor) -> torch.Tensor:

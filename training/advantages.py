@@ -71,6 +71,8 @@ def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def explained_variance(values: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor) -> float:
     """Return 1 - Var(return - value) / Var(return): 1 for a perfect critic, 0 for a constant; nan if none."""
     real = returns[mask]
+    if real.numel() < 2:
+        return float("nan")
     variance = real.var(unbiased=False)
     if variance <= _SMALL:
         return float("nan")

@@ -26,6 +26,8 @@ from core.files import os_errors, sync_folder, write_atomic
 
 ASIDE = ".adapter.new"
 """Folder in which the adapter is written before it is moved to its place."""
+SAMPLES, CRITIC = BESIDE = ("samples.jsonl", "critic.safetensors")
+"""What PPO leaves besides: answers of each step, and what the critic learned, by parameter."""
 _NAME = re.compile(r"checkpoint-([0-9]+)")
 _SLACK = 1.2
 """Settings, states and file-system blocks beside the tensors."""
@@ -73,7 +75,8 @@ class TrainingFolder:
             if not _names(marker, job):
                 (self.path / "training.json").unlink(missing_ok=True)
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
-                self.metrics.unlink(missing_ok=True)
+                for name in (self.metrics.name, *BESIDE):
+                    (self.path / name).unlink(missing_ok=True)
                 write_atomic(marker, json.dumps({"job": job}) + "\n")
             self.staging.mkdir()
             self.checkpoints.mkdir(exist_ok=True)
@@ -112,10 +115,12 @@ class TrainingFolder:
         """Drop a file's lines of steps after `step`, and a torn last one: they will be written again."""
         path = self.path / name
         try:
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            *lines, _ = path.read_bytes().split(
+                b"\n"
+            )  # behind the last line's end is nothing, or a torn line
         except FileNotFoundError:
             return
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        kept = [line.decode() + "\n" for line in lines if json.loads(line)["step"] <= step]
         write_atomic(path, "".join(kept))
 
     def require_room(self, trainable_parameters: int) -> None:

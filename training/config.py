@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from core.records import Finite
 from engines.config import OPERATIONAL
 
 Method = Literal["sft", "reward", "dpo", "ppo"]
@@ -155,7 +156,7 @@ class PPOConfig(_Section):
 
     init: Literal["auto", "sft", "dpo", "base"] = "auto"
     """Where training starts, which is also the reference; `auto` is the SFT model if the run trains one."""
-    rewards: dict[str, float] = {}
+    rewards: dict[str, Finite] = {}
     """What is rewarded, and how much each counts: `reward` (the run's reward model), `checks` (the machine
     checks of the constitution), `labeler` (the AI labeler, answer by answer), a folder of a reward model, or
     `file.py:function`. Left out: the reward model if the run trains one, else the machine checks."""
@@ -255,6 +256,18 @@ class PPOConfig(_Section):
                 f"samples ({self.samples}) must divide rollouts ({self.rollouts}) and minibatch "
                 f"({self.minibatch})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _gets_somewhere(self) -> Self:
+        if self.critic_warmup >= self.steps:
+            raise ValueError(f"critic_warmup ({self.critic_warmup}) leaves none of the {self.steps} steps")
+        if self.kl_target is not None and self.stop_kl is not None and self.kl_target >= self.stop_kl:
+            raise ValueError(f"kl_target ({self.kl_target:g}) is not below stop_kl ({self.stop_kl:g})")
+        if self.critic == "shared" and self.critic_init == "reward":
+            raise ValueError("a shared critic reads the policy and cannot start from a reward model")
+        if self.ema is not None and self.keep == "best":
+            raise ValueError("gold is measured on the policy itself, so that keep: best goes without ema")
         return self
 
 

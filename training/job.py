@@ -17,7 +17,7 @@ from core.lazy import require
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
 from engines.loading import locate, pick_device, pick_dtype
-from training.checkpoints import TrainingFolder
+from training.checkpoints import BESIDE, TrainingFolder
 from training.config import LoraConfig, Method, OptimConfig
 from training.examples import LeftOut
 from training.policy import EXTRA, free_memory
@@ -194,6 +194,9 @@ def _taken_over(folder: TrainingFolder, job: TrainingJob, job_digest: str) -> di
         with os_errors(job.folder):
             for name in (WEIGHTS, SETTINGS, folder.metrics.name):
                 shutil.copy2(sibling / name, job.folder / name)
+            for name in BESIDE:
+                if (sibling / name).exists():
+                    shutil.copy2(sibling / name, job.folder / name)
         folder.finish(result)
         return result
     return None

@@ -7,9 +7,8 @@ source and the function that holds it; the loop is `training/ppo_loop.py`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +18,19 @@ from core.lazy import require
 from core.records import Prompt, Sampling
 from core.rewards import Reward
 from engines.answers import AnswerReader
-from engines.config import EngineConfig
-from engines.loading import locate, pick_device
+from engines.config import EngineConfig, identity_of
+from engines.loading import context_tokens, locate, pick_device
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree
 from engines.vllm_setup import require_vllm
 from training.checkpoints import TrainingFolder
-from training.config import PPOConfig
-from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut, encode_answer
+from training.config import OptimConfig, PPOConfig
+from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut
 from training.job import TrainingJob, TrainingResult, once, require_examples
 from training.policy import EXTRA, load_encoder
 from training.reward_sum import RewardSum, WeightedReward
 from training.rollouts import Drawn, LiveSampler, RolloutPrompt, Sampler
+from training.sft import encode_answers
 from training.vllm_rollouts import VllmSampler
 
 if TYPE_CHECKING:
@@ -39,8 +39,17 @@ if TYPE_CHECKING:
 
 _NO_ROOM = "prompt and ppo.max_new_tokens are more than optim.max_length or the model's context"
 _UNKNOWN_CONTEXT = 2**31
-_MEMORY = {"kv_cache_gib", "gpu_memory_utilization"}
-"""Settings of vLLM that change no answer: training goes on from its checkpoint with others."""
+_READ = (
+    "warmup",
+    "schedule",
+    "weight_decay",
+    "max_grad_norm",
+    "stop_grad_norm",
+    "max_length",
+    "micro_tokens",
+    "bf16",
+)
+"""Settings of `optim` that decide in PPO too."""
 
 
 @dataclass(frozen=True)
@@ -97,26 +106,18 @@ def train_ppo(task: PPOTask, job: TrainingJob, config: PPOConfig) -> TrainingRes
     data, unseen = (_encode(prompts, encoder, job, config) for prompts in (task.prompts, held_out))
     require_examples(data.rows, data.left_out, "prompts")
     _require_something_to_watch_by(task, config, unseen.rows)
-    answered = _answered(task.answered, encoder, job) if config.sft_coef else []
+    mixed = encode_answers(task.answered if config.sft_coef else (), encoder, job.optim)
+    if config.sft_coef:
+        require_examples(mixed.rows, mixed.left_out, "answers to mix in (ppo.sft_coef)")
     critic = _critic_start(task, config)
-    ignored = _MEMORY | ({"alarms"} if config.alarms != "stop" else set())
-    settings = config.model_dump(mode="json", exclude=ignored)
-    names = [(entry.reward.name, entry.weight) for entry in task.rewards]
-    digest = job.digest(
-        [row.ids for row in data.rows],
-        [row.ids for row in unseen.rows],
-        settings,
-        (names, task.gold and task.gold.name, task.identity),
-        critic.digest(),
-        [repr(row) for row in answered],
-    )
+    digest = _digest(task, job, config, data.rows, unseen.rows, mixed.rows, critic)
 
     def run(folder: TrainingFolder) -> dict[str, Any]:
         from training.ppo_loop import PPOLoop
         from training.ppo_parts import PPOData
 
         rewards = RewardSum(task.rewards, config.reward_normalise, config.reward_clip)
-        learned = PPOData(data.rows, rewards, unseen.rows, task.gold, answered)
+        learned = PPOData(data.rows, rewards, unseen.rows, task.gold, mixed.rows)
         parts = _parts(job, config, critic, encoder, learned)
         try:
             return PPOLoop(job, config, learned, parts, folder).run()
@@ -127,12 +128,45 @@ def train_ppo(task: PPOTask, job: TrainingJob, config: PPOConfig) -> TrainingRes
     return TrainingResult.of(
         job.folder,
         figures,
+        _without_effect(job),
         examples=len(data.rows),
         held_out=len(unseen.rows),
-        left_out=(*data.left_out, *unseen.left_out),
-        truncated=0,
+        left_out=(*data.left_out, *unseen.left_out, *mixed.left_out),
+        truncated=mixed.truncated,
         tokens=sum(len(row.ids) for row in data.rows),
     )
+
+
+def _digest(
+    task: PPOTask,
+    job: TrainingJob,
+    config: PPOConfig,
+    prompts: Sequence[RolloutPrompt],
+    held_out: Sequence[RolloutPrompt],
+    answered: Sequence[EncodedAnswer],
+    critic: CriticStart,
+) -> str:
+    """Return a digest of all that determines the result."""
+    read = OptimConfig().model_copy(update={name: getattr(job.optim, name) for name in _READ})
+    settings = identity_of(config) | {"alarms": config.alarms == "stop"}
+    names = [(entry.reward.name, entry.weight) for entry in task.rewards]
+    return replace(job, optim=read, epochs=1.0).digest(
+        [(row.ids, row.prompt.id, row.prompt.tags) for row in prompts],
+        [(row.ids, row.prompt.id, row.prompt.tags) for row in held_out],
+        settings,
+        (names, task.gold and task.gold.name, task.identity),
+        critic.digest(),
+        [repr(row) for row in answered],
+    )
+
+
+def _without_effect(job: TrainingJob) -> tuple[str, ...]:
+    """Return a warning for each setting that is given and that PPO does not heed."""
+    given = {
+        "optim.report_to": bool(job.optim.report_to),
+        "optim.gradient_checkpointing": job.optim.gradient_checkpointing,
+    }
+    return tuple(f"{name} has no effect on PPO" for name, is_given in given.items() if is_given)
 
 
 def _require_something_to_watch_by(task: PPOTask, config: PPOConfig, held_out: Sequence[object]) -> None:
@@ -185,11 +219,11 @@ def _sampler(
 ) -> Sampler:
     """Return what draws answers from the policy."""
     if config.rollout_engine == "transformers":
-        return LiveSampler(policy, reader, sampling, config.max_batch)
+        return LiveSampler(policy, reader, sampling, config.max_batch, bf16=job.bf16)
     engine = EngineConfig(
         kind="vllm",
         max_batch=config.max_batch,
-        max_model_len=min(job.optim.max_length, _context(job)),
+        max_model_len=min(job.optim.max_length, _context_of(job)),
         kv_cache_gib=config.kv_cache_gib,
         gpu_memory_utilization=config.gpu_memory_utilization,
     )
@@ -198,7 +232,7 @@ def _sampler(
 
 def _encode(prompts: Sequence[Prompt], encoder: TurnEncoder, job: TrainingJob, config: PPOConfig) -> _Encoded:
     """Return the prompts that leave room for an answer, and an account of the others."""
-    room = min(job.optim.max_length, _context(job)) - config.max_new_tokens
+    room = min(job.optim.max_length, _context_of(job)) - config.max_new_tokens
     encoded = _Encoded()
     for prompt in prompts:
         try:
@@ -213,17 +247,8 @@ def _encode(prompts: Sequence[Prompt], encoder: TurnEncoder, job: TrainingJob, c
     return encoded
 
 
-def _context(job: TrainingJob) -> int:
-    config = json.loads((locate(job.policy).folder / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("max_position_embeddings") or _UNKNOWN_CONTEXT)
-
-
-def _answered(
-    examples: Sequence[AnsweredPrompt], encoder: TurnEncoder, job: TrainingJob
-) -> list[EncodedAnswer]:
-    """Return the examples that are mixed in; those that are too long are left away."""
-    rows = [encode_answer(encoder, example.prompt, example.answer) for example in examples]
-    return [row for row in rows if len(row) <= job.optim.max_length]
+def _context_of(job: TrainingJob) -> int:
+    return context_tokens(locate(job.policy)) or _UNKNOWN_CONTEXT
 
 
 def _critic_start(task: PPOTask, config: PPOConfig) -> CriticStart:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from training.config import PPOConfig
@@ -22,7 +21,8 @@ SHARES = {
     "completions/repetitive": "repetitive answers",
     "completions/boilerplate": "answers with one and the same phrase",
 }
-EVAL_REWARD, EVAL_GOLD = "eval/reward", "eval/gold"
+EVAL_REWARD, EVAL_GOLD, EVAL_ERROR = "eval/reward", "eval/gold", "eval/gold/error"
+"""The last is the standard error of gold's mean over prompts."""
 
 Row = Mapping[str, Any]
 
@@ -40,16 +40,19 @@ class Alarm:
 
 
 def alarms_of(history: Sequence[Row], config: PPOConfig) -> list[Alarm]:
-    """Return the alarms that the figures give, each kind once, at the step where it was first seen."""
+    """Return the alarms that the figures give, each kind once, at the step where it was first seen.
+
+    With `ppo.alarms: off` only what ends training is looked for.
+    """
     steps = [row for row in history if KL in row]
-    evaluations = [row for row in history if EVAL_GOLD in row]
+    evaluations = [row for row in history if EVAL_GOLD in row and EVAL_REWARD in row]
     found = [
         _diverged(steps, config),
         _length(steps, config),
         *(_risen(steps, name, what, config) for name, what in SHARES.items()),
         _parted(evaluations, config),
     ]
-    return [alarm for alarm in found if alarm is not None]
+    return [alarm for alarm in found if alarm is not None and (alarm.ends or config.alarms != "off")]
 
 
 def _diverged(steps: Sequence[Row], config: PPOConfig) -> Alarm | None:
@@ -79,17 +82,19 @@ def _risen(steps: Sequence[Row], name: str, what: str, config: PPOConfig) -> Ala
 
 
 def _parted(evaluations: Sequence[Row], config: PPOConfig) -> Alarm | None:
-    """Return the alarm that the reward rose and gold fell so many evaluations in a row."""
+    """Return the alarm that reward rose and gold fell, by more than its error, so many looks in a row."""
     run = 0
-    for before, after in pairwise(evaluations):
-        parted = after[EVAL_REWARD] > before[EVAL_REWARD] and after[EVAL_GOLD] < before[EVAL_GOLD]
+    for number in range(1, len(evaluations)):
+        before, now = evaluations[number - 1], evaluations[number]
+        parted = now[EVAL_REWARD] > before[EVAL_REWARD] and now[EVAL_GOLD] < before[EVAL_GOLD]
         run = run + 1 if parted else 0
-        if run >= config.alarm_evals:
+        start = evaluations[number - run]
+        if run >= config.alarm_evals and start[EVAL_GOLD] - now[EVAL_GOLD] > now[EVAL_ERROR]:
             text = (
-                f"gold fell while the reward rose, {run} evaluations in a row "
-                f"(gold {after[EVAL_GOLD]:.3g}, best {max(row[EVAL_GOLD] for row in evaluations):.3g})"
+                f"gold fell from {start[EVAL_GOLD]:.3g} to {now[EVAL_GOLD]:.3g} while the reward rose, "
+                f"{run} evaluations in a row"
             )
-            return Alarm("gold", after["step"], text)
+            return Alarm("gold", now["step"], text)
     return None
 
 

@@ -78,7 +78,7 @@ def _by_answer(values: torch.Tensor, experience: Experience) -> float:
 
 
 def _critic(experience: Experience) -> Metrics:
-    explained = explained_variance(experience.values, experience.returns, experience.mask)
+    explained = explained_variance(experience.values, experience.returns, experience.weights > 0)
     return {} if math.isnan(explained) else {"critic/explained_variance": explained}
 
 

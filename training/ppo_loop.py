@@ -21,7 +21,7 @@ from core.digests import derive_seed
 from core.errors import EngineError
 from core.files import os_errors, write_atomic
 from core.progress import ProgressTask, progress
-from training.checkpoints import TrainingFolder
+from training.checkpoints import CRITIC, SAMPLES, TrainingFolder
 from training.config import PPOConfig
 from training.experience import compute_advantages, compute_figures, experience_of
 from training.job import TrainingJob, base_name
@@ -30,14 +30,19 @@ from training.policy import save_adapter
 from training.ppo_alarms import KL, Alarm, alarms_of, best_by_gold, is_stale
 from training.ppo_figures import Metrics, step_metrics
 from training.ppo_parts import Clock, PPOData, PPOModels
-from training.ppo_state import load_rollouts, load_state, load_weights, save_rollouts, save_state
+from training.ppo_state import (
+    drop_rollouts,
+    load_rollouts,
+    load_state,
+    load_weights,
+    save_rollouts,
+    save_state,
+)
 from training.ppo_update import PPOUpdate
 from training.ppo_watch import watched
 from training.processes import gathered, is_main, share, wait_for_all
 from training.rollouts import Rollout, RolloutPrompt
 
-SAMPLES, CRITIC = "samples.jsonl", "critic.safetensors"
-"""Answers of each step, and what the critic learned, by parameter."""
 _SHOWN = 3
 """Answers of each step that are written down."""
 
@@ -59,8 +64,7 @@ class PPOLoop:
         self._job, self._config, self._data, self._folder = job, config, data, folder
         self._models, self._sampler, self._read = parts.models, parts.sampler, parts.read
         self._kl = KLController(config.kl_coef, config.kl_target, config.kl_rate)
-        groups = math.ceil(config.rollouts / config.samples)
-        minibatches = math.ceil(groups / max(1, config.minibatch // config.samples))
+        minibatches = math.ceil(config.rollouts / config.minibatch)
         self._update = PPOUpdate(
             parts.models,
             config,
@@ -81,8 +85,10 @@ class PPOLoop:
         self._folder.require_room(trainable)
         done = self._resume()
         with progress("train ppo", self._config.steps, done=done) if is_main() else _no_progress() as task:
-            if done == 0:
+            if not self._history:
                 self._evaluate(0, task)
+                if self._config.keep == "best":
+                    self._commit(0)
             for step in range(done + 1, self._config.steps + 1):
                 if self._is_over():
                     break
@@ -106,7 +112,8 @@ class PPOLoop:
             metrics |= self._update.run(experience, step)
             self._clock.count("update", self._config.ppo_epochs * int(experience.mask.sum()))
         self._guard(metrics, step)
-        self._kl.update(metrics[KL])
+        if step > self._config.critic_warmup:
+            self._kl.update(metrics[KL])
         self._move_average()
         self._log(step, {"episode": float(step * self._config.rollouts), **metrics})
         self._write_samples(step, rollouts, totals)
@@ -117,12 +124,9 @@ class PPOLoop:
     def _rollouts(self, step: int, task: ProgressTask) -> list[Rollout]:
         """Return the answers of a step, with the scores of each reward."""
         config, prompts = self._config, self._data.prompts
-        numbers = [
-            number
-            for group in range(config.rollouts // config.samples)
-            for number in [self._prompt((step - 1) * (config.rollouts // config.samples) + group)]
-            * config.samples
-        ]
+        count = config.rollouts // config.samples
+        places = range((step - 1) * count, step * count)
+        numbers = [self._prompt(place) for place in places for _ in range(config.samples)]
         kept = load_rollouts(self._folder.checkpoints, step, prompts)
         if kept is not None:
             return kept
@@ -165,8 +169,7 @@ class PPOLoop:
         last = step == config.steps
         if step % config.eval_every == 0 or last:
             self._evaluate(step, task)
-        if config.alarms != "off" or config.stop_kl is not None:
-            self._alarms = alarms_of(self._history, config)
+        self._alarms = alarms_of(self._history, config)
         is_best = config.keep == "best" and best_by_gold(self._history) == step
         if step % optim.checkpoint_every == 0 or last or is_best or self._is_over():
             self._commit(step)
@@ -191,9 +194,9 @@ class PPOLoop:
     def _guard(self, metrics: Mapping[str, float], step: int) -> None:
         """Raise where a loss or gradient is no number, or a gradient too large."""
         limit = self._job.optim.stop_grad_norm
-        for name in ("loss/policy_avg", "loss/value_avg", "policy/grad_norm", "critic/grad_norm"):
+        for name in ("loss/policy_avg", "loss/value_avg", "policy/grad_norm_max", "critic/grad_norm_max"):
             value = metrics.get(name, 0.0)
-            too_large = name.endswith("grad_norm") and limit is not None and value > limit
+            too_large = name.endswith("grad_norm_max") and limit is not None and value > limit
             if not math.isfinite(value) or too_large:
                 raise EngineError(
                     f"{name} is {value:g} at step {step}; the checkpoint before it stands",
@@ -234,6 +237,7 @@ class PPOLoop:
             save_state(self._folder.staging / f"checkpoint-{step}", sides, self._average, state)
             best = best_by_gold(self._history) if self._config.keep == "best" else None
             self._folder.commit(step, keep=best)
+            drop_rollouts(self._folder.checkpoints, step)
         wait_for_all()
 
     def _move_average(self) -> None:
@@ -267,16 +271,16 @@ class PPOLoop:
 
     def _append(self, path: Path, row: Mapping[str, Any]) -> None:
         with os_errors(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json.dumps(row) + "\n")
 
     def _finish(self, trainable: int) -> dict[str, Any]:
         """Save the policy that is the result, and the critic; return the figures."""
         last = max((int(row["step"]) for row in self._history), default=0)
         best = best_by_gold(self._history) if self._config.keep == "best" else None
-        best = None if best in (0, last) else best
+        best = None if best == last else best
         averaged = self._config.ema is not None
         if best is not None or averaged:
-            checkpoint = self._folder.checkpoint(best or last)
+            checkpoint = self._folder.checkpoint(last if best is None else best)
             load_weights(checkpoint, [self._update.policy], averaged=averaged)
         if is_main():
             save_adapter(self._models.policy, self._job.folder, base_name(self._job.policy))

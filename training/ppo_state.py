@@ -19,7 +19,7 @@ from core.files import write_atomic
 from training.ppo_update import Side
 from training.rollouts import Drawn, Rollout, RolloutPrompt
 
-_TENSORS, _STATE, _ROLLOUTS = "state.safetensors", "state.json", "rollouts.json"
+_TENSORS, _STATE = "state.safetensors", "state.json"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 Average = Mapping[str, torch.Tensor]
@@ -70,21 +70,26 @@ def load_weights(folder: Path, sides: Sequence[Side], *, averaged: bool = False)
 
 
 def save_rollouts(folder: Path, step: int, rollouts: Sequence[Rollout], prompts: Sequence[int]) -> None:
-    """Keep the answers of a step that is under way, with the numbers of their prompts."""
+    """Keep the answers of a step, with the numbers of their prompts, until a checkpoint is behind them."""
     rows = [
         {"prompt": number, "drawn": asdict(rollout.drawn), "text": rollout.text, "scores": rollout.scores}
         for number, rollout in zip(prompts, rollouts, strict=True)
     ]
-    write_atomic(folder / _ROLLOUTS, json.dumps({"step": step, "rows": rows}) + "\n")
+    write_atomic(_rollouts(folder, step), json.dumps(rows) + "\n")
+
+
+def drop_rollouts(folder: Path, step: int) -> None:
+    """Remove the answers of all steps up to one, which a checkpoint has made needless."""
+    for path in folder.glob("rollouts-*.json"):
+        if int(path.stem.partition("-")[2]) <= step:
+            path.unlink()
 
 
 def load_rollouts(folder: Path, step: int, prompts: Sequence[RolloutPrompt]) -> list[Rollout] | None:
     """Return the answers that an earlier process drew for a step, or None if there are none."""
     try:
-        content = json.loads((folder / _ROLLOUTS).read_text(encoding="utf-8"))
+        rows = json.loads(_rollouts(folder, step).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    if content["step"] != step:
         return None
     return [
         Rollout(
@@ -93,5 +98,9 @@ def load_rollouts(folder: Path, step: int, prompts: Sequence[RolloutPrompt]) -> 
             row["text"],
             row["scores"],
         )
-        for row in content["rows"]
+        for row in rows
     ]
+
+
+def _rollouts(folder: Path, step: int) -> Path:
+    return folder / f"rollouts-{step}.json"

@@ -74,6 +74,7 @@ class PPOUpdate:
     ) -> None:
         self._models, self._config, self._optim = models, config, optim
         self._seed, self._answered, self._updates = seed, answered, updates
+        self._warming = updates * config.critic_warmup // config.steps
         self.done = 0
         """Optimizer steps taken."""
         self.policy = _side("policy", models.policy_parameters(), config.learning_rate, optim)
@@ -157,7 +158,7 @@ class PPOUpdate:
     def _critic_loss(
         self, experience: Experience, batch: Sequence[int], values: torch.Tensor, figures: _Figures
     ) -> torch.Tensor:
-        """Return the weighted sum over a micro-batch's tokens."""
+        """Return the sum over a micro-batch's tokens that count."""
         old, returns, weights = self._known(
             experience, batch, experience.values, experience.returns, experience.weights
         )
@@ -194,7 +195,8 @@ class PPOUpdate:
         if world_size() > 1:
             _sum_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._optim.max_grad_norm)
-        factor = learning_rate_factor(self.done, self._updates, self._optim)
+        before = self._warming if side is self.policy else 0
+        factor = learning_rate_factor(self.done - before, self._updates - before, self._optim)
         for group in side.optimizer.param_groups:
             group["lr"] = side.learning_rate * factor
         side.optimizer.step()
@@ -239,7 +241,8 @@ class _Figures:
         }
         if "val/ratio" in means:
             means["val/ratio_var"] = max(0.0, means.pop("val/ratio_squared") - means["val/ratio"] ** 2)
-        return means | {name: sum(values) / len(values) for name, values in self._numbers.items()}
+        norms = {f"{name}_max": max(v) for name, v in self._numbers.items() if name.endswith("grad_norm")}
+        return means | {name: sum(v) / len(v) for name, v in self._numbers.items()} | norms
 
 
 def _side(

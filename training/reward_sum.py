@@ -81,17 +81,15 @@ class RewardSum:
         columns = {entry.reward.name: scores_of(entry.reward, samples) for entry in self._rewards}
         return [{name: column[row] for name, column in columns.items()} for row in range(len(samples))]
 
-    def totals(self, scores: Sequence[Scores], *, learns: bool = True) -> list[float | None]:
-        """Return one number for each answer; None where a reward had nothing to say of it.
+    def sums(self, scores: Sequence[Scores]) -> list[float | None]:
+        """Return the weighed sum of each answer, on no other scale; None where a reward says nothing."""
+        return [self._sum(row) for row in scores]
 
-        Args:
-            scores: of the whole batch, over all processes.
-            learns: whether the batch counts for the running scale.
-        """
-        sums = [self._sum(row) for row in scores]
+    def totals(self, scores: Sequence[Scores]) -> list[float | None]:
+        """Return what each answer of a batch earns, over all processes; None where a reward says nothing."""
+        sums = self.sums(scores)
         if self._normalise == "running":
-            if learns:
-                self._moments.update([value for value in sums if value is not None])
+            self._moments.update([value for value in sums if value is not None])
             mean, std = self._moments.mean, self._moments.std
             sums = [value if value is None else (value - mean) / std for value in sums]
         clip = math.inf if self._clip is None else self._clip
@@ -119,6 +117,8 @@ def scores_of(reward: Reward, samples: Sequence[Sample]) -> list[float | None]:
         DataError: if it fails, gives another number of scores, or one that is no finite number.
     """
     where = f"reward {reward.name!r}"
+    if not samples:
+        return []
     try:
         given = reward.scores(samples)
     except PubliusError:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core.records import Prompt, Sampling
 from core.rewards import Sample
 from engines.answers import AnswerReader
 from engines.trees import Tree
+
+if TYPE_CHECKING:
+    from engines.decoding import DecodingBatch, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +80,13 @@ class LiveSampler:
         reader: knows what ends an answer.
         sampling: how tokens are drawn.
         max_batch: answers that are decoded together.
+        bf16: whether to compute in mixed precision, as training does.
     """
 
-    def __init__(self, policy: Any, reader: AnswerReader, sampling: Sampling, max_batch: int) -> None:
-        self._policy, self._reader = policy, reader
+    def __init__(
+        self, policy: Any, reader: AnswerReader, sampling: Sampling, max_batch: int, *, bf16: bool = False
+    ) -> None:
+        self._policy, self._reader, self._bf16 = policy, reader, bf16
         self._sampling = sampling.model_copy(update={"stop": reader.stops(sampling)})
         self._max_batch = max_batch
 
@@ -93,14 +99,23 @@ class LiveSampler:
             Row(ids, self._sampling, seed, number)
             for number, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
         ]
-        waiting = sorted(rows, key=lambda row: len(row.prompt))
+        self._decode(batch, sorted(rows, key=lambda row: len(row.prompt)))
+        return [Drawn(tuple(row.tokens), tuple(row.logprobs), row.finish_reason == "stop") for row in rows]
+
+    def _decode(self, batch: DecodingBatch, waiting: list[Row]) -> None:
+        """Bring all rows to their end; each says itself how."""
+        import torch
+
+        with torch.autocast(self._policy.device.type, torch.bfloat16, enabled=self._bf16):
+            self._run(batch, waiting)
+
+    def _run(self, batch: DecodingBatch, waiting: list[Row]) -> None:
         while waiting or batch.rows:
             free = self._max_batch - len(batch.rows)
             if waiting and batch.can_join and 2 * free >= self._max_batch:
                 batch.admit(waiting[:free])
                 del waiting[:free]
             batch.step()
-        return [Drawn(tuple(row.tokens), tuple(row.logprobs), row.finish_reason == "stop") for row in rows]
 
     def update(self) -> None:
         """Do nothing: these are the weights."""

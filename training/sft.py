@@ -40,7 +40,7 @@ def train_sft(
     for package in ("torch", "transformers", "trl", "peft", "datasets"):
         require(package, EXTRA)
     encoder = load_encoder(job.policy)
-    data, unseen = (_encode(rows, encoder, job.optim) for rows in (examples, held_out))
+    data, unseen = (encode_answers(rows, encoder, job.optim) for rows in (examples, held_out))
     require_examples(data.rows, data.left_out, "answers")
     require_held_out(job, unseen.rows)
     require_context(job, [*data.rows, *unseen.rows])
@@ -105,7 +105,7 @@ def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 @dataclass
-class _EncodedAnswers:
+class EncodedAnswers:
     """The answers of a data set that can be used, and an account of the others."""
 
     rows: list[EncodedAnswer] = field(default_factory=list)
@@ -113,8 +113,11 @@ class _EncodedAnswers:
     truncated: int = 0
 
 
-def _encode(examples: Sequence[AnsweredPrompt], encoder: TurnEncoder, optim: OptimConfig) -> _EncodedAnswers:
-    encoded = _EncodedAnswers()
+def encode_answers(
+    examples: Sequence[AnsweredPrompt], encoder: TurnEncoder, optim: OptimConfig
+) -> EncodedAnswers:
+    """Return the answers as token ids, cut or left out where they are too long."""
+    encoded = EncodedAnswers()
     for example in examples:
         try:
             row = encode_answer(encoder, example.prompt, example.answer)

@@ -23,7 +23,11 @@ def test_different_answers_share_nothing():
     assert boilerplate_share(["One two three four five.", "Six seven eight nine ten."]) == 0.0
     assert boilerplate_share(["Just one answer."]) == 0.0
     assert boilerplate_share([]) == 0.0
-    assert boilerplate_share(["", ""]) == 0.0
+    assert boilerplate_share([""]) == 0.0
+
+
+def test_answers_that_say_nothing_are_all_alike():
+    assert boilerplate_share(["", " ", "..."]) == 1.0
 
 
 def test_a_phrase_twice_in_one_answer_counts_once():

@@ -130,6 +130,15 @@ def test_a_function_of_the_users_is_called_as_trl_calls_it(tmp_path: Path):
     assert list(reward.scores([sample("abc"), sample("")])) == [3, 0]
 
 
+def test_a_function_may_stand_beside_a_dataclass(tmp_path: Path):
+    file = tmp_path / "own.py"
+    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    own = "@dataclass\nclass A:\n    x: int\n"
+    function = "def f(prompts, completions):\n    return [A(1).x for _ in prompts]\n"
+    file.write_text(head + own + function)
+    assert list(load_function_reward(f"{file}:f", "ppo.rewards").scores([sample("abc")])) == [1]
+
+
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
@@ -138,6 +147,7 @@ def test_a_function_of_the_users_is_called_as_trl_calls_it(tmp_path: Path):
         ("f = 3", "f", "has no function 'f'"),
         ("1 / 0", "f", "cannot be run (ZeroDivisionError: division by zero)"),
         ("def f(:", "f", "cannot be run (SyntaxError"),
+        ("import sys\nsys.exit(3)", "f", "cannot be run (SystemExit: 3)"),
     ],
 )
 def test_a_function_that_is_not_there_is_one_clear_line(

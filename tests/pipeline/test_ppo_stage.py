@@ -70,7 +70,7 @@ def test_a_function_of_the_users_and_checks_are_weighed(model: Path, tmp_path: P
     own.write_text(
         "def short(prompts, completions):\n    return [-len(c[-1]['content']) for c in completions]\n"
     )
-    rewards = f"ppo.rewards={{checks: 2.0, '{own}:short': 0.01}}"
+    rewards = "ppo.rewards={checks: 2.0, 'own.py:short': 0.01}"  # beside the run file
     outcome = execute(RunRequest(run_file, (*PPO, rewards), ("ppo",)))
     row = rows_of(outcome.folder / "ppo")[0]
     expected = 2 * row["rewards/checks/mean"] + 0.01 * row["rewards/short/mean"]
@@ -110,8 +110,26 @@ def test_a_start_that_the_run_does_not_train_is_refused(model: Path, tmp_path: P
     run_file = write_trainable(tmp_path, model, train="[ppo]")
     with pytest.raises(ConfigError, match=r"ppo\.init is dpo, but train does not name dpo"):
         execute(RunRequest(run_file, ("ppo.init=dpo",)))
-    with pytest.raises(ConfigError, match=r"samples \(3\) must divide rollouts \(256\)"):
-        execute(RunRequest(run_file, ("ppo.samples=3",)))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (("ppo.samples=3",), "samples (3) must divide rollouts (256)"),
+        (("ppo.critic_warmup=200",), "critic_warmup (200) leaves none of the 200 steps"),
+        (("ppo.kl_target=20",), "kl_target (20) is not below stop_kl (15)"),
+        (("ppo.critic=shared", "ppo.critic_init=reward"), "a shared critic reads the policy"),
+        (("ppo.ema=0.9", "ppo.keep=best"), "keep: best goes without ema"),
+        (("ppo.rewards={checks: .nan}",), "ppo.rewards"),
+    ],
+)
+def test_settings_that_lead_nowhere_are_refused(
+    setting: tuple[str, ...], message: str, model: Path, tmp_path: Path
+):
+    run_file = write_trainable(tmp_path, model, train="[ppo]")
+    with pytest.raises(ConfigError) as caught:
+        load_run_config(run_file, setting)
+    assert message in str(caught.value)
 
 
 def test_the_command_wants_a_run_file():

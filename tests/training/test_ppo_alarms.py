@@ -20,7 +20,7 @@ def row(step: int, **figures: float) -> dict[str, Any]:
 
 
 def watched(step: int, reward: float, gold: float) -> dict[str, Any]:
-    return {"step": step, "eval/reward": reward, "eval/gold": gold}
+    return {"step": step, "eval/reward": reward, "eval/gold": gold, "eval/gold/error": 0.3}
 
 
 def test_a_quiet_training_raises_no_alarm():
@@ -48,6 +48,13 @@ def test_an_answer_shape_that_drifts_is_an_alarm(figures: dict[str, float], name
     assert text in alarm.text
 
 
+def test_switched_off_alarms_leave_only_what_ends_training():
+    off = CONFIG.model_copy(update={"alarms": "off"})
+    history = [row(1), row(2, completions__mean_length=900, objective__kl=99)]
+    assert {alarm.name for alarm in alarms_of(history, CONFIG)} == {"length", "kl"}
+    assert {alarm.name for alarm in alarms_of(history, off)} == {"kl"}
+
+
 def test_too_much_divergence_ends_training_whatever_alarms_say():
     (alarm,) = alarms_of([row(1), row(2, objective__kl=15.1)], CONFIG)
     assert (alarm.name, alarm.step, alarm.ends) == ("kl", 2, True)
@@ -58,8 +65,14 @@ def test_gold_that_falls_while_the_reward_rises_twice_in_a_row_is_an_alarm():
     falling = [watched(0, 1, 5), watched(5, 2, 6), watched(10, 3, 5.5), watched(15, 4, 5.2)]
     (alarm,) = alarms_of(falling, CONFIG)
     assert (alarm.name, alarm.step) == ("gold", 15)
-    assert "2 evaluations in a row (gold 5.2, best 6)" in alarm.text
+    assert alarm.text == "gold fell from 6 to 5.2 while the reward rose, 2 evaluations in a row"
     assert alarms_of(falling[:3], CONFIG) == []
+
+
+def test_a_fall_within_golds_own_error_is_no_alarm():
+    assert alarms_of([watched(0, 1, 5), watched(1, 2, 4.9), watched(2, 3, 4.8)], CONFIG) == []
+    slowly = [watched(n, n, 5 - 0.1 * n) for n in range(6)]
+    assert [alarm.step for alarm in alarms_of(slowly, CONFIG)] == [4]
 
 
 def test_one_good_evaluation_begins_the_count_anew():
