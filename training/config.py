@@ -12,8 +12,6 @@ from engines.config import OPERATIONAL
 Method = Literal["sft", "reward", "dpo", "ppo"]
 METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo")
 """In the order in which a run trains."""
-DATA_METHODS: tuple[Method, ...] = ("sft", "reward", "dpo")
-"""Those that learn from examples, and so can do without a run."""
 PolicyMethod = Literal["sft", "dpo", "ppo"]
 POLICY_METHODS: tuple[PolicyMethod, ...] = ("sft", "dpo", "ppo")
 """Those that give a policy, which can answer."""

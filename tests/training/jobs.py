@@ -19,6 +19,8 @@ from training.reward import train_reward
 from training.reward_sum import WeightedReward
 from training.sft import train_sft
 
+BY_EXAMPLES: tuple[Method, ...] = ("sft", "reward", "dpo")
+"""Methods that learn from examples."""
 SMALL = LoraConfig(r=4, alpha=8)
 OPTIM = OptimConfig(batch_size=4, micro_batch=2, micro_tokens=300, max_length=128, checkpoint_every=2)
 DPO = DPOConfig()

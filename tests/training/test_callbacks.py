@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import EngineError
-from tests.training.jobs import OPTIM, answered, job, pairs
+from tests.training.jobs import BY_EXAMPLES, OPTIM, answered, job, pairs
 from training.checkpoints import TrainingFolder
-from training.config import DATA_METHODS, DPOConfig, Method, OptimConfig, RewardConfig
+from training.config import DPOConfig, Method, OptimConfig, RewardConfig
 from training.dpo import train_dpo
 from training.job import TrainingJob
 from training.reward import train_reward
@@ -28,7 +28,7 @@ def run(own: TrainingJob) -> None:
         train_dpo(pairs(), own, DPOConfig())
 
 
-@pytest.mark.parametrize("method", DATA_METHODS)
+@pytest.mark.parametrize("method", BY_EXAMPLES)
 def test_a_gradient_above_the_limit_stops_the_training_in_one_line(
     tiny_folder: Path, tmp_path: Path, method: Method
 ):

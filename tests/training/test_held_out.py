@@ -20,10 +20,10 @@ from core.errors import ConfigError
 from engines.adapter import SETTINGS, WEIGHTS
 from engines.config import ModelConfig
 from engines.reward_model import load_reward_model
-from tests.training.jobs import SMALL, answered, job, pairs
+from tests.training.jobs import BY_EXAMPLES, SMALL, answered, job, pairs
 from training import fit
 from training.checkpoints import TrainingFolder
-from training.config import DATA_METHODS, DPOConfig, Method, OptimConfig, RewardConfig
+from training.config import DPOConfig, Method, OptimConfig, RewardConfig
 from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, PreferencePair, encode_answer, encode_pair
 from training.history import UNSTEADY
@@ -182,7 +182,7 @@ def test_other_held_out_examples_are_another_training(tiny_folder: Path, tmp_pat
 # Without anything to look at
 
 
-@pytest.mark.parametrize("method", DATA_METHODS)
+@pytest.mark.parametrize("method", BY_EXAMPLES)
 def test_evaluating_on_nothing_is_one_clear_line(tiny_folder: Path, tmp_path: Path, method: Method):
     own = the_job(method, tmp_path / method, tiny_folder, eval_every=2)
     with pytest.raises(ConfigError, match="no held-out examples to evaluate on") as caught:

@@ -58,8 +58,9 @@ def test_running_scale_goes_on_over_batches_and_from_a_saved_state():
     second = RewardSum([WeightedReward(Given("length", length))], "running")
     second.load(first.state())
     assert second.totals([{"length": 5.0}]) == first.totals([{"length": 5.0}])
-    mean, std = 3.0, math.sqrt(8 / 3)
-    assert first.totals([{"length": mean}]) != [0.0] or std
+    mean = 3.0  # of 1, 3 and 5
+    assert first.totals([{"length": mean}]) == pytest.approx([0.0])
+    assert first.totals([{"length": mean + 1}]) == pytest.approx([(1 - 1 / 5) / math.sqrt(8.8 / 5)])
     assert first.sums([{"length": 7.0}, {"length": None}]) == [7.0, None]
 
 
