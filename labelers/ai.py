@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from constitution.draw import draw, in_scope
 from constitution.schema import Constitution, Principle
 from core.chat import Turn, Untrusted
 from core.digests import record_id
-from core.records import Comparison, Judgment, OrderLogits, Verdict
+from core.records import Comparison, Judgment, OrderLogits, Prompt, Verdict
 from engines.protocols import ChoiceRequest, ChoiceScorer, ChoiceScores, Engine
 from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates, fence_for
@@ -94,17 +94,23 @@ class AILabeler:
         first, second = comparison.response_a, comparison.response_b
         if not a_first:
             first, second = second, first
-        messages = comparison.prompt.messages
         rendered = self.templates.render(
             "comparison",
             principle=principle,
             preamble=self.constitution.preamble,
-            fence=fence_for([first, second, *(m.content for m in messages)]),
-            conversation=[{"role": m.role, "content": Untrusted(m.content)} for m in messages],
+            **material(comparison.prompt, first, second),
             reply_a=Untrusted(first),
             reply_b=Untrusted(second),
         )
         return ChoiceRequest((Turn("user", rendered.pieces),), _LETTERS, "label", rendered.prefill)
+
+
+def material(prompt: Prompt, *replies: str) -> dict[str, Any]:
+    """Return what every question to a labeler shows of a conversation, and the fence around all texts."""
+    return {
+        "fence": fence_for([*replies, *(message.content for message in prompt.messages)]),
+        "conversation": [{"role": m.role, "content": Untrusted(m.content)} for m in prompt.messages],
+    }
 
 
 def require_labeler(engine: Engine, templates: PromptTemplates) -> None:

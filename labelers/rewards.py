@@ -26,8 +26,9 @@ from core.rewards import Sample
 from engines.config import ModelConfig
 from engines.protocols import ChoiceRequest, ChoiceScorer, Engine
 from engines.trees import Tree
+from labelers.ai import material
 from labelers.config import LabelConfig
-from prompts.environment import PromptTemplates, fence_for
+from prompts.environment import PromptTemplates
 
 if TYPE_CHECKING:
     from engines.reward_model import RewardModel
@@ -177,13 +178,11 @@ class LabelerReward:
 
     def request(self, sample: Sample, principle: Principle) -> ChoiceRequest:
         """Return the question to the labeler."""
-        messages = sample.prompt.messages
         rendered = self._templates.render(
             "pointwise",
             principle=principle,
             preamble=self._constitution.preamble,
-            fence=fence_for([sample.text, *(m.content for m in messages)]),
-            conversation=[{"role": m.role, "content": Untrusted(m.content)} for m in messages],
+            **material(sample.prompt, sample.text),
             reply=Untrusted(sample.text),
         )
         return ChoiceRequest((Turn("user", rendered.pieces),), _WORDS, "reward", rendered.prefill)
