@@ -20,10 +20,10 @@ import torch
 from core.errors import EngineError
 from core.lazy import require
 from engines.adapter import WEIGHTS, adapter_digest, read_settings, wear_further_adapter
-from engines.config import ModelConfig
 from engines.packing import PackedRow, pack
 from engines.trees import Tree
 from training.config import LoraConfig
+from training.job import TrainingJob
 from training.packed import PolicyScorer, bypassed, frozen_logprobs
 from training.policy import EXTRA, adapter_shape, load_policy
 
@@ -41,6 +41,8 @@ class TokenFigures(NamedTuple):
     """(A,) in nats."""
     entropies: torch.Tensor
     """(A,) of the distributions that the tokens were drawn from, in nats."""
+    values: torch.Tensor
+    """(A,) what the value head makes of the same hidden states: a shared critic's values."""
 
 
 @dataclass(frozen=True)
@@ -218,41 +220,26 @@ class ActorCritic:
             logprobs.append((found.gather(-1, row.answer_ids[part, None]) - total).squeeze(-1))
             probs = (found - total).exp()
             entropies.append(total.squeeze(-1) - (probs * found).nan_to_num(0.0).sum(dim=-1))
-        return TokenFigures(torch.cat(logprobs), torch.cat(entropies))
+        return TokenFigures(torch.cat(logprobs), torch.cat(entropies), self._values(hidden))
 
 
-def load_actor_critic(
-    config: ModelConfig,
-    lora: LoraConfig,
-    device: str,
-    seed: int,
-    start: Path | None,
-    critic: CriticStart,
-    probe: Tree,
-    temperature: float,
-    *,
-    bf16: bool = False,
-) -> ActorCritic:
+def load_actor_critic(job: TrainingJob, critic: CriticStart, probe: Tree, temperature: float) -> ActorCritic:
     """Return policy, critic and reference over one model.
 
     Args:
-        config: the model.
-        lora: shape of new adapters; one that is gone on with keeps its own.
-        device: `auto`, `cpu` or `cuda`.
-        seed: from which new adapters are drawn.
-        start: folder of the adapter that the policy starts from, which is the reference too.
+        job: which model, on which device and in which precision; the shape of new adapters and the seed from
+            which they are drawn; the adapter that the policy starts from, which is the reference too.
         critic: where the critic starts from.
         probe: a prompt with an answer, by which the way to compute is chosen.
         temperature: at which the policy draws.
-        bf16: whether to compute in mixed precision.
 
     Raises:
         EngineError: if the model or an adapter cannot be loaded, or the reward model was made from another
             model.
     """
-    policy: Any = load_policy(config, lora, device, seed, start)
-    if start is not None:
-        wear_further_adapter(policy, start, REFERENCE)
+    policy: Any = load_policy(job.policy, job.lora, job.device, job.seed, job.start)
+    if job.start is not None:
+        wear_further_adapter(policy, job.start, REFERENCE)
     width = policy.config.get_text_config().hidden_size
     some = next(policy.parameters())
     wide = torch.float64 if some.dtype == torch.float64 else torch.float32
@@ -260,11 +247,11 @@ def load_actor_critic(
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
     if not critic.shared:
-        torch.manual_seed(seed)
-        policy.add_adapter(CRITIC, _critic_shape(critic.reward, lora))
+        torch.manual_seed(job.seed)
+        policy.add_adapter(CRITIC, _critic_shape(critic.reward, job.lora))
         if critic.reward is not None:
             _begin_as_reward_model(policy, head, critic.reward, critic)
-    return ActorCritic(policy, head, probe, temperature, bf16=bf16)
+    return ActorCritic(policy, head, probe, temperature, bf16=job.bf16)
 
 
 def _critic_shape(reward: Path | None, lora: LoraConfig) -> Any:

@@ -103,15 +103,17 @@ def compute_figures(experience: Experience, models: ActorCritic, tokens: int) ->
     matrices = torch.zeros(shape, dtype=models.value_head.weight.dtype, device=models.device)
     for batch in share(batches):
         row = models.row([experience.trees[group] for group in batch])
-        given = (*models.figures(row), models.reference_logprobs(row), models.old_values(row))
+        figures = models.figures(row)
+        values = figures.values if models.shared else models.old_values(row)
+        given = (figures.logprobs, figures.entropies, models.reference_logprobs(row), values)
         rows = experience.rows_of(batch)
         inside = experience.mask[rows].to(models.device)
-        for matrix, values in zip(matrices, given, strict=True):
+        for matrix, found in zip(matrices, given, strict=True):
             part = matrix[rows]
-            part[inside] = values.to(matrix.dtype)
+            part[inside] = found.to(matrix.dtype)
             matrix[rows] = part
-    found = summed(matrices).cpu()
-    experience.logprobs, experience.entropies, experience.reference, experience.values = found
+    whole = summed(matrices).cpu()
+    experience.logprobs, experience.entropies, experience.reference, experience.values = whole
 
 
 def compute_advantages(

@@ -191,17 +191,8 @@ def _parts(
     from training.ppo_parts import PPOModels
 
     longest = max(data.prompts, key=lambda row: len(row.ids)).ids
-    models = load_actor_critic(
-        job.policy,
-        job.lora,
-        job.device,
-        job.seed,
-        job.start,
-        critic,
-        Tree(longest, (encoder.end_of_turn,)),
-        config.temperature,
-        bf16=job.bf16,
-    )
+    probe = Tree(longest, (encoder.end_of_turn,))
+    models = load_actor_critic(job, critic, probe, config.temperature)
     generation = models.policy.generation_config
     declared = generation.eos_token_id if generation else None
     ends = declared if isinstance(declared, list) else [declared]

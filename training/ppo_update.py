@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from core.digests import derive_seed
+from engines.packing import PackedRow
 from engines.trees import Tree, micro_batches
 from training.actor_critic import ActorCritic
 from training.config import OptimConfig, PPOConfig
@@ -37,6 +38,10 @@ _BY_TOKEN = (
     "val/clipfrac_avg",
     "loss/sft_avg",
 )
+
+
+_Pass = Callable[[Experience, Sequence[int], PackedRow, "_Figures"], torch.Tensor]
+"""Returns the summed loss of a micro-batch: of some prompts' numbers, and the row that holds them."""
 
 
 @dataclass(frozen=True)
@@ -101,39 +106,41 @@ class PPOUpdate:
         self, experience: Experience, groups: Sequence[int], figures: _Figures, *, learns_policy: bool
     ) -> None:
         """Take one optimizer step."""
-        rows = experience.rows_of(groups)
-        tokens = max(1, int((experience.weights[rows] > 0).sum()))
-        batches = share(experience.batches(groups, self._optim.micro_tokens, packed=self._models.packed))
-        passes: list[Callable[[Sequence[int]], torch.Tensor]]
-        if self._models.shared:
-            passes = [lambda batch: self._both(experience, batch, figures)]
-        else:
-            passes = [lambda batch: self._critic(experience, batch, figures)]
+        tokens = int((experience.weights[experience.rows_of(groups)] > 0).sum())
+        if tokens:  # else every answer of the minibatch teaches nothing
+            batches = share(experience.batches(groups, self._optim.micro_tokens, packed=self._models.packed))
+            for losses_of in self._passes(learns_policy=learns_policy):
+                for batch in batches:
+                    row = self._models.row([experience.trees[group] for group in batch])
+                    loss = losses_of(experience, batch, row, figures) / tokens
+                    loss.backward()  # type: ignore[no-untyped-call]
             if learns_policy:
-                passes.insert(0, lambda batch: self._policy(experience, batch, figures))
-        for losses_of in passes:
-            for batch in batches:
-                loss = losses_of(batch) / tokens
-                loss.backward()  # type: ignore[no-untyped-call]
-        if learns_policy:
-            self._mix_in(figures)
-        sides = (self.policy, self.critic) if learns_policy else (self.critic,)
-        for side in sides:
-            self._step(side, figures)
-        for side in (self.policy, self.critic):
-            side.optimizer.zero_grad()
+                self._mix_in(figures)
+            for side in (self.policy, self.critic) if learns_policy else (self.critic,):
+                self._step(side, figures)
+            for side in (self.policy, self.critic):
+                side.optimizer.zero_grad()
         self.done += 1
 
-    def _policy(self, experience: Experience, batch: Sequence[int], figures: _Figures) -> torch.Tensor:
-        row = self._models.row([experience.trees[group] for group in batch])
+    def _passes(self, *, learns_policy: bool) -> list[_Pass]:
+        """Return what goes through the model in turn: two adapters, or both sides of one trunk at once."""
+        if self._models.shared:
+            return [self._both]
+        return [self._policy, self._critic] if learns_policy else [self._critic]
+
+    def _policy(
+        self, experience: Experience, batch: Sequence[int], row: PackedRow, figures: _Figures
+    ) -> torch.Tensor:
         return self._policy_loss(experience, batch, self._models.logprobs(row), figures)
 
-    def _critic(self, experience: Experience, batch: Sequence[int], figures: _Figures) -> torch.Tensor:
-        row = self._models.row([experience.trees[group] for group in batch])
+    def _critic(
+        self, experience: Experience, batch: Sequence[int], row: PackedRow, figures: _Figures
+    ) -> torch.Tensor:
         return self._critic_loss(experience, batch, self._models.values(row), figures)
 
-    def _both(self, experience: Experience, batch: Sequence[int], figures: _Figures) -> torch.Tensor:
-        row = self._models.row([experience.trees[group] for group in batch])
+    def _both(
+        self, experience: Experience, batch: Sequence[int], row: PackedRow, figures: _Figures
+    ) -> torch.Tensor:
         logprobs, values = self._models.logprobs_and_values(row)
         policy = self._policy_loss(experience, batch, logprobs, figures)
         return policy + self._critic_loss(experience, batch, values, figures)

@@ -14,7 +14,7 @@ from engines.config import ModelConfig
 from engines.reward_model import load_reward_model
 from engines.tokenization import CHATML
 from engines.trees import Tree
-from tests.training.jobs import SMALL, train
+from tests.training.jobs import job, train
 from training.actor_critic import CRITIC, POLICY, REFERENCE, ActorCritic, CriticStart, load_actor_critic
 
 TREES = [Tree((1, 5, 6, 7), ((8, 9, 10, 2), (11, 2))), Tree((1, 20, 21), ((22, 23, 24, 25, 26),))]
@@ -27,9 +27,8 @@ def load(
     critic: CriticStart | None = None,
     temperature: float = 1.0,
 ) -> ActorCritic:
-    return load_actor_critic(
-        ModelConfig(id=str(model)), SMALL, "cpu", 0, start, critic or CriticStart(), TREES[0], temperature
-    )
+    own = job("ppo", model / "unused", str(model), start)
+    return load_actor_critic(own, critic or CriticStart(), TREES[0], temperature)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +113,7 @@ def test_values_begin_as_0_and_a_shared_critic_reads_the_policys_trunk(tiny_fold
         shared.value_head.weight.fill_(1.0)
     disturb(shared)
     assert shared.old_values(row).std() > 1e-3
+    assert torch.equal(shared.figures(row).values, shared.old_values(row))
 
 
 def test_a_critic_that_starts_from_a_reward_model_gives_its_score_behind_the_answer(

@@ -24,7 +24,7 @@ from engines.process_group import living_members
 from engines.tokenization import CHATML
 from engines.trees import Tree
 from engines.vllm_setup import INSTALL, vllm_device
-from tests.training.jobs import OPTIM, PPO, SMALL, Vowels, asked
+from tests.training.jobs import OPTIM, PPO, SMALL, Vowels, asked, job
 from training import ppo
 from training.actor_critic import ActorCritic, CriticStart, load_actor_critic
 from training.job import TrainingJob, TrainingResult
@@ -107,7 +107,7 @@ def pair(model: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def pair_of(model: ModelConfig, folder: Path) -> Pair:
     encoder, probe = load_encoder(model), Tree((5, 6), ((7, 8),))
-    models = load_actor_critic(model, SMALL, "cpu", 0, None, CriticStart(), probe, TEMPERATURE)
+    models = load_actor_critic(job("ppo", folder, model.id), CriticStart(), probe, TEMPERATURE)
     reader = AnswerReader(encoder.tokenizer, encoder, [2], "tiny")
     sampling = Sampling(temperature=TEMPERATURE, max_new_tokens=NEW_TOKENS)
     sampler = VllmSampler(models.policy, reader, sampling, model, ENGINE, folder)
