@@ -217,6 +217,12 @@ class Judgment(Record):
     principle_id: str | None = None
     dimension: str | None = None
     annotator: str | None = None
+    shown_first: Literal["a", "b"] | None = None
+    """Which answer a person saw first or on the left, where that is known."""
+    group: str | None = None
+    """The ranking that it is one pair of."""
+    weight: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    """Its say beside other judgments; the pairs of one ranking sum to 1."""
     orders: OrderLogits | None = None
     answer_mass: Probability | None = None
     """Probability that the model put on the offered answers at all, the smaller of the two orders."""

@@ -75,13 +75,13 @@ def _standing(judgments: Iterable[Judgment]) -> list[Judgment]:
 
 
 def _opinion(judgment: Judgment, constitution: Constitution) -> _Opinion | None:
-    if judgment.p_a is None:
+    if judgment.p_a is None or judgment.weight == 0:
         return None
     principle = constitution.principle(judgment.principle_id) if judgment.principle_id else None
     return _Opinion(
         judgment=judgment,
         p_a=judgment.p_a,
-        weight=principle.weight if principle else 1.0,
+        weight=judgment.weight * (principle.weight if principle else 1.0),
         tier=_tier(principle, constitution),
         neutral=judgment.labeler == "check" and judgment.p_a == 0.5,
     )

@@ -67,6 +67,18 @@ def test_judgment_without_a_principle_has_weight_one():
     assert p_a(judgment(None, 0.1, "anna"), judgment("kind", 0.9), by=by) == pytest.approx(0.7)
 
 
+def test_judgments_of_one_ranking_count_by_their_weights():
+    by = constitution(principle("kind"))
+    pair_of_three = judgment(None, 0.0, "crowd", weight=1 / 3)
+    assert p_a(pair_of_three, judgment(None, 1.0), by=by) == pytest.approx(0.75)
+
+
+def test_judgment_of_no_weight_has_no_say():
+    by = constitution(principle("kind"))
+    assert p_a(judgment(None, 0.0, "crowd", weight=0.0), judgment(None, 0.8), by=by) == 0.8
+    assert aggregate(COMPARISON, [judgment(None, 1.0, weight=0.0)], by) == "no judgment gives a number"
+
+
 def test_judgment_under_an_unknown_principle_is_an_error_that_names_it():
     with pytest.raises(ConfigError, match="'gone'"):
         aggregate(COMPARISON, [judgment("gone", 0.9)], constitution(principle("kind")))
