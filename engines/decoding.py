@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from core.records import Sampling
 from engines.kv_cache import RowCache
-from engines.sampling import draw_tokens, drawn_logprobs
+from engines.sampling import draw_tokens, drawn_figures
 
 _STOP_WINDOW = 32
 """Tokens at the end of an answer that are searched for stop strings after each step."""
@@ -29,7 +29,9 @@ class Row:
     """Whatever the caller needs to hand the finished row back to its asker."""
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    """Of the tokens, in nats, at the row's temperature; only where the batch keeps them."""
+    """Of the tokens, in nats, at the row's temperature; only where the batch keeps figures."""
+    entropies: list[float] = field(default_factory=list)
+    """Of what the tokens were drawn from, in nats; likewise."""
     finish_reason: Literal["stop", "length"] | None = None
     random: Random = field(init=False)
 
@@ -49,7 +51,7 @@ class DecodingBatch:
         model: a causal language model in evaluation mode.
         end_ids: tokens that end an answer.
         decode: turns token ids into text; used only for rows that have stop strings.
-        keeps_logprobs: whether rows remember how likely their tokens were.
+        keeps_figures: whether rows remember how likely their tokens were, and among what.
     """
 
     def __init__(
@@ -58,10 +60,10 @@ class DecodingBatch:
         end_ids: frozenset[int],
         decode: Callable[[list[int]], str],
         *,
-        keeps_logprobs: bool = False,
+        keeps_figures: bool = False,
     ) -> None:
         self._model: Any = model
-        self._keeps_logprobs = keeps_logprobs
+        self._keeps_figures = keeps_figures
         self._end_ids = end_ids
         self._decode = decode
         self.rows: list[Row] = []
@@ -94,10 +96,8 @@ class DecodingBatch:
         """Draw one token for every row; return the rows that this finished."""
         uniforms = [row.random.random() if row.sampling.temperature > 0 else 0.0 for row in self.rows]
         drawn = draw_tokens(self._logits, [row.sampling for row in self.rows], uniforms)
-        if self._keeps_logprobs:
-            samplings = [row.sampling for row in self.rows]
-            for row, logprob in zip(self.rows, drawn_logprobs(self._logits, samplings, drawn), strict=True):
-                row.logprobs.append(logprob)
+        if self._keeps_figures:
+            self._keep_figures(drawn)
         for row, token in zip(self.rows, drawn, strict=True):
             row.tokens.append(token)
             row.finish_reason = self._finish_reason(row)
@@ -124,6 +124,13 @@ class DecodingBatch:
         )
         logits: torch.Tensor = output.logits[:, -1]
         return logits
+
+    def _keep_figures(self, drawn: Sequence[int]) -> None:
+        """Let every row remember what is known of the token that was drawn for it."""
+        figures = drawn_figures(self._logits, [row.sampling for row in self.rows], drawn)
+        for row, (logprob, entropy) in zip(self.rows, figures, strict=True):
+            row.logprobs.append(logprob)
+            row.entropies.append(entropy)
 
     def _keep(self, indices: list[int]) -> None:
         self.rows = [self.rows[i] for i in indices]

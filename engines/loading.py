@@ -107,6 +107,10 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
     if files.adapter is not None:
         model = wear_adapter(model, files.adapter).merge_and_unload()
     loaded: PreTrainedModel = model.to(place).eval()
+    if place == "cpu":
+        from engines.layout import lay_out_by_columns
+
+        lay_out_by_columns(loaded)
     return loaded
 
 

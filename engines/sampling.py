@@ -24,8 +24,9 @@ def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], uniforms: S
         samplings: how each row is drawn.
         uniforms: one number in [0, 1) per row.
     """
-    tokens = logits.argmax(dim=-1)
     drawn = [i for i, s in enumerate(samplings) if s.temperature > 0]
+    greedy = len(drawn) < len(samplings)
+    tokens = logits.argmax(dim=-1) if greedy else logits.new_empty(len(logits), dtype=torch.long)
     cut = [i for i in drawn if samplings[i].top_k > 0 or samplings[i].top_p < 1]
     whole = [i for i in drawn if i not in cut]
     points = torch.tensor(uniforms, dtype=torch.float64, device=logits.device)
@@ -39,8 +40,12 @@ def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], uniforms: S
     return result
 
 
-def drawn_logprobs(logits: torch.Tensor, samplings: Sequence[Sampling], tokens: Sequence[int]) -> list[float]:
-    """Return the log-probability in nats of each row's token at the row's temperature, the tail not cut off.
+def drawn_figures(
+    logits: torch.Tensor, samplings: Sequence[Sampling], tokens: Sequence[int]
+) -> list[tuple[float, float]]:
+    """Return the log-probability of each row's token and the entropy of what it was drawn from, in nats.
+
+    Both are of the whole vocabulary at the row's temperature, the tail not cut off.
 
     Args:
         logits: next-token logits, (B, V).
@@ -48,10 +53,10 @@ def drawn_logprobs(logits: torch.Tensor, samplings: Sequence[Sampling], tokens: 
         tokens: one for each row.
     """
     temperatures = torch.tensor([s.temperature or 1.0 for s in samplings], device=logits.device)
-    scaled = logits.float() / temperatures[:, None]
-    chosen = scaled.gather(-1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0]
-    found: list[float] = (chosen - scaled.logsumexp(dim=-1)).tolist()
-    return found
+    logprobs = (logits.float() / temperatures[:, None]).log_softmax(dim=-1)
+    chosen = logprobs.gather(-1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0]
+    entropies = -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(dim=-1)
+    return list(zip(chosen.tolist(), entropies.tolist(), strict=True))
 
 
 def _probabilities(logits: torch.Tensor, samplings: Sequence[Sampling], rows: list[int]) -> torch.Tensor:

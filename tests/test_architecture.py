@@ -34,7 +34,7 @@ MAY_IMPORT = {
 }
 HEAVY = ("torch", "transformers", "vllm", "trl", "ray", "datasets")
 _HEAVY = {
-    "engines": ("attention", "decoding", "kv_cache", "packing", "reward_model", "sampling"),
+    "engines": ("attention", "decoding", "kv_cache", "layout", "packing", "reward_model", "sampling"),
     "training": (
         "actor_critic",
         "advantages",
@@ -45,6 +45,7 @@ _HEAVY = {
         "kl",
         "logprobs",
         "losses",
+        "merged",
         "packed",
         "pair_trainer",
         "ppo_figures",

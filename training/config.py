@@ -229,6 +229,9 @@ class PPOConfig(_Section):
     """Rewards are held within plus and minus this."""
     reward_normalise: Literal["none", "running"] = "none"
     """`running` subtracts the mean of all rewards so far and divides by their standard deviation."""
+    old_logprobs: Literal["auto", "trainer"] = "auto"
+    """Where log-probabilities before the update come from: the trainer, or, with `auto`, the sampler where it
+    computes with the same weights in float32, which is faster and the same up to rounding."""
     sampler_cap: float = Field(default=2.0, ge=1.0, allow_inf_nan=False)
     """Largest weight that makes up for the gap between sampler and trainer."""
     sft_coef: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)

@@ -5,11 +5,12 @@ Shapes: `G` prompts, `N` answers in order of the prompts, `A` tokens of the long
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
+from engines.packing import PackedRow
 from engines.trees import Tree, micro_batches
 from training.actor_critic import ActorCritic
 from training.advantages import gae, token_rewards, whiten
@@ -18,6 +19,12 @@ from training.kl import k1
 from training.ppo_losses import sampler_weights
 from training.processes import share, summed
 from training.rollouts import Rollout
+
+_MORE = 4
+"""Times as many tokens go through the model together where no gradient is wanted, and less is kept."""
+_FIGURES = ("logprobs", "entropies", "reference", "values")
+_Reader = Callable[[PackedRow], dict[str, torch.Tensor]]
+"""Returns what one of the models says of the tokens of a row's answers."""
 
 
 @dataclass
@@ -32,6 +39,10 @@ class Experience:
     """True for real tokens."""
     sampler: torch.Tensor
     """Log-probabilities as the sampler gave them."""
+    sampler_entropies: torch.Tensor
+    """Entropies as the sampler gave them, if it did."""
+    is_recomputed: bool = field(init=False)
+    """Whether `logprobs` are the trainer's own, and not the sampler's."""
     logprobs: torch.Tensor = field(init=False)
     """Of the policy before the update."""
     entropies: torch.Tensor = field(init=False)
@@ -78,42 +89,58 @@ def experience_of(rollouts: Sequence[Rollout], samples: int, *, packed: bool) ->
     lengths = torch.tensor([len(rollout.drawn.tokens) for rollout in rollouts])
     longest = int(lengths.max())
     mask = torch.arange(longest)[None, :] < lengths[:, None]
-    sampler = torch.zeros(len(rollouts), longest)
+    sampler, entropies = torch.zeros(2, len(rollouts), longest)
     for row, rollout in enumerate(rollouts):
         sampler[row, : lengths[row]] = torch.tensor(rollout.drawn.logprobs)
+        if rollout.drawn.entropies is not None:
+            entropies[row, : lengths[row]] = torch.tensor(rollout.drawn.entropies)
     return Experience(
         [Tree(group[0].prompt.ids, tuple(one.drawn.tokens for one in group)) for group in groups],
         [*range(0, len(rollouts), together), len(rollouts)],
         mask,
         sampler,
+        entropies,
     )
 
 
-def compute_figures(experience: Experience, models: ActorCritic, tokens: int) -> None:
+def compute_figures(
+    experience: Experience, models: ActorCritic, tokens: int, *, recompute: bool = True
+) -> None:
     """Fill in what policy, reference and critic say of the answers; each process does its share.
 
     Args:
         experience: what to fill.
         models: policy, reference and critic.
-        tokens: that go through the model together.
+        tokens: that go through the model together with gradient; without, more do.
+        recompute: whether the policy is asked; else what the sampler said of the tokens stands, which must be
+            the policy's up to rounding. A shared critic's values come with the policy's figures.
     """
-    groups = range(len(experience.trees))
-    batches = experience.batches(groups, tokens, packed=models.packed)
-    shape = (4, *experience.mask.shape)
-    matrices = torch.zeros(shape, dtype=models.value_head.weight.dtype, device=models.device)
-    for batch in share(batches):
-        row = models.row([experience.trees[group] for group in batch])
-        figures = models.figures(row)
-        values = figures.values if models.shared else models.old_values(row)
-        given = (figures.logprobs, figures.entropies, models.reference_logprobs(row), values)
-        rows = experience.rows_of(batch)
-        inside = experience.mask[rows].to(models.device)
-        for matrix, found in zip(matrices, given, strict=True):
-            part = matrix[rows]
-            part[inside] = found.to(matrix.dtype)
-            matrix[rows] = part
-    whole = summed(matrices).cpu()
-    experience.logprobs, experience.entropies, experience.reference, experience.values = whole
+    experience.is_recomputed = recompute or models.shared
+    batches = share(experience.batches(range(len(experience.trees)), _MORE * tokens, packed=models.packed))
+    rows = [
+        (experience.rows_of(batch), models.row([experience.trees[group] for group in batch]))
+        for batch in batches
+    ]
+    readers: list[_Reader] = [lambda row: {"reference": models.reference_logprobs(row)}]
+    if experience.is_recomputed:
+        readers.append(lambda row: models.figures(row)._asdict())  # values too, which stand if shared
+    if not models.shared:
+        readers.append(lambda row: {"values": models.old_values(row)})
+    shape, wide = experience.mask.shape, models.value_head.weight.dtype
+    matrices = {name: torch.zeros(shape, dtype=wide, device=models.device) for name in _FIGURES}
+    for read in readers:  # one adapter after the other: changing them takes time
+        for numbers, row in rows:
+            inside = experience.mask[numbers].to(models.device)
+            for name, found in read(row).items():
+                part = matrices[name][numbers]
+                part[inside] = found.to(wide)
+                matrices[name][numbers] = part
+    whole = dict(zip(matrices, summed(torch.stack(list(matrices.values()))).cpu(), strict=True))
+    experience.reference, experience.values = whole["reference"], whole["values"]
+    if experience.is_recomputed:
+        experience.logprobs, experience.entropies = whole["logprobs"], whole["entropies"]
+    else:
+        experience.logprobs, experience.entropies = experience.sampler, experience.sampler_entropies
 
 
 def compute_advantages(

@@ -18,6 +18,8 @@ from training.ppo_losses import ratio_of
 from training.rollouts import Rollout
 
 Metrics = dict[str, float]
+GAP = "sampling/sampling_logp_difference/mean"
+"""Nats by which the log-probabilities of the same tokens differ between trainer and sampler."""
 
 
 def step_metrics(
@@ -39,7 +41,7 @@ def step_metrics(
         "objective/rlhf_reward": score - kl_coef * kl,
         "kl_coef": kl_coef,
         **_critic(experience),
-        **_sampling(experience),
+        **(_sampling(experience) if experience.is_recomputed else {}),
         **reward_metrics("rewards", rollouts),
         **answer_metrics("completions", rollouts),
         "val/num_eos_tokens": float(sum(rollout.drawn.finished for rollout in rollouts)),
@@ -87,7 +89,7 @@ def _sampling(experience: Experience) -> Metrics:
     ours, theirs = experience.logprobs[experience.mask], experience.sampler[experience.mask]
     apart, ratio = (ours - theirs).abs(), ratio_of(ours, theirs)
     return {
-        "sampling/sampling_logp_difference/mean": float(apart.mean()),
+        GAP: float(apart.mean()),
         "sampling/sampling_logp_difference/max": float(apart.max()),
         "sampling/importance_sampling_ratio/min": float(ratio.min()),
         "sampling/importance_sampling_ratio/mean": float(ratio.mean()),

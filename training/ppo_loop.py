@@ -28,7 +28,7 @@ from training.job import TrainingJob, base_name
 from training.kl import KLController
 from training.policy import save_adapter
 from training.ppo_alarms import KL, Alarm, alarms_of, best_by_gold, is_stale
-from training.ppo_figures import Metrics, step_metrics
+from training.ppo_figures import GAP, Metrics, step_metrics
 from training.ppo_parts import Clock, PPOData, PPOModels
 from training.ppo_state import (
     drop_rollouts,
@@ -43,6 +43,8 @@ from training.ppo_watch import watched
 from training.processes import gathered, is_main, share, wait_for_all
 from training.rollouts import Rollout, RolloutPrompt
 
+_LARGEST_GAP = 1e-3
+"""Mean distance in nats of the sampler's log-probabilities, above which they are not the policy's."""
 _SHOWN = 3
 """Answers of each step that are written down."""
 
@@ -103,7 +105,8 @@ class PPOLoop:
         coefficient = self._kl.coefficient
         with self._clock.phase("experience"):
             experience = experience_of(rollouts, self._config.samples, packed=self._models.packed)
-            compute_figures(experience, self._models, self._job.optim.micro_tokens)
+            tokens, recompute = self._job.optim.micro_tokens, self._recomputes()
+            compute_figures(experience, self._models, tokens, recompute=recompute)
             totals = self._data.rewards.totals([rollout.scores for rollout in rollouts])
             _require_some(totals, step)
             compute_advantages(experience, rollouts, totals, coefficient, self._config)
@@ -153,6 +156,12 @@ class PPOLoop:
             rollouts: list[Rollout] = gathered(mine)
         self._clock.count("rollout", sum(len(rollout.drawn.tokens) for rollout in rollouts))
         return rollouts
+
+    def _recomputes(self) -> bool:
+        """Return whether the trainer computes anew what the sampler says of its tokens."""
+        if self._config.old_logprobs == "trainer" or not self._sampler.is_exact:
+            return True
+        return any(row.get(GAP, 0.0) > _LARGEST_GAP for row in self._history)
 
     def _prompt(self, place: int) -> int:
         """Return the number of the prompt at a place of the endless, shuffled sequence of all prompts."""

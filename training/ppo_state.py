@@ -94,12 +94,17 @@ def load_rollouts(folder: Path, step: int, prompts: Sequence[RolloutPrompt]) -> 
     return [
         Rollout(
             prompts[row["prompt"]],
-            Drawn(tuple(row["drawn"]["tokens"]), tuple(row["drawn"]["logprobs"]), row["drawn"]["finished"]),
+            _drawn(row["drawn"]),
             row["text"],
             row["scores"],
         )
         for row in rows
     ]
+
+
+def _drawn(row: Mapping[str, Any]) -> Drawn:
+    entropies = row["entropies"] and tuple(row["entropies"])
+    return Drawn(tuple(row["tokens"]), tuple(row["logprobs"]), row["finished"], entropies)
 
 
 def _rollouts(folder: Path, step: int) -> Path:

@@ -23,6 +23,7 @@ from training.actor_critic import ActorCritic
 from training.config import OptimConfig, PPOConfig
 from training.examples import EncodedAnswer
 from training.experience import Experience
+from training.ppo_figures import GAP
 from training.ppo_losses import policy_losses, ratio_of, value_losses
 from training.processes import share, summed, world_size
 
@@ -37,6 +38,7 @@ _BY_TOKEN = (
     "loss/value_avg",
     "val/clipfrac_avg",
     "loss/sft_avg",
+    GAP,
 )
 
 
@@ -87,10 +89,11 @@ class PPOUpdate:
 
     def run(self, experience: Experience, step: int) -> dict[str, float]:
         """Learn from one step's answers; return the figures, averaged over tokens or optimizer steps."""
-        figures = _Figures()
+        figures = _Figures(measures_gap=not experience.is_recomputed)
         for epoch in range(self._config.ppo_epochs):
             for groups in self._minibatches(experience, step, epoch):
                 self._take(experience, groups, figures, learns_policy=step > self._config.critic_warmup)
+                figures.measures_gap = False  # from here on the policy is another
         return figures.means(self._models.device)
 
     def _minibatches(self, experience: Experience, step: int, epoch: int) -> list[list[int]]:
@@ -155,6 +158,8 @@ class PPOUpdate:
         losses, clipped = policy_losses(logprobs, old, advantages, self._config.clip)
         counted = weights > 0
         ratio = ratio_of(logprobs, old)[counted]
+        if figures.measures_gap:
+            figures.add(GAP, (logprobs - old).abs())
         figures.add("loss/policy_avg", (weights * losses)[counted])
         figures.add("policy/approxkl_avg", ((logprobs - old)[counted]).square() / 2)
         figures.add("policy/clipfrac_avg", clipped[counted])
@@ -225,7 +230,9 @@ def learning_rate_factor(update: int, total: int, optim: OptimConfig) -> float:
 class _Figures:
     """Sums over this process's tokens by name, and numbers by optimizer step, which all processes know."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, measures_gap: bool) -> None:
+        self.measures_gap = measures_gap
+        """Whether the policy still is the one that drew the answers."""
         self._sums: dict[str, list[float]] = {name: [0.0, 0.0] for name in _BY_TOKEN}
         self._numbers: dict[str, list[float]] = defaultdict(list)
 

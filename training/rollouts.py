@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from engines.decoding import DecodingBatch, Row
 
 
+_FLOAT32_BYTES = 4
+
+
 @dataclass(frozen=True, slots=True)
 class RolloutPrompt:
     """A prompt to draw answers to."""
@@ -32,6 +35,8 @@ class Drawn:
     logprobs: tuple[float, ...]
     """Of each token in nats, under the distribution that it was drawn from."""
     finished: bool
+    entropies: tuple[float, ...] | None = None
+    """Of those distributions, in nats; None where the sampler does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,11 @@ class Rollout:
 class Sampler(Protocol):
     """Draws answers from the policy."""
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether its log-probabilities are the trainer's up to rounding, and it gives entropies."""
+        ...
+
     def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
         """Return an answer to each prompt (token ids), in their order; a seed for each decides its draws."""
         ...
@@ -76,7 +86,7 @@ class LiveSampler:
     """Draws from the very weights that are trained, in batches that shrink as answers end.
 
     Args:
-        policy: the model with the policy's adapter on.
+        policy: a peft model with the policy's adapter on, which is merged into the weights meanwhile.
         reader: knows what ends an answer.
         sampling: how tokens are drawn.
         max_batch: answers that are decoded together.
@@ -90,23 +100,34 @@ class LiveSampler:
         self._sampling = sampling.model_copy(update={"stop": reader.stops(sampling)})
         self._max_batch = max_batch
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether weights and sums are wide."""
+        return not self._bf16 and self._policy.dtype.itemsize >= _FLOAT32_BYTES
+
     def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
         """Return an answer to each prompt, in their order."""
         from engines.decoding import DecodingBatch, Row
 
-        batch = DecodingBatch(self._policy, self._reader.end_ids, self._reader.decode, keeps_logprobs=True)
+        batch = DecodingBatch(self._policy, self._reader.end_ids, self._reader.decode, keeps_figures=True)
         rows = [
             Row(ids, self._sampling, seed, number)
             for number, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
         ]
         self._decode(batch, sorted(rows, key=lambda row: len(row.prompt)))
-        return [Drawn(tuple(row.tokens), tuple(row.logprobs), row.finish_reason == "stop") for row in rows]
+        return [
+            Drawn(tuple(row.tokens), tuple(row.logprobs), row.finish_reason == "stop", tuple(row.entropies))
+            for row in rows
+        ]
 
     def _decode(self, batch: DecodingBatch, waiting: list[Row]) -> None:
         """Bring all rows to their end; each says itself how."""
         import torch
 
-        with torch.autocast(self._policy.device.type, torch.bfloat16, enabled=self._bf16):
+        from training.merged import merged
+
+        precision = torch.autocast(self._policy.device.type, torch.bfloat16, enabled=self._bf16)
+        with merged(self._policy), precision:
             self._run(batch, waiting)
 
     def _run(self, batch: DecodingBatch, waiting: list[Row]) -> None:

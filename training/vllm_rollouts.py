@@ -77,6 +77,11 @@ class VllmSampler:
         self._adapters: Path | None = None
         self._number = 0
 
+    @property
+    def is_exact(self) -> bool:
+        """No: vLLM has an arithmetic of its own."""
+        return False
+
     def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
         """Return an answer to each prompt, in their order.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from core.errors import EngineError
 from engines.config import ModelConfig
@@ -112,6 +113,16 @@ def test_model_is_loaded_ready_for_inference(folder: Path):
     model = load_model(locate(ModelConfig(id=str(folder))), "float32", "cpu")
     assert model.dtype == torch.float32
     assert not model.training
+
+
+def test_weights_are_laid_out_for_decoding_and_stay_what_they_are(folder: Path):
+    model = load_model(locate(ModelConfig(id=str(folder))), "float32", "cpu")
+    stored = load_file(folder / "model.safetensors")
+    linear = dict(model.named_parameters())["model.layers.0.mlp.up_proj.weight"]
+    assert linear.t().is_contiguous()
+    assert stored.keys() <= model.state_dict().keys()
+    for name, value in stored.items():
+        assert torch.equal(model.state_dict()[name], value), name
 
 
 def test_model_is_loaded_in_the_type_asked_for(folder: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from core.records import Sampling
-from engines.sampling import draw_tokens
+from engines.sampling import draw_tokens, drawn_figures
 
 LOGITS = torch.tensor([1.5, -0.5, 0.0, 2.0, 1.0, -3.0, 0.7, 0.1])
 GREEDY = Sampling(temperature=0.0)
@@ -142,3 +143,13 @@ def test_outermost_numbers_draw_tokens_that_can_be_drawn(name: str):
 def test_half_precision_logits_are_drawn_in_single_precision():
     drawn = draw(LOGITS.bfloat16(), Sampling(top_p=0.8), evenly(100))
     assert set(drawn.tolist()) == set(warped(LOGITS, Sampling(top_p=0.8)).nonzero()[:, 0].tolist())
+
+
+def test_figures_of_a_draw_are_of_the_whole_vocabulary_at_the_rows_temperature():
+    logits = torch.tensor([[0.0, math.log(3.0)], [0.0, math.log(3.0)], [0.0, -math.inf]])
+    samplings = [Sampling(), Sampling(temperature=0.5, top_k=1), Sampling()]
+    plain, cooled, certain = drawn_figures(logits, samplings, [0, 1, 0])
+    entropies = [-sum(p * math.log(p) for p in probs) for probs in ((0.25, 0.75), (0.1, 0.9))]
+    assert plain == pytest.approx((math.log(0.25), entropies[0]))
+    assert cooled == pytest.approx((math.log(0.9), entropies[1]))  # 3 squared against 1
+    assert certain == (0.0, 0.0)

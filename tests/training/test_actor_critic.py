@@ -16,6 +16,7 @@ from engines.tokenization import CHATML
 from engines.trees import Tree
 from tests.training.jobs import job, train
 from training.actor_critic import CRITIC, POLICY, REFERENCE, ActorCritic, CriticStart, load_actor_critic
+from training.merged import merged
 
 TREES = [Tree((1, 5, 6, 7), ((8, 9, 10, 2), (11, 2))), Tree((1, 20, 21), ((22, 23, 24, 25, 26),))]
 TOKENS = 11
@@ -72,6 +73,58 @@ def test_log_probabilities_and_entropies_are_those_of_the_plain_model(tiny_folde
     assert figures.logprobs.tolist() == pytest.approx(expected, abs=1e-5)
     assert learned.tolist() == pytest.approx(expected, abs=1e-5)
     assert figures.entropies.tolist() == pytest.approx(entropies, abs=1e-5)
+
+
+def test_merged_the_model_says_what_it_says_with_its_adapter_and_is_restored_exactly(tiny_folder: Path):
+    models = load(tiny_folder)
+    disturb(models)
+    models.wear_policy()
+    ids = torch.tensor([[1, 5, 6, 7, 8, 9]])
+    before = {name: value.clone() for name, value in models.policy.state_dict().items()}
+    with torch.no_grad():
+        worn = models.policy(input_ids=ids).logits
+        with merged(models.policy):
+            inside = models.policy(input_ids=ids).logits
+            with models.policy.disable_adapter():
+                assert torch.equal(models.policy(input_ids=ids).logits, inside)  # it is in the weights
+        again = models.policy(input_ids=ids).logits
+        with models.policy.disable_adapter():
+            bare = models.policy(input_ids=ids).logits
+    torch.testing.assert_close(inside, worn, atol=1e-5, rtol=0)
+    assert (inside - bare).abs().max() > 0.01
+    assert torch.equal(again, worn)
+    for name, value in models.policy.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_an_error_while_merged_restores_the_weights_too(tiny_folder: Path):
+    models = load(tiny_folder)
+    disturb(models)
+    models.wear_policy()
+    weight = next(value for name, value in models.policy.named_parameters() if "base_layer" in name)
+    before = weight.clone()
+    inside = []
+
+    def fail_while_merged() -> None:
+        with merged(models.policy):
+            inside.append(weight.clone())
+            raise RuntimeError("drawing failed")
+
+    with pytest.raises(RuntimeError, match="drawing failed"):
+        fail_while_merged()
+    assert not torch.equal(inside[0], before)
+    assert torch.equal(weight, before)
+
+
+def test_narrow_weights_are_not_merged(tiny_folder: Path):
+    models = load(tiny_folder)
+    disturb(models)
+    models.policy.to(torch.bfloat16)
+    models.wear_policy()
+    weight = next(value for name, value in models.policy.named_parameters() if "base_layer" in name)
+    before = weight.clone()
+    with merged(models.policy):
+        assert torch.equal(weight, before)
 
 
 def test_the_reference_is_the_policy_at_the_start_and_stays_there(tiny_folder: Path, adapter: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,7 +23,9 @@ from training.config import LoraConfig, OptimConfig, PPOConfig
 from training.examples import AnsweredPrompt
 from training.job import TrainingJob, TrainingResult
 from training.ppo import PPOTask, train_ppo
+from training.ppo_figures import GAP
 from training.reward_sum import WeightedReward
+from training.rollouts import Drawn, LiveSampler
 from training.sft import train_sft
 
 OPTIM = OptimConfig(
@@ -108,8 +111,8 @@ def test_nine_tenths_of_the_greatest_reward_within_thirty_steps(lively: Path, tm
     assert scores[0] < 0.15
     assert scores[-1] >= 0.9
     assert result.steps == 30
-    assert series(tmp_path, "objective/kl")[0] == 0.0
-    assert max(series(tmp_path, "sampling/sampling_logp_difference/max")) < 1e-4
+    assert series(tmp_path, "objective/kl")[0] == pytest.approx(0.0, abs=1e-5)
+    assert max(series(tmp_path, GAP)) < 1e-4
 
 
 @pytest.mark.parametrize("settings", [{"critic": "shared"}, {"samples": 4}, {"ppo_epochs": 2, "lam": 1.0}])
@@ -129,9 +132,9 @@ def test_the_controller_holds_the_divergence_at_its_target(lively: Path, tmp_pat
     held, free = tmp_path / "held", tmp_path / "free"
     reward = Letters("printable", PRINTABLE)
     settings = {"reward": reward, "learning_rate": 1e-2}
-    run(lively, held, seed, steps=50, kl_coef=0.08, kl_target=TARGET, kl_rate=0.3, **settings)
+    run(lively, held, seed, steps=80, kl_coef=0.08, kl_target=TARGET, kl_rate=0.3, **settings)
     run(lively, free, seed, steps=24, **settings)
-    assert fmean(series(held, "objective/kl")[25:]) == pytest.approx(TARGET, rel=0.2)
+    assert fmean(series(held, "objective/kl")[40:]) == pytest.approx(TARGET, rel=0.2)
     assert fmean(series(free, "objective/kl")[12:]) > 2 * TARGET
 
 
@@ -154,17 +157,47 @@ def test_the_critic_learns_to_foretell_returns(lively: Path, tmp_path: Path):
 def test_while_the_critic_warms_up_the_policy_stands_still(lively: Path, tmp_path: Path):
     run(lively, tmp_path, steps=4, critic_warmup=2)
     rows = rows_of(tmp_path)
-    assert [row["objective/kl"] == 0 for row in rows] == [True, True, True, False]
+    assert [abs(row["objective/kl"]) < 1e-5 for row in rows] == [True, True, True, False]
     assert ["policy/grad_norm" in row for row in rows] == [False, False, True, True]
     assert all("critic/grad_norm" in row for row in rows)
 
 
-def test_training_from_an_adapter_keeps_to_that_adapter(lively: Path, tmp_path: Path):
+@pytest.mark.parametrize(("old_logprobs", "rounding"), [("trainer", 0.0), ("auto", 1e-5)])
+def test_training_from_an_adapter_keeps_to_that_adapter(
+    lively: Path, tmp_path: Path, old_logprobs: str, rounding: float
+):
     train("sft", tmp_path / "sft", str(lively))
-    run(lively, tmp_path / "ppo", start=tmp_path / "sft", steps=3)
+    run(lively, tmp_path / "ppo", start=tmp_path / "sft", steps=3, old_logprobs=old_logprobs)
     divergences = series(tmp_path / "ppo", "objective/kl")
-    assert divergences[0] == 0.0
+    assert divergences[0] == pytest.approx(0.0, abs=rounding)
     assert divergences[2] > 0.1
+
+
+def test_the_samplers_log_probabilities_stand_for_the_trainers(lively: Path, tmp_path: Path):
+    for source in ("trainer", "auto"):
+        run(lively, tmp_path / source, steps=2, learning_rate=1e-3, old_logprobs=source)
+    asked_anew, taken = (rows_of(tmp_path / source) for source in ("trainer", "auto"))
+    for one, other in zip(asked_anew, taken, strict=True):
+        for name in ("loss/policy_avg", "objective/kl", "objective/entropy", "policy/grad_norm"):
+            assert one[name] == pytest.approx(other[name], abs=1e-4)
+    assert series(tmp_path / "trainer", "sampling/importance_sampling_ratio/max")
+    assert not rows_of(tmp_path / "auto", "sampling/importance_sampling_ratio/max")
+    assert 0 < max(series(tmp_path / "auto", GAP)) < 1e-5
+
+
+def test_a_sampler_that_drifts_from_the_trainer_is_no_longer_believed(
+    lively: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    drawn = LiveSampler.sample
+
+    def drifting(self: LiveSampler, *rest: Any) -> list[Drawn]:
+        return [replace(d, logprobs=tuple(p - 0.01 for p in d.logprobs)) for d in drawn(self, *rest)]
+
+    monkeypatch.setattr(LiveSampler, "sample", drifting)
+    run(lively, tmp_path, steps=3, ppo_epochs=2)
+    assert series(tmp_path, GAP) == pytest.approx([0.01] * 3, rel=1e-2)
+    recomputed = ["sampling/importance_sampling_ratio/max" in row for row in rows_of(tmp_path)]
+    assert recomputed == [False, True, True]
 
 
 def test_micro_batches_change_nothing(lively: Path, tmp_path: Path):
@@ -345,13 +378,14 @@ def brief(lively: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("reward", "gold", "expected"),
-    [(Longer(), Brief(), {"gold", "length"}), (Phrase(), Varied(), {"boilerplate"})],
+    ("reward", "gold", "looks", "expected"),
+    [(Longer(), Brief(), 2, {"gold", "length"}), (Phrase(), Varied(), 99, {"boilerplate"})],
 )
 def test_a_gamed_reward_is_told_before_gold_has_lost_a_tenth_and_ends_training_where_asked(
-    lively: Path, brief: Path, tmp_path: Path, reward: Reward, gold: Reward, expected: set[str]
+    lively: Path, brief: Path, tmp_path: Path, reward: Reward, gold: Reward, looks: int, expected: set[str]
 ):
     settings = {"eval_every": 1, "steps": 12, "learning_rate": 1e-2, "kl_coef": 0.02, "max_new_tokens": 24}
+    settings["alarm_evals"] = looks
     task = {"held_out": asked(32)[16:], "gold": gold}
     given = {"start": brief, "reward": reward, "task": task, **settings}
     warned = run(lively, tmp_path / "warn", alarms="warn", **given)

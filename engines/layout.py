@@ -1,0 +1,21 @@
+"""Weights laid out for decoding on a CPU.
+
+A linear layer holds its weight (out, in) row by row. For the few rows of a decoding step, the product reads
+it about a third faster where it lies column by column; for the many rows of a training step it makes no
+difference (`benchmarks/generation.py`, `benchmarks/ppo.py`).
+"""
+
+from __future__ import annotations
+
+import torch
+
+
+def lay_out_by_columns(model: torch.nn.Module) -> None:
+    """Give the weight of each plain linear layer the layout that decoding reads fastest; values stay.
+
+    Shapes stay too: a weight is then the transpose of a contiguous matrix. A weight that is tied to the input
+    embeddings takes them with it.
+    """
+    for module in model.modules():
+        if type(module) is torch.nn.Linear:
+            module.weight.data = module.weight.data.t().contiguous().t()
