@@ -53,9 +53,10 @@ _HEAVY = {
         "ppo_parts",
         "ppo_state",
         "ppo_update",
-        "ppo_watch",
         "reference",
         "reward_objective",
+        "rl_figures",
+        "rl_watch",
     ),
 }
 HEAVY_BY_NATURE = frozenset(f"{room}.{name}" for room, names in _HEAVY.items() for name in names)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from training.config import PPOConfig
-from training.ppo_alarms import alarms_of, best_by_gold, is_stale
+from training.rl_alarms import alarms_of, best_by_gold, is_stale
 
 CONFIG = PPOConfig()
 
@@ -39,7 +39,7 @@ def test_a_quiet_training_raises_no_alarm():
             "one and the same phrase: 41 %, 10 % in the first",
         ),
         ({"completions__repetitive": 0.9}, "repetitive", "repetitive answers: 90 %"),
-        ({"completions__clipped_ratio": 0.5}, "clipped_ratio", "answers cut at ppo.max_new_tokens: 50 %"),
+        ({"completions__clipped_ratio": 0.5}, "clipped_ratio", "answers cut at max_new_tokens: 50 %"),
     ],
 )
 def test_an_answer_shape_that_drifts_is_an_alarm(figures: dict[str, float], name: str, text: str):
