@@ -42,6 +42,8 @@ _HEAVY = {
         "divergence",
         "dpo_objective",
         "experience",
+        "group_course",
+        "group_trainer",
         "kl",
         "logprobs",
         "losses",

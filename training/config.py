@@ -7,14 +7,14 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from engines.config import OPERATIONAL
-from training.rl_config import RLConfig
+from training.rl_config import GRPOConfig, RLConfig, RLOOConfig
 from training.section import Section
 
-Method = Literal["sft", "reward", "dpo", "ppo"]
-METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo")
+Method = Literal["sft", "reward", "dpo", "ppo", "rloo", "grpo"]
+METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo", "rloo", "grpo")
 """In the order in which a run trains."""
-PolicyMethod = Literal["sft", "dpo", "ppo"]
-POLICY_METHODS: tuple[PolicyMethod, ...] = ("sft", "dpo", "ppo")
+PolicyMethod = Literal["sft", "dpo", "ppo", "rloo", "grpo"]
+POLICY_METHODS: tuple[PolicyMethod, ...] = ("sft", "dpo", "ppo", "rloo", "grpo")
 """Those that give a policy, which can answer."""
 Sink = Literal["tensorboard", "wandb", "trackio"]
 
@@ -219,5 +219,5 @@ class PPOConfig(RLConfig):
         return self
 
 
-MethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig
+MethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig
 """The section of any method."""
