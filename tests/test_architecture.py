@@ -43,6 +43,7 @@ _HEAVY = {
         "dpo_objective",
         "experience",
         "group_course",
+        "group_parts",
         "group_trainer",
         "kl",
         "logprobs",

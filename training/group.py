@@ -68,7 +68,7 @@ def train_group(task: RLTask, job: TrainingJob, config: RLOOConfig | GRPOConfig)
     """
     for package in ("torch", "transformers", "trl", "peft", "datasets"):
         require(package, EXTRA)
-    answers_at_once(config, job)
+    _answers_at_once(config, job)
     encoder = load_encoder(job.policy)
     data, unseen = (encode_prompts(rows, encoder, job, config) for rows in (task.prompts, task.unseen))
     require_examples(data.rows, data.left_out, "prompts")
@@ -88,7 +88,7 @@ def train_group(task: RLTask, job: TrainingJob, config: RLOOConfig | GRPOConfig)
     )
 
 
-def answers_at_once(config: RLOOConfig | GRPOConfig, job: TrainingJob) -> int:
+def _answers_at_once(config: RLOOConfig | GRPOConfig, job: TrainingJob) -> int:
     """Return how many answers go through the model together: a divisor of each process's share.
 
     Raises:
@@ -131,7 +131,8 @@ class _Maker:
 
     def __call__(self, arguments: dict[str, Any], folder: TrainingFolder) -> Any:
         with _without_vllm():
-            from training.group_trainer import GRPO, RLOO, GroupParts
+            from training.group_parts import GroupParts
+            from training.group_trainer import GRPO, RLOO
 
         job, config, (prompts, held_out) = self._job, self._config, self._rows
         policy = load_policy(job.policy, job.lora, job.device, job.seed, job.start)
@@ -152,7 +153,7 @@ class _Maker:
 
     def _arguments(self) -> dict[str, Any]:
         """Return what TRL's configuration says besides; its own defaults are overridden where they bite."""
-        config, size = self._config, answers_at_once(self._config, self._job)
+        config, size = self._config, _answers_at_once(self._config, self._job)
         own: dict[str, Any] = (
             {"loss_type": config.loss_type, "scale_rewards": config.scale_rewards}
             if isinstance(config, GRPOConfig)
@@ -186,7 +187,7 @@ class _Maker:
             )
         policy.generation_config.eos_token_id = sorted(reader.end_ids)
         if tokenizer.pad_token_id is None:
-            tokenizer.pad_token_id = self._encoder.end_of_turn
+            tokenizer.pad_token_id = min(reader.end_ids)  # TRL fills with it, and masks it
         return reader
 
 

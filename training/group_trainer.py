@@ -3,21 +3,18 @@
 One optimizer step follows each draw, so that every answer is learned from by the policy that drew it. What is
 overridden of TRL 1.16 is private there: how prompts are encoded, how answers are drawn, and where the
 log-probabilities can be seen. tests/training/test_group.py fails if TRL moves it.
-
-Shapes: `N` answers, `A` tokens of the longest answer.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from transformers import Trainer
 from trl import GRPOConfig as TRLGRPOConfig  # type: ignore[attr-defined]
 from trl import GRPOTrainer, RLOOTrainer  # type: ignore[attr-defined]
@@ -25,54 +22,20 @@ from trl import RLOOConfig as TRLRLOOConfig  # type: ignore[attr-defined]
 
 from core.digests import derive_seed
 from core.files import write_atomic
-from core.rewards import Reward
 from training.checkpoints import TrainingFolder
 from training.clock import Clock
 from training.group_course import WatchCallback
+from training.group_parts import GroupParts, StepTokens, all_of, prompts_in_order, share_alike
 from training.processes import gathered, is_main, rank, share
-from training.prompt_order import prompt_at
-from training.reward_sum import RewardSum
 from training.rl_alarms import KL, ByGold
 from training.rl_config import GroupConfig
 from training.rl_figures import Metrics, policy_metrics, require_some
 from training.rl_samples import write_samples
 from training.rl_watch import watched
-from training.rollouts import Drawn, Rollout, RolloutPrompt, Sampler
+from training.rollouts import Drawn, Rollout
 
 _REWARDS = "rewards.json"
 """The running scale of the rewards, in a checkpoint."""
-
-
-@dataclass(frozen=True)
-class GroupParts:
-    """What a training is put together from, besides the policy."""
-
-    seed: int
-    prompts: Sequence[RolloutPrompt]
-    held_out: Sequence[RolloutPrompt]
-    rewards: RewardSum
-    gold: Reward | None
-    sampler: Sampler
-    read: Callable[[Drawn], str]
-    """Returns an answer as a user would read it."""
-    tokenizer: Any
-
-
-@dataclass(frozen=True)
-class StepTokens:
-    """What is known of the tokens of answers before the update: (N, A) each."""
-
-    mask: torch.Tensor
-    sampler: torch.Tensor
-    logprobs: torch.Tensor
-    reference: torch.Tensor
-    entropies: torch.Tensor
-
-    @classmethod
-    def together(cls, parts: Sequence[StepTokens]) -> StepTokens:
-        """Return the answers of several batches, filled up to the longest one."""
-        longest = max(part.mask.shape[1] for part in parts)
-        return cls(*(torch.cat([_widened(m, longest) for m in column]) for column in _columns(parts)))
 
 
 class _Watched(Trainer):
@@ -100,7 +63,9 @@ class _Watched(Trainer):
         self._parts, self._config, self._folder = parts, config, folder
         self._clock, self._course = Clock(), ByGold(config)
         self._drawn: list[Drawn] = []
-        self._answers: tuple[Sequence[Rollout], Sequence[float | None]] = ((), ())
+        self._rollouts: list[Rollout] = []
+        self._totals: list[float | None] = []
+        self._paid: list[float | None] = []
         self._tokens: list[StepTokens] = []
         self._last: tuple[Any, Any] = (None, None)
         checkpoint = folder.newest()
@@ -111,7 +76,7 @@ class _Watched(Trainer):
             model=policy,
             reward_funcs=self._earned,
             args=self.settings(**arguments),
-            train_dataset=_order(parts, config),
+            train_dataset=prompts_in_order(parts, config),
             processing_class=parts.tokenizer,
             callbacks=[WatchCallback(self._course, config.eval_every if parts.gold else None, self._begin)],
         )
@@ -144,14 +109,13 @@ class _Watched(Trainer):
         with self._clock.phase("reward"):
             scores = parts.rewards.score([rollout.sample for rollout in own])
         rewarded = [replace(rollout, scores=row) for rollout, row in zip(own, scores, strict=True)]
-        rollouts = _all_of(rewarded)
-        totals = parts.rewards.totals([rollout.scores for rollout in rollouts])
-        require_some(totals, step, f"{config.method}.rewards")
-        self._answers = (rollouts, totals)
+        self._rollouts = all_of(rewarded)
+        self._totals = parts.rewards.totals([rollout.scores for rollout in self._rollouts])
+        require_some(self._totals, step, f"{config.method}.rewards")
+        penalties = [0.0 if one.drawn.finished else config.missing_eos_penalty for one in self._rollouts]
+        self._paid = [None if t is None else t - p for t, p in zip(self._totals, penalties, strict=True)]
         first = rank() * len(own)
-        penalties = (0.0 if rollout.drawn.finished else config.missing_eos_penalty for rollout in rollouts)
-        earned = [None if t is None else t - p for t, p in zip(totals, penalties, strict=True)]
-        return earned[first : first + len(own)]
+        return self._paid[first : first + len(own)]
 
     # Seeing what TRL computes
 
@@ -199,16 +163,15 @@ class _Watched(Trainer):
 
     def _figures(self) -> Metrics:
         """Return the figures of the step that was just taken; write down some of its answers."""
-        rollouts, totals = self._answers
         step, config = self.state.global_step, self._config
-        tokens = StepTokens.together(_all_of(self._tokens))
+        tokens = StepTokens.together(all_of(self._tokens))
         self._tokens = []
         if is_main():
-            write_samples(self._folder, step, rollouts, totals)
+            write_samples(self._folder, step, self._rollouts, self._totals)
         return {
             "episode": float(step * config.rollouts),
-            **policy_metrics(tokens, rollouts, totals, config.kl_coef),
-            "frac_reward_zero_std": _alike(totals, config.num_generations),
+            **policy_metrics(tokens, self._rollouts, self._totals, config.kl_coef),
+            "frac_reward_zero_std": share_alike(self._paid, config.num_generations),
         }
 
     def note_of(self, logs: dict[str, float]) -> str:
@@ -217,12 +180,7 @@ class _Watched(Trainer):
 
     def report(self, history: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return the alarms, and how long what took."""
-        alarms = self._course.alarms(history)
-        return {
-            "warnings": [f"step {alarm.step}: {alarm.text}" for alarm in alarms],
-            "alarms": [alarm.name for alarm in alarms],
-            "phases_s": self._clock.rounded(),
-        }
+        return {**self._course.account(history), "phases_s": self._clock.rounded()}
 
     # Watching
 
@@ -275,32 +233,6 @@ class GRPO(_Watched, GRPOTrainer):
     def _generate_single_turn(self, prompt_ids: Any, *_: Any, **__: Any) -> tuple[list[list[int]], None]:
         """Return the tokens of an answer to each prompt; their log-probabilities are kept by us."""
         return self._draw(prompt_ids), None
-
-
-def _order(parts: GroupParts, config: GroupConfig) -> Any:
-    """Return the data set: the numbers of the prompts in the order in which they are asked."""
-    places = range(config.steps * config.rollouts // config.num_generations)
-    numbers = [str(prompt_at(parts.seed, place, len(parts.prompts))) for place in places]
-    return Dataset.from_dict({"prompt": numbers})
-
-
-def _all_of(own: Sequence[Any]) -> list[Any]:
-    """Return the rows of all processes, each process's together: so TRL deals out prompts."""
-    return [row for rows in gathered([list(own)]) for row in rows]
-
-
-def _alike(totals: Sequence[float | None], group: int) -> float:
-    """Return the share of prompts whose answers all earn the same, so that nothing is learned from them."""
-    groups = [set(totals[first : first + group]) - {None} for first in range(0, len(totals), group)]
-    return sum(len(earned) <= 1 for earned in groups) / len(groups)
-
-
-def _columns(parts: Sequence[StepTokens]) -> Iterator[tuple[torch.Tensor, ...]]:
-    return zip(*(vars(part).values() for part in parts), strict=True)
-
-
-def _widened(matrix: torch.Tensor, width: int) -> torch.Tensor:
-    return torch.nn.functional.pad(matrix, (0, width - matrix.shape[1]))
 
 
 @contextmanager

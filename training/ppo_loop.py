@@ -258,14 +258,12 @@ class PPOLoop:
             write_atomic(self._job.folder / CRITIC, save(critic))
         wait_for_all()
         steps = [row for row in self._history if KL in row]
-        alarms = self._course.alarms(self._history)
         return {
             "steps": last,
             "best_step": best,
             "trainable_parameters": trainable,
             "metrics": {name: value for name, value in (steps or [{}])[-1].items() if name != "step"},
-            "warnings": [f"step {alarm.step}: {alarm.text}" for alarm in alarms],
-            "alarms": [alarm.name for alarm in alarms],
+            **self._course.account(self._history),
             "phases_s": self._clock.rounded(),
         }
 

@@ -127,6 +127,12 @@ class ByGold:
         """Return the alarms so far."""
         return alarms_of(history, self._config)
 
+    def account(self, history: Sequence[Row]) -> dict[str, list[str]]:
+        """Return the alarms as a training's figures record them: as warnings, and by name."""
+        alarms = self.alarms(history)
+        told = [f"step {alarm.step}: {alarm.text}" for alarm in alarms]
+        return {"warnings": told, "alarms": [alarm.name for alarm in alarms]}
+
     def best(self, history: Sequence[Row]) -> int | None:
         """Return the step with the highest gold where that is kept; None keeps the last."""
         return best_by_gold(history) if self._config.keep == "best" else None

@@ -348,6 +348,19 @@ def test_watching_without_anything_to_watch_by_is_one_clear_line(lively: Path, t
         run("rloo", lively, tmp_path, task={"gold": Brief()})
 
 
+def test_a_base_model_without_a_pad_token_or_a_token_that_ends_turns(
+    tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path
+):
+    folder = tmp_path / "model"
+    tiny_model(attention="sdpa", initializer_range=0.3).save_pretrained(folder)
+    special = ("<|endoftext|>",)
+    tiny_tokenizer(None, special=special, eos_token="<|endoftext|>", pad_token=None).save_pretrained(folder)
+    run("rloo", folder, tmp_path / "trained", steps=2)
+    assert series(tmp_path / "trained", "objective/kl")[0] == 0.0
+    with pytest.raises(ConfigError, match=r"rloo\.mask_truncated: the model ends answers by a text"):
+        run("rloo", folder, tmp_path / "masked", mask_truncated=True)
+
+
 def test_an_adapter_on_the_output_head_is_refused(lively: Path, tmp_path: Path):
     lora = LoraConfig(r=4, alpha=8, targets=("q_proj", "lm_head"))
     with pytest.raises(ConfigError, match=r"lora\.targets: the adapter lies on the output head"):

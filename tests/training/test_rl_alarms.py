@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from training.config import PPOConfig
-from training.rl_alarms import alarms_of, best_by_gold, is_stale
+from training.rl_alarms import ByGold, alarms_of, best_by_gold, is_stale
+from training.rl_config import GRPOConfig
 
 CONFIG = PPOConfig()
 
@@ -95,3 +96,19 @@ def test_patience_ends_where_gold_brings_nothing_new():
     assert is_stale(history, 2)
     assert not is_stale(history, 3)
     assert not is_stale(history, None)
+
+
+def test_gold_and_alarms_decide_how_a_training_goes_on():
+    history = [watched(0, 0, 3), row(1), row(2, completions__mean_length=300), watched(2, 0, 2)]
+    kept, last = ByGold(CONFIG.model_copy(update={"keep": "best"})), ByGold(CONFIG)
+    assert (kept.best(history), last.best(history)) == (0, None)
+    assert not last.is_over(history)
+    assert last.account(history)["alarms"] == ["length"]
+    assert last.account(history)["warnings"][0].startswith("step 2: answers have 300 tokens")
+    for ended in ({"alarms": "stop"}, {"patience": 1}):
+        assert ByGold(CONFIG.model_copy(update=ended)).is_over(history)
+
+
+def test_messages_name_the_setting_of_the_method():
+    (alarm,) = alarms_of([row(1, objective__kl=99)], GRPOConfig())
+    assert alarm.text.endswith("above grpo.stop_kl")
