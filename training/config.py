@@ -38,7 +38,7 @@ class OptimConfig(Section):
     batch_size: int = Field(default=64, ge=1)
     """Examples, or pairs, per optimizer step."""
     micro_batch: int = Field(default=8, ge=1, json_schema_extra=OPERATIONAL)
-    """Examples that go through the model together in SFT; bounds the memory."""
+    """Examples that go through the model together in SFT, and answers in RLOO and GRPO; bounds the memory."""
     micro_tokens: int = Field(default=2048, ge=16, json_schema_extra=OPERATIONAL)
     """Tokens of pairs that go through the model together; bounds the memory. A longer pair goes alone."""
     epochs: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
