@@ -31,6 +31,7 @@ from evaluation.bootstrap import paired_intervals
 from evaluation.measures import COMPLIANCE, answer_series
 from pipeline.files import RunFiles
 from pipeline.session import RunRequest, execute
+from pipeline.stage import Stage
 
 PRESET = "plain-and-brief"
 PROMPTS = 64
@@ -69,6 +70,8 @@ compare: {from: base, samples: SAMPLES, sampling: {temperature: 1.0, max_new_tok
 label: {principles: 0}
 dpo: {learning_rate: 1.0e-4, epochs: 2}
 """
+DPO_STAGES: tuple[Stage, ...] = ("compare", "label", "dpo", "eval")
+"""No critique: samples are of the untrained model."""
 
 
 def write_project(folder: Path) -> None:
@@ -164,7 +167,7 @@ def main() -> None:
     tokens, length, kl = drawn_by_ppo(ppo)
     samples = max(2, 2 * round(tokens / length / PROMPTS / 2))
     write_once(options.to / "run-dpo.yaml", COMMON + DPO.replace("SAMPLES", f"{samples}"))
-    dpo = execute(RunRequest(options.to / "run-dpo.yaml")).folder
+    dpo = execute(RunRequest(options.to / "run-dpo.yaml", stages=DPO_STAGES)).folder
     result = measure(ppo, dpo)
     theirs, kept, compared = drawn_for_dpo(dpo)
     result["ppo"] = {"tokens": tokens, "kl_per_answer": kl, "kl_per_token": divergence(ppo, "ppo")}

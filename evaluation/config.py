@@ -11,7 +11,7 @@ from engines.config import OPERATIONAL
 
 BASE = "base"
 """The variant that all others are compared with."""
-Variant = Literal["base", "prompted", "sft", "dpo", "ppo"]
+Variant = Literal["base", "prompted", "sft", "dpo", "ppo", "rloo", "grpo"]
 
 
 class EvalSampling(Sampling):
@@ -26,7 +26,7 @@ class EvalConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    models: tuple[Variant, ...] = ("base", "prompted", "sft", "dpo", "ppo")
+    models: tuple[Variant, ...] = ("base", "prompted", "sft", "dpo", "ppo", "rloo", "grpo")
     """What is compared: the policy before training (`base`, always needed), `base` with the constitution as
     its system prompt (`prompted`), and the policy after each kind of training."""
     sampling: EvalSampling = EvalSampling()

@@ -38,7 +38,9 @@ _KINDS = {
     "prompted": "base, with the constitution as its system prompt",
     "sft": "after supervised fine-tuning on the revisions",
     "dpo": "after training on the preferences",
-    "ppo": "after training against the rewards",
+    "ppo": "after training against the rewards by PPO",
+    "rloo": "after training against the rewards by RLOO",
+    "grpo": "after training against the rewards by GRPO",
 }
 _SHORTEST_FENCE = 3
 _MARK = "*"

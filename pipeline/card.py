@@ -21,6 +21,8 @@ _WHAT = {
     "sft": "A language model, fine-tuned on answers (SFT).",
     "dpo": "A language model, trained on preferences that carry probabilities (soft DPO).",
     "ppo": "A language model, trained against rewards with a price on leaving its reference (PPO).",
+    "rloo": "A language model, trained against rewards by comparing answers to one prompt (RLOO).",
+    "grpo": "A language model, trained against rewards by comparing answers to one prompt (GRPO).",
     REWARD: "A reward model: it gives an answer one score, higher for the better answer.",
 }
 _TAGS = {REWARD: "reward-trainer"}
@@ -50,7 +52,7 @@ class CardContent:
 
     name: str
     method: str
-    """`sft`, `reward`, `dpo`, `ppo` or another that names itself."""
+    """`sft`, `reward`, `dpo`, `ppo`, `rloo`, `grpo` or another that names itself."""
     base_model: str
     """Hugging Face id or folder, as transformers loads it."""
     examples: int

@@ -256,7 +256,7 @@ def chat(
         typer.Option(
             "--with",
             metavar="VARIANT",
-            help="Who answers: base, prompted, sft, dpo or ppo; may be repeated. "
+            help="Who answers: base, prompted, sft, dpo, ppo, rloo or grpo; may be repeated. "
             "If not given, base and the last that was trained.",
         ),
     ] = None,
@@ -281,7 +281,8 @@ def export(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Write the whole model of this training: sft, dpo, ppo or reward.", metavar="METHOD"
+            help="Write the whole model of this training: sft, dpo, ppo, rloo, grpo or reward.",
+            metavar="METHOD",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -19,6 +19,7 @@ from engines.config import ROLES, EngineConfig, ModelsConfig
 from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
 from training.config import DPOConfig, LoraConfig, Method, OptimConfig, PPOConfig, RewardConfig, SFTConfig
+from training.rl_config import RL_METHODS, GRPOConfig, RLConfig, RLMethod, RLOOConfig
 
 
 class _Section(BaseModel):
@@ -31,7 +32,7 @@ _WORN = (
 
 
 OWN_REWARDS = (REWARD_MODEL, CHECKS, LABELER) = ("reward", "checks", "labeler")
-"""What `ppo.rewards` may name that a run has of its own."""
+"""What `rewards` of PPO, RLOO and GRPO may name that a run has of its own."""
 _NOTHING = ("", "~", "null", "Null", "NULL")
 """Values behind `--set` that are no YAML document: no text, and none at all."""
 
@@ -92,7 +93,7 @@ class RunConfig(_Section):
     """How comparisons are judged."""
     train: tuple[Method, ...] = ()
     """What is trained: the policy by `sft` on the revisions, then `reward`, a reward model, and the policy by
-    `dpo`, both on the preferences, and the policy by `ppo` against rewards."""
+    `dpo`, both on the preferences, and the policy by `ppo`, `rloo` or `grpo` against rewards."""
     lora: LoraConfig = LoraConfig()
     """The adapter that is trained."""
     optim: OptimConfig = OptimConfig()
@@ -105,6 +106,10 @@ class RunConfig(_Section):
     """Direct preference optimization."""
     ppo: PPOConfig = PPOConfig()
     """Proximal policy optimization."""
+    rloo: RLOOConfig = RLOOConfig()
+    """REINFORCE, each answer measured by the others to its prompt."""
+    grpo: GRPOConfig = GRPOConfig()
+    """Group relative policy optimization."""
     eval: EvalConfig = EvalConfig()
     """What is measured at the end."""
 
@@ -115,15 +120,12 @@ class RunConfig(_Section):
         if "sft" not in self.train:
             if self.compare.source == "sft":
                 raise ValueError("compare.from is sft, but train does not name sft")
-            for method, init in (
-                ("reward", self.reward.init),
-                ("dpo", self.dpo.init),
-                ("ppo", self.ppo.init),
-            ):
-                if init == "sft" and method in self.train:
+            for method in ("reward", "dpo", *RL_METHODS):
+                if method in self.train and getattr(self, method).init == "sft":
                     raise ValueError(f"{method}.init is sft, but train does not name sft")
-        if "ppo" in self.train and self.ppo.init == "dpo" and "dpo" not in self.train:
-            raise ValueError("ppo.init is dpo, but train does not name dpo")
+        for method in RL_METHODS:
+            if method in self.train and self.rl(method).init == "dpo" and "dpo" not in self.train:
+                raise ValueError(f"{method}.init is dpo, but train does not name dpo")
         if self.train and self.models.policy.adapter is not None:
             raise ValueError(_WORN)
         if self.train and self.engine.kind == "scripted":
@@ -134,6 +136,10 @@ class RunConfig(_Section):
     @classmethod
     def _accept_short_forms(cls, value: object) -> object:
         return written_out(value)
+
+    def rl(self, method: RLMethod) -> RLConfig:
+        """Return the section of a method that learns from rewards."""
+        return {"ppo": self.ppo, "rloo": self.rloo, "grpo": self.grpo}[method]
 
 
 class DataTrainingConfig(_Section):
@@ -276,10 +282,14 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     named = config.constitution
     if named not in preset_names() or is_there(folder / named):
         named = str((folder / named).resolve())
-    rewards = {_beside(folder, name): weight for name, weight in config.ppo.rewards.items()}
-    gold = None if config.ppo.gold is None else _beside(folder, config.ppo.gold)
-    ppo = config.ppo.model_copy(update={"rewards": rewards, "gold": gold})
-    return config.model_copy(update={"prompts": prompts, "constitution": named, "ppo": ppo})
+    rewarded = {f"{method}": _with_absolute_rewards(config.rl(method), folder) for method in RL_METHODS}
+    return config.model_copy(update={"prompts": prompts, "constitution": named, **rewarded})
+
+
+def _with_absolute_rewards(section: RLConfig, folder: Path) -> RLConfig:
+    rewards = {_beside(folder, name): weight for name, weight in section.rewards.items()}
+    gold = None if section.gold is None else _beside(folder, section.gold)
+    return section.model_copy(update={"rewards": rewards, "gold": gold})
 
 
 def _beside(folder: Path, name: str) -> str:

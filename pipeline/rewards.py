@@ -1,4 +1,4 @@
-"""Which rewards a run's PPO learns from, and which one it is watched by: names of the run file to objects."""
+"""Which rewards a run's PPO, RLOO or GRPO learns from, and what it is watched by: from names to objects."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pipeline.config import CHECKS, LABELER, REWARD_MODEL
 from pipeline.engines import Engines
 from pipeline.runs import Run
 from pipeline.stage import COMMANDS
+from training.rl_config import RLConfig
 
 _ACCEPTED = "reward, checks, labeler, the folder of a reward model, or file.py:function"
 
@@ -47,34 +48,35 @@ class CriticOrigin:
     scale: float
 
 
-def rewards_of(run: Run, engines: Engines) -> list[NamedReward]:
-    """Return what `ppo.rewards` names, or what a run without it is rewarded by.
+def rewards_of(run: Run, engines: Engines, config: RLConfig) -> list[NamedReward]:
+    """Return what a method's `rewards` names, or what a run without it is rewarded by.
 
     Raises:
         ConfigError: if a name says nothing, or nothing is named and there is nothing to reward by.
         RunStateError: if the reward model is not trained yet.
     """
-    named = run.config.ppo.rewards or _default(run)
-    found = [_reward(run, engines, name, weight, "ppo.rewards") for name, weight in named.items()]
+    where = f"{config.method}.rewards"
+    named = config.rewards or _default(run, config)
+    found = [_reward(run, engines, name, weight, where) for name, weight in named.items()]
     names = [entry.reward.name for entry in found]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ConfigError(f"two rewards are called {', '.join(sorted(twice))}", where="ppo.rewards")
+        raise ConfigError(f"two rewards are called {', '.join(sorted(twice))}", where=where)
     return found
 
 
-def gold_of(run: Run, engines: Engines) -> NamedReward | None:
-    """Return what `ppo.gold` names, or None. Raises ConfigError if it is also what is rewarded."""
-    name = run.config.ppo.gold
+def gold_of(run: Run, engines: Engines, config: RLConfig) -> NamedReward | None:
+    """Return what a method's `gold` names, or None. Raises ConfigError if it is also what is rewarded."""
+    name, where = config.gold, f"{config.method}.gold"
     if name is None:
         return None
-    if name in (run.config.ppo.rewards or _default(run)):
+    if name in (config.rewards or _default(run, config)):
         raise ConfigError(
             f"{name} is what is trained on, so that it cannot show whether that is gamed",
-            where="ppo.gold",
+            where=where,
             accepted=_ACCEPTED,
         )
-    return _reward(run, engines, name, 1.0, "ppo.gold")
+    return _reward(run, engines, name, 1.0, where)
 
 
 def critic_origin(run: Run) -> CriticOrigin | None:
@@ -84,7 +86,7 @@ def critic_origin(run: Run) -> CriticOrigin | None:
         ConfigError: if `ppo.critic_init` asks for one, and the run has no adapter of one.
     """
     config, folder = run.config.ppo, run.folder / REWARD_MODEL
-    weight = (config.rewards or _default(run)).get(REWARD_MODEL)
+    weight = (config.rewards or _default(run, config)).get(REWARD_MODEL)
     settings = read_reward_settings(folder)
     member = (folder / settings.members[0]).resolve()
     is_there = (member / ADAPTER).exists()
@@ -100,14 +102,14 @@ def critic_origin(run: Run) -> CriticOrigin | None:
     return CriticOrigin(member, settings.mean, (1.0 if weight is None else weight) / settings.std)
 
 
-def _default(run: Run) -> dict[str, float]:
+def _default(run: Run, config: RLConfig) -> dict[str, float]:
     if "reward" in run.config.train:
         return {REWARD_MODEL: 1.0}
     if any(principle.check is not None for principle in run.constitution.principles):
         return {CHECKS: 1.0}
     raise ConfigError(
         "there is nothing to reward by: no reward model is trained, and no principle has a machine check",
-        where="ppo.rewards",
+        where=f"{config.method}.rewards",
         accepted=_ACCEPTED,
     )
 
@@ -118,7 +120,7 @@ def _reward(run: Run, engines: Engines, name: str, weight: float, where: str) ->
             raise ConfigError("no principle has a machine check", where=where, accepted=_ACCEPTED)
         return NamedReward(CheckReward(run.constitution), weight, run.constitution.digest)
     if name == LABELER:
-        return _labeler(run, engines, weight)
+        return _labeler(run, engines, weight, where)
     if ":" in name and name.partition(":")[0].endswith(".py"):
         path = Path(name.rpartition(":")[0])
         reward = load_function_reward(name, where)
@@ -147,12 +149,12 @@ def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
     return NamedReward(reward, weight, f"{settings.model_dump_json()} {' '.join(digests)}")
 
 
-def _labeler(run: Run, engines: Engines, weight: float) -> NamedReward:
+def _labeler(run: Run, engines: Engines, weight: float, where: str) -> NamedReward:
     config = run.config.label
     if config.principles < 1 or all(p.check is not None for p in run.constitution.principles):
         raise ConfigError(
             "the labeler has no principle to judge by",
-            where="ppo.rewards",
+            where=where,
             accepted="label.principles above 0, and a principle without a machine check",
         )
     engine = engines.of("labeler")

@@ -19,13 +19,15 @@ from pipeline.engines import EngineMaker, Engines, Role, make_engine
 from pipeline.evaluating import eval_stage
 from pipeline.pairs import read_pairs
 from pipeline.project import open_cache
+from pipeline.rl_training import grpo_stage, ppo_stage, rloo_stage
 from pipeline.runs import open_run
 from pipeline.stage import STAGES, Stage, StageResult
 from pipeline.stages import compare_stage, critique_stage, ingest_prompts, label_stage
-from pipeline.training import dpo_stage, ppo_stage, reward_stage, sft_stage
+from pipeline.training import dpo_stage, reward_stage, sft_stage
 from prompts.environment import PromptTemplates
 from training.config import METHODS, POLICY_METHODS
 from training.processes import is_main, wait_for_all, world_size
+from training.rl_config import RL_METHODS
 
 _RUNNERS = {
     "critique": critique_stage,
@@ -35,6 +37,8 @@ _RUNNERS = {
     "reward": reward_stage,
     "dpo": dpo_stage,
     "ppo": ppo_stage,
+    "rloo": rloo_stage,
+    "grpo": grpo_stage,
     "eval": eval_stage,
 }
 
@@ -97,10 +101,10 @@ def _require_one_process_unless_training(stages: Sequence[Stage]) -> None:
 def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
     """Return the stages of a whole run: training where `train` names it, then the policy's evaluation.
 
-    PPO alone learns from prompts and rewards, so that nothing has to be written or labelled for it.
+    PPO, RLOO and GRPO learn from prompts and rewards, so that nothing has to be written or labelled for them.
     """
     evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
-    before = () if config.train == ("ppo",) else ("critique", "compare", "label")
+    before = () if config.train and set(config.train) <= set(RL_METHODS) else ("critique", "compare", "label")
     wanted = {*before, *config.train, *evaluated}
     return tuple(stage for stage in STAGES if stage in wanted)
 

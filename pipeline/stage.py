@@ -19,8 +19,19 @@ from pipeline.engines import Engines
 from pipeline.runs import Run
 from training.config import METHODS
 
-Stage = Literal["critique", "sft", "compare", "label", "reward", "dpo", "ppo", "eval"]
-STAGES: tuple[Stage, ...] = ("critique", "sft", "compare", "label", "reward", "dpo", "ppo", "eval")
+Stage = Literal["critique", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "eval"]
+STAGES: tuple[Stage, ...] = (
+    "critique",
+    "sft",
+    "compare",
+    "label",
+    "reward",
+    "dpo",
+    "ppo",
+    "rloo",
+    "grpo",
+    "eval",
+)
 """In the order in which they build on each other."""
 
 COMMANDS: dict[Stage, str] = {

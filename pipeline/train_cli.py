@@ -11,7 +11,7 @@ import typer
 from core.errors import ConfigError
 from engines.embedded import EMBEDDED_NAME
 from pipeline.console import out
-from pipeline.options import AsJson, MaybeRun, Overrides, Resume, Split, Subset, run_stages
+from pipeline.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, run_stages
 from pipeline.settings_help import TrainCommand
 
 if TYPE_CHECKING:
@@ -116,13 +116,26 @@ def dpo(
 
 @train_app.command(cls=TrainCommand)
 def ppo(
-    run_file: Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml")],
-    overrides: Overrides = None,
-    resume: Resume = None,
-    as_json: AsJson = False,
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
     """Train the policy against rewards (PPO with a KL penalty, LoRA), on the prompts of a run."""
     run_stages(run_file, overrides, ("ppo",), resume, as_json)
+
+
+@train_app.command(cls=TrainCommand)
+def rloo(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Train the policy against rewards (RLOO, LoRA). A prompt's answers are measured by each other."""
+    run_stages(run_file, overrides, ("rloo",), resume, as_json)
+
+
+@train_app.command(cls=TrainCommand)
+def grpo(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Train the policy against rewards (GRPO, LoRA). A prompt's answers are measured by each other."""
+    run_stages(run_file, overrides, ("grpo",), resume, as_json)
 
 
 class _DataRequest(NamedTuple):

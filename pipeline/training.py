@@ -1,11 +1,10 @@
-"""The training stages: what the records amount to as training data, and where the results go."""
+"""The training stages on examples: what records amount to as training data, and where the results go."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,16 @@ from evaluation.reward_evaluation import temperature_doubt
 from pipeline.console import note, warn
 from pipeline.engines import Engines
 from pipeline.reward_model import finish_reward_model, held_out_of
-from pipeline.rewards import critic_origin, gold_of, rewards_of
 from pipeline.runs import Run
-from pipeline.stage import COMMANDS, StageResult, prompts_of, require_stage
+from pipeline.stage import COMMANDS, StageResult, require_stage
 from pipeline.trained import Provenance, write_card
-from training.config import Method, MethodConfig, PPOConfig
+from training.config import Method, MethodConfig
 from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, LeftOut, PreferencePair
 from training.job import TrainingJob, TrainingResult, require_examples
-from training.ppo import PPOTask, train_ppo
 from training.processes import is_main
 from training.reward import train_reward
-from training.reward_sum import WeightedReward
+from training.rl_config import RLConfig
 from training.sft import train_sft
 
 
@@ -37,15 +34,15 @@ async def sft_stage(run: Run, engines: Engines) -> StageResult:
     require_stage(run, "critique")
     engines.keep()
     started, config = time.monotonic(), run.config.sft
-    examples, left_out = _supervised(run)
+    examples, left_out = supervised_examples(run)
     for prompt_id, reason in left_out:
         run.exclude("sft", prompt_id, reason)
     require_examples(examples, [LeftOut(*row) for row in left_out], "answers")
     train, held_out = held_out_of(examples, config.held_out, "sft")
-    job = _job(run, "sft", config, None)
+    job = job_of(run, "sft", config, None)
     result = train_sft(train, job, held_out)
-    origin = _provenance(run, "answers of the critique loop (traces.jsonl)")
-    return _account(run, job, [result], origin, config, started)
+    origin = provenance_of(run, "answers of the critique loop (traces.jsonl)")
+    return account(run, job, [result], origin, config, started)
 
 
 async def reward_stage(run: Run, engines: Engines) -> StageResult:
@@ -54,39 +51,10 @@ async def reward_stage(run: Run, engines: Engines) -> StageResult:
     engines.keep()
     started, config = time.monotonic(), run.config.reward
     train, held_out = held_out_of(list(_pairs(run)), config.held_out, "reward")
-    job = _job(run, "reward", config, _start(run, "reward", config.init))
+    job = job_of(run, "reward", config, start_of(run, "reward", config.init))
     results = train_reward(train, job, config, held_out)
     evaluation = finish_reward_model(job, config, results, train, held_out) if is_main() else None
-    return _account(run, job, results, _labelled(run, train), config, started, evaluation)
-
-
-async def ppo_stage(run: Run, engines: Engines) -> StageResult:
-    """Train the policy against rewards, from where `ppo.init` says, on the prompts that are not held out."""
-    started, config = time.monotonic(), run.config.ppo
-    job = _job(run, "ppo", config, _start(run, "ppo", config.init))
-    rewards, gold, critic = rewards_of(run, engines), gold_of(run, engines), critic_origin(run)
-    engines.keep()
-    prompts = sorted(prompts_of(run, {"train", "preference"}), key=lambda prompt: prompt.id)
-    held_out = config.held_out if gold is not None else 0.0
-    train, unseen = held_out_of(prompts, held_out, "ppo", attrgetter("messages"))
-    kept_apart = {prompt.messages for prompt in unseen}
-    answered = _supervised(run)[0] if config.sft_coef else []
-    task = PPOTask(
-        prompts=train,
-        rewards=[WeightedReward(entry.reward, entry.weight) for entry in rewards],
-        held_out=unseen,
-        gold=gold.reward if gold else None,
-        answered=[example for example in answered if example.prompt not in kept_apart],
-        critic_reward=critic.folder if critic else None,
-        critic_mean=critic.mean if critic else 0.0,
-        critic_scale=critic.scale if critic else 1.0,
-        identity=tuple(entry.identity for entry in (*rewards, *([gold] if gold else []))),
-    )
-    result = train_ppo(task, job, config)
-    names = ", ".join(f"{entry.weight:g} x {entry.reward.name}" for entry in rewards)
-    return _account(
-        run, job, [result], _provenance(run, f"prompts of the run, rewarded by {names}"), config, started
-    )
+    return account(run, job, results, _labelled(run, train), config, started, evaluation)
 
 
 async def dpo_stage(run: Run, engines: Engines) -> StageResult:
@@ -95,12 +63,12 @@ async def dpo_stage(run: Run, engines: Engines) -> StageResult:
     engines.keep()
     started, config = time.monotonic(), run.config.dpo
     train, held_out = held_out_of(list(_pairs(run)), config.held_out, "dpo")
-    job = _job(run, "dpo", config, _start(run, "dpo", config.init))
+    job = job_of(run, "dpo", config, start_of(run, "dpo", config.init))
     result = train_dpo(train, job, config, held_out)
-    return _account(run, job, [result], _labelled(run, train), config, started)
+    return account(run, job, [result], _labelled(run, train), config, started)
 
 
-def _supervised(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str, str]]]:
+def supervised_examples(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str, str]]]:
     """Return the answers of the critique loop to learn, and the prompts that teach nothing, with reasons."""
     config = run.config.sft
     traces = (trace for trace in run.traces.sorted() if trace.prompt.split == "train")
@@ -112,9 +80,10 @@ def _supervised(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str, str]]]:
     return examples, data.left_out
 
 
-def _job(run: Run, method: Method, section: MethodConfig, start: Path | None) -> TrainingJob:
+def job_of(run: Run, method: Method, section: MethodConfig, start: Path | None) -> TrainingJob:
+    """Return what a run asks of a training that starts from an adapter, or from the model as it came."""
     config = run.config
-    epochs = None if isinstance(section, PPOConfig) else section.epochs
+    epochs = None if isinstance(section, RLConfig) else section.epochs
     siblings = [folder / method for folder in run.folder.parent.iterdir() if folder != run.folder]
     return TrainingJob(
         method=method,
@@ -131,7 +100,7 @@ def _job(run: Run, method: Method, section: MethodConfig, start: Path | None) ->
     )
 
 
-def _start(run: Run, method: Method, init: str) -> Path | None:
+def start_of(run: Run, method: Method, init: str) -> Path | None:
     """Return the adapter that a training starts from; None is the policy as it came."""
     if init == "base" or (init == "auto" and "sft" not in run.config.train):
         return None
@@ -180,10 +149,11 @@ def _decisive(preference: Preference) -> str:
 def _labelled(run: Run, pairs: Sequence[PreferencePair]) -> Provenance:
     """Return where preferences come from."""
     sources = Counter(pair.groups["source"] for pair in pairs)
-    return _provenance(run, "preferences.jsonl of the run", sources)
+    return provenance_of(run, "preferences.jsonl of the run", sources)
 
 
-def _provenance(run: Run, origin: str, sources: Mapping[str, int] | None = None) -> Provenance:
+def provenance_of(run: Run, origin: str, sources: Mapping[str, int] | None = None) -> Provenance:
+    """Return where a training's data come from, for its card."""
     return Provenance(
         origin,
         sources=sources or {},
@@ -192,7 +162,7 @@ def _provenance(run: Run, origin: str, sources: Mapping[str, int] | None = None)
     )
 
 
-def _account(
+def account(
     run: Run,
     job: TrainingJob,
     results: Sequence[TrainingResult],

@@ -42,6 +42,9 @@ _HEAVY = {
         "divergence",
         "dpo_objective",
         "experience",
+        "group_course",
+        "group_parts",
+        "group_trainer",
         "kl",
         "logprobs",
         "losses",
@@ -54,9 +57,10 @@ _HEAVY = {
         "ppo_parts",
         "ppo_state",
         "ppo_update",
-        "ppo_watch",
         "reference",
         "reward_objective",
+        "rl_figures",
+        "rl_watch",
     ),
 }
 HEAVY_BY_NATURE = frozenset(f"{room}.{name}" for room, names in _HEAVY.items() for name in names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -17,7 +18,7 @@ from core.files import os_errors
 from core.progress import ProgressTask
 from training.checkpoints import TrainingFolder
 from training.config import OptimConfig
-from training.history import CHOSEN_RATIO, UNSTEADY, best_step, held_out_losses, is_exhausted
+from training.history import CHOSEN_RATIO, UNSTEADY, Course, held_out_losses
 from training.processes import is_main, wait_for_all
 
 
@@ -27,11 +28,12 @@ class FolderCallback(TrainerCallback):
     Args:
         folder: where they go.
         method: the training method, for messages.
-        optim: what the gradient's norm may be, and which checkpoints are kept.
+        optim: what the gradient's norm may be.
+        course: says which checkpoints are kept.
     """
 
-    def __init__(self, folder: TrainingFolder, method: str, optim: OptimConfig) -> None:
-        self._folder, self._method, self._optim = folder, method, optim
+    def __init__(self, folder: TrainingFolder, method: str, optim: OptimConfig, course: Course) -> None:
+        self._folder, self._method, self._optim, self._course = folder, method, optim, course
 
     def on_log(
         self,
@@ -43,7 +45,7 @@ class FolderCallback(TrainerCallback):
     ) -> None:
         """Append figures; called before the checkpoint of the same step is written."""
         metrics = {"step": state.global_step, **(logs or {})}
-        if "loss" not in metrics and "eval_loss" not in metrics:  # the summary at the end
+        if "train_runtime" in metrics:  # the summary at the end
             return
         self._guard(metrics, args.learning_rate)
         kept = {name: value for name, value in metrics.items() if name not in UNSTEADY}
@@ -58,8 +60,7 @@ class FolderCallback(TrainerCallback):
         """Commit the checkpoint that was just written, once every process has written its part."""
         wait_for_all()
         if is_main():
-            best = best_step(state.log_history) if self._optim.keep == "best" else None
-            self._folder.commit(state.global_step, keep=best)
+            self._folder.commit(state.global_step, keep=self._course.best(state.log_history))
         wait_for_all()
 
     def _guard(self, metrics: dict[str, float], learning_rate: float) -> None:
@@ -81,8 +82,8 @@ class FolderCallback(TrainerCallback):
 class HeldOutCallback(TrainerCallback):
     """Evaluates at the last step in any case, saves what is best so far, and ends what no longer improves."""
 
-    def __init__(self, optim: OptimConfig) -> None:
-        self._optim = optim
+    def __init__(self, course: Course) -> None:
+        self._course = course
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -95,17 +96,22 @@ class HeldOutCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Decide by the held-out losses so far."""
-        if self._optim.keep == "best" and best_step(state.log_history) == state.global_step:
+        if self._course.best(state.log_history) == state.global_step:
             control.should_save = True
-        if is_exhausted(held_out_losses(state.log_history), self._optim.patience):
+        if self._course.is_over(state.log_history):
             control.should_training_stop = True
 
 
 class ProgressCallback(TrainerCallback):
-    """Shows each step with its loss."""
+    """Shows each step with its loss.
 
-    def __init__(self, task: ProgressTask) -> None:
-        self._task = task
+    Args:
+        task: the line that is written.
+        note_of: what to show of a step's figures instead.
+    """
+
+    def __init__(self, task: ProgressTask, note_of: Callable[[dict[str, float]], str] | None = None) -> None:
+        self._task, self._note_of = task, note_of
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -125,6 +131,10 @@ class ProgressCallback(TrainerCallback):
         logs = logs or {}
         if "loss" not in logs:
             return
+        self._task.note(self._note_of(logs) if self._note_of else self._losses(logs, state))
+        self._task.advance(state.global_step - self._task.done)
+
+    def _losses(self, logs: dict[str, float], state: TrainerState) -> str:
         shown = [f"loss {logs['loss']:.4f}"]
         for name in ("rewards/accuracies", "accuracy"):
             if name in logs:
@@ -134,5 +144,4 @@ class ProgressCallback(TrainerCallback):
         losses = held_out_losses(state.log_history)
         if losses:
             shown.append(f"held-out loss {losses[-1][1]:.4f}")
-        self._task.note(", ".join(shown))
-        self._task.advance(state.global_step - self._task.done)
+        return ", ".join(shown)

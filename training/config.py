@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from core.records import Finite
 from engines.config import OPERATIONAL
+from training.rl_config import GRPOConfig, RLConfig, RLOOConfig
+from training.section import Section
 
-Method = Literal["sft", "reward", "dpo", "ppo"]
-METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo")
+Method = Literal["sft", "reward", "dpo", "ppo", "rloo", "grpo"]
+METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo", "rloo", "grpo")
 """In the order in which a run trains."""
-PolicyMethod = Literal["sft", "dpo", "ppo"]
-POLICY_METHODS: tuple[PolicyMethod, ...] = ("sft", "dpo", "ppo")
+PolicyMethod = Literal["sft", "dpo", "ppo", "rloo", "grpo"]
+POLICY_METHODS: tuple[PolicyMethod, ...] = ("sft", "dpo", "ppo", "rloo", "grpo")
 """Those that give a policy, which can answer."""
 Sink = Literal["tensorboard", "wandb", "trackio"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class LoraConfig(_Section):
+class LoraConfig(Section):
     """The low-rank adapter that is trained; the model's own weights stay as they are."""
 
     r: int = Field(default=32, ge=1)
@@ -35,13 +32,13 @@ class LoraConfig(_Section):
     """Names of the modules that get an adapter."""
 
 
-class OptimConfig(_Section):
+class OptimConfig(Section):
     """What all training methods share."""
 
     batch_size: int = Field(default=64, ge=1)
     """Examples, or pairs, per optimizer step."""
     micro_batch: int = Field(default=8, ge=1, json_schema_extra=OPERATIONAL)
-    """Examples that go through the model together in SFT; bounds the memory."""
+    """Examples that go through the model together in SFT, and answers in RLOO and GRPO; bounds the memory."""
     micro_tokens: int = Field(default=2048, ge=16, json_schema_extra=OPERATIONAL)
     """Tokens of pairs that go through the model together; bounds the memory. A longer pair goes alone."""
     epochs: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
@@ -82,7 +79,7 @@ class OptimConfig(_Section):
         return self
 
 
-class SFTConfig(_Section):
+class SFTConfig(Section):
     """Supervised fine-tuning on the revisions."""
 
     learning_rate: float = Field(default=1.0e-4, gt=0.0, allow_inf_nan=False)
@@ -98,7 +95,7 @@ class SFTConfig(_Section):
     """Share of the prompts whose answers are held out from training, and evaluated on."""
 
 
-class RewardConfig(_Section):
+class RewardConfig(Section):
     """A reward model: scores of which sigmoid(difference) is the preference's probability."""
 
     init: Literal["auto", "sft", "base"] = "auto"
@@ -122,7 +119,7 @@ class RewardConfig(_Section):
     """What a unit of variance between members costs."""
 
 
-class DPOConfig(_Section):
+class DPOConfig(Section):
     """Direct preference optimization with a probability for each pair."""
 
     init: Literal["auto", "sft", "base"] = "auto"
@@ -149,39 +146,17 @@ class DPOConfig(_Section):
     on the mean of the last 10 steps."""
 
 
-class PPOConfig(_Section):
+class PPOConfig(RLConfig):
     """Proximal policy optimization against rewards, with a price on leaving the reference."""
 
-    init: Literal["auto", "sft", "dpo", "base"] = "auto"
-    """Where training starts, which is also the reference; `auto` is the SFT model if the run trains one."""
-    rewards: dict[str, Finite] = {}
-    """What is rewarded, and how much each counts: `reward` (the run's reward model), `checks` (the machine
-    checks of the constitution), `labeler` (the AI labeler, answer by answer), a folder of a reward model, or
-    `file.py:function`. Left out: the reward model if the run trains one, else the machine checks."""
-    gold: str | None = None
-    """What is watched on held-out prompts and not rewarded: one of the above."""
-    eval_every: int = Field(default=10, ge=1)
-    """Steps between two looks at gold."""
-    keep: Literal["last", "best"] = "last"
-    """Which weights are the result: the last, or those with the highest gold."""
-    patience: int | None = Field(default=None, ge=1)
-    """Stop after so many looks in a row without a higher gold."""
-    steps: int = Field(default=200, ge=1)
-    """Times that answers are drawn and learned from."""
-    rollouts: int = Field(default=256, ge=1)
-    """Answers that are drawn for each of them."""
+    method = "ppo"
+
     samples: int = Field(default=1, ge=1)
     """Answers to one prompt; `rollouts` is a multiple of it."""
     minibatch: int = Field(default=64, ge=1)
     """Answers per optimizer step."""
     ppo_epochs: int = Field(default=1, ge=1)
     """Passes over the answers of one step."""
-    temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    """At which answers are drawn; log-probabilities are taken at the same one."""
-    max_new_tokens: int = Field(default=512, ge=1)
-    """Most tokens of an answer."""
-    max_batch: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
-    """Answers that are drawn together."""
     rollout_engine: Literal["transformers", "vllm"] = "transformers"
     """What draws answers: the weights that are trained, or vLLM in a process of its own, for real work; it is
     handed the policy's adapter before each step."""
@@ -189,8 +164,6 @@ class PPOConfig(_Section):
     """Memory in GiB for keys and values of answers under way (vllm on a CPU)."""
     gpu_memory_utilization: float = Field(default=0.3, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
     """Share of the GPU's memory for vLLM's weights and cache; the trainer is there too (vllm on CUDA)."""
-    learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
-    """Peak learning rate of the policy."""
     critic_learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
     """Peak learning rate of the critic."""
     critic: Literal["separate", "shared"] = "separate"
@@ -201,14 +174,10 @@ class PPOConfig(_Section):
     where that is what is rewarded."""
     critic_warmup: int = Field(default=0, ge=0)
     """First steps in which the critic learns alone."""
-    kl_coef: float = Field(default=0.05, ge=0.0, allow_inf_nan=False)
-    """What a nat of divergence from the reference costs."""
     kl_target: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     """Nats per answer at which the divergence is to settle: `kl_coef` is then adapted after each step."""
     kl_rate: float = Field(default=0.1, gt=0.0, le=1.0)
     """How fast it is adapted."""
-    stop_kl: float | None = Field(default=15.0, gt=0.0, allow_inf_nan=False)
-    """Mean divergence in nats per answer at which training stops."""
     clip: float = Field(default=0.2, gt=0.0, lt=1.0)
     """How far a token's probability ratio may move in one step."""
     value_clip: float | None = Field(default=0.2, gt=0.0, allow_inf_nan=False)
@@ -221,14 +190,6 @@ class PPOConfig(_Section):
     """Lambda of generalised advantage estimation."""
     whiten: bool = True
     """Whether advantages are brought to mean 0 and standard deviation 1 over all tokens of a step."""
-    missing_eos_penalty: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
-    """Taken off the reward of an answer that was cut at `max_new_tokens`."""
-    mask_truncated: bool = False
-    """Whether cut answers teach nothing at all."""
-    reward_clip: float | None = Field(default=5.0, gt=0.0, allow_inf_nan=False)
-    """Rewards are held within plus and minus this."""
-    reward_normalise: Literal["none", "running"] = "none"
-    """`running` subtracts the mean of all rewards so far and divides by their standard deviation."""
     old_logprobs: Literal["auto", "trainer"] = "auto"
     """Where log-probabilities before the update come from: the trainer, or, with `auto`, the sampler where it
     computes with the same weights in float32, which is faster and the same up to rounding."""
@@ -238,17 +199,6 @@ class PPOConfig(_Section):
     """Weight of the SFT loss that is mixed in (InstructGPT's gamma)."""
     ema: float | None = Field(default=None, gt=0.0, lt=1.0)
     """The result is the moving average of the policy's weights with this decay per step; unset, the last."""
-    held_out: float = Field(default=0.05, ge=0.0, le=0.5)
-    """Share of the prompts that are held out to watch by, where there is gold."""
-    alarms: Literal["off", "warn", "stop"] = "warn"
-    """What happens when training seems to game its reward: nothing, a warning, or the end."""
-    alarm_evals: int = Field(default=2, ge=1)
-    """Evaluations in a row in which the reward rose and gold fell, that are an alarm."""
-    alarm_length: float = Field(default=1.5, gt=1.0, allow_inf_nan=False)
-    """Mean length over that of the first step, from which on it is an alarm."""
-    alarm_share: float = Field(default=0.3, gt=0.0, le=1.0)
-    """By how much the share of answers with one and the same phrase, of repetitive ones, or of cut ones may
-    rise over that of the first step."""
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
@@ -272,5 +222,5 @@ class PPOConfig(_Section):
         return self
 
 
-MethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig
+MethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig
 """The section of any method."""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from core.lazy import require
 from core.progress import progress
 from engines.loading import pick_device
-from training.checkpoints import TrainingFolder
-from training.history import UNSTEADY, best_step, held_out_losses, is_exhausted
+from training.checkpoints import SAMPLES, TrainingFolder
+from training.history import UNSTEADY, ByHeldOutLoss, Course
 from training.job import TrainingJob, base_name, once
 from training.policy import EXTRA, load_adapter_weights, save_adapter
 from training.processes import is_main, world_size
@@ -35,6 +35,15 @@ class _Warns(Protocol):
     def warnings(self, history: Sequence[dict[str, Any]]) -> tuple[str, ...]: ...
 
 
+@runtime_checkable
+class _Tells(Protocol):
+    """A trainer that says itself how it goes, and what else is to be recorded of it."""
+
+    def note_of(self, logs: dict[str, float]) -> str: ...
+
+    def report(self, history: Sequence[dict[str, Any]]) -> dict[str, Any]: ...
+
+
 class TrainerMaker(Protocol):
     """Builds the trainer once the arguments are known."""
 
@@ -48,6 +57,7 @@ def fit(
     job_digest: str,
     examples: int,
     make: TrainerMaker,
+    course: Course | None = None,
 ) -> dict[str, Any]:
     """Train by a `transformers.Trainer`, or go on, or find it done already; see `once`.
 
@@ -56,24 +66,24 @@ def fit(
         job_digest: digest of the job with its data.
         examples: how many there are.
         make: builds the trainer.
+        course: when it ends and which weights are the result; by the held-out loss if not given.
     """
+    chosen = course or ByHeldOutLoss(job.optim)
 
     def run(folder: TrainingFolder) -> dict[str, Any]:
         trainer = make(arguments_of(job, folder.staging, examples), folder)
-        return _train(job, folder, folder.newest(), trainer)
+        return _train(job, folder, trainer, chosen)
 
     return once(job, job_digest, examples, run)
 
 
-def _train(
-    job: TrainingJob, folder: TrainingFolder, checkpoint: Path | None, trainer: Trainer
-) -> dict[str, Any]:
+def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: Course) -> dict[str, Any]:
     """Run the trainer to its end and save the adapter; return the figures of it."""
     policy: Any = trainer.model
     trainable = sum(p.numel() for p in policy.parameters() if p.requires_grad)
     folder.require_room(trainable)
-    history = _run(trainer, folder, job, checkpoint)
-    best = best_step(history) if job.optim.keep == "best" else None
+    history = _run(trainer, folder, job, course)
+    best = course.best(history)
     last = max((int(row["step"]) for row in history), default=0)
     if best not in (None, last):
         load_adapter_weights(policy, folder.checkpoint(best))
@@ -85,6 +95,7 @@ def _train(
         "trainable_parameters": trainable,
         "metrics": _last_metrics(history),
         "warnings": list(trainer.warnings(history)) if isinstance(trainer, _Warns) else [],
+        **(trainer.report(history) if isinstance(trainer, _Tells) else {}),
     }
 
 
@@ -144,32 +155,33 @@ def _with_warmup(schedule: str) -> str:
     return "constant_with_warmup" if schedule == "constant" else schedule
 
 
-def _run(
-    trainer: Trainer, folder: TrainingFolder, job: TrainingJob, checkpoint: Path | None
-) -> list[dict[str, Any]]:
-    """Train from the checkpoint on; return the history of figures."""
+def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Course) -> list[dict[str, Any]]:
+    """Train from the newest checkpoint on; return the history of figures."""
     from transformers import PrinterCallback
 
     from training.callbacks import FolderCallback, HeldOutCallback, ProgressCallback
 
+    checkpoint = folder.newest()
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
+    checkpoint = checkpoint if done else None  # that of step 0 holds the weights alone
     if is_main():
-        folder.rewind(folder.metrics.name, done)
+        for name in (folder.metrics.name, SAMPLES):
+            folder.rewind(name, done if checkpoint else -1)
     ended = _history_of(checkpoint) if checkpoint else []
-    if checkpoint and is_exhausted(held_out_losses(ended), job.optim.patience):
-        load_adapter_weights(
-            trainer.model, checkpoint
-        )  # it had ended here, and was killed before it was saved
+    if checkpoint and course.is_over(ended):
+        # It had ended here, and was killed before its result was saved.
+        load_adapter_weights(trainer.model, checkpoint)
         return ended
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(FolderCallback(folder, job.method, job.optim))
+    trainer.add_callback(FolderCallback(folder, job.method, job.optim, course))
     if _TENSORBOARD in job.optim.report_to:
         trainer.add_callback(_event_writer(folder))
     if trainer.eval_dataset:
-        trainer.add_callback(HeldOutCallback(job.optim))
+        trainer.add_callback(HeldOutCallback(course))
     with progress(f"train {job.method}", None, done=done) if is_main() else contextlib.nullcontext() as task:
         if task is not None:
-            trainer.add_callback(ProgressCallback(task))
+            note_of = trainer.note_of if isinstance(trainer, _Tells) else None
+            trainer.add_callback(ProgressCallback(task, note_of))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     history: list[dict[str, Any]] = trainer.state.log_history
     return history

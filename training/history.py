@@ -6,7 +6,9 @@ A history is what transformers keeps in `trainer_state.json`: a mapping for each
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
+
+from training.config import OptimConfig
 
 CHOSEN_RATIO = "logratios/chosen_per_token"
 """By how much chosen answers became more likely than under the reference, in nats per token."""
@@ -25,6 +27,37 @@ UNSTEADY = frozenset(
 )
 """What differs between two runs of one training, or counts otherwise in one that was resumed."""
 _FALL_STEPS = 10
+
+
+class Course(Protocol):
+    """What a history says of how a training goes on."""
+
+    def best(self, history: Sequence[dict[str, Any]]) -> int | None:
+        """Return the step whose weights are the best so far, where these are kept; None keeps the last."""
+        ...
+
+    def is_over(self, history: Sequence[dict[str, Any]]) -> bool:
+        """Return whether training ends here."""
+        ...
+
+
+class ByHeldOutLoss:
+    """How a training on examples goes on.
+
+    Args:
+        optim: which weights are kept, and how much patience there is.
+    """
+
+    def __init__(self, optim: OptimConfig) -> None:
+        self._optim = optim
+
+    def best(self, history: Sequence[dict[str, Any]]) -> int | None:
+        """Return the step with the lowest held-out loss where that is kept."""
+        return best_step(history) if self._optim.keep == "best" else None
+
+    def is_over(self, history: Sequence[dict[str, Any]]) -> bool:
+        """Return whether the held-out loss has not fallen for as long as patience lasts."""
+        return is_exhausted(held_out_losses(history), self._optim.patience)
 
 
 def held_out_losses(history: Sequence[dict[str, Any]]) -> list[tuple[int, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -217,6 +218,7 @@ def _quiet() -> Iterator[None]:
     datasets = require("datasets", EXTRA)
     before = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
+    logging.getLogger("trl").setLevel(logging.ERROR)
     datasets.disable_progress_bars()
     try:
         yield

@@ -8,28 +8,33 @@ source and the function that holds it; the loop is `training/ppo_loop.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.chat import turns_of
-from core.errors import ConfigError, RequestError
 from core.lazy import require
-from core.records import Prompt, Sampling
-from core.rewards import Reward
+from core.records import Sampling
 from engines.answers import AnswerReader
-from engines.config import EngineConfig, identity_of
-from engines.loading import context_tokens, locate, pick_device
+from engines.config import EngineConfig
+from engines.loading import pick_device
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree
 from engines.vllm_setup import require_vllm
 from training.checkpoints import TrainingFolder
-from training.config import OptimConfig, PPOConfig
-from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut
+from training.config import PPOConfig
+from training.examples import AnsweredPrompt
 from training.job import TrainingJob, TrainingResult, once, require_examples
 from training.policy import EXTRA, load_encoder
-from training.reward_sum import RewardSum, WeightedReward
-from training.rollouts import Drawn, LiveSampler, RolloutPrompt, Sampler
+from training.reward_sum import RewardSum
+from training.rl_task import (
+    RLTask,
+    encode_prompts,
+    most_tokens,
+    reader_of,
+    require_something_to_watch_by,
+    rl_digest,
+)
+from training.rollouts import Drawn, LiveSampler, Sampler
 from training.sft import encode_answers
 from training.vllm_rollouts import VllmSampler
 
@@ -37,9 +42,7 @@ if TYPE_CHECKING:
     from training.actor_critic import CriticStart
     from training.ppo_parts import PPOData
 
-_NO_ROOM = "prompt and ppo.max_new_tokens are more than optim.max_length or the model's context"
-_UNKNOWN_CONTEXT = 2**31
-_READ = (
+_HEEDED = (
     "warmup",
     "schedule",
     "weight_decay",
@@ -53,15 +56,9 @@ _READ = (
 
 
 @dataclass(frozen=True)
-class PPOTask:
+class PPOTask(RLTask):
     """What a PPO training learns from, and what it is watched by."""
 
-    prompts: Sequence[Prompt]
-    rewards: Sequence[WeightedReward]
-    held_out: Sequence[Prompt] = ()
-    """Prompts that are never learned from, where there is gold."""
-    gold: Reward | None = None
-    """Scores answers to the held-out prompts, and is never learned from."""
     answered: Sequence[AnsweredPrompt] = ()
     """Examples of the SFT loss that is mixed in, where `sft_coef` is above 0."""
     critic_reward: Path | None = None
@@ -70,14 +67,6 @@ class PPOTask:
     """Score of that reward model at which values begin as 0."""
     critic_scale: float = 1.0
     """By what its scores are multiplied."""
-    identity: tuple[str, ...] = ()
-    """What tells these rewards from others of the same names."""
-
-
-@dataclass
-class _Encoded:
-    rows: list[RolloutPrompt] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def train_ppo(task: PPOTask, job: TrainingJob, config: PPOConfig) -> TrainingResult:
@@ -102,15 +91,15 @@ def train_ppo(task: PPOTask, job: TrainingJob, config: PPOConfig) -> TrainingRes
     if config.rollout_engine == "vllm":
         require_vllm(pick_device(job.device))
     encoder = load_encoder(job.policy)
-    held_out = task.held_out if task.gold is not None else ()
-    data, unseen = (_encode(prompts, encoder, job, config) for prompts in (task.prompts, held_out))
+    data, unseen = (encode_prompts(rows, encoder, job, config) for rows in (task.prompts, task.unseen))
     require_examples(data.rows, data.left_out, "prompts")
-    _require_something_to_watch_by(task, config, unseen.rows)
+    require_something_to_watch_by(task, config, unseen.rows)
     mixed = encode_answers(task.answered if config.sft_coef else (), encoder, job.optim)
     if config.sft_coef:
         require_examples(mixed.rows, mixed.left_out, "answers to mix in (ppo.sft_coef)")
     critic = _critic_start(task, config)
-    digest = _digest(task, job, config, data.rows, unseen.rows, mixed.rows, critic)
+    decisive = (critic.digest(), [repr(row) for row in mixed.rows])
+    digest = rl_digest(task, job, config, (data.rows, unseen.rows), _HEEDED, *decisive)
 
     def run(folder: TrainingFolder) -> dict[str, Any]:
         from training.ppo_loop import PPOLoop
@@ -137,29 +126,6 @@ def train_ppo(task: PPOTask, job: TrainingJob, config: PPOConfig) -> TrainingRes
     )
 
 
-def _digest(
-    task: PPOTask,
-    job: TrainingJob,
-    config: PPOConfig,
-    prompts: Sequence[RolloutPrompt],
-    held_out: Sequence[RolloutPrompt],
-    answered: Sequence[EncodedAnswer],
-    critic: CriticStart,
-) -> str:
-    """Return a digest of all that determines the result."""
-    read = OptimConfig().model_copy(update={name: getattr(job.optim, name) for name in _READ})
-    settings = identity_of(config) | {"alarms": config.alarms == "stop"}
-    names = [(entry.reward.name, entry.weight) for entry in task.rewards]
-    return replace(job, optim=read, epochs=1.0).digest(
-        [(row.ids, row.prompt.id, row.prompt.tags) for row in prompts],
-        [(row.ids, row.prompt.id, row.prompt.tags) for row in held_out],
-        settings,
-        (names, task.gold and task.gold.name, task.identity),
-        critic.digest(),
-        [repr(row) for row in answered],
-    )
-
-
 def _without_effect(job: TrainingJob) -> tuple[str, ...]:
     """Return a warning for each setting that is given and that PPO does not heed."""
     given = {
@@ -167,20 +133,6 @@ def _without_effect(job: TrainingJob) -> tuple[str, ...]:
         "optim.gradient_checkpointing": job.optim.gradient_checkpointing,
     }
     return tuple(f"{name} has no effect on PPO" for name, is_given in given.items() if is_given)
-
-
-def _require_something_to_watch_by(task: PPOTask, config: PPOConfig, held_out: Sequence[object]) -> None:
-    """Raise ConfigError where gold is to be watched and cannot, or is to decide and is not there."""
-    if task.gold is None and (config.keep == "best" or config.patience is not None):
-        raise ConfigError(
-            "ppo.keep: best and ppo.patience go by gold, and there is none",
-            where="ppo.gold",
-            accepted="a reward that is not trained on",
-        )
-    if task.gold is not None and not held_out:
-        raise ConfigError(
-            "there are no held-out prompts to watch gold on", where="ppo.held_out", accepted="a share above 0"
-        )
 
 
 def _parts(
@@ -193,10 +145,7 @@ def _parts(
     longest = max(data.prompts, key=lambda row: len(row.ids)).ids
     probe = Tree(longest, (encoder.end_of_turn,))
     models = load_actor_critic(job, critic, probe, config.temperature)
-    generation = models.policy.generation_config
-    declared = generation.eos_token_id if generation else None
-    ends = declared if isinstance(declared, list) else [declared]
-    reader = AnswerReader(encoder.tokenizer, encoder, ends, job.policy.id)
+    reader = reader_of(models.policy, encoder, job.policy.id)
     sampling = Sampling(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
 
     def read(drawn: Drawn) -> str:
@@ -214,32 +163,11 @@ def _sampler(
     engine = EngineConfig(
         kind="vllm",
         max_batch=config.max_batch,
-        max_model_len=min(job.optim.max_length, _context_of(job)),
+        max_model_len=most_tokens(job),
         kv_cache_gib=config.kv_cache_gib,
         gpu_memory_utilization=config.gpu_memory_utilization,
     )
     return VllmSampler(policy, reader, sampling, job.policy, engine, TrainingFolder(job.folder).staging)
-
-
-def _encode(prompts: Sequence[Prompt], encoder: TurnEncoder, job: TrainingJob, config: PPOConfig) -> _Encoded:
-    """Return the prompts that leave room for an answer, and an account of the others."""
-    room = min(job.optim.max_length, _context_of(job)) - config.max_new_tokens
-    encoded = _Encoded()
-    for prompt in prompts:
-        try:
-            ids = encoder.encode(turns_of(prompt.messages)).ids
-        except RequestError as error:
-            encoded.left_out.append(LeftOut(prompt.id, error.reason, error.detail))
-            continue
-        if len(ids) > room:
-            encoded.left_out.append(LeftOut(prompt.id, _NO_ROOM, f"{len(ids)} tokens, room for {room}"))
-        else:
-            encoded.rows.append(RolloutPrompt(prompt, ids))
-    return encoded
-
-
-def _context_of(job: TrainingJob) -> int:
-    return context_tokens(locate(job.policy)) or _UNKNOWN_CONTEXT
 
 
 def _critic_start(task: PPOTask, config: PPOConfig) -> CriticStart:

@@ -7,11 +7,9 @@ on from its newest checkpoint exactly as it would have.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,17 +17,17 @@ from safetensors.torch import save
 
 from core.digests import derive_seed
 from core.errors import EngineError
-from core.files import os_errors, write_atomic
+from core.files import write_atomic
 from core.progress import ProgressTask, progress
 from training.checkpoints import CRITIC, SAMPLES, TrainingFolder
+from training.clock import Clock
 from training.config import PPOConfig
 from training.experience import compute_advantages, compute_figures, experience_of
 from training.job import TrainingJob, base_name
 from training.kl import KLController
 from training.policy import save_adapter
-from training.ppo_alarms import KL, Alarm, alarms_of, best_by_gold, is_stale
-from training.ppo_figures import GAP, Metrics, step_metrics
-from training.ppo_parts import Clock, PPOData, PPOModels
+from training.ppo_figures import step_metrics
+from training.ppo_parts import PPOData, PPOModels
 from training.ppo_state import (
     drop_rollouts,
     load_rollouts,
@@ -39,14 +37,16 @@ from training.ppo_state import (
     save_state,
 )
 from training.ppo_update import PPOUpdate
-from training.ppo_watch import watched
 from training.processes import gathered, is_main, share, wait_for_all
+from training.prompt_order import prompt_at
+from training.rl_alarms import KL, ByGold
+from training.rl_figures import GAP, Metrics, require_some
+from training.rl_samples import append_row, write_samples
+from training.rl_watch import watched
 from training.rollouts import Rollout, RolloutPrompt
 
 _LARGEST_GAP = 1e-3
 """Mean distance in nats of the sampler's log-probabilities, above which they are not the policy's."""
-_SHOWN = 3
-"""Answers of each step that are written down."""
 
 
 class PPOLoop:
@@ -77,7 +77,7 @@ class PPOLoop:
         )
         self._average: dict[str, torch.Tensor] = {}
         self._history: list[dict[str, Any]] = []
-        self._alarms: list[Alarm] = []
+        self._course = ByGold(config)
         self._clock = Clock()
 
     def run(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class PPOLoop:
                 if self._config.keep == "best":
                     self._commit(0)
             for step in range(done + 1, self._config.steps + 1):
-                if self._is_over():
+                if self._course.is_over(self._history):
                     break
                 self._step(step, task)
         return self._finish(trainable)
@@ -108,7 +108,7 @@ class PPOLoop:
             tokens, recompute = self._job.optim.micro_tokens, self._recomputes()
             compute_figures(experience, self._models, tokens, recompute=recompute)
             totals = self._data.rewards.totals([rollout.scores for rollout in rollouts])
-            _require_some(totals, step)
+            require_some(totals, step, "ppo.rewards")
             compute_advantages(experience, rollouts, totals, coefficient, self._config)
         metrics = step_metrics(experience, rollouts, totals, coefficient)
         with self._clock.phase("update"):
@@ -119,7 +119,8 @@ class PPOLoop:
             self._kl.update(metrics[KL])
         self._move_average()
         self._log(step, {"episode": float(step * self._config.rollouts), **metrics})
-        self._write_samples(step, rollouts, totals)
+        if is_main():
+            write_samples(self._folder, step, rollouts, totals)
         self._watch(step, task)
         task.note(f"reward {metrics['objective/scores']:.3g}, KL {metrics[KL]:.3g}, {self._clock.rates()}")
         task.advance()
@@ -129,7 +130,9 @@ class PPOLoop:
         config, prompts = self._config, self._data.prompts
         count = config.rollouts // config.samples
         places = range((step - 1) * count, step * count)
-        numbers = [self._prompt(place) for place in places for _ in range(config.samples)]
+        numbers = [
+            prompt_at(self._job.seed, place, len(prompts)) for place in places for _ in range(config.samples)
+        ]
         kept = load_rollouts(self._folder.checkpoints, step, prompts)
         if kept is not None:
             return kept
@@ -163,13 +166,6 @@ class PPOLoop:
             return True
         return any(row.get(GAP, 0.0) > _LARGEST_GAP for row in self._history)
 
-    def _prompt(self, place: int) -> int:
-        """Return the number of the prompt at a place of the endless, shuffled sequence of all prompts."""
-        count = len(self._data.prompts)
-        seed = derive_seed(self._job.seed, "prompts", place // count)
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-        return int(order[place % count])
-
     # Watching
 
     def _watch(self, step: int, task: ProgressTask) -> None:
@@ -178,9 +174,9 @@ class PPOLoop:
         last = step == config.steps
         if step % config.eval_every == 0 or last:
             self._evaluate(step, task)
-        self._alarms = alarms_of(self._history, config)
-        is_best = config.keep == "best" and best_by_gold(self._history) == step
-        if step % optim.checkpoint_every == 0 or last or is_best or self._is_over():
+        is_best = self._course.best(self._history) == step
+        is_over = self._course.is_over(self._history)
+        if step % optim.checkpoint_every == 0 or last or is_best or is_over:
             self._commit(step)
 
     def _evaluate(self, step: int, task: ProgressTask) -> None:
@@ -192,13 +188,8 @@ class PPOLoop:
         seeds = [derive_seed(self._job.seed, "gold", prompt.prompt.id) for prompt in data.held_out]
         rollouts = self._drawn(data.held_out, seeds)
         with self._clock.phase("reward"):
-            figures = watched(rollouts, data.rewards, data.gold)
+            figures = watched(rollouts, data.rewards, data.gold, "ppo.gold")
         self._log(step, figures)
-
-    def _is_over(self) -> bool:
-        """Return whether training ends before its last step."""
-        ends = any(alarm.ends or self._config.alarms == "stop" for alarm in self._alarms)
-        return ends or is_stale(self._history, self._config.patience)
 
     def _guard(self, metrics: Mapping[str, float], step: int) -> None:
         """Raise where a loss or gradient is no number, or a gradient too large."""
@@ -225,7 +216,6 @@ class PPOLoop:
             done, self._update.done = state["step"], state["updates"]
             self._kl.coefficient, self._history = state["kl_coef"], state["history"]
             self._data.rewards.load(state["rewards"])
-            self._alarms = alarms_of(self._history, self._config)
         if is_main():
             for name in (self._folder.metrics.name, SAMPLES):
                 self._folder.rewind(name, done if checkpoint else -1)
@@ -244,8 +234,7 @@ class PPOLoop:
             }
             sides = (self._update.policy, self._update.critic)
             save_state(self._folder.staging / f"checkpoint-{step}", sides, self._average, state)
-            best = best_by_gold(self._history) if self._config.keep == "best" else None
-            self._folder.commit(step, keep=best)
+            self._folder.commit(step, keep=self._course.best(self._history))
             drop_rollouts(self._folder.checkpoints, step)
         wait_for_all()
 
@@ -262,30 +251,12 @@ class PPOLoop:
         row = {"step": step, **figures}
         self._history.append(row)
         if is_main():
-            self._append(self._folder.metrics, row)
-
-    def _write_samples(self, step: int, rollouts: Sequence[Rollout], totals: Sequence[float | None]) -> None:
-        if not is_main():
-            return
-        for rollout, total in list(zip(rollouts, totals, strict=True))[:_SHOWN]:
-            row = {
-                "step": step,
-                "prompt": rollout.prompt.prompt.messages[-1].content,
-                "answer": rollout.text,
-                "finished": rollout.drawn.finished,
-                "reward": total,
-                "scores": rollout.scores,
-            }
-            self._append(self._folder.path / SAMPLES, row)
-
-    def _append(self, path: Path, row: Mapping[str, Any]) -> None:
-        with os_errors(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            append_row(self._folder.metrics, row)
 
     def _finish(self, trainable: int) -> dict[str, Any]:
         """Save the policy that is the result, and the critic; return the figures."""
         last = max((int(row["step"]) for row in self._history), default=0)
-        best = best_by_gold(self._history) if self._config.keep == "best" else None
+        best = self._course.best(self._history)
         best = None if best == last else best
         averaged = self._config.ema is not None
         if best is not None or averaged:
@@ -302,17 +273,11 @@ class PPOLoop:
             "best_step": best,
             "trainable_parameters": trainable,
             "metrics": {name: value for name, value in (steps or [{}])[-1].items() if name != "step"},
-            "warnings": [f"step {alarm.step}: {alarm.text}" for alarm in self._alarms],
-            "alarms": [alarm.name for alarm in self._alarms],
-            "phases_s": {name: round(seconds, 1) for name, seconds in self._clock.seconds.items()},
+            **self._course.account(self._history),
+            "phases_s": self._clock.rounded(),
         }
 
 
 @contextlib.contextmanager
 def _no_progress() -> Any:
     yield ProgressTask("train ppo", None)
-
-
-def _require_some(totals: Sequence[float | None], step: int) -> None:
-    if all(total is None for total in totals):
-        raise EngineError(f"no answer of step {step} could be scored", where="ppo.rewards")

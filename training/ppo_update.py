@@ -23,9 +23,9 @@ from training.actor_critic import ActorCritic
 from training.config import OptimConfig, PPOConfig
 from training.examples import EncodedAnswer
 from training.experience import Experience
-from training.ppo_figures import GAP
 from training.ppo_losses import policy_losses, ratio_of, value_losses
 from training.processes import share, summed, world_size
+from training.rl_figures import GAP
 
 _EPSILON = 1e-5
 """Adam's, as in PPO's own code (Huang et al. 2022, "The 37 implementation details of PPO", detail 3)."""

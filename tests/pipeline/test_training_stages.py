@@ -315,7 +315,7 @@ def test_an_evaluation_before_training_measures_what_there_is(model: Path, tmp_p
         (("train=[dpo]", "compare.from=sft"), "compare.from is sft, but train does not name sft"),
         (("train=[dpo]", "dpo.init=sft"), "dpo.init is sft, but train does not name sft"),
         (("models.policy.adapter=some/adapter",), "merge it first"),
-        (("train=[sft, grpo]",), "sft, reward, dpo, ppo"),
+        (("train=[sft, kto]",), "sft, reward, dpo, ppo, rloo, grpo"),
         (("train=[sft, sft]",), "train names a method twice"),
         (("sft.learning_rate=0",), "--set sft.learning_rate=0"),
         (("dpo.min_margin=0.5",), "--set dpo.min_margin=0.5"),

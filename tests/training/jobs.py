@@ -12,11 +12,14 @@ from engines.config import ModelConfig
 from training.config import METHODS, DPOConfig, LoraConfig, Method, OptimConfig, PPOConfig, RewardConfig
 from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, PreferencePair
+from training.group import train_group
 from training.job import TrainingJob, TrainingResult
 from training.ppo import PPOTask, train_ppo
 from training.processes import rank, world_size
 from training.reward import train_reward
 from training.reward_sum import WeightedReward
+from training.rl_config import GRPOConfig, RLOOConfig
+from training.rl_task import RLTask
 from training.sft import train_sft
 
 BY_EXAMPLES: tuple[Method, ...] = ("sft", "reward", "dpo")
@@ -38,6 +41,15 @@ PPO = PPOConfig(
     ema=0.5,
 )
 """With all that a checkpoint has to remember."""
+RLOO = RLOOConfig(
+    rollouts=8,
+    num_generations=4,
+    max_new_tokens=8,
+    learning_rate=1e-2,
+    reward_normalise="running",
+    stop_kl=None,
+)
+GRPO = GRPOConfig(**RLOO.model_dump(exclude={"normalize_advantages"}))
 
 
 class Vowels:
@@ -97,6 +109,9 @@ def train(
             own,
             PPO.model_copy(update={"steps": 2 * count}),
         )
+    if method == "rloo" or method == "grpo":
+        group = (RLOO if method == "rloo" else GRPO).model_copy(update={"steps": 2 * count})
+        return train_group(RLTask(asked(count), [WeightedReward(Vowels())]), own, group)
     if method == "sft":
         return train_sft(answered(count), own)
     if method == "reward":
@@ -107,4 +122,5 @@ def train(
 if __name__ == "__main__":
     wanted = next(method for method in METHODS if method == sys.argv[1])
     train(wanted, Path(sys.argv[2]), sys.argv[3], None, int(sys.argv[4]))
+    assert "vllm" not in sys.modules  # it lives in processes of its own
     print(f"process {rank()} of {world_size()}")  # noqa: T201

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +17,14 @@ from core.records import Message, Prompt
 from core.rewards import Reward, Sample
 from engines.adapter import WEIGHTS
 from engines.config import ModelConfig
-from tests.training.jobs import Vowels, asked, share_of, train
+from tests.training.gamed import PRINTABLE, Brief, Letters, Longer, Phrase, Varied
+from tests.training.jobs import Vowels, asked, train
 from training.config import LoraConfig, OptimConfig, PPOConfig
-from training.examples import AnsweredPrompt
 from training.job import TrainingJob, TrainingResult
 from training.ppo import PPOTask, train_ppo
-from training.ppo_figures import GAP
 from training.reward_sum import WeightedReward
+from training.rl_figures import GAP
 from training.rollouts import Drawn, LiveSampler
-from training.sft import train_sft
 
 OPTIM = OptimConfig(
     warmup=0,
@@ -49,28 +47,6 @@ CONFIG = PPOConfig(
     alarms="off",
 )
 """Reaches nine tenths of the greatest reward within 30 steps."""
-PRINTABLE = "".join(map(chr, range(33, 127)))
-
-
-@pytest.fixture(scope="session")
-def lively(tiny_model: Any, tiny_tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model whose head is large enough that an adapter can make it say anything."""
-    from engines.tokenization import CHATML
-
-    folder = tmp_path_factory.mktemp("models") / "lively"
-    tiny_model(attention="sdpa", initializer_range=0.3).save_pretrained(folder)
-    tiny_tokenizer(CHATML).save_pretrained(folder)
-    return folder
-
-
-class Letters:
-    """The share of some letters, or whatever a function makes of an answer."""
-
-    def __init__(self, name: str, letters: str) -> None:
-        self.name, self._letters = name, letters
-
-    def scores(self, samples: Sequence[Sample]) -> list[float]:
-        return [share_of(sample.text, self._letters) for sample in samples]
 
 
 def run(
@@ -319,62 +295,6 @@ def test_the_start_is_the_result_where_nothing_is_better(lively: Path, brief: Pa
     result = run(lively, tmp_path, start=brief, reward=Longer(), task=task, max_new_tokens=24, **settings)
     assert (result.best_step, result.steps) == (0, 2)
     assert (tmp_path / WEIGHTS).read_bytes() == (brief / WEIGHTS).read_bytes()
-
-
-class Longer:
-    """A reward that any text games: the longer, the better."""
-
-    name = "longer"
-
-    def scores(self, samples: Sequence[Sample]) -> list[float]:
-        return [len(sample.text) / 24 for sample in samples]
-
-
-class Brief:
-    """Gold beside it: what is worth reading is short."""
-
-    name = "brief"
-
-    def scores(self, samples: Sequence[Sample]) -> list[float]:
-        return [1 - len(sample.text) / 100 for sample in samples]
-
-
-class Phrase:
-    """A reward that a phrase games: short answers that begin like it."""
-
-    name = "phrase"
-
-    def scores(self, samples: Sequence[Sample]) -> list[float]:
-        return [self._like("ibeh", s.text) / 4 - 0.05 * len(s.text) for s in samples]
-
-    def _like(self, phrase: str, text: str) -> int:
-        return max(n for n in range(len(phrase) + 1) if text.startswith(phrase[:n]))
-
-
-class Varied:
-    """Gold beside it: answers that are all alike lose a quarter of their worth."""
-
-    name = "varied"
-
-    def scores(self, samples: Sequence[Sample]) -> list[float]:
-        counts = Counter(sample.text for sample in samples)
-        return [1 - 0.25 * (counts[sample.text] - 1) / len(samples) for sample in samples]
-
-
-@pytest.fixture(scope="module")
-def brief(lively: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A policy that ends its answers: three to five of ten letters, other ones for each prompt."""
-    folder = tmp_path_factory.mktemp("brief")
-    words = ["".join("abcdefghij"[(7 * i + 3 * k) % 10] for k in range(3 + i % 3)) for i in range(16)]
-    rows = [
-        AnsweredPrompt(f"{i}", prompt.messages, word)
-        for i, (prompt, word) in enumerate(zip(asked(16), words, strict=True))
-    ]
-    optim = OPTIM.model_copy(update={"batch_size": 8})
-    lora = LoraConfig(r=4, alpha=8)
-    model = ModelConfig(id=str(lively))
-    train_sft(rows * 4, TrainingJob("sft", folder, model, lora, optim, 3e-2, 10.0, 0, "cpu"))
-    return folder
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from statistics import fmean, pstdev
 
 from core.errors import EngineError
 from core.rewards import Reward
-from training.ppo_alarms import EVAL_ERROR, EVAL_GOLD, EVAL_REWARD
-from training.ppo_figures import Metrics, answer_metrics, reward_metrics
 from training.processes import gathered, share
 from training.reward_sum import RewardSum, scores_of
+from training.rl_alarms import EVAL_ERROR, EVAL_GOLD, EVAL_REWARD
+from training.rl_figures import Metrics, answer_metrics, reward_metrics
 from training.rollouts import Rollout
 
 
-def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward) -> Metrics:
+def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward, where: str) -> Metrics:
     """Return the figures of answers to held-out prompts; each process scores its share.
 
     Rewards are summed as they come, neither normalised nor clipped: two looks compare.
@@ -24,6 +24,7 @@ def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward) -> Me
         rollouts: one answer to each prompt, not scored yet.
         rewards: what is learned from.
         gold: what is not.
+        where: the setting that names it, for messages.
 
     Raises:
         EngineError: if gold scores none of the answers.
@@ -35,7 +36,7 @@ def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward) -> Me
     scored = [replace(rollout, scores=row) for rollout, (row, _) in zip(rollouts, found, strict=True)]
     golds = [score for _, score in found if score is not None]
     if not golds:
-        raise EngineError("no answer to a held-out prompt could be scored", where="ppo.gold")
+        raise EngineError("no answer to a held-out prompt could be scored", where=where)
     sums = [value for value in rewards.sums([row for row, _ in found]) if value is not None]
     return {
         **({EVAL_REWARD: fmean(sums)} if sums else {}),

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.config import PPOConfig
+from training.rl_config import RLConfig
 
 KL = "objective/kl"
 LENGTH = "completions/mean_length"
 SHARES = {
-    "completions/clipped_ratio": "answers cut at ppo.max_new_tokens",
+    "completions/clipped_ratio": "answers cut at max_new_tokens",
     "completions/repetitive": "repetitive answers",
     "completions/boilerplate": "answers with one and the same phrase",
 }
@@ -36,13 +36,13 @@ class Alarm:
     text: str
     """What was seen, in a line."""
     ends: bool = False
-    """Whether training stops whatever `ppo.alarms` says."""
+    """Whether training stops whatever `alarms` says."""
 
 
-def alarms_of(history: Sequence[Row], config: PPOConfig) -> list[Alarm]:
+def alarms_of(history: Sequence[Row], config: RLConfig) -> list[Alarm]:
     """Return the alarms that the figures give, each kind once, at the step where it was first seen.
 
-    With `ppo.alarms: off` only what ends training is looked for.
+    With `alarms: off` only what ends training is looked for.
     """
     steps = [row for row in history if KL in row]
     evaluations = [row for row in history if EVAL_GOLD in row and EVAL_REWARD in row]
@@ -55,15 +55,16 @@ def alarms_of(history: Sequence[Row], config: PPOConfig) -> list[Alarm]:
     return [alarm for alarm in found if alarm is not None and (alarm.ends or config.alarms != "off")]
 
 
-def _diverged(steps: Sequence[Row], config: PPOConfig) -> Alarm | None:
+def _diverged(steps: Sequence[Row], config: RLConfig) -> Alarm | None:
     for row in steps:
         if config.stop_kl is not None and row[KL] > config.stop_kl:
-            text = f"the divergence from the reference is {row[KL]:.3g} nats per answer, above ppo.stop_kl"
+            limit = f"{config.method}.stop_kl"
+            text = f"the divergence from the reference is {row[KL]:.3g} nats per answer, above {limit}"
             return Alarm("kl", row["step"], text, ends=True)
     return None
 
 
-def _length(steps: Sequence[Row], config: PPOConfig) -> Alarm | None:
+def _length(steps: Sequence[Row], config: RLConfig) -> Alarm | None:
     for row in steps:
         first = steps[0][LENGTH]
         if row[LENGTH] > config.alarm_length * first:
@@ -72,7 +73,7 @@ def _length(steps: Sequence[Row], config: PPOConfig) -> Alarm | None:
     return None
 
 
-def _risen(steps: Sequence[Row], name: str, what: str, config: PPOConfig) -> Alarm | None:
+def _risen(steps: Sequence[Row], name: str, what: str, config: RLConfig) -> Alarm | None:
     for row in steps:
         first = steps[0][name]
         if row[name] > first + config.alarm_share:
@@ -81,7 +82,7 @@ def _risen(steps: Sequence[Row], name: str, what: str, config: PPOConfig) -> Ala
     return None
 
 
-def _parted(evaluations: Sequence[Row], config: PPOConfig) -> Alarm | None:
+def _parted(evaluations: Sequence[Row], config: RLConfig) -> Alarm | None:
     """Return the alarm that reward rose and gold fell, by more than its error, so many looks in a row."""
     run = 0
     for number in range(1, len(evaluations)):
@@ -110,3 +111,33 @@ def is_stale(history: Sequence[Row], patience: int | None) -> bool:
     if patience is None or len(golds) <= patience:
         return False
     return bool(max(golds[-patience:]) <= max(golds[:-patience]))
+
+
+class ByGold:
+    """How a training against rewards goes on, by the signs above and by gold.
+
+    Args:
+        config: when it ends, and which weights are the result.
+    """
+
+    def __init__(self, config: RLConfig) -> None:
+        self._config = config
+
+    def alarms(self, history: Sequence[Row]) -> list[Alarm]:
+        """Return the alarms so far."""
+        return alarms_of(history, self._config)
+
+    def account(self, history: Sequence[Row]) -> dict[str, list[str]]:
+        """Return the alarms as a training's figures record them: as warnings, and by name."""
+        alarms = self.alarms(history)
+        told = [f"step {alarm.step}: {alarm.text}" for alarm in alarms]
+        return {"warnings": told, "alarms": [alarm.name for alarm in alarms]}
+
+    def best(self, history: Sequence[Row]) -> int | None:
+        """Return the step with the highest gold where that is kept; None keeps the last."""
+        return best_by_gold(history) if self._config.keep == "best" else None
+
+    def is_over(self, history: Sequence[Row]) -> bool:
+        """Return whether training ends here."""
+        ends = any(alarm.ends or self._config.alarms == "stop" for alarm in self.alarms(history))
+        return ends or is_stale(history, self._config.patience)

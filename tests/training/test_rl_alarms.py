@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from training.config import PPOConfig
-from training.ppo_alarms import alarms_of, best_by_gold, is_stale
+from training.rl_alarms import ByGold, alarms_of, best_by_gold, is_stale
+from training.rl_config import GRPOConfig
 
 CONFIG = PPOConfig()
 
@@ -39,7 +40,7 @@ def test_a_quiet_training_raises_no_alarm():
             "one and the same phrase: 41 %, 10 % in the first",
         ),
         ({"completions__repetitive": 0.9}, "repetitive", "repetitive answers: 90 %"),
-        ({"completions__clipped_ratio": 0.5}, "clipped_ratio", "answers cut at ppo.max_new_tokens: 50 %"),
+        ({"completions__clipped_ratio": 0.5}, "clipped_ratio", "answers cut at max_new_tokens: 50 %"),
     ],
 )
 def test_an_answer_shape_that_drifts_is_an_alarm(figures: dict[str, float], name: str, text: str):
@@ -95,3 +96,19 @@ def test_patience_ends_where_gold_brings_nothing_new():
     assert is_stale(history, 2)
     assert not is_stale(history, 3)
     assert not is_stale(history, None)
+
+
+def test_gold_and_alarms_decide_how_a_training_goes_on():
+    history = [watched(0, 0, 3), row(1), row(2, completions__mean_length=300), watched(2, 0, 2)]
+    kept, last = ByGold(CONFIG.model_copy(update={"keep": "best"})), ByGold(CONFIG)
+    assert (kept.best(history), last.best(history)) == (0, None)
+    assert not last.is_over(history)
+    assert last.account(history)["alarms"] == ["length"]
+    assert last.account(history)["warnings"][0].startswith("step 2: answers have 300 tokens")
+    for ended in ({"alarms": "stop"}, {"patience": 1}):
+        assert ByGold(CONFIG.model_copy(update=ended)).is_over(history)
+
+
+def test_messages_name_the_setting_of_the_method():
+    (alarm,) = alarms_of([row(1, objective__kl=99)], GRPOConfig())
+    assert alarm.text.endswith("above grpo.stop_kl")
