@@ -204,13 +204,14 @@ def _shown_answers(submissions: Sequence[_Submission], answers: Mapping[str, Can
     """Yield the labels of a record as `publius export --labels argilla` writes them, each by its key."""
     for submission in submissions:
         for question, value in submission.values.items():
-            if submission.status == "discarded" or (isinstance(value, str) and not _COMMENT.search(question)):
-                try:
-                    outcome = "skip" if submission.status == "discarded" else _label(value, list(answers))
-                except RequestError:
-                    continue
-                opinion = Opinion(verdict=outcome, annotator=submission.user)
-                yield Answer(f"{question}/{submission.user}", opinion)
+            if _is_comment(question):
+                continue
+            try:
+                outcome = "skip" if submission.status == "discarded" else _label(value, list(answers))
+            except RequestError:
+                continue
+            opinion = Opinion(verdict=outcome, annotator=submission.user)
+            yield Answer(f"{question}/{submission.user}", opinion)
 
 
 @dataclass
@@ -228,7 +229,7 @@ class _Reading:
         if submission.status not in ("submitted", "discarded"):
             self.left_out.append(LeftOut("the response was not submitted", f"it is {submission.status}"))
             return
-        comments = [v for q, v in submission.values.items() if _COMMENT.search(q) and isinstance(v, str)]
+        comments = [v for q, v in submission.values.items() if _is_comment(q) and isinstance(v, str)]
         by = Opinion(
             verdict="skip",
             annotator=submission.user,
@@ -239,7 +240,7 @@ class _Reading:
         if submission.status == "discarded":
             self._skip(by)
             return
-        asked = {q: v for q, v in submission.values.items() if not _COMMENT.search(q) and not is_missing(v)}
+        asked = {q: v for q, v in submission.values.items() if not _is_comment(q) and not is_missing(v)}
         ratings = {q: v for q, v in asked.items() if isinstance(v, int | float) and not isinstance(v, bool)}
         choices = {q: v for q, v in asked.items() if q not in ratings}
         respects = {_respect(question, ()) for question in choices}
@@ -306,6 +307,11 @@ class _Reading:
         found = pairs_of(self.prompt, standings, by, margins=margins)
         self.pairs += found.pairs
         self.left_out += found.left_out
+
+
+def _is_comment(question: str) -> bool:
+    """Return whether a question asks for words; one for a preference in some respect is none of them."""
+    return not question.casefold().startswith("preference") and _COMMENT.search(question) is not None
 
 
 def _label(value: Any, names: Sequence[str]) -> Outcome:

@@ -125,7 +125,8 @@ def _names(fields: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) 
         if all(name in fields for name in names):
             return names
     for annotation in annotations:
-        for result in annotation.get("result") or ():
+        results = annotation.get("result")
+        for result in results if isinstance(results, list) else ():
             named = _controlled(result)
             if named is not None and all(name in fields for name in named):
                 return named
