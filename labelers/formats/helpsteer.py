@@ -60,11 +60,10 @@ class HelpSteer2:
     def read(self, rows: Iterable[Row]) -> Iterator[RowLabels]:
         """Yield the pairs of each run of rows with one prompt."""
         for prompt, run in groupby(rows, key=_prompt_text):
-            same = list(run)
             if prompt is None:
-                yield from map(_unreadable, same)
+                yield from map(_unreadable, run)
             else:
-                yield from _compared(prompt, same)
+                yield from _compared(prompt, list(run))
 
 
 def _prompt_text(row: Row) -> str | None:
