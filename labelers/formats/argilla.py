@@ -14,22 +14,19 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from core.conversations import oddities, prompt_of
 from core.errors import RequestError
 from core.records import Candidate, Message
+from labelers.formats.argilla_responses import SUFFIX, Submission, submissions_of
 from labelers.formats.carried import KEY, Answer, unpack
 from labelers.formats.fields import (
     answer_of,
     is_missing,
-    list_of,
     mapping_of,
-    moment_of,
     number_of,
     outcome_of,
-    person_of,
     shown,
     text_of,
     value_of,
@@ -39,7 +36,6 @@ from labelers.formats.opinions import Opinion, Outcome, Pair
 from labelers.formats.rankings import Standing, pairs_of
 from labelers.formats.source import LeftOut, RowLabels, RowSource
 
-_SUFFIX = ".responses"
 _FIELD = re.compile(
     r"(response|answer|completion|generation|output|text|reply|option)s?[-_ ]?(\d+|[a-z])", re.I
 )
@@ -49,16 +45,6 @@ _PLAIN = frozenset(
 )
 """Names of questions that say nothing about a respect."""
 _ORDER_NOTE = "a ranking came as an ordered list, in which ties cannot be told"
-
-
-@dataclass(slots=True)
-class _Submission:
-    """What one user answered on one record."""
-
-    user: str | None
-    status: str
-    values: dict[str, Any] = field(default_factory=dict)
-    created: datetime | None = None
 
 
 class Argilla(RowSource):
@@ -73,7 +59,7 @@ class Argilla(RowSource):
         """Return why a row looks like a record of Argilla."""
         if isinstance(row.get("fields"), Mapping) and "responses" in row:
             return "it has fields and responses"
-        flat = next((name for name in row if name.endswith(f"{_SUFFIX}.users")), None)
+        flat = next((name for name in row if name.endswith(f"{SUFFIX}.users")), None)
         return f"it has the column {flat}" if flat else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
@@ -81,7 +67,7 @@ class Argilla(RowSource):
         fields = mapping_of(values["fields"], "fields") if not is_missing(values.get("fields")) else values
         answers = _answer_fields({**fields, **_mapped(values)})
         left_out: list[LeftOut] = []
-        submissions = list(_submissions(values, left_out))
+        submissions = list(submissions_of(values, left_out))
         packed = _packed(values)
         if not is_missing(packed) and len(answers) == 2:
             first, second = answers.values()
@@ -127,8 +113,11 @@ def _answer_fields(fields: Mapping[str, Any]) -> dict[str, Candidate]:
     kinds = Counter(match[1].casefold() for match, name in found if isinstance(fields[name], str))
     kind = kinds.most_common(1)[0][0] if kinds else ""
     chosen = [(match[2].casefold(), name) for match, name in found if match[1].casefold() == kind]
-    chosen = [(place, name) for place, name in chosen if not is_missing(fields[name])]
+    empty = [name for _, name in chosen if is_missing(fields[name])]
+    chosen = [(place, name) for place, name in chosen if name not in empty]
     chosen.sort(key=lambda pair: (len(pair[0]), pair[0]))
+    if len(chosen) < 2 and empty:
+        raise RequestError("an answer is empty", detail=f"in {empty[0]}")
     if len(chosen) < 2:
         raise RequestError(
             "there are not two answers in the fields", detail=", ".join(map(str, fields))[:200]
@@ -136,71 +125,7 @@ def _answer_fields(fields: Mapping[str, Any]) -> dict[str, Candidate]:
     return {name: Candidate(answer_of(fields[name], name), name) for _, name in chosen}
 
 
-def _submissions(values: Mapping[str, Any], left_out: list[LeftOut]) -> Iterator[_Submission]:
-    """Yield what each user answered; what cannot be told apart is added to `left_out`."""
-    responses = values.get("responses")
-    if isinstance(responses, list):
-        yield from _by_user(responses, left_out)
-        return
-    answers: list[tuple[str, Any, Any, Any]] = []
-    questions = responses.items() if isinstance(responses, Mapping) else ()
-    for question, entries in questions:
-        for entry in list_of(entries, f"the responses to {question}"):
-            answer = mapping_of(entry, "a response")
-            answers.append((str(question), answer.get("value"), answer.get("user_id"), answer.get("status")))
-    answers += _flat(values, left_out)
-    users: dict[tuple[str | None, str], _Submission] = {}
-    for question, value, user, status in answers:
-        key = (person_of(user), _status(status))
-        users.setdefault(key, _Submission(*key)).values[question] = value
-    yield from users.values()
-
-
-def _by_user(responses: Sequence[Any], left_out: list[LeftOut]) -> Iterator[_Submission]:
-    """Yield the submissions of version 1 and of the raw interface: one object for each user."""
-    for entry in responses:
-        try:
-            answer = mapping_of(entry, "a response")
-            given = answer.get("values")
-            values = {
-                str(question): value.get("value") if isinstance(value, Mapping) else value
-                for question, value in (given.items() if isinstance(given, Mapping) else ())
-            }
-            created = moment_of(value_of(answer, "inserted_at", "updated_at"))
-            yield _Submission(
-                person_of(answer.get("user_id")), _status(answer.get("status")), values, created
-            )
-        except RequestError as error:
-            left_out.append(LeftOut(error.reason, error.detail))
-
-
-def _flat(values: Mapping[str, Any], left_out: list[LeftOut]) -> list[tuple[str, Any, Any, Any]]:
-    """Return question, value, user and status of flattened columns."""
-    found: list[tuple[str, Any, Any, Any]] = []
-    for name in values:
-        if not str(name).endswith(_SUFFIX) or is_missing(values[name]):
-            continue
-        question = name.removesuffix(_SUFFIX)
-        given = list_of(values[name], name)
-        users, statuses = (
-            list_of(values[part], part) if not is_missing(values.get(part)) else [None] * len(given)
-            for part in (f"{name}.users", f"{name}.status")
-        )
-        if len(users) != len(given) or len(statuses) != len(given):
-            left_out.append(LeftOut("responses, users and status are not of one length", question))
-            continue
-        found += [(question, *answer) for answer in zip(given, users, statuses, strict=True)]
-    return found
-
-
-def _status(value: Any) -> str:
-    """Return a status; one that is missing, as in old exports, means that the answer was handed in."""
-    return (
-        "submitted" if is_missing(value) else str(value).strip().casefold() if isinstance(value, str) else "?"
-    )
-
-
-def _shown_answers(submissions: Sequence[_Submission], answers: Mapping[str, Candidate]) -> Iterator[Answer]:
+def _shown_answers(submissions: Sequence[Submission], answers: Mapping[str, Candidate]) -> Iterator[Answer]:
     """Yield the labels of a record as `publius export --labels argilla` writes them, each by its key."""
     for submission in submissions:
         for question, value in submission.values.items():
@@ -224,7 +149,7 @@ class _Reading:
     pairs: list[Pair] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, submission: _Submission) -> None:
+    def add(self, submission: Submission) -> None:
         """Take in what one user said."""
         if submission.status not in ("submitted", "discarded"):
             self.left_out.append(LeftOut("the response was not submitted", f"it is {submission.status}"))
@@ -243,9 +168,8 @@ class _Reading:
         asked = {q: v for q, v in submission.values.items() if not _is_comment(q) and not is_missing(v)}
         ratings = {q: v for q, v in asked.items() if isinstance(v, int | float) and not isinstance(v, bool)}
         choices = {q: v for q, v in asked.items() if q not in ratings}
-        respects = {_respect(question, ()) for question in choices}
         for question, value in choices.items():
-            dimension = _respect(question, ()) if len(respects) > 1 else None
+            dimension = _respect(question, ())
             self._try(
                 question, lambda v=value, d=dimension: self._choice(v, by.model_copy(update={"dimension": d}))
             )
@@ -299,8 +223,7 @@ class _Reading:
             )
             respects.setdefault(_respect(question, names) or "", {})[name] = number_of(value, question)
         for respect, scores in respects.items():
-            dimension = respect if len(respects) > 1 or respect else None
-            self._standings(scores, by.model_copy(update={"dimension": dimension or None}), margins=True)
+            self._standings(scores, by.model_copy(update={"dimension": respect or None}), margins=True)
 
     def _standings(self, scores: Mapping[str, float], by: Opinion, *, margins: bool) -> None:
         standings = [Standing(self.answers[name], score) for name, score in scores.items()]

@@ -59,15 +59,17 @@ _RESPONSES = (
     ("output_1", "output_2"),
     ("left", "right"),
 )
-_CONTROLS = ("verdict", "comparison", "preference", "pairwise", "pw", "choice")
+CONTROL, OTHERWISE = "comparison", "otherwise"
+"""Controls of an export of ours; a respect follows after a hyphen. `otherwise` says tie, both bad or skip."""
+_CONTROLS = (CONTROL, OTHERWISE, "verdict", "preference", "pairwise", "pw", "choice")
 _COMMENTS = ("comment", "rationale", "reason", "explanation")
 
 
 class _Said(NamedTuple):
-    """What one annotation says, under the name of each control."""
+    """What one annotation says."""
 
-    outcomes: dict[str, tuple[Outcome, str]]
-    """With the id of the result."""
+    outcomes: dict[str | None, tuple[Outcome, str]]
+    """In each respect, with the id of the result."""
     ratings: dict[str, float]
     """Of each answer that was rated, by its name."""
     comment: str | None
@@ -170,9 +172,6 @@ def _answers(
         except RequestError as error:
             where = f"annotation {position}"
             left_out.append(LeftOut(error.reason, f"{where}: {error.detail}" if error.detail else where))
-    dimensions = {answer.opinion.dimension for answer in answers if answer.opinion.verdict != "skip"}
-    if len(dimensions) == 1:  # one question needs no name
-        answers = [Answer(a.key, a.opinion.model_copy(update={"dimension": None})) for a in answers]
     return answers, left_out
 
 
@@ -196,8 +195,8 @@ def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterat
         return
     if not said.outcomes and set(said.ratings) != set(names):
         raise RequestError("the annotation has no result")
-    for control, (outcome, key) in said.outcomes.items():
-        yield Answer(key, by.model_copy(update={"verdict": outcome, "dimension": control}))
+    for dimension, (outcome, key) in said.outcomes.items():
+        yield Answer(key, by.model_copy(update={"verdict": outcome, "dimension": dimension}))
     if not said.outcomes:
         margin = said.ratings[names[0]] - said.ratings[names[1]]
         verdict: Outcome = "tie" if margin == 0 else "first" if margin > 0 else "second"
@@ -212,7 +211,7 @@ def _first_id(annotation: Mapping[str, Any]) -> str:
 
 
 def _said(annotation: Mapping[str, Any], names: tuple[str, str]) -> _Said:
-    outcomes: dict[str, tuple[Outcome, str]] = {}
+    outcomes: dict[str | None, tuple[Outcome, str]] = {}
     ratings: dict[str, float] = {}
     comments: list[str] = []
     results = annotation.get("result")
@@ -230,8 +229,19 @@ def _said(annotation: Mapping[str, Any], names: tuple[str, str]) -> _Said:
             if reverse and (outcome == "first" or outcome == "second"):
                 outcome = OTHER[outcome]
             key = result.get("id")
-            outcomes[str(result.get("from_name"))] = (outcome, key if isinstance(key, str) else "")
+            dimension = _dimension(str(result.get("from_name")))
+            earlier, _ = outcomes.setdefault(dimension, (outcome, key if isinstance(key, str) else ""))
+            if earlier != outcome:
+                raise RequestError("two controls say different things", detail=f"{earlier} and {outcome}")
     return _Said(outcomes, ratings, "\n".join(comments) or None)
+
+
+def _dimension(control: str) -> str | None:
+    """Return the respect that a control's name tells, as in `comparison-safety`; None of a plain name."""
+    name, _, respect = control.partition("-")
+    if name in (CONTROL, OTHERWISE):
+        return respect or None
+    return None if control in _CONTROLS else control
 
 
 def _selected(value: Any) -> Outcome:

@@ -1,4 +1,4 @@
-"""Label Studio tasks: a `Pairwise` control named `comparison`, with tie and both bad as choices beside it.
+"""Label Studio tasks: a `Pairwise` control `comparison`, and choices `otherwise` for tie and both bad.
 
 The labeling configuration that shows them is in docs/human-labels.md.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from core.records import Comparison, Judgment
 from labelers.formats.carried import KEY, messages_of, pack
+from labelers.formats.label_studio import CONTROL, OTHERWISE
 from labelers.writers.standing import people_of, shown_text
 
 _SELECTED = {"a": "left", "b": "right"}
@@ -48,7 +49,8 @@ def _annotation(judgment: Judgment, place: int) -> dict[str, Any]:
 def _choice(judgment: Judgment) -> dict[str, Any]:
     """Return the result, whose id is the judgment's: Label Studio keeps it."""
     selected = _SELECTED.get(judgment.verdict)
-    name = "comparison" if judgment.dimension is None else f"comparison-{judgment.dimension}"
+    control = CONTROL if selected else OTHERWISE
+    name = control if judgment.dimension is None else f"{control}-{judgment.dimension}"
     value = {"selected": selected} if selected else {"choices": [judgment.verdict]}
     return {
         "id": judgment.id,

@@ -53,7 +53,7 @@ DROPPED = {
     "argilla.json": {
         9: "nobody answered",
         10: SAME,
-        11: "not two answers",
+        11: EMPTY,
         12: "no prompt",
         13: "verdict is none that is known",
         14: BEFORE,

@@ -77,6 +77,28 @@ def test_two_questions_are_two_dimensions(tmp_path: Path):
     assert len({j.verdict for j in labels.judgments}) == 2
 
 
+def test_plain_controls_have_no_dimension_and_must_agree(tmp_path: Path):
+    def task(*said: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+        results = [{"from_name": name, "to_name": "l,r", "type": "x", "value": value} for name, value in said]
+        return {
+            "data": {"prompt": "Name a bird.", "response1": "One.", "response2": "Two."},
+            "annotations": [{"completed_by": 1, "result": results}],
+        }
+
+    left, tie = {"selected": "left"}, {"choices": ["tie"]}
+    labels = imported(
+        given(
+            task(("comparison", left)),
+            task(("otherwise", tie)),
+            task(("comparison-tone", left), ("otherwise-truth", tie)),
+            task(("comparison", left), ("otherwise", tie)),
+        ),
+        tmp_path,
+    )
+    assert [j.dimension for j in labels.judgments] == [None, None, "tone", "truth"]
+    assert labels.reason(4) == "two controls say different things"
+
+
 def test_json_min_has_one_annotation_a_row(tmp_path: Path):
     labels = imported(rows_of("label_studio_min.json"), tmp_path)
     found = by_annotator(labels.judgments)
