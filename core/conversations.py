@@ -92,6 +92,15 @@ def is_transcript(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(TRANSCRIPT_START)
 
 
+def shown(value: object) -> str:
+    """Return a value as one short line, for the detail of a reason."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} of many levels"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def oddities(messages: Sequence[Message]) -> tuple[str, ...]:
     """Return what is unusual in a conversation, though it can be used; templates may refuse such turns."""
     turns = [message for message in messages if message.role != "system"]
@@ -177,23 +186,21 @@ def _messages(value: Any, column: str) -> tuple[Message, ...]:
     if isinstance(value, str):
         return (Message(role="user", content=_whole(value)),)
     if not isinstance(value, list) or not value:
-        raise RequestError(f"{column} is neither text nor messages", detail=_shown(value))
+        raise RequestError(f"{column} is neither text nor messages", detail=shown(value))
     return tuple(_message(entry, column) for entry in value)
 
 
 def _message(value: Any, column: str) -> Message:
     if not isinstance(value, Mapping):
-        raise RequestError(f"{column} is neither text nor messages", detail=f"it holds {_shown(value)}")
+        raise RequestError(f"{column} is neither text nor messages", detail=f"it holds {shown(value)}")
     if any(value.get(key) for key in _TOOL_KEYS):
         raise RequestError("the conversation calls tools", detail=f"in {column}")
     role, content = value.get("role"), value.get("content")
     if role not in _ROLES:
         accepted = ", ".join(_ROLES)
-        raise RequestError(
-            f"a message is of another role than {accepted}", detail=f"{column}: {_shown(role)}"
-        )
+        raise RequestError(f"a message is of another role than {accepted}", detail=f"{column}: {shown(role)}")
     if not isinstance(content, str):
-        raise RequestError("a message's content is not text", detail=f"{column}: {_shown(content)}")
+        raise RequestError("a message's content is not text", detail=f"{column}: {shown(content)}")
     return Message(role=role, content=_whole(content))
 
 
@@ -222,11 +229,3 @@ def _whole(text: str) -> str:
     except UnicodeEncodeError as error:
         raise RequestError("half of a surrogate pair", detail=f"at character {error.start + 1}") from error
     return text
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except RecursionError:
-        text = f"a {type(value).__name__} of many levels"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

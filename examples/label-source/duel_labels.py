@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.conversations import sides_of
+from core.conversations import shown, sides_of
 from core.errors import RequestError
-from labelers.formats.fields import maybe_number, person_of, required, shown
+from labelers.formats.fields import maybe_number, person_of, required
 from labelers.formats.opinions import Opinion, Outcome, pair_of
 from labelers.formats.source import RowLabels, RowSource
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.conversations import Sides, oddities, sides_of
+from core.conversations import Sides, oddities, shown, sides_of
 from core.errors import RequestError
 from labelers.formats.fields import (
     from_json_text,
@@ -24,7 +24,6 @@ from labelers.formats.fields import (
     person_of,
     present,
     required,
-    shown,
     value_of,
 )
 from labelers.formats.opinions import Opinion, Outcome, pair_of

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.conversations import oddities, prompt_of
+from core.conversations import oddities, prompt_of, shown
 from core.errors import RequestError
 from core.records import Candidate, Message
 from labelers.formats.argilla_responses import SUFFIX, Submission, submissions_of
@@ -27,7 +27,6 @@ from labelers.formats.fields import (
     mapping_of,
     number_of,
     outcome_of,
-    shown,
     text_of,
     value_of,
 )

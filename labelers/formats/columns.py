@@ -13,45 +13,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.conversations import Sides, oddities, sides_of
+from core.conversations import Sides, oddities, shown, sides_of
 from core.errors import RequestError
 from labelers.formats.fields import (
     from_json_text,
     is_missing,
     maybe_number,
     maybe_text,
-    moment_of,
     number_of,
     outcome_of,
-    person_of,
     present,
     required,
-    shown,
 )
-from labelers.formats.opinions import Opinion, Outcome, Side, pair_of
-from labelers.formats.rankings import tags_of
+from labelers.formats.opinions import Outcome, Side, pair_of
 from labelers.formats.source import RowLabels, RowSource
+from labelers.formats.told import TOLD, opinion_of, tags_of
 
 NAMES = ("response_a", "response_b")
-TARGETS = (
-    "prompt",
-    *NAMES,
-    "verdict",
-    "rating_a",
-    "rating_b",
-    "p_a",
-    "annotator",
-    "dimension",
-    "shown_first",
-    "margin",
-    "confidence",
-    "comment",
-    "duration_s",
-    "created",
-    "weight",
-    "origin_a",
-    "origin_b",
-    "tags",
+TARGETS = TOLD | frozenset(
+    {"prompt", *NAMES, "verdict", "rating_a", "rating_b", "p_a", "shown_first", "margin", "weight"}
+    | {"origin_a", "origin_b"}
 )
 """The columns that are read, and that others may be mapped to."""
 
@@ -61,7 +42,7 @@ class Columns(RowSource):
 
     name = "columns"
     summary = "a table with prompt, response_a, response_b and verdict, or columns mapped to these"
-    columns = frozenset(TARGETS)
+    columns = TARGETS
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
         """Return why a row looks like such a table."""
@@ -70,40 +51,29 @@ class Columns(RowSource):
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
         """Return the pair of a row, response_a first."""
-        sides = table_sides(values)
+        sides = _sides(values)
         outcome, margin = _outcome(values)
-        opinion = opinion_of(values, outcome, margin)
+        weight, given = maybe_number(values, "weight"), maybe_number(values, "margin")
+        opinion = opinion_of(
+            values,
+            verdict=outcome,
+            p_first=maybe_number(values, "p_a"),
+            margin=margin if given is None else given,
+            weight=1.0 if weight is None else weight,
+            shown_first=_shown_first(values),
+        )
         origins = (maybe_text(values, "origin_a") or NAMES[0], maybe_text(values, "origin_b") or NAMES[1])
         pair = pair_of(sides, [opinion], origins, tags_of(values.get("tags")))
         return RowLabels((number,), (pair,), notes=oddities(sides.prompt))
 
 
-def table_sides(values: Mapping[str, Any], names: tuple[str, str] = NAMES) -> Sides:
+def _sides(values: Mapping[str, Any]) -> Sides:
     """Return prompt and answers of a row whose cells may hold messages as JSON."""
-    prompt, first, second = (_cell(values, name) for name in ("prompt", *names))
-    for name, value in zip(names, (first, second), strict=True):
+    prompt, first, second = (_cell(values, name) for name in ("prompt", *NAMES))
+    for name, value in zip(NAMES, (first, second), strict=True):
         if is_missing(value):
             raise RequestError("an answer is empty", detail=f"in {name}")
-    return sides_of(None if is_missing(prompt) else prompt, first, second, names)
-
-
-def opinion_of(values: Mapping[str, Any], outcome: Outcome, margin: float | None) -> Opinion:
-    """Return the opinion of a row, with all that its columns tell about it."""
-    weight = maybe_number(values, "weight")
-    given = maybe_number(values, "margin")
-    return Opinion(
-        verdict=outcome,
-        p_first=maybe_number(values, "p_a"),
-        margin=margin if given is None else given,
-        weight=1.0 if weight is None else weight,
-        annotator=person_of(values.get("annotator")),
-        dimension=maybe_text(values, "dimension"),
-        shown_first=_shown_first(values),
-        confidence=maybe_number(values, "confidence"),
-        comment=maybe_text(values, "comment"),
-        duration_s=maybe_number(values, "duration_s"),
-        created=moment_of(values.get("created")),
-    )
+    return sides_of(None if is_missing(prompt) else prompt, first, second, NAMES)
 
 
 def _cell(values: Mapping[str, Any], name: str) -> Any:

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from core.conversations import shown
 from core.errors import RequestError
 from labelers.formats.opinions import Outcome
 
-_SHOWN = 60
 _MILLISECONDS_FROM = 1e11
 """Times since 1970 above this are in milliseconds: as seconds they would lie after the year 5000."""
 _PERSON_KEYS = ("email", "username", "name", "id")
@@ -29,15 +29,6 @@ _SYNONYMS: Mapping[Outcome, tuple[str, ...]] = {
 _NOUNS = ("response", "model", "text", "answer", "option", "output", "completion", "choice", "assistant")
 _WORDS: Mapping[str, Outcome] = {word: outcome for outcome, words in _SYNONYMS.items() for word in words}
 _SIDES: Mapping[str, Outcome] = {"a": "first", "1": "first", "b": "second", "2": "second"}
-
-
-def shown(value: object) -> str:
-    """Return a value as one short line."""
-    try:
-        text = repr(value)
-    except RecursionError:
-        text = f"a {type(value).__name__} of many levels"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def is_missing(value: object) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
-from core.conversations import oddities, prompt_of, sides_of
+from core.conversations import oddities, prompt_of, shown, sides_of
 from core.errors import RequestError
 from core.records import Candidate, Message
 from labelers.formats.fields import (
@@ -24,7 +24,6 @@ from labelers.formats.fields import (
     maybe_text,
     number_of,
     required,
-    shown,
     text_of,
     value_of,
 )

@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from core.conversations import Sides, oddities, prompt_of, sides_of
+from core.conversations import Sides, oddities, prompt_of, shown, sides_of
 from core.errors import RequestError
-from labelers.formats.fields import answer_of, list_of, mapping_of, required, shown, text_of, value_of
+from labelers.formats.fields import answer_of, list_of, mapping_of, required, text_of, value_of
 from labelers.formats.opinions import Opinion, Side, pair_of
 from labelers.formats.source import RowLabels, RowSource
 

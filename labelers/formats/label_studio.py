@@ -13,7 +13,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from core.conversations import Sides, oddities, prompt_of
+from core.conversations import Sides, oddities, prompt_of, shown
 from core.errors import RequestError
 from core.records import Candidate
 from labelers.formats.carried import KEY, Answer, unpack
@@ -30,7 +30,6 @@ from labelers.formats.fields import (
     outcome_of,
     person_of,
     present,
-    shown,
     text_of,
     value_of,
 )

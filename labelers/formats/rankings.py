@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from core.conversations import prompt_of
+from core.conversations import prompt_of, shown
 from core.digests import record_id
 from core.errors import RequestError
 from core.records import Candidate, Message
@@ -20,24 +20,19 @@ from labelers.formats.fields import (
     answer_of,
     is_missing,
     list_of,
-    maybe_number,
-    maybe_text,
-    moment_of,
     number_of,
-    person_of,
     present,
     required,
-    shown,
 )
 from labelers.formats.opinions import Opinion, Outcome, Pair
 from labelers.formats.source import LeftOut, RowLabels, RowSource
+from labelers.formats.told import TOLD, opinion_of, tags_of
 
 MOST_ANSWERS = 64
 """Of one ranking: more would be thousands of pairs of one decision."""
 _RESPONSES = ("responses", "answers", "completions", "outputs", "candidates")
 _ORDER = ("ranks", "rank", "ranking")
 _RATINGS = ("ratings", "scores", "rating", "score")
-_COMMON = ("annotator", "dimension", "confidence", "comment", "duration_s", "created", "models", "tags")
 
 
 class Standing(NamedTuple):
@@ -118,7 +113,7 @@ class Rankings(RowSource):
 
     name = "rankings"
     summary = "K responses a row, with ranks (1 is best, equal ranks tie), an order of positions, or ratings"
-    columns = frozenset({"prompt", "order", *_RESPONSES, *_ORDER, *_RATINGS, *_COMMON})
+    columns = TOLD | {"prompt", "order", "models", *_RESPONSES, *_ORDER, *_RATINGS}
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
         """Return why a row looks like a ranking."""
@@ -131,31 +126,11 @@ class Rankings(RowSource):
         prompt = prompt_of(required(values, "prompt"))
         answers = _answers(values)
         scores, margins = _scores(values, len(answers))
-        by = Opinion(
-            verdict="tie",
-            annotator=person_of(values.get("annotator")),
-            dimension=maybe_text(values, "dimension"),
-            confidence=maybe_number(values, "confidence"),
-            comment=maybe_text(values, "comment"),
-            duration_s=maybe_number(values, "duration_s"),
-            created=moment_of(values.get("created")),
-        )
+        by = opinion_of(values, verdict="tie")
         rated = [Standing(a, s) for a, s in zip(answers, scores, strict=True) if s is not None]
         unrated = (LeftOut("an answer has no rank or rating"),) * (len(answers) - len(rated))
         pairs, left_out = pairs_of(prompt, rated, by, margins=margins, tags=tags_of(values.get("tags")))
         return RowLabels((number,), pairs, unrated + left_out)
-
-
-def tags_of(value: Any) -> tuple[str, ...]:
-    """Return the tags of a cell: a list of words, or words with commas between them."""
-    if is_missing(value):
-        return ()
-    words = (
-        value.split(",") if isinstance(value, str) and value.lstrip()[:1] != "[" else list_of(value, "tags")
-    )
-    return tuple(
-        text for word in words if not is_missing(word) for text in [answer_of(word, "a tag").strip()]
-    )
 
 
 def _answers(values: Mapping[str, Any]) -> list[Candidate]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.conversations import oddities, sides_of
+from core.conversations import oddities, shown, sides_of
 from core.errors import RequestError
-from labelers.formats.fields import maybe_number, maybe_text, number_of, required, shown
+from labelers.formats.fields import maybe_number, maybe_text, number_of, required
 from labelers.formats.opinions import Opinion, Side, pair_of
 from labelers.formats.source import LeftOut, RowLabels, RowSource, refusal
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.conversations import TRANSCRIPT_START, is_transcript, oddities, sides_of
+from core.conversations import TRANSCRIPT_START, is_transcript, oddities, shown, sides_of
 from core.errors import RequestError
-from labelers.formats.fields import required, shown
+from labelers.formats.fields import required
 from labelers.formats.opinions import Opinion, pair_of
 from labelers.formats.source import RowLabels, RowSource
 

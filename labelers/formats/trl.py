@@ -7,10 +7,10 @@ from typing import Any
 
 from core.conversations import oddities, sides_of
 from core.errors import RequestError
-from labelers.formats.fields import is_missing, maybe_number, maybe_text, moment_of, person_of, required
-from labelers.formats.opinions import Opinion, Outcome, pair_of
-from labelers.formats.rankings import tags_of
+from labelers.formats.fields import is_missing, maybe_number, maybe_text, required
+from labelers.formats.opinions import Outcome, pair_of
 from labelers.formats.source import RowLabels, RowSource
+from labelers.formats.told import TOLD, opinion_of, tags_of
 
 _SCORES = ("score_chosen", "score_rejected")
 _SOURCES = ("source", "section", "subset")
@@ -21,9 +21,9 @@ class TrlPreferences(RowSource):
 
     name = "trl"
     summary = "TRL's preference data: chosen and rejected, with or without prompt, text or messages, margin"
-    columns = frozenset(
-        {"prompt", "chosen", "rejected", "margin", "p_chosen", "weight", "annotator", "dimension", "comment"}
-        | {"confidence", "duration_s", "created", "tags", *_SCORES, *_SOURCES}
+    columns = (
+        frozenset({"prompt", "chosen", "rejected", "margin", "p_chosen", "weight", *_SCORES, *_SOURCES})
+        | TOLD
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
@@ -37,17 +37,12 @@ class TrlPreferences(RowSource):
         sides = sides_of(prompt, chosen, rejected)
         p_chosen = maybe_number(values, "p_chosen")
         weight = maybe_number(values, "weight")
-        opinion = Opinion(
+        opinion = opinion_of(
+            values,
             verdict=_outcome(p_chosen),
             p_first=p_chosen,
             margin=_margin(values),
             weight=1.0 if weight is None else weight,
-            annotator=person_of(values.get("annotator")),
-            dimension=maybe_text(values, "dimension"),
-            confidence=maybe_number(values, "confidence"),
-            comment=maybe_text(values, "comment"),
-            duration_s=maybe_number(values, "duration_s"),
-            created=moment_of(values.get("created")),
         )
         source = maybe_text(values, *_SOURCES)
         tags = (*tags_of(values.get("tags")), *((source,) if source else ()))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core.conversations import prompt_of
+from core.conversations import prompt_of, shown
 from core.errors import RequestError
 from core.records import Candidate
 from labelers.formats.fields import (
@@ -23,7 +23,6 @@ from labelers.formats.fields import (
     maybe_text,
     number_of,
     required,
-    shown,
 )
 from labelers.formats.opinions import Opinion, Pair
 from labelers.formats.rankings import Standing, pairs_of

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.conversations import shown
 from core.errors import RequestError
 from labelers.formats import fields
 
@@ -95,4 +96,4 @@ def test_a_value_of_many_levels_is_shown():
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    assert fields.shown(deep).startswith(("a list", "[["))
+    assert shown(deep).startswith(("a list", "[["))
