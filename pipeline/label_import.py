@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.digests import digest, file_digest
-from core.errors import DataError, Problem, PubliusError, RunStateError
+from core.errors import ConfigError, DataError, Problem, PubliusError, RunStateError
 from core.files import os_errors, sync_folder, write_atomic
 from core.progress import progress
 from core.store import RecordStore
@@ -29,6 +29,7 @@ from pipeline.label_rows import ACCEPTED, label_rows
 
 SUMMARY = "import.json"
 _PEEKED = 25
+_OURS = ("ai", "check")
 _SHOWN_PROBLEMS = 10
 Summary = dict[str, Any]
 
@@ -51,11 +52,14 @@ def import_labels(request: LabelsRequest) -> Summary:
     """Return what was imported, once it is in the folder.
 
     Raises:
-        ConfigError: if there is no such format, or a column that nothing has.
+        ConfigError: if there is no such format, a column that nothing has, or a labeler that is ours.
         DataError: if the file cannot be read or is of no known format, or something would be left out and
             `strict` forbids it.
         RunStateError: if the folder holds something else.
     """
+    if request.labeler in _OURS:
+        what = f"{request.labeler!r} is a labeler of our own"
+        raise ConfigError(what, where="--labeler", accepted="the name of a human source")
     source = with_split(request.source)
     rows = label_rows(source)
     first = list(itertools.islice(rows, _PEEKED))
@@ -110,7 +114,8 @@ def _done_before(to: Path, identity: str) -> Summary | None:
             same, summary = False, None
     if same and isinstance(summary, dict):
         return summary | {"folder": str(to), "already": True}
-    what = "the folder holds another import" if isinstance(summary, dict) else "the folder is not empty"
+    what = "the folder is not empty" if to.is_dir() else "this is a file, not a folder"
+    what = "the folder holds another import" if isinstance(summary, dict) else what
     raise RunStateError(what, where=str(to), accepted="--to a new or empty folder, one for each import")
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from core.conversations import oddities, prompt_of, shown
@@ -168,12 +169,10 @@ class _Reading:
         ratings = {q: v for q, v in asked.items() if isinstance(v, int | float) and not isinstance(v, bool)}
         choices = {q: v for q, v in asked.items() if q not in ratings}
         for question, value in choices.items():
-            dimension = _respect(question, ())
-            self._try(
-                question, lambda v=value, d=dimension: self._choice(v, by.model_copy(update={"dimension": d}))
-            )
+            in_respect = by.model_copy(update={"dimension": _respect(question, ())})
+            self._try(question, partial(self._choice, value, in_respect))
         if ratings:
-            self._try("ratings", lambda: self._ratings(ratings, by))
+            self._try("ratings", partial(self._ratings, ratings, by))
         if not asked:
             self.left_out.append(LeftOut("the response answers no question", ""))
 
@@ -184,7 +183,7 @@ class _Reading:
         else:
             self.left_out.append(LeftOut("the ranking was discarded", f"by {by.annotator}"))
 
-    def _try(self, question: str, read: Any) -> None:
+    def _try(self, question: str, read: Callable[[], None]) -> None:
         try:
             read()
         except RequestError as error:

@@ -100,7 +100,9 @@ def _reconciled(
         judgment = by_id.get(keys.get(answer.key, ""))
         if judgment is None:
             opinions.append(answer.opinion)
-        elif judgment.verdict == canonical(answer.opinion.verdict, side):
+        elif judgment.verdict == canonical(answer.opinion.verdict, side) and (
+            answer.opinion.comment in (None, judgment.comment)
+        ):
             same.add(judgment.id)
         else:
             who = {"annotator": judgment.annotator, "dimension": judgment.dimension, "seat": None}

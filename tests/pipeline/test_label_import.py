@@ -189,6 +189,7 @@ def test_fields_of_a_tool_may_be_mapped_too(tmp_path: Path):
         (["--columns", "prompt=nothing"], "no column 'nothing'"),
         (["--columns", "prompt"], "found 'prompt'"),
         (["--verdicts", "better=1"], "no verdict 'better'"),
+        (["--labeler", "ai"], "'ai' is a labeler of our own"),
         (["--split", "test"], "a file has no subsets and splits"),
         (["--format", "no_such_module:make"], "cannot be loaded (ModuleNotFoundError"),
         (["--format", "json:loads"], "cannot be loaded (TypeError"),
@@ -273,6 +274,8 @@ def test_a_folder_with_something_else_is_refused_and_an_empty_one_is_not(tmp_pat
     (tmp_path / "full" / "notes.txt").write_text("mine")
     (line,) = mistakes(here("import", "labels", file, "--to", tmp_path / "full"))
     assert "the folder is not empty" in line
+    (line,) = mistakes(here("import", "labels", file, "--to", file))
+    assert "this is a file" in line
     (tmp_path / "new").mkdir()
     assert summary_of(file, "--to", tmp_path / "new")["kept"] == 1
 
@@ -313,6 +316,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path):
     assert "not a folder" in line
 
 
+@pytest.mark.slow
 def test_rows_are_not_held_in_memory(tmp_path: Path):
     # Twenty thousand rows of 5 kB would be 100 MB; Python's own allocations stay below a tenth of that.
     text = "word " * 500

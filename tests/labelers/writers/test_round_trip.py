@@ -146,6 +146,17 @@ def test_an_answer_changed_in_label_studio_is_a_new_judgment(folder: Path, tmp_p
     assert (new.annotator, new.verdict, new.p_a, new.labeler) == ("ann-3", "a", 1.0, "tool")
 
 
+def test_a_comment_changed_in_label_studio_is_not_lost(folder: Path, tmp_path: Path):
+    def edit(task: Any) -> None:
+        for annotation in task["annotations"]:
+            if annotation["completed_by"]["email"] == "ann-5":
+                annotation["result"][1]["value"]["text"] = ["I do have an idea."]
+
+    _, (_, found) = edited(folder, tmp_path, "label-studio", edit)
+    (new,) = [said for id, said in found.items() if id not in stored(folder)[1]]
+    assert (new.annotator, new.verdict, new.comment) == ("ann-5", "skip", "I do have an idea.")
+
+
 def test_a_new_response_in_argilla_joins_the_old_ones(folder: Path, tmp_path: Path):
     def edit(record: Any) -> None:
         if record["responses"].get("preference"):
