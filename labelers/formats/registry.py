@@ -100,11 +100,26 @@ def _most(sources: Iterable[LabelSource], rows: Sequence[Mapping[str, Any]]) -> 
     """Return the first source that recognises half as many rows as any; the particular ones stand first."""
     found: list[tuple[int, Recognised]] = []
     for source in sources:
-        reasons = [why for row in rows if (why := source.recognises(row)) is not None]
+        reasons = [why for row in rows if (why := _asked(source, row)) is not None]
         if reasons:
             found.append((len(reasons), Recognised(source, reasons[0])))
     most = max((count for count, _ in found), default=0)
     return next((recognised for count, recognised in found if 2 * count >= most), None)
+
+
+def _asked(source: LabelSource, row: Mapping[str, Any]) -> str | None:
+    """Return whether a source recognises a row; what foreign code raises is told in one line."""
+    try:
+        return source.recognises(row)
+    except Exception as error:
+        if is_built_in(source):
+            raise
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigError(
+            f"the source {source.name!r} failed to look at a row ({reason})",
+            where="--format",
+            accepted="recognises(row), which returns a reason or None; or name the format",
+        ) from error
 
 
 def _offered() -> tuple[EntryPoint, ...]:

@@ -100,3 +100,19 @@ def test_a_source_that_breaks_is_told_in_one_line(tmp_path: Path):
     (line,) = mistakes(done)
     assert "'duel' failed after 1 rows (ZeroDivisionError" in line
     assert not (tmp_path / "labels").exists()
+
+
+def test_an_installed_source_that_cannot_look_at_a_row_is_told_in_one_line(tmp_path: Path):
+    package = tmp_path / "broken-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[publius.label_sources]\nbroken = broken_source:Broken\n")
+    (tmp_path / "broken_source.py").write_text(
+        "from labelers.formats.source import RowSource\n"
+        "class Broken(RowSource):\n"
+        "    name = 'broken'\n"
+        "    def recognises(self, row):\n"
+        "        return row['no such column']\n"
+    )
+    (line,) = mistakes(publius("import", "labels", VOTES, "--to", tmp_path / "labels", path=tmp_path))
+    assert "the source 'broken' failed to look at a row (KeyError" in line

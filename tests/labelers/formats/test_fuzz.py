@@ -113,6 +113,9 @@ def damaged(row: Row, draw: random.Random) -> Row:
 
 def check(rows: list[Row], folder: Path, source: LabelSource) -> int:
     """Import rows into a new folder and return how many were kept."""
+    for row in rows:
+        if isinstance(row.values, dict):
+            assert all(own.recognises(row.values) is not False for own in BUILT_IN)
     labels = imported(rows, folder, source)
     assert labels.tally.kept + labels.tally.dropped_rows == labels.tally.rows == len(rows)
     excluded = Counter(exclusion.record_id for exclusion in labels.exclusions)
