@@ -10,17 +10,17 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.digests import digest, file_digest
-from core.errors import ConfigError, DataError, Problem, PubliusError, RunStateError
+from core.errors import ConfigError, DataError, Problem, RunStateError
 from core.files import os_errors, sync_folder, write_atomic
 from core.progress import progress
 from core.store import RecordStore
-from labelers.formats.registry import AUTO, Recognised, is_built_in, recognise, source_named
+from labelers.formats.registry import AUTO, Recognised, foreign_errors, is_built_in, recognise, source_named
 from labelers.formats.source import LabelSource, Row
 from labelers.importing import SAID_BEFORE, LabelImport, Occurrences, Tallied, Tally
 from pipeline.data_source import DataSource, with_split
@@ -156,21 +156,11 @@ def _clear(aside: Path) -> None:
             shutil.rmtree(aside)
 
 
-def _run(run: LabelImport, source: LabelSource, rows: Iterator[Row], advance: Any) -> Tally:
-    """Return the tally of a run; what foreign code raises is told in one line, our own mistakes are not."""
-    try:
+def _run(run: LabelImport, source: LabelSource, rows: Iterator[Row], advance: Callable[[], None]) -> Tally:
+    if is_built_in(source):
         return run.run(source, rows, advance)
-    except PubliusError:
-        raise
-    except Exception as error:
-        if is_built_in(source):
-            raise
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise DataError(
-            f"the source {source.name!r} failed after {run.tally.rows:,} rows ({reason})",
-            where="--format",
-            accepted="a source that puts what it cannot use into left_out (docs/human-labels.md)",
-        ) from error
+    with foreign_errors(lambda: f"the source {source.name!r} failed after {run.tally.rows:,} rows"):
+        return run.run(source, rows, advance)
 
 
 def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: str) -> Summary:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, PubliusError
 from core.explain import one_of
 from labelers.formats.arena import ArenaVotes
 from labelers.formats.argilla import Argilla
@@ -43,6 +44,7 @@ BUILT_IN: tuple[LabelSource, ...] = (
 )
 """In the order in which they are asked whether they recognise a file: the particular before the general."""
 AUTO = "auto"
+_ACCEPTED = "module:function that returns a source, as docs/human-labels.md describes it"
 
 
 class Recognised(NamedTuple):
@@ -108,18 +110,30 @@ def _most(sources: Iterable[LabelSource], rows: Sequence[Mapping[str, Any]]) -> 
 
 
 def _asked(source: LabelSource, row: Mapping[str, Any]) -> str | None:
-    """Return whether a source recognises a row; what foreign code raises is told in one line."""
-    try:
+    """Return whether a source recognises a row."""
+    if is_built_in(source):
         return source.recognises(row)
+    with foreign_errors(lambda: f"the source {source.name!r} failed to look at a row"):
+        return source.recognises(row)
+
+
+@contextlib.contextmanager
+def foreign_errors(what: Callable[[], str]) -> Iterator[None]:
+    """Tell in one line what foreign code raises in the block; our own mistakes are not to be hidden so.
+
+    Args:
+        what: says what failed, once it has.
+
+    Raises:
+        ConfigError: in place of anything that is no error of ours.
+    """
+    try:
+        yield
+    except PubliusError:
+        raise
     except Exception as error:
-        if is_built_in(source):
-            raise
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ConfigError(
-            f"the source {source.name!r} failed to look at a row ({reason})",
-            where="--format",
-            accepted="recognises(row), which returns a reason or None; or name the format",
-        ) from error
+        raise ConfigError(f"{what()} ({reason})", where="--format", accepted=_ACCEPTED) from error
 
 
 def _offered() -> tuple[EntryPoint, ...]:
@@ -132,14 +146,8 @@ def _loaded(entry: EntryPoint) -> LabelSource:
     sys.path.insert(0, here)
     try:
         importlib.invalidate_caches()
-        source = entry.load()()
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ConfigError(
-            f"the source {entry.value!r} cannot be loaded ({reason})",
-            where="--format",
-            accepted="module:function, which returns a source when it is called (docs/human-labels.md)",
-        ) from error
+        with foreign_errors(lambda: f"the source {entry.value!r} cannot be loaded"):
+            source = entry.load()()
     finally:
         sys.path.remove(here)
     if not isinstance(source, LabelSource):
