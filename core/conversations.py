@@ -68,9 +68,17 @@ def answered_of(prompt: Any, completion: Any) -> Answered:
     return _prompted(prompt, completion, "completion")
 
 
-def prompt_of(prompt: Any) -> tuple[Message, ...]:
-    """Return the messages of a prompt column. Raises RequestError if it is no prompt."""
-    return _prompt(prompt)
+def prompt_of(value: Any) -> tuple[Message, ...]:
+    """Return the messages of a prompt column; a transcript may end with the name of who answers.
+
+    Raises:
+        RequestError: if it is no prompt.
+    """
+    if not is_transcript(value):
+        return _checked_prompt(_messages(value, "prompt"))
+    messages = _transcript(value)
+    opened = messages[-1] == Message(role="assistant", content="")
+    return _checked_prompt(messages[:-1] if opened else messages)
 
 
 def last_answer_of(messages: Any) -> Answered:
@@ -138,18 +146,9 @@ def _from_conversations(
 
 def _prompted(prompt: Any, value: Any, column: str) -> Answered:
     """Return prompt and answer of two columns; after a transcript, without white space around the answer."""
-    asked = _prompt(prompt)
+    asked = prompt_of(prompt)
     answer = _answer(asked, value, column)
     return Answered(asked, answer.strip() if is_transcript(prompt) else answer)
-
-
-def _prompt(value: Any) -> tuple[Message, ...]:
-    """Return a prompt column's messages; a transcript may end with the name of who answers."""
-    if not is_transcript(value):
-        return _checked_prompt(_messages(value, "prompt"))
-    messages = _transcript(value)
-    opened = messages[-1] == Message(role="assistant", content="")
-    return _checked_prompt(messages[:-1] if opened else messages)
 
 
 def _answer(prompt: tuple[Message, ...], value: Any, column: str) -> str:
