@@ -227,6 +227,7 @@ class Judgment(Record):
     answer_mass: Probability | None = None
     """Probability that the model put on the offered answers at all, the smaller of the two orders."""
     margin: Finite | None = None
+    """By how much `a` is better, on the source's own scale; negative where `b` is."""
     confidence: Probability | None = None
     comment: str | None = None
     duration_s: Finite | None = None

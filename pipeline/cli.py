@@ -13,6 +13,7 @@ import typer
 from core.errors import PubliusError
 from engines.embedded import EMBEDDED_NAME
 from pipeline.console import be_silent, err, fail, note, out, warn
+from pipeline.import_cli import import_app
 from pipeline.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, report, run_stages
 from pipeline.project import DEFAULT_PRESET, DEFAULT_PROMPT
 from pipeline.train_cli import train_app
@@ -29,6 +30,7 @@ app = typer.Typer(
 models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
+app.add_typer(import_app, name="import")
 
 _INTERRUPTED = 130
 
@@ -275,9 +277,13 @@ def chat(
 @app.command()
 def export(
     folder: Annotated[
-        Path, typer.Argument(help="A run folder; with --model also that of one training.", metavar="RUN")
+        Path,
+        typer.Argument(
+            help="A run folder; with --model also that of one training, with --labels also one of labels.",
+            metavar="RUN",
+        ),
     ],
-    to: Annotated[Path, typer.Option(help="A new or empty folder.", metavar="DIR")],
+    to: Annotated[Path, typer.Option(help="A new or empty folder; with --labels a new file.", metavar="DIR")],
     model: Annotated[
         str | None,
         typer.Option(
@@ -285,11 +291,22 @@ def export(
             metavar="METHOD",
         ),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Write comparisons and judgments for a tool: argilla, label-studio or icai.", metavar="FORM"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's data set, or a trained model as a whole. `datasets.load_dataset` reads the data set."""
+    """Write a run's data set (`datasets.load_dataset` reads it), a trained model, or labels for a tool."""
     from pipeline.export_model import export_model, is_training
 
+    if labels is not None:
+        if model is not None:
+            raise typer.BadParameter("give either --labels or --model")
+        _export_labels(folder, labels, to, as_json)
+        return
     if model is None and is_training(folder):
         raise typer.BadParameter(f"{folder} holds one training and no run; give --model METHOD")
     if model is not None:
@@ -305,3 +322,13 @@ def export(
     for name, count in counts.items():
         out.print(f"{name:<12}{count:>8,} rows")
     out.print(f'\nfrom datasets import load_dataset; load_dataset("{to}", "preference")')
+
+
+def _export_labels(folder: Path, form: str, to: Path, as_json: bool) -> None:
+    from pipeline.label_export import export_labels
+
+    counts = export_labels(folder, form, to)
+    if as_json:
+        out.print_json(json.dumps({"file": str(to), **counts}))
+    else:
+        out.print(f"wrote {to}: {counts['comparisons']:,} comparisons, {counts['judgments']:,} judgments")

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from core.conversations import shared_start
 from core.errors import DataError
 from core.records import Comparison, Message, Prompt
-from pipeline.conversations import shared_start
 from prompts.sources import tags_of
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])

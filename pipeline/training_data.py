@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from core.conversations import answered_of, last_answer_of, sides_of
 from core.errors import DataError, RequestError
-from pipeline.conversations import answered_of, last_answer_of, sides_of
 from pipeline.data_source import DataSource, Origin, SourceRow, origin_of, read_rows, with_split
 from training.examples import AnsweredPrompt, LeftOut, PreferencePair
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, get_args
 
 from core.errors import RequestError
@@ -37,30 +38,47 @@ class Answered(NamedTuple):
     answer: str
 
 
-def sides_of(prompt: Any, chosen: Any, rejected: Any) -> Sides:
+def sides_of(
+    prompt: Any, chosen: Any, rejected: Any, names: tuple[str, str] = ("chosen", "rejected")
+) -> Sides:
     """Return prompt and answers of a preference.
 
     Args:
         prompt: text or messages; None where the two sides are whole conversations, which share it.
         chosen: an answer, as text or as one message, or a conversation that begins with the prompt.
         rejected: the same.
+        names: of the two columns, for the reasons.
 
     Raises:
         RequestError: if they are not that, an answer is empty, or the answers are the same.
     """
     if prompt is None:
-        sides = _from_conversations(_conversation(chosen, "chosen"), _conversation(rejected, "rejected"))
+        whole = (_conversation(chosen, names[0]), _conversation(rejected, names[1]))
+        sides = _from_conversations(*whole, names)
     else:
-        first = _prompted(prompt, chosen, "chosen")
-        sides = Sides(*first, _prompted(prompt, rejected, "rejected").answer)
+        first = _prompted(prompt, chosen, names[0])
+        sides = Sides(*first, _prompted(prompt, rejected, names[1]).answer)
     if sides.chosen == sides.rejected:
-        raise RequestError("chosen and rejected are the same")
+        raise RequestError(f"{names[0]} and {names[1]} are the same")
     return sides
 
 
 def answered_of(prompt: Any, completion: Any) -> Answered:
     """Return prompt and answer. Raises RequestError if they are not that, or the answer is empty."""
     return _prompted(prompt, completion, "completion")
+
+
+def prompt_of(value: Any) -> tuple[Message, ...]:
+    """Return the messages of a prompt column; a transcript may end with the name of who answers.
+
+    Raises:
+        RequestError: if it is no prompt.
+    """
+    if not is_transcript(value):
+        return _checked_prompt(_messages(value, "prompt"))
+    messages = _transcript(value)
+    opened = messages[-1] == Message(role="assistant", content="")
+    return _checked_prompt(messages[:-1] if opened else messages)
 
 
 def last_answer_of(messages: Any) -> Answered:
@@ -82,42 +100,55 @@ def is_transcript(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(TRANSCRIPT_START)
 
 
+def shown(value: object) -> str:
+    """Return a value as one short line, for the detail of a reason."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} of many levels"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def oddities(messages: Sequence[Message]) -> tuple[str, ...]:
+    """Return what is unusual in a conversation, though it can be used; templates may refuse such turns."""
+    turns = [message for message in messages if message.role != "system"]
+    found = []
+    if any(one.role == other.role for one, other in pairwise(turns)):
+        found.append("two turns in a row are of the same role")
+    if any(not message.content.strip() for message in messages):
+        found.append("a turn before the answer is empty")
+    return tuple(found)
+
+
 def shared_start(first: Sequence[Message], second: Sequence[Message]) -> int:
     """Return how many messages two conversations begin with alike."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((number for number, (one, other) in pairs if one != other), min(len(first), len(second)))
 
 
-def _from_conversations(chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> Sides:
+def _from_conversations(
+    chosen: tuple[Message, ...], rejected: tuple[Message, ...], names: tuple[str, str]
+) -> Sides:
     """Return the sides of two conversations, of which everything but the last answers is the same."""
     if chosen == rejected:
-        raise RequestError("chosen and rejected are the same")
+        raise RequestError(f"{names[0]} and {names[1]} are the same")
     start = shared_start(chosen, rejected)
     rests = (chosen[start:], rejected[start:])
     if any([message.role for message in rest] != ["assistant"] for rest in rests):
         raise RequestError(
-            "chosen and rejected differ in more than one last answer of the assistant",
+            f"{names[0]} and {names[1]} differ in more than one last answer of the assistant",
             detail=f"they part at message {start + 1} of {len(chosen)} and {len(rejected)}",
         )
     first, second = (rest[0].content for rest in rests)
     prompt = _checked_prompt(chosen[:start])
-    return Sides(prompt, _checked_answer(first, "chosen"), _checked_answer(second, "rejected"))
+    return Sides(prompt, _checked_answer(first, names[0]), _checked_answer(second, names[1]))
 
 
 def _prompted(prompt: Any, value: Any, column: str) -> Answered:
     """Return prompt and answer of two columns; after a transcript, without white space around the answer."""
-    asked = _prompt(prompt)
+    asked = prompt_of(prompt)
     answer = _answer(asked, value, column)
     return Answered(asked, answer.strip() if is_transcript(prompt) else answer)
-
-
-def _prompt(value: Any) -> tuple[Message, ...]:
-    """Return a prompt column's messages; a transcript may end with the name of who answers."""
-    if not is_transcript(value):
-        return _checked_prompt(_messages(value, "prompt"))
-    messages = _transcript(value)
-    opened = messages[-1] == Message(role="assistant", content="")
-    return _checked_prompt(messages[:-1] if opened else messages)
 
 
 def _answer(prompt: tuple[Message, ...], value: Any, column: str) -> str:
@@ -154,23 +185,21 @@ def _messages(value: Any, column: str) -> tuple[Message, ...]:
     if isinstance(value, str):
         return (Message(role="user", content=_whole(value)),)
     if not isinstance(value, list) or not value:
-        raise RequestError(f"{column} is neither text nor messages", detail=_shown(value))
+        raise RequestError(f"{column} is neither text nor messages", detail=shown(value))
     return tuple(_message(entry, column) for entry in value)
 
 
 def _message(value: Any, column: str) -> Message:
     if not isinstance(value, Mapping):
-        raise RequestError(f"{column} is neither text nor messages", detail=f"it holds {_shown(value)}")
+        raise RequestError(f"{column} is neither text nor messages", detail=f"it holds {shown(value)}")
     if any(value.get(key) for key in _TOOL_KEYS):
         raise RequestError("the conversation calls tools", detail=f"in {column}")
     role, content = value.get("role"), value.get("content")
     if role not in _ROLES:
         accepted = ", ".join(_ROLES)
-        raise RequestError(
-            f"a message is of another role than {accepted}", detail=f"{column}: {_shown(role)}"
-        )
+        raise RequestError(f"a message is of another role than {accepted}", detail=f"{column}: {shown(role)}")
     if not isinstance(content, str):
-        raise RequestError("a message's content is not text", detail=f"{column}: {_shown(content)}")
+        raise RequestError("a message's content is not text", detail=f"{column}: {shown(content)}")
     return Message(role=role, content=_whole(content))
 
 
@@ -199,8 +228,3 @@ def _whole(text: str) -> str:
     except UnicodeEncodeError as error:
         raise RequestError("half of a surrogate pair", detail=f"at character {error.start + 1}") from error
     return text
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

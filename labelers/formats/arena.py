@@ -1,0 +1,134 @@
+"""Votes of Chatbot Arena and MT-bench: two models' conversations, and which a person preferred.
+
+Read are the releases with `winner` (a tie and "both bad" are told apart), messages whose content is text or
+a list of parts, and the one-hot form with `winner_model_a`, `winner_model_b` and `winner_tie` and lists of
+turns as JSON. Model A stood on the left. Conversations that differ before their last answers are no
+comparison of two answers and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.conversations import Sides, oddities, shown, sides_of
+from core.errors import RequestError
+from labelers.formats.fields import (
+    from_json_text,
+    is_missing,
+    list_of,
+    mapping_of,
+    moment_of,
+    number_of,
+    outcome_of,
+    person_of,
+    present,
+    required,
+    value_of,
+)
+from labelers.formats.opinions import Opinion, Outcome, pair_of
+from labelers.formats.source import RowLabels, RowSource
+
+_ONE_HOT: Mapping[str, Outcome] = {
+    "winner_model_a": "first",
+    "winner_model_b": "second",
+    "winner_tie": "tie",
+    "winner_both_bad": "both_bad",
+}
+_PEOPLE = ("judge", "judge_hash", "user_id", "evaluation_session_id")
+_TIMES = ("tstamp", "timestamp", "created_at")
+_TALKS = ("conversation_a", "conversation_b")
+
+
+class ArenaVotes(RowSource):
+    """One vote a row."""
+
+    name = "arena"
+    summary = "Arena and MT-bench votes: model_a, model_b, tie and both bad, or one-hot columns"
+    columns = frozenset(
+        {"model_a", "model_b", "winner", *_ONE_HOT, *_TALKS, *_PEOPLE, *_TIMES}
+        | {"prompt", "response_a", "response_b"}
+    )
+
+    def recognises(self, row: Mapping[str, Any]) -> str | None:
+        """Return why a row looks like a vote."""
+        if not {"model_a", "model_b"} <= row.keys():
+            return None
+        if "winner" in row and _TALKS[0] in row:
+            return "it has the columns model_a, model_b, conversation_a and winner"
+        return "it has the columns model_a, model_b and winner_model_a" if "winner_model_a" in row else None
+
+    def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
+        """Return the pair of a vote, model A first."""
+        outcome = _outcome(values)
+        sides = _sides(values)
+        opinion = Opinion(
+            verdict=outcome,
+            annotator=person_of(value_of(values, *_PEOPLE)),
+            shown_first="first",
+            created=moment_of(value_of(values, *_TIMES)),
+        )
+        origins = (_model(values, "model_a"), _model(values, "model_b"))
+        return RowLabels((number,), (pair_of(sides, [opinion], origins),), notes=oddities(sides.prompt))
+
+
+def _model(values: Mapping[str, Any], name: str) -> str:
+    return person_of(values.get(name)) or name
+
+
+def _outcome(values: Mapping[str, Any]) -> Outcome:
+    if not is_missing(values.get("winner")):
+        return outcome_of(values["winner"], "winner")
+    marks = {name: number_of(values[name], name) for name in _ONE_HOT if not is_missing(values.get(name))}
+    if sorted(marks.values()) != [0.0] * (len(marks) - 1) + [1.0]:
+        raise RequestError("there is not one winner", detail=shown(marks))
+    return next(_ONE_HOT[name] for name, mark in marks.items() if mark)
+
+
+def _sides(values: Mapping[str, Any]) -> Sides:
+    if present(values, _TALKS):
+        first, second = (_conversation(required(values, name), name) for name in _TALKS)
+        return sides_of(None, first, second, _TALKS)
+    names = ("response_a", "response_b")
+    turns = [_turns(required(values, name), name) for name in ("prompt", *names)]
+    if len(turns[1]) != len(turns[0]) or len(turns[2]) != len(turns[0]):
+        raise RequestError("the sides have another number of turns than the prompt")
+    first, second = (_woven(turns[0], side) for side in turns[1:])
+    return sides_of(None, first, second, names)
+
+
+def _conversation(value: Any, what: str) -> list[dict[str, Any]]:
+    """Return messages whose content is text; parts that are not text (images) are refused."""
+    messages = (mapping_of(message, f"a message of {what}") for message in list_of(value, what))
+    return [
+        {"role": message.get("role"), "content": _content(message.get("content"))} for message in messages
+    ]
+
+
+def _content(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    parts = [mapping_of(part, "a part of a message") for part in value]
+    if any(part.get("type", "text") != "text" for part in parts):
+        raise RequestError("a message has parts that are not text")
+    texts = [part.get("text") for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise RequestError("a message's content is not text", detail=shown(texts))
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _turns(value: Any, what: str) -> list[Any]:
+    """Return the turns of one speaker: a list, as JSON in a cell, or one text."""
+    found = from_json_text(value) if isinstance(value, str) else value
+    turns = found if isinstance(found, list) else [found]
+    if not turns or any(not isinstance(turn, str) for turn in turns):
+        raise RequestError("a turn is not text", detail=f"in {what}")
+    return turns
+
+
+def _woven(asked: list[Any], answered: list[Any]) -> list[dict[str, Any]]:
+    return [
+        {"role": role, "content": text}
+        for pair in zip(asked, answered, strict=True)
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]

@@ -1,0 +1,281 @@
+"""Argilla's records: what each user answered to each question, with its status.
+
+Read are records of Argilla 2 (`fields`, and `responses` by question), of version 1 and the raw interface
+(`responses` as a list by user), and flattened columns (`<question>.responses`, `.responses.users` and
+`.responses.status`, three lists side by side). A question may be a label that names an answer, tie or both
+bad; a ranking; or a rating of one answer. A ranking with ranks keeps its ties; the ordered list of names
+that the SDK writes has lost them, which is noted. A submitted answer counts, a discarded one is a skip, a
+draft is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from core.conversations import oddities, prompt_of, shown
+from core.errors import RequestError
+from core.records import Candidate, Message
+from labelers.formats.argilla_responses import SUFFIX, Submission, submissions_of
+from labelers.formats.carried import KEY, Answer, unpack
+from labelers.formats.fields import (
+    answer_of,
+    is_missing,
+    mapping_of,
+    number_of,
+    outcome_of,
+    text_of,
+    value_of,
+)
+from labelers.formats.label_studio import PROMPTS
+from labelers.formats.opinions import Opinion, Outcome, Pair
+from labelers.formats.rankings import Standing, pairs_of
+from labelers.formats.source import LeftOut, RowLabels, RowSource
+
+_FIELD = re.compile(
+    r"(response|answer|completion|generation|output|text|reply|option)s?[-_ ]?(\d+|[a-z])", re.I
+)
+_COMMENT = re.compile(r"comment|rationale|reason|why|feedback|explanation|note|justification", re.I)
+_PLAIN = frozenset(
+    {"", "preference", "ranking", "rank", "rating", "label", "choice", "verdict", "better", "comparison"}
+)
+"""Names of questions that say nothing about a respect."""
+_ORDER_NOTE = "a ranking came as an ordered list, in which ties cannot be told"
+
+
+class Argilla(RowSource):
+    """Records with labels, rankings or ratings of two or more answers."""
+
+    name = "argilla"
+    summary = (
+        "Argilla records (JSON) and flattened columns: labels, rankings and ratings by user, with status"
+    )
+
+    def recognises(self, row: Mapping[str, Any]) -> str | None:
+        """Return why a row looks like a record of Argilla."""
+        if isinstance(row.get("fields"), Mapping) and "responses" in row:
+            return "it has fields and responses"
+        flat = next((name for name in row if name.endswith(f"{SUFFIX}.users")), None)
+        return f"it has the column {flat}" if flat else None
+
+    def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
+        """Return the pairs of a record with what each user said of them."""
+        fields = mapping_of(values["fields"], "fields") if not is_missing(values.get("fields")) else values
+        answers = _answer_fields({**fields, **_mapped(values)})
+        left_out: list[LeftOut] = []
+        submissions = list(submissions_of(values, left_out))
+        packed = _packed(values)
+        if not is_missing(packed) and len(answers) == 2:
+            first, second = answers.values()
+            restored = unpack(packed, first, second, list(_shown_answers(submissions, answers)))
+            if restored is not None:
+                return RowLabels((number,), (restored[0],), (*left_out, *restored[1]))
+        prompt = _prompt({**fields, **_mapped(values)})
+        reading = _Reading(prompt, answers, left_out)
+        for submission in submissions:
+            reading.add(submission)
+        if not reading.pairs and not left_out:
+            raise RequestError("nobody answered the record")
+        return RowLabels(
+            (number,), tuple(reading.pairs), tuple(left_out), (*reading.notes, *oddities(prompt))
+        )
+
+
+def _mapped(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that the user mapped to names of ours."""
+    names = ("prompt", "response_a", "response_b")
+    return {name: values[name] for name in names if not is_missing(values.get(name))}
+
+
+def _packed(values: Mapping[str, Any]) -> Any:
+    metadata = values.get("metadata")
+    return metadata.get(KEY) if isinstance(metadata, Mapping) else values.get(KEY)
+
+
+def _prompt(fields: Mapping[str, Any]) -> tuple[Message, ...]:
+    prompt = value_of(fields, "chat", *PROMPTS)
+    if prompt is None:
+        raise RequestError("there is no prompt", detail="name its field by --columns prompt=FIELD")
+    return prompt_of(prompt)
+
+
+def _answer_fields(fields: Mapping[str, Any]) -> dict[str, Candidate]:
+    """Return the answers by their field, in order of their number or letter.
+
+    Raises:
+        RequestError: if there are not two, or one is empty.
+    """
+    found = [(match, name) for name in fields if (match := _FIELD.fullmatch(str(name)))]
+    kinds = Counter(match[1].casefold() for match, name in found if isinstance(fields[name], str))
+    kind = kinds.most_common(1)[0][0] if kinds else ""
+    chosen = [(match[2].casefold(), name) for match, name in found if match[1].casefold() == kind]
+    empty = [name for _, name in chosen if is_missing(fields[name])]
+    chosen = [(place, name) for place, name in chosen if name not in empty]
+    chosen.sort(key=lambda pair: (len(pair[0]), pair[0]))
+    if len(chosen) < 2 and empty:
+        raise RequestError("an answer is empty", detail=f"in {empty[0]}")
+    if len(chosen) < 2:
+        raise RequestError(
+            "there are not two answers in the fields", detail=", ".join(map(str, fields))[:200]
+        )
+    return {name: Candidate(answer_of(fields[name], name), name) for _, name in chosen}
+
+
+def _shown_answers(submissions: Sequence[Submission], answers: Mapping[str, Candidate]) -> Iterator[Answer]:
+    """Yield the labels of a record as `publius export --labels argilla` writes them, each by its key."""
+    for submission in submissions:
+        for question, value in submission.values.items():
+            if _is_comment(question):
+                continue
+            try:
+                outcome = "skip" if submission.status == "discarded" else _label(value, list(answers))
+            except RequestError:
+                continue
+            opinion = Opinion(verdict=outcome, annotator=submission.user)
+            yield Answer(f"{question}/{submission.user}", opinion)
+
+
+@dataclass
+class _Reading:
+    """Pairs of a record, gathered from one submission after the other."""
+
+    prompt: tuple[Message, ...]
+    answers: Mapping[str, Candidate]
+    left_out: list[LeftOut]
+    pairs: list[Pair] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, submission: Submission) -> None:
+        """Take in what one user said."""
+        if submission.status not in ("submitted", "discarded"):
+            self.left_out.append(LeftOut("the response was not submitted", f"it is {submission.status}"))
+            return
+        comments = [v for q, v in submission.values.items() if _is_comment(q) and isinstance(v, str)]
+        by = Opinion(
+            verdict="skip",
+            annotator=submission.user,
+            shown_first="first" if len(self.answers) == 2 else None,
+            comment="\n".join(text_of(comment, "a comment") for comment in comments) or None,
+            created=submission.created,
+        )
+        if submission.status == "discarded":
+            self._skip(by)
+            return
+        asked = {q: v for q, v in submission.values.items() if not _is_comment(q) and not is_missing(v)}
+        ratings = {q: v for q, v in asked.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+        choices = {q: v for q, v in asked.items() if q not in ratings}
+        for question, value in choices.items():
+            in_respect = by.model_copy(update={"dimension": _respect(question, ())})
+            self._try(question, partial(self._choice, value, in_respect))
+        if ratings:
+            self._try("ratings", partial(self._ratings, ratings, by))
+        if not asked:
+            self.left_out.append(LeftOut("the response answers no question", ""))
+
+    def _skip(self, by: Opinion) -> None:
+        if len(self.answers) == 2:
+            first, second = self.answers.values()
+            self.pairs.append(Pair(self.prompt, first, second, (by,)))
+        else:
+            self.left_out.append(LeftOut("the ranking was discarded", f"by {by.annotator}"))
+
+    def _try(self, question: str, read: Callable[[], None]) -> None:
+        try:
+            read()
+        except RequestError as error:
+            self.left_out.append(LeftOut(error.reason, f"{question}: {error.detail}"))
+
+    def _choice(self, value: Any, by: Opinion) -> None:
+        if isinstance(value, list):
+            self._ranking(value, by)
+            return
+        if len(self.answers) != 2:
+            raise RequestError("a label chooses among more than two answers", detail=shown(value))
+        opinion = by.model_copy(update={"verdict": _label(value, list(self.answers))})
+        first, second = self.answers.values()
+        self.pairs.append(Pair(self.prompt, first, second, (opinion,)))
+
+    def _ranking(self, value: Sequence[Any], by: Opinion) -> None:
+        scores: dict[str, float] = {}
+        for place, entry in enumerate(value, start=1):
+            option = entry.get("value") if isinstance(entry, Mapping) else entry
+            rank = entry.get("rank") if isinstance(entry, Mapping) else place
+            rank = place if is_missing(rank) else rank
+            scores[_field_of(option, list(self.answers))] = -number_of(rank, "a rank")
+        if not all(isinstance(entry, Mapping) and not is_missing(entry.get("rank")) for entry in value):
+            self.notes.append(_ORDER_NOTE)
+        if len(scores) < len(value):
+            raise RequestError("a ranking names an answer twice", detail=shown(value))
+        self._standings(scores, by, margins=False)
+
+    def _ratings(self, ratings: Mapping[str, Any], by: Opinion) -> None:
+        names = list(self.answers)
+        respects: dict[str, dict[str, float]] = {}
+        for question, value in ratings.items():
+            name = next((n for n in names if _normal(n) in _normal(question)), None) or _numbered(
+                question, names
+            )
+            respects.setdefault(_respect(question, names) or "", {})[name] = number_of(value, question)
+        for respect, scores in respects.items():
+            self._standings(scores, by.model_copy(update={"dimension": respect or None}), margins=True)
+
+    def _standings(self, scores: Mapping[str, float], by: Opinion, *, margins: bool) -> None:
+        standings = [Standing(self.answers[name], score) for name, score in scores.items()]
+        found = pairs_of(self.prompt, standings, by, margins=margins)
+        self.pairs += found.pairs
+        self.left_out += found.left_out
+
+
+def _is_comment(question: str) -> bool:
+    """Return whether a question asks for words; one for a preference in some respect is none of them."""
+    return not question.casefold().startswith("preference") and _COMMENT.search(question) is not None
+
+
+def _label(value: Any, names: Sequence[str]) -> Outcome:
+    """Return the outcome of a label: the name of a field, or a word."""
+    try:
+        return "first" if _field_of(value, names) == names[0] else "second"
+    except RequestError:
+        return outcome_of(value)
+
+
+def _field_of(option: Any, names: Sequence[str]) -> str:
+    """Return the field that an option names: by its name, however spelled, or its number or letter."""
+    if isinstance(option, str | int) and not isinstance(option, bool):
+        word = _normal(str(option))
+        for name in names:
+            match = _FIELD.fullmatch(name)
+            if word and word in (_normal(name), match[2].casefold() if match else ""):
+                return name
+    raise RequestError("an option names none of the answers", detail=shown(option))
+
+
+def _numbered(question: str, names: Sequence[str]) -> str:
+    """Return the field whose number or letter stands alone in a question's name, as in `rating_1`."""
+    parts = re.split(r"[-_ .]+", question.casefold())
+    for name in names:
+        match = _FIELD.fullmatch(name)
+        if match and match[2].casefold() in parts:
+            return name
+    raise RequestError("a rating is of none of the answers", detail=question)
+
+
+def _respect(question: str, names: Sequence[str]) -> str | None:
+    """Return the respect that a question's name tells, without the answer's name, or None."""
+    word = question.casefold()
+    for name in names:
+        match = _FIELD.fullmatch(name)
+        word = word.replace(name.casefold(), "")
+        word = re.sub(rf"(^|[-_ .]){re.escape(match[2].casefold())}($|[-_ .])", " ", word) if match else word
+    for plain in ("preference", "rating", "ranking"):
+        word = re.sub(rf"(^|[-_ .]){plain}($|[-_ .])", " ", word)
+    word = word.strip("-_ .")
+    return None if word in _PLAIN else word
+
+
+def _normal(text: str) -> str:
+    return re.sub(r"[-_ ]+", "", text.casefold())

@@ -1,0 +1,87 @@
+"""The responses of an Argilla record, from each of the forms in which they are exported, user by user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from core.errors import RequestError
+from labelers.formats.fields import is_missing, list_of, mapping_of, moment_of, person_of, value_of
+from labelers.formats.source import LeftOut
+
+SUFFIX = ".responses"
+"""Of the column that holds the answers to a question, in a flattened export."""
+
+
+@dataclass(slots=True)
+class Submission:
+    """What one user answered on one record."""
+
+    user: str | None
+    status: str
+    values: dict[str, Any] = field(default_factory=dict)
+    created: datetime | None = None
+
+
+def submissions_of(values: Mapping[str, Any], left_out: list[LeftOut]) -> Iterator[Submission]:
+    """Yield what each user answered; what cannot be told apart is added to `left_out`."""
+    responses = values.get("responses")
+    if isinstance(responses, list):
+        yield from _by_user(responses, left_out)
+        return
+    answers: list[tuple[str, Any, Any, Any]] = []
+    questions = responses.items() if isinstance(responses, Mapping) else ()
+    for question, entries in questions:
+        for entry in list_of(entries, f"the responses to {question}"):
+            answer = mapping_of(entry, "a response")
+            answers.append((str(question), answer.get("value"), answer.get("user_id"), answer.get("status")))
+    answers += _flat(values, left_out)
+    users: dict[tuple[str | None, str], Submission] = {}
+    for question, value, user, status in answers:
+        key = (person_of(user), _status(status))
+        users.setdefault(key, Submission(*key)).values[question] = value
+    yield from users.values()
+
+
+def _by_user(responses: Sequence[Any], left_out: list[LeftOut]) -> Iterator[Submission]:
+    """Yield the submissions of version 1 and of the raw interface: one object for each user."""
+    for entry in responses:
+        try:
+            answer = mapping_of(entry, "a response")
+            given = answer.get("values")
+            values = {
+                str(question): value.get("value") if isinstance(value, Mapping) else value
+                for question, value in (given.items() if isinstance(given, Mapping) else ())
+            }
+            created = moment_of(value_of(answer, "inserted_at", "updated_at"))
+            yield Submission(person_of(answer.get("user_id")), _status(answer.get("status")), values, created)
+        except RequestError as error:
+            left_out.append(LeftOut(error.reason, error.detail))
+
+
+def _flat(values: Mapping[str, Any], left_out: list[LeftOut]) -> list[tuple[str, Any, Any, Any]]:
+    """Return question, value, user and status of flattened columns."""
+    found: list[tuple[str, Any, Any, Any]] = []
+    for name in values:
+        if not str(name).endswith(SUFFIX) or is_missing(values[name]):
+            continue
+        question = name.removesuffix(SUFFIX)
+        given = list_of(values[name], name)
+        users, statuses = (
+            list_of(values[part], part) if not is_missing(values.get(part)) else [None] * len(given)
+            for part in (f"{name}.users", f"{name}.status")
+        )
+        if len(users) != len(given) or len(statuses) != len(given):
+            left_out.append(LeftOut("responses, users and status are not of one length", question))
+            continue
+        found += [(question, *answer) for answer in zip(given, users, statuses, strict=True)]
+    return found
+
+
+def _status(value: Any) -> str:
+    """Return a status; one that is missing, as in old exports, means that the answer was handed in."""
+    return (
+        "submitted" if is_missing(value) else str(value).strip().casefold() if isinstance(value, str) else "?"
+    )

@@ -1,0 +1,120 @@
+"""What a tool's own form has no room for, carried along in its metadata, so that nothing is lost on the way.
+
+Every exported comparison carries the records that it was made from. On the way back the answers that the
+tool shows are looked up among them by a key: an answer that says what it said is that very judgment again;
+one that says something else, or is new, is read as the tool tells it. What the tool never showed comes back
+as it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.errors import RequestError
+from core.records import Candidate, Comparison, Judgment, Message, Prompt
+from labelers.formats.fields import mapping_of
+from labelers.formats.opinions import Exported, Opinion, Pair, Side, canonical
+from labelers.formats.source import LeftOut
+
+KEY = "publius"
+"""Where it stands in a form's metadata."""
+_TEXTS = {"response_a", "response_b"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer as the tool shows it."""
+
+    key: str
+    """By which the judgment that it was made from is found again."""
+    opinion: Opinion
+
+
+def pack(comparison: Comparison, judgments: Sequence[Judgment], keys: Mapping[str, str]) -> str:
+    """Return the records of a comparison as JSON text; its two answers stand in the form itself.
+
+    Args:
+        comparison: which.
+        judgments: all that are on it.
+        keys: for each answer that the form shows, its key and the id of the judgment.
+    """
+    content = {
+        "comparison": comparison.model_dump(mode="json", exclude=_TEXTS, exclude_none=True),
+        "judgments": [j.model_dump(mode="json", exclude_none=True) for j in judgments],
+        "keys": dict(keys),
+    }
+    return json.dumps(content, ensure_ascii=False)
+
+
+def unpack(
+    packed: Any, first: Candidate, second: Candidate, answers: Sequence[Answer]
+) -> tuple[Pair, tuple[LeftOut, ...]] | None:
+    """Return the pair with the very records that were exported; None if its texts were edited since.
+
+    Args:
+        packed: what `pack` returned.
+        first: the answer that was `a`, as the form holds it now.
+        second: the answer that was `b`.
+        answers: what the tool shows.
+
+    Raises:
+        RequestError: if the packed records are damaged.
+    """
+    content = mapping_of(packed, "the exported record")
+    try:
+        fields = dict(content["comparison"])
+        prompt = Prompt.model_validate(fields["prompt"])
+        exact = Comparison.model_validate(
+            {**fields, "response_a": first.response, "response_b": second.response}
+        )
+        judgments = [Judgment.model_validate(judgment) for judgment in content["judgments"]]
+        keys = {str(key): str(id) for key, id in content["keys"].items()}
+        own = Comparison.of(prompt, (first.response, exact.origin_a), (second.response, exact.origin_b))
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RequestError("the exported record is damaged", detail=type(error).__name__) from error
+    if own.id != exact.id or own.response_a != first.response:
+        return None
+    if any(judgment.comparison_id != own.id for judgment in judgments):
+        raise RequestError("the exported record is damaged", detail="a judgment is on another comparison")
+    kept, opinions, gone = _reconciled(judgments, keys, answers)
+    a, b = (Candidate(c.response, o) for c, o in ((first, exact.origin_a), (second, exact.origin_b)))
+    pair = Pair(prompt.messages, a, b, opinions, exact.group, prompt.tags, Exported(exact, kept))
+    return pair, gone
+
+
+def _reconciled(
+    judgments: Sequence[Judgment], keys: Mapping[str, str], answers: Sequence[Answer]
+) -> tuple[tuple[Judgment, ...], tuple[Opinion, ...], tuple[LeftOut, ...]]:
+    """Return the judgments that stand as they were, the opinions that are new, and what is gone."""
+    by_id = {judgment.id: judgment for judgment in judgments}
+    shown = {id for id in keys.values() if id in by_id}
+    side: Side = "first"  # `a` was exported as the first answer
+    same: set[str] = set()
+    opinions = []
+    for answer in answers:
+        judgment = by_id.get(keys.get(answer.key, ""))
+        if judgment is None:
+            opinions.append(answer.opinion)
+        elif judgment.verdict == canonical(answer.opinion.verdict, side) and (
+            answer.opinion.comment in (None, judgment.comment)
+        ):
+            same.add(judgment.id)
+        else:
+            who = {"annotator": judgment.annotator, "dimension": judgment.dimension, "seat": None}
+            opinions.append(answer.opinion.model_copy(update=who))
+    answered = {keys.get(answer.key) for answer in answers}
+    gone = tuple(
+        LeftOut("an exported judgment is no longer there", id) for id in sorted(shown) if id not in answered
+    )
+    kept = tuple(j for j in judgments if j.id in same or j.id not in shown)
+    return kept, tuple(opinions), gone
+
+
+def messages_of(prompt: Sequence[Message]) -> list[dict[str, str]]:
+    """Return messages as plain mappings."""
+    return [{"role": message.role, "content": message.content} for message in prompt]

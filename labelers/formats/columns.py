@@ -1,0 +1,113 @@
+"""Any table of comparisons, by the names of its columns, which the user may map to these.
+
+prompt, response_a, response_b       text, or messages; without prompt the responses are conversations
+verdict                              a, b, tie, both_bad, skip (also left, right, response_1, model_a)
+rating_a, rating_b                   instead of a verdict: their difference is the margin
+p_a                                  instead of a verdict: probability that response_a is better
+annotator, dimension, shown_first, margin, confidence, comment, duration_s, created, weight,
+origin_a, origin_b, tags             all may be left out
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.conversations import Sides, oddities, shown, sides_of
+from core.errors import RequestError
+from labelers.formats.fields import (
+    from_json_text,
+    is_missing,
+    maybe_number,
+    maybe_text,
+    number_of,
+    outcome_of,
+    present,
+    required,
+)
+from labelers.formats.opinions import Outcome, Side, pair_of
+from labelers.formats.source import RowLabels, RowSource
+from labelers.formats.told import TOLD, opinion_of, tags_of
+
+NAMES = ("response_a", "response_b")
+TARGETS = TOLD | frozenset(
+    {"prompt", *NAMES, "verdict", "rating_a", "rating_b", "p_a", "shown_first", "margin", "weight"}
+    | {"origin_a", "origin_b"}
+)
+"""The columns that are read, and that others may be mapped to."""
+
+
+class Columns(RowSource):
+    """One opinion on two responses a row."""
+
+    name = "columns"
+    summary = "a table with prompt, response_a, response_b and verdict, or columns mapped to these"
+    columns = TARGETS
+
+    def recognises(self, row: Mapping[str, Any]) -> str | None:
+        """Return why a row looks like such a table."""
+        by = present(row, ("verdict", "rating_a", "p_a")) if set(NAMES) <= row.keys() else None
+        return f"it has the columns response_a, response_b and {by}" if by else None
+
+    def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
+        """Return the pair of a row, response_a first."""
+        sides = _sides(values)
+        outcome, margin = _outcome(values)
+        weight, given = maybe_number(values, "weight"), maybe_number(values, "margin")
+        opinion = opinion_of(
+            values,
+            verdict=outcome,
+            p_first=maybe_number(values, "p_a"),
+            margin=margin if given is None else given,
+            weight=1.0 if weight is None else weight,
+            shown_first=_shown_first(values),
+        )
+        origins = (maybe_text(values, "origin_a") or NAMES[0], maybe_text(values, "origin_b") or NAMES[1])
+        pair = pair_of(sides, [opinion], origins, tags_of(values.get("tags")))
+        return RowLabels((number,), (pair,), notes=oddities(sides.prompt))
+
+
+def _sides(values: Mapping[str, Any]) -> Sides:
+    """Return prompt and answers of a row whose cells may hold messages as JSON."""
+    prompt, first, second = (_cell(values, name) for name in ("prompt", *NAMES))
+    for name, value in zip(NAMES, (first, second), strict=True):
+        if is_missing(value):
+            raise RequestError("an answer is empty", detail=f"in {name}")
+    return sides_of(None if is_missing(prompt) else prompt, first, second, NAMES)
+
+
+def _cell(values: Mapping[str, Any], name: str) -> Any:
+    """Return a cell; JSON that is a list is a conversation, and any other text is text."""
+    value = values.get(name)
+    found = from_json_text(value) if isinstance(value, str) else value
+    return found if isinstance(found, list) and found and isinstance(found[0], Mapping) else value
+
+
+def _outcome(values: Mapping[str, Any]) -> tuple[Outcome, float | None]:
+    """Return the outcome of a row, and the margin where it comes from ratings."""
+    if not is_missing(values.get("verdict")):
+        return outcome_of(values["verdict"]), None
+    if not is_missing(values.get("p_a")):
+        p_a = number_of(values["p_a"], "p_a")
+        if not 0 <= p_a <= 1:
+            raise RequestError("p_a is not between 0 and 1", detail=shown(values["p_a"]))
+        return _sign(p_a - 0.5), None
+    if is_missing(values.get("rating_a")):
+        required(values, "verdict")
+    ratings = [number_of(required(values, name), name) for name in ("rating_a", "rating_b")]
+    return _sign(ratings[0] - ratings[1]), ratings[0] - ratings[1]
+
+
+def _sign(difference: float) -> Outcome:
+    if difference == 0:
+        return "tie"
+    return "first" if difference > 0 else "second"
+
+
+def _shown_first(values: Mapping[str, Any]) -> Side | None:
+    if is_missing(values.get("shown_first")):
+        return None
+    side = outcome_of(values["shown_first"], "shown_first")
+    if side == "first" or side == "second":
+        return side
+    raise RequestError("shown_first is neither a nor b", detail=shown(values["shown_first"]))

@@ -1,0 +1,195 @@
+"""Values of other people's files, read as what they should be.
+
+Whatever stands there instead raises `RequestError`, by whose reason such rows are counted together. CSV has
+only text, and JSON exports differ in spelling, so numbers may be text and lists may be JSON in a cell.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from core.conversations import shown
+from core.errors import RequestError
+from labelers.formats.opinions import Outcome
+
+_MILLISECONDS_FROM = 1e11
+"""Times since 1970 above this are in milliseconds: as seconds they would lie after the year 5000."""
+_PERSON_KEYS = ("email", "username", "name", "id")
+_SYNONYMS: Mapping[Outcome, tuple[str, ...]] = {
+    "first": ("a", "first", "left", "one"),
+    "second": ("b", "second", "right", "two"),
+    "tie": ("tie", "tied", "equal", "same", "draw", "both_good", "tie_(bothgood)", "tie_(both_good)"),
+    "both_bad": ("both_bad", "bothbad", "tie_(bothbad)", "tie_(both_bad)", "neither", "both_are_bad"),
+    "skip": ("skip", "skipped", "unsure", "not_sure"),
+}
+_NOUNS = ("response", "model", "text", "answer", "option", "output", "completion", "choice", "assistant")
+_WORDS: Mapping[str, Outcome] = {word: outcome for outcome, words in _SYNONYMS.items() for word in words}
+_SIDES: Mapping[str, Outcome] = {"a": "first", "1": "first", "b": "second", "2": "second"}
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a cell is empty: None, empty text, or the NaN that tables have there."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def present(row: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    """Return the first of the names whose cell is not empty, or None."""
+    return next((name for name in names if not is_missing(row.get(name))), None)
+
+
+def value_of(row: Mapping[str, Any], *names: str) -> Any:
+    """Return the first cell that is not empty under one of the names, or None."""
+    found = present(row, names)
+    return None if found is None else row[found]
+
+
+def required(row: Mapping[str, Any], *names: str) -> Any:
+    """Return the first cell that is not empty. Raises RequestError if all are."""
+    found = present(row, names)
+    if found is None:
+        raise RequestError(f"the field '{names[0]}' is missing or empty")
+    return row[found]
+
+
+def text_of(value: Any, what: str) -> str:
+    """Return a value that must be text. Raises RequestError if it is not, or cannot be stored."""
+    if not isinstance(value, str):
+        raise RequestError(f"{what} is not text", detail=shown(value))
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise RequestError("half of a surrogate pair", detail=f"in {what}") from error
+    return value
+
+
+def answer_of(value: Any, what: str) -> str:
+    """Return an answer. Raises RequestError if it is not text, or is empty."""
+    text = text_of(value, what)
+    if not text.strip():
+        raise RequestError("an answer is empty", detail=f"in {what}")
+    return text
+
+
+def number_of(value: Any, what: str) -> float:
+    """Return a finite number, which may be spelled as text. Raises RequestError if it is none."""
+    try:
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            number = float(value)
+            if math.isfinite(number):
+                return number
+    except (ValueError, OverflowError):
+        pass
+    raise RequestError(f"{what} is not a number", detail=shown(value))
+
+
+def maybe_number(row: Mapping[str, Any], *names: str) -> float | None:
+    """Return the number of the first cell that is not empty, or None if all are."""
+    found = present(row, names)
+    return None if found is None else number_of(row[found], found)
+
+
+def maybe_text(row: Mapping[str, Any], *names: str) -> str | None:
+    """Return the text of the first cell that is not empty, or None if all are; numbers become text."""
+    found = present(row, names)
+    if found is None:
+        return None
+    value = row[found]
+    return str(value) if isinstance(value, int | float) else text_of(value, found)
+
+
+def list_of(value: Any, what: str) -> list[Any]:
+    """Return a list, which may be JSON in a cell. Raises RequestError if it is none."""
+    found = from_json_text(value) if isinstance(value, str) else value
+    if not isinstance(found, list | tuple):
+        raise RequestError(f"{what} is not a list", detail=shown(value))
+    return list(found)
+
+
+def mapping_of(value: Any, what: str) -> Mapping[str, Any]:
+    """Return a mapping, which may be JSON in a cell. Raises RequestError if it is none."""
+    found = from_json_text(value) if isinstance(value, str) else value
+    if not isinstance(found, Mapping):
+        raise RequestError(f"{what} is not a mapping", detail=shown(value))
+    return found
+
+
+def from_json_text(text: str) -> Any:
+    """Return what JSON in a cell says, or the text itself where it is no list or mapping of JSON."""
+    if text.lstrip()[:1] not in ("[", "{"):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def person_of(value: Any) -> str | None:
+    """Return a person's name or number as text, or None if there is none.
+
+    Exports name people by number, by text, by several texts, or by an object with an e-mail address.
+    """
+    if isinstance(value, Mapping):
+        return person_of(value_of(value, *_PERSON_KEYS))
+    if isinstance(value, list | tuple):
+        names = [name for name in map(person_of, value[:4]) if name]
+        return "/".join(names) or None
+    if is_missing(value) or isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():  # a column of numbers with gaps
+        value = int(value)
+    return text_of(str(value).strip(), "the annotator")
+
+
+def moment_of(value: Any) -> datetime | None:
+    """Return a time, from ISO 8601 or seconds or milliseconds since 1970; None if there is none.
+
+    Raises:
+        RequestError: if it is neither.
+    """
+    if is_missing(value) or isinstance(value, datetime):
+        return value if isinstance(value, datetime) else None
+    try:
+        if isinstance(value, str) and not value.strip().replace(".", "", 1).isdigit():
+            return datetime.fromisoformat(value.strip())
+        seconds = number_of(value, "the time")
+        return datetime.fromtimestamp(seconds / 1000 if seconds > _MILLISECONDS_FROM else seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise RequestError("the time cannot be read", detail=shown(value)) from error
+
+
+def outcome_of(value: Any, what: str = "the verdict") -> Outcome:
+    """Return the outcome that a word stands for.
+
+    Known are a, b, tie, both_bad and skip, and left, right, response_1, model_a and the like. Bare numbers
+    are refused: 1 is the second answer to whoever counts from 0.
+
+    Raises:
+        RequestError: if it is no such word.
+    """
+    if isinstance(value, str):
+        word = "_".join(value.strip().casefold().replace("-", " ").replace("_", " ").split())
+        found = _WORDS.get(word) or _side_of(word)
+        if found is not None:
+            return found
+    raise RequestError(f"{what} is none that is known", detail=shown(value))
+
+
+def _side_of(word: str) -> Outcome | None:
+    """Return the side that `response_1`, `text_a` or `model2` means; None if it is no such word."""
+    noun, side = word[:-1].rstrip("_"), word[-1:]
+    return _SIDES.get(side) if noun in _NOUNS else None
+
+
+def is_outcome(value: Any) -> bool:
+    """Return whether a value is a word for an outcome."""
+    try:
+        outcome_of(value)
+    except RequestError:
+        return False
+    return True

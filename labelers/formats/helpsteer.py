@@ -1,0 +1,196 @@
+"""HelpSteer: ratings of single responses (HelpSteer 2), and preferences on a scale from -3 to 3 (2 and 3).
+
+A negative preference is for response 1 (Wang et al. 2024, arXiv 2410.01257; 2025, arXiv 2505.11475). Where
+the people behind it are listed, each is a judgment of its own and the overall preference, which was made of
+them, is not counted again. They have no names: they are told apart within the row. A strength of -100 says
+that neither response is valid: both are bad.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+from core.conversations import oddities, prompt_of, shown, sides_of
+from core.errors import RequestError
+from core.records import Candidate, Message
+from labelers.formats.fields import (
+    answer_of,
+    is_missing,
+    list_of,
+    mapping_of,
+    maybe_text,
+    number_of,
+    required,
+    text_of,
+    value_of,
+)
+from labelers.formats.opinions import Opinion, Outcome, pair_of
+from labelers.formats.rankings import Standing, pairs_of
+from labelers.formats.source import LeftOut, Row, RowLabels, RowSource, columns_of, dropped, refusal
+
+_BETTER_WHEN_HIGHER = ("helpfulness", "correctness", "coherence")
+_TURN = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
+_NEITHER, _STRONGEST = -100.0, 3.0
+_RESPONSES = (("response1", "response2"), ("response_1", "response_2"))
+
+
+class HelpSteer2:
+    """One response a row; neighbours with one prompt are compared in three respects that are better higher.
+
+    Complexity and verbosity describe a response and prefer none; they are passed over.
+    """
+
+    name = "helpsteer2"
+    summary = "HelpSteer 2: one rated response a row; neighbouring rows of one prompt are compared"
+    columns: frozenset[str] | None = frozenset({"prompt", "response", *_BETTER_WHEN_HIGHER})
+
+    def recognises(self, row: Mapping[str, Any]) -> str | None:
+        """Return why a row looks like HelpSteer 2."""
+        names = {"prompt", "response", "helpfulness", "correctness"}
+        return (
+            "it has the columns prompt, response, helpfulness and correctness"
+            if names <= row.keys()
+            else None
+        )
+
+    def read(self, rows: Iterable[Row]) -> Iterator[RowLabels]:
+        """Yield the pairs of each run of rows with one prompt."""
+        for prompt, run in groupby(rows, key=_prompt_text):
+            if prompt is None:
+                yield from map(_unreadable, run)
+            else:
+                yield from _compared(prompt, list(run))
+
+
+def _prompt_text(row: Row) -> str | None:
+    """Return the prompt by which neighbours belong together; None where there is none."""
+    try:
+        return text_of(required(columns_of(row), "prompt"), "prompt")
+    except RequestError:
+        return None
+
+
+def _unreadable(row: Row) -> RowLabels:
+    try:
+        text_of(required(columns_of(row), "prompt"), "prompt")
+    except RequestError as error:
+        return dropped(row.number, error)
+    raise AssertionError("the row has a prompt")
+
+
+def _compared(prompt: str, rows: list[Row]) -> Iterator[RowLabels]:
+    """Yield the rows that cannot be used, and then what the others say together."""
+    good: list[tuple[int, Candidate, dict[str, float]]] = []
+    for position, row in enumerate(rows, start=1):
+        try:
+            values = columns_of(row)
+            answer = Candidate(answer_of(required(values, "response"), "response"), f"response_{position}")
+            ratings = {name: number_of(required(values, name), name) for name in _BETTER_WHEN_HIGHER}
+        except RequestError as error:
+            yield dropped(row.number, error)
+        else:
+            good.append((row.number, answer, ratings))
+    numbers = tuple(number for number, _, _ in good)
+    if not good:
+        return
+    try:
+        messages = _messages(prompt)
+        found = [
+            pairs_of(
+                messages,
+                [Standing(answer, ratings[name]) for _, answer, ratings in good],
+                Opinion(verdict="tie", dimension=name),
+                margins=True,
+            )
+            for name in _BETTER_WHEN_HIGHER
+        ]
+    except RequestError as error:
+        reason = "the prompt has no second response beside it" if len(good) == 1 else error.reason
+        yield RowLabels(numbers, left_out=(LeftOut(reason, error.detail),))
+        return
+    pairs = tuple(pair for ranked in found for pair in ranked.pairs)
+    left_out = tuple(part for ranked in found for part in ranked.left_out)
+    yield RowLabels(numbers, pairs, left_out, oddities(messages))
+
+
+def _messages(prompt: str) -> tuple[Message, ...]:
+    """Return the turns of a prompt, which are parted by `<extra_id_1>User` and `<extra_id_1>Assistant`."""
+    first, *rest = _TURN.split(prompt)
+    turns = [("User", first), *zip(rest[::2], rest[1::2], strict=True)]
+    return prompt_of([{"role": name.casefold(), "content": text} for name, text in turns])
+
+
+class HelpSteerPreferences(RowSource):
+    """Two responses a row with a preference from -3 to 3, of each person where they are listed."""
+
+    name = "helpsteer3"
+    summary = "HelpSteer 3, and HelpSteer 2's preferences: -3 to 3, negative for response 1, for each person"
+    columns = frozenset(
+        {"context", "prompt", "domain", "overall_preference", "preference_strength", "individual_preference"}
+        | {"all_preferences_unprocessed", "preference_statement", *_RESPONSES[0], *_RESPONSES[1]}
+    )
+
+    def recognises(self, row: Mapping[str, Any]) -> str | None:
+        """Return why a row looks like one of the two."""
+        for name, responses in zip(("overall_preference", "preference_strength"), _RESPONSES, strict=True):
+            if name in row and responses[0] in row:
+                return f"it has the columns {responses[0]}, {responses[1]} and {name}"
+        return None
+
+    def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
+        """Return the pair of a row, response 1 first."""
+        names = next((names for names in _RESPONSES if not is_missing(values.get(names[0]))), _RESPONSES[0])
+        context = required(values, "context", "prompt")
+        prompt = _messages(context) if isinstance(context, str) else context
+        prompt = [m.model_dump() for m in prompt] if isinstance(prompt, tuple) else list_of(prompt, "context")
+        responses = (required(values, names[0]), required(values, names[1]))
+        sides = sides_of(prompt, *responses, names=names)
+        opinions, left_out = _opinions(values)
+        domain = maybe_text(values, "domain")
+        pair = pair_of(sides, opinions, names, (domain,) if domain else ())
+        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+
+
+def _opinions(values: Mapping[str, Any]) -> tuple[list[Opinion], list[LeftOut]]:
+    """Return what each person said, or the overall opinion without people; and what cannot be read.
+
+    Raises:
+        RequestError: if nobody said anything that can be read.
+    """
+    people = value_of(values, "individual_preference", "all_preferences_unprocessed")
+    listed = [] if people is None else list_of(people, "individual_preference")
+    opinions, left_out = [], []
+    for seat, person in enumerate(listed, start=1):
+        try:
+            opinions.append(_individual(mapping_of(person, "an individual preference"), seat))
+        except RequestError as error:
+            left_out.append(LeftOut(error.reason, f"person {seat}: {error.detail}"))
+    if listed and not opinions:
+        raise refusal(left_out, "nobody said anything")
+    if not listed:
+        overall = required(values, "overall_preference", "preference_strength")
+        comment = maybe_text(values, "preference_statement")
+        opinions.append(_opinion(overall).model_copy(update={"comment": comment}))
+    return opinions, left_out
+
+
+def _individual(person: Mapping[str, Any], seat: int) -> Opinion:
+    parts = [maybe_text(person, "reasoning", "justification", "statement"), maybe_text(person, "elaboration")]
+    feedback = [maybe_text(person, name) for name in ("feedback_1", "feedback_2")]
+    parts += [f"Response {n}: {text}" for n, text in enumerate(feedback, start=1) if text]
+    comment = "\n".join(part for part in parts if part) or None
+    opinion = _opinion(required(person, "score", "strength", "preference", "overall_preference"))
+    return opinion.model_copy(update={"seat": seat, "comment": comment})
+
+
+def _opinion(value: Any) -> Opinion:
+    score = number_of(value, "a preference")
+    if score == _NEITHER:
+        return Opinion(verdict="both_bad")
+    if abs(score) > _STRONGEST:
+        raise RequestError("a preference is not between -3 and 3", detail=shown(value))
+    verdict: Outcome = "tie" if score == 0 else "first" if score < 0 else "second"
+    return Opinion(verdict=verdict, margin=0.0 - score)

@@ -1,0 +1,290 @@
+"""Label Studio's exports of pairwise tasks: JSON (a list of tasks) and JSON-MIN (one annotation a row).
+
+The two answers and the prompt are found in a task's data by their usual names, or as the user maps them.
+The left answer is the first one that the control names. Every annotation is an opinion of its own, with who
+(a number or an object), when, and how long it took (`lead_time`); one that was cancelled is a skip; one
+without a result is left out. `Pairwise` has no tie: a `Choices` control beside it may say tie or both bad.
+Predictions are no annotations, and are passed over.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from core.conversations import Sides, oddities, prompt_of, shown
+from core.errors import RequestError
+from core.records import Candidate
+from labelers.formats.carried import KEY, Answer, unpack
+from labelers.formats.fields import (
+    answer_of,
+    is_missing,
+    is_outcome,
+    list_of,
+    mapping_of,
+    maybe_number,
+    maybe_text,
+    moment_of,
+    number_of,
+    outcome_of,
+    person_of,
+    present,
+    text_of,
+    value_of,
+)
+from labelers.formats.opinions import OTHER, Opinion, Outcome, pair_of
+from labelers.formats.source import LeftOut, RowLabels, RowSource, refusal
+
+PROMPTS = (
+    "messages",
+    "prompt",
+    "conversation",
+    "dialogue",
+    "question",
+    "instruction",
+    "input",
+    "query",
+    "context",
+)
+_RESPONSES = (
+    ("response_a", "response_b"),
+    ("response1", "response2"),
+    ("response_1", "response_2"),
+    ("answer_a", "answer_b"),
+    ("answer1", "answer2"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("output_1", "output_2"),
+    ("left", "right"),
+)
+CONTROL, OTHERWISE = "comparison", "otherwise"
+"""Controls of an export of ours; a respect follows after a hyphen. `otherwise` says tie, both bad or skip."""
+_CONTROLS = (CONTROL, OTHERWISE, "verdict", "preference", "pairwise", "pw", "choice")
+_COMMENTS = ("comment", "rationale", "reason", "explanation")
+
+
+class _Said(NamedTuple):
+    """What one annotation says."""
+
+    outcomes: dict[str | None, tuple[Outcome, str]]
+    """In each respect, with the id of the result."""
+    ratings: dict[str, float]
+    """Of each answer that was rated, by its name."""
+    comment: str | None
+
+
+class LabelStudio(RowSource):
+    """Pairwise tasks with all their annotations."""
+
+    name = "label-studio"
+    summary = "Label Studio pairwise exports, JSON or JSON-MIN"
+
+    def recognises(self, row: Mapping[str, Any]) -> str | None:
+        """Return why a row looks like an export of Label Studio."""
+        if "annotations" in row and isinstance(row.get("data"), Mapping):
+            return "it has data and annotations"
+        if "annotation_id" in row and "annotator" in row:
+            return "it has the columns annotation_id and annotator, as JSON-MIN"
+        return None
+
+    def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
+        """Return the pair of a task with an opinion of each annotation."""
+        if is_missing(values.get("data")) and "annotations" not in values:
+            return _minimal(values, number)
+        fields = _lookup(values, mapping_of(values.get("data"), "data"))
+        annotations = [
+            mapping_of(entry, "an annotation") for entry in list_of(values.get("annotations"), "annotations")
+        ]
+        names = _names(fields, annotations)
+        answers, left_out = _answers(annotations, names)
+        packed = fields.get(KEY)
+        if not is_missing(packed):
+            restored = unpack(packed, *_candidates(fields, names), answers)
+            if restored is not None:
+                return RowLabels((number,), (restored[0],), (*left_out, *restored[1]))
+        if not answers:
+            raise refusal(left_out, "nobody annotated the task")
+        sides = _sides(fields, names)
+        pair = pair_of(sides, [answer.opinion for answer in answers], names)
+        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+
+
+def _lookup(values: Mapping[str, Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a task's data, and over it the columns that the user mapped to names of ours."""
+    mapped = {name: values[name] for name in ("prompt", *_RESPONSES[0]) if not is_missing(values.get(name))}
+    return ChainMap(mapped, dict(data))
+
+
+def _names(fields: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Return the names of the left and the right answer in a task's data.
+
+    Raises:
+        RequestError: if they are not told by any usual name, nor by a control.
+    """
+    for names in _RESPONSES:
+        if all(name in fields for name in names):
+            return names
+    for annotation in annotations:
+        results = annotation.get("result")
+        for result in results if isinstance(results, list) else ():
+            named = _controlled(result)
+            if named is not None and all(name in fields for name in named):
+                return named
+    raise RequestError(
+        "the two answers are not found in the data", detail=f"found {', '.join(map(str, fields))}"[:200]
+    )
+
+
+def _controlled(result: Any) -> tuple[str, str] | None:
+    """Return the names that a pairwise control compares, left and right; None if it is no such result."""
+    if not isinstance(result, Mapping) or not isinstance(result.get("to_name"), str):
+        return None
+    left, comma, right = result["to_name"].partition(",")
+    return (left.strip(), right.strip()) if comma else None
+
+
+def _candidates(fields: Mapping[str, Any], names: tuple[str, str]) -> tuple[Candidate, Candidate]:
+    first, second = (answer_of(fields.get(name), name) for name in names)
+    return Candidate(first, names[0]), Candidate(second, names[1])
+
+
+def _sides(fields: Mapping[str, Any], names: tuple[str, str]) -> Sides:
+    first, second = _candidates(fields, names)
+    prompt = value_of(fields, *PROMPTS)
+    if prompt is None:
+        raise RequestError("there is no prompt", detail="name its field by --columns prompt=FIELD")
+    if first.response == second.response:
+        raise RequestError("the two answers are the same")
+    return Sides(prompt_of(prompt), first.response, second.response)
+
+
+def _answers(
+    annotations: Iterable[Mapping[str, Any]], names: tuple[str, str]
+) -> tuple[list[Answer], list[LeftOut]]:
+    """Return the answers of all annotations, and those that say nothing."""
+    answers: list[Answer] = []
+    left_out: list[LeftOut] = []
+    for position, annotation in enumerate(annotations, start=1):
+        try:
+            answers += _answers_of(annotation, names)
+        except RequestError as error:
+            where = f"annotation {position}"
+            left_out.append(LeftOut(error.reason, f"{where}: {error.detail}" if error.detail else where))
+    return answers, left_out
+
+
+def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterator[Answer]:
+    """Yield the answers of one annotation, one for each control that says something.
+
+    Raises:
+        RequestError: if it says nothing that can be read.
+    """
+    said = _said(annotation, names)
+    by = Opinion(
+        verdict="skip",
+        annotator=person_of(value_of(annotation, "completed_by", "annotator")),
+        shown_first="first",
+        comment=said.comment,
+        duration_s=maybe_number(annotation, "lead_time"),
+        created=moment_of(value_of(annotation, "created_at", "updated_at")),
+    )
+    if annotation.get("was_cancelled") or annotation.get("skipped"):
+        yield Answer(_first_id(annotation), by)
+        return
+    if not said.outcomes and set(said.ratings) != set(names):
+        raise RequestError("the annotation has no result")
+    for dimension, (outcome, key) in said.outcomes.items():
+        yield Answer(key, by.model_copy(update={"verdict": outcome, "dimension": dimension}))
+    if not said.outcomes:
+        margin = said.ratings[names[0]] - said.ratings[names[1]]
+        verdict: Outcome = "tie" if margin == 0 else "first" if margin > 0 else "second"
+        yield Answer("", by.model_copy(update={"verdict": verdict, "margin": margin}))
+
+
+def _first_id(annotation: Mapping[str, Any]) -> str:
+    results = annotation.get("result")
+    first = results[0] if isinstance(results, list) and results else None
+    found = first.get("id") if isinstance(first, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
+def _said(annotation: Mapping[str, Any], names: tuple[str, str]) -> _Said:
+    outcomes: dict[str | None, tuple[Outcome, str]] = {}
+    ratings: dict[str, float] = {}
+    comments: list[str] = []
+    results = annotation.get("result")
+    for entry in [] if results is None else list_of(results, "result"):
+        result = mapping_of(entry, "a result")
+        value = mapping_of(result.get("value"), "a result's value")
+        if isinstance(value.get("text"), str | list):
+            texts = value["text"] if isinstance(value["text"], list) else [value["text"]]
+            comments += [text_of(text, "a comment") for text in texts]
+        elif "rating" in value:
+            ratings[str(result.get("to_name"))] = number_of(value["rating"], "a rating")
+        else:
+            outcome = _selected(value)
+            reverse = _controlled(result) == (names[1], names[0])
+            if reverse and (outcome == "first" or outcome == "second"):
+                outcome = OTHER[outcome]
+            key = result.get("id")
+            dimension = _dimension(str(result.get("from_name")))
+            earlier, _ = outcomes.setdefault(dimension, (outcome, key if isinstance(key, str) else ""))
+            if earlier != outcome:
+                raise RequestError("two controls say different things", detail=f"{earlier} and {outcome}")
+    return _Said(outcomes, ratings, "\n".join(comments) or None)
+
+
+def _dimension(control: str) -> str | None:
+    """Return the respect that a control's name tells, as in `comparison-safety`; None of a plain name."""
+    name, _, respect = control.partition("-")
+    if name in (CONTROL, OTHERWISE):
+        return respect or None
+    return None if control in _CONTROLS else control
+
+
+def _selected(value: Any) -> Outcome:
+    """Return the outcome that a control's value names: `selected`, or the one choice."""
+    if isinstance(value, Mapping):
+        value = value_of(value, "selected", "choices")
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise RequestError("not one choice was made", detail=shown(value))
+        value = _choice(value[0])
+    return outcome_of(value)
+
+
+def _choice(value: Any) -> Any:
+    return value_of(value, "selected", "choices") if isinstance(value, Mapping) else value
+
+
+def _minimal(values: Mapping[str, Any], number: int) -> RowLabels:
+    """Return the pair of a row of JSON-MIN, which is one annotation with its task's data."""
+    names = _names(values, ())
+    control = _control(values, {*names, *PROMPTS})
+    opinion = Opinion(
+        verdict=_selected(values[control]),
+        annotator=person_of(values.get("annotator")),
+        shown_first="first",
+        comment=maybe_text(values, *_COMMENTS),
+        duration_s=maybe_number(values, "lead_time"),
+        created=moment_of(value_of(values, "created_at", "updated_at")),
+    )
+    sides = _sides(values, names)
+    return RowLabels((number,), (pair_of(sides, [opinion], names),), notes=oddities(sides.prompt))
+
+
+def _control(values: Mapping[str, Any], taken: set[str]) -> str:
+    """Return the name of the control in a row of JSON-MIN: a usual name, or one whose value is a choice."""
+    usual = present(values, _CONTROLS)
+    if usual is not None:
+        return usual
+    for name, value in values.items():
+        if name not in taken and not isinstance(value, str) and is_outcome(_deep_choice(value)):
+            return name
+    raise RequestError("the annotation has no result")
+
+
+def _deep_choice(value: Any) -> Any:
+    found = _choice(value)
+    return _choice(found[0]) if isinstance(found, list) and len(found) == 1 else found

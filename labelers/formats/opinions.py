@@ -1,0 +1,174 @@
+"""What people said about two answers, before the answers are called `a` and `b`.
+
+A source tells of a first and a second answer, in its own order. `records_of` makes records of that: the
+comparison decides by hash which answer is `a`, and everything that has a side follows it (verdict,
+probability, margin, which answer was shown first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.conversations import Sides
+from core.digests import record_id
+from core.errors import RequestError
+from core.records import Candidate, Comparison, Finite, Judgment, Message, Probability, Prompt, Verdict
+
+Side = Literal["first", "second"]
+Outcome = Literal["first", "second", "tie", "both_bad", "skip", "unparsed"]
+
+OTHER: Mapping[Side, Side] = {"first": "second", "second": "first"}
+_P_FIRST: Mapping[Outcome, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
+"""Probability that the first answer is better. `both_bad` says nothing about which, and has none."""
+
+
+class Opinion(BaseModel):
+    """What one person says of two answers. A field is None where the source does not tell it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: Outcome
+    annotator: str | None = None
+    """Who, by the same name wherever the same person speaks."""
+    seat: int | None = None
+    """Which of several people, where the source gives them no names: they are told apart within the row."""
+    dimension: str | None = None
+    """In which respect: helpfulness, say."""
+    shown_first: Side | None = None
+    p_first: Probability | None = None
+    """Probability that the first answer is better; left out, it follows from the verdict."""
+    margin: Finite | None = None
+    """By how much the first answer is better, on the source's scale; negative where the second is."""
+    weight: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
+    group: str | None = None
+    """The ranking that it is one pair of."""
+    confidence: Probability | None = None
+    comment: str | None = None
+    duration_s: Finite | None = None
+    created: datetime | None = None
+    model: str | None = None
+    """The model that spoke, where it was no person."""
+    raw: str | None = None
+    """What stood in place of a verdict, when it is `unparsed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Records that went out by `publius export --labels` and came back as they were."""
+
+    comparison: Comparison
+    judgments: tuple[Judgment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two answers to one prompt, and what people said about them."""
+
+    prompt: tuple[Message, ...]
+    first: Candidate
+    second: Candidate
+    opinions: tuple[Opinion, ...] = ()
+    group: str = ""
+    """The set of answers that the two were taken from."""
+    tags: tuple[str, ...] = ()
+    exported: Exported | None = None
+
+
+def pair_of(
+    sides: Sides, opinions: Sequence[Opinion], origins: tuple[str, str], tags: tuple[str, ...] = ()
+) -> Pair:
+    """Return the pair of two answers.
+
+    Args:
+        sides: prompt and answers; `chosen` is the first.
+        opinions: what was said about them.
+        origins: where the answers come from: a model's name, or the column.
+        tags: of the prompt.
+    """
+    first, second = Candidate(sides.chosen, origins[0]), Candidate(sides.rejected, origins[1])
+    return Pair(sides.prompt, first, second, tuple(opinions), tags=tags)
+
+
+def records_of(pair: Pair, labeler: str) -> tuple[Comparison, tuple[Judgment, ...]]:
+    """Return the comparison of a pair and the judgments on it.
+
+    Args:
+        pair: two answers and the opinions on them.
+        labeler: the name that the judgments' source goes by.
+
+    Raises:
+        RequestError: if an answer is empty, or the two are the same.
+        ValidationError: if the prompt is none; both are for the caller to count.
+    """
+    first, second = pair.first, pair.second
+    if not first.response.strip() or not second.response.strip():
+        raise RequestError("an answer is empty")
+    if first.response == second.response:
+        raise RequestError("the two answers are the same")
+    if pair.exported is not None:
+        comparison, exact = pair.exported.comparison, pair.exported.judgments
+    else:
+        prompt = Prompt.of(pair.prompt, tags=pair.tags, source=labeler)
+        comparison, exact = Comparison.of(prompt, first, second, pair.group), ()
+    a_is: Side = "first" if comparison.response_a == first.response else "second"
+    judgments = tuple(_judgment(opinion, comparison, labeler, a_is) for opinion in pair.opinions)
+    return comparison, (*exact, *judgments)
+
+
+def canonical(outcome: Outcome, a_is: Side) -> Verdict:
+    """Return an outcome as the verdict about `a` and `b`."""
+    if outcome == "first" or outcome == "second":
+        return "a" if outcome == a_is else "b"
+    return outcome
+
+
+def _judgment(opinion: Opinion, comparison: Comparison, labeler: str, a_is: Side) -> Judgment:
+    swapped = a_is == "second"
+    p_first = _P_FIRST.get(opinion.verdict) if opinion.p_first is None else opinion.p_first
+    margin = opinion.margin
+    annotator = opinion.annotator
+    if annotator is None and opinion.seat is not None:
+        annotator = f"{comparison.id}:{opinion.seat}"
+    verdict = canonical(opinion.verdict, a_is)
+    return Judgment(
+        id=_identity(opinion, comparison.id, labeler, annotator, verdict),
+        comparison_id=comparison.id,
+        labeler=labeler,
+        model=opinion.model,
+        verdict=verdict,
+        p_a=1 - p_first if swapped and p_first is not None else p_first,
+        dimension=opinion.dimension,
+        annotator=annotator,
+        shown_first=_shown_first(opinion.shown_first, a_is),
+        group=opinion.group,
+        weight=opinion.weight,
+        margin=0.0 - margin if swapped and margin is not None else margin,
+        confidence=opinion.confidence,
+        comment=opinion.comment,
+        duration_s=opinion.duration_s,
+        raw=opinion.raw,
+        created=opinion.created,
+    )
+
+
+def _identity(
+    opinion: Opinion, comparison_id: str, labeler: str, annotator: str | None, verdict: Verdict
+) -> str:
+    """Return the id: who said what about which comparison. Said twice, it is the same judgment.
+
+    Of people without a name the time tells one from another, where there is one.
+    """
+    moment = opinion.created.isoformat() if annotator is None and opinion.created else None
+    who = (labeler, opinion.model, annotator, moment)
+    return record_id("judgment", comparison_id, *who, opinion.dimension, opinion.group, verdict)
+
+
+def _shown_first(shown: Side | None, a_is: Side) -> Literal["a", "b"] | None:
+    if shown is None:
+        return None
+    return "a" if shown == a_is else "b"

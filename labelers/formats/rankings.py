@@ -1,0 +1,181 @@
+"""Rankings and ratings of several answers, as comparisons of two at a time that count once together.
+
+A ranking of K answers says something about K (K - 1) / 2 pairs, but is one person's one decision: each of
+its judgments weighs 1 / (number of its pairs), so that they sum to 1, and all bear the ranking's `group`.
+Answers of one rank are a tie (p_a 0.5). Of ratings, the margin is the difference of the two ratings; a
+ranking has no margin, since ranks tell an order and no distance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from core.conversations import prompt_of, shown
+from core.digests import record_id
+from core.errors import RequestError
+from core.records import Candidate, Message
+from labelers.formats.fields import (
+    answer_of,
+    is_missing,
+    list_of,
+    number_of,
+    present,
+    required,
+)
+from labelers.formats.opinions import Opinion, Outcome, Pair
+from labelers.formats.source import LeftOut, RowLabels, RowSource
+from labelers.formats.told import TOLD, opinion_of, tags_of
+
+MOST_ANSWERS = 64
+"""Of one ranking: more would be thousands of pairs of one decision."""
+_RESPONSES = ("responses", "answers", "completions", "outputs", "candidates")
+_ORDER = ("ranks", "rank", "ranking")
+_RATINGS = ("ratings", "scores", "rating", "score")
+
+
+class Standing(NamedTuple):
+    """An answer with where it stands among the others; the higher, the better."""
+
+    answer: Candidate
+    score: float
+
+
+class Ranked(NamedTuple):
+    """The pairs of a ranking, and those that were not made."""
+
+    pairs: tuple[Pair, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def pairs_of(
+    prompt: tuple[Message, ...],
+    standings: Sequence[Standing],
+    by: Opinion,
+    *,
+    margins: bool,
+    tags: tuple[str, ...] = (),
+) -> Ranked:
+    """Return the pairs that a ranking or several ratings amount to.
+
+    Args:
+        prompt: what was answered.
+        standings: the answers, each once, with their scores.
+        by: what is the same for all pairs: who, in which respect, when. Its verdict is replaced.
+        margins: whether the scores are ratings, whose differences mean something.
+        tags: of the prompt.
+
+    Raises:
+        RequestError: if there are fewer than two answers, or too many.
+    """
+    if not 2 <= len(standings) <= MOST_ANSWERS:
+        raise RequestError(f"a ranking needs 2 to {MOST_ANSWERS} answers", detail=f"found {len(standings)}")
+    chosen = list(combinations(standings, 2))
+    distinct = _distinct(chosen)
+    repeated = len(chosen) - len(distinct)
+    group = record_id(
+        "answers", [m.model_dump() for m in prompt], sorted(s.answer.response for s in standings)
+    )
+    ranking = record_id("ranking", group, by.annotator, by.seat, by.dimension, [s.score for s in standings])
+    pairs = []
+    for one, two in distinct:
+        margin = one.score - two.score
+        opinion = by.model_copy(
+            update={
+                "verdict": _outcome(margin),
+                "margin": margin if margins else None,
+                "weight": 1 / len(distinct),
+                "group": ranking,
+            }
+        )
+        pairs.append(Pair(prompt, one.answer, two.answer, (opinion,), group, tags))
+    left_out = (LeftOut("two of the ranked answers are the same"),) * repeated
+    return Ranked(tuple(pairs), left_out)
+
+
+def _distinct(pairs: Sequence[tuple[Standing, Standing]]) -> list[tuple[Standing, Standing]]:
+    """Return the pairs of different answers, each pair of texts once."""
+    by_texts: dict[frozenset[str], tuple[Standing, Standing]] = {}
+    for one, two in pairs:
+        by_texts.setdefault(frozenset((one.answer.response, two.answer.response)), (one, two))
+    return [pair for texts, pair in by_texts.items() if len(texts) == 2]
+
+
+def _outcome(margin: float) -> Outcome:
+    if margin == 0:
+        return "tie"
+    return "first" if margin > 0 else "second"
+
+
+class Rankings(RowSource):
+    """One ranking, or one set of ratings, of K answers a row."""
+
+    name = "rankings"
+    summary = "K responses a row, with ranks (1 is best, equal ranks tie), an order of positions, or ratings"
+    columns = TOLD | {"prompt", "order", "models", *_RESPONSES, *_ORDER, *_RATINGS}
+
+    def recognises(self, row: Mapping[str, Any]) -> str | None:
+        """Return why a row looks like a ranking."""
+        responses, order = present(row, _RESPONSES), present(row, (*_ORDER, "order", *_RATINGS))
+        found = responses and order and "prompt" in row
+        return f"it has the columns prompt, {responses} and {order}" if found else None
+
+    def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
+        """Return the pairs of a row's ranking."""
+        prompt = prompt_of(required(values, "prompt"))
+        answers = _answers(values)
+        scores, margins = _scores(values, len(answers))
+        by = opinion_of(values, verdict="tie")
+        rated = [Standing(a, s) for a, s in zip(answers, scores, strict=True) if s is not None]
+        unrated = (LeftOut("an answer has no rank or rating"),) * (len(answers) - len(rated))
+        pairs, left_out = pairs_of(prompt, rated, by, margins=margins, tags=tags_of(values.get("tags")))
+        return RowLabels((number,), pairs, unrated + left_out)
+
+
+def _answers(values: Mapping[str, Any]) -> list[Candidate]:
+    responses = list_of(required(values, *_RESPONSES), "responses")
+    models = list_of(values["models"], "models") if not is_missing(values.get("models")) else []
+    names = [
+        models[n] if n < len(models) and isinstance(models[n], str) else f"response_{n + 1}"
+        for n in range(len(responses))
+    ]
+    return [
+        Candidate(answer_of(response, f"response {n}"), name)
+        for n, (response, name) in enumerate(zip(responses, names, strict=True), start=1)
+    ]
+
+
+def _scores(values: Mapping[str, Any], count: int) -> tuple[list[float | None], bool]:
+    """Return the score of each answer, None where it has none, and whether the scores are ratings."""
+    name = present(values, _RATINGS)
+    if name is not None:
+        ratings = _numbers(values[name], name, count)
+        return ratings, True
+    name = present(values, _ORDER)
+    if name is not None:
+        ranks = _numbers(values[name], name, count)
+        return [None if rank is None else -rank for rank in ranks], False
+    order = list_of(required(values, "ranks", "order"), "order")
+    return list(_by_order(order, count)), False
+
+
+def _numbers(value: Any, what: str, count: int) -> list[float | None]:
+    found = list_of(value, what)
+    if len(found) != count:
+        raise RequestError(f"{what} has another length than responses", detail=f"{len(found)} and {count}")
+    return [None if is_missing(entry) else number_of(entry, what) for entry in found]
+
+
+def _by_order(order: Sequence[Any], count: int) -> list[float]:
+    """Return scores of a list of positions from 0, best first; positions in a list of their own tie."""
+    scores: dict[int, float] = {}
+    for place, entry in enumerate(order):
+        for position in entry if isinstance(entry, list) else [entry]:
+            whole = number_of(position, "a position of order")
+            if whole not in range(count) or int(whole) in scores:
+                raise RequestError("order does not name each response once, from 0", detail=shown(order))
+            scores[int(whole)] = float(-place)
+    if len(scores) != count:
+        raise RequestError("order does not name each response once, from 0", detail=shown(order))
+    return [scores[position] for position in range(count)]

@@ -1,0 +1,159 @@
+"""The sources of labels by name, and which of them recognises a file."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from core.errors import ConfigError, DataError, PubliusError
+from core.explain import one_of
+from labelers.formats.arena import ArenaVotes
+from labelers.formats.argilla import Argilla
+from labelers.formats.columns import Columns
+from labelers.formats.helpsteer import HelpSteer2, HelpSteerPreferences
+from labelers.formats.hhh import HelpfulHonestHarmless
+from labelers.formats.icai import AnnotatedPairs, IcaiTable
+from labelers.formats.label_studio import LabelStudio
+from labelers.formats.rankings import Rankings
+from labelers.formats.safe_rlhf import SafeRlhf
+from labelers.formats.source import GROUP, LabelSource, Row
+from labelers.formats.transcripts import Transcripts
+from labelers.formats.trl import TrlPreferences
+from labelers.formats.ultrafeedback import UltraFeedback
+
+BUILT_IN: tuple[LabelSource, ...] = (
+    AnnotatedPairs(),
+    LabelStudio(),
+    Argilla(),
+    UltraFeedback(),
+    SafeRlhf(),
+    HelpSteerPreferences(),
+    HelpSteer2(),
+    ArenaVotes(),
+    HelpfulHonestHarmless(),
+    Transcripts(),
+    IcaiTable(),
+    TrlPreferences(),
+    Rankings(),
+    Columns(),
+)
+"""In the order in which they are asked whether they recognise a file: the particular before the general."""
+AUTO = "auto"
+_ACCEPTED = "module:function that returns a source, as docs/human-labels.md describes it"
+
+
+class Recognised(NamedTuple):
+    """The source that a file is read by, and why."""
+
+    source: LabelSource
+    why: str
+
+
+def is_built_in(source: LabelSource) -> bool:
+    """Return whether a source is one of Publius's own."""
+    return any(source is own for own in BUILT_IN)
+
+
+def source_named(name: str) -> LabelSource:
+    """Return the source of that name: one of our own, of an installed package, or `module:function`.
+
+    Raises:
+        ConfigError: if there is none, or it cannot be loaded.
+    """
+    for source in BUILT_IN:
+        if source.name == name:
+            return source
+    offered = {entry.name: entry for entry in _offered()}
+    if name in offered:
+        return _loaded(offered[name])
+    if ":" in name:
+        return _loaded(EntryPoint(name, name, GROUP))
+    known = [AUTO, *(source.name for source in BUILT_IN), *offered, "module:function"]
+    raise ConfigError(f"no format {name!r}", where="--format", accepted=one_of(known, name))
+
+
+def recognise(rows: Sequence[Row], where: str) -> Recognised:
+    """Return the source that recognises the first rows; of several, the more particular one.
+
+    Installed packages are asked where none of our own recognises any.
+
+    Raises:
+        DataError: if none does.
+    """
+    readable = [row.values for row in rows if isinstance(row.values, Mapping)]
+    found = _most(BUILT_IN, readable) or _most(map(_loaded, _offered()), readable)
+    if found is not None:
+        return found
+    columns = ", ".join(str(name) for name in readable[0])[:200] if readable else "none"
+    names = ", ".join(source.name for source in BUILT_IN)
+    raise DataError(
+        f"the format is not recognised by its columns ({columns})",
+        where=where,
+        accepted=f"--format {names} or module:function; or columns with --columns prompt=NAME,...",
+    )
+
+
+def _most(sources: Iterable[LabelSource], rows: Sequence[Mapping[str, Any]]) -> Recognised | None:
+    """Return the first source that recognises half as many rows as any; the particular ones stand first."""
+    found: list[tuple[int, Recognised]] = []
+    for source in sources:
+        reasons = [why for row in rows if (why := _asked(source, row)) is not None]
+        if reasons:
+            found.append((len(reasons), Recognised(source, reasons[0])))
+    most = max((count for count, _ in found), default=0)
+    return next((recognised for count, recognised in found if 2 * count >= most), None)
+
+
+def _asked(source: LabelSource, row: Mapping[str, Any]) -> str | None:
+    """Return whether a source recognises a row."""
+    if is_built_in(source):
+        return source.recognises(row)
+    with foreign_errors(lambda: f"the source {source.name!r} failed to look at a row"):
+        return source.recognises(row)
+
+
+@contextlib.contextmanager
+def foreign_errors(what: Callable[[], str]) -> Iterator[None]:
+    """Tell in one line what foreign code raises in the block; our own mistakes are not to be hidden so.
+
+    Args:
+        what: says what failed, once it has.
+
+    Raises:
+        ConfigError: in place of anything that is no error of ours.
+    """
+    try:
+        yield
+    except PubliusError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigError(f"{what()} ({reason})", where="--format", accepted=_ACCEPTED) from error
+
+
+def _offered() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))
+
+
+def _loaded(entry: EntryPoint) -> LabelSource:
+    """Return what an entry point makes. A module beside the user's files is found, too."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        importlib.invalidate_caches()
+        with foreign_errors(lambda: f"the source {entry.value!r} cannot be loaded"):
+            source = entry.load()()
+    finally:
+        sys.path.remove(here)
+    if not isinstance(source, LabelSource):
+        raise ConfigError(
+            f"{entry.value!r} made a {type(source).__name__}, which is no source of labels",
+            where="--format",
+            accepted="an object with name, summary, columns, recognises and read (docs/human-labels.md)",
+        )
+    return source

@@ -1,0 +1,51 @@
+"""What the columns of a plain row tell of who said it, when, and about which prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from labelers.formats.fields import (
+    answer_of,
+    is_missing,
+    list_of,
+    maybe_number,
+    maybe_text,
+    moment_of,
+    person_of,
+)
+from labelers.formats.opinions import Opinion
+
+TOLD = frozenset({"annotator", "dimension", "confidence", "comment", "duration_s", "created", "tags"})
+"""The columns that are read here."""
+
+
+def opinion_of(values: Mapping[str, Any], **own: Any) -> Opinion:
+    """Return the opinion of a row.
+
+    Args:
+        values: the row.
+        own: what the format itself says of it: the verdict at least.
+
+    Raises:
+        RequestError: if a column holds something else than it should.
+        ValidationError: if a value is out of bounds.
+    """
+    return Opinion(
+        annotator=person_of(values.get("annotator")),
+        dimension=maybe_text(values, "dimension"),
+        confidence=maybe_number(values, "confidence"),
+        comment=maybe_text(values, "comment"),
+        duration_s=maybe_number(values, "duration_s"),
+        created=moment_of(values.get("created")),
+        **own,
+    )
+
+
+def tags_of(value: Any) -> tuple[str, ...]:
+    """Return the tags of a cell: a list of words, or words with commas between them."""
+    if is_missing(value):
+        return ()
+    is_text = isinstance(value, str) and not value.lstrip().startswith("[")
+    words = value.split(",") if is_text else list_of(value, "tags")
+    return tuple(answer_of(word, "a tag").strip() for word in words if not is_missing(word))

@@ -1,0 +1,127 @@
+"""UltraFeedback: up to four completions of an instruction, each rated in several respects (Cui et al. 2023).
+
+Every respect becomes a ranking of its own by `dimension`, with the difference of ratings as margin; the
+overall score is the dimension `overall`. Ratings are text and may be "N/A". About two thousand overall
+scores of 10 were a 1.0 that was read without its point: where the mean rating in the other respects is 2 or
+less (of 5), 10 is read as 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from core.conversations import prompt_of, shown
+from core.errors import RequestError
+from core.records import Candidate
+from labelers.formats.fields import (
+    answer_of,
+    is_missing,
+    list_of,
+    mapping_of,
+    maybe_number,
+    maybe_text,
+    number_of,
+    required,
+)
+from labelers.formats.opinions import Opinion, Pair
+from labelers.formats.rankings import Standing, pairs_of
+from labelers.formats.source import LeftOut, RowLabels, RowSource
+
+_ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
+_MISREAD, _MEANT, _POOR = 10.0, 1.0, 2.0
+_NOTE = "an overall score of 10 beside ratings of 2 or less was read as 1"
+_LABELED_BY = "gpt-4"
+
+
+class UltraFeedback(RowSource):
+    """Ratings by a model of four completions in four respects and overall."""
+
+    name = "ultrafeedback"
+    summary = "UltraFeedback: completions of an instruction, rated in four respects and overall"
+    columns = frozenset({"instruction", "completions", "source"})
+
+    def recognises(self, row: Mapping[str, Any]) -> str | None:
+        """Return why a row looks like UltraFeedback."""
+        both = {"instruction", "completions"} <= row.keys()
+        return "it has the columns instruction and completions" if both else None
+
+    def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
+        """Return the pairs of a row in every respect in which two completions are rated."""
+        prompt = prompt_of(required(values, "instruction"))
+        completions = [
+            mapping_of(c, "a completion") for c in list_of(required(values, "completions"), "completions")
+        ]
+        if len(completions) < 2:
+            raise RequestError("there are not two completions", detail=f"found {len(completions)}")
+        left_out: list[LeftOut] = []
+        rated = list(_rated(completions, left_out))
+        source = maybe_text(values, "source")
+        pairs: list[Pair] = []
+        for aspect in ("overall", *_ASPECTS):
+            standings = [Standing(answer, ratings[aspect]) for answer, ratings in rated if aspect in ratings]
+            if len(standings) < 2:
+                left_out.append(LeftOut("fewer than two completions are rated in a respect", aspect))
+                continue
+            by = Opinion(verdict="tie", dimension=aspect, model=_LABELED_BY)
+            found = pairs_of(prompt, standings, by, margins=True, tags=(source,) if source else ())
+            pairs += found.pairs
+            left_out += found.left_out
+        mended = sum(ratings.pop("mended", 0) > 0 for _, ratings in rated)
+        return RowLabels((number,), tuple(pairs), tuple(left_out), (_NOTE,) * mended)
+
+
+def _rated(
+    completions: list[Mapping[str, Any]], left_out: list[LeftOut]
+) -> Iterator[tuple[Candidate, dict[str, float]]]:
+    """Yield each completion with its ratings; what has none is added to `left_out`."""
+    for position, completion in enumerate(completions, start=1):
+        model = completion.get("model")
+        try:
+            text = answer_of(required(completion, "response"), f"completion {position}")
+        except RequestError as error:
+            left_out.append(LeftOut(error.reason, error.detail or f"completion {position}"))
+            continue
+        origin = model if isinstance(model, str) and model else f"completion_{position}"
+        yield Candidate(text, origin), _ratings(completion, f"completion {position}", left_out)
+
+
+def _ratings(completion: Mapping[str, Any], where: str, left_out: list[LeftOut]) -> dict[str, float]:
+    """Return the ratings of one completion by respect, `mended` set where the overall score was."""
+    ratings: dict[str, float] = {}
+    annotations = completion.get("annotations")
+    annotations = annotations if isinstance(annotations, Mapping) else {}
+    for aspect in _ASPECTS:
+        try:
+            ratings[aspect] = number_of(_rating(annotations.get(aspect)), "a rating")
+        except RequestError as error:
+            left_out.append(LeftOut(error.reason, f"{aspect} of {where}: {error.detail}"))
+    try:
+        overall = maybe_number(completion, "overall_score")
+    except RequestError as error:
+        left_out.append(LeftOut("an overall score is not a number", f"{where}: {error.detail}"))
+        return ratings
+    if overall is not None:
+        mean = _mean_of(completion, ratings)
+        mended = overall == _MISREAD and mean is not None and mean <= _POOR
+        ratings["overall"] = _MEANT if mended else overall
+        ratings |= {"mended": 1.0} if mended else {}
+    return ratings
+
+
+def _rating(annotation: Any) -> Any:
+    """Return the rating of one respect: an object, or a list of one."""
+    if isinstance(annotation, list) and annotation:
+        annotation = annotation[0]
+    if not isinstance(annotation, Mapping):
+        raise RequestError("a rating is not a number", detail=shown(annotation))
+    return annotation.get("Rating", annotation.get("rating"))
+
+
+def _mean_of(completion: Mapping[str, Any], ratings: Mapping[str, float]) -> float | None:
+    """Return the mean of the ratings, or what the data set gives as it; None where there is neither."""
+    own = [ratings[aspect] for aspect in _ASPECTS if aspect in ratings]
+    if own:
+        return sum(own) / len(own)
+    given = completion.get("fine-grained_score")
+    return None if is_missing(given) or not isinstance(given, int | float) else float(given)

@@ -1,0 +1,196 @@
+"""From the rows of a source to records in a folder; what is not used is counted, with its reason.
+
+Rows come one at a time and records are written at once, so that memory holds neither. What was said before
+(the same person, the same verdict on the same comparison) is dropped; a person who says otherwise the
+second time is kept both times and counted as a conflict.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from core.errors import DataError, RequestError
+from core.records import Comparison, Exclusion, Judgment
+from core.store import RecordFile, RecordStore
+from labelers.formats.opinions import Pair, records_of
+from labelers.formats.source import LabelSource, LeftOut, Row, RowLabels
+
+STAGE = "import"
+FIRST_ROWS = 5
+"""Of each reason, the numbers of so many rows are told; all of them are in `exclusions.jsonl`."""
+SAID_BEFORE = "said before: same comparison, annotator and verdict"
+_CONFLICT = "the same annotator gave another verdict on the same comparison"
+
+
+@dataclass(slots=True)
+class Occurrences:
+    """How often something happened, and where first."""
+
+    count: int = 0
+    rows: list[int] = field(default_factory=list)
+    detail: str = ""
+    """Of the first one."""
+
+    def add(self, row: int, detail: str = "") -> None:
+        """Count one more."""
+        self.detail = self.detail or detail
+        self.count += 1
+        if len(self.rows) < FIRST_ROWS and row not in self.rows:
+            self.rows.append(row)
+
+
+Tallied = dict[str, Occurrences]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What an import came to; `rows` is `kept` and `dropped` together."""
+
+    rows: int = 0
+    kept: int = 0
+    comparisons: int = 0
+    judgments: int = 0
+    conflicts: Occurrences = field(default_factory=Occurrences)
+    dropped: Tallied = field(default_factory=dict)
+    """Rows of which nothing is used, by reason."""
+    left_out: Tallied = field(default_factory=dict)
+    """Parts of rows that are kept otherwise: a draft, an answer without a rating."""
+    notes: Tallied = field(default_factory=dict)
+    """What was mended or is unusual in rows that are kept."""
+    verdicts: Counter[str] = field(default_factory=Counter)
+    annotators: set[str] = field(default_factory=set)
+    """Those who have names of their own."""
+    columns: dict[str, None] = field(default_factory=dict)
+    """All columns that were seen, in order."""
+
+    @property
+    def dropped_rows(self) -> int:
+        """How many rows were dropped."""
+        return sum(found.count for found in self.dropped.values())
+
+
+class LabelImport:
+    """One import into a folder.
+
+    Args:
+        store: of the folder, open for writing.
+        name: of the file, for the exclusions.
+        labeler: what the judgments' source is called.
+    """
+
+    def __init__(self, store: RecordStore, name: str, labeler: str) -> None:
+        self.tally = Tally()
+        self._name, self._labeler = name, labeler
+        self._comparisons: RecordFile[Comparison] = store.open("comparisons.jsonl", Comparison, "prompt.id")
+        self._judgments: RecordFile[Judgment] = store.open("judgments.jsonl", Judgment, "comparison_id")
+        self._exclusions: RecordFile[Exclusion] = store.open("exclusions.jsonl", Exclusion, "record_id")
+
+    def run(
+        self, source: LabelSource, rows: Iterable[Row], advance: Callable[[], None] = lambda: None
+    ) -> Tally:
+        """Return the tally, once every row's records are in the folder.
+
+        Args:
+            source: how the rows are read.
+            rows: what there is to import.
+            advance: called after each row.
+
+        Raises:
+            DataError: if the source does not answer for every row.
+        """
+        for labels in source.read(self._seen(rows)):
+            self._take(labels)
+            for _ in labels.rows:
+                advance()
+        answered = self.tally.kept + self.tally.dropped_rows
+        if answered != self.tally.rows:
+            raise DataError(
+                f"the source {source.name!r} answered for {answered:,} of {self.tally.rows:,} rows",
+                where=self._name,
+                accepted="one RowLabels for every row (docs/human-labels.md)",
+            )
+        return self.tally
+
+    def sync(self) -> None:
+        """Put everything on the disk itself."""
+        for file in (self._comparisons, self._judgments, self._exclusions):
+            file.sync()
+
+    def _seen(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            self.tally.rows += 1
+            if isinstance(row.values, dict):
+                self.tally.columns |= dict.fromkeys(map(str, row.values))
+            yield row
+
+    def _take(self, labels: RowLabels) -> None:
+        row = labels.rows[0]
+        left_out = list(labels.left_out)
+        stored = sum(self._stored(pair, row, left_out) for pair in labels.pairs)
+        if not stored:
+            why = left_out[0] if left_out else LeftOut("the row says nothing")
+            for number in labels.rows:
+                self._exclude(self.tally.dropped, number, why)
+            return
+        self.tally.kept += len(labels.rows)
+        for part in left_out:
+            self._exclude(self.tally.left_out, row, part)
+        for note in labels.notes:
+            self.tally.notes.setdefault(note, Occurrences()).add(row)
+
+    def _stored(self, pair: Pair, row: int, left_out: list[LeftOut]) -> bool:
+        """Return whether anything of a pair is new, once it is stored; what is not used joins `left_out`."""
+        try:
+            comparison, judgments = records_of(pair, self._labeler)
+        except RequestError as error:
+            left_out.append(LeftOut(error.reason, error.detail))
+            return False
+        except ValidationError as error:
+            left_out.append(LeftOut("the prompt is not valid", error.errors()[0]["msg"]))
+            return False
+        is_new = self._comparisons.append(comparison)
+        self.tally.comparisons += is_new
+        earlier = [] if is_new else list(self._judgments.children(comparison.id))
+        used = is_new and not judgments
+        for judgment in judgments:
+            if self._judgments.append(judgment):
+                self._count(judgment, earlier, row)
+                earlier.append(judgment)
+                used = True
+            else:
+                left_out.append(LeftOut(SAID_BEFORE, f"by {judgment.annotator or 'somebody unnamed'}"))
+        return used
+
+    def _count(self, judgment: Judgment, earlier: list[Judgment], row: int) -> None:
+        self.tally.judgments += 1
+        self.tally.verdicts[judgment.verdict] += 1
+        named = judgment.annotator is not None and not judgment.annotator.startswith(judgment.comparison_id)
+        if judgment.annotator is not None and named:
+            self.tally.annotators.add(judgment.annotator)
+        taken_back = {judgment.supersedes, *(other.supersedes for other in earlier)}
+        if judgment.id not in taken_back and any(
+            _contradicts(judgment, other) for other in earlier if other.id not in taken_back
+        ):
+            self.tally.conflicts.add(row, _CONFLICT)
+
+    def _exclude(self, tallied: Tallied, row: int, part: LeftOut) -> None:
+        tallied.setdefault(part.reason, Occurrences()).add(row, part.detail)
+        detail, again = part.detail, 1
+        while not self._exclusions.append(
+            Exclusion.of(STAGE, f"{self._name}:{row}", part.reason, _storable(detail))
+        ):
+            again += 1  # the same thing twice in one row
+            detail = f"{part.detail} ({again})".strip()
+
+
+def _contradicts(one: Judgment, other: Judgment) -> bool:
+    who, also = ((j.labeler, j.annotator, j.model, j.dimension, j.principle_id) for j in (one, other))
+    return who == also and one.verdict != other.verdict
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,76 @@
+"""Annotated pairs of Inverse Constitutional AI, version 2.0, whose viewer compares annotators.
+
+Every labeler, annotator and respect is an annotator there, the AI labeler's principles and machine checks
+too. It has one annotation on a comparison; what does not fit is carried along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from core.digests import record_id
+from core.records import Comparison, Judgment
+from labelers.formats.carried import KEY, pack
+from labelers.writers.standing import shown_text
+
+VERSION = "2.0"
+_REASONS = {"tie": "tie", "both_bad": "both_bad", "skip": "not_applicable", "unparsed": "invalid"}
+
+
+def annotator_id(judgment: Judgment) -> str:
+    """Return the key of whoever judged, in one respect."""
+    who = (judgment.labeler, judgment.model, judgment.annotator, judgment.dimension, judgment.principle_id)
+    return record_id("annotator", *who)
+
+
+def annotator_of(judgment: Judgment) -> dict[str, str]:
+    """Return how an annotator is described."""
+    respect = judgment.principle_id or judgment.dimension
+    name = judgment.annotator or judgment.labeler
+    if respect and judgment.annotator is None:
+        return {"name": name, "description": respect, "type": "principle"}
+    about = f"{judgment.labeler}, {respect}" if respect else judgment.labeler
+    return {"name": name, "description": about, "type": "human" if judgment.annotator else "unknown"}
+
+
+def head_of(annotators: Mapping[str, Mapping[str, str]], name: str) -> dict[str, Any]:
+    """Return the document's metadata. The first person is the default annotator, else whoever comes first."""
+    people = [key for key, annotator in annotators.items() if annotator["type"] == "human"]
+    return {
+        "version": VERSION,
+        "description": "Comparisons and judgments exported by publius",
+        "dataset_name": name,
+        "default_annotator": next(iter([*people, *annotators]), None),
+        "available_metadata_keys_per_comparison": [KEY],
+    }
+
+
+def comparison_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict[str, Any]:
+    """Return a comparison with the annotations on it."""
+    shown: dict[str, Judgment] = {}
+    for judgment in _standing(judgments):
+        shown.setdefault(annotator_id(judgment), judgment)
+    keys = {key: judgment.id for key, judgment in shown.items()}
+    return {
+        "id": comparison.id,
+        "prompt": shown_text(comparison.prompt.messages),
+        "response_a": {"text": comparison.response_a, "model": comparison.origin_a},
+        "response_b": {"text": comparison.response_b, "model": comparison.origin_b},
+        "annotations": {key: _annotation(judgment) for key, judgment in shown.items()},
+        "metadata": {KEY: pack(comparison, judgments, keys)},
+    }
+
+
+def _standing(judgments: Iterable[Judgment]) -> list[Judgment]:
+    ordered = sorted(judgments, key=lambda judgment: judgment.id)
+    taken_back = {judgment.supersedes for judgment in ordered}
+    return [judgment for judgment in ordered if judgment.id not in taken_back]
+
+
+def _annotation(judgment: Judgment) -> dict[str, Any]:
+    if judgment.verdict in ("a", "b"):
+        annotation: dict[str, Any] = {"pref": judgment.verdict}
+    else:
+        annotation = {"pref": None, "no_pref_reason": _REASONS[judgment.verdict]}
+    return annotation | ({"comment": judgment.comment} if judgment.comment else {})

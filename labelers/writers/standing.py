@@ -1,0 +1,29 @@
+"""Which judgments a labeling tool is to show, and how a conversation is shown as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from core.records import Judgment, Message
+
+_SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
+
+
+def people_of(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
+    """Yield what people said and did not take back; the rest is carried along, and not shown."""
+    ordered = sorted(judgments, key=lambda judgment: judgment.id)
+    taken_back = {judgment.supersedes for judgment in ordered}
+    for judgment in ordered:
+        if (
+            judgment.annotator is not None
+            and judgment.verdict != "unparsed"
+            and judgment.id not in taken_back
+        ):
+            yield judgment
+
+
+def shown_text(prompt: Sequence[Message]) -> str:
+    """Return a prompt as text: its one message, or a transcript of its turns."""
+    if len(prompt) == 1:
+        return prompt[0].content
+    return "".join(f"\n\n{_SPEAKERS[message.role]}: {message.content}" for message in prompt)

@@ -1,0 +1,67 @@
+"""The commands `publius import ...`: what others have made becomes files of ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.console import out
+from pipeline.options import AsJson, Split, Subset
+
+import_app = typer.Typer(help="Import what others have made.", no_args_is_help=True)
+
+
+@import_app.callback()
+def _commands() -> None:
+    """Import what others have made."""
+
+
+@import_app.command()
+def labels(
+    file: Annotated[
+        str, typer.Argument(help="A file, a data set folder, or a Hugging Face id.", metavar="FILE")
+    ],
+    to: Annotated[Path, typer.Option(help="A new or empty folder.", metavar="DIR")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="hh-rlhf, hhh, trl, ultrafeedback, argilla, label-studio, arena, helpsteer2, helpsteer3, "
+            "pku-saferlhf, rankings, icai-csv, icai-json, columns, an installed source, or module:function; "
+            "auto looks at the columns.",
+        ),
+    ] = "auto",
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS,...",
+            help="What the file calls our columns, as in prompt=question,verdict=label; may be repeated.",
+        ),
+    ] = None,
+    verdicts: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS,...", help="What its verdicts mean, as in a=1,b=0,tie=2."),
+    ] = None,
+    labeler: Annotated[
+        str | None, typer.Option(help="What the labels' source is called; the format's name if not given.")
+    ] = None,
+    subset: Subset = None,
+    split: Split = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse, and do not leave out anything.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import human labels. Every annotator's every answer becomes a judgment on a comparison."""
+    from pipeline.data_source import DataSource
+    from pipeline.label_columns import ColumnNames, parse_columns, parse_verdicts
+    from pipeline.label_import import LabelsRequest, import_labels
+    from pipeline.label_summary import print_import
+
+    names = ColumnNames(parse_columns(columns or []), parse_verdicts(verdicts or []))
+    source = DataSource(file, subset, split)
+    summary = import_labels(LabelsRequest(source, to, format, names, labeler, strict))
+    if as_json:
+        out.print_json(json.dumps(summary))
+    else:
+        print_import(summary)

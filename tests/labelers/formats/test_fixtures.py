@@ -1,0 +1,262 @@
+"""Every format on its fixture: what is kept, what is dropped and why, and whose verdict it is."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.labelers.formats.reading import FIXTURES, Imported, imported, rows_of, truth
+
+EMPTY, SAME, BEFORE = "is empty", "are the same", "said before"
+DROPPED = {
+    "hh_rlhf.jsonl": {
+        6: SAME,
+        7: EMPTY,
+        8: "more than one last answer",
+        11: "'rejected' is missing",
+        12: "does not begin with 'Human:'",
+        13: "does not begin with 'Human:'",
+        14: "cannot be read",
+        15: BEFORE,
+    },
+    "hhh.jsonl": {
+        9: SAME,
+        10: "names not one option",
+        11: "names no option",
+        12: "not two answers to a conversation",
+        13: "not two choices",
+        14: "right and the wrong option",
+        15: "'text_incorrect' is missing",
+        16: "names not one option",
+    },
+    "trl.jsonl": {
+        9: SAME,
+        10: "missing or empty",
+        11: "more than one last answer",
+        12: "'rejected' is missing",
+        13: "margin is not a number",
+        14: "not between 0 and 1",
+        15: "there is no prompt",
+        17: "does not end with the user",
+        18: BEFORE,
+    },
+    "ultrafeedback.jsonl": {
+        2: "not two completions",
+        3: "not two completions",
+        5: "rating is not a number",
+        7: "'response' is missing",
+        8: "'instruction' is missing",
+        9: "not a list",
+    },
+    "argilla.json": {
+        9: "nobody answered",
+        10: SAME,
+        11: EMPTY,
+        12: "no prompt",
+        13: "verdict is none that is known",
+        14: BEFORE,
+        16: "not submitted",
+        17: "needs 2 to 64 answers",
+    },
+    "argilla_flat.jsonl": {4: "not of one length", 5: "nobody answered", 7: "not two answers"},
+    "label_studio.json": {
+        8: "no result",
+        9: "nobody annotated",
+        10: SAME,
+        11: EMPTY,
+        12: "no prompt",
+        13: "verdict is none that is known",
+        14: BEFORE,
+        16: "not found in the data",
+        17: "lead_time is not a number",
+    },
+    "label_studio_min.json": {5: "no result", 6: SAME, 7: "no prompt"},
+    "arena.jsonl": {
+        8: SAME,
+        9: EMPTY,
+        10: "winner is none that is known",
+        11: "more than one last answer",
+        12: "more than one last answer",
+        13: "parts that are not text",
+        14: "'conversation_b' is missing",
+        15: BEFORE,
+        17: "not one winner",
+    },
+    "arena_kaggle.csv": {
+        4: "a turn is not text",
+        5: "not one winner",
+        7: "more than one last answer",
+        8: "not one winner",
+    },
+    "helpsteer2.jsonl": {
+        5: "no second response",
+        6: "no second response",
+        7: "correctness is not a number",
+        8: SAME,
+        9: SAME,
+        10: "'prompt' is missing",
+        11: "'response' is missing",
+    },
+    "helpsteer3.jsonl": {
+        6: "not between -3 and 3",
+        7: "'response2' is missing",
+        8: SAME,
+        9: "'overall_preference' is missing",
+        10: "does not end with the user",
+    },
+    "helpsteer2_preferences.jsonl": {4: "preference is not a number"},
+    "pku_saferlhf.jsonl": {
+        5: "neither 0 nor 1",
+        6: SAME,
+        7: "'response_1' is missing",
+        8: "'prompt' is missing",
+        9: "'response_1' is missing",
+    },
+    "rankings.jsonl": {
+        7: "needs 2 to 64 answers",
+        8: "another length",
+        9: "does not name each response once",
+        10: EMPTY,
+        11: "ranks is not a number",
+        12: "'ranks' is missing",
+        13: BEFORE,
+    },
+    "icai.csv": {
+        6: "no prompt",
+        7: SAME,
+        8: "'text_b' is missing",
+        9: "preferred_text is none that is known",
+        10: "nobody preferred",
+    },
+    "icai.json": {
+        7: "no preference and no reason",
+        8: "nobody annotated",
+        9: SAME,
+        10: "no prompt",
+        12: "'text' is missing",
+        13: "not a mapping",
+    },
+    "columns.csv": {
+        5: "confidence is not a number",
+        6: "verdict is none that is known",
+        7: SAME,
+        8: EMPTY,
+        9: "no prompt",
+        10: "'verdict' is missing",
+        11: "neither a nor b",
+        12: "time cannot be read",
+        13: BEFORE,
+    },
+    "columns.jsonl": {5: "verdict is none that is known", 6: "rating_a is not a number"},
+}
+FORMATS = {
+    "hh_rlhf.jsonl": "hh-rlhf",
+    "hhh.jsonl": "hhh",
+    "trl.jsonl": "trl",
+    "ultrafeedback.jsonl": "ultrafeedback",
+    "argilla.json": "argilla",
+    "argilla_flat.jsonl": "argilla",
+    "label_studio.json": "label-studio",
+    "label_studio_min.json": "label-studio",
+    "arena.jsonl": "arena",
+    "arena_kaggle.csv": "arena",
+    "helpsteer2.jsonl": "helpsteer2",
+    "helpsteer3.jsonl": "helpsteer3",
+    "helpsteer2_preferences.jsonl": "helpsteer3",
+    "pku_saferlhf.jsonl": "pku-saferlhf",
+    "rankings.jsonl": "rankings",
+    "icai.csv": "icai-csv",
+    "icai.json": "icai-json",
+    "columns.csv": "columns",
+    "columns.jsonl": "columns",
+}
+CONFLICTS = ("hh_rlhf.jsonl", "trl.jsonl", "argilla.json", "label_studio.json", "arena.jsonl", "columns.csv")
+"""Their last rows say the contrary of an earlier one by the same annotator."""
+
+
+@pytest.fixture(params=sorted(DROPPED))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def labels(name: str, tmp_path: Path) -> Imported:
+    return imported(rows_of(name), tmp_path)
+
+
+def test_every_fixture_is_tested():
+    assert {path.name for path in FIXTURES.iterdir()} == DROPPED.keys() == FORMATS.keys()
+
+
+def test_the_format_is_recognised(name: str, labels: Imported):
+    assert labels.source.name == FORMATS[name]
+
+
+def test_each_row_is_kept_or_dropped_for_its_reason(name: str, labels: Imported):
+    total = len(rows_of(name))
+    for row in range(1, total + 1):
+        expected = DROPPED[name].get(row, "")
+        found = labels.reason(row)
+        assert expected in found, (row, found)
+        assert bool(expected) == bool(found), (row, found)
+    assert labels.tally.rows == total
+    assert labels.tally.kept == total - len(DROPPED[name])
+
+
+def test_every_drop_is_an_exclusion_with_its_reason(labels: Imported):
+    tallied: Counter[str] = Counter()
+    for kind in (labels.tally.dropped, labels.tally.left_out):
+        tallied.update({reason: found.count for reason, found in kind.items()})
+    assert Counter(exclusion.reason for exclusion in labels.exclusions) == tallied
+    assert all(exclusion.stage == "import" for exclusion in labels.exclusions)
+
+
+def test_the_verdict_is_that_of_the_texts(name: str, labels: Imported):
+    contrary = 0
+    for judgment, comparison in labels.judged():
+        expected = truth(comparison, judgment.dimension)
+        if judgment.verdict in ("skip", "unparsed") or expected is None:
+            assert judgment.p_a is None
+            continue
+        if judgment.verdict != expected:
+            contrary += 1
+            continue
+        p_a = {"a": 1.0, "b": 0.0, "tie": 0.5, "both_bad": None}[judgment.verdict]
+        soft = name in ("trl.jsonl", "columns.jsonl") and judgment.p_a not in (None, 0.0, 0.5, 1.0)
+        assert soft or judgment.p_a == p_a
+        if soft and judgment.p_a is not None:
+            assert (judgment.p_a > 0.5) == (judgment.verdict == "a")
+        if judgment.margin is not None:
+            sign = {"a": 1, "b": -1, "tie": 0}[judgment.verdict]
+            assert (judgment.margin > 0) - (judgment.margin < 0) == sign
+    assert contrary == (name in CONFLICTS)
+    assert labels.tally.conflicts.count == contrary
+
+
+def test_the_first_shown_is_the_left_one(labels: Imported):
+    for judgment, comparison in labels.judged():
+        marked = "(left)" in comparison.response_a + comparison.response_b
+        if judgment.shown_first is not None and marked:
+            shown = comparison.response_a if judgment.shown_first == "a" else comparison.response_b
+            assert "(left)" in shown
+
+
+def test_both_answers_come_to_be_called_a(labels: Imported):
+    # Otherwise the tests above would never see a swap.
+    assert {"a", "b"} <= {judgment.verdict for judgment in labels.judgments}
+
+
+def test_importing_rows_twice_adds_nothing(name: str, labels: Imported, tmp_path: Path):
+    again = imported(rows_of(name), tmp_path)
+    assert again.tally.judgments == again.tally.comparisons == again.tally.kept == 0
+    assert len(again.judgments) == len(labels.judgments)
+
+
+def test_weights_of_a_ranking_sum_to_one(labels: Imported):
+    sums: defaultdict[str, float] = defaultdict(float)
+    for judgment in labels.judgments:
+        if judgment.group is not None:
+            sums[judgment.group] += judgment.weight
+    assert all(total == pytest.approx(1) for total in sums.values())
