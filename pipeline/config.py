@@ -279,7 +279,9 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     rewards = {_beside(folder, name): weight for name, weight in config.ppo.rewards.items()}
     gold = None if config.ppo.gold is None else _beside(folder, config.ppo.gold)
     ppo = config.ppo.model_copy(update={"rewards": rewards, "gold": gold})
-    return config.model_copy(update={"prompts": prompts, "constitution": named, "ppo": ppo})
+    humans = tuple((folder / path.expanduser()).resolve() for path in config.label.humans)
+    label = config.label.model_copy(update={"humans": humans})
+    return config.model_copy(update={"prompts": prompts, "constitution": named, "ppo": ppo, "label": label})
 
 
 def _beside(folder: Path, name: str) -> str:
