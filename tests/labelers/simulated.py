@@ -19,7 +19,7 @@ from core.records import Comparison, Judgment, Message, OrderLogits, Prompt
 from labelers.ai import probability, verdict_of
 
 SKILLS = {"reliable": 2.5, "noisy": 0.8, "lazy": 0.0, "adversarial": -1.5}
-"""Right in 86, 69, 50 and 21 % of comparisons."""
+"""Right in 86, 70, 50 and 20 % of comparisons."""
 CROWD = ("reliable",) * 8 + ("noisy",) * 6 + ("lazy",) * 4 + ("adversarial",) * 2
 PRINCIPLES = ("honest", "kind", "plain")
 BY = Constitution.model_validate(

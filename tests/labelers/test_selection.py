@@ -76,7 +76,7 @@ def test_controls_are_a_uniform_draw_spread_over_the_order():
     assert len(controls) == 20
     assert all(sum(q.control for q in picked[start : start + 10]) == 2 for start in range(0, 100, 10))
     assert {q.reason for q in picked if q.control} == {"control"}
-    # Over many seeds a control is as doubtful as all comparisons are: 0.5 by the mean, not 0.9 as the picked are.
+    # Over many seeds a control is as doubtful as all comparisons are by the mean, and not as the picked are.
     rounds = [select(ranked, Selection(50, control=0.2, seed=seed)) for seed in range(40)]
     drawn = [q.score * 1.2 for questions in rounds for q in questions if q.control]
     assert mean(drawn) == pytest.approx(0.5, abs=0.05)
