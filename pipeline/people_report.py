@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from core.bootstrap import Interval
+from core.bootstrap import Interval, wilson
 from core.errors import DataError
 from core.records import Judgment
 from labelers.agreement import Agreement, PairAgreement, agreement, pair_agreements
@@ -130,11 +130,9 @@ def _print_annotators(report: AgreementReport) -> None:
     positions = {bias.annotator: bias for bias in report.positions}
     for one in report.annotators:
         bias = positions.get(one.annotator)
-        accuracy = "" if one.accuracy is None else f"{one.accuracy:.1%}"
-        first = (
-            "" if bias is None else f"{bias.first.value:.1%} ({bias.first.low:.1%} to {bias.first.high:.1%})"
-        )
-        table.add_row(one.annotator, f"{one.votes:,}", accuracy, first)
+        accuracy = None if one.accuracy is None else wilson(one.accuracy, one.votes)
+        first = None if bias is None else bias.first
+        table.add_row(one.annotator, f"{one.votes:,}", _share(accuracy), _share(first))
     out.print(table)
 
 
@@ -149,6 +147,10 @@ def _figure(interval: Interval | None) -> str:
     if interval is None:
         return "not defined"
     return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+
+
+def _share(interval: Interval | None) -> str:
+    return "" if interval is None else f"{interval.value:.0%} ({interval.low:.0%} to {interval.high:.0%})"
 
 
 def _plain(value: Any) -> Any:
