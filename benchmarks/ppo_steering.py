@@ -25,9 +25,9 @@ from typing import Any
 
 from steering import answers_of, shares, write_once
 
+from core.bootstrap import paired_intervals
 from core.records import Answer
 from core.store import RecordStore
-from evaluation.bootstrap import paired_intervals
 from evaluation.measures import COMPLIANCE, answer_series
 from pipeline.files import RunFiles
 from pipeline.session import RunRequest, execute

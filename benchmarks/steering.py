@@ -23,9 +23,9 @@ import yaml
 from constitution.checks import count_words
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, MaxWords, Principle
+from core.bootstrap import Interval, paired_intervals
 from core.records import Answer
 from core.store import RecordStore
-from evaluation.bootstrap import Interval, paired_intervals
 from pipeline.files import RunFiles
 from pipeline.session import RunRequest, execute
 

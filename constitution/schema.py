@@ -188,15 +188,19 @@ class Constitution(_Part):
         # Defaults are left out, so that a field added in a later version changes no digest either.
         return digest("constitution", self.model_dump(mode="json", exclude_defaults=True))
 
+    def find(self, principle_id: str | None) -> Principle | None:
+        """Return the principle of that id, or None if there is none."""
+        return next((principle for principle in self.principles if principle.id == principle_id), None)
+
     def principle(self, principle_id: str) -> Principle:
         """Return the principle of that id.
 
         Raises:
             ConfigError: There is none.
         """
-        for principle in self.principles:
-            if principle.id == principle_id:
-                return principle
+        principle = self.find(principle_id)
+        if principle is not None:
+            return principle
         ids = (principle.id for principle in self.principles)
         what = f"there is no principle {principle_id!r} in constitution {self.name!r}"
         raise ConfigError(what, accepted=one_of(ids, principle_id))

@@ -11,8 +11,8 @@ from typing import Any
 from rich.table import Table
 
 from constitution.schema import Constitution
+from core.bootstrap import RESAMPLES
 from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
-from evaluation.bootstrap import RESAMPLES
 from evaluation.config import BASE
 from evaluation.figures import (
     BEYOND_NOISE,

@@ -14,15 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bootstrap import paired_intervals, wilson
 from core.errors import DataError
 from core.records import Metric
-from evaluation.bootstrap import LEVEL, paired_intervals
 
 EVEN = 0.5
 """The label of a tie, and the accuracy of a coin."""
@@ -156,10 +155,7 @@ def share(name: str, values: Sequence[float], weights: Sequence[float]) -> Metri
         return None
     mean = math.fsum(v * w for v, w in zip(values, weights, strict=True)) / total
     trials = total**2 / math.fsum(w**2 for w in weights)
-    z2 = NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2 / trials
-    middle = (mean + z2 / 2) / (1 + z2)
-    half = math.sqrt(z2 * mean * (1 - mean) + z2**2 / 4) / (1 + z2)
-    low, high = max(0.0, min(middle - half, mean)), min(1.0, max(middle + half, mean))
+    _, low, high = wilson(mean, trials)
     return Metric(name=name, value=mean, low=low, high=high, n=len(values), unit="share")
 
 

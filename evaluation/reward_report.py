@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from core.bootstrap import RESAMPLES
 from core.records import SCHEMA_VERSION, Metric
-from evaluation.bootstrap import RESAMPLES
 from evaluation.calibration import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,

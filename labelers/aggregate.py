@@ -4,12 +4,14 @@ An answer that breaks a hard machine check loses, whatever else it does; if both
 Otherwise principles are averaged in probability, by weight. They are asked in tiers: hard principles first,
 then, where the constitution's priority is `strict`, section by section, then the rest. The first tier whose
 mean is decisive settles the preference alone.
+
+Where people have judged too, labelers/mixing.py settles the opinions in place of the tiers.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from constitution.checks import evaluate
@@ -17,13 +19,14 @@ from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.records import Candidate, Comparison, Judgment, Message, Preference
+from labelers.votes import MACHINES, probability_of, standing
 
 DECISIVE = 0.1
 """How far from one half a tier's mean must lie for the tiers after it to be silent."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Opinion:
+class Opinion:
     """One usable judgment with what decides its say."""
 
     judgment: Judgment
@@ -34,27 +37,55 @@ class _Opinion:
     """A machine check that does not tell the answers apart: it speaks only if nothing else does."""
 
 
+Settled = tuple[float, Sequence[Opinion]]
+"""The probability of `a`, and the opinions behind it."""
+Settle = Callable[[Comparison, Sequence[Opinion]], Settled | str]
+
+
+def settle_by_tier(comparison: Comparison, opinions: Sequence[Opinion]) -> Settled:
+    """Return the probability of `a` by the first decisive tier, else by all opinions; all stand behind it."""
+    return settle(opinions), opinions
+
+
 def aggregate(
-    comparison: Comparison, judgments: Iterable[Judgment], constitution: Constitution
+    comparison: Comparison,
+    judgments: Iterable[Judgment],
+    constitution: Constitution,
+    settled: Settle = settle_by_tier,
 ) -> Preference | str:
     """Return the preference that the judgments amount to, or the reason why there is none.
 
     Judgments that were taken back, and verdicts without a number (`unparsed`, `skip`), have no say.
+
+    Args:
+        comparison: the two answers.
+        judgments: of the comparison, from all labelers.
+        constitution: hard machine checks, and the principles' weights and tiers.
+        settled: puts the opinions together, or says why they come to nothing; not asked where only one of
+            the answers breaks a hard machine check.
     """
     a, b = comparison.response_a, comparison.response_b
     broken = [_broken_hard_checks(comparison, answer, constitution) for answer in (a, b)]
     if all(broken):
         names = ", ".join(sorted({*broken[0], *broken[1]}))
         return f"both answers break a hard principle ({names})"
-    standing = _standing(judgments)
-    if not standing:
+    said = standing(judgments)
+    if not said:
         return "no principle applies"
-    opinions = [o for o in (_opinion(j, constitution) for j in standing) if o is not None]
+    opinions = opinions_of(said, constitution)
     if not opinions:
         return "no judgment gives a number"
     excluding = [o for o in opinions if o.judgment.principle_id in broken[0] + broken[1]]
-    p_a = _mean(excluding) if excluding else _settle(opinions)
-    return _preference(comparison, opinions, p_a, constitution.digest)
+    outcome = (_mean(excluding), opinions) if excluding else settled(comparison, opinions)
+    if isinstance(outcome, str):
+        return outcome
+    p_a, behind = outcome
+    return _preference(comparison, behind, p_a, constitution.digest)
+
+
+def opinions_of(judgments: Iterable[Judgment], constitution: Constitution) -> list[Opinion]:
+    """Return those of the judgments that prefer something, with what decides their say."""
+    return [o for o in (_opinion(judgment, constitution) for judgment in judgments) if o is not None]
 
 
 def _broken_hard_checks(comparison: Comparison, answer: str, constitution: Constitution) -> list[str]:
@@ -67,24 +98,25 @@ def _broken_hard_checks(comparison: Comparison, answer: str, constitution: Const
     ]
 
 
-def _standing(judgments: Iterable[Judgment]) -> list[Judgment]:
-    """Return the judgments that no later one takes back, in order of id."""
-    found = sorted(judgments, key=lambda judgment: judgment.id)
-    taken_back = {judgment.supersedes for judgment in found}
-    return [judgment for judgment in found if judgment.id not in taken_back]
-
-
-def _opinion(judgment: Judgment, constitution: Constitution) -> _Opinion | None:
-    if judgment.p_a is None or judgment.weight == 0:
+def _opinion(judgment: Judgment, constitution: Constitution) -> Opinion | None:
+    p_a = probability_of(judgment)
+    if p_a is None or judgment.weight == 0:
         return None
-    principle = constitution.principle(judgment.principle_id) if judgment.principle_id else None
-    return _Opinion(
+    principle = _principle(judgment, constitution)
+    return Opinion(
         judgment=judgment,
-        p_a=judgment.p_a,
+        p_a=p_a,
         weight=judgment.weight * (principle.weight if principle else 1.0),
         tier=_tier(principle, constitution),
         neutral=judgment.labeler == "check" and judgment.p_a == 0.5,
     )
+
+
+def _principle(judgment: Judgment, constitution: Constitution) -> Principle | None:
+    """Return the principle that was judged; people may have judged under one of another constitution."""
+    if judgment.labeler in MACHINES and judgment.principle_id:
+        return constitution.principle(judgment.principle_id)
+    return constitution.find(judgment.principle_id)
 
 
 def _tier(principle: Principle | None, constitution: Constitution) -> int:
@@ -98,7 +130,7 @@ def _tier(principle: Principle | None, constitution: Constitution) -> int:
     return last
 
 
-def _settle(opinions: Sequence[_Opinion]) -> float:
+def settle(opinions: Sequence[Opinion]) -> float:
     """Return the probability of `a` by the first decisive tier, else by all opinions together."""
     speaking = [o for o in opinions if not o.neutral] or list(opinions)
     for tier in sorted({o.tier for o in speaking}):
@@ -108,12 +140,12 @@ def _settle(opinions: Sequence[_Opinion]) -> float:
     return _mean(speaking)
 
 
-def _mean(opinions: Sequence[_Opinion]) -> float:
+def _mean(opinions: Sequence[Opinion]) -> float:
     return sum(o.p_a * o.weight for o in opinions) / sum(o.weight for o in opinions)
 
 
 def _preference(
-    comparison: Comparison, opinions: Sequence[_Opinion], p_a: float, constitution_digest: str
+    comparison: Comparison, opinions: Sequence[Opinion], p_a: float, constitution_digest: str
 ) -> Preference:
     a_wins = p_a >= 0.5
     a = Candidate(comparison.response_a, comparison.origin_a, comparison.finished_a)
@@ -139,7 +171,7 @@ def _preference(
     )
 
 
-def _by_principle(opinions: Sequence[_Opinion], *, a_wins: bool) -> dict[str, float]:
+def _by_principle(opinions: Sequence[Opinion], *, a_wins: bool) -> dict[str, float]:
     """Return, per principle, the mean probability that the chosen answer is the better one."""
     found: dict[str, list[float]] = {}
     for opinion in opinions:

@@ -21,7 +21,7 @@ from core.chat import Turn, Untrusted
 from core.digests import record_id
 from core.records import Comparison, Judgment, OrderLogits, Prompt, Verdict
 from engines.protocols import ChoiceRequest, ChoiceScorer, ChoiceScores, Engine
-from labelers.config import LabelConfig
+from labelers.config import ABOUT_PEOPLE, LabelConfig
 from prompts.environment import PromptTemplates, fence_for
 
 LABELER = "ai"
@@ -74,7 +74,7 @@ class AILabeler:
                 comparison.id,
                 LABELER,
                 principle.id,
-                self.config.model_dump(mode="json"),
+                self.config.model_dump(mode="json", exclude=set(ABOUT_PEOPLE)),
                 self.engine.key(a_first),
                 self.engine.key(b_first),
             ),

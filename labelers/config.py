@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from labelers.crowd import Aggregation
+
+Mix = Literal["override", "weights", "pooled", "humans", "machines"]
+"""Who decides where people and machines (the AI labeler and the checks) have judged."""
+
+Say = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class MixRule(BaseModel):
+    """A mix for some judgments: those that fit every condition that is set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    mix: Mix
+    """Who decides here; as `label.mix`."""
+    tags: tuple[str, ...] = ()
+    """The prompt has one of these tags."""
+    sections: tuple[str, ...] = ()
+    """The judgment is under a principle of one of these sections."""
+    dimensions: tuple[str, ...] = ()
+    """The judgment is about one of these dimensions."""
+    sources: tuple[str, ...] = ()
+    """The judgment is from one of these sources: `ai`, `check`, or the name of people's."""
 
 
 class LabelConfig(BaseModel):
@@ -24,3 +49,30 @@ class LabelConfig(BaseModel):
     """Answers that share at least this part of their words are not compared."""
     check_confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     """Probability for the answer that passes a machine check when the other fails it."""
+    humans: tuple[Path, ...] = ()
+    """Folders with people's judgments, relative to the run file."""
+    mix: Mix | Literal["classic"] = "override"
+    """`override`: people where they have judged, else machines; `weights`: each source by its weight;
+    `pooled`: everyone by the reliability that the votes show; `humans` or `machines`: they alone. `classic`:
+    machines on harmlessness, people on everything else."""
+    rules: tuple[MixRule, ...] = ()
+    """Other mixes for some prompts, sections, dimensions or sources. A judgment falls under the first rule
+    that it fits; the rules settle a comparison in their order, before `mix`."""
+    weights: dict[str, Say] = {}
+    """For `weights`: the say of each source, `ai`, `check` or the name of people's; 1 where not given."""
+    aggregation: Aggregation = "graded"
+    """How several annotators become one probability: `graded` learns whom to believe; `majority` is the share
+    of votes; `dawid-skene` and `noisy-bradley-terry` are crowd-kit's."""
+
+    @model_validator(mode="after")
+    def _mixes_with_people(self) -> Self:
+        if not self.humans:
+            for field in sorted(ABOUT_PEOPLE - {"humans"}):
+                if getattr(self, field) != type(self).model_fields[field].default:
+                    raise ValueError(f"label.{field} is set, but label.humans names no folder")
+        return self
+
+
+ABOUT_PEOPLE = frozenset({"humans", "mix", "rules", "weights", "aggregation"})
+"""Fields that change nothing about what the AI labeler is asked, and so have no part in its judgments'
+ids."""

@@ -15,6 +15,7 @@ from engines.embedded import EMBEDDED_NAME
 from pipeline.console import be_silent, err, fail, note, out, warn
 from pipeline.import_cli import import_app
 from pipeline.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, report, run_stages
+from pipeline.people_cli import people_app
 from pipeline.project import DEFAULT_PRESET, DEFAULT_PROMPT
 from pipeline.train_cli import train_app
 
@@ -31,6 +32,7 @@ models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(import_app, name="import")
+app.add_typer(people_app)
 
 _INTERRUPTED = 130
 

@@ -283,7 +283,10 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     if named not in preset_names() or is_there(folder / named):
         named = str((folder / named).resolve())
     rewarded = {f"{method}": _with_absolute_rewards(config.rl(method), folder) for method in RL_METHODS}
-    return config.model_copy(update={"prompts": prompts, "constitution": named, **rewarded})
+    humans = tuple((folder / path.expanduser()).resolve() for path in config.label.humans)
+    label = config.label.model_copy(update={"humans": humans})
+    changed = {"prompts": prompts, "constitution": named, "label": label, **rewarded}
+    return config.model_copy(update=changed)
 
 
 def _with_absolute_rewards(section: RLConfig, folder: Path) -> RLConfig:

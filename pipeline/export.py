@@ -95,7 +95,7 @@ def _soft(preference: Preference) -> Row:
 
 def _judgments(files: RunFiles) -> Iterator[Sample]:
     for judgment in files.judgments.sorted():
-        comparison = files.comparisons.get(judgment.comparison_id)
+        comparison = files.comparison(judgment.comparison_id)
         orders = judgment.orders
         yield (
             comparison.prompt.messages,

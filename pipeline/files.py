@@ -28,6 +28,22 @@ class RunFiles:
         return self.store.open("comparisons.jsonl", Comparison, parent="prompt.id")
 
     @property
+    def added_comparisons(self) -> RecordFile[Comparison]:
+        """Comparisons that came with people's judgments, grouped by prompt; none of the run's own."""
+        return self.store.open("added_comparisons.jsonl", Comparison, parent="prompt.id")
+
+    def find_comparison(self, comparison_id: str) -> Comparison | None:
+        """Return a comparison of the folder's own, or one that came with people's judgments, or None."""
+        for file in (self.comparisons, self.added_comparisons):
+            if comparison_id in file:
+                return file.get(comparison_id)
+        return None
+
+    def comparison(self, comparison_id: str) -> Comparison:
+        """Return the comparison of that id, as `find_comparison`. Raises DataError if there is none."""
+        return self.find_comparison(comparison_id) or self.comparisons.get(comparison_id)
+
+    @property
     def judgments(self) -> RecordFile[Judgment]:
         """Judgments, grouped by comparison."""
         return self.store.open("judgments.jsonl", Judgment, parent="comparison_id")

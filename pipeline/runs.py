@@ -35,6 +35,7 @@ from engines.cached import RequestCounts
 from engines.config import identity_of
 from pipeline.config import RunConfig
 from pipeline.files import RunFiles
+from pipeline.people_folder import people_digest
 from prompts.environment import PromptTemplates
 
 _MANIFEST = {"digest": str, "identity": dict, "stages": dict}
@@ -63,6 +64,7 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
     """Return the identity of a run; `models` gives each role's model a digest."""
     settings = identity_of(config)
     settings["prompts"].pop("path")
+    settings["label"]["humans"] = [people_digest(folder) for folder in config.label.humans]
     for field in ("constitution", "name", "models"):
         settings.pop(field)
     try:

@@ -17,12 +17,13 @@ from pipeline.config import RunConfig, build_run_config, load_run_config
 from pipeline.console import note, warn
 from pipeline.engines import EngineMaker, Engines, Role, make_engine
 from pipeline.evaluating import eval_stage
+from pipeline.labeling import label_stage
 from pipeline.pairs import read_pairs
 from pipeline.project import open_cache
 from pipeline.rl_training import grpo_stage, ppo_stage, rloo_stage
 from pipeline.runs import open_run
 from pipeline.stage import STAGES, Stage, StageResult
-from pipeline.stages import compare_stage, critique_stage, ingest_prompts, label_stage
+from pipeline.stages import compare_stage, critique_stage, ingest_prompts
 from pipeline.training import dpo_stage, reward_stage, sft_stage
 from prompts.environment import PromptTemplates
 from training.config import METHODS, POLICY_METHODS

@@ -10,6 +10,7 @@ from rich.text import Text
 from core.errors import DataError
 from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
 from core.store import RecordFile, RecordStore
+from labelers.votes import annotator_of
 from pipeline.console import heading, out, word_diff
 from pipeline.files import RunFiles
 from pipeline.runs import read_manifest
@@ -27,6 +28,7 @@ class RunReader(RunFiles):
             self.prompts,
             self.traces,
             self.comparisons,
+            self.added_comparisons,
             self.judgments,
             self.preferences,
             self.exclusions,
@@ -59,13 +61,16 @@ class RunReader(RunFiles):
         if isinstance(record, CritiqueTrace | Comparison):
             return record.prompt.id
         if isinstance(record, Judgment | Preference):
-            return self.comparisons.get(record.comparison_id).prompt.id
+            return self.comparison(record.comparison_id).prompt.id
         return None
 
     def history(self, prompt_id: str) -> list[AnyRecord]:
         """Return everything that a run holds about a prompt, in the order in which it came about."""
         records: list[AnyRecord] = [*self.traces.children(prompt_id)]
-        for comparison in self.comparisons.children(prompt_id):
+        for comparison in (
+            *self.comparisons.children(prompt_id),
+            *self.added_comparisons.children(prompt_id),
+        ):
             records.append(comparison)
             records += self.judgments.children(comparison.id)
             records += self.preferences.children(comparison.id)
@@ -98,7 +103,8 @@ def _print(record: AnyRecord, *, marked: bool) -> None:
         )
     elif isinstance(record, Judgment):
         p_a = "no number" if record.p_a is None else f"p(a) = {record.p_a:.3f}"
-        out.print(Text(f"{record.labeler} on {record.principle_id}: {record.verdict}, {p_a}"))
+        under = f" on {record.principle_id}" if record.principle_id else ""
+        out.print(Text(f"{annotator_of(record)}{under}: {record.verdict}, {p_a}"))
         if record.orders is not None:
             out.print(
                 Text(

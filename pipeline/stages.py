@@ -1,17 +1,11 @@
-"""One function per stage: critique, compare, label. Each can be interrupted anywhere and run again."""
+"""One function per stage: critique, compare. Each can be interrupted anywhere and run again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from core.records import Comparison, CritiqueTrace, Preference, Prompt, Split
+from core.records import Comparison, CritiqueTrace, Prompt, Split
 from critique.comparisons import draft_against_revision, pair_samples, sample
 from critique.loop import CritiqueLoop
 from engines.cached import CachedEngine, RequestCounts
-from labelers.aggregate import aggregate
-from labelers.ai import AILabeler
-from labelers.check import check_judgments, checked_principles
-from labelers.similarity import are_near_duplicates
 from pipeline.engines import Engines
 from pipeline.runs import Run
 from pipeline.stage import StageResult, StageWork, prompts_of, require_stage, run_stage
@@ -108,57 +102,6 @@ def _sampled_policy(run: Run, engines: Engines) -> CachedEngine:
     policy = engines.of("policy") if adapter is None else engines.wearing(adapter)
     engines.keep(policy)
     return policy
-
-
-async def label_stage(run: Run, engines: Engines) -> StageResult:
-    """Judge every comparison by checks and AI labeler, then aggregate all judgments into preferences."""
-    require_stage(run, "compare")
-    config = run.config.label
-    labeler = AILabeler(run.constitution, run.templates, config, engines.of("labeler"), run.config.seed)
-
-    def judged(comparison: Comparison) -> set[str | None]:
-        return {judgment.principle_id for judgment in run.judgments.children(comparison.id)}
-
-    def is_done(comparison: Comparison) -> bool:
-        if run.is_excluded(comparison.id, "label"):
-            return True
-        wanted = {*labeler.principles_for(comparison), *checked_principles(comparison, run.constitution)}
-        return {principle.id for principle in wanted} <= judged(comparison)
-
-    async def work(comparison: Comparison) -> None:
-        if are_near_duplicates(comparison.response_a, comparison.response_b, config.near_duplicate):
-            run.exclude("label", comparison.id, "the answers are nearly the same")
-            return
-        for judgment in check_judgments(comparison, run.constitution, config.check_confidence):
-            run.judgments.append(judgment)
-        done = judged(comparison)
-        for principle in labeler.principles_for(comparison):
-            if principle.id not in done:
-                run.judgments.append(await labeler.judge(comparison, principle))
-
-    engines.keep(engines.of("labeler"))
-    stage = StageWork(run, engines, "label", run.judgments)
-    result = await run_stage(stage, run.comparisons.sorted, is_done, work)
-    write_preferences(run)
-    return result
-
-
-def write_preferences(run: Run) -> int:
-    """Aggregate all judgments anew into `preferences.jsonl`, in order of comparison; return their number."""
-
-    def preferences() -> Iterator[Preference]:
-        for comparison in run.comparisons.sorted():
-            if run.is_excluded(comparison.id, "label"):
-                continue
-            outcome = aggregate(comparison, run.judgments.children(comparison.id), run.constitution)
-            if isinstance(outcome, Preference):
-                yield outcome
-            else:
-                run.exclude("aggregate", comparison.id, outcome)
-
-    count = run.replace_preferences(preferences())
-    run.record_stage("aggregate", count, RequestCounts(), 0.0)
-    return count
 
 
 def _keep(run: Run, outcome: Comparison | str, prompt_id: str, detail: str = "") -> None:

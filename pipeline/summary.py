@@ -14,9 +14,11 @@ from rich.table import Table
 from core.records import Judgment, Metric, Preference
 from core.store import RecordStore
 from evaluation.report import summary_table
+from labelers.votes import MACHINES
 from pipeline.console import heading, note, out
 from pipeline.data_training import print_reward
 from pipeline.files import RunFiles
+from pipeline.people import STAGE
 from pipeline.reward_model import read_reward_metrics
 from pipeline.runs import read_manifest
 from pipeline.session import RunOutcome
@@ -65,6 +67,7 @@ class LabelFigures:
             "judgments.ai": judged,
             "judgments.check": self.judgments["check"],
             "judgments.check.decided": self.checks_decided,
+            **{f"judgments.{name}": n for name, n in sorted(self.judgments.items()) if name not in MACHINES},
             "preferences": self.preferences,
             "preferences.ties": self.ties,
             "preferences.revision_chosen": self.revision_chosen,
@@ -109,6 +112,7 @@ def summarise(outcome: RunOutcome) -> dict[str, Any]:
             stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]
         },
         "figures": label_figures(outcome.folder) if "label" in manifest["stages"] else {},
+        "people": manifest.get(STAGE, {}),
         "reward": read_reward_metrics(outcome.folder / "reward"),
         "evaluation": evaluation_of(outcome.folder),
     }
@@ -138,6 +142,13 @@ def print_summary(summary: dict[str, Any]) -> None:
         heading("Labels")
         for name, value in summary["figures"].items():
             out.print(f"{name:<32}{value:>10,}")
+    if summary["people"]:
+        people = summary["people"]
+        heading("People")
+        out.print(
+            f"{people['judgments']:,} judgments of {people['annotators']:,} annotators, on "
+            f"{people['matched']:,} comparisons of the run and {people['added']:,} that came with them"
+        )
     if summary["left_out"]:
         heading("Left out")
         for stage, reasons in summary["left_out"].items():

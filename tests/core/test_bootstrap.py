@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core import bootstrap
+from core.bootstrap import paired_intervals, pattern_interval, wilson
 from core.errors import DataError
-from evaluation import bootstrap
-from evaluation.bootstrap import paired_intervals
 
 
 def test_interval_of_two_values_is_read_off_the_three_possible_means():
@@ -97,3 +97,27 @@ def test_value_that_is_not_finite_is_refused(value: float):
 def test_rows_that_cannot_be_paired_are_refused(rows: list[list[float]]):
     with pytest.raises(DataError):
         paired_intervals(rows, seed=0)
+
+
+def test_interval_over_patterns_is_that_over_cases():
+    # 30 of 100, as above: two patterns, of which the first counts.
+    found = pattern_interval(lambda drawn: drawn[:, 0] / drawn.sum(axis=1), [30, 70], seed=3)
+    assert found is not None
+    assert found.value == pytest.approx(0.3)
+    assert (found.low, found.high) == pytest.approx((0.21, 0.39), abs=0.0101)
+
+
+def test_figure_that_is_not_defined_has_no_interval_and_undefined_resamples_are_passed_over():
+    def ratio(drawn):
+        return np.divide(drawn[:, 0], drawn[:, 1], out=np.full(len(drawn), np.nan), where=drawn[:, 1] > 0)
+
+    assert pattern_interval(ratio, [3, 0], seed=0) is None
+    found = pattern_interval(ratio, [2, 1], seed=0)
+    assert found is not None
+    assert np.isfinite(found).all()
+
+
+def test_wilsons_interval_of_8_in_10():
+    # Newcombe (1998) gives the formula: (2 n p + z^2 -+ z sqrt(z^2 + 4 n p q)) / (2 (n + z^2)).
+    assert wilson(0.8, 10) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
+    assert wilson(1.0, 8).low < 0.7

@@ -1,4 +1,4 @@
-"""Intervals for means over prompts: the paired percentile bootstrap.
+"""Intervals for means and other figures over prompts or comparisons: the percentile bootstrap.
 
 With x_1 ... x_n the values on n prompts, each of R resamples draws n prompts with replacement and takes the
 mean of their values; the interval runs from the 2.5 % to the 97.5 % quantile of the R means (Efron and
@@ -8,12 +8,15 @@ significance tests for machine translation evaluation", EMNLP 2004): what makes 
 model then cancels in a difference.
 
 The interval speaks of prompts: what would another set of prompts of the same kind have shown? It does not
-speak of training runs. With few prompts it is too narrow, by about a factor sqrt((n - 1) / n) and more.
+speak of training runs. With few prompts it is too narrow, by about a factor sqrt((n - 1) / n) and more, and a
+row of equal values has none at all: `wilson` gives one for shares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +31,7 @@ _DRAWS_AT_ONCE = 2_000_000
 
 
 class Interval(NamedTuple):
-    """A mean and its 95 % interval, in the unit of the values."""
+    """A figure and its 95 % interval, in the unit of the figure."""
 
     value: float
     low: float
@@ -60,6 +63,52 @@ def paired_intervals(
         Interval(float(value), float(low), float(high))
         for value, low, high in zip(means[:, 0], bounds[0], bounds[1], strict=True)
     )
+
+
+def pattern_interval(
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    counts: Sequence[int],
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Interval | None:
+    """Return a figure of many cases that fall into few patterns, with its 95 % interval over the cases.
+
+    A resample of n cases with replacement is a draw of how often each pattern occurs: a multinomial of n with
+    the patterns' shares. That is the same bootstrap, at a cost that does not grow with n.
+
+    Args:
+        statistic: from the occurrences of each pattern, [R, patterns], the figure of each of R samples, [R];
+            nan where the figure is not defined.
+        counts: how often each pattern occurs; one case at least.
+        seed: the same seed and counts draw the same resamples.
+        resamples: how many figures the interval is read off. Those that are not defined are passed over.
+
+    Returns:
+        The figure and its interval, or None if the figure is not defined for the cases themselves.
+    """
+    occurrences = np.asarray(counts, dtype=np.float64)
+    value = float(statistic(occurrences[None, :])[0])
+    if not np.isfinite(value):
+        return None
+    total = int(occurrences.sum())
+    drawn = np.random.default_rng(seed).multinomial(total, occurrences / total, size=resamples)
+    figures = statistic(drawn.astype(np.float64))
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(figures[np.isfinite(figures)], (tail, 1 - tail))
+    return Interval(value, float(low), float(high))
+
+
+def wilson(share: float, trials: float) -> Interval:
+    """Return a share with its 95 % interval by the score of E. B. Wilson (JASA 1927).
+
+    Args:
+        share: of successes, in [0, 1].
+        trials: how many there were, or the effective number of weighted ones; more than 0.
+    """
+    z2 = NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2 / trials
+    middle = (share + z2 / 2) / (1 + z2)
+    half = math.sqrt(z2 * share * (1 - share) + z2**2 / 4) / (1 + z2)
+    return Interval(share, max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share)))
 
 
 def _matrix(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:

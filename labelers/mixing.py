@@ -1,0 +1,194 @@
+"""Who decides where people and machines have judged: the policy of `label.mix` and `label.rules`.
+
+Every judgment falls under the first rule whose conditions it meets, or under `label.mix` at the end. Under
+each rule the judgments of a comparison come to one probability,
+
+    humans     people's votes, by `label.aggregation`; machines are silent
+    machines   the AI labeler and the checks, tier by tier as without people (labelers/aggregate.py)
+    override   people where they prefer something, else machines
+    weights    sum_s w_s p_s / sum_s w_s over the sources s, each of which counts once, however many voted
+    pooled     all votes together, the AI labeler and the checks as one annotator each
+
+and the first rule whose probability lies at least `DECISIVE` from one half settles the comparison; if none
+does, the mean of all does. An answer that breaks a hard machine check loses whatever anybody says. A
+comparison of which people say by more than half that both answers are bad gives no preference.
+
+Reliabilities are learned from all votes under one rule: one may judge another dimension less well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import mean
+
+from constitution.schema import Constitution
+from core.records import Comparison, Judgment, Preference, Prompt
+from labelers.aggregate import DECISIVE, Opinion, Settled, aggregate, opinions_of, settle
+from labelers.config import LabelConfig, MixRule
+from labelers.crowd import aggregate_votes
+from labelers.reliability import Crowd
+from labelers.votes import MACHINES, Vote, choice_of, mostly_both_bad, standing, votes_of
+
+CLASSIC = (
+    MixRule(mix="machines", dimensions=("harmless", "harmlessness", "safety")),
+    MixRule(mix="machines", tags=("harmless", "harmlessness", "safety", "red-team")),
+)
+"""People judge helpfulness and the AI judges harmlessness (Bai et al. 2022, arXiv 2212.08073, section 4)."""
+
+_EVERYONE, _PEOPLE = "everyone", "people"
+_Party = tuple[int, str]
+"""Whose votes make one crowd: the number of the rule, and everyone, people, or one source of theirs."""
+
+
+def rules_of(config: LabelConfig) -> tuple[MixRule, ...]:
+    """Return the rules in order; the last one has no conditions."""
+    if config.mix == "classic":
+        return (*config.rules, *CLASSIC, MixRule(mix="humans"))
+    return (*config.rules, MixRule(mix=config.mix))
+
+
+def wants_machines(config: LabelConfig, prompt: Prompt) -> bool:
+    """Return whether machines may have a say on a comparison of the prompt that people have judged."""
+    for rule in rules_of(config):
+        if rule.tags and not set(rule.tags) & set(prompt.tags):
+            continue
+        if rule.mix in ("weights", "pooled", "machines"):
+            return True
+        if not (rule.sections or rule.dimensions or rule.sources):
+            return False
+    return False
+
+
+class Mixer:
+    """Settles comparisons that people have judged, once it has seen all votes.
+
+    Args:
+        config: the policy.
+        constitution: whose sections rules may name, and by whose tiers machines are settled.
+        judged: every comparison with its judgments. Votes are kept in memory, answers are not unless the
+            aggregation scores them.
+    """
+
+    def __init__(
+        self,
+        config: LabelConfig,
+        constitution: Constitution,
+        judged: Iterable[tuple[Comparison, Iterable[Judgment]]],
+    ) -> None:
+        self._config, self._constitution = config, constitution
+        self._rules = rules_of(config)
+        ballots: dict[_Party, list[Vote]] = {}
+        comparisons: dict[str, Comparison] = {}
+        for comparison, judgments in judged:
+            for party, votes in self._ballots(comparison, standing(judgments)):
+                ballots.setdefault(party, []).extend(votes)
+            if config.aggregation == "noisy-bradley-terry":
+                comparisons[comparison.id] = comparison
+        self.crowds: dict[_Party, Crowd] = {
+            party: aggregate_votes(votes, config.aggregation, comparisons) for party, votes in ballots.items()
+        }
+        """The posteriors and reliabilities under each rule."""
+
+    def preference(self, comparison: Comparison, judgments: Iterable[Judgment]) -> Preference | str:
+        """Return the preference that all judgments amount to under the policy, or why there is none."""
+        said = standing(judgments)
+        if mostly_both_bad(votes_of(self._peoples(comparison, said))):
+            return "people find both answers bad"
+        return aggregate(comparison, said, self._constitution, self._settled)
+
+    def _settled(self, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | str:
+        parts = []
+        for number in range(len(self._rules)):
+            under = [o for o in opinions if self._rule_for(comparison, o.judgment) == number]
+            part = self._mixed(number, comparison, under)
+            if part is not None:
+                parts.append(part)
+        if not parts:
+            return "nobody whom label.mix lets decide has judged it"
+        decisive = (p_a for p_a, _ in parts if abs(p_a - 0.5) >= DECISIVE)
+        p_a = next(decisive, mean(p_a for p_a, _ in parts))
+        return p_a, [opinion for _, behind in parts for opinion in behind]
+
+    def _mixed(self, number: int, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | None:
+        """Return the probability of `a` under one rule and who gave it; None if nobody did."""
+        mix = self._rules[number].mix
+        machines = [o for o in opinions if o.judgment.labeler in MACHINES]
+        people = [o for o in opinions if o.judgment.labeler not in MACHINES]
+        if mix == "weights":
+            return self._weighed(number, comparison, opinions)
+        if mix == "pooled":
+            return self._voted((number, _EVERYONE), comparison, opinions)
+        spoken = None if mix == "machines" else self._voted((number, _PEOPLE), comparison, people)
+        if spoken is None and machines and mix != "humans":
+            return settle(machines), machines
+        return spoken
+
+    def _weighed(self, number: int, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | None:
+        """Return the mean of the sources' probabilities by their weights."""
+        total, weighed, behind = 0.0, 0.0, list[Opinion]()
+        for source in sorted({o.judgment.labeler for o in opinions}):
+            own = [o for o in opinions if o.judgment.labeler == source]
+            weight = self._weight(source)
+            part: Settled | None = (settle(own), own)
+            if source not in MACHINES:
+                part = self._voted((number, source), comparison, own)
+            if part is not None and weight > 0:
+                total, weighed, behind = total + weight, weighed + weight * part[0], [*behind, *own]
+        return (weighed / total, behind) if behind else None
+
+    def _voted(self, party: _Party, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | None:
+        crowd = self.crowds.get(party)
+        p_a = None if crowd is None else crowd.p_a.get(comparison.id)
+        return None if p_a is None or not opinions else (p_a, opinions)
+
+    def _ballots(
+        self, comparison: Comparison, judgments: Sequence[Judgment]
+    ) -> Iterable[tuple[_Party, list[Vote]]]:
+        """Yield the votes on a comparison for each party that they belong to."""
+        for number, rule in enumerate(self._rules):
+            under = [j for j in judgments if self._rule_for(comparison, j) == number]
+            people = [j for j in under if j.labeler not in MACHINES]
+            if rule.mix in ("humans", "override"):
+                yield (number, _PEOPLE), votes_of(people)
+            elif rule.mix == "weights":
+                for source in {j.labeler for j in people}:
+                    yield (number, source), votes_of(j for j in people if j.labeler == source)
+            elif rule.mix == "pooled":
+                machines = [j for j in under if j.labeler in MACHINES]
+                yield (number, _EVERYONE), [*votes_of(people), *self._machine_votes(comparison, machines)]
+
+    def _machine_votes(self, comparison: Comparison, judgments: Sequence[Judgment]) -> Iterable[Vote]:
+        """Yield one vote for each machine, settled over its principles."""
+        for labeler in sorted(MACHINES):
+            opinions = opinions_of((j for j in judgments if j.labeler == labeler), self._constitution)
+            if opinions:
+                p_a = settle(opinions)
+                yield Vote(comparison.id, labeler, labeler, choice_of(p_a), p_a)
+
+    def _peoples(self, comparison: Comparison, judgments: Sequence[Judgment]) -> Iterable[Judgment]:
+        """Yield the judgments of people who have a say."""
+        for judgment in judgments:
+            mix = self._rules[self._rule_for(comparison, judgment)].mix
+            silent = mix == "machines" or (mix == "weights" and self._weight(judgment.labeler) == 0)
+            if judgment.labeler not in MACHINES and not silent:
+                yield judgment
+
+    def _weight(self, source: str) -> float:
+        return self._config.weights.get(source, 1.0)
+
+    def _rule_for(self, comparison: Comparison, judgment: Judgment) -> int:
+        """Return the number of the first rule that the judgment falls under."""
+        found = (n for n, rule in enumerate(self._rules) if self._fits(rule, comparison, judgment))
+        return next(found)
+
+    def _fits(self, rule: MixRule, comparison: Comparison, judgment: Judgment) -> bool:
+        return (
+            (not rule.tags or bool(set(rule.tags) & set(comparison.prompt.tags)))
+            and (not rule.sections or self._section(judgment) in rule.sections)
+            and (not rule.dimensions or judgment.dimension in rule.dimensions)
+            and (not rule.sources or judgment.labeler in rule.sources)
+        )
+
+    def _section(self, judgment: Judgment) -> str | None:
+        principle = self._constitution.find(judgment.principle_id)
+        return None if principle is None else principle.section

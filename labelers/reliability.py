@@ -1,0 +1,191 @@
+"""Who is right how often, learned from votes without the truth: Dawid and Skene's EM for graded votes.
+
+Which answer is better, z = +1 for `a` or -1 for `b`, is not known; each is as likely before anybody votes,
+since which answer is called `a` is decided by hash. Annotator j's vote on comparison i is a signal x_ij:
+
+    people     x = 2 p_a - 1       +1 for `a`, -1 for `b`, 0 for a tie, between them for a graded choice
+    machines   x = logit(p_a)      the log-odds that the labeler gives
+
+and the model has one strength beta_j for each annotator,
+
+    P(z_i | x_ij) = sigmoid(z_i beta_j x_ij),
+
+the same for `a` and `b`: an annotator's accuracy cannot depend on a hash. For people's plain choices, x =
++-1, this is the one-coin model of Dawid and Skene (1979; Zhang et al., JMLR 2016, section 2) with accuracy
+sigmoid(beta_j); beta_j < 0 is one who errs more often than not, whose votes then count for the other answer.
+For a machine, beta_j is an inverse temperature: 1 if its probabilities are calibrated, less if it is
+overconfident. A vote of weight w counts as w votes. The EM alternates
+
+    E   q_i = sigmoid(sum_j w_ij beta_j x_ij), the posterior that `a` is better
+    M   beta_j = argmax sum_i w_ij [q_i log sigmoid(beta x_ij) + (1 - q_i) log sigmoid(-beta x_ij)] + prior
+
+where the M-step is a concave logistic regression in one variable, solved by Newton's method. The prior is
+`IMAGINARY_VOTES` votes of size x0 that are right as often as beta0 says: x0 = 1 and an accuracy of 0.84 for
+people, the root mean square signal and beta0 = 1 for a machine. Comparisons with one vote say nothing of
+their voter, and have no part in the M-step: they would only slow it down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelers.votes import Vote
+
+PRIOR_ACCURACY = 0.84
+"""Two people of this accuracy agree in 73 % of comparisons (0.84^2 + 0.16^2), as InstructGPT's labelers did
+(Ouyang et al. 2022, arXiv 2203.02155, section 3.4)."""
+IMAGINARY_VOTES = 4.0
+_FURTHEST = 1e-4
+"""A machine's probabilities are kept so far from 0 and 1, so that one rounded logit cannot outvote
+everybody."""
+_ROUNDS = 500
+_STILL = 1e-8
+_STEEPEST = 20.0
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """What the votes tell of one annotator."""
+
+    annotator: str
+    votes: int
+    """Comparisons on which the annotator preferred an answer, ties left out."""
+    accuracy: float | None
+    """Expected share of those votes that point to the better answer, by the posterior; None without any."""
+    strength: float | None = None
+    """beta; None for methods that have none."""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """The belief about each comparison and the reliability of each annotator."""
+
+    p_a: dict[str, float]
+    """Posterior probability that `a` is better, for each comparison with a vote."""
+    annotators: tuple[Reliability, ...]
+    """In order of name."""
+
+
+class _Ballots(NamedTuple):
+    """All votes as arrays: voter and comparison by number, signal, weight."""
+
+    voter: Ints
+    comparison: Ints
+    signal: Floats
+    weight: Floats
+
+
+def graded_dawid_skene(
+    votes: Sequence[Vote], imaginary_votes: float = IMAGINARY_VOTES, rounds: int = _ROUNDS
+) -> Crowd:
+    """Return posteriors and reliabilities by the module's model.
+
+    Args:
+        votes: at most one of each annotator on each comparison; those that prefer nothing have no part.
+        imaginary_votes: how many votes the prior on each annotator's strength is worth; 0 is none.
+        rounds: of EM at most; it ends when no posterior moves by more than 1e-8.
+    """
+    voting = [vote for vote in votes if vote.p_a is not None]
+    voters = sorted({vote.annotator for vote in voting})
+    comparisons = sorted({vote.comparison_id for vote in voting})
+    ballots = _ballots(voting, voters, comparisons)
+    machine = np.zeros(len(voters), dtype=bool)
+    machine[ballots.voter] = [vote.is_machine for vote in voting]
+    size, start = _priors(ballots, machine)
+    shared = np.bincount(ballots.comparison, minlength=len(comparisons))[ballots.comparison] > 1
+    learning = _Ballots(
+        ballots.voter[shared], ballots.comparison[shared], ballots.signal[shared], ballots.weight[shared]
+    )
+    strength = start
+    posterior = _posterior(ballots, strength, len(comparisons))
+    for _ in range(rounds):
+        strength = _strengths(learning, posterior, strength, (size, start, imaginary_votes))
+        before, posterior = posterior, _posterior(ballots, strength, len(comparisons))
+        if not voting or float(np.abs(posterior - before).max()) < _STILL:
+            break
+    p_a = dict(zip(comparisons, posterior.tolist(), strict=True))
+    strengths = dict(zip(voters, strength.tolist(), strict=True))
+    return Crowd(p_a, reliabilities(voting, p_a, strengths))
+
+
+def reliabilities(
+    votes: Sequence[Vote], p_a: dict[str, float], strengths: dict[str, float] | None = None
+) -> tuple[Reliability, ...]:
+    """Return each annotator's expected accuracy under the posteriors, in order of name."""
+    right: dict[str, list[float]] = {vote.annotator: [] for vote in votes}
+    for vote in votes:
+        if vote.choice in ("a", "b"):
+            posterior = p_a[vote.comparison_id]
+            right[vote.annotator].append(posterior if vote.choice == "a" else 1 - posterior)
+    return tuple(
+        Reliability(name, len(found), float(np.mean(found)) if found else None, (strengths or {}).get(name))
+        for name, found in sorted(right.items())
+    )
+
+
+def _ballots(votes: Sequence[Vote], voters: Sequence[str], comparisons: Sequence[str]) -> _Ballots:
+    voter = {name: number for number, name in enumerate(voters)}
+    comparison = {name: number for number, name in enumerate(comparisons)}
+    p_a = np.array([vote.p_a for vote in votes], dtype=np.float64)
+    kept = np.clip(p_a, _FURTHEST, 1 - _FURTHEST)
+    machine = np.array([vote.is_machine for vote in votes], dtype=bool)
+    return _Ballots(
+        np.array([voter[vote.annotator] for vote in votes], dtype=np.int64),
+        np.array([comparison[vote.comparison_id] for vote in votes], dtype=np.int64),
+        np.where(machine, np.log(kept / (1 - kept)), 2 * p_a - 1),
+        np.array([vote.weight for vote in votes], dtype=np.float64),
+    )
+
+
+def _priors(ballots: _Ballots, machine: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return the size of each voter's imaginary votes, and the strength that they speak for."""
+    voters = len(machine)
+    cast = np.bincount(ballots.voter, minlength=voters)
+    squares = _sums(ballots.voter, ballots.signal**2, voters)
+    spread = np.sqrt(squares / np.maximum(cast, 1))
+    size = np.where(machine & (spread > 0), spread, 1.0)
+    start = np.where(machine, 1.0, np.log(PRIOR_ACCURACY / (1 - PRIOR_ACCURACY)))
+    return size, start
+
+
+def _posterior(ballots: _Ballots, strength: Floats, comparisons: int) -> Floats:
+    evidence = ballots.weight * strength[ballots.voter] * ballots.signal
+    return _sigmoid(_sums(ballots.comparison, evidence, comparisons))
+
+
+def _strengths(
+    ballots: _Ballots, posterior: Floats, strength: Floats, prior: tuple[Floats, Floats, float]
+) -> Floats:
+    """Return the strengths that maximise the expected log-likelihood and the prior, by Newton's method."""
+    size, start, imaginary = prior
+    believed, voters = posterior[ballots.comparison], len(strength)
+    for _ in range(50):
+        p = _sigmoid(strength[ballots.voter] * ballots.signal)
+        slope = _sums(ballots.voter, ballots.weight * ballots.signal * (believed - p), voters)
+        bend = _sums(ballots.voter, ballots.weight * ballots.signal**2 * p * (1 - p), voters)
+        at_prior = _sigmoid(strength * size)
+        slope += imaginary * size * (_sigmoid(start * size) - at_prior)
+        bend += imaginary * size**2 * at_prior * (1 - at_prior)
+        # Far from the optimum the curve is flat and Newton would leap: a step is 1 at most.
+        step = np.clip(np.divide(slope, bend, out=np.zeros_like(slope), where=bend > 0), -1.0, 1.0)
+        strength = np.clip(strength + step, -_STEEPEST, _STEEPEST)
+        if not voters or float(np.abs(step).max()) < _STILL:
+            break
+    return strength
+
+
+def _sums(groups: Ints, values: Floats, count: int) -> Floats:
+    """Return the sum of the values of each group, zero for a group without any."""
+    return np.bincount(groups, values, minlength=count).astype(np.float64)
+
+
+def _sigmoid(x: Floats) -> Floats:
+    return 0.5 * (1 + np.tanh(x / 2))

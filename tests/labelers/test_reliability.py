@@ -1,0 +1,147 @@
+"""Graded Dawid-Skene: a round worked by hand, the fixed point, a reference, and what votes of each kind
+teach."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from labelers.reliability import graded_dawid_skene
+from labelers.votes import Vote
+from tests.labelers.crowds import vote
+
+PRIOR = math.log(0.84 / 0.16)
+
+
+def logit(p: float) -> float:
+    return math.log(p / (1 - p))
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def strengths(votes: list[Vote], **options: float) -> dict[str, float]:
+    found = graded_dawid_skene(votes, **options)
+    return {one.annotator: one.strength for one in found.annotators if one.strength is not None}
+
+
+def test_one_round_is_as_worked_by_hand():
+    # Anna and Ben agree on c1 (a) and c2 (b); Cleo is with them on c1 and against them on c2.
+    votes = [
+        *(vote("c1", who, 1.0) for who in ("anna", "ben", "cleo")),
+        *(vote("c2", who, 0.0) for who in ("anna", "ben")),
+        vote("c2", "cleo", 1.0),
+    ]
+    # E: with everyone at 0.84, odds of 0.84 / 0.16 = 5.25 for each vote.
+    q1, q2 = 5.25**3 / (1 + 5.25**3), 1 / (1 + 5.25)  # 0.99314 for a, 0.16 for a
+    # M: expected right votes with four imaginary ones of which 3.36 are right, over 2 + 4.
+    anna = (q1 + (1 - q2) + 3.36) / 6
+    cleo = (q1 + q2 + 3.36) / 6
+    assert (anna, cleo) == pytest.approx((0.86552, 0.75219), abs=1e-5)
+    # E: posterior odds are the product of the odds of all who voted.
+    found = graded_dawid_skene(votes, rounds=1)
+    beta = {one.annotator: one.strength for one in found.annotators}
+    assert beta == pytest.approx({"anna": logit(anna), "ben": logit(anna), "cleo": logit(cleo)}, abs=1e-7)
+    assert found.p_a["c1"] == pytest.approx(sigmoid(2 * logit(anna) + logit(cleo)))
+    assert found.p_a["c2"] == pytest.approx(sigmoid(-2 * logit(anna) + logit(cleo)))
+
+
+def crowd(seed: int, comparisons: int = 200) -> tuple[list[Vote], list[bool]]:
+    draw = random.Random(seed)
+    accuracies = {"good": 0.9, "fair": 0.75, "coin": 0.5, "foe": 0.15, "fine": 0.8}
+    truth = [draw.random() < 0.5 for _ in range(comparisons)]
+    votes = [
+        vote(number, who, float(better == (draw.random() < accuracy)))
+        for number, better in enumerate(truth)
+        for who, accuracy in accuracies.items()
+    ]
+    return votes, truth
+
+
+def test_plain_votes_without_a_prior_are_crowd_kits_one_coin_model():
+    crowdkit = pytest.importorskip("crowdkit.aggregation")
+    import pandas
+
+    votes, _ = crowd(1, 60)
+    # Each comparison stands there with its answers exchanged too, so that either is as likely to be better.
+    rows = [
+        (f"{side} {v.comparison_id}", v.annotator, "ab"[(v.p_a == 0.0) != (side == "turned")])
+        for v in votes
+        for side in ("as it is", "turned")
+    ]
+    table = pandas.DataFrame(rows, columns=["task", "worker", "label"])
+    model = crowdkit.OneCoinDawidSkene(n_iter=90, tol=-1.0).fit(table)
+    found = graded_dawid_skene(votes, imaginary_votes=0.0)
+    for number in range(60):
+        assert found.p_a[str(number)] == pytest.approx(model.probas_.loc[f"as it is {number}", "a"], abs=1e-6)
+    for one in found.annotators:
+        assert one.accuracy == pytest.approx(model.skills_[one.annotator], abs=1e-6)
+        assert one.strength == pytest.approx(logit(model.skills_[one.annotator]), abs=1e-4)
+
+
+def test_exchanging_the_answers_everywhere_exchanges_the_posteriors():
+    votes, _ = crowd(2)
+    turned = [vote(v.comparison_id, v.annotator, 1 - v.p_a) for v in votes if v.p_a is not None]
+    found, mirrored = graded_dawid_skene(votes), graded_dawid_skene(turned)
+    assert mirrored.p_a == pytest.approx({name: 1 - p for name, p in found.p_a.items()})
+    assert [one.accuracy for one in mirrored.annotators] == pytest.approx(
+        [one.accuracy for one in found.annotators]
+    )
+
+
+def test_accuracies_are_found_without_the_truth_and_a_foe_is_turned_around():
+    votes, truth = crowd(3, 400)
+    found = graded_dawid_skene(votes)
+    learned = {one.annotator: one.accuracy for one in found.annotators}
+    assert learned == pytest.approx(
+        {"good": 0.9, "fair": 0.75, "coin": 0.5, "foe": 0.15, "fine": 0.8}, abs=0.06
+    )
+    right = sum((found.p_a[str(n)] > 0.5) == better for n, better in enumerate(truth))
+    majority = sum(
+        (sum(v.p_a or 0 for v in votes[5 * n : 5 * n + 5]) > 2.5) == better for n, better in enumerate(truth)
+    )
+    assert right > majority + 40
+
+
+def test_a_lone_vote_is_believed_as_the_prior_says_and_teaches_nothing():
+    found = graded_dawid_skene([vote(number, "anna", 1.0) for number in range(50)])
+    assert found.p_a == pytest.approx({str(number): 0.84 for number in range(50)})
+    assert strengths([vote(0, "anna", 1.0)]) == pytest.approx({"anna": PRIOR})
+
+
+def test_tie_moves_no_belief():
+    votes = [vote("c", "anna", 1.0), vote("c", "ben", 0.5)]
+    assert graded_dawid_skene(votes).p_a["c"] == pytest.approx(sigmoid(strengths(votes)["anna"]))
+    assert graded_dawid_skene([vote("d", "ben", 0.5)]).p_a == {"d": 0.5}
+
+
+def test_vote_of_half_weight_has_half_the_evidence():
+    whole, half = [graded_dawid_skene([vote("c", "anna", 1.0, weight=w)], rounds=0) for w in (1.0, 0.5)]
+    assert logit(half.p_a["c"]) == pytest.approx(logit(whole.p_a["c"]) / 2)
+
+
+def test_both_bad_is_left_out_and_no_votes_give_nothing():
+    assert graded_dawid_skene([vote("c", "anna", None)]).p_a == {}
+    assert graded_dawid_skene([]).annotators == ()
+
+
+@pytest.mark.parametrize("sharpened", [0.5, 1.0, 3.0])
+def test_strength_of_a_machine_is_its_inverse_temperature(sharpened: float):
+    # Five people of accuracy 0.9 leave little doubt of the truth. The machine's log-odds are `sharpened`
+    # times the calibrated ones.
+    draw = random.Random(5)
+    votes = []
+    for number in range(1500):
+        log_odds = draw.gauss(0, 1.5)
+        better = draw.random() < sigmoid(log_odds)
+        votes.append(vote(number, "ai", sigmoid(sharpened * log_odds), "ai"))
+        votes += [vote(number, str(who), float(better == (draw.random() < 0.9))) for who in range(5)]
+    assert strengths(votes)["ai"] == pytest.approx(1 / sharpened, rel=0.2)
+
+
+def test_certain_machine_is_no_infinite_evidence():
+    found = graded_dawid_skene([vote("c", "ai", 1.0, "ai"), vote("c", "anna", 0.0)])
+    assert 0 < found.p_a["c"] < 1
