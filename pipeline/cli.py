@@ -12,6 +12,7 @@ import typer
 
 from core.errors import PubliusError
 from engines.embedded import EMBEDDED_NAME
+from pipeline.annotate_cli import annotate
 from pipeline.console import be_silent, err, fail, note, out, warn
 from pipeline.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, report, run_stages
 from pipeline.project import DEFAULT_PRESET, DEFAULT_PROMPT
@@ -29,6 +30,7 @@ app = typer.Typer(
 models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
+app.command()(annotate)
 
 _INTERRUPTED = 130
 
