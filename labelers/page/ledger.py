@@ -57,12 +57,13 @@ class Ledger:
 
     def deciders(self, task: Task) -> list[str]:
         """Return who has decided on a task, skipped or not."""
-        return [name for name in self._on.get(task.comparisons[0].id, {}) if self.has_decided(name, task)]
+        first = self._on.get(task.comparisons[0].id)
+        return [name for name in first if self.has_decided(name, task)] if first else []
 
     def answerers(self, task: Task) -> list[str]:
         """Return who has decided on a task and not skipped it."""
-        first = self._on.get(task.comparisons[0].id, {})
-        return [name for name in self.deciders(task) if first[name].verdict != _NO_ANSWER]
+        first = self._on.get(task.comparisons[0].id)
+        return [name for name in self.deciders(task) if first[name].verdict != _NO_ANSWER] if first else []
 
     def standing(self, annotator: str, task: Task) -> list[Judgment]:
         """Return a person's judgments on the pairs of a task that nothing supersedes."""

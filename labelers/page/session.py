@@ -111,7 +111,7 @@ class Session:
             if ledger.has_decided(annotator, task):
                 return "You have decided this one already, perhaps in another window."
             if not self._has_room(task, annotator):
-                return "Others have decided this one in the meantime."
+                return "Somebody else was given this one in the meantime."
             self._store(task, annotator, decision, ids)
             self.leases.release(annotator)
             return None
@@ -198,8 +198,9 @@ class Session:
 
     def _is_wanted(self, task: Task, annotator: str) -> bool:
         """Return whether a task lacks answers that a person could give, now or when leases end."""
-        decided = self.ledger.has_decided(annotator, task)
-        return not decided and len(self.ledger.answerers(task)) < self.plan.annotators_per_task
+        if len(self.ledger.answerers(task)) >= self.plan.annotators_per_task:
+            return False
+        return not self.ledger.has_decided(annotator, task)
 
     def _has_room(self, task: Task, annotator: str) -> bool:
         """Return whether fewer others than are wanted have answered a task or have it on the screen."""

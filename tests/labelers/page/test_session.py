@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from core.errors import RunStateError
-from labelers.page.tasks import pair_task
+from labelers.page.ledger import Ledger
+from labelers.page.tasks import Question, pair_task
 from tests.labelers.page.collections import (
     Clock,
     answer,
@@ -273,9 +274,6 @@ def test_failed_disk_stores_nothing_twice_once_it_works_again(tmp_path, monkeypa
 
 
 def test_answers_to_another_question_do_not_count(tmp_path):
-    from labelers.page.ledger import Ledger
-    from labelers.page.tasks import Question
-
     with session(tmp_path, tasks=1) as opened:
         answer(opened, "ana")
     ledger = Ledger(tmp_path, Question("Kinder?", principle_id="kind"))
