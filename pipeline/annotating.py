@@ -12,7 +12,8 @@ from typing import Any
 
 from core.errors import ConfigError, RunStateError
 from core.lazy import require
-from labelers.page.access import Access, Hosts, is_loopback, open_access
+from labelers.page.access import Access, open_access
+from labelers.page.hosts import Hosts, is_loopback
 from labelers.page.leases import Leases
 from labelers.page.ledger import Ledger
 from labelers.page.overview import overview

@@ -1,4 +1,4 @@
-"""Tokens, cookies, names and hosts: what opens the door, and what does not."""
+"""Tokens, cookies and names: what opens the door, and what does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from core.errors import ConfigError, DataError, RunStateError
-from labelers.page.access import Access, Hosts, clean_name, is_loopback, open_access
+from labelers.page.access import Access, clean_name, open_access
 
 ACCESS = Access("t" * 32, "o" * 32)
 
@@ -83,45 +83,6 @@ def test_names_have_one_spelling():
 def test_other_names_are_refused(name):
     with pytest.raises(DataError, match="cannot be used"):
         clean_name(name)
-
-
-@pytest.mark.parametrize(
-    "host", ["localhost:80", "127.0.0.1:80", "[::1]:80", "LOCALHOST", "127.9.9.9", "lab:1"]
-)
-def test_own_names_are_accepted(host):
-    assert Hosts.of("127.0.0.1", ("lab",)).accepts(host)
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "",
-        None,
-        "evil.example",
-        "127.0.0.1.evil.example",
-        "localhost.evil.example:80",
-        "192.168.1.7",
-        "localhost:x",
-        "localhost@evil.example",
-        "[::1",
-        "a:b:c",
-        "localhost, evil.example",
-        "2130706433",
-    ],
-)
-def test_foreign_names_are_refused(host):
-    assert not Hosts.of("127.0.0.1").accepts(host)
-
-
-def test_server_for_a_network_is_called_by_address_but_not_by_foreign_names():
-    hosts = Hosts.of("0.0.0.0")
-    assert hosts.accepts("192.168.1.7:8321")
-    assert not hosts.accepts("evil.example:8321")
-
-
-def test_loopback_is_told_from_a_network():
-    assert all(map(is_loopback, ("127.0.0.1", "::1", "localhost", "127.1.2.3")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.0.1", "host.example")))
 
 
 def test_token_file_holds_no_more_than_it_must(tmp_path):
