@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import ConfigError, RunStateError
+from core.errors import ConfigError, DataError, RunStateError
 from core.lazy import require
 from labelers.page.access import Access, open_access
 from labelers.page.hosts import Hosts, is_loopback
@@ -74,8 +74,10 @@ def annotate(collection: Collection, address: Address, *, as_json: bool = False)
 
     source = read_source(collection.folder)
     plan = make_plan(collection, source)
-    listening = listen(address.host, address.port)
-    with open_session(collection, source, plan) as session, listening:
+    with (
+        listen(address.host, address.port) as listening,
+        open_session(collection, source, plan) as session,
+    ):
         access = open_access(collection.output / "page.json", source.digest, address.token)
         _print_links(access, address, listening, plan, collection, as_json)
         is_done = session.is_complete if collection.gold is not None else lambda: False
@@ -102,8 +104,14 @@ def make_plan(collection: Collection, source: LabelSource) -> Plan:
     if collection.gold_questions is not None:
         gold = gold_questions(collection.gold_questions)
     known = {task.task.id for task in gold}
-    plan = tuple(task for task in tasks if task.id not in known)
-    return Plan(plan, question, collection.annotators_per, gold, collection.gold_share, source.seed)
+    unknown = tuple(task for task in tasks if task.id not in known)
+    if not unknown:
+        raise DataError(
+            "every comparison is a gold question, so that nothing is left to ask",
+            where=f"--gold-questions {collection.gold_questions}",
+            accepted="pairs that are not among the comparisons",
+        )
+    return Plan(unknown, question, collection.annotators_per, gold, collection.gold_share, source.seed)
 
 
 @contextmanager

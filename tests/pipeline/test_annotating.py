@@ -210,6 +210,15 @@ def test_wrong_gold_file_is_told(folder, tmp_path, row, said):
     assert said in mistake(folder, "--gold-questions", path)
 
 
+def test_gold_file_that_leaves_nothing_to_ask_is_told(folder, tmp_path):
+    path = tmp_path / "gold.jsonl"
+    rows = [
+        {"prompt": f"What is pill {n}?", "chosen": "Ask a doctor.", "rejected": "Take it."} for n in range(3)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "nothing is left to ask" in mistake(folder, "--gold-questions", path)
+
+
 def test_folder_without_comparisons_is_told(tmp_path):
     (tmp_path / "empty").mkdir()
     assert "there are no comparisons" in mistake(tmp_path / "empty")

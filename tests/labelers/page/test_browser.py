@@ -155,6 +155,42 @@ def test_undo_tie_comment_and_what_is_recorded(browser, tmp_path):
     assert all(j.duration_s is not None and 0 <= j.duration_s < 30 for j in standing(judgments))
 
 
+def test_decision_that_could_not_be_sent_outlives_a_reload(browser, tmp_path):
+    folder = write_folder(tmp_path / "labels", [comparison(number) for number in range(2)])
+    with serving(folder, "--port", 0) as served:
+        screen = Screen(browser, served, "ana")
+        screen.page.route("**/api/decide", lambda route: route.abort())
+        screen.page.keyboard.press("t")
+        screen.page.wait_for_selector("#trouble:not([hidden])")
+        assert screen.decided() == 0
+        screen.page.unroute("**/api/decide")
+        screen.page.reload()
+        screen.page.wait_for_function(
+            "() => document.getElementById('progress').textContent.startsWith('1 ')"
+        )
+    assert [judgment.verdict for judgment in stored(folder / "human")] == ["tie"]
+
+
+def test_decision_whose_reply_was_lost_is_stored_once(browser, tmp_path):
+    folder = write_folder(tmp_path / "labels", [comparison(number) for number in range(2)])
+    lost: list[str] = []
+
+    def lose(route: Any) -> None:
+        if lost:
+            route.continue_()
+            return
+        lost.append(route.request.post_data)
+        route.fetch()
+        route.abort()
+
+    with serving(folder, "--port", 0) as served:
+        screen = Screen(browser, served, "ana")
+        screen.page.route("**/api/decide", lose)
+        screen.press("2")
+        assert (screen.decided(), len(lost)) == (1, 1)
+    assert len(stored(folder / "human")) == 1
+
+
 def test_ranking_by_key(browser, tmp_path):
     folder = write_folder(tmp_path / "labels", group_of("w", "x", "y", "z"))
     with serving(folder, "--port", 0, "--rank") as served:
