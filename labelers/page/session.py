@@ -1,0 +1,245 @@
+"""Who is asked what next, and what is done with the decisions: the page's logic, without the web.
+
+Decisions and undos may arrive twice, late, or from two windows of one person. Each call either does what it
+says, finds that it was done already, or returns the reason why not, for the person to read.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from core.digests import derive_uniform
+from core.records import Judgment
+from labelers.page.leases import Leases
+from labelers.page.ledger import Ledger
+from labelers.page.tasks import (
+    Decision,
+    Question,
+    Showing,
+    Task,
+    judgment_ids,
+    judgments_of,
+    order_for,
+    undo_of,
+)
+
+LEASE_MINUTES = 20.0
+
+
+@dataclass(frozen=True)
+class GoldTask:
+    """A question whose answer is known, asked among the others without saying so."""
+
+    task: Task
+    better: str
+    """The better answer: `a` or `b` of its comparison."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be asked, of how many people, and how."""
+
+    tasks: tuple[Task, ...]
+    question: Question
+    annotators_per_task: int = 1
+    gold: tuple[GoldTask, ...] = ()
+    gold_share: float = 0.1
+    """Share of gold questions among what a person is shown, until they have seen all."""
+    seed: int = 0
+
+
+@dataclass
+class Session:
+    """The questions of a plan on their way to people and back. Safe to use from several threads."""
+
+    plan: Plan
+    ledger: Ledger
+    gold_ledger: Ledger
+    """Decisions on gold questions: kept apart, so that they never become training data."""
+    leases: Leases
+    clock: Callable[[], float] = time.time
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        self._gold: Mapping[str, GoldTask] = {gold.task.id: gold for gold in self.plan.gold}
+        self._tasks: Mapping[str, Task] = {task.id: task for task in self.plan.tasks} | {
+            gold.task.id: gold.task for gold in self.plan.gold
+        }
+        self._by_pairs = {frozenset(c.id for c in task.comparisons): task for task in self._tasks.values()}
+
+    def view(self, annotator: str) -> dict[str, Any]:
+        """Return what a person's screen shows: the task, how far they are, and what can be taken back.
+
+        The same task comes again until it is decided. Nothing in it says where an answer comes from, what
+        others said, or whether it is a gold question.
+        """
+        with self._lock:
+            task = self._next(annotator)
+            latest = self._latest(annotator)
+            open_tasks = [t for t in self.plan.tasks if self._is_wanted(t, annotator)]
+            return {
+                "annotator": annotator,
+                "task": None if task is None else self._shown(task, annotator),
+                "question": {"text": self.plan.question.text, "guide": self.plan.question.guide},
+                "decided": self._decided(annotator),
+                "left": self._with_gold(len(open_tasks), annotator),
+                "waiting": task is None and bool(open_tasks),
+                "undo": latest[1][0].id if latest else None,
+            }
+
+    def decide(self, annotator: str, decision: Decision) -> str | None:
+        """Store a decision; return None once it is on disk, or why it was not taken.
+
+        Raises:
+            DataError: the decision does not fit the task.
+            RunStateError: the disk failed; the same call may be made again.
+        """
+        with self._lock:
+            task = self._tasks.get(decision.task)
+            if task is None:
+                return "This question is no longer among those that are asked."
+            ledger = self._ledger_of(task)
+            ids = judgment_ids(task, annotator, decision.request)
+            if all(identity in ledger.judgments for identity in ids):
+                ledger.add((), ())  # once more to the disk, in case that is what failed before
+                return None
+            if ledger.has_decided(annotator, task):
+                return "You have decided this one already, perhaps in another window."
+            if not self._has_room(task, annotator):
+                return "Somebody else was given this one in the meantime."
+            self._store(task, annotator, decision, ids)
+            self.leases.release(annotator)
+            return None
+
+    def undo(self, annotator: str, judgment_id: str) -> str | None:
+        """Take back a person's last decision, which is then asked again; return None, or why it stands.
+
+        Args:
+            annotator: whose decision.
+            judgment_id: the first judgment of the decision, as `view` named it.
+        """
+        with self._lock:
+            if self.ledger.was_taken_back(judgment_id) or self.gold_ledger.was_taken_back(judgment_id):
+                return None
+            latest = self._latest(annotator)
+            if latest is None or latest[1][0].id != judgment_id:
+                return "Only your last decision can be taken back."
+            task, judgments = latest
+            self._ledger_of(task).add((), [undo_of(judgment, self._now()) for judgment in judgments])
+            self.leases.take(annotator, task.id, self.clock())
+            return None
+
+    def is_complete(self) -> bool:
+        """Return whether every task has its answers, or was passed over by all who could give one."""
+        with self._lock:
+            everyone, wanted = set(self.ledger.annotators()), self.plan.annotators_per_task
+            return all(
+                len(self.ledger.answerers(task)) >= wanted
+                or (len(everyone) >= wanted and everyone <= set(self.ledger.deciders(task)))
+                for task in self.plan.tasks
+            )
+
+    def reading(self) -> threading.RLock:
+        """Return the lock under which the ledgers may be read."""
+        return self._lock
+
+    def is_right(self, judgment: Judgment) -> bool | None:
+        """Return whether a judgment names the better answer of a gold question; None if it is none."""
+        gold = self._gold.get(judgment.comparison_id)
+        return None if gold is None else judgment.verdict == gold.better
+
+    def close(self) -> None:
+        """Close the record files."""
+        with self._lock:
+            self.ledger.close()
+            self.gold_ledger.close()
+
+    def _store(self, task: Task, annotator: str, decision: Decision, ids: list[str]) -> None:
+        ledger, now = self._ledger_of(task), self._now()
+        # What a kill left of a ranking, and was not sent again, gives way to the new one.
+        rest = [j for j in ledger.standing(annotator, task) if j.id not in ids]
+        order = order_for(task, annotator, self.plan.seed)
+        undone = ledger.undone(annotator, task) | {j.comparison_id: undo_of(j, now).id for j in rest}
+        showing = Showing(annotator, self.plan.question, order, undone)
+        judgments = judgments_of(task, decision, showing, self._bounded(annotator, task, decision), now)
+        ledger.add(task.comparisons, [*(undo_of(j, now) for j in rest), *judgments])
+
+    def _bounded(self, annotator: str, task: Task, decision: Decision) -> float:
+        """Return the seconds that the browser tells, but no more than passed since the task was given out."""
+        lease = self.leases.of(annotator)
+        served = lease.served if lease is not None and lease.task == task.id else None
+        longest = LEASE_MINUTES * 60 if served is None else max(0.0, self.clock() - served)
+        return min(decision.duration_s, longest)
+
+    def _next(self, annotator: str) -> Task | None:
+        """Return the task on a person's screen, given to them now if they had none."""
+        lease = self.leases.of(annotator)
+        held = self._tasks.get(lease.task) if lease is not None else None
+        task = held if held is not None and self._is_open(held, annotator) else self._draw(annotator)
+        if task is not None:
+            self.leases.take(annotator, task.id, self.clock())
+        return task
+
+    def _draw(self, annotator: str) -> Task | None:
+        plan = self.plan
+        gold = self._gold_left(annotator)
+        if gold and derive_uniform(plan.seed, "gold", annotator, self._decided(annotator)) < plan.gold_share:
+            return min(gold, key=lambda task: derive_uniform(plan.seed, "gold order", annotator, task.id))
+        return next((task for task in plan.tasks if self._is_open(task, annotator)), None)
+
+    def _is_open(self, task: Task, annotator: str) -> bool:
+        """Return whether a person may decide on a task now."""
+        return not self._ledger_of(task).has_decided(annotator, task) and self._has_room(task, annotator)
+
+    def _is_wanted(self, task: Task, annotator: str) -> bool:
+        """Return whether a task lacks answers that a person could give, now or when leases end."""
+        if len(self.ledger.answerers(task)) >= self.plan.annotators_per_task:
+            return False
+        return not self.ledger.has_decided(annotator, task)
+
+    def _has_room(self, task: Task, annotator: str) -> bool:
+        """Return whether fewer others than are wanted have answered a task or have it on the screen."""
+        if task.id in self._gold:
+            return True
+        taken = set(self.ledger.answerers(task)) | self.leases.holders(task.id, self.clock())
+        return len(taken - {annotator}) < self.plan.annotators_per_task
+
+    def _shown(self, task: Task, annotator: str) -> dict[str, Any]:
+        order = order_for(task, annotator, self.plan.seed)
+        return {
+            "id": task.id,
+            "prompt": [{"role": m.role, "content": m.content} for m in task.prompt.messages],
+            "answers": [task.answers[index] for index in order],
+        }
+
+    def _latest(self, annotator: str) -> tuple[Task, list[Judgment]] | None:
+        """Return a person's last decision with its task, if the task is among those that are asked."""
+        last = [d[-1] for d in (self.ledger.decisions(annotator), self.gold_ledger.decisions(annotator)) if d]
+        if not last:
+            return None
+        newest = max(last, key=lambda judgments: judgments[0].created or datetime.min.replace(tzinfo=UTC))
+        task = self._by_pairs.get(frozenset(judgment.comparison_id for judgment in newest))
+        return None if task is None else (task, newest)
+
+    def _decided(self, annotator: str) -> int:
+        return len(self.ledger.decisions(annotator)) + len(self.gold_ledger.decisions(annotator))
+
+    def _gold_left(self, annotator: str) -> list[Task]:
+        gold = (gold.task for gold in self.plan.gold)
+        return [task for task in gold if not self.gold_ledger.has_decided(annotator, task)]
+
+    def _with_gold(self, left: int, annotator: str) -> int:
+        """Return how many questions are left, the gold ones to be expected among them included."""
+        expected = left * self.plan.gold_share / (1 - self.plan.gold_share)
+        return left + min(len(self._gold_left(annotator)), round(expected))
+
+    def _ledger_of(self, task: Task) -> Ledger:
+        return self.gold_ledger if task.id in self._gold else self.ledger
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock(), UTC)

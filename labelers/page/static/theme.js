@@ -1,0 +1,17 @@
+// Light or dark: what the person chose, else what the system says. Runs before the page is painted.
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  let chosen = localStorage.getItem("theme");
+  const apply = () => { root.dataset.theme = chosen ?? (system.matches ? "dark" : "light"); };
+  apply();
+  system.addEventListener("change", apply);
+  document.addEventListener("DOMContentLoaded", () => {
+    document.getElementById("theme").addEventListener("click", () => {
+      chosen = root.dataset.theme === "dark" ? "light" : "dark";
+      localStorage.setItem("theme", chosen);
+      apply();
+    });
+  });
+})();
