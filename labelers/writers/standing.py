@@ -18,8 +18,15 @@ def people_of(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
             judgment.annotator is not None
             and judgment.verdict != "unparsed"
             and judgment.id not in taken_back
+            and not _is_undo(judgment)
         ):
             yield judgment
+
+
+def _is_undo(judgment: Judgment) -> bool:
+    """Return whether a judgment takes another back and says nothing in its place, as the page's undo does."""
+    bare = judgment.duration_s is None and judgment.comment is None
+    return judgment.verdict == "skip" and judgment.supersedes is not None and bare
 
 
 def shown_text(prompt: Sequence[Message]) -> str:
