@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -37,17 +38,18 @@ def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
             raise RunStateError("the file exists already", where=str(to), accepted="--to a new file")
     with RecordStore(folder, writable=False) as store:
         files = RunFiles(store)
-        if not len(files.comparisons):
+        own, added = files.comparisons, files.added_comparisons
+        if not len(own) + len(added):
             raise DataError(
                 "there are no comparisons",
                 where=str(folder),
                 accepted="a run, or a folder of `publius import labels`",
             )
-        counts = {"comparisons": len(files.comparisons), "judgments": 0}
+        counts = {"comparisons": len(own) + len(added), "judgments": 0}
         with progress("export", counts["comparisons"]) as task:
 
             def labelled() -> Iterator[Labelled]:
-                for comparison in files.comparisons.sorted():
+                for comparison in itertools.chain(own.sorted(), added.sorted()):
                     judgments = list(files.judgments.children(comparison.id))
                     counts["judgments"] += len(judgments)
                     yield comparison, judgments
