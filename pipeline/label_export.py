@@ -25,6 +25,8 @@ Labelled = tuple[Comparison, list[Judgment]]
 def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
     """Write a folder's comparisons, with all judgments on them, to a new file; return how many of each.
 
+    Comparisons that came with people's judgments into a run go out too.
+
     Raises:
         ConfigError: if there is no such form.
         DataError: if the folder has no comparisons.
@@ -37,18 +39,20 @@ def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
             raise RunStateError("the file exists already", where=str(to), accepted="--to a new file")
     with RecordStore(folder, writable=False) as store:
         files = RunFiles(store)
-        if not len(files.comparisons):
+        known = len(files.comparisons) + len(files.added_comparisons)
+        if not known:
             raise DataError(
                 "there are no comparisons",
                 where=str(folder),
                 accepted="a run, or a folder of `publius import labels`",
             )
-        counts = {"comparisons": len(files.comparisons), "judgments": 0}
-        with progress("export", counts["comparisons"]) as task:
+        counts = {"comparisons": 0, "judgments": 0}
+        with progress("export", known) as task:
 
             def labelled() -> Iterator[Labelled]:
-                for comparison in files.comparisons.sorted():
+                for comparison in files.all_comparisons():
                     judgments = list(files.judgments.children(comparison.id))
+                    counts["comparisons"] += 1
                     counts["judgments"] += len(judgments)
                     yield comparison, judgments
                     task.advance()
