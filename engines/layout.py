@@ -14,7 +14,8 @@ def lay_out_by_columns(model: torch.nn.Module) -> None:
     """Give the weight of each plain linear layer the layout that decoding reads fastest; values stay.
 
     Shapes stay too: a weight is then the transpose of a contiguous matrix. A weight that is tied to the input
-    embeddings takes them with it.
+    embeddings takes them with it. Such a model is to compute with, and not to be written whole: transformers'
+    `save_pretrained` refuses tied weights that are laid out so. Adapters are written as ever.
     """
     for module in model.modules():
         if type(module) is torch.nn.Linear:

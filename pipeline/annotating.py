@@ -20,7 +20,7 @@ from labelers.page.overview import overview
 from labelers.page.server import EXTRA, listen, serve
 from labelers.page.session import LEASE_MINUTES, GoldTask, Plan, Session
 from labelers.page.tasks import Question, Task, make_tasks
-from pipeline.annotation_sources import LabelSource, chosen_by, gold_questions, gold_slice, read_source
+from pipeline.annotation_sources import AnnotationSource, chosen_by, gold_questions, gold_slice, read_source
 from pipeline.console import counted, note, out, warn
 from pipeline.gold import GoldReport, labeler_accuracy
 
@@ -86,7 +86,7 @@ def annotate(collection: Collection, address: Address, *, as_json: bool = False)
         _print_outcome(session, _gold_report(collection, source, session), as_json)
 
 
-def make_plan(collection: Collection, source: LabelSource) -> Plan:
+def make_plan(collection: Collection, source: AnnotationSource) -> Plan:
     """Return what is to be asked, in order. Raises ConfigError or DataError."""
     if collection.gold is not None and (collection.select is not None or collection.rank):
         raise ConfigError(
@@ -115,7 +115,7 @@ def make_plan(collection: Collection, source: LabelSource) -> Plan:
 
 
 @contextmanager
-def open_session(collection: Collection, source: LabelSource, plan: Plan) -> Iterator[Session]:
+def open_session(collection: Collection, source: AnnotationSource, plan: Plan) -> Iterator[Session]:
     """Open the folder that the labels go to, locked for this process, and go on from what is in it."""
     folder = collection.output
     if (folder / "manifest.json").exists():
@@ -139,7 +139,7 @@ def open_session(collection: Collection, source: LabelSource, plan: Plan) -> Ite
         session.close()
 
 
-def _require_same_source(ledger: Ledger, source: LabelSource, folder: Path) -> None:
+def _require_same_source(ledger: Ledger, source: AnnotationSource, folder: Path) -> None:
     """Refuse a folder whose comparisons are about prompts that the source does not have."""
     prompts = {comparison.prompt.id for comparison in source.comparisons}
     if any(comparison.prompt.id not in prompts for comparison in ledger.comparisons):
@@ -150,7 +150,7 @@ def _require_same_source(ledger: Ledger, source: LabelSource, folder: Path) -> N
         )
 
 
-def _question(collection: Collection, source: LabelSource) -> Question:
+def _question(collection: Collection, source: AnnotationSource) -> Question:
     dimension = collection.dimension
     if collection.principle is not None:
         text = f"Which answer fits this better? {source.principle(collection.principle).text}"
@@ -194,7 +194,7 @@ def _called(host: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
-def _gold_report(collection: Collection, source: LabelSource, session: Session) -> GoldReport | None:
+def _gold_report(collection: Collection, source: AnnotationSource, session: Session) -> GoldReport | None:
     if collection.gold is None:
         return None
     with session.reading():

@@ -27,7 +27,7 @@ _SELECTED = '{"comparison_id": "..."} on each line, as `publius select RUN --bud
 
 
 @dataclass(frozen=True)
-class LabelSource:
+class AnnotationSource:
     """Comparisons to be judged by people, with what is known about them."""
 
     folder: Path
@@ -71,7 +71,7 @@ class LabelSource:
         return [judgment for judgment in said if principle in (None, judgment.principle_id)]
 
 
-def read_source(folder: Path) -> LabelSource:
+def read_source(folder: Path) -> AnnotationSource:
     """Return the comparisons of a run or of another folder of records.
 
     Comparisons that the label stage left out, such as near duplicates, are left out here too.
@@ -95,7 +95,7 @@ def read_source(folder: Path) -> LabelSource:
             if judgment.labeler == AI:
                 ai.setdefault(judgment.comparison_id, []).append(judgment)
     constitution = load_constitution(folder / "constitution.yaml") if is_run else None
-    return LabelSource(folder, comparisons, constitution, int(manifest.get("seed", 0)), ai)
+    return AnnotationSource(folder, comparisons, constitution, int(manifest.get("seed", 0)), ai)
 
 
 def _nothing_in(folder: Path) -> DataError | RunStateError:
@@ -153,7 +153,7 @@ def _rows(path: Path) -> list[tuple[str, Any]]:
 
 
 def gold_slice(
-    source: LabelSource, comparisons: Sequence[Comparison], count: int, principle: str | None
+    source: AnnotationSource, comparisons: Sequence[Comparison], count: int, principle: str | None
 ) -> list[Comparison]:
     """Return comparisons drawn at random among those that the AI labeler has judged; the same ones each time.
 

@@ -282,7 +282,9 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     named = config.constitution
     if named not in preset_names() or is_there(folder / named):
         named = str((folder / named).resolve())
-    rewarded = {f"{method}": _with_absolute_rewards(config.rl(method), folder) for method in RL_METHODS}
+    rewarded: dict[str, RLConfig] = {
+        method: _with_absolute_rewards(config.rl(method), folder) for method in RL_METHODS
+    }
     humans = tuple((folder / path.expanduser()).resolve() for path in config.label.humans)
     label = config.label.model_copy(update={"humans": humans})
     changed = {"prompts": prompts, "constitution": named, "label": label, **rewarded}

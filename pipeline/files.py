@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from core.records import Answer, Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
 from core.store import RecordFile, RecordStore
 
@@ -31,6 +33,11 @@ class RunFiles:
     def added_comparisons(self) -> RecordFile[Comparison]:
         """Comparisons that came with people's judgments, grouped by prompt; none of the run's own."""
         return self.store.open("added_comparisons.jsonl", Comparison, parent="prompt.id")
+
+    def all_comparisons(self) -> Iterator[Comparison]:
+        """Yield the folder's own comparisons, then those that came with people's judgments, each by id."""
+        yield from self.comparisons.sorted()
+        yield from (added for added in self.added_comparisons.sorted() if added.id not in self.comparisons)
 
     def find_comparison(self, comparison_id: str) -> Comparison | None:
         """Return a comparison of the folder's own, or one that came with people's judgments, or None."""

@@ -16,7 +16,7 @@ from labelers.aggregate import aggregate
 from labelers.page.ledger import Ledger
 from labelers.page.tasks import Task
 from labelers.votes import mostly_both_bad, votes_of
-from pipeline.annotation_sources import LabelSource
+from pipeline.annotation_sources import AnnotationSource
 
 _METRIC = "labeler.accuracy"
 
@@ -54,7 +54,7 @@ class GoldReport:
 
 
 def labeler_accuracy(
-    source: LabelSource, tasks: Iterable[Task], ledger: Ledger, principle: str | None
+    source: AnnotationSource, tasks: Iterable[Task], ledger: Ledger, principle: str | None
 ) -> GoldReport:
     """Return how often the AI labeler prefers the answer that people prefer; a tie of its own counts half.
 
@@ -87,7 +87,7 @@ def _people(task: Task, ledger: Ledger) -> float | str:
     return mean if mean != EVEN else "people find neither better"
 
 
-def _labeler(comparison: Comparison, source: LabelSource, principle: str | None) -> float | None:
+def _labeler(comparison: Comparison, source: AnnotationSource, principle: str | None) -> float | None:
     """Return the probability of `a` by the AI labeler's judgments, aggregated as in the run's preferences."""
     if source.constitution is None:
         return None

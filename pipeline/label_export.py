@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -26,6 +25,8 @@ Labelled = tuple[Comparison, list[Judgment]]
 def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
     """Write a folder's comparisons, with all judgments on them, to a new file; return how many of each.
 
+    Comparisons that came with people's judgments into a run go out too.
+
     Raises:
         ConfigError: if there is no such form.
         DataError: if the folder has no comparisons.
@@ -38,19 +39,20 @@ def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
             raise RunStateError("the file exists already", where=str(to), accepted="--to a new file")
     with RecordStore(folder, writable=False) as store:
         files = RunFiles(store)
-        own, added = files.comparisons, files.added_comparisons
-        if not len(own) + len(added):
+        known = len(files.comparisons) + len(files.added_comparisons)
+        if not known:
             raise DataError(
                 "there are no comparisons",
                 where=str(folder),
                 accepted="a run, or a folder of `publius import labels`",
             )
-        counts = {"comparisons": len(own) + len(added), "judgments": 0}
-        with progress("export", counts["comparisons"]) as task:
+        counts = {"comparisons": 0, "judgments": 0}
+        with progress("export", known) as task:
 
             def labelled() -> Iterator[Labelled]:
-                for comparison in itertools.chain(own.sorted(), added.sorted()):
+                for comparison in files.all_comparisons():
                     judgments = list(files.judgments.children(comparison.id))
+                    counts["comparisons"] += 1
                     counts["judgments"] += len(judgments)
                     yield comparison, judgments
                     task.advance()

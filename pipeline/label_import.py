@@ -23,13 +23,13 @@ from core.store import RecordStore
 from labelers.formats.registry import AUTO, Recognised, foreign_errors, is_built_in, recognise, source_named
 from labelers.formats.source import LabelSource, Row
 from labelers.importing import SAID_BEFORE, LabelImport, Occurrences, Tallied, Tally
+from labelers.votes import MACHINES
 from pipeline.data_source import DataSource, with_split
 from pipeline.label_columns import ColumnNames
 from pipeline.label_rows import ACCEPTED, label_rows
 
 SUMMARY = "import.json"
 _PEEKED = 25
-_OURS = ("ai", "check")
 _SHOWN_PROBLEMS = 10
 Summary = dict[str, Any]
 
@@ -57,7 +57,7 @@ def import_labels(request: LabelsRequest) -> Summary:
             `strict` forbids it.
         RunStateError: if the folder holds something else.
     """
-    if request.labeler in _OURS:
+    if request.labeler in MACHINES:
         what = f"{request.labeler!r} is a labeler of our own"
         raise ConfigError(what, where="--labeler", accepted="the name of a human source")
     source = with_split(request.source)

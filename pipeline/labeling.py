@@ -33,7 +33,7 @@ async def label_stage(run: Run, engines: Engines) -> StageResult:
     labeling = _Labeling(run, labeler)
     engines.keep(engine)
     stage = StageWork(run, engines, "label", run.judgments)
-    result = await run_stage(stage, lambda: all_comparisons(run), labeling.is_done, labeling.judge)
+    result = await run_stage(stage, run.all_comparisons, labeling.is_done, labeling.judge)
     write_preferences(run)
     return result
 
@@ -79,13 +79,6 @@ class _Labeling:
         return {judgment.principle_id for judgment in judgments if judgment.labeler in MACHINES}
 
 
-def all_comparisons(run: Run) -> Iterator[Comparison]:
-    """Yield the run's own comparisons, then those that came with people's judgments, each in order of id."""
-    yield from run.comparisons.sorted()
-    if run.config.label.humans:
-        yield from (added for added in run.added_comparisons.sorted() if added.id not in run.comparisons)
-
-
 def write_preferences(run: Run) -> int:
     """Aggregate all judgments anew into `preferences.jsonl`, in order of comparison; return their number."""
     mixer = Mixer(run.config.label, run.constitution, _judged(run)) if run.config.label.humans else None
@@ -108,6 +101,6 @@ def write_preferences(run: Run) -> int:
 
 def _judged(run: Run) -> Iterator[tuple[Comparison, Iterator[Judgment]]]:
     """Yield each comparison that the stage did not leave out, with its judgments."""
-    for comparison in all_comparisons(run):
+    for comparison in run.all_comparisons():
         if not run.is_excluded(comparison.id, "label"):
             yield comparison, run.judgments.children(comparison.id)

@@ -98,10 +98,8 @@ class _Reader:
             return "not a person's judgment"
         theirs = files.find_comparison(comparison_id)
         if comparison_id in self._run.comparisons:
-            if comparison_id in files.comparisons:
-                _require_same(
-                    self._run.comparisons.get(comparison_id), files.comparisons.get(comparison_id), folder
-                )
+            if theirs is not None:
+                _require_same(self._run.comparisons.get(comparison_id), theirs, folder)
             self.taken.matched.add(comparison_id)
             return None
         if theirs is None:

@@ -25,6 +25,7 @@ from training.reward_sum import RewardSum
 from training.rl_alarms import ByGold
 from training.rl_config import GRPOConfig, RLOOConfig
 from training.rl_task import (
+    HEEDED,
     RLTask,
     encode_prompts,
     reader_of,
@@ -33,17 +34,7 @@ from training.rl_task import (
 )
 from training.rollouts import Drawn, LiveSampler, RolloutPrompt
 
-_HEEDED = (
-    "warmup",
-    "schedule",
-    "weight_decay",
-    "max_grad_norm",
-    "stop_grad_norm",
-    "max_length",
-    "micro_batch",
-    "bf16",
-)
-"""Settings of `optim` that decide here too."""
+_HEEDED = (*HEEDED, "micro_batch")
 _WATCHED_ONLY = 1e-30
 """A price of divergence that changes no weight: at 0 TRL keeps no reference, and nothing could be watched."""
 

@@ -13,6 +13,7 @@ import torch
 
 from core.lazy import require
 from core.rewards import Reward
+from training.policy import EXTRA
 from training.processes import gathered
 from training.prompt_order import prompt_at
 from training.reward_sum import RewardSum
@@ -57,7 +58,7 @@ def prompts_in_order(parts: GroupParts, config: GroupConfig) -> Any:
     """Return TRL's data set: the numbers of the prompts in the order in which they are asked."""
     places = range(config.steps * config.rollouts // config.num_generations)
     numbers = [str(prompt_at(parts.seed, place, len(parts.prompts))) for place in places]
-    return require("datasets", "train").Dataset.from_dict({"prompt": numbers})
+    return require("datasets", EXTRA).Dataset.from_dict({"prompt": numbers})
 
 
 def all_of(own: Sequence[Any]) -> list[Any]:

@@ -27,6 +27,7 @@ from training.job import TrainingJob, TrainingResult, once, require_examples
 from training.policy import EXTRA, load_encoder
 from training.reward_sum import RewardSum
 from training.rl_task import (
+    HEEDED,
     RLTask,
     encode_prompts,
     most_tokens,
@@ -42,17 +43,7 @@ if TYPE_CHECKING:
     from training.actor_critic import CriticStart
     from training.ppo_parts import PPOData
 
-_HEEDED = (
-    "warmup",
-    "schedule",
-    "weight_decay",
-    "max_grad_norm",
-    "stop_grad_norm",
-    "max_length",
-    "micro_tokens",
-    "bf16",
-)
-"""Settings of `optim` that decide in PPO too."""
+_HEEDED = (*HEEDED, "micro_tokens")
 
 
 @dataclass(frozen=True)

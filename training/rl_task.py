@@ -21,6 +21,16 @@ from training.reward_sum import WeightedReward
 from training.rl_config import RLConfig
 from training.rollouts import RolloutPrompt
 
+HEEDED = (
+    "warmup",
+    "schedule",
+    "weight_decay",
+    "max_grad_norm",
+    "stop_grad_norm",
+    "max_length",
+    "bf16",
+)
+"""Settings of `optim` that decide in every method that learns from rewards."""
 _UNKNOWN_CONTEXT = 2**31
 
 

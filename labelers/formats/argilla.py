@@ -17,21 +17,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from core.conversations import oddities, prompt_of, shown
+from core.conversations import oddities, shown
 from core.errors import RequestError
 from core.records import Candidate, Message
 from labelers.formats.argilla_responses import SUFFIX, Submission, submissions_of
 from labelers.formats.carried import KEY, Answer, unpack
 from labelers.formats.fields import (
+    PROMPTS,
     answer_of,
     is_missing,
+    mapped_columns,
     mapping_of,
     number_of,
     outcome_of,
+    prompt_in,
     text_of,
-    value_of,
 )
-from labelers.formats.label_studio import PROMPTS
 from labelers.formats.opinions import Opinion, Outcome, Pair
 from labelers.formats.rankings import Standing, pairs_of
 from labelers.formats.source import LeftOut, RowLabels, RowSource
@@ -65,7 +66,8 @@ class Argilla(RowSource):
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
         """Return the pairs of a record with what each user said of them."""
         fields = mapping_of(values["fields"], "fields") if not is_missing(values.get("fields")) else values
-        answers = _answer_fields({**fields, **_mapped(values)})
+        fields = {**fields, **mapped_columns(values)}
+        answers = _answer_fields(fields)
         left_out: list[LeftOut] = []
         submissions = list(submissions_of(values, left_out))
         packed = _packed(values)
@@ -74,7 +76,7 @@ class Argilla(RowSource):
             restored = unpack(packed, first, second, list(_shown_answers(submissions, answers)))
             if restored is not None:
                 return RowLabels((number,), (restored[0],), (*left_out, *restored[1]))
-        prompt = _prompt({**fields, **_mapped(values)})
+        prompt = prompt_in(fields, "chat", *PROMPTS)
         reading = _Reading(prompt, answers, left_out)
         for submission in submissions:
             reading.add(submission)
@@ -85,22 +87,9 @@ class Argilla(RowSource):
         )
 
 
-def _mapped(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that the user mapped to names of ours."""
-    names = ("prompt", "response_a", "response_b")
-    return {name: values[name] for name in names if not is_missing(values.get(name))}
-
-
 def _packed(values: Mapping[str, Any]) -> Any:
     metadata = values.get("metadata")
     return metadata.get(KEY) if isinstance(metadata, Mapping) else values.get(KEY)
-
-
-def _prompt(fields: Mapping[str, Any]) -> tuple[Message, ...]:
-    prompt = value_of(fields, "chat", *PROMPTS)
-    if prompt is None:
-        raise RequestError("there is no prompt", detail="name its field by --columns prompt=FIELD")
-    return prompt_of(prompt)
 
 
 def _answer_fields(fields: Mapping[str, Any]) -> dict[str, Candidate]:

@@ -25,7 +25,7 @@ from labelers.formats.fields import (
     present,
     required,
 )
-from labelers.formats.opinions import Outcome, Side, pair_of
+from labelers.formats.opinions import Outcome, Side, outcome_by, pair_of
 from labelers.formats.source import RowLabels, RowSource
 from labelers.formats.told import TOLD, opinion_of, tags_of
 
@@ -91,17 +91,11 @@ def _outcome(values: Mapping[str, Any]) -> tuple[Outcome, float | None]:
         p_a = number_of(values["p_a"], "p_a")
         if not 0 <= p_a <= 1:
             raise RequestError("p_a is not between 0 and 1", detail=shown(values["p_a"]))
-        return _sign(p_a - 0.5), None
+        return outcome_by(p_a - 0.5), None
     if is_missing(values.get("rating_a")):
         required(values, "verdict")
     ratings = [number_of(required(values, name), name) for name in ("rating_a", "rating_b")]
-    return _sign(ratings[0] - ratings[1]), ratings[0] - ratings[1]
-
-
-def _sign(difference: float) -> Outcome:
-    if difference == 0:
-        return "tie"
-    return "first" if difference > 0 else "second"
+    return outcome_by(ratings[0] - ratings[1]), ratings[0] - ratings[1]
 
 
 def _shown_first(values: Mapping[str, Any]) -> Side | None:

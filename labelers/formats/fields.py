@@ -12,12 +12,26 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from core.conversations import shown
+from core.conversations import prompt_of, shown
 from core.errors import RequestError
+from core.records import Message
 from labelers.formats.opinions import Outcome
 
 _MILLISECONDS_FROM = 1e11
 """Times since 1970 above this are in milliseconds: as seconds they would lie after the year 5000."""
+PROMPTS = (
+    "messages",
+    "prompt",
+    "conversation",
+    "dialogue",
+    "question",
+    "instruction",
+    "input",
+    "query",
+    "context",
+)
+"""What labeling tasks usually call the field with the prompt."""
+MAPPED_ANSWERS = ("response_a", "response_b")
 _PERSON_KEYS = ("email", "username", "name", "id")
 _SYNONYMS: Mapping[Outcome, tuple[str, ...]] = {
     "first": ("a", "first", "left", "one"),
@@ -55,6 +69,19 @@ def required(row: Mapping[str, Any], *names: str) -> Any:
     if found is None:
         raise RequestError(f"the field '{names[0]}' is missing or empty")
     return row[found]
+
+
+def mapped_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that the user mapped to names of ours, which stand beside a tool's own data."""
+    return {name: row[name] for name in ("prompt", *MAPPED_ANSWERS) if not is_missing(row.get(name))}
+
+
+def prompt_in(fields: Mapping[str, Any], *names: str) -> tuple[Message, ...]:
+    """Return the prompt under the first of the names. Raises RequestError if there is none."""
+    prompt = value_of(fields, *names)
+    if prompt is None:
+        raise RequestError("there is no prompt", detail="name its field by --columns prompt=FIELD")
+    return prompt_of(prompt)
 
 
 def text_of(value: Any, what: str) -> str:

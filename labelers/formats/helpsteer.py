@@ -27,7 +27,7 @@ from labelers.formats.fields import (
     text_of,
     value_of,
 )
-from labelers.formats.opinions import Opinion, Outcome, pair_of
+from labelers.formats.opinions import Opinion, outcome_by, pair_of
 from labelers.formats.rankings import Standing, pairs_of
 from labelers.formats.source import LeftOut, Row, RowLabels, RowSource, columns_of, dropped, refusal
 
@@ -192,5 +192,4 @@ def _opinion(value: Any) -> Opinion:
         return Opinion(verdict="both_bad")
     if abs(score) > _STRONGEST:
         raise RequestError("a preference is not between -3 and 3", detail=shown(value))
-    verdict: Outcome = "tie" if score == 0 else "first" if score < 0 else "second"
-    return Opinion(verdict=verdict, margin=0.0 - score)
+    return Opinion(verdict=outcome_by(-score), margin=0.0 - score)

@@ -13,15 +13,18 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from core.conversations import Sides, oddities, prompt_of, shown
+from core.conversations import Sides, oddities, shown
 from core.errors import RequestError
 from core.records import Candidate
 from labelers.formats.carried import KEY, Answer, unpack
 from labelers.formats.fields import (
+    MAPPED_ANSWERS,
+    PROMPTS,
     answer_of,
     is_missing,
     is_outcome,
     list_of,
+    mapped_columns,
     mapping_of,
     maybe_number,
     maybe_text,
@@ -30,25 +33,15 @@ from labelers.formats.fields import (
     outcome_of,
     person_of,
     present,
+    prompt_in,
     text_of,
     value_of,
 )
-from labelers.formats.opinions import OTHER, Opinion, Outcome, pair_of
+from labelers.formats.opinions import OTHER, Opinion, Outcome, outcome_by, pair_of
 from labelers.formats.source import LeftOut, RowLabels, RowSource, refusal
 
-PROMPTS = (
-    "messages",
-    "prompt",
-    "conversation",
-    "dialogue",
-    "question",
-    "instruction",
-    "input",
-    "query",
-    "context",
-)
 _RESPONSES = (
-    ("response_a", "response_b"),
+    MAPPED_ANSWERS,
     ("response1", "response2"),
     ("response_1", "response_2"),
     ("answer_a", "answer_b"),
@@ -112,8 +105,7 @@ class LabelStudio(RowSource):
 
 def _lookup(values: Mapping[str, Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a task's data, and over it the columns that the user mapped to names of ours."""
-    mapped = {name: values[name] for name in ("prompt", *_RESPONSES[0]) if not is_missing(values.get(name))}
-    return ChainMap(mapped, dict(data))
+    return ChainMap(mapped_columns(values), dict(data))
 
 
 def _names(fields: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
@@ -151,12 +143,10 @@ def _candidates(fields: Mapping[str, Any], names: tuple[str, str]) -> tuple[Cand
 
 def _sides(fields: Mapping[str, Any], names: tuple[str, str]) -> Sides:
     first, second = _candidates(fields, names)
-    prompt = value_of(fields, *PROMPTS)
-    if prompt is None:
-        raise RequestError("there is no prompt", detail="name its field by --columns prompt=FIELD")
+    prompt = prompt_in(fields, *PROMPTS)
     if first.response == second.response:
         raise RequestError("the two answers are the same")
-    return Sides(prompt_of(prompt), first.response, second.response)
+    return Sides(prompt, first.response, second.response)
 
 
 def _answers(
@@ -198,8 +188,7 @@ def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterat
         yield Answer(key, by.model_copy(update={"verdict": outcome, "dimension": dimension}))
     if not said.outcomes:
         margin = said.ratings[names[0]] - said.ratings[names[1]]
-        verdict: Outcome = "tie" if margin == 0 else "first" if margin > 0 else "second"
-        yield Answer("", by.model_copy(update={"verdict": verdict, "margin": margin}))
+        yield Answer("", by.model_copy(update={"verdict": outcome_by(margin), "margin": margin}))
 
 
 def _first_id(annotation: Mapping[str, Any]) -> str:

@@ -120,6 +120,13 @@ def records_of(pair: Pair, labeler: str) -> tuple[Comparison, tuple[Judgment, ..
     return comparison, (*exact, *judgments)
 
 
+def outcome_by(lead: float) -> Outcome:
+    """Return the outcome that a lead amounts to, positive where the first answer is better; 0 is a tie."""
+    if lead == 0:
+        return "tie"
+    return "first" if lead > 0 else "second"
+
+
 def canonical(outcome: Outcome, a_is: Side) -> Verdict:
     """Return an outcome as the verdict about `a` and `b`."""
     if outcome == "first" or outcome == "second":

@@ -24,7 +24,7 @@ from labelers.formats.fields import (
     present,
     required,
 )
-from labelers.formats.opinions import Opinion, Outcome, Pair
+from labelers.formats.opinions import Opinion, Pair, outcome_by
 from labelers.formats.source import LeftOut, RowLabels, RowSource
 from labelers.formats.told import TOLD, opinion_of, tags_of
 
@@ -83,7 +83,7 @@ def pairs_of(
         margin = one.score - two.score
         opinion = by.model_copy(
             update={
-                "verdict": _outcome(margin),
+                "verdict": outcome_by(margin),
                 "margin": margin if margins else None,
                 "weight": 1 / len(distinct),
                 "group": ranking,
@@ -100,12 +100,6 @@ def _distinct(pairs: Sequence[tuple[Standing, Standing]]) -> list[tuple[Standing
     for one, two in pairs:
         by_texts.setdefault(frozenset((one.answer.response, two.answer.response)), (one, two))
     return [pair for texts, pair in by_texts.items() if len(texts) == 2]
-
-
-def _outcome(margin: float) -> Outcome:
-    if margin == 0:
-        return "tie"
-    return "first" if margin > 0 else "second"
 
 
 class Rankings(RowSource):

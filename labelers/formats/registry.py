@@ -110,7 +110,7 @@ def _most(sources: Iterable[LabelSource], rows: Sequence[Mapping[str, Any]]) -> 
 
 
 def _asked(source: LabelSource, row: Mapping[str, Any]) -> str | None:
-    """Return whether a source recognises a row."""
+    """Return why a source recognises a row; None if it does not."""
     if is_built_in(source):
         return source.recognises(row)
     with foreign_errors(lambda: f"the source {source.name!r} failed to look at a row"):

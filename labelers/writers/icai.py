@@ -6,12 +6,13 @@ too. It has one annotation on a comparison; what does not fit is carried along.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.digests import record_id
 from core.records import Comparison, Judgment
 from labelers.formats.carried import KEY, pack
+from labelers.votes import standing
 from labelers.writers.standing import shown_text
 
 VERSION = "2.0"
@@ -49,7 +50,7 @@ def head_of(annotators: Mapping[str, Mapping[str, str]], name: str) -> dict[str,
 def comparison_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict[str, Any]:
     """Return a comparison with the annotations on it."""
     shown: dict[str, Judgment] = {}
-    for judgment in _standing(judgments):
+    for judgment in standing(judgments):
         shown.setdefault(annotator_id(judgment), judgment)
     keys = {key: judgment.id for key, judgment in shown.items()}
     return {
@@ -60,12 +61,6 @@ def comparison_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict
         "annotations": {key: _annotation(judgment) for key, judgment in shown.items()},
         "metadata": {KEY: pack(comparison, judgments, keys)},
     }
-
-
-def _standing(judgments: Iterable[Judgment]) -> list[Judgment]:
-    ordered = sorted(judgments, key=lambda judgment: judgment.id)
-    taken_back = {judgment.supersedes for judgment in ordered}
-    return [judgment for judgment in ordered if judgment.id not in taken_back]
 
 
 def _annotation(judgment: Judgment) -> dict[str, Any]:

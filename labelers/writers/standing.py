@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from core.records import Judgment, Message
+from labelers.votes import standing
 
 _SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 
 
 def people_of(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
     """Yield what people said and did not take back; the rest is carried along, and not shown."""
-    ordered = sorted(judgments, key=lambda judgment: judgment.id)
-    taken_back = {judgment.supersedes for judgment in ordered}
-    for judgment in ordered:
-        if (
-            judgment.annotator is not None
-            and judgment.verdict != "unparsed"
-            and judgment.id not in taken_back
-            and not _is_undo(judgment)
-        ):
+    for judgment in standing(judgments):
+        known = judgment.annotator is not None and judgment.verdict != "unparsed"
+        if known and not _is_undo(judgment):
             yield judgment
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.labelers.formats.reading import FIXTURES
 from tests.pipeline.commands import here
+from tests.pipeline.people import pair, person, write_people
 from tests.pipeline.projects import write_project
 from tests.pipeline.test_cli import mistakes
 
@@ -35,6 +36,19 @@ def test_a_runs_own_judgments_go_out_too(tmp_path: Path):
     document = json.loads((tmp_path / "run.json").read_text())
     assert {annotator["type"] for annotator in document["annotators"].values()} == {"principle"}
     assert document["metadata"]["default_annotator"] in document["annotators"]
+
+
+def test_comparisons_that_people_brought_into_a_run_go_out_too(tmp_path: Path):
+    theirs = pair("Will you hold the door?", split="preference")
+    write_people(tmp_path / "people", [person(theirs.id, "a")], [theirs])
+    run_file = write_project(tmp_path)
+    humans = ("--set", f"label.humans=[{tmp_path / 'people'}]")
+    run = json.loads(here("run", run_file, *humans, "--json").stdout)["run"]
+    done = here("export", run, "--labels", "icai", "--to", tmp_path / "run.json", "--json")
+    written = json.loads((tmp_path / "run.json").read_text())["comparisons"]
+    assert json.loads(done.stdout)["comparisons"] == len(written)
+    (brought,) = [comparison for comparison in written if comparison["id"] == theirs.id]
+    assert "a" in [annotation["pref"] for annotation in brought["annotations"].values()]
 
 
 def test_mistakes_are_told_in_one_line(labels: Path, tmp_path: Path):
