@@ -27,6 +27,8 @@ from core.bootstrap import Interval, pattern_interval
 from labelers.votes import CHOICES, Choice, Vote, by_comparison
 
 Floats = NDArray[np.float64]
+PairTable = Counter[tuple[Choice, Choice]]
+"""How often two annotators chose what, the first one's choice first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,29 @@ def agreement(votes: Iterable[Vote], seed: int = 0) -> Agreement | None:
 
 def pair_agreements(votes: Iterable[Vote], seed: int = 0) -> list[PairAgreement]:
     """Return the agreement of every two annotators who judged a comparison both, in order of name."""
-    tables: dict[tuple[str, str], Counter[tuple[Choice, Choice]]] = {}
+    return [_pair(first, second, table, seed) for (first, second), table in pair_tables(votes).items()]
+
+
+def pair_tables(votes: Iterable[Vote]) -> dict[tuple[str, str], PairTable]:
+    """Return, for every two annotators in order of name, how often they chose what where both judged."""
+    tables: dict[tuple[str, str], PairTable] = {}
     for found in by_comparison(votes).values():
         ordered = sorted(found, key=lambda vote: vote.annotator)
         for one, two in combinations(ordered, 2):
             tables.setdefault((one.annotator, two.annotator), Counter())[one.choice, two.choice] += 1
-    return [_pair(first, second, tables[first, second], seed) for first, second in sorted(tables)]
+    return {pair: tables[pair] for pair in sorted(tables)}
+
+
+def observed_in(table: PairTable) -> float:
+    """Return the share of comparisons on which two annotators chose the same."""
+    return sum(count for (one, two), count in table.items() if one == two) / table.total()
+
+
+def kappa_in(table: PairTable) -> float | None:
+    """Return Cohen's kappa of two annotators without its interval; None where it is not defined."""
+    cells = sorted(table)
+    kappa = float(cohen_kappa(cells, np.array([[table[cell] for cell in cells]], dtype=np.float64))[0])
+    return kappa if np.isfinite(kappa) else None
 
 
 def observed_agreement(table: Floats, drawn: Floats) -> Floats:
@@ -140,12 +159,11 @@ def _pattern(votes: Sequence[Vote]) -> tuple[int, ...]:
     return tuple(counts[choice] for choice in CHOICES)
 
 
-def _pair(first: str, second: str, table: Counter[tuple[Choice, Choice]], seed: int) -> PairAgreement:
+def _pair(first: str, second: str, table: PairTable, seed: int) -> PairAgreement:
     cells = sorted(table)
     counts = [table[cell] for cell in cells]
-    same = sum(count for (one, two), count in table.items() if one == two)
     cohen = pattern_interval(lambda drawn: cohen_kappa(cells, drawn), counts, seed)
-    return PairAgreement(first, second, sum(counts), same / sum(counts), cohen)
+    return PairAgreement(first, second, table.total(), observed_in(table), cohen)
 
 
 def _beyond_chance(observed: Floats, by_chance: Floats) -> Floats:

@@ -78,7 +78,7 @@ def annotate(collection: Collection, address: Address, *, as_json: bool = False)
         listen(address.host, address.port) as listening,
         open_session(collection, source, plan) as session,
     ):
-        access = open_access(collection.output / "page.json", source.digest, address.token)
+        access = open_access(collection.output / "page.json", address.token)
         _print_links(access, address, listening, plan, collection, as_json)
         is_done = session.is_complete if collection.gold is not None else lambda: False
         app = build_app(Page(session, access), Hosts.of(address.host, address.allow_hosts))
@@ -146,7 +146,7 @@ def _require_same_source(ledger: Ledger, source: AnnotationSource, folder: Path)
         raise RunStateError(
             "this folder holds labels of another run",
             where=str(folder),
-            accepted="the run that the labels were begun with, or a new folder by --to DIR",
+            accepted="a run with all prompts of the labels in it, or a new folder by --to DIR",
         )
 
 

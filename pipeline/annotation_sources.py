@@ -11,7 +11,7 @@ from typing import Any
 from constitution.draw import in_scope
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
-from core.digests import derive_uniform, record_id
+from core.digests import derive_uniform
 from core.errors import ConfigError, DataError, RunStateError
 from core.files import is_there
 from core.records import Comparison, Judgment
@@ -31,8 +31,6 @@ class AnnotationSource:
     """Comparisons to be judged by people, with what is known about them."""
 
     folder: Path
-    digest: str
-    """Of the run; of another folder that of its first comparison, since such a folder only grows."""
     comparisons: tuple[Comparison, ...]
     """In order of id, which is no order at all: ids are digests."""
     constitution: Constitution | None
@@ -92,14 +90,12 @@ def read_source(folder: Path) -> AnnotationSource:
         comparisons = tuple(c for c in files.comparisons.sorted() if c.id not in excluded)
         if not comparisons:
             raise _nothing_in(folder)
-        first = next(iter(files.comparisons)).id
         ai: dict[str, list[Judgment]] = {}
         for judgment in files.judgments:
             if judgment.labeler == AI:
                 ai.setdefault(judgment.comparison_id, []).append(judgment)
     constitution = load_constitution(folder / "constitution.yaml") if is_run else None
-    digest = manifest.get("digest") or record_id("label source", first)
-    return AnnotationSource(folder, digest, comparisons, constitution, int(manifest.get("seed", 0)), ai)
+    return AnnotationSource(folder, comparisons, constitution, int(manifest.get("seed", 0)), ai)
 
 
 def _nothing_in(folder: Path) -> DataError | RunStateError:

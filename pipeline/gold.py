@@ -15,6 +15,7 @@ from evaluation.reward_metrics import EVEN, share
 from labelers.aggregate import aggregate
 from labelers.page.ledger import Ledger
 from labelers.page.tasks import Task
+from labelers.votes import mostly_both_bad, votes_of
 from pipeline.annotation_sources import AnnotationSource
 
 _METRIC = "labeler.accuracy"
@@ -76,12 +77,12 @@ def labeler_accuracy(
 
 def _people(task: Task, ledger: Ledger) -> float | str:
     """Return the mean probability of `a` by people, or why there is none that prefers an answer."""
-    said = [j.p_a for name in ledger.answerers(task) for j in ledger.standing(name, task)]
-    given = [p_a for p_a in said if p_a is not None]
-    if not said:
+    votes = votes_of(j for name in ledger.answerers(task) for j in ledger.standing(name, task))
+    if not votes:
         return "nobody has answered"
-    if not given:
+    if mostly_both_bad(votes):
         return "people find both bad"
+    given = [vote.p_a for vote in votes if vote.p_a is not None]
     mean = sum(given) / len(given)
     return mean if mean != EVEN else "people find neither better"
 

@@ -32,12 +32,18 @@ class PeopleTaken:
     """Comparisons that came with the judgments."""
     annotators: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
-    judgments: int = 0
+    judgments: set[str] = field(default_factory=set)
+    """One that stands in two folders counts once."""
 
     def counts(self) -> dict[str, int]:
         """Return the figures for the manifest."""
-        found = {"matched": self.matched, "added": self.added, "annotators": self.annotators}
-        return {"judgments": self.judgments, **{name: len(ids) for name, ids in found.items()}}
+        found = {
+            "judgments": self.judgments,
+            "matched": self.matched,
+            "added": self.added,
+            "annotators": self.annotators,
+        }
+        return {name: len(ids) for name, ids in found.items()}
 
 
 def take_people(run: Run) -> PeopleTaken:
@@ -62,7 +68,7 @@ def take_people(run: Run) -> PeopleTaken:
     run.added_comparisons.sync()
     run.judgments.sync()
     run.manifest[STAGE] = reader.taken.counts()
-    run.record_stage(STAGE, reader.taken.judgments, RequestCounts(), 0.0)
+    run.record_stage(STAGE, len(reader.taken.judgments), RequestCounts(), 0.0)
     return reader.taken
 
 
@@ -81,7 +87,7 @@ class _Reader:
             self._run.exclude(STAGE, judgment.id, reason, str(folder))
             return
         self._run.judgments.append(judgment)
-        self.taken.judgments += 1
+        self.taken.judgments.add(judgment.id)
         self.taken.annotators.add(annotator_of(judgment))
         self.taken.sources.add(judgment.labeler)
 

@@ -2,8 +2,8 @@
 
 Every exported comparison carries the records that it was made from. On the way back the answers that the
 tool shows are looked up among them by a key: an answer that says what it said is that very judgment again;
-one that says something else, or is new, is read as the tool tells it. What the tool never showed comes back
-as it was.
+one that says something else is a new judgment that supersedes it; one that is new is read as the tool tells
+it. What the tool never showed comes back as it was.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from core.digests import record_id
 from core.errors import RequestError
 from core.records import Candidate, Comparison, Judgment, Message, Prompt
 from labelers.formats.fields import mapping_of
-from labelers.formats.opinions import Exported, Opinion, Pair, Side, canonical
+from labelers.formats.opinions import Exported, Opinion, Pair, Side, canonical, judgment_of
 from labelers.formats.source import LeftOut
 
 KEY = "publius"
 """Where it stands in a form's metadata."""
 _TEXTS = {"response_a", "response_b"}
+_A_IS: Side = "first"
+"""`a` was exported as the first answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +93,49 @@ def unpack(
 def _reconciled(
     judgments: Sequence[Judgment], keys: Mapping[str, str], answers: Sequence[Answer]
 ) -> tuple[tuple[Judgment, ...], tuple[Opinion, ...], tuple[LeftOut, ...]]:
-    """Return the judgments that stand as they were, the opinions that are new, and what is gone."""
+    """Return the judgments, changed ones included, the opinions that are new, and what is gone."""
     by_id = {judgment.id: judgment for judgment in judgments}
     shown = {id for id in keys.values() if id in by_id}
-    side: Side = "first"  # `a` was exported as the first answer
-    same: set[str] = set()
-    opinions = []
+    opinions, changed = [], []
     for answer in answers:
         judgment = by_id.get(keys.get(answer.key, ""))
         if judgment is None:
             opinions.append(answer.opinion)
-        elif judgment.verdict == canonical(answer.opinion.verdict, side) and (
-            answer.opinion.comment in (None, judgment.comment)
-        ):
-            same.add(judgment.id)
-        else:
-            who = {"annotator": judgment.annotator, "dimension": judgment.dimension, "seat": None}
-            opinions.append(answer.opinion.model_copy(update=who))
-    answered = {keys.get(answer.key) for answer in answers}
-    gone = tuple(
-        LeftOut("an exported judgment is no longer there", id) for id in sorted(shown) if id not in answered
-    )
-    kept = tuple(j for j in judgments if j.id in same or j.id not in shown)
-    return kept, tuple(opinions), gone
+        elif not _is_as_it_was(judgment, answer.opinion):
+            changed.append(_changed(judgment, answer.opinion))
+    gone = sorted(shown - {keys.get(answer.key) for answer in answers})
+    lost = _with_what_they_took_back(gone, by_id)
+    kept = (*(judgment for judgment in judgments if judgment.id not in lost), *changed)
+    left_out = tuple(LeftOut("an exported judgment is no longer there", id) for id in gone)
+    return kept, tuple(opinions), left_out
+
+
+def _is_as_it_was(judgment: Judgment, opinion: Opinion) -> bool:
+    same_comment = opinion.comment in (None, judgment.comment)
+    return same_comment and judgment.verdict == canonical(opinion.verdict, _A_IS)
+
+
+def _changed(judgment: Judgment, opinion: Opinion) -> Judgment:
+    """Return the judgment that takes the place of one that was changed in the tool.
+
+    It is the same person's of the same source, under the same principle, and as weighty as before.
+    """
+    who = {name: getattr(judgment, name) for name in ("annotator", "dimension", "group", "weight", "model")}
+    made = judgment_of(opinion.model_copy(update=who), judgment.comparison_id, judgment.labeler, _A_IS)
+    identity = record_id("changed", judgment.id, made.verdict, made.comment)
+    update = {"id": identity, "principle_id": judgment.principle_id, "supersedes": judgment.id}
+    return made.model_copy(update=update)
+
+
+def _with_what_they_took_back(ids: Sequence[str], by_id: Mapping[str, Judgment]) -> set[str]:
+    """Return the ids, and those that they supersede: without them an undone judgment would stand again."""
+    found, open_ids = set(ids), list(ids)
+    while open_ids:
+        earlier = by_id[open_ids.pop()].supersedes
+        if earlier is not None and earlier in by_id and earlier not in found:
+            found.add(earlier)
+            open_ids.append(earlier)
+    return found
 
 
 def messages_of(prompt: Sequence[Message]) -> list[dict[str, str]]:

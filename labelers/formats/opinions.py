@@ -116,7 +116,7 @@ def records_of(pair: Pair, labeler: str) -> tuple[Comparison, tuple[Judgment, ..
         prompt = Prompt.of(pair.prompt, tags=pair.tags, source=labeler)
         comparison, exact = Comparison.of(prompt, first, second, pair.group), ()
     a_is: Side = "first" if comparison.response_a == first.response else "second"
-    judgments = tuple(_judgment(opinion, comparison, labeler, a_is) for opinion in pair.opinions)
+    judgments = tuple(judgment_of(opinion, comparison.id, labeler, a_is) for opinion in pair.opinions)
     return comparison, (*exact, *judgments)
 
 
@@ -134,17 +134,18 @@ def canonical(outcome: Outcome, a_is: Side) -> Verdict:
     return outcome
 
 
-def _judgment(opinion: Opinion, comparison: Comparison, labeler: str, a_is: Side) -> Judgment:
+def judgment_of(opinion: Opinion, comparison_id: str, labeler: str, a_is: Side) -> Judgment:
+    """Return the judgment that an opinion amounts to, where `a` is the first or the second answer."""
     swapped = a_is == "second"
     p_first = _P_FIRST.get(opinion.verdict) if opinion.p_first is None else opinion.p_first
     margin = opinion.margin
     annotator = opinion.annotator
     if annotator is None and opinion.seat is not None:
-        annotator = f"{comparison.id}:{opinion.seat}"
+        annotator = f"{comparison_id}:{opinion.seat}"
     verdict = canonical(opinion.verdict, a_is)
     return Judgment(
-        id=_identity(opinion, comparison.id, labeler, annotator, verdict),
-        comparison_id=comparison.id,
+        id=_identity(opinion, comparison_id, labeler, annotator, verdict),
+        comparison_id=comparison_id,
         labeler=labeler,
         model=opinion.model,
         verdict=verdict,

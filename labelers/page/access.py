@@ -98,17 +98,16 @@ def clean_name(given: str) -> str:
     return name
 
 
-def open_access(path: Path, source: str, token: str | None) -> Access:
+def open_access(path: Path, token: str | None) -> Access:
     """Return the tokens of a collection: those in its folder, or new ones that only this user can read.
 
     Args:
         path: the file in the folder.
-        source: what is labelled, by digest.
         token: the token that the user wants people to have, in place of the one in the file.
 
     Raises:
         ConfigError: the token is too short to be a secret.
-        RunStateError: the folder holds the labels of something else, or the file is broken.
+        RunStateError: the file is broken.
     """
     if token is not None and not _TOKEN.fullmatch(token):
         raise ConfigError(
@@ -117,14 +116,8 @@ def open_access(path: Path, source: str, token: str | None) -> Access:
             accepted="16 to 128 letters, digits, - and _",
         )
     kept = _read(path)
-    if kept is not None and kept["source"] != source:
-        raise RunStateError(
-            "this folder holds labels of another run",
-            where=str(path.parent),
-            accepted="the run that the labels were begun with, or a new folder by --to DIR",
-        )
     new = kept or {"owner_token": secrets.token_urlsafe(24), "token": secrets.token_urlsafe(24)}
-    new = {"schema_version": "1", **new, "source": source}
+    new = {"schema_version": "1", **new}
     if token is not None:
         new["token"] = token
     if new != kept:
@@ -139,7 +132,7 @@ def _read(path: Path) -> dict[str, str] | None:
         text = path.read_bytes()
     try:
         kept = json.loads(text)
-        if all(isinstance(kept[key], str) for key in ("source", "token", "owner_token")):
+        if all(isinstance(kept[key], str) for key in ("token", "owner_token")):
             return dict(kept)
     except (ValueError, TypeError, KeyError, RecursionError):
         pass

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import combinations
 from statistics import median
 from typing import Any
 
-from core.records import Judgment
+from labelers.agreement import kappa_in, observed_in, pair_tables
 from labelers.page.session import Session
+from labelers.page.tasks import LABELER
+from labelers.votes import votes_of
 
 
 def overview(session: Session) -> dict[str, Any]:
@@ -55,38 +56,16 @@ def _person(session: Session, name: str) -> dict[str, Any]:
 
 def _agreement(session: Session, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return raw agreement and kappa of each two people who judged the same comparisons."""
-    verdicts = {name: _verdicts(session, name) for name in names}
-    found = []
-    for one, two in combinations(names, 2):
-        shared = sorted(verdicts[one].keys() & verdicts[two].keys())
-        if shared:
-            pairs = [(verdicts[one][key], verdicts[two][key]) for key in shared]
-            agreed = _share([a == b for a, b in pairs])
-            found.append(
-                {"names": [one, two], "n": len(pairs), "agreed": agreed, "kappa": cohen_kappa(pairs)}
-            )
-    return found
-
-
-def _verdicts(session: Session, name: str) -> dict[str, str]:
-    judgments: list[Judgment] = [j for decision in session.ledger.decisions(name) for j in decision]
-    return {j.comparison_id: j.verdict for j in judgments if j.verdict != "skip"}
-
-
-def cohen_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
-    """Return Cohen's kappa of two people's verdicts on the same comparisons, at most 1; 0 is chance.
-
-    (p_o - p_e) / (1 - p_e), with the agreement p_e that their own shares of verdicts would give by chance
-    (Cohen 1960, equation 1). None where that is 1, as when both always say the same one verdict.
-    """
-    n = len(pairs)
-    one, two = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
-    by_chance = sum(one[verdict] * two[verdict] for verdict in one)
-    if by_chance == n * n:
-        return None
-    observed = sum(a == b for a, b in pairs) / n
-    expected = by_chance / n**2
-    return (observed - expected) / (1 - expected)
+    said = [j for name in names for decision in session.ledger.decisions(name) for j in decision]
+    return [
+        {
+            "names": [annotator.removeprefix(f"{LABELER}/") for annotator in pair],
+            "n": table.total(),
+            "agreed": observed_in(table),
+            "kappa": kappa_in(table),  # without its interval: the figures are fetched every few seconds
+        }
+        for pair, table in pair_tables(votes_of(said)).items()
+    ]
 
 
 def _share(truths: Sequence[bool]) -> float | None:

@@ -13,8 +13,15 @@ _SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 def people_of(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
     """Yield what people said and did not take back; the rest is carried along, and not shown."""
     for judgment in standing(judgments):
-        if judgment.annotator is not None and judgment.verdict != "unparsed":
+        said = judgment.annotator is not None and judgment.verdict != "unparsed"
+        if said and not _is_undo(judgment):
             yield judgment
+
+
+def _is_undo(judgment: Judgment) -> bool:
+    """Return whether a judgment takes another back and says nothing in its place, as the page's undo does."""
+    bare = judgment.duration_s is None and judgment.comment is None
+    return judgment.verdict == "skip" and judgment.supersedes is not None and bare
 
 
 def shown_text(prompt: Sequence[Message]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labelers.agreement import agreement, fleiss_kappa, pair_agreements
+from labelers.agreement import agreement, fleiss_kappa, kappa_in, pair_agreements, pair_tables
 from labelers.position import position_biases
 from labelers.votes import Vote
 from tests.labelers.crowds import judged, vote
@@ -29,6 +29,14 @@ def test_cohens_kappa_of_two_annotators_is_as_worked_by_hand():
     assert pair.cohen is not None
     assert pair.cohen.value == pytest.approx(0.4)
     assert pair.cohen.low < 0.4 < pair.cohen.high
+
+
+@pytest.mark.parametrize(
+    ("rows", "kappa"), [("aaaabbbaab aaaabbbbba", 0.4), ("ab ba", -1.0), ("ax ax", 1.0), ("aa aa", None)]
+)
+def test_kappa_without_an_interval_is_the_same_figure(rows: str, kappa: float | None):
+    (table,) = pair_tables(votes_for(rows)).values()
+    assert kappa_in(table) == (None if kappa is None else pytest.approx(kappa))
 
 
 def test_fleiss_kappa_is_that_of_his_paper():

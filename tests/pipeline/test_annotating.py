@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from core.records import Comparison, Exclusion, Judgment
-from pipeline.annotating import Collection, make_plan
+from pipeline.annotating import Collection, make_plan, open_session
 from pipeline.annotation_sources import read_source
+from pipeline.gold import labeler_accuracy
 from pipeline.session import RunRequest, execute
 from tests.labelers.page.collections import answer, comparison, decision, group_of, session, stored
 from tests.labelers.page.serving import Person, serving, write_folder
@@ -130,6 +131,16 @@ def test_gold_slice_ends_with_the_labelers_accuracy(run, tmp_path):
     assert (accuracy["low"], accuracy["high"]) == pytest.approx((0.3006, 0.9544), abs=1e-4)
     assert outcome["gold"]["left_out"] == {"people find neither better": 1}
     assert json.loads((tmp_path / "gold" / "gold.json").read_text()) == outcome["gold"]
+
+
+def test_comparison_that_most_people_find_both_bad_says_nothing_of_the_labeler(run, tmp_path):
+    collection, source = Collection(run, to=tmp_path / "gold", gold=1, annotators_per=3), read_source(run)
+    plan = make_plan(collection, source)
+    with open_session(collection, source, plan) as opened:
+        for name, verdict in (("ana", "both_bad"), ("ben", "both_bad"), ("cleo", "first")):
+            answer(opened, name, verdict)
+        report = labeler_accuracy(source, plan.tasks, opened.ledger, None)
+    assert (report.accuracy, report.left_out) == (None, {"people find both bad": 1})
 
 
 @pytest.mark.slow

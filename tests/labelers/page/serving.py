@@ -83,6 +83,9 @@ class Person:
     def decide(self, body: dict[str, Any]) -> dict[str, Any]:
         return self._send("/api/decide", body)[0]
 
+    def undo(self, judgment_id: str) -> dict[str, Any]:
+        return self._send("/api/undo", {"judgment": judgment_id})[0]
+
     def _send(self, path: str, body: dict[str, Any] | None = None) -> tuple[dict[str, Any], Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         headers = {"Origin": f"http://127.0.0.1:{self.port}", "X-Publius": "1", "Cookie": self._cookie}

@@ -18,39 +18,33 @@ def test_tokens_are_kept_for_this_user_alone(tmp_path):
     path = tmp_path / "page.json"
     old = os.umask(0)
     try:
-        made = open_access(path, "run-1", None)
+        made = open_access(path, None)
     finally:
         os.umask(old)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert open_access(path, "run-1", None) == made
+    assert open_access(path, None) == made
     assert made.token != made.owner_token
     assert min(len(made.token), len(made.owner_token)) >= 32
 
 
 def test_given_token_is_taken_and_kept(tmp_path):
     path = tmp_path / "page.json"
-    owner = open_access(path, "run-1", None).owner_token
-    assert open_access(path, "run-1", "my-own-token-123456") == Access("my-own-token-123456", owner)
-    assert open_access(path, "run-1", None).token == "my-own-token-123456"
+    owner = open_access(path, None).owner_token
+    assert open_access(path, "my-own-token-123456") == Access("my-own-token-123456", owner)
+    assert open_access(path, None).token == "my-own-token-123456"
 
 
 @pytest.mark.parametrize("token", ["short", "with spaces in between", ""])
 def test_weak_token_is_refused(tmp_path, token):
     with pytest.raises(ConfigError, match="16 to 128"):
-        open_access(tmp_path / "page.json", "run-1", token)
+        open_access(tmp_path / "page.json", token)
 
 
-def test_folder_of_another_run_is_refused(tmp_path):
-    open_access(tmp_path / "page.json", "run-1", None)
-    with pytest.raises(RunStateError, match="another run"):
-        open_access(tmp_path / "page.json", "run-2", None)
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"source": 1}', "[" * 100_000])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"token": 1}', "[" * 100_000])
 def test_broken_token_file_is_told(tmp_path, content):
     (tmp_path / "page.json").write_text(content)
     with pytest.raises(RunStateError, match="does not hold the tokens"):
-        open_access(tmp_path / "page.json", "run-1", None)
+        open_access(tmp_path / "page.json", None)
 
 
 def test_cookie_names_its_person_and_cannot_be_made_without_the_token():
@@ -86,6 +80,6 @@ def test_other_names_are_refused(name):
 
 
 def test_token_file_holds_no_more_than_it_must(tmp_path):
-    open_access(tmp_path / "page.json", "run-1", None)
+    open_access(tmp_path / "page.json", None)
     kept = json.loads((tmp_path / "page.json").read_text())
-    assert kept.keys() == {"schema_version", "source", "token", "owner_token"}
+    assert kept.keys() == {"schema_version", "token", "owner_token"}

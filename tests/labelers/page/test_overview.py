@@ -4,21 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from labelers.page.overview import cohen_kappa, overview
+from labelers.page.overview import overview
 from tests.labelers.page.collections import answer, decision, gold_task, ranking_task, session
-
-
-def test_kappa_of_a_worked_table():
-    # Of 50 comparisons 0.7 are agreed; by chance 0.5 * 0.6 + 0.5 * 0.4 would be.
-    pairs = [("a", "a")] * 20 + [("a", "b")] * 5 + [("b", "a")] * 10 + [("b", "b")] * 15
-    assert cohen_kappa(pairs) == pytest.approx((0.7 - 0.5) / 0.5)
-
-
-def test_kappa_at_its_ends():
-    assert cohen_kappa([("a", "a"), ("b", "b")]) == 1.0
-    assert cohen_kappa([("a", "b"), ("b", "a")]) == -1.0
-    assert cohen_kappa([("a", "a"), ("a", "a")]) is None
-    assert cohen_kappa([]) is None
 
 
 def test_figures_of_two_people(tmp_path):

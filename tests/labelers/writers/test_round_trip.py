@@ -141,9 +141,10 @@ def test_an_answer_changed_in_label_studio_is_a_new_judgment(folder: Path, tmp_p
 
     _, (_, found) = edited(folder, tmp_path, "label-studio", edit)
     before = stored(folder)[1]
-    assert before.keys() - found.keys() == {f"{3:016x}"}
+    assert before.keys() <= found.keys()
     (new,) = [said for id, said in found.items() if id not in before]
-    assert (new.annotator, new.verdict, new.p_a, new.labeler) == ("ann-3", "a", 1.0, "tool")
+    assert (new.verdict, new.p_a, new.supersedes) == ("a", 1.0, f"{3:016x}")
+    assert (new.annotator, new.labeler, new.weight, new.group) == ("ann-3", "crowd", 0.25, "r-1")
 
 
 def test_a_comment_changed_in_label_studio_is_not_lost(folder: Path, tmp_path: Path):
@@ -178,6 +179,36 @@ def test_an_annotation_that_was_deleted_is_gone_and_counted(folder: Path, tmp_pa
     assert f"{4:016x}" not in found
     (entry,) = summary["left_out"]
     assert (entry["reason"], entry["count"]) == ("an exported judgment is no longer there", 1)
+
+
+@pytest.mark.parametrize(("form", "keep"), [("label-studio", "ann-2"), ("icai", "nobody")])
+def test_what_a_deleted_judgment_took_back_does_not_stand_again(
+    form: str, keep: str, folder: Path, tmp_path: Path
+):
+    def edit(entry: Any) -> None:
+        if form == "icai":
+            entry["annotations"] = {}
+        else:
+            entry["annotations"] = [a for a in entry["annotations"] if a["completed_by"]["email"] == keep]
+
+    _, (_, found) = edited(folder, tmp_path, form, edit)
+    assert not {f"{1:016x}", f"{7:016x}"} & found.keys()
+
+
+def test_an_undo_is_carried_along_and_not_shown_as_a_skip(folder: Path, tmp_path: Path):
+    undone = judgment(15, comparisons()[3], shown_first="a", duration_s=2.0)
+    undo = undone.model_copy(update={"id": f"{16:016x}", "verdict": "skip", "p_a": None})
+    undo = undo.model_copy(update={"supersedes": undone.id, "duration_s": None})
+    with RecordStore(folder) as store:
+        said = store.open("judgments.jsonl", Judgment, "comparison_id")
+        assert said.append(undone)
+        assert said.append(undo)
+
+    def edit(task: Any) -> None:
+        assert task["data"]["prompt"] != "Nobody judged this." or task["annotations"] == []
+
+    _, (_, found) = edited(folder, tmp_path, "label-studio", edit)
+    assert (found[undone.id], found[undo.id]) == (undone, undo)
 
 
 def test_edited_answers_are_another_comparison(folder: Path, tmp_path: Path):
