@@ -303,7 +303,7 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's data set, a whole trained model, or labels for a tool."""
+    """Write a run's data set, a trained model, or labels for tools."""
     from pipeline.export_model import export_model, is_training
 
     if labels is not None:
