@@ -20,7 +20,6 @@ import time
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from steering import answers_of, shares, write_once
@@ -97,7 +96,7 @@ def drawn_for_dpo(run: Path) -> tuple[int, int, int]:
         comparisons = list(run_files.comparisons)
         preferences = sum(1 for _ in run_files.preferences)
     manifest = json.loads((run / "manifest.json").read_text())
-    return manifest["stages"]["compare"]["completion_tokens"], preferences, len(comparisons)
+    return manifest["stages"]["compare"]["requests"]["completion_tokens"], preferences, len(comparisons)
 
 
 def compliance_of(answers: Mapping[str, Answer], prompts: list[str]) -> dict[str, list[float]]:
@@ -150,9 +149,9 @@ def print_table(result: Mapping[str, Any]) -> None:
 
 def divergence(run: Path, variant: str) -> float:
     """Return how far a variant has moved from base, in nats per token, as the run's evaluation has it."""
-    figures = json.loads((run / "eval" / "metrics.json").read_text())
-    found = [row["value"] for row in figures if row["name"] == f"{variant}.kl"]
-    return fmean(found)
+    figures = json.loads((run / "eval" / "metrics.json").read_text())["metrics"]
+    (found,) = (row["value"] for row in figures if row["name"] == f"{variant}.kl")
+    return float(found)
 
 
 def main() -> None:

@@ -34,7 +34,6 @@ app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(import_app, name="import")
 app.add_typer(people_app)
-app.command()(annotate)
 
 _INTERRUPTED = 130
 
@@ -303,7 +302,7 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's data set, a trained model, or labels for tools."""
+    """Write a data set, a trained model, or labels for a tool. `datasets.load_dataset` reads the data set."""
     from pipeline.export_model import export_model, is_training
 
     if labels is not None:
@@ -336,3 +335,6 @@ def _export_labels(folder: Path, form: str, to: Path, as_json: bool) -> None:
         out.print_json(json.dumps({"file": str(to), **counts}))
     else:
         out.print(f"wrote {to}: {counts['comparisons']:,} comparisons, {counts['judgments']:,} judgments")
+
+
+app.command()(annotate)
