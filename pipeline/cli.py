@@ -302,7 +302,7 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's data set, a trained model, or labels for a tool."""
+    """Write a data set, a trained model, or labels for a tool. `datasets.load_dataset` reads the data set."""
     from pipeline.export_model import export_model, is_training
 
     if labels is not None:

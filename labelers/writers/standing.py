@@ -13,8 +13,8 @@ _SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 def people_of(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
     """Yield what people said and did not take back; the rest is carried along, and not shown."""
     for judgment in standing(judgments):
-        known = judgment.annotator is not None and judgment.verdict != "unparsed"
-        if known and not _is_undo(judgment):
+        said = judgment.annotator is not None and judgment.verdict != "unparsed"
+        if said and not _is_undo(judgment):
             yield judgment
 
 
