@@ -349,7 +349,7 @@ def test_of_the_real_hh_rlhf_nearly_all_is_kept_with_all_turns(tmp_path: Path):
     assert found["rows"] == 1800
     assert found["kept"] >= 0.995 * found["rows"]
     assert sum(entry["count"] for entry in found["dropped_for"]) == found["dropped"]
-    with gzip.open(HH_RLHF, "rt") as file:
+    with gzip.open(HH_RLHF, "rt") if HH_RLHF.suffix == ".gz" else HH_RLHF.open() as file:
         turns = sum(json.loads(line)["chosen"].count("\n\nHuman: ") for line in file)
     kept = sum(m.role == "user" for pair in records(tmp_path / "labels")[0] for m in pair.prompt.messages)
     lost = sum(entry["count"] for entry in found["dropped_for"])
