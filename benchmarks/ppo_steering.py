@@ -14,15 +14,13 @@ prompt that comes nearest, and the tokens of both are printed. Interrupted, it g
 
 from __future__ import annotations
 
-import argparse
 import json
-import time
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from steering import answers_of, shares, write_once
+from steering import answers_of, main, shares, write_once
 
 from core.bootstrap import paired_intervals
 from core.records import Answer
@@ -154,30 +152,27 @@ def divergence(run: Path, variant: str) -> float:
     return float(found)
 
 
-def main() -> None:
-    """Run, measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--to", type=Path, default=Path("steer-ppo"), help="project folder")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    started = time.monotonic()
-    write_project(options.to)
-    ppo = execute(RunRequest(options.to / "run-ppo.yaml")).folder
+def run(folder: Path) -> dict[str, Any]:
+    """Run PPO and then DPO in a project folder, and return what was measured."""
+    write_project(folder)
+    ppo = execute(RunRequest(folder / "run-ppo.yaml")).folder
     tokens, length, kl = drawn_by_ppo(ppo)
     samples = max(2, 2 * round(tokens / length / PROMPTS / 2))
-    write_once(options.to / "run-dpo.yaml", COMMON + DPO.replace("SAMPLES", f"{samples}"))
-    dpo = execute(RunRequest(options.to / "run-dpo.yaml", stages=DPO_STAGES)).folder
-    result = measure(ppo, dpo)
+    write_once(folder / "run-dpo.yaml", COMMON + DPO.replace("SAMPLES", f"{samples}"))
+    dpo = execute(RunRequest(folder / "run-dpo.yaml", stages=DPO_STAGES)).folder
     theirs, kept, compared = drawn_for_dpo(dpo)
-    result["ppo"] = {"tokens": tokens, "kl_per_answer": kl, "kl_per_token": divergence(ppo, "ppo")}
-    result["dpo"] = {"tokens": theirs, "samples": samples, "comparisons": compared, "preferences": kept}
-    result["dpo"]["kl_per_token"] = divergence(dpo, "dpo")
-    print_table(result)
-    minutes = (time.monotonic() - started) / 60
-    print(f"\n{minutes:.0f} minutes")
-    if options.json:
-        options.json.write_text(json.dumps(result | {"minutes": round(minutes, 1)}, indent=2) + "\n")
+    spent = {
+        "ppo": {"tokens": tokens, "kl_per_answer": kl, "kl_per_token": divergence(ppo, "ppo")},
+        "dpo": {
+            "tokens": theirs,
+            "samples": samples,
+            "comparisons": compared,
+            "preferences": kept,
+            "kl_per_token": divergence(dpo, "dpo"),
+        },
+    }
+    return measure(ppo, dpo) | spent
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, Path("steer-ppo"), run, print_table)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -143,17 +143,33 @@ def print_table(result: Mapping[str, Any]) -> None:
         print(f"  25 less removed, {variant:<9} {value}")
 
 
-def main() -> None:
-    """Run, measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--to", type=Path, default=Path("steer"), help="project folder; ./steer if not given")
+def run(folder: Path) -> dict[str, Any]:
+    """Run all three constitutions in a project folder, and return what was measured."""
+    write_project(folder)
+    return measure({name: execute(RunRequest(folder / f"run-{name}.yaml")).folder for name in LIMITS})
+
+
+def main(
+    description: str | None,
+    default: Path,
+    run: Callable[[Path], dict[str, Any]],
+    show: Callable[[dict[str, Any]], None],
+) -> None:
+    """Read the command line, run, print the table and write it.
+
+    Args:
+        description: what the script measures.
+        default: the project folder, where none is given.
+        run: returns what was measured in a project folder.
+        show: prints it.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--to", type=Path, default=default, help=f"project folder; ./{default} if not given")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     started = time.monotonic()
-    write_project(options.to)
-    runs = {name: execute(RunRequest(options.to / f"run-{name}.yaml")).folder for name in LIMITS}
-    result = measure(runs)
-    print_table(result)
+    result = run(options.to)
+    show(result)
     minutes = (time.monotonic() - started) / 60
     print(f"\n{minutes:.0f} minutes")
     if options.json:
@@ -161,4 +177,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, Path("steer"), run, print_table)

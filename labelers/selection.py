@@ -6,7 +6,7 @@ The doubt about a comparison is the weighted mean of three signs, each in [0, 1]
     orders        mean |P(a | a shown first) - P(a | b shown first)| over the AI's judgments
     judges        twice the standard deviation of p_a over principles and labelers
 
-with weights 1, 1/4 and 1/4: uncertainty alone is uncertainty sampling (Lewis and Gale 1994), the others are
+with weights 1, 1/10 and 1/10: uncertainty alone is uncertainty sampling (Lewis and Gale 1994), the others are
 query by committee (Seung et al. 1992) with a model's two orders, and its principles, as the committee.
 Comparisons are then taken greedily by maximal marginal relevance (Carbonell and Goldstein 1998),
 
