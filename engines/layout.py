@@ -1,8 +1,8 @@
 """Weights laid out for decoding on a CPU.
 
-A linear layer holds its weight (out, in) row by row. For the few rows of a decoding step, the product reads
-it about a third faster where it lies column by column; for the many rows of a training step it makes no
-difference (`benchmarks/generation.py`, `benchmarks/ppo.py`).
+A linear layer holds its weight (out, in) row by row. For the few rows of a decoding step the product reads it
+faster where it lies column by column, most on one thread; for the many rows of a training step it makes no
+difference (figures: docs/log.md, "what makes a PPO step fast").
 """
 
 from __future__ import annotations

@@ -144,14 +144,16 @@ class ActorCritic:
     def figures(self, row: PackedRow) -> TokenFigures:
         """Return what the policy says of the answers."""
         self._wear(POLICY, train=False)
-        return self._figures(row)
+        with self._precision():
+            return self._read(row)
 
     @torch.no_grad()
     def reference_logprobs(self, row: PackedRow) -> torch.Tensor:
         """Return (A,) the reference's log-probabilities in nats."""
         self._wear(REFERENCE if self._has_reference else POLICY, train=False)
-        with nullcontext() if self._has_reference else self.policy.disable_adapter():
-            return self._figures(row).logprobs
+        with nullcontext() if self._has_reference else self.policy.disable_adapter(), self._precision():
+            hidden, logits = self._run(row, wants_logits=not self._apart)
+            return self._logprobs(row, hidden, logits)
 
     @torch.no_grad()
     def old_values(self, row: PackedRow) -> torch.Tensor:
@@ -202,10 +204,6 @@ class ActorCritic:
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
-
-    def _figures(self, row: PackedRow) -> TokenFigures:
-        with self._precision():
-            return self._read(row)
 
     def _read(self, row: PackedRow) -> TokenFigures:
         hidden, logits = self._run(row, wants_logits=not self._apart)
