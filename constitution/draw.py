@@ -14,16 +14,21 @@ import math
 from collections.abc import Sequence
 
 from constitution.checks import matches
-from constitution.schema import Principle
+from constitution.schema import Principle, Scope
 from core.digests import derive_uniform
 from core.records import Prompt
 
 
 def in_scope(principle: Principle, prompt: Prompt) -> bool:
     """Return whether the principle is about this prompt, by its tags and its last message."""
-    scope = principle.applies_to
-    if scope is None:
-        return True
+    applies, exempt = principle.applies_to, principle.exempt
+    return (applies is None or covers(applies, prompt)) and not (
+        exempt is not None and covers(exempt, prompt)
+    )
+
+
+def covers(scope: Scope, prompt: Prompt) -> bool:
+    """Return whether a prompt bears one of the scope's tags, and its last message the pattern."""
     if scope.tags and not set(scope.tags) & set(prompt.tags):
         return False
     return scope.pattern is None or matches(scope.pattern, prompt.messages[-1].content)

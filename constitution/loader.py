@@ -13,12 +13,12 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from constitution.schema import Constitution, Principle, conflicts
 from core.errors import ConfigError
-from core.explain import Loc, Misfit, one_of, shown
+from core.explain import Loc, Misfit, key_names, one_of, shown
 from core.yamlfile import YamlDocument, in_order, read_yaml, validate
 
 _ID_WORDS = 5
@@ -27,11 +27,34 @@ _ID_LENGTH = 56
 _STOP_WORDS = frozenset(
     "a an and answer are choose in is it of or reply response should that the to which with".split(" ")  # noqa: SIM905
 )
-_ENTRY = f"a sentence, or a mapping with the keys: {', '.join(Principle.model_fields)}"
+_ENTRY = f"a sentence, or a mapping with the keys: {', '.join(key_names(Principle))}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConstitution:
+    """A constitution and the file that it was read from."""
+
+    constitution: Constitution
+    document: YamlDocument
+    """The file in full form: it knows the place of what the constitution holds, or of the thing around it."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.document.path
+
+    def where(self, *loc: str | int) -> str:
+        """Return `file:line:column` of a value, as in `where("principles", 3, "weight")`."""
+        return self.document.where(loc)
 
 
 def load_constitution(source: str | Path) -> Constitution:
-    """Return the constitution in a file, or the preset of that name.
+    """Return the constitution in a file, or the preset of that name; see `read_constitution`."""
+    return read_constitution(source).constitution
+
+
+def read_constitution(source: str | Path) -> LoadedConstitution:
+    """Return a constitution with the place of everything in it.
 
     Args:
         source: The name of a preset, as `str`, or a path. A file that is called like a preset is `./name`.
@@ -52,7 +75,7 @@ def load_constitution(source: str | Path) -> Constitution:
         raise ConfigError.of(in_order(problems)) from None
     if problems:
         raise ConfigError.of(in_order(problems))
-    return constitution
+    return LoadedConstitution(constitution, document)
 
 
 def preset_names() -> tuple[str, ...]:

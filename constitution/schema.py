@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from core.digests import digest
@@ -19,6 +20,7 @@ from core.explain import Loc, Misfit, MisfitError, one_of, shown
 
 ID_MAX_LENGTH = 64
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+_ANCHOR = re.compile(r"#\S+")
 
 
 def _kebab_case(text: str) -> str:
@@ -42,6 +44,12 @@ def _compiles(pattern: str) -> str:
     raise ValueError(f"{message}; accepted: a regular expression of Python's re module")
 
 
+def _anchor(text: str) -> str:
+    if not _ANCHOR.fullmatch(text):
+        raise ValueError(f"{shown(text)} names no passage; accepted: '#' and the passage's anchor, no spaces")
+    return text
+
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 """Text that says something; white space around it, such as a block's last line end, is layout."""
 Prose = Annotated[str, StringConstraints(strip_whitespace=True)]
@@ -50,6 +58,8 @@ Id = Annotated[str, AfterValidator(_kebab_case)]
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compiles)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Phrases = Annotated[tuple[Text, ...], Field(min_length=1)]
+Anchor = Annotated[str, AfterValidator(_anchor)]
+LintCode = Annotated[str, StringConstraints(pattern=r"^[A-Z][0-9]{3}$")]
 Priority = Literal["holistic", "strict"]
 
 
@@ -146,6 +156,8 @@ class Principle(_Part):
     """The principle itself, as a sentence about the reply."""
     section: Text | None = None
     """The section that it belongs to."""
+    source: Anchor | None = None
+    """The passage behind it, as `#anchor`: shown to critic and labeler together with the text."""
     hard: bool = False
     """Whether a violation excludes an answer, whatever else the answer does well."""
     antithesis: Text | None = None
@@ -160,10 +172,17 @@ class Principle(_Part):
     """How often it is drawn and how much it counts, relative to the others."""
     applies_to: Scope | None = None
     """The prompts that it is about; every prompt by default."""
+    exempt: Scope | None = Field(default=None, alias="except")
+    """The prompts that it is not about, of those in `applies_to`."""
     examples: tuple[Example, ...] = ()
     """Answers that show what is meant."""
     check: Check | None = None
     """A test that a machine can do in place of a model."""
+    lint_ignore: tuple[LintCode, ...] = ()
+    """Codes of `publius check` that are not told about this principle."""
+
+
+_SILENCERS: Any = {"lint_ignore": True, "principles": {"__all__": {"lint_ignore"}}}
 
 
 class Constitution(_Part):
@@ -179,6 +198,10 @@ class Constitution(_Part):
     """`holistic`: principles are weighed together; `strict`: an earlier section decides first."""
     sections: tuple[Text, ...] = ()
     """The sections that principles may name, the most important first."""
+    passages: Mapping[Text, Text] = Field(default_factory=dict)
+    """Texts that principles may name in `source`, by their anchors without the `#`."""
+    lint_ignore: tuple[LintCode, ...] = ()
+    """Codes of `publius check` that are not told about this file."""
     principles: tuple[Principle, ...] = Field(min_length=1)
     """The principles, at least one."""
 
@@ -186,7 +209,16 @@ class Constitution(_Part):
     def digest(self) -> str:
         """SHA-256 of what the constitution says; layout, comments and written-out defaults change nothing."""
         # Defaults are left out, so that a field added in a later version changes no digest either.
-        return digest("constitution", self.model_dump(mode="json", exclude_defaults=True))
+        return digest("constitution", self.model_dump(mode="json", exclude_defaults=True, exclude=_SILENCERS))
+
+    def to_yaml(self) -> str:
+        """Return a file that says all of it by itself, and from which an equal constitution is loaded."""
+        content = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+
+    def passage(self, principle: Principle) -> str:
+        """Return the passage that a principle points at; nothing if it names none."""
+        return self.passages[principle.source.removeprefix("#")] if principle.source else ""
 
     def find(self, principle_id: str | None) -> Principle | None:
         """Return the principle of that id, or None if there is none."""
@@ -208,10 +240,18 @@ class Constitution(_Part):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         members = {index: (p.id, p.section) for index, p in enumerate(self.principles)}
-        found = tuple(conflicts(self.sections, self.priority, members))
+        found = (*conflicts(self.sections, self.priority, members), *self._missing_passages())
         if found:
             raise MisfitError(found)
         return self
+
+    def _missing_passages(self) -> Iterator[Misfit]:
+        for index, principle in enumerate(self.principles):
+            if principle.source and principle.source.removeprefix("#") not in self.passages:
+                anchors = [f"#{anchor}" for anchor in self.passages]
+                accepted = one_of(anchors, principle.source) if anchors else "passages, or a document"
+                what = f"there is no passage {shown(principle.source)}"
+                yield Misfit(("principles", index, "source"), what, accepted)
 
 
 def conflicts(

@@ -112,7 +112,7 @@ def _misfits(model: type[BaseModel], value: object, error: ErrorDetails, at: Loc
     elif error["type"] == "extra_forbidden":
         siblings, _ = _walk(model, error["loc"][:-1])
         key = str(error["loc"][-1])
-        yield Misfit(place, f"unknown key {shown(key)}", one_of(_key_names(siblings), key), on_key=True)
+        yield Misfit(place, f"unknown key {shown(key)}", one_of(key_names(*siblings), key), on_key=True)
     elif error["type"] == "missing":
         key = str(error["loc"][-1])
         yield Misfit(place, f"the key {key!r} is missing", f"a line '{key}: ...'")
@@ -177,7 +177,7 @@ def _accepted(error: ErrorDetails, field: FieldInfo | None, models: Sequence[typ
     if kind in _OUT_OF_BOUNDS:
         return f"{_noun(field)} {_bounds(field) or _limit(_OUT_OF_BOUNDS[kind], next(iter(ctx.values())))}"
     if kind in _MAPPINGS and models:
-        return f"a mapping with the keys: {', '.join(_key_names(models))}"
+        return f"a mapping with the keys: {', '.join(key_names(*models))}"
     if kind == "string_type" and isinstance(error["input"], bool | int | float):
         return f'text, in quotes: "{shown(error["input"])}"'
     if kind in _NOT_OF_THE_TYPE:
@@ -246,7 +246,8 @@ def _fields(model: type[BaseModel]) -> dict[str | int, FieldInfo]:
     }
 
 
-def _key_names(models: Sequence[type[BaseModel]]) -> list[str]:
+def key_names(*models: type[BaseModel]) -> list[str]:
+    """Return the keys that a file may use for any of the models."""
     return list(dict.fromkeys(str(key) for model in models for key in _fields(model)))
 
 

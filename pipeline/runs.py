@@ -177,9 +177,7 @@ class Run(RunFiles):
         with os_errors(self.folder):
             resolved = yaml.safe_dump(self.config.model_dump(mode="json", by_alias=True), sort_keys=False)
             write_atomic(self.folder / "resolved.yaml", resolved)
-            constitution = self.constitution.model_dump(mode="json", exclude_defaults=True)
-            text = yaml.safe_dump(constitution, sort_keys=False, allow_unicode=True, width=100)
-            write_atomic(self.folder / "constitution.yaml", text)
+            write_atomic(self.folder / "constitution.yaml", self.constitution.to_yaml())
         self.manifest = {
             "schema_version": 1,
             "name": self.config.name,

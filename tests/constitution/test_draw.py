@@ -100,3 +100,12 @@ def test_scope_is_tags_and_the_last_message(scope, expected):
     messages = tuple(Message(role=role, content=content) for role, content in turns)
     prompt = Prompt.of(messages, tags=("red-team",))
     assert in_scope(Principle(id="a", text="t", applies_to=scope), prompt) is expected
+
+
+def test_exempt_prompts_are_out_of_scope_although_they_are_in_applies_to():
+    principle = Principle.model_validate(
+        {"id": "a", "text": "t", "applies_to": {"tags": ["x"]}, "except": {"pattern": "(?i)joke"}}
+    )
+    assert in_scope(principle, Prompt.of((Message(role="user", content="Tell me."),), tags=("x",)))
+    assert not in_scope(principle, Prompt.of((Message(role="user", content="Tell me a joke."),), tags=("x",)))
+    assert not in_scope(principle, Prompt.of((Message(role="user", content="Tell me."),), tags=("y",)))

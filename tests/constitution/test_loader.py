@@ -131,9 +131,10 @@ def test_a_changed_copy_has_its_own_digest(write):
     assert constitution.model_copy(update={"name": "other"}).digest != before
 
 
-TOP_KEYS = "one of: name, version, preamble, priority, sections, principles"
+TOP_KEYS = "one of: name, version, preamble, priority, sections, passages, lint_ignore, principles"
 KEYS = (
-    "id, text, section, hard, antithesis, critique, revision, comparison, weight, applies_to, examples, check"
+    "id, text, section, source, hard, antithesis, critique, revision, comparison, weight, applies_to, except, "
+    "examples, check, lint_ignore"
 )
 ENTRY = f"a sentence, or a mapping with the keys: {KEYS}"
 KINDS = "one of: max_words, min_words, regex, not_regex, contains, contains_none"
@@ -298,3 +299,33 @@ def test_a_constitution_built_in_code_is_held_to_the_same_rules():
     twice = (Principle(id="a", text="t"), Principle(id="a", text="u"))
     with pytest.raises(ValidationError, match="duplicate id 'a'"):
         Constitution(name="x", principles=twice)
+
+
+def test_what_is_written_out_is_read_back_as_the_same(write):
+    text = FULL.replace(
+        "    hard: true\n", "    hard: true\n    source: '#care'\n    except: {tags: [quiz]}\n"
+    )
+    text += "passages:\n  care: |\n    # Do no harm.\n    Never: ever.\nlint_ignore: [L101]\n"
+    constitution = load_constitution(write(text))
+    again = load_constitution(write(constitution.to_yaml()))
+    assert again == constitution
+    assert again.digest == constitution.digest
+    assert again.passage(again.principles[0]) == "# Do no harm.\nNever: ever."
+    assert again.passage(again.principles[1]) == ""
+
+
+def test_a_source_needs_its_passage(write):
+    text = HEAD + "- {id: a, text: t, source: '#cares'}\npassages: {care: Be kind.}\n"
+    (problem,) = problems_of(write(text))
+    assert problem.where is not None
+    assert problem.where.endswith(":3:26")
+    assert problem.what == "there is no passage '#cares'"
+    assert problem.accepted == "one of: #care (did you mean '#care'?)"
+
+
+def test_silenced_lint_codes_change_no_digest(write):
+    silent = (
+        FULL.replace("    hard: true\n", "    hard: true\n    lint_ignore: [L101]\n")
+        + "lint_ignore: [L102]\n"
+    )
+    assert load_constitution(write(silent)).digest == load_constitution(write(FULL)).digest
