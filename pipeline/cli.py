@@ -14,6 +14,7 @@ from core.errors import PubliusError
 from engines.embedded import EMBEDDED_NAME
 from pipeline.annotate_cli import annotate
 from pipeline.console import be_silent, err, fail, note, out, warn
+from pipeline.constitution_cli import constitution_app
 from pipeline.import_cli import import_app
 from pipeline.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, report, run_stages
 from pipeline.people_cli import people_app
@@ -34,6 +35,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(import_app, name="import")
 app.add_typer(people_app)
+app.add_typer(constitution_app)
 
 _INTERRUPTED = 130
 
@@ -111,24 +113,6 @@ def try_(
     from pipeline.trial import Trial, print_trial, run_trial
 
     print_trial(run_trial(Trial(constitution, against, prompt, model, rounds, seed)))
-
-
-@app.command()
-def check(
-    constitution: Annotated[str, typer.Argument(help="A constitution file or the name of a preset.")],
-    as_json: AsJson = False,
-) -> None:
-    """Validate a constitution. Every mistake is told with its line and column."""
-    from constitution.loader import load_constitution
-
-    loaded = load_constitution(constitution)
-    checked = sum(principle.check is not None for principle in loaded.principles)
-    if as_json:
-        principles = [principle.id for principle in loaded.principles]
-        out.print_json(json.dumps({"name": loaded.name, "digest": loaded.digest, "principles": principles}))
-        return
-    count = len(loaded.principles)
-    out.print(f"{loaded.name}: {count} principles, {checked} machine-checkable, digest {loaded.digest[:16]}")
 
 
 @app.command()

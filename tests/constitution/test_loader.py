@@ -133,8 +133,8 @@ def test_a_changed_copy_has_its_own_digest(write):
 
 TOP_KEYS = "one of: name, version, preamble, priority, sections, passages, lint_ignore, principles"
 KEYS = (
-    "id, text, section, source, hard, antithesis, critique, revision, comparison, weight, applies_to, except, "
-    "examples, check, lint_ignore"
+    "id, text, section, source, hard, antithesis, critique, revision, comparison, weight, applies_to, "
+    "except, examples, check, lint_ignore"
 )
 ENTRY = f"a sentence, or a mapping with the keys: {KEYS}"
 KINDS = "one of: max_words, min_words, regex, not_regex, contains, contains_none"
@@ -318,7 +318,7 @@ def test_a_source_needs_its_passage(write):
     text = HEAD + "- {id: a, text: t, source: '#cares'}\npassages: {care: Be kind.}\n"
     (problem,) = problems_of(write(text))
     assert problem.where is not None
-    assert problem.where.endswith(":3:26")
+    assert problem.where.endswith(":3:28")
     assert problem.what == "there is no passage '#cares'"
     assert problem.accepted == "one of: #care (did you mean '#care'?)"
 
