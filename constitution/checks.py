@@ -64,7 +64,8 @@ def matches(pattern: str, text: str) -> bool:
 def reading_grade(text: str) -> float | None:
     """Return the Automated Readability Index of a text (Senter and Smith 1967); None if it has no words.
 
-    4.71 letters and digits per word + 0.5 words per sentence - 21.43; neither fenced code nor the numbers of a list count.
+    4.71 letters and digits per word + 0.5 words per sentence - 21.43. Fenced code and the numbers of a list
+    do not count.
     """
     found = list(sentences(text))
     if not found:
