@@ -45,8 +45,12 @@ def code_is_allowed() -> bool:
 
 @contextlib.contextmanager
 def modules_beside(folder: Path) -> Iterator[None]:
-    """Have modules looked for in a folder before the current one, as long as the block lasts."""
-    token = _folders.set((folder.resolve(), *_folders.get()))
+    """Have modules looked for in a folder, and in the two above it, before the current one, within the block.
+
+    A run's constitution stands two folders below the project, in `runs/NAME/`.
+    """
+    here = folder.resolve()
+    token = _folders.set((here, *here.parents[:2], *_folders.get()))
     try:
         yield
     finally:

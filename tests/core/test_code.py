@@ -156,6 +156,14 @@ def test_a_module_of_the_same_name_from_elsewhere_is_not_taken_for_it(project, t
         load_constitution(path)
 
 
+def test_the_constitution_of_a_run_finds_the_module_beside_the_project(project, tmp_path):
+    constitution = project("polite")
+    run = tmp_path / "runs" / "x-12345678"
+    run.mkdir(parents=True)
+    (run / "constitution.yaml").write_text(constitution.to_yaml())
+    assert load_constitution(run / "constitution.yaml").digest == constitution.digest
+
+
 @pytest.mark.parametrize("line", [["--allow-code", "check", "c.yaml"], ["check", "c.yaml", "--allow-code"]])
 def test_the_option_may_stand_anywhere_in_the_command(tmp_path, line):
     (tmp_path / "my_rules.py").write_text(RULES)
