@@ -19,7 +19,7 @@ _CODES = (
 LANGUAGES = tuple(_CODES.split())
 """The ISO 639-1 codes that py3langid tells apart. It knows 34 other languages, by longer codes, of which some
 are near to a large one, so that they would take short texts away from it: they are left out."""
-_TWINS = (frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}), frozenset({"nn", "no"}))
+TWINS = (frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}), frozenset({"nn", "no"}))
 SHORT_BYTES = 24
 """A text with fewer bytes of letters is too short to tell; a letter has one to three bytes."""
 _NO_PROSE = re.compile(r"^[ \t]*(```|~~~).*?^[ \t]*\1[^\n]*$|`[^`\n]*`|\S+://\S+", re.DOTALL | re.MULTILINE)
@@ -43,7 +43,7 @@ def language_probability(text: str, code: str) -> tuple[bool, float]:
     prose = _NO_PROSE.sub(" ", text)
     if sum(len(letter.encode(errors="replace")) for letter in prose if letter.isalpha()) < SHORT_BYTES:
         return True, 1.0
-    alike = next((twins for twins in _TWINS if code in twins), frozenset({code}))
+    alike = next((twins for twins in TWINS if code in twins), frozenset({code}))
     ranked = _identifier().rank(prose)
     return ranked[0][0] in alike, sum(p for name, p in ranked if name in alike)
 
