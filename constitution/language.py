@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from constitution.prose import without_code
 from core.explain import one_of, shown
 
 _CODES = (
@@ -22,7 +23,7 @@ are near to a large one, so that they would take short texts away from it: they 
 TWINS = (frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}), frozenset({"nn", "no"}))
 SHORT_BYTES = 24
 """A text with fewer bytes of letters is too short to tell; a letter has one to three bytes."""
-_NO_PROSE = re.compile(r"^[ \t]*(```|~~~).*?^[ \t]*\1[^\n]*$|`[^`\n]*`|\S+://\S+", re.DOTALL | re.MULTILINE)
+_ADDRESS = re.compile(r"\S+://\S+|`[^`\n]*`")
 
 
 def _known(code: str) -> str:
@@ -40,7 +41,7 @@ def language_probability(text: str, code: str) -> tuple[bool, float]:
     A text with fewer than `SHORT_BYTES` bytes of letters, once fenced code and addresses are gone, is taken
     to be in any language. Languages that hardly differ in writing are one.
     """
-    prose = _NO_PROSE.sub(" ", text)
+    prose = _ADDRESS.sub(" ", without_code(text))
     if sum(len(letter.encode(errors="replace")) for letter in prose if letter.isalpha()) < SHORT_BYTES:
         return True, 1.0
     alike = next((twins for twins in TWINS if code in twins), frozenset({code}))
