@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from constitution.check_kinds import Check
 from constitution.checks import evaluate, matches
+from constitution.language import TWINS
 from constitution.lint_subject import Hit, LintContext, meet
-from constitution.schema import Check, Constitution, Principle
+from constitution.schema import Constitution, Principle
 from core.explain import Loc, shown
 
 _UNITS = ("words", "sentences", "characters", "grade")
@@ -38,7 +40,6 @@ _AT_THE_EDGE = {
     "ends_with_question": "ends_with",
 }
 _EXCLUSIVE_KINDS = ("language", "person", "refusal", "format", "ends_with_question")
-_SAME_LANGUAGE = ({"hr", "bs", "sr"}, {"id", "ms"}, {"no", "nb", "nn"})
 _PROBES = ("", "a", "7", "The reply is short.", "\n", "¿Qué?", "- one\n- two")
 _NESTED = re.compile(r"\((?:\?:|\?P<\w+>)?[^()|]*(?<!\\)[+*][^()|]*\)(?:[+*]|\{\d+,\})")
 
@@ -169,9 +170,7 @@ def _forms(by_kind: _ByKind) -> Iterator[Hit]:
     """Yield the checks whose forms exclude each other."""
     for kind in _EXCLUSIVE_KINDS:
         for first, second in _pairs(by_kind.get(kind, ())):
-            same = first.value == second.value or any(
-                kind == "language" and {first.value, second.value} <= group for group in _SAME_LANGUAGE
-            )
+            same = kind == "language" and any({first.value, second.value} <= twins for twins in TWINS)
             if not same and meet(first.principle, second.principle):
                 what = f"{_told(second)}, and {first.principle.id!r} asks for {shown(first.value)}"
                 yield Hit("L303", second.loc, what, "change one of the two", (first.index,))

@@ -45,17 +45,18 @@ _JOINED = re.compile(
 _VERBS = (
     "is|has|does|gives|says|names|points|offers|asks|explains|uses|ends|begins|starts|avoids|contains|keeps"
     "|admits|refuses|shows|tells|sends|takes|treats|answers|states|suggests|leaves|makes|helps|warns|cites|lists"
-    "|mentions|must|should|never|cannot|includes|provides|remains|stays|respects|corrects|presents|describes|closes"
+    "|mentions|must|should|never|cannot|includes|provides|remains|stays|respects|corrects|presents|describes"
+    "|closes|repeats"
 )
 _VERB_LIST = re.compile(rf"(?i)^\S+ \S+ [^,]*, (?:and )?(?:{_VERBS})\b.*, (?:and|or) (?:{_VERBS})\b")
 _ABOUT_REPLY = re.compile(
-    r"(?i)\b(repl(?:y|ies)|responses?|answers?|assistant|models?|ai|outputs?|messages?|texts?|it|its|chatbot|bot"
-    r"|system|you|your|we|i)\b"
+    r"(?i)\b(repl(?:y|ies)|responses?|answers?|assistant|models?|ai|outputs?|messages?|texts?|it|its|chatbot"
+    r"|bot|system|you|your|we|i)\b"
 )
 _REQUEST = re.compile(
-    r"(?i)^(?:please |always |never |only )*(?:be|do|don't|dont|avoid|use|give|choose|write|say|ask|explain|keep"
-    r"|make|help|mention|tell|refuse|prefer|provide|ensure|respond|respect|show|speak|admit|offer|let|add|include"
-    r"|stay|treat|point|identify|pick|select|prioriti[sz]e|discuss|describe|rewrite|consider|compare|never|always"
+    r"(?i)^(?:please |always |never |only )*(?:be|do|don't|dont|avoid|use|give|choose|write|say|ask|explain"
+    r"|keep|make|help|mention|tell|refuse|prefer|provide|ensure|respond|respect|show|speak|admit|offer|let|add"
+    r"|include|stay|treat|point|identify|pick|select|prioriti[sz]e|discuss|describe|rewrite|consider|compare"
     r"|which|what|how|address|encourage|favou?r|support|remain|focus|try|take|put|leave|state|remove|find|adapt"
     r"|check|cite|end)\b"
 )

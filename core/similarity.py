@@ -33,28 +33,29 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"\w+", plain)
 
 
-def gram_similarity(first: str, second: str) -> float:
-    """Return the Jaccard similarity of two texts' sets of four letters in a row, in [0, 1]."""
-    one, two = _grams(first), _grams(second)
-    return len(one & two) / len(one | two) if one or two else 1.0
-
-
 def near_duplicates(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, int]]:
-    """Yield (later, earlier) for each text whose `gram_similarity` to an earlier one reaches the threshold.
+    """Yield (later, earlier) for each text that is like an earlier one.
 
-    The earlier one is the first that is itself like none before it, so that ten like texts give nine pairs.
+    Two texts are as like as their sets of four letters in a row, by Jaccard: those in both over those in
+    either, at least `threshold`. Case and punctuation do not count. The earlier one is the first that is
+    itself like none before it, so that ten like texts give nine pairs.
+
     Only texts that share one of their rarest grams are compared (prefix filtering: Chaudhuri, Ganti and
     Kaushik, "A primitive operator for similarity joins", 2006): two sets of similarity t share at least one
     of the first |x| - ceil(t |x|) + 1 elements in a common order.
     """
     grams = [_grams(text) for text in texts]
     frequency = Counter(gram for members in grams for gram in members)
+    rank = {gram: place for place, (gram, _) in enumerate(frequency.most_common())}
+    # A set as the bits of a number, the frequent grams lowest: twenty times as quick to intersect.
+    masks = [sum(1 << rank[gram] for gram in members) for members in grams]
     index: dict[str, list[int]] = defaultdict(list)
     for later, members in enumerate(grams):
-        rarest = sorted(members, key=lambda gram: (frequency[gram], gram))
+        rarest = sorted(members, key=rank.__getitem__, reverse=True)
         prefix = rarest[: len(members) - math.ceil(threshold * len(members)) + 1]
         candidates = sorted({earlier for gram in prefix for earlier in index[gram]})
-        like = next((e for e in candidates if _reach(members, grams[e], threshold)), None)
+        mask = masks[later]
+        like = next((e for e in candidates if _similarity(mask, masks[e]) >= threshold), None)
         if like is not None:
             yield later, like
             continue
@@ -62,12 +63,8 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> Iterator[tuple[in
             index[gram].append(later)
 
 
-def _reach(one: set[str], two: set[str], threshold: float) -> bool:
-    small, large = sorted((len(one), len(two)))
-    if small < threshold * large:
-        return False
-    common = len(one & two)
-    return common >= threshold * (small + large - common)
+def _similarity(one: int, two: int) -> float:
+    return (one & two).bit_count() / (one | two).bit_count()
 
 
 def _grams(text: str) -> set[str]:
