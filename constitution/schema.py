@@ -8,11 +8,20 @@ and the editors that read it show.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from core.digests import digest
 from core.errors import ConfigError
@@ -21,6 +30,7 @@ from core.explain import Loc, Misfit, MisfitError, one_of, shown
 ID_MAX_LENGTH = 64
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 _ANCHOR = re.compile(r"#\S+")
+_PATTERN_LENGTH = 10_000
 
 
 def _kebab_case(text: str) -> str:
@@ -32,16 +42,31 @@ def _kebab_case(text: str) -> str:
 
 def _compiles(pattern: str) -> str:
     """Return the pattern, or say at which character it goes wrong."""
+    if len(pattern) > _PATTERN_LENGTH:
+        raise ValueError(f"the pattern is too long; accepted: at most {_PATTERN_LENGTH:,} characters")
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            # A set such as [[a] is to mean something else in a later Python.
+            warnings.simplefilter("error", FutureWarning)
+            re.compile(pattern)
+    except FutureWarning as error:
+        message = f"the pattern {shown(pattern)} goes wrong: {error}"
     except re.error as error:
         place = f" at character {error.pos + 1}" if error.pos is not None else ""
-        message = f"the pattern {pattern!r} goes wrong{place}: {error.msg}"
+        message = f"the pattern {shown(pattern)} goes wrong{place}: {error.msg}"
     except (OverflowError, RecursionError) as error:
-        message = f"the pattern {pattern!r} cannot be used: {error}"
+        message = f"the pattern {shown(pattern)} cannot be used: {error}"
     else:
         return pattern
     raise ValueError(f"{message}; accepted: a regular expression of Python's re module")
+
+
+def _passage_name(text: str) -> str:
+    if text.startswith("#") or not _ANCHOR.fullmatch(f"#{text}"):
+        raise ValueError(
+            f"the passage {shown(text)} cannot be named; accepted: the anchor without '#', no spaces"
+        )
+    return text
 
 
 def _anchor(text: str) -> str:
@@ -50,15 +75,22 @@ def _anchor(text: str) -> str:
     return text
 
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_NOT_EMPTY = {"type": "string", "minLength": 1, "pattern": r"\S"}
+_KEBAB = {"type": "string", "maxLength": ID_MAX_LENGTH, "pattern": f"^{_ID.pattern}$"}
+_EXPRESSION = {"type": "string", "minLength": 1, "maxLength": _PATTERN_LENGTH}
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), WithJsonSchema(_NOT_EMPTY)]
 """Text that says something; white space around it, such as a block's last line end, is layout."""
 Prose = Annotated[str, StringConstraints(strip_whitespace=True)]
 """Text that may also be empty."""
-Id = Annotated[str, AfterValidator(_kebab_case)]
-Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compiles)]
+Id = Annotated[str, AfterValidator(_kebab_case), WithJsonSchema(_KEBAB)]
+Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compiles), WithJsonSchema(_EXPRESSION)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Phrases = Annotated[tuple[Text, ...], Field(min_length=1)]
-Anchor = Annotated[str, AfterValidator(_anchor)]
+Anchor = Annotated[str, AfterValidator(_anchor), WithJsonSchema({"type": "string", "pattern": r"^#\S+$"})]
+PassageName = Annotated[
+    str, AfterValidator(_passage_name), WithJsonSchema({"type": "string", "pattern": r"^[^#\s]\S*$"})
+]
 LintCode = Annotated[str, StringConstraints(pattern=r"^[A-Z][0-9]{3}$")]
 Priority = Literal["holistic", "strict"]
 
@@ -157,8 +189,9 @@ class Principle(_Part):
     section: Text | None = None
     """The section that it belongs to."""
     source: Anchor | None = None
-    """The passage behind it, as `#anchor`: shown to critic and labeler together with the text."""
-    hard: bool = False
+    """The passage behind it, as `#anchor` of `passages` or of a heading of the document: shown to critic and
+    labeler together with the text."""
+    hard: bool = Field(default=False, strict=True)
     """Whether a violation excludes an answer, whatever else the answer does well."""
     antithesis: Text | None = None
     """The opposite of the text, for contrastive labeling."""
@@ -198,8 +231,9 @@ class Constitution(_Part):
     """`holistic`: principles are weighed together; `strict`: an earlier section decides first."""
     sections: tuple[Text, ...] = ()
     """The sections that principles may name, the most important first."""
-    passages: Mapping[Text, Text] = Field(default_factory=dict)
-    """Texts that principles may name in `source`, by their anchors without the `#`."""
+    passages: Mapping[PassageName, Text] = Field(default_factory=dict)
+    """Texts that principles name in `source`, by their anchors without the `#`. Only those that a principle
+    names are kept."""
     lint_ignore: tuple[LintCode, ...] = ()
     """Codes of `publius check` that are not told about this file."""
     principles: tuple[Principle, ...] = Field(min_length=1)
@@ -240,18 +274,23 @@ class Constitution(_Part):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         members = {index: (p.id, p.section) for index, p in enumerate(self.principles)}
-        found = (*conflicts(self.sections, self.priority, members), *self._missing_passages())
+        sources = {index: p.source for index, p in enumerate(self.principles)}
+        found = (
+            *conflicts(self.sections, self.priority, members),
+            *missing_passages(self.passages, sources),
+        )
         if found:
             raise MisfitError(found)
         return self
 
-    def _missing_passages(self) -> Iterator[Misfit]:
-        for index, principle in enumerate(self.principles):
-            if principle.source and principle.source.removeprefix("#") not in self.passages:
-                anchors = [f"#{anchor}" for anchor in self.passages]
-                accepted = one_of(anchors, principle.source) if anchors else "passages, or a document"
-                what = f"there is no passage {shown(principle.source)}"
-                yield Misfit(("principles", index, "source"), what, accepted)
+
+def missing_passages(passages: Collection[str], sources: Mapping[int, object]) -> Iterator[Misfit]:
+    """Yield the sources of principles, by their position, that name no passage; only text is looked at."""
+    for index, source in sources.items():
+        if isinstance(source, str) and source.startswith("#") and source[1:] not in passages:
+            anchors = [f"#{anchor}" for anchor in passages]
+            accepted = one_of(anchors, source) if anchors else "passages, or a document"
+            yield Misfit(("principles", index, "source"), f"there is no passage {shown(source)}", accepted)
 
 
 def conflicts(
@@ -269,9 +308,10 @@ def conflicts(
     yield from _duplicates(((("principles", i, "id"), member[0]) for i, member in members.items()), "id")
     if priority == "strict" and not sections:
         yield Misfit(("priority",), "priority is strict, but there are no sections", "sections, or holistic")
+    known = frozenset(sections)
     for index, (principle_id, section) in members.items():
         loc: Loc = ("principles", index)
-        if sections and isinstance(section, str) and section.strip() not in sections:
+        if sections and isinstance(section, str) and section.strip() not in known:
             yield Misfit((*loc, "section"), f"unknown section {shown(section)}", one_of(sections, section))
         elif sections and section is None and priority == "strict":
             what = f"the principle {shown(principle_id)} has no section, and priority is strict"

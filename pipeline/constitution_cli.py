@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.console import out
+from pipeline.console import note, out
 from pipeline.options import AsJson
 
 constitution_app = typer.Typer()
@@ -33,3 +35,19 @@ def check(
         return
     count = len(loaded.principles)
     out.print(f"{loaded.name}: {count} principles, {checked} machine-checkable, digest {loaded.digest[:16]}")
+
+
+@constitution_app.command()
+def schema(
+    to: Annotated[Path | None, typer.Option(help="Write it there instead.", metavar="FILE")] = None,
+) -> None:
+    """Print the JSON Schema of constitutions. Editors complete and check by it."""
+    from constitution.file_schema import json_schema_text
+    from core.files import os_errors, write_atomic
+
+    if to is None:
+        sys.stdout.write(json_schema_text())
+        return
+    with os_errors(to):
+        write_atomic(to, json_schema_text())
+    note(f"wrote {to}")
