@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from constitution.schema import Principle
+from constitution.schema import Principle, is_id
 from core.explain import Loc, Misfit, one_of, shown
 from core.yamlfile import YamlDocument
 
@@ -187,7 +187,7 @@ def _wrongly_removed(base: YamlDocument, file: YamlDocument, merged: Merged) -> 
     first: dict[str, Loc] = {}
     for index, name in enumerate(removed if isinstance(removed, list) else ()):
         loc: Loc = ("remove", index)
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not is_id(name):
             continue
         if first.setdefault(name, loc) != loc:
             yield Misfit(loc, f"{shown(name)} is removed again", "each id once", first=first[name])

@@ -33,8 +33,13 @@ _ANCHOR = re.compile(r"#\S+")
 _PATTERN_LENGTH = 10_000
 
 
+def is_id(text: str) -> bool:
+    """Return whether a text can be a principle's id."""
+    return bool(_ID.fullmatch(text)) and len(text) <= ID_MAX_LENGTH
+
+
 def _kebab_case(text: str) -> str:
-    if not _ID.fullmatch(text) or len(text) > ID_MAX_LENGTH:
+    if not is_id(text):
         accepted = f"at most {ID_MAX_LENGTH} of a-z, 0-9 and '-', beginning with a letter or digit"
         raise ValueError(f"the id {shown(text)} is not in kebab-case; accepted: {accepted}")
     return text
@@ -287,7 +292,7 @@ class Constitution(_Part):
 def missing_passages(passages: Collection[str], sources: Mapping[int, object]) -> Iterator[Misfit]:
     """Yield the sources of principles, by their position, that name no passage; only text is looked at."""
     for index, source in sources.items():
-        if isinstance(source, str) and source.startswith("#") and source[1:] not in passages:
+        if isinstance(source, str) and _ANCHOR.fullmatch(source) and source[1:] not in passages:
             anchors = [f"#{anchor}" for anchor in passages]
             accepted = one_of(anchors, source) if anchors else "passages, or a document"
             yield Misfit(("principles", index, "source"), f"there is no passage {shown(source)}", accepted)

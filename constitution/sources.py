@@ -82,7 +82,7 @@ def read_chain(path: Path) -> Chain:
         if not isinstance(name, str) or not name.strip():
             return chain
         path = _base_path(last, name.strip())
-        misfit = _unfit_base(path, name, seen)
+        misfit = _unfit_base(last, path, seen)
         if misfit is None:
             seen[os.path.realpath(path)] = str(path)
             try:
@@ -99,12 +99,12 @@ def _base_path(document: YamlDocument, name: str) -> Path:
     return preset_path(name) if name in preset_names() else document.path.parent / name
 
 
-def _unfit_base(path: Path, name: str, seen: dict[str, str]) -> Misfit | None:
-    """Return why a file cannot be the next base, if so."""
+def _unfit_base(file: YamlDocument, path: Path, seen: dict[str, str]) -> Misfit | None:
+    """Return why the file at `path` cannot be the base of a file, if so."""
     loc: Loc = ("extends",)
     if not os.path.isfile(path):
-        near = _near(path, (".yaml", ".yml"))
-        accepted = f"a path relative to this file, or a preset, {one_of([*preset_names(), *near], name)}"
+        near = [name for name in _near(path, (".yaml", ".yml")) if name != file.path.name]
+        accepted = f"a path relative to this file, or a preset, {one_of([*preset_names(), *near], path.name)}"
         return Misfit(loc, f"there is no file {shown(str(path))}", accepted)
     if os.path.realpath(path) in seen:
         ways = [*list(seen.values())[list(seen).index(os.path.realpath(path)) :], str(path)]

@@ -177,7 +177,7 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     told = [problem for _, _, problem in placed[:MAX_PROBLEMS]]
     more = len(placed) - len(told)
     if more:
-        told.append(Problem(f"there are more problems ({more:,} were found) than are told at once"))
+        told.append(Problem(f"there are at least {more:,} more problems"))
     return told
 
 
@@ -242,10 +242,12 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: Path) -> ConfigE
 
 def _advice(context: str, problem: str, character: str) -> str:
     """Return what usually mends a syntax error at this character."""
-    if character == "\t":
+    if character == "\t" or "tab character" in problem:
         return "spaces for indentation, no tabs"
     if "mapping values are not allowed" in problem:
-        return "quotes around a text that contains ': '"
+        return "quotes around a text that contains ': ', and equal indentation for equal entries"
+    if "escape character" in problem:
+        return "'\\\\' for a backslash in double quotes, or single quotes around the text"
     if character and character in "[{\"'":
         return f"a {character} that is closed, or quotes around the whole text"
     if character and character in "*&!@`%}]|>":
@@ -352,7 +354,8 @@ class _Builder:
         return stand_in
 
     def _refuse_anchor_or_tag(self, event: yaml.Event) -> None:
-        anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
+        anchor = getattr(event, "anchor", None)
+        tag = (getattr(event, "tag", None) or "").replace("tag:yaml.org,2002:", "!!")
         sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
         for word, kind in ((sign + anchor if anchor else None, "anchors and aliases"), (tag, "tags")):
             if word:
