@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from constitution.schema import Constitution, Id, Principle, Text
+from constitution.fields import Text
+from constitution.schema import Constitution, Id, Principle
 
 SCHEMA_NAME: Final = "constitution.schema.json"
 _HEADER: Final = "# yaml-language-server: $schema="

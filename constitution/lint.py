@@ -84,9 +84,10 @@ def lint_report(
 
 
 def _unused_passages(loaded: LoadedConstitution) -> Iterator[Hit]:
-    """Yield the passages of the file that no principle points at, of which the constitution holds none."""
-    for loc in loaded.document.key_marks:
-        if len(loc) == 2 and loc[0] == "passages" and loc[1] not in loaded.constitution.passages:
+    """Yield the passages in the file itself that no principle points at, which the constitution leaves out."""
+    for loc, mark in loaded.document.key_marks.items():
+        is_passage = len(loc) == 2 and loc[0] == "passages" and mark.path in (None, loaded.path)
+        if is_passage and loc[1] not in loaded.constitution.passages:
             yield Hit("L212", loc, f"no principle points at #{loc[1]}", "delete it")
 
 
