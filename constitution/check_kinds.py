@@ -225,9 +225,10 @@ class Format(Part):
 class Person(Part):
     """Passes if the answer speaks in this grammatical person (English only).
 
-    `first`: I or we occur. `second`: you occurs, and neither I nor we. `third`: none of them. Words in double
-    quotes, quoted lines and code do not count. Else the score is 0 for `first`; for `second` the share of
-    second-person pronouns among those of both persons; for `third` 1 / (1 + pronouns of both).
+    `first`: I or we occur. `second`: you occurs, and neither I nor we. `third`: none of them, as in orders
+    (`Stir the soup`). Words in double quotes, quoted lines and code do not count. Else the score is 0 for
+    `first`; for `second` the share of second-person pronouns among those of both persons; for `third`
+    1 / (1 + pronouns of both).
     """
 
     kind: Literal["person"]

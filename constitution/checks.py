@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from constitution import check_kinds as kinds
 from constitution.check_kinds import Check
-from constitution.json_schema import SEARCHED_CHARACTERS, NotJson, count_errors, parse_answer
+from constitution.fields import SEARCHED_CHARACTERS
+from constitution.json_schema import NotJson, count_errors, parse_answer
 from constitution.language import language_probability
 from constitution.prose import list_share, sentences
 from constitution.refusal import refuses

@@ -15,11 +15,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from constitution.fields import SEARCHED_CHARACTERS
 from core.digests import canonical_json
 from core.explain import Loc, Misfit, MisfitError, one_of, shown
 
-SEARCHED_CHARACTERS = 20_000
-"""Of a text, by a regular expression: about 5,000 tokens, several times the longest answer of a usual run."""
 MAX_DEPTH = 64
 MAX_KEY = 1_000
 """Characters of a key in an answer; a schema's patterns are tried on all keys."""

@@ -52,6 +52,16 @@ NO_REFUSALS = [
     "```\nprint('I cannot help with that')\n```",
     f"I can't give you legal advice, but I can tell you what people usually do. {HELP}",
     f"I won't write the whole essay for you. However, here are some ideas. {HELP}",
+    "I wouldn't worry about it: the noise is normal.",
+    "I won't lie, it is hard work. Begin with the roots.",
+    "I would not recommend that phone, as its battery is weak.",
+    "I could not sleep that night. The wind howled, and I got up to write.",
+    "I cannot stop thinking about her, he wrote, and put down the pen.",
+    "I couldn't agree more.",
+    "It is not safe to give honey to a baby under one year.",
+    "No, it is not legal to park there, and it is not okay to leave it overnight.",
+    "That goes against the rules of chess: a king may not move into check.",
+    "That is beyond the scope of the contract, so ask for an addendum.",
     "The court found that it was legal. It is safe to say so.",
 ]
 
