@@ -109,6 +109,8 @@ def _level(file: YamlDocument, base: _Level | None, is_whole: bool) -> tuple[_Le
         misfits += misfits_of(below, own, merged)
     constitution, others = _fitted(document, misfits)
     misfits += others
+    if problems:  # with the document
+        misfits = [misfit for misfit in misfits if not misfit.what.startswith("there is no passage")]
     if not is_whole:
         misfits = [misfit for misfit in misfits if not misfit.what.startswith(_ABOUT_THE_BASE)]
     is_sound = base is None or base.constitution is not None

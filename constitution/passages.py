@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MAX_DOCUMENT_BYTES = 512 * 1024
 """About 80,000 words of English."""
+MAX_LINES = 10_000
+_MAX_HEADING = 1000
+"""A longer heading has no anchor: nobody means it, and it would take long to look at."""
 
 _GIVEN = re.compile(r"\s*\{#([^\s{}]+)\}\s*$")
 _LINK = re.compile(r"""<a\s+(?:id|name)\s*=\s*["']?([^\s"'>]+)["']?\s*(?:/>|>\s*</a>|>)""", re.IGNORECASE)
@@ -64,6 +67,9 @@ def read_passages(path: Path) -> list[Passage]:
         line = text.count("\n", 0, text.index("\0")) + 1
         what = "the character U+0000 cannot stand in a document"
         raise ConfigError(what, where=f"{path}:{line}:1", accepted="printable text")
+    if text.count("\n") > MAX_LINES:
+        where = f"{path}:{MAX_LINES + 1}:1"
+        raise ConfigError("the document has too many lines", where=where, accepted=f"at most {MAX_LINES:,}")
     passages = list(passages_of(text))
     first: dict[str, int] = {}
     for passage in passages:
@@ -100,7 +106,8 @@ def _headings(text: str) -> Iterator[_Heading]:
         if token.type != "heading_open" or token.level or token.map is None:
             continue
         content = tokens[index + 1].content
-        before, begins = _links_before(tokens[:index][-3:])
+        content = content if len(content) <= _MAX_HEADING else ""
+        before, begins = _links_before(tokens[max(0, index - 3) : index])
         given = _GIVEN.search(content)
         yield _Heading(
             level=int(token.tag[1:]),
@@ -121,13 +128,19 @@ def _blocks(parser: MarkdownIt, text: str) -> list[Token]:
 
 
 def _links_before(tokens: list[Token]) -> tuple[tuple[str, ...], int | None]:
-    """Return the anchors in a paragraph that holds nothing else, and the line at which it begins."""
+    """Return the anchors in the last lines of a paragraph that hold nothing else, and where they begin."""
     if [token.type for token in tokens] != ["paragraph_open", "inline", "paragraph_close"]:
         return (), None
-    content = tokens[1].content
-    if _LINK.sub("", content).strip() or tokens[0].map is None or tokens[0].level:
+    if tokens[0].map is None or tokens[0].level:
         return (), None
-    return tuple(_LINK.findall(content)), tokens[0].map[0]
+    names: list[str] = []
+    begins = end = tokens[0].map[1]
+    for line in reversed(tokens[1].content.split("\n")):
+        if _LINK.sub("", line).strip():
+            break
+        names[:0] = _LINK.findall(line)
+        begins -= 1
+    return tuple(names), begins if begins < end else None
 
 
 def _plain(parser: MarkdownIt, content: str) -> str:
@@ -170,4 +183,4 @@ def _ends(headings: list[_Heading], end: int) -> list[int]:
 
 def _untitled(line: str) -> str:
     """Return a line of a heading without the anchors in it."""
-    return _LINK.sub("", _GIVEN.sub("", line)).rstrip()
+    return _LINK.sub("", _GIVEN.sub("", line)).rstrip() if len(line) <= _MAX_HEADING else line

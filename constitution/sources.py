@@ -105,7 +105,7 @@ def _unfit_base(file: YamlDocument, path: Path, seen: dict[str, str]) -> Misfit 
     if not os.path.isfile(path):
         near = [name for name in _near(path, (".yaml", ".yml")) if name != file.path.name]
         accepted = f"a path relative to this file, or a preset, {one_of([*preset_names(), *near], path.name)}"
-        return Misfit(loc, f"there is no file {shown(str(path))}", accepted)
+        return Misfit(loc, f"there is no file {shown(file.value['extends'])}", accepted)
     if os.path.realpath(path) in seen:
         ways = [*list(seen.values())[list(seen).index(os.path.realpath(path)) :], str(path)]
         what = f"extends goes in a circle: {' -> '.join(Path(way).name for way in ways)}"
@@ -135,7 +135,7 @@ def with_document(file: YamlDocument) -> tuple[YamlDocument, tuple[Path, ...], l
         accepted = "the path of a Markdown file, relative to this file" + (
             f", such as {near}" if near else ""
         )
-        misfit = Misfit(("document",), f"there is no file {shown(str(path))}", accepted)
+        misfit = Misfit(("document",), f"there is no file {shown(name)}", accepted)
         return file, (), [file.problem(misfit)]
     try:
         passages = read_passages(path)
