@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from constitution.lint_checks import lint_checks
 from constitution.lint_codes import CODES, Severity
@@ -71,7 +73,8 @@ def lint_report(
         more: Hits that were found elsewhere, such as by a model; they are silenced in the same way.
     """
     context = context or LintContext()
-    hits = [hit for rule in _RULES for hit in rule(loaded.constitution, context)] + list(more)
+    hits = [hit for rule in _RULES for hit in rule(loaded.constitution, context)]
+    hits += [*_idle_passages(loaded), *more]
     silencers = _Silencers(loaded)
     kept: list[Hit] = []
     silenced: list[Hit] = []
@@ -80,6 +83,17 @@ def lint_report(
     for hit in (*silencers.unknown(), *silencers.unused(has_prompts=bool(context.prompts))):
         (silenced if silencers.hide(hit) else kept).append(hit)
     return LintReport(_placed(loaded, kept), _placed(loaded, silenced))
+
+
+def _idle_passages(loaded: LoadedConstitution) -> Iterator[Hit]:
+    """Yield the passages of the file that no principle names; a document may have as many as it likes."""
+    used = {p.source.removeprefix("#") for p in loaded.constitution.principles if p.source}
+    passages: Any = loaded.document.at(("passages",))
+    for anchor in passages or ():
+        place = _PLACE.match(loaded.where("passages", anchor))
+        of_document = place is not None and Path(place[1]).suffix in (".md", ".markdown")
+        if anchor not in used and not of_document:
+            yield Hit("L212", ("passages", anchor), f"no principle points at #{anchor}", "delete it")
 
 
 class _Silencers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from constitution.language import TWINS
 from constitution.lint_subject import Hit, LintContext, meet
 from constitution.schema import Constitution, Principle
 from core.explain import Loc, shown
+from core.similarity import words_of
 
 _UNITS = ("words", "sentences", "characters", "grade")
 _SMALL = "one two three four five six seven eight nine ten eleven twelve".split(" ")  # noqa: SIM905
@@ -32,6 +33,7 @@ _HIGHEST = (
 _ASKS_MIN = re.compile(rf"(?i)\b(?<!no )(?<!not )(?:{_LOWEST}) {_NUMBER}\b")
 _ASKS_MAX = re.compile(rf"(?i)\b(?:{_HIGHEST}) {_NUMBER}\b")
 
+_CHANGE = "change one of the two"
 _FORBIDDING = ("contains_none", "phrase_list", "not_starts_with", "not_ends_with", "ends_with_question")
 _ASKING_ALL, _ASKING_ONE = ("contains",), ("contains_any", "starts_with", "ends_with")
 _AT_THE_EDGE = {
@@ -89,11 +91,11 @@ def _bounds(by_kind: _ByKind) -> Iterator[Hit]:
                 least = _implied(low, unit)
                 if least is None or least <= high.value or not meet(low.principle, high.principle):
                     continue
-                first, second = sorted((low, high), key=lambda entry: entry.index)
+                first, second = _in_order(low, high)
                 if second.index not in told:
                     told.add(second.index)
                     what = f"{_told(second)} and {_told(first)} of {first.principle.id!r} cannot both be kept"
-                    yield Hit("L301", second.loc, what, "change one of the two", (first.index,))
+                    yield Hit("L301", second.loc, what, _CHANGE, (first.index,))
 
 
 def _implied(low: _Checked, unit: str) -> float | None:
@@ -113,37 +115,69 @@ def _told(entry: _Checked) -> str:
 
 def _phrases(by_kind: _ByKind) -> Iterator[Hit]:
     """Yield the checks that ask for phrases which another forbids."""
+    forbidding = _distinct(entry for kind in _FORBIDDING for entry in by_kind.get(kind, ()))
+    by_word, wordless = _by_word(forbidding)
     for kind in (*_ASKING_ALL, *_ASKING_ONE):
         for asking in by_kind.get(kind, ()):
-            for forbidding_kind in _FORBIDDING:
-                if _AT_THE_EDGE.get(forbidding_kind, kind) != kind:
-                    continue
-                for forbidding in by_kind.get(forbidding_kind, ()):
-                    yield from _forbidden(asking, forbidding)
+            words = {word for phrase in asking.value for word in words_of(phrase)}
+            near = wordless | {position for word in words for position in by_word[word]}
+            suspects = [forbidding[position] for position in sorted(near)]
+            found = next((other for other in suspects if _forbids(other, asking)), None)
+            if found is not None:
+                first, second = _in_order(asking, found)
+                what = (
+                    f"{asking.principle.id!r} asks for {_listed(asking.value)}, which {found.principle.id!r}"
+                )
+                what += f" forbids ({found.check.kind})"
+                yield Hit("L302", second.loc, what, _CHANGE, (first.index,))
     for kind in ("starts_with", "ends_with"):
-        for first, second in _pairs(by_kind.get(kind, ())):
-            if not _compatible(first, second) and meet(first.principle, second.principle):
-                other = f"{first.principle.id!r} asks for {_listed(first.value)}"
-                what = f"{kind} {_listed(second.value)}, and {other}"
-                yield Hit("L302", second.loc, what, "change one of the two", (first.index,))
+        for first, second in _clashes(by_kind.get(kind, ()), _incompatible):
+            other = f"{first.principle.id!r} asks for {_listed(first.value)}"
+            what = f"{kind} {_listed(second.value)}, and {other}"
+            yield Hit("L302", second.loc, what, _CHANGE, (first.index,))
 
 
-def _forbidden(asking: _Checked, forbidding: _Checked) -> Iterator[Hit]:
-    """Yield a hit if a phrase that must be there is, or all that may stand for it are, forbidden."""
-    wrong = [phrase for phrase in asking.value if not evaluate(forbidding.check, phrase).passed]
-    needed = 1 if asking.check.kind in _ASKING_ALL else len(asking.value)
-    if len(wrong) >= needed and meet(asking.principle, forbidding.principle):
-        first, second = sorted((asking, forbidding), key=lambda entry: entry.index)
-        what = (
-            f"{asking.principle.id!r} asks for {shown(wrong[0])}, which {forbidding.principle.id!r} forbids "
-            f"({forbidding.check.kind})"
-        )
-        yield Hit("L302", second.loc, what, "change one of the two", (first.index,))
+def _distinct(entries: Iterable[_Checked]) -> list[_Checked]:
+    """Return the entries less those that check the same on the same prompts as an earlier one."""
+    first: dict[object, _Checked] = {}
+    for entry in entries:
+        scope = (entry.principle.applies_to, entry.principle.exempt)
+        first.setdefault((entry.check.kind, entry.value, scope), entry)
+    return list(first.values())
 
 
-def _compatible(one: _Checked, two: _Checked) -> bool:
-    """Whether a text can begin (or end) with a phrase of both."""
-    return any(evaluate(two.check, phrase).passed for phrase in one.value) or any(
+def _by_word(forbidding: Sequence[_Checked]) -> tuple[dict[str, set[int]], set[int]]:
+    """Return who forbids a phrase with a word, by position, and who forbids something without words.
+
+    A phrase can only hold another one whose words it has, so that most pairs of checks need no closer look.
+    """
+    by_word: dict[str, set[int]] = defaultdict(set)
+    wordless = set()
+    for position, entry in enumerate(forbidding):
+        phrases = entry.value if isinstance(entry.value, tuple) else ("",)
+        for phrase in phrases:
+            words = words_of(phrase)
+            if words:
+                by_word[words[0]].add(position)
+            else:
+                wordless.add(position)
+    return by_word, wordless
+
+
+def _forbids(forbidding: _Checked, asking: _Checked) -> bool:
+    """Whether a phrase that must be there is forbidden, or all that may stand for it are."""
+    kind = asking.check.kind
+    if _AT_THE_EDGE.get(forbidding.check.kind, kind) != kind:
+        return False
+    if not meet(asking.principle, forbidding.principle):
+        return False
+    wrong = (not evaluate(forbidding.check, phrase).passed for phrase in asking.value)
+    return any(wrong) if kind in _ASKING_ALL else all(wrong)
+
+
+def _incompatible(one: _Checked, two: _Checked) -> bool:
+    """Whether no text can begin (or end) with a phrase of both."""
+    return not any(evaluate(two.check, phrase).passed for phrase in one.value) and not any(
         evaluate(one.check, phrase).passed for phrase in two.value
     )
 
@@ -159,28 +193,48 @@ def _patterns(by_kind: _ByKind) -> Iterator[Hit]:
     for forbidding in by_kind.get("not_regex", ()):
         for asking in found[forbidding.value]:
             if meet(asking.principle, forbidding.principle):
-                first, second = sorted((asking, forbidding), key=lambda entry: entry.index)
+                first, second = _in_order(asking, forbidding)
                 what = (
                     f"{asking.principle.id!r} asks for the pattern that {forbidding.principle.id!r} forbids"
                 )
-                yield Hit("L302", second.loc, what, "change one of the two", (first.index,))
+                yield Hit("L302", second.loc, what, _CHANGE, (first.index,))
 
 
 def _forms(by_kind: _ByKind) -> Iterator[Hit]:
     """Yield the checks whose forms exclude each other."""
     for kind in _EXCLUSIVE_KINDS:
-        for first, second in _pairs(by_kind.get(kind, ())):
-            same = kind == "language" and any({first.value, second.value} <= twins for twins in TWINS)
-            if not same and meet(first.principle, second.principle):
-                what = f"{_told(second)}, and {first.principle.id!r} asks for {shown(first.value)}"
-                yield Hit("L303", second.loc, what, "change one of the two", (first.index,))
+        for first, second in _clashes(by_kind.get(kind, ()), _are_no_twins):
+            what = f"{_told(second)}, and {first.principle.id!r} asks for {shown(first.value)}"
+            yield Hit("L303", second.loc, what, _CHANGE, (first.index,))
     lists = [entry for entry in by_kind.get("format", ()) if entry.value == "list"]
     for json in by_kind.get("json", ()):
-        for other in lists:
-            if meet(json.principle, other.principle):
-                first, second = sorted((json, other), key=lambda entry: entry.index)
-                what = f"{json.principle.id!r} asks for JSON, and {other.principle.id!r} for a list"
-                yield Hit("L303", second.loc, what, "change one of the two", (first.index,))
+        other = next((entry for entry in lists if meet(json.principle, entry.principle)), None)
+        if other is not None:
+            first, second = _in_order(json, other)
+            what = f"{json.principle.id!r} asks for JSON, and {other.principle.id!r} for a list"
+            yield Hit("L303", second.loc, what, _CHANGE, (first.index,))
+
+
+def _are_no_twins(one: _Checked, two: _Checked) -> bool:
+    """Whether two values are not languages that count as one."""
+    return not any({one.value, two.value} <= twins for twins in TWINS)
+
+
+def _clashes(
+    entries: Sequence[_Checked], clash: Callable[[_Checked, _Checked], bool]
+) -> Iterator[tuple[_Checked, _Checked]]:
+    """Yield each entry with the first earlier one of another value that it clashes with on some prompt."""
+    for position, later in enumerate(entries):
+        others = (earlier for earlier in entries[:position] if earlier.value != later.value)
+        meeting = (earlier for earlier in others if meet(earlier.principle, later.principle))
+        found = next((earlier for earlier in meeting if clash(earlier, later)), None)
+        if found is not None:
+            yield found, later
+
+
+def _in_order(one: _Checked, two: _Checked) -> tuple[_Checked, _Checked]:
+    """Return both, the earlier in the file first."""
+    return (one, two) if one.index < two.index else (two, one)
 
 
 def _repeated(by_kind: _ByKind) -> Iterator[Hit]:
@@ -194,14 +248,6 @@ def _repeated(by_kind: _ByKind) -> Iterator[Hit]:
                 yield Hit("L304", entry.loc, what, "delete one of the two", (earlier.index,))
             else:
                 seen[entry.value].append(entry)
-
-
-def _pairs(entries: Sequence[_Checked]) -> Iterator[tuple[_Checked, _Checked]]:
-    """Yield each pair of different values once, at most one for each later entry."""
-    by_value: dict[Any, _Checked] = {}
-    for entry in entries:
-        yield from ((earlier, entry) for value, earlier in by_value.items() if value != entry.value)
-        by_value.setdefault(entry.value, entry)
 
 
 def _against_text(entry: _Checked) -> Iterator[Hit]:

@@ -21,10 +21,6 @@ def lint_structure(constitution: Constitution, context: LintContext) -> Iterator
     yield from _sections(constitution)
     yield from _weights(constitution)
     yield from _antitheses(constitution)
-    used = {p.source.removeprefix("#") for p in constitution.principles if p.source}
-    for anchor in constitution.passages:
-        if anchor not in used:
-            yield Hit("L212", ("passages", anchor), f"no principle points at #{anchor}", "delete it")
     for index, principle in enumerate(constitution.principles):
         yield from _overrides(principle, ("principles", index), context)
         if _excepts_all(principle):
