@@ -1,7 +1,7 @@
 """The linter of constitutions: what is allowed, and still probably a mistake.
 
-`lint` finds; the rules stand by theme in `lint_text`, `lint_structure`, `lint_checks`, `lint_examples` and
-`lint_prompts`, and what their codes mean in `lint_codes`. No model is asked.
+`lint` finds; the rules stand by theme in `lint_text`, `lint_structure`, `lint_checks`, `lint_contradictions`,
+`lint_examples` and `lint_prompts`, and what their codes mean in `lint_codes`. No model is asked.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from constitution.lint_checks import lint_checks
 from constitution.lint_codes import CODES, Severity
+from constitution.lint_contradictions import lint_contradictions
 from constitution.lint_examples import lint_examples
 from constitution.lint_prompts import lint_prompts
 from constitution.lint_structure import lint_structure
@@ -22,7 +23,7 @@ from constitution.lint_text import lint_text
 from constitution.loader import LoadedConstitution
 from core.explain import Loc, one_of, shown
 
-_RULES = (lint_text, lint_structure, lint_checks, lint_examples, lint_prompts)
+_RULES = (lint_text, lint_structure, lint_checks, lint_contradictions, lint_examples, lint_prompts)
 _PLACE = re.compile(r"^(.*):(\d+):(\d+)$")
 
 
