@@ -1,7 +1,7 @@
 """The linter of constitutions: what is allowed, and still probably a mistake.
 
-`lint` finds; the rules stand by theme in `lint_text`, `lint_structure`, `lint_checks`, `lint_examples` and
-`lint_prompts`, and what their codes mean in `lint_codes`. No model is asked.
+`lint` finds; the rules stand by theme in `lint_text`, `lint_structure`, `lint_checks`, `lint_contradictions`,
+`lint_examples` and `lint_prompts`, and what their codes mean in `lint_codes`. No model is asked.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from constitution.lint_checks import lint_checks
 from constitution.lint_codes import CODES, Severity
+from constitution.lint_contradictions import lint_contradictions
 from constitution.lint_examples import lint_examples
 from constitution.lint_prompts import lint_prompts
 from constitution.lint_structure import lint_structure
@@ -20,7 +23,7 @@ from constitution.lint_text import lint_text
 from constitution.loader import LoadedConstitution
 from core.explain import Loc, one_of, shown
 
-_RULES = (lint_text, lint_structure, lint_checks, lint_examples, lint_prompts)
+_RULES = (lint_text, lint_structure, lint_checks, lint_contradictions, lint_examples, lint_prompts)
 _PLACE = re.compile(r"^(.*):(\d+):(\d+)$")
 
 
@@ -72,7 +75,7 @@ def lint_report(
     """
     context = context or LintContext()
     hits = [hit for rule in _RULES for hit in rule(loaded.constitution, context)]
-    hits += [*_unused_passages(loaded), *more]
+    hits += [*_idle_passages(loaded), *more]
     silencers = _Silencers(loaded)
     kept: list[Hit] = []
     silenced: list[Hit] = []
@@ -83,12 +86,15 @@ def lint_report(
     return LintReport(_placed(loaded, kept), _placed(loaded, silenced))
 
 
-def _unused_passages(loaded: LoadedConstitution) -> Iterator[Hit]:
-    """Yield the passages in the file itself that no principle points at, which the constitution leaves out."""
-    for loc, mark in loaded.document.key_marks.items():
-        is_passage = len(loc) == 2 and loc[0] == "passages" and mark.path in (None, loaded.path)
-        if is_passage and loc[1] not in loaded.constitution.passages:
-            yield Hit("L212", loc, f"no principle points at #{loc[1]}", "delete it")
+def _idle_passages(loaded: LoadedConstitution) -> Iterator[Hit]:
+    """Yield the passages of the file that no principle names; a document may have as many as it likes."""
+    used = {p.source.removeprefix("#") for p in loaded.constitution.principles if p.source}
+    passages: Any = loaded.document.at(("passages",))
+    for anchor in passages or ():
+        place = _PLACE.match(loaded.where("passages", anchor))
+        of_document = place is not None and Path(place[1]).suffix in (".md", ".markdown")
+        if anchor not in used and not of_document:
+            yield Hit("L212", ("passages", anchor), f"no principle points at #{anchor}", "delete it")
 
 
 class _Silencers:

@@ -1,4 +1,4 @@
-"""Lint of structure: sections, weights, overrides, antitheses and scopes."""
+"""Lint of structure: sections, weights, overrides, antitheses, passages and scopes."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ _REQUEST = re.compile(
     r"|keep|make|help|mention|tell|refuse|prefer|provide|ensure|respond|respect|show|speak|admit|offer|let|add"
     r"|include|stay|treat|point|identify|pick|select|prioriti[sz]e|discuss|describe|rewrite|consider|compare"
     r"|which|what|how|address|encourage|favou?r|support|remain|focus|try|take|put|leave|state|remove|find|adapt"
-    r"|check|cite|end)\b"
+    r"|check|cite|end)\b|^(?:if|when|where|unless)\b.*,"
 )
 _VERBLESS = re.compile(
     r"(?i)^(?:no|only|more|less|fewer|short|shorter|clear|plain|simple|good|honest|polite|friendly) \w"

@@ -31,7 +31,8 @@ def check(
         Path | None, typer.Option(help="Check it against the prompts of this file too.", metavar="FILE")
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(help="Check it against the prompts of this run file.", metavar="RUN.yaml")
+        Path | None,
+        typer.Option(help="Check it, or else this run's own, against the run's prompts.", metavar="RUN.yaml"),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Count warnings as errors.")] = False,
     judged: Annotated[
@@ -47,15 +48,18 @@ def check(
     as_json: AsJson = False,
 ) -> int:
     """Validate and lint a constitution. Every finding has its line and column; 2 if one is an error."""
+    from pipeline.config import load_run_config
     from pipeline.linting import CheckRequest, JudgedRequest, check_constitution, check_content, print_check
 
     if explain is not None:
         _explain(explain, as_json)
         return 0
-    if constitution is None:
-        raise typer.BadParameter("give a CONSTITUTION, or --explain CODE")
     if prompts is not None and run is not None:
         raise typer.BadParameter("give either --prompts or --run")
+    if constitution is None:
+        if run is None:
+            raise typer.BadParameter("give a CONSTITUTION, --run RUN.yaml or --explain CODE")
+        constitution = load_run_config(run).constitution
     judging = JudgedRequest(model, budget) if judged else None
     result = check_constitution(CheckRequest(constitution, prompts, run, judging))
     if as_json:

@@ -122,7 +122,9 @@ def _judge(
     chosen = nearest_pairs(constitution, pairs, budget)
     note(f"{engine.model} judges {len(chosen):,} of {counted(len(pairs), 'pair')}, 2 questions each")
     if engine.model == EMBEDDED_NAME:
-        warn(f"{NEAR_CHANCE}: take what it says of conflicts for a hint where to look, and no more")
+        warn(
+            f"{NEAR_CHANCE}; of 12 plain conflicts between principles it found none: name another by --model"
+        )
     judge, judgments = ConflictJudge(templates, engine), list[ConflictJudgment]()
 
     async def work(pair: tuple[int, int]) -> None:

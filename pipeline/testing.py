@@ -193,5 +193,5 @@ def _outcome(exam: Exam, judgment: Judgment, min_p: float, *, good_is_a: bool) -
         return ExamResult(exam, "ai", "unparsed", told, None, (first, second))
     p = judgment.p_a if good_is_a else 1 - judgment.p_a
     return ExamResult(
-        exam, "ai", "passed" if p > min_p else "failed", f"p = {p:.2f}, {odds}", p, (first, second)
+        exam, "ai", "passed" if p > min_p else "failed", f"p = {p:.3f}, {odds}", p, (first, second)
     )

@@ -16,7 +16,7 @@ from engines.scripted import ScriptedEngine
 from pipeline.linting import CheckRequest, JudgedRequest, check_constitution, override_defaults
 from prompts.environment import TEMPLATES, PromptTemplates
 from tests.pipeline.commands import here
-from tests.pipeline.projects import RUN
+from tests.pipeline.projects import RUN, write_project
 
 CLEAN = "name: x\nprinciples:\n  - The reply is kind.\n  - The reply tells every detail.\n"
 WARNED = "name: x\nsections: [a, b]\nprinciples:\n  - {id: p, text: The reply is kind., section: a}\n"
@@ -89,6 +89,12 @@ def test_prompts_of_a_run_are_those_that_it_takes_in(file, tmp_path):
     ]
     run.write_text(RUN.replace("prompts: prompts.jsonl", "prompts: {path: prompts.jsonl, limit: 1}"))
     assert "L501" in [f.code for f in check_constitution(CheckRequest(str(file), run=run)).report.findings]
+
+
+def test_a_run_file_names_its_constitution_itself(tmp_path):
+    done = here("check", "--run", write_project(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "small: 4 principles, 1 machine-checkable" in done.stdout
 
 
 def test_an_unreadable_prompts_file_is_told_with_its_line(file, tmp_path):
