@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from core.explain import shown
 
-_PATTERN_LENGTH = 10_000
+PATTERN_LENGTH = 10_000
 
 SEARCHED_CHARACTERS = 20_000
 """Of a text, by a pattern: about 5,000 tokens, several times the longest answer of a usual run."""
@@ -18,8 +18,8 @@ SEARCHED_CHARACTERS = 20_000
 
 def _compiles(pattern: str) -> str:
     """Return the pattern, or say at which character it goes wrong."""
-    if len(pattern) > _PATTERN_LENGTH:
-        raise ValueError(f"the pattern is too long; accepted: at most {_PATTERN_LENGTH:,} characters")
+    if len(pattern) > PATTERN_LENGTH:
+        raise ValueError(f"the pattern is too long; accepted: at most {PATTERN_LENGTH:,} characters")
     try:
         with warnings.catch_warnings():
             # A set such as [[a] is to mean something else in a later Python.
@@ -38,7 +38,7 @@ def _compiles(pattern: str) -> str:
 
 
 _NOT_EMPTY = {"type": "string", "minLength": 1, "pattern": r"\S"}
-_EXPRESSION = {"type": "string", "minLength": 1, "maxLength": _PATTERN_LENGTH}
+_EXPRESSION = {"type": "string", "minLength": 1, "maxLength": PATTERN_LENGTH}
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), WithJsonSchema(_NOT_EMPTY)]
 """Text that says something; white space around it, such as a block's last line end, is layout."""

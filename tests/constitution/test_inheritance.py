@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from constitution.loader import load_constitution, read_constitution
+from constitution.loader import load_constitution, preset_names, read_constitution
 from constitution.schema import Constitution
 from constitution.sources import MAX_LEVELS
 from core.errors import ConfigError

@@ -11,14 +11,15 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from constitution import fields, passages, schema, sources
 from constitution.check_kinds import Check
 from constitution.checks import evaluate
 from constitution.file_schema import ConstitutionFile
 from constitution.lint_codes import CODES
 from constitution.loader import load_constitution, preset_names
 from constitution.schema import Example, Principle, Scope
+from core import yamlfile
 from core.errors import ConfigError
-from core.yamlfile import parse_yaml
 from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
 from pipeline.linting import CheckRequest, JudgedRequest, check_constitution
@@ -113,7 +114,7 @@ def test_every_default_that_the_page_gives_in_code_is_that_of_the_field(heading:
 
 
 def test_every_field_stands_in_a_block_that_is_run():
-    used = {key for block in YAML_BLOCKS for key in keys_in(parse_yaml(block.text, PAGE).value)}
+    used = {key for block in YAML_BLOCKS for key in keys_in(yamlfile.parse_yaml(block.text, PAGE).value)}
     for model in SECTIONS.values():
         assert {field.alias or name for name, field in model.model_fields.items()} <= used
 
@@ -148,6 +149,21 @@ def test_every_lint_code_has_its_name_its_severity_and_a_block_that_finds_it():
 def test_the_table_of_presets_names_each_with_its_number_of_principles():
     rows = {row[0].strip("`"): int(row[2]) for row in rows_of("Presets")}
     assert rows == {name: len(load_constitution(name).principles) for name in preset_names()}
+
+
+def test_the_limits_are_those_that_hold():
+    limits = [
+        f"{yamlfile.MAX_BYTES:,} bytes, {yamlfile.MAX_VALUES:,} values, {yamlfile.MAX_DEPTH} levels",
+        f"{yamlfile.MAX_CHARACTERS:,} characters",
+        f"{passages.MAX_DOCUMENT_BYTES:,} bytes, {passages.MAX_LINES:,} lines",
+        f"{sources.MAX_LEVELS}",
+        f"{schema.ID_MAX_LENGTH} characters",
+        f"{fields.PATTERN_LENGTH:,} characters",
+        f"{fields.SEARCHED_CHARACTERS:,} characters",
+        f"{yamlfile.MAX_PROBLEMS}",
+    ]
+    below = TEXT.split("\n## Limits\n", 1)[1]
+    assert re.findall(r"^\| .+ \| (\d.*) \|$", below, re.MULTILINE) == limits
 
 
 def test_links_within_the_page_lead_to_headings():
