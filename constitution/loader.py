@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from constitution.schema import Constitution, Principle, conflicts
+from core.code import modules_beside
 from core.errors import ConfigError
 from core.explain import Loc, Misfit, key_names, one_of, shown
 from core.yamlfile import YamlDocument, in_order, read_yaml, validate
@@ -67,7 +68,8 @@ def read_constitution(source: str | Path) -> LoadedConstitution:
     entries = list(_misfit_entries(document))
     problems = [document.problem(misfit) for misfit in [*entries, *_conflicts(value)]]
     try:
-        constitution = validate(document, Constitution, value)
+        with modules_beside(document.path.parent):
+            constitution = validate(document, Constitution, value)
     except ConfigError as error:
         # What a model says about an entry that is no principle at all only repeats our own line about it.
         said = {document.where(misfit.loc) for misfit in entries}
