@@ -20,7 +20,7 @@ _CODES = (
 LANGUAGES = tuple(_CODES.split())
 """The ISO 639-1 codes that py3langid tells apart. It knows 34 other languages, by longer codes, of which some
 are near to a large one, so that they would take short texts away from it: they are left out."""
-_TWINS = (frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}), frozenset({"nn", "no"}))
+TWINS = (frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}), frozenset({"nn", "no"}))
 SHORT_BYTES = 24
 """A text with fewer bytes of letters is too short to tell; a letter has one to three bytes."""
 _ADDRESS = re.compile(r"\S+://\S+|`[^`\n]*`")
@@ -44,7 +44,7 @@ def language_probability(text: str, code: str) -> tuple[bool, float]:
     prose = _ADDRESS.sub(" ", without_code(text))
     if sum(len(letter.encode(errors="replace")) for letter in prose if letter.isalpha()) < SHORT_BYTES:
         return True, 1.0
-    alike = next((twins for twins in _TWINS if code in twins), frozenset({code}))
+    alike = next((twins for twins in TWINS if code in twins), frozenset({code}))
     ranked = _identifier().rank(prose)
     return ranked[0][0] in alike, sum(p for name, p in ranked if name in alike)
 
