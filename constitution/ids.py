@@ -28,10 +28,22 @@ def id_of_name(name: str) -> str:
     return _joined(_words(name), name)
 
 
-def unique(name: str, taken: Container[str]) -> str:
-    """Return the name, with a number after it if it is taken."""
-    numbered = (f"{name}-{number}" for number in itertools.count(2))
-    return next(free for free in itertools.chain([name], numbered) if free not in taken)
+def unique(name: str, taken: Container[str], tried: dict[str, int] | None = None) -> str:
+    """Return the name, with a number after it if it is taken.
+
+    Args:
+        name: The name wanted.
+        taken: Names that others have.
+        tried: Remembers between calls where to go on counting, so that many equal names take no time.
+    """
+    if name not in taken:
+        return name
+    tried = {} if tried is None else tried
+    for number in itertools.count(tried.get(name, 2)):
+        if f"{name}-{number}" not in taken:
+            break
+    tried[name] = number + 1
+    return f"{name}-{number}"
 
 
 def _words(text: str) -> list[str]:
