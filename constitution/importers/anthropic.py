@@ -163,10 +163,9 @@ def _few_shot(entry: object, where: str, reading: Reading) -> None:
         reading.leave_out(SEVERAL_TURNS, where)
     else:
         shot = Shot(turns[0][1], good.strip(), bad.strip())
-        places = [i for i, found in enumerate(reading.principles) if "comparison" in found.texts]
-        for index in places:
-            reading.attach(index, shot)
-        if not places:
+        owners = [i for i, found in enumerate(reading.principles) if "comparison" in found.texts]
+        reading.attach(owners, shot, where)
+        if not owners:
             reading.leave_out("a few-shot without a comparison principle beside it", where)
 
 

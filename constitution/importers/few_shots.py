@@ -37,5 +37,5 @@ def attach_revision(reading: Reading, revised: Revised, where: str) -> None:
         return
     if not owners:
         reading.leave_out(_NO_OWNER, where)
-    for index in owners:
-        reading.attach(index, Shot(revised.prompt, revised.revision, revised.answer, revised.critique))
+    shot = Shot(revised.prompt, revised.revision, revised.answer, revised.critique)
+    reading.attach(owners, shot, where)

@@ -10,7 +10,8 @@ from constitution.importers.reading import Reading
 from constitution.importers.source import ForeignFile
 
 _MARK = re.compile(r"\s*(?:[-*+•‣◦·–—]|\(?\d{1,4}[.)]|\(?[A-Za-z][.)])\s+(?=\S)")
-_FENCE = re.compile(r"^```CONSTITUTION[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_OPENED = re.compile(r"^```CONSTITUTION[^\n]*\n", re.MULTILINE)
+_CLOSED = "\n```"
 
 
 class Line(NamedTuple):
@@ -55,18 +56,18 @@ class NemoAligner:
 
     def recognises(self, file: ForeignFile) -> str | None:
         """Return why a file is such instructions."""
-        return "it has ```CONSTITUTION" if _FENCE.search(file.text) else None
+        return "it has ```CONSTITUTION" if _OPENED.search(file.text) else None
 
     def read(self, file: ForeignFile, reading: Reading) -> None:
         """Gather the numbered lines between the fences; each asks for a comparison."""
-        fence = _FENCE.search(file.text)
-        if fence is None:
-            reading.refuse(
-                "there is no constitution", file.where(), "```CONSTITUTION and a line ``` after it"
-            )
+        opened = _OPENED.search(file.text)
+        end = file.text.find(_CLOSED, opened.end() - 1) if opened else -1
+        if opened is None or end < 0:
+            accepted = "```CONSTITUTION and a line ``` after it"
+            reading.refuse("there is no constitution", file.where(), accepted)
             return
-        first = file.text.count("\n", 0, fence.start(1)) + 1
-        for line in _lines(fence[1], first, reading, file):
+        first = file.text.count("\n", 0, opened.end()) + 1
+        for line in _lines(file.text[opened.end() : end], first, reading, file):
             if line.marked:
                 reading.take(file.at(line.number), {"comparison": line.text})
             elif line.text:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from constitution.ids import id_from, id_of_name, unique
 from core.errors import DataError, Problem
@@ -23,8 +23,7 @@ _TEXT_FROM = ("text", "revision", "comparison", "critique")
 """Where the text of a principle comes from: the first of these that a file has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shot:
+class Shot(NamedTuple):
     """One example of what a principle means, in the form of `constitution.schema.Example`."""
 
     prompt: str
@@ -87,7 +86,7 @@ class Reading:
     """What was taken off texts, and how often."""
     notes: dict[str, Occurrences] = field(default_factory=dict)
     """What is unusual."""
-    passed_over: list[str] = field(default_factory=list)
+    passed_over: dict[str, None] = field(default_factory=dict)
     """Keys and columns that are not used."""
     name: str | None = None
     """What the file calls the constitution."""
@@ -110,19 +109,15 @@ class Reading:
             source: the anchor of the passage it stands in.
         """
         texts = {key: self._text(value, key, where) for key, value in fields.items() if value is not None}
-        name = (
-            self._text(str(name) if isinstance(name, int) else name, "id", where)
-            if name is not None
-            else None
-        )
-        if None in texts.values() or (name is None and fields.get("id") is not None):
+        called = None if name is None else self._text(str(name) if type(name) is int else name, "id", where)
+        if None in texts.values() or (name is not None and called is None):
             return
         filled = {key: text for key, text in texts.items() if text}
         text = next((filled[key] for key in _TEXT_FROM if key in filled), None)
         if text is None:
             self.leave_out("an empty entry", where)
             return
-        self._keep(Found(where, {**filled, "text": text}, name or None, source))
+        self._keep(Found(where, {**filled, "text": text}, called or None, source))
 
     def leave_out(self, reason: str, where: str) -> None:
         """Count something that the constitution will not hold."""
@@ -134,7 +129,7 @@ class Reading:
 
     def pass_over(self, keys: Sequence[str]) -> None:
         """Note keys that are not used, each once."""
-        self.passed_over += [key for key in dict.fromkeys(keys) if key not in self.passed_over]
+        self.passed_over.update(dict.fromkeys(keys))
 
     def refuse(self, what: str, where: str, accepted: str) -> None:
         """Note a mistake of the file; `written` raises them all."""
@@ -147,10 +142,14 @@ class Reading:
             self.refuse(f"{what} is empty", where, "text that says something")
         return text or None
 
-    def attach(self, index: int, shot: Shot) -> None:
-        """Give a principle one more example."""
-        found = self.principles[index]
-        self.principles[index] = replace(found, shots=(*found.shots, shot))
+    def attach(self, owners: Iterable[int], shot: Shot, where: str) -> None:
+        """Give principles, by their positions, one more example."""
+        texts = [self._text(text, "a few-shot", where) for text in shot]
+        if None in texts:
+            return
+        for index in owners:
+            found = self.principles[index]
+            self.principles[index] = replace(found, shots=(*found.shots, shot))
 
     def written(self, accepted: str) -> list[dict[str, Any]]:
         """Return the principles in full form, each with an id of its own.
@@ -206,5 +205,5 @@ class Reading:
 
 
 def _shot_written(shot: Shot) -> dict[str, str]:
-    entry = {"prompt": shot.prompt, "good": shot.good, "bad": shot.bad, "why": shot.why, "use": "few_shot"}
+    entry = {**shot._asdict(), "use": "few_shot"}
     return {key: value for key, value in entry.items() if value}
