@@ -20,6 +20,7 @@ from constitution.schema import Constitution
 from core.errors import ConfigError, DataError, RunStateError
 from core.files import is_there, os_errors, write_atomic
 
+_SHOWN = 20
 Summary = dict[str, Any]
 
 
@@ -52,7 +53,7 @@ def import_constitution(request: ConstitutionRequest) -> Summary:
     entries = reading.written(imported.form.summary)
     if not request.examples:
         _drop_examples(entries, imported)
-    name = request.name or reading.name or request.source.resolve().stem
+    name = request.name or reading.name or _name_of(request.source.resolve())
     comments = list(_comments(request, imported))
     constitution = _put(request, constitution_file(request.to, name, reading, entries, comments))
     return _summary(request, imported, constitution)
@@ -61,8 +62,15 @@ def import_constitution(request: ConstitutionRequest) -> Summary:
 def _refuse_if_there(to: Path) -> None:
     if is_there(to):
         raise RunStateError("something is there already", where=str(to), accepted="--to a new file")
+    if not is_there(to.parent):
+        raise RunStateError("there is no such folder", where=str(to.parent), run=f"mkdir -p {to.parent}")
     if to.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"found {to.name!r}", where="--to", accepted="the path of a new .yaml file")
+
+
+def _name_of(source: Path) -> str:
+    name = source.name if source.is_dir() else source.stem
+    return name.encode("utf-8", "replace").decode()  # file names may hold bytes that are no text
 
 
 def _drop_examples(entries: list[dict[str, Any]], imported: Imported) -> None:
@@ -100,7 +108,7 @@ def _comments(request: ConstitutionRequest, imported: Imported) -> Iterator[str]
         for reason, found in entries.items():
             yield f"{title}: {reason}, {_told(found, request.source)}."
     if reading.passed_over:
-        yield f"Not used: {', '.join(reading.passed_over)}."
+        yield f"Not used: {_some(list(reading.passed_over))}."
 
 
 def _told(found: Occurrences, source: Path) -> str:
@@ -114,6 +122,12 @@ def _places(places: Sequence[str], count: int, source: str) -> str:
     folder = source if Path(source).is_dir() else str(Path(source).parent)
     short = [place.removeprefix(folder).removeprefix(os.sep) for place in places]
     return ", ".join([*short, "..."] if count > len(short) else short)
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the names, or the first of them and how many more there are."""
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else shown
 
 
 def _summary(request: ConstitutionRequest, imported: Imported, constitution: Constitution) -> Summary:
@@ -133,7 +147,7 @@ def _summary(request: ConstitutionRequest, imported: Imported, constitution: Con
         "left_out": _listed(reading.left_out),
         "notes": _listed(reading.notes),
         "renamed": reading.renamed,
-        "passed_over": reading.passed_over,
+        "passed_over": list(reading.passed_over),
     }
 
 
@@ -156,8 +170,8 @@ def print_constitution_import(summary: Mapping[str, Any]) -> None:
         ("Stripped", [f"{count:>8,}  {sign}" for count, sign in stripped]),
         ("Left out", [_line(entry, summary["source"]) for entry in summary["left_out"]]),
         ("Noted", [_line(entry, summary["source"]) for entry in summary["notes"]]),
-        ("Renamed", renamed[:20] + ([f"and {len(renamed) - 20:,} more"] if len(renamed) > 20 else [])),
-        ("Not used", [", ".join(summary["passed_over"])] if summary["passed_over"] else []),
+        ("Renamed", [_some(renamed)] if renamed else []),
+        ("Not used", [_some(summary["passed_over"])] if summary["passed_over"] else []),
     ):
         if lines:
             heading(title)
