@@ -22,7 +22,7 @@ from core.progress import progress
 from core.records import Comparison
 from core.store import RecordFile
 from labelers.votes import MACHINES
-from pipeline.console import note, warn
+from pipeline.console import warn
 from pipeline.engines import EngineMaker, Engines, make_engine
 from pipeline.finished import FinishedRun
 from pipeline.labeling import Labeling, judge_and_aggregate
@@ -108,8 +108,7 @@ def estimate(run: Recomputed, engines: Engines) -> Estimate:
 
 def fill(run: Recomputed, engines: Engines) -> None:
     """Judge all comparisons and write the preferences; whatever is answered stays in the cache."""
-    result = asyncio.run(judge_and_aggregate(run, engines))
-    note(result.counts.summary())
+    asyncio.run(judge_and_aggregate(run, engines))
 
 
 def require_place_for(to: Path, finished: Path) -> None:
