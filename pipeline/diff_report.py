@@ -159,11 +159,11 @@ def _print_flip(number: int, flip: Flip) -> None:
 
 
 def _print_principles(shift: Shift) -> None:
-    rows = sorted(
-        shift.by_principle.items(),
-        key=lambda row: (-row[1].flips, -abs(row[1].after - row[1].before), row[0]),
-    )
-    heading("By principle")
+    touched = [row for row in shift.by_principle.items() if row[1].flips or row[1].before != row[1].after]
+    rows = sorted(touched, key=lambda row: (-row[1].flips, -abs(row[1].after - row[1].before), row[0]))
+    if not rows:
+        return
+    heading("Principles that moved a flip, or are judged more or less often")
     table = Table(box=None, pad_edge=False)
     for title in ("", "flips moved", "judgments before", "now"):
         table.add_column(title, justify="right" if title else "left")

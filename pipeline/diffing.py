@@ -100,7 +100,8 @@ def _recomputed(
     request: DiffRequest, diff: ConstitutionDiff, finished: FinishedRun, make: EngineMaker
 ) -> DiffOutcome:
     """Recompute the preferences, or say what that would take."""
-    if finished.config.compare.source == "revisions" and diff.bears_on & {"critique", "revision", "draw"}:
+    revised = "critique" in finished.manifest["stages"] and finished.config.compare.source == "revisions"
+    if revised and diff.bears_on & {"critique", "revision", "draw"}:
         note("the answers stay those of the run; a run of its own would also write other revisions")
     with recomputation(finished, diff.new, make) as (run, engines):
         estimated = estimate(run, engines)

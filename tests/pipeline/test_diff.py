@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +22,9 @@ from pipeline.session import PairsRequest, RunRequest, execute, label_pairs
 from tests.pipeline.commands import files_of, here
 from tests.pipeline.people import person, write_people
 from tests.pipeline.projects import Recorder, write_project
+
+if TYPE_CHECKING:
+    from engines.transformers_engine import TransformersEngine
 
 RUN = """\
 name: small
@@ -414,3 +418,44 @@ def test_other_labeler_than_the_runs_is_refused(made: tuple[Path, Path]):
     manifest["identity"]["models"]["labeler"] = "another"
     (run / "manifest.json").write_text(json.dumps(manifest))
     assert "is not the one that labelled the run" in failure(new, "--run", run)
+
+
+@pytest.mark.slow
+def test_real_model_is_asked_only_what_changed_and_agrees_with_a_run_of_its_own(
+    tmp_path: Path, embedded_engine: TransformersEngine
+):
+    rows = [
+        {"prompt": "Is two aspirin safe?", "chosen": "Ask a pharmacist.", "rejected": "Yes, always."},
+        {"prompt": "Tell me a joke.", "chosen": "I bought a second hat.", "rejected": "No."},
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ("label.principles=3", "engine.device=cpu")
+
+    def label(constitution: str, project: Path) -> Path:
+        pairs = PairsRequest(tmp_path / "pairs.jsonl", constitution, "embedded", project, settings)
+        return label_pairs(pairs, lambda model, engine: embedded_engine).folder
+
+    old = load_constitution("harmless")
+    run = label("harmless", tmp_path / "one")
+    drawn = [Judgment.model_validate_json(line).principle_id for line in lines(run / "judgments.jsonl")]
+    reworded = [
+        principle.model_copy(update={"text": "The reply is as it should be."})
+        if principle.id == drawn[0]
+        else principle
+        for principle in old.principles
+    ]
+    new = tmp_path / "new.yaml"
+    new.write_text(old.model_copy(update={"principles": tuple(reworded)}).to_yaml())
+    request = DiffRequest(None, str(new), run, to=tmp_path / "to.jsonl", as_json=True)
+    outcome = run_diff(request, lambda model, engine: embedded_engine)
+    assert (outcome.estimate.calls, outcome.estimate.new) == (2 * 3 * 2, 2 * drawn.count(drawn[0]))
+
+    full = label(str(new), tmp_path / "two")
+    found, expected = (
+        [Preference.model_validate_json(line) for line in lines(path)]
+        for path in (tmp_path / "to.jsonl", full / "preferences.jsonl")
+    )
+    assert [p.id for p in found] == [p.id for p in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.p_chosen == pytest.approx(theirs.p_chosen, abs=1e-4)
+        assert ours.by_principle.keys() == theirs.by_principle.keys()
