@@ -97,14 +97,12 @@ def _drawn(change: Change) -> str:
         return "asked only where it wins a draw"
     if change.kind == "removed":
         return "asked only what is drawn in its place"
+    if change.kind == "reweighted" and change.after > change.before:
+        return "wins more draws: asked only what it newly wins, nothing where all principles are drawn"
     if change.kind == "reweighted":
-        more = change.after > change.before
-        wins = (
-            "wins more draws: asked only what it newly wins"
-            if more
-            else "wins fewer draws: asked only what is drawn in its place"
+        return (
+            "wins fewer draws: asked only what is drawn in its place, nothing where all principles are drawn"
         )
-        return f"{wins}; nothing where all principles are drawn"
     if change.kind == "check changed":
         return "a principle with a check is not drawn for labels: asked only where that changes what is drawn"
     return "drawn for other prompts: asked only what was not drawn before"
@@ -146,9 +144,9 @@ def _print_one_sided(what: str, reasons: Counter[str], kept: Sequence[CameOrWent
 
 
 def _print_flip(number: int, flip: Flip) -> None:
-    moved = "" if flip.moved_by is None else f", moved by {flip.moved_by} ({flip.moves[flip.moved_by]:+.2f})"
+    moved = "" if flip.moved_by is None else f", moved by {flip.moved_by} ({flip.moves[flip.moved_by]:+.3f})"
     out.print(
-        Text(f"{number}. {flip.comparison_id}: p {flip.before:.2f} -> {flip.after:.2f}{moved}", style="bold")
+        Text(f"{number}. {flip.comparison_id}: p {flip.before:.3f} -> {flip.after:.3f}{moved}", style="bold")
     )
     for name, text in (
         ("prompt", flip.prompt[-1].content),
