@@ -16,6 +16,7 @@ from engines.embedded import EMBEDDED_NAME
 from pipeline.annotate_cli import annotate
 from pipeline.console import be_silent, err, fail, note, out, warn
 from pipeline.constitution_cli import constitution_app
+from pipeline.diff_cli import diff
 from pipeline.import_cli import import_app
 from pipeline.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, report, run_stages
 from pipeline.people_cli import people_app
@@ -366,3 +367,4 @@ def _export_labels(folder: Path, form: str, to: Path, as_json: bool) -> None:
 
 
 app.command()(annotate)
+app.command()(diff)
