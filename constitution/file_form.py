@@ -6,24 +6,15 @@ full form of `constitution.file_schema`.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import re
-import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
+from constitution.ids import id_from, unique
 from constitution.schema import Principle
 from core.errors import ConfigError
 from core.explain import Loc, Misfit, key_names, shown
 from core.yamlfile import YamlDocument
 
-_ID_WORDS = 5
-_ID_LENGTH = 56
-"""Leaves room within an id for the ending that makes it unique."""
-_STOP_WORDS = frozenset(
-    "a an and answer are choose in is it of or reply response should that the to which with".split(" ")  # noqa: SIM905
-)
 _ENTRY = f"a sentence, or a mapping with the keys: {', '.join(key_names(Principle))}"
 
 
@@ -73,31 +64,10 @@ def _principles_written_out(entries: list[object], others: Collection[str]) -> l
     for entry in entries:
         full = {"text": entry} if isinstance(entry, str) and entry.strip() else entry
         if isinstance(full, dict) and "id" not in full:
-            full = {"id": _unique(_id_from(str(full.get("text", ""))), taken, tried), **full}
+            full = {"id": unique(id_from(str(full.get("text", ""))), taken, tried), **full}
             taken.add(full["id"])
         written.append(full)
     return written
-
-
-def _id_from(sentence: str) -> str:
-    """Return an id from the first words of a sentence that say something about it."""
-    plain = unicodedata.normalize("NFKD", re.sub("['’]", "", sentence)).encode("ascii", "ignore").decode()
-    words = re.findall("[a-z0-9]+", plain.lower())
-    telling = [word for word in words if word not in _STOP_WORDS] or words
-    name = "-".join(telling[:_ID_WORDS])[:_ID_LENGTH].rstrip("-")
-    # Of a sentence in another script nothing may be left.
-    return name or "principle-" + hashlib.sha256(sentence.encode()).hexdigest()[:8]
-
-
-def _unique(name: str, taken: set[str], tried: dict[str, int]) -> str:
-    """Return the name, with a number after it if it is taken; `tried` remembers where to go on counting."""
-    if name not in taken:
-        return name
-    for number in itertools.count(tried.get(name, 2)):
-        if f"{name}-{number}" not in taken:
-            break
-    tried[name] = number + 1
-    return f"{name}-{number}"
 
 
 def misfit_entries(document: YamlDocument) -> Iterator[Misfit]:

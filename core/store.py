@@ -8,7 +8,6 @@ the folder is next opened for writing. One process writes; any number read at th
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from core.errors import DataError, RunStateError
 from core.files import os_errors
 from core.index import RecordIndex, Span
 from core.lines import Line, cut_torn_line, line_number, lines_from, open_lines
+from core.lock import lock
 
 
 class StoredRecord(Protocol):
@@ -58,7 +58,7 @@ class RecordStore:
                 folder.mkdir(parents=True, exist_ok=True)
             elif not folder.is_dir():
                 raise RunStateError("no such run folder", where=str(folder), run=f"ls {folder.parent}")
-        self._lock = _lock(folder / ".lock") if writable else None
+        self._lock = lock(folder) if writable else None
         try:
             self._index = RecordIndex(folder / "index.sqlite", writable=writable)
         except RunStateError:
@@ -111,30 +111,6 @@ class RecordStore:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def _lock(path: Path) -> int:
-    """Return a descriptor that holds the folder's lock; the system frees it when the process ends.
-
-    Raises:
-        RunStateError: Another process is writing in the folder.
-    """
-    with os_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-            os.close(descriptor)
-            raise RunStateError(
-                f"another process (PID {holder or 'unknown'}) is writing in this folder",
-                where=str(path.parent),
-                accepted="one writer at a time; wait for it or stop it",
-                run=f"ps -p {holder}" if holder else None,
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        return descriptor
 
 
 class RecordFile(Generic[R]):

@@ -76,6 +76,10 @@ class CachedEngine:
         """Return the wrapped engine's key."""
         return self._engine.key(request)
 
+    def knows(self, request: GenerationRequest | ChoiceRequest) -> bool:
+        """Return whether the answer is in the cache, so that the model would not be asked."""
+        return self._cache.get(self._engine.key(request)) is not None
+
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Ask the wrapped engine whether it can answer with these choices."""
         return self._engine.require_choices(prefill, choices)

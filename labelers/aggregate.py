@@ -11,8 +11,9 @@ Where people have judged too, labelers/mixing.py settles the opinions in place o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from constitution.checks import evaluate
 from constitution.draw import in_scope
@@ -37,14 +38,29 @@ class Opinion:
     """A machine check that does not tell the answers apart: it speaks only if nothing else does."""
 
 
-Settled = tuple[float, Sequence[Opinion]]
-"""The probability of `a`, and the opinions behind it."""
+Shares = Mapping[str, float]
+"""What each principle contributed to a probability p of `a`: for opinions i that speak with weights w_i and
+probabilities p_i, w_i (p_i - 1/2) / sum_j w_j. The contributions sum to p - 1/2."""
+
+
+class Settled(NamedTuple):
+    """What the opinions on a comparison come to."""
+
+    p_a: float
+    """The probability of `a`."""
+    behind: Sequence[Opinion]
+    """The opinions behind it, also those of tiers that another one silenced."""
+    shares: Shares
+    """Who contributed what."""
+
+
 Settle = Callable[[Comparison, Sequence[Opinion]], Settled | str]
 
 
 def settle_by_tier(comparison: Comparison, opinions: Sequence[Opinion]) -> Settled:
-    """Return the probability of `a` by the first decisive tier, else by all opinions; all stand behind it."""
-    return settle(opinions), opinions
+    """Return what opinions come to by the first decisive tier, else all together; all stand behind it."""
+    speaking = deciding(opinions)
+    return Settled(_mean(speaking), opinions, shares_of(speaking))
 
 
 def aggregate(
@@ -53,7 +69,20 @@ def aggregate(
     constitution: Constitution,
     settled: Settle = settle_by_tier,
 ) -> Preference | str:
-    """Return the preference that the judgments amount to, or the reason why there is none.
+    """Return the preference that the judgments amount to, or why there is none; see `outcome_of`."""
+    outcome = outcome_of(comparison, judgments, constitution, settled)
+    if isinstance(outcome, str):
+        return outcome
+    return _preference(comparison, outcome.behind, outcome.p_a, constitution.digest)
+
+
+def outcome_of(
+    comparison: Comparison,
+    judgments: Iterable[Judgment],
+    constitution: Constitution,
+    settled: Settle = settle_by_tier,
+) -> Settled | str:
+    """Return what the judgments of a comparison come to, or the reason why they come to nothing.
 
     Judgments that were taken back, and verdicts without a number (`unparsed`, `skip`), have no say.
 
@@ -76,11 +105,9 @@ def aggregate(
     if not opinions:
         return "no judgment gives a number"
     excluding = [o for o in opinions if o.judgment.principle_id in broken[0] + broken[1]]
-    outcome = (_mean(excluding), opinions) if excluding else settled(comparison, opinions)
-    if isinstance(outcome, str):
-        return outcome
-    p_a, behind = outcome
-    return _preference(comparison, behind, p_a, constitution.digest)
+    if excluding:
+        return Settled(_mean(excluding), opinions, shares_of(excluding))
+    return settled(comparison, opinions)
 
 
 def opinions_of(judgments: Iterable[Judgment], constitution: Constitution) -> list[Opinion]:
@@ -132,12 +159,27 @@ def _tier(principle: Principle | None, constitution: Constitution) -> int:
 
 def settle(opinions: Sequence[Opinion]) -> float:
     """Return the probability of `a` by the first decisive tier, else by all opinions together."""
+    return _mean(deciding(opinions))
+
+
+def deciding(opinions: Sequence[Opinion]) -> list[Opinion]:
+    """Return the opinions whose mean decides: those of the first decisive tier, else all that speak."""
     speaking = [o for o in opinions if not o.neutral] or list(opinions)
     for tier in sorted({o.tier for o in speaking}):
-        p_a = _mean([o for o in speaking if o.tier == tier])
-        if abs(p_a - 0.5) >= DECISIVE:
-            return p_a
-    return _mean(speaking)
+        within = [o for o in speaking if o.tier == tier]
+        if abs(_mean(within) - 0.5) >= DECISIVE:
+            return within
+    return speaking
+
+
+def shares_of(speaking: Sequence[Opinion]) -> Shares:
+    """Return what each principle contributed to the mean of opinions; see `Shares`."""
+    total = sum(o.weight for o in speaking)
+    shares: dict[str, float] = {}
+    for opinion in speaking:
+        name = opinion.judgment.principle_id or f"({opinion.judgment.labeler})"
+        shares[name] = shares.get(name, 0.0) + opinion.weight / total * (opinion.p_a - 0.5)
+    return shares
 
 
 def _mean(opinions: Sequence[Opinion]) -> float:

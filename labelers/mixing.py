@@ -23,7 +23,17 @@ from statistics import mean
 
 from constitution.schema import Constitution
 from core.records import Comparison, Judgment, Preference, Prompt
-from labelers.aggregate import DECISIVE, Opinion, Settled, aggregate, opinions_of, settle
+from labelers.aggregate import (
+    DECISIVE,
+    Opinion,
+    Settled,
+    Shares,
+    aggregate,
+    opinions_of,
+    outcome_of,
+    settle,
+    settle_by_tier,
+)
 from labelers.config import LabelConfig, MixRule
 from labelers.crowd import aggregate_votes
 from labelers.reliability import Crowd
@@ -35,6 +45,7 @@ CLASSIC = (
 )
 """People judge helpfulness and the AI judges harmlessness (Bai et al. 2022, arXiv 2212.08073, section 4)."""
 
+_BOTH_BAD = "people find both answers bad"
 _EVERYONE, _PEOPLE = "everyone", "people"
 _Party = tuple[int, str]
 """Whose votes make one crowd: the number of the rule, and everyone, people, or one source of theirs."""
@@ -92,9 +103,19 @@ class Mixer:
     def preference(self, comparison: Comparison, judgments: Iterable[Judgment]) -> Preference | str:
         """Return the preference that all judgments amount to under the policy, or why there is none."""
         said = standing(judgments)
-        if mostly_both_bad(votes_of(self._peoples(comparison, said))):
-            return "people find both answers bad"
+        if self._find_both_bad(comparison, said):
+            return _BOTH_BAD
         return aggregate(comparison, said, self._constitution, self._settled)
+
+    def outcome(self, comparison: Comparison, judgments: Iterable[Judgment]) -> Settled | str:
+        """Return what is behind the preference, or why there is none."""
+        said = standing(judgments)
+        if self._find_both_bad(comparison, said):
+            return _BOTH_BAD
+        return outcome_of(comparison, said, self._constitution, self._settled)
+
+    def _find_both_bad(self, comparison: Comparison, said: Sequence[Judgment]) -> bool:
+        return mostly_both_bad(votes_of(self._peoples(comparison, said)))
 
     def _settled(self, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | str:
         parts = []
@@ -105,9 +126,10 @@ class Mixer:
                 parts.append(part)
         if not parts:
             return "nobody whom label.mix lets decide has judged it"
-        decisive = (p_a for p_a, _ in parts if abs(p_a - 0.5) >= DECISIVE)
-        p_a = next(decisive, mean(p_a for p_a, _ in parts))
-        return p_a, [opinion for _, behind in parts for opinion in behind]
+        decisive = next((part for part in parts if abs(part.p_a - 0.5) >= DECISIVE), None)
+        p_a = mean(part.p_a for part in parts) if decisive is None else decisive.p_a
+        shares = _weighed_shares([(1.0, part) for part in parts]) if decisive is None else decisive.shares
+        return Settled(p_a, [opinion for part in parts for opinion in part.behind], shares)
 
     def _mixed(self, number: int, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | None:
         """Return the probability of `a` under one rule and who gave it; None if nobody did."""
@@ -120,26 +142,33 @@ class Mixer:
             return self._voted((number, _EVERYONE), comparison, opinions)
         spoken = None if mix == "machines" else self._voted((number, _PEOPLE), comparison, people)
         if spoken is None and machines and mix != "humans":
-            return settle(machines), machines
+            return settle_by_tier(comparison, machines)
         return spoken
 
     def _weighed(self, number: int, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | None:
         """Return the mean of the sources' probabilities by their weights."""
-        total, weighed, behind = 0.0, 0.0, list[Opinion]()
+        total, weighed, parts = 0.0, 0.0, list[tuple[float, Settled]]()
         for source in sorted({o.judgment.labeler for o in opinions}):
             own = [o for o in opinions if o.judgment.labeler == source]
             weight = self._weight(source)
-            part: Settled | None = (settle(own), own)
+            part: Settled | None = settle_by_tier(comparison, own)
             if source not in MACHINES:
                 part = self._voted((number, source), comparison, own)
             if part is not None and weight > 0:
-                total, weighed, behind = total + weight, weighed + weight * part[0], [*behind, *own]
-        return (weighed / total, behind) if behind else None
+                total, weighed = total + weight, weighed + weight * part.p_a
+                parts.append((weight, part))
+        if not parts:
+            return None
+        behind = [opinion for _, part in parts for opinion in part.behind]
+        return Settled(weighed / total, behind, _weighed_shares(parts))
 
     def _voted(self, party: _Party, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | None:
         crowd = self.crowds.get(party)
         p_a = None if crowd is None else crowd.p_a.get(comparison.id)
-        return None if p_a is None or not opinions else (p_a, opinions)
+        if p_a is None or not opinions:
+            return None
+        # A crowd's probability is no mean of its votes: it is the contribution of the whole crowd.
+        return Settled(p_a, opinions, {f"({party[1]})": p_a - 0.5})
 
     def _ballots(
         self, comparison: Comparison, judgments: Sequence[Judgment]
@@ -192,3 +221,13 @@ class Mixer:
     def _section(self, judgment: Judgment) -> str | None:
         principle = self._constitution.find(judgment.principle_id)
         return None if principle is None else principle.section
+
+
+def _weighed_shares(parts: Sequence[tuple[float, Settled]]) -> Shares:
+    """Return who contributed what to the weighed mean of several parts' probabilities."""
+    total = sum(weight for weight, _ in parts)
+    shares: dict[str, float] = {}
+    for weight, part in parts:
+        for name, share in part.shares.items():
+            shares[name] = shares.get(name, 0.0) + weight / total * share
+    return shares

@@ -16,6 +16,7 @@ from engines.embedded import EMBEDDED_NAME
 from pipeline.annotate_cli import annotate
 from pipeline.console import be_silent, err, fail, note, out, warn
 from pipeline.constitution_cli import constitution_app
+from pipeline.diff_cli import diff
 from pipeline.import_cli import import_app
 from pipeline.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, report, run_stages
 from pipeline.people_cli import people_app
@@ -286,7 +287,8 @@ def export(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="A run folder; with --model also that of one training, with --labels also one of labels.",
+            help="A run folder; with --model also that of one training, with --labels also one of labels, "
+            "with --constitution also a constitution file or the name of a preset.",
             metavar="RUN",
         ),
     ],
@@ -304,14 +306,27 @@ def export(
             help="Write comparisons and judgments for a tool: argilla, label-studio or icai.", metavar="FORM"
         ),
     ] = None,
+    constitution: Annotated[
+        str | None,
+        typer.Option(
+            help="Write a constitution in another form: anthropic, the Constitutional AI paper's files.",
+            metavar="FORM",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a data set, a trained model, or labels for a tool. `datasets.load_dataset` reads the data set."""
+    """Write a data set, a trained model, labels for a tool, or a constitution in the form of others.
+
+    `datasets.load_dataset` reads the data set.
+    """
     from pipeline.export_model import export_model, is_training
 
+    if sum(option is not None for option in (model, labels, constitution)) > 1:
+        raise typer.BadParameter("give one of --labels, --model and --constitution")
+    if constitution is not None:
+        _export_constitution(str(folder), constitution, to, as_json)
+        return
     if labels is not None:
-        if model is not None:
-            raise typer.BadParameter("give either --labels or --model")
         _export_labels(folder, labels, to, as_json)
         return
     if model is None and is_training(folder):
@@ -331,6 +346,16 @@ def export(
     out.print(f'\nfrom datasets import load_dataset; load_dataset("{to}", "preference")')
 
 
+def _export_constitution(source: str, form: str, to: Path, as_json: bool) -> None:
+    from pipeline.constitution_export import export_constitution, print_constitution_export
+
+    summary = export_constitution(source, form, to)
+    if as_json:
+        out.print_json(json.dumps(summary))
+    else:
+        print_constitution_export(summary)
+
+
 def _export_labels(folder: Path, form: str, to: Path, as_json: bool) -> None:
     from pipeline.label_export import export_labels
 
@@ -342,3 +367,4 @@ def _export_labels(folder: Path, form: str, to: Path, as_json: bool) -> None:
 
 
 app.command()(annotate)
+app.command()(diff)

@@ -69,3 +69,7 @@ class RunFiles:
     def exclusions(self) -> RecordFile[Exclusion]:
         """What was left out, grouped by the record that was."""
         return self.store.open("exclusions.jsonl", Exclusion, parent="record_id")
+
+    def is_excluded(self, excluded_id: str, stage: str) -> bool:
+        """Return whether a stage left the record out."""
+        return any(exclusion.stage == stage for exclusion in self.exclusions.children(excluded_id))

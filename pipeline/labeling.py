@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
-from constitution.schema import Principle
+from constitution.schema import Constitution, Principle
 from core.records import Comparison, Judgment, Preference
 from core.similarity import are_near_duplicates
-from engines.cached import RequestCounts
-from labelers.aggregate import aggregate
+from engines.cached import CachedEngine, RequestCounts
+from engines.protocols import ChoiceRequest
+from labelers.aggregate import Settled, aggregate, outcome_of
 from labelers.ai import AILabeler
 from labelers.check import check_judgments, checked_principles
+from labelers.config import LabelConfig
 from labelers.mixing import Mixer, wants_machines
 from labelers.votes import MACHINES
 from pipeline.engines import Engines
+from pipeline.files import RunFiles
 from pipeline.people import take_people
 from pipeline.runs import Run
 from pipeline.stage import StageResult, StageWork, require_stage, run_stage
@@ -28,10 +32,13 @@ async def label_stage(run: Run, engines: Engines) -> StageResult:
     require_stage(run, "compare")
     if run.config.label.humans:
         take_people(run)
-    engine = engines.of("labeler")
-    labeler = AILabeler(run.constitution, run.templates, run.config.label, engine, run.config.seed)
-    labeling = _Labeling(run, labeler)
-    engines.keep(engine)
+    return await judge_and_aggregate(run, engines)
+
+
+async def judge_and_aggregate(run: Run, engines: Engines) -> StageResult:
+    """Judge by machines what they have not judged yet, and write the preferences that all judgments give."""
+    labeling = Labeling.of(run, engines)
+    engines.keep(labeling.engine)
     stage = StageWork(run, engines, "label", run.judgments)
     result = await run_stage(stage, run.all_comparisons, labeling.is_done, labeling.judge)
     write_preferences(run)
@@ -39,11 +46,20 @@ async def label_stage(run: Run, engines: Engines) -> StageResult:
 
 
 @dataclass(frozen=True)
-class _Labeling:
+class Labeling:
     """Who judges what, and what is judged already."""
 
     run: Run
+    engine: CachedEngine
     labeler: AILabeler
+
+    @classmethod
+    def of(cls, run: Run, engines: Engines) -> Self:
+        """Return the labeling of a run by its configuration."""
+        engine = engines.of("labeler")
+        return cls(
+            run, engine, AILabeler(run.constitution, run.templates, run.config.label, engine, run.config.seed)
+        )
 
     def is_done(self, comparison: Comparison) -> bool:
         """Return whether machines have said of a comparison all that they are asked."""
@@ -55,7 +71,7 @@ class _Labeling:
     async def judge(self, comparison: Comparison) -> None:
         """Have a comparison judged by the checks, and by the AI labeler what it has not judged yet."""
         run, config = self.run, self.run.config.label
-        if are_near_duplicates(comparison.response_a, comparison.response_b, config.near_duplicate):
+        if self._is_pointless(comparison):
             run.exclude("label", comparison.id, "the answers are nearly the same")
             return
         for judgment in check_judgments(comparison, run.constitution, config.check_confidence):
@@ -64,6 +80,17 @@ class _Labeling:
         for principle in self._asked(comparison):
             if principle.id not in done:
                 run.judgments.append(await self.labeler.judge(comparison, principle))
+
+    def requests(self, comparison: Comparison) -> Iterator[ChoiceRequest]:
+        """Yield what `judge` asks the AI labeler of a comparison of which nothing is judged yet."""
+        if not self._is_pointless(comparison):
+            for principle in self._asked(comparison):
+                for a_first in (True, False):
+                    yield self.labeler.request(comparison, principle, a_first=a_first)
+
+    def _is_pointless(self, comparison: Comparison) -> bool:
+        threshold = self.run.config.label.near_duplicate
+        return are_near_duplicates(comparison.response_a, comparison.response_b, threshold)
 
     def _asked(self, comparison: Comparison) -> tuple[Principle, ...]:
         """Return what the AI labeler is asked; of comparisons that came with people's labels only what
@@ -77,6 +104,15 @@ class _Labeling:
     def _judged(self, comparison: Comparison) -> set[str | None]:
         judgments = self.run.judgments.children(comparison.id)
         return {judgment.principle_id for judgment in judgments if judgment.labeler in MACHINES}
+
+
+def outcome_by(
+    files: RunFiles, config: LabelConfig, constitution: Constitution
+) -> Callable[[Comparison, Iterable[Judgment]], Settled | str]:
+    """Return what says how the judgments of a comparison come to its preference in `write_preferences`."""
+    if config.humans:
+        return Mixer(config, constitution, _judged(files)).outcome
+    return lambda comparison, judgments: outcome_of(comparison, judgments, constitution)
 
 
 def write_preferences(run: Run) -> int:
@@ -99,8 +135,8 @@ def write_preferences(run: Run) -> int:
     return count
 
 
-def _judged(run: Run) -> Iterator[tuple[Comparison, Iterator[Judgment]]]:
+def _judged(files: RunFiles) -> Iterator[tuple[Comparison, Iterator[Judgment]]]:
     """Yield each comparison that the stage did not leave out, with its judgments."""
-    for comparison in run.all_comparisons():
-        if not run.is_excluded(comparison.id, "label"):
-            yield comparison, run.judgments.children(comparison.id)
+    for comparison in files.all_comparisons():
+        if not files.is_excluded(comparison.id, "label"):
+            yield comparison, files.judgments.children(comparison.id)

@@ -106,10 +106,6 @@ class Run(RunFiles):
             return
         self.exclusions.append(Exclusion.of(stage, excluded_id, reason, detail))
 
-    def is_excluded(self, excluded_id: str, stage: str) -> bool:
-        """Return whether a stage left the record out."""
-        return any(exclusion.stage == stage for exclusion in self.exclusions.children(excluded_id))
-
     def replace_preferences(self, preferences: Iterable[Preference]) -> int:
         """Write `preferences.jsonl` anew; return how many there are."""
         return self._replace("preferences.jsonl", preferences)

@@ -80,7 +80,7 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
         writes = is_main()
         with open_run(config, project, engines.identities(), request.resume, writable=writes) as run:
             note(f"run folder {run.folder}")
-            _warn(config, engines)
+            warn_of_labels(config, engines)
             if writes:
                 ingest_prompts(run)
                 wait_for_all()
@@ -139,7 +139,7 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
     with open_engines(config, request.project, make, pairs_only=True) as engines:
         with open_run(config, request.project, engines.identities()) as run:
             note(f"run folder {run.folder}")
-            _warn(config, engines, self_labels=False)
+            warn_of_labels(config, engines, self_labels=False)
             seen: set[str] = set()
             for comparison in comparisons:
                 if comparison.id in seen:
@@ -177,7 +177,7 @@ def parse_stage(name: str) -> Stage:
     raise ConfigError(f"there is no stage {name!r}", where="--only", accepted=", ".join(STAGES))
 
 
-def _warn(config: RunConfig, engines: Engines, *, self_labels: bool = True) -> None:
+def warn_of_labels(config: RunConfig, engines: Engines, *, self_labels: bool = True) -> None:
     """Say what the user should know before relying on the labels; refuse a labeler that cannot label."""
     for name in engines.base_models():
         warn(f"{name} has no chat template, so it is spoken to in ChatML")

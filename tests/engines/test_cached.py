@@ -182,3 +182,14 @@ def test_model_key_and_close_are_those_of_the_engine_within(cache: RequestCache)
     cached.close()
     assert engine.closed
     assert cache.get("still open") is None
+
+
+def test_engine_knows_what_was_answered_without_asking_or_counting(tmp_path: Path):
+    with RequestCache(tmp_path / "cache.sqlite") as cache:
+        scripted = ScriptedEngine()
+        engine = CachedEngine(scripted, cache)
+        request = GenerationRequest((Turn("user", ("Hello",)),), GREEDY, 0, "draft")
+        assert not engine.knows(request)
+        asyncio.run(engine.generate(request))
+        assert engine.knows(request)
+        assert (len(scripted.history), engine.counts.total) == (1, 1)

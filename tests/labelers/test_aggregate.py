@@ -10,7 +10,7 @@ from constitution.check_kinds import MaxWords
 from constitution.schema import Constitution, Principle, Scope
 from core.errors import ConfigError
 from core.records import Comparison, Judgment, Message, Preference, Prompt
-from labelers.aggregate import aggregate
+from labelers.aggregate import Settled, aggregate, outcome_of
 
 PROMPT = Prompt.of(
     (Message(role="user", content="What is this pill?"),), tags=("medicine",), split="preference"
@@ -324,3 +324,22 @@ def test_preference_knows_which_answer_was_cut(probability: float, cut: str):
     cut_origin = comparison.origin_a if cut == "a" else comparison.origin_b
     assert found.finished_chosen == (found.origin_chosen != cut_origin)
     assert found.finished_rejected == (found.origin_rejected != cut_origin)
+
+
+def test_shares_say_who_contributed_what_and_sum_to_the_probability_less_one_half():
+    by = constitution(principle("kind", weight=3.0), principle("honest"))
+    found = outcome_of(COMPARISON, [judgment("kind", 0.9), judgment("honest", 0.3)], by)
+    assert isinstance(found, Settled)
+    # 3/4 of 0.4, and 1/4 of -0.2
+    assert found.shares == {"kind": pytest.approx(0.3), "honest": pytest.approx(-0.05)}
+    assert sum(found.shares.values()) == pytest.approx(found.p_a - 0.5)
+
+
+def test_opinions_that_a_tier_silenced_have_no_share():
+    by = constitution(principle("safe", hard=True), principle("kind"))
+    found = outcome_of(COMPARISON, [judgment("safe", 0.8), judgment("kind", 0.1)], by)
+    assert isinstance(found, Settled)
+    assert found.shares == {"safe": pytest.approx(0.3)}
+    undecided = outcome_of(COMPARISON, [judgment("safe", 0.55), judgment("kind", 0.1)], by)
+    assert isinstance(undecided, Settled)
+    assert undecided.shares == {"kind": pytest.approx(-0.4)}

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from constitution.schema import Constitution
 from core.records import Comparison, Judgment, Preference
-from labelers.aggregate import aggregate
+from labelers.aggregate import Settled, aggregate
 from labelers.config import LabelConfig
 from labelers.mixing import Mixer, wants_machines
 from tests.labelers.crowds import by_ai, comparison, judged
@@ -195,3 +195,21 @@ def test_unknown_mix_and_negative_weight_are_refused():
     for fields in ({"mix": "vote"}, {"weights": {"ai": -1}}, {"rules": [{"mix": "classic"}]}):
         with pytest.raises(ValidationError):
             policy(**fields)
+
+
+@pytest.mark.parametrize(
+    ("config", "shares"),
+    [
+        (policy(mix="override"), {"(people)": -0.5}),
+        (policy(mix="machines"), {"kind": 0.4}),
+        (policy(mix="weights", weights={"ai": 3.0}), {"kind": 0.3, "(crowd)": -0.125}),
+    ],
+)
+def test_shares_name_principles_of_machines_and_people_as_a_whole(config: LabelConfig, shares: dict):
+    said = [by_ai("c", 0.9, "kind"), AGAINST]
+    found = Mixer(config, BY, [(C, said)]).outcome(C, said)
+    assert isinstance(found, Settled)
+    assert found.shares == {name: pytest.approx(share) for name, share in shares.items()}
+    assert sum(found.shares.values()) == pytest.approx(found.p_a - 0.5)
+    told = aggregate(C, said, BY, lambda *_: found)
+    assert told == Mixer(config, BY, [(C, said)]).preference(C, said)

@@ -1,0 +1,62 @@
+"""The lock of a folder of records: one process writes, and says so by a lock that ends with it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from core.errors import RunStateError
+from core.files import os_errors
+
+_NAME = ".lock"
+
+
+def lock(folder: Path) -> int:
+    """Return a descriptor that holds the folder's lock; the system frees it when the process ends.
+
+    Raises:
+        RunStateError: Another process is writing in the folder.
+    """
+    path = folder / _NAME
+    with os_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            error = _held(folder, descriptor)
+            os.close(descriptor)
+            raise error from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return descriptor
+
+
+def require_no_writer(folder: Path) -> None:
+    """Refuse a folder that is being written in, and leave it as it is: for readers of finished work.
+
+    Raises:
+        RunStateError: Another process is writing in the folder.
+    """
+    path = folder / _NAME
+    with os_errors(path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return  # a copy, or a folder that nobody ever wrote in
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _held(folder, descriptor) from None
+        finally:
+            os.close(descriptor)
+
+
+def _held(folder: Path, descriptor: int) -> RunStateError:
+    holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+    return RunStateError(
+        f"another process (PID {holder or 'unknown'}) is writing in this folder",
+        where=str(folder),
+        accepted="one writer at a time; wait for it or stop it",
+        run=f"ps -p {holder}" if holder else None,
+    )

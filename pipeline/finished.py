@@ -1,0 +1,54 @@
+"""A run that is labelled to its end, open for reading, with all that it was labelled with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from constitution.loader import load_constitution
+from core.errors import RunStateError
+from core.files import is_there
+from core.lock import require_no_writer
+from core.store import RecordStore
+from pipeline.config import load_run_config
+from pipeline.files import RunFiles
+from pipeline.runs import RunIdentity, read_manifest
+
+
+class FinishedRun(RunFiles):
+    """The record files of a run with preferences, and its constitution, configuration and identity."""
+
+    def __init__(self, folder: Path, store: RecordStore) -> None:
+        super().__init__(store)
+        self.folder = folder
+        self.manifest = read_manifest(folder)
+        self.config = load_run_config(folder / "resolved.yaml")
+        self.constitution = load_constitution(folder / "constitution.yaml")
+        names = RunIdentity.__dataclass_fields__
+        self.identity = RunIdentity(**{name: self.manifest["identity"].get(name) for name in names})
+
+
+@contextmanager
+def open_finished(folder: Path) -> Iterator[FinishedRun]:
+    """Yield a run's files; nothing in the folder is altered.
+
+    Raises:
+        RunStateError: the folder is no run, has no preferences, is being written in, or its constitution is
+            not the one that it was labelled under.
+    """
+    manifest = read_manifest(folder)
+    require_no_writer(folder)
+    if "aggregate" not in manifest["stages"] or not is_there(folder / "preferences.jsonl"):
+        raise RunStateError(
+            "the run has no preferences yet", where=str(folder), run="publius run RUN.yaml, or publius label"
+        )
+    with RecordStore(folder.resolve(), writable=False) as store:
+        run = FinishedRun(folder.resolve(), store)
+        if run.constitution.digest != run.identity.constitution:
+            raise RunStateError(
+                "constitution.yaml is not the one that the run was labelled under",
+                where=str(folder),
+                accepted="the file as the run wrote it; edit a copy, and give that as NEW",
+            )
+        yield run

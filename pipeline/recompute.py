@@ -1,0 +1,154 @@
+"""The preferences of a finished run as they would be under another constitution.
+
+The comparisons, the labeler, the configuration and people's judgments are the run's. Its label stage is run
+again in a temporary folder, so that nothing of it is written twice here or altered there; the project's
+request cache answers every question that the edit did not touch, and keeps the answers to those that it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from constitution.schema import Constitution
+from core.errors import ConfigError, RunStateError
+from core.files import os_errors
+from core.progress import progress
+from core.records import Comparison
+from core.store import RecordFile
+from labelers.votes import MACHINES
+from pipeline.console import warn
+from pipeline.engines import EngineMaker, Engines, make_engine
+from pipeline.finished import FinishedRun
+from pipeline.labeling import Labeling, judge_and_aggregate
+from pipeline.runs import Run
+from pipeline.session import open_engines, warn_of_labels
+from prompts.environment import PromptTemplates
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the AI labeler would be asked under another constitution."""
+
+    comparisons: int
+    calls: int
+    """Two for each judgment, one in each presentation order."""
+    new: int
+    """Calls whose answer is not in the cache."""
+
+    def summary(self) -> str:
+        """Return one line for people."""
+        known = self.calls - self.new
+        return f"{self.calls:,} calls of the labeler: {self.new:,} are new, {known:,} are in the cache"
+
+
+class Recomputed(Run):
+    """A run of its own in a temporary folder, over the comparisons of a finished one, which it only reads."""
+
+    def __init__(self, folder: Path, finished: FinishedRun, constitution: Constitution) -> None:
+        self.finished = finished
+        identity = replace(finished.identity, constitution=constitution.digest)
+        super().__init__(folder, finished.config, constitution, identity)
+        for judgment in finished.judgments if finished.config.label.humans else ():
+            if judgment.labeler not in MACHINES:
+                self.judgments.append(judgment)
+
+    @property
+    def comparisons(self) -> RecordFile[Comparison]:
+        """The finished run's."""
+        return self.finished.comparisons
+
+    @property
+    def added_comparisons(self) -> RecordFile[Comparison]:
+        """The finished run's."""
+        return self.finished.added_comparisons
+
+
+@contextmanager
+def recomputation(
+    finished: FinishedRun, constitution: Constitution, make: EngineMaker = make_engine
+) -> Iterator[tuple[Recomputed, Engines]]:
+    """Yield a run under the constitution in which nothing is judged yet, with its engines; see `fill`.
+
+    Raises:
+        RunStateError: the labeler that is found here is not the run's.
+        PubliusError: there is none, or it cannot label.
+    """
+    project = finished.folder.parent.parent
+    with (
+        open_engines(finished.config, project, make, pairs_only=True) as engines,
+        tempfile.TemporaryDirectory(prefix="publius-diff-") as folder,
+    ):
+        _require_same_labeler(finished, engines)
+        warn_of_labels(finished.config, engines, self_labels=False)
+        with Recomputed(Path(folder), finished, constitution) as run:
+            yield run, engines
+
+
+def estimate(run: Recomputed, engines: Engines) -> Estimate:
+    """Return how many calls the recomputation takes, and how many of them the cache answers."""
+    labeling = Labeling.of(run, engines)
+    comparisons = calls = new = 0
+    total = len(run.comparisons) + len(run.added_comparisons)
+    with progress("what is new", total) as task:
+        for comparison in run.all_comparisons():
+            requests = list(labeling.requests(comparison))
+            unknown = {
+                labeling.engine.key(request) for request in requests if not labeling.engine.knows(request)
+            }
+            comparisons, calls, new = comparisons + 1, calls + len(requests), new + len(unknown)
+            task.advance()
+    return Estimate(comparisons, calls, new)
+
+
+def fill(run: Recomputed, engines: Engines) -> None:
+    """Judge all comparisons and write the preferences; whatever is answered stays in the cache."""
+    asyncio.run(judge_and_aggregate(run, engines))
+
+
+def require_place_for(to: Path, finished: Path) -> None:
+    """Refuse a file that could not be written, before anything is asked for it.
+
+    Raises:
+        ConfigError: its folder is not there, or it is in the run folder.
+    """
+    folder = to.resolve().parent
+    if not folder.is_dir():
+        raise ConfigError(
+            f"there is no folder {to.parent}", where="--to", accepted="a file in a folder that is there"
+        )
+    if folder.is_relative_to(finished.resolve()):
+        raise ConfigError(
+            "the file is in the run folder, which is not altered", where="--to", accepted="another folder"
+        )
+
+
+def copy_preferences(run: Recomputed, to: Path) -> None:
+    """Write the recomputed preferences to a file, whole or not at all."""
+    aside = to.with_name(f".{to.name}.new")
+    with os_errors(to):
+        try:
+            shutil.copyfile(run.folder / "preferences.jsonl", aside)
+            aside.replace(to)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _require_same_labeler(finished: FinishedRun, engines: Engines) -> None:
+    """Refuse another labeler than the run's: what it says would tell nothing of the constitution."""
+    if finished.config.label.principles:
+        here, recorded = engines.of("labeler").identity, finished.identity.models.get("labeler")
+        if here != recorded:
+            raise RunStateError(
+                f"the labeler {engines.of('labeler').model} is not the one that labelled the run",
+                where=str(finished.folder),
+                accepted="the same files, weight type and chat template",
+                run="publius run RUN.yaml, which labels all with the labeler that is here",
+            )
+    if finished.identity.templates != PromptTemplates().digest:
+        warn("the request templates are not those of the run: what they changed is asked again too")
