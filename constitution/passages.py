@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import ConfigError
-from core.yamlfile import read_text
+from core.yamlfile import read_text, refuse_unprintable
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -63,10 +63,7 @@ def read_passages(path: Path) -> list[Passage]:
         ConfigError: The file cannot be read, is too large, or an author gave two passages the same name.
     """
     text = read_text(path, "Markdown file", MAX_DOCUMENT_BYTES)
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        what = "the character U+0000 cannot stand in a document"
-        raise ConfigError(what, where=f"{path}:{line}:1", accepted="printable text")
+    refuse_unprintable(text, path, "a document")
     if text.count("\n") > MAX_LINES:
         where = f"{path}:{MAX_LINES + 1}:1"
         raise ConfigError("the document has too many lines", where=where, accepted=f"at most {MAX_LINES:,}")

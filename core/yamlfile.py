@@ -33,8 +33,8 @@ M = TypeVar("M", bound=BaseModel)
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Less the line separators U+0085, U+2028 and U+2029, which end a line for YAML and for no editor.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# What an escape in double quotes can bring in, and what no record, path or tokenizer takes.
-_UNUSABLE = re.compile("[\0\ud800-\udfff]")
+# What an escape in double quotes can bring in, and no record or file like this one can hold.
+_UNUSABLE = re.compile("[\0\x85\u2028\u2029\ud800-\udfff]")
 _CONSTANTS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -132,10 +132,7 @@ def parse_yaml(text: str, path: Path) -> YamlDocument:
     Raises:
         ConfigError: The text is not YAML of the kind described above.
     """
-    stray = _UNPRINTABLE.search(text)
-    if stray:
-        what = f"the character U+{ord(stray[0]):04X} cannot stand in YAML"
-        raise ConfigError(what, where=_where(path, _mark_at(text, stray.start())), accepted="printable text")
+    refuse_unprintable(text, path, "YAML")
     builder = _Builder(path, yaml.parse(text, Loader=_Loader))
     try:
         document = builder.document()
@@ -144,6 +141,18 @@ def parse_yaml(text: str, path: Path) -> YamlDocument:
     if builder.problems:
         raise ConfigError.of(in_order(builder.problems))
     return document
+
+
+def refuse_unprintable(text: str, path: Path, kind: str) -> None:
+    """Refuse text with a character that no editor shows; `path` and `kind` are only for the message.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    stray = _UNPRINTABLE.search(text)
+    if stray:
+        what = f"the character U+{ord(stray[0]):04X} cannot stand in {kind}"
+        raise ConfigError(what, where=_where(path, _mark_at(text, stray.start())), accepted="printable text")
 
 
 def validate(document: YamlDocument, model: type[M], value: object = None, loc: Loc = ()) -> M:
@@ -234,9 +243,8 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: Path) -> ConfigE
     begun = context.startswith(("while scanning a", "while parsing a flow"))
     mark = (error.context_mark if begun else None) or error.problem_mark or error.context_mark
     assert mark is not None, "PyYAML's scanner and parser give a mark with every error"
-    line = [*text.split("\n"), ""][mark.line]
     what = f"not valid YAML: {context + ', ' if context else ''}{problem}"
-    accepted = _advice(context, problem, line[mark.column :][:1])
+    accepted = _advice(context, problem, text[mark.index : mark.index + 1].strip("\r\n "))
     return ConfigError(what, where=_where(path, Mark(mark.line + 1, mark.column + 1)), accepted=accepted)
 
 

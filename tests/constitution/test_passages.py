@@ -84,7 +84,7 @@ def test_nothing_is_no_passage():
     "text", [">" * 99_999, "- " * 50_000, "# " + "[" * 99_999, "# " + " " * 400_000 + "x"]
 )
 def test_nasty_documents_are_read(text):
-    assert list(passages_of(text)) == []
+    assert len(list(passages_of(text))) <= 1
 
 
 def test_a_document_of_very_many_lines_is_refused(tmp_path):
