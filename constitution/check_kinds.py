@@ -6,9 +6,10 @@ them out. Values are hashable, as a principle must be.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from constitution.fields import Count, Part, Pattern, Phrases
 from constitution.json_schema import JsonSchema
@@ -17,8 +18,18 @@ from core.code import ALLOWING, code_digest, code_is_allowed
 from core.errors import ConfigError
 from core.explain import Misfit, MisfitError, shown
 
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def _names_a_function(place: str) -> str:
+    if not _FUNCTION.fullmatch(place):
+        raise ValueError(f"value is {shown(place)}; accepted: module:function, such as rules:is_polite")
+    return place
+
+
 Grade = Annotated[float, Field(ge=1, le=30, strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
+FunctionPlace = Annotated[str, AfterValidator(_names_a_function)]
 PhraseListName = Literal["boilerplate", "flattery", "hedging", "moralising"]
 
 
@@ -214,9 +225,10 @@ class Format(Part):
 class Person(Part):
     """Passes if the answer speaks in this grammatical person (English only).
 
-    `first`: I or we occur. `second`: you occurs, and neither I nor we. `third`: none of them. Words in double
-    quotes, quoted lines and code do not count. Else the score is 0 for `first`; for `second` the share of
-    second-person pronouns among those of both persons; for `third` 1 / (1 + pronouns of both).
+    `first`: I or we occur. `second`: you occurs, and neither I nor we. `third`: none of them, as in orders
+    (`Stir the soup`). Words in double quotes, quoted lines and code do not count. Else the score is 0 for
+    `first`; for `second` the share of second-person pronouns among those of both persons; for `third`
+    1 / (1 + pronouns of both).
     """
 
     kind: Literal["person"]
@@ -267,7 +279,7 @@ class PythonCheck(Part):
     """
 
     kind: Literal["python"]
-    value: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    value: FunctionPlace
     """`module:function`; the module is looked for beside the constitution, then in the current folder."""
     digest: str = ""
     """SHA-256 of the source files of module and function, filled in on reading; where it is given, the code

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from constitution import check_kinds as kinds
 from constitution.check_kinds import Check
-from constitution.json_schema import SEARCHED_CHARACTERS, NotJson, count_errors, parse_answer
+from constitution.fields import SEARCHED_CHARACTERS
+from constitution.json_schema import NotJson, count_errors, parse_answer
 from constitution.language import language_probability
 from constitution.prose import list_share, sentences
 from constitution.refusal import refuses
@@ -64,7 +65,8 @@ def matches(pattern: str, text: str) -> bool:
 def reading_grade(text: str) -> float | None:
     """Return the Automated Readability Index of a text (Senter and Smith 1967); None if it has no words.
 
-    4.71 letters and digits per word + 0.5 words per sentence - 21.43; neither fenced code nor the numbers of a list count.
+    4.71 letters and digits per word + 0.5 words per sentence - 21.43. Fenced code and the numbers of a list
+    do not count.
     """
     found = list(sentences(text))
     if not found:

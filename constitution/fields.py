@@ -7,6 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+SEARCHED_CHARACTERS = 20_000
+"""Of a text, by a pattern: about 5,000 tokens, several times the longest answer of a usual run."""
+
 
 def _compiles(pattern: str) -> str:
     """Return the pattern, or say at which character it goes wrong."""

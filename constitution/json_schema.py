@@ -9,20 +9,21 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from constitution.fields import SEARCHED_CHARACTERS
 from core.digests import canonical_json
 from core.explain import Loc, Misfit, MisfitError, one_of, shown
 
-SEARCHED_CHARACTERS = 20_000
-"""Of a text, by a regular expression: about 5,000 tokens, several times the longest answer of a usual run."""
 MAX_DEPTH = 64
 MAX_KEY = 1_000
 """Characters of a key in an answer; a schema's patterns are tried on all keys."""
+MAX_DIGITS = 300
+"""Of a whole number: a longer one is beyond the floating-point numbers that schemas compare it with."""
 MAX_ERRORS = 100
 _REPORTED = 5
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -34,6 +35,7 @@ _DIALECTS = (
     "http://json-schema.org/draft-04/schema#",
 )
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _FENCED = re.compile(r"\s*(```|~~~)[A-Za-z0-9]*[ \t]*\n(.*)\n[ \t]*\1\s*", re.DOTALL)
 
 
@@ -45,8 +47,8 @@ def parse_answer(text: str) -> object:
     """Return the JSON value that an answer is, with or without one code fence around it.
 
     Raises:
-        NotJson: It is none, a key occurs twice in an object, a number is not finite, it is nested deeper
-            than 64 levels or a key is longer than 1,000 characters.
+        NotJson: It is none, a key occurs twice in an object, a number is not finite or has more than 300
+            digits, it is nested deeper than 64 levels, or a key is longer than 1,000 characters.
     """
     fenced = _FENCED.fullmatch(text)
     try:
@@ -55,6 +57,7 @@ def parse_answer(text: str) -> object:
             object_pairs_hook=_object,
             parse_constant=_no_constant,
             parse_float=_finite,
+            parse_int=_short_int,
         )
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits are a ValueError, too
         raise NotJson(str(error)) from None
@@ -89,6 +92,12 @@ def _finite(number: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise NotJson(f"{number} is too large")
     return value
+
+
+def _short_int(number: str) -> int:
+    if len(number) > MAX_DIGITS:
+        raise NotJson(f"a number has more than {MAX_DIGITS} digits")
+    return int(number)
 
 
 def _is_shallow(value: object) -> bool:
@@ -146,27 +155,42 @@ def _frozen(value: object) -> str:
 
 
 def _wrong_parts(schema: Mapping[str, object], text: str) -> Iterator[Misfit]:
-    """Yield what is wrong with a schema, by the metaschema of its dialect and by our own rules."""
+    """Yield what is wrong with a schema: by the metaschema of its dialect first, then by our own rules."""
+    found = False
+    for misfit in itertools.chain(_against_metaschema(json.loads(text)), _nested_names(schema)):
+        found = True
+        yield misfit
+    if found:  # the rest needs a schema that holds together
+        return
+    validator = _validator(text)
+    for loc, target in _named(schema, _REFERENCES):
+        if not _leads_somewhere(validator, target):
+            found = True
+            accepted = "a reference to a place in this schema, such as '#/$defs/name'; nothing is fetched"
+            yield Misfit(loc, f"the reference {shown(target)} leads nowhere here", accepted)
+    if not found and not _ends(validator):
+        yield Misfit((), "the schema refers to itself without end", "references that go a level deeper")
+
+
+def _against_metaschema(content: Any) -> Iterator[Misfit]:
     import jsonschema
     import referencing
 
-    validator, content = _validator(text), json.loads(text)
-    kind = jsonschema.validators.validator_for(validator.META_SCHEMA)
-    meta = kind(validator.META_SCHEMA, format_checker=kind.FORMAT_CHECKER, registry=referencing.Registry())
-    wrong = False
+    dialect = jsonschema.validators.validator_for(content, default=jsonschema.Draft202012Validator)
+    kind = jsonschema.validators.validator_for(dialect.META_SCHEMA)
+    meta = kind(dialect.META_SCHEMA, format_checker=kind.FORMAT_CHECKER, registry=referencing.Registry())
     for error in meta.iter_errors(content):
-        wrong = True
         keyword = next((str(part) for part in reversed(error.path) if isinstance(part, str)), "value")
-        what = f"no JSON Schema: {keyword} is {shown(error.instance)}"
-        yield Misfit(tuple(error.path), what, _wanted(error))
-    references = () if wrong else tuple(_references(schema))
-    for loc, target in references:
-        if not _leads_somewhere(validator, target):
-            wrong = True
-            accepted = "a reference to a place in this schema, such as '#/$defs/name'; nothing is fetched"
-            yield Misfit(loc, f"the reference {shown(target)} leads nowhere here", accepted)
-    if not wrong and not _ends(validator):
-        yield Misfit((), "the schema refers to itself without end", "references that go a level deeper")
+        yield Misfit(
+            tuple(error.path), f"no JSON Schema: {keyword} is {shown(error.instance)}", _wanted(error)
+        )
+
+
+def _nested_names(schema: Mapping[str, object]) -> Iterator[Misfit]:
+    """Yield every place below the top where a schema begins another, to which references would lead."""
+    for loc, name in _named(schema, ("$id", "$schema")):
+        if len(loc) > 1:
+            yield Misfit(loc, f"a schema of its own, {shown(name)}, within the schema", "one schema")
 
 
 def _wanted(error: Any) -> str:
@@ -178,28 +202,28 @@ def _wanted(error: Any) -> str:
         return f"of type {' or '.join([wanted] if isinstance(wanted, str) else wanted)}"
     if keyword == "format":
         return "a regular expression" if wanted == "regex" else f"text in the format {wanted}"
-    if keyword == "anyOf":
-        return "what JSON Schema allows there"
+    if keyword == "anyOf" and error.path and error.path[-1] == "type":
+        return one_of(_TYPES, error.instance)
     return f"{keyword} {wanted}" if isinstance(wanted, int | float | str) else "what JSON Schema allows there"
 
 
-def _references(value: object, loc: Loc = ()) -> Iterator[tuple[Loc, object]]:
-    """Yield every reference in a schema with its place; the reader of YAML bounds how deep they are."""
+def _named(value: object, names: Sequence[str], loc: Loc = ()) -> Iterator[tuple[Loc, str]]:
+    """Yield every text in a schema under one of the names; the reader of YAML bounds how deep it is."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            if key in _REFERENCES and isinstance(inner, str):
+            if key in names and isinstance(inner, str):
                 yield (*loc, key), inner
             else:
-                yield from _references(inner, (*loc, key))
+                yield from _named(inner, names, (*loc, key))
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _references(inner, (*loc, index))
+            yield from _named(inner, names, (*loc, index))
 
 
-def _leads_somewhere(validator: Any, target: object) -> bool:
+def _leads_somewhere(validator: Any, target: str) -> bool:
     from referencing.exceptions import Unresolvable
 
-    if not str(target).startswith("#"):
+    if not target.startswith("#"):
         return False
     try:
         validator._resolver.lookup(target)

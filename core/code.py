@@ -24,7 +24,8 @@ from core.errors import ConfigError, PubliusError
 
 ALLOW_CODE = "PUBLIUS_ALLOW_CODE"
 """The environment variable that allows code, when it is 1."""
-ALLOWING = f"publius --allow-code ..., or set {ALLOW_CODE}=1, once you have read the code"
+ALLOW_OPTION = "--allow-code"
+ALLOWING = f"publius {ALLOW_OPTION} ..., or set {ALLOW_CODE}=1, once you have read the code"
 
 _FUNCTION = "module:function, a module beside the constitution or in the current folder and a function in it"
 
@@ -44,8 +45,12 @@ def code_is_allowed() -> bool:
 
 @contextlib.contextmanager
 def modules_beside(folder: Path) -> Iterator[None]:
-    """Have modules looked for in a folder before the current one, as long as the block lasts."""
-    token = _folders.set((folder.resolve(), *_folders.get()))
+    """Have modules looked for in a folder, and in the two above it, before the current one, within the block.
+
+    A run's constitution stands two folders below the project, in `runs/NAME/`.
+    """
+    here = folder.resolve()
+    token = _folders.set((here, *here.parents[:2], *_folders.get()))
     try:
         yield
     finally:
@@ -101,7 +106,7 @@ def function_at(place: str) -> Callable[..., object]:
     with foreign_errors(lambda: f"{place} cannot be loaded", None, _FUNCTION), importable(entry):
         function: Any = entry.load()
     if not callable(function):
-        raise ConfigError(f"{place} is a {type(function).__name__}", accepted=_FUNCTION)
+        raise ConfigError(f"{place} is no function but of type {type(function).__name__}", accepted=_FUNCTION)
     _functions[place] = function
     return _functions[place]
 

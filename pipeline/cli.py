@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from core.code import ALLOW_OPTION, allow_code
 from core.errors import PubliusError
 from engines.embedded import EMBEDDED_NAME
 from pipeline.annotate_cli import annotate
@@ -23,7 +24,6 @@ from pipeline.train_cli import train_app
 
 app = typer.Typer(
     name="publius",
-    help="Steer a language model by editing a constitution.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,7 +45,7 @@ def main() -> None:
     if os.environ.get("RANK", "0") != "0":  # one of several that `accelerate launch` started
         be_silent()
     try:
-        code = app(standalone_mode=False)
+        code = app(args=_with_root_option_first(sys.argv[1:]), standalone_mode=False)
     except PubliusError as error:
         fail(str(problem) for problem in error.problems)
         sys.exit(2)
@@ -57,6 +57,26 @@ def main() -> None:
     if code == _INTERRUPTED:  # typer makes an exit code of the exception
         err.print("interrupted; nothing that was finished is lost, run the same command to go on")
     sys.exit(code or 0)
+
+
+def _with_root_option_first(arguments: list[str]) -> list[str]:
+    """Return the arguments with `--allow-code`, which may stand anywhere before a `--`, put first."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    if ALLOW_OPTION not in arguments[:end]:
+        return arguments
+    return [ALLOW_OPTION, *(a for a in arguments[:end] if a != ALLOW_OPTION), *arguments[end:]]
+
+
+@app.callback()
+def root(
+    code: Annotated[
+        bool,
+        typer.Option(ALLOW_OPTION, help="Run the functions that a constitution's python checks name."),
+    ] = False,
+) -> None:
+    """Steer a language model by editing a constitution."""
+    if code:
+        allow_code()
 
 
 @app.command()

@@ -181,10 +181,10 @@ ANY_VALUE: dict[str, list[object]] = {
     "refusal": [True, False],
 }  # fmt: skip
 PIECES = (
-    "the", "I", "You", "we", "cat", "sat.", "Really?!", "…", "\n", "\n- ", "\n1. ", "# ", "```\n", '"', "“", "”",
-    "*", "我喜欢。", "ありがとう", "नमस्ते।", "🙂", "3.5", "Dr.", "e.g.", "{}", '{"age": 1}', "[1,", "]",
-    "I can't help with that.", "Great question!", "\u202e", "\x00", "ß", "İ", "\ud800", "?", "however, I can", "http://a.b/c",
-    "| a | b |",
+    "the", "I", "You", "we", "cat", "sat.", "Really?!", "…", "\n", "\n- ", "\n1. ", "# ", "```\n", '"', "“",
+    "”", "*", "我喜欢。", "ありがとう", "नमस्ते।", "🙂", "3.5", "Dr.", "e.g.", "{}", '{"age": 1}', "[1,", "]",
+    "I can't help with that.", "Great question!", "\u202e", "\x00", "ß", "İ", "\ud800", "?", "however, I can",
+    "http://a.b/c", "| a | b |",
 )  # fmt: skip
 LONG = {
     "words": "The cat sat on the mat. " * 42_000,
