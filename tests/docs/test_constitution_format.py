@@ -166,10 +166,11 @@ def test_the_limits_are_those_that_hold():
     assert re.findall(r"^\| .+ \| (\d.*) \|$", below, re.MULTILINE) == limits
 
 
-def test_links_within_the_page_lead_to_headings():
+def test_links_lead_to_headings_and_pages():
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.M | re.S), re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    assert {link for link in re.findall(r"\]\(#([^)]+)\)", TEXT)} <= anchors
+    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors
+    assert all((PAGE.parent / page).is_file() for page in re.findall(r"\]\((\w[^)#]*)\)", TEXT))
 
 
 def test_the_constitutions_in_the_readme_are_right(folder: Path):
