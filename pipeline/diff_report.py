@@ -16,8 +16,8 @@ from core.bootstrap import LEVEL
 from pipeline.console import counted, heading, note, out, word_diff
 from pipeline.flips import CameOrWent, Flip, Shift
 
-_SHORT, _MOST_PRINCIPLES = 160, 20
-"""Characters of a prompt or answer, and principles in the table; --json has all."""
+_SHORT, _MOST_PRINCIPLES, _CONTEXT = 160, 20, 25
+"""Characters of a prompt or answer, principles in the table, and words around a change; --json has all."""
 _REQUESTS: dict[Effect, str] = {"critique": "critiques", "revision": "revisions", "labels": "labels"}
 _OTHERWISE: dict[Effect, str] = {
     "checks": "the checks are run again",
@@ -78,7 +78,7 @@ def _print_change(change: Change) -> None:
     line = Text(f"  {change.kind}", style="bold")
     line.append(f" {change.field}: " if change.kind not in ("added", "removed") else ": ", style="not bold")
     if texts and change.field not in ("name", "version", "id", "section", "source", "priority"):
-        line.append(word_diff(change.before, change.after))
+        line.append(word_diff(change.before, change.after, _CONTEXT))
     elif change.before is None and change.kind == "added":
         line.append(str(change.after), style="green")
     elif change.after is None and change.kind == "removed":
@@ -116,7 +116,8 @@ def _value(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return _short(", ".join(value))
     if isinstance(value, list):
-        return counted(len(value), "example")
+        uses = Counter(example.get("use", "test") for example in value)
+        return " and ".join(f"{count} {use}" for use, count in uses.items())
     return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
