@@ -48,8 +48,7 @@ def bearing(change: Change) -> str:
     said = []
     asked = [name for effect, name in _REQUESTS.items() if effect in change.bears_on]
     if asked:
-        where = "everywhere" if change.principle is None else "where it is drawn"
-        said.append(f"asked again {where}: {', '.join(asked)}")
+        said.append(f"asked again {_where(change)}: {', '.join(asked)}")
     if "draw" in change.bears_on:
         said.append(_drawn(change))
     said += [text for effect, text in _OTHERWISE.items() if effect in change.bears_on]
@@ -66,10 +65,10 @@ def print_shift(shift: Shift) -> None:
     _print_one_sided("vanished", shift.vanished, shift.went)
     if shift.flips:
         heading("Flips, the most decisive first (p: that the answer chosen now is better)")
-        for number, flip in enumerate(shift.flips, start=1):
-            _print_flip(number, flip)
-        if len(shift.flips) < shift.flipped:
-            note(f"{shift.flipped - len(shift.flips):,} more flips: --limit, or --json for all")
+    for number, flip in enumerate(shift.flips, start=1):
+        _print_flip(number, flip)
+    if len(shift.flips) < shift.flipped:
+        note(f"{shift.flipped - len(shift.flips):,} more flips: --limit, or --json for all")
     _print_principles(shift)
 
 
@@ -87,6 +86,12 @@ def _print_change(change: Change) -> None:
         line.append(f"{_value(change.before)} -> {_value(change.after)}", style="not bold")
     out.print(line)
     out.print(Text(f"    {bearing(change)}", style="dim"))
+
+
+def _where(change: Change) -> str:
+    if change.principle is not None:
+        return "where it is drawn"
+    return "everywhere" if change.field == "preamble" else "where a principle that points at it is drawn"
 
 
 def _drawn(change: Change) -> str:
