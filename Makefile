@@ -14,6 +14,9 @@ ifeq ($(shell uname -sm),Linux x86_64)
 VLLM := $(VENV)/vllm.stamp
 endif
 
+# A process each core, with one thread each: two that each take all cores would wait for one another.
+FAST_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile -m 'not slow and not vllm and not browser'
+
 .PHONY: demo steer test check fast-test format constraints clean help vllm-cpu
 
 help:
@@ -61,13 +64,14 @@ test: $(VENV)/dev.stamp $(VENV)/model.stamp $(VLLM)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(FAST_TESTS)
+	@$(BIN)/python -m pytest -m 'slow or vllm or browser'
 
 check: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q -m 'not slow and not vllm'
+	@$(FAST_TESTS)
 
 format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix .

@@ -20,9 +20,10 @@ from typing import Any
 
 import yaml
 
+from constitution.check_kinds import MaxWords
 from constitution.checks import count_words
 from constitution.loader import load_constitution
-from constitution.schema import Constitution, MaxWords, Principle
+from constitution.schema import Constitution, Principle
 from core.bootstrap import Interval, paired_intervals
 from core.records import Answer
 from core.store import RecordStore

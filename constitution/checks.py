@@ -1,23 +1,41 @@
 """Machine checks: whether an answer fulfils a principle that needs no model to be judged.
 
-Each check passes or fails, and also gives a graded score, so that of two answers that both fail the nearer
-one is known. A regular expression sees only the first `SEARCHED_CHARACTERS` of a text: that bounds a pattern
-whose time grows with the square of the length. It does not bound one whose time grows exponentially, such as
-`(a+)+$`; a constitution is written by the person who runs it, who can mend the pattern.
+`constitution.check_kinds` says of each kind when an answer passes and what one that fails scores, so that of
+two answers that both fail the nearer one is known.
+
+A regular expression sees only the first `SEARCHED_CHARACTERS` of a text: that bounds a pattern whose time
+grows with the square of the length. It does not bound one whose time grows exponentially, such as `(a+)+$`.
+Python stops no search once it has begun, but by killing the process that does it; a constitution is written
+by the person who runs it, who can mend the pattern.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import NamedTuple, assert_never
+from functools import singledispatch
+from typing import NamedTuple
 
-from constitution.schema import Check, Contains, ContainsNone, Matches, MatchesNot, MaxWords, MinWords
+from constitution import check_kinds as kinds
+from constitution.check_kinds import Check
+from constitution.fields import SEARCHED_CHARACTERS
+from constitution.json_schema import NotJson, count_errors, parse_answer
+from constitution.language import language_probability
+from constitution.prose import list_share, sentences
+from constitution.refusal import refuses
+from constitution.wording import (
+    begins_with,
+    count_present,
+    count_pronouns,
+    count_words,
+    ends_with,
+    ends_with_question,
+    phrase_list,
+)
+from core.code import foreign_errors, known_function
+from core.errors import ConfigError
 
-SEARCHED_CHARACTERS = 20_000
-"""About 5,000 tokens, several times the longest answer of a usual run."""
+__all__ = ["SEARCHED_CHARACTERS", "CheckResult", "count_words", "evaluate", "matches", "reading_grade"]
 
 
 class CheckResult(NamedTuple):
@@ -29,35 +47,14 @@ class CheckResult(NamedTuple):
 
 
 def evaluate(check: Check, text: str) -> CheckResult:
-    """Return whether `text` passes the check, and how near it comes.
+    """Return whether `text` passes the check, and how near it comes; the check's own docstring has the rule.
 
-    The scores of texts that fail: `max_words` limit/words, `min_words` words/limit, `regex` 0, `not_regex`
-    1/(1 + matches), `contains` the share of phrases present, `contains_none` 1/(1 + phrases present).
+    Raises:
+        ConfigError: a function of the user's failed, or returned what is no verdict.
     """
-    match check:
-        case MaxWords(value=limit):
-            return _graded(limit / max(limit, count_words(text)))
-        case MinWords(value=limit):
-            return _graded(min(limit, count_words(text)) / limit)
-        case Matches(value=pattern):
-            return _graded(1.0 if matches(pattern, text) else 0.0)
-        case MatchesNot(value=pattern):
-            return _graded(1 / (1 + sum(1 for _ in re.finditer(pattern, text[:SEARCHED_CHARACTERS]))))
-        case Contains(value=phrases):
-            return _graded(_count_present(phrases, text) / len(phrases))
-        case ContainsNone(value=phrases):
-            return _graded(1 / (1 + _count_present(phrases, text)))
-        case _:
-            assert_never(check)
-
-
-def count_words(text: str) -> int:
-    """Return the number of words: runs without white space that hold a letter or digit of any script.
-
-    So `well-known` is one word, a dash or bullet that stands alone is none, and a sentence in a script that
-    writes no spaces is one word for each stretch between spaces.
-    """
-    return sum(any(character.isalnum() for character in run) for run in text.split())
+    score = _score(check, text)
+    # A quotient of two counts is 1.0 only when they are equal, so this is exact.
+    return CheckResult(score == 1.0, score)
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -65,35 +62,178 @@ def matches(pattern: str, text: str) -> bool:
     return re.search(pattern, text[:SEARCHED_CHARACTERS]) is not None
 
 
-def _graded(score: float) -> CheckResult:
-    # A quotient of two counts is 1.0 only when they are equal, so this is exact.
-    return CheckResult(score == 1.0, score)
+def reading_grade(text: str) -> float | None:
+    """Return the Automated Readability Index of a text (Senter and Smith 1967); None if it has no words.
 
-
-def _count_present(phrases: Sequence[str], text: str) -> int:
-    folded = _folded(text)
-    return sum(_phrase_pattern(phrase).search(folded) is not None for phrase in phrases)
-
-
-def _folded(text: str) -> str:
-    """Return a text as phrases are compared: without case, typographic apostrophes or line breaks."""
-    plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
-    return " ".join(plain.split())
-
-
-@lru_cache(maxsize=1024)
-def _phrase_pattern(phrase: str) -> re.Pattern[str]:
-    """Return the pattern that finds a phrase as whole words in a folded text."""
-    folded = _folded(phrase)
-    before = r"(?<!\w)" if _ends_a_word(folded[0]) else ""
-    after = r"(?!\w)" if _ends_a_word(folded[-1]) else ""
-    return re.compile(before + re.escape(folded) + after)
-
-
-def _ends_a_word(edge: str) -> bool:
-    """Whether a phrase with this character at its edge must not continue as a longer word there.
-
-    Letters without case (category Lo) are excepted, since the scripts that write no spaces have such letters:
-    there, a phrase has letters on both sides.
+    4.71 letters and digits per word + 0.5 words per sentence - 21.43. Fenced code and the numbers of a list
+    do not count.
     """
-    return edge.isalnum() and unicodedata.category(edge) != "Lo"
+    found = list(sentences(text))
+    if not found:
+        return None
+    words = sum(map(count_words, found))
+    letters = sum(character.isalnum() for sentence in found for character in sentence)
+    return 4.71 * letters / words + 0.5 * words / len(found) - 21.43
+
+
+@singledispatch
+def _score(check: Check, text: str) -> float:
+    """Return the score of an answer, 1 exactly if it passes."""
+    raise AssertionError(f"no rule for {type(check).__name__}")
+
+
+def _at_most(limit: float, found: float) -> float:
+    return limit / max(limit, found)
+
+
+def _at_least(limit: float, found: float) -> float:
+    return max(0.0, min(limit, found)) / limit
+
+
+@_score.register
+def _(check: kinds.MaxWords, text: str) -> float:
+    return _at_most(check.value, count_words(text))
+
+
+@_score.register
+def _(check: kinds.MinWords, text: str) -> float:
+    return _at_least(check.value, count_words(text))
+
+
+@_score.register
+def _(check: kinds.MaxSentences, text: str) -> float:
+    return _at_most(check.value, sum(1 for _ in sentences(text)))
+
+
+@_score.register
+def _(check: kinds.MinSentences, text: str) -> float:
+    return _at_least(check.value, sum(1 for _ in sentences(text)))
+
+
+@_score.register
+def _(check: kinds.MaxCharacters, text: str) -> float:
+    return _at_most(check.value, _length(text))
+
+
+@_score.register
+def _(check: kinds.MinCharacters, text: str) -> float:
+    return _at_least(check.value, _length(text))
+
+
+def _length(text: str) -> int:
+    return len(unicodedata.normalize("NFC", text.strip()))
+
+
+@_score.register
+def _(check: kinds.Matches, text: str) -> float:
+    return float(matches(check.value, text))
+
+
+@_score.register
+def _(check: kinds.MatchesNot, text: str) -> float:
+    return 1 / (1 + sum(1 for _ in re.finditer(check.value, text[:SEARCHED_CHARACTERS])))
+
+
+@_score.register
+def _(check: kinds.Contains, text: str) -> float:
+    return count_present(check.value, text) / len(check.value)
+
+
+@_score.register
+def _(check: kinds.ContainsAny, text: str) -> float:
+    return float(count_present(check.value, text) > 0)
+
+
+@_score.register
+def _(check: kinds.ContainsNone, text: str) -> float:
+    return 1 / (1 + count_present(check.value, text))
+
+
+@_score.register
+def _(check: kinds.StartsWith, text: str) -> float:
+    return float(begins_with(check.value, text))
+
+
+@_score.register
+def _(check: kinds.StartsNotWith, text: str) -> float:
+    return float(not begins_with(check.value, text))
+
+
+@_score.register
+def _(check: kinds.EndsWith, text: str) -> float:
+    return float(ends_with(check.value, text))
+
+
+@_score.register
+def _(check: kinds.EndsNotWith, text: str) -> float:
+    return float(not ends_with(check.value, text))
+
+
+@_score.register
+def _(check: kinds.MaxGrade, text: str) -> float:
+    return _at_most(check.value, reading_grade(text) or 0.0)
+
+
+@_score.register
+def _(check: kinds.MinGrade, text: str) -> float:
+    return _at_least(check.value, reading_grade(text) or 0.0)
+
+
+@_score.register
+def _(check: kinds.JsonAnswer, text: str) -> float:
+    try:
+        value = parse_answer(text)
+    except NotJson:
+        return 0.0
+    return 1 / (1 + count_errors(check.value, value))
+
+
+@_score.register
+def _(check: kinds.Language, text: str) -> float:
+    passed, probability = language_probability(text[:SEARCHED_CHARACTERS], check.value)
+    return 1.0 if passed else probability
+
+
+@_score.register
+def _(check: kinds.Format, text: str) -> float:
+    entries, listed = list_share(text)
+    if check.value == "prose":
+        return 1.0 if entries < 2 else 1 - listed
+    return min(1.0, 2 * listed) * min(1.0, entries / 2)
+
+
+@_score.register
+def _(check: kinds.Person, text: str) -> float:
+    first, second = count_pronouns(text)
+    if check.value == "first":
+        return float(first > 0)
+    if check.value == "second":
+        return second / (first + second) if second else 0.0
+    return 1 / (1 + first + second)
+
+
+@_score.register
+def _(check: kinds.EndsWithQuestion, text: str) -> float:
+    return float(ends_with_question(text) is check.value)
+
+
+@_score.register
+def _(check: kinds.PhraseList, text: str) -> float:
+    return 1 / (1 + count_present(phrase_list(check.value), text))
+
+
+@_score.register
+def _(check: kinds.Refusal, text: str) -> float:
+    return float(refuses(text) is check.value)
+
+
+@_score.register
+def _(check: kinds.PythonCheck, text: str) -> float:
+    accepted = "true, false, or a number in [0, 1] for every text"
+    with foreign_errors(lambda: f"the function {check.value} failed", "check: python", accepted):
+        verdict = known_function(check.value)(text)
+        verdict = verdict.item() if hasattr(verdict, "item") else verdict  # numpy's numbers
+    if not isinstance(verdict, int | float) or not 0 <= verdict <= 1:
+        what = f"the function {check.value} returned {verdict!r:.60}"
+        raise ConfigError(what, where="check: python", accepted=accepted)
+    return float(verdict)

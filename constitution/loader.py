@@ -7,26 +7,18 @@ are checked by the same models.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
-import itertools
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from constitution.ids import id_from, unique
 from constitution.schema import Constitution, Principle, conflicts
+from core.code import modules_beside
 from core.errors import ConfigError
 from core.explain import Loc, Misfit, key_names, one_of, shown
 from core.yamlfile import YamlDocument, in_order, read_yaml, validate
 
-_ID_WORDS = 5
-_ID_LENGTH = 56
-"""Leaves room within an id for the ending that makes it unique."""
-_STOP_WORDS = frozenset(
-    "a an and answer are choose in is it of or reply response should that the to which with".split(" ")  # noqa: SIM905
-)
 _ENTRY = f"a sentence, or a mapping with the keys: {', '.join(key_names(Principle))}"
 
 
@@ -67,7 +59,8 @@ def read_constitution(source: str | Path) -> LoadedConstitution:
     entries = list(_misfit_entries(document))
     problems = [document.problem(misfit) for misfit in [*entries, *_conflicts(value)]]
     try:
-        constitution = validate(document, Constitution, value)
+        with modules_beside(document.path.parent):
+            constitution = validate(document, Constitution, value)
     except ConfigError as error:
         # What a model says about an entry that is no principle at all only repeats our own line about it.
         said = {document.where(misfit.loc) for misfit in entries}
@@ -142,26 +135,10 @@ def _principles_written_out(entries: list[object]) -> list[object]:
     for entry in entries:
         full = {"text": entry} if isinstance(entry, str) and entry.strip() else entry
         if isinstance(full, dict) and "id" not in full:
-            full = {"id": _unique(_id_from(str(full.get("text", ""))), taken), **full}
+            full = {"id": unique(id_from(str(full.get("text", ""))), taken), **full}
             taken.add(full["id"])
         written.append(full)
     return written
-
-
-def _id_from(sentence: str) -> str:
-    """Return an id from the first words of a sentence that say something about it."""
-    plain = unicodedata.normalize("NFKD", re.sub("['’]", "", sentence)).encode("ascii", "ignore").decode()
-    words = re.findall("[a-z0-9]+", plain.lower())
-    telling = [word for word in words if word not in _STOP_WORDS] or words
-    name = "-".join(telling[:_ID_WORDS])[:_ID_LENGTH].rstrip("-")
-    # Of a sentence in another script nothing may be left.
-    return name or "principle-" + hashlib.sha256(sentence.encode()).hexdigest()[:8]
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    """Return the name, with a number after it if it is taken."""
-    numbered = (f"{name}-{number}" for number in itertools.count(2))
-    return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
 def _misfit_entries(document: YamlDocument) -> Iterator[Misfit]:

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from constitution.check_kinds import Check
+from constitution.fields import Part, Pattern, Text
 from core.digests import digest
 from core.errors import ConfigError
 from core.explain import Loc, Misfit, MisfitError, one_of, shown
@@ -30,46 +32,21 @@ def _kebab_case(text: str) -> str:
     return text
 
 
-def _compiles(pattern: str) -> str:
-    """Return the pattern, or say at which character it goes wrong."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        place = f" at character {error.pos + 1}" if error.pos is not None else ""
-        message = f"the pattern {pattern!r} goes wrong{place}: {error.msg}"
-    except (OverflowError, RecursionError) as error:
-        message = f"the pattern {pattern!r} cannot be used: {error}"
-    else:
-        return pattern
-    raise ValueError(f"{message}; accepted: a regular expression of Python's re module")
-
-
 def _anchor(text: str) -> str:
     if not _ANCHOR.fullmatch(text):
         raise ValueError(f"{shown(text)} names no passage; accepted: '#' and the passage's anchor, no spaces")
     return text
 
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-"""Text that says something; white space around it, such as a block's last line end, is layout."""
 Prose = Annotated[str, StringConstraints(strip_whitespace=True)]
 """Text that may also be empty."""
 Id = Annotated[str, AfterValidator(_kebab_case)]
-Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compiles)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Phrases = Annotated[tuple[Text, ...], Field(min_length=1)]
 Anchor = Annotated[str, AfterValidator(_anchor)]
 LintCode = Annotated[str, StringConstraints(pattern=r"^[A-Z][0-9]{3}$")]
 Priority = Literal["holistic", "strict"]
 
 
-class _Part(BaseModel):
-    """Base of all parts: immutable, unknown keys refused, attribute docstrings kept as descriptions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Scope(_Part):
+class Scope(Part):
     """The prompts that a principle is about. Where tags and pattern are given, both must hold."""
 
     tags: tuple[Text, ...] = ()
@@ -78,7 +55,7 @@ class Scope(_Part):
     """A regular expression that is found in the last message of the user."""
 
 
-class Example(_Part):
+class Example(Part):
     """Two answers to one prompt, of which the principle prefers the first."""
 
     prompt: Text
@@ -93,61 +70,7 @@ class Example(_Part):
     """`test`: the labeler must prefer the good answer; `few_shot`: it is shown to the labeler."""
 
 
-class MaxWords(_Part):
-    """The answer has at most so many words."""
-
-    kind: Literal["max_words"]
-    value: Count
-    """The largest number of words."""
-
-
-class MinWords(_Part):
-    """The answer has at least so many words."""
-
-    kind: Literal["min_words"]
-    value: Count
-    """The smallest number of words."""
-
-
-class Matches(_Part):
-    """The pattern is found in the answer."""
-
-    kind: Literal["regex"]
-    value: Pattern
-    """A regular expression of Python's `re`; `(?i)` at its beginning ignores case."""
-
-
-class MatchesNot(_Part):
-    """The pattern is not found in the answer."""
-
-    kind: Literal["not_regex"]
-    value: Pattern
-    """A regular expression of Python's `re`; `(?i)` at its beginning ignores case."""
-
-
-class Contains(_Part):
-    """The answer contains all the phrases."""
-
-    kind: Literal["contains"]
-    value: Phrases
-    """Phrases, compared as whole words without regard to case."""
-
-
-class ContainsNone(_Part):
-    """The answer contains none of the phrases."""
-
-    kind: Literal["contains_none"]
-    value: Phrases
-    """Phrases, compared as whole words without regard to case."""
-
-
-Check = Annotated[
-    MaxWords | MinWords | Matches | MatchesNot | Contains | ContainsNone, Field(discriminator="kind")
-]
-"""A test that a machine can do; see `constitution.checks`."""
-
-
-class Principle(_Part):
+class Principle(Part):
     """One sentence of the constitution, with what helps to apply it."""
 
     id: Id
@@ -185,7 +108,7 @@ class Principle(_Part):
 _SILENCERS: Any = {"lint_ignore": True, "principles": {"__all__": {"lint_ignore"}}}
 
 
-class Constitution(_Part):
+class Constitution(Part):
     """A named list of principles: what a model is to be steered by."""
 
     name: Text

@@ -29,6 +29,8 @@ class Misfit(NamedTuple):
     """Whether the key is wrong, and not the value behind it."""
     first: Loc | None = None
     """For a duplicate: where its first occurrence stands."""
+    run: str | None = None
+    """The command that mends it or tells more."""
 
 
 class MisfitError(ValueError):

@@ -84,7 +84,7 @@ class YamlDocument:
         """Return a misfit as a problem at its place in this file."""
         where = self.key_where(misfit.loc) if misfit.on_key else self.where(misfit.loc)
         first = f" (first in line {self.mark(misfit.first).line})" if misfit.first else ""
-        return Problem(misfit.what + first, where, misfit.accepted)
+        return Problem(misfit.what + first, where, misfit.accepted, misfit.run)
 
 
 def read_yaml(path: Path) -> YamlDocument:

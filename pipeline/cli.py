@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from core.code import ALLOW_OPTION, allow_code
 from core.errors import PubliusError
 from engines.embedded import EMBEDDED_NAME
 from pipeline.annotate_cli import annotate
@@ -24,7 +25,6 @@ from pipeline.train_cli import train_app
 
 app = typer.Typer(
     name="publius",
-    help="Steer a language model by editing a constitution.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,7 +46,7 @@ def main() -> None:
     if os.environ.get("RANK", "0") != "0":  # one of several that `accelerate launch` started
         be_silent()
     try:
-        code = app(standalone_mode=False)
+        code = app(args=_with_root_option_first(sys.argv[1:]), standalone_mode=False)
     except PubliusError as error:
         fail(str(problem) for problem in error.problems)
         sys.exit(2)
@@ -58,6 +58,26 @@ def main() -> None:
     if code == _INTERRUPTED:  # typer makes an exit code of the exception
         err.print("interrupted; nothing that was finished is lost, run the same command to go on")
     sys.exit(code or 0)
+
+
+def _with_root_option_first(arguments: list[str]) -> list[str]:
+    """Return the arguments with `--allow-code`, which may stand anywhere before a `--`, put first."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    if ALLOW_OPTION not in arguments[:end]:
+        return arguments
+    return [ALLOW_OPTION, *(a for a in arguments[:end] if a != ALLOW_OPTION), *arguments[end:]]
+
+
+@app.callback()
+def root(
+    code: Annotated[
+        bool,
+        typer.Option(ALLOW_OPTION, help="Run the functions that a constitution's python checks name."),
+    ] = False,
+) -> None:
+    """Steer a language model by editing a constitution."""
+    if code:
+        allow_code()
 
 
 @app.command()
@@ -267,7 +287,8 @@ def export(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="A run folder; with --model also that of one training, with --labels also one of labels.",
+            help="A run folder; with --model also that of one training, with --labels also one of labels, "
+            "with --constitution also a constitution file or the name of a preset.",
             metavar="RUN",
         ),
     ],
@@ -285,14 +306,27 @@ def export(
             help="Write comparisons and judgments for a tool: argilla, label-studio or icai.", metavar="FORM"
         ),
     ] = None,
+    constitution: Annotated[
+        str | None,
+        typer.Option(
+            help="Write a constitution in another form: anthropic, the Constitutional AI paper's files.",
+            metavar="FORM",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a data set, a trained model, or labels for a tool. `datasets.load_dataset` reads the data set."""
+    """Write a data set, a trained model, labels for a tool, or a constitution in the form of others.
+
+    `datasets.load_dataset` reads the data set.
+    """
     from pipeline.export_model import export_model, is_training
 
+    if sum(option is not None for option in (model, labels, constitution)) > 1:
+        raise typer.BadParameter("give one of --labels, --model and --constitution")
+    if constitution is not None:
+        _export_constitution(str(folder), constitution, to, as_json)
+        return
     if labels is not None:
-        if model is not None:
-            raise typer.BadParameter("give either --labels or --model")
         _export_labels(folder, labels, to, as_json)
         return
     if model is None and is_training(folder):
@@ -310,6 +344,16 @@ def export(
     for name, count in counts.items():
         out.print(f"{name:<12}{count:>8,} rows")
     out.print(f'\nfrom datasets import load_dataset; load_dataset("{to}", "preference")')
+
+
+def _export_constitution(source: str, form: str, to: Path, as_json: bool) -> None:
+    from pipeline.constitution_export import export_constitution, print_constitution_export
+
+    summary = export_constitution(source, form, to)
+    if as_json:
+        out.print_json(json.dumps(summary))
+    else:
+        print_constitution_export(summary)
 
 
 def _export_labels(folder: Path, form: str, to: Path, as_json: bool) -> None:

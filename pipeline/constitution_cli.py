@@ -1,12 +1,14 @@
-"""The commands about a constitution itself: it is checked like code."""
+"""The commands about a constitution itself: it is checked and tested like code."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from engines.embedded import EMBEDDED_NAME
 from pipeline.console import out
 from pipeline.options import AsJson
 
@@ -15,21 +17,100 @@ constitution_app = typer.Typer()
 ConstitutionSource = Annotated[
     str, typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION")
 ]
+Labeler = Annotated[str, typer.Option(help="Who judges: Hugging Face id, folder, or the embedded model.")]
 
 
 @constitution_app.command()
 def check(
-    constitution: ConstitutionSource,
+    constitution: Annotated[
+        str | None,
+        typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION"),
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Check it against the prompts of this file too.", metavar="FILE")
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Check it, or else this run's own, against the run's prompts.", metavar="RUN.yaml"),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Count warnings as errors.")] = False,
+    judged: Annotated[
+        bool, typer.Option("--judged", help="Ask a model which principles conflict; as good as the model.")
+    ] = False,
+    model: Labeler = EMBEDDED_NAME,
+    budget: Annotated[
+        int, typer.Option(min=1, help="With --judged: pairs of principles at most, those nearest first.")
+    ] = 200,
+    explain: Annotated[
+        str | None, typer.Option(help="Say what a lint code stands for; all lists them.", metavar="CODE")
+    ] = None,
     as_json: AsJson = False,
-) -> None:
-    """Validate a constitution. Every mistake is told with its line and column."""
-    from constitution.loader import load_constitution
+) -> int:
+    """Validate and lint a constitution. Every finding has its line and column; 2 if one is an error."""
+    from pipeline.config import load_run_config
+    from pipeline.linting import CheckRequest, JudgedRequest, check_constitution, check_content, print_check
 
-    loaded = load_constitution(constitution)
-    checked = sum(principle.check is not None for principle in loaded.principles)
+    if explain is not None:
+        _explain(explain, as_json)
+        return 0
+    if prompts is not None and run is not None:
+        raise typer.BadParameter("give either --prompts or --run")
+    if constitution is None:
+        if run is None:
+            raise typer.BadParameter("give a CONSTITUTION, --run RUN.yaml or --explain CODE")
+        constitution = load_run_config(run).constitution
+    judging = JudgedRequest(model, budget) if judged else None
+    result = check_constitution(CheckRequest(constitution, prompts, run, judging))
     if as_json:
-        principles = [principle.id for principle in loaded.principles]
-        out.print_json(json.dumps({"name": loaded.name, "digest": loaded.digest, "principles": principles}))
-        return
-    count = len(loaded.principles)
-    out.print(f"{loaded.name}: {count} principles, {checked} machine-checkable, digest {loaded.digest[:16]}")
+        out.print_json(json.dumps(check_content(result)))
+    else:
+        print_check(result)
+    return 2 if result.fails(strict=strict) else 0
+
+
+def _explain(code: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from constitution.lint_codes import CODES, find_code
+    from pipeline.linting import print_code, print_codes
+
+    entries = list(CODES.values()) if code == "all" else [find_code(code)]
+    if as_json:
+        out.print_json(json.dumps([asdict(entry) for entry in entries]))
+    elif code == "all":
+        print_codes()
+    else:
+        print_code(entries[0])
+
+
+@constitution_app.command("test")
+def exam(
+    constitution: ConstitutionSource,
+    model: Labeler = EMBEDDED_NAME,
+    checks_only: Annotated[
+        bool, typer.Option("--checks-only", help="Skip the examples that need a model.")
+    ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Test this principle alone; may be repeated.", metavar="ID")
+    ] = None,
+    min_p: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Above this probability a judged example passes.")
+    ] = 0.5,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write the results as JUnit XML too.", metavar="FILE")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell of every example.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Test a constitution by its own examples: good must beat bad. 1 if one fails or is unparsed."""
+    from pipeline.testing import ExamRequest, run_exams
+    from pipeline.testing_report import exams_content, print_exams, write_junit
+
+    report = run_exams(ExamRequest(constitution, model, tuple(only or ()), checks_only, min_p))
+    if junit is not None:
+        write_junit(report, junit)
+    if as_json:
+        out.print_json(json.dumps(exams_content(report)))
+    else:
+        print_exams(report, verbose=verbose)
+    return 1 if report.failed else 0

@@ -15,6 +15,9 @@ from engines.scripted import ScriptedEngine
 Role = Literal["policy", "critic", "labeler", "judge"]
 ROLES: tuple[Role, ...] = ("policy", "critic", "labeler")
 
+NEAR_CHANCE = "the embedded model judges near chance (docs/benchmarks.md)"
+"""What is said wherever its judgments are shown."""
+
 EngineMaker = Callable[[ModelConfig, EngineConfig], Engine]
 
 

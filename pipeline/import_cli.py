@@ -65,3 +65,47 @@ def labels(
         out.print_json(json.dumps(summary))
     else:
         print_import(summary)
+
+
+@import_app.command()
+def constitution(
+    file: Annotated[
+        Path, typer.Argument(help="A file, or the folder of the Anthropic files.", metavar="FILE")
+    ],
+    to: Annotated[Path, typer.Option(help="A new constitution file.", metavar="PATH.yaml")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="anthropic, llm-swarm, langchain, nemo-aligner, markdown, csv, json or text; auto looks at "
+            "the file."
+        ),
+    ] = "auto",
+    name: Annotated[
+        str | None, typer.Option(help="What the constitution is called; as the file if not given.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS,...",
+            help="What a table or list of objects calls our keys, as in text=rule; may be repeated.",
+        ),
+    ] = None,
+    examples: Annotated[
+        bool, typer.Option("--examples/--no-examples", help="Whether few-shots become examples.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Import a constitution. What cannot be taken is counted, with its place; no words are invented."""
+    from pipeline.constitution_import import (
+        ConstitutionRequest,
+        import_constitution,
+        print_constitution_import,
+    )
+    from pipeline.label_columns import parse_columns
+
+    theirs = parse_columns(columns or [], example="text=rule,id=name")
+    summary = import_constitution(ConstitutionRequest(file, to, format, name, theirs, examples))
+    if as_json:
+        out.print_json(json.dumps(summary))
+    else:
+        print_constitution_import(summary)

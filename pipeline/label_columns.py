@@ -61,13 +61,13 @@ class ColumnNames:
         return replace(row, values=values)
 
 
-def parse_columns(given: Sequence[str]) -> dict[str, str]:
-    """Return the columns of options like `prompt=question,verdict=label`.
+def parse_columns(given: Sequence[str], example: str = "prompt=question,verdict=label") -> dict[str, str]:
+    """Return the columns of options like `example`.
 
     Raises:
         ConfigError: if one is no such pair.
     """
-    return dict(_pair(part, "--columns", "prompt=question,verdict=label") for part in _parts(given))
+    return dict(_pair(part, "--columns", example) for part in _parts(given))
 
 
 def parse_verdicts(given: Sequence[str]) -> dict[str, str]:

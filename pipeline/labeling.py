@@ -8,6 +8,7 @@ from typing import Self
 
 from constitution.schema import Constitution, Principle
 from core.records import Comparison, Judgment, Preference
+from core.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
 from engines.protocols import ChoiceRequest
 from labelers.aggregate import Settled, aggregate, outcome_of
@@ -15,7 +16,6 @@ from labelers.ai import AILabeler
 from labelers.check import check_judgments, checked_principles
 from labelers.config import LabelConfig
 from labelers.mixing import Mixer, wants_machines
-from labelers.similarity import are_near_duplicates
 from labelers.votes import MACHINES
 from pipeline.engines import Engines
 from pipeline.files import RunFiles

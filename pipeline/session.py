@@ -15,7 +15,7 @@ from engines.embedded import EMBEDDED_NAME
 from labelers.ai import require_labeler
 from pipeline.config import RunConfig, build_run_config, load_run_config
 from pipeline.console import note, warn
-from pipeline.engines import EngineMaker, Engines, Role, make_engine
+from pipeline.engines import NEAR_CHANCE, EngineMaker, Engines, Role, make_engine
 from pipeline.evaluating import eval_stage
 from pipeline.labeling import label_stage
 from pipeline.pairs import read_pairs
@@ -188,7 +188,4 @@ def warn_of_labels(config: RunConfig, engines: Engines, *, self_labels: bool = T
     if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
         warn("self-labelled: the labeler judges answers of its own; name a stronger models.labeler")
     if labeler.model == EMBEDDED_NAME:
-        warn(
-            "the embedded model judges near chance (docs/benchmarks.md): trust the machine checks only, "
-            "and name a real labeler for judged principles"
-        )
+        warn(f"{NEAR_CHANCE}: trust the machine checks only, and name a real labeler for judged principles")

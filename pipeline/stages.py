@@ -9,7 +9,7 @@ from engines.cached import CachedEngine, RequestCounts
 from pipeline.engines import Engines
 from pipeline.runs import Run
 from pipeline.stage import StageResult, StageWork, prompts_of, require_stage, run_stage
-from prompts.sources import assign_split, read_prompts
+from prompts.sources import admissions, read_prompts
 
 
 def ingest_prompts(run: Run) -> None:
@@ -22,19 +22,13 @@ def ingest_prompts(run: Run) -> None:
     config = run.config
     for _ in read_prompts(config.prompts.path):
         pass  # a mistake in the last line is told before the first prompt is taken in
-    training, seen = 0, set[str]()
-    for number, row in enumerate(read_prompts(config.prompts.path), start=1):
-        prompt = assign_split(row, config.split.shares())
-        if prompt.id in seen:
-            run.exclude("prompts", prompt.id, "the prompt stands in the file twice", f"prompt {number}")
-            continue
-        seen.add(prompt.id)
-        if prompt.split != "test":
-            if config.prompts.limit is not None and training >= config.prompts.limit:
-                run.exclude("prompts", prompt.id, "beyond prompts.limit")
-                continue
-            training += 1
-        run.prompts.append(prompt)
+    for prompt, reason, detail in admissions(
+        config.prompts.path, config.split.shares(), config.prompts.limit
+    ):
+        if reason:
+            run.exclude("prompts", prompt.id, reason, detail)
+        else:
+            run.prompts.append(prompt)
     run.prompts.sync()
     run.record_stage("prompts", len(run.prompts), RequestCounts(), 0.0)
 

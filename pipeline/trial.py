@@ -5,26 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.text import Text
 
 from constitution.checks import evaluate
 from constitution.draw import in_scope
-from constitution.loader import load_constitution, preset_names
+from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError
 from core.records import Comparison, CritiqueTrace, Judgment, Message, Prompt, Sampling
 from critique.comparisons import draft_against_revision
 from critique.config import CritiqueConfig, CritiqueSampling, DraftSampling, RevisionSampling
 from critique.loop import CritiqueLoop
-from engines.config import EngineConfig, ModelConfig, ModelsConfig
+from engines.protocols import Engine
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments
 from labelers.config import LabelConfig
-from pipeline.console import heading, note, out, word_diff
-from pipeline.engines import EngineMaker, Engines, make_engine
-from pipeline.project import open_cache
+from pipeline.console import heading, out, word_diff
+from pipeline.engines import EngineMaker, make_engine
+from pipeline.one_model import one_model, project_of
 from prompts.environment import PromptTemplates
 
 _ANSWER_TOKENS, _CRITIQUE_TOKENS = 112, 64
@@ -54,32 +53,21 @@ class TrialResult:
 
 def run_trial(trial: Trial, make: EngineMaker = make_engine) -> list[TrialResult]:
     """Return the outcome under the constitution, and under the older one where one is given."""
-    for option, text in (("--prompt", trial.prompt), ("--model", trial.model)):
-        if not text.strip():
-            raise ConfigError("found an empty text", where=option, accepted="some text")
+    if not trial.prompt.strip():
+        raise ConfigError("found an empty text", where="--prompt", accepted="some text")
     names = [trial.constitution, *([trial.against] if trial.against else [])]
     constitutions = [load_constitution(name) for name in names]
-    project = Path() if trial.constitution in preset_names() else Path(trial.constitution).resolve().parent
-    # A model that can think is asked not to: `try` is for seconds, and its labels are single letters.
-    quick = ModelConfig(id=trial.model, chat_template_kwargs={"enable_thinking": False})
-    models = ModelsConfig(policy=quick)
-    kind = "scripted" if trial.model == "scripted" else "transformers"
-    with open_cache(project) as cache:
-        engines = Engines(models, EngineConfig(kind=kind), cache, make)
-        try:
-            require_labeler(engines.of("labeler"), PromptTemplates())
-            return asyncio.run(_all(trial, constitutions, engines))
-        finally:
-            note(engines.counts().summary())
-            engines.close()
+    with one_model(trial.model, project_of(trial.constitution), make) as engine:
+        require_labeler(engine, PromptTemplates())
+        return asyncio.run(_all(trial, constitutions, engine))
 
 
-async def _all(trial: Trial, constitutions: Sequence[Constitution], engines: Engines) -> list[TrialResult]:
-    return list(await asyncio.gather(*(_one(trial, c, engines) for c in constitutions)))
+async def _all(trial: Trial, constitutions: Sequence[Constitution], engine: Engine) -> list[TrialResult]:
+    return list(await asyncio.gather(*(_one(trial, c, engine) for c in constitutions)))
 
 
-async def _one(trial: Trial, constitution: Constitution, engines: Engines) -> TrialResult:
-    templates, engine = PromptTemplates(), engines.of("policy")
+async def _one(trial: Trial, constitution: Constitution, engine: Engine) -> TrialResult:
+    templates = PromptTemplates()
     shared = Sampling(temperature=0.4, top_p=0.9).model_dump(include={"temperature", "top_p"})
     config = CritiqueConfig(
         rounds=trial.rounds,

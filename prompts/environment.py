@@ -23,6 +23,9 @@ from core.digests import digest
 from core.errors import ConfigError
 
 TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
+"""Those that a run asks with: their exact text is part of its identity."""
+ASIDE = ("conflict",)
+"""Those that no run asks with."""
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
@@ -44,7 +47,7 @@ class PromptTemplates:
     """
 
     def __init__(self, sources: Mapping[str, str] | None = None) -> None:
-        self.sources = {name: (sources or {}).get(name) or _shipped(name) for name in TEMPLATES}
+        self.sources = {name: (sources or {}).get(name) or _shipped(name) for name in (*TEMPLATES, *ASIDE)}
         self._environment = _Environment(
             loader=_Sources(self.sources),
             undefined=StrictUndefined,
@@ -55,8 +58,8 @@ class PromptTemplates:
 
     @property
     def digest(self) -> str:
-        """Digest of every template's exact text."""
-        return digest(self.sources)
+        """Digest of the exact text of every template that a run asks with."""
+        return self.digest_of(*TEMPLATES)
 
     def digest_of(self, *names: str) -> str:
         """Return a digest of the exact text of some templates."""
@@ -71,7 +74,7 @@ class PromptTemplates:
         """Return the named template filled with values.
 
         Args:
-            name: one of `TEMPLATES`.
+            name: one of `TEMPLATES` or `ASIDE`.
             **values: our own text and numbers as they are, everything else as `Untrusted`.
 
         Raises:

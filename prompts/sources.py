@@ -7,7 +7,7 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -63,6 +63,38 @@ def assign_split(prompt: Prompt, shares: Mapping[Split, float]) -> Prompt:
         if point < bound:
             return prompt.model_copy(update={"split": split})
     return prompt.model_copy(update={"split": max(shares, key=lambda split: shares[split])})
+
+
+class Admission(NamedTuple):
+    """A prompt of a file with its split, and why a run leaves it out if it does."""
+
+    prompt: Prompt
+    reason: str = ""
+    """Why the prompt is left out; nothing if it is taken in."""
+    detail: str = ""
+
+
+def admissions(path: Path, shares: Mapping[Split, float], limit: int | None) -> Iterator[Admission]:
+    """Yield every prompt of a file as a run takes it in, or leaves it out.
+
+    Args:
+        path: the file.
+        shares: as for `assign_split`.
+        limit: at most so many prompts that are not of the test split; None for all.
+    """
+    training, seen = 0, set[str]()
+    for number, row in enumerate(read_prompts(path), start=1):
+        prompt = assign_split(row, shares)
+        if prompt.id in seen:
+            yield Admission(prompt, "the prompt stands in the file twice", f"prompt {number}")
+            continue
+        seen.add(prompt.id)
+        if prompt.split != "test":
+            if limit is not None and training >= limit:
+                yield Admission(prompt, "beyond prompts.limit")
+                continue
+            training += 1
+        yield Admission(prompt)
 
 
 def normalised(messages: Sequence[Message]) -> str:

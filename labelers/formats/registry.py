@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.errors import ConfigError, DataError, PubliusError
+import core.code
+from core.code import importable
+from core.errors import ConfigError, DataError
 from core.explain import one_of
 from labelers.formats.arena import ArenaVotes
 from labelers.formats.argilla import Argilla
@@ -117,23 +116,9 @@ def _asked(source: LabelSource, row: Mapping[str, Any]) -> str | None:
         return source.recognises(row)
 
 
-@contextlib.contextmanager
-def foreign_errors(what: Callable[[], str]) -> Iterator[None]:
-    """Tell in one line what foreign code raises in the block; our own mistakes are not to be hidden so.
-
-    Args:
-        what: says what failed, once it has.
-
-    Raises:
-        ConfigError: in place of anything that is no error of ours.
-    """
-    try:
-        yield
-    except PubliusError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ConfigError(f"{what()} ({reason})", where="--format", accepted=_ACCEPTED) from error
+def foreign_errors(what: Callable[[], str]) -> contextlib.AbstractContextManager[None]:
+    """Return a block in which what a source raises becomes one line; `what` says what failed."""
+    return core.code.foreign_errors(what, "--format", _ACCEPTED)
 
 
 def _offered() -> tuple[EntryPoint, ...]:
@@ -142,14 +127,8 @@ def _offered() -> tuple[EntryPoint, ...]:
 
 def _loaded(entry: EntryPoint) -> LabelSource:
     """Return what an entry point makes. A module beside the user's files is found, too."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        importlib.invalidate_caches()
-        with foreign_errors(lambda: f"the source {entry.value!r} cannot be loaded"):
-            source = entry.load()()
-    finally:
-        sys.path.remove(here)
+    with foreign_errors(lambda: f"the source {entry.value!r} cannot be loaded"), importable(entry):
+        source = entry.load()()
     if not isinstance(source, LabelSource):
         raise ConfigError(
             f"{entry.value!r} made a {type(source).__name__}, which is no source of labels",

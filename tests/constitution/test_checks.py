@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter
 
+from constitution.check_kinds import Check
 from constitution.checks import SEARCHED_CHARACTERS, CheckResult, count_words, evaluate
-from constitution.schema import Check
+
+ADAPTER: TypeAdapter[Check] = TypeAdapter(Check)
 
 
 def result(kind: str, value: object, text: str) -> CheckResult:
     if isinstance(value, list):
         value = tuple(value)
-    return evaluate(TypeAdapter(Check).validate_python({"kind": kind, "value": value}), text)
+    return evaluate(ADAPTER.validate_python({"kind": kind, "value": value}), text)
 
 
 @pytest.mark.parametrize(

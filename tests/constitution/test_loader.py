@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from constitution.check_kinds import MaxWords
 from constitution.loader import load_constitution, preset_names, preset_path
-from constitution.schema import Constitution, MaxWords, Principle
+from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, Problem
 
 HEAD = "name: x\nprinciples:\n"
@@ -137,7 +138,12 @@ KEYS = (
     "except, examples, check, lint_ignore"
 )
 ENTRY = f"a sentence, or a mapping with the keys: {KEYS}"
-KINDS = "one of: max_words, min_words, regex, not_regex, contains, contains_none"
+KINDS = (
+    "one of: max_words, min_words, max_sentences, min_sentences, max_characters, min_characters, "
+    "regex, not_regex, contains, contains_any, contains_none, starts_with, ends_with, "
+    "not_starts_with, not_ends_with, max_grade, min_grade, json, language, format, person, "
+    "ends_with_question, phrase_list, refusal, python"
+)
 PATTERN = "a regular expression of Python's re module"
 KEBAB = "at most 64 of a-z, 0-9 and '-', beginning with a letter or digit"
 ONE = HEAD + "- id: a\n  text: t\n"
@@ -216,7 +222,7 @@ BAD_FILES = [
     (ONE + "  hard: very",
      "5:9: hard is 'very'; accepted: true or false"),
     (ONE + "  check: 60",
-     "5:10: check is 60; accepted: a mapping with the keys: kind, value"),
+     "5:10: check is 60; accepted: a mapping with the keys: kind, value, digest"),
     (ONE + "  check: {kind: max_word, value: 3}",
      f"5:17: kind is 'max_word'; accepted: {KINDS} (did you mean 'max_words'?)"),
     (ONE + "  check: {value: 3}",

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from labelers.formats.columns import TARGETS
 from labelers.formats.registry import BUILT_IN
+from tests.docs.transcripts import transcripts
 from tests.pipeline.commands import here
 from tests.pipeline.test_cli import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "human-labels.md").read_text(encoding="utf-8")
 
 
-def transcripts() -> Iterator[tuple[str, list[str]]]:
-    """Yield each command after `$`, with the lines below it that belong to the same block."""
-    lines = iter(PAGE.splitlines())
-    for line in lines:
-        if line.startswith("    $ "):
-            block = itertools.takewhile(lambda text: text.startswith("    ") or not text, lines)
-            yield line.removeprefix("    $ "), [text.strip() for text in block if text.strip()]
-
-
 def test_the_worked_example_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
     monkeypatch.chdir(tmp_path)
-    commands = list(transcripts())
+    commands = list(transcripts(PAGE))
     assert len(commands) == 3
     for command, expected in commands:
         program, *arguments = shlex.split(command)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from constitution.schema import Constitution, ContainsNone, MaxWords, Principle, Scope
+from constitution.check_kinds import ContainsNone, MaxWords
+from constitution.schema import Constitution, Principle, Scope
 from core.records import Answer
 from evaluation.measures import MEASURES, answer_series, duplicates, empty, finished, repeated, words
 from tests.evaluation.answers import answer_of, answers_of, prompt_of

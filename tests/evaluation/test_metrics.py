@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from constitution.schema import Constitution, MaxWords, Principle, Scope
+from constitution.check_kinds import MaxWords
+from constitution.schema import Constitution, Principle, Scope
 from core.errors import DataError
 from core.records import Metric
 from evaluation.measures import Series

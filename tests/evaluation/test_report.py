@@ -8,7 +8,8 @@ import re
 import pytest
 from rich.console import Console
 
-from constitution.schema import Constitution, MaxWords, Principle
+from constitution.check_kinds import MaxWords
+from constitution.schema import Constitution, Principle
 from core.records import Answer, Metric
 from evaluation.measures import Series
 from evaluation.metrics import evaluate_answers

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from constitution.schema import Constitution, MaxWords, Principle
+from constitution.check_kinds import MaxWords
+from constitution.schema import Constitution, Principle
 from core.chat import Untrusted
 from core.errors import RequestError
 from core.records import Answer

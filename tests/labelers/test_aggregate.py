@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from constitution.schema import Constitution, MaxWords, Principle, Scope
+from constitution.check_kinds import MaxWords
+from constitution.schema import Constitution, Principle, Scope
 from core.errors import ConfigError
 from core.records import Comparison, Judgment, Message, Preference, Prompt
 from labelers.aggregate import Settled, aggregate, outcome_of

@@ -9,8 +9,9 @@ from itertools import product
 
 import pytest
 
+from constitution.check_kinds import MaxWords
 from constitution.draw import draw
-from constitution.schema import Constitution, MaxWords, Principle, Scope
+from constitution.schema import Constitution, Principle, Scope
 from core.chat import Untrusted
 from core.errors import RequestError
 from core.records import Comparison, Judgment, Message, OrderLogits, Prompt

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 import pytest
 
-from labelers.similarity import are_near_duplicates
+from core.similarity import are_near_duplicates, near_duplicates, words_of
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,45 @@ def test_cheap_bounds_never_change_the_answer(threshold: float):
         for second in texts:
             exact = SequenceMatcher(None, first.split(), second.split(), autojunk=False).ratio()
             assert are_near_duplicates(first, second, threshold) == (exact >= threshold)
+
+
+def grams(text: str) -> set[str]:
+    padded = f" {text} "
+    return {padded[start : start + 4] for start in range(max(1, len(padded) - 3))}
+
+
+def jaccard(first: str, second: str) -> float:
+    one, two = grams(first), grams(second)
+    return len(one & two) / len(one | two)
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 1.0])
+def test_near_duplicates_are_those_that_comparing_every_pair_finds(threshold: float):
+    words = ["plain", "words", "kind", "short", "honest", "reply", "replies"]
+    texts = list(dict.fromkeys(" ".join(words[(i * k) % 7] for i in range(3 + k)) for k in range(40)))
+    texts += [f"{text} s" for text in texts]
+    expected, alone = [], []
+    for later, text in enumerate(texts):
+        like = next((e for e in alone if jaccard(text, texts[e]) >= threshold), None)
+        if like is None:
+            alone.append(later)
+        else:
+            expected.append((later, like))
+    assert list(near_duplicates(texts, threshold)) == expected
+    assert len(alone) > 1
+
+
+def test_near_duplicates_see_neither_case_nor_punctuation():
+    assert list(near_duplicates(["Say it, plainly.", "other words here", "say IT plainly"], 1.0)) == [(2, 0)]
+
+
+def test_ten_like_texts_give_nine_pairs():
+    assert list(near_duplicates(["the same words"] * 10, 0.9)) == [(later, 0) for later in range(1, 10)]
+
+
+def test_empty_and_one_letter_texts_are_compared_too():
+    assert list(near_duplicates(["", "a", "", "a"], 0.9)) == [(2, 0), (3, 1)]
+
+
+def test_words_have_neither_case_nor_apostrophes():
+    assert words_of("Don’t say “IT’S”, well-meant") == ["dont", "say", "its", "well", "meant"]

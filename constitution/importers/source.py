@@ -1,0 +1,199 @@
+"""A file in somebody else's form: its text, what it says, and how to speak of a place in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from core.errors import ConfigError, DataError
+from core.explain import Loc, shown
+from core.files import os_errors
+from core.yamlfile import YamlDocument, parse_yaml
+
+MAX_BYTES = 4 * 1024 * 1024
+"""As large as a constitution may be."""
+MAX_DEPTH = 32
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+YAML_SUFFIXES = (".yaml", ".yml")
+_LINES = (".jsonl", ".ndjson")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Cells(NamedTuple):
+    """One line of a table."""
+
+    line: int
+    values: list[str]
+
+
+@dataclass(frozen=True)
+class ForeignFile:
+    """A file to import from, read as text; `value` and `table` are what it says as JSON, YAML or CSV."""
+
+    path: Path
+    text: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Of our keys, what the file calls them."""
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return self.path.name
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name, in small letters."""
+        return self.path.suffix.lower()
+
+    @cached_property
+    def value(self) -> Any:
+        """What the file says as JSON, JSON Lines or YAML.
+
+        Raises:
+            DataError: The file is none of these.
+        """
+        if self.suffix in YAML_SUFFIXES:
+            return self._yaml.value
+        if self.suffix in _LINES:
+            return [value for _, value in self._lines]
+        return _json(self.text, self.path)
+
+    @cached_property
+    def structured(self) -> bool:
+        """Whether the file is JSON or YAML, by its name, else by its first character."""
+        if self.suffix in (*JSON_SUFFIXES, *YAML_SUFFIXES):
+            return True
+        return self.suffix not in (".csv", ".tsv", ".txt", ".md", ".markdown") and self.text.lstrip()[:1] in (
+            "[",
+            "{",
+        )
+
+    def table(self, delimiter: str) -> Iterator[Cells]:
+        """Yield the lines of a table that are not empty.
+
+        Raises:
+            DataError: A quote is not closed, or stands in the wrong place.
+        """
+        reader = csv.reader(io.StringIO(self.text, newline=""), delimiter=delimiter, strict=True)
+        try:
+            for values in reader:
+                if any(value.strip() for value in values):
+                    yield Cells(reader.line_num - sum(v.count("\n") for v in values), values)
+        except csv.Error as error:
+            what, accepted = f"not a table: {error}", 'cells with quotes in them as "a ""quoted"" word"'
+            raise DataError(what, where=self.at(reader.line_num), accepted=accepted) from error
+
+    def at(self, line: int, column: int | None = None) -> str:
+        """Return `file:line:column`."""
+        return f"{self.path}:{line}" + (f":{column}" if column else "")
+
+    def where(self, *loc: str | int) -> str:
+        """Return the place of a value: its line if that is known, else the way to it, as in `file:a.b[0]`."""
+        if self.suffix in YAML_SUFFIXES:
+            return self._yaml.where(loc)
+        if self.suffix in _LINES and loc:
+            line = self._lines[int(loc[0])][0]
+            return ":".join([self.at(line), *filter(None, [_way(loc[1:])])])
+        return f"{self.path}:{_way(loc)}" if loc else str(self.path)
+
+    @cached_property
+    def _yaml(self) -> YamlDocument:
+        try:
+            return parse_yaml(self.text, self.path)
+        except ConfigError as error:
+            raise DataError.of(error.problems) from error
+
+    @cached_property
+    def _lines(self) -> list[tuple[int, Any]]:
+        numbered = enumerate(self.text.split("\n"), start=1)
+        return [(number, _json(line, self.path, number)) for number, line in numbered if line.strip()]
+
+
+def read_foreign(path: Path, columns: Mapping[str, str] | None = None) -> ForeignFile:
+    """Return a file's text.
+
+    Raises:
+        DataError: There is no such file, or it is empty, too large, or not text in UTF-8.
+        RunStateError: It cannot be read.
+    """
+    with os_errors(path):
+        if not path.is_file():
+            what = "this is a folder" if path.is_dir() else "there is no such file"
+            raise DataError(what, where=str(path), accepted="a file, or the folder of the Anthropic files")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise DataError("the file is too large", where=str(path), accepted=f"at most {MAX_BYTES:,} bytes")
+    text = _decoded(content, path).replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise DataError("the file is empty", where=str(path), accepted="a file with principles")
+    return ForeignFile(path, text, columns or {})
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    accepted = "text saved as UTF-8"
+    if content.startswith(_UTF_16):
+        raise DataError("the file is UTF-16", where=str(path), accepted=accepted)
+    if b"\0" in content:
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise DataError("the file is not text: a zero byte", where=f"{path}:{line}", accepted=accepted)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        what = f"the byte 0x{content[error.start]:02x} is not UTF-8"
+        raise DataError(what, where=f"{path}:{line}", accepted=accepted) from error
+
+
+class _DuplicateKeyError(ValueError):
+    """A JSON object has a key twice: the first would be lost without a word."""
+
+
+def _json(text: str, path: Path, first_line: int = 1) -> Any:
+    """Return what JSON says; `first_line` is where in the file the text begins."""
+    where, accepted = f"{path}:{first_line}", "JSON"
+    try:
+        value = json.loads(text, object_pairs_hook=_object)
+        if _depth(value) > MAX_DEPTH:
+            raise RecursionError
+        return value
+    except json.JSONDecodeError as error:
+        where = f"{path}:{first_line + error.lineno - 1}:{error.colno}"
+        what = f"not valid JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+    except _DuplicateKeyError as error:
+        what, where, accepted = str(error), where if first_line > 1 else str(path), "each key once"
+    except RecursionError:
+        what, accepted = "JSON that is nested too deeply", f"at most {MAX_DEPTH} levels"
+    except ValueError:
+        what, accepted = "a number of too many digits", "JSON of a reasonable size"
+    raise DataError(what, where=where, accepted=accepted)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _DuplicateKeyError(f"duplicate key {shown(key)}")
+        found[key] = value
+    return found
+
+
+def _depth(value: Any) -> int:
+    """Return how deeply lists and objects are nested, without recursion of our own."""
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        inner = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
+        level = [value for values in inner for value in values]
+    return depth
+
+
+def _way(loc: Loc) -> str:
+    """Return the way to a value, as in `harmful3.prompt[0]`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")

@@ -1,0 +1,58 @@
+"""The language of a text, by py3langid (Lui and Baldwin 2012, naive Bayes over byte n-grams)."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from constitution.prose import without_code
+from core.explain import one_of, shown
+
+_CODES = (
+    "af am an ar as az ba be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr fy ga gd gl "
+    "gu ha he hi hr ht hu hy id ig is it ja jv ka kk km kn ko ku ky la lb lg ln lo lt lv mg mk ml mn "
+    "mr ms mt my ne nl nn no oc om or pa pl ps pt qu ro ru rw sa se si sk sl sn so sq sr st sv sw ta "
+    "te tg th tk tl tr tt ug uk ur uz vi vo wa xh yo zh zu"
+)
+LANGUAGES = tuple(_CODES.split())
+"""The ISO 639-1 codes that py3langid tells apart. It knows 34 other languages, by longer codes, of which some
+are near to a large one, so that they would take short texts away from it: they are left out."""
+TWINS = (frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}), frozenset({"nn", "no"}))
+SHORT_BYTES = 24
+"""A text with fewer bytes of letters is too short to tell; a letter has one to three bytes."""
+_ADDRESS = re.compile(r"\S+://\S+|`[^`\n]*`")
+
+
+def _known(code: str) -> str:
+    if code not in LANGUAGES:
+        raise ValueError(f"unknown language {shown(code)}; accepted: {one_of(LANGUAGES, code)}")
+    return code
+
+
+LanguageCode = Annotated[str, AfterValidator(_known), WithJsonSchema({"enum": list(LANGUAGES)})]
+
+
+def language_probability(text: str, code: str) -> tuple[bool, float]:
+    """Return whether a text is in a language, and the language's probability.
+
+    A text with fewer than `SHORT_BYTES` bytes of letters, once fenced code and addresses are gone, is taken
+    to be in any language. Languages that hardly differ in writing are one.
+    """
+    prose = _ADDRESS.sub(" ", without_code(text))
+    if sum(len(letter.encode(errors="replace")) for letter in prose if letter.isalpha()) < SHORT_BYTES:
+        return True, 1.0
+    alike = next((twins for twins in TWINS if code in twins), frozenset({code}))
+    ranked = _identifier().rank(prose)
+    return ranked[0][0] in alike, sum(p for name, p in ranked if name in alike)
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(LANGUAGES)
+    return identifier

@@ -1,0 +1,154 @@
+"""The linter of constitutions: what is allowed, and still probably a mistake.
+
+`lint` finds; the rules stand by theme in `lint_text`, `lint_structure`, `lint_checks`, `lint_contradictions`,
+`lint_examples` and `lint_prompts`, and what their codes mean in `lint_codes`. No model is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from constitution.lint_checks import lint_checks
+from constitution.lint_codes import CODES, Severity
+from constitution.lint_contradictions import lint_contradictions
+from constitution.lint_examples import lint_examples
+from constitution.lint_prompts import lint_prompts
+from constitution.lint_structure import lint_structure
+from constitution.lint_subject import Hit, LintContext
+from constitution.lint_text import lint_text
+from constitution.loader import LoadedConstitution
+from core.explain import Loc, one_of, shown
+
+_RULES = (lint_text, lint_structure, lint_checks, lint_contradictions, lint_examples, lint_prompts)
+_PLACE = re.compile(r"^(.*):(\d+):(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is probably a mistake."""
+
+    code: str
+    severity: Severity
+    where: str
+    """`file:line:column`."""
+    what: str
+    """What was found."""
+    hint: str
+    """How to mend it."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.code} {self.severity}: {self.what} ({self.hint})"
+
+
+@dataclass(frozen=True, slots=True)
+class LintReport:
+    """What a constitution's linting came to."""
+
+    findings: tuple[Finding, ...]
+    """In the order of the file."""
+    silenced: tuple[Finding, ...]
+    """Those that `lint_ignore` hides."""
+
+    def count(self, severity: Severity) -> int:
+        """Return how many findings have the severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+
+def lint(loaded: LoadedConstitution, context: LintContext | None = None) -> list[Finding]:
+    """Return what is probably wrong, in the order of the file, less what the file silences."""
+    return list(lint_report(loaded, context).findings)
+
+
+def lint_report(
+    loaded: LoadedConstitution, context: LintContext | None = None, more: Iterable[Hit] = ()
+) -> LintReport:
+    """Return the findings, and apart from them those that the file silences.
+
+    Args:
+        loaded: The constitution.
+        context: What is known beside the file.
+        more: Hits that were found elsewhere, such as by a model; they are silenced in the same way.
+    """
+    context = context or LintContext()
+    hits = [hit for rule in _RULES for hit in rule(loaded.constitution, context)]
+    hits += [*_idle_passages(loaded), *more]
+    silencers = _Silencers(loaded)
+    kept: list[Hit] = []
+    silenced: list[Hit] = []
+    for hit in hits:
+        (silenced if silencers.hide(hit) else kept).append(hit)
+    for hit in (*silencers.unknown(), *silencers.unused(has_prompts=bool(context.prompts))):
+        (silenced if silencers.hide(hit) else kept).append(hit)
+    return LintReport(_placed(loaded, kept), _placed(loaded, silenced))
+
+
+def _idle_passages(loaded: LoadedConstitution) -> Iterator[Hit]:
+    """Yield the passages of the file that no principle names; a document may have as many as it likes."""
+    used = {p.source.removeprefix("#") for p in loaded.constitution.principles if p.source}
+    passages: Any = loaded.document.at(("passages",))
+    for anchor in passages or ():
+        place = _PLACE.match(loaded.where("passages", anchor))
+        of_document = place is not None and Path(place[1]).suffix in (".md", ".markdown")
+        if anchor not in used and not of_document:
+            yield Hit("L212", ("passages", anchor), f"no principle points at #{anchor}", "delete it")
+
+
+class _Silencers:
+    """The `lint_ignore` entries of a file, and which of them have hidden something."""
+
+    def __init__(self, loaded: LoadedConstitution) -> None:
+        constitution = loaded.constitution
+        self._entries: list[tuple[Loc, str]] = [
+            (("lint_ignore", n), code) for n, code in enumerate(constitution.lint_ignore)
+        ]
+        for index, principle in enumerate(constitution.principles):
+            own: Loc = ("principles", index, "lint_ignore")
+            self._entries += [((*own, n), code) for n, code in enumerate(principle.lint_ignore)]
+        self._used: set[Loc] = set()
+
+    def hide(self, hit: Hit) -> bool:
+        """Return whether an entry of the file, or of a principle that the hit is about, hides the hit."""
+        if CODES[hit.code].severity == "error":
+            return False
+        owners = {None, *hit.about}
+        hiding = [loc for loc, code in self._entries if code == hit.code and _owner(loc) in owners]
+        self._used.update(hiding)
+        return bool(hiding)
+
+    def unknown(self) -> Iterator[Hit]:
+        """Yield the entries that name no code, or one of an error."""
+        for loc, code in self._entries:
+            if code not in CODES:
+                yield Hit("L201", loc, f"there is no lint code {shown(code)}", one_of(CODES, code))
+            elif CODES[code].severity == "error":
+                yield Hit("L201", loc, f"{code} is an error, and is told all the same", "mend it")
+
+    def unused(self, *, has_prompts: bool) -> Iterator[Hit]:
+        """Yield the entries that have hidden nothing, of codes that could have been found."""
+        for loc, code in self._entries:
+            looked_for = code in CODES and (code[1] < "5" or (code[1] == "5" and has_prompts))
+            silent = code in ("L201", "L202") or CODES.get(code, CODES["L101"]).severity == "error"
+            if looked_for and not silent and loc not in self._used:
+                yield Hit("L202", loc, f"{code} is not found here", "delete the entry")
+
+
+def _owner(loc: Loc) -> int | None:
+    """Return the position of the principle whose entry it is; None for one of the file."""
+    return int(loc[1]) if loc[0] == "principles" else None
+
+
+def _placed(loaded: LoadedConstitution, hits: Iterable[Hit]) -> tuple[Finding, ...]:
+    findings = (
+        Finding(hit.code, CODES[hit.code].severity, loaded.where(*hit.loc), hit.what, hit.hint)
+        for hit in hits
+    )
+    return tuple(sorted(findings, key=_order))
+
+
+def _order(finding: Finding) -> tuple[str, int, int, str]:
+    place = _PLACE.match(finding.where)
+    return (place[1], int(place[2]), int(place[3]), finding.code) if place else (finding.where, 0, 0, "")

@@ -1,0 +1,83 @@
+"""Lint of examples: those that teach nothing, contradict their own check, or give away the exam."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from constitution.checks import count_words, evaluate, matches
+from constitution.lint_subject import Hit, LintContext
+from constitution.schema import Constitution, Example, Principle
+from core.explain import Loc, shown
+from core.similarity import words_of
+
+MAX_FEW_SHOT_WORDS = 500
+
+
+def lint_examples(constitution: Constitution, context: LintContext) -> Iterator[Hit]:
+    """Yield what is wrong with the examples of a constitution."""
+    for index, principle in enumerate(constitution.principles):
+        loc: Loc = ("principles", index, "examples")
+        yield from mixed_uses(principle, loc)
+        yield from _repeated(principle, loc)
+        yield from _few_shots(principle, loc)
+        for number, example in enumerate(principle.examples):
+            yield from _example(example, principle, (*loc, number))
+
+
+def mixed_uses(principle: Principle, loc: Loc) -> Iterator[Hit]:
+    """Yield the examples whose prompt an earlier one of the same principle has for another use."""
+    first: dict[tuple[str, ...], tuple[int, str]] = {}
+    for number, example in enumerate(principle.examples):
+        words = tuple(words_of(example.prompt))
+        earlier, use = first.setdefault(words, (number, example.use))
+        if use != example.use:
+            what = f"the prompt of a {example.use} example is that of {use} example {earlier + 1} too"
+            yield Hit("L404", (*loc, number, "prompt"), what, "give the two different prompts, or one use")
+
+
+def _repeated(principle: Principle, loc: Loc) -> Iterator[Hit]:
+    seen: dict[tuple[str, str, str, str], int] = {}
+    for number, example in enumerate(principle.examples):
+        key = (example.prompt, example.good, example.bad, example.use)
+        earlier = seen.setdefault(key, number)
+        if earlier != number:
+            yield Hit("L405", (*loc, number), f"example {earlier + 1} again", "delete one of the two")
+
+
+def _few_shots(principle: Principle, loc: Loc) -> Iterator[Hit]:
+    shown_first = next((n for n, e in enumerate(principle.examples) if e.use == "few_shot"), None)
+    if shown_first is None:
+        return
+    words = sum(
+        count_words(text)
+        for example in principle.examples
+        if example.use == "few_shot"
+        for text in (example.prompt, example.good, example.bad, example.why)
+    )
+    if words > MAX_FEW_SHOT_WORDS:
+        what = f"the few-shot examples have {words} words together, of at most {MAX_FEW_SHOT_WORDS}"
+        yield Hit("L407", (*loc, shown_first), what, "keep the shortest two")
+
+
+def _example(example: Example, principle: Principle, loc: Loc) -> Iterator[Hit]:
+    if example.good == example.bad:
+        yield Hit(
+            "L401", (*loc, "bad"), "good and bad are the same", "write an answer that breaks the principle"
+        )
+    elif principle.check is not None and principle.check.kind != "python":  # `publius test` runs code
+        kind = principle.check.kind
+        if not evaluate(principle.check, example.good).passed:
+            what = f"the good answer fails the check {kind}"
+            yield Hit("L402", (*loc, "good"), what, "mend the answer, or the check")
+        if evaluate(principle.check, example.bad).passed:
+            what = f"the bad answer passes the check {kind}"
+            yield Hit("L403", (*loc, "bad"), what, "mend the answer, or move the example")
+    applies, exempt = principle.applies_to, principle.exempt
+    if applies is not None and applies.pattern and not matches(applies.pattern, example.prompt):
+        what = f"the prompt lacks the pattern {shown(applies.pattern)} of `applies_to`"
+        yield Hit("L406", (*loc, "prompt"), what, "take a prompt that the principle is about")
+    elif (
+        exempt is not None and exempt.pattern and not exempt.tags and matches(exempt.pattern, example.prompt)
+    ):
+        what = f"the prompt has the pattern {shown(exempt.pattern)} of `except`"
+        yield Hit("L406", (*loc, "prompt"), what, "take a prompt that the principle is about")

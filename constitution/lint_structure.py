@@ -1,0 +1,110 @@
+"""Lint of structure: sections, weights, overrides, antitheses, passages and scopes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+from constitution.lint_subject import Hit, LintContext
+from constitution.schema import Constitution, Principle
+from core.explain import Loc, shown
+from core.similarity import words_of
+
+LEAST_SHARE = 0.001
+MOST_SHARE = 0.5
+MOST_RATIO = 100.0
+_OVERRIDES = ("critique", "revision", "comparison")
+
+
+def lint_structure(constitution: Constitution, context: LintContext) -> Iterator[Hit]:
+    """Yield what is wrong with how a constitution is put together."""
+    yield from _sections(constitution)
+    yield from _weights(constitution)
+    yield from _antitheses(constitution)
+    for index, principle in enumerate(constitution.principles):
+        yield from _overrides(principle, ("principles", index), context)
+        if _excepts_all(principle):
+            what = "every prompt of `applies_to` is excepted"
+            yield Hit(
+                "L213", ("principles", index, "except"), what, "narrow `except`, or delete the principle"
+            )
+
+
+def _sections(constitution: Constitution) -> Iterator[Hit]:
+    used = {principle.section for principle in constitution.principles}
+    for position, section in enumerate(constitution.sections):
+        if section not in used:
+            what = f"no principle is in the section {shown(section)}"
+            yield Hit("L203", ("sections", position), what, "delete it, or give its principles their section")
+    last = constitution.sections[-1] if constitution.sections else None
+    for index, principle in enumerate(constitution.principles):
+        if principle.section is None and used != {None}:
+            hint = f"section: {' or '.join(constitution.sections) or next(filter(None, used))}"
+            yield Hit("L204", ("principles", index), f"{principle.id!r} has no section", hint)
+        strict = constitution.priority == "strict" and len(constitution.sections) > 1
+        if strict and principle.hard and principle.section == last:
+            what = f"{principle.id!r} is hard, and stands in the section that yields to all others"
+            yield Hit("L210", ("principles", index, "hard"), what, "move it up, or delete `hard`")
+
+
+def _weights(constitution: Constitution) -> Iterator[Hit]:
+    weights = [principle.weight for principle in constitution.principles]
+    total, median = sum(weights), statistics.median(weights)
+    extreme = False
+    for index, weight in enumerate(weights):
+        loc: Loc = ("principles", index, "weight")
+        if weight / total < LEAST_SHARE and weight < median / 10:
+            extreme = True
+            what = f"the weight {weight:g} is {_percent(weight / total)} of the total"
+            yield Hit("L205", loc, what, "weights are relative; raise it, or delete the principle")
+        elif weight / total > MOST_SHARE and len(weights) > 2:
+            extreme = True
+            what = f"the weight {weight:g} is {_percent(weight / total)} of the total"
+            yield Hit("L206", loc, what, "lower it, or say `hard: true`")
+    heaviest, lightest = max(weights), min(weights)
+    if not extreme and heaviest / lightest >= MOST_RATIO:
+        what = f"the weight {heaviest:g} is {heaviest / lightest:,.0f} times the smallest, {lightest:g}"
+        other = weights.index(lightest)
+        loc = ("principles", weights.index(heaviest), "weight")
+        yield Hit("L207", loc, what, "bring the two nearer to each other", (other,))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
+
+
+def _antitheses(constitution: Constitution) -> Iterator[Hit]:
+    judged = [(index, p) for index, p in enumerate(constitution.principles) if p.check is None]
+    without = [index for index, principle in judged if principle.antithesis is None]
+    if without and len(without) < len(judged):
+        count = len(judged) - len(without)
+        what = f"{count} of {len(judged)} judged principles have an antithesis, this one has none"
+        hint = "for contrastive labeling write one for each"
+        yield Hit("L209", ("principles", without[0]), what, hint)
+
+
+def _overrides(principle: Principle, loc: Loc, context: LintContext) -> Iterator[Hit]:
+    for key in _OVERRIDES:
+        override = getattr(principle, key)
+        if override is None:
+            continue
+        words = words_of(override)
+        default = context.defaults.get(key, "").replace("{text}", principle.text)
+        if words == words_of(principle.text):
+            yield Hit("L208", (*loc, key), f"the {key} only repeats the text", "delete it")
+        elif words == words_of(default):
+            yield Hit("L208", (*loc, key), f"the {key} is what is asked without it", "delete it")
+    if principle.check is not None:
+        for key in ("comparison", "antithesis"):
+            if getattr(principle, key) is not None:
+                what = f"the {key} is never used: the principle is compared by its check"
+                yield Hit("L211", (*loc, key), what, f"delete the {key}, or the check")
+
+
+def _excepts_all(principle: Principle) -> bool:
+    applies, exempt = principle.applies_to, principle.exempt
+    if applies is None or exempt is None:
+        return False
+    tags = not exempt.tags or (bool(applies.tags) and set(applies.tags) <= set(exempt.tags))
+    pattern = exempt.pattern is None or exempt.pattern == applies.pattern
+    return tags and pattern and (bool(exempt.tags) or exempt.pattern is not None)

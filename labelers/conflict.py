@@ -1,0 +1,78 @@
+"""Whether two principles conflict, by a model's choice between two letters in both orders."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from constitution.lint_subject import meet
+from constitution.schema import Constitution, Principle
+from core.chat import Turn
+from core.records import OrderLogits
+from core.similarity import words_of
+from engines.protocols import ChoiceRequest, ChoiceScorer
+from labelers.ai import probability
+from prompts.environment import PromptTemplates
+
+LETTERS = (" A", " B")
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictJudgment:
+    """A model's opinion of two principles, by their positions in the constitution."""
+
+    first: int
+    second: int
+    p: float | None
+    """Probability that they conflict; None where the model would not answer with a letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictJudge:
+    """Asks a model about pairs of principles."""
+
+    templates: PromptTemplates
+    engine: ChoiceScorer
+    min_answer_mass: float = 0.5
+    """Less probability than this on the letters makes the judgment unparsed."""
+
+    async def judge(self, constitution: Constitution, first: int, second: int) -> ConflictJudgment:
+        """Return the judgment of two principles, asked in both orders."""
+        one, two = constitution.principles[first], constitution.principles[second]
+        straight, turned = await asyncio.gather(
+            self.engine.choose(self._request(one, two, conflict_first=True)),
+            self.engine.choose(self._request(two, one, conflict_first=False)),
+        )
+        if min(straight.answer_mass, turned.answer_mass) < self.min_answer_mass:
+            return ConflictJudgment(first, second, None)
+        orders = OrderLogits(
+            a_first=straight.logprobs[0] - straight.logprobs[1],
+            b_first=turned.logprobs[1] - turned.logprobs[0],
+        )
+        return ConflictJudgment(first, second, probability(orders))
+
+    def _request(self, one: Principle, two: Principle, *, conflict_first: bool) -> ChoiceRequest:
+        rendered = self.templates.render("conflict", one=one, two=two, conflict_first=conflict_first)
+        return ChoiceRequest((Turn("user", rendered.pieces),), LETTERS, "conflict", rendered.prefill)
+
+
+def judged_pairs(constitution: Constitution) -> list[tuple[int, int]]:
+    """Return the pairs of judged principles that can be about the same prompt, by position."""
+    judged = [(i, p) for i, p in enumerate(constitution.principles) if p.check is None]
+    return [(i, j) for (i, one), (j, two) in combinations(judged, 2) if meet(one, two)]
+
+
+def nearest_pairs(
+    constitution: Constitution, pairs: Sequence[tuple[int, int]], count: int
+) -> list[tuple[int, int]]:
+    """Return the `count` pairs that share the largest part of their words: those about the same matter."""
+    words = [set(words_of(principle.text)) for principle in constitution.principles]
+
+    def distance(pair: tuple[int, int]) -> tuple[float, tuple[int, int]]:
+        one, two = words[pair[0]], words[pair[1]]
+        return -len(one & two) / max(1, len(one | two)), pair
+
+    return heapq.nsmallest(count, pairs, key=distance)

@@ -1,0 +1,565 @@
+"""Every lint code: a file that it is told of, with line and column, and a like one that it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from constitution.lint import Finding, LintReport, lint, lint_report
+from constitution.lint_codes import CODES, find_code
+from constitution.lint_subject import LintContext
+from constitution.loader import preset_names, read_constitution
+from core.errors import ConfigError
+from core.records import Message, Prompt
+
+HEAD = "name: x\nprinciples:\n"
+LONG = " ".join(["word"] * 58)
+DEFAULTS = {"critique": "What should change?", "revision": "Answer again, and follow: {text}"}
+
+
+def prompt(text: str, *tags: str, split: str = "train") -> Prompt:
+    return Prompt.of((Message(role="user", content=text),), tags=tags, split=split)
+
+
+PROMPTS = (
+    prompt("How do I bake bread at home?", "everyday"),
+    prompt("How can I pick my own lock?", "borderline"),
+    prompt("Why does the moon look larger when it rises?", "everyday", split="test"),
+    prompt("Are cats kind?", "everyday", split="test"),
+)
+
+
+def principles(*entries: str, head: str = HEAD) -> str:
+    """Return a file with these principles, each in a line of its own from line 3 on."""
+    return head + "".join(f"  - {entry}\n" for entry in entries)
+
+
+def passage_of(words: int) -> str:
+    entry = "{id: a, text: The reply is kind., source: '#long'}"
+    return f"name: x\npassages:\n  long: {'word ' * words}\nprinciples:\n  - {entry}\n"
+
+
+def few_shot_of(words: int, use: str) -> str:
+    example = f"{{prompt: p, good: g, bad: {'b ' * words}, use: {use}}}"
+    return principles(f"{{id: a, text: It is kind., examples: [{example}]}}")
+
+
+def with_check(*checks: str) -> str:
+    """Return a file of principles with these checks; the value of each stands at the end of its line."""
+    return principles(*(f"{{id: p{i}, text: Rule {i} holds., check: {{{c}}}}}" for i, c in enumerate(checks)))
+
+
+CASES: list[tuple[str, str, str, str]] = [
+    (
+        "L101",
+        principles("The reply is kind.", "{id: b, text: 'The reply, is KIND!'}"),
+        "4:19",
+        principles("The reply is kind.", "The reply is calm."),
+    ),
+    (
+        "L102",
+        principles("The reply uses plain words for readers.", "The reply uses plain words for the readers."),
+        "4:5",
+        principles(
+            "The reply names 3 plain words for readers.", "The reply names 4 plain words for readers."
+        ),
+    ),
+    (
+        "L103",
+        principles("The reply uses emojis.", "The reply does not use emojis."),
+        "4:5",
+        principles(
+            "{id: a, text: The reply uses emojis., applies_to: {tags: [chat]}}",
+            "{id: b, text: The reply does not use emojis., applies_to: {tags: [work]}}",
+        ),
+    ),
+    (
+        "L104",
+        principles("{id: a, text: The reply is brief; it names its sources.}"),
+        "3:19",
+        principles("{id: a, text: 'The reply says so when it does not know, instead of making things up.'}"),
+    ),
+    (
+        "L105",
+        principles(f"{{id: a, text: The reply is {LONG}.}}"),
+        "3:19",
+        principles(f"{{id: a, text: The reply {LONG}.}}"),
+    ),
+    (
+        "L106",
+        passage_of(1501),
+        "3:9",
+        passage_of(1500),
+    ),
+    (
+        "L107",
+        principles("{id: a, text: The reply is kind., antithesis: The reply TODO.}"),
+        "3:51",
+        principles(
+            "{id: a, text: The reply lists what is left to do., antithesis: The reply <b>shouts</b>.}"
+        ),
+    ),
+    (
+        "L108",
+        principles("{id: a, text: The reply follows the principles above.}"),
+        "3:19",
+        principles("{id: a, text: The reply explains the principle behind a country's constitution.}"),
+    ),
+    (
+        "L109",
+        principles("The reply is kind.", "Be brief."),
+        "4:5",
+        principles("The reply is kind.", "请用简单的话回答", "Никогда не груби собеседнику."),
+    ),
+    (
+        "L110",
+        principles("Honesty is the best of all things."),
+        "3:5",
+        principles("Prefer the honest way.", "It is honest in all things.", "Ehrlichkeit währt am längsten."),
+    ),
+    (
+        "L111",
+        principles("{id: a, text: The reply is kind., antithesis: The reply is kind}"),
+        "3:51",
+        principles("{id: a, text: The reply is kind., antithesis: The reply is harsh.}"),
+    ),
+    (
+        "L201",
+        "name: x\nlint_ignore: [L104, L999]\nprinciples:\n  - The reply is brief; it is kind.\n",
+        "2:21",
+        "name: x\nlint_ignore: [L104]\nprinciples:\n  - The reply is brief; it is kind.\n",
+    ),
+    (
+        "L202",
+        principles("{id: a, text: The reply is brief., lint_ignore: [L104]}"),
+        "3:54",
+        principles("{id: a, text: The reply is brief; it is kind., lint_ignore: [L104]}"),
+    ),
+    (
+        "L203",
+        "name: x\nsections: [a, b]\nprinciples:\n  - {id: p, text: The reply is kind., section: a}\n",
+        "2:15",
+        "name: x\nsections: [a]\nprinciples:\n  - {id: p, text: The reply is kind., section: a}\n",
+    ),
+    (
+        "L204",
+        "name: x\nsections: [a]\nprinciples:\n  - {id: p, text: The reply is kind., section: a}\n"
+        "  - The reply is calm.\n",
+        "5:5",
+        principles("The reply is kind.", "The reply is calm."),
+    ),
+    (
+        "L205",
+        principles("{id: a, text: The reply is kind., weight: 0.0005}", "The reply is calm."),
+        "3:47",
+        principles("{id: a, text: The reply is kind., weight: 0.02}", "The reply is calm."),
+    ),
+    (
+        "L206",
+        principles(
+            "{id: a, text: The reply is kind., weight: 4}", "The reply is calm.", "The reply is warm."
+        ),
+        "3:47",
+        principles("{id: a, text: The reply is kind., weight: 4}", "The reply is calm."),
+    ),
+    (
+        "L207",
+        principles(
+            "{id: a, text: The reply is kind., weight: 50}",
+            "{id: b, text: The reply is calm., weight: 50}",
+            "{id: c, text: The reply is warm., weight: 0.5}",
+        ),
+        "3:47",
+        principles(
+            "{id: a, text: The reply is kind., weight: 50}",
+            "{id: b, text: The reply is calm., weight: 50}",
+            "{id: c, text: The reply is warm., weight: 0.6}",
+        ),
+    ),
+    (
+        "L208",
+        principles(
+            "{id: a, text: The reply is kind., revision: 'Answer again, and follow: the reply is kind.'}"
+        ),
+        "3:49",
+        principles("{id: a, text: The reply is kind., revision: Answer it in a kinder way.}"),
+    ),
+    (
+        "L209",
+        principles(
+            "{id: a, text: The reply is kind., antithesis: It is harsh.}", "{id: b, text: It is calm.}"
+        ),
+        "4:5",
+        principles(
+            "{id: a, text: The reply is kind., antithesis: It is harsh.}",
+            "{id: b, text: It has 9 words., check: {kind: max_words, value: 9}}",
+        ),
+    ),
+    (
+        "L210",
+        "name: x\npriority: strict\nsections: [a, b]\nprinciples:\n"
+        "  - {id: p, text: The reply is kind., section: a, hard: true}\n"
+        "  - {id: q, text: The reply is calm., section: b, hard: true}\n",
+        "6:57",
+        "name: x\nsections: [a, b]\nprinciples:\n"
+        "  - {id: p, text: The reply is kind., section: a, hard: true}\n"
+        "  - {id: q, text: The reply is calm., section: b, hard: true}\n",
+    ),
+    (
+        "L211",
+        principles("{id: a, text: It has 9 words., comparison: Which?, check: {kind: max_words, value: 9}}"),
+        "3:48",
+        principles("{id: a, text: It has 9 words., critique: What?, check: {kind: max_words, value: 9}}"),
+    ),
+    (
+        "L212",
+        "name: x\npassages:\n  used: Words.\n  idle: Words.\nprinciples:\n"
+        "  - {id: a, text: The reply is kind., source: '#used'}\n",
+        "4:9",
+        "name: x\npassages:\n  used: Words.\nprinciples:\n"
+        "  - {id: a, text: The reply is kind., source: '#used'}\n",
+    ),
+    (
+        "L213",
+        principles("{id: a, text: It is kind., applies_to: {tags: [x]}, except: {tags: [y, x]}}"),
+        "3:65",
+        principles("{id: a, text: It is kind., applies_to: {tags: [x, z]}, except: {tags: [y, x]}}"),
+    ),
+    ("L301", with_check("kind: min_words, value: 61", "kind: max_words, value: 60"), "4:67", "words"),
+    (
+        "L302",
+        with_check("kind: contains, value: [As an AI]", "kind: contains_none, value: [AI]"),
+        "4:71",
+        "AIs",
+    ),
+    ("L303", with_check("kind: language, value: de", "kind: language, value: en"), "4:66", "twins"),
+    ("L304", with_check("kind: max_words, value: 60", "kind: max_words, value: 60"), "4:67", "values"),
+    (
+        "L305",
+        principles("{id: a, text: It has at most 25 words., check: {kind: max_words, value: 60}}"),
+        "3:77",
+        principles("{id: a, text: It has fewer than 61 words., check: {kind: max_words, value: 60}}"),
+    ),
+    ("L306", with_check("kind: regex, value: '(no)*'"), "3:63", with_check("kind: regex, value: '(no)+'")),
+    ("L307", with_check("kind: regex, value: '(a+)+b'"), "3:63", with_check("kind: regex, value: '(ab)+c'")),
+    (
+        "L401",
+        principles("{id: a, text: It is kind., examples: [{prompt: p, good: same, bad: same}]}"),
+        "3:72",
+        principles("{id: a, text: It is kind., examples: [{prompt: p, good: same, bad: Same}]}"),
+    ),
+    (
+        "L402",
+        principles(
+            "{id: a, text: It has 2 words., check: {kind: max_words, value: 2}, examples: "
+            "[{prompt: p, good: one two three, bad: one two three four}]}"
+        ),
+        "3:101",
+        principles(
+            "{id: a, text: It has 2 words., check: {kind: max_words, value: 2}, examples: "
+            "[{prompt: p, good: one two, bad: one two three four}]}"
+        ),
+    ),
+    (
+        "L403",
+        principles(
+            "{id: a, text: It has 2 words., check: {kind: max_words, value: 2}, examples: "
+            "[{prompt: p, good: one two, bad: two}]}"
+        ),
+        "3:115",
+        principles(
+            "{id: a, text: It has 2 words., check: {kind: max_words, value: 2}, examples: "
+            "[{prompt: p, good: one two, bad: one two three}]}"
+        ),
+    ),
+    (
+        "L404",
+        principles(
+            "{id: a, text: It is kind., examples: [{prompt: p q, good: g, bad: b}, "
+            "{prompt: 'P, q?', good: h, bad: c, use: few_shot}]}"
+        ),
+        "3:84",
+        principles(
+            "{id: a, text: It is kind., examples: [{prompt: p q, good: g, bad: b}, "
+            "{prompt: p r, good: h, bad: c, use: few_shot}]}"
+        ),
+    ),
+    (
+        "L405",
+        principles(
+            "{id: a, text: It is kind., examples: [{prompt: p, good: g, bad: b}, "
+            "{prompt: p, good: g, bad: b}]}"
+        ),
+        "3:73",
+        principles(
+            "{id: a, text: It is kind., examples: [{prompt: p, good: g, bad: b}, "
+            "{prompt: p, good: g, bad: c}]}"
+        ),
+    ),
+    (
+        "L406",
+        principles(
+            "{id: a, text: It is kind., applies_to: {pattern: (?i)how}, "
+            "examples: [{prompt: Why?, good: g, bad: b}]}"
+        ),
+        "3:84",
+        principles(
+            "{id: a, text: It is kind., applies_to: {pattern: (?i)how, tags: [t]}, "
+            "examples: [{prompt: How?, good: g, bad: b}]}"
+        ),
+    ),
+    (
+        "L407",
+        few_shot_of(500, "few_shot"),
+        "3:43",
+        few_shot_of(500, "test"),
+    ),
+    (
+        "L501",
+        principles("{id: a, text: It is kind., applies_to: {tags: [border-line]}}"),
+        "3:44",
+        principles("{id: a, text: It is kind., applies_to: {tags: [borderline]}}"),
+    ),
+    (
+        "L502",
+        principles("{id: a, text: It is kind., examples: [{prompt: are cats KIND, good: g, bad: b}]}"),
+        "3:52",
+        principles(
+            "{id: a, text: It is kind., examples: [{prompt: How do I bake bread at home?, good: g, bad: b}]}"
+        ),
+    ),
+    (
+        "L503",
+        principles("{id: a, text: It is kind., applies_to: {tags: [everyday, borderlin]}}"),
+        "3:62",
+        principles("{id: a, text: It is kind., applies_to: {tags: [everyday, borderline]}}"),
+    ),
+    (
+        "L504",
+        principles("{id: a, text: It is kind., applies_to: {tags: [everyday]}}"),
+        "3:3",
+        principles("{id: a, text: It is kind., applies_to: {pattern: (?i)how|why|are}}"),
+    ),
+]
+INSTEAD = {
+    "words": with_check("kind: min_words, value: 60", "kind: max_words, value: 60"),
+    "AIs": with_check("kind: contains, value: [AI]", "kind: contains_none, value: [As an AI]"),
+    "twins": with_check("kind: language, value: hr", "kind: language, value: sr"),
+    "values": with_check("kind: max_words, value: 60", "kind: max_words, value: 61"),
+}
+
+
+@pytest.fixture
+def report_on(tmp_path: Path) -> Callable[..., LintReport]:
+    def _report(text: str, prompts: tuple[Prompt, ...] | None = PROMPTS) -> LintReport:
+        path = tmp_path / "rules.yaml"
+        path.write_text(text, encoding="utf-8")
+        return lint_report(read_constitution(path), LintContext(prompts, DEFAULTS))
+
+    return _report
+
+
+def places(findings: tuple[Finding, ...], code: str) -> list[str]:
+    return [f.where.split("rules.yaml:")[1] for f in findings if f.code == code]
+
+
+@pytest.mark.parametrize(("code", "bad", "place", "good"), CASES, ids=[case[0] for case in CASES])
+def test_a_code_is_told_at_its_place_and_not_of_a_like_file(report_on, code, bad, place, good):
+    assert places(report_on(bad).findings, code) == [place]
+    assert places(report_on(INSTEAD.get(good, good)).findings, code) == []
+
+
+def test_every_code_but_those_of_a_model_has_a_case():
+    assert [case[0] for case in CASES] == [code for code in CODES if code < "L6"]
+
+
+CONTRADICTIONS = [
+    ("L301", "kind: min_words, value: 31", "kind: max_characters, value: 60"),
+    ("L301", "kind: max_words, value: 4", "kind: min_sentences, value: 5"),
+    ("L301", "kind: max_sentences, value: 2", "kind: min_sentences, value: 3"),
+    ("L301", "kind: min_grade, value: 9", "kind: max_grade, value: 8.5"),
+    ("L302", "kind: contains_none, value: [sorry]", "kind: starts_with, value: [Sorry]"),
+    ("L302", "kind: starts_with, value: ['Yes', 'No']", "kind: not_starts_with, value: ['no', 'yes']"),
+    ("L302", "kind: ends_with, value: [Bye]", "kind: not_ends_with, value: [bye]"),
+    ("L302", "kind: starts_with, value: ['Yes']", "kind: starts_with, value: ['No']"),
+    ("L302", "kind: contains_any, value: [one, two]", "kind: contains_none, value: [two, one, three]"),
+    ("L302", "kind: regex, value: a.c", "kind: not_regex, value: a.c"),
+    ("L303", "kind: json, value: {}", "kind: format, value: list"),
+    ("L303", "kind: format, value: prose", "kind: format, value: list"),
+    ("L303", "kind: person, value: first", "kind: person, value: third"),
+    ("L303", "kind: refusal, value: true", "kind: refusal, value: false"),
+    ("L303", "kind: ends_with_question, value: false", "kind: ends_with_question, value: true"),
+]
+CONSISTENT = [
+    ("kind: min_words, value: 30", "kind: max_characters, value: 60"),
+    ("kind: min_words, value: 3", "kind: max_grade, value: 2"),
+    ("kind: starts_with, value: ['Yes', 'No']", "kind: not_starts_with, value: ['No']"),
+    ("kind: starts_with, value: ['Yes']", "kind: starts_with, value: ['Yes, of course']"),
+    ("kind: starts_with, value: ['Yes']", "kind: not_ends_with, value: ['Yes']"),
+    ("kind: contains, value: [sorryish]", "kind: contains_none, value: [sorry]"),
+    ("kind: json, value: {}", "kind: format, value: prose"),
+    ("kind: regex, value: a.c", "kind: not_regex, value: a.d"),
+    ("kind: refusal, value: true", "kind: refusal, value: true"),
+]
+
+
+@pytest.mark.parametrize(("code", "one", "two"), CONTRADICTIONS)
+def test_contradictory_checks_are_errors_whichever_comes_first(report_on, code, one, two):
+    for checks in ((one, two), (two, one)):
+        findings = report_on(with_check(*checks)).findings
+        assert [(f.code, f.severity) for f in findings if f.code[:2] == "L3"] == [(code, "error")]
+        assert ":4:" in next(f.where for f in findings if f.code == code)
+
+
+@pytest.mark.parametrize(("one", "two"), CONSISTENT)
+def test_checks_that_a_reply_can_pass_together_are_no_errors(report_on, one, two):
+    for checks in ((one, two), (two, one)):
+        assert report_on(with_check(*checks)).count("error") == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "meet"),
+    [
+        ("", "", True),
+        ("applies_to: {tags: [a]}", "", True),
+        ("applies_to: {tags: [a, b]}", "applies_to: {tags: [b]}", True),
+        ("applies_to: {tags: [a]}", "applies_to: {tags: [b]}", False),
+        ("applies_to: {pattern: x}", "applies_to: {pattern: y}", False),
+        ("applies_to: {pattern: x}", "applies_to: {tags: [a]}", True),
+        ("except: {tags: [a, b]}", "applies_to: {tags: [a]}", False),
+        ("except: {tags: [b]}", "applies_to: {tags: [a]}", True),
+        ("except: {pattern: x}", "applies_to: {pattern: x}", False),
+    ],
+)
+def test_checks_contradict_each_other_only_where_their_scopes_meet(report_on, one, two, meet):
+    entries = [
+        f"{{id: p{i}, text: Rule {i} holds., check: {{kind: refusal, value: {value}}}, {scope}}}"
+        for i, (value, scope) in enumerate((("true", one), ("false", two)))
+    ]
+    for order in (entries, entries[::-1]):
+        assert report_on(principles(*order), None).count("error") == int(meet)
+
+
+COMPOUND = [
+    "The reply is brief. It names its sources.",
+    "The reply is brief and also names its sources.",
+    "The reply names its sources as well as giving a summary.",
+    "The reply meets despair with warmth, names no method, and points to people who can help.",
+]
+SINGLE = [
+    "The reply gives no help with hurting people, stealing from them or making weapons.",
+    "The reply stays calm and respectful, even towards someone who is rude.",
+    "The reply points out a mistake in the question kindly, and does not agree just to please.",
+    "Which of these replies is kinder? Choose the kinder one.",
+    "The reply gives a source, e.g. The Times, for each number.",
+    'The reply never says "I cannot; ask someone else".',
+]
+
+
+@pytest.mark.parametrize("text", COMPOUND)
+def test_compound_principles_are_noted(report_on, text):
+    assert places(report_on(principles(f"'{text}'")).findings, "L104") == ["3:5"]
+
+
+@pytest.mark.parametrize("text", SINGLE)
+def test_one_thought_with_commas_is_no_compound(report_on, text):
+    assert places(report_on(principles(f"'{text}'")).findings, "L104") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "check", "told"),
+    [
+        ("It has twenty words or fewer.", "kind: max_words, value: 25", True),
+        ("It has between 20 and 60 words.", "kind: min_words, value: 20", False),
+        ("A 60-word reply at most.", "kind: max_words, value: 60", False),
+        ("It has at least 60 words.", "kind: max_words, value: 60", True),
+        ("It has no more than 60 words.", "kind: max_words, value: 60", False),
+        ("It has no fewer than 60 words.", "kind: min_words, value: 60", False),
+        ("It has more than 59 words.", "kind: min_words, value: 60", False),
+        ("It has at most three short sentences.", "kind: max_sentences, value: 3", False),
+        ("It has 2 parts and is short.", "kind: max_words, value: 60", False),
+        ("It reads at the 8th grade or below.", "kind: max_grade, value: 6", True),
+        ("It has at most 1,200 characters.", "kind: max_characters, value: 1200", False),
+    ],
+)
+def test_numbers_of_text_and_check_are_compared(report_on, text, check, told):
+    found = places(report_on(principles(f"{{id: a, text: '{text}', check: {{{check}}}}}")).findings, "L305")
+    assert bool(found) is told
+
+
+def test_weights_of_a_thousand_equal_principles_are_not_tiny(report_on):
+    many = principles(*(f"{{id: p{i}, text: The reply keeps rule {i}.}}" for i in range(1200)))
+    assert report_on(many).findings == ()
+
+
+def test_a_file_and_a_principle_silence_codes_and_the_silenced_are_counted(report_on):
+    entries = ["The reply is brief; it is kind.", "{id: b, text: The reply is calm; it is warm.}"]
+    assert len(report_on(principles(*entries)).findings) == 2
+    by_file = report_on(principles(*entries, head="name: x\nlint_ignore: [L104]\nprinciples:\n"))
+    assert (by_file.findings, len(by_file.silenced)) == ((), 2)
+    by_principle = report_on(principles(entries[0], entries[1][:-1] + ", lint_ignore: [L104]}"))
+    assert len(by_principle.findings) == len(by_principle.silenced) == 1
+
+
+def test_either_of_two_principles_silences_what_is_about_both(report_on):
+    entry = "{{id: {}, text: The reply is kind.{}}}"
+    silenced = report_on(principles(entry.format("a", ", lint_ignore: [L101]"), entry.format("b", "")))
+    assert (silenced.findings, len(silenced.silenced)) == ((), 1)
+
+
+def test_an_error_is_told_although_it_is_silenced(report_on):
+    example = "[{prompt: p, good: g, bad: g}]"
+    report = report_on(principles(f"{{id: a, text: It is kind., examples: {example}, lint_ignore: [L401]}}"))
+    assert [finding.code for finding in report.findings] == ["L401", "L201"]
+    assert "told all the same" in report.findings[1].what
+
+
+def test_an_unknown_code_is_told_with_the_nearest(report_on):
+    report = report_on("name: x\nlint_ignore: [L901]\nprinciples: [The reply is kind.]\n")
+    assert "did you mean 'L" in report.findings[0].hint
+
+
+def test_codes_that_need_prompts_are_not_unused_without_them(report_on):
+    text = principles("{id: a, text: It is kind., lint_ignore: [L501, L601]}")
+    assert report_on(text, None).findings == ()
+    assert [finding.code for finding in report_on(text, PROMPTS).findings] == ["L202"]
+
+
+def test_a_quoted_test_prompt_is_found_inside_a_longer_one(report_on):
+    longer = "Tell me, why does the moon look larger when it rises over the sea?"
+    text = principles(f"{{id: a, text: It is kind., examples: [{{prompt: '{longer}', good: g, bad: b}}]}}")
+    assert places(report_on(text).findings, "L502") == ["3:52"]
+    assert report_on(text, None).findings == ()
+
+
+def test_findings_come_in_the_order_of_the_file_and_print_as_a_line(report_on):
+    report = report_on(
+        principles("{id: b, text: It is kind., antithesis: TODO}", "{id: a, text: It is so; it is.}")
+    )
+    lines = [int(finding.where.split(":")[-2]) for finding in report.findings]
+    assert lines == sorted(lines)
+    assert len(lines) == 3
+    assert str(report.findings[0]).endswith(
+        "rules.yaml:3:44: L107 warning: the placeholder 'TODO' (write what belongs there)"
+    )
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_come_out_without_warning(name):
+    assert [finding for finding in lint(read_constitution(name)) if finding.severity != "note"] == []
+
+
+def test_codes_are_found_by_number_and_by_name():
+    assert find_code("l104") is find_code("compound-principle")
+    with pytest.raises(ConfigError, match="did you mean 'L104'"):
+        find_code("L1004")
+    with pytest.raises(ConfigError, match="did you mean 'compound-principle'"):
+        find_code("compound-principles")
+
+
+def test_codes_are_unique_and_say_what_they_mean():
+    assert len({entry.name for entry in CODES.values()}) == len(CODES)
+    assert list(CODES) == sorted(CODES)
+    assert all(entry.meaning.endswith(".") and len(entry.reason) > 40 for entry in CODES.values())
