@@ -17,6 +17,7 @@ from pipeline.annotate_cli import annotate
 from pipeline.console import be_silent, err, fail, note, out, warn
 from pipeline.constitution_cli import constitution_app
 from pipeline.diff_cli import diff
+from pipeline.export_cli import export
 from pipeline.import_cli import import_app
 from pipeline.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, report, run_stages
 from pipeline.people_cli import people_app
@@ -35,8 +36,6 @@ models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(import_app, name="import")
-app.add_typer(people_app)
-app.add_typer(constitution_app)
 
 _INTERRUPTED = 130
 
@@ -282,89 +281,8 @@ def chat(
     chat_with(ChatRequest(folder, tuple(variants or ()), prompt, temperature, as_json))
 
 
-@app.command()
-def export(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="A run folder; with --model also that of one training, with --labels also one of labels, "
-            "with --constitution also a constitution file or the name of a preset.",
-            metavar="RUN",
-        ),
-    ],
-    to: Annotated[Path, typer.Option(help="A new or empty folder; with --labels a new file.", metavar="DIR")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Write the whole model of this training: sft, dpo, ppo, rloo, grpo or reward.",
-            metavar="METHOD",
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="Write comparisons and judgments for a tool: argilla, label-studio or icai.", metavar="FORM"
-        ),
-    ] = None,
-    constitution: Annotated[
-        str | None,
-        typer.Option(
-            help="Write a constitution in another form: anthropic, the Constitutional AI paper's files.",
-            metavar="FORM",
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write a data set, a trained model, labels for a tool, or a constitution in the form of others.
-
-    `datasets.load_dataset` reads the data set.
-    """
-    from pipeline.export_model import export_model, is_training
-
-    if sum(option is not None for option in (model, labels, constitution)) > 1:
-        raise typer.BadParameter("give one of --labels, --model and --constitution")
-    if constitution is not None:
-        _export_constitution(str(folder), constitution, to, as_json)
-        return
-    if labels is not None:
-        _export_labels(folder, labels, to, as_json)
-        return
-    if model is None and is_training(folder):
-        raise typer.BadParameter(f"{folder} holds one training and no run; give --model METHOD")
-    if model is not None:
-        written = export_model(folder, model, to)
-        out.print_json(json.dumps({"folder": str(written)})) if as_json else out.print(f"wrote {written}")
-        return
-    from pipeline.export import export_run
-
-    counts = export_run(folder, to)
-    if as_json:
-        out.print_json(json.dumps(counts))
-        return
-    for name, count in counts.items():
-        out.print(f"{name:<12}{count:>8,} rows")
-    out.print(f'\nfrom datasets import load_dataset; load_dataset("{to}", "preference")')
-
-
-def _export_constitution(source: str, form: str, to: Path, as_json: bool) -> None:
-    from pipeline.constitution_export import export_constitution, print_constitution_export
-
-    summary = export_constitution(source, form, to)
-    if as_json:
-        out.print_json(json.dumps(summary))
-    else:
-        print_constitution_export(summary)
-
-
-def _export_labels(folder: Path, form: str, to: Path, as_json: bool) -> None:
-    from pipeline.label_export import export_labels
-
-    counts = export_labels(folder, form, to)
-    if as_json:
-        out.print_json(json.dumps({"file": str(to), **counts}))
-    else:
-        out.print(f"wrote {to}: {counts['comparisons']:,} comparisons, {counts['judgments']:,} judgments")
-
-
-app.command()(annotate)
+app.command()(export)
+app.add_typer(constitution_app)
 app.command()(diff)
+app.add_typer(people_app)
+app.command()(annotate)
