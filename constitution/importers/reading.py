@@ -17,6 +17,8 @@ TEXTS = ("text", "antithesis", "critique", "revision", "comparison", "section")
 """The keys of a principle that hold text, the id aside."""
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 """What an escape in JSON can bring in, and no file of ours can hold."""
+_SEPARATORS = re.compile("[\x85\u2028\u2029]")
+"""Signs that end a line for YAML and for no editor, so that our files hold none."""
 MAX_PRINCIPLES = 10_000
 MAX_EXAMPLES = 10_000
 _SHOWN_PROBLEMS = 20
@@ -196,7 +198,10 @@ class Reading:
         if unusable:
             self.refuse(f"{what} holds the character U+{ord(unusable[0]):04X}", where, "printable text")
             return None
-        return value.strip()
+        lines = _SEPARATORS.sub("\n", value)
+        if lines != value:
+            self.note("a line separator of Unicode became a line end", where)
+        return lines.strip()
 
     def _keep(self, found: Found) -> None:
         """Take a principle unless one with the same words is there."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from constitution.importers.anthropic import FILES, AnthropicFiles
 from constitution.importers.forms import ConstitutionForm
 from constitution.importers.lines import NemoAligner, PlainLines
+from constitution.importers.markdown import Markdown
 from constitution.importers.pairs import LangChain, LlmSwarm
 from constitution.importers.reading import Reading
 from constitution.importers.records import JsonList, Table
@@ -22,6 +23,7 @@ FORMS: tuple[ConstitutionForm, ...] = (
     LlmSwarm(),
     LangChain(),
     NemoAligner(),
+    Markdown(),
     Table(),
     JsonList(),
     PlainLines(),

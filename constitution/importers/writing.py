@@ -16,8 +16,7 @@ from constitution.importers.reading import Reading
 _WIDTH = 100
 _SCHEMA = "constitution.schema.json"
 _LOOKS_LIKE_A_NUMBER = re.compile(r"[-+.]?[0-9.][\w.+-]*")
-_BREAKS = re.compile("[\x85\u2028\u2029\ufeff]")
-"""Signs that end a line for YAML and for no editor."""
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 def constitution_file(
@@ -64,7 +63,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = None
-    if _BREAKS.search(text) or _LOOKS_LIKE_A_NUMBER.fullmatch(text):
+    if _BYTE_ORDER_MARK in text or _LOOKS_LIKE_A_NUMBER.fullmatch(text):
         style = '"'
     elif "\n" in text:
         style = "|"

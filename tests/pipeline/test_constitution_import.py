@@ -13,7 +13,7 @@ from tests.constitution.importers.reading import EXAMPLES
 from tests.pipeline.commands import here
 
 FILES = ["anthropic", "llm-swarm.json", "langchain.json", "nemo-aligner.txt"]
-FILES += ["rules.txt", "rules.csv", "rules.json"]
+FILES += ["rules.txt", "rules.csv", "rules.json", "charter.md"]
 
 
 def imported(source: Path, to: Path, *options: str) -> dict[str, object]:
@@ -81,8 +81,9 @@ TRICKY = [
     "line\n\n  indented\nlast",
     "next\u2028line\x85and\x07bell",
     "{braces} [brackets] &anchor *alias !tag %percent @at `tick`",
-    "long " * 60,
+    "long " * 60 + "text",
     "Ünïcödé 漢字 🙂",
+    "mark\ufeffwithin",
     "...",
     "---",
     "\\n is no line end",
@@ -96,7 +97,8 @@ def test_texts_of_any_kind_come_through_unchanged(tmp_path: Path):
     imported(tmp_path / "a.json", tmp_path / "c.yaml", "--name", "1e5")
     constitution = load_constitution(tmp_path / "c.yaml")
     assert constitution.name == "1e5"
-    assert [principle.text for principle in constitution.principles] == [text.strip() for text in TRICKY]
+    expected = [text.replace("\u2028", "\n").replace("\x85", "\n") for text in TRICKY]
+    assert [principle.text for principle in constitution.principles] == expected
     assert [p.critique for p in constitution.principles] == [p.text for p in constitution.principles]
 
 

@@ -17,6 +17,7 @@ from tests.constitution.importers.reading import EXAMPLES, counts, form_of, read
         ("llm-swarm.json", "llm-swarm"),
         ("langchain.json", "langchain"),
         ("nemo-aligner.txt", "nemo-aligner"),
+        ("charter.md", "markdown"),
         ("rules.txt", "text"),
         ("rules.csv", "csv"),
         ("rules.json", "json"),

@@ -1,0 +1,210 @@
+"""A document in Markdown: its list items become principles that point at the passage they stand in.
+
+Where a heading has no list below it, the first sentence of each paragraph that says what must, should, always
+or never be is taken. An item that begins in lower case is half a sentence: it goes on with the words before
+its list, if they end in a colon. All else is counted, with its line: a document says more than a list of
+principles can.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from constitution.importers.reading import Reading
+from constitution.importers.source import ForeignFile
+from constitution.passages import Passage, read_passages
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+_SUFFIXES = (".md", ".markdown")
+_FRONT_MATTER = re.compile(r"---[ \t]*\n.*?\n---[ \t]*(?:\n|\Z)", re.DOTALL)
+_TASK = re.compile(r"\[[ xX]\]\s+")
+_GIVEN_ANCHOR = re.compile(r"\{#[^\s{}]+\}$")
+_RULE = re.compile(r"\b(must|should|shall|ought to|never|always|do not|don['’]t|may not)\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?]['\"”’)\]]*\s+(?=['\"“‘(\[]?[^\W_a-z])")
+_CONTAINERS = ("list_item", "blockquote", "table")
+_SKIPPED = {"fence": "a block of code", "code_block": "a block of code", "html_block": "a block of HTML"}
+_SEEN = ("text", "code_inline", "image", "text_special")
+
+
+class Block(NamedTuple):
+    """A list item or a paragraph."""
+
+    line: int
+    text: str
+    """What a reader sees, line ends kept."""
+    is_entry: bool
+    """Whether it is a list item's first paragraph."""
+
+
+@dataclass(slots=True)
+class Part:
+    """A heading with what stands between it and the next one."""
+
+    title: str
+    line: int
+    """The heading's; 0 for what stands before the first one."""
+    blocks: list[Block]
+
+
+class Markdown:
+    """A Markdown or prose document."""
+
+    name = "markdown"
+    summary = "a Markdown document: its list items, and sentences with must, should, always or never"
+    takes_columns = False
+
+    def recognises(self, file: ForeignFile) -> str | None:
+        """Return why a file is Markdown."""
+        return f"its name ends in {file.suffix}" if file.suffix in _SUFFIXES else None
+
+    def read(self, file: ForeignFile, reading: Reading) -> None:
+        """Gather the rules of the document, with the passages they stand in."""
+        passages = {passage.line: passage for passage in read_passages(file.path)}
+        for part in _parts(file, reading):
+            before = len(reading.principles)
+            _take(part, passages.get(part.line), file, reading)
+            if part.title and len(reading.principles) > before and part.title not in reading.sections:
+                reading.sections.append(part.title)
+        reading.document = file.path
+
+
+def _take(part: Part, passage: Passage | None, file: ForeignFile, reading: Reading) -> None:
+    """Take the list items of a part, or the rules in its prose if it has no list."""
+    source = f"#{passage.anchors[0]}" if passage else None
+    section = {"section": part.title} if part.title else {}
+    has_list = any(block.is_entry for block in part.blocks)
+    for block in part.blocks:
+        place = file.at(block.line)
+        if block.is_entry:
+            reading.take(place, {"text": _one_line(block.text), **section}, source=source)
+        elif has_list:
+            reading.leave_out("prose beside a list", place)
+        else:
+            _take_rule(block, section, source, file, reading)
+
+
+def _take_rule(
+    block: Block, section: dict[str, str], source: str | None, file: ForeignFile, reading: Reading
+) -> None:
+    rules = [(line, said) for line, said in _sentences(block) if _RULE.search(said) and said[-1:] != ":"]
+    if not rules:
+        reading.leave_out("a paragraph without must, should, always or never", file.at(block.line))
+    for line, sentence in rules[:1]:
+        reading.take(file.at(line), {"text": _one_line(sentence), **section}, source=source)
+    for line, _ in rules[1:]:
+        reading.leave_out("a further rule of a paragraph", file.at(line))
+
+
+def _sentences(block: Block) -> Iterator[tuple[int, str]]:
+    """Yield the sentences of a paragraph, each with its line."""
+    begin = 0
+    ends = [match.end() for match in _SENTENCE_END.finditer(block.text)]
+    for end in (*ends, len(block.text)):
+        yield block.line + block.text.count("\n", 0, begin), block.text[begin:end].rstrip()
+        begin = end
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _parts(file: ForeignFile, reading: Reading) -> list[Part]:
+    """Return the parts of a document; what can hold no rule is counted out."""
+    from markdown_it import MarkdownIt
+
+    text = file.text
+    front = _FRONT_MATTER.match(text)
+    if front:  # kept as empty lines, so that the others keep their numbers
+        text = "\n" * front[0].count("\n") + text[front.end() :]
+        reading.leave_out("the document's front matter", file.at(1))
+    parser = MarkdownIt("commonmark").enable("table")
+    walk = _Walk(file, reading)
+    for token in parser.parse(text):
+        walk.see(token)
+    return walk.parts
+
+
+class _Walk:
+    """Goes through the tokens of a document and gathers its parts."""
+
+    def __init__(self, file: ForeignFile, reading: Reading) -> None:
+        self.parts = [Part("", 0, [])]
+        self._file, self._reading = file, reading
+        self._said = ""
+        """The paragraph or list item read last."""
+        self._introductions: list[str] = []
+        """Of the lists that are open, the words before them that end in a colon; else nothing."""
+        self._around: list[str] = []
+        """The containers that are open, the innermost last."""
+        self._fresh_entry = False
+        """Whether a list item is open of which nothing was seen."""
+        self._heading = False
+
+    def see(self, token: Token) -> None:
+        """Take note of the next token."""
+        kind = token.type.removesuffix("_open").removesuffix("_close")
+        if kind in _CONTAINERS:
+            self._around = [*self._around, kind] if token.nesting > 0 else self._around[:-1]
+            self._fresh_entry = kind == "list_item" and token.nesting > 0
+            if kind == "table" and token.nesting > 0:
+                self._leave_out("a table", token)
+        elif kind in ("bullet_list", "ordered_list"):
+            introduction = _one_line(self._said) if self._said.rstrip().endswith(":") else ""
+            opened = [*self._introductions, introduction]
+            self._introductions = opened if token.nesting > 0 else self._introductions[:-1]
+        elif kind == "heading":
+            self._heading, self._said = token.nesting > 0, ""
+        elif kind in _SKIPPED:
+            self._leave_out(_SKIPPED[kind], token)
+        elif kind == "inline":
+            self._inline(token)
+
+    def _inline(self, token: Token) -> None:
+        line, text = (token.map or [0])[0] + 1, _plain(token)
+        if self._heading and not self._around:
+            self.parts.append(Part(_one_line(_GIVEN_ANCHOR.sub("", text.rstrip())), line, []))
+        elif self._heading:
+            self._leave_out("a heading within a list or quote", token)
+        elif "table" in self._around:
+            return  # counted as a whole
+        elif "blockquote" in self._around:
+            self._leave_out("a quote", token)
+        elif not self._around:
+            self._said = text
+            self.parts[-1].blocks.append(Block(line, text, False))
+        elif self._fresh_entry:
+            self._entry(Block(line, _TASK.sub("", text, count=1), True), token)
+        else:
+            self._leave_out("a further paragraph of a list item", token)
+
+    def _entry(self, block: Block, token: Token) -> None:
+        """Take a list item, unless it only leads to others.
+
+        One that begins in lower case goes on with the words that introduce its list.
+        """
+        self._fresh_entry = False
+        if block.text[:1].islower() and self._introductions[-1]:
+            block = block._replace(text=f"{self._introductions[-1]} {block.text}")
+        self._said = block.text
+        kinds = [child.type for child in token.children or ()]
+        if block.text.rstrip().endswith(":"):
+            self._leave_out("a list item that introduces others", token)
+        elif kinds and kinds[0] == "link_open" and kinds.index("link_close") == len(kinds) - 1:
+            self._leave_out("a list item that is only a link", token)
+        else:
+            self.parts[-1].blocks.append(block)
+
+    def _leave_out(self, reason: str, token: Token) -> None:
+        self._reading.leave_out(reason, self._file.at((token.map or [0])[0] + 1))
+
+
+def _plain(inline: Token) -> str:
+    """Return what a reader sees of a text."""
+    breaks = dict.fromkeys(("softbreak", "hardbreak"), "\n")
+    children = [child for child in inline.children or () if child.type in _SEEN or child.type in breaks]
+    return "".join(breaks.get(child.type, child.content) for child in children)

@@ -1,0 +1,131 @@
+"""What becomes a principle of a Markdown document, and what is counted out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from constitution.loader import read_constitution
+from constitution.passages import MAX_DOCUMENT_BYTES
+from pipeline.constitution_import import ConstitutionRequest, import_constitution
+from tests.constitution.importers.reading import EXAMPLES, counts, form_of, read, refusal
+
+
+def texts(content: str, folder: Path) -> list[str]:
+    (folder / "a.md").write_text(content)
+    return [entry["text"] for entry in read(folder / "a.md")[0]]
+
+
+def left_out(content: str, folder: Path) -> dict[str, int]:
+    (folder / "a.md").write_text(content)
+    return counts(read(folder / "a.md")[1])
+
+
+def test_items_and_rules_of_a_document_become_principles_that_point_into_it():
+    entries, reading = read(EXAMPLES / "charter.md")
+    assert form_of(EXAMPLES / "charter.md") == "markdown"
+    assert [(entry["text"], entry["source"]) for entry in entries] == [
+        ("The helper must never invent a book.", "#a-charter-for-the-helper"),
+        ("The reply greets nobody twice.", "#manner"),
+        ("The reply is short: at most three sentences, and", "#manner"),
+        ("The reply is short: no list where a sentence will do.", "#manner"),
+        ("The helper must not say who has borrowed a book.", "#what-stays-private"),
+    ]
+    assert reading.sections == ["A charter for the helper", "Manner", "What stays private"]
+    assert counts(reading) == {
+        "a further rule of a paragraph": 1,
+        "prose beside a list": 1,
+        "a list item that introduces others": 1,
+        "a paragraph without must, should, always or never": 1,
+        "a table": 1,
+    }
+
+
+def test_the_written_file_shows_the_passage_of_a_principle(tmp_path: Path):
+    (tmp_path / "charter.md").write_bytes((EXAMPLES / "charter.md").read_bytes())
+    import_constitution(ConstitutionRequest(tmp_path / "charter.md", tmp_path / "c.yaml"))
+    assert "\ndocument: charter.md\n" in (tmp_path / "c.yaml").read_text()
+    constitution = read_constitution(tmp_path / "c.yaml").constitution
+    assert constitution.passage(constitution.principles[1]).startswith("## Manner")
+
+
+def test_a_document_in_another_folder_is_named_relative_to_the_file(tmp_path: Path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("# A\n\n- Be kind.\n")
+    import_constitution(ConstitutionRequest(tmp_path / "docs" / "a.md", tmp_path / "c.yaml"))
+    assert "\ndocument: docs/a.md\n" in (tmp_path / "c.yaml").read_text()
+
+
+def test_a_rule_is_told_with_its_own_line(tmp_path: Path):
+    (tmp_path / "a.md").write_text("# A\n\nIt is so.\nIt must be so. It\nshould be that, too.\n")
+    _, reading = read(tmp_path / "a.md")
+    assert [found.where.rpartition(":")[2] for found in reading.principles] == ["4"]
+    assert [p.rpartition(":")[2] for p in reading.left_out["a further rule of a paragraph"].places] == ["4"]
+
+
+@pytest.mark.parametrize(
+    "word", ["must", "should", "shall", "ought to", "never", "always", "may not", "MUST"]
+)
+def test_a_sentence_with_such_a_word_is_a_rule(word: str, tmp_path: Path):
+    assert texts(f"It is raining. The reply {word} be kind.\n", tmp_path) == [f"The reply {word} be kind."]
+
+
+def test_markup_is_taken_off_and_words_stay(tmp_path: Path):
+    content = "- The **reply** is [kind](http://x.y), `brief`\n  and *honest*\n- [ ] The reply names 2 < 3.\n"
+    assert texts(content, tmp_path) == ["The reply is kind, brief and honest", "The reply names 2 < 3."]
+
+
+def test_half_sentences_go_on_with_what_introduces_their_list(tmp_path: Path):
+    content = "The helper never:\n\n- lies;\n- cheats.\n- It knows this.\n\nOther words.\n\n1. stays alone\n"
+    assert texts(content, tmp_path) == [
+        "The helper never: lies;",
+        "The helper never: cheats.",
+        "It knows this.",
+        "stays alone",
+    ]
+
+
+def test_an_introduction_ends_with_its_section(tmp_path: Path):
+    assert texts("Never:\n\n# B\n\n- lies\n", tmp_path) == ["lies"]
+
+
+def test_what_holds_no_rule_is_counted(tmp_path: Path):
+    content = (
+        "---\ntitle: x\n---\n\n- Be kind.\n\n  More about it.\n\n- [A link](#a)\n- # A heading\n\n"
+        "> Always quoted.\n\n```\nmust not be read\n```\n\n<p>always</p>\n"
+    )
+    assert left_out(content, tmp_path) == {
+        "the document's front matter": 1,
+        "a further paragraph of a list item": 1,
+        "a list item that is only a link": 1,
+        "a heading within a list or quote": 1,
+        "a quote": 1,
+        "a block of code": 1,
+        "a block of HTML": 1,
+    }
+
+
+def test_a_document_without_headings_has_neither_sections_nor_passages(tmp_path: Path):
+    (tmp_path / "a.md").write_text("- Be kind.\n")
+    entries, reading = read(tmp_path / "a.md")
+    assert (entries, reading.sections) == ([{"id": "be-kind", "text": "Be kind."}], [])
+
+
+def test_a_heading_may_name_its_passage(tmp_path: Path):
+    (tmp_path / "a.md").write_text("# Kindness {#kind}\n\n- Be kind.\n\n# Kindness\n\n- Be brief.\n")
+    entries, reading = read(tmp_path / "a.md")
+    assert [entry["source"] for entry in entries] == ["#kind", "#kindness"]
+    assert reading.sections == ["Kindness"]
+
+
+def test_prose_without_rules_is_no_constitution(tmp_path: Path):
+    (tmp_path / "a.md").write_text("# A\n\nOnce upon a time.\n")
+    assert refusal(tmp_path / "a.md").startswith(
+        "a.md: there are no principles (left out: a paragraph without must, should, always or never, 1)"
+    )
+
+
+def test_a_document_that_is_too_large_is_refused(tmp_path: Path):
+    (tmp_path / "a.md").write_text("x " * (MAX_DOCUMENT_BYTES // 2 + 1))
+    assert refusal(tmp_path / "a.md").startswith("a.md: the file is too large")
