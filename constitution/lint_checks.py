@@ -28,6 +28,8 @@ _ASKS_MIN = re.compile(rf"(?i)\b(?<!no )(?<!not )(?:{_LOWEST}) {_NUMBER}\b")
 _ASKS_MAX = re.compile(rf"(?i)\b(?:{_HIGHEST}) {_NUMBER}\b")
 
 _PROBES = ("", "a", "7", "The reply is short.", "\n", "¿Qué?", "- one\n- two")
+_SEARCHED_CHARACTERS = 1_000
+"""Of each pattern: the search for nested repetitions takes time that grows with the square."""
 _NESTED = re.compile(r"\((?:\?:|\?P<\w+>)?[^()|]*(?<!\\)[+*][^()|]*\)(?:[+*]|\{\d+,\})")
 
 
@@ -69,7 +71,7 @@ def _pattern(entry: Checked) -> Iterator[Hit]:
     """Yield what is wrong with the pattern of a check."""
     if entry.check.kind not in ("regex", "not_regex"):
         return
-    if _NESTED.search(entry.value):
+    if _NESTED.search(entry.value[:_SEARCHED_CHARACTERS]):
         what = f"the pattern {shown(entry.value)} repeats a group that itself repeats"
         yield Hit("L307", entry.loc, what, "write it with one repetition")
     elif all(matches(entry.value, probe) for probe in _PROBES):

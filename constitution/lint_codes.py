@@ -18,7 +18,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True)
-class LintCode:
+class LintRule:
     """What a code stands for."""
 
     code: str
@@ -32,7 +32,7 @@ class LintCode:
 
 
 _ALL = (
-    LintCode(
+    LintRule(
         "L101",
         "duplicate-principle",
         "warning",
@@ -40,7 +40,7 @@ _ALL = (
         "Such a principle is drawn and counted twice, which a weight says more plainly. Delete one, or "
         "give the other a weight of 2. Case, punctuation and white space do not count.",
     ),
-    LintCode(
+    LintRule(
         "L102",
         "near-duplicate-principle",
         "warning",
@@ -50,7 +50,7 @@ _ALL = (
         "principles whose scopes are about different prompts. Merge the two, or say what tells them "
         "apart.",
     ),
-    LintCode(
+    LintRule(
         "L103",
         "opposite-principles",
         "warning",
@@ -58,7 +58,7 @@ _ALL = (
         "Their texts have the same words but for a negation, so that every answer breaks one of them. "
         "Delete one, or give them different scopes (`applies_to`, `except`).",
     ),
-    LintCode(
+    LintRule(
         "L104",
         "compound-principle",
         "note",
@@ -67,7 +67,7 @@ _ALL = (
         "knows which half it is about. Write one principle for each. Found by several sentences, a "
         "semicolon, `and also`, `in addition`, or a list of three verbs about the reply.",
     ),
-    LintCode(
+    LintRule(
         "L105",
         "overlong-text",
         "warning",
@@ -75,7 +75,7 @@ _ALL = (
         "The text is shown in every question about the principle, and small models lose its end. Put the "
         "reasons into the document or `passages`, point at them with `source`, and keep a sentence.",
     ),
-    LintCode(
+    LintRule(
         "L106",
         "overlong-passage",
         "warning",
@@ -83,14 +83,14 @@ _ALL = (
         "The passage behind a principle is shown in every question about it: 1,500 words are about 2,000 "
         "tokens. Point at a smaller section of the document.",
     ),
-    LintCode(
+    LintRule(
         "L107",
         "placeholder",
         "warning",
         "A text holds a placeholder, such as TODO or lorem ipsum.",
         "Models read it as part of the text. Write what belongs there, or a YAML comment (# ...).",
     ),
-    LintCode(
+    LintRule(
         "L108",
         "names-the-machinery",
         "warning",
@@ -99,7 +99,7 @@ _ALL = (
         "Say what the reply does; order and importance belong in `sections`, `priority`, `hard` and "
         "`weight`.",
     ),
-    LintCode(
+    LintRule(
         "L109",
         "no-sentence",
         "note",
@@ -108,7 +108,7 @@ _ALL = (
         "Templates put the text after `follow the principle:` and `fulfils`; `The reply uses no emojis` "
         "reads right there. Scripts without spaces are not counted.",
     ),
-    LintCode(
+    LintRule(
         "L110",
         "not-about-the-reply",
         "note",
@@ -117,21 +117,21 @@ _ALL = (
         "`The reply`. Only English texts are judged; requests (`Be brief.`) are taken to be about the "
         "reply.",
     ),
-    LintCode(
+    LintRule(
         "L111",
         "antithesis-repeats-text",
         "warning",
         "The antithesis has the same words as the text.",
         "It should be the opposite. Write what a reply does that breaks the principle.",
     ),
-    LintCode(
+    LintRule(
         "L201",
         "unknown-lint-code",
         "warning",
         "`lint_ignore` names a code that does not exist or cannot be silenced.",
         "The entry does nothing. `publius check --explain all` lists the codes; errors cannot be silenced.",
     ),
-    LintCode(
+    LintRule(
         "L202",
         "unused-lint-ignore",
         "note",
@@ -139,7 +139,7 @@ _ALL = (
         "The finding is gone, and the entry would hide the next one. Delete it. Codes that need prompts "
         "or a model (L5xx, L6xx) are not counted where these are not given.",
     ),
-    LintCode(
+    LintRule(
         "L203",
         "unused-section",
         "warning",
@@ -147,7 +147,7 @@ _ALL = (
         "Under `priority: strict` it is skipped, and a misplaced principle is the usual cause. Delete it, "
         "or give its principles their `section`.",
     ),
-    LintCode(
+    LintRule(
         "L204",
         "principle-without-section",
         "warning",
@@ -155,7 +155,7 @@ _ALL = (
         "It is not counted under any section in reports, and a rule of `label.rules` about sections "
         "passes it over. (Under `priority: strict` it is refused.) Give it a section.",
     ),
-    LintCode(
+    LintRule(
         "L205",
         "tiny-weight",
         "warning",
@@ -164,7 +164,7 @@ _ALL = (
         "hardly ever drawn. Weights are relative to each other, not percentages. Raise it, or delete the "
         "principle.",
     ),
-    LintCode(
+    LintRule(
         "L206",
         "dominating-weight",
         "warning",
@@ -172,7 +172,7 @@ _ALL = (
         "In a constitution of three or more principles the others are then hardly ever drawn, and never "
         "decide against it. If it must always hold, say `hard: true`.",
     ),
-    LintCode(
+    LintRule(
         "L207",
         "weight-ratio",
         "warning",
@@ -180,7 +180,7 @@ _ALL = (
         "The lightest principle is drawn about once where the heaviest is drawn a hundred times. Usually "
         "a slipped decimal point, or weights and percentages mixed. Not told where L205 or L206 is.",
     ),
-    LintCode(
+    LintRule(
         "L208",
         "override-repeats-default",
         "warning",
@@ -189,7 +189,7 @@ _ALL = (
         "text. One that repeats it goes stale when the text is reworded; one that is only the text is no "
         "question. Delete it.",
     ),
-    LintCode(
+    LintRule(
         "L209",
         "uneven-antithesis",
         "note",
@@ -197,7 +197,7 @@ _ALL = (
         "Contrastive labeling asks about text and antithesis; principles without one are compared by "
         "their text alone, and the two kinds of figures do not compare. Told once a file.",
     ),
-    LintCode(
+    LintRule(
         "L210",
         "hard-in-last-section",
         "note",
@@ -205,7 +205,7 @@ _ALL = (
         "A hard principle is asked before all sections. In the one that yields to all others it is "
         "probably misplaced, or not meant to be hard.",
     ),
-    LintCode(
+    LintRule(
         "L211",
         "unused-override",
         "note",
@@ -213,14 +213,14 @@ _ALL = (
         "A principle with a `check` is compared by the machine, so that no labeler is ever asked. Delete "
         "them, or the check.",
     ),
-    LintCode(
+    LintRule(
         "L212",
         "unused-passage",
         "note",
         "No principle points at a passage.",
         "It is shown to nobody. Give the principle that it belongs to its `source`, or delete it.",
     ),
-    LintCode(
+    LintRule(
         "L213",
         "empty-scope",
         "warning",
@@ -228,7 +228,7 @@ _ALL = (
         "`except` holds every tag, or the very pattern, of `applies_to`, so that the principle is never "
         "used.",
     ),
-    LintCode(
+    LintRule(
         "L301",
         "contradictory-bounds",
         "error",
@@ -237,7 +237,7 @@ _ALL = (
         "asks for is above the largest that another allows, and both are about the same prompts. A text "
         "of n words has at least 2 n - 1 characters.",
     ),
-    LintCode(
+    LintRule(
         "L302",
         "contradictory-phrases",
         "error",
@@ -245,7 +245,7 @@ _ALL = (
         "A phrase that must be in the reply, or at its beginning or end, holds one that must not; or a "
         "pattern must both be found and not be found. Both principles are about the same prompts.",
     ),
-    LintCode(
+    LintRule(
         "L303",
         "contradictory-forms",
         "error",
@@ -253,14 +253,14 @@ _ALL = (
         "JSON and a list, two languages, two grammatical persons, refusal and no refusal, a question at "
         "the end and none: no reply about the same prompt can have both.",
     ),
-    LintCode(
+    LintRule(
         "L304",
         "duplicate-check",
         "warning",
         "Two principles have the same check for the same prompts.",
         "The check is counted twice, and so has twice the weight that it seems to have. Delete one.",
     ),
-    LintCode(
+    LintRule(
         "L305",
         "check-disagrees-with-text",
         "warning",
@@ -268,7 +268,7 @@ _ALL = (
         "The model is told the text and measured by the check. Usually one of the two was edited and the "
         "other forgotten.",
     ),
-    LintCode(
+    LintRule(
         "L306",
         "vacuous-check",
         "warning",
@@ -276,7 +276,7 @@ _ALL = (
         "A `regex` check then always passes and a `not_regex` check always fails. Often a `*` for a `+`, "
         "or an empty alternative such as `a|`.",
     ),
-    LintCode(
+    LintRule(
         "L307",
         "slow-pattern",
         "note",
@@ -284,42 +284,42 @@ _ALL = (
         "Patterns such as `(a+)+` can take time that doubles with each character. Write it without the "
         "inner or the outer repetition.",
     ),
-    LintCode(
+    LintRule(
         "L401",
         "example-without-contrast",
         "error",
         "An example's good and bad answer are the same.",
         "No labeler can prefer one of them, and shown as few-shot it teaches nothing.",
     ),
-    LintCode(
+    LintRule(
         "L402",
         "good-fails-check",
         "warning",
         "An example's good answer fails the principle's own check.",
         "`publius test` will fail. Mend the answer, or the value of the check.",
     ),
-    LintCode(
+    LintRule(
         "L403",
         "bad-passes-check",
         "warning",
         "An example's bad answer passes the principle's own check.",
         "`publius test` will fail. The answer is probably bad by another principle; move the example there.",
     ),
-    LintCode(
+    LintRule(
         "L404",
         "mixed-use",
         "error",
         "A few-shot example and a test example of one principle have the same prompt.",
         "The labeler would be shown the answer to its exam. Give the two different prompts, or the same use.",
     ),
-    LintCode(
+    LintRule(
         "L405",
         "duplicate-example",
         "warning",
         "An example stands twice in one principle.",
         "As a test it counts double, as few-shot it is read twice. Delete one.",
     ),
-    LintCode(
+    LintRule(
         "L406",
         "example-out-of-scope",
         "warning",
@@ -327,7 +327,7 @@ _ALL = (
         "Its last message lacks the pattern of `applies_to`, or has that of `except`. Examples bear no "
         "tags, so that tags are taken to fit.",
     ),
-    LintCode(
+    LintRule(
         "L407",
         "overlong-few-shots",
         "warning",
@@ -335,14 +335,14 @@ _ALL = (
         "They are shown in every question about the principle: 500 words are about 700 tokens, and a "
         "small model has 2,048 in all. Keep the shortest two.",
     ),
-    LintCode(
+    LintRule(
         "L501",
         "unreachable-principle",
         "warning",
         "No prompt of the run is in the principle's scope.",
         "The principle is never drawn, judged or checked. Usually a tag that the prompts spell differently.",
     ),
-    LintCode(
+    LintRule(
         "L502",
         "quotes-test-prompt",
         "warning",
@@ -350,21 +350,21 @@ _ALL = (
         "What is shown to critic and labeler then reaches the model that is tested on it. Take another "
         "prompt. Case, punctuation and white space do not count.",
     ),
-    LintCode(
+    LintRule(
         "L503",
         "unknown-tag",
         "warning",
         "A scope names a tag that no prompt of the run bears.",
         "Usually a misspelling. Told only of principles that some prompt reaches; for others, L501.",
     ),
-    LintCode(
+    LintRule(
         "L504",
         "uncovered-prompts",
         "note",
         "Prompts of the run have no principle in scope.",
         "They are neither criticised nor compared. Add a principle without `applies_to`, or leave them out.",
     ),
-    LintCode(
+    LintRule(
         "L601",
         "conflicting-principles",
         "note",
@@ -373,11 +373,11 @@ _ALL = (
         "the embedded one found none of 12 plain conflicts.",
     ),
 )
-CODES: dict[str, LintCode] = {entry.code: entry for entry in _ALL}
+CODES: dict[str, LintRule] = {entry.code: entry for entry in _ALL}
 """All codes, sorted."""
 
 
-def find_code(code: str) -> LintCode:
+def find_code(code: str) -> LintRule:
     """Return what a code, or the name of one, stands for.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any
 from constitution.check_kinds import Check
 from constitution.checks import evaluate
 from constitution.language import TWINS
-from constitution.lint_subject import Hit, LintContext, meet
+from constitution.lint_subject import Hit, LintContext, may_lack_spaces, meet
 from constitution.schema import Constitution, Principle
 from core.explain import Loc, shown
 from core.similarity import words_of
@@ -114,10 +114,8 @@ def _phrases(by_kind: _ByKind) -> Iterator[Hit]:
             found = next((other for other in suspects if _forbids(other, asking)), None)
             if found is not None:
                 first, second = _in_order(asking, found)
-                what = (
-                    f"{asking.principle.id!r} asks for {_listed(asking.value)}, which {found.principle.id!r}"
-                )
-                what += f" forbids ({found.check.kind})"
+                asked = f"{asking.principle.id!r} asks for {_listed(asking.value)}"
+                what = f"{asked}, which {found.principle.id!r} forbids ({found.check.kind})"
                 yield Hit("L302", second.loc, what, _CHANGE, (first.index,))
     for kind in ("starts_with", "ends_with"):
         for first, second in _clashes(by_kind.get(kind, ()), _incompatible):
@@ -139,6 +137,7 @@ def _by_word(forbidding: Sequence[Checked]) -> tuple[dict[str, set[int]], set[in
     """Return who forbids a phrase with a word, by position, and who forbids something without words.
 
     A phrase can only hold another one whose words it has, so that most pairs of checks need no closer look.
+    In scripts without spaces words cannot be told, and such phrases count as wordless.
     """
     by_word: dict[str, set[int]] = defaultdict(set)
     wordless = set()
@@ -146,7 +145,7 @@ def _by_word(forbidding: Sequence[Checked]) -> tuple[dict[str, set[int]], set[in
         phrases = entry.value if isinstance(entry.value, tuple) else ("",)
         for phrase in phrases:
             words = words_of(phrase)
-            if words:
+            if words and not may_lack_spaces(phrase):
                 by_word[words[0]].add(position)
             else:
                 wordless.add(position)
@@ -183,9 +182,8 @@ def _patterns(by_kind: _ByKind) -> Iterator[Hit]:
         for asking in found[forbidding.value]:
             if meet(asking.principle, forbidding.principle):
                 first, second = _in_order(asking, forbidding)
-                what = (
-                    f"{asking.principle.id!r} asks for the pattern that {forbidding.principle.id!r} forbids"
-                )
+                asked = f"{asking.principle.id!r} asks for the pattern"
+                what = f"{asked} that {forbidding.principle.id!r} forbids"
                 yield Hit("L302", second.loc, what, _CHANGE, (first.index,))
 
 
@@ -196,11 +194,11 @@ def _forms(by_kind: _ByKind) -> Iterator[Hit]:
             what = f"{second.told}, and {first.principle.id!r} asks for {shown(first.value)}"
             yield Hit("L303", second.loc, what, _CHANGE, (first.index,))
     lists = [entry for entry in by_kind.get("format", ()) if entry.value == "list"]
-    for json in by_kind.get("json", ()):
-        other = next((entry for entry in lists if meet(json.principle, entry.principle)), None)
+    for entry in by_kind.get("json", ()):
+        other = next((listed for listed in lists if meet(entry.principle, listed.principle)), None)
         if other is not None:
-            first, second = _in_order(json, other)
-            what = f"{json.principle.id!r} asks for JSON, and {other.principle.id!r} for a list"
+            first, second = _in_order(entry, other)
+            what = f"{entry.principle.id!r} asks for JSON, and {other.principle.id!r} for a list"
             yield Hit("L303", second.loc, what, _CHANGE, (first.index,))
 
 

@@ -39,7 +39,7 @@ def _sections(constitution: Constitution) -> Iterator[Hit]:
     last = constitution.sections[-1] if constitution.sections else None
     for index, principle in enumerate(constitution.principles):
         if principle.section is None and used != {None}:
-            hint = f"section: {' or '.join(constitution.sections) or next(filter(None, used))}"
+            hint = f"section: {' or '.join(constitution.sections) or min(filter(None, used))}"
             yield Hit("L204", ("principles", index), f"{principle.id!r} has no section", hint)
         strict = constitution.priority == "strict" and len(constitution.sections) > 1
         if strict and principle.hard and principle.section == last:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -45,7 +46,8 @@ class Hit(NamedTuple):
 def meet(one: Principle, two: Principle) -> bool:
     """Return whether some prompt is surely in the scope of both principles, as far as the scopes tell.
 
-    Two different patterns, and tags that have none in common, are taken to be about different prompts.
+    Two different patterns, tags that have none in common, and tags beside a pattern are taken to be about
+    different prompts.
     """
     if one.applies_to == two.applies_to and one.exempt == two.exempt:
         return True
@@ -57,10 +59,13 @@ def meet(one: Principle, two: Principle) -> bool:
 
 
 def _share(one: Scope | None, two: Scope | None) -> bool:
+    """Whether a prompt surely is in both scopes, as it is not in one of tags alone and one of a pattern."""
     if one is None or two is None or one == two:
         return True
-    tags = not one.tags or not two.tags or bool(set(one.tags) & set(two.tags))
-    return tags and (one.pattern is None or two.pattern is None or one.pattern == two.pattern)
+    if not one.tags or not two.tags:
+        return one.pattern == two.pattern or Scope() in (one, two)
+    patterns = one.pattern is None or two.pattern is None or one.pattern == two.pattern
+    return patterns and bool(set(one.tags) & set(two.tags))
 
 
 def _exempts(exempt: Scope | None, scope: Scope | None) -> bool:
@@ -70,3 +75,8 @@ def _exempts(exempt: Scope | None, scope: Scope | None) -> bool:
     by_tags = bool(exempt.tags) and bool(scope.tags) and set(scope.tags) <= set(exempt.tags)
     by_pattern = exempt.pattern is not None and exempt.pattern == scope.pattern
     return by_tags or by_pattern
+
+
+def may_lack_spaces(text: str) -> bool:
+    """Return whether a text has letters without case (category Lo), as scripts without spaces have."""
+    return any(unicodedata.category(character) == "Lo" for character in text)

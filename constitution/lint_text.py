@@ -6,12 +6,11 @@ The rules about sentences know English. Where they cannot tell they find nothing
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from constitution.checks import count_words
-from constitution.lint_subject import Hit, LintContext, meet
+from constitution.lint_subject import Hit, LintContext, may_lack_spaces, meet
 from constitution.schema import Constitution, Principle
 from core.explain import Loc, shown
 from core.similarity import near_duplicates, words_of
@@ -20,6 +19,8 @@ NEAR = 0.7
 MAX_TEXT_WORDS = 60
 MAX_PASSAGE_WORDS = 1_500
 _LEAST_WORDS = 3
+_COMPARED_CHARACTERS = 2_000
+"""Of each text, for near-duplicates: five times what is overlong."""
 
 _NEGATIONS = frozenset("no not never without nothing none cannot dont doesnt isnt wont cant".split(" "))  # noqa: SIM905
 _FILLERS = frozenset("a an any the do does".split(" "))  # noqa: SIM905
@@ -27,13 +28,15 @@ _LEAD = re.compile(r"(?i)^(the|an|each|every) (reply|response|answer)\b")
 _PLACEHOLDER = re.compile(
     r"\b(TODO|FIXME|XXX|TBD|TKTK)\b|(?i:\blorem ipsum\b)"
     r"|<(?:[A-Z][A-Z_ ]{2,}|(?i:your|insert|add)\s[^<>\n]*)>"
-    r"|\[(?i:insert|your|add|fill in)\s[^\]\n]*\]"
+    r"|\[(?i:insert|your|add|fill in)\s[^\[\]\n]*\]"
 )
 _MACHINERY = re.compile(
     r"(?i)\b(?:this|these|our|other|previous|following|above) (?:constitutional )?principles?\b"
     r"|\b(?:this|our) constitution\b|\bprinciples? (?:above|below)\b|\bthe (?:labell?er|antithesis)\b"
 )
-_ENGLISH = re.compile(r"(?i)\b(the|a|an|of|to|in|with|and|or|is|are|not|no|for|that|it|be)\b")
+_ENGLISH = re.compile(
+    r"(?i)\b(?:the|and)\b|\b(?:of|is|are|with|that|to|for|not|be)\b.*\b(?:of|with|that|to|for|not|be)\b"
+)
 _SENTENCE_END = re.compile(
     r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)(?<!\bvs)(?<!\bcf)[.!]['\")\]”’]?\s+(?=[\"'“(]?[A-Z])"
 )
@@ -112,7 +115,7 @@ def _nearly_alike(principles: Sequence[Principle], unique: Sequence[int]) -> Ite
         numbers = tuple(word for word in words if any(character.isdigit() for character in word))
         groups[numbers, tuple(sorted(_NEGATIONS & set(words)))].append(index)
     for members in groups.values():
-        texts = [_LEAD.sub("", principles[index].text) for index in members]
+        texts = [_LEAD.sub("", principles[index].text[:_COMPARED_CHARACTERS]) for index in members]
         for later, earlier in near_duplicates(texts, NEAR):
             one, two = members[earlier], members[later]
             if meet(principles[one], principles[two]):
@@ -160,8 +163,8 @@ def _sentence(text: str, loc: Loc) -> Iterator[Hit]:
 
 def _no_sentence(text: str, words: int) -> str:
     """Return why a text is no sentence; nothing if it may be one."""
-    if any(unicodedata.category(character) == "Lo" for character in text):
-        return ""  # scripts without case, most of which write no spaces
+    if may_lack_spaces(text):
+        return ""
     if words < _LEAST_WORDS:
         return f"has {words} word{'' if words == 1 else 's'}"
     return "has no verb" if words <= 6 and _VERBLESS.search(text) and not _AUXILIARY.search(text) else ""

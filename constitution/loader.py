@@ -1,34 +1,50 @@
 """From a YAML file or the name of a preset to a `Constitution`, with every mistake at its line and column.
 
-Three forms are read, and may be mixed: a list of sentences, a mapping whose principles are sentences, and the
-full form of `constitution.schema`. The short forms are first written out as the full one, so that all of them
-are checked by the same models.
+A file may build on another one and point into a document: what is returned says all of it by itself. The base
+is read first and must be right by itself. What is wrong only because of the file that extends it is told at
+the line that says `extends`, with the place in the base: there a person can mend it.
 """
 
 from __future__ import annotations
 
-import importlib.resources
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from constitution.ids import id_from, unique
-from constitution.schema import Constitution, Principle, conflicts
-from core.code import modules_beside
-from core.errors import ConfigError
-from core.explain import Loc, Misfit, key_names, one_of, shown
-from core.yamlfile import YamlDocument, in_order, read_yaml, validate
+from pydantic import ValidationError
 
-_ENTRY = f"a sentence, or a mapping with the keys: {', '.join(key_names(Principle))}"
+from constitution.file_form import misfit_entries, written_out
+from constitution.file_schema import ConstitutionFile
+from constitution.inheritance import ids_of, merge, misfits_of, without_base
+from constitution.schema import Constitution, conflicts, missing_passages
+from constitution.sources import preset_names, preset_path, read_chain, source_path, with_document
+from core.code import modules_beside
+from core.errors import ConfigError, Problem
+from core.explain import MAX_ERRORS, Misfit, explain
+from core.yamlfile import YamlDocument, in_order
+
+__all__ = ["LoadedConstitution", "load_constitution", "preset_names", "preset_path", "read_constitution"]
+
+_ABOUT_THE_BASE = (
+    "the key 'text' is missing",
+    "the key 'principles' is missing",
+    "there is no passage",
+    "unknown section",
+)
+"""What may be right once the base is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConstitution:
-    """A constitution and the file that it was read from."""
+    """A constitution and the files that it was read from."""
 
     constitution: Constitution
     document: YamlDocument
-    """The file in full form: it knows the place of what the constitution holds, or of the thing around it."""
+    """The file in full form, what it inherits included: it knows the place of everything in the constitution,
+    or of the thing around it. Its value also has the passages that no principle names."""
+    files: tuple[Path, ...]
+    """Every file that was read: the file itself, its document, its base, that one's document, and so on."""
 
     @property
     def path(self) -> Path:
@@ -38,6 +54,17 @@ class LoadedConstitution:
     def where(self, *loc: str | int) -> str:
         """Return `file:line:column` of a value, as in `where("principles", 3, "weight")`."""
         return self.document.where(loc)
+
+
+@dataclass(slots=True)
+class _Level:
+    """A file with all that it builds on."""
+
+    document: YamlDocument
+    """In full form."""
+    constitution: ConstitutionFile | None
+    """None if the file or its base has a mistake."""
+    files: tuple[Path, ...]
 
 
 def load_constitution(source: str | Path) -> Constitution:
@@ -52,127 +79,124 @@ def read_constitution(source: str | Path) -> LoadedConstitution:
         source: The name of a preset, as `str`, or a path. A file that is called like a preset is `./name`.
 
     Raises:
-        ConfigError: There is no such file, or it is not a constitution; one problem for each mistake.
+        ConfigError: There is no such file, or it is not a constitution; one problem for each mistake, in the
+            file itself, in those that it extends and in their documents.
     """
-    document = _as_mapping(read_yaml(_path_of(source)))
-    value = _written_out(document)
-    entries = list(_misfit_entries(document))
-    problems = [document.problem(misfit) for misfit in [*entries, *_conflicts(value)]]
-    try:
-        with modules_beside(document.path.parent):
-            constitution = validate(document, Constitution, value)
-    except ConfigError as error:
-        # What a model says about an entry that is no principle at all only repeats our own line about it.
-        said = {document.where(misfit.loc) for misfit in entries}
-        problems += [p for p in error.problems if p.where not in said and p not in problems]
-        raise ConfigError.of(in_order(problems)) from None
+    chain = read_chain(source_path(source))
+    problems = list(chain.problems)
+    level: _Level | None = None
+    for file in reversed(chain.documents):
+        level, found = _level(file, level, chain.is_whole)
+        problems += found
     if problems:
         raise ConfigError.of(in_order(problems))
-    return LoadedConstitution(constitution, document)
+    assert level is not None, "a chain has at least one file"
+    assert level.constitution is not None, "a file without problems is a constitution"
+    return LoadedConstitution(_resolved(level.constitution), level.document, level.files)
 
 
-def preset_names() -> tuple[str, ...]:
-    """Return the names of the constitutions that come with Publius, sorted."""
-    folder = importlib.resources.files("constitution") / "presets"
-    return tuple(sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".yaml")))
+def _level(file: YamlDocument, base: _Level | None, is_whole: bool) -> tuple[_Level, list[Problem]]:
+    """Return a file with its base, and what is wrong with it, less what is wrong with the base alone."""
+    below = base.document if base else None
+    own, read, problems = with_document(written_out(file, ids_of(below)))
+    if below is None:
+        document = without_base(own) if "extends" in own.value else own
+        misfits = [*misfit_entries(file), *_misfits_without_base(own)]
+    else:
+        merged = merge(below, own)
+        document = merged.document
+        misfits = [merged.moved(misfit) for misfit in misfit_entries(file)]
+        misfits += misfits_of(below, own, merged)
+    constitution, others = _fitted(document, misfits)
+    misfits += others
+    if problems:  # with the document
+        misfits = [misfit for misfit in misfits if not misfit.what.startswith("there is no passage")]
+    if not is_whole:
+        misfits = [misfit for misfit in misfits if not misfit.what.startswith(_ABOUT_THE_BASE)]
+    is_sound = base is None or base.constitution is not None
+    problems += _problems(document, misfits, frozenset(read), is_sound)
+    files = tuple(dict.fromkeys((file.path, *read, *(base.files if base else ()))))
+    return _Level(document, None if problems or not is_sound else constitution, files), problems
 
 
-def preset_path(name: str) -> Path:
-    """Return the file of a preset.
+def _fitted(document: YamlDocument, known: Sequence[Misfit]) -> tuple[ConstitutionFile | None, list[Misfit]]:
+    """Return the document as a model, and what is wrong with it beside what is known."""
+    found = list(_conflicts(document.value))
+    try:
+        with modules_beside(document.path.parent):
+            return ConstitutionFile.model_validate(document.value), found
+    except ValidationError as error:
+        misfits = explain(ConstitutionFile, document.value, error)
+    there = set(found)
+    repeated = _repeated(document, known)
+    return None, found + [misfit for misfit in misfits if misfit not in there and not repeated(misfit)]
 
-    Raises:
-        ConfigError: There is no preset of that name.
+
+def _repeated(document: YamlDocument, known: Sequence[Misfit]) -> Callable[[Misfit], bool]:
+    """Return what tells whether a misfit of the model repeats one that is known, in other words."""
+    of_principles = [misfit.loc for misfit in known if misfit.loc[:1] == ("principles",)]
+    no_principle = {document.where(loc) for loc in of_principles if len(loc) == 2}
+    no_text = {loc[:2] for loc in of_principles if len(loc) == 3}
+    nothing_left = any(misfit.loc == ("remove",) for misfit in known)
+
+    def repeated(misfit: Misfit) -> bool:
+        if misfit.loc in no_text:
+            return misfit.what.startswith("the key 'text' is missing")
+        if misfit.loc == ("principles",):
+            return nothing_left
+        return document.problem(misfit).where in no_principle
+
+    return repeated
+
+
+def _problems(
+    document: YamlDocument, misfits: Iterable[Misfit], read: frozenset[Path], is_sound: bool
+) -> Iterator[Problem]:
+    """Yield the misfits as problems, each where it can be mended.
+
+    Args:
+        document: The file with what it inherits.
+        misfits: What is wrong.
+        read: The file's own document.
+        is_sound: Whether the base is right by itself. If not, that is told already.
     """
-    if name not in preset_names():
-        raise ConfigError(f"there is no preset {name!r}", accepted=one_of(preset_names(), name))
-    return Path(str(importlib.resources.files("constitution") / "presets" / f"{name}.yaml"))
+    for misfit in misfits:
+        problem = document.problem(misfit)
+        path = document.mark(misfit.loc).path
+        if path is None or path in read:
+            yield problem
+        elif is_sound:
+            what = f"{problem.what} (in {problem.where})"
+            yield Problem(what, document.where(("extends",)), problem.accepted)
 
 
-def _path_of(source: str | Path) -> Path:
-    """Return the file that is meant."""
-    if isinstance(source, str) and source in preset_names():
-        return preset_path(source)
-    path = Path(source)
-    if not path.exists():
-        accepted = f"a path, or a preset, {one_of(preset_names(), path.stem)}"
-        raise ConfigError(
-            "there is no such file", where=str(source), accepted=accepted, run="publius init DIR"
-        )
-    return path
-
-
-def _as_mapping(document: YamlDocument) -> YamlDocument:
-    """Return the document with a bare list of principles put under its key, marks included."""
-    if isinstance(document.value, list):
-        inner: Loc = ("principles",)
-        return replace(
-            document,
-            value={"name": document.path.stem, "principles": document.value},
-            marks={(): document.mark(), **{inner + loc: mark for loc, mark in document.marks.items()}},
-            key_marks={inner + loc: mark for loc, mark in document.key_marks.items()},
-            written={inner + loc: text for loc, text in document.written.items()},
-        )
-    if not isinstance(document.value, dict):
-        accepted = "a mapping with the keys name and principles, or a list of sentences"
-        raise ConfigError(f"the file is {shown(document.value)}", where=document.where(), accepted=accepted)
-    return document
-
-
-def _written_out(document: YamlDocument) -> dict[str, object]:
-    """Return the document's value in full form; what is neither form stays, for the models to refuse."""
-    value = dict(document.value)
-    if ("version",) in document.written and value["version"] is not None:
-        value["version"] = document.written["version",]  # 1.10 is a version, and not the number 1.1
-    if isinstance(value.get("principles"), list):
-        value["principles"] = _principles_written_out(value["principles"])
-    return value
-
-
-def _principles_written_out(entries: list[object]) -> list[object]:
-    """Return the entries with sentences made mappings, and ids made where there are none."""
-    taken = {entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)}
-    written: list[object] = []
-    for entry in entries:
-        full = {"text": entry} if isinstance(entry, str) and entry.strip() else entry
-        if isinstance(full, dict) and "id" not in full:
-            full = {"id": unique(id_from(str(full.get("text", ""))), taken), **full}
-            taken.add(full["id"])
-        written.append(full)
-    return written
-
-
-def _misfit_entries(document: YamlDocument) -> Iterator[Misfit]:
-    """Yield what is wrong with entries of the list of principles that are no mapping of the full form."""
-    entries = document.value.get("principles")
-    sentences: dict[str, Loc] = {}
-    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-        loc: Loc = ("principles", index)
-        if isinstance(entry, str) and entry.strip():
-            words = " ".join(entry.split())
-            if sentences.setdefault(words, loc) != loc:
-                yield Misfit(loc, f"the sentence {shown(words)} again", "each once", first=sentences[words])
-        elif isinstance(entry, dict):
-            yield from _sentence_with_colon(entry, loc)
-        else:
-            what = "empty" if isinstance(entry, str) else shown(entry)
-            yield Misfit(loc, f"principle {index + 1} is {what}", _ENTRY)
-
-
-def _sentence_with_colon(entry: Mapping[str, object], loc: Loc) -> Iterator[Misfit]:
-    """Yield a misfit for a sentence that YAML took for a mapping, because a colon stands in it."""
-    key = next(iter(entry), "")
-    if len(entry) == 1 and (" " in key or key[:1].isupper()):
-        what = f"the colon after {shown(key)} makes the sentence a key and a value"
-        yield Misfit(loc, what, "quotes around a sentence that contains ': '")
+def _misfits_without_base(file: YamlDocument) -> Iterator[Misfit]:
+    """Yield a misfit for what only a file with a base can say."""
+    if "remove" in file.value and "extends" not in file.value:
+        yield Misfit(("remove",), "remove without extends", "a line 'extends: ...' too", on_key=True)
 
 
 def _conflicts(value: Mapping[str, object]) -> Iterator[Misfit]:
     """Yield what is wrong between principles, also of a file with other mistakes: all is reported at once."""
-    sections, entries = value.get("sections"), value.get("principles")
-    if not isinstance(entries, list):
-        return
-    members = {i: (e.get("id"), e.get("section")) for i, e in enumerate(entries) if isinstance(e, dict)}
+    sections, passages, entries = value.get("sections"), value.get("passages", {}), value.get("principles")
+    principles = {
+        i: e for i, e in enumerate(entries if isinstance(entries, list) else ()) if isinstance(e, dict)
+    }
+    members = {index: (entry.get("id"), entry.get("section")) for index, entry in principles.items()}
     if sections is None or (isinstance(sections, list) and all(isinstance(s, str) for s in sections)):
-        yield from conflicts(sections or (), str(value.get("priority")), members)
+        found = conflicts(sections or (), str(value.get("priority")), members)
     else:
-        yield from conflicts((), "holistic", members)
+        found = conflicts((), "holistic", members)
+    yield from itertools.islice(found, MAX_ERRORS)
+    if isinstance(passages, dict):
+        missing = missing_passages(passages, {i: entry.get("source") for i, entry in principles.items()})
+        yield from itertools.islice(missing, MAX_ERRORS)
+
+
+def _resolved(file: ConstitutionFile) -> Constitution:
+    """Return what a file comes to: no base, no document, and only the passages that principles name."""
+    said = {name: getattr(file, name) for name in Constitution.model_fields if name in file.model_fields_set}
+    named = {(principle.source or "").removeprefix("#") for principle in file.principles}
+    if "passages" in said:
+        said["passages"] = {anchor: text for anchor, text in file.passages.items() if anchor in named}
+    return Constitution.model_construct(**said)

@@ -8,11 +8,11 @@ and the editors that read it show.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from constitution.check_kinds import Check
 from constitution.fields import Part, Pattern, Text
@@ -25,10 +25,23 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 _ANCHOR = re.compile(r"#\S+")
 
 
+def is_id(text: str) -> bool:
+    """Return whether a text can be a principle's id."""
+    return bool(_ID.fullmatch(text)) and len(text) <= ID_MAX_LENGTH
+
+
 def _kebab_case(text: str) -> str:
-    if not _ID.fullmatch(text) or len(text) > ID_MAX_LENGTH:
+    if not is_id(text):
         accepted = f"at most {ID_MAX_LENGTH} of a-z, 0-9 and '-', beginning with a letter or digit"
         raise ValueError(f"the id {shown(text)} is not in kebab-case; accepted: {accepted}")
+    return text
+
+
+def _passage_name(text: str) -> str:
+    if text.startswith("#") or not _ANCHOR.fullmatch(f"#{text}"):
+        raise ValueError(
+            f"the passage {shown(text)} cannot be named; accepted: the anchor without '#', no spaces"
+        )
     return text
 
 
@@ -38,10 +51,14 @@ def _anchor(text: str) -> str:
     return text
 
 
+_KEBAB = {"type": "string", "maxLength": ID_MAX_LENGTH, "pattern": f"^{_ID.pattern}$"}
 Prose = Annotated[str, StringConstraints(strip_whitespace=True)]
 """Text that may also be empty."""
-Id = Annotated[str, AfterValidator(_kebab_case)]
-Anchor = Annotated[str, AfterValidator(_anchor)]
+Id = Annotated[str, AfterValidator(_kebab_case), WithJsonSchema(_KEBAB)]
+Anchor = Annotated[str, AfterValidator(_anchor), WithJsonSchema({"type": "string", "pattern": r"^#\S+$"})]
+PassageName = Annotated[
+    str, AfterValidator(_passage_name), WithJsonSchema({"type": "string", "pattern": r"^[^#\s]\S*$"})
+]
 LintCode = Annotated[str, StringConstraints(pattern=r"^[A-Z][0-9]{3}$")]
 Priority = Literal["holistic", "strict"]
 
@@ -80,8 +97,9 @@ class Principle(Part):
     section: Text | None = None
     """The section that it belongs to."""
     source: Anchor | None = None
-    """The passage behind it, as `#anchor`: shown to critic and labeler together with the text."""
-    hard: bool = False
+    """The passage behind it, as `#anchor` of `passages` or of a heading of the document: shown to critic and
+    labeler together with the text."""
+    hard: bool = Field(default=False, strict=True)
     """Whether a violation excludes an answer, whatever else the answer does well."""
     antithesis: Text | None = None
     """The opposite of the text, for contrastive labeling."""
@@ -121,8 +139,9 @@ class Constitution(Part):
     """`holistic`: principles are weighed together; `strict`: an earlier section decides first."""
     sections: tuple[Text, ...] = ()
     """The sections that principles may name, the most important first."""
-    passages: Mapping[Text, Text] = Field(default_factory=dict)
-    """Texts that principles may name in `source`, by their anchors without the `#`."""
+    passages: Mapping[PassageName, Text] = Field(default_factory=dict)
+    """Texts that principles name in `source`, by their anchors without the `#`. Only those that a principle
+    names are kept."""
     lint_ignore: tuple[LintCode, ...] = ()
     """Codes of `publius check` that are not told about this file."""
     principles: tuple[Principle, ...] = Field(min_length=1)
@@ -163,18 +182,23 @@ class Constitution(Part):
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         members = {index: (p.id, p.section) for index, p in enumerate(self.principles)}
-        found = (*conflicts(self.sections, self.priority, members), *self._missing_passages())
+        sources = {index: p.source for index, p in enumerate(self.principles)}
+        found = (
+            *conflicts(self.sections, self.priority, members),
+            *missing_passages(self.passages, sources),
+        )
         if found:
             raise MisfitError(found)
         return self
 
-    def _missing_passages(self) -> Iterator[Misfit]:
-        for index, principle in enumerate(self.principles):
-            if principle.source and principle.source.removeprefix("#") not in self.passages:
-                anchors = [f"#{anchor}" for anchor in self.passages]
-                accepted = one_of(anchors, principle.source) if anchors else "passages, or a document"
-                what = f"there is no passage {shown(principle.source)}"
-                yield Misfit(("principles", index, "source"), what, accepted)
+
+def missing_passages(passages: Collection[str], sources: Mapping[int, object]) -> Iterator[Misfit]:
+    """Yield the sources of principles, by their position, that name no passage; only text is looked at."""
+    for index, source in sources.items():
+        if isinstance(source, str) and _ANCHOR.fullmatch(source) and source[1:] not in passages:
+            anchors = [f"#{anchor}" for anchor in passages]
+            accepted = one_of(anchors, source) if anchors else "passages, or a document"
+            yield Misfit(("principles", index, "source"), f"there is no passage {shown(source)}", accepted)
 
 
 def conflicts(
@@ -192,9 +216,10 @@ def conflicts(
     yield from _duplicates(((("principles", i, "id"), member[0]) for i, member in members.items()), "id")
     if priority == "strict" and not sections:
         yield Misfit(("priority",), "priority is strict, but there are no sections", "sections, or holistic")
+    known = frozenset(sections)
     for index, (principle_id, section) in members.items():
         loc: Loc = ("principles", index)
-        if sections and isinstance(section, str) and section.strip() not in sections:
+        if sections and isinstance(section, str) and section.strip() not in known:
             yield Misfit((*loc, "section"), f"unknown section {shown(section)}", one_of(sections, section))
         elif sections and section is None and priority == "strict":
             what = f"the principle {shown(principle_id)} has no section, and priority is strict"

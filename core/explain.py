@@ -19,6 +19,13 @@ Loc = tuple[str | int, ...]
 """The way from the top of a document to a value: keys and list positions (from 0)."""
 
 
+MAX_ERRORS = 1000
+"""How many of pydantic's errors are put into words: more of them are never told."""
+_MAX_NAMES = 40
+_MAX_TYPED = 100
+"""How long a misspelt name may be, for the nearest one to be looked for."""
+
+
 class Misfit(NamedTuple):
     """One value that does not fit, and what would."""
 
@@ -69,10 +76,16 @@ _MAPPINGS = ("model_type", "model_attributes_type")
 
 
 def one_of(names: Iterable[str], given: object = None) -> str:
-    """Return `one of: a, b, c`, and the name that `given` was probably meant to be."""
+    """Return `one of: a, b, c`, and the name that `given` was probably meant to be.
+
+    Of very many names the first are listed and the others counted.
+    """
     known = list(dict.fromkeys(names))
-    near = difflib.get_close_matches(given, known, n=1) if isinstance(given, str) else []
-    return f"one of: {', '.join(known)}" + (f" (did you mean {near[0]!r}?)" if near else "")
+    is_name = isinstance(given, str) and len(given) <= _MAX_TYPED
+    near = difflib.get_close_matches(given, known, n=1) if isinstance(given, str) and is_name else []
+    more = f" and {len(known) - _MAX_NAMES:,} more" if len(known) > _MAX_NAMES else ""
+    listed = f"one of: {', '.join(known[:_MAX_NAMES])}{more}"
+    return listed + (f" (did you mean {near[0]!r}?)" if near else "")
 
 
 def shown(value: object) -> str:
@@ -98,9 +111,10 @@ def explain(model: type[BaseModel], value: object, error: ValidationError, at: L
         error: What pydantic said.
         at: Where the value stands.
     """
-    errors = [e for e in error.errors(include_url=False) if not _is_echo(e)]
+    errors = [e for e in error.errors(include_url=False)[:MAX_ERRORS] if not _is_echo(e)]
     found = [(e["type"], m) for e in errors for m in _misfits(model, value, e, at)]
-    return _merged(misfit for kind, misfit in found if not _is_other_branch(kind, misfit, found))
+    inside = _insides(found)
+    return _merged(misfit for kind, misfit in found if not _is_other_branch(kind, misfit, inside))
 
 
 def _misfits(model: type[BaseModel], value: object, error: ErrorDetails, at: Loc) -> Iterator[Misfit]:
@@ -270,12 +284,18 @@ def _is_branch(model: type[BaseModel], part: str | int) -> bool:
     return part == model.__name__ or any(part in values for values in tags)
 
 
-def _is_other_branch(kind: str, misfit: Misfit, found: Sequence[tuple[str, Misfit]]) -> bool:
+def _insides(found: Sequence[tuple[str, Misfit]]) -> set[Loc]:
+    """Return the places in which something was found, or at which something else than a wrong type was."""
+    inside: set[Loc] = set()
+    for kind, misfit in found:
+        parts = len(misfit.loc) + (kind not in _NOT_OF_THE_TYPE)
+        inside.update(misfit.loc[:end] for end in range(parts))
+    return inside
+
+
+def _is_other_branch(kind: str, misfit: Misfit, inside: set[Loc]) -> bool:
     """Whether the misfit only says that a union's other branch was meant, as a more exact misfit shows."""
-    if kind not in _NOT_OF_THE_TYPE:
-        return False
-    inside = [(k, m) for k, m in found if m.loc[: len(misfit.loc)] == misfit.loc]
-    return any(k not in _NOT_OF_THE_TYPE or len(m.loc) > len(misfit.loc) for k, m in inside)
+    return kind in _NOT_OF_THE_TYPE and misfit.loc in inside
 
 
 def _merged(misfits: Iterable[Misfit]) -> list[Misfit]:

@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 
 _N = 4
@@ -51,8 +51,7 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> Iterator[tuple[in
     grams = [_grams(text) for text in texts]
     frequency = Counter(gram for members in grams for gram in members)
     rank = {gram: place for place, (gram, _) in enumerate(frequency.most_common())}
-    # A set as the bits of a number, the frequent grams lowest: twenty times as quick to intersect.
-    masks = [sum(1 << rank[gram] for gram in members) for members in grams]
+    masks = [_mask(rank[gram] for gram in members) for members in grams]
     index: dict[str, list[int]] = defaultdict(list)
     for later, members in enumerate(grams):
         rarest = sorted(members, key=rank.__getitem__, reverse=True)
@@ -65,6 +64,15 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> Iterator[tuple[in
             continue
         for gram in prefix:
             index[gram].append(later)
+
+
+def _mask(places: Iterable[int]) -> int:
+    """Return the number with these bits set: as sets go, twenty times as quick to intersect."""
+    octets = bytearray()
+    for place in sorted(places, reverse=True):
+        octets = octets or bytearray(place // 8 + 1)
+        octets[place // 8] |= 1 << place % 8
+    return int.from_bytes(octets, "little")
 
 
 def _similarity(one: int, two: int) -> float:

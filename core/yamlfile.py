@@ -21,12 +21,20 @@ from core.explain import Loc, Misfit, explain, shown
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32
+MAX_VALUES = 100_000
+"""Lists, mappings and what they hold, keys not counted."""
+MAX_CHARACTERS = 1024 * 1024
+"""In one text."""
+MAX_PROBLEMS = 100
+"""How many problems of a file are told one by one."""
 
 M = TypeVar("M", bound=BaseModel)
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Less the line separators U+0085, U+2028 and U+2029, which end a line for YAML and for no editor.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What an escape in double quotes can bring in, and no record or file like this one can hold.
+_UNUSABLE = re.compile("[\0\x85\u2028\u2029\ud800-\udfff]")
 _CONSTANTS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -43,6 +51,8 @@ class Mark(NamedTuple):
 
     line: int
     column: int
+    path: Path | None = None
+    """The file, where it is not the document's own: a document may take values from others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +93,14 @@ class YamlDocument:
     def problem(self, misfit: Misfit) -> Problem:
         """Return a misfit as a problem at its place in this file."""
         where = self.key_where(misfit.loc) if misfit.on_key else self.where(misfit.loc)
-        first = f" (first in line {self.mark(misfit.first).line})" if misfit.first else ""
-        return Problem(misfit.what + first, where, misfit.accepted, misfit.run)
+        return Problem(misfit.what + self._first(misfit.first), where, misfit.accepted, misfit.run)
+
+    def _first(self, loc: Loc | None) -> str:
+        """Return where the first occurrence of a duplicate stands."""
+        if not loc:
+            return ""
+        mark = self.mark(loc)
+        return f" (first in line {mark.line}{f' of {mark.path}' if mark.path else ''})"
 
 
 def read_yaml(path: Path) -> YamlDocument:
@@ -93,7 +109,21 @@ def read_yaml(path: Path) -> YamlDocument:
     Raises:
         ConfigError: The file cannot be read, is too large, or is not YAML of the kind described above.
     """
-    return parse_yaml(_decoded(_read(path), path), path)
+    return parse_yaml(read_text(path), path)
+
+
+def read_text(path: Path, kind: str = "YAML file", most: int = MAX_BYTES) -> str:
+    """Return the text of a file that a person wrote, less a byte order mark.
+
+    Args:
+        path: The file.
+        kind: What it should be, for the messages.
+        most: How many bytes it may have.
+
+    Raises:
+        ConfigError: The file cannot be read, is too large, or is not UTF-8.
+    """
+    return _decoded(_read(path, kind, most), path)
 
 
 def parse_yaml(text: str, path: Path) -> YamlDocument:
@@ -102,10 +132,7 @@ def parse_yaml(text: str, path: Path) -> YamlDocument:
     Raises:
         ConfigError: The text is not YAML of the kind described above.
     """
-    stray = _UNPRINTABLE.search(text)
-    if stray:
-        what = f"the character U+{ord(stray[0]):04X} cannot stand in YAML"
-        raise ConfigError(what, where=_where(path, _mark_at(text, stray.start())), accepted="printable text")
+    refuse_unprintable(text, path, "YAML")
     builder = _Builder(path, yaml.parse(text, Loader=_Loader))
     try:
         document = builder.document()
@@ -114,6 +141,18 @@ def parse_yaml(text: str, path: Path) -> YamlDocument:
     if builder.problems:
         raise ConfigError.of(in_order(builder.problems))
     return document
+
+
+def refuse_unprintable(text: str, path: Path, kind: str) -> None:
+    """Refuse text with a character that no editor shows; `path` and `kind` are only for the message.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    stray = _UNPRINTABLE.search(text)
+    if stray:
+        what = f"the character U+{ord(stray[0]):04X} cannot stand in {kind}"
+        raise ConfigError(what, where=_where(path, _mark_at(text, stray.start())), accepted="printable text")
 
 
 def validate(document: YamlDocument, model: type[M], value: object = None, loc: Loc = ()) -> M:
@@ -137,14 +176,28 @@ def validate(document: YamlDocument, model: type[M], value: object = None, loc: 
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Return the problems sorted by line and column; those without a place come first."""
-    return sorted(
-        problems, key=lambda problem: [int(n) for n in re.findall(r":(\d+)", (problem.where or ""))[-2:]]
-    )
+    """Return the problems sorted by file, line and column, and how many there are beyond `MAX_PROBLEMS`.
+
+    Files stand in the order in which they first occur; problems without a place come first.
+    """
+    placed = [(*_split(problem.where or ""), problem) for problem in dict.fromkeys(problems)]
+    files = {file: number for number, file in enumerate(dict.fromkeys(file for file, _, _ in placed))}
+    placed.sort(key=lambda entry: (bool(entry[1]), files[entry[0]], entry[1]))
+    told = [problem for _, _, problem in placed[:MAX_PROBLEMS]]
+    more = len(placed) - len(told)
+    if more:
+        told.append(Problem(f"there are at least {more:,} more problems"))
+    return told
+
+
+def _split(where: str) -> tuple[str, list[int]]:
+    """Return the file of a place, and its line and column if it has them."""
+    numbers = re.search(r":(\d+):(\d+)$", where)
+    return (where[: numbers.start()], [int(n) for n in numbers.groups()]) if numbers else (where, [])
 
 
 def _where(path: Path, mark: Mark) -> str:
-    return f"{path}:{mark.line}:{mark.column}"
+    return f"{mark.path or path}:{mark.line}:{mark.column}"
 
 
 def _mark_at(text: str, index: int) -> Mark:
@@ -152,24 +205,23 @@ def _mark_at(text: str, index: int) -> Mark:
     return Mark(text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, kind: str, most: int) -> bytes:
     """Return the bytes of a file of bearable size."""
+    accepted = f"the path of a {kind}"
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(most + 1)
     except IsADirectoryError:
-        raise ConfigError("this is a folder", where=str(path), accepted="the path of a YAML file") from None
+        raise ConfigError("this is a folder", where=str(path), accepted=accepted) from None
     except FileNotFoundError:
-        raise ConfigError(
-            "there is no such file", where=str(path), accepted="the path of a YAML file"
-        ) from None
+        raise ConfigError("there is no such file", where=str(path), accepted=accepted) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(
-            f"the file cannot be read: {reason}", where=str(path), accepted="a YAML file"
+            f"the file cannot be read: {reason}", where=str(path), accepted=f"a {kind}"
         ) from error
-    if len(content) > MAX_BYTES:
-        raise ConfigError("the file is too large", where=str(path), accepted=f"at most {MAX_BYTES:,} bytes")
+    if len(content) > most:
+        raise ConfigError("the file is too large", where=str(path), accepted=f"at most {most:,} bytes")
     return content
 
 
@@ -191,18 +243,19 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: Path) -> ConfigE
     begun = context.startswith(("while scanning a", "while parsing a flow"))
     mark = (error.context_mark if begun else None) or error.problem_mark or error.context_mark
     assert mark is not None, "PyYAML's scanner and parser give a mark with every error"
-    line = [*text.split("\n"), ""][mark.line]
     what = f"not valid YAML: {context + ', ' if context else ''}{problem}"
-    accepted = _advice(context, problem, line[mark.column :][:1])
+    accepted = _advice(context, problem, text[mark.index : mark.index + 1].strip("\r\n "))
     return ConfigError(what, where=_where(path, Mark(mark.line + 1, mark.column + 1)), accepted=accepted)
 
 
 def _advice(context: str, problem: str, character: str) -> str:
     """Return what usually mends a syntax error at this character."""
-    if character == "\t":
+    if character == "\t" or "tab character" in problem:
         return "spaces for indentation, no tabs"
     if "mapping values are not allowed" in problem:
-        return "quotes around a text that contains ': '"
+        return "quotes around a text that contains ': ', and equal indentation for equal entries"
+    if "escape character" in problem:
+        return "'\\\\' for a backslash in double quotes, or single quotes around the text"
     if character and character in "[{\"'":
         return f"a {character} that is closed, or quotes around the whole text"
     if character and character in "*&!@`%}]|>":
@@ -236,6 +289,7 @@ class _Builder:
         self._marks: dict[Loc, Mark] = {}
         self._key_marks: dict[Loc, Mark] = {}
         self._written: dict[Loc, str] = {}
+        self._count = 0
 
     def document(self) -> YamlDocument:
         """Return the only document of the stream."""
@@ -252,6 +306,9 @@ class _Builder:
     def _node(self, event: yaml.Event, loc: Loc) -> object:
         """Return the value that begins with `event`."""
         self._marks[loc] = _mark_of(event)
+        self._count += 1
+        if self._count > MAX_VALUES:
+            self._stop("there are too many values", _mark_of(event), f"at most {MAX_VALUES:,} in a file")
         self._refuse_anchor_or_tag(event)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, loc)
@@ -262,6 +319,7 @@ class _Builder:
         return self._list(loc) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(loc)
 
     def _scalar(self, event: yaml.ScalarEvent, loc: Loc) -> object:
+        self._refuse_unusable(event)
         value = _plain_value(event.value) if event.implicit[0] else event.value
         if not isinstance(value, str):
             self._written[loc] = event.value
@@ -292,6 +350,7 @@ class _Builder:
         stand_in = f"key in line {_mark_of(event).line}"
         if isinstance(event, yaml.ScalarEvent):
             self._refuse_anchor_or_tag(event)
+            self._refuse_unusable(event)
             key: object = _plain_value(event.value) if event.implicit[0] else event.value
             if isinstance(key, str):
                 return key
@@ -303,7 +362,8 @@ class _Builder:
         return stand_in
 
     def _refuse_anchor_or_tag(self, event: yaml.Event) -> None:
-        anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
+        anchor = getattr(event, "anchor", None)
+        tag = (getattr(event, "tag", None) or "").replace("tag:yaml.org,2002:", "!!")
         sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
         for word, kind in ((sign + anchor if anchor else None, "anchors and aliases"), (tag, "tags")):
             if word:
@@ -311,6 +371,15 @@ class _Builder:
                 self._refuse(
                     f"{word!r} is YAML for something that is not used here", _mark_of(event), accepted
                 )
+
+    def _refuse_unusable(self, event: yaml.ScalarEvent) -> None:
+        """Refuse a text that is too long to be meant, or that has a character that cannot be passed on."""
+        if len(event.value) > MAX_CHARACTERS:
+            self._stop("this text is too long", _mark_of(event), f"at most {MAX_CHARACTERS:,} characters")
+        stray = _UNUSABLE.search(event.value) if event.style == '"' else None
+        if stray:
+            what = f"the escape in this text makes the character U+{ord(stray[0]):04X}"
+            self._refuse(what, _mark_of(event), "text without it")
 
     def _refuse_second(self, event: yaml.Event) -> None:
         if not isinstance(event, yaml.StreamEndEvent):

@@ -11,6 +11,7 @@ from itertools import combinations
 from constitution.lint_subject import meet
 from constitution.schema import Constitution, Principle
 from core.chat import Turn
+from core.errors import RequestError
 from core.records import OrderLogits
 from core.similarity import words_of
 from engines.protocols import ChoiceRequest, ChoiceScorer
@@ -27,7 +28,8 @@ class ConflictJudgment:
     first: int
     second: int
     p: float | None
-    """Probability that they conflict; None where the model would not answer with a letter."""
+    """Probability that they conflict; None where the model would not answer with a letter, or cannot be
+    asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,13 @@ class ConflictJudge:
     async def judge(self, constitution: Constitution, first: int, second: int) -> ConflictJudgment:
         """Return the judgment of two principles, asked in both orders."""
         one, two = constitution.principles[first], constitution.principles[second]
-        straight, turned = await asyncio.gather(
-            self.engine.choose(self._request(one, two, conflict_first=True)),
-            self.engine.choose(self._request(two, one, conflict_first=False)),
-        )
+        try:
+            straight, turned = await asyncio.gather(
+                self.engine.choose(self._request(one, two, conflict_first=True)),
+                self.engine.choose(self._request(two, one, conflict_first=False)),
+            )
+        except RequestError:  # the two are too long for the model
+            return ConflictJudgment(first, second, None)
         if min(straight.answer_mass, turned.answer_mass) < self.min_answer_mass:
             return ConflictJudgment(first, second, None)
         orders = OrderLogits(

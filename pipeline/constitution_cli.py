@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engines.embedded import EMBEDDED_NAME
-from pipeline.console import out
+from pipeline.console import note, out
 from pipeline.options import AsJson
 
 constitution_app = typer.Typer()
@@ -114,3 +115,19 @@ def exam(
     else:
         print_exams(report, verbose=verbose)
     return 1 if report.failed else 0
+
+
+@constitution_app.command()
+def schema(
+    to: Annotated[Path | None, typer.Option(help="Write it there instead.", metavar="FILE")] = None,
+) -> None:
+    """Print the JSON Schema of constitutions. Editors complete and check by it."""
+    from constitution.file_schema import json_schema_text
+    from core.files import os_errors, write_atomic
+
+    if to is None:
+        sys.stdout.write(json_schema_text())
+        return
+    with os_errors(to):
+        write_atomic(to, json_schema_text())
+    note(f"wrote {to}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from constitution.lint import Finding, LintReport, lint_report
-from constitution.lint_codes import CODES, SEVERITIES, LintCode
+from constitution.lint_codes import CODES, SEVERITIES, LintRule
 from constitution.lint_subject import Hit, LintContext
 from constitution.loader import LoadedConstitution, read_constitution
 from core.concurrency import for_each
@@ -181,7 +181,7 @@ def _content(finding: Finding) -> dict[str, str]:
     return {**asdict(finding), "name": CODES[finding.code].name}
 
 
-def print_code(entry: LintCode) -> None:
+def print_code(entry: LintRule) -> None:
     """Print what a code stands for."""
     out.print(f"{entry.code} {entry.name} ({entry.severity})\n{entry.meaning}\n\n{entry.reason}")
 

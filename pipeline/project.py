@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from constitution.loader import preset_path
+from constitution.file_schema import SCHEMA_NAME, json_schema_text, with_header
+from constitution.loader import preset_path, read_constitution
 from core.cache import RequestCache
 from core.errors import RunStateError
 from core.files import is_there, os_errors, write_atomic
@@ -15,13 +16,16 @@ DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
 
 
 def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
-    """Write a constitution, a run file and the demo prompts into a folder; return what was written.
+    """Write a constitution with document and schema, run file and demo prompts; return what was written.
 
     Raises:
         RunStateError: if one of the files is there already; nothing is written then.
     """
+    path, *documents = read_constitution(preset_path(preset)).files
     contents = {
-        "constitution.yaml": preset_path(preset).read_text(encoding="utf-8"),
+        "constitution.yaml": with_header(path.read_text(encoding="utf-8")),
+        **{document.name: document.read_text(encoding="utf-8") for document in documents},
+        SCHEMA_NAME: json_schema_text(),
         "run.yaml": (files("pipeline") / "templates" / "run.yaml").read_text(encoding="utf-8"),
         "prompts.jsonl": (files("prompts") / "demo" / "prompts.jsonl").read_text(encoding="utf-8"),
         ".gitignore": "/.publius/\n/runs/\n",

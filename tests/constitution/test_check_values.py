@@ -9,6 +9,7 @@ from constitution.language import LANGUAGES
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError
+from core.explain import one_of
 
 HEAD = "name: x\nprinciples:\n- id: a\n  text: t\n  check: "
 WHOLE = "a whole number of at least 1"
@@ -42,7 +43,7 @@ BAD = [
     ("{kind: phrase_list, value: flatery}",
      f"value is 'flatery'; accepted: {LISTS} (did you mean 'flattery'?)"),
     ("{kind: language, value: eng}",
-     f"unknown language 'eng'; accepted: one of: {', '.join(LANGUAGES)} (did you mean 'en'?)"),
+     f"unknown language 'eng'; accepted: {one_of(LANGUAGES, 'eng')}"),
     ("{kind: json, value: []}", "value is empty; accepted: a JSON Schema, or {} for any JSON"),
     ("{kind: json, value: any}", "value is 'any'; accepted: a JSON Schema, or {} for any JSON"),
     ("{kind: json, value: {const: .nan}}",

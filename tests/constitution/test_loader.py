@@ -11,41 +11,16 @@ from constitution.check_kinds import MaxWords
 from constitution.loader import load_constitution, preset_names, preset_path
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, Problem
-
-HEAD = "name: x\nprinciples:\n"
-
-FULL = """\
-# A comment.
-name: full
-version: 1.10
-preamble: |
-  Some prose.
-priority: strict
-sections: [safety, manner]
-principles:
-  - id: no-harm
-    section: safety
-    text: >
-      The reply does
-      no harm.
-    hard: true
-    antithesis: The reply does harm.
-    weight: 2
-    applies_to: {tags: [red-team, no], pattern: "(?i)how"}
-    examples:
-      - {prompt: p, good: g, bad: b, why: w, use: few_shot}
-  - id: brief
-    section: manner
-    text: The reply is brief.
-    check: {kind: max_words, value: 60}
-"""
+from core.yamlfile import MAX_CHARACTERS, MAX_VALUES
+from tests.constitution.examples import FULL
+from tests.constitution.malformed import HEAD, MALFORMED
 
 
 @pytest.fixture
 def write(tmp_path):
-    def _write(text: str) -> Path:
+    def _write(text: str | bytes) -> Path:
         path = tmp_path / "house-rules.yaml"
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
     return _write
@@ -132,127 +107,7 @@ def test_a_changed_copy_has_its_own_digest(write):
     assert constitution.model_copy(update={"name": "other"}).digest != before
 
 
-TOP_KEYS = "one of: name, version, preamble, priority, sections, passages, lint_ignore, principles"
-KEYS = (
-    "id, text, section, source, hard, antithesis, critique, revision, comparison, weight, applies_to, "
-    "except, examples, check, lint_ignore"
-)
-ENTRY = f"a sentence, or a mapping with the keys: {KEYS}"
-KINDS = (
-    "one of: max_words, min_words, max_sentences, min_sentences, max_characters, min_characters, "
-    "regex, not_regex, contains, contains_any, contains_none, starts_with, ends_with, "
-    "not_starts_with, not_ends_with, max_grade, min_grade, json, language, format, person, "
-    "ends_with_question, phrase_list, refusal, python"
-)
-PATTERN = "a regular expression of Python's re module"
-KEBAB = "at most 64 of a-z, 0-9 and '-', beginning with a letter or digit"
-ONE = HEAD + "- id: a\n  text: t\n"
-
-# Each file has one mistake, and is followed by the whole line that reports it.
-# fmt: off
-BAD_FILES = [
-    ("hello",
-     "1:1: the file is 'hello'; "
-     "accepted: a mapping with the keys name and principles, or a list of sentences"),
-    ("principles: [a]",
-     "1:1: the key 'name' is missing; accepted: a line 'name: ...'"),
-    ("name: x",
-     "1:1: the key 'principles' is missing; accepted: a line 'principles: ...'"),
-    ("name: x\nprincples: [a]\nprinciples: [b]",
-     f"2:1: unknown key 'princples'; accepted: {TOP_KEYS} (did you mean 'principles'?)"),
-    ("name: x\nextends: y\nprinciples: [a]",
-     f"2:1: unknown key 'extends'; accepted: {TOP_KEYS}"),
-    ("name:\nprinciples: [a]",
-     "1:6: name is empty; accepted: text"),
-    ("name: 2024\nprinciples: [a]",
-     '1:7: name is 2024; accepted: text, in quotes: "2024"'),
-    ("name: x\nprinciples: []",
-     "2:13: principles is empty; accepted: a list of at least 1 entry"),
-    ("name: x\nprinciples: kind",
-     "2:13: principles is 'kind'; accepted: a list"),
-    (HEAD + "  kind: The reply is kind.",
-     "3:3: principles is a mapping; accepted: a list"),
-    ("name: x\npriority: strickt\nprinciples: [a]",
-     "2:11: priority is 'strickt'; accepted: one of: holistic, strict (did you mean 'strict'?)"),
-    ("name: x\npriority: strict\nprinciples: [a]",
-     "2:11: priority is strict, but there are no sections; accepted: sections, or holistic"),
-    ("name: x\npriority: strict\nsections: [s, t]\nprinciples:\n- a1",
-     "5:3: the principle 'a1' has no section, and priority is strict; accepted: a section, one of: s, t"),
-    ("name: x\nsections: [s, s]\nprinciples: [a]",
-     "2:15: duplicate section 's' (first in line 2); accepted: each section once"),
-    ("name: x\nsections: [safety, manner]\nprinciples: [{id: a, text: t, section: safty}]",
-     "3:40: unknown section 'safty'; accepted: one of: safety, manner (did you mean 'safety'?)"),
-    (HEAD + "- 42",
-     f"3:3: principle 1 is 42; accepted: {ENTRY}"),
-    (HEAD + "- [a]",
-     f"3:3: principle 1 is a list; accepted: {ENTRY}"),
-    (HEAD + "- ''",
-     f"3:3: principle 1 is empty; accepted: {ENTRY}"),
-    (HEAD + "- a b\n-\n- c d",
-     f"4:2: principle 2 is empty; accepted: {ENTRY}"),
-    ("- Choose the reply: be kind",
-     "1:3: the colon after 'Choose the reply' makes the sentence a key and a value; "
-     "accepted: quotes around a sentence that contains ': '"),
-    ("- The reply is kind.\n- The reply is\n  kind.\n",
-     "2:3: the sentence 'The reply is kind.' again (first in line 1); accepted: each once"),
-    (ONE + "- id: a\n  text: u",
-     "5:7: duplicate id 'a' (first in line 3); accepted: each id once"),
-    (HEAD + "- id: No Harm\n  text: t",
-     f"3:7: the id 'No Harm' is not in kebab-case; accepted: {KEBAB}"),
-    (HEAD + f"- id: {'a' * 65}\n  text: t",
-     f"3:7: the id '{'a' * 56}...' is not in kebab-case; accepted: {KEBAB}"),
-    (HEAD + "- id: 7\n  text: t",
-     '3:7: id is 7; accepted: text, in quotes: "7"'),
-    (HEAD + "- id: a",
-     "3:3: the key 'text' is missing; accepted: a line 'text: ...'"),
-    (HEAD + "- weight: 2",
-     "3:3: the key 'text' is missing; accepted: a line 'text: ...'"),
-    (HEAD + "- id: a\n  text: ' '",
-     "4:9: text is empty; accepted: text that is not empty"),
-    (ONE + "  wieght: 2",
-     f"5:3: unknown key 'wieght'; accepted: one of: {KEYS} (did you mean 'weight'?)"),
-    (ONE + "  weight: heavy",
-     "5:11: weight is 'heavy'; accepted: a number greater than 0"),
-    (ONE + "  weight: 0",
-     "5:11: weight is 0; accepted: a number greater than 0"),
-    (ONE + "  weight: true",
-     "5:11: weight is true; accepted: a number greater than 0"),
-    (ONE + "  weight: .inf",
-     "5:11: weight is inf; accepted: a finite number greater than 0"),
-    (ONE + "  hard: very",
-     "5:9: hard is 'very'; accepted: true or false"),
-    (ONE + "  check: 60",
-     "5:10: check is 60; accepted: a mapping with the keys: kind, value, digest"),
-    (ONE + "  check: {kind: max_word, value: 3}",
-     f"5:17: kind is 'max_word'; accepted: {KINDS} (did you mean 'max_words'?)"),
-    (ONE + "  check: {value: 3}",
-     "5:10: the key 'kind' is missing; accepted: a line 'kind: ...'"),
-    (ONE + "  check: {kind: max_words, max: 3, value: 3}",
-     "5:28: unknown key 'max'; accepted: one of: kind, value"),
-    (ONE + "  check: {kind: max_words, value: 0}",
-     "5:35: value is 0; accepted: a whole number of at least 1"),
-    (ONE + "  check: {kind: max_words, value: 2.5}",
-     "5:35: value is 2.5; accepted: a whole number of at least 1"),
-    (ONE + "  check: {kind: regex, value: 'a(b'}",
-     "5:31: the pattern 'a(b' goes wrong at character 2: missing ), unterminated subpattern; "
-     f"accepted: {PATTERN}"),
-    (ONE + "  check: {kind: contains, value: []}",
-     "5:34: value is empty; accepted: a list of at least 1 entry"),
-    (ONE + "  check: {kind: contains, value: [a, '']}",
-     "5:38: entry 2 of value is empty; accepted: text that is not empty"),
-    (ONE + "  applies_to: {tags: red}",
-     "5:22: tags is 'red'; accepted: a list"),
-    (ONE + "  applies_to: {pattern: 'a**'}",
-     f"5:25: the pattern 'a**' goes wrong at character 3: multiple repeat; accepted: {PATTERN}"),
-    (ONE + "  examples: [{prompt: p, good: g}]",
-     "5:14: the key 'bad' is missing; accepted: a line 'bad: ...'"),
-    (ONE + "  examples: [{prompt: p, good: g, bad: b, use: tests}]",
-     "5:48: use is 'tests'; accepted: one of: test, few_shot (did you mean 'test'?)"),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize(("text", "line"), BAD_FILES)
+@pytest.mark.parametrize(("text", "line"), [case[:2] for case in MALFORMED])
 def test_a_mistake_is_reported_at_its_place(write, text, line):
     path = write(text)
     (problem,) = problems_of(path)
@@ -274,6 +129,41 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_its_order(write):
         ("12:3", "the key 'text' is missing"),
         ("13:3", "unknown key 'txt'"),
     ]
+
+
+def test_laughs_are_not_multiplied(write):
+    layers = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 10))
+    found = problems_of(write(f"l0: &l0 [ha]\n{layers}"))
+    assert len(found) == 10 + 9 * 9
+    assert all("is YAML for something that is not used here" in problem.what for problem in found)
+
+
+def test_of_very_many_mistakes_a_hundred_are_told_and_the_others_counted(write):
+    path = write(HEAD + "".join(f"- {{id: a{n}, text: t, wieght: 1}}\n" for n in range(300)))
+    found = problems_of(path)
+    assert [problem.where for problem in found[:2]] == [f"{path}:3:21", f"{path}:4:21"]
+    assert len(found) == 101
+    assert found[-1].what == "there are at least 200 more problems"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (HEAD + "- '" + "a" * (MAX_CHARACTERS + 1) + "'", "this text is too long"),
+        ("[" + "a," * MAX_VALUES + "]", "there are too many values"),
+        ("{" + "".join(f"a{n}: 1," for n in range(MAX_VALUES)) + "}", "there are too many values"),
+    ],
+)
+def test_huge_files_are_refused_at_their_place(write, text, what):
+    (problem,) = problems_of(write(text))
+    assert problem.what == what
+    assert problem.accepted
+    assert problem.accepted.startswith("at most ")
+
+
+def test_a_very_long_pattern_is_refused(write):
+    (problem,) = problems_of(write(HEAD + "- {id: a, text: t, applies_to: {pattern: " + "a" * 10_001 + "}}"))
+    assert (problem.what, problem.accepted) == ("the pattern is too long", "at most 10,000 characters")
 
 
 def test_a_missing_file_names_the_presets_and_the_command(tmp_path):

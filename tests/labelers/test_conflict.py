@@ -8,6 +8,7 @@ import math
 import pytest
 
 from constitution.schema import Constitution
+from core.errors import RequestError
 from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
 from labelers.conflict import LETTERS, ConflictJudge, judged_pairs, nearest_pairs
@@ -62,6 +63,13 @@ def test_principles_and_meanings_of_the_letters_change_places():
 
 def test_a_model_that_names_no_letter_is_unparsed():
     assert judge(believing(3.0, 0.0, mass=0.3)) is None
+
+
+def test_principles_that_are_too_long_for_the_model_are_unparsed():
+    def refuse(request: ChoiceRequest) -> tuple[float, ...]:
+        raise RequestError("too long")
+
+    assert judge(ScriptedEngine(chooser=refuse)) is None
 
 
 def test_pairs_are_of_judged_principles_that_meet():

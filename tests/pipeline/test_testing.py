@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from core.errors import ConfigError
+from core.errors import ConfigError, RequestError
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
@@ -123,6 +123,15 @@ def test_an_answer_without_a_letter_is_unparsed_and_fails(file):
     assert outcomes(report) == {"kind[2]": "unparsed", "kind[3]": "unparsed"}
     assert report.failed
     assert "the model would write" in report.results[0].told
+
+
+def test_answers_that_are_too_long_for_the_model_are_unparsed_and_do_not_end_the_test(file):
+    def refuse(request: ChoiceRequest) -> tuple[float, ...]:
+        raise RequestError("too long", detail="9,000 tokens")
+
+    report = run_exams(ExamRequest(str(file), "scripted"), maker(refuse))
+    assert (report.count("unparsed"), report.count("failed"), len(report.results)) == (2, 2, 5)
+    assert report.results[0].told == "too long (9,000 tokens)"
 
 
 def test_checks_only_asks_no_model(file):

@@ -1,0 +1,95 @@
+"""The forms that a file may have, written out as the full one, so that all are checked by the same models.
+
+Three forms are read, and may be mixed: a list of sentences, a mapping whose principles are sentences, and the
+full form of `constitution.file_schema`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+from constitution.ids import id_from, unique
+from constitution.schema import Principle
+from core.errors import ConfigError
+from core.explain import Loc, Misfit, key_names, shown
+from core.yamlfile import YamlDocument
+
+_ENTRY = f"a sentence, or a mapping with the keys: {', '.join(key_names(Principle))}"
+
+
+def as_mapping(document: YamlDocument) -> YamlDocument:
+    """Return the document with a bare list of principles put under its key, marks included.
+
+    Raises:
+        ConfigError: The document is neither a list nor a mapping.
+    """
+    if isinstance(document.value, list):
+        inner: Loc = ("principles",)
+        return replace(
+            document,
+            value={"name": document.path.stem, "principles": document.value},
+            marks={(): document.mark(), **{inner + loc: mark for loc, mark in document.marks.items()}},
+            key_marks={inner + loc: mark for loc, mark in document.key_marks.items()},
+            written={inner + loc: text for loc, text in document.written.items()},
+        )
+    if not isinstance(document.value, dict):
+        accepted = "a mapping with the keys name and principles, or a list of sentences"
+        raise ConfigError(f"the file is {shown(document.value)}", where=document.where(), accepted=accepted)
+    return document
+
+
+def written_out(document: YamlDocument, taken: Collection[str] = ()) -> YamlDocument:
+    """Return the document in full form; what is neither form stays, for the models to refuse.
+
+    Args:
+        document: A mapping.
+        taken: Ids that a sentence must not get, besides those in the document.
+    """
+    value = dict(document.value)
+    version = value.get("version")
+    if isinstance(version, int | float) and not isinstance(version, bool):
+        value["version"] = document.written["version",]  # 1.10 is a version, and not the number 1.1
+    if isinstance(value.get("principles"), list):
+        value["principles"] = _principles_written_out(value["principles"], taken)
+    return replace(document, value=value)
+
+
+def _principles_written_out(entries: list[object], others: Collection[str]) -> list[object]:
+    """Return the entries with sentences made mappings, and ids made where there are none."""
+    taken = {entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)}
+    taken.update(others)
+    tried: dict[str, int] = {}
+    written: list[object] = []
+    for entry in entries:
+        full = {"text": entry} if isinstance(entry, str) and entry.strip() else entry
+        if isinstance(full, dict) and "id" not in full:
+            full = {"id": unique(id_from(str(full.get("text", ""))), taken, tried), **full}
+            taken.add(full["id"])
+        written.append(full)
+    return written
+
+
+def misfit_entries(document: YamlDocument) -> Iterator[Misfit]:
+    """Yield what is wrong with principles that are no mapping of the full form, in a document as read."""
+    entries = document.value.get("principles")
+    sentences: dict[str, Loc] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        loc: Loc = ("principles", index)
+        if isinstance(entry, str) and entry.strip():
+            words = " ".join(entry.split())
+            if sentences.setdefault(words, loc) != loc:
+                yield Misfit(loc, f"the sentence {shown(words)} again", "each once", first=sentences[words])
+        elif isinstance(entry, dict):
+            yield from _sentence_with_colon(entry, loc)
+        else:
+            what = "empty" if isinstance(entry, str) else shown(entry)
+            yield Misfit(loc, f"principle {index + 1} is {what}", _ENTRY)
+
+
+def _sentence_with_colon(entry: Mapping[str, object], loc: Loc) -> Iterator[Misfit]:
+    """Yield a misfit for a sentence that YAML took for a mapping, because a colon stands in it."""
+    key = next(iter(entry), "")
+    if len(entry) == 1 and (" " in key or key[:1].isupper()):
+        what = f"the colon after {shown(key)} makes the sentence a key and a value"
+        yield Misfit(loc, what, "quotes around a sentence that contains ': '")

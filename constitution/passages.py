@@ -1,0 +1,183 @@
+"""The passages of a Markdown document: each heading with its text, under the anchor that a link would use.
+
+A principle points at one passage of a long prose constitution; only that passage travels with it. Anchors are
+those of GitHub: the heading in lower case, punctuation left out, hyphens for spaces, and `-1`, `-2` after a
+heading that occurs again. An author may name a passage: by `{#name}` at the heading's end, which takes the
+place of the heading's own anchor, or by `<a id="name"></a>` in or before it, which is one more anchor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import ConfigError
+from core.yamlfile import read_text, refuse_unprintable
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+MAX_DOCUMENT_BYTES = 512 * 1024
+"""About 80,000 words of English."""
+MAX_LINES = 10_000
+_MAX_HEADING = 1000
+"""A longer heading has no anchor: nobody means it, and it would take long to look at."""
+
+_GIVEN = re.compile(r"\s*\{#([^\s{}]+)\}\s*$")
+_LINK = re.compile(r"""<a\s+(?:id|name)\s*=\s*["']?([^\s"'>]+)["']?\s*(?:/>|>\s*</a>|>)""", re.IGNORECASE)
+_FRONT_MATTER = re.compile(r"---[ \t]*\n.*?\n---[ \t]*(?:\n|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A heading and its text, up to the next heading of the same or a higher level."""
+
+    anchors: tuple[str, ...]
+    """The names that it goes by, without `#`."""
+    text: str
+    line: int
+    """The heading's line, from 1."""
+
+
+@dataclass(slots=True)
+class _Heading:
+    level: int
+    line: int
+    """From 0, as the parser counts."""
+    end: int
+    begins: int
+    """The line at which the passage before it ends: that of an anchor in front of it, if there is one."""
+    title: str
+    given: str | None
+    links: tuple[str, ...]
+
+
+def read_passages(path: Path) -> list[Passage]:
+    """Return the passages of a Markdown file, in its order.
+
+    Raises:
+        ConfigError: The file cannot be read, is too large, or an author gave two passages the same name.
+    """
+    text = read_text(path, "Markdown file", MAX_DOCUMENT_BYTES)
+    refuse_unprintable(text, path, "a document")
+    if text.count("\n") > MAX_LINES:
+        where = f"{path}:{MAX_LINES + 1}:1"
+        raise ConfigError("the document has too many lines", where=where, accepted=f"at most {MAX_LINES:,}")
+    passages = list(passages_of(text))
+    first: dict[str, int] = {}
+    for passage in passages:
+        for anchor in passage.anchors:
+            if first.setdefault(anchor, passage.line) != passage.line:
+                what = f"the anchor '#{anchor}' again (first in line {first[anchor]})"
+                raise ConfigError(what, where=f"{path}:{passage.line}:1", accepted="each anchor once")
+    return passages
+
+
+def passages_of(text: str) -> Iterator[Passage]:
+    """Yield the passages of a Markdown text, in its order."""
+    text = re.sub(r"\r\n?", "\n", text)
+    front = _FRONT_MATTER.match(text)
+    if front:  # kept as empty lines, so that the others keep their numbers
+        text = "\n" * front[0].count("\n") + text[front.end() :]
+    lines = text.split("\n")
+    headings = list(_headings(text))
+    names = _named(headings)
+    ends = _ends(headings, len(lines))
+    for heading, anchors, end in zip(headings, names, ends, strict=True):
+        if anchors:
+            body = [_untitled(line) for line in lines[heading.line : heading.end]] + lines[heading.end : end]
+            yield Passage(anchors, "\n".join(body).strip(), heading.line + 1)
+
+
+def _headings(text: str) -> Iterator[_Heading]:
+    """Yield the headings that stand in no quote or list."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark")
+    tokens = _blocks(parser, text)
+    for index, token in enumerate(tokens):
+        if token.type != "heading_open" or token.level or token.map is None:
+            continue
+        content = tokens[index + 1].content
+        content = content if len(content) <= _MAX_HEADING else ""
+        before, begins = _links_before(tokens[max(0, index - 3) : index])
+        given = _GIVEN.search(content)
+        yield _Heading(
+            level=int(token.tag[1:]),
+            line=token.map[0],
+            end=token.map[1],
+            begins=token.map[0] if begins is None else begins,
+            title=_plain(parser, content[: given.start()] if given else content),
+            given=given[1] if given else None,
+            links=(*before, *_LINK.findall(content)),
+        )
+
+
+def _blocks(parser: MarkdownIt, text: str) -> list[Token]:
+    """Return the blocks of a text; what is within a paragraph is not looked at, which takes the most time."""
+    with parser.reset_rules():
+        parser.disable("inline")
+        return parser.parse(text)
+
+
+def _links_before(tokens: list[Token]) -> tuple[tuple[str, ...], int | None]:
+    """Return the anchors in the last lines of a paragraph that hold nothing else, and where they begin."""
+    if [token.type for token in tokens] != ["paragraph_open", "inline", "paragraph_close"]:
+        return (), None
+    if tokens[0].map is None or tokens[0].level:
+        return (), None
+    names: list[str] = []
+    begins = end = tokens[0].map[1]
+    for line in reversed(tokens[1].content.split("\n")):
+        if _LINK.sub("", line).strip():
+            break
+        names[:0] = _LINK.findall(line)
+        begins -= 1
+    return tuple(names), begins if begins < end else None
+
+
+def _plain(parser: MarkdownIt, content: str) -> str:
+    """Return what a reader sees of a heading."""
+    (inline,) = parser.parseInline(content)
+    seen = ("text", "code_inline", "image", "text_special")
+    return "".join(token.content for token in inline.children or () if token.type in seen).strip()
+
+
+def _named(headings: list[_Heading]) -> list[tuple[str, ...]]:
+    """Return the anchors of each heading; none of one without letters and digits."""
+    taken = {name for heading in headings for name in (heading.given, *heading.links) if name}
+    next_number: dict[str, int] = {}
+    names = []
+    for heading in headings:
+        own = heading.given
+        if own is None:
+            slug = re.sub(r"[^\w\- ]", "", heading.title.lower()).replace(" ", "-")
+            own, number = slug, next_number.get(slug, 0)
+            while own in taken:
+                number += 1
+                own = f"{slug}-{number}"
+            next_number[slug] = number
+            if own:
+                taken.add(own)
+        names.append(tuple(dict.fromkeys(name for name in (own, *heading.links) if name)))
+    return names
+
+
+def _ends(headings: list[_Heading], end: int) -> list[int]:
+    """Return for each heading the line at which the next of its own or a higher level begins."""
+    ends = [end] * len(headings)
+    open_: list[int] = []
+    for index, heading in enumerate(headings):
+        while open_ and headings[open_[-1]].level >= heading.level:
+            ends[open_.pop()] = heading.begins
+        open_.append(index)
+    return ends
+
+
+def _untitled(line: str) -> str:
+    """Return a line of a heading without the anchors in it."""
+    return _LINK.sub("", _GIVEN.sub("", line)).rstrip() if len(line) <= _MAX_HEADING else line

@@ -1,0 +1,157 @@
+"""Which files are meant: a preset by its name, a path, the base that a file extends, its document."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from constitution.file_form import as_mapping
+from constitution.passages import read_passages
+from core.errors import ConfigError, Problem
+from core.explain import Loc, Misfit, one_of, shown
+from core.yamlfile import Mark, YamlDocument, read_yaml
+
+MAX_LEVELS = 16
+"""How often a constitution may extend one that extends another."""
+
+
+@functools.cache
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the constitutions that come with Publius, sorted."""
+    folder = importlib.resources.files("constitution") / "presets"
+    return tuple(sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".yaml")))
+
+
+def preset_path(name: str) -> Path:
+    """Return the file of a preset.
+
+    Raises:
+        ConfigError: There is no preset of that name.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"there is no preset {name!r}", accepted=one_of(preset_names(), name))
+    return Path(str(importlib.resources.files("constitution") / "presets" / f"{name}.yaml"))
+
+
+def source_path(source: str | Path) -> Path:
+    """Return the file that is meant: that of a preset, if `source` is text and its name.
+
+    Raises:
+        ConfigError: There is neither a preset nor a file of that name.
+    """
+    if isinstance(source, str) and source in preset_names():
+        return preset_path(source)
+    path = Path(source)
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
+        accepted = f"a path, or a preset, {one_of(preset_names(), path.stem)}"
+        raise ConfigError(
+            "there is no such file", where=str(source), accepted=accepted, run="publius init DIR"
+        )
+    return path
+
+
+@dataclass(slots=True)
+class Chain:
+    """A file, the base that it extends, that one's base, and so on."""
+
+    documents: list[YamlDocument] = field(default_factory=list)
+    """As they are read; all of them mappings."""
+    problems: list[Problem] = field(default_factory=list)
+    """Why the last of them has no base, although it extends one."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the base of every file is known."""
+        return not self.problems and "extends" not in self.documents[-1].value
+
+
+def read_chain(path: Path) -> Chain:
+    """Return a file and all that it builds on.
+
+    Raises:
+        ConfigError: The file itself cannot be read.
+    """
+    chain = Chain([as_mapping(read_yaml(path))])
+    seen = {os.path.realpath(path): str(path)}
+    while True:
+        last = chain.documents[-1]
+        name = last.value.get("extends")
+        if not isinstance(name, str) or not name.strip():
+            return chain
+        path = _base_path(last, name.strip())
+        misfit = _unfit_base(last, path, seen)
+        if misfit is None:
+            seen[os.path.realpath(path)] = str(path)
+            try:
+                chain.documents.append(as_mapping(read_yaml(path)))
+                continue
+            except ConfigError as error:
+                chain.problems += error.problems
+        else:
+            chain.problems.append(last.problem(misfit))
+        return chain
+
+
+def _base_path(document: YamlDocument, name: str) -> Path:
+    return preset_path(name) if name in preset_names() else document.path.parent / name
+
+
+def _unfit_base(file: YamlDocument, path: Path, seen: dict[str, str]) -> Misfit | None:
+    """Return why the file at `path` cannot be the base of a file, if so."""
+    loc: Loc = ("extends",)
+    if not os.path.isfile(path):
+        near = [name for name in _near(path, (".yaml", ".yml")) if name != file.path.name]
+        accepted = f"a path relative to this file, or a preset, {one_of([*preset_names(), *near], path.name)}"
+        return Misfit(loc, f"there is no file {shown(file.value['extends'])}", accepted)
+    if os.path.realpath(path) in seen:
+        ways = [*list(seen.values())[list(seen).index(os.path.realpath(path)) :], str(path)]
+        what = f"extends goes in a circle: {' -> '.join(Path(way).name for way in ways)}"
+        return Misfit(loc, what, "a base that does not build on this file")
+    if len(seen) > MAX_LEVELS:
+        return Misfit(loc, "this is extended too often", f"at most {MAX_LEVELS} levels of extends")
+    return None
+
+
+def _near(path: Path, endings: tuple[str, ...]) -> list[str]:
+    """Return the names of the first files in a folder that end so."""
+    try:
+        names = sorted(os.listdir(path.parent))
+    except (OSError, ValueError):
+        return []
+    return [name for name in names if name.endswith(endings)][:20]
+
+
+def with_document(file: YamlDocument) -> tuple[YamlDocument, tuple[Path, ...], list[Problem]]:
+    """Return a file with the passages of its document beside its own, what was read, and what was wrong."""
+    name = file.value.get("document")
+    if not isinstance(name, str) or not name.strip():
+        return file, (), []
+    path = file.path.parent / name.strip()
+    if not os.path.isfile(path):
+        near = one_of(_near(path, (".md", ".markdown")), path.name).removeprefix("one of: ")
+        accepted = "the path of a Markdown file, relative to this file" + (
+            f", such as {near}" if near else ""
+        )
+        misfit = Misfit(("document",), f"there is no file {shown(name)}", accepted)
+        return file, (), [file.problem(misfit)]
+    try:
+        passages = read_passages(path)
+    except ConfigError as error:
+        return file, (path,), list(error.problems)
+    found = [(anchor, p.text, Mark(p.line, 1, path)) for p in passages for anchor in p.anchors]
+    own = file.value.get("passages", {})
+    if not isinstance(own, dict):
+        return file, (path,), []
+    twice = [_twice(file, anchor, mark) for anchor, _, mark in found if anchor in own]
+    marks: dict[Loc, Mark] = {("passages", anchor): mark for anchor, _, mark in found}
+    value = {**file.value, "passages": {anchor: text for anchor, text, _ in found} | own}
+    together = replace(file, value=value, marks=marks | file.marks, key_marks=marks | file.key_marks)
+    return together, (path,), twice
+
+
+def _twice(file: YamlDocument, anchor: str, mark: Mark) -> Problem:
+    what = f"the passage {shown(anchor)} is in {mark.path}:{mark.line} too"
+    return file.problem(Misfit(("passages", anchor), what, "each anchor once", on_key=True))
