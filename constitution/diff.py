@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from constitution.schema import Constitution, Principle
+from core.similarity import shared_words
 
 Effect = Literal["critique", "revision", "labels", "draw", "checks", "aggregation", "rules", "prompted"]
 """What a change bears on:
@@ -230,29 +230,21 @@ def _come_or_gone(kind: Literal["added", "removed"], principle: Principle) -> Ch
 
 def _renamed(gone: Sequence[Principle], come: Sequence[Principle]) -> dict[str, Principle]:
     """Return, by new id, the principles that were removed and came again under it, the most alike first."""
-    words = {principle.id: principle.text.split() for principle in (*gone, *come)}
+    words = {principle.id: set(principle.text.split()) for principle in (*gone, *come)}
     alike = []
     for former in gone:
-        known = set(words[former.id])
+        length = len(former.text.split())
         for principle in come:
-            # A likeness of 0.8 leaves at most a third of a text's words without their like: most end here.
-            if 3 * len(known - set(words[principle.id])) <= len(words[former.id]):
-                likeness = _likeness(words[former.id], words[principle.id])
-                if likeness >= NEARLY_THE_SAME:
-                    alike.append((-likeness, former, principle))
+            # A share of 0.8 leaves at most a third of a text's words without their like: most end here.
+            if 3 * len(words[former.id] - words[principle.id]) <= length:
+                share = shared_words(former.text, principle.text, NEARLY_THE_SAME)
+                if share:
+                    alike.append((-share, former, principle))
     found: dict[str, Principle] = {}
     for _, former, principle in sorted(alike, key=lambda pair: pair[0]):
         if principle.id not in found and former not in found.values():
             found[principle.id] = former
     return found
-
-
-def _likeness(first: Sequence[str], second: Sequence[str]) -> float:
-    """Return the share of words that two texts have in common, in order; 1 where they are the same."""
-    matcher = SequenceMatcher(None, first, second, autojunk=False)
-    if matcher.real_quick_ratio() < NEARLY_THE_SAME or matcher.quick_ratio() < NEARLY_THE_SAME:
-        return 0.0
-    return matcher.ratio()
 
 
 def _plain(value: Any) -> Any:

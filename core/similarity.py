@@ -13,18 +13,22 @@ _N = 4
 """Letters of a gram: long enough that two sentences seldom share one by chance."""
 
 
-def are_near_duplicates(first: str, second: str, threshold: float) -> bool:
-    """Return whether two texts share at least `threshold` of their words, in order.
+def shared_words(first: str, second: str, at_least: float) -> float:
+    """Return the share of words that two texts have in common, in order; 0 where it is below `at_least`.
 
     The share is 2 M / N, with M words in matching runs and N words in both texts together. The two cheap
     upper bounds are tried first, so that most pairs never pay for the exact figure.
     """
     matcher = SequenceMatcher(None, first.split(), second.split(), autojunk=False)
-    return (
-        matcher.real_quick_ratio() >= threshold
-        and matcher.quick_ratio() >= threshold
-        and matcher.ratio() >= threshold
-    )
+    if matcher.real_quick_ratio() < at_least or matcher.quick_ratio() < at_least:
+        return 0.0
+    share = matcher.ratio()
+    return share if share >= at_least else 0.0
+
+
+def are_near_duplicates(first: str, second: str, threshold: float) -> bool:
+    """Return whether two texts share at least `threshold` of their words, in order; more than 0."""
+    return shared_words(first, second, threshold) >= threshold
 
 
 def words_of(text: str) -> list[str]:

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 import pytest
 
-from core.similarity import are_near_duplicates, near_duplicates, words_of
+from core.similarity import are_near_duplicates, near_duplicates, shared_words, words_of
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,9 @@ def test_empty_and_one_letter_texts_are_compared_too():
 
 def test_words_have_neither_case_nor_apostrophes():
     assert words_of("Don’t say “IT’S”, well-meant") == ["dont", "say", "its", "well", "meant"]
+
+
+def test_share_of_words_is_exact_from_the_bound_on_and_nothing_below_it():
+    assert shared_words("one two three four", "one two three five", 0.7) == pytest.approx(0.75)
+    assert shared_words("one two three four", "one two three five", 0.8) == 0.0
+    assert shared_words("one two", "one two", 1.0) == 1.0
