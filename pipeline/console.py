@@ -79,11 +79,19 @@ def heading(title: str) -> None:
     out.print(Text(f"\n{title}", style="bold"))
 
 
-def word_diff(before: str, after: str) -> Text:
-    """Return `after` with what went and what came marked by colour and by [-…-] and {+…+}."""
+def word_diff(before: str, after: str, context: int | None = None) -> Text:
+    """Return `after` with what went and what came marked by colour and by [-…-] and {+…+}.
+
+    Args:
+        before: the older text.
+        after: the newer one.
+        context: of longer runs of words that stayed, only so many at each end are shown; None for all.
+    """
     diff = Text()
     for words, style in _changes(before.split(), after.split()):
         text = " ".join(words)
+        if not style and context is not None and len(words) > 2 * context:
+            text = " ".join([*words[:context], "…", *words[-context:]])
         if style:
             text = f"[-{text}-]" if style == "red" else f"{{+{text}+}}"
         diff.append(text + " ", style=style)

@@ -16,8 +16,8 @@ from core.bootstrap import LEVEL
 from pipeline.console import counted, heading, note, out, word_diff
 from pipeline.flips import CameOrWent, Flip, Shift
 
-_SHORT, _MOST_PRINCIPLES = 160, 20
-"""Characters of a prompt or answer, and principles in the table; --json has all."""
+_SHORT, _MOST_PRINCIPLES, _CONTEXT = 160, 20, 25
+"""Characters of a prompt or answer, principles in the table, and words around a change; --json has all."""
 _REQUESTS: dict[Effect, str] = {"critique": "critiques", "revision": "revisions", "labels": "labels"}
 _OTHERWISE: dict[Effect, str] = {
     "checks": "the checks are run again",
@@ -48,8 +48,7 @@ def bearing(change: Change) -> str:
     said = []
     asked = [name for effect, name in _REQUESTS.items() if effect in change.bears_on]
     if asked:
-        where = "everywhere" if change.principle is None else "where it is drawn"
-        said.append(f"asked again {where}: {', '.join(asked)}")
+        said.append(f"asked again {_where(change)}: {', '.join(asked)}")
     if "draw" in change.bears_on:
         said.append(_drawn(change))
     said += [text for effect, text in _OTHERWISE.items() if effect in change.bears_on]
@@ -66,10 +65,10 @@ def print_shift(shift: Shift) -> None:
     _print_one_sided("vanished", shift.vanished, shift.went)
     if shift.flips:
         heading("Flips, the most decisive first (p: that the answer chosen now is better)")
-        for number, flip in enumerate(shift.flips, start=1):
-            _print_flip(number, flip)
-        if len(shift.flips) < shift.flipped:
-            note(f"{shift.flipped - len(shift.flips):,} more flips: --limit, or --json for all")
+    for number, flip in enumerate(shift.flips, start=1):
+        _print_flip(number, flip)
+    if len(shift.flips) < shift.flipped:
+        note(f"{shift.flipped - len(shift.flips):,} more flips: --limit, or --json for all")
     _print_principles(shift)
 
 
@@ -78,7 +77,7 @@ def _print_change(change: Change) -> None:
     line = Text(f"  {change.kind}", style="bold")
     line.append(f" {change.field}: " if change.kind not in ("added", "removed") else ": ", style="not bold")
     if texts and change.field not in ("name", "version", "id", "section", "source", "priority"):
-        line.append(word_diff(change.before, change.after))
+        line.append(word_diff(change.before, change.after, _CONTEXT))
     elif change.before is None and change.kind == "added":
         line.append(str(change.after), style="green")
     elif change.after is None and change.kind == "removed":
@@ -87,6 +86,12 @@ def _print_change(change: Change) -> None:
         line.append(f"{_value(change.before)} -> {_value(change.after)}", style="not bold")
     out.print(line)
     out.print(Text(f"    {bearing(change)}", style="dim"))
+
+
+def _where(change: Change) -> str:
+    if change.principle is not None:
+        return "where it is drawn"
+    return "everywhere" if change.field == "preamble" else "where a principle that points at it is drawn"
 
 
 def _drawn(change: Change) -> str:
@@ -116,7 +121,8 @@ def _value(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return _short(", ".join(value))
     if isinstance(value, list):
-        return counted(len(value), "example")
+        uses = Counter(example.get("use", "test") for example in value)
+        return " and ".join(f"{count} {use}" for use, count in uses.items())
     return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 

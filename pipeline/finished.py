@@ -25,8 +25,14 @@ class FinishedRun(RunFiles):
         self.manifest = read_manifest(folder)
         self.config = load_run_config(folder / "resolved.yaml")
         self.constitution = load_constitution(folder / "constitution.yaml")
-        names = RunIdentity.__dataclass_fields__
-        self.identity = RunIdentity(**{name: self.manifest["identity"].get(name) for name in names})
+        recorded = self.manifest["identity"]
+        self.identity = RunIdentity(
+            constitution=recorded.get("constitution", ""),
+            configuration=recorded.get("configuration") or {},
+            prompts=recorded.get("prompts", ""),
+            templates=recorded.get("templates", ""),
+            models=recorded.get("models") or {},
+        )
 
 
 @contextmanager

@@ -158,7 +158,7 @@ def shift_of(run: Recomputed, limit: int | None) -> Shift:
         outcome_by(run, run.config.label, run.constitution),
     )
     total = len(run.comparisons) + len(run.added_comparisons)
-    with progress("what flips", total) as task:
+    with progress("compare", total) as task:
         for comparison in run.all_comparisons():
             old, new = (next(files.preferences.children(comparison.id), None) for files in (finished, run))
             if old is not None and new is not None:

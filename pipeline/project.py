@@ -47,4 +47,13 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
 
 def open_cache(project: Path) -> RequestCache:
     """Return the project's request cache, shared by all of its runs."""
-    return RequestCache(project / ".publius" / "cache.sqlite")
+    return RequestCache(_cache_path(project))
+
+
+def has_cache(project: Path) -> bool:
+    """Return whether the project has a request cache already."""
+    return is_there(_cache_path(project))
+
+
+def _cache_path(project: Path) -> Path:
+    return project / ".publius" / "cache.sqlite"

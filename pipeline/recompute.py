@@ -8,6 +8,7 @@ request cache answers every question that the edit did not touch, and keeps the 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from pipeline.console import warn
 from pipeline.engines import EngineMaker, Engines, make_engine
 from pipeline.finished import FinishedRun
 from pipeline.labeling import Labeling, judge_and_aggregate
+from pipeline.project import has_cache
 from pipeline.runs import Run
 from pipeline.session import open_engines, warn_of_labels
 from prompts.environment import PromptTemplates
@@ -80,9 +82,11 @@ def recomputation(
         PubliusError: there is none, or it cannot label.
     """
     project = finished.folder.parent.parent
+    if not has_cache(project):
+        warn(f"{project} has no request cache, so that all is asked; was the run folder moved or copied?")
     with (
         open_engines(finished.config, project, make, pairs_only=True) as engines,
-        tempfile.TemporaryDirectory(prefix="publius-diff-") as folder,
+        _temporary_folder() as folder,
     ):
         _require_same_labeler(finished, engines)
         warn_of_labels(finished.config, engines, self_labels=False)
@@ -95,7 +99,7 @@ def estimate(run: Recomputed, engines: Engines) -> Estimate:
     labeling = Labeling.of(run, engines)
     comparisons = calls = new = 0
     total = len(run.comparisons) + len(run.added_comparisons)
-    with progress("what is new", total) as task:
+    with progress("look up", total) as task:
         for comparison in run.all_comparisons():
             requests = list(labeling.requests(comparison))
             unknown = {
@@ -137,6 +141,11 @@ def copy_preferences(run: Recomputed, to: Path) -> None:
             aside.replace(to)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    with os_errors(Path(os.environ.get("TMPDIR", "/tmp"))):
+        return tempfile.TemporaryDirectory(prefix="publius-diff-")
 
 
 def _require_same_labeler(finished: FinishedRun, engines: Engines) -> None:

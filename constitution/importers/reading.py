@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ TEXTS = ("text", "antithesis", "critique", "revision", "comparison", "section")
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 """What an escape in JSON can bring in, and no file of ours can hold."""
 MAX_PRINCIPLES = 10_000
+MAX_EXAMPLES = 10_000
 _SHOWN_PROBLEMS = 20
 _TEXT_FROM = ("text", "revision", "comparison", "critique")
 """Where the text of a principle comes from: the first of these that a file has."""
@@ -95,6 +96,7 @@ class Reading:
     """The document whose passages the principles name."""
     problems: list[Problem] = field(default_factory=list)
     _words: set[tuple[str, ...]] = field(default_factory=set)
+    _examples: int = 0
 
     def take(
         self, where: str, fields: Mapping[str, object], *, name: object = None, source: str | None = None
@@ -142,12 +144,17 @@ class Reading:
             self.refuse(f"{what} is empty", where, "text that says something")
         return text or None
 
-    def attach(self, owners: Iterable[int], shot: Shot, where: str) -> None:
-        """Give principles, by their positions, one more example."""
+    def attach(self, owners: Sequence[int], shot: Shot, where: str) -> None:
+        """Give principles, by their positions, one more example.
+
+        Raises:
+            DataError: There are more examples by now than a constitution could bear.
+        """
         texts = [self._text(text, "a few-shot", where) for text in shot]
-        if None in texts:
-            return
-        for index in owners:
+        self._examples += len(owners)
+        if self._examples > MAX_EXAMPLES:
+            raise DataError("too many examples", where=where, accepted=f"at most {MAX_EXAMPLES:,}")
+        for index in owners if None not in texts else ():
             found = self.principles[index]
             self.principles[index] = replace(found, shots=(*found.shots, shot))
 
@@ -198,7 +205,8 @@ class Reading:
         if words in self._words:
             self.leave_out("the same words as an earlier principle", found.where)
         elif len(self.principles) == MAX_PRINCIPLES:
-            self.refuse("too many principles", found.where, f"at most {MAX_PRINCIPLES:,}")
+            accepted = f"at most {MAX_PRINCIPLES:,}"
+            raise DataError("too many principles", where=found.where, accepted=accepted)
         else:
             self._words.add(words)
             self.principles.append(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -231,7 +232,7 @@ def touched(old: Constitution, new: Constitution) -> set[str]:
         checks = [{j.id: j for j in check_judgments(pair, c, 0.95)} for c in (old, new)]
         if checks[0] != checks[1]:
             found.add("checks")
-    found |= requests(old, new, templates, labelers)
+    found |= requests(old, new)
     ids = [p.id for p in old.principles if p.check is None and new.find(p.id) is not None]
     said = [
         Judgment(id=name, comparison_id="c", labeler="ai", verdict="a", p_a=0.9 - 0.2 * n, principle_id=name)
@@ -243,28 +244,28 @@ def touched(old: Constitution, new: Constitution) -> set[str]:
     return found
 
 
-def requests(old: Constitution, new: Constitution, templates: PromptTemplates, labelers: list) -> set[str]:
-    """Which requests about principles of both constitutions show something else."""
+def asked_of(constitution: Constitution, principle: Principle, prompt: Prompt) -> dict[str, Any]:
+    """What critic and labeler are asked about a principle, by purpose."""
+    engine, templates = ScriptedEngine(), PromptTemplates()
+    alone = constitution.model_copy(update={"principles": (principle,)})
+    loop = CritiqueLoop(alone, templates, CritiqueConfig(rounds=1), engine, engine, 0)
+    asyncio.run(loop.trace(prompt))
+    asked = {request.purpose: engine.key(request) for request in engine.history}
+    pair = Comparison.of(prompt, ("One.", "x"), ("Two.", "y"))
+    labeler = AILabeler(alone, templates, LabelConfig(), engine, 0)
+    drawn = labeler.principles_for(pair)
+    return {**asked, "labels": [engine.key(labeler.request(pair, p, a_first=True)) for p in drawn]}
+
+
+def requests(old: Constitution, new: Constitution) -> set[str]:
+    """Which requests about principles of both constitutions are others."""
     found: set[str] = set()
-    pair = Comparison.of(PROMPTS[0], ("One.", "x"), ("Two.", "y"))
     for before in old.principles:
         after = new.find(before.id)
-        if after is None:
+        if after is None or (before.check is None) != (after.check is None):
             continue
-        for name in ("critique", "revision"):
-            shown = [
-                templates.render(name, principle=p, preamble=c.preamble, question="?")
-                for p, c in ((before, old), (after, new))
-            ]
-            if shown[0] != shown[1]:
-                found |= {name, "revision"}
-        if before.check is None and after.check is None:
-            sides = [
-                labeler.request(pair, p, a_first=True)
-                for labeler, p in zip(labelers, (before, after), strict=True)
-            ]
-            if sides[0] != sides[1]:
-                found.add("labels")
+        asked = [asked_of(c, p, PROMPTS[0]) for c, p in ((old, before), (new, after))]
+        found |= {what for what in asked[0] if asked[0][what] != asked[1][what]}
     return found
 
 

@@ -63,3 +63,10 @@ def test_both_streams_are_safe(capsys: pytest.CaptureFixture[str]):
 def test_json_reads_back(capsys: pytest.CaptureFixture[str]):
     out.print_json(json.dumps({"text": "a\x1b[2Jb\nc é"}))
     assert json.loads(capsys.readouterr().out) == {"text": "a\x1b[2Jb\nc é"}
+
+
+def test_word_diff_can_leave_out_what_stayed_far_from_any_change():
+    before = " ".join(f"w{n}" for n in range(20))
+    shown = word_diff(before, before.replace("w3 ", "x "), context=2).plain
+    assert shown == "w0 w1 w2 [-w3-] {+x+} w4 w5 … w18 w19"
+    assert word_diff(before, before.replace("w3 ", "x ")).plain.endswith("w16 w17 w18 w19")

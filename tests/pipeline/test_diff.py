@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -387,6 +388,29 @@ def test_mistakes_are_told_in_one_line(made: tuple[Path, Path], tmp_path: Path):
     done = here("diff", tmp_path / "bad.yaml", "--run", run)
     assert done.returncode == 2
     assert "bad.yaml:2:" in done.stderr
+
+
+def test_run_that_was_copied_away_from_its_cache_says_why_all_is_asked(
+    made: tuple[Path, Path], tmp_path: Path
+):
+    run, new = made
+    copy = shutil.copytree(run, tmp_path / "away" / "runs" / run.name)
+    done = here("diff", new, "--run", copy, "--estimate")
+    assert "no request cache" in done.stderr
+    assert "256 are new" in done.stdout
+
+
+def test_examples_and_long_texts_are_shown_in_short(tmp_path: Path):
+    long = " ".join(f"word{n}" for n in range(300))
+    for name, text, examples in (("old", "old", "[]"), ("new", "new", "[{prompt: A?, good: b, bad: c}]")):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"name: x\npreamble: {text} {long}\nprinciples: [{{id: a, text: One., examples: {examples}}}]\n"
+        )
+    done = here("diff", tmp_path / "old.yaml", tmp_path / "new.yaml")
+    assert "[-old-] {+new+} word0 word1" in done.stdout
+    assert "word24 … word275" in done.stdout
+    assert "asked again everywhere: critiques, revisions, labels" in done.stdout
+    assert "examples changed examples: none -> 1 test\n    nothing is asked again" in done.stdout
 
 
 def test_run_without_labels_is_refused(tmp_path: Path):

@@ -195,3 +195,14 @@ def test_mutated_files_are_read_or_refused(path: Path, tmp_path: Path):
 
 def test_the_examples_are_read_whole():
     assert len(read(EXAMPLES / "rules.txt")[0]) == 3
+
+
+def test_few_shots_of_no_reasonable_number_are_refused(tmp_path: Path):
+    pairs = [{"critic": "c", "revision": f"Rewrite {number}."} for number in range(200)]
+    texts = ("a", "b", "c", "d", "e", "f")
+    chat = [{"role": "assistant" if i % 2 else "user", "content": text} for i, text in enumerate(texts)]
+    content = {"constitutions": pairs, "system_chat": [chat] * 51}
+    (tmp_path / "s.json").write_text(json.dumps(content))
+    assert refusal(tmp_path / "s.json") == (
+        "s.json:system_chat[50]: too many examples; accepted: at most 10,000"
+    )
