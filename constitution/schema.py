@@ -7,6 +7,8 @@ and the editors that read it show.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +27,7 @@ from pydantic import (
 
 from core.digests import digest
 from core.errors import ConfigError
-from core.explain import Loc, Misfit, MisfitError, one_of, shown
+from core.explain import MAX_ERRORS, Loc, Misfit, MisfitError, one_of, shown
 
 ID_MAX_LENGTH = 64
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -45,6 +47,7 @@ def _kebab_case(text: str) -> str:
     return text
 
 
+@functools.lru_cache(maxsize=4096)  # a file that is extended is checked once more with each that extends it
 def _compiles(pattern: str) -> str:
     """Return the pattern, or say at which character it goes wrong."""
     if len(pattern) > _PATTERN_LENGTH:
@@ -281,8 +284,8 @@ class Constitution(_Part):
         members = {index: (p.id, p.section) for index, p in enumerate(self.principles)}
         sources = {index: p.source for index, p in enumerate(self.principles)}
         found = (
-            *conflicts(self.sections, self.priority, members),
-            *missing_passages(self.passages, sources),
+            *itertools.islice(conflicts(self.sections, self.priority, members), MAX_ERRORS),
+            *itertools.islice(missing_passages(self.passages, sources), MAX_ERRORS),
         )
         if found:
             raise MisfitError(found)
