@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
 from typing import Annotated
@@ -16,6 +17,7 @@ SEARCHED_CHARACTERS = 20_000
 """Of a text, by a pattern: about 5,000 tokens, several times the longest answer of a usual run."""
 
 
+@functools.lru_cache(maxsize=4096)  # a file that is extended is checked once more with each that extends it
 def _compiles(pattern: str) -> str:
     """Return the pattern, or say at which character it goes wrong."""
     if len(pattern) > PATTERN_LENGTH:

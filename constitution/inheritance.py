@@ -12,7 +12,7 @@ from typing import Any
 
 from constitution.schema import Principle, is_id
 from core.explain import Loc, Misfit, one_of, shown
-from core.yamlfile import YamlDocument
+from core.yamlfile import Mark, YamlDocument
 
 _OWN = ("name", "version", "extends", "remove", "document")
 """What a file says of itself alone."""
@@ -141,10 +141,12 @@ def _marked(
         return None if not at or (len(at) >= depth and at[:depth] in said) else at
 
     marks = {
-        at: m._replace(path=m.path or base.path) for loc, m in base.marks.items() if (at := inherited(loc))
+        at: Mark(m.line, m.column, m.path or base.path)
+        for loc, m in base.marks.items()
+        if (at := inherited(loc))
     }
     keys = {
-        at: m._replace(path=m.path or base.path)
+        at: Mark(m.line, m.column, m.path or base.path)
         for loc, m in base.key_marks.items()
         if (at := inherited(loc))
     }

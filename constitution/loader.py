@@ -101,12 +101,12 @@ def _level(file: YamlDocument, base: _Level | None, is_whole: bool) -> tuple[_Le
     own, read, problems = with_document(written_out(file, ids_of(below)))
     if below is None:
         document = without_base(own) if "extends" in own.value else own
-        misfits = [*misfit_entries(file), *_misfits_without_base(own)]
+        misfits = [*_first(misfit_entries(file)), *_misfits_without_base(own)]
     else:
         merged = merge(below, own)
         document = merged.document
-        misfits = [merged.moved(misfit) for misfit in misfit_entries(file)]
-        misfits += misfits_of(below, own, merged)
+        misfits = [merged.moved(misfit) for misfit in _first(misfit_entries(file))]
+        misfits += _first(misfits_of(below, own, merged))
     constitution, others = _fitted(document, misfits)
     misfits += others
     if problems:  # with the document
@@ -117,6 +117,11 @@ def _level(file: YamlDocument, base: _Level | None, is_whole: bool) -> tuple[_Le
     problems += _problems(document, misfits, frozenset(read), is_sound)
     files = tuple(dict.fromkeys((file.path, *read, *(base.files if base else ()))))
     return _Level(document, None if problems or not is_sound else constitution, files), problems
+
+
+def _first(misfits: Iterable[Misfit]) -> Iterator[Misfit]:
+    """Return as many misfits as are worth putting into words; each costs a search for the nearest name."""
+    return itertools.islice(misfits, MAX_ERRORS)
 
 
 def _fitted(document: YamlDocument, known: Sequence[Misfit]) -> tuple[ConstitutionFile | None, list[Misfit]]:
@@ -187,10 +192,10 @@ def _conflicts(value: Mapping[str, object]) -> Iterator[Misfit]:
         found = conflicts(sections or (), str(value.get("priority")), members)
     else:
         found = conflicts((), "holistic", members)
-    yield from itertools.islice(found, MAX_ERRORS)
+    yield from _first(found)
     if isinstance(passages, dict):
         missing = missing_passages(passages, {i: entry.get("source") for i, entry in principles.items()})
-        yield from itertools.islice(missing, MAX_ERRORS)
+        yield from _first(missing)
 
 
 def _resolved(file: ConstitutionFile) -> Constitution:

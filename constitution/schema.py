@@ -7,6 +7,7 @@ and the editors that read it show.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
@@ -18,7 +19,7 @@ from constitution.check_kinds import Check
 from constitution.fields import Part, Pattern, Text
 from core.digests import digest
 from core.errors import ConfigError
-from core.explain import Loc, Misfit, MisfitError, one_of, shown
+from core.explain import MAX_ERRORS, Loc, Misfit, MisfitError, one_of, shown
 
 ID_MAX_LENGTH = 64
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -184,8 +185,8 @@ class Constitution(Part):
         members = {index: (p.id, p.section) for index, p in enumerate(self.principles)}
         sources = {index: p.source for index, p in enumerate(self.principles)}
         found = (
-            *conflicts(self.sections, self.priority, members),
-            *missing_passages(self.passages, sources),
+            *itertools.islice(conflicts(self.sections, self.priority, members), MAX_ERRORS),
+            *itertools.islice(missing_passages(self.passages, sources), MAX_ERRORS),
         )
         if found:
             raise MisfitError(found)

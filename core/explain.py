@@ -7,6 +7,7 @@ stands there, and what may stand there instead. A `Misfit` is that, before it is
 from __future__ import annotations
 
 import difflib
+import heapq
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -19,9 +20,11 @@ Loc = tuple[str | int, ...]
 """The way from the top of a document to a value: keys and list positions (from 0)."""
 
 
-MAX_ERRORS = 1000
+MAX_ERRORS = 200
 """How many of pydantic's errors are put into words: more of them are never told."""
 _MAX_NAMES = 40
+_MAX_COMPARED = 50
+"""Of more names, only those are compared in full that begin and end most as the given one does."""
 _MAX_TYPED = 100
 """How long a misspelt name may be, for the nearest one to be looked for."""
 
@@ -81,11 +84,25 @@ def one_of(names: Iterable[str], given: object = None) -> str:
     Of very many names the first are listed and the others counted.
     """
     known = list(dict.fromkeys(names))
-    is_name = isinstance(given, str) and len(given) <= _MAX_TYPED
-    near = difflib.get_close_matches(given, known, n=1) if isinstance(given, str) and is_name else []
+    near = _nearest(given, known) if isinstance(given, str) and len(given) <= _MAX_TYPED else []
     more = f" and {len(known) - _MAX_NAMES:,} more" if len(known) > _MAX_NAMES else ""
     listed = f"one of: {', '.join(known[:_MAX_NAMES])}{more}"
     return listed + (f" (did you mean {near[0]!r}?)" if near else "")
+
+
+def _nearest(given: str, known: list[str]) -> list[str]:
+    """Return the name that is most like the given one; none if none is much like it."""
+
+    def alike(name: str) -> int:
+        return _common(given, name) + _common(given[::-1], name[::-1])
+
+    few = known if len(known) <= _MAX_COMPARED else heapq.nlargest(_MAX_COMPARED, known, key=alike)
+    return difflib.get_close_matches(given, few, n=1)
+
+
+def _common(a: str, b: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def shown(value: object) -> str:

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core import yamlfile
 from core.errors import ConfigError, Problem
-from core.explain import Misfit
-from core.yamlfile import MAX_BYTES, parse_yaml, read_yaml, validate
+from core.explain import Misfit, one_of
+from core.yamlfile import MAX_BYTES, Mark, YamlDocument, in_order, parse_yaml, read_yaml, validate
 
 PATH = Path("f.yaml")
 
@@ -255,3 +255,27 @@ def test_a_part_of_a_file_is_validated_at_its_own_place():
     with pytest.raises(ConfigError, match=r"f\.yaml:4:12: share is 2"):
         validate(document, Part, loc=("models", "policy"))
     assert validate(document, Part, {"id": "y"}, ("models", "policy")) == Part(id="y")
+
+
+def test_among_very_many_names_the_nearest_is_found_and_not_all_are_listed():
+    names = [f"principle-{number}" for number in range(5000)]
+    accepted = one_of(names, "principel-4711")
+    assert accepted.endswith("principle-39 and 4,960 more (did you mean 'principle-4711'?)")
+    assert one_of(names, "x" * 1_000_000).endswith("more")
+
+
+def test_problems_are_told_file_by_file_and_each_once():
+    places = ("b.yaml:2:1", "a.yaml:9:1", None, "b.yaml:1:30", "a.yaml:10:1", "b.yaml:2:1")
+    told = in_order(Problem("x", where) for where in places)
+    assert [p.where for p in told] == [None, "b.yaml:1:30", "b.yaml:2:1", "a.yaml:9:1", "a.yaml:10:1"]
+
+
+def test_a_problem_of_a_taken_over_value_names_its_file():
+    document = YamlDocument(PATH, ["a"], {(): Mark(1, 1), (0,): Mark(3, 5, Path("other.yaml"))})
+    assert document.where((0,)) == "other.yaml:3:5"
+    assert "(first in line 3 of other.yaml)" in document.problem(Misfit((), "twice", first=(0,))).what
+
+
+def test_a_syntax_error_behind_old_line_ends_is_refused(parser):
+    (problem,) = problems("a: 1\rb: [\r")
+    assert "flow" in problem.what

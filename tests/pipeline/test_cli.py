@@ -67,6 +67,16 @@ def test_init_project_checks_and_runs_dry(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_init_writes_the_schema_to_which_the_constitution_points(tmp_path):
+    publius("init", tmp_path / "new")
+    first = (tmp_path / "new" / "constitution.yaml").read_text().split("\n")[0]
+    assert first == "# yaml-language-server: $schema=./constitution.schema.json"
+    written = (tmp_path / "new" / "constitution.schema.json").read_text()
+    assert publius("schema").stdout == written
+    assert publius("schema", "--to", tmp_path / "s.json").returncode == 0
+    assert (tmp_path / "s.json").read_text() == written
+
+
 def test_several_mistakes_in_a_constitution_are_told_at_once(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("name: x\nprincples: []\nprinciples:\n  - {id: a, text: One.}\n  - {id: a, text: ''}\n")
