@@ -12,7 +12,7 @@ from labelers.aggregate import aggregate
 from labelers.ai import AILabeler
 from labelers.check import check_judgments, checked_principles
 from labelers.mixing import Mixer, wants_machines
-from labelers.similarity import are_near_duplicates
+from core.similarity import are_near_duplicates
 from labelers.votes import MACHINES
 from pipeline.engines import Engines
 from pipeline.people import take_people

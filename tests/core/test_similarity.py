@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 import pytest
 
-from labelers.similarity import are_near_duplicates
+from core.similarity import are_near_duplicates
 
 
 @pytest.mark.parametrize(
