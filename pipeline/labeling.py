@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from constitution.schema import Principle
 from core.records import Comparison, Judgment, Preference
+from core.similarity import are_near_duplicates
 from engines.cached import RequestCounts
 from labelers.aggregate import aggregate
 from labelers.ai import AILabeler
 from labelers.check import check_judgments, checked_principles
 from labelers.mixing import Mixer, wants_machines
-from core.similarity import are_near_duplicates
 from labelers.votes import MACHINES
 from pipeline.engines import Engines
 from pipeline.people import take_people
