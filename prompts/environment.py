@@ -9,7 +9,7 @@ ever seen by Jinja, and engines can encode it apart (`core.chat`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -23,6 +23,7 @@ from core.digests import digest
 from core.errors import ConfigError
 
 TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
+"""Those of a run."""
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
@@ -41,10 +42,11 @@ class PromptTemplates:
 
     Args:
         sources: template text by name; names left out are the shipped ones.
+        names: which templates there are.
     """
 
-    def __init__(self, sources: Mapping[str, str] | None = None) -> None:
-        self.sources = {name: (sources or {}).get(name) or _shipped(name) for name in TEMPLATES}
+    def __init__(self, sources: Mapping[str, str] | None = None, names: Sequence[str] = TEMPLATES) -> None:
+        self.sources = {name: (sources or {}).get(name) or _shipped(name) for name in names}
         self._environment = _Environment(
             loader=_Sources(self.sources),
             undefined=StrictUndefined,
@@ -71,7 +73,7 @@ class PromptTemplates:
         """Return the named template filled with values.
 
         Args:
-            name: one of `TEMPLATES`.
+            name: one of the names.
             **values: our own text and numbers as they are, everything else as `Untrusted`.
 
         Raises:
