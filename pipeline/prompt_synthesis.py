@@ -146,34 +146,35 @@ async def _fill(synthesis: Synthesis, engine: CachedEngine, concurrency: int) ->
     wanted, number = sum(cell.wanted for cell in synthesis.cells), 1
     with progress("prompts", wanted) as task:
         while attempts := synthesis.next_round(number):
-            synthesis.take(await _ask(synthesis, engine, attempts, concurrency))
-            _advance(task, synthesis)
+            replies = await _ask(synthesis, engine, attempts, concurrency, task)
+            synthesis.take(replies)
+            task.advance(len(synthesis.prompts) - task.done)
             number += 1
 
 
 async def _ask(
-    synthesis: Synthesis, engine: CachedEngine, attempts: Sequence[Attempt], concurrency: int
+    synthesis: Synthesis,
+    engine: CachedEngine,
+    attempts: Sequence[Attempt],
+    concurrency: int,
+    task: ProgressTask,
 ) -> list[Reply]:
     """Return the replies in the order of the attempts; a request that cannot be run is counted."""
     replies: dict[Attempt, Reply] = {}
 
     async def ask(attempt: Attempt) -> None:
         turns, seed = synthesis.request(attempt)
-        request = GenerationRequest(turns, _SAMPLING, seed, "prompts")
         try:
-            answer = await engine.generate(request)
+            answer = await engine.generate(GenerationRequest(turns, _SAMPLING, seed, "prompts"))
         except RequestError as error:
             synthesis.left_out[error.reason] += 1
             return
         replies[attempt] = Reply(attempt, answer.text, answer.finish_reason == "stop")
+        left_out = synthesis.left_out.total()
+        task.note(f"{len(replies):,} of {len(attempts):,} replies of this round, left out {left_out:,}")
 
     await for_each(attempts, ask, concurrency)
     return [replies[attempt] for attempt in attempts if attempt in replies]
-
-
-def _advance(task: ProgressTask, synthesis: Synthesis) -> None:
-    task.advance(len(synthesis.prompts) - task.done)
-    task.note(f"left out {synthesis.left_out.total():,}")
 
 
 def _chosen(constitution: Constitution, only: Sequence[str]) -> list[Principle]:
