@@ -25,8 +25,9 @@ from engines.protocols import GenerationRequest
 from pipeline.console import out
 from pipeline.engines import EngineMaker, Engines, make_engine
 from pipeline.project import open_cache
+from prompts.shares import KINDS, cells_of, reaches
 from prompts.sources import read_prompts
-from prompts.synthesis import KINDS, Attempt, Reply, Synthesis, cells_of, reaches
+from prompts.synthesis import Attempt, Reply, Synthesis
 
 WORTH = (
     "the embedded model's prompts are a rehearsal and no measure: by our reading XX of 40 were of their kind "

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.digests import digest
-from core.errors import ConfigError, DataError, PubliusError, RequestError, RunStateError
+from core.errors import ConfigError, DataError, EngineError, PubliusError, RequestError, RunStateError
 from core.records import Generation, Prompt
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, Engine, GenerationRequest
@@ -83,15 +83,15 @@ def test_same_command_gives_the_same_file_and_asks_nothing_again(constitution: P
     assert (again.requests, result.asked, result.reused) == ([], 0, 12)
 
 
-def test_interrupted_command_goes_on_where_it_was_ended(constitution: Path, tmp_path: Path):
+def test_command_that_broke_off_goes_on_where_it_was_ended(constitution: Path, tmp_path: Path):
     class Stops(ScriptedEngine):
         async def generate(self, request: GenerationRequest) -> Generation:
             if len(self.history) == 5:
-                raise KeyboardInterrupt
+                raise EngineError("the engine is gone")
             return await super().generate(request)
 
     to = tmp_path / "prompts.jsonl"
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(EngineError):
         made(constitution, 12, to, lambda model, _: Stops(model=model.id, answerer=unlike))
     assert not to.exists()
     result = made(constitution, 12, to)
