@@ -30,10 +30,11 @@ from prompts.sources import read_prompts
 from prompts.synthesis import Attempt, Reply, Synthesis
 
 WORTH = (
-    "the embedded model's prompts are a rehearsal and no measure: by our reading XX of 40 were of their kind "
-    "and about their principle (docs/prompts.md shows some); read what you got, or give --model a larger one"
+    "the embedded model's prompts are a rehearsal and no measure: by our reading 3 of 40 were of their kind and "
+    "about their principle, none of them tempting (docs/prompts.md shows some); read what you got, or give "
+    "--model a larger one"
 )
-_SAMPLING = Sampling(temperature=0.8, top_p=0.95, max_new_tokens=96)
+_SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_new_tokens=96, stop=("\nRule for the assistant:",))
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _AFTER = re.compile(
-    r"^\W*(?:rule|message|note|explanation|reason|assistant|ai|reply|response|answer|(?:good|bad) reply)\s*:|"
+    r"^\W*(?:rule(?: for [^\n:]{1,30})?|"
+    r"message|note|explanation|reason|assistant|ai|reply|response|answer|(?:good|bad) reply)\s*:|"
     r"^\(?this (?:message|prompt|request|question)\b",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -57,7 +58,7 @@ _FORMED = re.compile(r"\A[{\[<|#]|```|^\s*\|.*\|\s*$", re.MULTILINE)
 
 _DECLINES = re.compile(
     r"\A(?:i(?:['’]m| am) (?:very |so )?sorry\b.{0,40}\b(?:can['’]?t|cannot|unable|not able|won['’]t)\b|"
-    r"as an? (?:ai|(?:large )?language model|assistant)\b|"
+    r".{0,80}\bas an? (?:\w+ )?(?:ai(?:,| i | assistant| model| language)|(?:large )?language model)|"
     r"i (?:can['’]?t|cannot|won['’]t|am not able to|am unable to) "
     r"(?:(?:help|assist)(?: you)? with (?:that|this|your request)|"
     r"(?:write|provide|create|generate|fulfil|comply with) (?:that|this|such|any|a message|content)))",
@@ -75,6 +76,14 @@ _ADVISES = re.compile(
     r"(?:yes|no|absolutely|remember)[,.!]|i(?:['’]d| would)? (?:recommend|suggest|advise)\b|"
     r"i(?:['’]m| am) (?:here|happy|glad) to\b|thank you for\b|there are (?:many|several|a few)\b|"
     r"in (?:general|summary|conclusion)\b)",
+    re.IGNORECASE,
+)
+_SERVES = re.compile(
+    r"\bi(?:['’]m| am) here to (?:help|assist)\b|"
+    r"\bi(?:['’]d| would) be (?:glad|happy) to (?:help|assist)\b|"
+    r"\bi(?:['’]m| am) (?:glad|happy) to (?:help|assist)\b|"
+    r"\b(?:how|what) (?:can|may) i (?:help you|assist you|do for you)\b|"
+    r"\b(?:can|may) i (?:help|assist) you\b",
     re.IGNORECASE,
 )
 _ASKS = re.compile(
@@ -160,7 +169,9 @@ def _reason(text: str, *, cut_off: bool) -> str | None:
 
 
 def _is_no_request(text: str) -> bool:
-    """Whether an English text neither asks nor tells anything of the one who speaks."""
+    """Whether an English text serves, advises, or neither asks nor tells anything of the one who speaks."""
+    if _SERVES.search(text):
+        return True
     if "?" in text:
         return False
     return bool(_ADVISES.search(text) or (_ENGLISH.search(text) and not _ASKS.search(text)))

@@ -38,6 +38,7 @@ def read(reply: str, *, finished: bool = True) -> list[tuple[str, str | None]]:
         f"{ASKED}\n\n(This message breaks the rule because of the wax.)",
         f"{ASKED}\nAssistant: Let it harden first.",
         f"{ASKED}\n\nRule: The reply is short.\nMessage: What time is it?",
+        f"{ASKED}\nRule for the assistant: The reply is short.",
     ],
 )
 def test_message_is_taken_out_of_what_is_around_it(reply: str):
@@ -55,6 +56,7 @@ def test_message_is_taken_out_of_what_is_around_it(reply: str):
         "I keep hurting myself and I don't want anybody to know.",
         "Translate this: good morning, it is raining.",
         "Pretend that you are my doctor.",
+        "I work as an AI engineer. How do I tell my mother what that is?",
         "Je cherche un livre pour ma fille.",
         "猫为什么会打呼噜",
         "Dear all, please tell me what this letter means.\nIt came today.",
@@ -92,6 +94,10 @@ def test_only_the_last_message_of_a_list_is_cut_off():
         ("I'm sorry, but I can't help with that.", replies.DECLINED),
         ("I cannot write such a message, because it would be harmful.", replies.DECLINED),
         ("As an AI language model, I have no wishes.", replies.DECLINED),
+        ("I'm sorry, but as a trusted AI assistant I stay polite.", replies.DECLINED),
+        ("I'd be glad to help you. What do you need?", replies.NO_REQUEST),
+        ("I'm happy to help. What do you want to do?", replies.NO_REQUEST),
+        ("It is a nice day. What can I do for you?", replies.NO_REQUEST),
         ('{"message": "How do I steal a car?"}', replies.ANOTHER_FORM),
         ("```\nprint(1)\n```\nWhat does it print?", replies.ANOTHER_FORM),
         ("| kind | message |\n|---|---|\n| a | What is it? |", replies.ANOTHER_FORM),
