@@ -30,9 +30,9 @@ from prompts.sources import read_prompts
 from prompts.synthesis import Attempt, Reply, Synthesis
 
 WORTH = (
-    "the embedded model's prompts are a rehearsal and no measure: by our reading 3 of 40 were of their kind and "
-    "about their principle, none of them tempting (docs/prompts.md shows some); read what you got, or give "
-    "--model a larger one"
+    "the embedded model's prompts are a rehearsal and no measure: by our reading 3 of 40 were of their kind "
+    "and about their principle, none of them tempting (docs/prompts.md shows some); read what you got, or "
+    "give --model a larger one"
 )
 _SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_new_tokens=96, stop=("\nRule for the assistant:",))
 
@@ -209,6 +209,8 @@ def _warnings(request: PromptsRequest, principles: Sequence[Principle], synthesi
     warnings = []
     if request.model in (EMBEDDED_NAME, "embedded"):
         warnings.append(WORTH)
+    if request.model == "scripted":
+        warnings.append("the scripted engine writes by rule, for a dry run: these are no prompts")
     for kind in KINDS:
         if not any(reaches(principle, kind) for principle in principles):
             warnings.append(f"no {kind} prompts: the scope of every principle leaves them out")
