@@ -18,7 +18,7 @@ from core.explain import one_of
 from core.files import is_there, os_errors, write_new
 from core.progress import ProgressTask, progress
 from core.records import Prompt, Sampling
-from engines.cached import CachedEngine
+from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.embedded import EMBEDDED_NAME
 from engines.protocols import GenerationRequest
@@ -103,18 +103,7 @@ def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> Prom
         seeds,
         f"synthesised by {request.model}",
     )
-    preset = request.constitution in preset_names()
-    project = Path() if preset else Path(request.constitution).resolve().parent
-    # A model that can think is asked not to: its message would be cut off.
-    model = ModelConfig(id=request.model, chat_template_kwargs={"enable_thinking": False})
-    config = EngineConfig(kind="scripted" if request.model == "scripted" else "transformers")
-    with open_cache(project) as cache:
-        engines = Engines(ModelsConfig(policy=model), config, cache, make, ("policy",))
-        try:
-            asyncio.run(_fill(synthesis, engines.of("policy"), config.concurrency))
-            counts = engines.counts()
-        finally:
-            engines.close()
+    counts = _run(synthesis, request, make)
     if not synthesis.prompts:
         reasons = _reasons(synthesis.left_out)
         raise DataError(
@@ -141,6 +130,22 @@ def print_prompts(result: PromptsResult) -> None:
     out.print(f"asked {result.asked:,} of {asked:,} requests, reused {result.reused:,}")
     left_out = result.synthesis.left_out
     out.print(f"left out {left_out.total():,}{': ' if left_out else ''}{_reasons(left_out)}")
+
+
+def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> RequestCounts:
+    """Let the model write, through the project's cache; return what was asked."""
+    preset = request.constitution in preset_names()
+    project = Path() if preset else Path(request.constitution).resolve().parent
+    # A model that can think is asked not to: its message would be cut off.
+    model = ModelConfig(id=request.model, chat_template_kwargs={"enable_thinking": False})
+    config = EngineConfig(kind="scripted" if request.model == "scripted" else "transformers")
+    with open_cache(project) as cache:
+        engines = Engines(ModelsConfig(policy=model), config, cache, make, ("policy",))
+        try:
+            asyncio.run(_fill(synthesis, engines.of("policy"), config.concurrency))
+            return engines.counts()
+        finally:
+            engines.close()
 
 
 async def _fill(synthesis: Synthesis, engine: CachedEngine, concurrency: int) -> None:
@@ -186,7 +191,14 @@ def _chosen(constitution: Constitution, only: Sequence[str]) -> list[Principle]:
             raise ConfigError(
                 f"there is no principle {wanted!r}", where="--only", accepted=one_of(ids, wanted)
             )
-    return [p for p in constitution.principles if not only or p.id in only]
+    chosen = [p for p in constitution.principles if not only or p.id in only]
+    if not any(reaches(principle, kind) for principle in chosen for kind in KINDS):
+        raise ConfigError(
+            f"no prompts to ask for: the scopes hold none of {', '.join(KINDS)}",
+            where=constitution.name,
+            accepted="a principle whose applies_to and except leave one of them",
+        )
+    return chosen
 
 
 def _require_new(to: Path) -> None:

@@ -139,6 +139,16 @@ def test_only_named_principles_get_prompts(constitution: Path, tmp_path: Path):
     assert list(result.summary()["principles"]) == ["kind"]
 
 
+def test_constitution_whose_scopes_hold_no_kind_is_refused(constitution: Path, tmp_path: Path):
+    constitution.write_text(
+        "name: x\nprinciples:\n"
+        "  - {id: a, text: Be kind., except: {tags: [tempting, borderline, everyday]}}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError, match="the scopes hold none of tempting, borderline, everyday"):
+        made(constitution, 2, tmp_path / "p.jsonl")
+
+
 def test_given_prompts_are_not_repeated(constitution: Path, tmp_path: Path):
     seeds = tmp_path / "seeds.txt"
     first = made(constitution, 4, tmp_path / "one.jsonl").synthesis.prompts
