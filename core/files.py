@@ -142,6 +142,24 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     Raises:
         RunStateError: The folder is missing or not writable, or the disk is full; the old file stands.
     """
+    with _aside(path, content) as aside:
+        aside.replace(path)
+
+
+def write_new(path: Path, content: str | bytes) -> None:
+    """Write a file that appears whole; one that is there already is never replaced.
+
+    Raises:
+        RunStateError: Something is there, the folder is missing or not writable, or the disk is full.
+    """
+    with _aside(path, content) as aside:
+        path.open("xb").close()  # claims the name; fails if somebody has it
+        aside.replace(path)
+
+
+@contextlib.contextmanager
+def _aside(path: Path, content: str | bytes) -> Iterator[Path]:
+    """Yield a file beside `path` that holds the content and is on disk; what is left of it is removed."""
     payload = content.encode("utf-8") if isinstance(content, str) else content
     aside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     with os_errors(path):
@@ -151,7 +169,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
                 file.write(payload)
                 file.flush()
                 os.fsync(file.fileno())
-            aside.replace(path)
+            yield aside
         finally:
             aside.unlink(missing_ok=True)
         sync_folder(path.parent)

@@ -18,7 +18,8 @@ from core.records import CritiqueTrace, Generation, Prompt, Revision
 from critique.config import CritiqueConfig
 from critique.flags import flags_of
 from engines.protocols import GenerationRequest, Generator
-from prompts.environment import PromptTemplates
+from prompts.environment import PromptTemplates, fence_for
+from prompts.few_shots import few_shots
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class CritiqueLoop:
         self, prompt: Prompt, answer: Generation, principle: Principle, number: int
     ) -> Revision:
         turns = (*turns_of(prompt.messages), Turn("assistant", (Untrusted(answer.text),)))
+        turns = self._after_examples(turns, principle)
         critique, turns = await self._ask("critique", turns, prompt, principle, number)
         candidate, _ = await self._ask("revision", turns, prompt, principle, number)
         flags = flags_of(candidate, answer)
@@ -95,10 +97,13 @@ class CritiqueLoop:
         number: int,
     ) -> tuple[Generation, tuple[Turn, ...]]:
         """Return the critic's answer to a request, and the conversation up to it."""
+        passage = self.constitution.passage(principle)
         rendered = self.templates.render(
             name,
             principle=principle,
             preamble=self.constitution.preamble,
+            passage=Untrusted(passage) if passage else None,
+            fence=fence_for([passage]),
             question=Untrusted(prompt.messages[-1].content),
         )
         turns = (*turns, Turn("user", rendered.pieces))
@@ -108,6 +113,30 @@ class CritiqueLoop:
         if rendered.prefill and answer.text:
             answer = answer.model_copy(update={"text": f"{rendered.prefill} {answer.text}"})
         return answer, (*turns, Turn("assistant", (Untrusted(answer.text),)))
+
+    def _after_examples(self, turns: tuple[Turn, ...], principle: Principle) -> tuple[Turn, ...]:
+        """Return the conversation behind the principle's few-shot examples, each criticised and rewritten.
+
+        An example that does not say `why` shows no critique and is passed over. A system message stays first.
+        """
+        shown: list[Turn] = []
+        for example, _ in few_shots(principle):
+            if not example.why:
+                continue
+            values = {"principle": principle, "preamble": "", "passage": None, "fence": ""}
+            question = Untrusted(example.prompt)
+            critique = self.templates.render("critique", **values, question=question)
+            revision = self.templates.render("revision", **values, question=question)
+            shown += [
+                Turn("user", (question,)),
+                Turn("assistant", (Untrusted(example.bad),)),
+                Turn("user", critique.pieces),
+                Turn("assistant", (Untrusted(example.why),)),
+                Turn("user", revision.pieces),
+                Turn("assistant", (Untrusted(example.good),)),
+            ]
+        head = 1 if turns[0].role == "system" else 0
+        return (*turns[:head], *shown, *turns[head:])
 
     def _id(self, prompt: Prompt) -> str:
         settings = self.config.model_dump(mode="json")

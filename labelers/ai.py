@@ -13,19 +13,18 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from constitution.draw import draw, in_scope
 from constitution.schema import Constitution, Principle
-from core.chat import Turn, Untrusted
 from core.digests import record_id
-from core.records import Comparison, Judgment, OrderLogits, Prompt, Verdict
+from core.records import Comparison, Judgment, OrderLogits, Verdict
 from engines.protocols import ChoiceRequest, ChoiceScorer, ChoiceScores, Engine
 from labelers.config import ABOUT_PEOPLE, LabelConfig
-from prompts.environment import PromptTemplates, fence_for
+from labelers.questions import LETTERS, Questions
+from prompts.environment import PromptTemplates
 
 LABELER = "ai"
-_LETTERS = (" A", " B")
 
 
 class KeyedChoiceScorer(ChoiceScorer, Protocol):
@@ -94,23 +93,9 @@ class AILabeler:
         first, second = comparison.response_a, comparison.response_b
         if not a_first:
             first, second = second, first
-        rendered = self.templates.render(
-            "comparison",
-            principle=principle,
-            preamble=self.constitution.preamble,
-            **material(comparison.prompt, first, second),
-            reply_a=Untrusted(first),
-            reply_b=Untrusted(second),
+        return Questions(self.constitution, self.templates).comparison(
+            principle, comparison.prompt, first, second
         )
-        return ChoiceRequest((Turn("user", rendered.pieces),), _LETTERS, "label", rendered.prefill)
-
-
-def material(prompt: Prompt, *replies: str) -> dict[str, Any]:
-    """Return what every question to a labeler shows of a conversation, and the fence around all texts."""
-    return {
-        "fence": fence_for([*replies, *(message.content for message in prompt.messages)]),
-        "conversation": [{"role": m.role, "content": Untrusted(m.content)} for m in prompt.messages],
-    }
 
 
 def require_labeler(engine: Engine, templates: PromptTemplates) -> None:
@@ -120,7 +105,7 @@ def require_labeler(engine: Engine, templates: PromptTemplates) -> None:
         ConfigError: if the model may think before it answers.
         EngineError: if a letter is not one token of its tokenizer.
     """
-    engine.require_choices(templates.prefill("comparison"), _LETTERS)
+    engine.require_choices(templates.prefill("comparison"), LETTERS)
 
 
 def probability(orders: OrderLogits) -> float:

@@ -19,6 +19,7 @@ from labelers.ai import probability
 from prompts.environment import PromptTemplates
 
 LETTERS = (" A", " B")
+TEMPLATE = "conflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class ConflictJudge:
         return ConflictJudgment(first, second, probability(orders))
 
     def _request(self, one: Principle, two: Principle, *, conflict_first: bool) -> ChoiceRequest:
-        rendered = self.templates.render("conflict", one=one, two=two, conflict_first=conflict_first)
+        rendered = self.templates.render(TEMPLATE, one=one, two=two, conflict_first=conflict_first)
         return ChoiceRequest((Turn("user", rendered.pieces),), LETTERS, "conflict", rendered.prefill)
 
 

@@ -19,21 +19,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from constitution.checks import evaluate
 from constitution.draw import draw, in_scope
 from constitution.schema import Constitution, Principle
-from core.chat import Turn, Untrusted, turns_of
+from core.chat import turns_of
 from core.concurrency import for_each
 from core.errors import ConfigError, RequestError
 from core.rewards import Sample
 from engines.config import ModelConfig
 from engines.protocols import ChoiceRequest, ChoiceScorer, Engine
 from engines.trees import Tree
-from labelers.ai import material
 from labelers.config import LabelConfig
+from labelers.questions import WORDS, Questions
 from prompts.environment import PromptTemplates
 
 if TYPE_CHECKING:
     from engines.reward_model import RewardModel
 
-_WORDS = (" Yes", " No")
 Result = TypeVar("Result")
 
 
@@ -178,14 +177,7 @@ class LabelerReward:
 
     def request(self, sample: Sample, principle: Principle) -> ChoiceRequest:
         """Return the question to the labeler."""
-        rendered = self._templates.render(
-            "pointwise",
-            principle=principle,
-            preamble=self._constitution.preamble,
-            **material(sample.prompt, sample.text),
-            reply=Untrusted(sample.text),
-        )
-        return ChoiceRequest((Turn("user", rendered.pieces),), _WORDS, "reward", rendered.prefill)
+        return Questions(self._constitution, self._templates).pointwise(principle, sample.prompt, sample.text)
 
 
 def require_pointwise_labeler(engine: Engine, templates: PromptTemplates) -> None:
@@ -195,7 +187,7 @@ def require_pointwise_labeler(engine: Engine, templates: PromptTemplates) -> Non
         ConfigError: if the model may think before it answers.
         EngineError: if a word is not one token of its tokenizer.
     """
-    engine.require_choices(templates.prefill("pointwise"), _WORDS)
+    engine.require_choices(templates.prefill("pointwise"), WORDS)
 
 
 class FunctionReward:

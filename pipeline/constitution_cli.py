@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from engines.embedded import EMBEDDED_NAME
-from pipeline.console import note, out
+from pipeline.console import note, out, warn
 from pipeline.options import AsJson
 
 constitution_app = typer.Typer()
@@ -131,3 +131,38 @@ def schema(
     with os_errors(to):
         write_atomic(to, json_schema_text())
     note(f"wrote {to}")
+
+
+@constitution_app.command()
+def prompts(
+    constitution: ConstitutionSource,
+    count: Annotated[int, typer.Option("-n", "--count", help="How many prompts, over all principles.")],
+    to: Annotated[Path, typer.Option(help="A new .jsonl file.", metavar="FILE")],
+    model: Annotated[
+        str, typer.Option(help="Hugging Face id, folder, or the embedded model.")
+    ] = EMBEDDED_NAME,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed asks for other prompts.")] = 0,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only for this principle; may be repeated.", metavar="ID")
+    ] = None,
+    seeds_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prompts of yours (.jsonl or .txt): the model is shown some for subject and tone, "
+            "and repeats none.",
+            metavar="FILE",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a model write prompts for a constitution. They are tempting, borderline and everyday ones."""
+    from pipeline.prompt_synthesis import PromptsRequest, print_prompts, synthesise
+
+    request = PromptsRequest(constitution, count, to, model, seed, tuple(only or ()), seeds_from)
+    result = synthesise(request)
+    for warning in result.warnings:
+        warn(warning)
+    if as_json:
+        out.print_json(json.dumps(result.summary()))
+    else:
+        print_prompts(result)

@@ -17,7 +17,7 @@ from core.concurrency import for_each
 from core.records import Prompt
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
-from labelers.conflict import LETTERS, ConflictJudge, ConflictJudgment, judged_pairs, nearest_pairs
+from labelers.conflict import LETTERS, TEMPLATE, ConflictJudge, ConflictJudgment, judged_pairs, nearest_pairs
 from pipeline.config import SplitConfig, load_run_config
 from pipeline.console import counted, note, out, warn
 from pipeline.engines import NEAR_CHANCE, EngineMaker, make_engine
@@ -116,8 +116,8 @@ def _judge(
     loaded: LoadedConstitution, engine: CachedEngine, budget: int
 ) -> tuple[Judged, list[ConflictJudgment]]:
     """Return what the model says of the pairs that the budget allows, those nearest in words first."""
-    templates, constitution = PromptTemplates(), loaded.constitution
-    engine.require_choices(templates.prefill("conflict"), LETTERS)
+    templates, constitution = PromptTemplates(names=(TEMPLATE,)), loaded.constitution
+    engine.require_choices(templates.prefill(TEMPLATE), LETTERS)
     pairs = judged_pairs(constitution)
     chosen = nearest_pairs(constitution, pairs, budget)
     note(f"{engine.model} judges {len(chosen):,} of {counted(len(pairs), 'pair')}, 2 questions each")

@@ -9,7 +9,7 @@ ever seen by Jinja, and engines can encode it apart (`core.chat`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -24,8 +24,6 @@ from core.errors import ConfigError
 
 TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
 """Those that a run asks with: their exact text is part of its identity."""
-ASIDE = ("conflict",)
-"""Those that no run asks with."""
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
@@ -44,10 +42,11 @@ class PromptTemplates:
 
     Args:
         sources: template text by name; names left out are the shipped ones.
+        names: which templates there are.
     """
 
-    def __init__(self, sources: Mapping[str, str] | None = None) -> None:
-        self.sources = {name: (sources or {}).get(name) or _shipped(name) for name in (*TEMPLATES, *ASIDE)}
+    def __init__(self, sources: Mapping[str, str] | None = None, names: Sequence[str] = TEMPLATES) -> None:
+        self.sources = {name: (sources or {}).get(name) or _shipped(name) for name in names}
         self._environment = _Environment(
             loader=_Sources(self.sources),
             undefined=StrictUndefined,
@@ -58,8 +57,8 @@ class PromptTemplates:
 
     @property
     def digest(self) -> str:
-        """Digest of the exact text of every template that a run asks with."""
-        return self.digest_of(*TEMPLATES)
+        """Digest of every template's exact text."""
+        return digest(self.sources)
 
     def digest_of(self, *names: str) -> str:
         """Return a digest of the exact text of some templates."""
@@ -74,7 +73,7 @@ class PromptTemplates:
         """Return the named template filled with values.
 
         Args:
-            name: one of `TEMPLATES` or `ASIDE`.
+            name: one of the names.
             **values: our own text and numbers as they are, everything else as `Untrusted`.
 
         Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import RunStateError
-from core.files import os_errors, write_atomic
+from core.files import os_errors, write_atomic, write_new
 from tests.core.conftest import LockableFolder
 
 
@@ -97,3 +97,12 @@ def test_atomic_write_to_a_locked_folder_says_not_writable(lockable: LockableFol
 def test_atomic_write_to_a_missing_folder_says_so(tmp_path: Path):
     with pytest.raises(RunStateError, match="no such file or folder"):
         write_atomic(tmp_path / "missing" / "a", "x")
+
+
+def test_new_file_is_written_whole_and_never_replaces_one(tmp_path: Path):
+    path = tmp_path / "new.jsonl"
+    write_new(path, "mine\n")
+    with pytest.raises(RunStateError, match="something else is there already"):
+        write_new(path, "theirs\n")
+    assert path.read_text(encoding="utf-8") == "mine\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["new.jsonl"]

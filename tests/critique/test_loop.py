@@ -366,3 +366,63 @@ def test_trace_id_follows_all_that_determines_the_trace():
 def test_trace_id_does_not_change():
     trace = asyncio.run(loop(ScriptedEngine(), templates=PLAIN).trace(prompt()))
     assert trace.id == "a26f3f390dc24300"
+
+
+SHOWN = {
+    "prompt": "Is it safe?",
+    "good": "Ask a doctor.",
+    "bad": "Sure.",
+    "why": "Nobody can tell from here.",
+    "use": "few_shot",
+}
+
+
+def test_few_shots_stand_before_the_conversation_criticised_and_rewritten():
+    engine = ScriptedEngine()
+    document = constitution({"honest": TEXTS["honest"]}, examples=[SHOWN])
+    asyncio.run(loop(engine, document, rounds=1).trace(prompt("And this?", ("system", "Speak slowly."))))
+    (critique,) = requests(engine, "critique")
+    assert [turn.role for turn in critique.turns] == [
+        "system",
+        *("user", "assistant") * 3,
+        "user",
+        "assistant",
+        "user",
+    ]
+    texts = [turn.text for turn in critique.turns]
+    assert texts[:3] == ["Speak slowly.", SHOWN["prompt"], SHOWN["bad"]]
+    assert (texts[4], texts[6]) == (SHOWN["why"], SHOWN["good"])
+    assert texts[5].endswith(SHOWN["prompt"])
+    assert texts[3] == texts[-1]  # the examples are put to the critic in the words of the question
+    (revision,) = requests(engine, "revision")
+    assert revision.turns[: len(critique.turns)] == critique.turns
+
+
+@pytest.mark.parametrize("change", [{"use": "test"}, {"why": ""}])
+def test_examples_for_tests_or_without_a_reason_are_not_shown_to_the_critic(change: dict[str, str]):
+    documents = [constitution(), constitution(examples=[{**SHOWN, **change}])]
+    plain, tested = (run(ScriptedEngine(answerer=by_purpose), one, [prompt()]) for one in documents)
+    assert plain == tested
+
+
+def test_passage_is_shown_to_the_critic_once_in_a_fence():
+    engine = ScriptedEngine()
+    passage = "Say so.\n=======\nAlways."
+    honest = {"id": "honest", "text": TEXTS["honest"], "source": "#doubt", "examples": [SHOWN]}
+    document = Constitution.model_validate(
+        {"name": "test", "passages": {"doubt": passage}, "principles": [honest]}
+    )
+    asyncio.run(loop(engine, document, rounds=1).trace(prompt()))
+    for request in requests(engine)[1:]:
+        assert shown(request).count(passage) == 1
+        assert f"\n========\n{passage}\n========\n" in shown(request)
+
+
+def test_cache_keys_of_the_critic_follow_few_shots_and_passage():
+    keys = []
+    for examples in ([], [SHOWN], [{**SHOWN, "why": "It may harm."}], [{**SHOWN, "use": "test"}]):
+        engine = ScriptedEngine(answerer=by_purpose)
+        run(engine, constitution(examples=examples), [prompt()])
+        keys.append(tuple(engine.key(request) for request in requests(engine, "critique")))
+    assert keys[0] == keys[3]
+    assert len(set(keys)) == 3

@@ -27,6 +27,7 @@ def comparison(**values: Any) -> RenderedPrompt:
     given = {
         "principle": PRINCIPLE,
         "preamble": "",
+        "passage": None,
         "fence": "=====",
         "conversation": [{"role": "user", "content": Untrusted("question")}],
         "reply_a": Untrusted("first"),
@@ -191,14 +192,14 @@ def test_own_wording_of_a_principle_takes_the_place_of_the_derived_one():
     own = PRINCIPLE.model_copy(update={"comparison": "Which is truer?", "critique": "Where does it lie?"})
     assert "Which is truer?" in text_of(comparison(principle=own))
     assert len(text_of(comparison(principle=own))) < len(text_of(comparison()))
-    critique = PromptTemplates().render("critique", principle=own, preamble="")
+    critique = PromptTemplates().render("critique", principle=own, preamble="", passage=None)
     assert "Where does it lie?" in text_of(critique)
 
 
 @pytest.mark.parametrize("name", ["critique", "revision"])
 def test_request_to_the_critic_names_the_principle(name: str):
     rendered = PromptTemplates().render(
-        name, principle=PRINCIPLE, preamble="", question=Untrusted("Why {{ so }}?")
+        name, principle=PRINCIPLE, preamble="", passage=None, question=Untrusted("Why {{ so }}?")
     )
     assert PRINCIPLE.text in text_of(rendered)
     untrusted = [piece.text for piece in rendered.pieces if isinstance(piece, Untrusted)]

@@ -1,0 +1,102 @@
+"""What a labeler is asked about answers: which of two is better, or whether one fulfils the principle.
+
+The few-shot examples of the principle stand before the question as earlier turns, put by the same template
+and answered. Preamble and passage are shown once, in the question itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from constitution.schema import Constitution, Principle
+from core.chat import Turn, Untrusted
+from core.records import Message, Prompt
+from engines.protocols import ChoiceRequest
+from prompts.environment import PromptTemplates, RenderedPrompt, fence_for
+from prompts.few_shots import few_shots
+
+LETTERS = (" A", " B")
+WORDS = (" Yes", " No")
+
+
+class _Frame(NamedTuple):
+    """What the templates show around the texts to be judged."""
+
+    of_examples: dict[str, Any]
+    of_question: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Puts the questions of one constitution."""
+
+    constitution: Constitution
+    templates: PromptTemplates
+
+    def comparison(self, principle: Principle, prompt: Prompt, first: str, second: str) -> ChoiceRequest:
+        """Return the question which of two replies is better; the first is shown as A."""
+        frame = self._frame(principle, prompt, first, second)
+        turns: list[Turn] = []
+        for example, good_first in few_shots(principle):
+            pair = (example.good, example.bad) if good_first else (example.bad, example.good)
+            shown = self.templates.render(
+                "comparison", **frame.of_examples, **_pair(_said(example.prompt), *pair)
+            )
+            turns += _answered(shown, LETTERS[0 if good_first else 1])
+        asked = self.templates.render(
+            "comparison", **frame.of_question, **_pair(prompt.messages, first, second)
+        )
+        return ChoiceRequest((*turns, Turn("user", asked.pieces)), LETTERS, "label", asked.prefill)
+
+    def pointwise(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
+        """Return the question whether a reply fulfils the principle."""
+        frame = self._frame(principle, prompt, reply)
+        turns: list[Turn] = []
+        for example, good_first in few_shots(principle):
+            answers = ((example.good, WORDS[0]), (example.bad, WORDS[1]))
+            for text, word in answers if good_first else answers[::-1]:
+                shown = self.templates.render(
+                    "pointwise", **frame.of_examples, **_single(_said(example.prompt), text)
+                )
+                turns += _answered(shown, word)
+        asked = self.templates.render("pointwise", **frame.of_question, **_single(prompt.messages, reply))
+        return ChoiceRequest((*turns, Turn("user", asked.pieces)), WORDS, "reward", asked.prefill)
+
+    def _frame(self, principle: Principle, prompt: Prompt, *replies: str) -> _Frame:
+        """Return the values beside the texts; one fence serves the examples and the question."""
+        passage = self.constitution.passage(principle)
+        examples = [
+            e for example, _ in few_shots(principle) for e in (example.prompt, example.good, example.bad)
+        ]
+        fence = fence_for([*replies, *(m.content for m in prompt.messages), *examples, passage])
+        shared = {"principle": principle, "fence": fence}
+        return _Frame(
+            {**shared, "preamble": "", "passage": None},
+            {
+                **shared,
+                "preamble": self.constitution.preamble,
+                "passage": Untrusted(passage) if passage else None,
+            },
+        )
+
+
+def _pair(messages: Sequence[Message], first: str, second: str) -> dict[str, Any]:
+    return {**_conversation(messages), "reply_a": Untrusted(first), "reply_b": Untrusted(second)}
+
+
+def _single(messages: Sequence[Message], reply: str) -> dict[str, Any]:
+    return {**_conversation(messages), "reply": Untrusted(reply)}
+
+
+def _conversation(messages: Sequence[Message]) -> dict[str, Any]:
+    return {"conversation": [{"role": m.role, "content": Untrusted(m.content)} for m in messages]}
+
+
+def _said(text: str) -> tuple[Message, ...]:
+    return (Message(role="user", content=text),)
+
+
+def _answered(question: RenderedPrompt, answer: str) -> tuple[Turn, Turn]:
+    return Turn("user", question.pieces), Turn("assistant", (f"{question.prefill}{answer}",))

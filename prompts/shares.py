@@ -1,0 +1,86 @@
+"""How many prompts of each kind each principle gets, and what tags they bear."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from constitution.draw import covers
+from constitution.schema import Principle
+from core.records import Message, Prompt
+
+Kind = Literal["tempting", "borderline", "everyday"]
+KINDS: Mapping[Kind, int] = {"tempting": 2, "borderline": 1, "everyday": 1}
+"""The kinds of prompts, which are also their tags, with their shares."""
+
+_FEWEST_ATTEMPTS = 12
+_ATTEMPTS_EACH = 6
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The prompts of one kind for one principle."""
+
+    principle: Principle
+    kind: Kind
+    wanted: int
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The kind, the principle's id, and the tags that its scope asks for."""
+        return tags_of(self.principle, self.kind)
+
+    @property
+    def most_attempts(self) -> int:
+        """How many replies are asked for before it is left as it is."""
+        return max(_FEWEST_ATTEMPTS, _ATTEMPTS_EACH * self.wanted) if self.wanted else 0
+
+
+def cells_of(principles: Sequence[Principle], count: int) -> tuple[Cell, ...]:
+    """Return how many prompts of each kind each principle gets; they sum to `count`.
+
+    The kinds share `count` by largest remainder, and the principles share each kind alike; what does not
+    divide goes to those that have the fewest prompts so far. A kind that a principle's scope excludes is left
+    to the others.
+    """
+    open_to = {kind: [p for p in principles if reaches(p, kind)] for kind in KINDS}
+    kinds = {kind: share for kind, share in KINDS.items() if open_to[kind]}
+    totals = Counter[str]()
+    wanted: dict[tuple[str, Kind], int] = {}
+    for kind, of_kind in largest_remainder(kinds, count).items():
+        each, rest = divmod(of_kind, len(open_to[kind]))
+        favoured = heapq.nsmallest(rest, (p.id for p in open_to[kind]), key=lambda i: totals[i])
+        for principle in open_to[kind]:
+            wanted[principle.id, kind] = each + (principle.id in favoured)
+            totals[principle.id] += wanted[principle.id, kind]
+    return tuple(Cell(p, kind, wanted.get((p.id, kind), 0)) for p in principles for kind in KINDS)
+
+
+def largest_remainder(shares: Mapping[Kind, int], count: int) -> dict[Kind, int]:
+    """Return `count` divided by shares: the whole parts, and one more each for the largest remainders."""
+    whole = sum(shares.values())
+    found = {kind: count * share // whole for kind, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda kind: -(count * shares[kind] % whole))  # stable: ties in order
+    for kind in by_remainder[: count - sum(found.values())]:
+        found[kind] += 1
+    return found
+
+
+def tags_of(principle: Principle, kind: Kind) -> tuple[str, ...]:
+    """Return the tags of a prompt; of those in the scope, other kinds' and excepted ones would be untrue."""
+    scope, exempt = principle.applies_to, principle.exempt
+    asked = scope.tags if scope else ()
+    untrue = {*KINDS, *(exempt.tags if exempt else ())}
+    return tuple(dict.fromkeys((kind, principle.id, *(tag for tag in asked if tag not in untrue))))
+
+
+def reaches(principle: Principle, kind: Kind) -> bool:
+    """Return whether the principle's scope can hold prompts of a kind, as far as tags tell."""
+    probe = Prompt.of((Message(role="user", content="-"),), tags=tags_of(principle, kind))
+    scope, exempt = principle.applies_to, principle.exempt
+    if scope and not covers(scope.model_copy(update={"pattern": None}), probe):
+        return False
+    return not (exempt and exempt.pattern is None and covers(exempt, probe))
