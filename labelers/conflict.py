@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from constitution.lint_subject import meet
+from constitution.lint.subject import meet
 from constitution.schema import Constitution, Principle
 from core.chat import Turn
 from core.errors import RequestError

@@ -72,7 +72,7 @@ def check(
 def _explain(code: str, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from constitution.lint_codes import CODES, find_code
+    from constitution.lint.codes import CODES, find_code
     from pipeline.linting import print_code, print_codes
 
     entries = list(CODES.values()) if code == "all" else [find_code(code)]

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from constitution.lint import Finding, LintReport, lint_report
-from constitution.lint_codes import CODES, SEVERITIES, LintRule
-from constitution.lint_subject import Hit, LintContext
+from constitution.lint.codes import CODES, SEVERITIES, LintRule
+from constitution.lint.linter import Finding, LintReport, lint_report
+from constitution.lint.subject import Hit, LintContext
 from constitution.loader import LoadedConstitution, read_constitution
 from core.concurrency import for_each
 from core.records import Prompt

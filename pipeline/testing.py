@@ -16,7 +16,7 @@ from typing import Literal
 
 from constitution.check_kinds import Check
 from constitution.checks import evaluate
-from constitution.lint_examples import mixed_uses
+from constitution.lint.examples import mixed_uses
 from constitution.loader import LoadedConstitution, read_constitution
 from constitution.schema import Example, Principle
 from core.concurrency import for_each

@@ -15,7 +15,7 @@ from constitution import fields, passages, schema, sources
 from constitution.check_kinds import Check
 from constitution.checks import evaluate
 from constitution.file_schema import ConstitutionFile
-from constitution.lint_codes import CODES
+from constitution.lint.codes import CODES
 from constitution.loader import load_constitution, preset_names
 from constitution.schema import Example, Principle, Scope
 from core import yamlfile

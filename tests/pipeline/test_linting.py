@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from constitution.lint_codes import CODES
+from constitution.lint.codes import CODES
 from core.errors import DataError
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from constitution.checks import matches
-from constitution.lint_contradictions import UNITS, Checked, checked_principles
-from constitution.lint_subject import Hit, LintContext
+from constitution.lint.contradictions import UNITS, Checked, checked_principles
+from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution
 from core.explain import shown
 

@@ -1,7 +1,7 @@
 """The linter of constitutions: what is allowed, and still probably a mistake.
 
-`lint` finds; the rules stand by theme in `lint_text`, `lint_structure`, `lint_checks`, `lint_contradictions`,
-`lint_examples` and `lint_prompts`, and what their codes mean in `lint_codes`. No model is asked.
+`lint` finds; the rules stand by theme in the modules beside, `text`, `structure`, `checks`, `contradictions`,
+`examples` and `prompts`, and what their codes mean in `codes`. No model is asked.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from constitution.lint_checks import lint_checks
-from constitution.lint_codes import CODES, Severity
-from constitution.lint_contradictions import lint_contradictions
-from constitution.lint_examples import lint_examples
-from constitution.lint_prompts import lint_prompts
-from constitution.lint_structure import lint_structure
-from constitution.lint_subject import Hit, LintContext
-from constitution.lint_text import lint_text
+from constitution.lint.checks import lint_checks
+from constitution.lint.codes import CODES, Severity
+from constitution.lint.contradictions import lint_contradictions
+from constitution.lint.examples import lint_examples
+from constitution.lint.prompts import lint_prompts
+from constitution.lint.structure import lint_structure
+from constitution.lint.subject import Hit, LintContext
+from constitution.lint.text import lint_text
 from constitution.loader import LoadedConstitution
 from core.explain import Loc, one_of, shown
 

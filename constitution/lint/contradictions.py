@@ -14,7 +14,7 @@ from typing import Any
 from constitution.check_kinds import Check
 from constitution.checks import evaluate
 from constitution.language import TWINS
-from constitution.lint_subject import Hit, LintContext, may_lack_spaces, meet
+from constitution.lint.subject import Hit, LintContext, may_lack_spaces, meet
 from constitution.schema import Constitution, Principle
 from core.explain import Loc, shown
 from core.similarity import words_of

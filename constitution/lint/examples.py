@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from constitution.checks import count_words, evaluate, matches
-from constitution.lint_subject import Hit, LintContext
+from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Example, Principle
 from core.explain import Loc, shown
 from core.similarity import words_of

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from constitution.lint import Finding, LintReport, lint, lint_report
-from constitution.lint_codes import CODES, find_code
-from constitution.lint_subject import LintContext
+from constitution.lint.codes import CODES, find_code
+from constitution.lint.linter import Finding, LintReport, lint, lint_report
+from constitution.lint.subject import LintContext
 from constitution.loader import preset_names, read_constitution
 from core.errors import ConfigError
 from core.records import Message, Prompt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from constitution.draw import in_scope
-from constitution.lint_subject import Hit, LintContext
+from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Principle, Scope
 from core.explain import Loc, one_of, shown
 from core.records import Prompt

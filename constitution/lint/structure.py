@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 
-from constitution.lint_subject import Hit, LintContext
+from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Principle
 from core.explain import Loc, shown
 from core.similarity import words_of

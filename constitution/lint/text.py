@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from constitution.checks import count_words
-from constitution.lint_subject import Hit, LintContext, may_lack_spaces, meet
+from constitution.lint.subject import Hit, LintContext, may_lack_spaces, meet
 from constitution.schema import Constitution, Principle
 from core.explain import Loc, shown
 from core.similarity import near_duplicates, words_of

@@ -1,0 +1,1 @@
+"""The linter: what is allowed in a constitution and is probably a mistake."""
