@@ -204,7 +204,7 @@ def _effects(
     elif field == "source":
         effects = _ASKED if old.passage(former) != new.passage(principle) else ()
     elif field == "examples":
-        effects = _ASKED if _few_shot(former) != _few_shot(principle) else ()
+        effects = _of_examples(former, principle)
     elif field == "check":
         # With a check a principle is none of the AI labeler's, so that others are drawn in its place.
         joins_or_leaves = former.check is None or principle.check is None
@@ -216,8 +216,17 @@ def _effects(
     return tuple(effect for effect in effects if effect not in never)
 
 
-def _few_shot(principle: Principle) -> list[Any]:
-    return [example for example in principle.examples if example.use == "few_shot"]
+def _of_examples(former: Principle, principle: Principle) -> tuple[Effect, ...]:
+    """Return what changed examples bear on: critics see few-shots with their `why`, labelers without."""
+    before, now = (
+        [example for example in p.examples if example.use == "few_shot"] for p in (former, principle)
+    )
+    effects: tuple[Effect, ...] = ()
+    if [example for example in before if example.why] != [example for example in now if example.why]:
+        effects = ("critique", "revision")
+    if [(e.prompt, e.good, e.bad) for e in before] != [(e.prompt, e.good, e.bad) for e in now]:
+        effects = (*effects, "labels")
+    return effects
 
 
 def _come_or_gone(kind: Literal["added", "removed"], principle: Principle) -> Change:

@@ -12,7 +12,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from constitution.check_kinds import Check
@@ -20,6 +19,7 @@ from constitution.fields import Part, Pattern, Text
 from core.digests import digest
 from core.errors import ConfigError
 from core.explain import MAX_ERRORS, Loc, Misfit, MisfitError, one_of, shown
+from core.yamlwriting import yaml_text
 
 ID_MAX_LENGTH = 64
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -157,7 +157,7 @@ class Constitution(Part):
     def to_yaml(self) -> str:
         """Return a file that says all of it by itself, and from which an equal constitution is loaded."""
         content = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+        return yaml_text(content)
 
     def passage(self, principle: Principle) -> str:
         """Return the passage that a principle points at; nothing if it names none."""

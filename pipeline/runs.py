@@ -22,8 +22,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import yaml
-
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.digests import digest, file_digest
@@ -31,6 +29,7 @@ from core.errors import DataError, RunStateError
 from core.files import os_errors, write_atomic
 from core.records import Answer, Exclusion, Preference, Record
 from core.store import RecordStore
+from core.yamlwriting import yaml_text
 from engines.cached import RequestCounts
 from engines.config import identity_of
 from pipeline.config import RunConfig
@@ -171,7 +170,7 @@ class Run(RunFiles):
         if path.exists():
             return read_manifest(self.folder)
         with os_errors(self.folder):
-            resolved = yaml.safe_dump(self.config.model_dump(mode="json", by_alias=True), sort_keys=False)
+            resolved = yaml_text(self.config.model_dump(mode="json", by_alias=True))
             write_atomic(self.folder / "resolved.yaml", resolved)
             write_atomic(self.folder / "constitution.yaml", self.constitution.to_yaml())
         self.manifest = {

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from constitution.importers.reading import Reading
+from core.yamlwriting import yaml_text
 
 _WIDTH = 100
+_USES = ("critique", "revision", "comparison")
 _SCHEMA = "constitution.schema.json"
-_LOOKS_LIKE_A_NUMBER = re.compile(r"[-+.]?[0-9.][\w.+-]*")
-_BYTE_ORDER_MARK = "\ufeff"
 
 
 def constitution_file(
@@ -32,6 +29,9 @@ def constitution_file(
         comments: What stands above, a paragraph each.
     """
     head: dict[str, Any] = {"name": name}
+    if any(entry.get("text") == entry.get(use) for entry in entries for use in _USES):
+        # The text of such a principle is its request: that the override repeats it is no mistake.
+        head["lint_ignore"] = ["L208"]
     if reading.sections:
         head["sections"] = reading.sections
     if reading.document:
@@ -39,35 +39,11 @@ def constitution_file(
     schema = (to.parent / _SCHEMA).is_file()
     lines = [f"# yaml-language-server: $schema=./{_SCHEMA}", ""] if schema else []
     lines += [line for comment in comments for line in _comment(comment)]
-    blocks = "\n".join(textwrap.indent(_dumped([dict(entry)]), "  ") for entry in entries)
-    return "\n".join([*lines, "", _dumped(head), f"principles:\n{blocks}"])
+    blocks = "\n".join(textwrap.indent(yaml_text([dict(entry)], _WIDTH - 2), "  ") for entry in entries)
+    return "\n".join([*lines, "", yaml_text(head, _WIDTH - 2), f"principles:\n{blocks}"])
 
 
 def _comment(text: str) -> list[str]:
     """Return a paragraph as comment lines; whatever stands in it cannot end the comment."""
     words = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return textwrap.wrap(words, _WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
-
-
-def _dumped(value: object) -> str:
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH - 2)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, and quotes what our reader would take for a number."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Indent lists below their key, as the presets do."""
-        super().increase_indent(flow, False)
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None
-    if _BYTE_ORDER_MARK in text or _LOOKS_LIKE_A_NUMBER.fullmatch(text):
-        style = '"'
-    elif "\n" in text:
-        style = "|"
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)
