@@ -11,7 +11,7 @@ import typer
 
 from engines.embedded import EMBEDDED_NAME
 from pipeline.console import note, out, warn
-from pipeline.options import AsJson
+from pipeline.options import AsJson, EngineOption
 
 constitution_app = typer.Typer()
 
@@ -39,6 +39,7 @@ def check(
         bool, typer.Option("--judged", help="Ask a model which principles conflict; as good as the model.")
     ] = False,
     model: Labeler = EMBEDDED_NAME,
+    engine: EngineOption = "transformers",
     budget: Annotated[
         int, typer.Option(min=1, help="With --judged: pairs of principles at most, those nearest first.")
     ] = 200,
@@ -60,7 +61,7 @@ def check(
         if run is None:
             raise typer.BadParameter("give a CONSTITUTION, --run RUN.yaml or --explain CODE")
         constitution = load_run_config(run).constitution
-    judging = JudgedRequest(model, budget) if judged else None
+    judging = JudgedRequest(model, budget, engine) if judged else None
     result = check_constitution(CheckRequest(constitution, prompts, run, judging))
     if as_json:
         out.print_json(json.dumps(check_content(result)))
@@ -88,6 +89,7 @@ def _explain(code: str, as_json: bool) -> None:
 def exam(
     constitution: ConstitutionSource,
     model: Labeler = EMBEDDED_NAME,
+    engine: EngineOption = "transformers",
     checks_only: Annotated[
         bool, typer.Option("--checks-only", help="Skip the examples that need a model.")
     ] = False,
@@ -107,7 +109,7 @@ def exam(
     from pipeline.testing import ExamRequest, run_exams
     from pipeline.testing_report import exams_content, print_exams, write_junit
 
-    report = run_exams(ExamRequest(constitution, model, tuple(only or ()), checks_only, min_p))
+    report = run_exams(ExamRequest(constitution, model, tuple(only or ()), checks_only, min_p, engine))
     if junit is not None:
         write_junit(report, junit)
     if as_json:
@@ -141,6 +143,7 @@ def prompts(
     model: Annotated[
         str, typer.Option(help="Hugging Face id, folder, or the embedded model.")
     ] = EMBEDDED_NAME,
+    engine: EngineOption = "transformers",
     seed: Annotated[int, typer.Option(min=0, help="Another seed asks for other prompts.")] = 0,
     only: Annotated[
         list[str] | None, typer.Option(help="Only for this principle; may be repeated.", metavar="ID")
@@ -158,7 +161,7 @@ def prompts(
     """Have a model write prompts for a constitution. They are tempting, borderline and everyday ones."""
     from pipeline.prompt_synthesis import PromptsRequest, print_prompts, synthesise
 
-    request = PromptsRequest(constitution, count, to, model, seed, tuple(only or ()), seeds_from)
+    request = PromptsRequest(constitution, count, to, model, seed, tuple(only or ()), seeds_from, engine)
     result = synthesise(request)
     for warning in result.warnings:
         warn(warning)

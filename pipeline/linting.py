@@ -21,7 +21,7 @@ from labelers.conflict import LETTERS, TEMPLATE, ConflictJudge, ConflictJudgment
 from pipeline.config import SplitConfig, load_run_config
 from pipeline.console import counted, note, out, warn
 from pipeline.engines import NEAR_CHANCE, EngineMaker, make_engine
-from pipeline.one_model import one_model, project_of
+from pipeline.one_model import EngineKind, one_model, project_of
 from prompts.environment import PromptTemplates
 from prompts.sources import admissions
 
@@ -39,6 +39,7 @@ class JudgedRequest:
 
     model: str
     budget: int
+    engine: EngineKind = "transformers"
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
     context = LintContext(_prompts(request), override_defaults())
     if request.judged is None:
         return CheckResult(loaded, lint_report(loaded, context))
-    with one_model(request.judged.model, project_of(request.constitution), make) as engine:
-        judged, judgments = _judge(loaded, engine, request.judged.budget)
+    asked = request.judged
+    with one_model(asked.model, project_of(request.constitution), make, asked.engine) as engine:
+        judged, judgments = _judge(loaded, engine, asked.budget)
     hits = _conflicts(loaded, judgments, judged.model)
     return CheckResult(loaded, lint_report(loaded, context, hits), judged)
 

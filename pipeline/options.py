@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,6 +27,10 @@ Resume = Annotated[
     typer.Option(help="Go on with this run folder, and refuse if it is another run.", metavar="DIR"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+EngineOption = Annotated[
+    Literal["transformers", "vllm"],
+    typer.Option("--engine", help="What runs the model: transformers in this process, or vLLM."),
+]
 Subset = Annotated[
     str | None, typer.Option(help="Configuration of the data set, such as soft.", metavar="NAME")
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from constitution.loader import load_constitution, preset_names
+from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.concurrency import for_each
 from core.errors import ConfigError, DataError, RequestError, RunStateError
@@ -19,12 +19,12 @@ from core.files import is_there, os_errors, write_new
 from core.progress import ProgressTask, progress
 from core.records import Prompt, Sampling
 from engines.cached import CachedEngine, RequestCounts
-from engines.config import EngineConfig, ModelConfig, ModelsConfig
+from engines.config import EngineConfig
 from engines.embedded import EMBEDDED_NAME
 from engines.protocols import GenerationRequest
 from pipeline.console import out
-from pipeline.engines import EngineMaker, Engines, make_engine
-from pipeline.project import open_cache
+from pipeline.engines import EngineMaker, make_engine
+from pipeline.one_model import EngineKind, one_model, project_of
 from prompts.shares import KINDS, cells_of, reaches
 from prompts.sources import read_prompts
 from prompts.synthesis import Attempt, Reply, Synthesis
@@ -49,6 +49,7 @@ class PromptsRequest:
     only: Sequence[str] = ()
     """Ids of principles; none stands for all."""
     seeds_from: Path | None = None
+    engine: EngineKind = "transformers"
 
 
 @dataclass(frozen=True)
@@ -126,26 +127,16 @@ def print_prompts(result: PromptsResult) -> None:
     summary = result.summary()
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["kinds"].items())
     out.print(f"wrote {result.to}: {summary['got']:,} of {summary['wanted']:,} prompts ({kinds})")
-    asked = result.asked + result.reused
-    out.print(f"asked {result.asked:,} of {asked:,} requests, reused {result.reused:,}")
     left_out = result.synthesis.left_out
     out.print(f"left out {left_out.total():,}{': ' if left_out else ''}{_reasons(left_out)}")
 
 
 def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> RequestCounts:
     """Let the model write, through the project's cache; return what was asked."""
-    preset = request.constitution in preset_names()
-    project = Path() if preset else Path(request.constitution).resolve().parent
-    # A model that can think is asked not to: its message would be cut off.
-    model = ModelConfig(id=request.model, chat_template_kwargs={"enable_thinking": False})
-    config = EngineConfig(kind="scripted" if request.model == "scripted" else "transformers")
-    with open_cache(project) as cache:
-        engines = Engines(ModelsConfig(policy=model), config, cache, make, ("policy",))
-        try:
-            asyncio.run(_fill(synthesis, engines.of("policy"), config.concurrency))
-            return engines.counts()
-        finally:
-            engines.close()
+    project = project_of(request.constitution)
+    with one_model(request.model, project, make, request.engine) as engine:
+        asyncio.run(_fill(synthesis, engine, EngineConfig().concurrency))
+        return engine.counts
 
 
 async def _fill(synthesis: Synthesis, engine: CachedEngine, concurrency: int) -> None:

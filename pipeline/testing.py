@@ -29,7 +29,7 @@ from labelers.ai import AILabeler, require_labeler
 from labelers.config import LabelConfig
 from pipeline.console import warn
 from pipeline.engines import NEAR_CHANCE, EngineMaker, make_engine
-from pipeline.one_model import one_model, project_of
+from pipeline.one_model import EngineKind, one_model, project_of
 from prompts.environment import PromptTemplates
 
 Outcome = Literal["passed", "failed", "unparsed", "skipped"]
@@ -48,6 +48,7 @@ class ExamRequest:
     checks_only: bool = False
     """Skip what only a model can judge."""
     min_p: float = 0.5
+    engine: EngineKind = "transformers"
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def run_exams(request: ExamRequest, make: EngineMaker = make_engine) -> ExamRepo
     if request.checks_only:
         by_model = [ExamResult(exam, "ai", "skipped", "needs a model") for exam in judged]
     elif judged:
-        with one_model(request.model, project_of(request.constitution), make) as engine:
+        with one_model(request.model, project_of(request.constitution), make, request.engine) as engine:
             model, by_model = engine.model, _by_model(loaded, judged, engine, request.min_p)
     else:
         by_model = []

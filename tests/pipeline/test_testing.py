@@ -45,7 +45,7 @@ def file(tmp_path: Path) -> Path:
 
 def gladly(request: ChoiceRequest) -> tuple[float, ...]:
     """Prefer the reply that begins with `Gladly` by 2 nats, after a liking of 1 nat for the letter A."""
-    text = request.turns[0].text
+    text = request.turns[-1].text
     odds = 1.0 + (2.0 if text.index("Reply A:") < text.index("Gladly", 20) < text.index("Reply B:") else -2.0)
     p = 1 / (1 + math.exp(-odds))
     return math.log(0.9 * p), math.log(0.9 * (1 - p))
@@ -91,7 +91,7 @@ def test_the_slot_of_the_good_answer_is_not_always_the_same(tmp_path):
     shown_first: list[bool] = []
 
     def choose(request: ChoiceRequest) -> tuple[float, ...]:
-        text = request.turns[0].text
+        text = request.turns[-1].text
         shown_first.append("Gladly" in text[text.index("Reply A:") : text.index("Reply B:")])
         return gladly(request)
 
