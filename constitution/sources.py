@@ -104,7 +104,8 @@ def _unfit_base(file: YamlDocument, path: Path, seen: dict[str, str]) -> Misfit 
     loc: Loc = ("extends",)
     if not os.path.isfile(path):
         near = [name for name in _near(path, (".yaml", ".yml")) if name != file.path.name]
-        accepted = f"a path relative to this file, or a preset, {one_of([*preset_names(), *near], path.name)}"
+        files = f" ({one_of(near, path.name)})" if near else ""
+        accepted = f"a path relative to this file{files}, or a preset, {one_of(preset_names(), path.name)}"
         return Misfit(loc, f"there is no file {shown(file.value['extends'])}", accepted)
     if os.path.realpath(path) in seen:
         ways = [*list(seen.values())[list(seen).index(os.path.realpath(path)) :], str(path)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -89,8 +90,9 @@ def init(
 
     for path in init_project(folder, preset):
         note(f"wrote {path}")
-    out.print(f"Try it: publius try {folder / 'constitution.yaml'}")
-    out.print(f"Run it: publius run {folder / 'run.yaml'}")
+    for what, command, name in (("Try", "try", "constitution.yaml"), ("Run", "run", "run.yaml")):
+        line = f"{what} it: publius {command} {shlex.quote(str(folder / name))}"
+        out.print(line, soft_wrap=True, markup=False)
 
 
 @app.command()

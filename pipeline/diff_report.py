@@ -31,7 +31,8 @@ def print_diff(diff: ConstitutionDiff) -> None:
     """Print the differences, each with what it bears on."""
     for sign, one in (("-", diff.old), ("+", diff.new)):
         version = f" {one.version}" if one.version else ""
-        out.print(Text(f"{sign} {one.name}{version}, {len(one.principles)} principles, {one.digest[:16]}"))
+        size = counted(len(one.principles), "principle")
+        out.print(Text(f"{sign} {one.name}{version}, {size}, {one.digest[:16]}"))
     if not diff.changes:
         out.print("no differences")
         return
@@ -114,7 +115,7 @@ def _drawn(change: Change) -> str:
 
 
 def _value(value: Any) -> str:
-    if value is None or value == []:
+    if value is None or value in ([], ""):
         return "none"
     if isinstance(value, str):
         return _short(value)

@@ -131,8 +131,8 @@ def test_sixteen_levels_are_read_and_no_more(load, tmp_path):
 MISTAKES = {
     "missing base": (
         {"a.yaml": "name: x\nextends: bse.yaml\n", "base.yaml": SMALL},
-        ["a.yaml:2:10: there is no file 'bse.yaml'; accepted: a path relative to this file, or a preset, "
-         f"one of: {PRESETS}, base.yaml (did you mean 'base.yaml'?)"]),
+        ["a.yaml:2:10: there is no file 'bse.yaml'; accepted: a path relative to this file (one of: "
+         f"base.yaml (did you mean 'base.yaml'?)), or a preset, one of: {PRESETS}"]),
     "misspelt preset": (
         {"a.yaml": "name: x\nextends: harmles\nprinciples: [{id: kind, weight: null, hard: 3}]\n"},
         ["a.yaml:2:10: there is no file 'harmles'; accepted: a path relative to this file, or a preset, "

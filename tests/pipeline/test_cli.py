@@ -59,6 +59,11 @@ def test_init_writes_a_project_once(tmp_path):
     assert (tmp_path / "new" / "constitution.yaml").read_text() == "mine"
 
 
+def test_init_quotes_the_folder_in_the_commands_that_it_shows(tmp_path):
+    done = publius("init", tmp_path / "my desk")
+    assert f"publius try '{tmp_path / 'my desk' / 'constitution.yaml'}'" in done.stdout
+
+
 def test_init_project_checks_and_runs_dry(tmp_path):
     publius("init", tmp_path / "new")
     assert publius("check", tmp_path / "new" / "constitution.yaml").returncode == 0
