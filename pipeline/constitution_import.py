@@ -1,7 +1,7 @@
 """`publius import constitution`: a file in somebody else's form becomes a constitution file of ours.
 
 The file is written beside its place under a hidden name, loaded as any constitution is, and only then put in
-place; a file that is there already is never touched.
+place; a file that is there already is never touched, nor one that came there meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from constitution.importers.writing import constitution_file
 from constitution.loader import read_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError, DataError, RunStateError
-from core.files import is_there, os_errors, write_atomic
+from core.files import is_there, os_errors, write_atomic, write_new
 
 _SHOWN = 20
 Summary = dict[str, Any]
@@ -80,19 +80,18 @@ def _drop_examples(entries: list[dict[str, Any]], imported: Imported) -> None:
 
 
 def _put(request: ConstitutionRequest, text: str) -> Constitution:
-    """Write the file, load it, and let it appear under its name."""
+    """Write the file aside, load it from there, and let it appear under its name."""
     aside = request.to.with_name(f".{request.to.stem}.{os.getpid()}.importing.yaml")
     write_atomic(aside, text)
     try:
         constitution = read_constitution(aside).constitution
-        _refuse_if_there(request.to)
-        with os_errors(request.to):
-            aside.rename(request.to)
+        write_new(request.to, text)
     except ConfigError as error:
         what = f"what it says makes no constitution: {error.problems[0].what}"
         raise DataError(what, where=str(request.source), accepted=error.problems[0].accepted) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with os_errors(aside):
+            aside.unlink(missing_ok=True)
     return constitution
 
 

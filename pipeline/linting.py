@@ -14,6 +14,7 @@ from constitution.lint.linter import Finding, LintReport, lint_report
 from constitution.lint.subject import Hit, LintContext
 from constitution.loader import LoadedConstitution, read_constitution
 from core.concurrency import for_each
+from core.progress import progress
 from core.records import Prompt
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
@@ -129,10 +130,13 @@ def _judge(
         )
     judge, judgments = ConflictJudge(templates, engine), list[ConflictJudgment]()
 
-    async def work(pair: tuple[int, int]) -> None:
-        judgments.append(await judge.judge(constitution, *pair))
+    with progress("judge", len(chosen)) as task:
 
-    asyncio.run(for_each(chosen, work, _CONCURRENCY))
+        async def work(pair: tuple[int, int]) -> None:
+            judgments.append(await judge.judge(constitution, *pair))
+            task.advance()
+
+        asyncio.run(for_each(chosen, work, _CONCURRENCY))
     unparsed = sum(judgment.p is None for judgment in judgments)
     return Judged(engine.model, len(pairs), len(chosen), unparsed), judgments
 

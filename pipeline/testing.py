@@ -22,6 +22,7 @@ from constitution.schema import Example, Principle
 from core.concurrency import for_each
 from core.errors import ConfigError, Problem, RequestError
 from core.explain import shown
+from core.progress import progress
 from core.records import Comparison, Judgment, Message, Prompt
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
@@ -166,10 +167,13 @@ def _by_model(
     labeler = AILabeler(loaded.constitution, templates, LabelConfig(), engine, seed=0)
     results: list[ExamResult] = []
 
-    async def work(exam: Exam) -> None:
-        results.append(await _judged(exam, labeler, min_p))
+    with progress("test", len(exams)) as task:
 
-    asyncio.run(for_each(exams, work, _CONCURRENCY))
+        async def work(exam: Exam) -> None:
+            results.append(await _judged(exam, labeler, min_p))
+            task.advance()
+
+        asyncio.run(for_each(exams, work, _CONCURRENCY))
     return results
 
 

@@ -27,11 +27,7 @@ def attach_revision(reading: Reading, revised: Revised, where: str) -> None:
 
     The request for a revision is not compared: in the published files it differs by a few words.
     """
-    owners = [
-        index
-        for index, found in enumerate(reading.principles)
-        if found.texts.get("critique") == revised.critique_request
-    ]
+    owners = reading.owners_of(revised.critique_request)
     if revised.answer == revised.revision:
         reading.leave_out(_NO_CHANGE, where)
         return

@@ -15,7 +15,7 @@ _CLOSED = "\n```"
 
 
 class Line(NamedTuple):
-    """One line, or several where the following ones are indented below a bullet."""
+    """A line without its mark, with those that are indented below a bullet."""
 
     number: int
     text: str
@@ -77,23 +77,25 @@ class NemoAligner:
 
 def _lines(text: str, first: int, reading: Reading, file: ForeignFile) -> Iterator[Line]:
     """Yield the lines without their marks; comments and headings are counted out."""
-    open_line: Line | None = None
+    entry: list[str] = []
+    """Of the bullet that is open, its lines."""
+    begun = first
     for number, raw in enumerate(text.split("\n"), start=first):
         mark = _MARK.match(raw)
         bare = raw[mark.end() :].strip() if mark else raw.strip()
-        if mark is None and open_line and bare and raw[:1].isspace():
-            open_line = open_line._replace(text=f"{open_line.text} {bare}")
+        if mark is None and entry and bare and raw[:1].isspace():
+            entry.append(bare)
             continue
-        if open_line:
-            yield open_line
-        open_line = None
+        if entry:
+            yield Line(begun, " ".join(entry), True)
+            entry = []
         if bare.startswith("#"):
             reading.leave_out("a line that begins with #", file.at(number))
             continue
         reading.stripped["bullets and numbers"] += mark is not None
         if mark:
-            open_line = Line(number, bare, True)
+            entry, begun = [bare], number
         elif bare:
             yield Line(number, bare, False)
-    if open_line:
-        yield open_line
+    if entry:
+        yield Line(begun, " ".join(entry), True)

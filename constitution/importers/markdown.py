@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from constitution.importers.reading import Reading
 from constitution.importers.source import ForeignFile
 from constitution.passages import Passage, read_passages
+from core.errors import DataError
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
+MAX_SIGNS = 50_000
+"""Of brackets, asterisks and underscores, each of which may open something that has to be looked for."""
 _SUFFIXES = (".md", ".markdown")
 _FRONT_MATTER = re.compile(r"---[ \t]*\n.*?\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _TASK = re.compile(r"\[[ xX]\]\s+")
@@ -65,6 +68,11 @@ class Markdown:
     def read(self, file: ForeignFile, reading: Reading) -> None:
         """Gather the rules of the document, with the passages they stand in."""
         passages = {passage.line: passage for passage in read_passages(file.path)}
+        if sum(map(file.text.count, "[*_")) > MAX_SIGNS:
+            accepted = f"at most {MAX_SIGNS:,} of [, * and _"
+            raise DataError(
+                "the document has too many signs of markup", where=str(file.path), accepted=accepted
+            )
         for part in _parts(file, reading):
             before = len(reading.principles)
             _take(part, passages.get(part.line), file, reading)

@@ -21,6 +21,10 @@ _SEPARATORS = re.compile("[\x85\u2028\u2029]")
 """Signs that end a line for YAML and for no editor, so that our files hold none."""
 MAX_PRINCIPLES = 10_000
 MAX_EXAMPLES = 10_000
+MAX_ENTRIES = 100_000
+"""Of a file, with those that are left out: a longer one is no constitution, and takes long to go through."""
+MAX_PROBLEMS = 1000
+"""At more mistakes than these the rest of a file is not read."""
 _SHOWN_PROBLEMS = 20
 _TEXT_FROM = ("text", "revision", "comparison", "critique")
 """Where the text of a principle comes from: the first of these that a file has."""
@@ -98,7 +102,9 @@ class Reading:
     """The document whose passages the principles name."""
     problems: list[Problem] = field(default_factory=list)
     _words: set[tuple[str, ...]] = field(default_factory=set)
+    _by_critique: dict[str, list[int]] = field(default_factory=dict)
     _examples: int = 0
+    _entries: int = 0
 
     def take(
         self, where: str, fields: Mapping[str, object], *, name: object = None, source: str | None = None
@@ -111,7 +117,11 @@ class Reading:
                 comparison, else the critique, as it stands.
             name: what the file calls it.
             source: the anchor of the passage it stands in.
+
+        Raises:
+            DataError: The file has too many entries, principles or mistakes.
         """
+        self._count(where)
         texts = {key: self._text(value, key, where) for key, value in fields.items() if value is not None}
         called = None if name is None else self._text(str(name) if type(name) is int else name, "id", where)
         if None in texts.values() or (name is not None and called is None):
@@ -119,13 +129,14 @@ class Reading:
         filled = {key: text for key, text in texts.items() if text}
         text = next((filled[key] for key in _TEXT_FROM if key in filled), None)
         if text is None:
-            self.leave_out("an empty entry", where)
+            self._leave_out("an empty entry", where)
             return
         self._keep(Found(where, {**filled, "text": text}, called or None, source))
 
     def leave_out(self, reason: str, where: str) -> None:
-        """Count something that the constitution will not hold."""
-        self.left_out.setdefault(reason, Occurrences()).add(where)
+        """Count something that the constitution will not hold. Raises DataError at too many entries."""
+        self._count(where)
+        self._leave_out(reason, where)
 
     def note(self, what: str, where: str) -> None:
         """Count something unusual that changes nothing, or was mended."""
@@ -136,8 +147,10 @@ class Reading:
         self.passed_over.update(dict.fromkeys(keys))
 
     def refuse(self, what: str, where: str, accepted: str) -> None:
-        """Note a mistake of the file; `written` raises them all."""
+        """Note a mistake of the file; `written` raises them all, and this does when they are too many."""
         self.problems.append(Problem(what, where, accepted))
+        if len(self.problems) > MAX_PROBLEMS:
+            raise self._mistakes("or more; the rest was not read")
 
     def text_at(self, value: object, what: str, where: str) -> str | None:
         """Return a value that must be text and say something, or None once the mistake is noted."""
@@ -169,11 +182,8 @@ class Reading:
         Raises:
             DataError: The file has mistakes, one problem each, or no principles.
         """
-        if len(self.problems) > _SHOWN_PROBLEMS:
-            more = f"and {len(self.problems) - _SHOWN_PROBLEMS:,} more mistakes"
-            self.problems[_SHOWN_PROBLEMS:] = [Problem(more, self.source)]
         if self.problems:
-            raise DataError.of(self.problems)
+            raise self._mistakes()
         if not self.principles:
             reasons = "; ".join(f"{reason}, {found.count:,}" for reason, found in self.left_out.items())
             what = "there are no principles" + (f" (left out: {reasons})" if reasons else "")
@@ -188,6 +198,25 @@ class Reading:
             if found.name and entries[-1]["id"] != found.name:
                 self.renamed[entries[-1]["id"]] = found.name
         return entries
+
+    def owners_of(self, critique: str) -> list[int]:
+        """Return the positions of the principles with this request for a critique."""
+        return self._by_critique.get(critique, [])
+
+    def _leave_out(self, reason: str, where: str) -> None:
+        self.left_out.setdefault(reason, Occurrences()).add(where)
+
+    def _count(self, where: str) -> None:
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            raise DataError("too many entries", where=where, accepted=f"at most {MAX_ENTRIES:,}")
+
+    def _mistakes(self, tail: str = "") -> DataError:
+        """Return the error that tells the first mistakes, and how many more there are."""
+        told, more = self.problems[:_SHOWN_PROBLEMS], len(self.problems) - _SHOWN_PROBLEMS
+        if more > 0:
+            told.append(Problem(f"and {more:,} more mistakes {tail}".rstrip(), self.source))
+        return DataError.of(told)
 
     def _text(self, value: object, what: str, where: str) -> str | None:
         """Return text with the white space around it stripped; None, and a problem noted, if it is none."""
@@ -208,12 +237,14 @@ class Reading:
         keys = ("text", "critique", "revision", "comparison", "antithesis")
         words = tuple(" ".join(found.texts.get(key, "").split()).casefold() for key in keys)
         if words in self._words:
-            self.leave_out("the same words as an earlier principle", found.where)
+            self._leave_out("the same words as an earlier principle", found.where)
         elif len(self.principles) == MAX_PRINCIPLES:
             accepted = f"at most {MAX_PRINCIPLES:,}"
             raise DataError("too many principles", where=found.where, accepted=accepted)
         else:
             self._words.add(words)
+            if "critique" in found.texts:
+                self._by_critique.setdefault(found.texts["critique"], []).append(len(self.principles))
             self.principles.append(found)
 
 

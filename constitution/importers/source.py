@@ -19,6 +19,8 @@ from core.yamlfile import YamlDocument, parse_yaml
 MAX_BYTES = 4 * 1024 * 1024
 """As large as a constitution may be."""
 MAX_DEPTH = 32
+MAX_LINES = 100_000
+"""Of a table, or of a file with a JSON value in each, those that say something."""
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 YAML_SUFFIXES = (".yaml", ".yml")
 _LINES = (".jsonl", ".ndjson")
@@ -78,12 +80,17 @@ class ForeignFile:
         """Yield the lines of a table that are not empty.
 
         Raises:
-            DataError: A quote is not closed, or stands in the wrong place.
+            DataError: A quote is not closed, or stands in the wrong place; or there are too many lines.
         """
         reader = csv.reader(io.StringIO(self.text, newline=""), delimiter=delimiter, strict=True)
         try:
+            count = 0
             for values in reader:
                 if any(value.strip() for value in values):
+                    count += 1
+                    if count > MAX_LINES:
+                        where, accepted = self.at(reader.line_num), f"at most {MAX_LINES:,}"
+                        raise DataError("too many lines", where=where, accepted=accepted)
                     yield Cells(reader.line_num - sum(v.count("\n") for v in values), values)
         except csv.Error as error:
             what, accepted = f"not a table: {error}", 'cells with quotes in them as "a ""quoted"" word"'
@@ -111,8 +118,11 @@ class ForeignFile:
 
     @cached_property
     def _lines(self) -> list[tuple[int, Any]]:
-        numbered = enumerate(self.text.split("\n"), start=1)
-        return [(number, _json(line, self.path, number)) for number, line in numbered if line.strip()]
+        numbered = [(n, line) for n, line in enumerate(self.text.split("\n"), start=1) if line.strip()]
+        if len(numbered) > MAX_LINES:
+            where, accepted = self.at(numbered[MAX_LINES][0]), f"at most {MAX_LINES:,}"
+            raise DataError("too many lines", where=where, accepted=accepted)
+        return [(number, _json(line, self.path, number)) for number, line in numbered]
 
 
 def read_foreign(path: Path, columns: Mapping[str, str] | None = None) -> ForeignFile:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from constitution.importers.registry import FORMS
-from constitution.loader import load_constitution
+from constitution.loader import LoadedConstitution, load_constitution, read_constitution
+from core.errors import RunStateError
+from pipeline import constitution_import
+from pipeline.constitution_import import ConstitutionRequest
 from tests.constitution.importers.reading import EXAMPLES
 from tests.pipeline.commands import here
 
@@ -200,3 +203,17 @@ def test_an_export_goes_into_an_empty_folder_only(tmp_path: Path):
 def test_the_help_names_every_form():
     text = " ".join(here("import", "constitution", "--help").stdout.split())
     assert [form.name for form in FORMS if form.name not in text] == []
+
+
+def test_a_file_that_came_there_meanwhile_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    to = tmp_path / "c.yaml"
+
+    def read_while_another_writes(source: Path) -> LoadedConstitution:
+        to.write_text("mine")
+        return read_constitution(source)
+
+    monkeypatch.setattr(constitution_import, "read_constitution", read_while_another_writes)
+    monkeypatch.setattr(constitution_import, "_refuse_if_there", lambda to: None)
+    with pytest.raises(RunStateError, match="something else is there already"):
+        constitution_import.import_constitution(ConstitutionRequest(EXAMPLES / "rules.txt", to))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("c.yaml", "mine")]

@@ -214,3 +214,11 @@ def test_the_embedded_model_judges_examples_and_its_worth_is_told(embedded_files
     assert content["counts"]["passed"] + content["counts"]["failed"] == 2
     assert all(0 < entry["p"] < 1 for entry in content["results"])
     assert "near chance" in done.stderr
+
+
+def test_progress_is_shown_while_a_model_judges(file, capsys):
+    run_exams(ExamRequest(str(file), "scripted"), maker())
+    shown = capsys.readouterr()
+    assert "test  0/2" in shown.err
+    assert "test  2/2  100%" in shown.err
+    assert shown.out == ""

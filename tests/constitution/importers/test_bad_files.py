@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from constitution.importers.markdown import MAX_SIGNS
+from constitution.importers.reading import MAX_ENTRIES, MAX_PROBLEMS
 from constitution.importers.registry import FORMS, read_source
-from constitution.importers.source import MAX_BYTES
+from constitution.importers.source import MAX_BYTES, MAX_LINES
 from core.errors import PubliusError
 from tests.constitution.importers.reading import EXAMPLES, read, refusal
 
@@ -205,4 +207,31 @@ def test_few_shots_of_no_reasonable_number_are_refused(tmp_path: Path):
     (tmp_path / "s.json").write_text(json.dumps(content))
     assert refusal(tmp_path / "s.json") == (
         "s.json:system_chat[50]: too many examples; accepted: at most 10,000"
+    )
+
+
+def test_a_file_is_not_read_on_after_a_thousand_mistakes(tmp_path: Path):
+    (tmp_path / "a.json").write_text(json.dumps([3] * 5000))
+    lines = refusal(tmp_path / "a.json").splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == f"a.json: and {MAX_PROBLEMS - 19:,} more mistakes or more; the rest was not read"
+
+
+@pytest.mark.parametrize("line", ["- The reply is kind.", "# nothing"])
+def test_more_entries_than_a_constitution_has_are_refused(line: str, tmp_path: Path):
+    content = "The reply is calm.\n" + f"{line}\n" * MAX_ENTRIES
+    (tmp_path / "a.txt").write_text(content)
+    assert refusal(tmp_path / "a.txt").endswith(": too many entries; accepted: at most 100,000")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_more_lines_than_a_table_has_are_refused(name: str, tmp_path: Path):
+    (tmp_path / name).write_text("\n" + "1\n" * (MAX_LINES + 1))
+    assert refusal(tmp_path / name) == f"{name}:100002: too many lines; accepted: at most 100,000"
+
+
+def test_a_document_of_nothing_but_markup_is_refused(tmp_path: Path):
+    (tmp_path / "a.md").write_text("- The reply is kind.\n\n" + "[*_" * MAX_SIGNS)
+    assert refusal(tmp_path / "a.md") == (
+        "a.md: the document has too many signs of markup; accepted: at most 50,000 of [, * and _"
     )
