@@ -82,6 +82,9 @@ def misfit_entries(document: YamlDocument) -> Iterator[Misfit]:
                 yield Misfit(loc, f"the sentence {shown(words)} again", "each once", first=sentences[words])
         elif isinstance(entry, dict):
             yield from _sentence_with_colon(entry, loc)
+            if "source" in entry and document.written.get((*loc, "source")) == "":
+                accepted = "the anchor in quotes, as in \"#refunds\": without them '#' begins a comment"
+                yield Misfit((*loc, "source"), "source is empty", accepted, on_key=True)
         else:
             what = "empty" if isinstance(entry, str) else shown(entry)
             yield Misfit(loc, f"principle {index + 1} is {what}", _ENTRY)

@@ -49,6 +49,9 @@ def check(
     as_json: AsJson = False,
 ) -> int:
     """Validate and lint a constitution. Every finding has its line and column; 2 if one is an error."""
+    from dataclasses import asdict
+
+    from core.errors import ConfigError
     from pipeline.config import load_run_config
     from pipeline.linting import CheckRequest, JudgedRequest, check_constitution, check_content, print_check
 
@@ -62,7 +65,13 @@ def check(
             raise typer.BadParameter("give a CONSTITUTION, --run RUN.yaml or --explain CODE")
         constitution = load_run_config(run).constitution
     judging = JudgedRequest(model, budget, engine) if judged else None
-    result = check_constitution(CheckRequest(constitution, prompts, run, judging))
+    try:
+        result = check_constitution(CheckRequest(constitution, prompts, run, judging))
+    except ConfigError as error:
+        if not as_json:
+            raise
+        out.print_json(json.dumps({"problems": [asdict(problem) for problem in error.problems]}))
+        return 2
     if as_json:
         out.print_json(json.dumps(check_content(result)))
     else:

@@ -152,8 +152,8 @@ def _conflicts(loaded: LoadedConstitution, judgments: list[ConflictJudgment], mo
 
 def print_check(result: CheckResult) -> None:
     """Print the findings a line each, and what they come to."""
-    for finding in result.report.findings:
-        out.print(str(finding), soft_wrap=True)
+    if result.report.findings:
+        out.print("\n".join(map(str, result.report.findings)), soft_wrap=True)
     constitution = result.loaded.constitution
     checked = sum(principle.check is not None for principle in constitution.principles)
     count = counted(len(constitution.principles), "principle")

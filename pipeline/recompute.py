@@ -18,7 +18,7 @@ from pathlib import Path
 
 from constitution.schema import Constitution
 from core.errors import ConfigError, RunStateError
-from core.files import os_errors
+from core.files import is_there, os_errors
 from core.progress import progress
 from core.records import Comparison
 from core.store import RecordFile
@@ -119,8 +119,12 @@ def require_place_for(to: Path, finished: Path) -> None:
     """Refuse a file that could not be written, before anything is asked for it.
 
     Raises:
-        ConfigError: its folder is not there, or it is in the run folder.
+        ConfigError: it is there already or no .jsonl file, or its folder is missing or the run folder.
     """
+    if to.suffix != ".jsonl":
+        raise ConfigError(f"found {str(to)!r}", where="--to", accepted="the name of a .jsonl file")
+    if is_there(to):
+        raise ConfigError(f"{to} is there already", where="--to", accepted="a new file")
     folder = to.resolve().parent
     if not folder.is_dir():
         raise ConfigError(

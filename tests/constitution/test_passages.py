@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from constitution.loader import read_constitution
 from constitution.passages import MAX_LINES, passages_of, read_passages
 from core.errors import ConfigError
 
@@ -93,3 +94,17 @@ def test_a_document_of_very_many_lines_is_refused(tmp_path):
         ConfigError, match=r"a.md:10001:1: the document has too many lines; accepted: at most 10,000"
     ):
         read_passages(tmp_path / "a.md")
+
+
+def test_an_anchor_without_quotes_is_a_comment_and_told(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "name: x\npassages: {refunds: Money.}\nprinciples:\n- id: a\n  source: #refunds\n  text: t\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_constitution(path)
+    (problem,) = caught.value.problems
+    assert problem.where == f"{path}:5:3"
+    assert problem.what == "source is empty"
+    path.write_text(path.read_text().replace("#refunds", "null"))
+    assert read_constitution(path).constitution.principles[0].source is None

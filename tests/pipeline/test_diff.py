@@ -67,6 +67,7 @@ class Lab:
     def diff(self, edit: Edit, **options: object) -> DiffOutcome:
         self.new.write_text(edit(self.text))
         self.asked = Recorder()
+        (self.folder / "to.jsonl").unlink(missing_ok=True)
         given = {"run": self.run, "as_json": True, "to": self.folder / "to.jsonl", **options}
         return run_diff(DiffRequest(None, str(self.new), **given), self.asked)  # type: ignore[arg-type]
 
@@ -383,6 +384,10 @@ def test_mistakes_are_told_in_one_line(made: tuple[Path, Path], tmp_path: Path):
     assert "no such file" in failure(tmp_path / "gone.yaml", new)
     assert "is not the constitution of the run" in failure("harmless", new, "--run", run)
     assert "in the run folder" in failure(new, "--run", run, "--to", run / "x.jsonl")
+    (tmp_path / "mine.jsonl").write_text("mine")
+    assert "is there already" in failure(new, "--run", run, "--to", tmp_path / "mine.jsonl")
+    assert (tmp_path / "mine.jsonl").read_text() == "mine"
+    assert ".jsonl" in failure(new, "--run", run, "--to", new)
     assert "no folder" in failure(new, "--run", run, "--to", tmp_path / "gone" / "x.jsonl")
     (tmp_path / "bad.yaml").write_text("name: x\nprinciples: [{id: a, txt: One.}]\n")
     done = here("diff", tmp_path / "bad.yaml", "--run", run)

@@ -197,3 +197,10 @@ def test_the_embedded_model_answers_about_conflicts_and_its_worth_is_told(embedd
     content = json.loads(done.stdout)
     assert content["judged"] == {"model": "smollm2-135m-instruct", "pairs": 3, "asked": 3, "unparsed": 0}
     assert "near chance" in done.stderr
+
+
+def test_mistakes_are_json_too_where_json_is_asked_for(file):
+    ran = here("check", written(file, "name: x\nprinciples: []\n"), "--json")
+    told = json.loads(ran.stdout)
+    assert ran.returncode == 2
+    assert [problem["where"] for problem in told["problems"]] == [f"{file}:2:13"]
