@@ -18,8 +18,12 @@ SEARCHED_CHARACTERS = 20_000
 
 
 @functools.lru_cache(maxsize=4096)  # a file that is extended is checked once more with each that extends it
-def _compiles(pattern: str) -> str:
-    """Return the pattern, or say at which character it goes wrong."""
+def compiles(pattern: str) -> str:
+    """Return the pattern.
+
+    Raises:
+        ValueError: It is too long or wrong; the message says at which character.
+    """
     if len(pattern) > PATTERN_LENGTH:
         raise ValueError(f"the pattern is too long; accepted: at most {PATTERN_LENGTH:,} characters")
     try:
@@ -44,7 +48,7 @@ _EXPRESSION = {"type": "string", "minLength": 1, "maxLength": PATTERN_LENGTH}
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), WithJsonSchema(_NOT_EMPTY)]
 """Text that says something; white space around it, such as a block's last line end, is layout."""
-Pattern = Annotated[str, Field(min_length=1), AfterValidator(_compiles), WithJsonSchema(_EXPRESSION)]
+Pattern = Annotated[str, Field(min_length=1), AfterValidator(compiles), WithJsonSchema(_EXPRESSION)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Phrases = Annotated[tuple[Text, ...], Field(min_length=1)]
 

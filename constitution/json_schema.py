@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from constitution.fields import SEARCHED_CHARACTERS
+from constitution.fields import SEARCHED_CHARACTERS, compiles
 from core.digests import canonical_json
 from core.explain import Loc, Misfit, MisfitError, one_of, shown
 
@@ -25,6 +26,8 @@ MAX_KEY = 1_000
 MAX_DIGITS = 300
 """Of a whole number: a longer one is beyond the floating-point numbers that schemas compare it with."""
 MAX_ERRORS = 100
+MAX_REFERENCES = 100_000
+"""Followed for one value: a few that each lead to two others lead to millions, without any circle."""
 _REPORTED = 5
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DIALECTS = (
@@ -36,6 +39,7 @@ _DIALECTS = (
 )
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_followed: ContextVar[Iterator[int]] = ContextVar("followed")
 _FENCED = re.compile(r"\s*(```|~~~)[A-Za-z0-9]*[ \t]*\n(.*)\n[ \t]*\1\s*", re.DOTALL)
 
 
@@ -67,11 +71,28 @@ def parse_answer(text: str) -> object:
 
 
 def count_errors(schema: str, value: object) -> int:
-    """Return in how many ways a value breaks a schema, at most `MAX_ERRORS`; 0 if it does not."""
+    """Return in how many ways a value breaks a schema, at most `MAX_ERRORS`; 0 if it does not.
+
+    A value for which more than `MAX_REFERENCES` would have to be followed breaks it in all ways.
+    """
     try:
-        return sum(1 for _ in itertools.islice(_validator(schema).iter_errors(value), MAX_ERRORS))
+        return sum(1 for _ in itertools.islice(_errors(_validator(schema), value), MAX_ERRORS))
     except RecursionError:
         return MAX_ERRORS
+
+
+class _TooManyReferencesError(RecursionError):
+    """More than `MAX_REFERENCES` were followed for one value."""
+
+
+def _errors(validator: Any, value: object) -> Iterator[Any]:
+    """Yield in which ways a value breaks a schema.
+
+    Raises:
+        RecursionError: references go on without end, or there are too many of them.
+    """
+    _followed.set(itertools.count(1))
+    yield from validator.iter_errors(value)
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -124,7 +145,9 @@ def _validator(schema: str) -> Any:
 
     content = json.loads(schema)
     dialect = jsonschema.validators.validator_for(content, default=jsonschema.Draft202012Validator)
-    bounded = jsonschema.validators.extend(dialect, {"pattern": _bounded_pattern})  # type: ignore[no-untyped-call]
+    counted = {name: _counted(dialect.VALIDATORS[name]) for name in _REFERENCES if name in dialect.VALIDATORS}
+    rules = {"pattern": _bounded_pattern, **counted}
+    bounded = jsonschema.validators.extend(dialect, rules)  # type: ignore[no-untyped-call]
     # An empty registry: the library's own one would fetch what a reference names.
     return bounded(content, registry=referencing.Registry())
 
@@ -134,6 +157,17 @@ def _bounded_pattern(validator: Any, pattern: str, instance: object, schema: obj
 
     if validator.is_type(instance, "string") and not re.search(pattern, str(instance)[:SEARCHED_CHARACTERS]):
         yield ValidationError(f"the pattern {pattern!r} is not found")
+
+
+def _counted(follow: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+    """Return the rule of a reference that is followed only so often for one value."""
+
+    def followed(validator: Any, target: object, instance: object, schema: object) -> Iterator[Any]:
+        if next(_followed.get()) > MAX_REFERENCES:
+            raise _TooManyReferencesError
+        yield from follow(validator, target, instance, schema) or ()
+
+    return followed
 
 
 def _frozen(value: object) -> str:
@@ -163,22 +197,29 @@ def _wrong_parts(schema: Mapping[str, object], text: str) -> Iterator[Misfit]:
     if found:  # the rest needs a schema that holds together
         return
     validator = _validator(text)
+    seen: dict[int, bool] = {}
     for loc, target in _named(schema, _REFERENCES):
-        if not _leads_somewhere(validator, target):
+        why = _leads_astray(validator, target, seen)
+        if why:
             found = True
             accepted = "a reference to a place in this schema, such as '#/$defs/name'; nothing is fetched"
-            yield Misfit(loc, f"the reference {shown(target)} leads nowhere here", accepted)
-    if not found and not _ends(validator):
-        yield Misfit((), "the schema refers to itself without end", "references that go a level deeper")
+            yield Misfit(loc, f"the reference {shown(target)} leads {why}", accepted)
+    why = "" if found else _goes_on(validator)
+    if why:
+        yield Misfit((), why, "references that go a level deeper")
 
 
-def _against_metaschema(content: Any) -> Iterator[Misfit]:
+def _against_metaschema(content: Any, within: Any = None) -> Iterator[Misfit]:
+    """Yield what the metaschema says against a schema, or against a part of the one that `within` holds."""
     import jsonschema
     import referencing
 
-    dialect = jsonschema.validators.validator_for(content, default=jsonschema.Draft202012Validator)
+    default = jsonschema.Draft202012Validator
+    dialect = within or jsonschema.validators.validator_for(content, default=default)
     kind = jsonschema.validators.validator_for(dialect.META_SCHEMA)
-    meta = kind(dialect.META_SCHEMA, format_checker=kind.FORMAT_CHECKER, registry=referencing.Registry())
+    formats = jsonschema.FormatChecker(formats=())
+    formats.checks("regex", raises=ValueError)(lambda text: not isinstance(text, str) or bool(compiles(text)))
+    meta = kind(dialect.META_SCHEMA, format_checker=formats, registry=referencing.Registry())
     for error in meta.iter_errors(content):
         keyword = next((str(part) for part in reversed(error.path) if isinstance(part, str)), "value")
         yield Misfit(
@@ -188,7 +229,8 @@ def _against_metaschema(content: Any) -> Iterator[Misfit]:
 
 def _nested_names(schema: Mapping[str, object]) -> Iterator[Misfit]:
     """Yield every place below the top where a schema begins another, to which references would lead."""
-    for loc, name in _named(schema, ("$id", "$schema")):
+    names = ("$id", "$schema", "id") if "draft-04" in str(schema.get("$schema")) else ("$id", "$schema")
+    for loc, name in _named(schema, names):
         if len(loc) > 1:
             yield Misfit(loc, f"a schema of its own, {shown(name)}, within the schema", "one schema")
 
@@ -220,27 +262,41 @@ def _named(value: object, names: Sequence[str], loc: Loc = ()) -> Iterator[tuple
             yield from _named(inner, names, (*loc, index))
 
 
-def _leads_somewhere(validator: Any, target: str) -> bool:
+def _leads_astray(validator: Any, target: str, seen: dict[int, bool]) -> str:
+    """Return where a reference leads that leads to no schema; nothing if it does lead to one.
+
+    Args:
+        validator: What has the schema.
+        target: The reference.
+        seen: Remembers between calls which places hold a schema, so that none is looked at twice.
+    """
     from referencing.exceptions import Unresolvable
 
     if not target.startswith("#"):
-        return False
+        return "nowhere here"
     try:
-        validator._resolver.lookup(target)
-    except Unresolvable:
-        return False
-    return True
+        content = validator._resolver.lookup(target).contents
+    except (Unresolvable, ValueError, TypeError):  # the last where a number is to have a part
+        return "nowhere here"
+    if not isinstance(content, Mapping):
+        return "" if isinstance(content, bool) else "to what is no schema"
+    if id(content) not in seen:
+        # A place such as `enum` or `default` may hold anything: it has not been held against the metaschema.
+        seen[id(content)] = not any(_against_metaschema(content, validator))
+    return "" if seen[id(content)] else "to what is no schema"
 
 
-def _ends(validator: Any) -> bool:
-    """Return whether holding the simplest values against the schema comes to an end."""
+def _goes_on(validator: Any) -> str:
+    """Return why holding the simplest values against the schema comes to no end; nothing if it ends."""
     try:
         simplest: tuple[Any, ...] = (None, True, 0, "", [], {})
         for value in simplest:
-            next(validator.iter_errors(value), None)
+            next(_errors(validator, value), None)
+    except _TooManyReferencesError:
+        return f"the schema's references lead to more than {MAX_REFERENCES:,} others"
     except RecursionError:
-        return False
-    return True
+        return "the schema refers to itself without end"
+    return ""
 
 
 JsonSchema = Annotated[

@@ -23,11 +23,15 @@ def yaml_text(value: object, width: int = 100) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Indents lists below their key, and writes texts as `_text` says."""
+    """Indents lists below their key, uses no anchors, and writes texts as `_text` says."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         """Indent by one level, lists too."""
         super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: object) -> bool:
+        """Write a value that occurs twice in full both times: our reader takes no anchors."""
+        return True
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

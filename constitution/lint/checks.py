@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from constitution.checks import matches
 from constitution.lint.contradictions import UNITS, Checked, checked_principles
 from constitution.lint.subject import Hit, LintContext
+from constitution.lint.text import READ_CHARACTERS
 from constitution.schema import Constitution
 from core.explain import shown
 
@@ -45,7 +46,7 @@ def _against_text(entry: Checked) -> Iterator[Hit]:
     side, _, unit = entry.check.kind.partition("_")
     if side not in ("min", "max") or unit not in UNITS:
         return
-    text = entry.principle.text
+    text = entry.principle.text[:READ_CHARACTERS]
     counted = [_number(m) for m in _COUNTED[unit].finditer(text)]
     named = {*counted, *(_number(m) for m in re.finditer(rf"(?i)\b{_NUMBER}\b", text))}
     allowed = {entry.value}

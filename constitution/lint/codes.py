@@ -225,8 +225,8 @@ _ALL = (
         "empty-scope",
         "warning",
         "A principle excepts every prompt that it applies to.",
-        "`except` holds every tag, or the very pattern, of `applies_to`, so that the principle is never "
-        "used.",
+        "`except` holds every tag, or the very pattern, of `applies_to`, or is empty and so holds every "
+        "prompt: the principle is never used.",
     ),
     LintRule(
         "L301",

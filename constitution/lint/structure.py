@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 
 from constitution.lint.subject import Hit, LintContext
-from constitution.schema import Constitution, Principle
+from constitution.schema import Constitution, Principle, Scope
 from core.explain import Loc, shown
 from core.similarity import words_of
 
@@ -24,7 +24,7 @@ def lint_structure(constitution: Constitution, context: LintContext) -> Iterator
     for index, principle in enumerate(constitution.principles):
         yield from _overrides(principle, ("principles", index), context)
         if _excepts_all(principle):
-            what = "every prompt of `applies_to` is excepted"
+            what = f"every prompt{' of `applies_to`' if principle.applies_to else ''} is excepted"
             yield Hit(
                 "L213", ("principles", index, "except"), what, "narrow `except`, or delete the principle"
             )
@@ -103,8 +103,10 @@ def _overrides(principle: Principle, loc: Loc, context: LintContext) -> Iterator
 
 def _excepts_all(principle: Principle) -> bool:
     applies, exempt = principle.applies_to, principle.exempt
+    if exempt == Scope():
+        return True
     if applies is None or exempt is None:
         return False
     tags = not exempt.tags or (bool(applies.tags) and set(applies.tags) <= set(exempt.tags))
     pattern = exempt.pattern is None or exempt.pattern == applies.pattern
-    return tags and pattern and (bool(exempt.tags) or exempt.pattern is not None)
+    return tags and pattern

@@ -19,8 +19,8 @@ NEAR = 0.7
 MAX_TEXT_WORDS = 60
 MAX_PASSAGE_WORDS = 1_500
 _LEAST_WORDS = 3
-_COMPARED_CHARACTERS = 2_000
-"""Of each text, for near-duplicates: five times what is overlong."""
+READ_CHARACTERS = 2_000
+"""Of each text, where the search grows with the square of the length: five times what is overlong."""
 
 _NEGATIONS = frozenset("no not never without nothing none cannot dont doesnt isnt wont cant".split(" "))  # noqa: SIM905
 _FILLERS = frozenset("a an any the do does".split(" "))  # noqa: SIM905
@@ -115,7 +115,7 @@ def _nearly_alike(principles: Sequence[Principle], unique: Sequence[int]) -> Ite
         numbers = tuple(word for word in words if any(character.isdigit() for character in word))
         groups[numbers, tuple(sorted(_NEGATIONS & set(words)))].append(index)
     for members in groups.values():
-        texts = [_LEAD.sub("", principles[index].text[:_COMPARED_CHARACTERS]) for index in members]
+        texts = [_LEAD.sub("", principles[index].text[:READ_CHARACTERS]) for index in members]
         for later, earlier in near_duplicates(texts, NEAR):
             one, two = members[earlier], members[later]
             if meet(principles[one], principles[two]):
@@ -172,7 +172,7 @@ def _no_sentence(text: str, words: int) -> str:
 
 def _joint(text: str) -> str:
     """Return the sign by which a text is known to say several things; nothing if it does not."""
-    plain = _QUOTED.sub("", text)
+    plain = _QUOTED.sub("", text[:READ_CHARACTERS])
     if len(ends := _SENTENCE_END.split(plain)) > 1:
         return f"{len(ends)} sentences"
     found = _JOINED.search(plain)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
+from constitution.checks import evaluate
 from constitution.language import LANGUAGES
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
@@ -68,6 +71,20 @@ WITHIN = [
      f"the reference 'https://example.org/x.json' leads nowhere here; accepted: {INSIDE}"),
     ("{items: {$ref: '#/$defs/no'}}", "$ref",
      f"the reference '#/$defs/no' leads nowhere here; accepted: {INSIDE}"),
+    *[
+        (text, "$ref", f"the reference '{target}' leads {where}; accepted: {INSIDE}")
+        for text, target, where in (
+            ("{title: x, items: {$ref: '#/title'}}", "#/title", "to what is no schema"),
+            ("{default: {type: no}, items: {$ref: '#/default'}}", "#/default", "to what is no schema"),
+            ("{$defs: {minimum: {}}, items: {$ref: '#/$defs'}}", "#/$defs", "to what is no schema"),
+            ("{enum: [1], items: {$ref: '#/enum/x'}}", "#/enum/x", "nowhere here"),
+            ("{minimum: 1, items: {$ref: '#/minimum/x'}}", "#/minimum/x", "nowhere here"),
+        )
+    ],
+    ("{pattern: '" + "a" * 10_001 + "'}", "pattern",
+     "no JSON Schema: pattern is '" + "a" * 56 + "...'; accepted: a regular expression"),
+    ("{$schema: 'http://json-schema.org/draft-04/schema#', items: {id: other}}", "id",
+     "a schema of its own, 'other', within the schema; accepted: one schema"),
     ("{items: {$id: other}}", "$id", "a schema of its own, 'other', within the schema; accepted: one schema"),
 ]  # fmt: skip
 
@@ -148,3 +165,30 @@ def test_the_schema_for_editors_knows_what_the_values_are():
     definitions = Constitution.model_json_schema()["$defs"]
     assert definitions["JsonAnswer"]["properties"]["value"]["type"] == "object"
     assert "en" in definitions["Language"]["properties"]["value"]["enum"]
+
+
+def _doubling(levels):
+    """Return a schema without a circle in which the last level is reached 2 ** levels times."""
+    return {
+        f"d{level}": {"allOf": [{"$ref": f"#/$defs/d{level + 1}"} for _ in range(2)]}
+        if level < levels
+        else {}
+        for level in range(levels + 1)
+    }
+
+
+def test_references_that_multiply_are_followed_only_so_often(tmp_path):
+    text = json.dumps({"$defs": _doubling(30), "$ref": "#/$defs/d0"})
+    said = refusal_of(tmp_path, f"{{kind: json, value: {text}}}")
+    what = "the schema's references lead to more than 100,000 others"
+    assert said.endswith(f"{what}; accepted: references that go a level deeper")
+
+
+def test_an_answer_for_which_references_multiply_fails(tmp_path):
+    text = json.dumps({"$defs": _doubling(30), "properties": {"a": {"$ref": "#/$defs/d0"}}})
+    path = tmp_path / "c.yaml"
+    path.write_text(HEAD + f"{{kind: json, value: {text}}}", encoding="utf-8")
+    (principle,) = load_constitution(path).principles
+    assert evaluate(principle.check, "{}").passed
+    assert not evaluate(principle.check, '{"a": 1}').passed
+    assert evaluate(principle.check, "{}").passed

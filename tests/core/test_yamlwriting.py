@@ -53,3 +53,9 @@ def test_numbers_and_constants_stay_what_they_are():
 
 def test_texts_of_several_lines_are_written_as_blocks():
     assert yaml_text({"text": "one\ntwo\n"}) == "text: |\n  one\n  two\n"
+
+
+def test_a_value_that_occurs_twice_is_written_twice():
+    tags = ["a", "b"]
+    value = {"one": tags, "two": [tags, {"three": tags}]}
+    assert parse_yaml(yaml_text(value), Path("c.yaml")).value == value

@@ -545,6 +545,19 @@ def test_a_quoted_test_prompt_is_found_inside_a_longer_one(report_on):
     assert report_on(text, None).findings == ()
 
 
+def test_an_exception_without_tags_and_pattern_excepts_every_prompt(report_on):
+    report = report_on(principles("{id: a, text: The reply is kind., except: {}}"))
+    (what,) = [finding.what for finding in report.findings if finding.code == "L213"]
+    assert what == "every prompt is excepted"
+
+
+@pytest.mark.parametrize("repeated", ["1,", "“", "(", "\\u201c "])
+def test_a_text_as_long_as_a_file_allows_is_linted(report_on, repeated):
+    text = "The reply is kind " + repeated * (1_000_000 // len(repeated))
+    entry = f'{{id: a, text: "{text}", check: {{kind: max_words, value: 60}}}}'
+    assert report_on(principles(entry)).findings is not None
+
+
 def test_findings_come_in_the_order_of_the_file_and_print_as_a_line(report_on):
     report = report_on(
         principles("{id: b, text: It is kind., antithesis: TODO}", "{id: a, text: It is so; it is.}")
