@@ -45,12 +45,14 @@ def code_is_allowed() -> bool:
 
 @contextlib.contextmanager
 def modules_beside(folder: Path) -> Iterator[None]:
-    """Have modules looked for in a folder, and in the two above it, before the current one, within the block.
+    """Have modules looked for in a folder before the current one, within the block.
 
-    A run's constitution stands two folders below the project, in `runs/NAME/`.
+    A run's constitution stands two folders below the project, in `runs/NAME/`, so for one of a run these are
+    searched too. For no other: what lies above a constitution is somebody else's.
     """
     here = folder.resolve()
-    token = _folders.set((here, *here.parents[:2], *_folders.get()))
+    above = here.parents[:2] if (here / "manifest.json").is_file() else ()
+    token = _folders.set((here, *above, *_folders.get()))
     try:
         yield
     finally:

@@ -161,6 +161,11 @@ def test_the_constitution_of_a_run_finds_the_module_beside_the_project(project, 
     run = tmp_path / "runs" / "x-12345678"
     run.mkdir(parents=True)
     (run / "constitution.yaml").write_text(constitution.to_yaml())
+    (source,) = tmp_path.glob("rules_*.py")
+    sys.modules.pop(source.stem)  # as in another process
+    with pytest.raises(ConfigError, match="No module named"):
+        load_constitution(run / "constitution.yaml")  # what lies above any other folder is somebody else's
+    (run / "manifest.json").write_text("{}")
     assert load_constitution(run / "constitution.yaml").digest == constitution.digest
 
 
