@@ -14,7 +14,6 @@ from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.concurrency import for_each
 from core.errors import ConfigError, DataError, RequestError, RunStateError
-from core.explain import one_of
 from core.files import is_there, os_errors, write_new
 from core.progress import ProgressTask, progress
 from core.records import Prompt, Sampling
@@ -176,13 +175,8 @@ async def _ask(
 
 
 def _chosen(constitution: Constitution, only: Sequence[str]) -> list[Principle]:
-    ids = [principle.id for principle in constitution.principles]
-    for wanted in only:
-        if wanted not in ids:
-            raise ConfigError(
-                f"there is no principle {wanted!r}", where="--only", accepted=one_of(ids, wanted)
-            )
-    chosen = [p for p in constitution.principles if not only or p.id in only]
+    wanted = {constitution.principle(name).id for name in only}
+    chosen = [p for p in constitution.principles if not wanted or p.id in wanted]
     if not any(reaches(principle, kind) for principle in chosen for kind in KINDS):
         raise ConfigError(
             f"no prompts to ask for: the scopes hold none of {', '.join(KINDS)}",
