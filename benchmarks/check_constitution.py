@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from constitution.loader import read_constitution
-from core.yamlfile import read_yaml
+from core.text.yaml_file import read_yaml
 
 LEVELS = 3
 COMMAND = ("-c", "from pipeline.cli import main; main()", "check")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
-from core.bootstrap import paired_intervals
+from core.statistics.bootstrap import paired_intervals
 from labelers.crowd import Aggregation
 from tests.labelers.experiments import Scores, crowd_accuracy, mixed_accuracy, selected_accuracy
 

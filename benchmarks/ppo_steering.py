@@ -22,9 +22,9 @@ from typing import Any
 
 from steering import answers_of, main, shares, write_once
 
-from core.bootstrap import paired_intervals
 from core.records import Answer
-from core.store import RecordStore
+from core.statistics.bootstrap import paired_intervals
+from core.store.record_store import RecordStore
 from evaluation.measures import COMPLIANCE, answer_series
 from pipeline.files import RunFiles
 from pipeline.session import RunRequest, execute

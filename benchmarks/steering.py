@@ -24,9 +24,9 @@ from constitution.check_kinds import MaxWords
 from constitution.checks import count_words
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
-from core.bootstrap import Interval, paired_intervals
 from core.records import Answer
-from core.store import RecordStore
+from core.statistics.bootstrap import Interval, paired_intervals
+from core.store.record_store import RecordStore
 from pipeline.files import RunFiles
 from pipeline.session import RunRequest, execute
 

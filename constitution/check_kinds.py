@@ -16,7 +16,7 @@ from constitution.json_schema import JsonSchema
 from constitution.language import LanguageCode
 from core.code import ALLOWING, code_digest, code_is_allowed
 from core.errors import ConfigError
-from core.explain import Misfit, MisfitError, shown
+from core.text.explain import Misfit, MisfitError, shown
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 

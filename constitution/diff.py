@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from constitution.schema import Constitution, Principle
-from core.similarity import shared_words
+from core.text.similarity import shared_words
 
 Effect = Literal["critique", "revision", "labels", "draw", "checks", "aggregation", "rules", "prompted"]
 """What a change bears on:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from core.explain import shown
+from core.text.explain import shown
 
 PATTERN_LENGTH = 10_000
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from constitution.ids import id_from, unique
 from constitution.schema import Principle
 from core.errors import ConfigError
-from core.explain import Loc, Misfit, key_names, shown
-from core.yamlfile import YamlDocument
+from core.text.explain import Loc, Misfit, key_names, shown
+from core.text.yaml_file import YamlDocument
 
 _ENTRY = f"a sentence, or a mapping with the keys: {', '.join(key_names(Principle))}"
 

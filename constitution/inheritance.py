@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from constitution.schema import Principle, is_id
-from core.explain import Loc, Misfit, one_of, shown
-from core.yamlfile import Mark, YamlDocument
+from core.text.explain import Loc, Misfit, one_of, shown
+from core.text.yaml_file import Mark, YamlDocument
 
 _OWN = ("name", "version", "extends", "remove", "document")
 """What a file says of itself alone."""

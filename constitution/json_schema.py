@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from constitution.fields import SEARCHED_CHARACTERS, compiles
 from core.digests import canonical_json
-from core.explain import Loc, Misfit, MisfitError, one_of, shown
+from core.text.explain import Loc, Misfit, MisfitError, one_of, shown
 
 MAX_DEPTH = 64
 MAX_KEY = 1_000

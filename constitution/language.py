@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, WithJsonSchema
 
 from constitution.prose import without_code
-from core.explain import one_of, shown
+from core.text.explain import one_of, shown
 
 _CODES = (
     "af am an ar as az ba be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr fy ga gd gl "

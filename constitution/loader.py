@@ -21,8 +21,8 @@ from constitution.schema import Constitution, conflicts, missing_passages
 from constitution.sources import preset_names, preset_path, read_chain, source_path, with_document
 from core.code import modules_beside
 from core.errors import ConfigError, Problem
-from core.explain import MAX_ERRORS, Misfit, explain
-from core.yamlfile import YamlDocument, in_order
+from core.text.explain import MAX_ERRORS, Misfit, explain
+from core.text.yaml_file import YamlDocument, in_order
 
 __all__ = ["LoadedConstitution", "load_constitution", "preset_names", "preset_path", "read_constitution"]
 

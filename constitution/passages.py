@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import ConfigError
-from core.yamlfile import read_text, refuse_unprintable
+from core.text.yaml_file import read_text, refuse_unprintable
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -18,8 +18,8 @@ from constitution.check_kinds import Check
 from constitution.fields import Part, Pattern, Text
 from core.digests import digest
 from core.errors import ConfigError
-from core.explain import MAX_ERRORS, Loc, Misfit, MisfitError, one_of, shown
-from core.yamlwriting import yaml_text
+from core.text.explain import MAX_ERRORS, Loc, Misfit, MisfitError, one_of, shown
+from core.text.yaml_writing import yaml_text
 
 ID_MAX_LENGTH = 64
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")

@@ -11,8 +11,8 @@ from pathlib import Path
 from constitution.file_form import as_mapping
 from constitution.passages import read_passages
 from core.errors import ConfigError, Problem
-from core.explain import Loc, Misfit, one_of, shown
-from core.yamlfile import Mark, YamlDocument, read_yaml
+from core.text.explain import Loc, Misfit, one_of, shown
+from core.text.yaml_file import Mark, YamlDocument, read_yaml
 
 MAX_LEVELS = 16
 """How often a constitution may extend one that extends another."""

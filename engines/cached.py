@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from core.cache import RequestCache
 from core.records import Generation
+from core.store.cache import RequestCache
 from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest
 
 Answer = TypeVar("Answer", Generation, ChoiceScores)

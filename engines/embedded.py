@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from core.digests import file_digest
 from core.errors import EngineError
-from core.files import os_errors
+from core.store.files import os_errors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

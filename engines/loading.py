@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.digests import digest, file_digest
 from core.errors import EngineError, RunStateError
-from core.files import write_atomic
 from core.lazy import require
+from core.store.files import write_atomic
 from engines.adapter import adapter_digest, wear_adapter
 from engines.config import ModelConfig
 from engines.embedded import EMBEDDED_NAME, cache_folder, ensure_embedded

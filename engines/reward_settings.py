@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import EngineError
-from core.files import write_atomic
 from core.records import Finite
+from core.store.files import write_atomic
 
 FILE = "reward.json"
 

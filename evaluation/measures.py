@@ -11,7 +11,7 @@ from constitution.checks import count_words, evaluate
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.records import Answer
-from core.repetition import is_repetitive
+from core.text.repetition import is_repetitive
 
 COMPLIANCE = "compliance"
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import get_args
 
 from constitution.schema import Constitution
-from core.bootstrap import paired_intervals
 from core.errors import DataError
 from core.records import Answer, Metric
+from core.statistics.bootstrap import paired_intervals
 from evaluation.config import BASE, Variant
 from evaluation.measures import Series, answer_series
 

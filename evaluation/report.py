@@ -11,8 +11,9 @@ from typing import Any
 from rich.table import Table
 
 from constitution.schema import Constitution
-from core.bootstrap import RESAMPLES
 from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
+from core.statistics.bootstrap import RESAMPLES
+from core.text.documents import document_template
 from evaluation.config import BASE
 from evaluation.figures import (
     BEYOND_NOISE,
@@ -28,7 +29,6 @@ from evaluation.figures import (
 )
 from evaluation.metrics import Evaluation, variant_rank
 from evaluation.win_rate import WIN_RATE
-from prompts.documents import document_template
 
 SHOWN_CHARACTERS = 2_000
 """A longer prompt or answer is cut in the report; the answers' file has it whole."""

@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from core.bootstrap import paired_intervals, wilson
 from core.errors import DataError
 from core.records import Metric
+from core.statistics.bootstrap import paired_intervals, wilson
 
 EVEN = 0.5
 """The label of a tie, and the accuracy of a coin."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from core.bootstrap import RESAMPLES
 from core.records import SCHEMA_VERSION, Metric
+from core.statistics.bootstrap import RESAMPLES
+from core.text.documents import document_template
 from evaluation.calibration import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
@@ -25,7 +26,6 @@ from evaluation.reward_evaluation import (
     temperature_doubt,
 )
 from evaluation.reward_slices import SECTIONS, SUBSET, RewardBench, Slice
-from prompts.documents import document_template
 
 SHOWN_SLICES = 30
 """Of a group with more values, the report shows those with the most pairs; the JSON file has them all."""

@@ -23,7 +23,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from core.bootstrap import Interval, pattern_interval
+from core.statistics.bootstrap import Interval, pattern_interval
 from labelers.votes import CHOICES, Choice, Vote, by_comparison
 
 Floats = NDArray[np.float64]

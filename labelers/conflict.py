@@ -13,7 +13,7 @@ from constitution.schema import Constitution, Principle
 from core.chat import Turn
 from core.errors import RequestError
 from core.records import OrderLogits
-from core.similarity import words_of
+from core.text.similarity import words_of
 from engines.protocols import ChoiceRequest, ChoiceScorer
 from labelers.ai import probability
 from prompts.environment import PromptTemplates

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from core.errors import DataError, RequestError
 from core.records import Comparison, Exclusion, Judgment
-from core.store import RecordFile, RecordStore
+from core.store.record_store import RecordFile, RecordStore
 from labelers.formats.opinions import Pair, records_of
 from labelers.formats.source import LabelSource, LeftOut, Row, RowLabels
 

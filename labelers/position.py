@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.bootstrap import Interval, wilson
 from core.records import Judgment
+from core.statistics.bootstrap import Interval, wilson
 from labelers.votes import annotator_of, standing
 
 

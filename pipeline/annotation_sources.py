@@ -13,9 +13,9 @@ from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.digests import derive_uniform
 from core.errors import ConfigError, DataError, RunStateError
-from core.files import is_there
 from core.records import Comparison, Judgment
-from core.store import RecordStore
+from core.store.files import is_there
+from core.store.record_store import RecordStore
 from labelers.ai import LABELER as AI
 from labelers.page.session import GoldTask
 from labelers.page.tasks import pair_task

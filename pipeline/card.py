@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from core.records import Metric
+from core.text.documents import document_template
 from engines.embedded import EMBEDDED_NAME
 from engines.reward_settings import RewardSettings
 from evaluation.reward_report import cell
-from prompts.documents import document_template
 
 REWARD = "reward"
 _WHAT = {

@@ -217,7 +217,7 @@ def eval_reward(
     as_json: AsJson = False,
 ) -> None:
     """Measure a reward model on pairs. The report has accuracy, calibration and length, and all by subset."""
-    from core.files import os_errors
+    from core.store.files import os_errors
     from pipeline.data_training import print_reward
     from pipeline.reward_model import evaluate_on
     from pipeline.training_data import DataSource, read_preferences

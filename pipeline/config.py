@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from constitution.loader import preset_names
 from core.errors import ConfigError, Problem
-from core.explain import explain
-from core.files import is_there
 from core.records import Split
-from core.yamlfile import parse_yaml, read_yaml, validate
+from core.store.files import is_there
+from core.text.explain import explain
+from core.text.yaml_file import parse_yaml, read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig
 from engines.config import ROLES, EngineConfig, ModelsConfig
 from evaluation.config import EvalConfig

@@ -134,7 +134,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of constitutions. Editors complete and check by it."""
     from constitution.file_schema import json_schema_text
-    from core.files import os_errors, write_atomic
+    from core.store.files import os_errors, write_atomic
 
     if to is None:
         sys.stdout.write(json_schema_text())

@@ -9,8 +9,8 @@ from typing import Any
 from constitution.importers.anthropic_export import to_anthropic
 from constitution.loader import load_constitution
 from core.errors import ConfigError, RunStateError
-from core.explain import one_of
-from core.files import os_errors, write_atomic
+from core.store.files import os_errors, write_atomic
+from core.text.explain import one_of
 
 FORMS = ("anthropic",)
 Summary = dict[str, Any]

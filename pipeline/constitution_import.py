@@ -18,7 +18,7 @@ from constitution.importers.writing import constitution_file
 from constitution.loader import read_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError, DataError, RunStateError
-from core.files import is_there, os_errors, write_atomic, write_new
+from core.store.files import is_there, os_errors, write_atomic, write_new
 
 _SHOWN = 20
 Summary = dict[str, Any]

@@ -22,8 +22,8 @@ import yaml
 
 from core.digests import file_digest
 from core.errors import DataError
-from core.files import os_errors
 from core.lazy import require
+from core.store.files import os_errors
 
 _EXTRA = "train"
 _JSON = (".jsonl", ".jsonl.gz", ".json")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.errors import ConfigError, RunStateError
-from core.files import os_errors
+from core.store.files import os_errors
 from pipeline.config import DataTrainingConfig, build_config
 from pipeline.console import counted, heading, note, out, warn
 from pipeline.reward_model import finish_reward_model, held_out_of

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from constitution.diff import Change, ConstitutionDiff, Effect
-from core.bootstrap import LEVEL
+from core.statistics.bootstrap import LEVEL
 from pipeline.console import counted, heading, note, out, word_diff
 from pipeline.flips import CameOrWent, Flip, Shift
 

@@ -10,7 +10,7 @@ from constitution.diff import ConstitutionDiff, compare
 from constitution.loader import load_constitution, preset_names
 from constitution.schema import Constitution
 from core.errors import ConfigError
-from core.files import is_there
+from core.store.files import is_there
 from pipeline.console import note, out
 from pipeline.diff_report import print_diff, print_shift
 from pipeline.engines import EngineMaker, make_engine

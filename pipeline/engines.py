@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from core.cache import RequestCache
+from core.store.cache import RequestCache
 from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Engine

@@ -11,9 +11,9 @@ from pathlib import Path
 from core.concurrency import for_each
 from core.digests import derive_seed
 from core.errors import DataError, RequestError
-from core.files import os_errors, write_atomic
 from core.progress import progress
 from core.records import Answer, Prompt
+from core.store.files import os_errors, write_atomic
 from engines.cached import CachedEngine
 from engines.protocols import GenerationRequest
 from evaluation.config import BASE, Variant

@@ -15,12 +15,12 @@ from typing import Any
 
 from core.digests import derive_uniform
 from core.errors import RunStateError
-from core.files import os_errors, write_atomic
 from core.records import Message, Preference
-from core.store import RecordStore
+from core.store.files import os_errors, write_atomic
+from core.store.record_store import RecordStore
+from core.text.documents import document_template
 from pipeline.files import RunFiles
 from pipeline.runs import read_manifest
-from prompts.documents import document_template
 from prompts.sources import normalised
 
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.records import Answer, Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
-from core.store import RecordFile, RecordStore
+from core.store.record_store import RecordFile, RecordStore
 
 
 class RunFiles:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from constitution.loader import load_constitution
 from core.errors import RunStateError
-from core.files import is_there
-from core.lock import require_no_writer
-from core.store import RecordStore
+from core.store.files import is_there
+from core.store.lock import require_no_writer
+from core.store.record_store import RecordStore
 from pipeline.config import load_run_config
 from pipeline.files import RunFiles
 from pipeline.runs import RunIdentity, read_manifest

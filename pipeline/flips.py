@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from core.bootstrap import Interval, wilson
 from core.progress import progress
 from core.records import Comparison, Message, Preference
+from core.statistics.bootstrap import Interval, wilson
 from labelers.aggregate import Settled
 from pipeline.files import RunFiles
 from pipeline.labeling import outcome_by

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.files import write_atomic
 from core.records import Comparison, Metric, Preference
+from core.store.files import write_atomic
 from evaluation.reward_metrics import EVEN, share
 from labelers.aggregate import aggregate
 from labelers.page.ledger import Ledger

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import ConfigError
-from core.explain import one_of
+from core.text.explain import one_of
 from labelers.formats.source import LabelSource, Row
 
 _VERDICTS = ("a", "b", "tie", "both_bad", "skip")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from core.errors import ConfigError, DataError, RunStateError
-from core.explain import one_of
-from core.files import os_errors, sync_folder
 from core.progress import progress
 from core.records import Comparison, Judgment
-from core.store import RecordStore
+from core.store.files import os_errors, sync_folder
+from core.store.record_store import RecordStore
+from core.text.explain import one_of
 from labelers.writers import argilla, icai, label_studio
 from pipeline.files import RunFiles
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from core.digests import digest, file_digest
 from core.errors import ConfigError, DataError, Problem, RunStateError
-from core.files import os_errors, sync_folder, write_atomic
 from core.progress import progress
-from core.store import RecordStore
+from core.store.files import os_errors, sync_folder, write_atomic
+from core.store.record_store import RecordStore
 from labelers.formats.registry import AUTO, Recognised, foreign_errors, is_built_in, recognise, source_named
 from labelers.formats.source import LabelSource, Row
 from labelers.importing import SAID_BEFORE, LabelImport, Occurrences, Tallied, Tally

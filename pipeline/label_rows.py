@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import DataError
-from core.files import os_errors
+from core.store.files import os_errors
 from labelers.formats.icai import unfolded
 from labelers.formats.source import Row
 from pipeline.data_source import DataSource, read_rows

@@ -8,7 +8,7 @@ from typing import Self
 
 from constitution.schema import Constitution, Principle
 from core.records import Comparison, Judgment, Preference
-from core.similarity import are_near_duplicates
+from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
 from engines.protocols import ChoiceRequest
 from labelers.aggregate import Settled, aggregate, outcome_of

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import EngineError
-from core.files import os_errors
 from core.lazy import require
+from core.store.files import os_errors
 from engines.adapter import WEIGHTS, read_settings, wear_adapter
 from engines.config import ModelConfig
 from engines.loading import ModelFiles, load_tokenizer, locate

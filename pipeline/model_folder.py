@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import PubliusError, RunStateError
-from core.files import os_errors, sync_folder
 from core.lazy import require
+from core.store.files import os_errors, sync_folder
 
 GENERATION = "generation_config.json"
 _EXTRA = "transformers"

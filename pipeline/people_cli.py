@@ -51,7 +51,7 @@ def select(
     seed: Annotated[int, typer.Option(min=0, help="Of the random share.")] = 0,
 ) -> None:
     """Pick comparisons for people. They are those whose label is most in doubt, and a random control."""
-    from core.files import write_atomic
+    from core.store.files import write_atomic
     from labelers.selection import Selection
     from pipeline.selecting import select_questions
 

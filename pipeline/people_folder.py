@@ -8,8 +8,8 @@ from pathlib import Path
 
 from core.digests import digest, file_digest
 from core.errors import DataError
-from core.files import is_there, os_errors
-from core.store import RecordStore
+from core.store.files import is_there, os_errors
+from core.store.record_store import RecordStore
 from pipeline.files import RunFiles
 
 _FILES = ("comparisons.jsonl", "judgments.jsonl")

@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.table import Table
 
-from core.bootstrap import Interval, wilson
 from core.errors import DataError
 from core.records import Judgment
+from core.statistics.bootstrap import Interval, wilson
 from labelers.agreement import Agreement, PairAgreement, agreement, pair_agreements
 from labelers.position import PositionBias, position_biases
 from labelers.reliability import Reliability, graded_dawid_skene

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from constitution.file_schema import SCHEMA_NAME, json_schema_text, with_header
 from constitution.loader import preset_path, read_constitution
-from core.cache import RequestCache
 from core.errors import RunStateError
-from core.files import is_there, os_errors, write_atomic
+from core.store.cache import RequestCache
+from core.store.files import is_there, os_errors, write_atomic
 
 DEFAULT_PRESET = "helpful-honest-harmless"
 DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"

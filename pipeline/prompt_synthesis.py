@@ -14,9 +14,9 @@ from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.concurrency import for_each
 from core.errors import ConfigError, DataError, RequestError, RunStateError
-from core.files import is_there, os_errors, write_new
 from core.progress import ProgressTask, progress
 from core.records import Prompt, Sampling
+from core.store.files import is_there, os_errors, write_new
 from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig
 from engines.embedded import EMBEDDED_NAME

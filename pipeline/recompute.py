@@ -18,10 +18,10 @@ from pathlib import Path
 
 from constitution.schema import Constitution
 from core.errors import ConfigError, RunStateError
-from core.files import is_there, os_errors
 from core.progress import progress
 from core.records import Comparison
-from core.store import RecordFile
+from core.store.files import is_there, os_errors
+from core.store.record_store import RecordFile
 from labelers.votes import MACHINES
 from pipeline.console import warn
 from pipeline.engines import EngineMaker, Engines, make_engine

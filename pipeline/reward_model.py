@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.digests import derive_uniform
 from core.errors import DataError, EngineError
-from core.files import write_atomic
 from core.records import Message
+from core.store.files import write_atomic
 from engines.adapter import SETTINGS as ADAPTER
 from engines.adapter import read_settings
 from engines.config import ModelConfig

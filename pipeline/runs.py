@@ -26,10 +26,10 @@ from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.digests import digest, file_digest
 from core.errors import DataError, RunStateError
-from core.files import os_errors, write_atomic
 from core.records import Answer, Exclusion, Preference, Record
-from core.store import RecordStore
-from core.yamlwriting import yaml_text
+from core.store.files import os_errors, write_atomic
+from core.store.record_store import RecordStore
+from core.text.yaml_writing import yaml_text
 from engines.cached import RequestCounts
 from engines.config import identity_of
 from pipeline.config import RunConfig

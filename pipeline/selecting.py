@@ -8,7 +8,7 @@ from pathlib import Path
 from constitution.loader import load_constitution
 from core.errors import RunStateError
 from core.records import Comparison, Judgment
-from core.store import RecordStore
+from core.store.record_store import RecordStore
 from labelers.selection import Question, Selection, doubt_about, select
 from labelers.votes import MACHINES, votes_of
 from pipeline.files import RunFiles

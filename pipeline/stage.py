@@ -13,7 +13,7 @@ from core.concurrency import for_each
 from core.errors import RequestError, RunStateError
 from core.progress import ProgressTask, progress
 from core.records import Prompt, Split
-from core.store import RecordFile
+from core.store.record_store import RecordFile
 from engines.cached import RequestCounts
 from pipeline.engines import Engines
 from pipeline.runs import Run

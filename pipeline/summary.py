@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from core.records import Judgment, Metric, Preference
-from core.store import RecordStore
+from core.store.record_store import RecordStore
 from evaluation.report import summary_table
 from labelers.votes import MACHINES
 from pipeline.console import heading, note, out

@@ -21,9 +21,9 @@ from constitution.loader import LoadedConstitution, read_constitution
 from constitution.schema import Example, Principle
 from core.concurrency import for_each
 from core.errors import ConfigError, Problem, RequestError
-from core.explain import shown
 from core.progress import progress
 from core.records import Comparison, Judgment, Message, Prompt
+from core.text.explain import shown
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
 from labelers.ai import AILabeler, require_labeler

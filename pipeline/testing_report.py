@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from core.explain import shown
-from core.files import os_errors, write_atomic
+from core.store.files import os_errors, write_atomic
+from core.text.explain import shown
 from pipeline.console import counted, out
 from pipeline.testing import OUTCOMES, ExamReport, ExamResult
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from core.files import os_errors, write_atomic
 from core.records import Exclusion, Metric
+from core.store.files import os_errors, write_atomic
 from engines.embedded import EMBEDDED_NAME
 from engines.loading import locate
 from engines.reward_settings import FILE as SETTINGS

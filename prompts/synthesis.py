@@ -23,7 +23,7 @@ from constitution.schema import Constitution
 from core.chat import Turn, Untrusted
 from core.digests import derive_seed, derive_uniform
 from core.records import Message, Prompt
-from core.similarity import near_duplicates, words_of
+from core.text.similarity import near_duplicates, words_of
 from prompts.environment import PromptTemplates
 from prompts.replies import candidates
 from prompts.shares import KINDS, Cell, Kind

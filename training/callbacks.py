@@ -14,8 +14,8 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from core.errors import EngineError
-from core.files import os_errors
 from core.progress import ProgressTask
+from core.store.files import os_errors
 from training.checkpoints import TrainingFolder
 from training.config import OptimConfig
 from training.history import CHOSEN_RATIO, UNSTEADY, Course, held_out_losses

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import RunStateError
-from core.files import os_errors, sync_folder, write_atomic
+from core.store.files import os_errors, sync_folder, write_atomic
 
 ASIDE = ".adapter.new"
 """Folder in which the adapter is written before it is moved to its place."""

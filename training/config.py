@@ -6,9 +6,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from core.settings import Section
 from engines.config import OPERATIONAL
 from training.rl_config import GRPOConfig, RLConfig, RLOOConfig
-from training.section import Section
 
 Method = Literal["sft", "reward", "dpo", "ppo", "rloo", "grpo"]
 METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo", "rloo", "grpo")

@@ -21,7 +21,7 @@ from trl import GRPOTrainer, RLOOTrainer  # type: ignore[attr-defined]
 from trl import RLOOConfig as TRLRLOOConfig  # type: ignore[attr-defined]
 
 from core.digests import derive_seed
-from core.files import write_atomic
+from core.store.files import write_atomic
 from training.checkpoints import TrainingFolder
 from training.clock import Clock
 from training.group_course import WatchCallback

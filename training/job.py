@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from core.digests import digest
 from core.errors import ConfigError, DataError, MissingExtraError, PubliusError, RunStateError
-from core.files import os_errors
 from core.lazy import require
+from core.store.files import os_errors
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
 from engines.loading import locate, pick_device, pick_dtype

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import EngineError
-from core.files import os_errors, sync_folder, write_atomic
 from core.lazy import require
+from core.store.files import os_errors, sync_folder, write_atomic
 from engines.adapter import SETTINGS, WEIGHTS, read_settings, wear_adapter
 from engines.config import ModelConfig
 from engines.loading import load_classifier, load_model, load_tokenizer, locate, pick_dtype

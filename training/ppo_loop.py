@@ -17,8 +17,8 @@ from safetensors.torch import save
 
 from core.digests import derive_seed
 from core.errors import EngineError
-from core.files import write_atomic
 from core.progress import ProgressTask, progress
+from core.store.files import write_atomic
 from training.checkpoints import CRITIC, SAMPLES, TrainingFolder
 from training.clock import Clock
 from training.config import PPOConfig

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from core.files import write_atomic
+from core.store.files import write_atomic
 from training.ppo_update import Side
 from training.rollouts import Drawn, Rollout, RolloutPrompt
 

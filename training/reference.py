@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
-from core.files import write_atomic
 from core.progress import progress
+from core.store.files import write_atomic
 from engines.trees import micro_batches
 from training.checkpoints import TrainingFolder
 from training.examples import EncodedPair

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from core.records import Finite
+from core.settings import Section
 from engines.config import OPERATIONAL
-from training.section import Section
 
 RLMethod = Literal["ppo", "rloo", "grpo"]
 RL_METHODS: tuple[RLMethod, ...] = ("ppo", "rloo", "grpo")

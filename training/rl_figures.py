@@ -9,8 +9,8 @@ from typing import Protocol
 import torch
 
 from core.errors import EngineError
-from core.phrases import boilerplate_share
-from core.repetition import is_repetitive
+from core.text.phrases import boilerplate_share
+from core.text.repetition import is_repetitive
 from training.kl import k2, k3
 from training.ppo_losses import ratio_of
 from training.rl_alarms import KL, LENGTH

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.files import os_errors
+from core.store.files import os_errors
 from training.checkpoints import SAMPLES, TrainingFolder
 from training.rollouts import Rollout
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import EngineError, RequestError
-from core.files import os_errors
 from core.lazy import require
 from core.records import Sampling
+from core.store.files import os_errors
 from engines.answers import AnswerReader
 from engines.config import EngineConfig, ModelConfig
 from engines.host_link import HostLink

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from constitution.importers.few_shots import SEVERAL_TURNS, Revised, attach_revision
 from constitution.importers.reading import Reading, Shot
 from constitution.importers.source import ForeignFile
-from core.explain import shown
+from core.text.explain import shown
 
 REQUESTS = "CritiqueRevisionInstructions.json"
 COMPARISONS = "RLMadisonInstructions.json"

@@ -8,7 +8,7 @@ from typing import Any
 from constitution.importers.few_shots import SEVERAL_TURNS, Revised, attach_revision
 from constitution.importers.reading import Reading
 from constitution.importers.source import ForeignFile
-from core.explain import Loc, shown
+from core.text.explain import Loc, shown
 
 _CHAT = ("user", "assistant") * 3
 """Prompt, answer, request for a critique, critique, request for a revision, revision."""

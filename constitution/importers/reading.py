@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from constitution.ids import id_from, id_of_name, unique
 from core.errors import DataError, Problem
-from core.explain import shown
+from core.text.explain import shown
 
 TEXTS = ("text", "antithesis", "critique", "revision", "comparison", "section")
 """The keys of a principle that hold text, the id aside."""

@@ -10,7 +10,7 @@ from typing import Any
 from constitution.importers.reading import Reading
 from constitution.importers.source import Cells, ForeignFile
 from core.errors import ConfigError
-from core.explain import one_of, shown
+from core.text.explain import one_of, shown
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "principle", "constitution", "rule", "statement", "definition", "description"),

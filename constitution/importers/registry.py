@@ -15,8 +15,8 @@ from constitution.importers.reading import Reading
 from constitution.importers.records import JsonList, Table
 from constitution.importers.source import YAML_SUFFIXES, ForeignFile, read_foreign
 from core.errors import ConfigError, DataError
-from core.explain import one_of
-from core.files import os_errors
+from core.store.files import os_errors
+from core.text.explain import one_of
 
 FORMS: tuple[ConstitutionForm, ...] = (
     AnthropicFiles(),

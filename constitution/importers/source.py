@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.errors import ConfigError, DataError
-from core.explain import Loc, shown
-from core.files import os_errors
-from core.yamlfile import YamlDocument, parse_yaml
+from core.store.files import os_errors
+from core.text.explain import Loc, shown
+from core.text.yaml_file import YamlDocument, parse_yaml
 
 MAX_BYTES = 4 * 1024 * 1024
 """As large as a constitution may be."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from constitution.importers.reading import Reading
-from core.yamlwriting import yaml_text
+from core.text.yaml_writing import yaml_text
 
 _WIDTH = 100
 _USES = ("critique", "revision", "comparison")

@@ -10,7 +10,7 @@ from constitution.lint.contradictions import UNITS, Checked, checked_principles
 from constitution.lint.subject import Hit, LintContext
 from constitution.lint.text import READ_CHARACTERS
 from constitution.schema import Constitution
-from core.explain import shown
+from core.text.explain import shown
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve".split(" ")  # noqa: SIM905
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "hundred": 100}

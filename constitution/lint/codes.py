@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.errors import ConfigError
-from core.explain import one_of
+from core.text.explain import one_of
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")

@@ -16,8 +16,8 @@ from constitution.checks import evaluate
 from constitution.language import TWINS
 from constitution.lint.subject import Hit, LintContext, may_lack_spaces, meet
 from constitution.schema import Constitution, Principle
-from core.explain import Loc, shown
-from core.similarity import words_of
+from core.text.explain import Loc, shown
+from core.text.similarity import words_of
 
 UNITS = ("words", "sentences", "characters", "grade")
 """What `min_` and `max_` checks bound."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from constitution.checks import count_words, evaluate, matches
 from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Example, Principle
-from core.explain import Loc, shown
-from core.similarity import words_of
+from core.text.explain import Loc, shown
+from core.text.similarity import words_of
 
 MAX_FEW_SHOT_WORDS = 500
 

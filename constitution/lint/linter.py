@@ -21,7 +21,7 @@ from constitution.lint.structure import lint_structure
 from constitution.lint.subject import Hit, LintContext
 from constitution.lint.text import lint_text
 from constitution.loader import LoadedConstitution
-from core.explain import Loc, one_of, shown
+from core.text.explain import Loc, one_of, shown
 
 _RULES = (lint_text, lint_structure, lint_checks, lint_contradictions, lint_examples, lint_prompts)
 _PLACE = re.compile(r"^(.*):(\d+):(\d+)$")

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from constitution.draw import in_scope
 from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Principle, Scope
-from core.explain import Loc, one_of, shown
 from core.records import Prompt
-from core.similarity import words_of
+from core.text.explain import Loc, one_of, shown
+from core.text.similarity import words_of
 
 _QUOTED_WORDS = 6
 """A test prompt of so many words counts as quoted also where it is part of a longer prompt."""

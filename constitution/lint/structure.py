@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Principle, Scope
-from core.explain import Loc, shown
-from core.similarity import words_of
+from core.text.explain import Loc, shown
+from core.text.similarity import words_of
 
 LEAST_SHARE = 0.001
 MOST_SHARE = 0.5

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from constitution.schema import Principle, Scope
-from core.explain import Loc
 from core.records import Prompt
+from core.text.explain import Loc
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from constitution.checks import count_words
 from constitution.lint.subject import Hit, LintContext, may_lack_spaces, meet
 from constitution.schema import Constitution, Principle
-from core.explain import Loc, shown
-from core.similarity import near_duplicates, words_of
+from core.text.explain import Loc, shown
+from core.text.similarity import near_duplicates, words_of
 
 NEAR = 0.7
 MAX_TEXT_WORDS = 60

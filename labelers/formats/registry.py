@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import core.code
 from core.code import importable
 from core.errors import ConfigError, DataError
-from core.explain import one_of
+from core.text.explain import one_of
 from labelers.formats.arena import ArenaVotes
 from labelers.formats.argilla import Argilla
 from labelers.formats.columns import Columns

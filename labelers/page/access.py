@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigError, DataError, RunStateError
-from core.files import os_errors, sync_folder
+from core.store.files import os_errors, sync_folder
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _NAME = re.compile(r"\w[\w .@+-]{0,39}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from core.errors import RunStateError
-from core.files import os_errors, write_atomic
+from core.store.files import os_errors, write_atomic
 
 
 class Lease(BaseModel):

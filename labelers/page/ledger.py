@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from core.records import Comparison, Judgment
-from core.store import RecordStore
+from core.store.record_store import RecordStore
 from labelers.page.tasks import LABELER, Question, Task
 
 _NO_ANSWER = "skip"

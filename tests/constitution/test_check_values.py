@@ -12,7 +12,7 @@ from constitution.language import LANGUAGES
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError
-from core.explain import one_of
+from core.text.explain import one_of
 
 HEAD = "name: x\nprinciples:\n- id: a\n  text: t\n  check: "
 WHOLE = "a whole number of at least 1"

@@ -13,8 +13,8 @@ from constitution.file_schema import SCHEMA_NAME, ConstitutionFile, json_schema,
 from constitution.loader import load_constitution, preset_names, preset_path
 from constitution.schema import Principle
 from core.errors import ConfigError
-from core.explain import key_names
-from core.yamlfile import parse_yaml
+from core.text.explain import key_names
+from core.text.yaml_file import parse_yaml
 from tests.constitution.examples import WELL_FORMED, write_all
 from tests.constitution.malformed import OF_THE_FORM, YAML
 

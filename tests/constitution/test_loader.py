@@ -11,7 +11,7 @@ from constitution.check_kinds import MaxWords
 from constitution.loader import load_constitution, preset_names, preset_path
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, Problem
-from core.yamlfile import MAX_CHARACTERS, MAX_VALUES
+from core.text.yaml_file import MAX_CHARACTERS, MAX_VALUES
 from tests.constitution.examples import FULL
 from tests.constitution.malformed import HEAD, MALFORMED
 

@@ -12,7 +12,7 @@ import pytest
 from constitution.checks import count_words
 from constitution.loader import load_constitution, preset_names, preset_path, read_constitution
 from constitution.schema import Constitution, Example
-from core.similarity import near_duplicates, words_of
+from core.text.similarity import near_duplicates, words_of
 from pipeline.linting import CheckRequest, check_constitution
 from pipeline.project import init_project
 from pipeline.testing import ExamRequest, run_exams

@@ -18,8 +18,8 @@ from constitution.file_schema import ConstitutionFile
 from constitution.lint.codes import CODES
 from constitution.loader import load_constitution, preset_names
 from constitution.schema import Example, Principle, Scope
-from core import yamlfile
 from core.errors import ConfigError
+from core.text import yaml_file as yamlfile
 from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
 from pipeline.linting import CheckRequest, JudgedRequest, check_constitution

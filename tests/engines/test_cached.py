@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from core.cache import RequestCache
 from core.chat import Turn
 from core.errors import RequestError
 from core.records import Generation, Sampling
+from core.store.cache import RequestCache
 from engines.cached import CachedEngine, RequestCounts
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.scripted import ScriptedEngine

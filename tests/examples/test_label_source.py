@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.records import Comparison, Judgment
-from core.store import RecordStore
+from core.store.record_store import RecordStore
 from tests.pipeline.test_cli import PROGRAM, REPOSITORY, mistakes
 
 EXAMPLE = REPOSITORY / "examples" / "label-source"

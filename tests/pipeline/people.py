@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.records import Comparison, Judgment, Message, Prompt
-from core.store import RecordStore
+from core.store.record_store import RecordStore
 from pipeline.files import RunFiles
 
 

@@ -148,7 +148,7 @@ def test_a_chat_leaves_the_run_as_it_was(folder: Path):
 
 
 def test_a_run_that_is_under_way_can_be_talked_to(folder: Path):
-    from core.store import RecordStore
+    from core.store.record_store import RecordStore
 
     with RecordStore(folder):
         assert talk(folder, "Hello").asked

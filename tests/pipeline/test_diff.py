@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from constitution.loader import load_constitution
-from core.lock import lock
 from core.records import Comparison, Judgment, Preference
+from core.store.lock import lock
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, ChoiceScores
 from engines.scripted import ScriptedEngine

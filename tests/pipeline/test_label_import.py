@@ -16,7 +16,7 @@ import pytest
 
 from core.errors import DataError, RunStateError
 from core.records import Comparison, Judgment
-from core.store import RecordStore
+from core.store.record_store import RecordStore
 from pipeline.data_source import DataSource
 from pipeline.label_import import LabelsRequest, import_labels
 from tests.labelers.formats.reading import FIXTURES

@@ -161,7 +161,7 @@ def test_roles_with_models_of_their_own_get_engines_of_their_own(tmp_path):
 
 
 def test_a_locked_run_is_refused(tmp_path):
-    from core.store import RecordStore
+    from core.store.record_store import RecordStore
 
     run_file = write_project(tmp_path)
     folder, _ = run(run_file)

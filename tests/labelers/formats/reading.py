@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.records import Comparison, Exclusion, Judgment
-from core.store import RecordStore
+from core.store.record_store import RecordStore
 from labelers.formats.registry import recognise
 from labelers.formats.source import LabelSource, Row
 from labelers.importing import LabelImport, Tally

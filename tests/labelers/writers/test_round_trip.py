@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.records import Candidate, Comparison, Judgment, Message, OrderLogits, Prompt
-from core.store import RecordStore
+from core.store.record_store import RecordStore
 from pipeline.data_source import DataSource
 from pipeline.label_export import FORMS, export_labels
 from pipeline.label_import import LabelsRequest, import_labels

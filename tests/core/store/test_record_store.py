@@ -16,11 +16,11 @@ import pytest
 from core.digests import record_id
 from core.errors import DataError, RunStateError
 from core.records import Record
-from core.store import RecordFile, RecordStore
+from core.store.record_store import RecordFile, RecordStore
 from tests.core.conftest import LockableFolder
 
 NAME = "notes.jsonl"
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 class Topic(Record):
@@ -403,8 +403,8 @@ def test_read_only_folder_can_be_read_and_not_written(lockable: LockableFolder):
 WRITER = """
 import sys
 from pathlib import Path
-from core.store import RecordStore
-from tests.core.test_store import note, open_notes
+from core.store.record_store import RecordStore
+from tests.core.store.test_record_store import note, open_notes
 
 with RecordStore(Path(sys.argv[1])) as store:
     file = open_notes(store)
@@ -443,8 +443,8 @@ FILLER = """
 import resource, signal, sys
 from pathlib import Path
 from core.errors import RunStateError
-from core.store import RecordStore
-from tests.core.test_store import note, open_notes
+from core.store.record_store import RecordStore
+from tests.core.store.test_record_store import note, open_notes
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with RecordStore(Path(sys.argv[1])) as store:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core import bootstrap
-from core.bootstrap import paired_intervals, pattern_interval, wilson
 from core.errors import DataError
+from core.statistics import bootstrap
+from core.statistics.bootstrap import paired_intervals, pattern_interval, wilson
 
 
 def test_interval_of_two_values_is_read_off_the_three_possible_means():

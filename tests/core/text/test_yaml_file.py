@@ -10,10 +10,10 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from core import yamlfile
 from core.errors import ConfigError, Problem
-from core.explain import Misfit, one_of
-from core.yamlfile import MAX_BYTES, Mark, YamlDocument, in_order, parse_yaml, read_yaml, validate
+from core.text import yaml_file as yamlfile
+from core.text.explain import Misfit, one_of
+from core.text.yaml_file import MAX_BYTES, Mark, YamlDocument, in_order, parse_yaml, read_yaml, validate
 
 PATH = Path("f.yaml")
 

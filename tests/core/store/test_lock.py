@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import RunStateError
-from core.lock import lock, require_no_writer
+from core.store.lock import lock, require_no_writer
 
 
 def test_folder_that_is_written_in_is_refused_to_writers_and_to_readers_of_finished_work(tmp_path: Path):

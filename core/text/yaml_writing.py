@@ -11,7 +11,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 
 def yaml_text(value: object, width: int = 100) -> str:
-    """Return a value as YAML from which `core.yamlfile` reads an equal one, keys in the order given.
+    """Return a value as YAML from which `core.text.yaml_file` reads an equal one, keys in the order given.
 
     PyYAML alone would leave a text such as `1e5` without quotes, which YAML 1.2 takes for a number.
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from core.errors import RunStateError
-from core.files import os_errors
+from core.store.files import os_errors
 
 _NAME = ".lock"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import RunStateError
-from core.files import os_errors, write_atomic, write_new
+from core.store.files import os_errors, write_atomic, write_new
 from tests.core.conftest import LockableFolder
 
 

@@ -19,10 +19,10 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from core.errors import DataError, RunStateError
-from core.files import os_errors
-from core.index import RecordIndex, Span
-from core.lines import Line, cut_torn_line, line_number, lines_from, open_lines
-from core.lock import lock
+from core.store.files import os_errors
+from core.store.index import RecordIndex, Span
+from core.store.lines import Line, cut_torn_line, line_number, lines_from, open_lines
+from core.store.lock import lock
 
 
 class StoredRecord(Protocol):

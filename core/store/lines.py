@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.files import sync_folder
+from core.store.files import sync_folder
 
 _CHUNK_BYTES = 1 << 20
 

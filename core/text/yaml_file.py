@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from core.errors import ConfigError, Problem
-from core.explain import Loc, Misfit, explain, shown
+from core.text.explain import Loc, Misfit, explain, shown
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32

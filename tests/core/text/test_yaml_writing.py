@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.yamlfile import parse_yaml
-from core.yamlwriting import yaml_text
+from core.text.yaml_file import parse_yaml
+from core.text.yaml_writing import yaml_text
 
 TEXTS = [
     "1e5",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.files import is_damaged, os_errors, sqlite_errors
+from core.store.files import is_damaged, os_errors, sqlite_errors
 
 _SCHEMA_VERSION = 1
 _BATCH_ROWS = 4096

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from core.cache import RequestCache
 from core.errors import RunStateError
+from core.store.cache import RequestCache
 from tests.core.conftest import LockableFolder
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def start(program: str, path: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -41,7 +41,7 @@ def test_first_answer_wins(tmp_path: Path):
 PUTTER = """
 import sys
 from pathlib import Path
-from core.cache import RequestCache
+from core.store.cache import RequestCache
 
 sys.stdin.readline()  # all start at once
 with RequestCache(Path(sys.argv[1])) as cache:
@@ -69,7 +69,7 @@ def test_processes_that_share_a_new_cache_agree_on_every_answer(tmp_path: Path):
 FOREVER = """
 import sys
 from pathlib import Path
-from core.cache import RequestCache
+from core.store.cache import RequestCache
 
 cache = RequestCache(Path(sys.argv[1]))
 for number in range(int(sys.argv[2]), 10_000_000):
@@ -95,7 +95,7 @@ def test_killed_process_loses_no_answer_that_was_put(tmp_path: Path):
 FILLER = """
 import resource, signal, sys
 from pathlib import Path
-from core.cache import RequestCache
+from core.store.cache import RequestCache
 from core.errors import RunStateError
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

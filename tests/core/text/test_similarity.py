@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 import pytest
 
-from core.similarity import are_near_duplicates, near_duplicates, shared_words, words_of
+from core.text.similarity import are_near_duplicates, near_duplicates, shared_words, words_of
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from core.errors import RunStateError
-from core.files import is_busy, os_errors, sqlite_errors
+from core.store.files import is_busy, os_errors, sqlite_errors
 
 SCHEMA_VERSION = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.repetition import is_repetitive, repeated_share
+from core.text.repetition import is_repetitive, repeated_share
 
 SENTENCE = "I am not able to help with that, but I can suggest something else."
 LIST = """Here is a plan for the week:

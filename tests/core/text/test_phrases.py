@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.phrases import boilerplate_share
+from core.text.phrases import boilerplate_share
 
 
 def test_a_phrase_of_five_words_is_found_wherever_it_stands():

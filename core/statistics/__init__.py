@@ -1,0 +1,1 @@
+"""Statistics that several rooms need: intervals for means and shares."""
