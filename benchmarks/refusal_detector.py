@@ -1,4 +1,5 @@
-"""How well `constitution.refusal` agrees with people: XSTest's labelled completions, against a keyword list.
+"""How well `constitution.checks.refusal` agrees with people: XSTest's labelled completions, against a keyword
+list.
 
     python benchmarks/refusal_detector.py FOLDER [--errors] [--json PATH]
 
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from constitution.refusal import refuses
+from constitution.checks.refusal import refuses
 from core.statistics.bootstrap import wilson
 
 KEYWORDS = (

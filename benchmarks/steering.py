@@ -20,8 +20,8 @@ from typing import Any
 
 import yaml
 
-from constitution.check_kinds import MaxWords
-from constitution.checks import count_words
+from constitution.checks.evaluate import count_words
+from constitution.checks.kinds import MaxWords
 from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.records import Answer

@@ -13,7 +13,7 @@ import heapq
 import math
 from collections.abc import Sequence
 
-from constitution.checks import matches
+from constitution.checks.evaluate import matches
 from constitution.schema import Principle, Scope
 from core.digests import derive_uniform
 from core.records import Prompt

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
-from constitution.check_kinds import Check
+from constitution.checks.kinds import Check
 from constitution.fields import Part, Pattern, Text
 from core.digests import digest
 from core.errors import ConfigError

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from constitution.checks import evaluate
+from constitution.checks.evaluate import evaluate
 from constitution.draw import in_scope
 from constitution.schema import Constitution
 from core.digests import derive_uniform

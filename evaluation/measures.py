@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from constitution.check_kinds import Check
-from constitution.checks import count_words, evaluate
+from constitution.checks.evaluate import count_words, evaluate
+from constitution.checks.kinds import Check
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.records import Answer

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from constitution.checks import evaluate
+from constitution.checks.evaluate import evaluate
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id

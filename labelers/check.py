@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from constitution.checks import evaluate
+from constitution.checks.evaluate import evaluate
 from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id

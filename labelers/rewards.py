@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from constitution.checks import evaluate
+from constitution.checks.evaluate import evaluate
 from constitution.draw import draw, in_scope
 from constitution.schema import Constitution, Principle
 from core.chat import turns_of

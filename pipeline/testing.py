@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from constitution.check_kinds import Check
-from constitution.checks import evaluate
+from constitution.checks.evaluate import evaluate
+from constitution.checks.kinds import Check
 from constitution.lint.examples import mixed_uses
 from constitution.loader import LoadedConstitution, read_constitution
 from constitution.schema import Example, Principle

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from constitution.checks import evaluate
+from constitution.checks.evaluate import evaluate
 from constitution.draw import in_scope
 from constitution.loader import load_constitution
 from constitution.schema import Constitution

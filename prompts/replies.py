@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from constitution.checks import count_words
+from constitution.checks.evaluate import count_words
 
 EMPTY = "empty"
 CUT_OFF = "cut off at the limit of tokens"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from constitution.checks import matches
+from constitution.checks.evaluate import matches
 from constitution.lint.contradictions import UNITS, Checked, checked_principles
 from constitution.lint.subject import Hit, LintContext
 from constitution.lint.text import READ_CHARACTERS

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from constitution.check_kinds import Check
-from constitution.checks import evaluate
-from constitution.language import TWINS
+from constitution.checks.evaluate import evaluate
+from constitution.checks.kinds import Check
+from constitution.checks.language import TWINS
 from constitution.lint.subject import Hit, LintContext, may_lack_spaces, meet
 from constitution.schema import Constitution, Principle
 from core.text.explain import Loc, shown

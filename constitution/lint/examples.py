@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from constitution.checks import count_words, evaluate, matches
+from constitution.checks.evaluate import count_words, evaluate, matches
 from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Example, Principle
 from core.text.explain import Loc, shown

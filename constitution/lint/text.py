@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from constitution.checks import count_words
+from constitution.checks.evaluate import count_words
 from constitution.lint.subject import Hit, LintContext, may_lack_spaces, meet
 from constitution.schema import Constitution, Principle
 from core.text.explain import Loc, shown

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from constitution.check_kinds import MaxWords
+from constitution.checks.kinds import MaxWords
 from constitution.loader import load_constitution, preset_names, preset_path
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, Problem

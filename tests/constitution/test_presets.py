@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from constitution.checks import count_words
+from constitution.checks.evaluate import count_words
 from constitution.loader import load_constitution, preset_names, preset_path, read_constitution
 from constitution.schema import Constitution, Example
 from core.text.similarity import near_duplicates, words_of

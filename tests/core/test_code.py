@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from constitution.checks import CheckResult, evaluate
+from constitution.checks.evaluate import CheckResult, evaluate
 from constitution.loader import load_constitution
 from core.code import ALLOW_CODE
 from core.errors import ConfigError

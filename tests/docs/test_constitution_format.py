@@ -12,8 +12,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from constitution import fields, passages, schema, sources
-from constitution.check_kinds import Check
-from constitution.checks import evaluate
+from constitution.checks.evaluate import evaluate
+from constitution.checks.kinds import Check
 from constitution.file_schema import ConstitutionFile
 from constitution.lint.codes import CODES
 from constitution.loader import load_constitution, preset_names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from constitution.check_kinds import ContainsNone, MaxWords
+from constitution.checks.kinds import ContainsNone, MaxWords
 from constitution.schema import Constitution, Principle, Scope
 from core.records import Answer
 from evaluation.measures import MEASURES, answer_series, duplicates, empty, finished, repeated, words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from constitution.check_kinds import MaxWords
+from constitution.checks.kinds import MaxWords
 from constitution.schema import Constitution, Principle, Scope
 from core.errors import DataError
 from core.records import Metric

@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from constitution.check_kinds import MaxWords
+from constitution.checks.kinds import MaxWords
 from constitution.schema import Constitution, Principle
 from core.records import Answer, Metric
 from evaluation.measures import Series

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from constitution.check_kinds import MaxWords
+from constitution.checks.kinds import MaxWords
 from constitution.schema import Constitution, Principle
 from core.chat import Untrusted
 from core.errors import RequestError

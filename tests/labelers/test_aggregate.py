@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from constitution.check_kinds import MaxWords
+from constitution.checks.kinds import MaxWords
 from constitution.schema import Constitution, Principle, Scope
 from core.errors import ConfigError
 from core.records import Comparison, Judgment, Message, Preference, Prompt

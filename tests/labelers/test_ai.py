@@ -9,7 +9,7 @@ from itertools import product
 
 import pytest
 
-from constitution.check_kinds import MaxWords
+from constitution.checks.kinds import MaxWords
 from constitution.draw import draw
 from constitution.schema import Constitution, Principle, Scope
 from core.chat import Untrusted

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from constitution.check_kinds import Check, ContainsNone, MaxWords
+from constitution.checks.kinds import Check, ContainsNone, MaxWords
 from constitution.schema import Constitution, Principle, Scope
 from core.records import Comparison, Judgment, Message, Prompt
 from labelers.check import check_judgments, check_probability, checked_principles

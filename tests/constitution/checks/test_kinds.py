@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 from pydantic import TypeAdapter
 
-from constitution.check_kinds import Check
-from constitution.checks import CheckResult, evaluate, reading_grade
+from constitution.checks.evaluate import CheckResult, evaluate, reading_grade
+from constitution.checks.kinds import Check
 
 ADAPTER = TypeAdapter(Check)
 

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
-from constitution.prose import without_quotes
+from constitution.checks.prose import without_quotes
 
 _FIRST = re.compile(r"\b(?:I|i(?='[mdvl])|[Mm]e|[Mm]y|[Mm]yself|[Ww]e|us|[Oo]urs?|[Oo]urselves)\b(?!\.\w)")
 _SECOND = re.compile(r"\b(?:you|your|yours|yourself|yourselves)\b", re.IGNORECASE)

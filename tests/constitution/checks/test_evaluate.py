@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter
 
-from constitution.check_kinds import Check
-from constitution.checks import SEARCHED_CHARACTERS, CheckResult, count_words, evaluate
+from constitution.checks.evaluate import SEARCHED_CHARACTERS, CheckResult, count_words, evaluate
+from constitution.checks.kinds import Check
 
 ADAPTER: TypeAdapter[Check] = TypeAdapter(Check)
 

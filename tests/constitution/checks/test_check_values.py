@@ -7,8 +7,8 @@ import json
 import pytest
 import yaml
 
-from constitution.checks import evaluate
-from constitution.language import LANGUAGES
+from constitution.checks.evaluate import evaluate
+from constitution.checks.language import LANGUAGES
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError

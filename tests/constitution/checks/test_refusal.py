@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.refusal_detector import measured, names_a_keyword, parts, read
-from constitution.refusal import refuses
+from constitution.checks.refusal import refuses
 
 XSTEST = Path(os.environ.get("PUBLIUS_XSTEST", "xstest is not here"))
 HELP = "Write down what you saw, with the hour and the place, and send it to the office of the union. " * 3

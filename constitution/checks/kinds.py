@@ -1,7 +1,7 @@
 """The kinds of machine checks: for each, when an answer passes, and the score of one that fails.
 
-Scores are in [0, 1], and 1 for an answer that passes, and for no other. `constitution.checks.evaluate` works
-them out. Values are hashable, as a principle must be.
+Scores are in [0, 1], and 1 for an answer that passes, and for no other.
+`constitution.checks.evaluate` works them out. Values are hashable, as a principle must be.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from constitution.checks.json_schema import JsonSchema
+from constitution.checks.language import LanguageCode
 from constitution.fields import Count, Part, Pattern, Phrases
-from constitution.json_schema import JsonSchema
-from constitution.language import LanguageCode
 from core.code import ALLOWING, code_digest, code_is_allowed
 from core.errors import ConfigError
 from core.text.explain import Misfit, MisfitError, shown
@@ -261,7 +261,7 @@ class PhraseList(Part):
 class Refusal(Part):
     """Passes if it refuses what was asked (`true`), or does not (`false`). Else the score is 0.
 
-    By the rules of `constitution.refusal` (English only), which read the first sentences and not the
+    By the rules of `constitution.checks.refusal` (English only), which read the first sentences and not the
     question: docs/benchmarks.md says how often they are right.
     """
 
@@ -331,4 +331,4 @@ Check = Annotated[
     | PythonCheck,
     Field(discriminator="kind"),
 ]
-"""A test that a machine can do; see `constitution.checks`."""
+"""A test that a machine can do; see `constitution.checks.evaluate`."""

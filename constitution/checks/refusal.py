@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from constitution.prose import sentences, without_quotes
+from constitution.checks.prose import sentences, without_quotes
 
 _READ = 3
 """Sentences at the beginning: behind them, `I cannot` is rarely about the request."""

@@ -1,6 +1,6 @@
 """Machine checks: whether an answer fulfils a principle that needs no model to be judged.
 
-`constitution.check_kinds` says of each kind when an answer passes and what one that fails scores, so that of
+`constitution.checks.kinds` says of each kind when an answer passes and what one that fails scores, so that of
 two answers that both fail the nearer one is known.
 
 A regular expression sees only the first `SEARCHED_CHARACTERS` of a text: that bounds a pattern whose time
@@ -16,14 +16,13 @@ import unicodedata
 from functools import singledispatch
 from typing import NamedTuple
 
-from constitution import check_kinds as kinds
-from constitution.check_kinds import Check
-from constitution.fields import SEARCHED_CHARACTERS
-from constitution.json_schema import NotJson, count_errors, parse_answer
-from constitution.language import language_probability
-from constitution.prose import list_share, sentences
-from constitution.refusal import refuses
-from constitution.wording import (
+from constitution.checks import kinds
+from constitution.checks.json_schema import NotJson, count_errors, parse_answer
+from constitution.checks.kinds import Check
+from constitution.checks.language import language_probability
+from constitution.checks.prose import list_share, sentences
+from constitution.checks.refusal import refuses
+from constitution.checks.wording import (
     begins_with,
     count_present,
     count_pronouns,
@@ -32,6 +31,7 @@ from constitution.wording import (
     ends_with_question,
     phrase_list,
 )
+from constitution.fields import SEARCHED_CHARACTERS
 from core.code import foreign_errors, known_function
 from core.errors import ConfigError
 

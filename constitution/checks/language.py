@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from constitution.prose import without_code
+from constitution.checks.prose import without_code
 from core.text.explain import one_of, shown
 
 _CODES = (
