@@ -24,9 +24,9 @@ from transformers import AutoModelForCausalLM
 from core.chat import turns_of
 from core.records import Prompt, Sampling
 from engines.config import EngineConfig, ModelConfig
+from engines.hf.engine import TransformersEngine
 from engines.loading import load_tokenizer, locate, pick_device
 from engines.protocols import GenerationRequest
-from engines.transformers_engine import TransformersEngine
 from prompts.sources import read_prompts
 
 DEMO = Path(__file__).parents[1] / "prompts" / "demo" / "prompts.jsonl"

@@ -20,7 +20,7 @@ from pathlib import Path
 from constitution.schema import Constitution, Principle
 from core.records import Comparison, Judgment, Message, Prompt
 from engines.config import EngineConfig, ModelConfig
-from engines.transformers_engine import TransformersEngine
+from engines.hf.engine import TransformersEngine
 from labelers.ai import AILabeler
 from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates

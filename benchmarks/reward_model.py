@@ -4,7 +4,7 @@
 
 600 pairs of at most 256 tokens to train on and 300 to measure, by the hash of the prompt, so that no prompt
 is on both sides. The embedded model, LoRA, two epochs. Killed at any moment, the same command goes on. Both
-are scored by `engines/reward_model.py`; TRL's tokens are ours.
+are scored by `engines/hf/reward_model.py`; TRL's tokens are ours.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
         model = wear_adapter(model, files.adapter).merge_and_unload()
     loaded: PreTrainedModel = model.to(place).eval()
     if place == "cpu":
-        from engines.layout import lay_out_by_columns
+        from engines.hf.layout import lay_out_by_columns
 
         lay_out_by_columns(loaded)
     return loaded
@@ -132,7 +132,7 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
     torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
     safetensors = require("safetensors", _EXTRA)
-    from engines.attention import register
+    from engines.hf.attention import register
 
     if files.adapter is not None:
         raise EngineError(
@@ -191,7 +191,7 @@ def pick_device(device: str) -> str:
 
 
 def _attention(device: str) -> str:
-    from engines.attention import register
+    from engines.hf.attention import register
 
     return register() if device == "cpu" else "sdpa"
 

@@ -31,7 +31,7 @@ from labelers.questions import WORDS, Questions
 from prompts.environment import PromptTemplates
 
 if TYPE_CHECKING:
-    from engines.reward_model import RewardModel
+    from engines.hf.reward_model import RewardModel
 
 Result = TypeVar("Result")
 
@@ -97,7 +97,7 @@ class ModelReward:
 
     @cached_property
     def _model(self) -> RewardModel:
-        from engines.reward_model import load_reward_model
+        from engines.hf.reward_model import load_reward_model
 
         return load_reward_model(self._folder, self._device, self._base)
 

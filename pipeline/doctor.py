@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from core.errors import PubliusError
 from core.lazy import require
 from engines.embedded import cache_folder, embedded_folder, is_complete, verify, wheel_is_installed
-from engines.vllm_setup import INSTALL, vllm_device, vllm_version
+from engines.vllm.setup import INSTALL, vllm_device, vllm_version
 
 _ENGINE_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "gguf")
 _TRAINING_PACKAGES = ("trl", "peft", "datasets")

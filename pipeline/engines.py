@@ -26,10 +26,10 @@ def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
     if engine.kind == "scripted":
         return ScriptedEngine(model=f"scripted:{model.id}", keep_history=False)
     if engine.kind == "vllm":
-        from engines.vllm_engine import VllmEngine
+        from engines.vllm.engine import VllmEngine
 
         return VllmEngine(model, engine)
-    from engines.transformers_engine import TransformersEngine
+    from engines.hf.engine import TransformersEngine
 
     return TransformersEngine(model, engine)
 

@@ -32,7 +32,7 @@ from training.policy import free_memory
 from training.reward import member_folders
 
 if TYPE_CHECKING:
-    from engines.reward_model import RewardModel
+    from engines.hf.reward_model import RewardModel
 
 METRICS, REPORT = "reward_metrics.json", "reward_report.md"
 MAX_LENGTH = 32_768
@@ -100,7 +100,7 @@ def score_pairs(
     folder: Path, job: TrainingJob, pairs: Sequence[PreferencePair]
 ) -> tuple[list[ScoredPair], list[LeftOut]]:
     """Return the pairs with the scores of a trained reward model, and those that do not fit it."""
-    from engines.reward_model import load_reward_model
+    from engines.hf.reward_model import load_reward_model
 
     model = load_reward_model(folder, job.device, job.policy)
     scored = scored_by(model, pairs, job.optim)
@@ -128,7 +128,7 @@ def evaluate_on(folder: Path, data: TrainingRows[PreferencePair], to: Path, devi
         DataError: if no pair can be scored.
         EngineError: if there is no reward model, or a model that was never trained to score.
     """
-    from engines.reward_model import load_reward_model
+    from engines.hf.reward_model import load_reward_model
 
     _require_reward_model(folder)
     model = load_reward_model(folder, device)

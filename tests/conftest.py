@@ -14,9 +14,9 @@ from engines.config import EngineConfig, ModelConfig
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from engines.hf.engine import TransformersEngine
     from engines.loading import ModelFiles
     from engines.tokenization import TurnEncoder
-    from engines.transformers_engine import TransformersEngine
 
 # Nothing is sent anywhere by the libraries under test; the hub's client reads this when it is imported.
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -47,7 +47,7 @@ def embedded_encoder(embedded_files: ModelFiles) -> TurnEncoder:
 @pytest.fixture(scope="session")
 def embedded_engine(embedded_files: ModelFiles) -> Iterator[TransformersEngine]:
     """The embedded model behind the engine, shared by all slow tests."""
-    from engines.transformers_engine import TransformersEngine
+    from engines.hf.engine import TransformersEngine
 
     engine = TransformersEngine(ModelConfig(id="embedded"), EngineConfig(device="cpu", max_batch=16))
     yield engine
@@ -71,7 +71,7 @@ def tiny_model() -> Callable[..., PreTrainedModel]:
         import torch
         from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
 
-        from engines.attention import register
+        from engines.hf.attention import register
 
         register()
         kind = MistralConfig if "sliding_window" in config else LlamaConfig

@@ -34,13 +34,13 @@ MAY_IMPORT = {
 }
 HEAVY = ("torch", "transformers", "vllm", "trl", "ray", "datasets")
 HEAVY_BY_NATURE = {
-    "engines.attention",
-    "engines.decoding",
-    "engines.kv_cache",
-    "engines.layout",
-    "engines.packing",
-    "engines.reward_model",
-    "engines.sampling",
+    "engines.hf.attention",
+    "engines.hf.decoding",
+    "engines.hf.kv_cache",
+    "engines.hf.layout",
+    "engines.hf.packing",
+    "engines.hf.reward_model",
+    "engines.hf.sampling",
     "training.actor_critic",
     "training.advantages",
     "training.callbacks",

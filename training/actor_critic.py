@@ -20,7 +20,7 @@ import torch
 from core.errors import EngineError
 from core.lazy import require
 from engines.adapter import WEIGHTS, adapter_digest, read_settings, wear_further_adapter
-from engines.packing import PackedRow, pack
+from engines.hf.packing import PackedRow, pack
 from engines.trees import Tree
 from training.config import LoraConfig
 from training.job import TrainingJob

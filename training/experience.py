@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from engines.packing import PackedRow
+from engines.hf.packing import PackedRow
 from engines.trees import Tree, micro_batches
 from training.actor_critic import ActorCritic
 from training.advantages import gae, token_rewards, whiten

@@ -1,4 +1,4 @@
-"""Log-probabilities of answers in packed rows (`engines/packing.py`), without padding or waste.
+"""Log-probabilities of answers in packed rows (`engines/hf/packing.py`), without padding or waste.
 
 Shapes: `N` answers, `A` answer tokens, `D` width of the model, `V` vocabulary.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from engines.packing import PackedRow, pack
+from engines.hf.packing import PackedRow, pack
 from engines.trees import Tree
 from training.examples import EncodedAnswer
 from training.logprobs import answer_logprobs, collate
@@ -71,7 +71,7 @@ def token_logprobs(model: Any, row: PackedRow, *, head: torch.nn.Linear | None) 
     """Return the log-probability of every answer token of a packed row, (A,), in nats.
 
     Args:
-        model: a causal model, loaded with `engines.attention`, possibly wrapped for several processes.
+        model: a causal model, loaded with `engines.hf.attention`, possibly wrapped for several processes.
         row: prompts and answers.
         head: the model's output layer, if it is frozen and all that happens to the hidden states; None takes
             the logits as the model gives them.

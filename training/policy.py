@@ -105,7 +105,7 @@ def _take_over(scorer: PeftModel, start: Path) -> None:
 
 def _attend_to_packed_rows(model: Any) -> None:
     """Let a model that was loaded for a GPU take packed rows as well."""
-    from engines.attention import register
+    from engines.hf.attention import register
 
     name = register()
     if model.config._attn_implementation != name:

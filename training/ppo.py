@@ -19,7 +19,7 @@ from engines.config import EngineConfig
 from engines.loading import pick_device
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree
-from engines.vllm_setup import require_vllm
+from engines.vllm.setup import require_vllm
 from training.checkpoints import TrainingFolder
 from training.config import PPOConfig
 from training.examples import AnsweredPrompt

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from core.digests import derive_seed
-from engines.packing import PackedRow
+from engines.hf.packing import PackedRow
 from engines.trees import Tree, micro_batches
 from training.actor_critic import ActorCritic
 from training.config import OptimConfig, PPOConfig

@@ -96,7 +96,7 @@ def _maker(
     def make(arguments: dict[str, Any], folder: TrainingFolder) -> Any:
         from transformers import TrainingArguments
 
-        from engines.reward_model import is_packable
+        from engines.hf.reward_model import is_packable
         from training.pair_trainer import PairTrainer
         from training.reward_objective import RewardObjective
 

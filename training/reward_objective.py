@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from engines.reward_model import score_head, scores_of
+from engines.hf.reward_model import score_head, scores_of
 from training.examples import EncodedPair
 from training.losses import centering_loss, soft_reward_loss
 from training.pair_trainer import Figures

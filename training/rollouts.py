@@ -12,7 +12,7 @@ from engines.answers import AnswerReader
 from engines.trees import Tree
 
 if TYPE_CHECKING:
-    from engines.decoding import DecodingBatch, Row
+    from engines.hf.decoding import DecodingBatch, Row
 
 
 _FLOAT32_BYTES = 4
@@ -107,7 +107,7 @@ class LiveSampler:
 
     def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
         """Return an answer to each prompt, in their order."""
-        from engines.decoding import DecodingBatch, Row
+        from engines.hf.decoding import DecodingBatch, Row
 
         batch = DecodingBatch(self._policy, self._reader.end_ids, self._reader.decode, keeps_figures=True)
         rows = [

@@ -26,11 +26,11 @@ from core.records import Sampling
 from core.store.files import os_errors
 from engines.answers import AnswerReader
 from engines.config import EngineConfig, ModelConfig
-from engines.host_link import HostLink
-from engines.host_wire import Adapter, Answer
 from engines.loading import locate, pick_dtype
-from engines.vllm_engine import sampling_fields
-from engines.vllm_setup import HOST_COMMAND, host_environment, require_vllm, rollout_load
+from engines.vllm.engine import sampling_fields
+from engines.vllm.link import HostLink
+from engines.vllm.setup import HOST_COMMAND, host_environment, require_vllm, rollout_load
+from engines.vllm.wire import Adapter, Answer
 from training.job import base_name
 from training.policy import EXTRA, save_adapter
 from training.processes import world_size
@@ -41,7 +41,7 @@ class VllmSampler:
     """Draws answers in vLLM with the policy's adapter as it was at the last `update`.
 
     The first `update` starts the process, whose loading takes up to a minute. It ends with `close`, and with
-    this process however that ends (`engines/host_link.py`). Where several processes train, each has its own.
+    this process however that ends (`engines/vllm/link.py`). Where several processes train, each has its own.
 
     Args:
         policy: a peft model; its adapter `default` is what is sampled with.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engines.attention import register
+from engines.hf.attention import register
 
 WINDOW = 6
 FAMILIES = ("llama", "mistral", "qwen3", "gemma2")

@@ -16,9 +16,9 @@ from core.errors import EngineError
 from core.records import Sampling
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest, wear_adapter
 from engines.config import EngineConfig, ModelConfig
+from engines.hf.engine import TransformersEngine
 from engines.loading import load_model, locate
 from engines.protocols import GenerationRequest
-from engines.transformers_engine import TransformersEngine
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -25,7 +25,7 @@ from tests.pipeline.people import person, write_people
 from tests.pipeline.projects import Recorder, write_project
 
 if TYPE_CHECKING:
-    from engines.transformers_engine import TransformersEngine
+    from engines.hf.engine import TransformersEngine
 
 RUN = """\
 name: small

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engines import vllm_setup
-from engines.vllm_setup import INSTALL, vllm_version
+from engines.vllm import setup as vllm_setup
+from engines.vllm.setup import INSTALL, vllm_version
 from pipeline.doctor import Finding, examine
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from core.chat import Turn
 from engines.config import ModelConfig
+from engines.hf.reward_model import load_reward_model
 from engines.loading import load_tokenizer, locate
-from engines.reward_model import load_reward_model
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree
 from tests.pipeline.commands import here, options

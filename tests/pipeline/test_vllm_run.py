@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.vllm_setup import INSTALL, vllm_device
+from engines.vllm.setup import INSTALL, vllm_device
 from tests.pipeline.test_cli import publius
 
 pytestmark = [

@@ -58,7 +58,7 @@ def known_pairs(count: int, seed: int) -> list[PreferencePair]:
 
 
 def quality(folder: Path, model: str, pairs: Sequence[PreferencePair]) -> Quality:
-    from engines.reward_model import load_reward_model
+    from engines.hf.reward_model import load_reward_model
 
     scored: list[ScoredPair]
     scored, _ = scored_by(load_reward_model(folder, "cpu", ModelConfig(id=model)), pairs, OPTIM)

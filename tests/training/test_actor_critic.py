@@ -11,7 +11,7 @@ import torch
 
 from core.errors import EngineError
 from engines.config import ModelConfig
-from engines.reward_model import load_reward_model
+from engines.hf.reward_model import load_reward_model
 from engines.tokenization import CHATML
 from engines.trees import Tree
 from tests.training.jobs import job, train

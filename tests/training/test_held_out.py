@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from core.errors import ConfigError
 from engines.adapter import SETTINGS, WEIGHTS
 from engines.config import ModelConfig
-from engines.reward_model import load_reward_model
+from engines.hf.reward_model import load_reward_model
 from tests.training.jobs import BY_EXAMPLES, SMALL, answered, job, pairs
 from training import fit
 from training.checkpoints import TrainingFolder

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engines.config import ModelConfig
-from engines.packing import pack
+from engines.hf.packing import pack
 from engines.trees import Tree
 from tests.engines.families import tiny
 from training import packed
@@ -114,7 +114,7 @@ def test_gradients_of_the_adapter_are_those_of_padded_rows(
 def test_a_model_that_scales_its_logits_is_scored_rightly():
     from transformers import AutoModelForCausalLM, GraniteConfig
 
-    from engines.attention import register
+    from engines.hf.attention import register
 
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from engines.attention import register
+from engines.hf.attention import register
 from training.config import DPOConfig
 from training.dpo_objective import DPOObjective
 from training.examples import EncodedAnswer, EncodedPair

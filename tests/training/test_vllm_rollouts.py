@@ -17,13 +17,13 @@ import torch
 from core.errors import DataError, EngineError, MissingExtraError
 from core.records import Sampling
 from core.rewards import Sample
-from engines import vllm_setup
 from engines.answers import AnswerReader
 from engines.config import EngineConfig, ModelConfig
-from engines.process_group import living_members
 from engines.tokenization import CHATML
 from engines.trees import Tree
-from engines.vllm_setup import INSTALL, vllm_device
+from engines.vllm import setup as vllm_setup
+from engines.vllm.processes import living_members
+from engines.vllm.setup import INSTALL, vllm_device
 from tests.training.jobs import OPTIM, PPO, SMALL, Vowels, asked, job
 from training import ppo
 from training.actor_critic import ActorCritic, CriticStart, load_actor_critic
@@ -121,7 +121,7 @@ def processes() -> list[int]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it ended while we looked
             words = path.read_bytes().split(b"\0")
-            found += [int(path.parent.name)] if b"engines.vllm_host" in words and parent in words else []
+            found += [int(path.parent.name)] if b"engines.vllm.host" in words and parent in words else []
     return found
 
 

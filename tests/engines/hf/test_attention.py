@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from engines import attention
-from engines.attention import grouped_attention
+from engines.hf import attention
+from engines.hf.attention import grouped_attention
 
 
 class Module(torch.nn.Module):

@@ -14,18 +14,25 @@ import pytest
 import torch
 
 from core.errors import EngineError
-from engines import reward_model
 from engines.config import ModelConfig
+from engines.hf import reward_model
+from engines.hf.reward_model import (
+    RewardModel,
+    combine,
+    is_packable,
+    load_reward_model,
+    score_head,
+    scores_of,
+)
 from engines.loading import load_classifier, locate
-from engines.reward_model import RewardModel, combine, is_packable, load_reward_model, score_head, scores_of
 from engines.reward_settings import RewardSettings, write_reward_settings
 from engines.tokenization import CHATML, TurnEncoder
 from engines.trees import Tree
-from engines.vllm_setup import INSTALL, host_environment, vllm_device
+from engines.vllm.setup import INSTALL, host_environment, vllm_device
 from pipeline.merge import merge_adapter
 from tests.engines.families import FAMILIES, tiny
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 PAD, END = 0, 2
 TREES = [
     Tree((1, 5, 6, 7), ((8, 9, END), (20, 21, 22, 23, 24, END))),
@@ -310,7 +317,7 @@ if __name__ == "__main__":
     outputs = engine.classify(prompts, pooling_params=PoolingParams(use_activation=False), use_tqdm=False)
     print("SCORES", json.dumps([output.outputs.probs for output in outputs]), flush=True)
     engine.llm_engine.engine_core.shutdown()
-    os._exit(0)  # as engines/vllm_host.py: a thread of its modules can abort the interpreter's end
+    os._exit(0)  # as engines/vllm/host.py: a thread of its modules can abort the interpreter's end
 """
 
 

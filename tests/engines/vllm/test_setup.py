@@ -10,11 +10,11 @@ import pytest
 
 from core.errors import EngineError, MissingExtraError
 from core.records import Sampling
-from engines import vllm_setup
 from engines.config import EngineConfig, ModelConfig
 from engines.loading import ModelFiles
-from engines.vllm_engine import VllmEngine, declared_ends, sampling_fields
-from engines.vllm_setup import host_environment, host_load, require_vllm, rollout_load
+from engines.vllm import setup as vllm_setup
+from engines.vllm.engine import VllmEngine, declared_ends, sampling_fields
+from engines.vllm.setup import host_environment, host_load, require_vllm, rollout_load
 from pipeline.engines import make_engine
 
 FILES = ModelFiles("m", Path("/models/m"), "digest")

@@ -18,8 +18,8 @@ import torch
 from core.errors import EngineError
 from engines.adapter import SETTINGS, read_settings, wear_adapter, wear_further_adapter
 from engines.config import ModelConfig
+from engines.hf.packing import pack
 from engines.loading import load_classifier, load_tokenizer, locate, pick_dtype
-from engines.packing import pack
 from engines.reward_settings import RewardSettings, read_reward_settings
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree, micro_batches

@@ -2,7 +2,7 @@
 
 Askers encode their own requests and wait. The thread gathers what waits into batches of similar length,
 scores one-token answers in one forward pass each, and decodes the rest together: a row leaves the batch when
-it is done, and waiting rows join when there is room (`engines/decoding.py`).
+it is done, and waiting rows join when there is room (`engines/hf/decoding.py`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from core.errors import EngineError, PubliusError
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
+from engines.hf.worker import Ticket, TorchWorker
 from engines.loading import load_model
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
-from engines.torch_worker import Ticket, TorchWorker
 
 
 class TransformersEngine(LocalEngine):

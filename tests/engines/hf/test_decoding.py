@@ -14,15 +14,15 @@ import torch
 
 from core.chat import turns_of
 from core.records import Sampling
-from engines import decoding
 from engines.config import EngineConfig, ModelConfig
-from engines.decoding import DecodingBatch, Row, next_token_logprobs, pad_left, positions_of
+from engines.hf import decoding
+from engines.hf.decoding import DecodingBatch, Row, next_token_logprobs, pad_left, positions_of
+from engines.hf.engine import TransformersEngine
 from engines.protocols import GenerationRequest
 from engines.tokenization import TurnEncoder
-from engines.transformers_engine import TransformersEngine
 from prompts.sources import read_prompts
 
-DEMO = Path(__file__).parents[2] / "prompts" / "demo" / "prompts.jsonl"
+DEMO = Path(__file__).parents[3] / "prompts" / "demo" / "prompts.jsonl"
 NEAR_TIE = 1e-3
 """A gap between the two best logits that rounding may turn around."""
 

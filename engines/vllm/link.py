@@ -3,7 +3,7 @@
 Requests from any thread share one connection and are answered in the order in which they finish. The host
 leads a session of its own, so that all the processes that it starts are in its process group and can be
 ended together: in good order by `close`, by SIGKILL when that takes too long or the host dies, and by the
-host's own watchdog (`engines/host.py`) when this process dies.
+host's own watchdog (`engines/vllm/serving.py`) when this process dies.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from typing import Any
 from pydantic import JsonValue
 
 from core.errors import EngineError, PubliusError, RequestError
-from engines.host_wire import (
+from engines.vllm.processes import kill_group, wait_until_gone
+from engines.vllm.wire import (
     Adapter,
     Answer,
     Ask,
@@ -40,7 +41,6 @@ from engines.host_wire import (
     Worn,
     from_host,
 )
-from engines.process_group import kill_group, wait_until_gone
 
 _CLOSE_S = 20.0
 """How long an orderly shutdown may take before the host is killed."""

@@ -16,18 +16,18 @@ from constitution.schema import Constitution, Principle
 from core.chat import Turn, Untrusted
 from core.errors import ConfigError, EngineError, RequestError
 from core.records import Comparison, Generation, Message, Prompt, Sampling
-from engines import decoding
 from engines.config import EngineConfig, ModelConfig
+from engines.hf import decoding
+from engines.hf.engine import TransformersEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.scripted import ScriptedEngine
 from engines.tokenization import CHATML, TurnEncoder
-from engines.transformers_engine import TransformersEngine
 from labelers.ai import AILabeler
 from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates
 from prompts.sources import read_prompts
 
-DEMO = Path(__file__).parents[2] / "prompts" / "demo" / "prompts.jsonl"
+DEMO = Path(__file__).parents[3] / "prompts" / "demo" / "prompts.jsonl"
 GREEDY = Sampling(temperature=0.0, max_new_tokens=12)
 SAMPLED = Sampling(max_new_tokens=12)
 PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
@@ -280,7 +280,7 @@ def test_failure_while_prompts_are_taken_in_reaches_every_asker(
         raise MemoryError("no room for the prompts")
 
     engine = build(max_batch=4)
-    monkeypatch.setattr("engines.decoding.DecodingBatch.admit", overflow)
+    monkeypatch.setattr("engines.hf.decoding.DecodingBatch.admit", overflow)
     results = generate(engine, *(ask(f"Question {i}") for i in range(9)))
     assert [str(result) for result in results] == ["tiny: MemoryError: no room for the prompts"] * 9
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from engines.packing import pack, packed_attention
+from engines.hf.packing import pack, packed_attention
 from engines.trees import Tree
 from tests.engines.families import FAMILIES, WINDOW, tiny
 

@@ -19,7 +19,8 @@ from functools import partial
 from typing import Protocol
 
 from core.errors import RequestError
-from engines.host_wire import (
+from engines.vllm.processes import kill_group
+from engines.vllm.wire import (
     Adapter,
     Answer,
     Ask,
@@ -35,7 +36,6 @@ from engines.host_wire import (
     Worn,
     to_host,
 )
-from engines.process_group import kill_group
 
 _WATCH_S = 1.0
 """How often the parent's id is looked at: a forked child of the parent may hold the link open after it."""

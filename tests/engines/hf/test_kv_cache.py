@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers.cache_utils import DynamicLayer
 
-from engines.kv_cache import GrowingLayer, RowCache
+from engines.hf.kv_cache import GrowingLayer, RowCache
 
 
 def states(rows: int, length: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

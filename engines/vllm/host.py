@@ -1,4 +1,4 @@
-"""The process that holds vLLM: `python -m engines.vllm_host FD PARENT`, started by `engines.vllm_engine`."""
+"""The process that holds vLLM: `python -m engines.vllm.host FD PARENT`, started by `engines.vllm.engine`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from core.errors import EngineError, RequestError
 from core.lazy import require
-from engines.host import Host
-from engines.host_wire import Adapter, Answer, Ask, Load
+from engines.vllm.serving import Host
+from engines.vllm.wire import Adapter, Answer, Ask, Load
 
 _EXTRA = "vllm"
 

@@ -10,7 +10,7 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from core.records import Sampling
-from engines.sampling import draw_tokens, drawn_figures
+from engines.hf.sampling import draw_tokens, drawn_figures
 
 LOGITS = torch.tensor([1.5, -0.5, 0.0, 2.0, 1.0, -3.0, 0.7, 0.1])
 GREEDY = Sampling(temperature=0.0)

@@ -1,8 +1,8 @@
 """The vLLM engine: one model in a host process of its own, which batches whatever is asked of it.
 
 This process encodes the requests and reads the answers, exactly as for the transformers engine, and never
-imports vLLM. The host (`engines/vllm_host.py`) is started upon the first request that runs; loading takes
-up to a minute. It ends with `close`, and with this process however that ends (`engines/host_link.py`).
+imports vLLM. The host (`engines/vllm/host.py`) is started upon the first request that runs; loading takes
+up to a minute. It ends with `close`, and with this process however that ends (`engines/vllm/link.py`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pydantic import JsonValue
 from core.records import Generation, Sampling
 from engines.answers import AnswerReader
 from engines.config import EngineConfig, ModelConfig
-from engines.host_link import HostLink
-from engines.host_wire import Answer
 from engines.loading import pick_dtype
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
-from engines.vllm_setup import HOST_COMMAND, host_environment, host_load, require_vllm
+from engines.vllm.link import HostLink
+from engines.vllm.setup import HOST_COMMAND, host_environment, host_load, require_vllm
+from engines.vllm.wire import Answer
 
 
 class VllmEngine(LocalEngine):

@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 
 from core.errors import EngineError, RequestError
-from engines.host_link import HostLink, last_cause
-from engines.host_wire import Adapter, Answer, Load
-from engines.process_group import living_members, wait_until_gone
+from engines.vllm.link import HostLink, last_cause
+from engines.vllm.processes import living_members, wait_until_gone
+from engines.vllm.wire import Adapter, Answer, Load
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 HOST = """
 import asyncio, os, signal, socket, subprocess, sys, time
 from core.errors import RequestError
-from engines.host import Host
-from engines.host_wire import Answer
+from engines.vllm.serving import Host
+from engines.vllm.wire import Answer
 
 class Backend:
     '''Answers with the prompt reversed, after as many milliseconds as the field `wait` says.'''
@@ -201,7 +201,7 @@ def test_closing_does_not_wait_for_a_model_to_load(start: Start):
 
 
 def test_host_that_does_not_close_in_time_is_killed(start: Start, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("engines.host_link._CLOSE_S", 0.5)
+    monkeypatch.setattr("engines.vllm.link._CLOSE_S", 0.5)
     link = loaded(start(hang=60))
     link.close()
     assert living_members(link.group) == []
@@ -209,8 +209,8 @@ def test_host_that_does_not_close_in_time_is_killed(start: Start, monkeypatch: p
 
 PARENT = """
 import os, sys, time
-from engines.host_link import HostLink
-from engines.host_wire import Load
+from engines.vllm.link import HostLink
+from engines.vllm.wire import Load
 link = HostLink((sys.executable, "-c", sys.argv[1]), Load(arguments={"slow": float(sys.argv[2])}), "toy")
 future = link.ask((1,), {"wait": 0})
 if sys.argv[2] == "0":

@@ -11,8 +11,8 @@ import torch
 from transformers import PreTrainedModel
 
 from core.records import Sampling
-from engines.kv_cache import RowCache
-from engines.sampling import draw_tokens, drawn_figures
+from engines.hf.kv_cache import RowCache
+from engines.hf.sampling import draw_tokens, drawn_figures
 
 _STOP_WINDOW = 32
 """Tokens at the end of an answer that are searched for stop strings after each step."""

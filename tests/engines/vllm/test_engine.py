@@ -19,20 +19,20 @@ from core.chat import Turn, Untrusted
 from core.errors import EngineError, RequestError
 from core.records import Generation, Sampling
 from engines.config import EngineConfig, ModelConfig
-from engines.process_group import living_members, wait_until_gone
+from engines.hf.engine import TransformersEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
-from engines.transformers_engine import TransformersEngine
-from engines.vllm_engine import VllmEngine
-from engines.vllm_setup import INSTALL, vllm_device
+from engines.vllm.engine import VllmEngine
+from engines.vllm.processes import living_members, wait_until_gone
+from engines.vllm.setup import INSTALL, vllm_device
 from prompts.sources import read_prompts
-from tests.engines.test_transformers_engine import comparison_requests
+from tests.engines.hf.test_engine import comparison_requests
 
 pytestmark = [
     pytest.mark.vllm,
     pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}"),
 ]
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 DEMO = REPOSITORY / "prompts" / "demo" / "prompts.jsonl"
 CONFIG = EngineConfig(kind="vllm", device="cpu", kv_cache_gib=2)
 GREEDY = Sampling(temperature=0.0, max_new_tokens=24)
@@ -267,7 +267,7 @@ from engines.config import EngineConfig, ModelConfig
 from core.chat import Turn
 from core.records import Sampling
 from engines.protocols import GenerationRequest
-from engines.vllm_engine import VllmEngine
+from engines.vllm.engine import VllmEngine
 
 async def main():
     engine = VllmEngine(ModelConfig(id="embedded"), EngineConfig(kind="vllm", device="cpu", kv_cache_gib=2))

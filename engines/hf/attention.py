@@ -3,7 +3,7 @@
 One new token: with a padding mask, the stock function repeats every key-value head once per query head on
 each step: for SmolLM2 (9 heads over 3) that triples the cache before each token. Here the query heads that
 share a key-value head are laid along the query axis instead, which gives the same numbers from the cache as
-it is. `benchmarks/generation.py` measures the difference. Packed rows: `engines/packing.py`.
+it is. `benchmarks/generation.py` measures the difference. Packed rows: `engines/hf/packing.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from engines.packing import packed_attention
+from engines.hf.packing import packed_attention
 
 _NAME = "publius_grouped"
 

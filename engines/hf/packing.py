@@ -78,7 +78,7 @@ class PackedRow:
     """(N,) the column of each answer's last token; of the prompt's, where an answer is empty."""
 
     def inputs(self) -> dict[str, Any]:
-        """Return what the model is called with; it must have been loaded with `engines.attention`."""
+        """Return what the model is called with; it must have been loaded with `engines.hf.attention`."""
         # A mask of four dimensions is passed through by transformers as it is: none is built, and the
         # attention makes its own from the blocks.
         placeholder = self.input_ids.new_zeros((1, 1, 1, 1))

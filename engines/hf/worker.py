@@ -17,7 +17,7 @@ from engines.tokenization import TurnEncoder
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from engines.decoding import DecodingBatch, Row
+    from engines.hf.decoding import DecodingBatch, Row
 
 _GATHER_S = 0.01
 """Once a request has come to an idle engine, how long to wait for the next one before starting."""
@@ -67,7 +67,7 @@ class TorchWorker:
         limits: EngineConfig,
         name: str,
     ) -> None:
-        from engines.decoding import DecodingBatch
+        from engines.hf.decoding import DecodingBatch
 
         self._model = model
         self._tokenizer: Any = tokenizer
@@ -126,7 +126,7 @@ class TorchWorker:
         )
 
     def _admit(self) -> None:
-        from engines.decoding import Row
+        from engines.hf.decoding import Row
 
         reserved = [row.most_tokens for row in self._batch.rows]
         room = self._limits.max_batch - len(reserved)
@@ -147,7 +147,7 @@ class TorchWorker:
             self._batch.admit(rows)
 
     def _score(self) -> None:
-        from engines.decoding import next_token_logprobs
+        from engines.hf.decoding import next_token_logprobs
 
         longest = max(len(ticket.ids) for ticket in self._choices)
         count = max(1, min(self._limits.max_batch, self._limits.max_batch_tokens // longest))
