@@ -18,8 +18,8 @@ from pathlib import Path
 from statistics import median
 
 from core.statistics.bootstrap import paired_intervals
-from labelers.crowd import Aggregation
-from tests.labelers.experiments import Scores, crowd_accuracy, mixed_accuracy, selected_accuracy
+from labelers.crowd.methods import Aggregation
+from tests.labelers.crowd.experiments import Scores, crowd_accuracy, mixed_accuracy, selected_accuracy
 
 METHODS: tuple[Aggregation, ...] = ("majority", "graded", "dawid-skene", "noisy-bradley-terry")
 BUDGETS = (50, 100, 200, 400)

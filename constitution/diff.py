@@ -6,7 +6,7 @@ one come, because its draws go by the id.
 
 What a change bears on follows from the rest of Publius: a request shows the text of a principle and some of
 its fields (prompts/templates), a draw depends on id, weight and scope (constitution/draw.py), and judgments
-become preferences by weights, tiers and hard checks (labelers/aggregate.py).
+become preferences by weights, tiers and hard checks (labelers/crowd/aggregate.py).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from labelers.crowd import Aggregation
+from labelers.crowd.methods import Aggregation
 
 Mix = Literal["override", "weights", "pooled", "humans", "machines"]
 """Who decides where people and machines (the AI labeler and the checks) have judged."""

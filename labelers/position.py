@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.records import Judgment
 from core.statistics.bootstrap import Interval, wilson
-from labelers.votes import annotator_of, standing
+from labelers.crowd.votes import annotator_of, standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ from pydantic import BaseModel, ConfigDict
 from constitution.schema import Constitution
 from core.digests import derive_uniform
 from core.records import Comparison, Judgment, OrderLogits
-from labelers.aggregate import opinions_of, settle
-from labelers.votes import MACHINES, standing
+from labelers.crowd.aggregate import opinions_of, settle
+from labelers.crowd.votes import MACHINES, standing
 from prompts.sources import normalised
 
 _PLACES = 1024

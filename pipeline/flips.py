@@ -2,9 +2,9 @@
 
 With p the probability that answer `a` is better, before and after, a preference flips where p crosses one
 half; a tie (exactly one half) prefers nothing, and is counted apart. p - 1/2 is the sum of what each
-principle contributed (`labelers.aggregate.Shares`), so that the change of p is the sum of the changes of
-these contributions. The principle that moved a preference is the one whose contribution changed most in the
-direction in which p changed.
+principle contributed (`labelers.crowd.aggregate.Shares`), so that the change of p is the sum of the changes
+of these contributions. The principle that moved a preference is the one whose contribution changed most in
+the direction in which p changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal
 from core.progress import progress
 from core.records import Comparison, Message, Preference
 from core.statistics.bootstrap import Interval, wilson
-from labelers.aggregate import Settled
+from labelers.crowd.aggregate import Settled
 from pipeline.files import RunFiles
 from pipeline.labeling import outcome_by
 from pipeline.recompute import Recomputed

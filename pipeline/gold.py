@@ -12,10 +12,10 @@ from typing import Any
 from core.records import Comparison, Metric, Preference
 from core.store.files import write_atomic
 from evaluation.reward_metrics import EVEN, share
-from labelers.aggregate import aggregate
+from labelers.crowd.aggregate import aggregate
+from labelers.crowd.votes import mostly_both_bad, votes_of
 from labelers.page.ledger import Ledger
 from labelers.page.tasks import Task
-from labelers.votes import mostly_both_bad, votes_of
 from pipeline.annotation_sources import AnnotationSource
 
 _METRIC = "labeler.accuracy"

@@ -20,10 +20,10 @@ from core.errors import ConfigError, DataError, Problem, RunStateError
 from core.progress import progress
 from core.store.files import os_errors, sync_folder, write_atomic
 from core.store.record_store import RecordStore
+from labelers.crowd.votes import MACHINES
 from labelers.formats.registry import AUTO, Recognised, foreign_errors, is_built_in, recognise, source_named
 from labelers.formats.source import LabelSource, Row
 from labelers.importing import SAID_BEFORE, LabelImport, Occurrences, Tallied, Tally
-from labelers.votes import MACHINES
 from pipeline.data_source import DataSource, with_split
 from pipeline.label_columns import ColumnNames
 from pipeline.label_rows import ACCEPTED, label_rows

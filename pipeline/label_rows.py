@@ -18,8 +18,8 @@ from typing import IO, Any
 
 from core.errors import DataError
 from core.store.files import os_errors
-from labelers.formats.icai import unfolded
 from labelers.formats.source import Row
+from labelers.formats.tools.icai import unfolded
 from pipeline.data_source import DataSource, read_rows
 
 _LINES = (".jsonl", ".ndjson")

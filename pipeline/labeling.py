@@ -11,12 +11,12 @@ from core.records import Comparison, Judgment, Preference
 from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
 from engines.protocols import ChoiceRequest
-from labelers.aggregate import Settled, aggregate, outcome_of
 from labelers.ai import AILabeler
 from labelers.check import check_judgments, checked_principles
 from labelers.config import LabelConfig
-from labelers.mixing import Mixer, wants_machines
-from labelers.votes import MACHINES
+from labelers.crowd.aggregate import Settled, aggregate, outcome_of
+from labelers.crowd.mixing import Mixer, wants_machines
+from labelers.crowd.votes import MACHINES
 from pipeline.engines import Engines
 from pipeline.files import RunFiles
 from pipeline.people import take_people

@@ -11,8 +11,8 @@ from core.errors import ConfigError, DataError
 from core.records import Comparison, Judgment, Prompt
 from engines.cached import RequestCounts
 from labelers.config import LabelConfig
-from labelers.mixing import rules_of
-from labelers.votes import MACHINES, annotator_of
+from labelers.crowd.mixing import rules_of
+from labelers.crowd.votes import MACHINES, annotator_of
 from pipeline.files import RunFiles
 from pipeline.people_folder import people_files
 from pipeline.runs import Run

@@ -13,10 +13,10 @@ from rich.table import Table
 from core.errors import DataError
 from core.records import Judgment
 from core.statistics.bootstrap import Interval, wilson
-from labelers.agreement import Agreement, PairAgreement, agreement, pair_agreements
+from labelers.crowd.agreement import Agreement, PairAgreement, agreement, pair_agreements
+from labelers.crowd.reliability import Reliability, graded_dawid_skene
+from labelers.crowd.votes import standing, votes_of
 from labelers.position import PositionBias, position_biases
-from labelers.reliability import Reliability, graded_dawid_skene
-from labelers.votes import standing, votes_of
 from pipeline.console import heading, note, out
 from pipeline.people_folder import people_files
 

@@ -22,7 +22,7 @@ from core.progress import progress
 from core.records import Comparison
 from core.store.files import is_there, os_errors
 from core.store.record_store import RecordFile
-from labelers.votes import MACHINES
+from labelers.crowd.votes import MACHINES
 from pipeline.console import warn
 from pipeline.engines import EngineMaker, Engines, make_engine
 from pipeline.finished import FinishedRun

@@ -9,8 +9,8 @@ from constitution.loader import load_constitution
 from core.errors import RunStateError
 from core.records import Comparison, Judgment
 from core.store.record_store import RecordStore
+from labelers.crowd.votes import MACHINES, votes_of
 from labelers.selection import Question, Selection, doubt_about, select
-from labelers.votes import MACHINES, votes_of
 from pipeline.files import RunFiles
 from pipeline.runs import read_manifest
 

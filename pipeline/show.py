@@ -10,7 +10,7 @@ from rich.text import Text
 from core.errors import DataError
 from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
 from core.store.record_store import RecordFile, RecordStore
-from labelers.votes import annotator_of
+from labelers.crowd.votes import annotator_of
 from pipeline.console import heading, out, word_diff
 from pipeline.files import RunFiles
 from pipeline.runs import read_manifest

@@ -14,7 +14,7 @@ from rich.table import Table
 from core.records import Judgment, Metric, Preference
 from core.store.record_store import RecordStore
 from evaluation.report import summary_table
-from labelers.votes import MACHINES
+from labelers.crowd.votes import MACHINES
 from pipeline.console import heading, note, out
 from pipeline.data_training import print_reward
 from pipeline.files import RunFiles

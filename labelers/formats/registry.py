@@ -11,19 +11,19 @@ import core.code
 from core.code import importable
 from core.errors import ConfigError, DataError
 from core.text.explain import one_of
-from labelers.formats.arena import ArenaVotes
-from labelers.formats.argilla import Argilla
 from labelers.formats.columns import Columns
-from labelers.formats.helpsteer import HelpSteer2, HelpSteerPreferences
-from labelers.formats.hhh import HelpfulHonestHarmless
-from labelers.formats.icai import AnnotatedPairs, IcaiTable
-from labelers.formats.label_studio import LabelStudio
+from labelers.formats.datasets.arena import ArenaVotes
+from labelers.formats.datasets.helpsteer import HelpSteer2, HelpSteerPreferences
+from labelers.formats.datasets.hhh import HelpfulHonestHarmless
+from labelers.formats.datasets.safe_rlhf import SafeRlhf
+from labelers.formats.datasets.transcripts import Transcripts
+from labelers.formats.datasets.trl import TrlPreferences
+from labelers.formats.datasets.ultrafeedback import UltraFeedback
 from labelers.formats.rankings import Rankings
-from labelers.formats.safe_rlhf import SafeRlhf
 from labelers.formats.source import GROUP, LabelSource, Row
-from labelers.formats.transcripts import Transcripts
-from labelers.formats.trl import TrlPreferences
-from labelers.formats.ultrafeedback import UltraFeedback
+from labelers.formats.tools.argilla import Argilla
+from labelers.formats.tools.icai import AnnotatedPairs, IcaiTable
+from labelers.formats.tools.label_studio import LabelStudio
 
 BUILT_IN: tuple[LabelSource, ...] = (
     AnnotatedPairs(),

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from labelers.agreement import kappa_in, observed_in, pair_tables
+from labelers.crowd.agreement import kappa_in, observed_in, pair_tables
+from labelers.crowd.votes import votes_of
 from labelers.page.session import Session
 from labelers.page.tasks import LABELER
-from labelers.votes import votes_of
 
 
 def overview(session: Session) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from core.records import Comparison, Judgment
-from labelers.formats.carried import KEY, messages_of, pack
+from labelers.formats.tools.carried import KEY, messages_of, pack
 from labelers.writers.standing import people_of
 
 _SIDES = {"a": "response_a", "b": "response_b"}

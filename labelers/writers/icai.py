@@ -11,8 +11,8 @@ from typing import Any
 
 from core.digests import record_id
 from core.records import Comparison, Judgment
-from labelers.formats.carried import KEY, pack
-from labelers.votes import standing
+from labelers.crowd.votes import standing
+from labelers.formats.tools.carried import KEY, pack
 from labelers.writers.standing import shown_text
 
 VERSION = "2.0"

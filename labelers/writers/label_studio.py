@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.records import Comparison, Judgment
-from labelers.formats.carried import KEY, messages_of, pack
-from labelers.formats.label_studio import CONTROL, OTHERWISE
+from labelers.formats.tools.carried import KEY, messages_of, pack
+from labelers.formats.tools.label_studio import CONTROL, OTHERWISE
 from labelers.writers.standing import people_of, shown_text
 
 _SELECTED = {"a": "left", "b": "right"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from core.records import Judgment, Message
-from labelers.votes import standing
+from labelers.crowd.votes import standing
 
 _SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 

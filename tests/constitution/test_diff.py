@@ -15,10 +15,10 @@ from critique.config import CritiqueConfig
 from critique.loop import CritiqueLoop
 from engines.scripted import ScriptedEngine
 from evaluation.prompted import prompted_turns
-from labelers.aggregate import aggregate
 from labelers.ai import AILabeler
 from labelers.check import check_judgments
 from labelers.config import LabelConfig
+from labelers.crowd.aggregate import aggregate
 from prompts.environment import PromptTemplates
 
 BASE: dict[str, Any] = {

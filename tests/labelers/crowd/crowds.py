@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.records import Comparison, Judgment, Message, Prompt
-from labelers.votes import Vote, choice_of
+from labelers.crowd.votes import Vote, choice_of
 
 
 def comparison(name: str, *tags: str, split: str | None = "preference") -> Comparison:

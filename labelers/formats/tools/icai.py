@@ -14,7 +14,6 @@ from typing import Any
 from core.conversations import Sides, oddities, shown, sides_of
 from core.errors import RequestError
 from core.records import Candidate
-from labelers.formats.carried import KEY, Answer, unpack
 from labelers.formats.fields import (
     answer_of,
     is_missing,
@@ -28,6 +27,7 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Opinion, Outcome, pair_of
 from labelers.formats.source import LeftOut, RowLabels, RowSource, refusal
+from labelers.formats.tools.carried import KEY, Answer, unpack
 
 ANNOTATORS = "annotators"
 """Under this name every comparison of a document is handed the document's annotators."""

@@ -4,7 +4,7 @@ Every judgment falls under the first rule whose conditions it meets, or under `l
 each rule the judgments of a comparison come to one probability,
 
     humans     people's votes, by `label.aggregation`; machines are silent
-    machines   the AI labeler and the checks, tier by tier as without people (labelers/aggregate.py)
+    machines   the AI labeler and the checks, tier by tier as without people (labelers/crowd/aggregate.py)
     override   people where they prefer something, else machines
     weights    sum_s w_s p_s / sum_s w_s over the sources s, each of which counts once, however many voted
     pooled     all votes together, the AI labeler and the checks as one annotator each
@@ -23,7 +23,8 @@ from statistics import mean
 
 from constitution.schema import Constitution
 from core.records import Comparison, Judgment, Preference, Prompt
-from labelers.aggregate import (
+from labelers.config import LabelConfig, MixRule
+from labelers.crowd.aggregate import (
     DECISIVE,
     Opinion,
     Settled,
@@ -34,10 +35,9 @@ from labelers.aggregate import (
     settle,
     settle_by_tier,
 )
-from labelers.config import LabelConfig, MixRule
-from labelers.crowd import aggregate_votes
-from labelers.reliability import Crowd
-from labelers.votes import MACHINES, Vote, choice_of, mostly_both_bad, standing, votes_of
+from labelers.crowd.methods import aggregate_votes
+from labelers.crowd.reliability import Crowd
+from labelers.crowd.votes import MACHINES, Vote, choice_of, mostly_both_bad, standing, votes_of
 
 CLASSIC = (
     MixRule(mix="machines", dimensions=("harmless", "harmlessness", "safety")),

@@ -5,7 +5,7 @@ Otherwise principles are averaged in probability, by weight. They are asked in t
 then, where the constitution's priority is `strict`, section by section, then the rest. The first tier whose
 mean is decisive settles the preference alone.
 
-Where people have judged too, labelers/mixing.py settles the opinions in place of the tiers.
+Where people have judged too, labelers/crowd/mixing.py settles the opinions in place of the tiers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.records import Candidate, Comparison, Judgment, Message, Preference
-from labelers.votes import MACHINES, probability_of, standing
+from labelers.crowd.votes import MACHINES, probability_of, standing
 
 DECISIVE = 0.1
 """How far from one half a tier's mean must lie for the tiers after it to be silent."""

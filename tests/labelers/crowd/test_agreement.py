@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labelers.agreement import agreement, fleiss_kappa, kappa_in, pair_agreements, pair_tables
+from labelers.crowd.agreement import agreement, fleiss_kappa, kappa_in, pair_agreements, pair_tables
+from labelers.crowd.votes import Vote
 from labelers.position import position_biases
-from labelers.votes import Vote
-from tests.labelers.crowds import judged, vote
+from tests.labelers.crowd.crowds import judged, vote
 
 
 def votes_for(rows: str) -> list[Vote]:

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from constitution.schema import Constitution
 from core.records import Comparison, Judgment, Preference
-from labelers.aggregate import Settled, aggregate
 from labelers.config import LabelConfig
-from labelers.mixing import Mixer, wants_machines
-from tests.labelers.crowds import by_ai, comparison, judged
+from labelers.crowd.aggregate import Settled, aggregate
+from labelers.crowd.mixing import Mixer, wants_machines
+from tests.labelers.crowd.crowds import by_ai, comparison, judged
 
 BY = Constitution.model_validate(
     {

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from core.conversations import Sides, oddities, shown
 from core.errors import RequestError
 from core.records import Candidate
-from labelers.formats.carried import KEY, Answer, unpack
 from labelers.formats.fields import (
     MAPPED_ANSWERS,
     PROMPTS,
@@ -39,6 +38,7 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import OTHER, Opinion, Outcome, outcome_by, pair_of
 from labelers.formats.source import LeftOut, RowLabels, RowSource, refusal
+from labelers.formats.tools.carried import KEY, Answer, unpack
 
 _RESPONSES = (
     MAPPED_ANSWERS,

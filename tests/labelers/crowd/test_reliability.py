@@ -8,9 +8,9 @@ import random
 
 import pytest
 
-from labelers.reliability import graded_dawid_skene
-from labelers.votes import Vote
-from tests.labelers.crowds import vote
+from labelers.crowd.reliability import graded_dawid_skene
+from labelers.crowd.votes import Vote
+from tests.labelers.crowd.crowds import vote
 
 PRIOR = math.log(0.84 / 0.16)
 

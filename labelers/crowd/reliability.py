@@ -34,7 +34,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labelers.votes import Vote
+from labelers.crowd.votes import Vote
 
 PRIOR_ACCURACY = 0.84
 """Two people of this accuracy agree in 73 % of comparisons (0.84^2 + 0.16^2), as InstructGPT's labelers did

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from labelers.votes import mostly_both_bad, probability_of, votes_of
-from tests.labelers.crowds import by_ai, judged, vote
+from labelers.crowd.votes import mostly_both_bad, probability_of, votes_of
+from tests.labelers.crowd.crowds import by_ai, judged, vote
 
 
 def test_choices_without_a_number_are_one_half_and_zero():

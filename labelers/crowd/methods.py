@@ -1,11 +1,12 @@
 """Many annotators' votes to one probability for each comparison, by the method that the run file names.
 
-`graded` (labelers/reliability.py) and `majority` take every vote as it is. The methods of crowd-kit (Ustalov
-et al., "Learning from Crowds with Crowd-Kit", JOSS 2024) take plain choices of one weight: a graded vote is
-rounded to its choice and a weight is passed over. `dawid-skene` has a third kind of truth, that the answers
-are equally good, and is given each comparison twice, once with the answers exchanged, so that no share of
-`a`, which is decided by hash, is learned. `noisy-bradley-terry` (Bugakova et al. 2019) gives each answer a
-score, so that the pairs of one ranking speak for each other; it knows no ties, which are left out there.
+`graded` (labelers/crowd/reliability.py) and `majority` take every vote as it is. The methods of crowd-kit
+(Ustalov et al., "Learning from Crowds with Crowd-Kit", JOSS 2024) take plain choices of one weight: a graded
+vote is rounded to its choice and a weight is passed over. `dawid-skene` has a third kind of truth, that the
+answers are equally good, and is given each comparison twice, once with the answers exchanged, so that no
+share of `a`, which is decided by hash, is learned. `noisy-bradley-terry` (Bugakova et al. 2019) gives each
+answer a score, so that the pairs of one ranking speak for each other; it knows no ties, which are left out
+there.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import numpy as np
 from core.errors import DataError
 from core.lazy import require
 from core.records import Comparison
-from labelers.reliability import Crowd, graded_dawid_skene, reliabilities
-from labelers.votes import Vote, by_comparison
+from labelers.crowd.reliability import Crowd, graded_dawid_skene, reliabilities
+from labelers.crowd.votes import Vote, by_comparison
 
 Aggregation = Literal["graded", "majority", "dawid-skene", "noisy-bradley-terry"]
 

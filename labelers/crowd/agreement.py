@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.statistics.bootstrap import Interval, pattern_interval
-from labelers.votes import CHOICES, Choice, Vote, by_comparison
+from labelers.crowd.votes import CHOICES, Choice, Vote, by_comparison
 
 Floats = NDArray[np.float64]
 PairTable = Counter[tuple[Choice, Choice]]

@@ -10,7 +10,7 @@ from constitution.checks.kinds import MaxWords
 from constitution.schema import Constitution, Principle, Scope
 from core.errors import ConfigError
 from core.records import Comparison, Judgment, Message, Preference, Prompt
-from labelers.aggregate import Settled, aggregate, outcome_of
+from labelers.crowd.aggregate import Settled, aggregate, outcome_of
 
 PROMPT = Prompt.of(
     (Message(role="user", content="What is this pill?"),), tags=("medicine",), split="preference"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from core.records import Comparison, Judgment, Preference
 from labelers.config import LabelConfig
-from labelers.crowd import Aggregation, aggregate_votes
-from labelers.mixing import Mixer
+from labelers.crowd.methods import Aggregation, aggregate_votes
+from labelers.crowd.mixing import Mixer
+from labelers.crowd.votes import votes_of
 from labelers.selection import Selection, doubt_about, select
-from labelers.votes import votes_of
 from tests.labelers.simulated import BY, World, ai_judges, people_judge, world
 
 GOOD_CROWD = ("reliable",) * 6 + ("noisy",) * 4

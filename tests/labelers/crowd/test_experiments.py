@@ -6,7 +6,7 @@ from statistics import mean
 
 import pytest
 
-from tests.labelers.experiments import crowd_accuracy, mixed_accuracy, selected_accuracy
+from tests.labelers.crowd.experiments import crowd_accuracy, mixed_accuracy, selected_accuracy
 
 
 @pytest.mark.parametrize("labels", [3, 5, 7])

@@ -20,8 +20,6 @@ from typing import Any
 from core.conversations import oddities, shown
 from core.errors import RequestError
 from core.records import Candidate, Message
-from labelers.formats.argilla_responses import SUFFIX, Submission, submissions_of
-from labelers.formats.carried import KEY, Answer, unpack
 from labelers.formats.fields import (
     PROMPTS,
     answer_of,
@@ -36,6 +34,8 @@ from labelers.formats.fields import (
 from labelers.formats.opinions import Opinion, Outcome, Pair
 from labelers.formats.rankings import Standing, pairs_of
 from labelers.formats.source import LeftOut, RowLabels, RowSource
+from labelers.formats.tools.argilla_responses import SUFFIX, Submission, submissions_of
+from labelers.formats.tools.carried import KEY, Answer, unpack
 
 _FIELD = re.compile(
     r"(response|answer|completion|generation|output|text|reply|option)s?[-_ ]?(\d+|[a-z])", re.I

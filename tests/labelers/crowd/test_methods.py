@@ -8,9 +8,9 @@ import pytest
 
 from core.errors import DataError, MissingExtraError
 from core.records import Comparison, Message, Prompt
-from labelers.crowd import Aggregation, aggregate_votes
-from tests.labelers.crowds import comparison, vote
-from tests.labelers.test_reliability import crowd
+from labelers.crowd.methods import Aggregation, aggregate_votes
+from tests.labelers.crowd.crowds import comparison, vote
+from tests.labelers.crowd.test_reliability import crowd
 
 
 def test_majority_is_the_share_by_weight_with_ties_as_half_votes():

@@ -1,0 +1,1 @@
+"""Forms of published data sets of human labels."""

@@ -1,0 +1,1 @@
+"""Forms of labeling tools: Argilla, Label Studio and Inverse Constitutional AI."""
