@@ -68,8 +68,8 @@ def _publius(train: list[Any], held_out: list[Any], folder: Path) -> dict[str, A
 
 
 def _trl(train: list[Any], held_out: list[Any], folder: Path) -> dict[str, Any]:
-    from evaluation.reward_evaluation import evaluate_reward_model
-    from evaluation.reward_report import reward_metrics_content
+    from evaluation.reward.evaluation import evaluate_reward_model
+    from evaluation.reward.report import reward_metrics_content
     from pipeline.reward_model import score_pairs
 
     if not (folder / "seconds.json").exists():

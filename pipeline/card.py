@@ -14,7 +14,7 @@ from core.records import Metric
 from core.text.documents import document_template
 from engines.embedded import EMBEDDED_NAME
 from engines.reward_settings import RewardSettings
-from evaluation.reward_report import cell
+from evaluation.reward.report import cell
 
 REWARD = "reward"
 _WHAT = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.records import Comparison, Metric, Preference
 from core.store.files import write_atomic
-from evaluation.reward_metrics import EVEN, share
+from evaluation.reward.metrics import EVEN, share
 from labelers.crowd.aggregate import aggregate
 from labelers.crowd.votes import mostly_both_bad, votes_of
 from labelers.page.ledger import Ledger

@@ -18,9 +18,9 @@ from engines.config import ModelConfig
 from engines.loading import locate
 from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import RewardSettings, read_reward_settings, write_reward_settings
-from evaluation.reward_evaluation import RewardEvaluation, evaluate_reward_model, temperature_doubt
-from evaluation.reward_metrics import ScoredPair
-from evaluation.reward_report import render_reward_report, reward_metrics_content
+from evaluation.reward.evaluation import RewardEvaluation, evaluate_reward_model, temperature_doubt
+from evaluation.reward.metrics import ScoredPair
+from evaluation.reward.report import render_reward_report, reward_metrics_content
 from pipeline.console import note
 from pipeline.trained import by_reason, is_made_of, write_exclusions
 from pipeline.training_data import TrainingRows
@@ -75,7 +75,7 @@ def finish_reward_model(
         write_reward_settings(job.folder, settings)
         return None
     evaluation = evaluate_reward_model(scored, job.seed)
-    fitted = evaluation.calibration.temperature
+    fitted = evaluation.reward.calibration.temperature
     temperature = 1.0 if temperature_doubt(fitted, evaluation.n) else fitted
     write_reward_settings(job.folder, settings.model_copy(update={"temperature": temperature}))
     return _report(evaluation, job.folder, job.folder.name)

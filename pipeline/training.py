@@ -12,7 +12,7 @@ from core.errors import RunStateError
 from core.records import Preference
 from critique.supervised import supervised_data
 from engines.cached import RequestCounts
-from evaluation.reward_evaluation import temperature_doubt
+from evaluation.reward.evaluation import temperature_doubt
 from pipeline.console import note, warn
 from pipeline.engines import Engines
 from pipeline.reward_model import finish_reward_model, held_out_of

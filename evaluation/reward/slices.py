@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.records import Metric
-from evaluation.reward_metrics import (
+from evaluation.reward.metrics import (
     ScoredPair,
     accuracy,
     columns_of,

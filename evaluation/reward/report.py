@@ -11,21 +11,21 @@ from pydantic import TypeAdapter
 from core.records import SCHEMA_VERSION, Metric
 from core.statistics.bootstrap import RESAMPLES
 from core.text.documents import document_template
-from evaluation.calibration import (
+from evaluation.figures import in_brackets
+from evaluation.reward.calibration import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
     Calibration,
     CalibrationFigures,
 )
-from evaluation.figures import in_brackets
-from evaluation.length_probe import LengthProbe
-from evaluation.reward_evaluation import (
+from evaluation.reward.evaluation import (
     RewardEvaluation,
     accuracy_in_words,
     reward_warnings,
     temperature_doubt,
 )
-from evaluation.reward_slices import SECTIONS, SUBSET, RewardBench, Slice
+from evaluation.reward.length_probe import LengthProbe
+from evaluation.reward.slices import SECTIONS, SUBSET, RewardBench, Slice
 
 SHOWN_SLICES = 30
 """Of a group with more values, the report shows those with the most pairs; the JSON file has them all."""
@@ -62,11 +62,11 @@ def render_reward_report(evaluation: RewardEvaluation, model: str, source: str =
         accuracy=accuracy_in_words(evaluation.accuracy) if evaluation.accuracy else "",
         warnings=reward_warnings(evaluation),
         headline=list(_headline(evaluation)),
-        calibration=list(_calibration_rows(evaluation.calibration)),
-        temperature=f"{evaluation.calibration.temperature:.3g}",
-        doubt=temperature_doubt(evaluation.calibration.temperature, evaluation.n),
-        end=_end_of_range(evaluation.calibration.temperature),
-        reliability=list(_reliability_rows(evaluation.calibration)),
+        calibration=list(_calibration_rows(evaluation.reward.calibration)),
+        temperature=f"{evaluation.reward.calibration.temperature:.3g}",
+        doubt=temperature_doubt(evaluation.reward.calibration.temperature, evaluation.n),
+        end=_end_of_range(evaluation.reward.calibration.temperature),
+        reliability=list(_reliability_rows(evaluation.reward.calibration)),
         correlations=list(_correlation_rows(evaluation.length)),
         lengths=list(_length_rows(evaluation.length, evaluation.accuracy)),
         certainties=[_slice_row(one, one.value) for one in evaluation.certainties],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
-from evaluation.reward_metrics import (
+from evaluation.reward.metrics import (
     ScoredPair,
     accuracy,
     brier,
@@ -21,7 +21,7 @@ from evaluation.reward_metrics import (
     share,
     sigmoid,
 )
-from tests.evaluation.scored_pairs import pair_of, pairs_of, random_pairs, swapped
+from tests.evaluation.reward.scored_pairs import pair_of, pairs_of, random_pairs, swapped
 
 
 def test_a_tie_has_no_right_answer():

@@ -12,18 +12,18 @@ import pytest
 
 from core.errors import DataError
 from core.records import Metric
-from evaluation.reward_evaluation import (
+from evaluation.reward.evaluation import (
     RewardEvaluation,
     accuracy_in_words,
     evaluate_reward_model,
     reward_warnings,
     temperature_doubt,
 )
-from evaluation.reward_metrics import ScoredPair
-from evaluation.reward_report import in_code, render_reward_report, reward_metrics_content
-from evaluation.reward_slices import SECTIONS, certainty_of, reward_bench, slice_certainties, slice_groups
-from tests.evaluation.scored_pairs import pair_of, pairs_of, random_pairs, swapped
-from tests.evaluation.test_length_probe import counting_words, sparing_words
+from evaluation.reward.metrics import ScoredPair
+from evaluation.reward.report import in_code, render_reward_report, reward_metrics_content
+from evaluation.reward.slices import SECTIONS, certainty_of, reward_bench, slice_certainties, slice_groups
+from tests.evaluation.reward.scored_pairs import pair_of, pairs_of, random_pairs, swapped
+from tests.evaluation.reward.test_length_probe import counting_words, sparing_words
 
 
 def shown(pairs: list[ScoredPair], source: str = "pairs.jsonl") -> str:
@@ -58,7 +58,7 @@ def test_evaluation_counts_ties_equal_scores_and_pairs_without_weight():
 
 def test_figures_agree_with_each_other():
     evaluation = evaluate_reward_model(random_pairs(300, scale=2.0), seed=0)
-    before = evaluation.calibration.before
+    before = evaluation.reward.calibration.before
     assert evaluation.nll.value == pytest.approx(before.nll)
     assert evaluation.excess_nll.value == pytest.approx(before.excess_nll)
     assert evaluation.brier.value == pytest.approx(before.brier)
@@ -388,7 +388,7 @@ def test_metrics_file_holds_every_figure_and_the_warnings():
     content = json.loads(json.dumps(reward_metrics_content(evaluation), allow_nan=False))
     assert content["schema_version"] == 1
     assert content["accuracy"]["low"] == evaluation.accuracy.low
-    assert content["calibration"]["temperature"] == evaluation.calibration.temperature
+    assert content["calibration"]["temperature"] == evaluation.reward.calibration.temperature
     assert content["reward_bench"]["sections"][0]["name"] == "Reasoning"
     assert content["groups"]["subset"][0]["n"] == 3
     assert content["warnings"] == reward_warnings(evaluation)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.digests import derive_uniform
-from evaluation.reward_metrics import (
+from evaluation.reward.metrics import (
     EVEN,
     Floats,
     ScoredPair,

@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from core.records import Metric
-from evaluation.length_probe import goes_by_length, is_matched, pearson, probe_length, spearman
-from evaluation.reward_metrics import ScoredPair
-from tests.evaluation.scored_pairs import pair_of, random_pairs, swapped
+from evaluation.reward.length_probe import goes_by_length, is_matched, pearson, probe_length, spearman
+from evaluation.reward.metrics import ScoredPair
+from tests.evaluation.reward.scored_pairs import pair_of, random_pairs, swapped
 
 
 def counting_words(count: int) -> list[ScoredPair]:

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from evaluation.reward_metrics import ScoredPair
+from evaluation.reward.metrics import ScoredPair
 
 
 def pair_of(

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from evaluation.calibration import (
+from evaluation.reward.calibration import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
     calibrate,
@@ -15,8 +15,8 @@ from evaluation.calibration import (
     fit_temperature,
     reliability,
 )
-from evaluation.reward_metrics import cross_entropy
-from tests.evaluation.scored_pairs import pair_of, pairs_of, random_pairs, swapped
+from evaluation.reward.metrics import cross_entropy
+from tests.evaluation.reward.scored_pairs import pair_of, pairs_of, random_pairs, swapped
 
 
 def odds(count: int = 400) -> np.ndarray:

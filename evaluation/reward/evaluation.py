@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.records import Metric
-from evaluation.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, Calibration, calibrate
-from evaluation.length_probe import STRONG, LengthProbe, goes_by_length, probe_length
-from evaluation.reward_metrics import EVEN, ScoredPair, accuracy, check_pairs, mean_metrics
-from evaluation.reward_slices import RewardBench, Slice, reward_bench, slice_certainties, slice_groups
+from evaluation.reward.calibration import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, Calibration, calibrate
+from evaluation.reward.length_probe import STRONG, LengthProbe, goes_by_length, probe_length
+from evaluation.reward.metrics import EVEN, ScoredPair, accuracy, check_pairs, mean_metrics
+from evaluation.reward.slices import RewardBench, Slice, reward_bench, slice_certainties, slice_groups
 
 FEW_PAIRS = 50
 """With fewer, the interval of an accuracy is some 27 points wide and more."""
@@ -150,7 +150,7 @@ def _by_length(probe: LengthProbe) -> Iterator[str]:
 
 
 def _off(evaluation: RewardEvaluation) -> Iterator[str]:
-    after = evaluation.calibration.after
+    after = evaluation.reward.calibration.after
     if after.ece > BADLY_CALIBRATED:
         yield (
             f"badly calibrated: with temperature too, its probabilities are off by {after.ece:.2f} "

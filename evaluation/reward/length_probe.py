@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from core.records import Metric
-from evaluation.reward_metrics import EVEN, Floats, ScoredPair, accuracy, share
+from evaluation.reward.metrics import EVEN, Floats, ScoredPair, accuracy, share
 
 MATCHED = 0.1
 """Answers are of about the same length if they differ by at most this share of the longer one."""
