@@ -217,11 +217,11 @@ def _publius(method: str, rows: Sequence[dict[str, Any]], folder: Path) -> Peer:
 
     from engines.config import ModelConfig
     from training.config import DPOConfig, LoraConfig
-    from training.dpo_objective import DPOObjective
     from training.packed import PolicyScorer
-    from training.pair_trainer import PairTrainer
+    from training.pairs.dpo_objective import DPOObjective
+    from training.pairs.reward_objective import RewardObjective
+    from training.pairs.trainer import PairTrainer
     from training.policy import load_policy, load_reward_policy
-    from training.reward_objective import RewardObjective
 
     load = load_reward_policy if method == "reward" else load_policy
     model: Any = load(ModelConfig(id=str(folder)), LoraConfig(r=16, alpha=32), "cpu", 0)

@@ -324,8 +324,8 @@ def _alone(settings: Found) -> Found:
     from engines.config import ModelConfig
     from training.config import LoraConfig, OptimConfig, PPOConfig
     from training.job import TrainingJob
-    from training.ppo import PPOTask, train_ppo
-    from training.reward_sum import WeightedReward
+    from training.rl.ppo.train import PPOTask, train_ppo
+    from training.rl.reward_sum import WeightedReward
 
     rate, rollouts = settings["learning_rate"], len(settings["prompts"])
     config = PPOConfig(
@@ -372,9 +372,9 @@ def _alone(settings: Found) -> Found:
 
 def _stamped() -> tuple[list[Found], list[None]]:
     """Put time stamps around drawing, learning and the log of our loop; return where they and steps go."""
-    from training.ppo_loop import PPOLoop
-    from training.ppo_update import PPOUpdate
-    from training.reward_sum import RewardSum
+    from training.rl.ppo.loop import PPOLoop
+    from training.rl.ppo.update import PPOUpdate
+    from training.rl.reward_sum import RewardSum
 
     updates: list[Found] = []
     steps: list[None] = []

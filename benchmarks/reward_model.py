@@ -57,7 +57,7 @@ def _sides(path: Path) -> tuple[list[Any], list[Any]]:
 def _publius(train: list[Any], held_out: list[Any], folder: Path) -> dict[str, Any]:
     from pipeline.reward_model import finish_reward_model
     from training.config import RewardConfig
-    from training.reward import train_reward
+    from training.pairs.reward import train_reward
 
     job = _job(folder)
     config = RewardConfig(center=SETTINGS["center"])

@@ -19,7 +19,7 @@ from engines.config import ROLES, EngineConfig, ModelsConfig
 from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
 from training.config import DPOConfig, LoraConfig, Method, OptimConfig, PPOConfig, RewardConfig, SFTConfig
-from training.rl_config import RL_METHODS, GRPOConfig, RLConfig, RLMethod, RLOOConfig
+from training.rl.config import RL_METHODS, GRPOConfig, RLConfig, RLMethod, RLOOConfig
 
 
 class _Section(BaseModel):

@@ -17,11 +17,11 @@ from pipeline.trained import Provenance, by_reason, trained_method, write_card, 
 from pipeline.training import tell
 from pipeline.training_data import DataSource, TrainingRows, read_answers, read_preferences
 from training.config import DPOConfig, Method, RewardConfig, SFTConfig
-from training.dpo import train_dpo
 from training.examples import LeftOut
 from training.job import TrainingJob, TrainingResult, require_examples
+from training.pairs.dpo import train_dpo
+from training.pairs.reward import train_reward
 from training.processes import is_main
-from training.reward import train_reward
 from training.sft import train_sft
 
 _MEASURES = {

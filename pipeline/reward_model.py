@@ -27,9 +27,9 @@ from pipeline.training_data import TrainingRows
 from training.config import OptimConfig, RewardConfig
 from training.examples import EncodedPair, LeftOut, PreferencePair
 from training.job import TrainingJob, TrainingResult
-from training.pairs import encode_pairs
+from training.pairs.encode import encode_pairs
+from training.pairs.reward import member_folders
 from training.policy import free_memory
-from training.reward import member_folders
 
 if TYPE_CHECKING:
     from engines.hf.reward_model import RewardModel

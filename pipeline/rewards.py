@@ -24,7 +24,7 @@ from pipeline.config import CHECKS, LABELER, REWARD_MODEL
 from pipeline.engines import Engines
 from pipeline.runs import Run
 from pipeline.stage import COMMANDS
-from training.rl_config import RLConfig
+from training.rl.config import RLConfig
 
 _ACCEPTED = "reward, checks, labeler, the folder of a reward model, or file.py:function"
 

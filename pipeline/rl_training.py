@@ -12,11 +12,11 @@ from pipeline.runs import Run
 from pipeline.stage import StageResult, prompts_of
 from pipeline.trained import Provenance
 from pipeline.training import account, job_of, provenance_of, start_of, supervised_examples
-from training.group import train_group
-from training.ppo import PPOTask, train_ppo
-from training.reward_sum import WeightedReward
-from training.rl_config import GRPOConfig, RLConfig, RLOOConfig
-from training.rl_task import RLTask
+from training.rl.config import GRPOConfig, RLConfig, RLOOConfig
+from training.rl.group.train import train_group
+from training.rl.ppo.train import PPOTask, train_ppo
+from training.rl.reward_sum import WeightedReward
+from training.rl.task import RLTask
 
 
 async def ppo_stage(run: Run, engines: Engines) -> StageResult:

@@ -28,7 +28,7 @@ from pipeline.training import dpo_stage, reward_stage, sft_stage
 from prompts.environment import PromptTemplates
 from training.config import METHODS, POLICY_METHODS
 from training.processes import is_main, wait_for_all, world_size
-from training.rl_config import RL_METHODS
+from training.rl.config import RL_METHODS
 
 _RUNNERS = {
     "critique": critique_stage,

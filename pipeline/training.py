@@ -20,12 +20,12 @@ from pipeline.runs import Run
 from pipeline.stage import COMMANDS, StageResult, require_stage
 from pipeline.trained import Provenance, write_card
 from training.config import Method, MethodConfig
-from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, LeftOut, PreferencePair
 from training.job import TrainingJob, TrainingResult, require_examples
+from training.pairs.dpo import train_dpo
+from training.pairs.reward import train_reward
 from training.processes import is_main
-from training.reward import train_reward
-from training.rl_config import RLConfig
+from training.rl.config import RLConfig
 from training.sft import train_sft
 
 

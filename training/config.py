@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from core.settings import Section
 from engines.config import OPERATIONAL
-from training.rl_config import GRPOConfig, RLConfig, RLOOConfig
+from training.rl.config import GRPOConfig, RLConfig, RLOOConfig
 
 Method = Literal["sft", "reward", "dpo", "ppo", "rloo", "grpo"]
 METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo", "rloo", "grpo")
@@ -125,8 +125,9 @@ class DPOConfig(Section):
     init: Literal["auto", "sft", "base"] = "auto"
     """Where training starts, which is also the reference; `auto` is the SFT model if the run trains one."""
     loss: Literal["sigmoid", "ipo", "robust"] = "sigmoid"
-    """What is minimised (`training/losses.py`): DPO's own loss, IPO's square, or the loss that is right on
-    average where a known share of labels is flipped."""
+    """What is minimised (`training/pairs/losses.py`): DPO's own loss, IPO's square, or the loss that is right
+    on average where a known share of labels is flipped.
+    """
     beta: float = Field(default=0.1, gt=0.0, allow_inf_nan=False)
     """Strength of the tie to the reference."""
     flipped: float = Field(default=0.0, ge=0.0, lt=0.5, allow_inf_nan=False)

@@ -139,7 +139,7 @@ def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any
 
 
 def _batches(job: TrainingJob, examples: int) -> dict[str, int]:
-    """Return how many examples make a step; pairs are counted by `training/pair_trainer.py` alone."""
+    """Return how many examples make a step; pairs are counted by `training/pairs/trainer.py` alone."""
     if job.method != "sft":
         return {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
     batch = min(job.optim.batch_size, examples)

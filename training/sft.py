@@ -14,7 +14,7 @@ from training.config import OptimConfig
 from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut, encode_answer
 from training.fit import fit
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
-from training.pairs import TOO_LONG, require_context
+from training.pairs.encode import TOO_LONG, require_context
 from training.policy import EXTRA, load_encoder, load_policy
 
 

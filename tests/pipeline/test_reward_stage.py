@@ -152,7 +152,7 @@ def test_summary_for_people_has_the_reward_models_figures(finished: Finished):
 
 
 def test_interrupted_training_goes_on_to_the_same_weights_and_figures(finished: Finished, tmp_path: Path):
-    from training.pair_trainer import PairTrainer
+    from training.pairs.trainer import PairTrainer
 
     copied = Path(shutil.copytree(finished.run_file.parent, tmp_path / "copy"))
     folder = copied / "runs" / finished.folder.name

@@ -10,16 +10,16 @@ from core.records import Message, Prompt
 from core.rewards import Sample
 from engines.config import ModelConfig
 from training.config import METHODS, DPOConfig, LoraConfig, Method, OptimConfig, PPOConfig, RewardConfig
-from training.dpo import train_dpo
 from training.examples import AnsweredPrompt, PreferencePair
-from training.group import train_group
 from training.job import TrainingJob, TrainingResult
-from training.ppo import PPOTask, train_ppo
+from training.pairs.dpo import train_dpo
+from training.pairs.reward import train_reward
 from training.processes import rank, world_size
-from training.reward import train_reward
-from training.reward_sum import WeightedReward
-from training.rl_config import GRPOConfig, RLOOConfig
-from training.rl_task import RLTask
+from training.rl.config import GRPOConfig, RLOOConfig
+from training.rl.group.train import train_group
+from training.rl.ppo.train import PPOTask, train_ppo
+from training.rl.reward_sum import WeightedReward
+from training.rl.task import RLTask
 from training.sft import train_sft
 
 BY_EXAMPLES: tuple[Method, ...] = ("sft", "reward", "dpo")

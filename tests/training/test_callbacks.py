@@ -13,9 +13,9 @@ from core.errors import EngineError
 from tests.training.jobs import BY_EXAMPLES, OPTIM, answered, job, pairs
 from training.checkpoints import TrainingFolder
 from training.config import DPOConfig, Method, OptimConfig, RewardConfig
-from training.dpo import train_dpo
 from training.job import TrainingJob
-from training.reward import train_reward
+from training.pairs.dpo import train_dpo
+from training.pairs.reward import train_reward
 from training.sft import train_sft
 
 

@@ -1,0 +1,93 @@
+"""Direct preference optimization on pairs that carry a probability and a weight (`training/pairs/losses.py`).
+
+The reference is the policy that training starts from. Its log-probabilities are computed once, before the
+first step, with the very adapter that is then trained on, so that no second model is held and the divergence
+from the reference is 0 at step 0, wherever training starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.lazy import require
+from training.checkpoints import TrainingFolder
+from training.config import DPOConfig
+from training.examples import LeftOut, PreferencePair
+from training.fit import TrainerMaker, fit
+from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
+from training.pairs.encode import EncodedPairs, encode_pairs, require_context, result_of
+from training.policy import EXTRA, load_encoder, load_policy
+
+
+def train_dpo(
+    pairs: Sequence[PreferencePair],
+    job: TrainingJob,
+    config: DPOConfig,
+    held_out: Sequence[PreferencePair] = (),
+) -> TrainingResult:
+    """Train the policy on the pairs, and return where its adapter is.
+
+    An interrupted training of the same job goes on from its newest checkpoint; a finished one is found.
+
+    Args:
+        pairs: what to learn from.
+        job: how, and where to.
+        config: the loss and its numbers; pairs with `abs(p_chosen - 0.5)` below `min_margin` are left out.
+        held_out: pairs to evaluate on while training.
+
+    Raises:
+        ConfigError: if there is nothing to evaluate on, or an example is longer than the model's context.
+        DataError: if there are no pairs, or none that can be used.
+        EngineError: if the model cannot be loaded or trained, or the loss is no number.
+        MissingExtraError: if peft is not installed.
+        RunStateError: if the disk is too small or full.
+    """
+    for package in ("torch", "transformers", "peft"):
+        require(package, EXTRA)
+    encoder = load_encoder(job.policy)
+
+    def objection(pair: PreferencePair) -> LeftOut | None:
+        if abs(pair.p_chosen - 0.5) < config.min_margin:
+            return LeftOut(pair.id, "less certain than dpo.min_margin", f"p = {pair.p_chosen:.3f}")
+        if not pair.chosen_finished:
+            return LeftOut(pair.id, "the chosen answer was cut before its end")
+        return None
+
+    data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))
+    require_examples(data.rows, data.left_out, "preferences")
+    require_held_out(job, unseen.rows)
+    require_context(job, [*data.rows, *unseen.rows])
+    settings = config.model_dump(include={"loss", "beta", "flipped", "sft_coef"})
+    digest = job.digest(data.rows, unseen.rows, settings)
+    figures = fit(job, digest, len(data.rows), _maker(data, unseen, job, config))
+    return result_of(job, figures, data, unseen)
+
+
+def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config: DPOConfig) -> TrainerMaker:
+    """Return what builds our trainer over the pairs, with what the reference says of them."""
+
+    def make(arguments: dict[str, Any], folder: TrainingFolder) -> Any:
+        from transformers import TrainingArguments
+
+        from training.packed import PolicyScorer
+        from training.pairs.dpo_objective import DPOObjective
+        from training.pairs.reference import with_reference
+        from training.pairs.trainer import PairTrainer
+
+        rows, tokens = [*data.rows, *held_out.rows], job.optim.micro_tokens
+        policy = load_policy(job.policy, job.lora, job.device, job.seed, job.start)
+        scorer = PolicyScorer(policy, max(rows, key=len).tree)
+        settings = TrainingArguments(**arguments)
+        known = with_reference(policy, scorer, rows, folder, tokens, bf16=settings.bf16)
+        return PairTrainer(
+            policy,
+            settings,
+            known[: len(data.rows)],
+            known[len(data.rows) :],
+            DPOObjective(config, scorer),
+            batch_size=min(job.optim.batch_size, len(data.rows)),
+            tokens=tokens,
+        )
+
+    return make

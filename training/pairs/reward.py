@@ -1,0 +1,117 @@
+"""Reward models: Bradley-Terry on pairs with a probability, a weight and a margin
+(`training/pairs/losses.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core.digests import derive_seed
+from core.lazy import require
+from training.checkpoints import TrainingFolder
+from training.config import RewardConfig
+from training.examples import LeftOut, PreferencePair
+from training.fit import TrainerMaker, fit
+from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
+from training.pairs.encode import EncodedPairs, encode_pairs, require_context, result_of
+from training.policy import EXTRA, load_encoder, load_reward_policy
+
+
+def train_reward(
+    pairs: Sequence[PreferencePair],
+    job: TrainingJob,
+    config: RewardConfig,
+    held_out: Sequence[PreferencePair] = (),
+) -> list[TrainingResult]:
+    """Train `config.members` reward models on the pairs, and return where the adapter of each is.
+
+    Each member has its own head, adapter and order of pairs. An interrupted training of the same job goes on
+    from its newest checkpoint; a finished one is found.
+
+    Args:
+        pairs: what to learn from; ties of one half teach that both answers score alike.
+        job: how, and where to.
+        config: the loss and the number of members.
+        held_out: pairs to evaluate on while training.
+
+    Raises:
+        ConfigError: if there is nothing to evaluate on, or an example is longer than the model's context.
+        DataError: if there are no pairs, or none that can be used.
+        EngineError: if the model cannot be loaded or trained, or the loss is no number.
+        MissingExtraError: if peft is not installed.
+        RunStateError: if the disk is too small or full.
+    """
+    for package in ("torch", "transformers", "peft"):
+        require(package, EXTRA)
+    encoder = load_encoder(job.policy)
+
+    def objection(pair: PreferencePair) -> LeftOut | None:
+        if pair.p_chosen == 0.5 and not config.keep_ties:
+            return LeftOut(pair.id, "a tie, and reward.keep_ties is off")
+        return None
+
+    data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))
+    require_examples(data.rows, data.left_out, "preferences")
+    require_held_out(job, unseen.rows)
+    require_context(job, [*data.rows, *unseen.rows])
+    return [_train(data, unseen, own, config) for own in _members(job, config)]
+
+
+def member_folders(config: RewardConfig) -> tuple[str, ...]:
+    """Return where members stand below the folder of the reward model; a single one stands there itself."""
+    return (".",) if config.members == 1 else tuple(f"member-{n}" for n in range(config.members))
+
+
+def _members(job: TrainingJob, config: RewardConfig) -> list[TrainingJob]:
+    """Return a job for each member, the first with the job's own seed."""
+    seeds = [job.seed, *(derive_seed(job.seed, "member", n) for n in range(1, config.members))]
+    return [
+        replace(job, folder=_below(job.folder, name), seed=seed, siblings=_all_below(job.siblings, name))
+        for name, seed in zip(member_folders(config), seeds, strict=True)
+    ]
+
+
+def _below(folder: Path, name: str) -> Path:
+    return folder if name == "." else folder / name
+
+
+def _all_below(folders: Sequence[Path], name: str) -> tuple[Path, ...]:
+    return tuple(_below(folder, name) for folder in folders)
+
+
+def _train(
+    data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config: RewardConfig
+) -> TrainingResult:
+    digest = job.digest(data.rows, held_out.rows, config.center)
+    figures = fit(job, digest, len(data.rows), _maker(data, held_out, job, config))
+    return result_of(job, figures, data, held_out)
+
+
+def _maker(
+    data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config: RewardConfig
+) -> TrainerMaker:
+    """Return what builds our trainer over the pairs."""
+
+    def make(arguments: dict[str, Any], folder: TrainingFolder) -> Any:
+        from transformers import TrainingArguments
+
+        from engines.hf.reward_model import is_packable
+        from training.pairs.reward_objective import RewardObjective
+        from training.pairs.trainer import PairTrainer
+
+        scorer = load_reward_policy(job.policy, job.lora, job.device, job.seed, job.start)
+        packed = is_packable(scorer, max(data.rows, key=len).tree)
+        return PairTrainer(
+            scorer,
+            TrainingArguments(**arguments),
+            data.rows,
+            held_out.rows,
+            RewardObjective(scorer, config.center, packed=packed),
+            batch_size=min(job.optim.batch_size, len(data.rows)),
+            tokens=job.optim.micro_tokens,
+        )
+
+    return make

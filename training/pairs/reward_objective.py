@@ -1,0 +1,56 @@
+"""What a reward model minimises, over packed pairs.
+
+Shapes: `B` pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from engines.hf.reward_model import score_head, scores_of
+from training.examples import EncodedPair
+from training.pairs.losses import centering_loss, soft_reward_loss
+from training.pairs.trainer import Figures
+
+
+class RewardObjective:
+    """Bradley-Terry with label, margin and weight per pair, and centring.
+
+    Figures have TRL's names: `accuracy` (share of pairs whose chosen answer scores higher), `margin`,
+    `mean_reward`.
+
+    Args:
+        classifier: the model in training, not wrapped.
+        center: weight of the squared sum of scores.
+        packed: whether answers are scored in packed rows, or one by one.
+    """
+
+    def __init__(self, classifier: Any, center: float, *, packed: bool) -> None:
+        self._head = score_head(classifier)
+        self._center = center
+        self._packed = packed
+
+    def losses(self, model: Any, pairs: Sequence[EncodedPair]) -> tuple[torch.Tensor, Figures]:
+        """Return (B,) weighted losses, and the figures to log."""
+        trees = [pair.tree for pair in pairs]
+        scores = scores_of(model, trees, self._head, packed=self._packed)
+        chosen, rejected = scores.view(-1, 2).unbind(dim=1)
+        labels, margins, weights = (
+            scores.new_tensor([getattr(pair, name) for pair in pairs])
+            for name in ("p_chosen", "margin", "weight")
+        )
+        losses = soft_reward_loss(chosen, rejected, labels, margins)
+        losses = losses + self._center * centering_loss(chosen, rejected)
+        figures = {
+            "accuracy": (chosen > rejected).float(),
+            "margin": (chosen - rejected).detach(),
+            "mean_reward": scores.detach().view(-1, 2).mean(dim=1),
+        }
+        return losses * weights, figures
+
+    def warnings(self, history: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+        """Return nothing: what speaks against a reward model shows on held-out pairs."""
+        return ()

@@ -1,0 +1,1 @@
+"""RLOO and GRPO: several answers to one prompt, by TRL's trainers."""

@@ -1,0 +1,134 @@
+"""What is logged of one step of learning from rewards; names are TRL's where TRL has one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, pstdev
+from typing import Protocol
+
+import torch
+
+from core.errors import EngineError
+from core.text.phrases import boilerplate_share
+from core.text.repetition import is_repetitive
+from training.rl.alarms import KL, LENGTH
+from training.rl.kl import k2, k3
+from training.rl.ppo.losses import ratio_of
+from training.rl.rollouts import Rollout
+
+Metrics = dict[str, float]
+GAP = "sampling/sampling_logp_difference/mean"
+"""Nats by which the log-probabilities of the same tokens differ between trainer and sampler."""
+
+
+class TokenFigures(Protocol):
+    """What is known of the tokens of a step's answers before the update: (N, A) each, by answer and token."""
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """True for real tokens."""
+        ...
+
+    @property
+    def sampler(self) -> torch.Tensor:
+        """Log-probabilities in nats as the sampler gave them."""
+        ...
+
+    @property
+    def logprobs(self) -> torch.Tensor:
+        """Log-probabilities of the policy; the very tensor of the sampler's where those stand for them."""
+        ...
+
+    @property
+    def reference(self) -> torch.Tensor:
+        """Log-probabilities of the reference."""
+        ...
+
+    @property
+    def entropies(self) -> torch.Tensor:
+        """Of the distributions that the tokens were drawn from, in nats."""
+        ...
+
+
+def policy_metrics(
+    tokens: TokenFigures, rollouts: Sequence[Rollout], totals: Sequence[float | None], kl_coef: float
+) -> Metrics:
+    """Return the figures of a step's answers before the update: divergence in nats, rewards, the answers."""
+    mask, logratios = tokens.mask, tokens.logprobs - tokens.reference
+    kl = _by_answer(logratios, mask)
+    known = [total for total in totals if total is not None]
+    score = fmean(known) if known else 0.0
+    return {
+        KL: kl,
+        "objective/kl_per_token": _by_token(logratios, mask),
+        "objective/kl_k2": _by_answer(k2(logratios), mask),
+        "objective/kl_k3": _by_answer(k3(logratios), mask),
+        "objective/entropy": _by_answer(tokens.entropies, mask),
+        "policy/entropy_avg": _by_token(tokens.entropies, mask),
+        "objective/scores": score,
+        "objective/non_score_reward": -kl_coef * kl,
+        "objective/rlhf_reward": score - kl_coef * kl,
+        "kl_coef": kl_coef,
+        **({} if tokens.logprobs is tokens.sampler else _sampling(tokens)),
+        **reward_metrics("rewards", rollouts),
+        **answer_metrics("completions", rollouts),
+        "val/num_eos_tokens": float(sum(rollout.drawn.finished for rollout in rollouts)),
+    }
+
+
+def require_some(totals: Sequence[float | None], step: int, where: str) -> None:
+    """Raise EngineError where no answer of a step could be scored."""
+    if all(total is None for total in totals):
+        raise EngineError(f"no answer of step {step} could be scored", where=where)
+
+
+def reward_metrics(prefix: str, rollouts: Sequence[Rollout]) -> Metrics:
+    """Return mean, standard deviation and missing share of each reward's own scores."""
+    found: Metrics = {}
+    for name in rollouts[0].scores:
+        given = [rollout.scores[name] for rollout in rollouts]
+        known = [score for score in given if score is not None]
+        if known:
+            found |= {f"{prefix}/{name}/mean": fmean(known), f"{prefix}/{name}/std": pstdev(known)}
+        if len(known) < len(given):
+            found[f"{prefix}/{name}/missing"] = 1 - len(known) / len(given)
+    return found
+
+
+def answer_metrics(prefix: str, rollouts: Sequence[Rollout]) -> Metrics:
+    """Return length in tokens, and shares of answers that were cut, repeat themselves or share a phrase."""
+    texts = {rollout.prompt.prompt.id: rollout.text for rollout in rollouts}  # one for each prompt
+    ended = [len(rollout.drawn.tokens) for rollout in rollouts if rollout.drawn.finished]
+    found = {
+        f"{prefix}/{LENGTH.rpartition('/')[2]}": fmean(len(rollout.drawn.tokens) for rollout in rollouts),
+        f"{prefix}/clipped_ratio": 1 - len(ended) / len(rollouts),
+        f"{prefix}/repetitive": fmean(is_repetitive(rollout.text) for rollout in rollouts),
+        f"{prefix}/boilerplate": boilerplate_share(texts.values()),
+    }
+    return found | ({f"{prefix}/mean_terminated_length": fmean(ended)} if ended else {})
+
+
+def _by_answer(values: torch.Tensor, mask: torch.Tensor) -> float:
+    """Return the mean over answers that have tokens of the sum over tokens; 0 where none has any."""
+    answers = int(mask.any(dim=1).sum())
+    return float(torch.where(mask, values, 0.0).sum()) / max(1, answers)
+
+
+def _by_token(values: torch.Tensor, mask: torch.Tensor) -> float:
+    """Return the mean over tokens; 0 where there are none."""
+    return float(values[mask].mean()) if mask.any() else 0.0
+
+
+def _sampling(tokens: TokenFigures) -> Metrics:
+    """Return how far the trainer's log-probabilities lie from the sampler's."""
+    if not tokens.mask.any():
+        return {}
+    ours, theirs = tokens.logprobs[tokens.mask], tokens.sampler[tokens.mask]
+    apart, ratio = (ours - theirs).abs(), ratio_of(ours, theirs)
+    return {
+        GAP: float(apart.mean()),
+        "sampling/sampling_logp_difference/max": float(apart.max()),
+        "sampling/importance_sampling_ratio/min": float(ratio.min()),
+        "sampling/importance_sampling_ratio/mean": float(ratio.mean()),
+        "sampling/importance_sampling_ratio/max": float(ratio.max()),
+    }

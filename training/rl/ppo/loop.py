@@ -1,0 +1,283 @@
+"""PPO, step by step: draw answers, reward them, learn from them, look whether all goes well.
+
+Everything random follows from the seed and the number of the step, so that a training that was killed goes
+on from its newest checkpoint exactly as it would have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from core.digests import derive_seed
+from core.errors import EngineError
+from core.progress import ProgressTask, progress
+from core.store.files import write_atomic
+from training.checkpoints import CRITIC, SAMPLES, TrainingFolder
+from training.config import PPOConfig
+from training.job import TrainingJob, base_name
+from training.policy import save_adapter
+from training.processes import gathered, is_main, share, wait_for_all
+from training.rl.alarms import KL, ByGold
+from training.rl.clock import Clock
+from training.rl.kl import KLController
+from training.rl.metrics import GAP, Metrics, require_some
+from training.rl.ppo.experience import compute_advantages, compute_figures, experience_of
+from training.rl.ppo.figures import step_metrics
+from training.rl.ppo.parts import PPOData, PPOModels
+from training.rl.ppo.state import (
+    drop_rollouts,
+    load_rollouts,
+    load_state,
+    load_weights,
+    save_rollouts,
+    save_state,
+)
+from training.rl.ppo.update import PPOUpdate
+from training.rl.prompt_order import prompt_at
+from training.rl.rl_samples import append_row, write_samples
+from training.rl.rollouts import Rollout, RolloutPrompt
+from training.rl.watch import watched
+
+_LARGEST_GAP = 1e-3
+"""Mean distance in nats of the sampler's log-probabilities, above which they are not the policy's."""
+
+
+class PPOLoop:
+    """One training.
+
+    Args:
+        job: how, and where to.
+        config: the method's numbers.
+        data: prompts and rewards.
+        parts: the models.
+        folder: where checkpoints and figures go.
+    """
+
+    def __init__(
+        self, job: TrainingJob, config: PPOConfig, data: PPOData, parts: PPOModels, folder: TrainingFolder
+    ) -> None:
+        self._job, self._config, self._data, self._folder = job, config, data, folder
+        self._models, self._sampler, self._read = parts.models, parts.sampler, parts.read
+        self._kl = KLController(config.kl_coef, config.kl_target, config.kl_rate)
+        minibatches = math.ceil(config.rollouts / config.minibatch)
+        self._update = PPOUpdate(
+            parts.models,
+            config,
+            job.optim,
+            seed=job.seed,
+            answered=data.answered,
+            updates=config.steps * config.ppo_epochs * minibatches,
+        )
+        self._average: dict[str, torch.Tensor] = {}
+        self._history: list[dict[str, Any]] = []
+        self._course = ByGold(config)
+        self._clock = Clock()
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, from the newest checkpoint on; save the policy and return the figures."""
+        sides = (self._update.policy, self._update.critic)
+        trainable = sum(p.numel() for side in sides for p in side.parameters.values())
+        self._folder.require_room(trainable)
+        done = self._resume()
+        with progress("train ppo", self._config.steps, done=done) if is_main() else _no_progress() as task:
+            if not self._history:
+                self._evaluate(0, task)
+                if self._config.keep == "best":
+                    self._commit(0)
+            for step in range(done + 1, self._config.steps + 1):
+                if self._course.is_over(self._history):
+                    break
+                self._step(step, task)
+        return self._finish(trainable)
+
+    # One step
+
+    def _step(self, step: int, task: ProgressTask) -> None:
+        """Draw, reward, learn, log, watch, and keep what was learned."""
+        rollouts = self._rollouts(step, task)
+        coefficient = self._kl.coefficient
+        with self._clock.phase("experience"):
+            experience = experience_of(rollouts, self._config.samples, packed=self._models.packed)
+            tokens, recompute = self._job.optim.micro_tokens, self._recomputes()
+            compute_figures(experience, self._models, tokens, recompute=recompute)
+            totals = self._data.rewards.totals([rollout.scores for rollout in rollouts])
+            require_some(totals, step, "ppo.rewards")
+            compute_advantages(experience, rollouts, totals, coefficient, self._config)
+        metrics = step_metrics(experience, rollouts, totals, coefficient)
+        with self._clock.phase("update"):
+            metrics |= self._update.run(experience, step)
+            self._clock.count("update", self._config.ppo_epochs * int(experience.mask.sum()))
+        self._guard(metrics, step)
+        if step > self._config.critic_warmup:
+            self._kl.update(metrics[KL])
+        self._move_average()
+        self._log(step, {"episode": float(step * self._config.rollouts), **metrics})
+        if is_main():
+            write_samples(self._folder, step, rollouts, totals)
+        self._watch(step, task)
+        task.note(f"reward {metrics['objective/scores']:.3g}, KL {metrics[KL]:.3g}, {self._clock.rates()}")
+        task.advance()
+
+    def _rollouts(self, step: int, task: ProgressTask) -> list[Rollout]:
+        """Return the answers of a step, with the scores of each reward."""
+        config, prompts = self._config, self._data.prompts
+        count = config.rollouts // config.samples
+        places = range((step - 1) * count, step * count)
+        numbers = [
+            prompt_at(self._job.seed, place, len(prompts)) for place in places for _ in range(config.samples)
+        ]
+        kept = load_rollouts(self._folder.checkpoints, step, prompts)
+        if kept is not None:
+            return kept
+        seeds = [derive_seed(self._job.seed, "rollout", step, row) for row in range(len(numbers))]
+        task.note(f"drawing {len(numbers)} answers, {self._clock.rates()}")
+        drawn = self._drawn([prompts[number] for number in numbers], seeds)
+        with self._clock.phase("reward"):
+            own = share(drawn)
+            scores = self._data.rewards.score([rollout.sample for rollout in own])
+            rewarded = [replace(rollout, scores=row) for rollout, row in zip(own, scores, strict=True)]
+            rollouts: list[Rollout] = gathered(rewarded)
+        if is_main():
+            save_rollouts(self._folder.checkpoints, step, rollouts, numbers)
+        return rollouts
+
+    def _drawn(self, prompts: Sequence[RolloutPrompt], seeds: Sequence[int]) -> list[Rollout]:
+        """Return an answer of the policy to each prompt; each process draws its share."""
+        with self._clock.phase("rollout"):
+            self._models.wear_policy()
+            self._sampler.update()
+            own = share(prompts)
+            drawn = self._sampler.sample([prompt.ids for prompt in own], share(seeds))
+            mine = [Rollout(p, d, self._read(d)) for p, d in zip(own, drawn, strict=True)]
+            rollouts: list[Rollout] = gathered(mine)
+        self._clock.count("rollout", sum(len(rollout.drawn.tokens) for rollout in rollouts))
+        return rollouts
+
+    def _recomputes(self) -> bool:
+        """Return whether the trainer computes anew what the sampler says of its tokens."""
+        if self._config.old_logprobs == "trainer" or not self._sampler.is_exact:
+            return True
+        return any(row.get(GAP, 0.0) > _LARGEST_GAP for row in self._history)
+
+    # Watching
+
+    def _watch(self, step: int, task: ProgressTask) -> None:
+        """Evaluate where it is due, raise alarms, and commit a checkpoint where it is due."""
+        optim, config = self._job.optim, self._config
+        last = step == config.steps
+        if step % config.eval_every == 0 or last:
+            self._evaluate(step, task)
+        is_best = self._course.best(self._history) == step
+        is_over = self._course.is_over(self._history)
+        if step % optim.checkpoint_every == 0 or last or is_best or is_over:
+            self._commit(step)
+
+    def _evaluate(self, step: int, task: ProgressTask) -> None:
+        """Log reward and gold of answers to the held-out prompts."""
+        data = self._data
+        if data.gold is None:
+            return
+        task.note(f"watching {len(data.held_out)} held-out prompts")
+        seeds = [derive_seed(self._job.seed, "gold", prompt.prompt.id) for prompt in data.held_out]
+        rollouts = self._drawn(data.held_out, seeds)
+        with self._clock.phase("reward"):
+            figures = watched(rollouts, data.rewards, data.gold, "ppo.gold")
+        self._log(step, figures)
+
+    def _guard(self, metrics: Mapping[str, float], step: int) -> None:
+        """Raise where a loss or gradient is no number, or a gradient too large."""
+        limit = self._job.optim.stop_grad_norm
+        for name in ("loss/policy_avg", "loss/value_avg", "policy/grad_norm_max", "critic/grad_norm_max"):
+            value = metrics.get(name, 0.0)
+            too_large = name.endswith("grad_norm_max") and limit is not None and value > limit
+            if not math.isfinite(value) or too_large:
+                raise EngineError(
+                    f"{name} is {value:g} at step {step}; the checkpoint before it stands",
+                    where=str(self._folder.path),
+                    accepted=f"a smaller ppo.learning_rate (now {self._config.learning_rate:g})",
+                )
+
+    # State
+
+    def _resume(self) -> int:
+        """Take over the newest checkpoint; return its step, or 0."""
+        checkpoint = self._folder.newest()
+        done = 0
+        if checkpoint is not None:
+            sides = (self._update.policy, self._update.critic)
+            self._average, state = load_state(checkpoint, sides)
+            done, self._update.done = state["step"], state["updates"]
+            self._kl.coefficient, self._history = state["kl_coef"], state["history"]
+            self._data.rewards.load(state["rewards"])
+        if is_main():
+            for name in (self._folder.metrics.name, SAMPLES):
+                self._folder.rewind(name, done if checkpoint else -1)
+        wait_for_all()
+        return done
+
+    def _commit(self, step: int) -> None:
+        """Write a checkpoint, and let it count."""
+        if is_main():
+            state = {
+                "step": step,
+                "updates": self._update.done,
+                "kl_coef": self._kl.coefficient,
+                "rewards": self._data.rewards.state(),
+                "history": self._history,
+            }
+            sides = (self._update.policy, self._update.critic)
+            save_state(self._folder.staging / f"checkpoint-{step}", sides, self._average, state)
+            self._folder.commit(step, keep=self._course.best(self._history))
+            drop_rollouts(self._folder.checkpoints, step)
+        wait_for_all()
+
+    def _move_average(self) -> None:
+        """Let the averaged weights follow the policy's."""
+        if self._config.ema is None:
+            return
+        for name, parameter in self._update.policy.parameters.items():
+            now = parameter.detach().cpu()
+            before = self._average.get(name)
+            self._average[name] = now.clone() if before is None else before.lerp(now, 1 - self._config.ema)
+
+    def _log(self, step: int, figures: Metrics) -> None:
+        row = {"step": step, **figures}
+        self._history.append(row)
+        if is_main():
+            append_row(self._folder.metrics, row)
+
+    def _finish(self, trainable: int) -> dict[str, Any]:
+        """Save the policy that is the result, and the critic; return the figures."""
+        last = max((int(row["step"]) for row in self._history), default=0)
+        best = self._course.best(self._history)
+        best = None if best == last else best
+        averaged = self._config.ema is not None
+        if best is not None or averaged:
+            checkpoint = self._folder.checkpoint(last if best is None else best)
+            load_weights(checkpoint, [self._update.policy], averaged=averaged)
+        if is_main():
+            save_adapter(self._models.policy, self._job.folder, base_name(self._job.policy))
+            critic = {n: p.detach().cpu().contiguous() for n, p in self._update.critic.parameters.items()}
+            write_atomic(self._job.folder / CRITIC, save(critic))
+        wait_for_all()
+        steps = [row for row in self._history if KL in row]
+        return {
+            "steps": last,
+            "best_step": best,
+            "trainable_parameters": trainable,
+            "metrics": {name: value for name, value in (steps or [{}])[-1].items() if name != "step"},
+            **self._course.account(self._history),
+            "phases_s": self._clock.rounded(),
+        }
+
+
+@contextlib.contextmanager
+def _no_progress() -> Any:
+    yield ProgressTask("train ppo", None)

@@ -1,0 +1,140 @@
+"""What a training against rewards learns from and is watched by, whatever its method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from core.chat import turns_of
+from core.errors import ConfigError, RequestError
+from core.records import Prompt
+from core.rewards import Reward
+from engines.answers import AnswerReader
+from engines.config import identity_of
+from engines.loading import context_tokens, locate
+from engines.tokenization import TurnEncoder
+from training.config import OptimConfig
+from training.examples import LeftOut
+from training.job import TrainingJob
+from training.rl.config import RLConfig
+from training.rl.reward_sum import WeightedReward
+from training.rl.rollouts import RolloutPrompt
+
+HEEDED = (
+    "warmup",
+    "schedule",
+    "weight_decay",
+    "max_grad_norm",
+    "stop_grad_norm",
+    "max_length",
+    "bf16",
+)
+"""Settings of `optim` that decide in every method that learns from rewards."""
+_UNKNOWN_CONTEXT = 2**31
+
+
+@dataclass(frozen=True)
+class RLTask:
+    """Prompts and rewards."""
+
+    prompts: Sequence[Prompt]
+    rewards: Sequence[WeightedReward]
+    held_out: Sequence[Prompt] = ()
+    """Prompts that are never learned from, where there is gold."""
+    gold: Reward | None = None
+    """Scores answers to the held-out prompts, and is never learned from."""
+    identity: tuple[str, ...] = ()
+    """What tells these rewards from others of the same names."""
+
+    @property
+    def unseen(self) -> Sequence[Prompt]:
+        """The prompts to watch on: none without gold."""
+        return self.held_out if self.gold is not None else ()
+
+
+@dataclass
+class EncodedPrompts:
+    """The prompts that can be used, and an account of the others."""
+
+    rows: list[RolloutPrompt] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def encode_prompts(
+    prompts: Sequence[Prompt], encoder: TurnEncoder, job: TrainingJob, config: RLConfig
+) -> EncodedPrompts:
+    """Return the prompts that leave room for an answer, and an account of the others."""
+    room = most_tokens(job) - config.max_new_tokens
+    no_room = (
+        f"prompt and {config.method}.max_new_tokens are more than optim.max_length or the model's context"
+    )
+    encoded = EncodedPrompts()
+    for prompt in prompts:
+        try:
+            ids = encoder.encode(turns_of(prompt.messages)).ids
+        except RequestError as error:
+            encoded.left_out.append(LeftOut(prompt.id, error.reason, error.detail))
+            continue
+        if len(ids) > room:
+            encoded.left_out.append(LeftOut(prompt.id, no_room, f"{len(ids)} tokens, room for {room}"))
+        else:
+            encoded.rows.append(RolloutPrompt(prompt, ids))
+    return encoded
+
+
+def most_tokens(job: TrainingJob) -> int:
+    """Return how many tokens a prompt and its answer may have together."""
+    return min(job.optim.max_length, context_tokens(locate(job.policy)) or _UNKNOWN_CONTEXT)
+
+
+def require_something_to_watch_by(task: RLTask, config: RLConfig, held_out: Sequence[object]) -> None:
+    """Raise ConfigError where gold is to be watched and cannot, or is to decide and is not there."""
+    name = config.method
+    if task.gold is None and (config.keep == "best" or config.patience is not None):
+        raise ConfigError(
+            f"{name}.keep: best and {name}.patience go by gold, and there is none",
+            where=f"{name}.gold",
+            accepted="a reward that is not trained on",
+        )
+    if task.gold is not None and not held_out:
+        raise ConfigError(
+            "there are no held-out prompts to watch gold on",
+            where=f"{name}.held_out",
+            accepted="a share above 0",
+        )
+
+
+def rl_digest(
+    task: RLTask,
+    job: TrainingJob,
+    config: RLConfig,
+    rows: tuple[Sequence[RolloutPrompt], Sequence[RolloutPrompt]],
+    heeded: Sequence[str],
+    *own: object,
+) -> str:
+    """Return a digest of all that determines the result.
+
+    Args:
+        task: the rewards.
+        job: how it is trained.
+        config: the method's numbers.
+        rows: prompts to learn from, and prompts to watch on.
+        heeded: settings of `optim` that decide in this method.
+        own: what else decides.
+    """
+    read = OptimConfig().model_copy(update={name: getattr(job.optim, name) for name in heeded})
+    settings = identity_of(config) | {"alarms": config.alarms == "stop"}
+    names = [(entry.reward.name, entry.weight) for entry in task.rewards]
+    learned, unseen = ([(row.ids, row.prompt.id, row.prompt.tags) for row in side] for side in rows)
+    return replace(job, optim=read, epochs=1.0).digest(
+        learned, unseen, settings, (names, task.gold and task.gold.name, task.identity), *own
+    )
+
+
+def reader_of(policy: Any, encoder: TurnEncoder, name: str) -> AnswerReader:
+    """Return what reads a policy's answers and knows what ends them."""
+    generation = policy.generation_config
+    declared = generation.eos_token_id if generation else None
+    ends = declared if isinstance(declared, list) else [declared]
+    return AnswerReader(encoder.tokenizer, encoder, ends, name)

@@ -1,0 +1,48 @@
+"""A look at held-out prompts: what is rewarded, beside what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean, pstdev
+
+from core.errors import EngineError
+from core.rewards import Reward
+from training.processes import gathered, share
+from training.rl.alarms import EVAL_ERROR, EVAL_GOLD, EVAL_REWARD
+from training.rl.metrics import Metrics, answer_metrics, reward_metrics
+from training.rl.reward_sum import RewardSum, scores_of
+from training.rl.rollouts import Rollout
+
+
+def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward, where: str) -> Metrics:
+    """Return the figures of answers to held-out prompts; each process scores its share.
+
+    Rewards are summed as they come, neither normalised nor clipped: two looks compare.
+
+    Args:
+        rollouts: one answer to each prompt, not scored yet.
+        rewards: what is learned from.
+        gold: what is not.
+        where: the setting that names it, for messages.
+
+    Raises:
+        EngineError: if gold scores none of the answers.
+    """
+    own = share(rollouts)
+    samples = [rollout.sample for rollout in own]
+    pairs = list(zip(rewards.score(samples), scores_of(gold, samples), strict=True))
+    found: list[tuple[dict[str, float | None], float | None]] = gathered(pairs)
+    scored = [replace(rollout, scores=row) for rollout, (row, _) in zip(rollouts, found, strict=True)]
+    golds = [score for _, score in found if score is not None]
+    if not golds:
+        raise EngineError("no answer to a held-out prompt could be scored", where=where)
+    sums = [value for value in rewards.sums([row for row, _ in found]) if value is not None]
+    return {
+        **({EVAL_REWARD: fmean(sums)} if sums else {}),
+        EVAL_GOLD: fmean(golds),
+        EVAL_ERROR: pstdev(golds) / len(golds) ** 0.5,
+        "eval/gold/missing": 1 - len(golds) / len(found),
+        **reward_metrics("eval", scored),
+        **answer_metrics("eval", scored),
+    }
