@@ -24,7 +24,7 @@ from constitution.loader import read_constitution
 from core.text.yaml_file import read_yaml
 
 LEVELS = 3
-COMMAND = ("-c", "from pipeline.cli import main; main()", "check")
+COMMAND = ("-c", "from publius.cli import main; main()", "check")
 
 
 def write(folder: Path, principles: int) -> Path:

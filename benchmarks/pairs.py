@@ -142,7 +142,7 @@ def _peers(path: Path, kind: str, steps: int, names: Sequence[str]) -> list[Peer
 def _rows(path: Path, folder: Path, count: int, long_prompts: bool) -> list[dict[str, Any]]:
     """Return the first pairs of at most 256 tokens, as TRL takes them."""
     from engines.config import ModelConfig
-    from pipeline.training_data import DataSource, read_preferences
+    from publius.sources.examples import DataSource, read_preferences
     from training.examples import encode_pair
     from training.policy import load_encoder
 

@@ -26,9 +26,9 @@ from core.records import Answer
 from core.statistics.bootstrap import paired_intervals
 from core.store.record_store import RecordStore
 from evaluation.measures import COMPLIANCE, answer_series
-from pipeline.files import RunFiles
-from pipeline.session import RunRequest, execute
-from pipeline.stage import Stage
+from publius.run.records import RunFiles
+from publius.stages.base import Stage
+from publius.stages.runner import RunRequest, execute
 
 PRESET = "plain-and-brief"
 PROMPTS = 64

@@ -40,8 +40,8 @@ def main() -> None:
 def _sides(path: Path) -> tuple[list[Any], list[Any]]:
     """Return pairs to train on and pairs to measure, none of which is too long."""
     from engines.config import ModelConfig
-    from pipeline.reward_model import held_out_of
-    from pipeline.training_data import DataSource, read_preferences
+    from publius.models.reward_model import held_out_of
+    from publius.sources.examples import DataSource, read_preferences
     from training.examples import encode_pair
     from training.policy import load_encoder
 
@@ -55,7 +55,7 @@ def _sides(path: Path) -> tuple[list[Any], list[Any]]:
 
 
 def _publius(train: list[Any], held_out: list[Any], folder: Path) -> dict[str, Any]:
-    from pipeline.reward_model import finish_reward_model
+    from publius.models.reward_model import finish_reward_model
     from training.config import RewardConfig
     from training.pairs.reward import train_reward
 
@@ -70,7 +70,7 @@ def _publius(train: list[Any], held_out: list[Any], folder: Path) -> dict[str, A
 def _trl(train: list[Any], held_out: list[Any], folder: Path) -> dict[str, Any]:
     from evaluation.reward.evaluation import evaluate_reward_model
     from evaluation.reward.report import reward_metrics_content
-    from pipeline.reward_model import score_pairs
+    from publius.models.reward_model import score_pairs
 
     if not (folder / "seconds.json").exists():
         _train_trl(train, folder)

@@ -27,8 +27,8 @@ from constitution.schema import Constitution, Principle
 from core.records import Answer
 from core.statistics.bootstrap import Interval, paired_intervals
 from core.store.record_store import RecordStore
-from pipeline.files import RunFiles
-from pipeline.session import RunRequest, execute
+from publius.run.records import RunFiles
+from publius.stages.runner import RunRequest, execute
 
 PRESET, LIMIT_ID = "plain-and-brief", "at-most-60-words"
 LIMITS: Mapping[str, int | None] = {"25": 25, "60": 60, "removed": None}

@@ -1,4 +1,4 @@
-"""What reinforcement learning asks of a reward, which several rooms speak: training, labelers, pipeline."""
+"""What reinforcement learning asks of a reward, which several rooms speak: training, labelers, publius."""
 
 from __future__ import annotations
 

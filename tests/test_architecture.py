@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "critique": {"core", "constitution", "prompts", "engines", "labelers"},
     "training": {"core", "engines"},
     "evaluation": {"core", "constitution", "prompts", "engines", "labelers", "critique", "training"},
-    "pipeline": {
+    "publius": {
         "core",
         "constitution",
         "prompts",
@@ -100,13 +100,13 @@ def test_room_imports_only_what_lies_below_it(room: str):
 
 
 def test_nothing_imports_the_pipeline():
-    assert all("pipeline" not in allowed for allowed in MAY_IMPORT.values())
+    assert all("publius" not in allowed for allowed in MAY_IMPORT.values())
 
 
 def test_function_level_imports_are_seen(tmp_path: Path):
     path = tmp_path / "module.py"
-    path.write_text("def f():\n    from pipeline.cli import main\n    import core.store.record_store\n")
-    assert imported_packages(path) == {"pipeline", "core"}
+    path.write_text("def f():\n    from publius.cli import main\n    import core.store.record_store\n")
+    assert imported_packages(path) == {"publius", "core"}
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -150,7 +150,7 @@ def _by_length(probe: LengthProbe) -> Iterator[str]:
 
 
 def _off(evaluation: RewardEvaluation) -> Iterator[str]:
-    after = evaluation.reward.calibration.after
+    after = evaluation.calibration.after
     if after.ece > BADLY_CALIBRATED:
         yield (
             f"badly calibrated: with temperature too, its probabilities are off by {after.ece:.2f} "

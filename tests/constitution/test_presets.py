@@ -13,11 +13,11 @@ from constitution.checks.evaluate import count_words
 from constitution.loader import load_constitution, preset_names, preset_path, read_constitution
 from constitution.schema import Constitution, Example
 from core.text.similarity import near_duplicates, words_of
-from pipeline.linting import CheckRequest, check_constitution
-from pipeline.project import init_project
-from pipeline.testing import ExamRequest, run_exams
-from tests.pipeline.commands import here
-from tests.pipeline.test_cli import REPOSITORY
+from publius.authoring.check import CheckRequest, check_constitution
+from publius.authoring.examples import ExamRequest, run_exams
+from publius.run.project import init_project
+from tests.publius.invoking import here
+from tests.publius.test_cli import REPOSITORY
 
 DEMO = REPOSITORY / "prompts" / "demo" / "prompts.jsonl"
 IDS = Path(__file__).with_name("preset_ids.txt")

@@ -173,7 +173,7 @@ def test_the_constitution_of_a_run_finds_the_module_beside_the_project(project, 
 def test_the_option_may_stand_anywhere_in_the_command(tmp_path, line):
     (tmp_path / "my_rules.py").write_text(RULES)
     (tmp_path / "c.yaml").write_text("- {text: t, check: {kind: python, value: 'my_rules:polite'}}\n")
-    program = [sys.executable, "-m", "pipeline"]
+    program = [sys.executable, "-m", "publius"]
     allowed = subprocess.run([*program, *line], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (allowed.returncode, allowed.stderr) == (0, "")
     refused = subprocess.run(
@@ -185,7 +185,7 @@ def test_the_option_may_stand_anywhere_in_the_command(tmp_path, line):
 
 
 def test_the_option_behind_two_dashes_is_an_argument_like_any_other():
-    from pipeline.cli import _with_root_option_first
+    from publius.cli import _with_root_option_first
 
     assert _with_root_option_first(["show", "--", "--allow-code"]) == ["show", "--", "--allow-code"]
     assert _with_root_option_first(["a", "--allow-code", "b"]) == ["--allow-code", "a", "b"]

@@ -22,9 +22,9 @@ from core.errors import ConfigError
 from core.text import yaml_file as yamlfile
 from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
-from pipeline.linting import CheckRequest, JudgedRequest, check_constitution
+from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution
 from tests.docs.blocks import Block, blocks_of
-from tests.pipeline.test_cli import REPOSITORY
+from tests.publius.test_cli import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "constitution-format.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ import pytest
 from labelers.formats.columns import TARGETS
 from labelers.formats.registry import BUILT_IN
 from tests.docs.transcripts import transcripts
-from tests.pipeline.commands import here
-from tests.pipeline.test_cli import REPOSITORY
+from tests.publius.invoking import here
+from tests.publius.test_cli import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "human-labels.md").read_text(encoding="utf-8")
 

@@ -10,8 +10,8 @@ import pytest
 from constitution.importers.records import ALIASES
 from constitution.importers.registry import FORMS
 from tests.docs.transcripts import transcripts
-from tests.pipeline.commands import here
-from tests.pipeline.test_cli import REPOSITORY
+from tests.publius.invoking import here
+from tests.publius.test_cli import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "importing-constitutions.md").read_text(encoding="utf-8")
 

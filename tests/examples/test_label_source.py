@@ -12,7 +12,7 @@ import pytest
 
 from core.records import Comparison, Judgment
 from core.store.record_store import RecordStore
-from tests.pipeline.test_cli import PROGRAM, REPOSITORY, mistakes
+from tests.publius.test_cli import PROGRAM, REPOSITORY, mistakes
 
 EXAMPLE = REPOSITORY / "examples" / "label-source"
 VOTES = EXAMPLE / "votes.jsonl"

@@ -8,7 +8,7 @@ import pytest
 
 from constitution.loader import read_constitution
 from constitution.passages import MAX_DOCUMENT_BYTES
-from pipeline.constitution_import import ConstitutionRequest, import_constitution
+from publius.authoring.importing import ConstitutionRequest, import_constitution
 from tests.constitution.importers.reading import EXAMPLES, counts, form_of, read, refusal
 
 

@@ -29,7 +29,7 @@ from engines.reward_settings import RewardSettings, write_reward_settings
 from engines.tokenization import CHATML, TurnEncoder
 from engines.trees import Tree
 from engines.vllm.setup import INSTALL, host_environment, vllm_device
-from pipeline.merge import merge_adapter
+from publius.models.merge import merge_adapter
 from tests.engines.families import FAMILIES, tiny
 
 REPOSITORY = Path(__file__).parents[3]

@@ -58,7 +58,7 @@ def test_evaluation_counts_ties_equal_scores_and_pairs_without_weight():
 
 def test_figures_agree_with_each_other():
     evaluation = evaluate_reward_model(random_pairs(300, scale=2.0), seed=0)
-    before = evaluation.reward.calibration.before
+    before = evaluation.calibration.before
     assert evaluation.nll.value == pytest.approx(before.nll)
     assert evaluation.excess_nll.value == pytest.approx(before.excess_nll)
     assert evaluation.brier.value == pytest.approx(before.brier)
@@ -388,7 +388,7 @@ def test_metrics_file_holds_every_figure_and_the_warnings():
     content = json.loads(json.dumps(reward_metrics_content(evaluation), allow_nan=False))
     assert content["schema_version"] == 1
     assert content["accuracy"]["low"] == evaluation.accuracy.low
-    assert content["calibration"]["temperature"] == evaluation.reward.calibration.temperature
+    assert content["calibration"]["temperature"] == evaluation.calibration.temperature
     assert content["reward_bench"]["sections"][0]["name"] == "Reasoning"
     assert content["groups"]["subset"][0]["n"] == 3
     assert content["warnings"] == reward_warnings(evaluation)

@@ -18,9 +18,9 @@ from core.store.record_store import RecordStore
 from labelers.formats.registry import recognise
 from labelers.formats.source import LabelSource, Row
 from labelers.importing import LabelImport, Tally
-from pipeline.data_source import DataSource
-from pipeline.label_columns import ColumnNames
-from pipeline.label_rows import label_rows
+from publius.sources.column_names import ColumnNames
+from publius.sources.label_rows import label_rows
+from publius.sources.rows import DataSource
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 MAPPED = ColumnNames(

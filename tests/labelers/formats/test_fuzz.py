@@ -15,8 +15,8 @@ import pytest
 from core.errors import PubliusError
 from labelers.formats.registry import BUILT_IN, recognise, source_named
 from labelers.formats.source import LabelSource, Row
-from pipeline.data_source import DataSource
-from pipeline.label_rows import label_rows
+from publius.sources.label_rows import label_rows
+from publius.sources.rows import DataSource
 from tests.labelers.formats.reading import FIXTURES, imported, rows_of
 from tests.labelers.formats.test_fixtures import FORMATS
 

@@ -19,7 +19,7 @@ from core.records import Message
 from engines.config import ModelConfig
 from evaluation.reward.calibration import calibration_figures
 from evaluation.reward.metrics import ScoredPair, columns_of, cross_entropy, sigmoid
-from pipeline.reward_model import scored_by
+from publius.models.reward_model import scored_by
 from training.config import LoraConfig, OptimConfig, RewardConfig
 from training.examples import PreferencePair
 from training.job import TrainingJob

@@ -1,0 +1,1 @@
+"""Writing a constitution: check, test, try, compare, import and export it, make prompts for it."""

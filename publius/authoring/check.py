@@ -1,0 +1,201 @@
+"""`publius check`: a constitution linted, against prompts and by a model where these are given."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from constitution.lint.codes import CODES, SEVERITIES, LintRule
+from constitution.lint.linter import Finding, LintReport, lint_report
+from constitution.lint.subject import Hit, LintContext
+from constitution.loader import LoadedConstitution, read_constitution
+from core.concurrency import for_each
+from core.progress import progress
+from core.records import Prompt
+from engines.cached import CachedEngine
+from engines.embedded import EMBEDDED_NAME
+from labelers.conflict import LETTERS, TEMPLATE, ConflictJudge, ConflictJudgment, judged_pairs, nearest_pairs
+from prompts.environment import PromptTemplates
+from prompts.sources import admissions
+from publius.config.run_file import SplitConfig, load_run_config
+from publius.console import counted, note, out, warn
+from publius.run.engines import NEAR_CHANCE, EngineMaker, make_engine
+from publius.run.one_model import EngineKind, one_model, project_of
+
+CONFLICTING = 0.5
+"""Above this probability two principles are told as conflicting."""
+_CONCURRENCY = 32
+_DEFAULT = re.compile(
+    r"{%-? if principle\.(\w+) -?%}\s*{{ principle\.\1 }}\s*{%-? else -?%}\s*(.*?)\s*{%-? endif", re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class JudgedRequest:
+    """Which model judges conflicts, and how many pairs at most."""
+
+    model: str
+    budget: int
+    engine: EngineKind = "transformers"
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What to check, and against what."""
+
+    constitution: str
+    prompts: Path | None = None
+    run: Path | None = None
+    judged: JudgedRequest | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model's judging of conflicts came to."""
+
+    model: str
+    pairs: int
+    """All pairs of judged principles that can be about the same prompt."""
+    asked: int
+    """Those that the budget allowed."""
+    unparsed: int
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """A constitution with its findings."""
+
+    loaded: LoadedConstitution
+    report: LintReport
+    judged: Judged | None = None
+
+    def fails(self, *, strict: bool) -> bool:
+        """Return whether there are errors, or with `strict` warnings."""
+        return self.report.count("error") > 0 or (strict and self.report.count("warning") > 0)
+
+
+def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -> CheckResult:
+    """Return the findings about a constitution.
+
+    Raises:
+        ConfigError: for mistakes that keep it from being a constitution, all at once.
+        DataError: for a prompts file that cannot be read.
+    """
+    loaded = read_constitution(request.constitution)
+    context = LintContext(_prompts(request), override_defaults())
+    if request.judged is None:
+        return CheckResult(loaded, lint_report(loaded, context))
+    asked = request.judged
+    with one_model(asked.model, project_of(request.constitution), make, asked.engine) as engine:
+        judged, judgments = _judge(loaded, engine, asked.budget)
+    hits = _conflicts(loaded, judgments, judged.model)
+    return CheckResult(loaded, lint_report(loaded, context, hits), judged)
+
+
+def override_defaults() -> dict[str, str]:
+    """Return what each template asks of a principle without override, `{text}` standing for its text."""
+    sources = PromptTemplates().sources.values()
+    found = (match.groups() for source in sources for match in _DEFAULT.finditer(source))
+    return {key: default.replace("{{ principle.text }}", "{text}") for key, default in found}
+
+
+def _prompts(request: CheckRequest) -> tuple[Prompt, ...] | None:
+    """Return the prompts as a run takes them in; None where none are given."""
+    if request.run is not None:
+        config = load_run_config(request.run)
+        taken = admissions(config.prompts.path, config.split.shares(), config.prompts.limit)
+    elif request.prompts is not None:
+        taken = admissions(request.prompts, SplitConfig().shares(), None)
+    else:
+        return None
+    return tuple(admission.prompt for admission in taken if not admission.reason)
+
+
+def _judge(
+    loaded: LoadedConstitution, engine: CachedEngine, budget: int
+) -> tuple[Judged, list[ConflictJudgment]]:
+    """Return what the model says of the pairs that the budget allows, those nearest in words first."""
+    templates, constitution = PromptTemplates(names=(TEMPLATE,)), loaded.constitution
+    engine.require_choices(templates.prefill(TEMPLATE), LETTERS)
+    pairs = judged_pairs(constitution)
+    chosen = nearest_pairs(constitution, pairs, budget)
+    note(f"{engine.model} judges {len(chosen):,} of {counted(len(pairs), 'pair')}, 2 questions each")
+    if engine.model == EMBEDDED_NAME:
+        warn(
+            f"{NEAR_CHANCE}; of 12 plain conflicts between principles it found none: name another by --model"
+        )
+    judge, judgments = ConflictJudge(templates, engine), list[ConflictJudgment]()
+
+    with progress("judge", len(chosen)) as task:
+
+        async def work(pair: tuple[int, int]) -> None:
+            judgments.append(await judge.judge(constitution, *pair))
+            task.advance()
+
+        asyncio.run(for_each(chosen, work, _CONCURRENCY))
+    unparsed = sum(judgment.p is None for judgment in judgments)
+    return Judged(engine.model, len(pairs), len(chosen), unparsed), judgments
+
+
+def _conflicts(loaded: LoadedConstitution, judgments: list[ConflictJudgment], model: str) -> Iterator[Hit]:
+    for judgment in judgments:
+        if judgment.p is not None and judgment.p > CONFLICTING:
+            other = loaded.constitution.principles[judgment.first].id
+            what = f"p = {judgment.p:.2f} that a reply which follows {other!r} breaks this, says {model}"
+            hint = "reword one, or give them different scopes or sections"
+            yield Hit("L601", ("principles", judgment.second, "text"), what, hint, (judgment.first,))
+
+
+def print_check(result: CheckResult) -> None:
+    """Print the findings a line each, and what they come to."""
+    if result.report.findings:
+        out.print("\n".join(map(str, result.report.findings)), soft_wrap=True)
+    constitution = result.loaded.constitution
+    checked = sum(principle.check is not None for principle in constitution.principles)
+    count = counted(len(constitution.principles), "principle")
+    out.print(
+        f"{constitution.name}: {count}, {checked} machine-checkable, digest {constitution.digest[:16]}",
+        soft_wrap=True,
+    )
+    if result.judged is not None:
+        judged = result.judged
+        out.print(f"{judged.asked:,} of {counted(judged.pairs, 'pair')} judged, {judged.unparsed:,} unparsed")
+    told = ", ".join(counted(result.report.count(severity), severity) for severity in SEVERITIES)
+    out.print(f"{told}; {len(result.report.silenced):,} silenced")
+
+
+def check_content(result: CheckResult) -> dict[str, Any]:
+    """Return all that was found, for a program."""
+    constitution = result.loaded.constitution
+    return {
+        "name": constitution.name,
+        "digest": constitution.digest,
+        "principles": [principle.id for principle in constitution.principles],
+        "machine_checkable": [p.id for p in constitution.principles if p.check is not None],
+        "findings": [_content(finding) for finding in result.report.findings],
+        "silenced": [_content(finding) for finding in result.report.silenced],
+        "counts": {severity: result.report.count(severity) for severity in SEVERITIES},
+        "judged": None if result.judged is None else asdict(result.judged),
+    }
+
+
+def _content(finding: Finding) -> dict[str, str]:
+    return {**asdict(finding), "name": CODES[finding.code].name}
+
+
+def print_code(entry: LintRule) -> None:
+    """Print what a code stands for."""
+    out.print(f"{entry.code} {entry.name} ({entry.severity})\n{entry.meaning}\n\n{entry.reason}")
+
+
+def print_codes() -> None:
+    """Print every code in a line."""
+    width = max(len(entry.name) for entry in CODES.values())
+    for entry in CODES.values():
+        out.print(
+            f"{entry.code}  {entry.severity:<7}  {entry.name:<{width}}  {entry.meaning}", soft_wrap=True
+        )

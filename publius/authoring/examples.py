@@ -1,0 +1,202 @@
+"""`publius test`: whether the principles' own test examples come out right.
+
+A principle with a check is asked by the check: the good answer must pass and the bad one fail. That the good
+one comes nearer is not enough, since a reply is held to the check and not to a comparison. Every other
+principle is asked by the AI labeler, in both presentation orders, as in a run: the probability that the good
+answer is better must lie above `min_p`. Where the labeler would answer with no letter, the example is
+unparsed, and counts as failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from constitution.checks.evaluate import evaluate
+from constitution.checks.kinds import Check
+from constitution.lint.examples import mixed_uses
+from constitution.loader import LoadedConstitution, read_constitution
+from constitution.schema import Example, Principle
+from core.concurrency import for_each
+from core.errors import ConfigError, Problem, RequestError
+from core.progress import progress
+from core.records import Comparison, Judgment, Message, Prompt
+from core.text.explain import shown
+from engines.cached import CachedEngine
+from engines.embedded import EMBEDDED_NAME
+from labelers.ai import AILabeler, require_labeler
+from labelers.config import LabelConfig
+from prompts.environment import PromptTemplates
+from publius.console import warn
+from publius.run.engines import NEAR_CHANCE, EngineMaker, make_engine
+from publius.run.one_model import EngineKind, one_model, project_of
+
+Outcome = Literal["passed", "failed", "unparsed", "skipped"]
+OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "unparsed", "skipped")
+_CONCURRENCY = 32
+
+
+@dataclass(frozen=True)
+class ExamRequest:
+    """Which examples to test, and by whom."""
+
+    constitution: str
+    model: str
+    only: Sequence[str] = ()
+    """Ids of principles; all of them if none is given."""
+    checks_only: bool = False
+    """Skip what only a model can judge."""
+    min_p: float = 0.5
+    engine: EngineKind = "transformers"
+
+
+@dataclass(frozen=True)
+class Exam:
+    """One test example with its principle."""
+
+    principle: Principle
+    number: int
+    """Its position in the principle's examples, from 1."""
+    where: str
+    example: Example
+
+    @property
+    def name(self) -> str:
+        """How reports call it."""
+        return f"{self.principle.id}[{self.number}]"
+
+
+@dataclass(frozen=True)
+class ExamResult:
+    """How one example came out."""
+
+    exam: Exam
+    by: Literal["check", "ai"]
+    outcome: Outcome
+    told: str
+    """Why, in one line."""
+    p: float | None = None
+    """The labeler's probability that the good answer is better."""
+    log_odds: tuple[float, float] | None = None
+    """The labeler's log-odds for the good answer, shown first and shown second."""
+
+
+@dataclass(frozen=True)
+class ExamReport:
+    """How all examples came out."""
+
+    loaded: LoadedConstitution
+    results: tuple[ExamResult, ...]
+    untested: tuple[str, ...]
+    """Principles, of those asked for, without a test example."""
+    model: str | None
+    """Who judged; None where no example needed a model."""
+
+    def count(self, outcome: Outcome) -> int:
+        """Return how many examples came out so."""
+        return sum(result.outcome == outcome for result in self.results)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an example failed, or was not parsed."""
+        return self.count("failed") + self.count("unparsed") > 0
+
+
+def run_exams(request: ExamRequest, make: EngineMaker = make_engine) -> ExamReport:
+    """Return how the test examples of a constitution come out.
+
+    Raises:
+        ConfigError: for a mistake in the constitution, an unknown principle, or a prompt that is both a
+            few-shot and a test example of one principle.
+    """
+    loaded = read_constitution(request.constitution)
+    chosen = [loaded.constitution.principle(name).id for name in request.only]
+    exams = [exam for exam in _exams(loaded) if not chosen or exam.principle.id in chosen]
+    by_check = [_by_check(exam, exam.principle.check) for exam in exams if exam.principle.check is not None]
+    judged = [exam for exam in exams if exam.principle.check is None]
+    model = None
+    if request.checks_only:
+        by_model = [ExamResult(exam, "ai", "skipped", "needs a model") for exam in judged]
+    elif judged:
+        with one_model(request.model, project_of(request.constitution), make, request.engine) as engine:
+            model, by_model = engine.model, _by_model(loaded, judged, engine, request.min_p)
+    else:
+        by_model = []
+    results = {result.exam.name: result for result in (*by_check, *by_model)}
+    asked = chosen or [principle.id for principle in loaded.constitution.principles]
+    tested = {exam.principle.id for exam in exams}
+    untested = tuple(name for name in asked if name not in tested)
+    return ExamReport(loaded, tuple(results[exam.name] for exam in exams), untested, model)
+
+
+def _exams(loaded: LoadedConstitution) -> Iterator[Exam]:
+    """Yield the test examples, or refuse all whose prompt is a few-shot example too."""
+    principles = list(enumerate(loaded.constitution.principles))
+    mixed = [
+        hit for i, principle in principles for hit in mixed_uses(principle, ("principles", i, "examples"))
+    ]
+    if mixed:
+        raise ConfigError.of([Problem(hit.what, loaded.where(*hit.loc), hit.hint) for hit in mixed])
+    for index, principle in principles:
+        for number, example in enumerate(principle.examples):
+            if example.use == "test":
+                where = loaded.where("principles", index, "examples", number)
+                yield Exam(principle, number + 1, where, example)
+
+
+def _by_check(exam: Exam, check: Check) -> ExamResult:
+    good, bad = evaluate(check, exam.example.good), evaluate(check, exam.example.bad)
+    told = "; ".join(
+        f"the {name} answer {'passes' if result.passed else 'fails'} {check.kind} {shown(check.value)}"
+        f" (score {result.score:.2f})"
+        for name, result, wanted in (("good", good, True), ("bad", bad, False))
+        if result.passed is not wanted
+    )
+    return ExamResult(exam, "check", "failed" if told else "passed", told or f"by {check.kind}")
+
+
+def _by_model(
+    loaded: LoadedConstitution, exams: Sequence[Exam], engine: CachedEngine, min_p: float
+) -> list[ExamResult]:
+    templates = PromptTemplates()
+    require_labeler(engine, templates)
+    if engine.model == EMBEDDED_NAME:
+        warn(f"{NEAR_CHANCE}: its failures say little about the principles; name a real labeler by --model")
+    labeler = AILabeler(loaded.constitution, templates, LabelConfig(), engine, seed=0)
+    results: list[ExamResult] = []
+
+    with progress("test", len(exams)) as task:
+
+        async def work(exam: Exam) -> None:
+            results.append(await _judged(exam, labeler, min_p))
+            task.advance()
+
+        asyncio.run(for_each(exams, work, _CONCURRENCY))
+    return results
+
+
+async def _judged(exam: Exam, labeler: AILabeler, min_p: float) -> ExamResult:
+    prompt = Prompt.of((Message(role="user", content=exam.example.prompt),), source="test")
+    comparison = Comparison.of(prompt, (exam.example.good, "good"), (exam.example.bad, "bad"))
+    try:
+        judgment = await labeler.judge(comparison, exam.principle)
+    except RequestError as error:
+        return ExamResult(exam, "ai", "unparsed", str(error))
+    return _outcome(exam, judgment, min_p, good_is_a=comparison.origin_a == "good")
+
+
+def _outcome(exam: Exam, judgment: Judgment, min_p: float, *, good_is_a: bool) -> ExamResult:
+    assert judgment.orders is not None, "the AI labeler asks in both orders"
+    first, second = judgment.orders.a_first, judgment.orders.b_first
+    if not good_is_a:
+        first, second = -second, -first
+    odds = f"log-odds {first:+.2f} shown first, {second:+.2f} shown second"
+    if judgment.p_a is None:
+        told = f"the model would write {judgment.raw}; {odds}"
+        return ExamResult(exam, "ai", "unparsed", told, None, (first, second))
+    p = judgment.p_a if good_is_a else 1 - judgment.p_a
+    return ExamResult(
+        exam, "ai", "passed" if p > min_p else "failed", f"p = {p:.3f}, {odds}", p, (first, second)
+    )

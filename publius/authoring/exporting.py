@@ -1,0 +1,77 @@
+"""`publius export CONSTITUTION --constitution anthropic`: a constitution in a form that others read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from constitution.importers.anthropic_export import to_anthropic
+from constitution.loader import load_constitution
+from core.errors import ConfigError, RunStateError
+from core.store.files import os_errors, write_atomic
+from core.text.explain import one_of
+
+FORMS = ("anthropic",)
+Summary = dict[str, Any]
+
+
+def export_constitution(source: str, form: str, to: Path) -> Summary:
+    """Write a constitution's requests into a new or empty folder; return what was written, and what was not.
+
+    Args:
+        source: A constitution file, the name of a preset, or a run folder.
+        form: `anthropic`.
+        to: The folder.
+
+    Raises:
+        ConfigError: There is no such form, the constitution is wrong, or nothing of it fits the form.
+        RunStateError: The folder holds something, or cannot be written.
+    """
+    if form not in FORMS:
+        raise ConfigError(f"there is no form {form!r}", where="--constitution", accepted=one_of(FORMS, form))
+    constitution = load_constitution(_of_run(source))
+    export = to_anthropic(constitution)
+    if not export.files:
+        what = "no principle has requests of its own, and the form holds nothing else"
+        accepted = "principles with critique and revision, or with comparison"
+        raise ConfigError(what, where=source, accepted=accepted)
+    with os_errors(to):
+        if to.exists() and not (to.is_dir() and not any(to.iterdir())):
+            what = "the folder is not empty" if to.is_dir() else "this is a file, not a folder"
+            raise RunStateError(what, where=str(to), accepted="a new or empty folder")
+        to.mkdir(parents=True, exist_ok=True)
+    for name, content in export.files.items():
+        write_atomic(to / name, content)
+    return {
+        "folder": str(to),
+        "form": form,
+        "name": constitution.name,
+        "files": list(export.files),
+        "requests": export.requests,
+        "comparisons": export.comparisons,
+        "few_shots": export.few_shots,
+        "left_out": export.left_out,
+    }
+
+
+def _of_run(source: str) -> str:
+    """Return the constitution file of a run folder; anything else as it is."""
+    inside = Path(source) / "constitution.yaml"
+    with os_errors(inside):
+        return str(inside) if inside.is_file() else source
+
+
+def print_constitution_export(summary: Mapping[str, Any]) -> None:
+    """Print what was written, and what the form has no place for."""
+    from publius.console import counted, heading, out
+
+    for key, what in (("requests", "critique and revision request"), ("comparisons", "comparison")):
+        out.print(f"  {counted(summary[key], what)}")
+    out.print(f"  {counted(summary['few_shots'], 'few-shot')}")
+    if summary["left_out"]:
+        heading("Not in the files")
+    for reason, ids in summary["left_out"].items():
+        more = f", and {len(ids) - 5:,} more" if len(ids) > 5 else ""
+        out.print(f"  {len(ids):>8,}  {reason} ({', '.join(ids[:5])}{more})")
+    out.print(f"\nwrote {', '.join(summary['files'])} to {summary['folder']}")

@@ -1,0 +1,228 @@
+"""What a recomputation of a run's preferences changed: flips, what moved them, what came and went.
+
+With p the probability that answer `a` is better, before and after, a preference flips where p crosses one
+half; a tie (exactly one half) prefers nothing, and is counted apart. p - 1/2 is the sum of what each
+principle contributed (`labelers.crowd.aggregate.Shares`), so that the change of p is the sum of the changes
+of these contributions. The principle that moved a preference is the one whose contribution changed most in
+the direction in which p changed.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from core.progress import progress
+from core.records import Comparison, Message, Preference
+from core.statistics.bootstrap import Interval, wilson
+from labelers.crowd.aggregate import Settled
+from publius.authoring.recompute import Recomputed
+from publius.run.records import RunFiles
+from publius.stages.label import outcome_by
+
+TIE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A comparison of which another answer is chosen now."""
+
+    comparison_id: str
+    prompt: tuple[Message, ...]
+    chosen_before: str
+    chosen_now: str
+    before: float
+    """Probability that `chosen_now` is the better answer, as the run has it: below one half."""
+    after: float
+    """The same under the newer constitution: above one half."""
+    moves: Mapping[str, float]
+    """By how much each principle's contribution to that probability changed. They sum to after - before."""
+
+    @property
+    def moved_by(self) -> str | None:
+        """The principle that moved it; None where the run's contributions cannot be had again."""
+        return max(self.moves, key=lambda name: (self.moves[name], name), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class CameOrWent:
+    """A comparison that has a preference under one of the constitutions alone."""
+
+    comparison_id: str
+    reason: str
+    """Why there is none under the other one."""
+
+
+@dataclass
+class Judged:
+    """How often a principle was judged, by whomever, and how many flips it moved."""
+
+    before: int = 0
+    after: int = 0
+    flips: int = 0
+
+
+@dataclass
+class Shift:
+    """What changed from a run's preferences to the recomputed ones."""
+
+    limit: int | None
+    """How many flips, and how many comparisons that came or went, are kept; None for all."""
+    compared: int = 0
+    """Comparisons with a preference under both constitutions."""
+    unchanged: int = 0
+    """Those whose probability is the same, bit by bit."""
+    flipped: int = 0
+    became_ties: int = 0
+    were_ties: int = 0
+    total_change: float = 0.0
+    appeared: Counter[str] = field(default_factory=Counter)
+    """Preferences that the run has not, by the reason why."""
+    vanished: Counter[str] = field(default_factory=Counter)
+    """Preferences that are no more, by the reason why."""
+    came: list[CameOrWent] = field(default_factory=list)
+    went: list[CameOrWent] = field(default_factory=list)
+    by_principle: dict[str, Judged] = field(default_factory=dict)
+    _decisive: list[tuple[float, str, Flip]] = field(default_factory=list)
+
+    @property
+    def flips(self) -> list[Flip]:
+        """The flips that are kept, the one whose probability moved furthest first."""
+        return [flip for _, _, flip in sorted(self._decisive, key=lambda entry: (-entry[0], entry[1]))]
+
+    @property
+    def mean_change(self) -> float:
+        """Mean of the absolute changes of the probability, over the preferences under both constitutions."""
+        return self.total_change / self.compared if self.compared else 0.0
+
+    @property
+    def share(self) -> Interval | None:
+        """The share that flipped of those under both constitutions; None where there are none."""
+        return wilson(self.flipped / self.compared, self.compared) if self.compared else None
+
+    def judged(self, principle: str) -> Judged:
+        """Return the figures of a principle."""
+        return self.by_principle.setdefault(principle, Judged())
+
+    def add(self, before: float, after: float) -> None:
+        """Count a comparison with a preference under both constitutions, by its probabilities of `a`."""
+        self.compared += 1
+        self.unchanged += before == after
+        self.total_change += abs(after - before)
+        self.became_ties += before != TIE == after
+        self.were_ties += before == TIE != after
+
+    def add_flip(self, flip: Flip) -> None:
+        """Count a flip, and keep it if it is one of the most decisive."""
+        self.flipped += 1
+        if flip.moved_by is not None:
+            self.judged(flip.moved_by).flips += 1
+        heapq.heappush(self._decisive, (flip.after - flip.before, flip.comparison_id, flip))
+        if self.limit is not None and len(self._decisive) > self.limit:
+            heapq.heappop(self._decisive)
+
+    def add_one_sided(self, kind: Literal["appeared", "vanished"], comparison_id: str, reason: str) -> None:
+        """Count a comparison with a preference under one of the constitutions alone."""
+        counts, kept = (self.appeared, self.came) if kind == "appeared" else (self.vanished, self.went)
+        counts[reason] += 1
+        if self.limit is None or len(kept) < self.limit:
+            kept.append(CameOrWent(comparison_id, reason))
+
+    def plain(self) -> dict[str, Any]:
+        """Return everything as JSON-able values."""
+        return {
+            "compared": self.compared,
+            "unchanged": self.unchanged,
+            "flipped": self.flipped,
+            "flipped_share": self.share._asdict() if self.share else None,
+            "became_ties": self.became_ties,
+            "were_ties": self.were_ties,
+            "mean_absolute_change": self.mean_change,
+            "appeared": dict(self.appeared),
+            "vanished": dict(self.vanished),
+            "by_principle": {name: vars(found) for name, found in sorted(self.by_principle.items())},
+            "flips": [_plain(flip) for flip in self.flips],
+            "came": [{"comparison_id": one.comparison_id, "reason": one.reason} for one in self.came],
+            "went": [{"comparison_id": one.comparison_id, "reason": one.reason} for one in self.went],
+        }
+
+
+def shift_of(run: Recomputed, limit: int | None) -> Shift:
+    """Return what the recomputed preferences changed. Reads one comparison at a time."""
+    finished, shift = run.finished, Shift(limit)
+    decided = (
+        outcome_by(finished, finished.config.label, finished.constitution),
+        outcome_by(run, run.config.label, run.constitution),
+    )
+    total = len(run.comparisons) + len(run.added_comparisons)
+    with progress("compare", total) as task:
+        for comparison in run.all_comparisons():
+            old, new = (next(files.preferences.children(comparison.id), None) for files in (finished, run))
+            if old is not None and new is not None:
+                before, after = _p_a(old, comparison), _p_a(new, comparison)
+                shift.add(before, after)
+                if (before - TIE) * (after - TIE) < 0:
+                    settled = [
+                        decide(comparison, files.judgments.children(comparison.id))
+                        for decide, files in zip(decided, (finished, run), strict=True)
+                    ]
+                    shift.add_flip(_flip(comparison, before, after, settled))
+            elif new is not None:
+                shift.add_one_sided("appeared", comparison.id, _why_not(finished, comparison.id))
+            elif old is not None:
+                shift.add_one_sided("vanished", comparison.id, _why_not(run, comparison.id))
+            task.advance()
+    _count_judgments(shift, run)
+    return shift
+
+
+def _p_a(preference: Preference, comparison: Comparison) -> float:
+    """Return the probability that `a` is better."""
+    a_chosen = preference.chosen[0].content == comparison.response_a
+    return preference.p_chosen if a_chosen else 1 - preference.p_chosen
+
+
+def _flip(comparison: Comparison, before: float, after: float, settled: list[Settled | str]) -> Flip:
+    """Return a flip, told of the answer that is chosen now."""
+    a_now = after > TIE
+    now, then = comparison.response_a, comparison.response_b
+    if not a_now:
+        now, then, before, after = then, now, 1 - before, 1 - after
+    old, new = settled
+    moves: dict[str, float] = {}
+    if isinstance(old, Settled) and isinstance(new, Settled):
+        sign = 1 if a_now else -1
+        for name in sorted({*old.shares, *new.shares}):
+            moves[name] = sign * (new.shares.get(name, 0.0) - old.shares.get(name, 0.0))
+    return Flip(comparison.id, comparison.prompt.messages, then, now, before, after, moves)
+
+
+def _why_not(files: RunFiles, comparison_id: str) -> str:
+    """Return why a comparison has no preference."""
+    reasons = {e.stage: e.reason for e in files.exclusions.children(comparison_id)}
+    return reasons.get("label") or reasons.get("aggregate") or "not judged"
+
+
+def _count_judgments(shift: Shift, run: Recomputed) -> None:
+    for judgment in run.finished.judgments:
+        if judgment.principle_id:
+            shift.judged(judgment.principle_id).before += 1
+    for judgment in run.judgments:
+        if judgment.principle_id:
+            shift.judged(judgment.principle_id).after += 1
+
+
+def _plain(flip: Flip) -> dict[str, Any]:
+    return {
+        "comparison_id": flip.comparison_id,
+        "prompt": [message.model_dump() for message in flip.prompt],
+        "chosen_before": flip.chosen_before,
+        "chosen_now": flip.chosen_now,
+        "p_before": flip.before,
+        "p_after": flip.after,
+        "moved_by": flip.moved_by,
+        "moves": dict(flip.moves),
+    }

@@ -1,0 +1,230 @@
+"""`publius prompts`: prompts for a constitution, written by a model, into a new file that a run reads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from constitution.loader import load_constitution
+from constitution.schema import Constitution, Principle
+from core.concurrency import for_each
+from core.errors import ConfigError, DataError, RequestError, RunStateError
+from core.progress import ProgressTask, progress
+from core.records import Prompt, Sampling
+from core.store.files import is_there, os_errors, write_new
+from engines.cached import CachedEngine, RequestCounts
+from engines.config import EngineConfig
+from engines.embedded import EMBEDDED_NAME
+from engines.protocols import GenerationRequest
+from prompts.shares import KINDS, cells_of, reaches
+from prompts.sources import read_prompts
+from prompts.synthesis import Attempt, Reply, Synthesis
+from publius.console import out
+from publius.run.engines import EngineMaker, make_engine
+from publius.run.one_model import EngineKind, one_model, project_of
+
+WORTH = (
+    "the embedded model's prompts are a rehearsal and no measure: by our reading 3 of 40 were of their kind "
+    "and about their principle, none of them tempting (docs/prompts.md shows some); read what you got, or "
+    "give --model a larger one"
+)
+_SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_new_tokens=96, stop=("\nRule for the assistant:",))
+
+
+@dataclass(frozen=True)
+class PromptsRequest:
+    """What the command line asks for."""
+
+    constitution: str
+    count: int
+    to: Path
+    model: str = EMBEDDED_NAME
+    seed: int = 0
+    only: Sequence[str] = ()
+    """Ids of principles; none stands for all."""
+    seeds_from: Path | None = None
+    engine: EngineKind = "transformers"
+
+
+@dataclass(frozen=True)
+class PromptsResult:
+    """What came of it."""
+
+    synthesis: Synthesis
+    to: Path
+    asked: int
+    reused: int
+    warnings: tuple[str, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures for a program."""
+        cells = self.synthesis.cells
+        principles: dict[str, dict[str, dict[str, int]]] = {}
+        for cell in cells:
+            figures = {"wanted": cell.wanted, "got": len(self.synthesis.taken[cell])}
+            principles.setdefault(cell.principle.id, {})[cell.kind] = figures
+        return {
+            "file": str(self.to),
+            "wanted": sum(cell.wanted for cell in cells),
+            "got": len(self.synthesis.prompts),
+            "kinds": {kind: sum(kind in p.tags for p in self.synthesis.prompts) for kind in KINDS},
+            "principles": principles,
+            "left_out": dict(self.synthesis.left_out.most_common()),
+            "asked": self.asked,
+            "reused": self.reused,
+            "warnings": list(self.warnings),
+        }
+
+
+def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> PromptsResult:
+    """Write a file of prompts that a model made; the same command goes on where it was ended.
+
+    Raises:
+        ConfigError: if an option or the constitution is wrong.
+        DataError: if the file of seeds is wrong, or no reply of the model could be used.
+        EngineError: if the model cannot be had.
+        RunStateError: if the file exists or cannot be written; nothing has been asked then.
+    """
+    if request.count < 1:
+        raise ConfigError(f"found {request.count}", where="-n", accepted="a whole number of at least 1")
+    constitution = load_constitution(request.constitution)
+    principles = _chosen(constitution, request.only)
+    seeds = list(read_prompts(request.seeds_from)) if request.seeds_from else []
+    _require_new(request.to)
+    synthesis = Synthesis(
+        constitution,
+        cells_of(principles, request.count),
+        request.seed,
+        seeds,
+        f"synthesised by {request.model}",
+    )
+    counts = _run(synthesis, request, make)
+    if not synthesis.prompts:
+        reasons = _reasons(synthesis.left_out)
+        raise DataError(
+            f"no reply of {request.model} could be used ({reasons}); nothing was written",
+            where="--model",
+            accepted="a model that writes messages, as larger ones do",
+        )
+    write_new(request.to, "".join(_line(prompt) for prompt in synthesis.prompts))
+    return PromptsResult(
+        synthesis,
+        request.to,
+        counts.asked.total(),
+        counts.reused.total(),
+        tuple(_warnings(request, principles, synthesis)),
+    )
+
+
+def print_prompts(result: PromptsResult) -> None:
+    """Print the figures for people."""
+    summary = result.summary()
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["kinds"].items())
+    out.print(f"wrote {result.to}: {summary['got']:,} of {summary['wanted']:,} prompts ({kinds})")
+    left_out = result.synthesis.left_out
+    out.print(f"left out {left_out.total():,}{': ' if left_out else ''}{_reasons(left_out)}")
+
+
+def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> RequestCounts:
+    """Let the model write, through the project's cache; return what was asked."""
+    project = project_of(request.constitution)
+    with one_model(request.model, project, make, request.engine) as engine:
+        asyncio.run(_fill(synthesis, engine, EngineConfig().concurrency))
+        return engine.counts
+
+
+async def _fill(synthesis: Synthesis, engine: CachedEngine, concurrency: int) -> None:
+    """Ask round by round until nothing is missing or every cell has had its attempts."""
+    wanted, number = sum(cell.wanted for cell in synthesis.cells), 1
+    with progress("prompts", wanted) as task:
+        while attempts := synthesis.next_round(number):
+            replies = await _ask(synthesis, engine, attempts, concurrency, task)
+            synthesis.take(replies)
+            task.advance(len(synthesis.prompts) - task.done)
+            number += 1
+
+
+async def _ask(
+    synthesis: Synthesis,
+    engine: CachedEngine,
+    attempts: Sequence[Attempt],
+    concurrency: int,
+    task: ProgressTask,
+) -> list[Reply]:
+    """Return the replies in the order of the attempts; a request that cannot be run is counted."""
+    replies: dict[Attempt, Reply] = {}
+
+    async def ask(attempt: Attempt) -> None:
+        turns, seed = synthesis.request(attempt)
+        try:
+            answer = await engine.generate(GenerationRequest(turns, _SAMPLING, seed, "prompts"))
+        except RequestError as error:
+            synthesis.left_out[error.reason] += 1
+            return
+        replies[attempt] = Reply(attempt, answer.text, answer.finish_reason == "stop")
+        left_out = synthesis.left_out.total()
+        task.note(f"{len(replies):,} of {len(attempts):,} replies of this round, left out {left_out:,}")
+
+    await for_each(attempts, ask, concurrency)
+    return [replies[attempt] for attempt in attempts if attempt in replies]
+
+
+def _chosen(constitution: Constitution, only: Sequence[str]) -> list[Principle]:
+    wanted = {constitution.principle(name).id for name in only}
+    chosen = [p for p in constitution.principles if not wanted or p.id in wanted]
+    if not any(reaches(principle, kind) for principle in chosen for kind in KINDS):
+        raise ConfigError(
+            f"no prompts to ask for: the scopes hold none of {', '.join(KINDS)}",
+            where=constitution.name,
+            accepted="a principle whose applies_to and except leave one of them",
+        )
+    return chosen
+
+
+def _require_new(to: Path) -> None:
+    """Refuse a file that is there already, or that could not be written, before anything is asked."""
+    if to.suffix != ".jsonl":
+        raise ConfigError(f"found {str(to)!r}", where="--to", accepted="the name of a .jsonl file")
+    if is_there(to):
+        raise RunStateError(
+            "there is a file already; nothing was asked",
+            where=str(to),
+            accepted="--to a new file; answers that were asked before are used again",
+        )
+    probe = to.with_name(f".{to.name}.probe")
+    with os_errors(to):
+        probe.touch()
+        probe.unlink()
+
+
+def _warnings(request: PromptsRequest, principles: Sequence[Principle], synthesis: Synthesis) -> list[str]:
+    warnings = []
+    if request.model in (EMBEDDED_NAME, "embedded"):
+        warnings.append(WORTH)
+    if request.model == "scripted":
+        warnings.append("the scripted engine writes by rule, for a dry run: these are no prompts")
+    for kind in KINDS:
+        if not any(reaches(principle, kind) for principle in principles):
+            warnings.append(f"no {kind} prompts: the scope of every principle leaves them out")
+    for cell in synthesis.cells:
+        got = len(synthesis.taken[cell])
+        if got < cell.wanted:
+            asked = synthesis.attempts[cell]
+            warnings.append(
+                f"{cell.principle.id}: {got} of {cell.wanted} {cell.kind} prompts after {asked} attempts"
+            )
+    return warnings
+
+
+def _reasons(left_out: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in left_out.most_common())
+
+
+def _line(prompt: Prompt) -> str:
+    row = {"prompt": prompt.messages[-1].content, "tags": prompt.tags, "source": prompt.source}
+    return json.dumps(row, ensure_ascii=False) + "\n"

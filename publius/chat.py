@@ -1,0 +1,273 @@
+"""`publius chat`: the policy before and after training, asked the same questions side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.table import Table
+from rich.text import Text
+
+from constitution.loader import load_constitution
+from constitution.schema import Constitution
+from core.digests import derive_seed
+from core.errors import ConfigError, RequestError, RunStateError
+from core.records import Generation, Message, Prompt
+from engines.cached import CachedEngine
+from engines.protocols import GenerationRequest
+from evaluation.config import BASE, EvalSampling
+from prompts.environment import PromptTemplates
+from publius.config.run_file import load_run_config
+from publius.console import heading, note, out
+from publius.run.engines import EngineMaker, Engines, make_engine
+from publius.run.folder import read_manifest, trained_adapter
+from publius.stages.runner import open_engines
+from publius.stages.variants import UNTRAINED, turns_for
+from training.config import POLICY_METHODS
+
+RESET, QUIT = "/reset", "/quit"
+_COLUMN = 38
+"""Narrowest column, in characters, in which an answer is pleasant to read."""
+
+Reply = Generation | RequestError
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """What the command line asks for."""
+
+    run: Path
+    """A run folder."""
+    variants: Sequence[str] = ()
+    """Who answers; none stands for `base` and the last variant that was trained."""
+    prompt: str | None = None
+    """Ask this once, and read nothing from standard input."""
+    temperature: float | None = None
+    """In place of the one in `eval.sampling`."""
+    as_json: bool = False
+    """Print the answers to `prompt` as JSON."""
+
+
+@dataclass
+class Speaker:
+    """One variant of the policy with its own side of the conversation."""
+
+    variant: str
+    engine: CachedEngine
+    history: tuple[Message, ...] = ()
+
+
+class Chat:
+    """A conversation with several variants, each of which sees its own earlier answers.
+
+    Args:
+        speakers: who answers.
+        constitution: what `prompted` is told.
+        sampling: how answers are drawn.
+        seed: the run's.
+        alone: engines of which only one may be loaded at a time; None where all may.
+    """
+
+    def __init__(
+        self,
+        speakers: Sequence[Speaker],
+        constitution: Constitution,
+        sampling: EvalSampling,
+        seed: int,
+        alone: Engines | None = None,
+    ) -> None:
+        self.constitution = constitution
+        self.templates = PromptTemplates()
+        self.variants = [speaker.variant for speaker in speakers]
+        self._speakers = speakers
+        self._sampling = sampling
+        self._seed = seed
+        self._alone = alone
+        self._asked = 0
+
+    async def ask(self, text: str) -> dict[str, Reply]:
+        """Return every variant's answer to the next message, or why a variant cannot be asked."""
+        replies: dict[str, Reply] = {}
+        for speaker in self._speakers:
+            if self._alone is not None:
+                self._alone.keep(speaker.engine)
+            replies[speaker.variant] = await self._ask(speaker, text)
+        self._asked += 1
+        return replies
+
+    def reset(self) -> None:
+        """Forget the conversation."""
+        for speaker in self._speakers:
+            speaker.history = ()
+
+    async def _ask(self, speaker: Speaker, text: str) -> Reply:
+        messages = (*speaker.history, Message(role="user", content=text))
+        prompt = Prompt.of(messages)
+        # The count is in the seed, so that a question that is asked again after a reset is drawn anew.
+        seed = derive_seed(self._seed, prompt.id, "chat", self._asked)
+        turns = turns_for(self, speaker.variant, prompt)
+        try:
+            answer = await speaker.engine.generate(GenerationRequest(turns, self._sampling, seed, "chat"))
+        except RequestError as error:
+            return error
+        speaker.history = (*messages, Message(role="assistant", content=answer.text))
+        return answer
+
+
+def chat_with(
+    request: ChatRequest, make: EngineMaker = make_engine, lines: Iterable[str] | None = None
+) -> None:
+    """Ask the request's prompt, or talk until the user ends it.
+
+    Args:
+        request: with whom, and how.
+        make: builds an engine; tests give their own.
+        lines: what the user says; None reads standard input.
+
+    Raises:
+        ConfigError: for an option that cannot be used.
+        RequestError: if the request's one prompt is too long for a model.
+        RunStateError: if the folder is no run, or a variant is not trained there.
+    """
+    if request.as_json and request.prompt is None:
+        raise ConfigError("there is nothing to ask", where="--json", accepted="--json with --prompt TEXT")
+    if request.prompt is not None and not request.prompt.strip():
+        raise ConfigError("the prompt is empty", where="--prompt", accepted="a text")
+    with open_chat(request, make) as chat:
+        if request.prompt is None:
+            converse(chat, _typed() if lines is None else lines)
+        else:
+            _ask_once(chat, request.prompt, request.as_json)
+
+
+@contextmanager
+def open_chat(request: ChatRequest, make: EngineMaker = make_engine) -> Iterator[Chat]:
+    """Yield a chat with the variants of a run; it only reads the run, also while that is under way."""
+    read_manifest(request.run)
+    folder = request.run.resolve()
+    variants = _chosen(folder, request.variants)
+    config = load_run_config(folder / "resolved.yaml")
+    constitution = load_constitution(folder / "constitution.yaml")
+    sampling = _sampling(config.eval.sampling, request.temperature)
+    with open_engines(config, folder.parent.parent, make) as engines:
+        speakers = [Speaker(variant, _engine_of(engines, folder, variant)) for variant in variants]
+        alone = engines if config.engine.kind == "vllm" else None  # two would compete for the memory
+        yield Chat(speakers, constitution, sampling, config.seed, alone)
+
+
+def converse(chat: Chat, lines: Iterable[str]) -> None:
+    """Answer one message a line until the lines end or one of them says so."""
+    note(f"{' and '.join(chat.variants)} answer; {RESET} forgets the conversation, {QUIT} ends it")
+    for line in lines:
+        text = line.strip()
+        if text == QUIT:
+            return
+        if text == RESET:
+            chat.reset()
+            note("the conversation begins anew")
+        elif text:
+            print_replies(asyncio.run(chat.ask(_encodable(text))))
+
+
+def print_replies(replies: Mapping[str, Reply]) -> None:
+    """Print the answers side by side where there is room for it, else one below the other."""
+    if not out.is_terminal or out.width < _COLUMN * len(replies):
+        for variant, reply in replies.items():
+            heading(variant)
+            out.print(_shown(reply))
+        return
+    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for variant in replies:
+        table.add_column(variant, ratio=1, overflow="fold")
+    table.add_row(*map(_shown, replies.values()))
+    out.print(table)
+
+
+def _ask_once(chat: Chat, prompt: str, as_json: bool) -> None:
+    text = _encodable(prompt)
+    replies = asyncio.run(chat.ask(text))
+    for reply in replies.values():
+        if isinstance(reply, RequestError):
+            raise reply
+    if not as_json:
+        print_replies(replies)
+        return
+    answers = {variant: reply.text for variant, reply in replies.items() if isinstance(reply, Generation)}
+    out.print_json(json.dumps({"prompt": text, "answers": answers}))
+
+
+def _shown(reply: Reply) -> Text:
+    """Return an answer as it is printed; as a `Text`, nothing in it acts as markup."""
+    if isinstance(reply, RequestError):
+        return Text(f"not asked: {reply}; {RESET} begins anew", style="red")
+    shown = Text(reply.text)
+    if reply.finish_reason == "length":
+        shown.append(f" [cut at {reply.sampling.max_new_tokens} tokens]", style="dim")
+    return shown
+
+
+def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
+    """Return the variants that answer. Raises where one is unknown, or not trained in this run."""
+    trained = [method for method in POLICY_METHODS if trained_adapter(folder, method)]
+    if not wanted:
+        if not trained:
+            note("nothing is trained in this run yet, so base answers alone")
+        return [BASE, *trained[-1:]]
+    for variant in wanted:
+        if variant not in (*UNTRAINED, *POLICY_METHODS):
+            accepted = ", ".join((*UNTRAINED, *POLICY_METHODS))
+            raise ConfigError(f"there is no variant {variant!r}", where="--with", accepted=accepted)
+        if variant not in (*UNTRAINED, *trained):
+            raise RunStateError(
+                f"{variant} is not trained in this run",
+                where=str(folder),
+                accepted=", ".join((*UNTRAINED, *trained)),
+                run=f"publius train {variant} RUN.yaml",
+            )
+    return list(dict.fromkeys(wanted))
+
+
+def _engine_of(engines: Engines, folder: Path, variant: str) -> CachedEngine:
+    adapter = trained_adapter(folder, variant)
+    return engines.of("policy") if adapter is None else engines.wearing(adapter)
+
+
+def _sampling(configured: EvalSampling, temperature: float | None) -> EvalSampling:
+    if temperature is None:
+        return configured
+    try:
+        return EvalSampling.model_validate({**configured.model_dump(), "temperature": temperature})
+    except ValidationError as error:
+        raise ConfigError(
+            f"found {temperature}", where="--temperature", accepted="a number from 0 on"
+        ) from error
+
+
+def _typed() -> Iterator[str]:
+    """Yield the lines of standard input; a terminal is shown where to type, and edits its line."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        for line in sys.stdin.buffer:
+            yield line.decode("utf-8", errors="replace")
+        return
+    with suppress(ImportError):  # history and editing, where Python was built with it
+        import readline  # noqa: F401
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    while True:
+        try:
+            yield input("\n> ")
+        except EOFError:
+            out.print()
+            return
+
+
+def _encodable(text: str) -> str:
+    """Return a text that was typed or given as an option with the bytes that are no UTF-8 replaced."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")

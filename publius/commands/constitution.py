@@ -1,0 +1,186 @@
+"""The commands about a constitution itself: it is checked and tested like code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engines.embedded import EMBEDDED_NAME
+from publius.commands.options import AsJson, EngineOption
+from publius.console import note, out, warn
+
+constitution_app = typer.Typer()
+
+ConstitutionSource = Annotated[
+    str, typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION")
+]
+Labeler = Annotated[str, typer.Option(help="Who judges: Hugging Face id, folder, or the embedded model.")]
+
+
+@constitution_app.command()
+def check(
+    constitution: Annotated[
+        str | None,
+        typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION"),
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Check it against the prompts of this file too.", metavar="FILE")
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Check it, or else this run's own, against the run's prompts.", metavar="RUN.yaml"),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Count warnings as errors.")] = False,
+    judged: Annotated[
+        bool, typer.Option("--judged", help="Ask a model which principles conflict; as good as the model.")
+    ] = False,
+    model: Labeler = EMBEDDED_NAME,
+    engine: EngineOption = "transformers",
+    budget: Annotated[
+        int, typer.Option(min=1, help="With --judged: pairs of principles at most, those nearest first.")
+    ] = 200,
+    explain: Annotated[
+        str | None, typer.Option(help="Say what a lint code stands for; all lists them.", metavar="CODE")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Validate and lint a constitution. Every finding has its line and column; 2 if one is an error."""
+    from dataclasses import asdict
+
+    from core.errors import ConfigError
+    from publius.authoring.check import (
+        CheckRequest,
+        JudgedRequest,
+        check_constitution,
+        check_content,
+        print_check,
+    )
+    from publius.config.run_file import load_run_config
+
+    if explain is not None:
+        _explain(explain, as_json)
+        return 0
+    if prompts is not None and run is not None:
+        raise typer.BadParameter("give either --prompts or --run")
+    if constitution is None:
+        if run is None:
+            raise typer.BadParameter("give a CONSTITUTION, --run RUN.yaml or --explain CODE")
+        constitution = load_run_config(run).constitution
+    judging = JudgedRequest(model, budget, engine) if judged else None
+    try:
+        result = check_constitution(CheckRequest(constitution, prompts, run, judging))
+    except ConfigError as error:
+        if not as_json:
+            raise
+        out.print_json(json.dumps({"problems": [asdict(problem) for problem in error.problems]}))
+        return 2
+    if as_json:
+        out.print_json(json.dumps(check_content(result)))
+    else:
+        print_check(result)
+    return 2 if result.fails(strict=strict) else 0
+
+
+def _explain(code: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from constitution.lint.codes import CODES, find_code
+    from publius.authoring.check import print_code, print_codes
+
+    entries = list(CODES.values()) if code == "all" else [find_code(code)]
+    if as_json:
+        out.print_json(json.dumps([asdict(entry) for entry in entries]))
+    elif code == "all":
+        print_codes()
+    else:
+        print_code(entries[0])
+
+
+@constitution_app.command("test")
+def exam(
+    constitution: ConstitutionSource,
+    model: Labeler = EMBEDDED_NAME,
+    engine: EngineOption = "transformers",
+    checks_only: Annotated[
+        bool, typer.Option("--checks-only", help="Skip the examples that need a model.")
+    ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Test this principle alone; may be repeated.", metavar="ID")
+    ] = None,
+    min_p: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Above this probability a judged example passes.")
+    ] = 0.5,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write the results as JUnit XML too.", metavar="FILE")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell of every example.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Test a constitution by its own examples: good must beat bad. 1 if one fails or is unparsed."""
+    from publius.authoring.examples import ExamRequest, run_exams
+    from publius.views.examples import exams_content, print_exams, write_junit
+
+    report = run_exams(ExamRequest(constitution, model, tuple(only or ()), checks_only, min_p, engine))
+    if junit is not None:
+        write_junit(report, junit)
+    if as_json:
+        out.print_json(json.dumps(exams_content(report)))
+    else:
+        print_exams(report, verbose=verbose)
+    return 1 if report.failed else 0
+
+
+@constitution_app.command()
+def schema(
+    to: Annotated[Path | None, typer.Option(help="Write it there instead.", metavar="FILE")] = None,
+) -> None:
+    """Print the JSON Schema of constitutions. Editors complete and check by it."""
+    from constitution.file_schema import json_schema_text
+    from core.store.files import os_errors, write_atomic
+
+    if to is None:
+        sys.stdout.write(json_schema_text())
+        return
+    with os_errors(to):
+        write_atomic(to, json_schema_text())
+    note(f"wrote {to}")
+
+
+@constitution_app.command()
+def prompts(
+    constitution: ConstitutionSource,
+    count: Annotated[int, typer.Option("-n", "--count", help="How many prompts, over all principles.")],
+    to: Annotated[Path, typer.Option(help="A new .jsonl file.", metavar="FILE")],
+    model: Annotated[
+        str, typer.Option(help="Hugging Face id, folder, or the embedded model.")
+    ] = EMBEDDED_NAME,
+    engine: EngineOption = "transformers",
+    seed: Annotated[int, typer.Option(min=0, help="Another seed asks for other prompts.")] = 0,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only for this principle; may be repeated.", metavar="ID")
+    ] = None,
+    seeds_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prompts of yours (.jsonl or .txt): the model is shown some for subject and tone, "
+            "and repeats none.",
+            metavar="FILE",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have a model write prompts for a constitution. They are tempting, borderline and everyday ones."""
+    from publius.authoring.prompts import PromptsRequest, print_prompts, synthesise
+
+    request = PromptsRequest(constitution, count, to, model, seed, tuple(only or ()), seeds_from, engine)
+    result = synthesise(request)
+    for warning in result.warnings:
+        warn(warning)
+    if as_json:
+        out.print_json(json.dumps(result.summary()))
+    else:
+        print_prompts(result)

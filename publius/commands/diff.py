@@ -1,0 +1,60 @@
+"""The command `publius diff`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from publius.commands.options import AsJson
+from publius.console import out
+
+
+def diff(
+    old: Annotated[
+        str,
+        typer.Argument(
+            help="A constitution file, a preset or a run folder; with --run this may be left out.",
+            metavar="OLD",
+        ),
+    ],
+    new: Annotated[
+        str | None,
+        typer.Argument(help="Another file, preset or run folder.", metavar="NEW", show_default=False),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Recompute the preferences of this run folder under NEW.", metavar="RUN"),
+    ] = None,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="With --run: say how much the labeler would be asked, and stop."),
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=0, help="With --run: how many flips are shown; --json has all.", metavar="N")
+    ] = 10,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --run: write the recomputed preferences to this .jsonl file.", metavar="FILE"
+        ),
+    ] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 if the constitutions differ.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Say what changed between two constitutions. With a run, also which of its preferences that flips."""
+    from publius.authoring.diff import DiffRequest, run_diff
+
+    if run is None and (estimate or to is not None):
+        raise typer.BadParameter("--estimate and --to go with --run RUN")
+    if new is None and run is None:
+        raise typer.BadParameter("give OLD and NEW, or NEW and --run RUN")
+    older, newer = (None, old) if new is None else (old, new)
+    outcome = run_diff(DiffRequest(older, newer, run, estimate, limit, to, as_json))
+    if as_json:
+        out.print_json(json.dumps(outcome.plain()))
+    return 1 if exit_code and outcome.diff.changes else 0

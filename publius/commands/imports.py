@@ -1,0 +1,111 @@
+"""The commands `publius import ...`: what others have made becomes files of ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from publius.commands.options import AsJson, Split, Subset
+from publius.console import out
+
+import_app = typer.Typer(help="Import what others have made.", no_args_is_help=True)
+
+
+@import_app.callback()
+def _commands() -> None:
+    """Import what others have made."""
+
+
+@import_app.command()
+def labels(
+    file: Annotated[
+        str, typer.Argument(help="A file, a data set folder, or a Hugging Face id.", metavar="FILE")
+    ],
+    to: Annotated[Path, typer.Option(help="A new or empty folder.", metavar="DIR")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="hh-rlhf, hhh, trl, ultrafeedback, argilla, label-studio, arena, helpsteer2, helpsteer3, "
+            "pku-saferlhf, rankings, icai-csv, icai-json, columns, an installed source, or module:function; "
+            "auto looks at the columns.",
+        ),
+    ] = "auto",
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS,...",
+            help="What the file calls our columns, as in prompt=question,verdict=label; may be repeated.",
+        ),
+    ] = None,
+    verdicts: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS,...", help="What its verdicts mean, as in a=1,b=0,tie=2."),
+    ] = None,
+    labeler: Annotated[
+        str | None, typer.Option(help="What the labels' source is called; the format's name if not given.")
+    ] = None,
+    subset: Subset = None,
+    split: Split = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse, and do not leave out anything.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import human labels. Every annotator's every answer becomes a judgment on a comparison."""
+    from publius.labels.importing import LabelsRequest, import_labels
+    from publius.sources.column_names import ColumnNames, parse_columns, parse_verdicts
+    from publius.sources.rows import DataSource
+    from publius.views.label_import import print_import
+
+    names = ColumnNames(parse_columns(columns or []), parse_verdicts(verdicts or []))
+    source = DataSource(file, subset, split)
+    summary = import_labels(LabelsRequest(source, to, format, names, labeler, strict))
+    if as_json:
+        out.print_json(json.dumps(summary))
+    else:
+        print_import(summary)
+
+
+@import_app.command()
+def constitution(
+    file: Annotated[
+        Path, typer.Argument(help="A file, or the folder of the Anthropic files.", metavar="FILE")
+    ],
+    to: Annotated[Path, typer.Option(help="A new constitution file.", metavar="PATH.yaml")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="anthropic, llm-swarm, langchain, nemo-aligner, markdown, csv, json or text; auto looks at "
+            "the file."
+        ),
+    ] = "auto",
+    name: Annotated[
+        str | None, typer.Option(help="What the constitution is called; as the file if not given.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS,...",
+            help="What a table or list of objects calls our keys, as in text=rule; may be repeated.",
+        ),
+    ] = None,
+    examples: Annotated[
+        bool, typer.Option("--examples/--no-examples", help="Whether few-shots become examples.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Import a constitution. What cannot be taken is counted, with its place; no words are invented."""
+    from publius.authoring.importing import (
+        ConstitutionRequest,
+        import_constitution,
+        print_constitution_import,
+    )
+    from publius.sources.column_names import parse_columns
+
+    theirs = parse_columns(columns or [], example="text=rule,id=name")
+    summary = import_constitution(ConstitutionRequest(file, to, format, name, theirs, examples))
+    if as_json:
+        out.print_json(json.dumps(summary))
+    else:
+        print_constitution_import(summary)

@@ -1,0 +1,64 @@
+"""What the commands have in common: their options, and how a run is started and reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from publius.console import out
+
+if TYPE_CHECKING:
+    from publius.stages.base import Stage
+    from publius.stages.runner import RunOutcome
+
+RunFile = Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml")]
+MaybeRun = Annotated[Path | None, typer.Argument(help="The run file.", metavar="RUN.yaml")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set a value, whatever the run file says; may be repeated."
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(help="Go on with this run folder, and refuse if it is another run.", metavar="DIR"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+EngineOption = Annotated[
+    Literal["transformers", "vllm"],
+    typer.Option("--engine", help="What runs the model: transformers in this process, or vLLM."),
+]
+Subset = Annotated[
+    str | None, typer.Option(help="Configuration of the data set, such as soft.", metavar="NAME")
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        help="Split of the data set; train, or the only one, if not given. "
+        "train[:1000] is its first thousand rows.",
+        metavar="NAME",
+    ),
+]
+
+
+def run_stages(
+    run_file: Path, overrides: list[str] | None, stages: tuple[Stage, ...], resume: Path | None, as_json: bool
+) -> None:
+    """Run stages of a run, or all that the run file asks for if none is named, and report."""
+    from publius.stages.runner import RunRequest, execute
+
+    report(execute(RunRequest(run_file, tuple(overrides or ()), stages, resume)), as_json)
+
+
+def report(outcome: RunOutcome, as_json: bool) -> None:
+    """Print what came of a run, for people or for a program."""
+    from publius.views.run_summary import print_summary, summarise
+
+    summary = summarise(outcome)
+    if as_json:
+        out.print_json(json.dumps(summary))
+    else:
+        print_summary(summary)

@@ -1,0 +1,55 @@
+"""The settings of a training in the help of its command: each key with its default and what it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import typer.core
+from pydantic.fields import FieldInfo
+
+_SHARED = ("optim", "lora")
+
+
+class TrainCommand(typer.core.TyperCommand):
+    """A command whose help ends with what `--set` takes."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the settings of the method that the command is named after."""
+        with formatter.section("Settings, as --set KEY=VALUE or in RUN.yaml, with their defaults"):
+            formatter.write_dl(list(settings_of(str(self.name))))
+
+
+def settings_of(method: str) -> Iterator[tuple[str, str]]:
+    """Yield `dpo.beta=0.1` and what it does, for a method's own settings and those that all methods share."""
+    from engines.config import EngineConfig, ModelConfig
+    from publius.config.run_file import RunConfig
+
+    fields = RunConfig.model_fields
+    for name in (method, *_SHARED):
+        for key, field in type(fields[name].default).model_fields.items():
+            yield _row(f"{name}.{key}", field)
+    yield _row("seed", fields["seed"])
+    yield _row("engine.device", EngineConfig.model_fields["device"])
+    yield _row("models.policy.dtype", ModelConfig.model_fields["dtype"])
+
+
+def _row(key: str, field: FieldInfo) -> tuple[str, str]:
+    choices = [str(choice) for choice in _choices(field.annotation)]
+    accepted = f" One of: {', '.join(choices)}." if choices else ""
+    return f"{key}={_shown(field.default)}", " ".join((field.description or "").split()) + accepted
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    """Return the values that a setting, or each of one that is a list, can have; none if they are open."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return _choices(get_args(kind)[0]) if get_origin(kind) is tuple else ()
+
+
+def _shown(value: Any) -> str:
+    """Return a value as it would stand behind `--set`."""
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)

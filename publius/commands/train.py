@@ -1,0 +1,215 @@
+"""`publius train`: the commands that train, on a run or on a data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from core.errors import ConfigError
+from engines.embedded import EMBEDDED_NAME
+from publius.commands.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, run_stages
+from publius.commands.settings_help import TrainCommand
+from publius.console import out
+
+if TYPE_CHECKING:
+    from publius.sources.examples import DataSource
+    from training.config import Method
+
+train_app = typer.Typer(
+    help="Train a policy or a reward model, on a run or a data set.", no_args_is_help=True
+)
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="Train on this instead of a run: a file, folder or Hugging Face id in TRL's columns.",
+        metavar="SOURCE",
+    ),
+]
+EvalData = Annotated[
+    str | None,
+    typer.Option(
+        help="With --data: evaluate on this at the end, and every optim.eval_every steps where that is set; "
+        "nothing of --data is held out.",
+        metavar="SOURCE",
+    ),
+]
+EvalSplit = Annotated[
+    str | None,
+    typer.Option(
+        help="Split of --eval-data; the first of validation, test and train, or the only one, if not given.",
+        metavar="NAME",
+    ),
+]
+TrainedModel = Annotated[
+    str | None,
+    typer.Option(
+        help="With --data: the model to train, a folder or Hugging Face id; the embedded model if not given.",
+        metavar="MODEL",
+    ),
+]
+TrainTo = Annotated[
+    Path | None,
+    typer.Option(help="With --data: where adapter, metrics and card go; needed.", metavar="DIR"),
+]
+
+
+@train_app.command(cls=TrainCommand)
+def sft(
+    run_file: MaybeRun = None,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    data: Data = None,
+    eval_data: EvalData = None,
+    eval_split: EvalSplit = None,
+    subset: Subset = None,
+    split: Split = None,
+    model: TrainedModel = None,
+    to: TrainTo = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune the policy on answers (SFT, LoRA). They are the run's revisions, or those of a data set."""
+    request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
+    _train("sft", run_file, overrides, resume, request, as_json)
+
+
+@train_app.command(cls=TrainCommand)
+def reward(
+    run_file: MaybeRun = None,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    data: Data = None,
+    eval_data: EvalData = None,
+    eval_split: EvalSplit = None,
+    subset: Subset = None,
+    split: Split = None,
+    model: TrainedModel = None,
+    to: TrainTo = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a reward model on preferences, and measure it (LoRA). Each pair counts by its probability."""
+    request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
+    _train("reward", run_file, overrides, resume, request, as_json)
+
+
+@train_app.command(cls=TrainCommand)
+def dpo(
+    run_file: MaybeRun = None,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    data: Data = None,
+    eval_data: EvalData = None,
+    eval_split: EvalSplit = None,
+    subset: Subset = None,
+    split: Split = None,
+    model: TrainedModel = None,
+    to: TrainTo = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the policy on preferences (soft DPO, LoRA). Each pair counts by its probability."""
+    request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
+    _train("dpo", run_file, overrides, resume, request, as_json)
+
+
+@train_app.command(cls=TrainCommand)
+def ppo(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Train the policy against rewards (PPO with a KL penalty, LoRA), on the prompts of a run."""
+    run_stages(run_file, overrides, ("ppo",), resume, as_json)
+
+
+@train_app.command(cls=TrainCommand)
+def rloo(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Train the policy against rewards (RLOO, LoRA). A prompt's answers are measured by each other."""
+    run_stages(run_file, overrides, ("rloo",), resume, as_json)
+
+
+@train_app.command(cls=TrainCommand)
+def grpo(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Train the policy against rewards (GRPO, LoRA). A prompt's answers are measured by each other."""
+    run_stages(run_file, overrides, ("grpo",), resume, as_json)
+
+
+class _DataRequest(NamedTuple):
+    """The options of a training on a data set, as they were given."""
+
+    data: str | None
+    eval_data: str | None
+    eval_split: str | None
+    subset: str | None
+    split: str | None
+    model: str | None
+    to: Path | None
+
+
+def _train(
+    method: Method,
+    run_file: Path | None,
+    overrides: list[str] | None,
+    resume: Path | None,
+    request: _DataRequest,
+    as_json: bool,
+) -> None:
+    """Train from a run, or on a data set."""
+    if (request.data is None) == (run_file is None):
+        raise typer.BadParameter("give either a RUN.yaml or --data SOURCE")
+    if run_file is not None:
+        _require_run_file(run_file, method)
+        if any(given is not None for given in request):
+            raise typer.BadParameter(
+                "--eval-data, --eval-split, --subset, --split, --model and --to go with --data"
+            )
+        run_stages(run_file, overrides, (method,), resume, as_json)
+        return
+    if resume is not None or request.to is None:
+        raise typer.BadParameter("--data wants --to DIR, and goes on by itself without --resume")
+    if request.eval_split is not None and request.eval_data is None:
+        raise typer.BadParameter("--eval-split goes with --eval-data")
+    _train_on_data(method, request, request.to, overrides, as_json)
+
+
+def _require_run_file(path: Path, method: Method) -> None:
+    """Refuse a file of rows in place of a run file. Raises ConfigError."""
+    from publius.sources.rows import is_data_file
+
+    if is_data_file(path):
+        raise ConfigError(
+            "a data file in place of a run file",
+            where=str(path),
+            accepted="RUN.yaml, or a data file with --data",
+            run=f"publius train {method} --data {path} --model MODEL --to DIR",
+        )
+
+
+def _train_on_data(
+    method: Method, request: _DataRequest, to: Path, overrides: list[str] | None, as_json: bool
+) -> None:
+    from publius.models.train_on_data import DataTraining, print_outcome, train_on_data
+    from publius.sources.examples import DataSource
+
+    source = DataSource(request.data or "", request.subset, request.split)
+    unseen = _unseen(request)
+    model = request.model or EMBEDDED_NAME
+    outcome = train_on_data(DataTraining(method, source, model, to, unseen, tuple(overrides or ())))
+    if as_json:
+        out.print_json(json.dumps(outcome.summary()))
+    else:
+        print_outcome(outcome)
+
+
+def _unseen(request: _DataRequest) -> DataSource | None:
+    """Return what is evaluated on, in the subset that is trained on where it is the same data set."""
+    from publius.sources.examples import DataSource
+
+    if request.eval_data is None:
+        return None
+    subset = request.subset if request.eval_data == request.data else None
+    return DataSource(request.eval_data, subset, request.eval_split, "evaluate")

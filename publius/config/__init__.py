@@ -1,0 +1,1 @@
+"""The run file: its sections, overrides and short forms."""

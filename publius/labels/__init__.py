@@ -1,0 +1,1 @@
+"""Human labels: import, export, annotation, selection, agreement, gold questions."""

@@ -1,0 +1,219 @@
+"""`publius annotate`: people compare the answers of a run, or of any folder of records, on a local page."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import ConfigError, DataError, RunStateError
+from core.lazy import require
+from labelers.page.access import Access, open_access
+from labelers.page.hosts import Hosts, is_loopback
+from labelers.page.leases import Leases
+from labelers.page.ledger import Ledger
+from labelers.page.overview import overview
+from labelers.page.server import EXTRA, listen, serve
+from labelers.page.session import LEASE_MINUTES, GoldTask, Plan, Session
+from labelers.page.tasks import Question, Task, make_tasks
+from publius.console import counted, note, out, warn
+from publius.labels.gold import GoldReport, labeler_accuracy
+from publius.labels.sources import AnnotationSource, chosen_by, gold_questions, gold_slice, read_source
+
+_GRACE_S = 8.0
+"""How long the page stays after the last answer of a gold slice, for an undo."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What is asked of how many people."""
+
+    folder: Path
+    """A run, or a folder with comparisons.jsonl."""
+    to: Path | None = None
+    annotators_per: int = 1
+    select: Path | None = None
+    rank: bool = False
+    principle: str | None = None
+    dimension: str | None = None
+    gold: int | None = None
+    gold_questions: Path | None = None
+    gold_share: float = 0.1
+
+    @property
+    def output(self) -> Path:
+        """The folder that the labels go to."""
+        return self.to or self.folder / "human"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the page listens, and who may call it."""
+
+    host: str = "127.0.0.1"
+    port: int = 8321
+    allow_hosts: tuple[str, ...] = ()
+    token: str | None = None
+
+
+def annotate(collection: Collection, address: Address, *, as_json: bool = False) -> None:
+    """Serve the page until it is interrupted, or the gold slice is complete; print the links and the outcome.
+
+    Raises:
+        ConfigError: an option does not fit the folder or this machine.
+        DataError: there is nothing to compare, or a file cannot be read.
+        RunStateError: the labels of another run are in the folder, or it cannot be written.
+    """
+    for package in ("fastapi", "uvicorn"):
+        require(package, EXTRA)
+    from labelers.page.app import Page, build_app
+
+    source = read_source(collection.folder)
+    plan = make_plan(collection, source)
+    with (
+        listen(address.host, address.port) as listening,
+        open_session(collection, source, plan) as session,
+    ):
+        access = open_access(collection.output / "page.json", address.token)
+        _print_links(access, address, listening, plan, collection, as_json)
+        is_done = session.is_complete if collection.gold is not None else lambda: False
+        app = build_app(Page(session, access), Hosts.of(address.host, address.allow_hosts))
+        serve(app, listening, is_done, _GRACE_S)
+        _print_outcome(session, _gold_report(collection, source, session), as_json)
+
+
+def make_plan(collection: Collection, source: AnnotationSource) -> Plan:
+    """Return what is to be asked, in order. Raises ConfigError or DataError."""
+    if collection.gold is not None and (collection.select is not None or collection.rank):
+        raise ConfigError(
+            "--gold draws comparisons at random, so that the accuracy is that of all",
+            accepted="--gold without --select and --rank",
+        )
+    question = _question(collection, source)
+    comparisons = source.asked(collection.principle)
+    if collection.gold is not None:
+        comparisons = gold_slice(source, comparisons, collection.gold, collection.principle)
+    elif collection.select is not None:
+        comparisons = chosen_by(collection.select, comparisons)
+    tasks = make_tasks(comparisons, rank=collection.rank)
+    gold: tuple[GoldTask, ...] = ()
+    if collection.gold_questions is not None:
+        gold = gold_questions(collection.gold_questions)
+    known = {task.task.id for task in gold}
+    unknown = tuple(task for task in tasks if task.id not in known)
+    if not unknown:
+        raise DataError(
+            "every comparison is a gold question, so that nothing is left to ask",
+            where=f"--gold-questions {collection.gold_questions}",
+            accepted="pairs that are not among the comparisons",
+        )
+    return Plan(unknown, question, collection.annotators_per, gold, collection.gold_share, source.seed)
+
+
+@contextmanager
+def open_session(collection: Collection, source: AnnotationSource, plan: Plan) -> Iterator[Session]:
+    """Open the folder that the labels go to, locked for this process, and go on from what is in it."""
+    folder = collection.output
+    if (folder / "manifest.json").exists():
+        raise RunStateError(
+            "this is a run folder, and labels have a folder of their own",
+            where=f"--to {folder}",
+            accepted=f"a new folder, such as {folder / 'human'}",
+        )
+    ledger = Ledger(folder, plan.question)
+    try:
+        _require_same_source(ledger, source, folder)
+        gold_ledger = Ledger(folder / "gold", plan.question)
+        leases = Leases(folder / "leases.json", LEASE_MINUTES * 60)
+    except BaseException:
+        ledger.close()
+        raise
+    session = Session(plan, ledger, gold_ledger, leases)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def _require_same_source(ledger: Ledger, source: AnnotationSource, folder: Path) -> None:
+    """Refuse a folder whose comparisons are about prompts that the source does not have."""
+    prompts = {comparison.prompt.id for comparison in source.comparisons}
+    if any(comparison.prompt.id not in prompts for comparison in ledger.comparisons):
+        raise RunStateError(
+            "this folder holds labels of another run",
+            where=str(folder),
+            accepted="a run with all prompts of the labels in it, or a new folder by --to DIR",
+        )
+
+
+def _question(collection: Collection, source: AnnotationSource) -> Question:
+    dimension = collection.dimension
+    if collection.principle is not None:
+        text = f"Which answer fits this better? {source.principle(collection.principle).text}"
+        return Question(text, collection.principle, dimension)
+    guide = tuple(p.text for p in source.constitution.principles) if source.constitution else ()
+    if dimension is not None:
+        return Question(f"Which answer is better in this respect: {dimension}?", dimension=dimension)
+    return Question("Which answer is better?", guide=guide)
+
+
+def _print_links(
+    access: Access,
+    address: Address,
+    listening: socket.socket,
+    plan: Plan,
+    collection: Collection,
+    as_json: bool,
+) -> None:
+    base = f"http://{_called(address.host)}:{listening.getsockname()[1]}"
+    people, owner = f"{base}/#{access.token}", f"{base}/owner#{access.owner_token}"
+    if not is_loopback(address.host):
+        warn("texts, tokens and decisions travel unencrypted; put a server with HTTPS in front of this one")
+    if as_json:
+        links = {"people": people, "owner": owner, "folder": str(collection.output)}
+        out.print(json.dumps({**links, "tasks": len(plan.tasks)}))
+        return
+    note(f"{counted(len(plan.tasks), 'question')}, {_kinds(plan.tasks)}; labels go to {collection.output}")
+    out.print(f"For people who compare: {people}")
+    out.print(f"For you alone:          {owner}")
+    note("Ctrl-C ends it; the same command goes on")
+
+
+def _kinds(tasks: tuple[Task, ...]) -> str:
+    rankings = sum(len(task.answers) > 2 for task in tasks)
+    return f"{counted(rankings, 'ranking')} among them" if rankings else "each of two answers"
+
+
+def _called(host: str) -> str:
+    """Return the name by which a browser reaches an address."""
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    return f"[{name}]" if ":" in name else name
+
+
+def _gold_report(collection: Collection, source: AnnotationSource, session: Session) -> GoldReport | None:
+    if collection.gold is None:
+        return None
+    with session.reading():
+        return labeler_accuracy(source, session.plan.tasks, session.ledger, collection.principle)
+
+
+def _print_outcome(session: Session, gold: GoldReport | None, as_json: bool) -> None:
+    figures = overview(session)
+    if gold is not None:
+        gold.write(session.ledger.comparisons.path.parent / "gold.json")
+    if as_json:
+        outcome: dict[str, Any] = {key: figures[key] for key in ("given", "wanted", "complete")}
+        out.print(json.dumps({**outcome, "gold": gold.as_json() if gold else None}))
+        return
+    out.print(f"{figures['given']:,} of {figures['wanted']:,} answers, by {_people(figures)}")
+    for line in gold.lines() if gold else ():
+        out.print(line)
+
+
+def _people(figures: dict[str, Any]) -> str:
+    number = len(figures["annotators"])
+    return "1 person" if number == 1 else f"{number} people"

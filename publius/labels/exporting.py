@@ -1,0 +1,102 @@
+"""`publius export --labels`: comparisons and judgments in the form of a labeling tool."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from core.errors import ConfigError, DataError, RunStateError
+from core.progress import progress
+from core.records import Comparison, Judgment
+from core.store.files import os_errors, sync_folder
+from core.store.record_store import RecordStore
+from core.text.explain import one_of
+from labelers.writers import argilla, icai, label_studio
+from publius.run.records import RunFiles
+
+Form = Literal["argilla", "label-studio", "icai"]
+FORMS: tuple[Form, ...] = ("argilla", "label-studio", "icai")
+Labelled = tuple[Comparison, list[Judgment]]
+
+
+def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
+    """Write a folder's comparisons, with all judgments on them, to a new file; return how many of each.
+
+    Comparisons that came with people's judgments into a run go out too.
+
+    Raises:
+        ConfigError: if there is no such form.
+        DataError: if the folder has no comparisons.
+        RunStateError: if the file exists, or cannot be written.
+    """
+    if form not in FORMS:
+        raise ConfigError(f"no form {form!r}", where="--labels", accepted=one_of(FORMS, form))
+    with os_errors(to):
+        if to.exists():
+            raise RunStateError("the file exists already", where=str(to), accepted="--to a new file")
+    with RecordStore(folder, writable=False) as store:
+        files = RunFiles(store)
+        known = len(files.comparisons) + len(files.added_comparisons)
+        if not known:
+            raise DataError(
+                "there are no comparisons",
+                where=str(folder),
+                accepted="a run, or a folder of `publius import labels`",
+            )
+        counts = {"comparisons": 0, "judgments": 0}
+        with progress("export", known) as task:
+
+            def labelled() -> Iterator[Labelled]:
+                for comparison in files.all_comparisons():
+                    judgments = list(files.judgments.children(comparison.id))
+                    counts["comparisons"] += 1
+                    counts["judgments"] += len(judgments)
+                    yield comparison, judgments
+                    task.advance()
+
+            _write(to, _pieces(form, files, folder.name, labelled))
+    return counts
+
+
+def _pieces(
+    form: str, files: RunFiles, name: str, labelled: Callable[[], Iterator[Labelled]]
+) -> Iterator[str]:
+    """Yield the text of the file, a comparison at a time."""
+    if form == "icai":
+        annotators = {icai.annotator_id(j): icai.annotator_of(j) for j in files.judgments.sorted()}
+        head = {"metadata": icai.head_of(annotators, name), "annotators": annotators}
+        yield json.dumps(head, ensure_ascii=False, indent=1).removesuffix("\n}") + ',\n "comparisons": '
+        yield from _listed(icai.comparison_of(*pair) for pair in labelled())
+        yield "}\n"
+    elif form == "argilla":
+        yield from _listed(argilla.record_of(*pair) for pair in labelled())
+    else:
+        numbered = enumerate(labelled(), start=1)
+        yield from _listed(label_studio.task_of(*pair, number) for number, pair in numbered)
+
+
+def _listed(entries: Iterator[object]) -> Iterator[str]:
+    """Yield a JSON list, an entry on each line."""
+    separator = "[\n"
+    for entry in entries:
+        yield separator + json.dumps(entry, ensure_ascii=False)
+        separator = ",\n"
+    yield "\n]\n"
+
+
+def _write(path: Path, pieces: Iterator[str]) -> None:
+    """Write the file aside, and let it appear when it is whole."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with os_errors(path):
+        try:
+            with aside.open("x", encoding="utf-8") as file:
+                file.writelines(pieces)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.rename(path)
+            sync_folder(path.parent)
+        finally:
+            aside.unlink(missing_ok=True)

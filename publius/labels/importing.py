@@ -1,0 +1,214 @@
+"""`publius import labels`: a file of human labels becomes a folder of comparisons and judgments.
+
+The folder appears when it is whole: records are written to a hidden one beside it, which is renamed at the
+end. It holds `import.json`, which says what was imported from what. The same import again does nothing;
+another one into the same folder is refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.digests import digest, file_digest
+from core.errors import ConfigError, DataError, Problem, RunStateError
+from core.progress import progress
+from core.store.files import os_errors, sync_folder, write_atomic
+from core.store.record_store import RecordStore
+from labelers.crowd.votes import MACHINES
+from labelers.formats.registry import AUTO, Recognised, foreign_errors, is_built_in, recognise, source_named
+from labelers.formats.source import LabelSource, Row
+from labelers.importing import SAID_BEFORE, LabelImport, Occurrences, Tallied, Tally
+from publius.sources.column_names import ColumnNames
+from publius.sources.label_rows import ACCEPTED, label_rows
+from publius.sources.rows import DataSource, with_split
+
+SUMMARY = "import.json"
+_PEEKED = 25
+_SHOWN_PROBLEMS = 10
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LabelsRequest:
+    """What to import, how, and where to."""
+
+    source: DataSource
+    to: Path
+    format: str = AUTO
+    names: ColumnNames = field(default_factory=ColumnNames)
+    labeler: str | None = None
+    """What the judgments' source is called; the format's name if None."""
+    strict: bool = False
+    """Refuse the import if anything at all would be left out."""
+
+
+def import_labels(request: LabelsRequest) -> Summary:
+    """Return what was imported, once it is in the folder.
+
+    Raises:
+        ConfigError: if there is no such format, a column that nothing has, or a labeler that is ours.
+        DataError: if the file cannot be read or is of no known format, or something would be left out and
+            `strict` forbids it.
+        RunStateError: if the folder holds something else.
+    """
+    if request.labeler in MACHINES:
+        what = f"{request.labeler!r} is a labeler of our own"
+        raise ConfigError(what, where="--labeler", accepted="the name of a human source")
+    source = with_split(request.source)
+    rows = label_rows(source)
+    first = list(itertools.islice(rows, _PEEKED))
+    if not first:
+        raise DataError("there are no rows", where=source.name, accepted=ACCEPTED)
+    found = _format_of(request, first)
+    request.names.check(found.source, first)
+    labeler = request.labeler or found.source.name
+    identity = _identity(request, source, found.source.name, labeler)
+    done = _done_before(request.to, identity)
+    if done is None:
+        every = request.names.applied(itertools.chain(first, rows))
+        done = _written(request, found, labeler, every, identity)
+    elif request.strict:
+        _refuse_losses(done, request)
+    return done
+
+
+def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
+    if request.format != AUTO:
+        return Recognised(source_named(request.format), "it was asked for")
+    return recognise(list(request.names.applied(first)), request.source.name)
+
+
+def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: str) -> str:
+    """Return the digest of all that decides what the folder will hold."""
+    path = source.path
+    with os_errors(path):
+        content: object = [source.name, source.subset]
+        if path.is_file():
+            content = file_digest(path)
+        elif path.is_dir():
+            files = sorted(found for found in path.rglob("*") if found.is_file())
+            content = [(str(found.relative_to(path)), file_digest(found)) for found in files]
+    names = [dict(request.names.columns), dict(request.names.verdicts)]
+    return digest("import", content, source.subset, source.split, format, labeler, names)
+
+
+def _done_before(to: Path, identity: str) -> Summary | None:
+    """Return the summary of the same import, if the folder holds it; None if the folder is new or empty.
+
+    Raises:
+        RunStateError: if the folder holds anything else.
+    """
+    with os_errors(to):
+        if not to.exists() or (to.is_dir() and not any(to.iterdir())):
+            return None
+        try:
+            summary = json.loads((to / SUMMARY).read_bytes())
+            same = summary.pop("identity") == identity
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, AttributeError):
+            same, summary = False, None
+    if same and isinstance(summary, dict):
+        return summary | {"folder": str(to), "already": True}
+    what = "the folder is not empty" if to.is_dir() else "this is a file, not a folder"
+    what = "the folder holds another import" if isinstance(summary, dict) else what
+    raise RunStateError(what, where=str(to), accepted="--to a new or empty folder, one for each import")
+
+
+def _written(
+    request: LabelsRequest, found: Recognised, labeler: str, rows: Iterator[Row], identity: str
+) -> Summary:
+    """Write the records to a hidden folder, and let it appear whole; return the summary."""
+    aside = request.to.with_name(f".{request.to.name}.importing")
+    _clear(aside)
+    try:
+        with RecordStore(aside) as store, progress("import", None) as task:
+            run = LabelImport(store, request.source.path.name, labeler)
+            tally = _run(run, found.source, rows, task.advance)
+            run.sync()
+        summary = _summary(tally, request, found, labeler)
+        if not tally.kept:
+            why = summary["dropped_for"][0]
+            what = f"none of the {tally.rows:,} rows can be used ({why['reason']}, {why['count']:,} times)"
+            raise DataError(what, where=request.source.name, accepted=found.source.summary)
+        if request.strict:
+            _refuse_losses(summary, request)
+        write_atomic(aside / SUMMARY, json.dumps({"identity": identity, **summary}, indent=2) + "\n")
+        with os_errors(request.to):
+            (aside / ".lock").unlink(missing_ok=True)
+            aside.rename(request.to)
+            sync_folder(request.to.parent)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return summary
+
+
+def _clear(aside: Path) -> None:
+    """Remove what an import that was killed left behind. Raises RunStateError if one is running."""
+    with os_errors(aside):
+        if aside.exists():
+            RecordStore(aside).close()
+            shutil.rmtree(aside)
+
+
+def _run(run: LabelImport, source: LabelSource, rows: Iterator[Row], advance: Callable[[], None]) -> Tally:
+    if is_built_in(source):
+        return run.run(source, rows, advance)
+    with foreign_errors(lambda: f"the source {source.name!r} failed after {run.tally.rows:,} rows"):
+        return run.run(source, rows, advance)
+
+
+def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: str) -> Summary:
+    used = found.source.columns
+    theirs = {name.partition(".")[0] for name in request.names.columns.values()}
+    passed_over = [] if used is None else [name for name in tally.columns if name not in used | theirs]
+    repeated = sum(t[SAID_BEFORE].count for t in (tally.dropped, tally.left_out) if SAID_BEFORE in t)
+    return {
+        "folder": str(request.to),
+        "source": request.source.name,
+        "format": found.source.name,
+        "recognised": found.why,
+        "labeler": labeler,
+        "rows": tally.rows,
+        "kept": tally.kept,
+        "dropped": tally.dropped_rows,
+        "comparisons": tally.comparisons,
+        "judgments": tally.judgments,
+        "verdicts": dict(tally.verdicts.most_common()),
+        "annotators": len(tally.annotators),
+        "duplicates": repeated,
+        "conflicts": asdict(tally.conflicts),
+        "dropped_for": _listed(tally.dropped),
+        "left_out": _listed(tally.left_out),
+        "notes": _listed(tally.notes),
+        "passed_over": passed_over,
+    }
+
+
+def _listed(tallied: Tallied) -> list[Mapping[str, Any]]:
+    """Return what was counted, the most frequent first."""
+    ordered: list[tuple[str, Occurrences]] = sorted(tallied.items(), key=lambda entry: -entry[1].count)
+    return [{"reason": reason, **asdict(found)} for reason, found in ordered]
+
+
+def _refuse_losses(summary: Summary, request: LabelsRequest) -> None:
+    """Raise a DataError, one line a reason, if anything was left out."""
+    lost = [*summary["dropped_for"], *summary["left_out"]]
+    problems = [_loss(entry, request.source.name) for entry in lost[:_SHOWN_PROBLEMS]]
+    if problems:
+        raise DataError.of(problems)
+
+
+def _loss(entry: Mapping[str, Any], name: str) -> Problem:
+    times = "once" if entry["count"] == 1 else f"{entry['count']:,} times"
+    detail = f" ({entry['detail']})" if entry["detail"] else ""
+    return Problem(
+        f"{entry['reason']}{detail}, {times}",
+        where=f"{name}:{entry['rows'][0]}",
+        accepted="with --strict, only what can be used whole",
+    )

@@ -1,0 +1,48 @@
+"""`publius select`: the comparisons of a run that people should see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from constitution.loader import load_constitution
+from core.errors import RunStateError
+from core.records import Comparison, Judgment
+from core.store.record_store import RecordStore
+from labelers.crowd.votes import MACHINES, votes_of
+from labelers.selection import Question, Selection, doubt_about, select
+from publius.run.folder import read_manifest
+from publius.run.records import RunFiles
+
+
+def select_questions(folder: Path, selection: Selection) -> list[Question]:
+    """Return the run's comparisons that people should judge, in the order to ask them.
+
+    Those that people have judged already are passed over, and those that the label stage left out.
+
+    Raises:
+        RunStateError: the folder is no run, its comparisons are not labelled yet, or none is left to ask
+            about.
+    """
+    if "label" not in read_manifest(folder)["stages"]:
+        raise RunStateError(
+            "the stage label has not run yet", where=str(folder), run="publius label RUN.yaml"
+        )
+    constitution = load_constitution(str(folder / "constitution.yaml"))
+    with RecordStore(folder, writable=False) as store:
+        doubts = [doubt_about(*asked, constitution) for asked in _open_questions(RunFiles(store))]
+    if not doubts:
+        raise RunStateError(
+            "no comparison is left to ask about", where=str(folder), accepted="comparisons nobody judged yet"
+        )
+    return select(doubts, selection)
+
+
+def _open_questions(files: RunFiles) -> Iterator[tuple[Comparison, list[Judgment]]]:
+    """Yield the comparisons that no person has voted on, with their judgments."""
+    for comparison in files.comparisons.sorted():
+        judgments = list(files.judgments.children(comparison.id))
+        left_out = any(exclusion.stage == "label" for exclusion in files.exclusions.children(comparison.id))
+        people = votes_of(judgment for judgment in judgments if judgment.labeler not in MACHINES)
+        if not left_out and not people:
+            yield comparison, judgments

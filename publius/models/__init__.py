@@ -1,0 +1,1 @@
+"""Trained models: cards, provenance, training on a data set, merging, export."""

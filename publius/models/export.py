@@ -1,0 +1,63 @@
+"""`publius export --model`: a trained adapter merged into its model, as one folder that anything can load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import ConfigError, RunStateError
+from engines.adapter import SETTINGS, read_settings
+from engines.config import ModelConfig
+from engines.reward_settings import FILE as REWARD_SETTINGS
+from engines.reward_settings import read_reward_settings
+from publius.config.run_file import load_run_config
+from publius.models.merge import merge_adapter
+from publius.models.provenance import trained_method, write_merged_card
+from publius.run.folder import read_manifest, trained_adapter
+from training.config import METHODS
+
+
+def export_model(folder: Path, method: str, to: Path) -> Path:
+    """Write the whole model that a training gave, and its card; return the folder.
+
+    Args:
+        folder: a run folder, or the folder of one training (`publius train ... --to DIR`).
+        method: which training of the run.
+        to: a new or empty folder.
+
+    Raises:
+        ConfigError: if there is no such method, or the folder is that of another one's training.
+        RunStateError: if it is not trained there, or the target is not empty or too small.
+        EngineError: if the adapter cannot be merged.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"found {method!r}", where="--model", accepted=", ".join(METHODS))
+    if is_training(folder):
+        first = folder / read_reward_settings(folder).members[0]
+        found = trained_method(folder)
+        if found not in (None, method):
+            raise ConfigError(
+                f"{folder} holds what {found} trained", where=f"--model {method}", accepted=found
+            )
+        named = str(read_settings(first)["base_model_name_or_path"])
+        return _exported(folder, to, ModelConfig(id=named))
+    read_manifest(folder)
+    trained = [name for name in METHODS if trained_adapter(folder, name) or is_training(folder / name)]
+    if method not in trained:
+        raise RunStateError(
+            f"{method} is not trained in this run",
+            where=str(folder),
+            accepted=", ".join(trained) or "no method yet",
+            run=f"publius train {method} RUN.yaml",
+        )
+    return _exported(folder / method, to, load_run_config(folder / "resolved.yaml").models.policy)
+
+
+def _exported(training: Path, to: Path, base: ModelConfig) -> Path:
+    merged = merge_adapter(training, to, base)
+    write_merged_card(training, merged.expanduser())
+    return merged
+
+
+def is_training(folder: Path) -> bool:
+    """Return whether a folder holds what a training left: an adapter, or an ensemble of them."""
+    return (folder / SETTINGS).is_file() or (folder / REWARD_SETTINGS).is_file()

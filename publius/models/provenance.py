@@ -1,0 +1,195 @@
+"""What a training leaves behind beside the adapter: its card, and what is to be said of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from core.records import Exclusion, Metric
+from core.store.files import os_errors, write_atomic
+from engines.embedded import EMBEDDED_NAME
+from engines.loading import locate
+from engines.reward_settings import FILE as SETTINGS
+from engines.reward_settings import read_reward_settings
+from publius.models.card import CardContent, model_card
+from publius.run.folder import package_versions
+from training.examples import LeftOut
+from training.job import TrainingJob, TrainingResult
+
+EXCLUSIONS = "exclusions.jsonl"
+_CARD, _CARD_CONTENT = "README.md", "card.json"
+_RESULT = "training.json"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a training's data come from."""
+
+    origin: str
+    """In words."""
+    digest: str | None = None
+    """SHA-256 of the file, where it is one."""
+    passed_over: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    """Rows of which no example could be made."""
+    sources: Mapping[str, int] = field(default_factory=dict)
+    """Examples by where their labels come from."""
+    constitution: str | None = None
+    constitution_digest: str | None = None
+
+
+def write_card(
+    job: TrainingJob,
+    results: Sequence[TrainingResult],
+    provenance: Provenance,
+    section: BaseModel,
+    evaluation: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the model card of a training, and return its path; the card of what was done before stands.
+
+    What it is made of stands beside it, for the card of a merged model.
+
+    Args:
+        job: the training.
+        results: of each member of an ensemble, else one.
+        provenance: where its data come from.
+        section: the method's section of the configuration.
+        evaluation: what the metrics file of a reward model holds.
+    """
+    first = results[0]
+    path = job.folder / _CARD
+    settings = job.folder / SETTINGS
+    if is_made_of(path, results, *([settings] if job.method == "reward" else [])):
+        return path
+    is_of_run = job.folder.name == job.method
+    content = CardContent(
+        name=f"{job.folder.parent.name} {job.method}" if is_of_run else job.folder.name,
+        method=job.method,
+        base_model=_loadable(job),
+        examples=first.examples,
+        steps=sum(result.steps for result in results),
+        seconds=sum(_spent(result) for result in results),
+        data_origin=provenance.origin,
+        versions=package_versions(),
+        data_digest=provenance.digest,
+        held_out=first.held_out,
+        truncated=first.truncated,
+        best_step=first.best_step,
+        tokens=first.tokens,
+        left_out=by_reason((*provenance.left_out, *first.left_out)),
+        passed_over=provenance.passed_over,
+        sources=provenance.sources,
+        settings=_settings(job, section),
+        metrics=first.metrics,
+        evaluation=_metrics(evaluation or {}),
+        constitution=provenance.constitution,
+        constitution_digest=provenance.constitution_digest,
+        reward=read_reward_settings(job.folder) if job.method == "reward" else None,
+    )
+    write_atomic(job.folder / _CARD_CONTENT, TypeAdapter(CardContent).dump_json(content, indent=2) + b"\n")
+    write_atomic(path, model_card(content))
+    return path
+
+
+def write_merged_card(training: Path, to: Path) -> None:
+    """Write the card of a training anew for the whole model that was made of it; none where it has none."""
+    try:
+        content = TypeAdapter(CardContent).validate_json((training / _CARD_CONTENT).read_bytes())
+    except (FileNotFoundError, ValueError):  # a member of an ensemble, or a training of an earlier version
+        return
+    write_atomic(to / _CARD, model_card(replace(content, merged=True)))
+
+
+def is_made_of(path: Path, results: Sequence[TrainingResult], *parts: Path) -> bool:
+    """Return whether a file was written after these trainings ended, and after the files of `parts`.
+
+    A file beside weights that were trained later tells of weights that are there no more.
+    """
+    try:
+        written = path.stat().st_mtime_ns
+        made = [(result.folder / _RESULT).stat().st_mtime_ns for result in results]
+        return written >= max([*made, *(part.stat().st_mtime_ns for part in parts)])
+    except FileNotFoundError:
+        return False
+
+
+def trained_method(folder: Path) -> str | None:
+    """Return which method's training a folder holds, of one adapter or of an ensemble; None if of none."""
+    first = next((path for path in (folder / _RESULT, folder / "member-0" / _RESULT) if path.is_file()), None)
+    if first is None:
+        return None
+    try:
+        return str(json.loads(first.read_text(encoding="utf-8"))["method"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def by_reason(left_out: Iterable[LeftOut]) -> dict[str, int]:
+    """Return how many examples were left out for each reason, the most frequent first."""
+    return dict(Counter(row.reason for row in left_out).most_common())
+
+
+def write_exclusions(folder: Path, left_out: Mapping[str, Sequence[LeftOut]]) -> Path | None:
+    """Write which examples were left out and why, one a line; return the file, or None if there are none.
+
+    Args:
+        folder: where it goes; a file that says the same stands.
+        left_out: examples by the stage that left them out.
+    """
+    path = folder / EXCLUSIONS
+    exclusions = (_exclusion(stage, row) for stage, rows in left_out.items() for row in rows)
+    content = "".join(exclusion.to_line() for exclusion in exclusions)
+    with os_errors(path):
+        if not content:
+            path.unlink(missing_ok=True)
+            return None
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            write_atomic(path, content)
+    return path
+
+
+def _exclusion(stage: str, row: LeftOut) -> Exclusion:
+    """Return what is recorded of a row; halves of characters, which no file can hold, are spelled out."""
+    place, detail = (text.encode("utf-8", "backslashreplace").decode() for text in (row.id, row.detail))
+    return Exclusion.of(stage, place, row.reason, detail)
+
+
+def _spent(result: TrainingResult) -> float:
+    """Return the seconds of a training, of whichever process did it."""
+    seconds: float = json.loads((result.folder / _RESULT).read_text(encoding="utf-8"))["seconds"]
+    return seconds
+
+
+def _loadable(job: TrainingJob) -> str:
+    """Return the base model as transformers loads it."""
+    files = locate(job.policy)
+    return str(files.folder) if files.name == EMBEDDED_NAME else job.policy.id
+
+
+def _settings(job: TrainingJob, section: BaseModel) -> dict[str, Any]:
+    """Return the settings that differ from their defaults, and those that everyone asks for."""
+    named = {"optim": job.optim, "lora": job.lora, job.method: section}
+    changed = {
+        f"{name}.{key}": value
+        for name, config in named.items()
+        for key, value in config.model_dump(mode="json", exclude_defaults=True).items()
+    }
+    asked = {
+        f"{job.method}.learning_rate": job.learning_rate,
+        "optim.epochs": job.epochs,
+        "optim.batch_size": job.optim.batch_size,
+        "lora.r": job.lora.r,
+        "seed": job.seed,
+    }
+    return {**asked, **changed}
+
+
+def _metrics(evaluation: Mapping[str, Any]) -> list[Metric]:
+    names = ("accuracy", "nll", "excess_nll", "brier")
+    return [Metric.model_validate(evaluation[name]) for name in names if evaluation.get(name)]

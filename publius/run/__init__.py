@@ -1,0 +1,1 @@
+"""Run folders: identity, record files, engines, readers, data-set export."""

@@ -1,0 +1,149 @@
+"""`publius export`: a data set folder that `datasets.load_dataset` reads, with a card that says what it is.
+
+Configurations: `sft` (final answers), `preference` (TRL's columns, ties out), `soft` (with probability and
+weight, ties in) and `judgments` (one row per judgment). Train and test are split by prompt, so that no
+prompt stands in both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.digests import derive_uniform
+from core.errors import RunStateError
+from core.records import Message, Preference
+from core.store.files import os_errors, write_atomic
+from core.store.record_store import RecordStore
+from core.text.documents import document_template
+from prompts.sources import normalised
+from publius.run.folder import read_manifest
+from publius.run.records import RunFiles
+
+Row = dict[str, Any]
+Sample = tuple[tuple[Message, ...], Row]
+"""A row with the prompt that decides its split."""
+
+TEST_SHARE = 0.1
+
+
+def export_run(run: Path, to: Path) -> dict[str, int]:
+    """Write a run's data set into an empty or new folder; return how many rows each configuration has.
+
+    Raises:
+        RunStateError: if the run has no preferences yet, or the folder holds something.
+    """
+    manifest = read_manifest(run)
+    if "aggregate" not in manifest["stages"]:
+        raise RunStateError("the run has no preferences yet", where=str(run), run="publius run RUN.yaml")
+    with os_errors(to):
+        if to.exists() and any(to.iterdir()):
+            raise RunStateError("the folder is not empty", where=str(to), accepted="a new or empty folder")
+        to.mkdir(parents=True, exist_ok=True)
+    with RecordStore(run, writable=False) as store:
+        rows = _all_rows(RunFiles(store))
+        counts = {name: _write(to / name, config) for name, config in rows.items()}
+    constitution = (run / "constitution.yaml").read_text(encoding="utf-8")
+    write_atomic(to / "constitution.yaml", constitution)
+    write_atomic(to / "README.md", _card(manifest, constitution, counts, run))
+    return {name: sum(splits.values()) for name, splits in counts.items()}
+
+
+def _all_rows(files: RunFiles) -> dict[str, Iterator[Sample]]:
+    """Return the rows of each configuration."""
+    return {
+        "sft": _sft(files),
+        "preference": ((p.prompt, _hard(p)) for p in files.preferences.sorted() if p.p_chosen > 0.5),
+        "soft": ((p.prompt, _soft(p)) for p in files.preferences.sorted()),
+        "judgments": _judgments(files),
+    }
+
+
+def _sft(files: RunFiles) -> Iterator[Sample]:
+    for trace in files.traces.sorted():
+        answers = trace.answers()
+        if len(answers) > 1 and answers[-1].text:
+            answer = Message(role="assistant", content=answers[-1].text)
+            yield trace.prompt.messages, {"messages": _plain((*trace.prompt.messages, answer))}
+
+
+def _hard(preference: Preference) -> Row:
+    return {
+        "prompt": _plain(preference.prompt),
+        "chosen": _plain(preference.chosen),
+        "rejected": _plain(preference.rejected),
+    }
+
+
+def _soft(preference: Preference) -> Row:
+    return {
+        **_hard(preference),
+        "p_chosen": preference.p_chosen,
+        "weight": preference.weight,
+        "by_principle": [{"principle": k, "p_chosen": v} for k, v in preference.by_principle.items()],
+        "sources": sorted(preference.sources),
+        "origin_chosen": preference.origin_chosen,
+        "origin_rejected": preference.origin_rejected,
+        "tags": list(preference.tags),
+        "comparison_id": preference.comparison_id,
+        "constitution_digest": preference.constitution_digest,
+    }
+
+
+def _judgments(files: RunFiles) -> Iterator[Sample]:
+    for judgment in files.judgments.sorted():
+        comparison = files.comparison(judgment.comparison_id)
+        orders = judgment.orders
+        yield (
+            comparison.prompt.messages,
+            {
+                "comparison_id": comparison.id,
+                "prompt": _plain(comparison.prompt.messages),
+                "response_a": comparison.response_a,
+                "response_b": comparison.response_b,
+                "labeler": judgment.labeler,
+                "model": judgment.model or "",
+                "principle": judgment.principle_id or "",
+                "verdict": judgment.verdict,
+                "p_a": judgment.p_a,
+                "log_odds_a_shown_first": orders.a_first if orders else None,
+                "log_odds_a_shown_second": orders.b_first if orders else None,
+                "answer_mass": judgment.answer_mass,
+            },
+        )
+
+
+def _plain(messages: tuple[Message, ...]) -> list[dict[str, str]]:
+    return [{"role": m.role, "content": m.content} for m in messages]
+
+
+def _write(folder: Path, rows: Iterator[Sample]) -> dict[str, int]:
+    """Write rows to `train.jsonl` and `test.jsonl`; return how many went where."""
+    counts: Counter[str] = Counter()
+    with os_errors(folder):
+        folder.mkdir()
+        files = {
+            split: (folder / f"{split}.jsonl").open("w", encoding="utf-8") for split in ("train", "test")
+        }
+        try:
+            for messages, row in rows:
+                split = "test" if derive_uniform("export", normalised(messages)) < TEST_SHARE else "train"
+                files[split].write(json.dumps(row, ensure_ascii=False) + "\n")
+                counts[split] += 1
+        finally:
+            for file in files.values():
+                file.close()
+        for split, file in files.items():
+            if not counts[split]:
+                Path(file.name).unlink()
+    return dict(counts)
+
+
+def _card(manifest: dict[str, Any], constitution: str, counts: dict[str, dict[str, int]], run: Path) -> str:
+    left_out = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
+    return document_template("publius", "card.md.j2").render(
+        manifest=manifest, constitution=constitution.rstrip(), counts=counts, left_out=left_out, run=run.name
+    )

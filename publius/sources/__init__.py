@@ -1,0 +1,1 @@
+"""Rows of files and data sets, read as prompts, pairs and examples."""

@@ -1,0 +1,199 @@
+"""Training data from a user's own data set, in the columns that TRL's trainers take.
+
+A row that cannot be used is left out, with its place and the reason. Only what spoils the whole data set is
+an error: a file that is not JSON, or columns that are missing from the start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from core.conversations import answered_of, last_answer_of, sides_of
+from core.errors import DataError, RequestError
+from publius.sources.rows import DataSource, Origin, SourceRow, origin_of, read_rows, with_split
+from training.examples import AnsweredPrompt, LeftOut, PreferencePair
+
+__all__ = ["DataSource", "TrainingRows", "read_answers", "read_preferences"]
+
+Example = TypeVar("Example")
+
+_GROUPS = ("source", "section", "subset")
+_PREFERENCE = frozenset(
+    {"id", "prompt", "chosen", "rejected", "p_chosen", "weight", "margin", *_GROUPS}
+    | {"finished_chosen", "finished_rejected"}
+)
+_CONVERSATION = frozenset({"id", "messages"})
+_COMPLETION = frozenset({"id", "prompt", "completion"})
+_MESSAGE = frozenset({"role", "content"})
+_EVEN = 0.5
+
+
+@dataclass(frozen=True)
+class TrainingRows(Generic[Example]):
+    """What a data set holds for training."""
+
+    rows: list[Example]
+    left_out: list[LeftOut]
+    passed_over: tuple[str, ...]
+    """Columns that are not used, and keys of messages as `chosen[].name`."""
+    origin: Origin
+    """What was read."""
+
+
+def read_preferences(source: DataSource) -> TrainingRows[PreferencePair]:
+    """Return the preferences of a data set, each with `p_chosen` of one half or more.
+
+    Raises:
+        DataError: if there is no such data set, or it has no columns `chosen` and `rejected`.
+        MissingExtraError: if the package datasets is needed and not installed.
+    """
+    return _read(
+        source,
+        (frozenset({"chosen", "rejected"}),),
+        "columns chosen and rejected, and prompt where these are not whole conversations",
+        lambda columns: _PREFERENCE,
+        _pair,
+    )
+
+
+def read_answers(source: DataSource) -> TrainingRows[AnsweredPrompt]:
+    """Return the prompts of a data set with the answer to learn.
+
+    Raises:
+        DataError: if there is no such data set, or it has neither `messages` nor `prompt` and `completion`.
+        MissingExtraError: if the package datasets is needed and not installed.
+    """
+    return _read(
+        source,
+        (frozenset({"messages"}), frozenset({"prompt", "completion"})),
+        "a column messages, or prompt and completion",
+        lambda columns: _CONVERSATION if columns.get("messages") is not None else _COMPLETION,
+        _answered,
+    )
+
+
+def _read(
+    source: DataSource,
+    needed: tuple[frozenset[str], ...],
+    accepted: str,
+    used: Callable[[Mapping[str, Any]], frozenset[str]],
+    example_of: Callable[[Mapping[str, Any], str], Example],
+) -> TrainingRows[Example]:
+    """Return the examples of all rows, those that cannot be used, and the columns that nothing reads.
+
+    Args:
+        source: what to read.
+        needed: sets of columns, one of which the first row must have.
+        accepted: the same in words.
+        used: which of a row's columns are read.
+        example_of: makes an example of a row and its id; raises RequestError if it cannot.
+    """
+    rows: list[Example] = []
+    left_out: list[LeftOut] = []
+    seen: dict[str, None] = {}
+    read: set[str] = set()
+    count, source = 0, with_split(source)
+    for count, row in enumerate(read_rows(source), start=1):
+        if count == 1:
+            _require_columns(row, needed, accepted, source.name)
+        try:
+            columns = _columns(row)
+            names = used(columns)
+            read |= names
+            seen |= dict.fromkeys(_unread(columns, names))
+            rows.append(example_of(columns, _id(columns, row.id)))
+        except RequestError as error:
+            left_out.append(LeftOut(row.id, error.reason, error.detail))
+    if not count:
+        raise DataError("the data set is empty", where=source.name, accepted=accepted)
+    passed_over = tuple(name for name in seen if name not in read)
+    return TrainingRows(rows, left_out, passed_over, origin_of(source, count))
+
+
+def _require_columns(row: SourceRow, needed: tuple[frozenset[str], ...], accepted: str, where: str) -> None:
+    """Refuse a data set whose first row shows that it is of another kind."""
+    if not isinstance(row.values, Mapping):
+        raise DataError(f"{row.id} is no object with columns", where=where, accepted=accepted)
+    if not any(names <= row.values.keys() for names in needed):
+        found = ", ".join(map(str, row.values)) or "no columns"
+        raise DataError(f"found {found}", where=where, accepted=accepted)
+
+
+def _columns(row: SourceRow) -> Mapping[str, Any]:
+    if not isinstance(row.values, Mapping):
+        raise RequestError("the row is no object with columns", detail=repr(row.values)[:60])
+    return row.values
+
+
+def _unread(columns: Mapping[str, Any], names: frozenset[str]) -> list[str]:
+    """Return the columns that hold something and are not read, and such keys of messages."""
+    unread: list[str] = []
+    for name, value in columns.items():
+        if name not in names:
+            unread += [name] if value is not None else []
+        elif isinstance(value, list):
+            keys = [
+                key for message in value if isinstance(message, Mapping) for key in message if message[key]
+            ]
+            unread += [f"{name}[].{key}" for key in keys if key not in _MESSAGE]
+    return unread
+
+
+def _id(columns: Mapping[str, Any], place: str) -> str:
+    """Return the row's own id, where it has one."""
+    own = columns.get("id")
+    return str(own) if isinstance(own, str | int) and own != "" and not isinstance(own, bool) else place
+
+
+def _pair(columns: Mapping[str, Any], row_id: str) -> PreferencePair:
+    """Return a row's pair; where the label says that `rejected` is better, the sides are swapped."""
+    sides = sides_of(columns.get("prompt"), columns.get("chosen"), columns.get("rejected"))
+    p = _number(columns, "p_chosen", 1.0, "a number from 0 to 1", 0.0, 1.0)
+    weight = _number(columns, "weight", 1.0, "0 or a positive number", 0.0)
+    margin = _number(columns, "margin", 0.0, "a number")
+    answers = (sides.chosen, sides.rejected)
+    finished = (_flag(columns, "finished_chosen"), _flag(columns, "finished_rejected"))
+    if p < _EVEN:
+        p, margin = 1 - p, 0.0 - margin
+        answers, finished = answers[::-1], finished[::-1]
+    groups = {name: columns[name] for name in _GROUPS if _names_a_group(columns.get(name))}
+    return PreferencePair(row_id, sides.prompt, *answers, p, weight, *finished, margin, groups)
+
+
+def _answered(columns: Mapping[str, Any], row_id: str) -> AnsweredPrompt:
+    if columns.get("messages") is not None:
+        return AnsweredPrompt(row_id, *last_answer_of(columns["messages"]))
+    return AnsweredPrompt(row_id, *answered_of(columns.get("prompt"), columns.get("completion")))
+
+
+def _number(
+    columns: Mapping[str, Any],
+    name: str,
+    default: float,
+    accepted: str,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> float:
+    """Return a column's number, or the default where it is empty."""
+    value = columns.get(name)
+    if value is None:
+        return default
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:
+        raise RequestError(f"{name} is not {accepted}", detail=repr(value)[:60])
+    return float(value)
+
+
+def _flag(columns: Mapping[str, Any], name: str) -> bool:
+    """Return whether an answer ended by itself, which it did unless its column says otherwise."""
+    value = columns.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise RequestError(f"{name} is not true or false", detail=repr(value)[:60])
+    return value is not False
+
+
+def _names_a_group(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -1,0 +1,108 @@
+"""The rows of a file of labels, one at a time, each with its number; a broken line is a row with a problem.
+
+Lines of JSON and CSV are read here, as a single broken line must not end an import. A document of JSON is
+read whole, as it must be. Parquet, folders and the Hugging Face hub go through `datasets`.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from core.errors import DataError
+from core.store.files import os_errors
+from labelers.formats.source import Row
+from labelers.formats.tools.icai import unfolded
+from publius.sources.rows import DataSource, read_rows
+
+_LINES = (".jsonl", ".ndjson")
+_TABLES = {".csv": ",", ".tsv": "\t"}
+_LARGEST_CELL = 2**31 - 1
+ACCEPTED = (
+    "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, a data set folder, or a Hugging Face id"
+)
+
+
+def label_rows(source: DataSource) -> Iterator[Row]:
+    """Yield the rows of a file or data set, in order.
+
+    Raises:
+        DataError: if there is no such file, or it is broken as a whole.
+        MissingExtraError: if the package datasets is needed and not installed.
+    """
+    path = source.path
+    with os_errors(path):
+        is_file = path.is_file()
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    if not is_file or suffix not in (*_LINES, *_TABLES, ".json"):
+        rows = enumerate(read_rows(source), start=1)
+        yield from (Row(number, row.values) for number, row in rows)
+        return
+    if source.subset is not None or source.split not in (None, "train"):
+        what = f"a file has no subsets and splits, and {source.subset or source.split!r} was asked for"
+        raise DataError(what, where=str(path), accepted="no --subset and no --split with a file")
+    try:
+        with _opened(path) as file:
+            if suffix in _TABLES:
+                yield from _table(file, _TABLES[suffix])
+            elif suffix == ".json":
+                yield from _document(file)
+            else:
+                yield from _lines(file)
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"cannot be read: {reason}", where=str(path), accepted=ACCEPTED) from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _lines(file: IO[bytes]) -> Iterator[Row]:
+    for number, line in enumerate(file, start=1):
+        content = line.removeprefix(BOM_UTF8) if number == 1 else line
+        if content.strip():
+            yield _parsed(number, content)
+
+
+def _parsed(number: int, content: bytes) -> Row:
+    try:
+        return Row(number, json.loads(content.decode("utf-8")))
+    except UnicodeDecodeError as error:
+        return Row(number, None, f"not UTF-8 text: {error.reason} at byte {error.start + 1}")
+    except json.JSONDecodeError as error:
+        return Row(number, None, f"not JSON: {error.msg} (column {error.colno})")
+    except (ValueError, RecursionError):
+        return Row(number, None, "JSON of no reasonable size")
+
+
+def _document(file: IO[bytes]) -> Iterator[Row]:
+    """Yield the rows of one JSON document: a list, annotated pairs, or one row; else lines after all."""
+    content = file.read().removeprefix(BOM_UTF8)
+    whole = _parsed(1, content)
+    if whole.problem is not None:
+        yield from _lines(io.BytesIO(content))
+        return
+    rows: Any = whole.values if isinstance(whole.values, list) else None
+    if isinstance(whole.values, dict):
+        rows = unfolded(whole.values) or [whole.values]
+    if rows is None:
+        rows = [whole.values]
+    yield from (Row(number, row) for number, row in enumerate(rows, start=1))
+
+
+def _table(file: IO[bytes], delimiter: str) -> Iterator[Row]:
+    """Yield the rows of a table; every cell is text, and bytes that are not UTF-8 spoil only their row."""
+    csv.field_size_limit(_LARGEST_CELL)
+    with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        for number, row in enumerate(csv.DictReader(text, delimiter=delimiter), start=1):
+            surplus = row.pop(None, None)
+            problem = f"{len(surplus)} more cells than columns" if surplus else None
+            yield Row(number, row, problem)

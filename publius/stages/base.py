@@ -1,0 +1,142 @@
+"""What every stage has in common: progress, an account of what it did, and what was left out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+from core.concurrency import for_each
+from core.errors import RequestError, RunStateError
+from core.progress import ProgressTask, progress
+from core.records import Prompt, Split
+from core.store.record_store import RecordFile
+from engines.cached import RequestCounts
+from publius.run.engines import Engines
+from publius.run.folder import Run
+from training.config import METHODS
+
+Stage = Literal["critique", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "eval"]
+STAGES: tuple[Stage, ...] = (
+    "critique",
+    "sft",
+    "compare",
+    "label",
+    "reward",
+    "dpo",
+    "ppo",
+    "rloo",
+    "grpo",
+    "eval",
+)
+"""In the order in which they build on each other."""
+
+COMMANDS: dict[Stage, str] = {
+    stage: f"publius train {stage}" if stage in METHODS else f"publius {stage}" for stage in STAGES
+}
+"""The command that runs each stage alone."""
+
+_REFRESH_S = 1.0
+
+
+@dataclass
+class StageResult:
+    """What a stage left behind, for the summary."""
+
+    stage: Stage
+    records: int
+    left_out: dict[str, int]
+    counts: RequestCounts
+    seconds: float
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=_HasId)
+
+
+def require_stage(run: Run, before: Stage) -> None:
+    """Refuse a stage whose input another stage has yet to make."""
+    if before not in run.manifest["stages"]:
+        raise RunStateError(
+            f"the stage {before} has not run yet",
+            where=str(run.folder),
+            run=f"{COMMANDS[before]} RUN.yaml, or publius run RUN.yaml for all stages",
+        )
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """What a stage that asks engines has: where it runs, its name and the file that it fills."""
+
+    run: Run
+    engines: Engines
+    name: Stage
+    output: RecordFile[Any]
+
+
+async def run_stage(
+    stage: StageWork,
+    items: Callable[[], Iterable[Item]],
+    is_done: Callable[[Item], bool],
+    work: Callable[[Item], Awaitable[None]],
+) -> StageResult:
+    """Do the work on every item that is not done, with progress, and account for it however it ends."""
+    started = time.monotonic()
+    stage.engines.take_counts()
+    total, owed = 0, 0
+    for item in items():
+        total, owed = total + 1, owed + (not is_done(item))
+    try:
+        with progress(stage.name, total, done=total - owed) as task:
+
+            async def guarded(item: Item) -> None:
+                try:
+                    await work(item)
+                except RequestError as error:
+                    stage.run.exclude(stage.name, item.id, error.reason, error.detail)
+                task.advance()
+
+            pending = (item for item in items() if not is_done(item))
+            async with live_note(task, stage.engines, started):
+                await for_each(pending, guarded, stage.run.config.engine.concurrency)
+    finally:
+        stage.output.sync()
+        counts, seconds = stage.engines.take_counts(), time.monotonic() - started
+        stage.run.record_stage(stage.name, len(stage.output), counts, seconds)
+    left_out = stage.run.excluded(stage.name)
+    return StageResult(stage.name, len(stage.output), left_out, counts, seconds)
+
+
+@asynccontextmanager
+async def live_note(task: ProgressTask, engines: Engines, started: float) -> AsyncIterator[None]:
+    """Keep the progress line's figures fresh, also while no conversation has come to its end yet."""
+    before = engines.counts().completion_tokens
+
+    def show() -> None:
+        counts = engines.counts()
+        written = (counts.completion_tokens - before) / (time.monotonic() - started)
+        task.note(f"{written:,.0f} tokens/s, {counts.summary()}")
+
+    async def refresh() -> None:
+        while True:
+            await asyncio.sleep(_REFRESH_S)
+            show()
+
+    ticker = asyncio.create_task(refresh())
+    try:
+        yield
+    finally:
+        ticker.cancel()
+        show()
+
+
+def prompts_of(run: Run, splits: set[Split]) -> Iterator[Prompt]:
+    """Yield the run's prompts of the splits."""
+    return (prompt for prompt in run.prompts if prompt.split in splits)

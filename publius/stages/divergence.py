@@ -1,0 +1,64 @@
+"""How far each variant's own answers lie from what base would say, by the training room's forward passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.progress import ProgressTask, progress
+from core.records import Answer
+from engines.tokenization import TurnEncoder
+from evaluation.config import BASE
+from evaluation.measures import Series
+from publius.run.folder import Run
+from publius.stages.variants import turns_for
+from training.examples import EncodedAnswer
+from training.policy import free_memory, load_encoder, load_policy
+
+_TOGETHER = 4
+"""Answers in one forward pass: two distributions over the vocabulary are held for each of their tokens."""
+
+
+def divergence_series(run: Run, answers: Sequence[Answer]) -> list[Series]:
+    """Return KL(variant || base) per token of each variant's own answers but base's, in nats, by prompt.
+
+    Answers are encoded again from their text, with the end of the turn where the model ended it; an empty
+    one has no value.
+    """
+    encoder = load_encoder(run.config.models.policy)
+    others = [answer for answer in answers if answer.variant != BASE and answer.generation.text]
+    variants = list(dict.fromkeys(answer.variant for answer in others))
+    with progress("eval kl", len(others)) as task:
+        return [
+            _series(run, encoder, variant, [a for a in others if a.variant == variant], task)
+            for variant in variants
+        ]
+
+
+def _series(
+    run: Run, encoder: TurnEncoder, variant: str, answers: Sequence[Answer], task: ProgressTask
+) -> Series:
+    from training.divergence import mean_token_kl
+
+    config, adapter = run.config, run.adapter(variant)
+    policy = load_policy(config.models.policy, config.lora, config.engine.device, config.seed, adapter)
+    values: dict[str, float] = {}
+    by_length = sorted(answers, key=lambda answer: answer.generation.completion_tokens)
+    for start in range(0, len(by_length), _TOGETHER):
+        some = by_length[start : start + _TOGETHER]
+        found = mean_token_kl(
+            policy,
+            [_encoded(run, encoder, variant, answer) for answer in some],
+            [_encoded(run, encoder, BASE, answer) for answer in some],
+            adapter=adapter is not None,
+        )
+        values |= {answer.prompt.id: kl for answer, kl in zip(some, found, strict=True)}
+        task.advance(len(some))
+    del policy
+    free_memory()
+    return Series(variant, "kl", "nats", values)
+
+
+def _encoded(run: Run, encoder: TurnEncoder, variant: str, answer: Answer) -> EncodedAnswer:
+    finished = answer.generation.finish_reason == "stop"
+    prompt_ids = encoder.encode(turns_for(run, variant, answer.prompt)).ids
+    return EncodedAnswer(prompt_ids, encoder.answer(answer.generation.text, finished=finished))

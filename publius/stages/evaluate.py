@@ -1,0 +1,124 @@
+"""The evaluation stage: each variant answers the held-out prompts, and what changed is measured."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.concurrency import for_each
+from core.digests import derive_seed
+from core.errors import DataError, RequestError
+from core.progress import progress
+from core.records import Answer, Prompt
+from core.store.files import os_errors, write_atomic
+from engines.cached import CachedEngine
+from engines.protocols import GenerationRequest
+from evaluation.config import BASE, Variant
+from evaluation.measures import Series
+from evaluation.metrics import Evaluation, evaluate_answers
+from evaluation.report import ReportContent, metrics_content, render_report
+from evaluation.win_rate import judge_wins, left_out, win_rate_series
+from labelers.ai import AILabeler
+from publius.run.engines import Engines
+from publius.run.folder import Run
+from publius.stages.base import Stage, StageResult, live_note, prompts_of
+from publius.stages.divergence import divergence_series
+from publius.stages.variants import available_variants, turns_for
+
+_STAGE: Stage = "eval"
+
+
+async def eval_stage(run: Run, engines: Engines) -> StageResult:
+    """Answer the held-out prompts with every variant, measure, and write `eval/`."""
+    started = time.monotonic()
+    engines.take_counts()
+    prompts = list(prompts_of(run, {"test"}))
+    if not prompts:
+        raise DataError(
+            "there are no held-out prompts to evaluate on",
+            where=str(run.config.prompts.path),
+            accepted='prompts with "split": "test", or a share for split.test',
+        )
+    variants = available_variants(run)
+    answers: list[Answer] = []
+    for variant in variants:
+        answers += await _answers(run, engines, variant, prompts)
+    run.replace_answers(answers)
+    further = list(await _judged(run, engines, answers))
+    engines.keep()
+    if run.config.eval.kl:
+        further += divergence_series(run, answers)
+    evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed)
+    _write(run, evaluation, answers)
+    counts, seconds = engines.take_counts(), time.monotonic() - started
+    run.record_stage(_STAGE, len(answers), counts, seconds)
+    return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds)
+
+
+@dataclass(frozen=True)
+class _Asker:
+    """Answers prompts as one variant of the policy."""
+
+    run: Run
+    engine: CachedEngine
+    variant: Variant
+
+    async def answer(self, prompt: Prompt) -> Answer:
+        """Return the variant's answer. Raises RequestError if prompt and answer do not fit the model."""
+        seed = derive_seed(self.run.config.seed, prompt.id, "eval")
+        sampling = self.run.config.eval.sampling
+        request = GenerationRequest(turns_for(self.run, self.variant, prompt), sampling, seed, "eval")
+        return Answer.of(self.variant, prompt, await self.engine.generate(request))
+
+
+async def _answers(run: Run, engines: Engines, variant: Variant, prompts: Sequence[Prompt]) -> list[Answer]:
+    """Return one variant's answers, in order of the prompts; those that cannot be asked are counted out."""
+    adapter = run.adapter(variant)
+    engine = engines.of("policy") if adapter is None else engines.wearing(adapter)
+    engines.keep(engine)
+    asker = _Asker(run, engine, variant)
+    found: dict[str, Answer] = {}
+    with progress(f"eval {variant}", len(prompts)) as task:
+
+        async def work(prompt: Prompt) -> None:
+            try:
+                found[prompt.id] = await asker.answer(prompt)
+            except RequestError as error:
+                run.exclude(_STAGE, prompt.id, error.reason, f"{variant}: {error.detail}")
+            task.advance()
+
+        async with live_note(task, engines, time.monotonic()):
+            await for_each(iter(prompts), work, run.config.engine.concurrency)
+    return [found[prompt.id] for prompt in prompts if prompt.id in found]
+
+
+async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> Iterator[Series]:
+    """Return the win rates over base, if a judge is set; what has no say is counted out."""
+    if run.config.models.judge is None:
+        return iter(())
+    judge = engines.of("judge")
+    engines.keep(judge)
+    labeler = AILabeler(run.constitution, run.templates, run.config.label, judge, run.config.seed)
+    others = sum(answer.variant != BASE for answer in answers)
+    with progress("eval judge", others) as task:
+        wins = await judge_wins(answers, labeler, run.config.engine.concurrency, task.advance)
+    for reason, count in left_out(wins).items():
+        run.exclude(_STAGE, "judge", reason, f"{count}")
+    return iter(win_rate_series(wins))
+
+
+def _write(run: Run, evaluation: Evaluation, answers: Sequence[Answer]) -> None:
+    folder: Path = run.folder / "eval"
+    with os_errors(folder):
+        folder.mkdir(exist_ok=True)
+    excluded = run.excluded(_STAGE)
+    judge = run.config.models.judge.id if run.config.models.judge else None
+    metrics = json.dumps(metrics_content(evaluation, excluded), indent=2, ensure_ascii=False)
+    write_atomic(folder / "metrics.json", metrics + "\n")
+    content = ReportContent(
+        run.constitution, evaluation, answers, excluded, run.config.eval.samples_shown, judge
+    )
+    write_atomic(folder / "report.md", render_report(content))

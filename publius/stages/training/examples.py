@@ -1,0 +1,202 @@
+"""The training stages on examples: what records amount to as training data, and where the results go."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.errors import RunStateError
+from core.records import Preference
+from critique.supervised import supervised_data
+from engines.cached import RequestCounts
+from evaluation.reward.evaluation import temperature_doubt
+from publius.console import note, warn
+from publius.models.provenance import Provenance, write_card
+from publius.models.reward_model import finish_reward_model, held_out_of
+from publius.run.engines import Engines
+from publius.run.folder import Run
+from publius.stages.base import COMMANDS, StageResult, require_stage
+from training.config import Method, MethodConfig
+from training.examples import AnsweredPrompt, LeftOut, PreferencePair
+from training.job import TrainingJob, TrainingResult, require_examples
+from training.pairs.dpo import train_dpo
+from training.pairs.reward import train_reward
+from training.processes import is_main
+from training.rl.config import RLConfig
+from training.sft import train_sft
+
+
+async def sft_stage(run: Run, engines: Engines) -> StageResult:
+    """Fine-tune the policy on the answers that the critique loop arrived at."""
+    require_stage(run, "critique")
+    engines.keep()
+    started, config = time.monotonic(), run.config.sft
+    examples, left_out = supervised_examples(run)
+    for prompt_id, reason in left_out:
+        run.exclude("sft", prompt_id, reason)
+    require_examples(examples, [LeftOut(*row) for row in left_out], "answers")
+    train, held_out = held_out_of(examples, config.held_out, "sft")
+    job = job_of(run, "sft", config, None)
+    result = train_sft(train, job, held_out)
+    origin = provenance_of(run, "answers of the critique loop (traces.jsonl)")
+    return account(run, job, [result], origin, config, started)
+
+
+async def reward_stage(run: Run, engines: Engines) -> StageResult:
+    """Train a reward model on the preferences, from where `reward.init` says, and measure it."""
+    require_stage(run, "label")
+    engines.keep()
+    started, config = time.monotonic(), run.config.reward
+    train, held_out = held_out_of(list(_pairs(run)), config.held_out, "reward")
+    job = job_of(run, "reward", config, start_of(run, "reward", config.init))
+    results = train_reward(train, job, config, held_out)
+    evaluation = finish_reward_model(job, config, results, train, held_out) if is_main() else None
+    return account(run, job, results, _labelled(run, train), config, started, evaluation)
+
+
+async def dpo_stage(run: Run, engines: Engines) -> StageResult:
+    """Train the policy on the preferences, from where `dpo.init` says."""
+    require_stage(run, "label")
+    engines.keep()
+    started, config = time.monotonic(), run.config.dpo
+    train, held_out = held_out_of(list(_pairs(run)), config.held_out, "dpo")
+    job = job_of(run, "dpo", config, start_of(run, "dpo", config.init))
+    result = train_dpo(train, job, config, held_out)
+    return account(run, job, [result], _labelled(run, train), config, started)
+
+
+def supervised_examples(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str, str]]]:
+    """Return the answers of the critique loop to learn, and the prompts that teach nothing, with reasons."""
+    config = run.config.sft
+    traces = (trace for trace in run.traces.sorted() if trace.prompt.split == "train")
+    data = supervised_data(traces, run.constitution, config.benign_replay, run.config.seed, config.answers)
+    examples = [
+        AnsweredPrompt(target.trace.prompt.id, target.trace.prompt.messages, target.answer.text)
+        for target in data.targets
+    ]
+    return examples, data.left_out
+
+
+def job_of(run: Run, method: Method, section: MethodConfig, start: Path | None) -> TrainingJob:
+    """Return what a run asks of a training that starts from an adapter, or from the model as it came."""
+    config = run.config
+    epochs = None if isinstance(section, RLConfig) else section.epochs
+    siblings = [folder / method for folder in run.folder.parent.iterdir() if folder != run.folder]
+    return TrainingJob(
+        method=method,
+        folder=run.folder / method,
+        policy=config.models.policy,
+        lora=config.lora,
+        optim=config.optim,
+        learning_rate=section.learning_rate,
+        epochs=config.optim.epochs if epochs is None else epochs,
+        seed=config.seed,
+        device=config.engine.device,
+        start=start,
+        siblings=tuple(sorted(siblings)),
+    )
+
+
+def start_of(run: Run, method: Method, init: str) -> Path | None:
+    """Return the adapter that a training starts from; None is the policy as it came."""
+    if init == "base" or (init == "auto" and "sft" not in run.config.train):
+        return None
+    before: Method = "dpo" if init == "dpo" else "sft"
+    adapter = run.adapter(before)
+    if adapter is None:
+        raise RunStateError(
+            f"{method} starts from the {before.upper()} model, and there is none yet",
+            where=str(run.folder / before),
+            accepted=f"{method}.init=base, or a finished {before.upper()}",
+            run=f"{COMMANDS[before]} RUN.yaml",
+        )
+    return adapter
+
+
+def _pairs(run: Run) -> Iterator[PreferencePair]:
+    """Yield the run's preferences as training takes them; held-out prompts have none."""
+    if not (run.folder / "preferences.jsonl").exists():
+        return
+    sections = {principle.id: principle.section or "none" for principle in run.constitution.principles}
+    for preference in run.preferences:
+        decisive = _decisive(preference)
+        yield PreferencePair(
+            id=preference.comparison_id,
+            prompt=preference.prompt,
+            chosen=preference.chosen[0].content,
+            rejected=preference.rejected[0].content,
+            p_chosen=preference.p_chosen,
+            weight=preference.weight,
+            chosen_finished=preference.finished_chosen,
+            rejected_finished=preference.finished_rejected,
+            groups={
+                "source": "+".join(sorted(preference.sources)),
+                "principle": decisive,
+                "section": sections.get(decisive, "none"),
+            },
+        )
+
+
+def _decisive(preference: Preference) -> str:
+    """Return the principle under which the two answers lay furthest apart; `none` if none parts them."""
+    apart = {name: abs(p - 0.5) for name, p in preference.by_principle.items() if p != 0.5}
+    return max(apart, key=lambda name: apart[name], default="none")
+
+
+def _labelled(run: Run, pairs: Sequence[PreferencePair]) -> Provenance:
+    """Return where preferences come from."""
+    sources = Counter(pair.groups["source"] for pair in pairs)
+    return provenance_of(run, "preferences.jsonl of the run", sources)
+
+
+def provenance_of(run: Run, origin: str, sources: Mapping[str, int] | None = None) -> Provenance:
+    """Return where a training's data come from, for its card."""
+    return Provenance(
+        origin,
+        sources=sources or {},
+        constitution=run.constitution.name,
+        constitution_digest=run.constitution.digest,
+    )
+
+
+def account(
+    run: Run,
+    job: TrainingJob,
+    results: Sequence[TrainingResult],
+    provenance: Provenance,
+    section: MethodConfig,
+    started: float,
+    evaluation: dict[str, Any] | None = None,
+) -> StageResult:
+    """Record what a training used and left out, write its card, and say what is to be known of it."""
+    method, first = job.method, results[0]
+    for row in first.left_out:
+        run.exclude(method, row.id, row.reason, row.detail)
+    if is_main():
+        write_card(job, results, provenance, section, evaluation)
+        tell(method, results, evaluation)
+    seconds = time.monotonic() - started
+    run.record_stage(method, first.examples, RequestCounts(), seconds)
+    return StageResult(method, first.examples, run.excluded(method), RequestCounts(), seconds)
+
+
+def tell(method: str, results: Sequence[TrainingResult], evaluation: dict[str, Any] | None) -> None:
+    """Print what the user should know of a training before relying on it."""
+    for result in results:
+        if result.truncated:
+            cut = "1 prompt was" if result.truncated == 1 else f"{result.truncated:,} prompts were"
+            note(f"{method}: {cut} cut from the left to fit optim.max_length")
+        if result.best_step is not None:
+            note(f"{method}: the weights are those of step {result.best_step} of {result.steps}")
+    if method == "reward" and evaluation is None:
+        note("reward: no pair was held out, so that nothing is measured and the temperature stays 1")
+    if evaluation is not None:
+        doubt = temperature_doubt(evaluation["calibration"]["temperature"], evaluation["n"])
+        if doubt:
+            note(f"reward: the temperature stays 1: {doubt}")
+    told = {warning for result in results for warning in result.warnings}
+    for warning in [*sorted(told), *((evaluation or {}).get("warnings") or ())]:
+        warn(f"{method}: {warning}")

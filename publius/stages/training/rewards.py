@@ -1,0 +1,166 @@
+"""Which rewards a run's PPO, RLOO or GRPO learns from, and what it is watched by: from names to objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.digests import file_digest
+from core.errors import ConfigError, RunStateError
+from core.rewards import Reward
+from engines.adapter import SETTINGS as ADAPTER
+from engines.adapter import adapter_digest
+from engines.config import ModelConfig
+from engines.loading import locate
+from engines.reward_settings import read_reward_settings
+from labelers.rewards import (
+    CheckReward,
+    LabelerReward,
+    ModelReward,
+    load_function_reward,
+    require_pointwise_labeler,
+)
+from publius.config.run_file import CHECKS, LABELER, REWARD_MODEL
+from publius.run.engines import Engines
+from publius.run.folder import Run
+from publius.stages.base import COMMANDS
+from training.rl.config import RLConfig
+
+_ACCEPTED = "reward, checks, labeler, the folder of a reward model, or file.py:function"
+
+
+@dataclass(frozen=True)
+class NamedReward:
+    """A reward of the run file, ready to use."""
+
+    reward: Reward
+    weight: float
+    identity: str
+    """Tells it from another of the same name."""
+
+
+@dataclass(frozen=True)
+class CriticOrigin:
+    """The reward model that a critic starts from."""
+
+    folder: Path
+    mean: float
+    scale: float
+
+
+def rewards_of(run: Run, engines: Engines, config: RLConfig) -> list[NamedReward]:
+    """Return what a method's `rewards` names, or what a run without it is rewarded by.
+
+    Raises:
+        ConfigError: if a name says nothing, or nothing is named and there is nothing to reward by.
+        RunStateError: if the reward model is not trained yet.
+    """
+    where = f"{config.method}.rewards"
+    named = config.rewards or _default(run, config)
+    found = [_reward(run, engines, name, weight, where) for name, weight in named.items()]
+    names = [entry.reward.name for entry in found]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigError(f"two rewards are called {', '.join(sorted(twice))}", where=where)
+    return found
+
+
+def gold_of(run: Run, engines: Engines, config: RLConfig) -> NamedReward | None:
+    """Return what a method's `gold` names, or None. Raises ConfigError if it is also what is rewarded."""
+    name, where = config.gold, f"{config.method}.gold"
+    if name is None:
+        return None
+    if name in (config.rewards or _default(run, config)):
+        raise ConfigError(
+            f"{name} is what is trained on, so that it cannot show whether that is gamed",
+            where=where,
+            accepted=_ACCEPTED,
+        )
+    return _reward(run, engines, name, 1.0, where)
+
+
+def critic_origin(run: Run) -> CriticOrigin | None:
+    """Return the reward model that a separate critic starts from, or None for values that begin as 0.
+
+    Raises:
+        ConfigError: if `ppo.critic_init` asks for one, and the run has no adapter of one.
+    """
+    config, folder = run.config.ppo, run.folder / REWARD_MODEL
+    weight = (config.rewards or _default(run, config)).get(REWARD_MODEL)
+    settings = read_reward_settings(folder)
+    member = (folder / settings.members[0]).resolve()
+    is_there = (member / ADAPTER).exists()
+    if config.critic_init == "reward" and not is_there:
+        raise ConfigError(
+            "the run has no reward model that a critic could start from",
+            where="ppo.critic_init",
+            accepted="auto or zero; or train: [..., reward, ppo]",
+        )
+    wanted = config.critic_init == "reward" or (config.critic_init == "auto" and weight is not None)
+    if not wanted or not is_there or config.critic == "shared":
+        return None
+    return CriticOrigin(member, settings.mean, (1.0 if weight is None else weight) / settings.std)
+
+
+def _default(run: Run, config: RLConfig) -> dict[str, float]:
+    if "reward" in run.config.train:
+        return {REWARD_MODEL: 1.0}
+    if any(principle.check is not None for principle in run.constitution.principles):
+        return {CHECKS: 1.0}
+    raise ConfigError(
+        "there is nothing to reward by: no reward model is trained, and no principle has a machine check",
+        where=f"{config.method}.rewards",
+        accepted=_ACCEPTED,
+    )
+
+
+def _reward(run: Run, engines: Engines, name: str, weight: float, where: str) -> NamedReward:
+    if name == CHECKS:
+        if all(principle.check is None for principle in run.constitution.principles):
+            raise ConfigError("no principle has a machine check", where=where, accepted=_ACCEPTED)
+        return NamedReward(CheckReward(run.constitution), weight, run.constitution.digest)
+    if name == LABELER:
+        return _labeler(run, engines, weight, where)
+    if ":" in name and name.partition(":")[0].endswith(".py"):
+        path = Path(name.rpartition(":")[0])
+        reward = load_function_reward(name, where)
+        return NamedReward(reward, weight, file_digest(path))
+    return _model(run, name, weight, where)
+
+
+def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
+    """Return the run's own reward model, or that of a folder."""
+    own = name == REWARD_MODEL
+    folder = run.folder / REWARD_MODEL if own else Path(name).expanduser()
+    if own and not (folder / "reward.json").exists():
+        raise RunStateError(
+            "the reward model is not trained yet", where=str(folder), run=f"{COMMANDS['reward']} RUN.yaml"
+        )
+    if not folder.is_dir():
+        raise ConfigError(f"found {name!r}", where=where, accepted=_ACCEPTED)
+    settings = read_reward_settings(folder)
+    members = [folder / member for member in settings.members]
+    if (members[0] / ADAPTER).exists():
+        digests = [adapter_digest(member) for member in members]
+    else:
+        digests = [locate(ModelConfig(id=str(folder))).identity]
+    base = run.config.models.policy if own else None
+    reward = ModelReward(folder, folder.name, run.config.engine.device, base, run.config.optim.max_length)
+    return NamedReward(reward, weight, f"{settings.model_dump_json()} {' '.join(digests)}")
+
+
+def _labeler(run: Run, engines: Engines, weight: float, where: str) -> NamedReward:
+    config = run.config.label
+    if config.principles < 1 or all(p.check is not None for p in run.constitution.principles):
+        raise ConfigError(
+            "the labeler has no principle to judge by",
+            where=where,
+            accepted="label.principles above 0, and a principle without a machine check",
+        )
+    engine = engines.of("labeler")
+    require_pointwise_labeler(engine, run.templates)
+    reward = LabelerReward(
+        run.constitution, run.templates, config, engine, run.config.seed, run.config.engine.concurrency
+    )
+    asks = (config.principles, config.min_answer_mass, run.templates.digest_of("pointwise"))
+    return NamedReward(reward, weight, f"{engine.identity} {asks} {run.constitution.digest}")

@@ -1,0 +1,72 @@
+"""The training stages against rewards: PPO, RLOO and GRPO on the prompts of a run."""
+
+from __future__ import annotations
+
+import time
+from operator import attrgetter
+
+from publius.models.provenance import Provenance
+from publius.models.reward_model import held_out_of
+from publius.run.engines import Engines
+from publius.run.folder import Run
+from publius.stages.base import StageResult, prompts_of
+from publius.stages.training.examples import account, job_of, provenance_of, start_of, supervised_examples
+from publius.stages.training.rewards import critic_origin, gold_of, rewards_of
+from training.rl.config import GRPOConfig, RLConfig, RLOOConfig
+from training.rl.group.train import train_group
+from training.rl.ppo.train import PPOTask, train_ppo
+from training.rl.reward_sum import WeightedReward
+from training.rl.task import RLTask
+
+
+async def ppo_stage(run: Run, engines: Engines) -> StageResult:
+    """Train the policy by PPO, from where `ppo.init` says, on the prompts that are not held out."""
+    started, config = time.monotonic(), run.config.ppo
+    job = job_of(run, "ppo", config, start_of(run, "ppo", config.init))
+    (learned, origin), critic = _task(run, engines, config), critic_origin(run)
+    engines.keep()
+    kept_apart = {prompt.messages for prompt in learned.held_out}
+    answered = supervised_examples(run)[0] if config.sft_coef else []
+    task = PPOTask(
+        **vars(learned),
+        answered=[example for example in answered if example.prompt not in kept_apart],
+        critic_reward=critic.folder if critic else None,
+        critic_mean=critic.mean if critic else 0.0,
+        critic_scale=critic.scale if critic else 1.0,
+    )
+    return account(run, job, [train_ppo(task, job, config)], origin, config, started)
+
+
+async def rloo_stage(run: Run, engines: Engines) -> StageResult:
+    """Train the policy by RLOO, from where `rloo.init` says, on the prompts that are not held out."""
+    return _group_stage(run, engines, run.config.rloo)
+
+
+async def grpo_stage(run: Run, engines: Engines) -> StageResult:
+    """Train the policy by GRPO, from where `grpo.init` says, on the prompts that are not held out."""
+    return _group_stage(run, engines, run.config.grpo)
+
+
+def _group_stage(run: Run, engines: Engines, config: RLOOConfig | GRPOConfig) -> StageResult:
+    started, method = time.monotonic(), config.method
+    job = job_of(run, method, config, start_of(run, method, config.init))
+    task, origin = _task(run, engines, config)
+    engines.keep()
+    return account(run, job, [train_group(task, job, config)], origin, config, started)
+
+
+def _task(run: Run, engines: Engines, config: RLConfig) -> tuple[RLTask, Provenance]:
+    """Return what a method learns from and is watched by, and where that comes from in words."""
+    rewards, gold = rewards_of(run, engines, config), gold_of(run, engines, config)
+    prompts = sorted(prompts_of(run, {"train", "preference"}), key=lambda prompt: prompt.id)
+    share = config.held_out if gold is not None else 0.0
+    train, unseen = held_out_of(prompts, share, config.method, attrgetter("messages"))
+    task = RLTask(
+        prompts=train,
+        rewards=[WeightedReward(entry.reward, entry.weight) for entry in rewards],
+        held_out=unseen,
+        gold=gold.reward if gold else None,
+        identity=tuple(entry.identity for entry in (*rewards, *([gold] if gold else []))),
+    )
+    names = ", ".join(f"{entry.weight:g} x {entry.reward.name}" for entry in rewards)
+    return task, provenance_of(run, f"prompts of the run, rewarded by {names}")

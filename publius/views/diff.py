@@ -1,0 +1,184 @@
+"""What `publius diff` prints for people."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from constitution.diff import Change, ConstitutionDiff, Effect
+from core.statistics.bootstrap import LEVEL
+from publius.authoring.flips import CameOrWent, Flip, Shift
+from publius.console import counted, heading, note, out, word_diff
+
+_SHORT, _MOST_PRINCIPLES, _CONTEXT = 160, 20, 25
+"""Characters of a prompt or answer, principles in the table, and words around a change; --json has all."""
+_REQUESTS: dict[Effect, str] = {"critique": "critiques", "revision": "revisions", "labels": "labels"}
+_OTHERWISE: dict[Effect, str] = {
+    "checks": "the checks are run again",
+    "aggregation": "judgments are put together anew",
+    "rules": "judgments are put together anew where label.rules names the section",
+    "prompted": "the system prompt of the variant `prompted`",
+}
+
+
+def print_diff(diff: ConstitutionDiff) -> None:
+    """Print the differences, each with what it bears on."""
+    for sign, one in (("-", diff.old), ("+", diff.new)):
+        version = f" {one.version}" if one.version else ""
+        size = counted(len(one.principles), "principle")
+        out.print(Text(f"{sign} {one.name}{version}, {size}, {one.digest[:16]}"))
+    if not diff.changes:
+        out.print("no differences")
+        return
+    for principle, changes in itertools.groupby(diff.changes, key=lambda change: change.principle):
+        heading(principle or "The constitution as a whole")
+        for change in changes:
+            _print_change(change)
+    counts = Counter(change.kind for change in diff.changes)
+    out.print(Text("\n" + ", ".join(f"{count} {kind}" for kind, count in counts.items())))
+
+
+def bearing(change: Change) -> str:
+    """Return what a change bears on, in a line."""
+    said = []
+    asked = [name for effect, name in _REQUESTS.items() if effect in change.bears_on]
+    if asked:
+        said.append(f"asked again {_where(change)}: {', '.join(asked)}")
+    if "draw" in change.bears_on:
+        said.append(_drawn(change))
+    said += [text for effect, text in _OTHERWISE.items() if effect in change.bears_on]
+    if not set(change.bears_on) & {*_REQUESTS, "draw"}:
+        said.append("nothing is asked again")
+    return "; ".join(said)
+
+
+def print_shift(shift: Shift) -> None:
+    """Print what changed about the preferences of a run."""
+    heading("Preferences")
+    out.print(Text(_summary(shift)))
+    _print_one_sided("appeared", shift.appeared, shift.came)
+    _print_one_sided("vanished", shift.vanished, shift.went)
+    if shift.flips:
+        heading("Flips, the most decisive first (p: that the answer chosen now is better)")
+    for number, flip in enumerate(shift.flips, start=1):
+        _print_flip(number, flip)
+    if len(shift.flips) < shift.flipped:
+        note(f"{shift.flipped - len(shift.flips):,} more flips: --limit, or --json for all")
+    _print_principles(shift)
+
+
+def _print_change(change: Change) -> None:
+    texts = isinstance(change.before, str) and isinstance(change.after, str)
+    line = Text(f"  {change.kind}", style="bold")
+    line.append(f" {change.field}: " if change.kind not in ("added", "removed") else ": ", style="not bold")
+    if texts and change.field not in ("name", "version", "id", "section", "source", "priority"):
+        line.append(word_diff(change.before, change.after, _CONTEXT))
+    elif change.before is None and change.kind == "added":
+        line.append(str(change.after), style="green")
+    elif change.after is None and change.kind == "removed":
+        line.append(str(change.before), style="red")
+    else:
+        line.append(f"{_value(change.before)} -> {_value(change.after)}", style="not bold")
+    out.print(line)
+    out.print(Text(f"    {bearing(change)}", style="dim"))
+
+
+def _where(change: Change) -> str:
+    if change.principle is not None:
+        return "where it is drawn"
+    return "everywhere" if change.field == "preamble" else "where a principle that points at it is drawn"
+
+
+def _drawn(change: Change) -> str:
+    """Return how the draws of principles change, which decides what is newly asked."""
+    if change.kind == "renamed":
+        return "draws and records go by id: it is drawn for other prompts, and older records name the old id"
+    if change.kind == "added":
+        return "asked only where it wins a draw"
+    if change.kind == "removed":
+        return "asked only what is drawn in its place"
+    if change.kind == "reweighted" and change.after > change.before:
+        return "wins more draws: asked only what it newly wins, nothing where all principles are drawn"
+    if change.kind == "reweighted":
+        return (
+            "wins fewer draws: asked only what is drawn in its place, nothing where all principles are drawn"
+        )
+    if change.kind == "check changed":
+        return "a principle with a check is not drawn for labels: asked only where that changes what is drawn"
+    return "drawn for other prompts: asked only what was not drawn before"
+
+
+def _value(value: Any) -> str:
+    if value is None or value in ([], ""):
+        return "none"
+    if isinstance(value, str):
+        return _short(value)
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return _short(", ".join(value))
+    if isinstance(value, list):
+        uses = Counter(example.get("use", "test") for example in value)
+        return " and ".join(f"{count} {use}" for use, count in uses.items())
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def _summary(shift: Shift) -> str:
+    share = shift.share
+    if share is None:
+        return "no comparison has a preference under both constitutions"
+    lines = [
+        f"{shift.compared:,} under both constitutions, {shift.unchanged:,} of them unchanged; "
+        f"mean |change of p| {shift.mean_change:.4f}",
+        f"{counted(shift.flipped, 'flip')}: {share.value:.1%} "
+        f"({LEVEL:.0%} interval {share.low:.1%} to {share.high:.1%})",
+    ]
+    if shift.became_ties or shift.were_ties:
+        lines.append(f"{shift.became_ties:,} became a tie, {shift.were_ties:,} are one no more")
+    return "\n".join(lines)
+
+
+def _print_one_sided(what: str, reasons: Counter[str], kept: Sequence[CameOrWent]) -> None:
+    for reason, count in reasons.most_common():
+        of = "before" if what == "appeared" else "now"
+        ids = [one.comparison_id for one in kept if one.reason == reason]
+        more = ", ..." if len(ids) < count else ""
+        out.print(Text(f"{count:,} {what}; {of}: {reason} ({', '.join(ids)}{more})"))
+
+
+def _print_flip(number: int, flip: Flip) -> None:
+    moved = "" if flip.moved_by is None else f", moved by {flip.moved_by} ({flip.moves[flip.moved_by]:+.3f})"
+    out.print(
+        Text(f"{number}. {flip.comparison_id}: p {flip.before:.3f} -> {flip.after:.3f}{moved}", style="bold")
+    )
+    for name, text in (
+        ("prompt", flip.prompt[-1].content),
+        ("before", flip.chosen_before),
+        ("now", flip.chosen_now),
+    ):
+        out.print(Text(f"   {name:<7} {_short(text)}"))
+
+
+def _print_principles(shift: Shift) -> None:
+    touched = [row for row in shift.by_principle.items() if row[1].flips or row[1].before != row[1].after]
+    rows = sorted(touched, key=lambda row: (-row[1].flips, -abs(row[1].after - row[1].before), row[0]))
+    if not rows:
+        return
+    heading("Principles that moved a flip, or are judged more or less often")
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "flips moved", "judgments before", "now"):
+        table.add_column(title, justify="right" if title else "left")
+    for name, found in rows[:_MOST_PRINCIPLES]:
+        table.add_row(name, *(f"{figure:,}" for figure in (found.flips, found.before, found.after)))
+    out.print(table)
+    if len(rows) > _MOST_PRINCIPLES:
+        note(f"{len(rows) - _MOST_PRINCIPLES:,} more principles: --json")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHORT else line[: _SHORT - 1].rstrip() + "…"

@@ -1,0 +1,89 @@
+"""What `publius test` prints and writes: for people, for programs, and as JUnit XML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from core.store.files import os_errors, write_atomic
+from core.text.explain import shown
+from publius.authoring.examples import OUTCOMES, ExamReport, ExamResult
+from publius.console import counted, out
+
+_JUNIT = {"failed": "failure", "unparsed": "error", "skipped": "skipped"}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def print_exams(report: ExamReport, *, verbose: bool) -> None:
+    """Print a line for each example that failed, with `verbose` for every one, and the counts."""
+    for result in report.results:
+        if verbose or result.outcome in ("failed", "unparsed"):
+            prompt = shown(" ".join(result.exam.example.prompt.split()))
+            line = (
+                f"{result.exam.where}: {result.outcome.upper()} {result.exam.name}: {result.told}; {prompt}"
+            )
+            out.print(line, soft_wrap=True)
+    out.print("; ".join(_summary(report)), soft_wrap=True)
+
+
+def _summary(report: ExamReport) -> Iterator[str]:
+    yield ", ".join(f"{report.count(outcome):,} {outcome}" for outcome in OUTCOMES)
+    if report.model is not None:
+        yield f"judged by {report.model}"
+    if report.untested:
+        yield f"{counted(len(report.untested), 'principle')} without test examples"
+
+
+def exams_content(report: ExamReport) -> dict[str, Any]:
+    """Return all that came out, for a program."""
+    return {
+        "name": report.loaded.constitution.name,
+        "digest": report.loaded.constitution.digest,
+        "model": report.model,
+        "counts": {outcome: report.count(outcome) for outcome in OUTCOMES},
+        "untested": list(report.untested),
+        "results": [_content(result) for result in report.results],
+    }
+
+
+def _content(result: ExamResult) -> dict[str, Any]:
+    return {
+        "principle": result.exam.principle.id,
+        "example": result.exam.number,
+        "where": result.exam.where,
+        "prompt": result.exam.example.prompt,
+        "by": result.by,
+        "outcome": result.outcome,
+        "told": result.told,
+        "p": result.p,
+        "log_odds": result.log_odds,
+    }
+
+
+def write_junit(report: ExamReport, path: Path) -> None:
+    """Write the results as JUnit XML: unparsed ones are errors, the rest what they are called."""
+    counts = {
+        "tests": len(report.results),
+        "failures": report.count("failed"),
+        "errors": report.count("unparsed"),
+        "skipped": report.count("skipped"),
+    }
+    name = _xml(report.loaded.constitution.name)
+    suite = ElementTree.Element("testsuite", {"name": name, **{key: str(n) for key, n in counts.items()}})
+    for result in report.results:
+        case = ElementTree.SubElement(
+            suite, "testcase", {"classname": name, "name": result.exam.name, "file": _xml(result.exam.where)}
+        )
+        if result.outcome in _JUNIT:
+            said = ElementTree.SubElement(case, _JUNIT[result.outcome], {"message": _xml(result.told)})
+            said.text = _xml(result.exam.example.prompt)
+    with os_errors(path):
+        write_atomic(path, ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n")
+
+
+def _xml(text: str) -> str:
+    """Return a text without the characters that XML cannot hold."""
+    return _NOT_XML.sub("\ufffd", text)

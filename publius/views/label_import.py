@@ -1,0 +1,49 @@
+"""What an import came to, for people: counts, then every reason with the first rows it holds of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from publius.console import counted, heading, out
+
+
+def print_import(summary: Mapping[str, Any]) -> None:
+    """Print what was kept, what was not, and why."""
+    if summary.get("already"):
+        out.print(f"{summary['folder']} holds this import already; nothing was done")
+    out.print(f"format {summary['format']}: {summary['recognised']}")
+    for name in ("rows", "kept", "dropped", "comparisons", "judgments", "annotators"):
+        out.print(f"  {name:<12}{summary[name]:>10,}")
+    verdicts = ", ".join(f"{verdict} {count:,}" for verdict, count in summary["verdicts"].items())
+    out.print(f"  verdicts    {verdicts or 'none'}")
+    conflicts = summary["conflicts"]
+    if conflicts["count"]:
+        told = counted(conflicts["count"], "judgment")
+        out.print(
+            f"  conflicts   {told} against an earlier one of the same annotator, all kept{_rows(conflicts)}"
+        )
+    _reasons("Dropped rows", summary["dropped_for"])
+    _reasons("Left out of rows that are kept", summary["left_out"])
+    _reasons("Noted", summary["notes"])
+    if summary["passed_over"]:
+        heading("Columns that were not used")
+        out.print(f"  {', '.join(summary['passed_over'])}")
+    out.print(f"\nwrote {summary['folder']}" if not summary.get("already") else "")
+
+
+def _reasons(title: str, entries: list[Mapping[str, Any]]) -> None:
+    if not entries:
+        return
+    heading(title)
+    for entry in entries:
+        detail = f": {entry['detail']}" if entry["detail"] else ""
+        out.print(f"  {entry['count']:>8,}  {entry['reason']}{_rows(entry, detail)}")
+
+
+def _rows(entry: Mapping[str, Any], detail: str = "") -> str:
+    """Return the first rows, as in ` (rows 3, 17, ...; first: ...)`."""
+    rows = ", ".join(map(str, entry["rows"]))
+    more = ", ..." if entry["count"] > len(entry["rows"]) else ""
+    word = "row" if len(entry["rows"]) == 1 and not more else "rows"
+    return f" ({word} {rows}{more}{detail})"

@@ -1,0 +1,219 @@
+"""`publius import constitution` and `publius export --constitution`: what they write and what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from constitution.importers.registry import FORMS
+from constitution.loader import LoadedConstitution, load_constitution, read_constitution
+from core.errors import RunStateError
+from publius.authoring import importing as constitution_import
+from publius.authoring.importing import ConstitutionRequest
+from tests.constitution.importers.reading import EXAMPLES
+from tests.publius.invoking import here
+
+FILES = ["anthropic", "llm-swarm.json", "langchain.json", "nemo-aligner.txt"]
+FILES += ["rules.txt", "rules.csv", "rules.json", "charter.md"]
+
+
+def imported(source: Path, to: Path, *options: str) -> dict[str, object]:
+    done = here("import", "constitution", source, "--to", to, "--json", *options)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_written_file_is_a_constitution(name: str, tmp_path: Path):
+    summary = imported(EXAMPLES / name, tmp_path / "c.yaml")
+    constitution = load_constitution(tmp_path / "c.yaml")
+    assert summary["principles"] == len(constitution.principles) > 0
+    assert summary["digest"] == constitution.digest
+    assert here("check", tmp_path / "c.yaml").returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
+
+
+def test_the_summary_counts_what_was_taken_and_what_was_not(tmp_path: Path):
+    summary = imported(EXAMPLES / "anthropic", tmp_path / "c.yaml")
+    told = ("format", "name", "principles", "with_critique", "with_revision", "with_comparison", "examples")
+    assert [summary[key] for key in told] == ["anthropic", "anthropic", 5, 3, 3, 2, 5]
+    assert sum(entry["count"] for entry in summary["left_out"]) == 4
+    assert all(entry["places"] for entry in summary["left_out"])
+
+
+def test_the_file_says_where_it_came_from_and_what_it_lacks(tmp_path: Path):
+    imported(EXAMPLES / "rules.txt", tmp_path / "c.yaml")
+    assert (tmp_path / "c.yaml").read_text() == (
+        "# Imported from rules.txt in the format text, by publius import constitution.\n"
+        "# Stripped: 'bullets and numbers' 4 times.\n"
+        "# Left out: a line that begins with #, once (rules.txt:1).\n"
+        "# Left out: the same words as an earlier principle, once (rules.txt:6).\n"
+        "# Left out: a line without bullet or number among lines that have one, once (rules.txt:7).\n"
+        "\n"
+        "name: rules\n"
+        "\n"
+        "principles:\n"
+        "  - id: names-its-sources\n"
+        "    text: The reply names its sources.\n"
+        "\n"
+        "  - id: at-most-as-long-as\n"
+        "    text: The reply is at most as long as a postcard.\n"
+        "\n"
+        "  - id: says-so-when-does-not\n"
+        "    text: The reply says so when it does not know.\n"
+    )
+
+
+TRICKY = [
+    "no",
+    "1e5",
+    "-.5",
+    "1_000",
+    "2024-01-01",
+    "0x1F",
+    "~",
+    "null",
+    "key: value",
+    "# no comment",
+    "- no entry",
+    "'quoted' \"twice\"",
+    "two  spaces and a tab\there",
+    "ends in a colon:",
+    "line\n\n  indented\nlast",
+    "next\u2028line\x85and\x07bell",
+    "{braces} [brackets] &anchor *alias !tag %percent @at `tick`",
+    "long " * 60 + "text",
+    "Ünïcödé 漢字 🙂",
+    "mark\ufeffwithin",
+    "...",
+    "---",
+    "\\n is no line end",
+    "=",
+    "<<",
+]
+
+
+def test_texts_of_any_kind_come_through_unchanged(tmp_path: Path):
+    (tmp_path / "a.json").write_text(json.dumps([{"text": text, "critique": text} for text in TRICKY]))
+    imported(tmp_path / "a.json", tmp_path / "c.yaml", "--name", "1e5")
+    constitution = load_constitution(tmp_path / "c.yaml")
+    assert constitution.name == "1e5"
+    expected = [text.replace("\u2028", "\n").replace("\x85", "\n") for text in TRICKY]
+    assert [principle.text for principle in constitution.principles] == expected
+    assert [p.critique for p in constitution.principles] == [p.text for p in constitution.principles]
+
+
+def test_keys_and_places_cannot_end_a_comment(tmp_path: Path):
+    (tmp_path / "a.json").write_text(json.dumps([{"text": "Be kind.", "x\nname: y\u2028z": 1}]))
+    imported(tmp_path / "a.json", tmp_path / "c.yaml")
+    assert load_constitution(tmp_path / "c.yaml").name == "a"
+
+
+def test_an_existing_file_is_never_touched(tmp_path: Path):
+    to = tmp_path / "c.yaml"
+    to.write_text("mine")
+    done = here("import", "constitution", EXAMPLES / "rules.txt", "--to", to)
+    assert (done.returncode, to.read_text()) == (2, "mine")
+    assert done.stderr == f"error: {to}: something is there already; accepted: --to a new file\n"
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        ("c.txt", "error: --to: found 'c.txt'; accepted: the path of a new .yaml file\n"),
+        ("none/c.yaml", "error: {folder}/none: there is no such folder; run: mkdir -p {folder}/none\n"),
+    ],
+)
+def test_a_place_that_will_not_do_is_refused(to: str, expected: str, tmp_path: Path):
+    done = here("import", "constitution", EXAMPLES / "rules.txt", "--to", tmp_path / to)
+    assert (done.returncode, done.stderr) == (2, expected.format(folder=tmp_path))
+
+
+def test_a_refused_import_leaves_nothing_behind(tmp_path: Path):
+    (tmp_path / "a.json").write_text("[3]")
+    done = here("import", "constitution", tmp_path / "a.json", "--to", tmp_path / "c.yaml")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_makes_no_constitution_is_refused_in_the_words_of_the_loader(tmp_path: Path):
+    done = here("import", "constitution", EXAMPLES / "rules.txt", "--to", tmp_path / "c.yaml", "--name", " ")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {EXAMPLES / 'rules.txt'}: what it says makes no constitution: name is empty; accepted: text "
+        "that is not empty\n"
+    )
+
+
+def test_few_shots_can_be_left_out(tmp_path: Path):
+    summary = imported(EXAMPLES / "anthropic", tmp_path / "c.yaml", "--no-examples")
+    assert summary["examples"] == 0
+    left_out = {entry["reason"]: entry["count"] for entry in summary["left_out"]}
+    assert left_out["an example, by --no-examples"] == 5
+
+
+def test_the_editor_is_told_of_a_schema_that_is_there(tmp_path: Path):
+    (tmp_path / "constitution.schema.json").write_text("{}")
+    imported(EXAMPLES / "rules.txt", tmp_path / "c.yaml")
+    first = (tmp_path / "c.yaml").read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=./constitution.schema.json"
+
+
+def test_an_export_gives_the_imported_files_back(tmp_path: Path):
+    imported(EXAMPLES / "anthropic", tmp_path / "c.yaml")
+    done = here(
+        "export", tmp_path / "c.yaml", "--constitution", "anthropic", "--to", tmp_path / "out", "--json"
+    )
+    summary = json.loads(done.stdout)
+    assert (summary["requests"], summary["comparisons"], summary["few_shots"]) == (3, 2, 2)
+    assert len(summary["files"]) == 3
+    for name in summary["files"]:
+        assert (tmp_path / "out" / name).read_bytes() == (EXAMPLES / "anthropic" / name).read_bytes()
+
+
+def test_a_run_folder_is_exported_by_its_constitution(tmp_path: Path):
+    imported(EXAMPLES / "langchain.json", tmp_path / "constitution.yaml")
+    done = here("export", tmp_path, "--constitution", "anthropic", "--to", tmp_path / "out")
+    assert done.returncode == 0
+    assert "2 critique and revision requests" in done.stdout
+
+
+def test_an_export_without_requests_is_refused(tmp_path: Path):
+    done = here("export", "plain-and-brief", "--constitution", "anthropic", "--to", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: plain-and-brief: no principle has requests of its own")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_goes_into_an_empty_folder_only(tmp_path: Path):
+    done = here("export", EXAMPLES / "rules.txt", "--constitution", "antropic", "--to", tmp_path)
+    assert done.stderr.endswith("accepted: one of: anthropic (did you mean 'anthropic'?)\n")
+    imported(EXAMPLES / "langchain.json", tmp_path / "c.yaml")
+    done = here("export", tmp_path / "c.yaml", "--constitution", "anthropic", "--to", tmp_path)
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: {tmp_path}: the folder is not empty; accepted: a new or empty folder\n",
+    )
+    done = here("export", tmp_path, "--constitution", "anthropic", "--labels", "icai", "--to", tmp_path)
+    assert done.returncode == 2
+
+
+def test_the_help_names_every_form():
+    text = " ".join(here("import", "constitution", "--help").stdout.split())
+    assert [form.name for form in FORMS if form.name not in text] == []
+
+
+def test_a_file_that_came_there_meanwhile_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    to = tmp_path / "c.yaml"
+
+    def read_while_another_writes(source: Path) -> LoadedConstitution:
+        to.write_text("mine")
+        return read_constitution(source)
+
+    monkeypatch.setattr(constitution_import, "read_constitution", read_while_another_writes)
+    monkeypatch.setattr(constitution_import, "_refuse_if_there", lambda to: None)
+    with pytest.raises(RunStateError, match="something else is there already"):
+        constitution_import.import_constitution(ConstitutionRequest(EXAMPLES / "rules.txt", to))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("c.yaml", "mine")]

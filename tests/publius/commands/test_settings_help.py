@@ -1,0 +1,52 @@
+"""The help of the training commands explains every setting that `--set` takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from publius.commands.settings_help import settings_of
+from publius.config.run_file import RunConfig, build_config
+from tests.publius.invoking import here
+from training.config import METHODS, Method
+
+GIVEN = {"constitution": "c.yaml", "prompts": "p.jsonl", "models": {"policy": "x"}}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_help_names_each_setting_with_its_default_and_meaning(method: Method):
+    done = here("train", method, "--help")
+    assert done.returncode == 0
+    told = "".join(done.stdout.split())
+    rows = list(settings_of(method))
+    keys = {row.partition("=")[0] for row, _ in rows}
+    for section in (method, "optim", "lora"):
+        fields = type(RunConfig.model_fields[section].default).model_fields
+        assert {f"{section}.{key}" for key in fields} <= keys
+    assert {"seed", "engine.device", "models.policy.dtype"} <= keys
+    for setting, meaning in rows:
+        assert meaning
+        assert setting + "".join(meaning.split()) in told
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_defaults_in_the_help_are_what_set_takes_for_no_change(method: Method):
+    settings = [setting for setting, _ in settings_of(method)]
+    assert build_config(RunConfig, GIVEN, settings) == build_config(RunConfig, GIVEN)
+
+
+def test_what_is_on_by_default_is_switched_off_by_null():
+    config = build_config(RunConfig, GIVEN, ["dpo.chosen_fall=null", "optim.stop_grad_norm=~"])
+    assert (config.dpo.chosen_fall, config.optim.stop_grad_norm) == (None, None)
+
+
+def test_choices_are_listed():
+    rows = dict(settings_of("dpo"))
+    assert rows["dpo.loss=sigmoid"].endswith("One of: sigmoid, ipo, robust.")
+    assert rows["optim.report_to=[]"].endswith("One of: tensorboard, wandb, trackio.")
+    assert "One of" not in rows["dpo.beta=0.1"]
+
+
+def test_first_lines_of_the_commands_fit_in_80_columns():
+    commands = here("--help").stdout.partition("Commands:")[2]
+    assert "eval-reward" in commands
+    assert "..." not in commands

@@ -1,0 +1,135 @@
+"""`publius agreement` and `publius select`, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.records import Comparison
+from publius.stages.runner import RunRequest, execute
+from tests.publius.invoking import here
+from tests.publius.people import person, write_people
+from tests.publius.projects import RUN, Recorder, write_project
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of twelve comparisons without people."""
+    project = tmp_path_factory.mktemp("project")
+    return execute(RunRequest(write_project(project, 12)), Recorder()).folder
+
+
+@pytest.fixture(scope="module")
+def own(folder: Path) -> list[Comparison]:
+    lines = (folder / "comparisons.jsonl").read_text().splitlines()
+    return sorted((Comparison.model_validate_json(line) for line in lines), key=lambda one: one.id)
+
+
+@pytest.fixture
+def people(tmp_path: Path, own: list[Comparison]) -> Path:
+    """Two people on all comparisons, who differ on the first three, and one lone skip."""
+    said = [
+        person(one.id, "ab"[n % 2], "anna", shown_first="a", dimension="tone") for n, one in enumerate(own)
+    ]
+    said += [person(one.id, "ab"[(n % 2) ^ (n < 3)], "ben") for n, one in enumerate(own)]
+    return write_people(tmp_path / "people", [*said, person(own[0].id, "skip", "cleo")])
+
+
+def test_agreement_prints_kappas_pairs_and_annotators(people: Path):
+    done = here("agreement", people)
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stdout.split())
+    assert "all 12 2 75.0%" in words
+    assert "crowd/anna crowd/ben 12 75.0%" in words
+    assert "Krippendorff's alpha" in words
+    assert "25 judgments, 0 taken back, 1 skip" in done.stderr
+
+
+def test_agreement_of_people_and_run_together_has_the_labeler_in_it(people: Path, folder: Path):
+    done = here("agreement", people, folder, "--json")
+    report = json.loads(done.stdout)
+    assert report["overall"]["comparisons"] == 12
+    assert {pair["first"] for pair in report["pairs"]} >= {"ai", "check", "crowd/anna"}
+    assert "short" not in report["by_principle"]  # the check alone judged it
+    assert report["pairs"][0].keys() == {"first", "second", "comparisons", "observed", "cohen"}
+    (first,) = report["positions"]
+    assert (first["annotator"], first["choices"], first["first"]["value"]) == ("crowd/anna", 12, 0.5)
+    accuracies = {one["annotator"]: one["accuracy"] for one in report["annotators"]}
+    assert all(0 <= accuracy <= 1 for accuracy in accuracies.values() if accuracy is not None)
+
+
+def test_agreement_by_dimension_takes_the_judgments_of_that_dimension(tmp_path: Path):
+    said = [person(f"c{n}", "ab"[n % 2], who, dimension="tone") for n in range(6) for who in ("1", "2")]
+    said += [person(f"c{n}", "a", "3", dimension="truth") for n in range(6)]
+    report = json.loads(here("agreement", write_people(tmp_path / "p", said), "--json").stdout)
+    assert report["by_dimension"].keys() == {"tone"}
+    assert report["by_dimension"]["tone"]["alpha"]["value"] == 1.0
+
+
+def test_agreement_of_one_annotator_says_that_there_is_none(tmp_path: Path):
+    done = here("agreement", write_people(tmp_path / "p", [person("c", "a")]))
+    assert done.returncode == 0
+    assert "No comparison was judged by two annotators" in done.stdout
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_agreement_without_judgments_is_one_line(tmp_path: Path, content: str | None):
+    if content is not None:
+        (tmp_path / "judgments.jsonl").write_text(content)
+    done = here("agreement", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_broken_line_of_judgments_is_told_with_its_place(tmp_path: Path):
+    write_people(tmp_path / "p", [person("c", "a"), person("d", "a")])
+    path = tmp_path / "p" / "judgments.jsonl"
+    path.write_text(path.read_text().replace('"a"', '"perhaps"', 1))
+    done = here("agreement", tmp_path / "p")
+    assert done.returncode == 2
+    assert "judgments.jsonl:1" in " ".join(done.stderr.split())
+
+
+def test_select_writes_what_the_page_reads(folder: Path, tmp_path: Path, own: list[Comparison]):
+    done = here("select", folder, "--budget", 6, "--control", 0.5, "--to", tmp_path / "questions.jsonl")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "questions.jsonl").read_text().splitlines()]
+    assert all(row.keys() == {"comparison_id", "reason", "score", "control"} for row in rows)
+    assert {row["comparison_id"] for row in rows} <= {one.id for one in own}
+    assert sum(row["control"] for row in rows) == 3
+    assert "6 comparisons, 3 of them drawn at random" in done.stderr
+
+
+def test_select_prints_the_same_lines_every_time(folder: Path):
+    first, second = here("select", folder, "--budget", 4), here("select", folder, "--budget", 4)
+    assert first.stdout == second.stdout
+    assert len([json.loads(line) for line in first.stdout.splitlines()]) == 4
+
+
+def test_select_says_when_there_are_fewer_than_the_budget(folder: Path):
+    done = here("select", folder, "--budget", 500)
+    assert "all there are; 500 were asked for" in " ".join(done.stderr.split())
+
+
+def test_select_passes_over_what_people_have_judged(tmp_path: Path):
+    run_file = write_project(tmp_path, 8, run=RUN.replace("principles: 2", "principles: 2, humans: [people]"))
+    without = execute(RunRequest(run_file, ("label.humans=[]",)), Recorder()).folder
+    ids = [json.loads(line)["id"] for line in (without / "comparisons.jsonl").read_text().splitlines()]
+    write_people(tmp_path / "people", [*(person(one, "a") for one in ids[:3]), person(ids[3], "skip")])
+    folder = execute(RunRequest(run_file), Recorder()).folder
+    lines = here("select", folder, "--budget", 20).stdout.splitlines()
+    assert {json.loads(line)["comparison_id"] for line in lines} == set(ids[3:])
+
+
+def test_select_refuses_what_is_no_labelled_run(tmp_path: Path):
+    run_file = write_project(tmp_path, 3)
+    done = here("select", tmp_path, "--budget", 3)
+    assert (done.returncode, done.stderr.count("error: ")) == (2, 1)
+    folder = execute(RunRequest(run_file, (), ("critique",)), Recorder()).folder
+    done = here("select", folder, "--budget", 3)
+    assert done.returncode == 2
+    assert "the stage label has not run yet" in done.stderr
+    assert here("select", folder, "--budget", 0).returncode == 2

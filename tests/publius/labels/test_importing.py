@@ -1,0 +1,370 @@
+"""`publius import labels`: any file becomes a folder of comparisons and judgments, whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import DataError, RunStateError
+from core.records import Comparison, Judgment
+from core.store.record_store import RecordStore
+from publius.labels.importing import LabelsRequest, import_labels
+from publius.sources.rows import DataSource
+from tests.labelers.formats.reading import FIXTURES
+from tests.publius.invoking import files_of, here
+from tests.publius.test_cli import PROGRAM, REPOSITORY, mistakes
+
+HH_RLHF = Path(os.environ.get("PUBLIUS_HH_RLHF", "hh-rlhf is not here"))
+"""The `harmless` test split of hh-rlhf, which is not part of the project."""
+COLUMNS = "prompt=question,response_a=left_text,response_b=right_text,verdict=label,annotator=who"
+
+
+def row(number: int = 0, **columns: Any) -> dict[str, Any]:
+    return {"prompt": f"Question {number}?", "chosen": "Yes.", "rejected": "No.", **columns}
+
+
+# Without the time of compression: it would be part of the test's name, which differs between processes then.
+CUT_GZIP = gzip.compress(json.dumps(row()).encode() + b"\n" * 999, mtime=0)[:-9]
+
+
+@pytest.fixture(autouse=True)
+def _own_data_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def written(path: Path, *rows: Any) -> Path:
+    lines = "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(lines.encode()))
+    else:
+        path.write_text(lines)
+    return path
+
+
+def summary_of(*arguments: object) -> dict[str, Any]:
+    done = here("import", "labels", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def records(folder: Path) -> tuple[list[Comparison], list[Judgment]]:
+    with RecordStore(folder, writable=False) as store:
+        pairs = list(store.open("comparisons.jsonl", Comparison, "prompt.id"))
+        return pairs, list(store.open("judgments.jsonl", Judgment, "comparison_id"))
+
+
+# What is said
+
+
+def test_the_summary_says_what_was_recognised_kept_and_dropped(tmp_path: Path):
+    done = here("import", "labels", FIXTURES / "hh_rlhf.jsonl", "--to", tmp_path / "labels")
+    assert done.returncode == 0
+    assert "format hh-rlhf: chosen and rejected are transcripts of Human and Assistant" in done.stdout
+    assert "1  an answer is empty (row 7: in chosen)" in done.stdout
+    assert "1 judgment against an earlier one of the same annotator, all kept (row 16)" in done.stdout
+    assert "1  two turns in a row are of the same role (row 9)" in done.stdout
+
+
+def test_json_has_every_count(tmp_path: Path):
+    found = summary_of(FIXTURES / "label_studio.json", "--to", tmp_path / "labels")
+    assert found["rows"] == found["kept"] + found["dropped"] == 17
+    assert found["format"] == "label-studio"
+    assert found["duplicates"] == 1
+    assert found["conflicts"] == {"count": 1, "rows": [15], "detail": found["conflicts"]["detail"]}
+    assert sum(entry["count"] for entry in found["dropped_for"]) == found["dropped"]
+    pairs, judgments = records(tmp_path / "labels")
+    assert (len(pairs), len(judgments)) == (found["comparisons"], found["judgments"])
+    assert sum(found["verdicts"].values()) == found["judgments"]
+
+
+def test_columns_that_nothing_reads_are_named(tmp_path: Path):
+    found = summary_of(FIXTURES / "helpsteer2.jsonl", "--to", tmp_path / "labels")
+    assert found["passed_over"] == ["complexity", "verbosity"]
+
+
+def test_the_labeler_is_the_format_or_what_the_user_says(tmp_path: Path):
+    file = written(tmp_path / "pairs.jsonl", row())
+    summary_of(file, "--to", tmp_path / "one")
+    summary_of(file, "--to", tmp_path / "two", "--labeler", "our people")
+    assert [records(tmp_path / name)[1][0].labeler for name in ("one", "two")] == ["trl", "our people"]
+
+
+# Files
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.jsonl.gz", "pairs.ndjson"])
+def test_lines_are_read_plain_or_compressed(name: str, tmp_path: Path):
+    file = written(tmp_path / name, row(1), "", '{"prompt": ', row(2))
+    found = summary_of(file, "--to", tmp_path / "labels")
+    assert (found["rows"], found["kept"]) == (3, 2)
+    assert found["dropped_for"][0]["rows"] == [3]  # the line's number, the empty one counted
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".csv.gz"])
+def test_tables_are_read_with_their_columns_mapped(ending: str, tmp_path: Path):
+    separator = "\t" if ending == ".tsv" else ","
+    lines = [
+        ["question", "left_text", "right_text", "label", "who"],
+        ["Why?", '"So, ""then""\nand there."', "No.", "1", "ann"],
+        ["Why?", "A.", "B.", "0", "ann"],
+        ["Why?", "C.", "D.", "1", "ann", "surplus"],
+    ]
+    text = "\ufeff" + "\n".join(separator.join(cells) for cells in lines) + "\n"
+    file = tmp_path / f"pairs{ending}"
+    file.write_bytes(gzip.compress(text.encode()) if ending.endswith(".gz") else text.encode())
+    found = summary_of(file, "--to", tmp_path / "labels", "--columns", COLUMNS, "--verdicts", "a=1,b=0")
+    assert (found["format"], found["rows"], found["kept"]) == ("columns", 3, 2)
+    assert found["dropped_for"][0]["detail"] == "1 more cells than columns"
+    pairs, judgments = records(tmp_path / "labels")
+    by_id = {pair.id: pair for pair in pairs}
+    winners = {
+        by_id[j.comparison_id].response_a if j.verdict == "a" else by_id[j.comparison_id].response_b
+        for j in judgments
+    }
+    assert winners == {'So, "then"\nand there.', "B."}
+
+
+def test_bytes_that_are_not_utf_8_spoil_their_row_alone(tmp_path: Path):
+    (tmp_path / "pairs.csv").write_bytes(b"prompt,response_a,response_b,verdict\nq,\xff,no,a\nq,yes,no,a\n")
+    found = summary_of(tmp_path / "pairs.csv", "--to", tmp_path / "labels")
+    assert (found["kept"], found["dropped_for"][0]["reason"]) == (1, "half of a surrogate pair")
+
+
+def test_parquet_and_folders_are_read_by_datasets(tmp_path: Path):
+    datasets = pytest.importorskip("datasets")
+    table = datasets.Dataset.from_list([row(1), row(2)])
+    table.to_parquet(tmp_path / "pairs.parquet")
+    (tmp_path / "hub").mkdir()
+    written(tmp_path / "hub" / "train.jsonl", row(1))
+    written(tmp_path / "hub" / "test.jsonl", row(2), row(3))
+    assert summary_of(tmp_path / "pairs.parquet", "--to", tmp_path / "one")["kept"] == 2
+    assert summary_of(tmp_path / "hub", "--to", tmp_path / "two")["kept"] == 1
+    assert summary_of(tmp_path / "hub", "--split", "test", "--to", tmp_path / "three")["kept"] == 2
+
+
+def test_one_json_document_is_its_rows(tmp_path: Path):
+    (tmp_path / "list.json").write_text(json.dumps([row(1), row(2)], indent=2))
+    (tmp_path / "one.json").write_text(json.dumps(row(1), indent=2))
+    written(tmp_path / "lines.json", row(1), row(2), row(3))
+    kept = [
+        summary_of(tmp_path / f"{name}.json", "--to", tmp_path / name)["kept"]
+        for name in ("list", "one", "lines")
+    ]
+    assert kept == [2, 1, 3]
+
+
+def test_columns_may_lie_inside_others(tmp_path: Path):
+    inner = {"q": "Why?", "texts": {"x": "Yes.", "y": "No."}}
+    file = written(tmp_path / "pairs.jsonl", {"item": inner, "verdict": "a"})
+    mapped = "prompt=item.q,response_a=item.texts.x,response_b=item.texts.y"
+    assert summary_of(file, "--to", tmp_path / "labels", "--columns", mapped)["kept"] == 1
+
+
+def test_fields_of_a_tool_may_be_mapped_too(tmp_path: Path):
+    result = {"to_name": "p,q", "from_name": "x", "type": "pairwise", "value": {"selected": "right"}}
+    task = {
+        "data": {"topic": "Why?", "p": "Yes.", "q": "No."},
+        "annotations": [{"completed_by": 1, "result": [result]}],
+    }
+    (tmp_path / "tasks.json").write_text(json.dumps([task]))
+    mapped = ("--columns", "prompt=data.topic")
+    found = summary_of(tmp_path / "tasks.json", "--to", tmp_path / "labels", *mapped)
+    assert (found["format"], found["kept"]) == ("label-studio", 1)
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--format", "hh"], "no format 'hh'"),
+        (["--format", "hh-rlhf", "--columns", "prompt=q"], "hh-rlhf reads no column 'prompt'"),
+        (["--columns", "prompt=nothing"], "no column 'nothing'"),
+        (["--columns", "prompt"], "found 'prompt'"),
+        (["--verdicts", "better=1"], "no verdict 'better'"),
+        (["--labeler", "ai"], "'ai' is a labeler of our own"),
+        (["--split", "test"], "a file has no subsets and splits"),
+        (["--format", "no_such_module:make"], "cannot be loaded (ModuleNotFoundError"),
+        (["--format", "json:loads"], "cannot be loaded (TypeError"),
+        (["--format", "collections:OrderedDict"], "which is no source of labels"),
+        (["--format", "arena"], "none of the 1 rows can be used"),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_line(arguments: list[str], told: str, tmp_path: Path):
+    file = written(tmp_path / "pairs.jsonl", row())
+    (line,) = mistakes(here("import", "labels", file, "--to", tmp_path / "labels", *arguments))
+    assert told in line
+    assert not (tmp_path / "labels").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("pairs.jsonl", b"", "there are no rows"),
+        ("pairs.jsonl", b'{"x": 1}\n', "not recognised by its columns (x)"),
+        ("pairs.jsonl", b"\xff\xfe\n", "not recognised by its columns (none)"),
+        ("pairs.jsonl.gz", b"no gzip", "cannot be read"),
+        ("pairs.jsonl.gz", CUT_GZIP, "cannot be read"),
+        ("pairs.txt", b"x", "a .txt file"),
+        ("pairs.parquet", b"x", "cannot be loaded"),
+    ],
+)
+def test_a_file_that_holds_no_labels_is_told_in_one_line(
+    name: str, content: bytes, told: str, tmp_path: Path
+):
+    (tmp_path / name).write_bytes(content)
+    (line,) = mistakes(here("import", "labels", tmp_path / name, "--to", tmp_path / "labels"))
+    assert told in line
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "cache") == [name]
+
+
+def test_no_such_file_is_told_in_one_line(tmp_path: Path):
+    (line,) = mistakes(here("import", "labels", tmp_path / "none.jsonl", "--to", tmp_path / "labels"))
+    assert "no such file or folder" in line
+
+
+def test_strict_refuses_with_every_reason_and_writes_nothing(tmp_path: Path):
+    lines = mistakes(
+        here("import", "labels", FIXTURES / "arena.jsonl", "--to", tmp_path / "labels", "--strict")
+    )
+    assert any("arena.jsonl:10: winner is none that is known ('nobody'), once" in line for line in lines)
+    assert len(lines) == 8
+    assert not (tmp_path / "labels").exists()
+    clean = written(tmp_path / "pairs.jsonl", row(1), row(2))
+    assert summary_of(clean, "--to", tmp_path / "clean", "--strict")["kept"] == 2
+
+
+# Whole or not at all
+
+
+def test_the_same_import_again_does_nothing(tmp_path: Path):
+    file = FIXTURES / "trl.jsonl"
+    first = summary_of(file, "--to", tmp_path / "labels")
+    before = files_of(tmp_path / "labels")
+    again = summary_of(file, "--to", tmp_path / "labels")
+    assert again == first | {"already": True}
+    assert files_of(tmp_path / "labels") == before
+    assert "nothing was done" in here("import", "labels", file, "--to", tmp_path / "labels").stdout
+    assert mistakes(here("import", "labels", file, "--to", tmp_path / "labels", "--strict"))
+
+
+@pytest.mark.parametrize("change", ["content", "labeler", "format"])
+def test_another_import_into_the_same_folder_is_refused(change: str, tmp_path: Path):
+    file = written(tmp_path / "pairs.jsonl", row(1))
+    summary_of(file, "--to", tmp_path / "labels")
+    before = files_of(tmp_path / "labels")
+    more = {"content": [], "labeler": ["--labeler", "x"], "format": ["--format", "arena"]}[change]
+    if change == "content":
+        written(file, row(2))
+    (line,) = mistakes(here("import", "labels", file, "--to", tmp_path / "labels", *more))
+    assert "the folder holds another import" in line
+    assert files_of(tmp_path / "labels") == before
+
+
+def test_a_folder_with_something_else_is_refused_and_an_empty_one_is_not(tmp_path: Path):
+    file = written(tmp_path / "pairs.jsonl", row(1))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    (line,) = mistakes(here("import", "labels", file, "--to", tmp_path / "full"))
+    assert "the folder is not empty" in line
+    (line,) = mistakes(here("import", "labels", file, "--to", file))
+    assert "this is a file" in line
+    (tmp_path / "new").mkdir()
+    assert summary_of(file, "--to", tmp_path / "new")["kept"] == 1
+
+
+def test_an_interrupted_import_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("publius.labels.importing._summary", interrupt)
+    file = written(tmp_path / "pairs.jsonl", row(1))
+    with pytest.raises(KeyboardInterrupt):
+        import_labels(LabelsRequest(DataSource(str(file)), tmp_path / "labels"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.jsonl"]
+
+
+def test_a_killed_import_leaves_no_folder_and_the_next_one_is_whole(tmp_path: Path):
+    file = written(tmp_path / "pairs.jsonl", *(row(n) for n in range(30_000)))
+    command = [sys.executable, "-c", PROGRAM, "import", "labels", str(file), "--to", str(tmp_path / "labels")]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    aside = tmp_path / ".labels.importing" / "judgments.jsonl"
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        while not (aside.exists() and aside.stat().st_size > 100_000):
+            assert process.poll() is None, "it ended too soon"
+            time.sleep(0.01)
+        busy = mistakes(here("import", "labels", file, "--to", tmp_path / "labels"))
+        process.send_signal(signal.SIGKILL)
+    assert "another process" in busy[0]
+    assert not (tmp_path / "labels").exists()
+    written(file, row(1), row(2))
+    assert summary_of(file, "--to", tmp_path / "labels")["kept"] == 2
+    assert len(records(tmp_path / "labels")[0]) == 2
+    assert not aside.parent.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path):
+    file = written(tmp_path / "pairs.jsonl", row(1))
+    (line,) = mistakes(here("import", "labels", file, "--to", file / "below"))
+    assert "not a folder" in line
+
+
+@pytest.mark.slow
+def test_rows_are_not_held_in_memory(tmp_path: Path):
+    # Twenty thousand rows of 5 kB would be 100 MB; Python's own allocations stay below a tenth of that.
+    text = "word " * 500
+    with (tmp_path / "pairs.jsonl").open("w") as file:
+        for n in range(20_000):
+            file.write(json.dumps(row(n, chosen=f"Yes. {text}", rejected=f"No. {text}")) + "\n")
+    program = (
+        "import sys, resource; from pathlib import Path; from publius.sources.rows import DataSource;"
+        "from publius.labels.importing import LabelsRequest, import_labels;"
+        "start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "import_labels(LabelsRequest(DataSource(sys.argv[1]), Path(sys.argv[2])));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "pairs.jsonl"), str(tmp_path / "labels")],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(child.stdout) < 40_000  # kilobytes
+
+
+# Real data
+
+
+@pytest.mark.skipif(not HH_RLHF.exists(), reason="set PUBLIUS_HH_RLHF to hh-rlhf's harmless test split")
+def test_of_the_real_hh_rlhf_nearly_all_is_kept_with_all_turns(tmp_path: Path):
+    found = summary_of(HH_RLHF, "--to", tmp_path / "labels")
+    assert found["rows"] == 1800
+    assert found["kept"] >= 0.995 * found["rows"]
+    assert sum(entry["count"] for entry in found["dropped_for"]) == found["dropped"]
+    with gzip.open(HH_RLHF, "rt") if HH_RLHF.suffix == ".gz" else HH_RLHF.open() as file:
+        turns = sum(json.loads(line)["chosen"].count("\n\nHuman: ") for line in file)
+    kept = sum(m.role == "user" for pair in records(tmp_path / "labels")[0] for m in pair.prompt.messages)
+    lost = sum(entry["count"] for entry in found["dropped_for"])
+    assert turns - 20 * lost <= kept <= turns
+    assert max(len(pair.prompt.messages) for pair in records(tmp_path / "labels")[0]) > 9
+
+
+def test_errors_are_of_the_family(tmp_path: Path):
+    file = written(tmp_path / "pairs.jsonl", row(1))
+    import_labels(LabelsRequest(DataSource(str(file)), tmp_path / "labels"))
+    with pytest.raises(RunStateError):
+        import_labels(LabelsRequest(DataSource(str(file)), tmp_path / "labels", labeler="x"))
+    with pytest.raises(DataError):
+        import_labels(LabelsRequest(DataSource(str(tmp_path / "none.csv")), tmp_path / "other"))

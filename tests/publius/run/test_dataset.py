@@ -1,0 +1,88 @@
+"""The exported folder in the hands of `datasets` and TRL."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.errors import RunStateError
+from engines.embedded import ensure_embedded
+from publius.run.dataset import export_run
+from publius.stages.runner import RunRequest, execute
+from tests.publius.projects import Recorder, write_project
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    project = tmp_path_factory.mktemp("project")
+    folder = execute(RunRequest(write_project(project, prompts=40)), Recorder()).folder
+    counts = export_run(folder, project / "export")
+    return project / "export", counts
+
+
+def test_each_configuration_loads_with_all_its_rows(exported, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    folder, counts = exported
+    assert set(counts) == {"sft", "preference", "soft", "judgments"}
+    for name, count in counts.items():
+        loaded = datasets.load_dataset(str(folder), name, cache_dir=str(tmp_path))
+        assert sum(split.num_rows for split in loaded.values()) == count > 0
+    preference = datasets.load_dataset(str(folder), "preference", split="train", cache_dir=str(tmp_path))
+    assert set(preference.column_names) == {"prompt", "chosen", "rejected"}
+    assert preference[0]["chosen"][0]["role"] == "assistant"
+
+
+def test_no_prompt_stands_in_train_and_test(exported):
+    folder, _ = exported
+    for config in ("preference", "soft"):
+        splits = [
+            {json.dumps(json.loads(line)["prompt"]) for line in path.read_text().splitlines()}
+            for path in sorted((folder / config).glob("*.jsonl"))
+        ]
+        assert len(splits) == 2
+        assert not splits[0] & splits[1]
+
+
+def test_ties_are_in_soft_and_not_in_preference(exported):
+    folder, counts = exported
+    rows = [
+        json.loads(line) for path in (folder / "soft").glob("*") for line in path.read_text().splitlines()
+    ]
+    assert counts["preference"] == sum(row["p_chosen"] > 0.5 for row in rows)
+    assert all(0.5 <= row["p_chosen"] <= 1 for row in rows)
+
+
+def test_the_card_tells_constitution_counts_and_models(exported):
+    folder, counts = exported
+    card = (folder / "README.md").read_text()
+    assert "some-model" in card
+    assert "The reply uses plain words." in card
+    assert f"| `soft` | {counts['soft']} |" in card
+
+
+def test_nothing_is_overwritten_and_an_unlabelled_run_is_refused(exported, tmp_path):
+    folder, _ = exported
+    run = execute(RunRequest(write_project(tmp_path), stages=("critique",)), Recorder()).folder
+    with pytest.raises(RunStateError, match="no preferences yet"):
+        export_run(run, tmp_path / "out")
+    finished = execute(RunRequest(tmp_path / "run.yaml"), Recorder()).folder
+    with pytest.raises(RunStateError, match="not empty"):
+        export_run(finished, folder)
+
+
+@pytest.mark.slow
+def test_trl_tokenizes_the_preferences_as_they_are(exported, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    trl = pytest.importorskip("trl")
+    folder, _ = exported
+    rows = datasets.load_dataset(str(folder), "preference", split="train", cache_dir=str(tmp_path))
+    args = trl.DPOConfig(
+        output_dir=str(tmp_path / "dpo"), use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[]
+    )
+    trainer = trl.DPOTrainer(model=str(ensure_embedded()), args=args, train_dataset=rows)
+    tokenized = trainer.train_dataset
+    assert tokenized.num_rows == rows.num_rows
+    assert {"prompt_ids", "chosen_ids", "rejected_ids"} <= set(tokenized.column_names)
+    text = trainer.processing_class.decode(tokenized[0]["chosen_ids"])
+    assert rows[0]["chosen"][0]["content"] in text

@@ -1,0 +1,72 @@
+"""What is printed: whatever a text holds, it cannot drive the terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from core.errors import DataError
+from publius.console import SafeConsole, err, fail, note, out, warn, word_diff
+
+HOSTILE = "a\x1b]0;owned\x07b\x1b[2Jc\x9b31md\re\x08f\x00g\x7fh\ud800i\tj\nk"
+HARMLESS = "a]0;ownedb[2Jc31mdefghi"
+
+
+def printed(renderable: object, *, terminal: bool) -> str:
+    stream = io.StringIO()
+    SafeConsole(file=stream, width=80, markup=False, highlight=False, force_terminal=terminal).print(
+        renderable
+    )
+    return stream.getvalue()
+
+
+def table() -> Table:
+    made = Table()
+    made.add_column(HOSTILE)
+    made.add_row(Text(HOSTILE))
+    return made
+
+
+@pytest.mark.parametrize("renderable", [HOSTILE, Text(HOSTILE), table()], ids=["str", "text", "table"])
+def test_control_characters_never_reach_the_terminal(renderable: object):
+    text = printed(renderable, terminal=False)
+    assert HARMLESS in text
+    assert not set(text) & {*map(chr, range(10)), *map(chr, range(11, 32)), *map(chr, range(127, 160))}
+
+
+def test_changed_words_are_coloured_and_nothing_else_is():
+    text = printed(word_diff("one two", "one \x1b[31mthree"), terminal=True)
+    assert "{+[31mthree+}" in text
+    assert "\x1b[32m" in text  # ours
+
+
+def test_other_scripts_and_symbols_are_printed_as_they_are():
+    text = "naïve 漢字 עברית 🙂 — “quoted”"
+    assert printed(text, terminal=False) == text + "\n"
+
+
+def test_both_streams_are_safe(capsys: pytest.CaptureFixture[str]):
+    out.print(HOSTILE)
+    note(HOSTILE)
+    warn(HOSTILE)
+    fail([str(DataError(HOSTILE))])
+    captured = capsys.readouterr()
+    assert "\x1b" not in captured.out + captured.err
+    assert captured.err.count(HARMLESS) == 3
+    assert isinstance(err, SafeConsole)
+
+
+def test_json_reads_back(capsys: pytest.CaptureFixture[str]):
+    out.print_json(json.dumps({"text": "a\x1b[2Jb\nc é"}))
+    assert json.loads(capsys.readouterr().out) == {"text": "a\x1b[2Jb\nc é"}
+
+
+def test_word_diff_can_leave_out_what_stayed_far_from_any_change():
+    before = " ".join(f"w{n}" for n in range(20))
+    shown = word_diff(before, before.replace("w3 ", "x "), context=2).plain
+    assert shown == "w0 w1 w2 [-w3-] {+x+} w4 w5 … w18 w19"
+    assert word_diff(before, before.replace("w3 ", "x ")).plain.endswith("w16 w17 w18 w19")

@@ -1,0 +1,27 @@
+"""The doctor says what is there and how to get the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines.vllm import setup as vllm_setup
+from engines.vllm.setup import INSTALL, vllm_version
+from publius.doctor import Finding, examine
+
+
+def vllm_finding() -> Finding:
+    return next(finding for finding in examine() if finding.name == "engine vllm")
+
+
+def test_missing_vllm_is_no_fault_and_its_installation_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(vllm_setup, "find_spec", lambda name: None)
+    assert vllm_finding() == Finding("engine vllm", "not installed", ok=True, run=INSTALL)
+
+
+@pytest.mark.skipif(vllm_version() is None, reason=f"vLLM is not installed; run: {INSTALL}")
+def test_installed_vllm_is_named_with_what_it_runs_on():
+    found = vllm_finding()
+    assert found.ok
+    assert found.run is None
+    assert str(vllm_version()) in found.state
+    assert found.state.endswith(("runs on cpu", "runs on cuda"))
