@@ -322,8 +322,9 @@ def _prompts(settings: Found) -> list[Any]:
 def _alone(settings: Found) -> Found:
     """Train with ours as the settings say, and return what was measured."""
     from engines.config import ModelConfig
-    from training.config import LoraConfig, OptimConfig, PPOConfig
+    from training.config import LoraConfig, OptimConfig
     from training.job import TrainingJob
+    from training.rl.config import PPOConfig
     from training.rl.ppo.train import PPOTask, train_ppo
     from training.rl.reward_sum import WeightedReward
 

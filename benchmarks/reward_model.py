@@ -40,8 +40,8 @@ def main() -> None:
 def _sides(path: Path) -> tuple[list[Any], list[Any]]:
     """Return pairs to train on and pairs to measure, none of which is too long."""
     from engines.config import ModelConfig
-    from publius.models.reward_model import held_out_of
     from publius.sources.examples import DataSource, read_preferences
+    from publius.sources.held_out import held_out_of
     from training.examples import encode_pair
     from training.policy import load_encoder
 

@@ -12,12 +12,12 @@ from core.digests import digest, file_digest
 from core.errors import EngineError, RunStateError
 from core.lazy import require
 from core.store.files import write_atomic
-from engines.adapter import adapter_digest, wear_adapter
+from engines.adapter import adapter_digest
 from engines.config import ModelConfig
 from engines.embedded import EMBEDDED_NAME, cache_folder, ensure_embedded
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 _EXTRA = "transformers"
 _NEEDED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
@@ -76,101 +76,8 @@ def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
     try:
         tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(files.folder)
     except Exception as error:  # a damaged tokenizer.json makes `tokenizers` raise no narrower class
-        raise _unloadable("tokenizer", files, error) from error
+        raise unloadable("tokenizer", files, error) from error
     return tokenizer
-
-
-def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
-    """Return the weights, on their device, ready for inference; an adapter is merged into them.
-
-    Args:
-        files: where the model is.
-        dtype: `float32`, `bfloat16` or `float16`.
-        device: `auto`, `cpu` or `cuda`.
-    """
-    torch = require("torch", _EXTRA)
-    transformers = require("transformers", _EXTRA)
-    safetensors = require("safetensors", _EXTRA)
-    require("accelerate", _EXTRA)
-    place = pick_device(device)
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            files.folder,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=False,
-            attn_implementation=_attention(place),
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        raise _unloadable("model", files, error) from error
-    if files.adapter is not None:
-        model = wear_adapter(model, files.adapter).merge_and_unload()
-    loaded: PreTrainedModel = model.to(place).eval()
-    if place == "cpu":
-        from engines.hf.layout import lay_out_by_columns
-
-        lay_out_by_columns(loaded)
-    return loaded
-
-
-def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> PreTrainedModel:
-    """Return a model with a head of one score on the last hidden state, for packed rows, on its device.
-
-    A head that the folder does not hold is drawn from a normal distribution of variance 1 / (width + 1)
-    (Stiennon et al. 2020, arXiv 2009.01325, as their code has it).
-
-    Args:
-        files: where the model is: a reward model, or a language model whose own head is left away.
-        dtype: `float32`, `bfloat16` or `float16`.
-        device: `auto`, `cpu` or `cuda`.
-        seed: from which a new head is drawn.
-
-    Raises:
-        EngineError: if it cannot be loaded, or its head is not one `score` on the last hidden state.
-    """
-    torch = require("torch", _EXTRA)
-    transformers = require("transformers", _EXTRA)
-    safetensors = require("safetensors", _EXTRA)
-    from engines.hf.attention import register
-
-    if files.adapter is not None:
-        raise EngineError(
-            "a reward model cannot begin with an adapter on",
-            where=str(files.adapter),
-            accepted="a model without one; a policy's adapter is merged first (publius export --model)",
-        )
-    logging = transformers.utils.logging
-    logging.disable_progress_bar()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # a new head is meant, and no reason for a report
-    try:
-        model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
-            files.folder,
-            num_labels=1,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=False,
-            attn_implementation=register(),
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        raise _unloadable("reward model", files, error) from error
-    finally:
-        logging.set_verbosity(verbosity)
-    head = getattr(model, "score", None)
-    if not isinstance(head, torch.nn.Linear):
-        raise EngineError(
-            f"{type(model).__name__} has no layer `score` on its last hidden state",
-            where=str(files.folder),
-            accepted="a causal language model, or a sequence classifier that was made from one",
-        )
-    if "score.weight" in found["missing_keys"]:
-        generator = torch.Generator().manual_seed(seed)
-        drawn = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
-        head.weight.data.copy_(drawn)
-    loaded: PreTrainedModel = model.to(pick_device(device)).eval()
-    return loaded
 
 
 def pick_dtype(dtype: str, device: str) -> str:
@@ -188,12 +95,6 @@ def pick_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise EngineError("no CUDA device was found", where="engine.device", accepted="auto, cpu")
     return device
-
-
-def _attention(device: str) -> str:
-    from engines.hf.attention import register
-
-    return register() if device == "cpu" else "sdpa"
 
 
 def _is_folder(model_id: str) -> bool:
@@ -249,7 +150,8 @@ def _remembered_digest(path: Path, memo: dict[str, str]) -> str:
     return memo[key]
 
 
-def _unloadable(part: str, files: ModelFiles, error: Exception) -> EngineError:
+def unloadable(part: str, files: ModelFiles, error: Exception) -> EngineError:
+    """Return the error that says in one line which part of a model could not be loaded, and why."""
     reason = f"the {part} cannot be loaded ({type(error).__name__}: {_first_line(error)})"
     return EngineError(reason, where=str(files.folder), accepted=_ACCEPTED)
 

@@ -26,11 +26,10 @@ from evaluation.config import BASE, EvalSampling
 from prompts.environment import PromptTemplates
 from publius.config.run_file import load_run_config
 from publius.console import heading, note, out
-from publius.run.engines import EngineMaker, Engines, make_engine
+from publius.run.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.run.folder import read_manifest, trained_adapter
-from publius.stages.runner import open_engines
 from publius.stages.variants import UNTRAINED, turns_for
-from training.config import POLICY_METHODS
+from training.methods import POLICY_METHODS
 
 RESET, QUIT = "/reset", "/quit"
 _COLUMN = 38

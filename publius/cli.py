@@ -156,7 +156,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run every stage that the run file asks for. Run again to go on after an interrupt."""
-    from publius.stages.runner import parse_stage
+    from publius.stages.base import parse_stage
 
     run_stages(run_file, overrides, () if only is None else (parse_stage(only),), resume, as_json)
 
@@ -195,7 +195,7 @@ def label(
     as_json: AsJson = False,
 ) -> None:
     """Judge the comparisons of a run, or the pairs of a file."""
-    from publius.stages.runner import PairsRequest, label_pairs
+    from publius.stages.label_pairs import PairsRequest, label_pairs
 
     if (pairs is None) == (run_file is None):
         raise typer.BadParameter("give either a RUN.yaml or --pairs FILE")

@@ -56,7 +56,6 @@ HEAVY_BY_NATURE = {
     "training.rl.merged",
     "training.packed",
     "training.pairs.trainer",
-    "training.rl.ppo.figures",
     "training.rl.ppo.loop",
     "training.rl.ppo.losses",
     "training.rl.ppo.parts",

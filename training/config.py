@@ -8,14 +8,7 @@ from pydantic import Field, model_validator
 
 from core.settings import Section
 from engines.config import OPERATIONAL
-from training.rl.config import GRPOConfig, RLConfig, RLOOConfig
 
-Method = Literal["sft", "reward", "dpo", "ppo", "rloo", "grpo"]
-METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo", "rloo", "grpo")
-"""In the order in which a run trains."""
-PolicyMethod = Literal["sft", "dpo", "ppo", "rloo", "grpo"]
-POLICY_METHODS: tuple[PolicyMethod, ...] = ("sft", "dpo", "ppo", "rloo", "grpo")
-"""Those that give a policy, which can answer."""
 Sink = Literal["tensorboard", "wandb", "trackio"]
 
 
@@ -145,83 +138,3 @@ class DPOConfig(Section):
     chosen_fall: float | None = Field(default=0.1, gt=0.0, allow_inf_nan=False)
     """Warn when chosen answers have become less likely than under the reference by so many nats per token,
     on the mean of the last 10 steps."""
-
-
-class PPOConfig(RLConfig):
-    """Proximal policy optimization against rewards, with a price on leaving the reference."""
-
-    method = "ppo"
-
-    samples: int = Field(default=1, ge=1)
-    """Answers to one prompt; `rollouts` is a multiple of it."""
-    minibatch: int = Field(default=64, ge=1)
-    """Answers per optimizer step."""
-    ppo_epochs: int = Field(default=1, ge=1)
-    """Passes over the answers of one step."""
-    rollout_engine: Literal["transformers", "vllm"] = "transformers"
-    """What draws answers: the weights that are trained, or vLLM in a process of its own, for real work; it is
-    handed the policy's adapter before each step."""
-    kv_cache_gib: float = Field(default=1.0, gt=0.0, json_schema_extra=OPERATIONAL)
-    """Memory in GiB for keys and values of answers under way (vllm on a CPU)."""
-    gpu_memory_utilization: float = Field(default=0.3, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
-    """Share of the GPU's memory for vLLM's weights and cache; the trainer is there too (vllm on CUDA)."""
-    critic_learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
-    """Peak learning rate of the critic."""
-    critic: Literal["separate", "shared"] = "separate"
-    """Whether the critic has an adapter of its own, or only a head on the policy's hidden states: half the
-    work, and the two pull at one adapter."""
-    critic_init: Literal["auto", "reward", "zero"] = "auto"
-    """Where a separate critic starts: from the run's reward model, or from values of 0; `auto` is the first
-    where that is what is rewarded."""
-    critic_warmup: int = Field(default=0, ge=0)
-    """First steps in which the critic learns alone."""
-    kl_target: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
-    """Nats per answer at which the divergence is to settle: `kl_coef` is then adapted after each step."""
-    kl_rate: float = Field(default=0.1, gt=0.0, le=1.0)
-    """How fast it is adapted."""
-    clip: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """How far a token's probability ratio may move in one step."""
-    value_clip: float | None = Field(default=0.2, gt=0.0, allow_inf_nan=False)
-    """How far a value may move in one step; null lets it go anywhere."""
-    vf_coef: float = Field(default=0.1, gt=0.0, allow_inf_nan=False)
-    """Weight of the critic's loss; matters where the trunk is shared."""
-    gamma: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Discount per token."""
-    lam: float = Field(default=0.95, ge=0.0, le=1.0)
-    """Lambda of generalised advantage estimation."""
-    whiten: bool = True
-    """Whether advantages are brought to mean 0 and standard deviation 1 over all tokens of a step."""
-    old_logprobs: Literal["auto", "trainer"] = "auto"
-    """Where log-probabilities before the update come from: the trainer, or, with `auto`, the sampler where it
-    computes with the same weights in float32, which is faster and the same up to rounding."""
-    sampler_cap: float = Field(default=2.0, ge=1.0, allow_inf_nan=False)
-    """Largest weight that makes up for the gap between sampler and trainer."""
-    sft_coef: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    """Weight of the SFT loss that is mixed in (InstructGPT's gamma)."""
-    ema: float | None = Field(default=None, gt=0.0, lt=1.0)
-    """The result is the moving average of the policy's weights with this decay per step; unset, the last."""
-
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
-        if self.rollouts % self.samples or self.minibatch % self.samples:
-            raise ValueError(
-                f"samples ({self.samples}) must divide rollouts ({self.rollouts}) and minibatch "
-                f"({self.minibatch})"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _gets_somewhere(self) -> Self:
-        if self.critic_warmup >= self.steps:
-            raise ValueError(f"critic_warmup ({self.critic_warmup}) leaves none of the {self.steps} steps")
-        if self.kl_target is not None and self.stop_kl is not None and self.kl_target >= self.stop_kl:
-            raise ValueError(f"kl_target ({self.kl_target:g}) is not below stop_kl ({self.stop_kl:g})")
-        if self.critic == "shared" and self.critic_init == "reward":
-            raise ValueError("a shared critic reads the policy and cannot start from a reward model")
-        if self.ema is not None and self.keep == "best":
-            raise ValueError("gold is measured on the policy itself, so that keep: best goes without ema")
-        return self
-
-
-MethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig
-"""The section of any method."""

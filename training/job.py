@@ -19,8 +19,9 @@ from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
 from engines.loading import locate, pick_device, pick_dtype
 from training.checkpoints import BESIDE, TrainingFolder
-from training.config import LoraConfig, Method, OptimConfig
+from training.config import LoraConfig, OptimConfig
 from training.examples import LeftOut
+from training.methods import Method
 from training.policy import EXTRA, free_memory
 from training.processes import is_main, wait_for_all
 

@@ -14,7 +14,8 @@ from core.lazy import require
 from core.store.files import os_errors, sync_folder, write_atomic
 from engines.adapter import SETTINGS, WEIGHTS, read_settings, wear_adapter
 from engines.config import ModelConfig
-from engines.loading import load_classifier, load_model, load_tokenizer, locate, pick_dtype
+from engines.hf.loading import load_classifier, load_model
+from engines.loading import load_tokenizer, locate, pick_dtype
 from engines.tokenization import TurnEncoder
 from training.checkpoints import ASIDE
 from training.config import LoraConfig

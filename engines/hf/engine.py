@@ -15,8 +15,8 @@ from typing import Any
 from core.errors import EngineError, PubliusError
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
+from engines.hf.loading import load_model
 from engines.hf.worker import Ticket, TorchWorker
-from engines.loading import load_model
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 

@@ -18,8 +18,9 @@ import torch
 from core.errors import EngineError
 from engines.adapter import SETTINGS, read_settings, wear_adapter, wear_further_adapter
 from engines.config import ModelConfig
+from engines.hf.loading import load_classifier
 from engines.hf.packing import pack
-from engines.loading import load_classifier, load_tokenizer, locate, pick_dtype
+from engines.loading import load_tokenizer, locate, pick_dtype
 from engines.reward_settings import RewardSettings, read_reward_settings
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree, micro_batches
@@ -32,7 +33,7 @@ class RewardModel:
     """A reward model, or an ensemble of adapters over one model, that scores answers.
 
     Args:
-        classifier: with its adapters, if any, loaded by `engines.loading.load_classifier`.
+        classifier: with its adapters, if any, loaded by `engines.hf.loading.load_classifier`.
         encoder: of its own tokenizer.
         settings: how scores are combined and read.
         adapters: names of the members' adapters; none where the model wears none.

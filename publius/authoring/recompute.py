@@ -25,12 +25,11 @@ from core.store.record_store import RecordFile
 from labelers.crowd.votes import MACHINES
 from prompts.environment import PromptTemplates
 from publius.console import warn
-from publius.run.engines import EngineMaker, Engines, make_engine
+from publius.run.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.run.folder import Run
 from publius.run.labelled import FinishedRun
 from publius.run.project import has_cache
-from publius.stages.label import Labeling, judge_and_aggregate
-from publius.stages.runner import open_engines, warn_of_labels
+from publius.stages.label import Labeling, judge_and_aggregate, warn_of_labels
 
 
 @dataclass(frozen=True)

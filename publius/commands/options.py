@@ -11,8 +11,7 @@ import typer
 from publius.console import out
 
 if TYPE_CHECKING:
-    from publius.stages.base import Stage
-    from publius.stages.runner import RunOutcome
+    from publius.stages.base import RunOutcome, Stage
 
 RunFile = Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml")]
 MaybeRun = Annotated[Path | None, typer.Argument(help="The run file.", metavar="RUN.yaml")]

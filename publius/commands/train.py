@@ -16,7 +16,7 @@ from publius.console import out
 
 if TYPE_CHECKING:
     from publius.sources.examples import DataSource
-    from training.config import Method
+    from training.methods import Method
 
 train_app = typer.Typer(
     help="Train a policy or a reward model, on a run or a data set.", no_args_is_help=True

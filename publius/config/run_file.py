@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from constitution.loader import preset_names
-from core.errors import ConfigError, Problem
 from core.records import Split
 from core.store.files import is_there
-from core.text.explain import explain
-from core.text.yaml_file import parse_yaml, read_yaml, validate
+from core.text.yaml_file import read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig
-from engines.config import ROLES, EngineConfig, ModelsConfig
+from engines.config import EngineConfig, ModelsConfig
 from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
-from training.config import DPOConfig, LoraConfig, Method, OptimConfig, PPOConfig, RewardConfig, SFTConfig
-from training.rl.config import RL_METHODS, GRPOConfig, RLConfig, RLMethod, RLOOConfig
+from publius.config.overrides import build_config, with_overrides
+from publius.config.short_forms import written_out
+from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig, SFTConfig
+from training.methods import RL_METHODS, Method, RLMethod
+from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
 
 
 class _Section(BaseModel):
@@ -33,8 +34,6 @@ _WORN = (
 
 OWN_REWARDS = (REWARD_MODEL, CHECKS, LABELER) = ("reward", "checks", "labeler")
 """What `rewards` of PPO, RLOO and GRPO may name that a run has of its own."""
-_NOTHING = ("", "~", "null", "Null", "NULL")
-"""Values behind `--set` that are no YAML document: no text, and none at all."""
 
 
 class PromptsConfig(_Section):
@@ -174,27 +173,6 @@ class DataTrainingConfig(_Section):
         return written_out(value)
 
 
-Config = TypeVar("Config", RunConfig, DataTrainingConfig)
-
-
-def written_out(value: object) -> object:
-    """Return a run file's value with its short forms in full.
-
-    `prompts: FILE` stands for `prompts: {path: FILE}`, and `policy: ID` for `policy: {id: ID}`.
-    """
-    if not isinstance(value, dict):
-        return value
-    full = dict(value)
-    if isinstance(full.get("prompts"), str):
-        full["prompts"] = {"path": full["prompts"]}
-    if isinstance(full.get("models"), dict):
-        full["models"] = {
-            role: {"id": model} if isinstance(model, str) and model not in ROLES else model
-            for role, model in full["models"].items()
-        }
-    return full
-
-
 def load_run_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Return the run file as a configuration with absolute paths.
 
@@ -206,7 +184,7 @@ def load_run_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: for every mistake in the file or the overrides, with its place.
     """
     document = read_yaml(path)
-    value = _with_overrides(RunConfig, document.value, overrides)
+    value = with_overrides(RunConfig, document.value, overrides)
     return _with_absolute_paths(validate(document, RunConfig, value), path.parent)
 
 
@@ -217,64 +195,6 @@ def build_run_config(value: dict[str, Any], overrides: Sequence[str] = ()) -> Ru
         ConfigError: for a mistake in an override.
     """
     return _with_absolute_paths(build_config(RunConfig, value, overrides), Path())
-
-
-def build_config(kind: type[Config], value: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
-    """Return a configuration with the user's overrides. Raises ConfigError for a mistake in one."""
-    full = _with_overrides(kind, value, overrides)
-    try:
-        return kind.model_validate(full)
-    except ValidationError as error:
-        misfits = explain(kind, full, error)
-        problems = [Problem(m.what, ".".join(map(str, m.loc)), m.accepted) for m in misfits]
-        raise ConfigError.of(problems) from error
-
-
-def _with_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> object:
-    value = written_out(value)
-    for override in overrides:
-        value = _overridden(value, override)
-    if overrides:
-        _blame_overrides(kind, value, overrides)
-    return value
-
-
-def _overridden(value: object, override: str) -> object:
-    """Return the value tree with one `a.b=value` applied."""
-    keys, separator, text = override.partition("=")
-    if not separator or not keys:
-        raise ConfigError(
-            f"found {override!r}", where="--set", accepted="KEY=VALUE, such as critique.rounds=1"
-        )
-    new: object = "" if not text.strip() else None
-    if text.strip() not in _NOTHING:
-        new = parse_yaml(text, Path(f"--set {keys}")).value
-    return _with(value, keys.split("."), new, f"--set {keys}")
-
-
-def _with(tree: object, keys: Sequence[str], new: object, where: str) -> dict[str, Any]:
-    """Return a mapping with the value at a path of keys replaced, mappings made where there are none."""
-    if tree is not None and not isinstance(tree, dict):
-        raise ConfigError(f"{keys[0]!r} lies below {tree!r}, which has no keys", where=where)
-    head, *rest = keys
-    mapping = tree or {}
-    return {**mapping, head: _with(mapping.get(head), rest, new, where) if rest else new}
-
-
-def _blame_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> None:
-    """Raise for a mistake in an overridden value at its option, not at a place in a faultless file."""
-    try:
-        kind.model_validate(value)
-    except ValidationError as error:
-        misfits = explain(kind, value, error)
-    else:
-        return
-    for override in overrides:
-        keys = tuple(override.partition("=")[0].split("."))
-        for misfit in misfits:
-            place = tuple(map(str, misfit.loc))
-            if place[: len(keys)] == keys[: len(place)]:
-                raise ConfigError(misfit.what, where=f"--set {override}", accepted=misfit.accepted)
 
 
 def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:

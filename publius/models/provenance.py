@@ -17,6 +17,8 @@ from engines.embedded import EMBEDDED_NAME
 from engines.loading import locate
 from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import read_reward_settings
+from evaluation.reward.evaluation import temperature_doubt
+from publius.console import note, warn
 from publius.models.card import CardContent, model_card
 from publius.run.folder import package_versions
 from training.examples import LeftOut
@@ -193,3 +195,22 @@ def _settings(job: TrainingJob, section: BaseModel) -> dict[str, Any]:
 def _metrics(evaluation: Mapping[str, Any]) -> list[Metric]:
     names = ("accuracy", "nll", "excess_nll", "brier")
     return [Metric.model_validate(evaluation[name]) for name in names if evaluation.get(name)]
+
+
+def tell(method: str, results: Sequence[TrainingResult], evaluation: dict[str, Any] | None) -> None:
+    """Print what the user should know of a training before relying on it."""
+    for result in results:
+        if result.truncated:
+            cut = "1 prompt was" if result.truncated == 1 else f"{result.truncated:,} prompts were"
+            note(f"{method}: {cut} cut from the left to fit optim.max_length")
+        if result.best_step is not None:
+            note(f"{method}: the weights are those of step {result.best_step} of {result.steps}")
+    if method == "reward" and evaluation is None:
+        note("reward: no pair was held out, so that nothing is measured and the temperature stays 1")
+    if evaluation is not None:
+        doubt = temperature_doubt(evaluation["calibration"]["temperature"], evaluation["n"])
+        if doubt:
+            note(f"reward: the temperature stays 1: {doubt}")
+    told = {warning for result in results for warning in result.warnings}
+    for warning in [*sorted(told), *((evaluation or {}).get("warnings") or ())]:
+        warn(f"{method}: {warning}")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from operator import attrgetter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.digests import derive_uniform
 from core.errors import DataError, EngineError
-from core.records import Message
 from core.store.files import write_atomic
 from engines.adapter import SETTINGS as ADAPTER
 from engines.adapter import read_settings
@@ -168,38 +165,6 @@ def read_reward_metrics(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return content
-
-
-def held_out_of(
-    pairs: Sequence[Any],
-    share: float,
-    key: str,
-    messages_of: Callable[[Any], Sequence[Message]] = attrgetter("prompt"),
-) -> tuple[list[Any], list[Any]]:
-    """Return the examples to train on and those held out, by the hash of the prompt's normalised words.
-
-    Examples of one prompt stand on one side. Where a share is asked for and there are several prompts,
-    neither side is empty; but for that, other examples have no say in where one stands.
-
-    Args:
-        pairs: pairs, or answered prompts.
-        share: of the prompts that are held out.
-        key: other keys hold out other prompts.
-        messages_of: returns the prompt of one of them.
-    """
-    from prompts.sources import normalised
-
-    words = [normalised(messages_of(pair)) for pair in pairs]
-    draws = {text: derive_uniform("held-out", key, text) for text in words}
-    order = sorted(draws, key=lambda text: draws[text])
-    count = sum(draw < share for draw in draws.values())
-    if share and order:
-        count = min(max(count, 1), len(order) - 1)
-    unseen = set(order[:count])
-    sides: tuple[list[Any], list[Any]] = ([], [])
-    for pair, text in zip(pairs, words, strict=True):
-        sides[text in unseen].append(pair)
-    return sides
 
 
 def _scored(row: EncodedPair, chosen: float, rejected: float, groups: Any) -> ScoredPair:

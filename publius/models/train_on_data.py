@@ -10,15 +10,24 @@ from typing import Any, NamedTuple
 
 from core.errors import ConfigError, RunStateError
 from core.store.files import os_errors
-from publius.config.run_file import DataTrainingConfig, build_config
+from publius.config.overrides import build_config
+from publius.config.run_file import DataTrainingConfig
 from publius.console import counted, heading, note, out, warn
-from publius.models.provenance import Provenance, by_reason, trained_method, write_card, write_exclusions
-from publius.models.reward_model import finish_reward_model, held_out_of
+from publius.models.provenance import (
+    Provenance,
+    by_reason,
+    tell,
+    trained_method,
+    write_card,
+    write_exclusions,
+)
+from publius.models.reward_model import finish_reward_model
 from publius.sources.examples import DataSource, TrainingRows, read_answers, read_preferences
-from publius.stages.training.examples import tell
-from training.config import DPOConfig, Method, RewardConfig, SFTConfig
+from publius.sources.held_out import held_out_of
+from training.config import DPOConfig, RewardConfig, SFTConfig
 from training.examples import LeftOut
 from training.job import TrainingJob, TrainingResult, require_examples
+from training.methods import Method
 from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
 from training.processes import is_main

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Engine
 from engines.scripted import ScriptedEngine
+from publius.config.run_file import RunConfig
+from publius.run.project import open_cache
 
 Role = Literal["policy", "critic", "labeler", "judge"]
 ROLES: tuple[Role, ...] = ("policy", "critic", "labeler")
@@ -103,3 +106,19 @@ class Engines:
         """Close every engine."""
         for engine in self._built.values():
             engine.close()
+
+
+@contextmanager
+def open_engines(
+    config: RunConfig, project: Path, make: EngineMaker = make_engine, *, pairs_only: bool = False
+) -> Iterator[Engines]:
+    """Yield the engines of a configuration over the project's cache; close both at the end."""
+    with open_cache(project) as cache:
+        writers: tuple[Role, ...] = () if pairs_only else ("policy", "critic")
+        labelers: tuple[Role, ...] = ("labeler",) if config.label.principles else ()
+        judges: tuple[Role, ...] = ("judge",) if config.models.judge else ()
+        engines = Engines(config.models, config.engine, cache, make, (*writers, *labelers, *judges))
+        try:
+            yield engines
+        finally:
+            engines.close()

@@ -7,17 +7,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from core.concurrency import for_each
-from core.errors import RequestError, RunStateError
+from core.errors import ConfigError, RequestError, RunStateError
 from core.progress import ProgressTask, progress
 from core.records import Prompt, Split
 from core.store.record_store import RecordFile
 from engines.cached import RequestCounts
 from publius.run.engines import Engines
 from publius.run.folder import Run
-from training.config import METHODS
+from training.methods import METHODS
 
 Stage = Literal["critique", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "eval"]
 STAGES: tuple[Stage, ...] = (
@@ -140,3 +141,19 @@ async def live_note(task: ProgressTask, engines: Engines, started: float) -> Asy
 def prompts_of(run: Run, splits: set[Split]) -> Iterator[Prompt]:
     """Yield the run's prompts of the splits."""
     return (prompt for prompt in run.prompts if prompt.split in splits)
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What came of it."""
+
+    folder: Path
+    stages: tuple[StageResult, ...]
+
+
+def parse_stage(name: str) -> Stage:
+    """Return the stage of that name. Raises ConfigError naming the stages."""
+    for stage in STAGES:
+        if stage == name:
+            return stage
+    raise ConfigError(f"there is no stage {name!r}", where="--only", accepted=", ".join(STAGES))

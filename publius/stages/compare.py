@@ -4,59 +4,10 @@ from __future__ import annotations
 
 from core.records import Comparison, CritiqueTrace, Prompt, Split
 from critique.comparisons import draft_against_revision, pair_samples, sample
-from critique.loop import CritiqueLoop
-from engines.cached import CachedEngine, RequestCounts
-from prompts.sources import admissions, read_prompts
+from engines.cached import CachedEngine
 from publius.run.engines import Engines
 from publius.run.folder import Run
 from publius.stages.base import StageResult, StageWork, prompts_of, require_stage, run_stage
-
-
-def ingest_prompts(run: Run) -> None:
-    """Copy the prompts file into the run, each prompt with its split; duplicates are counted out.
-
-    The whole file is read and checked before any model is asked.
-    """
-    if "prompts" in run.manifest["stages"]:
-        return
-    config = run.config
-    for _ in read_prompts(config.prompts.path):
-        pass  # a mistake in the last line is told before the first prompt is taken in
-    for prompt, reason, detail in admissions(
-        config.prompts.path, config.split.shares(), config.prompts.limit
-    ):
-        if reason:
-            run.exclude("prompts", prompt.id, reason, detail)
-        else:
-            run.prompts.append(prompt)
-    run.prompts.sync()
-    run.record_stage("prompts", len(run.prompts), RequestCounts(), 0.0)
-
-
-async def critique_stage(run: Run, engines: Engines) -> StageResult:
-    """Draft, criticise and revise an answer to every training prompt that has no trace yet."""
-    splits: set[Split] = {"train", "preference"} if run.config.compare.source == "revisions" else {"train"}
-    policy, critic = engines.of("policy"), engines.of("critic")
-    loop = CritiqueLoop(run.constitution, run.templates, run.config.critique, policy, critic, run.config.seed)
-    stage = StageWork(run, engines, "critique", run.traces)
-
-    def is_done(prompt: Prompt) -> bool:
-        return run.traces.has_children(prompt.id)
-
-    async def draft(prompt: Prompt) -> None:
-        await loop.draft(prompt)
-
-    async def work(prompt: Prompt) -> None:
-        run.traces.append(await loop.trace(prompt))
-
-    if run.config.engine.kind == "vllm" and policy is not critic:
-        # One model at a time: all drafts are written first, and the loop then finds them in the cache.
-        engines.keep(policy)
-        await run_stage(stage, lambda: prompts_of(run, splits), is_done, draft)
-        engines.keep(critic)
-    else:
-        engines.keep(policy, critic)
-    return await run_stage(stage, lambda: prompts_of(run, splits), is_done, work)
 
 
 async def compare_stage(run: Run, engines: Engines) -> StageResult:

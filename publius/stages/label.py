@@ -10,14 +10,18 @@ from constitution.schema import Constitution, Principle
 from core.records import Comparison, Judgment, Preference
 from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
+from engines.embedded import EMBEDDED_NAME
 from engines.protocols import ChoiceRequest
-from labelers.ai import AILabeler
+from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
 from labelers.config import LabelConfig
 from labelers.crowd.aggregate import Settled, aggregate, outcome_of
 from labelers.crowd.mixing import Mixer, wants_machines
 from labelers.crowd.votes import MACHINES
-from publius.run.engines import Engines
+from prompts.environment import PromptTemplates
+from publius.config.run_file import RunConfig
+from publius.console import warn
+from publius.run.engines import NEAR_CHANCE, Engines
 from publius.run.folder import Run
 from publius.run.records import RunFiles
 from publius.stages.base import StageResult, StageWork, require_stage, run_stage
@@ -140,3 +144,17 @@ def _judged(files: RunFiles) -> Iterator[tuple[Comparison, Iterator[Judgment]]]:
     for comparison in files.all_comparisons():
         if not files.is_excluded(comparison.id, "label"):
             yield comparison, files.judgments.children(comparison.id)
+
+
+def warn_of_labels(config: RunConfig, engines: Engines, *, self_labels: bool = True) -> None:
+    """Say what the user should know before relying on the labels; refuse a labeler that cannot label."""
+    for name in engines.base_models():
+        warn(f"{name} has no chat template, so it is spoken to in ChatML")
+    if not config.label.principles:
+        return
+    labeler = engines.of("labeler")
+    require_labeler(labeler, PromptTemplates())
+    if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
+        warn("self-labelled: the labeler judges answers of its own; name a stronger models.labeler")
+    if labeler.model == EMBEDDED_NAME:
+        warn(f"{NEAR_CHANCE}: trust the machine checks only, and name a real labeler for judged principles")

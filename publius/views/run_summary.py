@@ -20,8 +20,8 @@ from publius.models.reward_model import read_reward_metrics
 from publius.models.train_on_data import print_reward
 from publius.run.folder import read_manifest
 from publius.run.records import RunFiles
+from publius.stages.base import RunOutcome
 from publius.stages.human_labels import STAGE
-from publius.stages.runner import RunOutcome
 
 
 @dataclass

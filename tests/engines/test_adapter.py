@@ -17,7 +17,8 @@ from core.records import Sampling
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest, wear_adapter
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.engine import TransformersEngine
-from engines.loading import load_model, locate
+from engines.hf.loading import load_model
+from engines.loading import locate
 from engines.protocols import GenerationRequest
 
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -15,15 +15,8 @@ from safetensors.torch import load_file
 
 from core.errors import EngineError
 from engines.config import ModelConfig
-from engines.loading import (
-    ModelFiles,
-    context_tokens,
-    load_model,
-    load_tokenizer,
-    locate,
-    pick_device,
-    pick_dtype,
-)
+from engines.hf.loading import load_model
+from engines.loading import ModelFiles, context_tokens, load_tokenizer, locate, pick_device, pick_dtype
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from core.records import Message, Prompt
 from core.rewards import Sample
 from engines.config import ModelConfig
-from training.config import METHODS, DPOConfig, LoraConfig, Method, OptimConfig, PPOConfig, RewardConfig
+from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig
 from training.examples import AnsweredPrompt, PreferencePair
 from training.job import TrainingJob, TrainingResult
+from training.methods import METHODS, Method
 from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
 from training.processes import rank, world_size
-from training.rl.config import GRPOConfig, RLOOConfig
+from training.rl.config import GRPOConfig, PPOConfig, RLOOConfig
 from training.rl.group.train import train_group
 from training.rl.ppo.train import PPOTask, train_ppo
 from training.rl.reward_sum import WeightedReward

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from core.errors import EngineError
 from tests.training.jobs import BY_EXAMPLES, OPTIM, answered, job, pairs
 from training.checkpoints import TrainingFolder
-from training.config import DPOConfig, Method, OptimConfig, RewardConfig
+from training.config import DPOConfig, OptimConfig, RewardConfig
 from training.job import TrainingJob
+from training.methods import Method
 from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
 from training.sft import train_sft

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engines.adapter import SETTINGS, WEIGHTS
-from training.config import METHODS, Method
+from training.methods import METHODS, Method
 
 pytestmark = pytest.mark.slow  # twenty-odd processes that each import torch and load a model
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from engines.adapter import WEIGHTS
-from training.config import METHODS, Method
+from training.methods import METHODS, Method
 
 pytestmark = pytest.mark.slow  # each process imports torch and loads a model
 

@@ -12,8 +12,7 @@ from core.errors import EngineError
 from core.text.phrases import boilerplate_share
 from core.text.repetition import is_repetitive
 from training.rl.alarms import KL, LENGTH
-from training.rl.kl import k2, k3
-from training.rl.ppo.losses import ratio_of
+from training.rl.kl import k2, k3, ratio_of
 from training.rl.rollouts import Rollout
 
 Metrics = dict[str, float]

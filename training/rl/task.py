@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from core.chat import turns_of
+from core.digests import derive_seed
 from core.errors import ConfigError, RequestError
+from core.lazy import require
 from core.records import Prompt
 from core.rewards import Reward
 from engines.answers import AnswerReader
@@ -138,3 +141,15 @@ def reader_of(policy: Any, encoder: TurnEncoder, name: str) -> AnswerReader:
     declared = generation.eos_token_id if generation else None
     ends = declared if isinstance(declared, list) else [declared]
     return AnswerReader(encoder.tokenizer, encoder, ends, name)
+
+
+def prompt_at(seed: int, place: int, count: int) -> int:
+    """Return the number of the prompt at a place of the endless sequence: all prompts, shuffled each time."""
+    return _shuffled(seed, place // count, count)[place % count]
+
+
+@lru_cache(maxsize=2)
+def _shuffled(seed: int, turn: int, count: int) -> tuple[int, ...]:
+    torch = require("torch", "train")
+    generator = torch.Generator().manual_seed(derive_seed(seed, "prompts", turn))
+    return tuple(torch.randperm(count, generator=generator).tolist())

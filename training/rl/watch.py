@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean, pstdev
+from typing import Any
 
 from core.errors import EngineError
 from core.rewards import Reward
+from core.store.files import os_errors
+from training.checkpoints import SAMPLES, TrainingFolder
 from training.processes import gathered, share
 from training.rl.alarms import EVAL_ERROR, EVAL_GOLD, EVAL_REWARD
 from training.rl.metrics import Metrics, answer_metrics, reward_metrics
@@ -46,3 +51,29 @@ def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward, where
         **reward_metrics("eval", scored),
         **answer_metrics("eval", scored),
     }
+
+
+_SHOWN = 3
+"""Answers of each step that are written down."""
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Append a JSON line to a file. Raises RunStateError if the disk is full."""
+    with os_errors(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def write_samples(
+    folder: TrainingFolder, step: int, rollouts: Sequence[Rollout], totals: Sequence[float | None]
+) -> None:
+    """Append the first answers of a step, with what they earned, to the folder's samples."""
+    for rollout, total in list(zip(rollouts, totals, strict=True))[:_SHOWN]:
+        row = {
+            "step": step,
+            "prompt": rollout.prompt.prompt.messages[-1].content,
+            "answer": rollout.text,
+            "finished": rollout.drawn.finished,
+            "reward": total,
+            "scores": rollout.scores,
+        }
+        append_row(folder.path / SAMPLES, row)

@@ -12,21 +12,23 @@ from core.errors import RunStateError
 from core.records import Preference
 from critique.supervised import supervised_data
 from engines.cached import RequestCounts
-from evaluation.reward.evaluation import temperature_doubt
-from publius.console import note, warn
-from publius.models.provenance import Provenance, write_card
-from publius.models.reward_model import finish_reward_model, held_out_of
+from publius.models.provenance import Provenance, tell, write_card
+from publius.models.reward_model import finish_reward_model
 from publius.run.engines import Engines
 from publius.run.folder import Run
+from publius.sources.held_out import held_out_of
 from publius.stages.base import COMMANDS, StageResult, require_stage
-from training.config import Method, MethodConfig
+from training.config import DPOConfig, RewardConfig, SFTConfig
 from training.examples import AnsweredPrompt, LeftOut, PreferencePair
 from training.job import TrainingJob, TrainingResult, require_examples
+from training.methods import Method
 from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
 from training.processes import is_main
-from training.rl.config import RLConfig
+from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
 from training.sft import train_sft
+
+MethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig
 
 
 async def sft_stage(run: Run, engines: Engines) -> StageResult:
@@ -183,20 +185,4 @@ def account(
     return StageResult(method, first.examples, run.excluded(method), RequestCounts(), seconds)
 
 
-def tell(method: str, results: Sequence[TrainingResult], evaluation: dict[str, Any] | None) -> None:
-    """Print what the user should know of a training before relying on it."""
-    for result in results:
-        if result.truncated:
-            cut = "1 prompt was" if result.truncated == 1 else f"{result.truncated:,} prompts were"
-            note(f"{method}: {cut} cut from the left to fit optim.max_length")
-        if result.best_step is not None:
-            note(f"{method}: the weights are those of step {result.best_step} of {result.steps}")
-    if method == "reward" and evaluation is None:
-        note("reward: no pair was held out, so that nothing is measured and the temperature stays 1")
-    if evaluation is not None:
-        doubt = temperature_doubt(evaluation["calibration"]["temperature"], evaluation["n"])
-        if doubt:
-            note(f"reward: the temperature stays 1: {doubt}")
-    told = {warning for result in results for warning in result.warnings}
-    for warning in [*sorted(told), *((evaluation or {}).get("warnings") or ())]:
-        warn(f"{method}: {warning}")
+"""The section of any method."""

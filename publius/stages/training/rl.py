@@ -6,9 +6,9 @@ import time
 from operator import attrgetter
 
 from publius.models.provenance import Provenance
-from publius.models.reward_model import held_out_of
 from publius.run.engines import Engines
 from publius.run.folder import Run
+from publius.sources.held_out import held_out_of
 from publius.stages.base import StageResult, prompts_of
 from publius.stages.training.examples import account, job_of, provenance_of, start_of, supervised_examples
 from publius.stages.training.rewards import critic_origin, gold_of, rewards_of

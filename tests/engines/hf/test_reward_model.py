@@ -16,6 +16,7 @@ import torch
 from core.errors import EngineError
 from engines.config import ModelConfig
 from engines.hf import reward_model
+from engines.hf.loading import load_classifier
 from engines.hf.reward_model import (
     RewardModel,
     combine,
@@ -24,7 +25,7 @@ from engines.hf.reward_model import (
     score_head,
     scores_of,
 )
-from engines.loading import load_classifier, locate
+from engines.loading import locate
 from engines.reward_settings import RewardSettings, write_reward_settings
 from engines.tokenization import CHATML, TurnEncoder
 from engines.trees import Tree

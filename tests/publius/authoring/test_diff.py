@@ -19,7 +19,8 @@ from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, ChoiceScores
 from engines.scripted import ScriptedEngine
 from publius.authoring.diff import DiffOutcome, DiffRequest, run_diff
-from publius.stages.runner import PairsRequest, RunRequest, execute, label_pairs
+from publius.stages.label_pairs import PairsRequest, label_pairs
+from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import files_of, here
 from tests.publius.people import person, write_people
 from tests.publius.projects import Recorder, write_project

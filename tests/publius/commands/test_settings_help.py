@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from publius.commands.settings_help import settings_of
-from publius.config.run_file import RunConfig, build_config
+from publius.config.overrides import build_config
+from publius.config.run_file import RunConfig
 from tests.publius.invoking import here
-from training.config import METHODS, Method
+from training.methods import METHODS, Method
 
 GIVEN = {"constitution": "c.yaml", "prompts": "p.jsonl", "models": {"policy": "x"}}
 

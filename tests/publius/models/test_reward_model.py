@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.records import Message
-from publius.models.reward_model import held_out_of
+from publius.sources.held_out import held_out_of
 from training.examples import PreferencePair
 
 

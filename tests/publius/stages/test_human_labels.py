@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.records import Comparison, Preference
-from publius.stages.runner import RunOutcome, RunRequest, execute
+from publius.stages.base import RunOutcome
+from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import here
 from tests.publius.people import pair, person, write_people
 from tests.publius.projects import RUN, Recorder, record_lines, write_project

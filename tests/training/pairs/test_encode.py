@@ -14,8 +14,9 @@ from core.records import Message
 from engines.config import ModelConfig
 from engines.tokenization import CHATML, TurnEncoder
 from tests.training.jobs import OPTIM, job, pairs
-from training.config import DPOConfig, Method, OptimConfig, RewardConfig
+from training.config import DPOConfig, OptimConfig, RewardConfig
 from training.examples import AnsweredPrompt, LeftOut, PreferencePair, encode_pair
+from training.methods import Method
 from training.pairs.dpo import train_dpo
 from training.pairs.encode import all_undecided, encode_pairs
 from training.pairs.reward import train_reward

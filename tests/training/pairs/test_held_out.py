@@ -23,11 +23,12 @@ from engines.hf.reward_model import load_reward_model
 from tests.training.jobs import BY_EXAMPLES, SMALL, answered, job, pairs
 from training import fit
 from training.checkpoints import TrainingFolder
-from training.config import DPOConfig, Method, OptimConfig, RewardConfig
+from training.config import DPOConfig, OptimConfig, RewardConfig
 from training.examples import AnsweredPrompt, PreferencePair, encode_answer, encode_pair
 from training.history import UNSTEADY
 from training.job import TrainingJob, TrainingResult
 from training.logprobs import answer_logprobs, collate
+from training.methods import Method
 from training.pairs.dpo import train_dpo
 from training.pairs.losses import centering_loss, soft_reward_loss
 from training.pairs.reward import train_reward

@@ -17,8 +17,9 @@ import torch
 from core.errors import DataError, EngineError
 from engines.adapter import SETTINGS, WEIGHTS
 from engines.config import ModelConfig
+from engines.hf.loading import load_classifier
 from engines.hf.reward_model import RewardModel, load_reward_model, score_head
-from engines.loading import load_classifier, locate
+from engines.loading import locate
 from engines.reward_settings import RewardSettings, write_reward_settings
 from engines.tokenization import CHATML
 from tests.training.jobs import OPTIM, SMALL, job, pairs, train

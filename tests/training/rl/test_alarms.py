@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from training.config import PPOConfig
 from training.rl.alarms import ByGold, alarms_of, best_by_gold, is_stale
-from training.rl.config import GRPOConfig
+from training.rl.config import GRPOConfig, PPOConfig
 
 CONFIG = PPOConfig()
 

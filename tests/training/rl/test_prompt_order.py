@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.rl.prompt_order import prompt_at
+from training.rl.task import prompt_at
 
 
 def test_each_pass_asks_every_prompt_once_in_an_order_of_its_own():

@@ -16,9 +16,9 @@ from core.rewards import Reward
 from training.policy import EXTRA
 from training.processes import gathered
 from training.rl.config import GroupConfig
-from training.rl.prompt_order import prompt_at
 from training.rl.reward_sum import RewardSum
 from training.rl.rollouts import Drawn, RolloutPrompt, Sampler
+from training.rl.task import prompt_at
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,8 @@ from training.rl.config import GroupConfig
 from training.rl.group.course import WatchCallback
 from training.rl.group.parts import GroupParts, StepTokens, all_of, prompts_in_order, share_alike
 from training.rl.metrics import Metrics, policy_metrics, require_some
-from training.rl.rl_samples import write_samples
 from training.rl.rollouts import Drawn, Rollout
-from training.rl.watch import watched
+from training.rl.watch import watched, write_samples
 
 _REWARDS = "rewards.json"
 """The running scale of the rewards, in a checkpoint."""

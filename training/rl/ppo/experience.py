@@ -5,6 +5,7 @@ Shapes: `G` prompts, `N` answers in order of the prompts, `A` tokens of the long
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,11 +13,12 @@ import torch
 
 from engines.hf.packing import PackedRow
 from engines.trees import Tree, micro_batches
-from training.config import PPOConfig
 from training.processes import share, summed
+from training.rl.config import PPOConfig
 from training.rl.kl import k1
+from training.rl.metrics import Metrics, policy_metrics
 from training.rl.ppo.actor_critic import ActorCritic
-from training.rl.ppo.advantages import gae, token_rewards, whiten
+from training.rl.ppo.advantages import explained_variance, gae, token_rewards, whiten
 from training.rl.ppo.losses import sampler_weights
 from training.rl.rollouts import Rollout
 
@@ -173,3 +175,12 @@ def compute_advantages(
     experience.advantages = whiten(advantages, counted) if config.whiten else advantages
     gap = sampler_weights(experience.logprobs, experience.sampler, config.sampler_cap)
     experience.weights = torch.where(counted, gap, 0.0)
+
+
+def step_metrics(
+    experience: Experience, rollouts: Sequence[Rollout], totals: Sequence[float | None], kl_coef: float
+) -> Metrics:
+    """Return the figures of a step's answers before the update."""
+    explained = explained_variance(experience.values, experience.returns, experience.weights > 0)
+    critic = {} if math.isnan(explained) else {"critic/explained_variance": explained}
+    return policy_metrics(experience, rollouts, totals, kl_coef) | critic

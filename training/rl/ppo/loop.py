@@ -20,16 +20,15 @@ from core.errors import EngineError
 from core.progress import ProgressTask, progress
 from core.store.files import write_atomic
 from training.checkpoints import CRITIC, SAMPLES, TrainingFolder
-from training.config import PPOConfig
 from training.job import TrainingJob, base_name
 from training.policy import save_adapter
 from training.processes import gathered, is_main, share, wait_for_all
 from training.rl.alarms import KL, ByGold
 from training.rl.clock import Clock
+from training.rl.config import PPOConfig
 from training.rl.kl import KLController
 from training.rl.metrics import GAP, Metrics, require_some
-from training.rl.ppo.experience import compute_advantages, compute_figures, experience_of
-from training.rl.ppo.figures import step_metrics
+from training.rl.ppo.experience import compute_advantages, compute_figures, experience_of, step_metrics
 from training.rl.ppo.parts import PPOData, PPOModels
 from training.rl.ppo.state import (
     drop_rollouts,
@@ -40,10 +39,9 @@ from training.rl.ppo.state import (
     save_state,
 )
 from training.rl.ppo.update import PPOUpdate
-from training.rl.prompt_order import prompt_at
-from training.rl.rl_samples import append_row, write_samples
 from training.rl.rollouts import Rollout, RolloutPrompt
-from training.rl.watch import watched
+from training.rl.task import prompt_at
+from training.rl.watch import append_row, watched, write_samples
 
 _LARGEST_GAP = 1e-3
 """Mean distance in nats of the sampler's log-probabilities, above which they are not the policy's."""

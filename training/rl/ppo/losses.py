@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-_MOST = 20.0
-"""A log-ratio beyond this is cut: exp overflows float32 at 88, and no such ratio is of any use."""
+from training.rl.kl import ratio_of
 
 
 class TokenLosses(NamedTuple):
@@ -20,11 +19,6 @@ class TokenLosses(NamedTuple):
     """(A,), with gradient."""
     clipped: torch.Tensor
     """(A,) True where the clipped term decides, so that the token pushes nothing."""
-
-
-def ratio_of(logprobs: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
-    """Return (A,) probability ratios from log-probabilities in nats."""
-    return (logprobs - before).clamp(-_MOST, _MOST).exp()
 
 
 def policy_losses(

@@ -21,10 +21,10 @@ from engines.tokenization import TurnEncoder
 from engines.trees import Tree
 from engines.vllm.setup import require_vllm
 from training.checkpoints import TrainingFolder
-from training.config import PPOConfig
 from training.examples import AnsweredPrompt
 from training.job import TrainingJob, TrainingResult, once, require_examples
 from training.policy import EXTRA, load_encoder
+from training.rl.config import PPOConfig
 from training.rl.reward_sum import RewardSum
 from training.rl.rollouts import Drawn, LiveSampler, Sampler
 from training.rl.task import (

@@ -19,13 +19,15 @@ import torch
 from core.digests import derive_seed
 from engines.hf.packing import PackedRow
 from engines.trees import Tree, micro_batches
-from training.config import OptimConfig, PPOConfig
+from training.config import OptimConfig
 from training.examples import EncodedAnswer
 from training.processes import share, summed, world_size
+from training.rl.config import PPOConfig
+from training.rl.kl import ratio_of
 from training.rl.metrics import GAP
 from training.rl.ppo.actor_critic import ActorCritic
 from training.rl.ppo.experience import Experience
-from training.rl.ppo.losses import policy_losses, ratio_of, value_losses
+from training.rl.ppo.losses import policy_losses, value_losses
 
 _EPSILON = 1e-5
 """Adam's, as in PPO's own code (Huang et al. 2022, "The 37 implementation details of PPO", detail 3)."""

@@ -16,11 +16,12 @@ import pytest
 import publius.stages.training.examples
 from prompts.sources import normalised
 from publius.run.reader import RunReader
-from publius.stages.runner import RunOutcome, RunRequest, execute
+from publius.stages.base import RunOutcome
+from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import Files, files_of, here, options
 from tests.publius.test_cli import mistakes
 from tests.publius.trainable import roomy, write_trainable
-from training.config import Method
+from training.methods import Method
 
 pytest.importorskip("peft")
 

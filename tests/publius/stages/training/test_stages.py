@@ -16,7 +16,8 @@ from core.records import Prompt
 from publius.cli import main
 from publius.run.folder import read_manifest
 from publius.run.reader import RunReader
-from publius.stages.runner import RunOutcome, RunRequest, execute
+from publius.stages.base import RunOutcome
+from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import record_lines
 from tests.publius.test_cli import mistakes, publius
 from tests.publius.trainable import SPLITS, roomy, write_trainable

@@ -18,9 +18,9 @@ from engines.adapter import WEIGHTS
 from engines.config import ModelConfig
 from tests.training.jobs import Vowels, asked
 from tests.training.rl.gamed import PRINTABLE, Brief, Letters, Longer
-from training.config import LoraConfig, OptimConfig, PPOConfig
+from training.config import LoraConfig, OptimConfig
 from training.job import TrainingJob, TrainingResult
-from training.rl.config import GRPOConfig, RLOOConfig
+from training.rl.config import GRPOConfig, PPOConfig, RLOOConfig
 from training.rl.group.train import train_group
 from training.rl.ppo.train import PPOTask, train_ppo
 from training.rl.reward_sum import WeightedReward

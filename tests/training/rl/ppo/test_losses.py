@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from training.rl.ppo.losses import policy_losses, ratio_of, sampler_weights, value_losses
+from training.rl.kl import ratio_of
+from training.rl.ppo.losses import policy_losses, sampler_weights, value_losses
 
 CLIP = 0.2
 

@@ -19,8 +19,9 @@ from engines.adapter import WEIGHTS
 from engines.config import ModelConfig
 from tests.training.jobs import Vowels, asked, train
 from tests.training.rl.gamed import PRINTABLE, Brief, Letters, Longer, Phrase, Varied
-from training.config import LoraConfig, OptimConfig, PPOConfig
+from training.config import LoraConfig, OptimConfig
 from training.job import TrainingJob, TrainingResult
+from training.rl.config import PPOConfig
 from training.rl.metrics import GAP
 from training.rl.ppo.train import PPOTask, train_ppo
 from training.rl.reward_sum import WeightedReward

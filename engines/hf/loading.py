@@ -1,0 +1,114 @@
+"""Weights of a model on disk, loaded by transformers onto their device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.errors import EngineError
+from core.lazy import require
+from engines.adapter import wear_adapter
+from engines.loading import ModelFiles, pick_device, unloadable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_EXTRA = "transformers"
+
+
+def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
+    """Return the weights, on their device, ready for inference; an adapter is merged into them.
+
+    Args:
+        files: where the model is.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device: `auto`, `cpu` or `cuda`.
+    """
+    torch = require("torch", _EXTRA)
+    transformers = require("transformers", _EXTRA)
+    safetensors = require("safetensors", _EXTRA)
+    require("accelerate", _EXTRA)
+    place = pick_device(device)
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            files.folder,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=_attention(place),
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+        raise unloadable("model", files, error) from error
+    if files.adapter is not None:
+        model = wear_adapter(model, files.adapter).merge_and_unload()
+    loaded: PreTrainedModel = model.to(place).eval()
+    if place == "cpu":
+        from engines.hf.layout import lay_out_by_columns
+
+        lay_out_by_columns(loaded)
+    return loaded
+
+
+def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> PreTrainedModel:
+    """Return a model with a head of one score on the last hidden state, for packed rows, on its device.
+
+    A head that the folder does not hold is drawn from a normal distribution of variance 1 / (width + 1)
+    (Stiennon et al. 2020, arXiv 2009.01325, as their code has it).
+
+    Args:
+        files: where the model is: a reward model, or a language model whose own head is left away.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device: `auto`, `cpu` or `cuda`.
+        seed: from which a new head is drawn.
+
+    Raises:
+        EngineError: if it cannot be loaded, or its head is not one `score` on the last hidden state.
+    """
+    torch = require("torch", _EXTRA)
+    transformers = require("transformers", _EXTRA)
+    safetensors = require("safetensors", _EXTRA)
+    from engines.hf.attention import register
+
+    if files.adapter is not None:
+        raise EngineError(
+            "a reward model cannot begin with an adapter on",
+            where=str(files.adapter),
+            accepted="a model without one; a policy's adapter is merged first (publius export --model)",
+        )
+    logging = transformers.utils.logging
+    logging.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # a new head is meant, and no reason for a report
+    try:
+        model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
+            files.folder,
+            num_labels=1,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=register(),
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+        raise unloadable("reward model", files, error) from error
+    finally:
+        logging.set_verbosity(verbosity)
+    head = getattr(model, "score", None)
+    if not isinstance(head, torch.nn.Linear):
+        raise EngineError(
+            f"{type(model).__name__} has no layer `score` on its last hidden state",
+            where=str(files.folder),
+            accepted="a causal language model, or a sequence classifier that was made from one",
+        )
+    if "score.weight" in found["missing_keys"]:
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
+        head.weight.data.copy_(drawn)
+    loaded: PreTrainedModel = model.to(pick_device(device)).eval()
+    return loaded
+
+
+def _attention(device: str) -> str:
+    from engines.hf.attention import register
+
+    return register() if device == "cpu" else "sdpa"

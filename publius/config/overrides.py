@@ -1,0 +1,78 @@
+"""Overrides of a configuration: `--set a.b=value`, applied to a value tree before the models check it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from core.errors import ConfigError, Problem
+from core.text.explain import explain
+from core.text.yaml_file import parse_yaml
+from publius.config.short_forms import written_out
+
+_NOTHING = ("", "~", "null", "Null", "NULL")
+"""Values behind `--set` that are no YAML document: no text, and none at all."""
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def build_config(kind: type[Config], value: dict[str, Any], overrides: Sequence[str] = ()) -> Config:
+    """Return a configuration with the user's overrides. Raises ConfigError for a mistake in one."""
+    full = with_overrides(kind, value, overrides)
+    try:
+        return kind.model_validate(full)
+    except ValidationError as error:
+        misfits = explain(kind, full, error)
+        problems = [Problem(m.what, ".".join(map(str, m.loc)), m.accepted) for m in misfits]
+        raise ConfigError.of(problems) from error
+
+
+def with_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> object:
+    """Return the value tree in full form with the overrides applied. Raises ConfigError for a mistake."""
+    value = written_out(value)
+    for override in overrides:
+        value = _overridden(value, override)
+    if overrides:
+        _blame_overrides(kind, value, overrides)
+    return value
+
+
+def _overridden(value: object, override: str) -> object:
+    """Return the value tree with one `a.b=value` applied."""
+    keys, separator, text = override.partition("=")
+    if not separator or not keys:
+        raise ConfigError(
+            f"found {override!r}", where="--set", accepted="KEY=VALUE, such as critique.rounds=1"
+        )
+    new: object = "" if not text.strip() else None
+    if text.strip() not in _NOTHING:
+        new = parse_yaml(text, Path(f"--set {keys}")).value
+    return _with(value, keys.split("."), new, f"--set {keys}")
+
+
+def _with(tree: object, keys: Sequence[str], new: object, where: str) -> dict[str, Any]:
+    """Return a mapping with the value at a path of keys replaced, mappings made where there are none."""
+    if tree is not None and not isinstance(tree, dict):
+        raise ConfigError(f"{keys[0]!r} lies below {tree!r}, which has no keys", where=where)
+    head, *rest = keys
+    mapping = tree or {}
+    return {**mapping, head: _with(mapping.get(head), rest, new, where) if rest else new}
+
+
+def _blame_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> None:
+    """Raise for a mistake in an overridden value at its option, not at a place in a faultless file."""
+    try:
+        kind.model_validate(value)
+    except ValidationError as error:
+        misfits = explain(kind, value, error)
+    else:
+        return
+    for override in overrides:
+        keys = tuple(override.partition("=")[0].split("."))
+        for misfit in misfits:
+            place = tuple(map(str, misfit.loc))
+            if place[: len(keys)] == keys[: len(place)]:
+                raise ConfigError(misfit.what, where=f"--set {override}", accepted=misfit.accepted)

@@ -1,0 +1,41 @@
+"""Prompts held out of a training set, chosen by hash so that every pair of a prompt is on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from core.digests import derive_uniform
+from core.records import Message
+from prompts.sources import normalised
+
+
+def held_out_of(
+    pairs: Sequence[Any],
+    share: float,
+    key: str,
+    messages_of: Callable[[Any], Sequence[Message]] = attrgetter("prompt"),
+) -> tuple[list[Any], list[Any]]:
+    """Return the examples to train on and those held out, by the hash of the prompt's normalised words.
+
+    Examples of one prompt stand on one side. Where a share is asked for and there are several prompts,
+    neither side is empty; but for that, other examples have no say in where one stands.
+
+    Args:
+        pairs: pairs, or answered prompts.
+        share: of the prompts that are held out.
+        key: other keys hold out other prompts.
+        messages_of: returns the prompt of one of them.
+    """
+    words = [normalised(messages_of(pair)) for pair in pairs]
+    draws = {text: derive_uniform("held-out", key, text) for text in words}
+    order = sorted(draws, key=lambda text: draws[text])
+    count = sum(draw < share for draw in draws.values())
+    if share and order:
+        count = min(max(count, 1), len(order) - 1)
+    unseen = set(order[:count])
+    sides: tuple[list[Any], list[Any]] = ([], [])
+    for pair, text in zip(pairs, words, strict=True):
+        sides[text in unseen].append(pair)
+    return sides

@@ -1,0 +1,28 @@
+"""The prompts of a run: the prompts file read, checked, split and copied into the run folder."""
+
+from __future__ import annotations
+
+from engines.cached import RequestCounts
+from prompts.sources import admissions, read_prompts
+from publius.run.folder import Run
+
+
+def ingest_prompts(run: Run) -> None:
+    """Copy the prompts file into the run, each prompt with its split; duplicates are counted out.
+
+    The whole file is read and checked before any model is asked.
+    """
+    if "prompts" in run.manifest["stages"]:
+        return
+    config = run.config
+    for _ in read_prompts(config.prompts.path):
+        pass  # a mistake in the last line is told before the first prompt is taken in
+    for prompt, reason, detail in admissions(
+        config.prompts.path, config.split.shares(), config.prompts.limit
+    ):
+        if reason:
+            run.exclude("prompts", prompt.id, reason, detail)
+        else:
+            run.prompts.append(prompt)
+    run.prompts.sync()
+    run.record_stage("prompts", len(run.prompts), RequestCounts(), 0.0)
