@@ -18,7 +18,7 @@ from publius.commands.constitution import constitution_app
 from publius.commands.diff import diff
 from publius.commands.exports import export
 from publius.commands.imports import import_app
-from publius.commands.labels import annotate
+from publius.commands.labels import annotate, people_app
 from publius.commands.options import (
     AsJson,
     MaybeRun,
@@ -30,7 +30,6 @@ from publius.commands.options import (
     report,
     run_stages,
 )
-from publius.commands.people_cli import people_app
 from publius.commands.train import train_app
 from publius.console import be_silent, err, fail, note, out, warn
 from publius.run.project import DEFAULT_PRESET, DEFAULT_PROMPT
@@ -142,7 +141,8 @@ def try_(
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws another principle and draft.")] = 0,
 ) -> None:
     """Show a draft, critique, revision and label. It takes seconds and makes no run."""
-    from publius.authoring.trial import Trial, print_trial, run_trial
+    from publius.authoring.trial import Trial, run_trial
+    from publius.views.trial import print_trial
 
     print_trial(run_trial(Trial(constitution, against, prompt, model, rounds, seed)))
 
@@ -229,8 +229,8 @@ def eval_reward(
     """Measure a reward model on pairs. The report has accuracy, calibration and length, and all by subset."""
     from core.store.files import os_errors
     from publius.models.reward_model import evaluate_on
-    from publius.models.train_on_data import print_reward
     from publius.sources.examples import DataSource, read_preferences
+    from publius.views.training import print_reward
 
     pairs = read_preferences(DataSource(data, subset, split))
     note(f"data: {pairs.origin}")
@@ -260,7 +260,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a record. With it come all that it was made from, and all that was made of it."""
-    from publius.run.reader import RunReader, print_record
+    from publius.run.reader import RunReader
+    from publius.views.record import print_record
 
     reader = RunReader(folder)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +59,3 @@ def _of_run(source: str) -> str:
     inside = Path(source) / "constitution.yaml"
     with os_errors(inside):
         return str(inside) if inside.is_file() else source
-
-
-def print_constitution_export(summary: Mapping[str, Any]) -> None:
-    """Print what was written, and what the form has no place for."""
-    from publius.console import counted, heading, out
-
-    for key, what in (("requests", "critique and revision request"), ("comparisons", "comparison")):
-        out.print(f"  {counted(summary[key], what)}")
-    out.print(f"  {counted(summary['few_shots'], 'few-shot')}")
-    if summary["left_out"]:
-        heading("Not in the files")
-    for reason, ids in summary["left_out"].items():
-        more = f", and {len(ids) - 5:,} more" if len(ids) > 5 else ""
-        out.print(f"  {len(ids):>8,}  {reason} ({', '.join(ids[:5])}{more})")
-    out.print(f"\nwrote {', '.join(summary['files'])} to {summary['folder']}")

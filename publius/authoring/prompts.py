@@ -24,7 +24,6 @@ from engines.protocols import GenerationRequest
 from prompts.shares import KINDS, cells_of, reaches
 from prompts.sources import read_prompts
 from prompts.synthesis import Attempt, Reply, Synthesis
-from publius.console import out
 from publius.run.engines import EngineMaker, make_engine
 from publius.run.one_model import EngineKind, one_model, project_of
 
@@ -119,15 +118,6 @@ def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> Prom
         counts.reused.total(),
         tuple(_warnings(request, principles, synthesis)),
     )
-
-
-def print_prompts(result: PromptsResult) -> None:
-    """Print the figures for people."""
-    summary = result.summary()
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["kinds"].items())
-    out.print(f"wrote {result.to}: {summary['got']:,} of {summary['wanted']:,} prompts ({kinds})")
-    left_out = result.synthesis.left_out
-    out.print(f"left out {left_out.total():,}{': ' if left_out else ''}{_reasons(left_out)}")
 
 
 def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> RequestCounts:

@@ -52,14 +52,9 @@ def check(
     from dataclasses import asdict
 
     from core.errors import ConfigError
-    from publius.authoring.check import (
-        CheckRequest,
-        JudgedRequest,
-        check_constitution,
-        check_content,
-        print_check,
-    )
+    from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution
     from publius.config.run_file import load_run_config
+    from publius.views.check import check_content, print_check
 
     if explain is not None:
         _explain(explain, as_json)
@@ -89,7 +84,7 @@ def _explain(code: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     from constitution.lint.codes import CODES, find_code
-    from publius.authoring.check import print_code, print_codes
+    from publius.views.check import print_code, print_codes
 
     entries = list(CODES.values()) if code == "all" else [find_code(code)]
     if as_json:
@@ -174,7 +169,8 @@ def prompts(
     as_json: AsJson = False,
 ) -> None:
     """Have a model write prompts for a constitution. They are tempting, borderline and everyday ones."""
-    from publius.authoring.prompts import PromptsRequest, print_prompts, synthesise
+    from publius.authoring.prompts import PromptsRequest, synthesise
+    from publius.views.prompts import print_prompts
 
     request = PromptsRequest(constitution, count, to, model, seed, tuple(only or ()), seeds_from, engine)
     result = synthesise(request)

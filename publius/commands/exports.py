@@ -80,7 +80,8 @@ def _export_run(folder: Path, to: Path, as_json: bool) -> None:
 
 
 def _export_constitution(source: str, form: str, to: Path, as_json: bool) -> None:
-    from publius.authoring.exporting import export_constitution, print_constitution_export
+    from publius.authoring.exporting import export_constitution
+    from publius.views.constitution_export import print_constitution_export
 
     summary = export_constitution(source, form, to)
     if as_json:

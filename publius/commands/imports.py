@@ -96,12 +96,9 @@ def constitution(
     as_json: AsJson = False,
 ) -> None:
     """Import a constitution. What cannot be taken is counted, with its place; no words are invented."""
-    from publius.authoring.importing import (
-        ConstitutionRequest,
-        import_constitution,
-        print_constitution_import,
-    )
+    from publius.authoring.importing import ConstitutionRequest, import_constitution
     from publius.sources.column_names import parse_columns
+    from publius.views.constitution_import import print_constitution_import
 
     theirs = parse_columns(columns or [], example="text=rule,id=name")
     summary = import_constitution(ConstitutionRequest(file, to, format, name, theirs, examples))

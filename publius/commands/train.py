@@ -192,8 +192,9 @@ def _require_run_file(path: Path, method: Method) -> None:
 def _train_on_data(
     method: Method, request: _DataRequest, to: Path, overrides: list[str] | None, as_json: bool
 ) -> None:
-    from publius.models.train_on_data import DataTraining, print_outcome, train_on_data
+    from publius.models.train_on_data import DataTraining, train_on_data
     from publius.sources.examples import DataSource
+    from publius.views.training import print_outcome
 
     source = DataSource(request.data or "", request.subset, request.split)
     unseen = _unseen(request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from core.errors import ConfigError, RunStateError
 from core.store.files import os_errors
 from publius.config.overrides import build_config
 from publius.config.run_file import DataTrainingConfig
-from publius.console import counted, heading, note, out, warn
+from publius.console import counted, note, warn
 from publius.models.provenance import (
     Provenance,
     by_reason,
@@ -32,12 +32,6 @@ from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
 from training.processes import is_main
 from training.sft import train_sft
-
-_MEASURES = {
-    "accuracy": "accuracy",
-    "nll": "cross-entropy, nats",
-    "brier": "Brier score",
-}
 
 
 @dataclass(frozen=True)
@@ -193,43 +187,3 @@ def _job(
 def _provenance(data: TrainingRows[Any]) -> Provenance:
     sources = Counter(row.groups["source"] for row in data.rows if "source" in getattr(row, "groups", {}))
     return Provenance(str(data.origin), data.origin.digest, data.passed_over, tuple(data.left_out), sources)
-
-
-def print_outcome(outcome: DataOutcome) -> None:
-    """Print the end of a training for people."""
-    summary = outcome.summary()
-    heading("Training")
-    members = f" of {summary['members']} members each" if summary["members"] > 1 else ""
-    out.print(f"{counted(summary['examples'], 'example')}, {summary['held_out']:,} held out")
-    out.print(f"{counted(summary['steps'], 'step')}{members}, {summary['seconds']:,.0f} s")
-    heading("At the last step")
-    for name, value in summary["metrics"].items():
-        if name not in ("step", "epoch"):
-            out.print(f"{name:<32}{value:>12.4g}")
-    if outcome.left_out:
-        heading("Left out")
-        for reason, count in outcome.left_out.items():
-            out.print(f"{count:>6,}  {reason}")
-    if outcome.exclusions:
-        note(f"each row that was left out: {outcome.exclusions}")
-    print_reward(outcome.folder, outcome.evaluation, "held-out pair")
-    note(f"\nadapter, metrics and card: {outcome.folder}")
-
-
-def print_reward(folder: Path, evaluation: Mapping[str, Any] | None, what: str) -> None:
-    """Print what was measured of a reward model, and on how many of what."""
-    if evaluation is None:
-        return
-    heading(f"Reward model, {counted(evaluation['n'], what)}")
-    for name, title in _MEASURES.items():
-        metric = evaluation[name]
-        if metric is None:
-            continue
-        has_interval = metric.get("low") is not None and metric.get("high") is not None
-        interval = f"  ({metric['low']:.3f} to {metric['high']:.3f})" if has_interval else ""
-        out.print(f"{title:<38}{metric['value']:>8.3f}{interval}")
-    calibration = evaluation["calibration"]
-    for when in ("before", "after"):
-        out.print(f"{f'calibration error {when} temperature':<38}{calibration[when]['ece']:>8.3f}")
-    out.print(f"{'temperature that fits best':<38}{calibration['temperature']:>8.3g}")
-    note(f"report: {folder / 'reward_report.md'}")

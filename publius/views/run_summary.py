@@ -17,11 +17,11 @@ from evaluation.report import summary_table
 from labelers.crowd.votes import MACHINES
 from publius.console import heading, note, out
 from publius.models.reward_model import read_reward_metrics
-from publius.models.train_on_data import print_reward
 from publius.run.folder import read_manifest
 from publius.run.records import RunFiles
 from publius.stages.base import RunOutcome
 from publius.stages.human_labels import STAGE
+from publius.views.training import print_reward
 
 
 @dataclass

@@ -1,0 +1,15 @@
+"""What `publius prompts` prints."""
+
+from __future__ import annotations
+
+from publius.authoring.prompts import PromptsResult, _reasons
+from publius.console import out
+
+
+def print_prompts(result: PromptsResult) -> None:
+    """Print the figures for people."""
+    summary = result.summary()
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["kinds"].items())
+    out.print(f"wrote {result.to}: {summary['got']:,} of {summary['wanted']:,} prompts ({kinds})")
+    left_out = result.synthesis.left_out
+    out.print(f"left out {left_out.total():,}{': ' if left_out else ''}{_reasons(left_out)}")

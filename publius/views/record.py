@@ -1,0 +1,63 @@
+"""What `publius show` prints of a record."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
+from labelers.crowd.votes import annotator_of
+from publius.console import heading, out, word_diff
+from publius.run.reader import AnyRecord, RunReader
+
+
+def print_record(reader: RunReader, prefix: str) -> None:
+    """Print a record's prompt and everything that came of it, the record itself marked."""
+    record = reader.find(prefix)
+    prompt_id = reader.prompt_id_of(record)
+    history = [] if prompt_id is None else reader.history(prompt_id)
+    if prompt_id is not None and prompt_id in reader.prompts:
+        history.insert(0, reader.prompts.get(prompt_id))
+    for entry in history or [record]:
+        _print(entry, marked=entry.id == record.id)
+
+
+def _print(record: AnyRecord, *, marked: bool) -> None:
+    heading(f"{'> ' if marked else ''}{type(record).__name__.lower()} {record.id}")
+    if isinstance(record, Prompt):
+        for message in record.messages:
+            out.print(Text(f"[{message.role}] {message.content}"))
+        out.print(Text(f"split {record.split}, tags {', '.join(record.tags) or 'none'}", style="dim"))
+    elif isinstance(record, CritiqueTrace):
+        _print_trace(record)
+    elif isinstance(record, Comparison):
+        out.print(
+            Text(f"a ({record.origin_a}): {record.response_a}\nb ({record.origin_b}): {record.response_b}")
+        )
+    elif isinstance(record, Judgment):
+        p_a = "no number" if record.p_a is None else f"p(a) = {record.p_a:.3f}"
+        under = f" on {record.principle_id}" if record.principle_id else ""
+        out.print(Text(f"{annotator_of(record)}{under}: {record.verdict}, {p_a}"))
+        if record.orders is not None:
+            out.print(
+                Text(
+                    f"log-odds of a: {record.orders.a_first:+.2f} shown first, "
+                    f"{record.orders.b_first:+.2f} shown second",
+                    style="dim",
+                )
+            )
+    elif isinstance(record, Preference):
+        out.print(Text(f"{record.origin_chosen} over {record.origin_rejected}, p = {record.p_chosen:.3f}"))
+    elif isinstance(record, Exclusion):
+        out.print(Text(f"left out by {record.stage}: {record.reason}"))
+
+
+def _print_trace(trace: CritiqueTrace) -> None:
+    out.print(Text(f"draft: {trace.initial.text}"))
+    answer = trace.initial
+    for revision in trace.revisions:
+        kept = "kept" if revision.kept else "not kept"
+        flags = f", {', '.join(revision.flags)}" if revision.flags else ""
+        out.print(Text(f"\nround {revision.round}, {revision.principle_id} ({kept}{flags})", style="bold"))
+        out.print(Text(f"critique: {revision.critique.text}"))
+        out.print(Text("revision: ") + word_diff(answer.text, revision.candidates[-1].text))
+        answer = revision.candidates[-1] if revision.kept else answer

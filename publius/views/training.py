@@ -1,0 +1,56 @@
+"""What a training on a data set prints when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from publius.console import counted, heading, note, out
+from publius.models.train_on_data import DataOutcome
+
+_MEASURES = {
+    "accuracy": "accuracy",
+    "nll": "cross-entropy, nats",
+    "brier": "Brier score",
+}
+
+
+def print_outcome(outcome: DataOutcome) -> None:
+    """Print the end of a training for people."""
+    summary = outcome.summary()
+    heading("Training")
+    members = f" of {summary['members']} members each" if summary["members"] > 1 else ""
+    out.print(f"{counted(summary['examples'], 'example')}, {summary['held_out']:,} held out")
+    out.print(f"{counted(summary['steps'], 'step')}{members}, {summary['seconds']:,.0f} s")
+    heading("At the last step")
+    for name, value in summary["metrics"].items():
+        if name not in ("step", "epoch"):
+            out.print(f"{name:<32}{value:>12.4g}")
+    if outcome.left_out:
+        heading("Left out")
+        for reason, count in outcome.left_out.items():
+            out.print(f"{count:>6,}  {reason}")
+    if outcome.exclusions:
+        note(f"each row that was left out: {outcome.exclusions}")
+    print_reward(outcome.folder, outcome.evaluation, "held-out pair")
+    note(f"\nadapter, metrics and card: {outcome.folder}")
+
+
+def print_reward(folder: Path, evaluation: Mapping[str, Any] | None, what: str) -> None:
+    """Print what was measured of a reward model, and on how many of what."""
+    if evaluation is None:
+        return
+    heading(f"Reward model, {counted(evaluation['n'], what)}")
+    for name, title in _MEASURES.items():
+        metric = evaluation[name]
+        if metric is None:
+            continue
+        has_interval = metric.get("low") is not None and metric.get("high") is not None
+        interval = f"  ({metric['low']:.3f} to {metric['high']:.3f})" if has_interval else ""
+        out.print(f"{title:<38}{metric['value']:>8.3f}{interval}")
+    calibration = evaluation["calibration"]
+    for when in ("before", "after"):
+        out.print(f"{f'calibration error {when} temperature':<38}{calibration[when]['ece']:>8.3f}")
+    out.print(f"{'temperature that fits best':<38}{calibration['temperature']:>8.3g}")
+    note(f"report: {folder / 'reward_report.md'}")

@@ -1,0 +1,80 @@
+"""What `publius try` prints: draft, critiques, revisions, checks and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from constitution.checks.evaluate import evaluate
+from constitution.draw import in_scope
+from core.records import Judgment
+from publius.authoring.trial import TrialResult
+from publius.console import heading, out, word_diff
+
+
+def print_trial(results: Sequence[TrialResult]) -> None:
+    """Print each outcome for people; the draft, which no constitution changes, once."""
+    heading("Prompt")
+    out.print(Text(results[0].trace.prompt.messages[-1].content))
+    heading("Draft")
+    out.print(Text(results[0].trace.initial.text))
+    for result in results:
+        if len(results) > 1:
+            heading(f"— under {result.constitution.name} ({result.constitution.digest[:8]}) —")
+        _print_rounds(result)
+        _print_checks(result)
+        _print_labels(result)
+    if len(results) > 1:
+        heading("From the other constitution's answer to this one's (words taken out, words put in)")
+        out.print(word_diff(results[1].trace.answers()[-1].text, results[0].trace.answers()[-1].text))
+
+
+def _print_rounds(result: TrialResult) -> None:
+    answer = result.trace.initial
+    for revision in result.trace.revisions:
+        principle = result.constitution.principle(revision.principle_id)
+        heading(f"Round {revision.round}: {principle.id}")
+        out.print(Text(principle.text, style="italic"))
+        out.print(Text(f"\nCritique: {revision.critique.text}"))
+        flags = f" ({', '.join(revision.flags)})" if revision.flags else ""
+        kept = "" if revision.kept else ", not kept"
+        out.print(Text(f"\nRevision{flags}{kept}, words taken out and put in:"))
+        out.print(word_diff(answer.text, revision.candidates[-1].text))
+        answer = revision.candidates[-1] if revision.kept else answer
+
+
+def _print_checks(result: TrialResult) -> None:
+    for principle in result.constitution.principles:
+        if principle.check is not None and in_scope(principle, result.trace.prompt):
+            marks = " -> ".join(
+                "pass" if evaluate(principle.check, answer.text).passed else "fail"
+                for answer in result.trace.answers()
+            )
+            out.print(f"\nCheck {principle.id}: {marks}")
+
+
+def _print_labels(result: TrialResult) -> None:
+    heading("Label: is the last revision better than the draft?")
+    if isinstance(result.comparison, str):
+        out.print(f"no comparison: {result.comparison}")
+        return
+    a_is_revision = result.comparison.origin_a != "draft"
+    for judgment in result.judgments:
+        if judgment.p_a is None:
+            out.print(f"{judgment.principle_id}: unparsed, the model would write {judgment.raw}")
+            continue
+        p = judgment.p_a if a_is_revision else 1 - judgment.p_a
+        out.print(
+            f"{judgment.principle_id} [{judgment.labeler}]: p = {p:.2f}{_orders(judgment, a_is_revision)}"
+        )
+
+
+def _orders(judgment: Judgment, a_is_revision: bool) -> str:
+    """Return what each presentation order said of the revision, in log-odds; nothing for a machine check."""
+    if judgment.orders is None:
+        return ""
+    first, second = judgment.orders.a_first, judgment.orders.b_first
+    if not a_is_revision:
+        first, second = -second, -first
+    return f"  (log-odds {first:+.2f} shown first, {second:+.2f} shown second)"
