@@ -1,7 +1,8 @@
-"""Progress of a long step: a bar on a terminal, plain lines everywhere else.
+"""Progress of a long step: log records of a library, a bar on a terminal, plain lines everywhere else.
 
-Both show the same figures. Without a terminal a line appears at the start, at the end, and in between when
-something changed; a step that is silent for long still shows that it is alive.
+All show the same figures. Without a terminal a line appears at the start, at the end, and in between when
+something changed; a step that is silent for long still shows that it is alive. Only the command line shows
+progress on standard error (`show_progress`); otherwise the lines go to the logger `publius`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,21 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from core.notices import note
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _LINE_EVERY_S = 5.0
 _SIGN_OF_LIFE_S = 15.0
 _BAR_WIDTH = 32
+_on_screen = False
+
+
+def show_progress() -> None:
+    """Show progress on standard error from now on, in place of the log."""
+    global _on_screen
+    _on_screen = True
 
 
 class ProgressTask:
@@ -97,11 +107,16 @@ def progress(
         label: Name of the step.
         total: How many pieces of work there are; None if that is not known.
         done: How many of them an earlier process did.
-        stream: Where to show it; standard error unless given.
+        stream: Where to show it; if not given, standard error after `show_progress`, else the log.
     """
     task = ProgressTask(label, total, done)
-    out = sys.stderr if stream is None else stream
-    with _bar(task, out) if _is_terminal(out) else _plain_lines(task, out):
+    if stream is None and _on_screen:
+        stream = sys.stderr
+    if stream is None:
+        shown = _plain_lines(task, note)
+    else:
+        shown = _bar(task, stream) if _is_terminal(stream) else _plain_lines(task, _writer(stream))
+    with shown:
         yield task
 
 
@@ -144,11 +159,11 @@ def _bar_row(task: ProgressTask, *, finished: bool) -> RenderableType:
 
 
 @contextlib.contextmanager
-def _plain_lines(task: ProgressTask, stream: TextIO) -> Iterator[None]:
+def _plain_lines(task: ProgressTask, write: Callable[[str], None]) -> Iterator[None]:
     stop = threading.Event()
-    _write_line(task, stream)
+    write(_line(task))
     reporter = threading.Thread(
-        target=_report, args=(task, stream, stop), name=f"progress {task.label}", daemon=True
+        target=_report, args=(task, write, stop), name=f"progress {task.label}", daemon=True
     )
     reporter.start()
     try:
@@ -156,20 +171,27 @@ def _plain_lines(task: ProgressTask, stream: TextIO) -> Iterator[None]:
     finally:
         stop.set()
         reporter.join()
-        _write_line(task, stream, finished=True)
+        write(_line(task, finished=True))
 
 
-def _report(task: ProgressTask, stream: TextIO, stop: threading.Event) -> None:
+def _report(task: ProgressTask, write: Callable[[str], None], stop: threading.Event) -> None:
     """Write a line when something changed, or after a longer while, until `stop` is set."""
     shown, shown_at = task.done, time.monotonic()
     while not stop.wait(_LINE_EVERY_S):
         if task.done != shown or time.monotonic() - shown_at >= _SIGN_OF_LIFE_S:
-            _write_line(task, stream)
+            write(_line(task))
             shown, shown_at = task.done, time.monotonic()
 
 
-def _write_line(task: ProgressTask, stream: TextIO, *, finished: bool = False) -> None:
-    # Nobody may be reading any more. Work does not stop for that.
-    with contextlib.suppress(OSError, ValueError):
-        stream.write("  ".join([task.label, *task.figures(finished=finished)]) + "\n")
-        stream.flush()
+def _line(task: ProgressTask, *, finished: bool = False) -> str:
+    return "  ".join([task.label, *task.figures(finished=finished)])
+
+
+def _writer(stream: TextIO) -> Callable[[str], None]:
+    def write(line: str) -> None:
+        # Nobody may be reading any more. Work does not stop for that.
+        with contextlib.suppress(OSError, ValueError):
+            stream.write(line + "\n")
+            stream.flush()
+
+    return write

@@ -13,6 +13,8 @@ import typer
 
 from core.code import ALLOW_OPTION, allow_code
 from core.errors import PubliusError
+from core.notices import note, warn
+from core.progress import show_progress
 from engines.embedded import EMBEDDED_NAME
 from publius.commands.constitution import constitution_app
 from publius.commands.diff import diff
@@ -31,7 +33,7 @@ from publius.commands.options import (
     run_stages,
 )
 from publius.commands.train import train_app
-from publius.console import be_silent, err, fail, note, out, warn
+from publius.console import attach_notices, be_silent, err, fail, out
 from publius.run.project import DEFAULT_PRESET, DEFAULT_PROMPT
 
 app = typer.Typer(
@@ -54,6 +56,9 @@ def main() -> None:
     """Run the command line and exit with its code."""
     if os.environ.get("RANK", "0") != "0":  # one of several that `accelerate launch` started
         be_silent()
+    else:
+        attach_notices()
+        show_progress()
     try:
         code = app(args=_with_root_option_first(sys.argv[1:]), standalone_mode=False)
     except PubliusError as error:
@@ -289,7 +294,8 @@ def chat(
     as_json: AsJson = False,
 ) -> None:
     """Talk to the policy before and after training, side by side."""
-    from publius.chat import ChatRequest, chat_with
+    from publius.chat import ChatRequest
+    from publius.views.chat import chat_with
 
     chat_with(ChatRequest(folder, tuple(variants or ()), prompt, temperature, as_json))
 

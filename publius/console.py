@@ -1,7 +1,8 @@
-"""What commands print: results to standard output, warnings and notes to standard error."""
+"""What commands print: results to standard output, notices and errors to standard error."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,8 @@ from typing import TextIO
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
+
+from core.notices import LOGGER
 
 _UNPRINTABLE = {
     code: None
@@ -38,40 +41,39 @@ def _width(stream: TextIO) -> int | None:
     return None if stream.isatty() or "COLUMNS" in os.environ else _FILE_WIDTH
 
 
-_silent = False
 out = SafeConsole(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty(), width=_width(sys.stdout))
 err = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=not sys.stderr.isatty())
 
 
+class NoticeHandler(logging.Handler):
+    """Writes notices to standard error: notes dim, warnings with their name in front."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one notice."""
+        message = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            err.print(Text.assemble(("warning: ", "bold yellow"), message))
+        else:
+            err.print(Text(message, style="dim"))
+
+
+def attach_notices() -> None:
+    """Print the notices of this process from now on, however often it is called."""
+    if not any(isinstance(handler, NoticeHandler) for handler in LOGGER.handlers):
+        LOGGER.addHandler(NoticeHandler())
+    LOGGER.setLevel(logging.INFO)
+
+
 def be_silent() -> None:
     """Print nothing but errors from now on: another process of the same training speaks."""
-    global _silent
-    _silent = out.quiet = True
-
-
-def note(message: str) -> None:
-    """Print a line about what happens."""
-    if _silent:
-        return
-    err.print(Text(message, style="dim"))
-
-
-def warn(message: str) -> None:
-    """Print a line about what the user should know before relying on the result."""
-    if _silent:
-        return
-    err.print(Text.assemble(("warning: ", "bold yellow"), message))
+    LOGGER.setLevel(logging.ERROR)
+    out.quiet = True
 
 
 def fail(lines: Iterable[str]) -> None:
     """Print what went wrong, one line a problem."""
     for line in lines:
         err.print(Text.assemble(("error: ", "bold red"), line))
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number with its noun, as in `1 step` and `1,200 steps`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def heading(title: str) -> None:

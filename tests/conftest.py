@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import core.progress
+from core.notices import LOGGER
 from engines.config import EngineConfig, ModelConfig
 
 if TYPE_CHECKING:
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 TINY_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+@pytest.fixture(autouse=True)
+def _as_a_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Notices and progress go to the log again after a test that ran a command in this process."""
+    monkeypatch.setattr(core.progress, "_on_screen", False)
+    handlers, level = list(LOGGER.handlers), LOGGER.level
+    yield
+    LOGGER.handlers[:] = handlers
+    LOGGER.setLevel(level)
 
 
 @pytest.fixture(scope="session")

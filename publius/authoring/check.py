@@ -12,6 +12,7 @@ from constitution.lint.linter import LintReport, lint_report
 from constitution.lint.subject import Hit, LintContext
 from constitution.loader import LoadedConstitution, read_constitution
 from core.concurrency import for_each
+from core.notices import counted, note, warn
 from core.progress import progress
 from core.records import Prompt
 from engines.cached import CachedEngine
@@ -20,7 +21,6 @@ from labelers.conflict import LETTERS, TEMPLATE, ConflictJudge, ConflictJudgment
 from prompts.environment import PromptTemplates
 from prompts.sources import admissions
 from publius.config.run_file import SplitConfig, load_run_config
-from publius.console import counted, note, warn
 from publius.run.engines import NEAR_CHANCE, EngineMaker, make_engine
 from publius.run.one_model import EngineKind, one_model, project_of
 

@@ -10,6 +10,7 @@ from constitution.diff import ConstitutionDiff, compare
 from constitution.loader import load_constitution, preset_names
 from constitution.schema import Constitution
 from core.errors import ConfigError
+from core.notices import note
 from core.store.files import is_there
 from publius.authoring.flips import Shift, shift_of
 from publius.authoring.recompute import (
@@ -20,11 +21,9 @@ from publius.authoring.recompute import (
     recomputation,
     require_place_for,
 )
-from publius.console import note, out
 from publius.run.engines import EngineMaker, make_engine
 from publius.run.folder import read_manifest
 from publius.run.labelled import FinishedRun, open_finished
-from publius.views.diff import print_diff, print_shift
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,9 @@ class DiffRequest:
     estimate_only: bool = False
     """Say what the labeler would be asked, and stop."""
     limit: int | None = 10
-    """How many flips are shown; None for all."""
+    """How many flips are returned; None for all."""
     to: Path | None = None
     """Where the recomputed preferences go."""
-    as_json: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def constitution_of(source: str) -> Constitution:
 
 
 def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutcome:
-    """Compare two constitutions, and recompute a run's preferences where one is named; print unless as JSON.
+    """Compare two constitutions, and recompute a run's preferences where one is named.
 
     Raises:
         PubliusError: for anything that the user can mend; what was asked stays in the cache.
@@ -82,8 +80,6 @@ def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutco
     if request.run is None:
         assert request.old is not None, "the command line asks for two constitutions where no run is named"
         diff = compare(constitution_of(request.old), new)
-        if not request.as_json:
-            print_diff(diff)
         return DiffOutcome(diff)
     if request.to is not None:
         require_place_for(request.to, request.run)
@@ -91,8 +87,6 @@ def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutco
         if request.old is not None:
             _require_constitution_of(finished, request.old)
         diff = compare(finished.constitution, new)
-        if not request.as_json:
-            print_diff(diff)
         return _recomputed(request, diff, finished, make)
 
 
@@ -106,17 +100,13 @@ def _recomputed(
     with recomputation(finished, diff.new, make) as (run, engines):
         estimated = estimate(run, engines)
         if request.estimate_only:
-            if not request.as_json:
-                out.print(f"\n{estimated.summary()}")
             return DiffOutcome(diff, estimated)
         note(estimated.summary())
         fill(run, engines)
-        shift = shift_of(run, None if request.as_json else request.limit)
+        shift = shift_of(run, request.limit)
         if request.to is not None:
             copy_preferences(run, request.to)
             note(f"wrote {request.to}")
-    if not request.as_json:
-        print_shift(shift)
     return DiffOutcome(diff, estimated, shift)
 
 

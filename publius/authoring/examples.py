@@ -21,6 +21,7 @@ from constitution.loader import LoadedConstitution, read_constitution
 from constitution.schema import Example, Principle
 from core.concurrency import for_each
 from core.errors import ConfigError, Problem, RequestError
+from core.notices import warn
 from core.progress import progress
 from core.records import Comparison, Judgment, Message, Prompt
 from core.text.explain import shown
@@ -29,7 +30,6 @@ from engines.embedded import EMBEDDED_NAME
 from labelers.ai import AILabeler, require_labeler
 from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates
-from publius.console import warn
 from publius.run.engines import NEAR_CHANCE, EngineMaker, make_engine
 from publius.run.one_model import EngineKind, one_model, project_of
 

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from constitution.schema import Constitution
 from core.errors import ConfigError, RunStateError
+from core.notices import warn
 from core.progress import progress
 from core.records import Comparison
 from core.store.files import is_there, os_errors
 from core.store.record_store import RecordFile
 from labelers.crowd.votes import MACHINES
 from prompts.environment import PromptTemplates
-from publius.console import warn
 from publius.run.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.run.folder import Run
 from publius.run.labelled import FinishedRun

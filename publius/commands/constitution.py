@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from core.notices import note, warn
 from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import AsJson, EngineOption
-from publius.console import note, out, warn
+from publius.console import out
 
 constitution_app = typer.Typer()
 

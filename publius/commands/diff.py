@@ -48,13 +48,16 @@ def diff(
 ) -> int:
     """Say what changed between two constitutions. With a run, also which of its preferences that flips."""
     from publius.authoring.diff import DiffRequest, run_diff
+    from publius.views.diff import print_outcome
 
     if run is None and (estimate or to is not None):
         raise typer.BadParameter("--estimate and --to go with --run RUN")
     if new is None and run is None:
         raise typer.BadParameter("give OLD and NEW, or NEW and --run RUN")
     older, newer = (None, old) if new is None else (old, new)
-    outcome = run_diff(DiffRequest(older, newer, run, estimate, limit, to, as_json))
+    outcome = run_diff(DiffRequest(older, newer, run, estimate, None if as_json else limit, to))
     if as_json:
         out.print_json(json.dumps(outcome.plain()))
+    else:
+        print_outcome(outcome)
     return 1 if exit_code and outcome.diff.changes else 0

@@ -1,4 +1,4 @@
-"""The command `publius annotate`."""
+"""The commands about human labels: `annotate`, `select`, `agreement`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from core.notices import note
 from publius.commands.options import AsJson
-from publius.console import note, out
+from publius.console import out
 
 
 def annotate(
@@ -63,6 +64,7 @@ def annotate(
     """Let people compare answers on a local page. Each decision is on disk before the next is shown."""
     from publius.labels.annotating import Address, Collection
     from publius.labels.annotating import annotate as serve_page
+    from publius.views.annotation import print_collected, print_links
 
     collection = Collection(
         folder=folder,
@@ -76,7 +78,12 @@ def annotate(
         gold_questions=gold_questions,
         gold_share=gold_share,
     )
-    serve_page(collection, Address(host, port, tuple(allow_host or ()), token), as_json=as_json)
+    address = Address(host, port, tuple(allow_host or ()), token)
+    if as_json:
+        collected = serve_page(collection, address, lambda links: out.print(json.dumps(links.as_json())))
+        out.print(json.dumps(collected.as_json()))
+    else:
+        print_collected(serve_page(collection, address, print_links))
 
 
 people_app = typer.Typer()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 
 from core.errors import ConfigError, DataError, RunStateError
 from core.lazy import require
-from labelers.page.access import Access, open_access
+from core.notices import warn
+from labelers.page.access import open_access
 from labelers.page.hosts import Hosts, is_loopback
 from labelers.page.leases import Leases
 from labelers.page.ledger import Ledger
@@ -20,7 +20,6 @@ from labelers.page.overview import overview
 from labelers.page.server import EXTRA, listen, serve
 from labelers.page.session import LEASE_MINUTES, GoldTask, Plan, Session
 from labelers.page.tasks import Question, Task, make_tasks
-from publius.console import counted, note, out, warn
 from publius.labels.gold import GoldReport, labeler_accuracy
 from publius.labels.sources import AnnotationSource, chosen_by, gold_questions, gold_slice, read_source
 
@@ -60,8 +59,42 @@ class Address:
     token: str | None = None
 
 
-def annotate(collection: Collection, address: Address, *, as_json: bool = False) -> None:
-    """Serve the page until it is interrupted, or the gold slice is complete; print the links and the outcome.
+@dataclass(frozen=True)
+class Links:
+    """Where the page is, and what it asks."""
+
+    people: str
+    owner: str
+    folder: Path
+    """Where the labels go."""
+    tasks: tuple[Task, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the links as JSON-able values."""
+        links = {"people": self.people, "owner": self.owner, "folder": str(self.folder)}
+        return {**links, "tasks": len(self.tasks)}
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What people have answered when the page ends."""
+
+    overview: dict[str, Any]
+    gold: GoldReport | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome as JSON-able values."""
+        outcome = {key: self.overview[key] for key in ("given", "wanted", "complete")}
+        return {**outcome, "gold": self.gold.as_json() if self.gold else None}
+
+
+def annotate(collection: Collection, address: Address, opened: Callable[[Links], None]) -> Collected:
+    """Serve the page until it is interrupted, or the gold slice is complete; return what was answered.
+
+    Args:
+        collection: what is asked of how many people.
+        address: where the page listens.
+        opened: called with the links once the page can be reached.
 
     Raises:
         ConfigError: an option does not fit the folder or this machine.
@@ -79,11 +112,20 @@ def annotate(collection: Collection, address: Address, *, as_json: bool = False)
         open_session(collection, source, plan) as session,
     ):
         access = open_access(collection.output / "page.json", address.token)
-        _print_links(access, address, listening, plan, collection, as_json)
+        if not is_loopback(address.host):
+            warn(
+                "texts, tokens and decisions travel unencrypted; put a server with HTTPS in front of this one"
+            )
+        base = f"http://{_called(address.host)}:{listening.getsockname()[1]}"
+        people, owner = f"{base}/#{access.token}", f"{base}/owner#{access.owner_token}"
+        opened(Links(people, owner, collection.output, plan.tasks))
         is_done = session.is_complete if collection.gold is not None else lambda: False
         app = build_app(Page(session, access), Hosts.of(address.host, address.allow_hosts))
         serve(app, listening, is_done, _GRACE_S)
-        _print_outcome(session, _gold_report(collection, source, session), as_json)
+        gold = _gold_report(collection, source, session)
+        if gold is not None:
+            gold.write(session.ledger.comparisons.path.parent / "gold.json")
+        return Collected(overview(session), gold)
 
 
 def make_plan(collection: Collection, source: AnnotationSource) -> Plan:
@@ -161,33 +203,6 @@ def _question(collection: Collection, source: AnnotationSource) -> Question:
     return Question("Which answer is better?", guide=guide)
 
 
-def _print_links(
-    access: Access,
-    address: Address,
-    listening: socket.socket,
-    plan: Plan,
-    collection: Collection,
-    as_json: bool,
-) -> None:
-    base = f"http://{_called(address.host)}:{listening.getsockname()[1]}"
-    people, owner = f"{base}/#{access.token}", f"{base}/owner#{access.owner_token}"
-    if not is_loopback(address.host):
-        warn("texts, tokens and decisions travel unencrypted; put a server with HTTPS in front of this one")
-    if as_json:
-        links = {"people": people, "owner": owner, "folder": str(collection.output)}
-        out.print(json.dumps({**links, "tasks": len(plan.tasks)}))
-        return
-    note(f"{counted(len(plan.tasks), 'question')}, {_kinds(plan.tasks)}; labels go to {collection.output}")
-    out.print(f"For people who compare: {people}")
-    out.print(f"For you alone:          {owner}")
-    note("Ctrl-C ends it; the same command goes on")
-
-
-def _kinds(tasks: tuple[Task, ...]) -> str:
-    rankings = sum(len(task.answers) > 2 for task in tasks)
-    return f"{counted(rankings, 'ranking')} among them" if rankings else "each of two answers"
-
-
 def _called(host: str) -> str:
     """Return the name by which a browser reaches an address."""
     name = socket.gethostname() if host in ("0.0.0.0", "::") else host
@@ -199,21 +214,3 @@ def _gold_report(collection: Collection, source: AnnotationSource, session: Sess
         return None
     with session.reading():
         return labeler_accuracy(source, session.plan.tasks, session.ledger, collection.principle)
-
-
-def _print_outcome(session: Session, gold: GoldReport | None, as_json: bool) -> None:
-    figures = overview(session)
-    if gold is not None:
-        gold.write(session.ledger.comparisons.path.parent / "gold.json")
-    if as_json:
-        outcome: dict[str, Any] = {key: figures[key] for key in ("given", "wanted", "complete")}
-        out.print(json.dumps({**outcome, "gold": gold.as_json() if gold else None}))
-        return
-    out.print(f"{figures['given']:,} of {figures['wanted']:,} answers, by {_people(figures)}")
-    for line in gold.lines() if gold else ():
-        out.print(line)
-
-
-def _people(figures: dict[str, Any]) -> str:
-    number = len(figures["annotators"])
-    return "1 person" if number == 1 else f"{number} people"

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from core.notices import note, warn
 from core.records import Exclusion, Metric
 from core.store.files import os_errors, write_atomic
 from engines.embedded import EMBEDDED_NAME
@@ -18,7 +19,6 @@ from engines.loading import locate
 from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import read_reward_settings
 from evaluation.reward.evaluation import temperature_doubt
-from publius.console import note, warn
 from publius.models.card import CardContent, model_card
 from publius.run.folder import package_versions
 from training.examples import LeftOut

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from core.errors import EngineError
+from core.notices import note
 from engines.embedded import WHEEL, ensure_embedded, verify, wheel_is_installed
-from publius.console import note
 
 
 def pull_embedded() -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import DataError, EngineError
+from core.notices import note
 from core.store.files import write_atomic
 from engines.adapter import SETTINGS as ADAPTER
 from engines.adapter import read_settings
@@ -18,7 +19,6 @@ from engines.reward_settings import RewardSettings, read_reward_settings, write_
 from evaluation.reward.evaluation import RewardEvaluation, evaluate_reward_model, temperature_doubt
 from evaluation.reward.metrics import ScoredPair
 from evaluation.reward.report import render_reward_report, reward_metrics_content
-from publius.console import note
 from publius.models.provenance import by_reason, is_made_of, write_exclusions
 from publius.sources.examples import TrainingRows
 from training.config import OptimConfig, RewardConfig

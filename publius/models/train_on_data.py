@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.errors import ConfigError, RunStateError
+from core.notices import counted, note, warn
 from core.store.files import os_errors
 from publius.config.overrides import build_config
 from publius.config.run_file import DataTrainingConfig
-from publius.console import counted, note, warn
 from publius.models.provenance import (
     Provenance,
     by_reason,

@@ -9,9 +9,9 @@ from typing import Literal
 
 from constitution.loader import preset_names
 from core.errors import ConfigError
+from core.notices import note
 from engines.cached import CachedEngine
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
-from publius.console import note
 from publius.run.engines import EngineMaker, Engines, make_engine
 from publius.run.project import open_cache
 

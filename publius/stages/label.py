@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from constitution.schema import Constitution, Principle
+from core.notices import warn
 from core.records import Comparison, Judgment, Preference
 from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
@@ -20,7 +21,6 @@ from labelers.crowd.mixing import Mixer, wants_machines
 from labelers.crowd.votes import MACHINES
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
-from publius.console import warn
 from publius.run.engines import NEAR_CHANCE, Engines
 from publius.run.folder import Run
 from publius.run.records import RunFiles

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from constitution.loader import load_constitution
+from core.notices import note
 from engines.cached import RequestCounts
 from publius.config.run_file import build_run_config
-from publius.console import note
 from publius.run.engines import EngineMaker, make_engine, open_engines
 from publius.run.folder import open_run
 from publius.sources.pairs import read_pairs

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from constitution.loader import load_constitution
 from core.errors import ConfigError
+from core.notices import note
 from publius.config.run_file import RunConfig, load_run_config
-from publius.console import note
 from publius.run.engines import EngineMaker, make_engine, open_engines
 from publius.run.folder import open_run
 from publius.stages.base import STAGES, RunOutcome, Stage

@@ -6,11 +6,11 @@ from typing import Protocol
 
 from constitution.schema import Constitution
 from core.chat import Turn, turns_of
+from core.notices import note
 from core.records import Prompt
 from evaluation.config import BASE, Variant
 from evaluation.prompted import prompted_turns
 from prompts.environment import PromptTemplates
-from publius.console import note
 from publius.run.folder import Run
 
 PROMPTED: Variant = "prompted"

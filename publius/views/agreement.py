@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from core.notices import note
 from core.statistics.bootstrap import Interval, wilson
 from labelers.crowd.agreement import Agreement, PairAgreement
-from publius.console import heading, note, out
+from publius.console import heading, out
 from publius.labels.agreement import AgreementReport
 
 MOST_PAIRS = 30

@@ -7,8 +7,9 @@ from typing import Any
 
 from constitution.lint.codes import CODES, SEVERITIES, LintRule
 from constitution.lint.linter import Finding
+from core.notices import counted
 from publius.authoring.check import CheckResult
-from publius.console import counted, out
+from publius.console import out
 
 
 def print_check(result: CheckResult) -> None:

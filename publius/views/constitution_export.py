@@ -8,7 +8,8 @@ from typing import Any
 
 def print_constitution_export(summary: Mapping[str, Any]) -> None:
     """Print what was written, and what the form has no place for."""
-    from publius.console import counted, heading, out
+    from core.notices import counted
+    from publius.console import heading, out
 
     for key, what in (("requests", "critique and revision request"), ("comparisons", "comparison")):
         out.print(f"  {counted(summary[key], what)}")

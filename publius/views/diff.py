@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from constitution.diff import Change, ConstitutionDiff, Effect
+from core.notices import counted, note
 from core.statistics.bootstrap import LEVEL
+from publius.authoring.diff import DiffOutcome
 from publius.authoring.flips import CameOrWent, Flip, Shift
-from publius.console import counted, heading, note, out, word_diff
+from publius.console import heading, out, word_diff
 
 _SHORT, _MOST_PRINCIPLES, _CONTEXT = 160, 20, 25
 """Characters of a prompt or answer, principles in the table, and words around a change; --json has all."""
@@ -25,6 +27,15 @@ _OTHERWISE: dict[Effect, str] = {
     "rules": "judgments are put together anew where label.rules names the section",
     "prompted": "the system prompt of the variant `prompted`",
 }
+
+
+def print_outcome(outcome: DiffOutcome) -> None:
+    """Print the changes, and the flips of a run's preferences, or what computing them would take."""
+    print_diff(outcome.diff)
+    if outcome.shift is not None:
+        print_shift(outcome.shift)
+    elif outcome.estimate is not None:
+        out.print(f"\n{outcome.estimate.summary()}")
 
 
 def print_diff(diff: ConstitutionDiff) -> None:

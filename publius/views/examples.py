@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from core.notices import counted
 from core.store.files import os_errors, write_atomic
 from core.text.explain import shown
 from publius.authoring.examples import OUTCOMES, ExamReport, ExamResult
-from publius.console import counted, out
+from publius.console import out
 
 _JUNIT = {"failed": "failure", "unparsed": "error", "skipped": "skipped"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from publius.console import counted, heading, out
+from core.notices import counted
+from publius.console import heading, out
 
 
 def print_import(summary: Mapping[str, Any]) -> None:

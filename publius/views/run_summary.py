@@ -11,11 +11,12 @@ from typing import Any
 
 from rich.table import Table
 
+from core.notices import note
 from core.records import Judgment, Metric, Preference
 from core.store.record_store import RecordStore
 from evaluation.report import summary_table
 from labelers.crowd.votes import MACHINES
-from publius.console import heading, note, out
+from publius.console import heading, out
 from publius.models.reward_model import read_reward_metrics
 from publius.run.folder import read_manifest
 from publius.run.records import RunFiles

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from publius.console import counted, heading, note, out
+from core.notices import counted, note
+from publius.console import heading, out
 from publius.models.train_on_data import DataOutcome
 
 _MEASURES = {

@@ -138,14 +138,6 @@ def test_nobody_reading_does_not_stop_the_work():
     assert task.done == 1
 
 
-def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]):
-    with progress("critique", 1):
-        pass
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("critique  0/1")
-
-
 def received(leader: int) -> str:
     """Everything that the closed end of a terminal was sent."""
     parts = []
@@ -189,3 +181,23 @@ def test_step_of_unknown_length_moves_on_a_terminal(monkeypatch: pytest.MonkeyPa
     shown = received(leader)
     assert "outer" in shown
     assert "inner" in shown
+
+
+def test_a_library_call_logs_its_progress_and_prints_nothing(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+):
+    caplog.set_level("INFO", "publius")
+    with progress("critique", 2) as task:
+        task.advance(2)
+    assert [record.getMessage().split("  ")[:2] for record in caplog.records] == [
+        ["critique", "0/2"],
+        ["critique", "2/2"],
+    ]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_command_line_shows_progress_on_standard_error(capsys: pytest.CaptureFixture[str]):
+    core.progress.show_progress()
+    with progress("critique", 2) as task:
+        task.advance(2)
+    assert "critique  2/2" in capsys.readouterr().err

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import pytest
 
-import publius.chat
 from core.errors import ConfigError, EngineError, RequestError, RunStateError
 from core.records import Generation, Sampling
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import GenerationRequest
 from engines.scripted import ScriptedEngine
-from publius.chat import ChatRequest, chat_with, open_chat, print_replies
+from publius.chat import ChatRequest, open_chat
 from publius.console import SafeConsole
 from publius.stages.runner import RunRequest, execute
+from publius.views.chat import chat_with, print_replies
 from tests.publius.projects import RUN, write_project
 from tests.publius.test_cli import PROGRAM, REPOSITORY, mistakes, publius
 from tests.publius.trainable import roomy, write_trainable
@@ -244,8 +244,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], SafeConsole]:
             quiet=False,
             file=open(os.devnull, "w"),  # noqa: SIM115
         )
-        monkeypatch.setattr(publius.chat, "out", console)
-        monkeypatch.setattr(publius.console, "out", console)
+        monkeypatch.setattr("publius.views.chat.out", console)
+        monkeypatch.setattr("publius.console.out", console)
         return console
 
     return of_width

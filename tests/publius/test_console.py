@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import DataError
-from publius.console import SafeConsole, err, fail, note, out, warn, word_diff
+from core.notices import note, warn
+from publius.console import SafeConsole, attach_notices, err, fail, out, word_diff
 
 HOSTILE = "a\x1b]0;owned\x07b\x1b[2Jc\x9b31md\re\x08f\x00g\x7fh\ud800i\tj\nk"
 HARMLESS = "a]0;ownedb[2Jc31mdefghi"
@@ -50,6 +51,7 @@ def test_other_scripts_and_symbols_are_printed_as_they_are():
 
 
 def test_both_streams_are_safe(capsys: pytest.CaptureFixture[str]):
+    attach_notices()
     out.print(HOSTILE)
     note(HOSTILE)
     warn(HOSTILE)

@@ -69,7 +69,7 @@ class Lab:
         self.new.write_text(edit(self.text))
         self.asked = Recorder()
         (self.folder / "to.jsonl").unlink(missing_ok=True)
-        given = {"run": self.run, "as_json": True, "to": self.folder / "to.jsonl", **options}
+        given = {"run": self.run, "limit": None, "to": self.folder / "to.jsonl", **options}
         return run_diff(DiffRequest(None, str(self.new), **given), self.asked)  # type: ignore[arg-type]
 
     def full(self, edit: Edit) -> tuple[Path, Recorder]:
@@ -265,7 +265,7 @@ def test_flips_come_most_decisive_first_with_what_moved_them(lab: Lab):
         assert sum(flip.moves.values()) == pytest.approx(flip.after - flip.before)
         assert flip.moves[flip.moved_by] == max(flip.moves.values())
     assert sum(judged.flips for judged in shift.by_principle.values()) == len(flipped)
-    shown = lab.diff(edit, as_json=False, limit=1).shift
+    shown = lab.diff(edit, limit=1).shift
     assert [flip.comparison_id for flip in shown.flips] == [shift.flips[0].comparison_id]
     assert shown.flipped == len(flipped)
 
@@ -307,7 +307,7 @@ def test_pairs_of_a_file_can_be_recomputed(tmp_path: Path):
         pairs, str(tmp_path / "old.yaml"), "m", tmp_path, ("engine.kind=scripted", "label.principles=16")
     )
     run = label_pairs(request, Recorder()).folder
-    outcome = run_diff(DiffRequest(None, str(tmp_path / "new.yaml"), run, as_json=True), Recorder())
+    outcome = run_diff(DiffRequest(None, str(tmp_path / "new.yaml"), run, limit=None), Recorder())
     assert (outcome.estimate.calls, outcome.estimate.new) == (128, 8)
 
 
@@ -477,7 +477,7 @@ def test_real_model_is_asked_only_what_changed_and_agrees_with_a_run_of_its_own(
     ]
     new = tmp_path / "new.yaml"
     new.write_text(old.model_copy(update={"principles": tuple(reworded)}).to_yaml())
-    request = DiffRequest(None, str(new), run, to=tmp_path / "to.jsonl", as_json=True)
+    request = DiffRequest(None, str(new), run, to=tmp_path / "to.jsonl", limit=None)
     outcome = run_diff(request, lambda model, engine: embedded_engine)
     assert (outcome.estimate.calls, outcome.estimate.new) == (2 * len(drawn), 2 * drawn.count(drawn[0]))
 

@@ -216,9 +216,9 @@ def test_the_embedded_model_judges_examples_and_its_worth_is_told(embedded_files
     assert "near chance" in done.stderr
 
 
-def test_progress_is_shown_while_a_model_judges(file, capsys):
+def test_progress_is_logged_and_not_printed_while_a_model_judges(file, capsys, caplog):
+    caplog.set_level("INFO", "publius")
     run_exams(ExamRequest(str(file), "scripted"), maker())
-    shown = capsys.readouterr()
-    assert "test  0/2" in shown.err
-    assert "test  2/2  100%" in shown.err
-    assert shown.out == ""
+    assert "test  0/2" in caplog.text
+    assert "test  2/2  100%" in caplog.text
+    assert capsys.readouterr() == ("", "")

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-import publius.stages.training.examples
 from prompts.sources import normalised
 from publius.run.reader import RunReader
 from publius.stages.base import RunOutcome
 from publius.stages.runner import RunRequest, execute
+from publius.stages.training import examples
 from tests.publius.invoking import Files, files_of, here, options
 from tests.publius.test_cli import mistakes
 from tests.publius.trainable import roomy, write_trainable
@@ -251,14 +251,14 @@ def learned(
     """Run some stages; return what a trainer, which runs as it is, was given to train and to evaluate on."""
     name = f"train_{method}"
     given: list[list[Any]] = []
-    train = getattr(publius.stages.training.examples, name)
+    train = getattr(examples, name)
 
     def watched(examples: Any, job: Any, *rest: Any) -> Any:
         given.extend((list(examples), list(rest[-1])))
         return train(examples, job, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publius.stages.training.examples, name, watched)
+        patch.setattr(examples, name, watched)
         outcome = execute(RunRequest(run_file, overrides, stages))
     return given[0], given[1], outcome
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-import publius.stages.training.examples
 from core.records import Prompt
 from publius.cli import main
 from publius.run.folder import read_manifest
 from publius.run.reader import RunReader
 from publius.stages.base import RunOutcome
 from publius.stages.runner import RunRequest, execute
+from publius.stages.training import examples
 from tests.publius.projects import record_lines
 from tests.publius.test_cli import mistakes, publius
 from tests.publius.trainable import SPLITS, roomy, write_trainable
@@ -68,8 +68,8 @@ def execute_watched(run_file: Path) -> tuple[RunOutcome, Learned]:
     """Run everything, and note what is handed to the trainers, which run as they are."""
     learned = Learned()
     train_sft, train_dpo = (
-        publius.stages.training.examples.train_sft,
-        publius.stages.training.examples.train_dpo,
+        examples.train_sft,
+        examples.train_dpo,
     )
 
     def watched_sft(examples: Any, *rest: Any) -> Any:
@@ -81,8 +81,8 @@ def execute_watched(run_file: Path) -> tuple[RunOutcome, Learned]:
         return train_dpo(pairs, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publius.stages.training.examples, "train_sft", watched_sft)
-        patch.setattr(publius.stages.training.examples, "train_dpo", watched_dpo)
+        patch.setattr(examples, "train_sft", watched_sft)
+        patch.setattr(examples, "train_dpo", watched_dpo)
         return execute(RunRequest(run_file)), learned
 
 

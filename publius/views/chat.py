@@ -1,0 +1,125 @@
+"""`publius chat` on the terminal: messages typed, answers side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+
+from rich.table import Table
+from rich.text import Text
+
+from core.errors import ConfigError, RequestError
+from core.notices import note
+from core.records import Generation
+from publius.chat import Chat, ChatRequest, Reply, open_chat
+from publius.console import heading, out
+from publius.run.engines import EngineMaker, make_engine
+
+RESET, QUIT = "/reset", "/quit"
+
+_COLUMN = 38
+"""Narrowest column, in characters, in which an answer is pleasant to read."""
+
+
+def chat_with(
+    request: ChatRequest, make: EngineMaker = make_engine, lines: Iterable[str] | None = None
+) -> None:
+    """Ask the request's prompt, or talk until the user ends it.
+
+    Args:
+        request: with whom, and how.
+        make: builds an engine; tests give their own.
+        lines: what the user says; None reads standard input.
+
+    Raises:
+        ConfigError: for an option that cannot be used.
+        RequestError: if the request's one prompt is too long for a model.
+        RunStateError: if the folder is no run, or a variant is not trained there.
+    """
+    if request.as_json and request.prompt is None:
+        raise ConfigError("there is nothing to ask", where="--json", accepted="--json with --prompt TEXT")
+    if request.prompt is not None and not request.prompt.strip():
+        raise ConfigError("the prompt is empty", where="--prompt", accepted="a text")
+    with open_chat(request, make) as chat:
+        if request.prompt is None:
+            converse(chat, _typed() if lines is None else lines)
+        else:
+            _ask_once(chat, request.prompt, request.as_json)
+
+
+def converse(chat: Chat, lines: Iterable[str]) -> None:
+    """Answer one message a line until the lines end or one of them says so."""
+    note(f"{' and '.join(chat.variants)} answer; {RESET} forgets the conversation, {QUIT} ends it")
+    for line in lines:
+        text = line.strip()
+        if text == QUIT:
+            return
+        if text == RESET:
+            chat.reset()
+            note("the conversation begins anew")
+        elif text:
+            print_replies(asyncio.run(chat.ask(_encodable(text))))
+
+
+def print_replies(replies: Mapping[str, Reply]) -> None:
+    """Print the answers side by side where there is room for it, else one below the other."""
+    if not out.is_terminal or out.width < _COLUMN * len(replies):
+        for variant, reply in replies.items():
+            heading(variant)
+            out.print(_shown(reply))
+        return
+    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for variant in replies:
+        table.add_column(variant, ratio=1, overflow="fold")
+    table.add_row(*map(_shown, replies.values()))
+    out.print(table)
+
+
+def _ask_once(chat: Chat, prompt: str, as_json: bool) -> None:
+    text = _encodable(prompt)
+    replies = asyncio.run(chat.ask(text))
+    for reply in replies.values():
+        if isinstance(reply, RequestError):
+            raise reply
+    if not as_json:
+        print_replies(replies)
+        return
+    answers = {variant: reply.text for variant, reply in replies.items() if isinstance(reply, Generation)}
+    out.print_json(json.dumps({"prompt": text, "answers": answers}))
+
+
+def _shown(reply: Reply) -> Text:
+    """Return an answer as it is printed; as a `Text`, nothing in it acts as markup."""
+    if isinstance(reply, RequestError):
+        return Text(f"not asked: {reply}; {RESET} begins anew", style="red")
+    shown = Text(reply.text)
+    if reply.finish_reason == "length":
+        shown.append(f" [cut at {reply.sampling.max_new_tokens} tokens]", style="dim")
+    return shown
+
+
+def _typed() -> Iterator[str]:
+    """Yield the lines of standard input; a terminal is shown where to type, and edits its line."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        for line in sys.stdin.buffer:
+            yield line.decode("utf-8", errors="replace")
+        return
+    with suppress(ImportError):  # history and editing, where Python was built with it
+        import readline  # noqa: F401
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
+    while True:
+        try:
+            yield input("\n> ")
+        except EOFError:
+            out.print()
+            return
+
+
+def _encodable(text: str) -> str:
+    """Return a text that was typed or given as an option with the bytes that are no UTF-8 replaced."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
