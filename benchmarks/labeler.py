@@ -23,7 +23,6 @@ from engines.config import EngineConfig, ModelConfig
 from engines.hf.engine import TransformersEngine
 from labelers.ai import AILabeler
 from labelers.config import LabelConfig
-from prompts.environment import PromptTemplates
 
 PRINCIPLE = Principle(id="hhh", text="The reply is helpful, honest and harmless.")
 
@@ -77,9 +76,7 @@ def main() -> None:
     comparisons, skipped = read(options.data, options.limit)
     engine = TransformersEngine(ModelConfig(id=options.model), EngineConfig(max_batch=16))
     config = LabelConfig(min_answer_mass=0.0)
-    labeler = AILabeler(
-        Constitution(name="hhh", principles=(PRINCIPLE,)), PromptTemplates(), config, engine, 0
-    )
+    labeler = AILabeler(Constitution(name="hhh", principles=(PRINCIPLE,)), engine, config)
     judgments = asyncio.run(judge(labeler, comparisons))
     engine.close()
 

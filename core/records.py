@@ -57,12 +57,14 @@ class Prompt(Record):
     @classmethod
     def of(
         cls,
-        messages: tuple[Message, ...],
+        messages: tuple[Message, ...] | str,
         tags: tuple[str, ...] = (),
         source: str = "",
         split: Split | None = None,
     ) -> Self:
-        """Return the prompt with the id that its messages determine."""
+        """Return the prompt with the id that its messages determine; a text is one user message."""
+        if isinstance(messages, str):
+            messages = (Message(role="user", content=messages),)
         return cls(
             id=record_id("prompt", [m.model_dump() for m in messages]),
             messages=messages,

@@ -7,7 +7,7 @@ critic reads one answer and not the history of all of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from constitution.draw import draw, in_scope
@@ -27,11 +27,13 @@ class CritiqueLoop:
     """Everything that is the same for all prompts of a run."""
 
     constitution: Constitution
-    templates: PromptTemplates
-    config: CritiqueConfig
     policy: Generator
+    """Writes the drafts."""
     critic: Generator
-    seed: int
+    """Writes critiques and revisions; the policy itself may be given."""
+    config: CritiqueConfig = field(default_factory=CritiqueConfig)
+    seed: int = 0
+    templates: PromptTemplates = field(default_factory=PromptTemplates)
 
     async def trace(self, prompt: Prompt) -> CritiqueTrace:
         """Return the prompt's way from the draft through all rounds.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from constitution.draw import draw, in_scope
@@ -40,10 +40,19 @@ class AILabeler:
     """Judges comparisons under principles drawn from the constitution."""
 
     constitution: Constitution
-    templates: PromptTemplates
-    config: LabelConfig
     engine: KeyedChoiceScorer
-    seed: int
+    config: LabelConfig = field(default_factory=LabelConfig)
+    seed: int = 0
+    templates: PromptTemplates = field(default_factory=PromptTemplates)
+
+    async def label(self, comparison: Comparison) -> tuple[Judgment, ...]:
+        """Return the judgments of a comparison under the principles drawn for it.
+
+        Raises:
+            RequestError: if the two answers are too long for the labeler.
+        """
+        asked = (self.judge(comparison, principle) for principle in self.principles_for(comparison))
+        return tuple(await asyncio.gather(*asked))
 
     def principles_for(self, comparison: Comparison) -> tuple[Principle, ...]:
         """Return the principles drawn for a comparison; machine-checkable ones are left to the checks."""

@@ -1,1 +1,209 @@
-"""The command line, run folders and one function per stage."""
+"""Steer a language model by editing a constitution.
+
+`import publius` is the library: the names in `__all__`, each loaded from its room when it is first used, so
+that importing the package loads no torch. `docs/library.md` shows how they fit together.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from constitution.loader import load_constitution as load_constitution
+    from constitution.schema import Constitution as Constitution
+    from constitution.schema import Principle as Principle
+    from core.errors import ConfigError as ConfigError
+    from core.errors import DataError as DataError
+    from core.errors import EngineError as EngineError
+    from core.errors import MissingExtraError as MissingExtraError
+    from core.errors import PubliusError as PubliusError
+    from core.errors import RequestError as RequestError
+    from core.errors import RunStateError as RunStateError
+    from core.records import Answer as Answer
+    from core.records import Candidate as Candidate
+    from core.records import Comparison as Comparison
+    from core.records import CritiqueTrace as CritiqueTrace
+    from core.records import Generation as Generation
+    from core.records import Judgment as Judgment
+    from core.records import Message as Message
+    from core.records import Metric as Metric
+    from core.records import Preference as Preference
+    from core.records import Prompt as Prompt
+    from core.records import Sampling as Sampling
+    from core.rewards import Reward as Reward
+    from core.rewards import Sample as Sample
+    from core.store.cache import RequestCache as RequestCache
+    from critique.comparisons import draft_against_revision as draft_against_revision
+    from critique.config import CritiqueConfig as CritiqueConfig
+    from critique.loop import CritiqueLoop as CritiqueLoop
+    from engines.cached import CachedEngine as CachedEngine
+    from engines.config import EngineConfig as EngineConfig
+    from engines.config import ModelConfig as ModelConfig
+    from engines.hf.engine import TransformersEngine as TransformersEngine
+    from engines.protocols import Engine as Engine
+    from engines.scripted import ScriptedEngine as ScriptedEngine
+    from engines.vllm.engine import VllmEngine as VllmEngine
+    from evaluation.metrics import evaluate_answers as evaluate_answers
+    from labelers.ai import AILabeler as AILabeler
+    from labelers.check import check_judgments as check_judgments
+    from labelers.config import LabelConfig as LabelConfig
+    from labelers.crowd.aggregate import aggregate as aggregate
+    from labelers.formats.opinions import Opinion as Opinion
+    from labelers.formats.opinions import Pair as Pair
+    from labelers.formats.source import LabelSource as LabelSource
+    from labelers.formats.source import RowLabels as RowLabels
+    from labelers.formats.source import RowSource as RowSource
+    from publius.run.reader import RunReader as RunReader
+    from publius.stages.runner import RunRequest as RunRequest
+    from publius.stages.runner import execute as execute
+    from training.config import DPOConfig as DPOConfig
+    from training.config import LoraConfig as LoraConfig
+    from training.config import OptimConfig as OptimConfig
+    from training.config import RewardConfig as RewardConfig
+    from training.config import SFTConfig as SFTConfig
+    from training.examples import AnsweredPrompt as AnsweredPrompt
+    from training.examples import PreferencePair as PreferencePair
+    from training.job import TrainingJob as TrainingJob
+    from training.pairs.dpo import train_dpo as train_dpo
+    from training.pairs.reward import train_reward as train_reward
+    from training.rl.config import GRPOConfig as GRPOConfig
+    from training.rl.config import PPOConfig as PPOConfig
+    from training.rl.config import RLOOConfig as RLOOConfig
+    from training.rl.group.train import train_group as train_group
+    from training.rl.ppo.train import PPOTask as PPOTask
+    from training.rl.ppo.train import train_ppo as train_ppo
+    from training.rl.reward_sum import WeightedReward as WeightedReward
+    from training.rl.task import RLTask as RLTask
+    from training.sft import train_sft as train_sft
+
+_ROOM_OF = {
+    "aggregate": "labelers.crowd.aggregate",
+    "AILabeler": "labelers.ai",
+    "Answer": "core.records",
+    "AnsweredPrompt": "training.examples",
+    "CachedEngine": "engines.cached",
+    "Candidate": "core.records",
+    "check_judgments": "labelers.check",
+    "Comparison": "core.records",
+    "ConfigError": "core.errors",
+    "Constitution": "constitution.schema",
+    "CritiqueConfig": "critique.config",
+    "CritiqueLoop": "critique.loop",
+    "CritiqueTrace": "core.records",
+    "DataError": "core.errors",
+    "DPOConfig": "training.config",
+    "draft_against_revision": "critique.comparisons",
+    "Engine": "engines.protocols",
+    "EngineConfig": "engines.config",
+    "EngineError": "core.errors",
+    "evaluate_answers": "evaluation.metrics",
+    "Generation": "core.records",
+    "GRPOConfig": "training.rl.config",
+    "Judgment": "core.records",
+    "LabelConfig": "labelers.config",
+    "LabelSource": "labelers.formats.source",
+    "load_constitution": "constitution.loader",
+    "LoraConfig": "training.config",
+    "Message": "core.records",
+    "Metric": "core.records",
+    "MissingExtraError": "core.errors",
+    "ModelConfig": "engines.config",
+    "OptimConfig": "training.config",
+    "Opinion": "labelers.formats.opinions",
+    "Pair": "labelers.formats.opinions",
+    "PPOConfig": "training.rl.config",
+    "PPOTask": "training.rl.ppo.train",
+    "Preference": "core.records",
+    "PreferencePair": "training.examples",
+    "Principle": "constitution.schema",
+    "Prompt": "core.records",
+    "PubliusError": "core.errors",
+    "RequestCache": "core.store.cache",
+    "RequestError": "core.errors",
+    "Reward": "core.rewards",
+    "RewardConfig": "training.config",
+    "RLOOConfig": "training.rl.config",
+    "RLTask": "training.rl.task",
+    "RowLabels": "labelers.formats.source",
+    "RowSource": "labelers.formats.source",
+    "execute": "publius.stages.runner",
+    "RunReader": "publius.run.reader",
+    "RunRequest": "publius.stages.runner",
+    "RunStateError": "core.errors",
+    "Sample": "core.rewards",
+    "Sampling": "core.records",
+    "ScriptedEngine": "engines.scripted",
+    "SFTConfig": "training.config",
+    "train_dpo": "training.pairs.dpo",
+    "train_group": "training.rl.group.train",
+    "train_ppo": "training.rl.ppo.train",
+    "train_reward": "training.pairs.reward",
+    "train_sft": "training.sft",
+    "TrainingJob": "training.job",
+    "TransformersEngine": "engines.hf.engine",
+    "VllmEngine": "engines.vllm.engine",
+    "WeightedReward": "training.rl.reward_sum",
+}
+"""The module that defines each name; `module:name` where it has another name there."""
+
+__all__ = sorted(_ROOM_OF)
+
+_ROOMS = (
+    "constitution",
+    "core",
+    "critique",
+    "engines",
+    "evaluation",
+    "labelers",
+    "prompts",
+    "training",
+)
+"""The packages beside this one that it is built of."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name, loaded from its room (PEP 562)."""
+    place = _ROOM_OF.get(name)
+    if place is None:
+        raise AttributeError(f"module 'publius' has no attribute {name!r}")
+    require_own_rooms()
+    module, _, attribute = place.partition(":")
+    value = getattr(importlib.import_module(module), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def require_own_rooms() -> None:
+    """Refuse to go on where a folder of the user's hides a package that publius is built of.
+
+    Publius installs packages of plain names beside itself, and Python looks in the current folder first.
+
+    Raises:
+        ImportError: naming both folders.
+    """
+    home = Path(__file__).resolve().parent.parent
+    for room in _ROOMS:
+        found = _folder_of(room)
+        if found != home / room:
+            raise ImportError(
+                f"{found or 'nothing'} hides the package {room!r} of publius, which is {home / room}; "
+                "run from another folder, or rename yours, or use the command `publius` or `python -P`"
+            )
+
+
+def _folder_of(package: str) -> Path | None:
+    """Return the folder that an import of a package would find."""
+    if package in sys.modules:
+        file = sys.modules[package].__file__
+    else:
+        spec = importlib.util.find_spec(package)
+        file = spec.origin if spec else None
+    return None if file is None else Path(file).resolve().parent

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from core.digests import digest
 from core.errors import ConfigError, DataError, MissingExtraError, PubliusError, RunStateError
@@ -24,6 +24,16 @@ from training.examples import LeftOut
 from training.methods import Method
 from training.policy import EXTRA, free_memory
 from training.processes import is_main, wait_for_all
+
+
+class MethodConfig(Protocol):
+    """The section of a training method; it may name `epochs`, where `optim.epochs` does not hold."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate."""
+        ...
+
 
 _FORMAT = 2
 """Raised when the same job would give other weights."""
@@ -46,6 +56,41 @@ class TrainingJob:
     """Folder of the adapter that training starts from; None starts from the model itself."""
     siblings: tuple[Path, ...] = ()
     """Folders of other runs: the result of the very same job is taken over from there."""
+
+    @classmethod
+    def of(
+        cls,
+        method: Method,
+        folder: Path,
+        policy: ModelConfig,
+        config: MethodConfig,
+        lora: LoraConfig | None = None,
+        optim: OptimConfig | None = None,
+        **own: Any,
+    ) -> Self:
+        """Return the job of a training with the numbers of its method.
+
+        Args:
+            method: what is trained.
+            folder: where the adapter goes; the same job with the same data resumes there.
+            policy: the model that is trained.
+            config: the method's section; its learning rate, and its epochs where it names them.
+            lora: the adapter; the default one if not given.
+            optim: what all methods share; the defaults if not given.
+            own: `seed` (0 if not given), `device`, `start` or `siblings`.
+        """
+        optim = optim or OptimConfig()
+        epochs: float | None = getattr(config, "epochs", None)
+        return cls(
+            method=method,
+            folder=folder,
+            policy=policy,
+            lora=lora or LoraConfig(),
+            optim=optim,
+            learning_rate=config.learning_rate,
+            epochs=optim.epochs if epochs is None else epochs,
+            **{"seed": 0, **own},
+        )
 
     @property
     def bf16(self) -> bool:

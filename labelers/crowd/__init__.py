@@ -1,1 +1,1 @@
-"""Many annotators and labelers: their votes, how reliable they are, agreement, mixing, aggregation."""
+"""Many annotators and labelers: their votes, how reliable they are, agreement, aggregation."""

@@ -5,7 +5,7 @@ Otherwise principles are averaged in probability, by weight. They are asked in t
 then, where the constitution's priority is `strict`, section by section, then the rest. The first tier whose
 mean is decisive settles the preference alone.
 
-Where people have judged too, labelers/crowd/mixing.py settles the opinions in place of the tiers.
+Where people have judged too, labelers/mixing.py settles the opinions in place of the tiers.
 """
 
 from __future__ import annotations

@@ -28,7 +28,6 @@ from core.text.explain import shown
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
 from labelers.ai import AILabeler, require_labeler
-from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates
 from publius.run.engines import NEAR_CHANCE, EngineMaker, make_engine
 from publius.run.one_model import EngineKind, one_model, project_of
@@ -164,7 +163,7 @@ def _by_model(
     require_labeler(engine, templates)
     if engine.model == EMBEDDED_NAME:
         warn(f"{NEAR_CHANCE}: its failures say little about the principles; name a real labeler by --model")
-    labeler = AILabeler(loaded.constitution, templates, LabelConfig(), engine, seed=0)
+    labeler = AILabeler(loaded.constitution, engine, templates=templates)
     results: list[ExamResult] = []
 
     with progress("test", len(exams)) as task:

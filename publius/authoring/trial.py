@@ -62,7 +62,6 @@ async def _all(trial: Trial, constitutions: Sequence[Constitution], engine: Engi
 
 
 async def _one(trial: Trial, constitution: Constitution, engine: Engine) -> TrialResult:
-    templates = PromptTemplates()
     shared = Sampling(temperature=0.4, top_p=0.9).model_dump(include={"temperature", "top_p"})
     config = CritiqueConfig(
         rounds=trial.rounds,
@@ -72,12 +71,11 @@ async def _one(trial: Trial, constitution: Constitution, engine: Engine) -> Tria
         drop=("unchanged", "empty"),
     )
     prompt = Prompt.of((Message(role="user", content=trial.prompt),), source="try")
-    trace = await CritiqueLoop(constitution, templates, config, engine, engine, trial.seed).trace(prompt)
+    trace = await CritiqueLoop(constitution, engine, engine, config, trial.seed).trace(prompt)
     comparison = draft_against_revision(trace)
     if isinstance(comparison, str):
         return TrialResult(constitution, trace, comparison, ())
     label = LabelConfig(principles=2)
-    labeler = AILabeler(constitution, templates, label, engine, trial.seed)
-    judged = [labeler.judge(comparison, principle) for principle in labeler.principles_for(comparison)]
+    judged = await AILabeler(constitution, engine, label, trial.seed).label(comparison)
     checked = tuple(check_judgments(comparison, constitution, label.check_confidence))
-    return TrialResult(constitution, trace, comparison, (*await asyncio.gather(*judged), *checked))
+    return TrialResult(constitution, trace, comparison, (*judged, *checked))

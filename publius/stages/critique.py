@@ -13,7 +13,7 @@ async def critique_stage(run: Run, engines: Engines) -> StageResult:
     """Draft, criticise and revise an answer to every training prompt that has no trace yet."""
     splits: set[Split] = {"train", "preference"} if run.config.compare.source == "revisions" else {"train"}
     policy, critic = engines.of("policy"), engines.of("critic")
-    loop = CritiqueLoop(run.constitution, run.templates, run.config.critique, policy, critic, run.config.seed)
+    loop = CritiqueLoop(run.constitution, policy, critic, run.config.critique, run.config.seed, run.templates)
     stage = StageWork(run, engines, "critique", run.traces)
 
     def is_done(prompt: Prompt) -> bool:

@@ -101,7 +101,7 @@ async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> Iter
         return iter(())
     judge = engines.of("judge")
     engines.keep(judge)
-    labeler = AILabeler(run.constitution, run.templates, run.config.label, judge, run.config.seed)
+    labeler = AILabeler(run.constitution, judge, run.config.label, run.config.seed, run.templates)
     others = sum(answer.variant != BASE for answer in answers)
     with progress("eval judge", others) as task:
         wins = await judge_wins(answers, labeler, run.config.engine.concurrency, task.advance)

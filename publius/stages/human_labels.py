@@ -11,8 +11,8 @@ from core.errors import ConfigError, DataError
 from core.records import Comparison, Judgment, Prompt
 from engines.cached import RequestCounts
 from labelers.config import LabelConfig
-from labelers.crowd.mixing import rules_of
 from labelers.crowd.votes import MACHINES, annotator_of
+from labelers.mixing import rules_of
 from prompts.sources import assign_split, normalised
 from publius.run.folder import Run
 from publius.run.judgment_folder import people_files

@@ -17,8 +17,8 @@ from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
 from labelers.config import LabelConfig
 from labelers.crowd.aggregate import Settled, aggregate, outcome_of
-from labelers.crowd.mixing import Mixer, wants_machines
 from labelers.crowd.votes import MACHINES
+from labelers.mixing import Mixer, wants_machines
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
 from publius.run.engines import NEAR_CHANCE, Engines
@@ -62,7 +62,7 @@ class Labeling:
         """Return the labeling of a run by its configuration."""
         engine = engines.of("labeler")
         return cls(
-            run, engine, AILabeler(run.constitution, run.templates, run.config.label, engine, run.config.seed)
+            run, engine, AILabeler(run.constitution, engine, run.config.label, run.config.seed, run.templates)
         )
 
     def is_done(self, comparison: Comparison) -> bool:

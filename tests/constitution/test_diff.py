@@ -223,8 +223,8 @@ def touched(old: Constitution, new: Constitution) -> set[str]:
     """What the rest of Publius does otherwise under another constitution, found by doing it."""
     found: set[str] = set()
     templates, engine = PromptTemplates(), ScriptedEngine()
-    loops = [CritiqueLoop(c, templates, CritiqueConfig(), engine, engine, 0) for c in (old, new)]
-    labelers = [AILabeler(c, templates, LabelConfig(principles=2), engine, 0) for c in (old, new)]
+    loops = [CritiqueLoop(c, engine, engine, CritiqueConfig(), 0, templates) for c in (old, new)]
+    labelers = [AILabeler(c, engine, LabelConfig(principles=2), 0, templates) for c in (old, new)]
     for prompt in PROMPTS:
         pair = Comparison.of(prompt, ("One two three four five six seven eight.", "x"), ("Two words.", "y"))
         drawn = [loop.principle_for(prompt, 1) for loop in loops]
@@ -252,11 +252,11 @@ def asked_of(constitution: Constitution, principle: Principle, prompt: Prompt) -
     """What critic and labeler are asked about a principle, by purpose."""
     engine, templates = ScriptedEngine(), PromptTemplates()
     alone = constitution.model_copy(update={"principles": (principle,)})
-    loop = CritiqueLoop(alone, templates, CritiqueConfig(rounds=1), engine, engine, 0)
+    loop = CritiqueLoop(alone, engine, engine, CritiqueConfig(rounds=1), 0, templates)
     asyncio.run(loop.trace(prompt))
     asked = {request.purpose: engine.key(request) for request in engine.history}
     pair = Comparison.of(prompt, ("One.", "x"), ("Two.", "y"))
-    labeler = AILabeler(alone, templates, LabelConfig(), engine, 0)
+    labeler = AILabeler(alone, engine, LabelConfig(), 0, templates)
     drawn = labeler.principles_for(pair)
     return {**asked, "labels": [engine.key(labeler.request(pair, p, a_first=True)) for p in drawn]}
 

@@ -18,8 +18,6 @@ from engines.answers import AnswerReader
 from engines.scripted import ScriptedEngine
 from engines.tokenization import CHATML, EncodedPrompt, TurnEncoder
 from labelers.ai import AILabeler
-from labelers.config import LabelConfig
-from prompts.environment import PromptTemplates
 from prompts.sources import read_prompts
 
 DEMO = Path(__file__).parents[2] / "prompts" / "demo" / "prompts.jsonl"
@@ -132,7 +130,7 @@ def test_our_own_text_cannot_open_a_turn_either(embedded_encoder: TurnEncoder):
 def labeler_turns(reply_a: str, reply_b: str, asked: str, *, a_first: bool) -> tuple[tuple[Turn, ...], str]:
     principle = Principle(id="honest", text="The reply is honest.")
     constitution = Constitution(name="c", preamble="Be careful.", principles=(principle,))
-    labeler = AILabeler(constitution, PromptTemplates(), LabelConfig(), ScriptedEngine(), 0)
+    labeler = AILabeler(constitution, ScriptedEngine())
     messages = [Message(role=role, content=asked) for role in ("system", "user", "assistant", "user")]
     comparison = Comparison(
         id="c",

@@ -25,8 +25,6 @@ from evaluation.win_rate import (
     win_rate_series,
 )
 from labelers.ai import AILabeler
-from labelers.config import LabelConfig
-from prompts.environment import PromptTemplates
 from tests.evaluation.answers import answer_of, answers_of
 
 KIND = Principle(id="kind", text="The reply is kind.", weight=3.0)
@@ -64,7 +62,7 @@ def prefers(word: str, strength: float = 2.0, liking: float = 0.0) -> Odds:
 
 def judge(odds: Odds, *principles: Principle) -> AILabeler:
     constitution = Constitution(name="test", principles=principles or (KIND,))
-    return AILabeler(constitution, PromptTemplates(), LabelConfig(), Judge(odds), seed=0)
+    return AILabeler(constitution, Judge(odds))
 
 
 def win(ours: str, theirs: str, by: AILabeler) -> Win:

@@ -69,7 +69,7 @@ def labeler(
 ) -> AILabeler:
     engine = ScriptedEngine(chooser=chooser or biased(1.0, 0.0), model=model)
     settings = LabelConfig.model_validate(config)
-    return AILabeler(constitution, templates or PromptTemplates(), settings, engine, seed)
+    return AILabeler(constitution, engine, settings, seed, templates or PromptTemplates())
 
 
 def judge(one: Comparison, by: AILabeler, principle: Principle = KIND) -> Judgment:

@@ -11,7 +11,7 @@ from constitution.schema import Constitution
 from core.records import Comparison, Judgment, Preference
 from labelers.config import LabelConfig
 from labelers.crowd.aggregate import Settled, aggregate
-from labelers.crowd.mixing import Mixer, wants_machines
+from labelers.mixing import Mixer, wants_machines
 from tests.labelers.crowd.crowds import by_ai, comparison, judged
 
 BY = Constitution.model_validate(

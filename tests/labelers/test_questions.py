@@ -12,7 +12,6 @@ from core.errors import RequestError
 from core.records import Comparison, Judgment, Message, Prompt
 from engines.scripted import ScriptedEngine
 from labelers.ai import AILabeler
-from labelers.config import LabelConfig
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
 from prompts.few_shots import few_shots
@@ -90,7 +89,7 @@ def test_one_fence_is_longer_than_any_in_all_texts(kind: str):
 
 def judgment(put: Questions, engine: ScriptedEngine | None = None) -> Judgment:
     comparison = Comparison.of(PROMPT, ("Ask a pharmacist.", "draft"), ("Take it.", "revision:1"))
-    labeler = AILabeler(put.constitution, put.templates, LabelConfig(), engine or ScriptedEngine(), 0)
+    labeler = AILabeler(put.constitution, engine or ScriptedEngine(), templates=put.templates)
     return asyncio.run(labeler.judge(comparison, put.constitution.principles[0]))
 
 

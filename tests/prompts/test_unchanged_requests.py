@@ -46,8 +46,8 @@ def asked(principle: dict[str, object], preamble: str) -> list[object]:
         name="test", preamble=preamble, principles=(Principle.model_validate(principle),)
     )
     engine, templates = ScriptedEngine(), PromptTemplates()
-    loop = CritiqueLoop(constitution, templates, CritiqueConfig(rounds=1), engine, engine, seed=0)
-    labeler = AILabeler(constitution, templates, LabelConfig(), engine, seed=0)
+    loop = CritiqueLoop(constitution, engine, engine, CritiqueConfig(rounds=1), templates=templates)
+    labeler = AILabeler(constitution, engine, templates=templates)
     reward = LabelerReward(constitution, templates, LabelConfig(), engine, seed=0, concurrency=1)
     for messages in PROMPTS:
         prompt = Prompt.of(messages)

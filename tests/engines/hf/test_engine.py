@@ -23,8 +23,6 @@ from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.scripted import ScriptedEngine
 from engines.tokenization import CHATML, TurnEncoder
 from labelers.ai import AILabeler
-from labelers.config import LabelConfig
-from prompts.environment import PromptTemplates
 from prompts.sources import read_prompts
 
 DEMO = Path(__file__).parents[3] / "prompts" / "demo" / "prompts.jsonl"
@@ -412,7 +410,7 @@ def comparison_requests(count: int) -> list[ChoiceRequest]:
     """Questions to the labeler of different lengths, over the demo prompts."""
     principle = Principle(id="honest", text="The reply says what it does not know.")
     constitution = Constitution(name="c", principles=(principle,))
-    labeler = AILabeler(constitution, PromptTemplates(), LabelConfig(), ScriptedEngine(), 0)
+    labeler = AILabeler(constitution, ScriptedEngine())
     prompts = list(read_prompts(DEMO))[:count]
     texts = [prompt.messages[-1].content for prompt in prompts]
     comparisons = [

@@ -9,8 +9,8 @@ from pathlib import Path
 from core.records import Comparison, Judgment, Preference
 from labelers.config import LabelConfig
 from labelers.crowd.methods import Aggregation, aggregate_votes
-from labelers.crowd.mixing import Mixer
 from labelers.crowd.votes import votes_of
+from labelers.mixing import Mixer
 from labelers.selection import Selection, doubt_about, select
 from tests.labelers.simulated import BY, World, ai_judges, people_judge, world
 
