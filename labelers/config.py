@@ -62,7 +62,7 @@ class LabelConfig(BaseModel):
     """For `weights`: the say of each source, `ai`, `check` or the name of people's; 1 where not given."""
     aggregation: Aggregation = "graded"
     """How several annotators become one probability: `graded` learns whom to believe; `majority` is the share
-    of votes; `dawid-skene` and `noisy-bradley-terry` are crowd-kit's."""
+    of votes; `dawid-skene` is crowd-kit's."""
 
     @model_validator(mode="after")
     def _mixes_with_people(self) -> Self:
