@@ -37,6 +37,8 @@ class LabelConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    # `mode` and `order_average` have one value each and nothing reads them. They stay because they are part
+    # of the identity of runs and of the ids of judgments: without them no earlier run could be resumed.
     mode: Literal["choice"] = "choice"
     """`choice`: the log-probabilities of a one-letter answer, in both presentation orders."""
     principles: int = Field(default=4, ge=0, le=64)
