@@ -1,7 +1,7 @@
 """The linter of constitutions: what is allowed, and still probably a mistake.
 
-`lint` finds; the rules stand by theme in the modules beside, `text`, `structure`, `checks`, `contradictions`,
-`examples` and `prompts`, and what their codes mean in `codes`. No model is asked.
+`lint_report` finds; the rules stand by theme in the modules beside, `text`, `structure`, `checks`,
+`contradictions`, `examples` and `prompts`, and what their codes mean in `codes`. No model is asked.
 """
 
 from __future__ import annotations
@@ -56,11 +56,6 @@ class LintReport:
     def count(self, severity: Severity) -> int:
         """Return how many findings have the severity."""
         return sum(finding.severity == severity for finding in self.findings)
-
-
-def lint(loaded: LoadedConstitution, context: LintContext | None = None) -> list[Finding]:
-    """Return what is probably wrong, in the order of the file, less what the file silences."""
-    return list(lint_report(loaded, context).findings)
 
 
 def lint_report(

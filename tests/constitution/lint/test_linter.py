@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from constitution.lint.codes import CODES, RETIRED, find_code
-from constitution.lint.linter import Finding, LintReport, lint, lint_report
+from constitution.lint.linter import Finding, LintReport, lint_report
 from constitution.lint.subject import LintContext
 from constitution.loader import preset_names, read_constitution
 from core.errors import ConfigError
@@ -528,7 +528,8 @@ def test_findings_come_in_the_order_of_the_file_and_print_as_a_line(report_on):
 
 @pytest.mark.parametrize("name", preset_names())
 def test_presets_come_out_without_warning(name):
-    assert [finding for finding in lint(read_constitution(name)) if finding.severity != "note"] == []
+    findings = lint_report(read_constitution(name)).findings
+    assert [finding for finding in findings if finding.severity != "note"] == []
 
 
 def test_codes_are_found_by_number_and_by_name():
