@@ -3,9 +3,9 @@
     python -m benchmarks.crowd [--part crowd|mix|select] [--seeds N] [--json PATH]    (in the repository)
 
 `tests/labelers/simulated.py` says what is simulated. Peers, on the same judgments of the same seed: the
-majority and crowd-kit's models against the graded one; people and the AI labeler alone against both; random
-questions against ranked ones. Each figure is the median over seeds; a difference has its mean and 95 %
-bootstrap interval over seeds.
+majority and crowd-kit's Dawid-Skene model against the graded one; people and the AI labeler alone against
+both; random questions against ranked ones. Each figure is the median over seeds; a difference has its mean
+and 95 % bootstrap interval over seeds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.statistics.bootstrap import paired_intervals
 from labelers.crowd.methods import Aggregation
 from tests.labelers.crowd.experiments import Scores, crowd_accuracy, mixed_accuracy, selected_accuracy
 
-METHODS: tuple[Aggregation, ...] = ("majority", "graded", "dawid-skene", "noisy-bradley-terry")
+METHODS: tuple[Aggregation, ...] = ("majority", "graded", "dawid-skene")
 BUDGETS = (50, 100, 200, 400)
 SHARPNESS = {"calibrated": 1.0, "overconfident": 3.0}
 

@@ -37,6 +37,8 @@ class LabelConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    # `mode` and `order_average` have one value each and nothing reads them. They stay because they are part
+    # of the identity of runs and of the ids of judgments: without them no earlier run could be resumed.
     mode: Literal["choice"] = "choice"
     """`choice`: the log-probabilities of a one-letter answer, in both presentation orders."""
     principles: int = Field(default=4, ge=0, le=64)
@@ -62,7 +64,7 @@ class LabelConfig(BaseModel):
     """For `weights`: the say of each source, `ai`, `check` or the name of people's; 1 where not given."""
     aggregation: Aggregation = "graded"
     """How several annotators become one probability: `graded` learns whom to believe; `majority` is the share
-    of votes; `dawid-skene` and `noisy-bradley-terry` are crowd-kit's."""
+    of votes; `dawid-skene` is crowd-kit's."""
 
     @model_validator(mode="after")
     def _mixes_with_people(self) -> Self:

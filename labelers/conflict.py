@@ -20,6 +20,8 @@ from prompts.environment import PromptTemplates
 
 LETTERS = (" A", " B")
 TEMPLATE = "conflict"
+_MIN_ANSWER_MASS = 0.5
+"""Less probability than this on the letters makes the judgment unparsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,6 @@ class ConflictJudge:
 
     templates: PromptTemplates
     engine: ChoiceScorer
-    min_answer_mass: float = 0.5
-    """Less probability than this on the letters makes the judgment unparsed."""
 
     async def judge(self, constitution: Constitution, first: int, second: int) -> ConflictJudgment:
         """Return the judgment of two principles, asked in both orders."""
@@ -52,7 +52,7 @@ class ConflictJudge:
             )
         except RequestError:  # the two are too long for the model
             return ConflictJudgment(first, second, None)
-        if min(straight.answer_mass, turned.answer_mass) < self.min_answer_mass:
+        if min(straight.answer_mass, turned.answer_mass) < _MIN_ANSWER_MASS:
             return ConflictJudgment(first, second, None)
         orders = OrderLogits(
             a_first=straight.logprobs[0] - straight.logprobs[1],

@@ -76,8 +76,7 @@ class Mixer:
     Args:
         config: the policy.
         constitution: whose sections rules may name, and by whose tiers machines are settled.
-        judged: every comparison with its judgments. Votes are kept in memory, answers are not unless the
-            aggregation scores them.
+        judged: every comparison with its judgments. Votes are kept in memory, answers are not.
     """
 
     def __init__(
@@ -89,14 +88,11 @@ class Mixer:
         self._config, self._constitution = config, constitution
         self._rules = rules_of(config)
         ballots: dict[_Party, list[Vote]] = {}
-        comparisons: dict[str, Comparison] = {}
         for comparison, judgments in judged:
             for party, votes in self._ballots(comparison, standing(judgments)):
                 ballots.setdefault(party, []).extend(votes)
-            if config.aggregation == "noisy-bradley-terry":
-                comparisons[comparison.id] = comparison
         self.crowds: dict[_Party, Crowd] = {
-            party: aggregate_votes(votes, config.aggregation, comparisons) for party, votes in ballots.items()
+            party: aggregate_votes(votes, config.aggregation) for party, votes in ballots.items()
         }
         """The posteriors and reliabilities under each rule."""
 

@@ -13,8 +13,6 @@ from constitution.ids import id_from, id_of_name, unique
 from core.errors import DataError, Problem
 from core.text.explain import shown
 
-TEXTS = ("text", "antithesis", "critique", "revision", "comparison", "section")
-"""The keys of a principle that hold text, the id aside."""
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 """What an escape in JSON can bring in, and no file of ours can hold."""
 _SEPARATORS = re.compile("[\x85\u2028\u2029]")
@@ -45,7 +43,7 @@ class Found:
 
     where: str
     texts: Mapping[str, str]
-    """By the keys in `TEXTS`; `text` is always there."""
+    """By key: `text` (always there), `antithesis`, `critique`, `revision`, `comparison`, `section`."""
     name: str | None = None
     """What the file calls it."""
     source: str | None = None
@@ -113,7 +111,7 @@ class Reading:
 
         Args:
             where: its place.
-            fields: by the keys in `TEXTS`; where there is no text, it is the revision request, else the
+            fields: by the keys of `Found.texts`; where there is no text, it is the revision request, else the
                 comparison, else the critique, as it stands.
             name: what the file calls it.
             source: the anchor of the passage it stands in.

@@ -59,15 +59,6 @@ _ALL = (
         "Delete one, or give them different scopes (`applies_to`, `except`).",
     ),
     LintRule(
-        "L104",
-        "compound-principle",
-        "note",
-        "A principle says several things at once.",
-        "A critic mends one of them and a labeler weighs them as it likes; of a figure in a report nobody "
-        "knows which half it is about. Write one principle for each. Found by several sentences, a "
-        "semicolon, `and also`, `in addition`, or a list of three verbs about the reply.",
-    ),
-    LintRule(
         "L105",
         "overlong-text",
         "warning",
@@ -98,24 +89,6 @@ _ALL = (
         "Critic and labeler are shown one principle at a time: `the principle above` is nothing to them. "
         "Say what the reply does; order and importance belong in `sections`, `priority`, `hard` and "
         "`weight`.",
-    ),
-    LintRule(
-        "L109",
-        "no-sentence",
-        "note",
-        "A principle's text is no sentence.",
-        "It has fewer than three words, or begins like `No emojis` or `Short answers` without a verb. "
-        "Templates put the text after `follow the principle:` and `fulfils`; `The reply uses no emojis` "
-        "reads right there. Scripts without spaces are not counted.",
-    ),
-    LintRule(
-        "L110",
-        "not-about-the-reply",
-        "note",
-        "A principle's text does not speak of the reply.",
-        "`Honesty is important` leaves open what a reply must do, and whether one fulfils it. Begin with "
-        "`The reply`. Only English texts are judged; requests (`Be brief.`) are taken to be about the "
-        "reply.",
     ),
     LintRule(
         "L111",
@@ -196,14 +169,6 @@ _ALL = (
         "Some judged principles have an antithesis and others have none.",
         "Contrastive labeling asks about text and antithesis; principles without one are compared by "
         "their text alone, and the two kinds of figures do not compare. Told once a file.",
-    ),
-    LintRule(
-        "L210",
-        "hard-in-last-section",
-        "note",
-        "A hard principle stands in the last section under `priority: strict`.",
-        "A hard principle is asked before all sections. In the one that yields to all others it is "
-        "probably misplaced, or not meant to be hard.",
     ),
     LintRule(
         "L211",
@@ -375,14 +340,19 @@ _ALL = (
 )
 CODES: dict[str, LintRule] = {entry.code: entry for entry in _ALL}
 """All codes, sorted."""
+RETIRED = frozenset({"L104", "L109", "L110", "L210"})
+"""Codes of earlier versions. `lint_ignore` may still name them; their numbers are not used again."""
 
 
 def find_code(code: str) -> LintRule:
     """Return what a code, or the name of one, stands for.
 
     Raises:
-        ConfigError: There is no such code.
+        ConfigError: There is no such code, or it was removed.
     """
+    if code.upper() in RETIRED:
+        what = f"the lint code {code.upper()} was removed"
+        raise ConfigError(what, where="--explain", accepted="all, or a code that --explain all lists")
     by_name = {entry.name: entry for entry in _ALL}
     found = CODES.get(code.upper()) or by_name.get(code.lower())
     if found is None:

@@ -1,7 +1,7 @@
 """The linter of constitutions: what is allowed, and still probably a mistake.
 
-`lint` finds; the rules stand by theme in the modules beside, `text`, `structure`, `checks`, `contradictions`,
-`examples` and `prompts`, and what their codes mean in `codes`. No model is asked.
+`lint_report` finds; the rules stand by theme in the modules beside, `text`, `structure`, `checks`,
+`contradictions`, `examples` and `prompts`, and what their codes mean in `codes`. No model is asked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from constitution.lint.checks import lint_checks
-from constitution.lint.codes import CODES, Severity
+from constitution.lint.codes import CODES, RETIRED, Severity
 from constitution.lint.contradictions import lint_contradictions
 from constitution.lint.examples import lint_examples
 from constitution.lint.prompts import lint_prompts
@@ -56,11 +56,6 @@ class LintReport:
     def count(self, severity: Severity) -> int:
         """Return how many findings have the severity."""
         return sum(finding.severity == severity for finding in self.findings)
-
-
-def lint(loaded: LoadedConstitution, context: LintContext | None = None) -> list[Finding]:
-    """Return what is probably wrong, in the order of the file, less what the file silences."""
-    return list(lint_report(loaded, context).findings)
 
 
 def lint_report(
@@ -122,14 +117,16 @@ class _Silencers:
     def unknown(self) -> Iterator[Hit]:
         """Yield the entries that name no code, or one of an error."""
         for loc, code in self._entries:
-            if code not in CODES:
+            if code not in CODES and code not in RETIRED:
                 yield Hit("L201", loc, f"there is no lint code {shown(code)}", one_of(CODES, code))
-            elif CODES[code].severity == "error":
+            elif code in CODES and CODES[code].severity == "error":
                 yield Hit("L201", loc, f"{code} is an error, and is told all the same", "mend it")
 
     def unused(self, *, has_prompts: bool) -> Iterator[Hit]:
-        """Yield the entries that have hidden nothing, of codes that could have been found."""
+        """Yield the entries that have hidden nothing, of codes that could have been found or were removed."""
         for loc, code in self._entries:
+            if code in RETIRED:
+                yield Hit("L202", loc, f"{code} is no lint code any more", "delete the entry")
             looked_for = code in CODES and (code[1] < "5" or (code[1] == "5" and has_prompts))
             silent = code in ("L201", "L202") or CODES.get(code, CODES["L101"]).severity == "error"
             if looked_for and not silent and loc not in self._used:

@@ -36,15 +36,10 @@ def _sections(constitution: Constitution) -> Iterator[Hit]:
         if section not in used:
             what = f"no principle is in the section {shown(section)}"
             yield Hit("L203", ("sections", position), what, "delete it, or give its principles their section")
-    last = constitution.sections[-1] if constitution.sections else None
     for index, principle in enumerate(constitution.principles):
         if principle.section is None and used != {None}:
             hint = f"section: {' or '.join(constitution.sections) or min(filter(None, used))}"
             yield Hit("L204", ("principles", index), f"{principle.id!r} has no section", hint)
-        strict = constitution.priority == "strict" and len(constitution.sections) > 1
-        if strict and principle.hard and principle.section == last:
-            what = f"{principle.id!r} is hard, and stands in the section that yields to all others"
-            yield Hit("L210", ("principles", index, "hard"), what, "move it up, or delete `hard`")
 
 
 def _weights(constitution: Constitution) -> Iterator[Hit]:

@@ -69,7 +69,6 @@ def pattern_interval(
     statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     counts: Sequence[int],
     seed: int,
-    resamples: int = RESAMPLES,
 ) -> Interval | None:
     """Return a figure of many cases that fall into few patterns, with its 95 % interval over the cases.
 
@@ -81,17 +80,17 @@ def pattern_interval(
             nan where the figure is not defined.
         counts: how often each pattern occurs; one case at least.
         seed: the same seed and counts draw the same resamples.
-        resamples: how many figures the interval is read off. Those that are not defined are passed over.
 
     Returns:
-        The figure and its interval, or None if the figure is not defined for the cases themselves.
+        The figure and its interval, or None if the figure is not defined for the cases themselves. Resamples
+        for which it is not defined are passed over.
     """
     occurrences = np.asarray(counts, dtype=np.float64)
     value = float(statistic(occurrences[None, :])[0])
     if not np.isfinite(value):
         return None
     total = int(occurrences.sum())
-    drawn = np.random.default_rng(seed).multinomial(total, occurrences / total, size=resamples)
+    drawn = np.random.default_rng(seed).multinomial(total, occurrences / total, size=RESAMPLES)
     figures = statistic(drawn.astype(np.float64))
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(figures[np.isfinite(figures)], (tail, 1 - tail))

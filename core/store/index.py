@@ -212,14 +212,6 @@ class FileIndex:
             yield from page
             after = page[-1].id
 
-    def parents(self) -> Iterator[str]:
-        """Yield each parent that has records, once, in order."""
-        query = "SELECT MIN(parent) FROM records WHERE file = ? AND parent > ?"
-        parent = ""
-        while (following := self._index.rows(query, self.number, parent)[0][0]) is not None:
-            parent = str(following)
-            yield parent
-
     def has_children(self, parent: str) -> bool:
         """Return whether any record belongs to this parent."""
         query = "SELECT 1 FROM records WHERE file = ? AND parent = ? LIMIT 1"

@@ -197,11 +197,6 @@ class RecordFile(Generic[R]):
         assert self.parent is not None, f"{self.path} was opened without a parent field"
         return self._lines.has_children(parent_id)
 
-    def parents_with_children(self) -> Iterator[str]:
-        """Yield the id of each parent that has records, in order."""
-        assert self.parent is not None, f"{self.path} was opened without a parent field"
-        return self._lines.parents()
-
     def sync(self) -> None:
         """Put everything that was appended on the disk itself, and commit the index."""
         with self._index.lock, os_errors(self.path):

@@ -119,24 +119,23 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..." + (text[-1] if isinstance(value, str) else "")
 
 
-def explain(model: type[BaseModel], value: object, error: ValidationError, at: Loc = ()) -> list[Misfit]:
+def explain(model: type[BaseModel], value: object, error: ValidationError) -> list[Misfit]:
     """Return what is wrong with `value` as `model`, each with its loc in the document.
 
     Args:
         model: The model that refused the value.
-        value: What was validated; it stands at `at` in the document.
+        value: What was validated: all of the document.
         error: What pydantic said.
-        at: Where the value stands.
     """
     errors = [e for e in error.errors(include_url=False)[:MAX_ERRORS] if not _is_echo(e)]
-    found = [(e["type"], m) for e in errors for m in _misfits(model, value, e, at)]
+    found = [(e["type"], m) for e in errors for m in _misfits(model, value, e)]
     inside = _insides(found)
     return _merged(misfit for kind, misfit in found if not _is_other_branch(kind, misfit, inside))
 
 
-def _misfits(model: type[BaseModel], value: object, error: ErrorDetails, at: Loc) -> Iterator[Misfit]:
+def _misfits(model: type[BaseModel], value: object, error: ErrorDetails) -> Iterator[Misfit]:
     """Yield what one pydantic error says; only our own validators can say more than one thing."""
-    place = at + _place(value, error["loc"])
+    place = _place(value, error["loc"])
     models, field = _walk(model, error["loc"])
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, MisfitError):

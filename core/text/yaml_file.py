@@ -155,23 +155,22 @@ def refuse_unprintable(text: str, path: Path, kind: str) -> None:
         raise ConfigError(what, where=_where(path, _mark_at(text, stray.start())), accepted="printable text")
 
 
-def validate(document: YamlDocument, model: type[M], value: object = None, loc: Loc = ()) -> M:
-    """Return a part of the document as a `model`.
+def validate(document: YamlDocument, model: type[M], value: object = None) -> M:
+    """Return the document as a `model`.
 
     Args:
         document: Where the value came from.
         model: What it must be.
-        value: What stands, or would stand if the file were written in full, at `loc`; read there if None.
-        loc: The place of the part; the whole document by default.
+        value: What the file holds, or would hold if it were written in full; the document's value if None.
 
     Raises:
         ConfigError: With one problem for each thing that does not fit, in the order of the file.
     """
-    subject = document.at(loc) if value is None else value
+    subject = document.value if value is None else value
     try:
         return model.model_validate(subject)
     except ValidationError as error:
-        misfits = explain(model, subject, error, loc)
+        misfits = explain(model, subject, error)
     raise ConfigError.of(in_order(document.problem(misfit) for misfit in misfits))
 
 
@@ -244,11 +243,11 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: Path) -> ConfigE
     mark = (error.context_mark if begun else None) or error.problem_mark or error.context_mark
     assert mark is not None, "PyYAML's scanner and parser give a mark with every error"
     what = f"not valid YAML: {context + ', ' if context else ''}{problem}"
-    accepted = _advice(context, problem, text[mark.index : mark.index + 1].strip("\r\n "))
+    accepted = _advice(problem, text[mark.index : mark.index + 1].strip("\r\n "))
     return ConfigError(what, where=_where(path, Mark(mark.line + 1, mark.column + 1)), accepted=accepted)
 
 
-def _advice(context: str, problem: str, character: str) -> str:
+def _advice(problem: str, character: str) -> str:
     """Return what usually mends a syntax error at this character."""
     if character == "\t" or "tab character" in problem:
         return "spaces for indentation, no tabs"

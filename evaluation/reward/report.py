@@ -42,13 +42,12 @@ def reward_metrics_content(evaluation: RewardEvaluation) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "warnings": reward_warnings(evaluation), **figures}
 
 
-def render_reward_report(evaluation: RewardEvaluation, model: str, source: str = "") -> str:
+def render_reward_report(evaluation: RewardEvaluation, model: str) -> str:
     """Return the report in Markdown.
 
     Args:
         evaluation: what was measured.
         model: name or path of the reward model.
-        source: where the pairs are from, if there is something to say.
     """
     bench = evaluation.reward_bench
     if bench and not bench.sections:
@@ -57,7 +56,6 @@ def render_reward_report(evaluation: RewardEvaluation, model: str, source: str =
     return document_template("evaluation", "reward_report.md.j2").render(
         evaluation=evaluation,
         model=in_code(model),
-        source=source and in_code(source),
         resamples=RESAMPLES,
         accuracy=accuracy_in_words(evaluation.accuracy) if evaluation.accuracy else "",
         warnings=reward_warnings(evaluation),

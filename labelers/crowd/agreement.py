@@ -29,6 +29,8 @@ from labelers.crowd.votes import CHOICES, Choice, Vote, by_comparison
 Floats = NDArray[np.float64]
 PairTable = Counter[tuple[Choice, Choice]]
 """How often two annotators chose what, the first one's choice first."""
+_SEED = 0
+"""Of the bootstrap over comparisons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,11 @@ class PairAgreement:
     """None where it is not defined: both chose one and the same throughout."""
 
 
-def agreement(votes: Iterable[Vote], seed: int = 0) -> Agreement | None:
+def agreement(votes: Iterable[Vote]) -> Agreement | None:
     """Return the agreement of all annotators; None if no comparison was judged by two.
 
     Args:
         votes: at most one of each annotator on each comparison.
-        seed: of the bootstrap over comparisons.
     """
     shared = [found for found in by_comparison(votes).values() if len(found) > 1]
     if not shared:
@@ -70,7 +71,7 @@ def agreement(votes: Iterable[Vote], seed: int = 0) -> Agreement | None:
     table = np.array(sorted(patterns), dtype=np.float64)
     counts = [patterns[pattern] for pattern in sorted(patterns)]
     observed, fleiss, alpha = (
-        pattern_interval(statistic, counts, seed)
+        pattern_interval(statistic, counts, _SEED)
         for statistic in (
             lambda drawn: observed_agreement(table, drawn),
             lambda drawn: fleiss_kappa(table, drawn),
@@ -82,9 +83,9 @@ def agreement(votes: Iterable[Vote], seed: int = 0) -> Agreement | None:
     return Agreement(len(shared), len(annotators), observed, fleiss, alpha)
 
 
-def pair_agreements(votes: Iterable[Vote], seed: int = 0) -> list[PairAgreement]:
+def pair_agreements(votes: Iterable[Vote]) -> list[PairAgreement]:
     """Return the agreement of every two annotators who judged a comparison both, in order of name."""
-    return [_pair(first, second, table, seed) for (first, second), table in pair_tables(votes).items()]
+    return [_pair(first, second, table) for (first, second), table in pair_tables(votes).items()]
 
 
 def pair_tables(votes: Iterable[Vote]) -> dict[tuple[str, str], PairTable]:
@@ -159,10 +160,10 @@ def _pattern(votes: Sequence[Vote]) -> tuple[int, ...]:
     return tuple(counts[choice] for choice in CHOICES)
 
 
-def _pair(first: str, second: str, table: PairTable, seed: int) -> PairAgreement:
+def _pair(first: str, second: str, table: PairTable) -> PairAgreement:
     cells = sorted(table)
     counts = [table[cell] for cell in cells]
-    cohen = pattern_interval(lambda drawn: cohen_kappa(cells, drawn), counts, seed)
+    cohen = pattern_interval(lambda drawn: cohen_kappa(cells, drawn), counts, _SEED)
     return PairAgreement(first, second, table.total(), observed_in(table), cohen)
 
 

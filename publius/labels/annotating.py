@@ -53,10 +53,10 @@ class Collection:
 class Address:
     """Where the page listens, and who may call it."""
 
-    host: str = "127.0.0.1"
-    port: int = 8321
-    allow_hosts: tuple[str, ...] = ()
-    token: str | None = None
+    host: str
+    port: int
+    allow_hosts: tuple[str, ...]
+    token: str | None
 
 
 @dataclass(frozen=True)

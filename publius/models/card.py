@@ -89,8 +89,6 @@ class CardContent:
     """How the scores of a reward model are to be read."""
     merged: bool = False
     """Whether the folder holds a whole model instead of an adapter."""
-    limits: Sequence[str] = ()
-    """What a user should know besides what is said of every model."""
 
 
 def model_card(content: CardContent) -> str:
@@ -118,7 +116,7 @@ def model_card(content: CardContent) -> str:
         settings=[(_cell(name), _cell(_value(value))) for name, value in content.settings.items()],
         metrics=[(_cell(name), f"{value:.4g}") for name, value in content.metrics.items()],
         evaluation=[_evaluated(metric) for metric in content.evaluation],
-        limits=[*map(_plain, _limits(content)), *map(_plain, content.limits)],
+        limits=list(map(_plain, _limits(content))),
         versions=[(_plain(package), _plain(version)) for package, version in content.versions.items()],
     )
 

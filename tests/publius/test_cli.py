@@ -115,6 +115,10 @@ def test_a_wrong_override_is_blamed_on_the_option(tmp_path, override, where):
         (RUN.replace("prompts.jsonl", "absent.jsonl"), "absent.jsonl"),
         (RUN.replace("constitution.yaml", "absent.yaml"), "absent.yaml"),
         (RUN.replace("models: {policy: some-model}\n", ""), "models"),
+        (
+            RUN.replace("{principles: 2}", "{humans: [people], aggregation: noisy-bradley-terry}"),
+            "aggregation is 'noisy-bradley-terry'; accepted: one of: graded, majority, dawid-skene",
+        ),
         ("", "run.yaml"),
     ],
 )

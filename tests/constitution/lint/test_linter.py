@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from constitution.lint.codes import CODES, find_code
-from constitution.lint.linter import Finding, LintReport, lint, lint_report
+from constitution.lint.codes import CODES, RETIRED, find_code
+from constitution.lint.linter import Finding, LintReport, lint_report
 from constitution.lint.subject import LintContext
 from constitution.loader import preset_names, read_constitution
 from core.errors import ConfigError
@@ -76,12 +76,6 @@ CASES: list[tuple[str, str, str, str]] = [
         ),
     ),
     (
-        "L104",
-        principles("{id: a, text: The reply is brief; it names its sources.}"),
-        "3:19",
-        principles("{id: a, text: 'The reply says so when it does not know, instead of making things up.'}"),
-    ),
-    (
         "L105",
         principles(f"{{id: a, text: The reply is {LONG}.}}"),
         "3:19",
@@ -108,23 +102,6 @@ CASES: list[tuple[str, str, str, str]] = [
         principles("{id: a, text: The reply explains the principle behind a country's constitution.}"),
     ),
     (
-        "L109",
-        principles("The reply is kind.", "Be brief."),
-        "4:5",
-        principles("The reply is kind.", "请用简单的话回答", "Никогда не груби собеседнику."),
-    ),
-    (
-        "L110",
-        principles("Honesty is the best of all things."),
-        "3:5",
-        principles(
-            "Prefer the honest way.",
-            "It is honest in all things.",
-            "Ehrlichkeit währt am längsten.",
-            "No hay que mentir a nadie en la vida.",
-        ),
-    ),
-    (
         "L111",
         principles("{id: a, text: The reply is kind., antithesis: The reply is kind}"),
         "3:51",
@@ -132,15 +109,15 @@ CASES: list[tuple[str, str, str, str]] = [
     ),
     (
         "L201",
-        "name: x\nlint_ignore: [L104, L999]\nprinciples:\n  - The reply is brief; it is kind.\n",
+        "name: x\nlint_ignore: [L107, L999]\nprinciples:\n  - The reply is TODO.\n",
         "2:21",
-        "name: x\nlint_ignore: [L104]\nprinciples:\n  - The reply is brief; it is kind.\n",
+        "name: x\nlint_ignore: [L107, L104]\nprinciples:\n  - The reply is TODO.\n",
     ),
     (
         "L202",
-        principles("{id: a, text: The reply is brief., lint_ignore: [L104]}"),
+        principles("{id: a, text: The reply is brief., lint_ignore: [L107]}"),
         "3:54",
-        principles("{id: a, text: The reply is brief; it is kind., lint_ignore: [L104]}"),
+        principles("{id: a, text: The reply is TODO., lint_ignore: [L107]}"),
     ),
     (
         "L203",
@@ -201,16 +178,6 @@ CASES: list[tuple[str, str, str, str]] = [
             "{id: a, text: The reply is kind., antithesis: It is harsh.}",
             "{id: b, text: It has 9 words., check: {kind: max_words, value: 9}}",
         ),
-    ),
-    (
-        "L210",
-        "name: x\npriority: strict\nsections: [a, b]\nprinciples:\n"
-        "  - {id: p, text: The reply is kind., section: a, hard: true}\n"
-        "  - {id: q, text: The reply is calm., section: b, hard: true}\n",
-        "6:57",
-        "name: x\nsections: [a, b]\nprinciples:\n"
-        "  - {id: p, text: The reply is kind., section: a, hard: true}\n"
-        "  - {id: q, text: The reply is calm., section: b, hard: true}\n",
     ),
     (
         "L211",
@@ -453,32 +420,6 @@ def test_checks_contradict_each_other_only_where_their_scopes_meet(report_on, on
         assert report_on(principles(*order), None).count("error") == int(meet)
 
 
-COMPOUND = [
-    "The reply is brief. It names its sources.",
-    "The reply is brief and also names its sources.",
-    "The reply names its sources as well as giving a summary.",
-    "The reply meets despair with warmth, names no method, and points to people who can help.",
-]
-SINGLE = [
-    "The reply gives no help with hurting people, stealing from them or making weapons.",
-    "The reply stays calm and respectful, even towards someone who is rude.",
-    "The reply points out a mistake in the question kindly, and does not agree just to please.",
-    "Which of these replies is kinder? Choose the kinder one.",
-    "The reply gives a source, e.g. The Times, for each number.",
-    'The reply never says "I cannot; ask someone else".',
-]
-
-
-@pytest.mark.parametrize("text", COMPOUND)
-def test_compound_principles_are_noted(report_on, text):
-    assert places(report_on(principles(f"'{text}'")).findings, "L104") == ["3:5"]
-
-
-@pytest.mark.parametrize("text", SINGLE)
-def test_one_thought_with_commas_is_no_compound(report_on, text):
-    assert places(report_on(principles(f"'{text}'")).findings, "L104") == []
-
-
 @pytest.mark.parametrize(
     ("text", "check", "told"),
     [
@@ -506,11 +447,11 @@ def test_weights_of_a_thousand_equal_principles_are_not_tiny(report_on):
 
 
 def test_a_file_and_a_principle_silence_codes_and_the_silenced_are_counted(report_on):
-    entries = ["The reply is brief; it is kind.", "{id: b, text: The reply is calm; it is warm.}"]
+    entries = ["The reply is brief TODO.", "{id: b, text: The reply is calm TODO.}"]
     assert len(report_on(principles(*entries)).findings) == 2
-    by_file = report_on(principles(*entries, head="name: x\nlint_ignore: [L104]\nprinciples:\n"))
+    by_file = report_on(principles(*entries, head="name: x\nlint_ignore: [L107]\nprinciples:\n"))
     assert (by_file.findings, len(by_file.silenced)) == ((), 2)
-    by_principle = report_on(principles(entries[0], entries[1][:-1] + ", lint_ignore: [L104]}"))
+    by_principle = report_on(principles(entries[0], entries[1][:-1] + ", lint_ignore: [L107]}"))
     assert len(by_principle.findings) == len(by_principle.silenced) == 1
 
 
@@ -530,6 +471,21 @@ def test_an_error_is_told_although_it_is_silenced(report_on):
 def test_an_unknown_code_is_told_with_the_nearest(report_on):
     report = report_on("name: x\nlint_ignore: [L901]\nprinciples: [The reply is kind.]\n")
     assert "did you mean 'L" in report.findings[0].hint
+
+
+@pytest.mark.parametrize("code", sorted(RETIRED))
+def test_a_removed_code_may_still_be_silenced_and_a_note_says_that_the_entry_can_go(report_on, code):
+    by_file = report_on(f"name: x\nlint_ignore: [{code}]\nprinciples: [The reply is kind.]\n")
+    assert [(f.code, f.severity) for f in by_file.findings] == [("L202", "note")]
+    assert by_file.findings[0].what == f"{code} is no lint code any more"
+    by_principle = report_on(principles(f"{{id: a, text: The reply is kind., lint_ignore: [{code}]}}"))
+    assert [finding.code for finding in by_principle.findings] == ["L202"]
+
+
+def test_removed_codes_are_not_used_again_and_explained_as_removed():
+    assert not RETIRED & set(CODES)
+    with pytest.raises(ConfigError, match="the lint code L104 was removed"):
+        find_code("l104")
 
 
 def test_codes_that_need_prompts_are_not_unused_without_them(report_on):
@@ -560,7 +516,7 @@ def test_a_text_as_long_as_a_file_allows_is_linted(report_on, repeated):
 
 def test_findings_come_in_the_order_of_the_file_and_print_as_a_line(report_on):
     report = report_on(
-        principles("{id: b, text: It is kind., antithesis: TODO}", "{id: a, text: It is so; it is.}")
+        principles("{id: b, text: It is kind., antithesis: TODO}", "{id: a, text: It is TODO.}")
     )
     lines = [int(finding.where.split(":")[-2]) for finding in report.findings]
     assert lines == sorted(lines)
@@ -572,15 +528,16 @@ def test_findings_come_in_the_order_of_the_file_and_print_as_a_line(report_on):
 
 @pytest.mark.parametrize("name", preset_names())
 def test_presets_come_out_without_warning(name):
-    assert [finding for finding in lint(read_constitution(name)) if finding.severity != "note"] == []
+    findings = lint_report(read_constitution(name)).findings
+    assert [finding for finding in findings if finding.severity != "note"] == []
 
 
 def test_codes_are_found_by_number_and_by_name():
-    assert find_code("l104") is find_code("compound-principle")
-    with pytest.raises(ConfigError, match="did you mean 'L104'"):
-        find_code("L1004")
-    with pytest.raises(ConfigError, match="did you mean 'compound-principle'"):
-        find_code("compound-principles")
+    assert find_code("l105") is find_code("overlong-text")
+    with pytest.raises(ConfigError, match="did you mean 'L105'"):
+        find_code("L1005")
+    with pytest.raises(ConfigError, match="did you mean 'overlong-text'"):
+        find_code("overlong-texts")
 
 
 def test_codes_are_unique_and_say_what_they_mean():

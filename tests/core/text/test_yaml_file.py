@@ -250,13 +250,6 @@ def test_all_misfits_are_reported_at_once_in_the_order_of_the_file():
     ]
 
 
-def test_a_part_of_a_file_is_validated_at_its_own_place():
-    document = parse_yaml("models:\n  policy:\n    id: x\n    share: 2\n", PATH)
-    with pytest.raises(ConfigError, match=r"f\.yaml:4:12: share is 2"):
-        validate(document, Part, loc=("models", "policy"))
-    assert validate(document, Part, {"id": "y"}, ("models", "policy")) == Part(id="y")
-
-
 def test_among_very_many_names_the_nearest_is_found_and_not_all_are_listed():
     names = [f"principle-{number}" for number in range(5000)]
     accepted = one_of(names, "principel-4711")

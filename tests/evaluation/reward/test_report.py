@@ -26,8 +26,8 @@ from tests.evaluation.reward.scored_pairs import pair_of, pairs_of, random_pairs
 from tests.evaluation.reward.test_length_probe import counting_words, sparing_words
 
 
-def shown(pairs: list[ScoredPair], source: str = "pairs.jsonl") -> str:
-    return render_reward_report(evaluate_reward_model(pairs, seed=0), "reward/", source)
+def shown(pairs: list[ScoredPair]) -> str:
+    return render_reward_report(evaluate_reward_model(pairs, seed=0), "reward/")
 
 
 def grouped(count: int, right: int, p: float = 1.0, **groups: str) -> list[ScoredPair]:
@@ -309,7 +309,7 @@ def test_report_of_good_scores_says_so():
     ],
 )
 def test_odd_pairs_make_a_report_and_a_file_too(pairs: list[ScoredPair]):
-    report = shown(pairs, source="")
+    report = shown(pairs)
     assert "None" not in report
     assert "nan" not in report
     json.dumps(reward_metrics_content(evaluate_reward_model(pairs, 0)), allow_nan=False)

@@ -23,10 +23,9 @@ def crowd_accuracy(seed: int, labels: int, methods: Sequence[Aggregation], compa
     draw = random.Random(seed)
     simulated = world(comparisons, draw)
     votes = votes_of(people_judge(simulated.comparisons, simulated.margins, labels, draw))
-    by_id = {one.id: one for one in simulated.comparisons}
     scores = {}
     for method in methods:
-        p_a = aggregate_votes(votes, method, by_id).p_a
+        p_a = aggregate_votes(votes, method).p_a
         scores[method] = simulated.accuracy(p_a)
         scores[f"{method} log-loss"] = simulated.log_loss(p_a)
     return scores

@@ -1,4 +1,4 @@
-"""Aggregation by name: shares, crowd-kit's models, rankings, and what is missing."""
+"""Aggregation by name: shares, crowd-kit's model, and what is missing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from core.errors import DataError, MissingExtraError
-from core.records import Comparison, Message, Prompt
+from core.errors import MissingExtraError
 from labelers.crowd.methods import Aggregation, aggregate_votes
-from tests.labelers.crowd.crowds import comparison, vote
+from tests.labelers.crowd.crowds import vote
 from tests.labelers.crowd.test_reliability import crowd
 
 
@@ -20,7 +19,7 @@ def test_majority_is_the_share_by_weight_with_ties_as_half_votes():
         vote("c", "cleo", 0.0, weight=0.5),
         vote("c", "dan", None),
     ]
-    found = aggregate_votes(votes, "majority", {})
+    found = aggregate_votes(votes, "majority")
     assert found.p_a == {"c": pytest.approx(1.5 / 2.5)}
     accuracies = {one.annotator: one.accuracy for one in found.annotators}
     assert accuracies == {"anna": pytest.approx(0.6), "ben": None, "cleo": pytest.approx(0.4)}
@@ -32,7 +31,7 @@ def test_learned_reliability_beats_the_majority(method: Aggregation):
     votes, truth = crowd(7, 150)
 
     def right(how: Aggregation) -> int:
-        p_a = aggregate_votes(votes, how, {}).p_a
+        p_a = aggregate_votes(votes, how).p_a
         return sum((p_a[str(number)] > 0.5) == better for number, better in enumerate(truth))
 
     assert right(method) >= right("majority") + 10
@@ -41,45 +40,14 @@ def test_learned_reliability_beats_the_majority(method: Aggregation):
 def test_dawid_skene_believes_in_ties():
     pytest.importorskip("crowdkit")
     votes = [vote(n, who, p) for n, p in enumerate([1.0, 0.0, 0.5] * 5) for who in ("anna", "ben", "cleo")]
-    p_a = aggregate_votes(votes, "dawid-skene", {}).p_a
+    p_a = aggregate_votes(votes, "dawid-skene").p_a
     assert [p_a[str(n)] for n in range(3)] == pytest.approx([1.0, 0.0, 0.5], abs=1e-6)
-    assert aggregate_votes([vote("c", "anna", 0.5)], "dawid-skene", {}).p_a == {"c": pytest.approx(0.5)}
+    assert aggregate_votes([vote("c", "anna", 0.5)], "dawid-skene").p_a == {"c": pytest.approx(0.5)}
 
 
-def test_pairs_of_a_ranking_speak_for_each_other_in_bradley_terry():
-    pytest.importorskip("crowdkit")
-    prompt = Prompt.of((Message(role="user", content="Which?"),))
-    pairs = [Comparison.of(prompt, (x, ""), (y, "")) for x, y in (("1", "2"), ("2", "3"), ("1", "3"))]
-    by_id = {pair.id: pair for pair in pairs}
-    votes = [
-        vote(pair.id, who, float(pair.response_a < pair.response_b)) for pair in pairs[:2] for who in "abc"
-    ]
-    votes.append(vote(pairs[2].id, "d", 0.5))
-    p_a = aggregate_votes(votes, "noisy-bradley-terry", by_id).p_a[pairs[2].id]
-    assert (p_a > 0.8) == (pairs[2].response_a == "1")
-    ties = aggregate_votes([vote("c", "d", 0.5)], "noisy-bradley-terry", {"c": comparison("c")})
-    assert ties.p_a == {"c": 0.5}
-
-
-def test_scores_that_are_no_numbers_are_an_error(monkeypatch):
-    pandas = pytest.importorskip("pandas")
-
-    class Broken:
-        scores_ = pandas.Series({"x": float("nan")})
-
-        def __init__(self, **options: float) -> None: ...
-
-        def fit(self, table: object) -> Broken:
-            return self
-
-    monkeypatch.setattr("crowdkit.aggregation.NoisyBradleyTerry", Broken)
-    with pytest.raises(DataError, match="noisy-bradley-terry"):
-        aggregate_votes([vote("c", "anna", 1.0)], "noisy-bradley-terry", {"c": comparison("c")})
-
-
-@pytest.mark.parametrize("method", ["graded", "majority", "dawid-skene", "noisy-bradley-terry"])
+@pytest.mark.parametrize("method", ["graded", "majority", "dawid-skene"])
 def test_no_votes_give_nothing(method: Aggregation):
-    assert aggregate_votes([vote("c", "anna", None)], method, {}).p_a == {}
+    assert aggregate_votes([vote("c", "anna", None)], method).p_a == {}
 
 
 class Absent:
@@ -95,4 +63,4 @@ def test_missing_package_is_told_with_what_installs_it(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
     with pytest.raises(MissingExtraError, match=r"publius\[crowd\]"):
-        aggregate_votes([vote("c", "anna", 1.0)], "dawid-skene", {})
+        aggregate_votes([vote("c", "anna", 1.0)], "dawid-skene")

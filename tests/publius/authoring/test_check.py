@@ -126,7 +126,7 @@ def test_agreement_and_unparsed_answers_are_no_findings(file):
 
 
 def test_a_principle_silences_what_a_model_says_of_it(file):
-    silenced = CLEAN + "  - {id: p, text: Short., lint_ignore: [L601, L109]}\n"
+    silenced = CLEAN + "  - {id: p, text: TODO., lint_ignore: [L601, L107]}\n"
     request = CheckRequest(str(written(file, silenced)), judged=JudgedRequest("scripted", 10))
     report = check_constitution(request, maker(0.8)).report
     assert (len(report.findings), len(report.silenced)) == (1, 3)
@@ -168,21 +168,25 @@ def test_a_finding_is_one_line_with_place_code_severity_and_hint(file):
 
 def test_json_gives_all_that_was_found(file):
     text = WARNED.replace("principles", "lint_ignore: [L203]\nprinciples")
-    content = json.loads(here("check", written(file, text + "  - TODO.\n"), "--json").stdout)
+    content = json.loads(
+        here(
+            "check", written(file, text + "  - {id: t, text: TODO., lint_ignore: [L305]}\n"), "--json"
+        ).stdout
+    )
     assert content["counts"] == {"error": 0, "warning": 2, "note": 1}
-    assert {entry["name"] for entry in content["findings"]} >= {"placeholder", "no-sentence"}
+    assert {entry["name"] for entry in content["findings"]} >= {"placeholder", "unused-lint-ignore"}
     assert [entry["code"] for entry in content["silenced"]] == ["L203"]
     assert content["judged"] is None
 
 
 def test_codes_are_explained_without_a_constitution():
-    assert here("check", "--explain", "L104").stdout.startswith("L104 compound-principle (note)\n")
+    assert here("check", "--explain", "L105").stdout.startswith("L105 overlong-text (warning)\n")
     listed = here("check", "--explain", "all").stdout.splitlines()
     assert [line.split()[0] for line in listed] == list(CODES)
     assert len(json.loads(here("check", "--explain", "all", "--json").stdout)) == len(CODES)
-    done = here("check", "--explain", "L1004")
+    done = here("check", "--explain", "L1005")
     assert done.returncode == 2
-    assert "did you mean 'L104'?" in done.stderr
+    assert "did you mean 'L105'?" in done.stderr
 
 
 def test_options_that_do_not_go_together_are_refused(file):

@@ -52,7 +52,6 @@ FULL = replace(
     constitution="harmless",
     constitution_digest="cd" * 32,
     reward=RewardSettings(mean=0.25, std=2.0, temperature=1.5),
-    limits=("Trained on English only.",),
 )
 
 
@@ -114,7 +113,6 @@ def test_everything_that_was_given_is_told():
         "`" + "cd" * 32 + "`",
         "/ 1.5) is the probability that A is the better answer\n  (the temperature was fitted on",
         "(score - 0.25) / 2 has mean 0",
-        "- Trained on English only.",
         "- publius 0.1.0\n- torch 2.13.0\n",
     ):
         assert said in card
@@ -184,7 +182,7 @@ def named(text: str) -> str:
     """A card in which every text that a user may have written is this one."""
     texts = dict.fromkeys(("name", "constitution", "data_origin"), text)
     counts = {"left_out": {text: 3}, "sources": {text: 5}, "settings": {text: text}}
-    return model_card(replace(FULL, **texts, **counts, passed_over=(text,), limits=(text,)))
+    return model_card(replace(FULL, **texts, **counts, passed_over=(text,)))
 
 
 @pytest.mark.parametrize(
