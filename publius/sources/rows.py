@@ -21,8 +21,9 @@ from typing import Any, Literal, NoReturn
 import yaml
 
 from core.digests import file_digest
-from core.errors import DataError
+from core.errors import DataError, type_and_first_line
 from core.lazy import require
+from core.libraries import quiet_datasets
 from core.store.files import os_errors
 
 _EXTRA = "train"
@@ -109,7 +110,7 @@ def with_split(source: DataSource) -> DataSource:
         if source.split is not None or source.path.is_file():
             return source
     _loader(source)
-    with _quiet():
+    with quiet_datasets(_EXTRA):
         splits = _listed(source)[1]
     preferred = _SPLITS[source.purpose]
     found = [name for name in preferred if name in splits] or splits
@@ -197,7 +198,7 @@ def _loaded(source: DataSource) -> Iterator[SourceRow]:
     kind, options = _loader(source)
     datasets = require("datasets", _EXTRA)
     errors = (OSError, ValueError, RuntimeError, yaml.YAMLError, datasets.exceptions.DatasetsError)
-    with _quiet():
+    with quiet_datasets(_EXTRA):
         try:
             rows = datasets.load_dataset(kind, source.subset, split=source.split or "train", **options)
         except errors as error:
@@ -239,10 +240,8 @@ def _explain(source: DataSource, error: Exception) -> NoReturn:
             accepted = f"{_SPLIT_OPTIONS[source.purpose]} {' or '.join(splits)}"
             raise DataError(f"no split {source.split!r}", where=source.name, accepted=accepted) from error
     cause = error.__cause__ or error
-    reason = f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
-    raise DataError(
-        f"the data set cannot be loaded ({reason})", where=source.name, accepted=ACCEPTED
-    ) from error
+    what = f"the data set cannot be loaded ({type_and_first_line(cause)})"
+    raise DataError(what, where=source.name, accepted=ACCEPTED) from error
 
 
 def _listed(source: DataSource) -> tuple[list[str], list[str]]:
@@ -255,16 +254,3 @@ def _listed(source: DataSource) -> tuple[list[str], list[str]]:
         subsets = datasets.get_dataset_config_names(name)
         splits = datasets.get_dataset_split_names(name, source.subset)
     return subsets, splits
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Turn off what `datasets` would print; its reasons are in the errors that it raises."""
-    datasets = require("datasets", _EXTRA)
-    before = datasets.logging.get_verbosity()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.logging.set_verbosity(before)
