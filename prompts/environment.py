@@ -121,7 +121,8 @@ class PromptTemplates:
 
     def _rendered(self, body: list[nodes.Node], **values: object) -> str:
         """Return a part of a template filled with values."""
-        template = nodes.Template(body, lineno=1).set_environment(self._environment)
+        template = nodes.Template(body, lineno=1)
+        template.set_environment(self._environment)
         return self._environment.from_string(template).render(values).strip()
 
 
