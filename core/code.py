@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from core.digests import digest, file_digest
-from core.errors import ConfigError, PubliusError
+from core.errors import ConfigError, PubliusError, type_and_first_line
 
 ALLOW_CODE = "PUBLIUS_ALLOW_CODE"
 """The environment variable that allows code, when it is 1."""
@@ -76,7 +76,7 @@ def foreign_errors(what: Callable[[], str], where: str | None, accepted: str) ->
     except PubliusError:
         raise
     except (Exception, SystemExit) as error:
-        reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
+        reason = type_and_first_line(error)
         raise ConfigError(f"{what()} ({reason})", where=where, accepted=accepted) from error
 
 

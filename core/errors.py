@@ -108,6 +108,23 @@ class RunStateError(PubliusError, RuntimeError):
     """A run folder, its lock or the disk below it is not in the state that the command needs."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message; the name of its type if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def type_and_first_line(error: BaseException) -> str:
+    """Return an exception as `ValueError: the first line of its message`."""
+    name, line = type(error).__name__, first_line(error)
+    return name if line == name else f"{name}: {line}"
+
+
+def on_one_line(error: BaseException) -> str:
+    """Return an exception's whole message, its lines and runs of white space joined by single spaces."""
+    return " ".join(str(error).split())
+
+
 def _request_error(reason: str, detail: str, accepted: str | None) -> RequestError:
     """Rebuild a pickled error, whose parts are keywords."""
     return RequestError(reason, detail=detail, accepted=accepted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from core.errors import EngineError, MissingExtraError
+from core.errors import EngineError, MissingExtraError, on_one_line
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -29,9 +29,8 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 def _broken(package: str, error: Exception, install: str) -> EngineError:
-    reason = " ".join(str(error).split())
     return EngineError(
-        f"the package '{package}' is installed, but importing it fails: {reason}",
+        f"the package '{package}' is installed, but importing it fails: {on_one_line(error)}",
         accepted="a complete installation in the versions that the extra names",
         run=install.replace("install", "install --upgrade", 1),
     )

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.digests import digest, file_digest
-from core.errors import EngineError
+from core.errors import EngineError, first_line
 from core.lazy import require
+from core.libraries import load_errors
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"
 _EXTRA = "train"
+_FITTING = "an adapter that was trained on this model"
 
 
 def adapter_digest(folder: Path) -> str:
@@ -39,7 +41,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
             raise ValueError(f"{SETTINGS} holds no settings")
     except (OSError, ValueError) as error:
         raise EngineError(
-            f"no LoRA adapter there ({str(error).partition(chr(10))[0]})",
+            f"no LoRA adapter there ({first_line(error)})",
             where=str(folder),
             accepted=f"a folder with {SETTINGS} and {WEIGHTS}, as peft writes them",
         ) from error
@@ -54,11 +56,8 @@ def wear_adapter(model: Any, folder: Path, *, trainable: bool = False) -> PeftMo
     """
     read_settings(folder)
     peft = require("peft", _EXTRA)
-    safetensors = require("safetensors", _EXTRA)
-    try:
+    with load_errors("adapter", folder, _FITTING):
         worn: PeftModel = peft.PeftModel.from_pretrained(model, folder, is_trainable=trainable)
-    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        raise _unloadable(folder, error) from error
     _require_whole(worn, folder)
     return worn
 
@@ -70,21 +69,9 @@ def wear_further_adapter(worn: PeftModel, folder: Path, name: str) -> None:
         EngineError: if there is no adapter, or it was made for another model.
     """
     read_settings(folder)
-    safetensors = require("safetensors", _EXTRA)
-    try:
+    with load_errors("adapter", folder, _FITTING):
         worn.load_adapter(str(folder), adapter_name=name)
-    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        raise _unloadable(folder, error) from error
     _require_whole(worn, folder, name)
-
-
-def _unloadable(folder: Path, error: Exception) -> EngineError:
-    reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-    return EngineError(
-        f"the adapter cannot be loaded ({reason})",
-        where=str(folder),
-        accepted="an adapter that was trained on this model",
-    )
 
 
 def _require_whole(worn: PeftModel, folder: Path, name: str = "default") -> None:
@@ -103,5 +90,5 @@ def _require_whole(worn: PeftModel, folder: Path, name: str = "default") -> None
         raise EngineError(
             f"the adapter does not fit the model ({len(astray)} weights differ, the first is {astray[0]})",
             where=str(folder),
-            accepted="an adapter that was trained on this model",
+            accepted=_FITTING,
         )

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.digests import digest, file_digest
-from core.errors import EngineError, RunStateError
+from core.errors import EngineError, RunStateError, first_line
 from core.lazy import require
+from core.libraries import unloadable
 from core.store.files import write_atomic
 from engines.adapter import adapter_digest
 from engines.config import ModelConfig
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _EXTRA = "transformers"
 _NEEDED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
 _CONTEXTS = ("max_position_embeddings", "n_positions")
-_ACCEPTED = f"a folder with config.json and safetensors, a Hugging Face id, or {EMBEDDED_NAME}"
+ACCEPTED_MODELS = f"a folder with config.json and safetensors, a Hugging Face id, or {EMBEDDED_NAME}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ def locate(config: ModelConfig) -> ModelFiles:
     else:
         folder, name = _fetch(config), config.id
     if not (folder / "config.json").is_file():
-        raise EngineError("no model there: config.json is missing", where=str(folder), accepted=_ACCEPTED)
+        raise EngineError(
+            "no model there: config.json is missing", where=str(folder), accepted=ACCEPTED_MODELS
+        )
     identity = _identity(folder)
     if config.adapter is None:
         return ModelFiles(name, folder, identity)
@@ -76,7 +79,7 @@ def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
     try:
         tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(files.folder)
     except Exception as error:  # a damaged tokenizer.json makes `tokenizers` raise no narrower class
-        raise unloadable("tokenizer", files, error) from error
+        raise unloadable("tokenizer", files.folder, error, ACCEPTED_MODELS) from error
     return tokenizer
 
 
@@ -103,7 +106,7 @@ def _is_folder(model_id: str) -> bool:
     if path.is_dir():
         return True
     if path.is_absolute() or model_id.startswith((".", "~")) or model_id.count("/") > 1:
-        raise EngineError("no such model folder", where=model_id, accepted=_ACCEPTED)
+        raise EngineError("no such model folder", where=model_id, accepted=ACCEPTED_MODELS)
     return False
 
 
@@ -114,9 +117,9 @@ def _fetch(config: ModelConfig) -> Path:
         return Path(hub.snapshot_download(config.id, revision=config.revision, allow_patterns=list(_NEEDED)))
     except errors as error:
         raise EngineError(
-            f"neither a local folder nor a model that could be fetched ({_first_line(error)})",
+            f"neither a local folder nor a model that could be fetched ({first_line(error)})",
             where=config.id,
-            accepted=_ACCEPTED,
+            accepted=ACCEPTED_MODELS,
             run="publius doctor",
         ) from error
 
@@ -148,13 +151,3 @@ def _remembered_digest(path: Path, memo: dict[str, str]) -> str:
     if key not in memo:
         memo[key] = file_digest(path)
     return memo[key]
-
-
-def unloadable(part: str, files: ModelFiles, error: Exception) -> EngineError:
-    """Return the error that says in one line which part of a model could not be loaded, and why."""
-    reason = f"the {part} cannot be loaded ({type(error).__name__}: {_first_line(error)})"
-    return EngineError(reason, where=str(files.folder), accepted=_ACCEPTED)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core.errors import EngineError
+from core.errors import EngineError, first_line
 from core.records import Finite
 from core.store.files import write_atomic
 
@@ -51,7 +51,7 @@ def read_reward_settings(folder: Path) -> RewardSettings:
 def _reason(error: Exception) -> str:
     """Return the first thing that is wrong, in one line."""
     if not isinstance(error, ValidationError):
-        return str(error).strip().partition("\n")[0]
+        return first_line(error)
     first = error.errors(include_url=False)[0]
     return ": ".join([*map(str, first["loc"]), first["msg"]])
 

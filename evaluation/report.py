@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +11,7 @@ from rich.table import Table
 from constitution.schema import Constitution
 from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
 from core.statistics.bootstrap import RESAMPLES
-from core.text.documents import document_template
+from core.text.documents import code_cell, document_template, fenced, without_bars
 from evaluation.config import BASE
 from evaluation.figures import (
     BEYOND_NOISE,
@@ -42,7 +40,6 @@ _KINDS = {
     "rloo": "after training against the rewards by RLOO",
     "grpo": "after training against the rewards by GRPO",
 }
-_SHORTEST_FENCE = 3
 _MARK = "*"
 
 
@@ -65,14 +62,14 @@ def render_report(content: ReportContent) -> str:
     evaluation = content.evaluation
     figures = Figures.of(evaluation.metrics)
     return document_template("evaluation", "report.md.j2").render(
-        name=_one_line(content.constitution.name),
+        name=without_bars(content.constitution.name),
         digest=content.constitution.digest[:16],
         prompts=len(evaluation.prompts),
         variants=evaluation.variants,
         resamples=RESAMPLES,
         fewest=FEWEST_PROMPTS,
         few=FEW_PROMPTS,
-        judge=content.judge and _one_line(content.judge),
+        judge=content.judge and code_cell(content.judge),
         compared=_compared(content),
         changes={variant: _changes(figures, variant) for variant in figures.variants if variant != BASE},
         beyond=_count_beyond(figures),
@@ -129,20 +126,6 @@ def summary_table(metrics: Iterable[Metric]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def fenced(text: str) -> str:
-    """Return a text as a Markdown code block that nothing in it can close, without control characters."""
-    shown = "".join(
-        character if character in "\n\t" or unicodedata.category(character) != "Cc" else "\ufffd"
-        for character in text.replace("\r\n", "\n")
-    )
-    if len(shown) > SHOWN_CHARACTERS:
-        more = len(shown) - SHOWN_CHARACTERS
-        shown = f"{shown[:SHOWN_CHARACTERS]}\n[... {more:,} more characters]"
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence = "`" * max(_SHORTEST_FENCE, longest + 1)
-    return f"{fence}text\n{shown}\n{fence}"
 
 
 def _summary_cell(figures: Figures, variant: str, measure: str) -> str:
@@ -217,7 +200,7 @@ def _compared(content: ReportContent) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for variant in content.evaluation.variants:
         given = [answer.generation for answer in content.answers if answer.variant == variant]
-        models = ", ".join(sorted({f"`{_one_line(generation.model)}`" for generation in given}))
+        models = ", ".join(sorted({code_cell(generation.model) for generation in given}))
         sampling = "; ".join(sorted({_sampling(generation.sampling) for generation in given}))
         rows.append((variant, _KINDS.get(variant, "a trained variant"), models, sampling, str(len(given))))
     return rows
@@ -235,18 +218,17 @@ def _samples(content: ReportContent) -> list[dict[str, Any]]:
     for answer in sorted(content.answers, key=lambda answer: variant_rank(answer.variant)):
         if answer.prompt.id in shown:
             sample = samples[answer.prompt.id]
-            messages = answer.prompt.messages
-            sample["conversation"] = [{"role": m.role, "text": fenced(m.content)} for m in messages]
+            messages, text = answer.prompt.messages, answer.generation.text
+            sample["conversation"] = [{"role": m.role, "text": _block(m.content)} for m in messages]
             sample.setdefault("answers", []).append(
                 {
                     "variant": answer.variant,
-                    "text": fenced(answer.generation.text) if answer.generation.text.strip() else "",
+                    "text": _block(text) if text.strip() else "",
                     "cut": answer.generation.finish_reason == "length",
                 }
             )
     return list(samples.values())
 
 
-def _one_line(text: str) -> str:
-    """Return our own name of something as it can stand in a table or a heading."""
-    return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
+def _block(text: str) -> str:
+    return fenced(text, most=SHOWN_CHARACTERS)

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, TemplateError, TemplateNotFound, pass_context
+from jinja2 import (
+    BaseLoader,
+    Environment,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    nodes,
+    pass_context,
+)
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -69,6 +77,24 @@ class PromptTemplates:
         template = self._environment.get_template(name)
         return "".join(template.blocks["prefill"](template.new_context({})))
 
+    def principle_defaults(self) -> dict[str, str]:
+        """Return what the templates ask of a principle that leaves a field empty, by field.
+
+        That is the other branch of `{% if principle.FIELD %}{{ principle.FIELD }}{% else %}`, rendered with
+        `{text}` as the principle's text. A block of its own would be plainer, but would change the templates'
+        exact text, and so the identity of every run.
+        """
+        trees = [self._environment.parse(source) for source in self.sources.values()]
+        choices = [choice for tree in trees for choice in tree.find_all(nodes.If)]
+        return {
+            choice.test.attr: self._rendered(choice.else_, principle={"text": "{text}"})
+            for choice in choices
+            if isinstance(choice.test, nodes.Getattr)
+            and choice.test.node == nodes.Name("principle", "load")
+            and any(choice.test in part.find_all(nodes.Getattr) for part in choice.body)
+            and choice.else_
+        }
+
     def render(self, name: str, **values: object) -> RenderedPrompt:
         """Return the named template filled with values.
 
@@ -92,6 +118,12 @@ class PromptTemplates:
                 accepted="blocks `user` and `prefill` that use the values given to the shipped template",
             ) from error
         return RenderedPrompt(_pieces(name, user, slots), prefill)
+
+    def _rendered(self, body: list[nodes.Node], **values: object) -> str:
+        """Return a part of a template filled with values."""
+        template = nodes.Template(body, lineno=1)
+        template.set_environment(self._environment)
+        return self._environment.from_string(template).render(values).strip()
 
 
 def fence_for(texts: Iterable[str]) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +13,7 @@ from pydantic_core import PydanticSerializationError
 from core.digests import derive_uniform
 from core.errors import DataError
 from core.records import Message, Prompt, Split
+from core.store.jsonl import Unreadable, decoded, numbered, read_errors, value_of
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _ACCEPTED = (
@@ -110,22 +109,13 @@ def tags_of(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                text = _decoded(line.removeprefix(BOM_UTF8) if number == 1 else line, f"{path}:{number}")
-                if text.strip():
-                    yield number, text
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=str(path), accepted=_ACCEPTED) from error
-
-
-def _decoded(line: bytes, where: str) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        what = f"not UTF-8 text: {error.reason} at byte {error.start + 1} of the line"
-        raise DataError(what, where=where, accepted=_ACCEPTED) from error
+    with read_errors(path, _ACCEPTED), path.open("rb") as file:
+        for number, line in numbered(file):
+            text = decoded(line)
+            if isinstance(text, Unreadable):
+                raise DataError(str(text), where=f"{path}:{number}", accepted=_ACCEPTED)
+            if text.strip():  # of white space that only Unicode knows, too
+                yield number, text
 
 
 def _from_text(line: str, path: Path, where: str) -> Prompt:
@@ -133,13 +123,9 @@ def _from_text(line: str, path: Path, where: str) -> Prompt:
 
 
 def _from_json(line: str, path: Path, where: str) -> Prompt:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        what = f"not JSON: {error.msg} at column {error.colno}"
-        raise DataError(what, where=where, accepted=_ACCEPTED) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError("JSON of no reasonable size", where=where, accepted=_ACCEPTED) from error
+    row = value_of(line.rstrip("\r\n"))
+    if isinstance(row, Unreadable):
+        raise DataError(str(row), where=where, accepted=_ACCEPTED)
     content = row.get("messages", row.get("prompt")) if isinstance(row, dict) else None
     if isinstance(content, str):
         return _build((Message(role="user", content=content),), row, path, where)

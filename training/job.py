@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from core.digests import digest
-from core.errors import ConfigError, DataError, MissingExtraError, PubliusError, RunStateError
+from core.errors import ConfigError, DataError, MissingExtraError
 from core.lazy import require
+from core.libraries import quiet_datasets, quiet_transformers, write_errors
 from core.store.files import os_errors
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
@@ -260,35 +261,17 @@ def _quiet() -> Iterator[None]:
     """Turn off what the libraries would print or send."""
     hub: Any = require("huggingface_hub.constants", EXTRA)
     hub.HF_HUB_DISABLE_TELEMETRY = True  # the environment variable is read when the package is imported
-    transformers = require("transformers", EXTRA)
-    datasets = require("datasets", EXTRA)
-    before = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
     logging.getLogger("trl").setLevel(logging.ERROR)
-    datasets.disable_progress_bars()
-    try:
+    with quiet_transformers(EXTRA), quiet_datasets(EXTRA):
         yield
-    finally:
-        transformers.utils.logging.set_verbosity(before)
 
 
 @contextlib.contextmanager
 def _save_errors(folder: TrainingFolder) -> Iterator[None]:
-    """Turn what torch and safetensors raise when a file cannot be written into one line.
-
-    They raise all kinds of RuntimeError then, so what tells is not the text but where it happened.
-    """
-    safetensors = require("safetensors", EXTRA)
-    try:
-        with os_errors(folder.path):
-            yield
-    except (safetensors.SafetensorError, RuntimeError) as error:
-        if isinstance(error, PubliusError) or not folder.is_saving():
-            raise
-        reason = str(error).strip().partition("\n")[0]
-        raise RunStateError(
-            f"the checkpoint cannot be written ({reason}); the one before it stands",
-            where=str(folder.path),
-            accepted="free space, and a quota and file-size limit that let the files grow",
-            run=f"df -h {folder.path}",
-        ) from error
+    """Turn failures to write a checkpoint into one line."""
+    left, path = "; the one before it stands", folder.path
+    with (
+        write_errors("checkpoint", path, path, after=left, is_writing=folder.is_saving),
+        os_errors(path),
+    ):
+        yield

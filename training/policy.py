@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import EngineError
+from core.errors import EngineError, first_line
 from core.lazy import require
 from core.store.files import os_errors, sync_folder, write_atomic
 from engines.adapter import SETTINGS, WEIGHTS, read_settings, wear_adapter
@@ -134,7 +134,7 @@ def _with_adapter(model: Any, shape: Any, seed: int) -> PeftModel:
         policy: PeftModel = peft.get_peft_model(model, shape)
     except ValueError as error:
         raise EngineError(
-            f"no adapter can be put on {model.config._name_or_path} ({str(error).partition(chr(10))[0]})",
+            f"no adapter can be put on {model.config._name_or_path} ({first_line(error)})",
             where="lora.targets",
             accepted="all-linear, or names of the model's linear modules such as [q_proj, v_proj]",
         ) from error

@@ -12,7 +12,7 @@ import queue
 import threading
 from typing import Any
 
-from core.errors import EngineError, PubliusError
+from core.errors import EngineError, PubliusError, type_and_first_line
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.loading import load_model
@@ -87,7 +87,7 @@ class TransformersEngine(LocalEngine):
         except PubliusError as error:
             self._fail(error, worker)
         except Exception as error:  # noqa: BLE001  the askers wait in another thread and must hear of it
-            self._fail(EngineError(_one_line(error), where=self.model), worker)
+            self._fail(EngineError(type_and_first_line(error), where=self.model), worker)
 
     def _fail(self, error: PubliusError, worker: TorchWorker | None) -> None:
         self._failure = error
@@ -103,7 +103,3 @@ class TransformersEngine(LocalEngine):
                 return
             if ticket_or_end is not None:
                 ticket_or_end.resolve(error)
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

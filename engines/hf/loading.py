@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import EngineError
 from core.lazy import require
+from core.libraries import load_errors, quiet_transformers
 from engines.adapter import wear_adapter
-from engines.loading import ModelFiles, pick_device, unloadable
+from engines.loading import ACCEPTED_MODELS, ModelFiles, pick_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,11 +26,10 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
     """
     torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
-    safetensors = require("safetensors", _EXTRA)
     require("accelerate", _EXTRA)
     place = pick_device(device)
     transformers.utils.logging.disable_progress_bar()
-    try:
+    with load_errors("model", files.folder, ACCEPTED_MODELS):
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             files.folder,
             dtype=getattr(torch, dtype),
@@ -37,8 +37,6 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
             trust_remote_code=False,
             attn_implementation=_attention(place),
         )
-    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        raise unloadable("model", files, error) from error
     if files.adapter is not None:
         model = wear_adapter(model, files.adapter).merge_and_unload()
     loaded: PreTrainedModel = model.to(place).eval()
@@ -66,7 +64,6 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
     """
     torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
-    safetensors = require("safetensors", _EXTRA)
     from engines.hf.attention import register
 
     if files.adapter is not None:
@@ -75,11 +72,8 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
             where=str(files.adapter),
             accepted="a model without one; a policy's adapter is merged first (publius export --model)",
         )
-    logging = transformers.utils.logging
-    logging.disable_progress_bar()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # a new head is meant, and no reason for a report
-    try:
+    # A new head is meant, and no reason for a report.
+    with load_errors("reward model", files.folder, ACCEPTED_MODELS), quiet_transformers(_EXTRA):
         model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
             files.folder,
             num_labels=1,
@@ -89,10 +83,6 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
             attn_implementation=register(),
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        raise unloadable("reward model", files, error) from error
-    finally:
-        logging.set_verbosity(verbosity)
     head = getattr(model, "score", None)
     if not isinstance(head, torch.nn.Linear):
         raise EngineError(

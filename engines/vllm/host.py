@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import Any
 
-from core.errors import EngineError, RequestError
+from core.errors import EngineError, RequestError, on_one_line
 from core.lazy import require
 from engines.vllm.serving import Host
 from engines.vllm.wire import Adapter, Answer, Ask, Load
@@ -57,7 +57,7 @@ class VllmBackend:
         try:
             output = await self._last_output(ask)
         except self._refusals as error:
-            raise RequestError("vLLM refuses the request", detail=" ".join(str(error).split())) from error
+            raise RequestError("vLLM refuses the request", detail=on_one_line(error)) from error
         reason = output.finish_reason
         if reason not in ("stop", "length"):
             raise EngineError(f"vLLM ended an answer with {reason!r}", accepted="stop, length")

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Protocol
 
-from core.errors import RequestError
+from core.errors import RequestError, on_one_line
 from engines.vllm.processes import kill_group
 from engines.vllm.wire import (
     Adapter,
@@ -86,7 +86,7 @@ class Host:
         try:
             backend = await self._load(first)
         except Exception as error:  # noqa: BLE001  the library's errors are many, and the parent must hear
-            self._send(Down(reason=_one_line(error)))
+            self._send(Down(reason=_reason(error)))
             return
         self._loaded = True
         self._send(Ready())
@@ -128,7 +128,7 @@ class Host:
             self._send(Refused(id=number, reason=error.reason, detail=error.detail))
         except Exception as error:  # noqa: BLE001  see above
             if not broken.is_set():
-                self._send(Down(reason=_one_line(error)))
+                self._send(Down(reason=_reason(error)))
             broken.set()
         finally:
             self._tasks.pop(number, None)
@@ -180,5 +180,5 @@ def _lines(connection: socket.socket, parent: int) -> Iterator[bytes]:
         yield from lines
 
 
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {on_one_line(error)}"

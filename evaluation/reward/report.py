@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import TypeAdapter
 
 from core.records import SCHEMA_VERSION, Metric
 from core.statistics.bootstrap import RESAMPLES
-from core.text.documents import document_template
+from core.text.documents import code_cell, document_template
 from evaluation.figures import in_brackets
 from evaluation.reward.calibration import (
     HIGHEST_TEMPERATURE,
@@ -76,14 +75,8 @@ def render_reward_report(evaluation: RewardEvaluation, model: str) -> str:
 
 
 def in_code(name: str) -> str:
-    """Return a name from someone's data as a code span in one line, so that it is no markup in a table."""
-    shown = "".join(
-        "\ufffd" if unicodedata.category(character) in ("Cc", "Cs") else character
-        for character in " ".join(name.split()).replace("`", "'").replace("|", "\\|")
-    )
-    if len(shown) > SHOWN_CHARACTERS:
-        shown = shown[:SHOWN_CHARACTERS].rstrip("\\") + "..."
-    return f"`{shown or ' '}`"
+    """Return a name from someone's data as a code span that is no markup in a table, cut where it is long."""
+    return code_cell(name, SHOWN_CHARACTERS)
 
 
 def cell(metric: Metric | None) -> str:

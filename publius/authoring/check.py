@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,6 @@ from publius.run.one_model import EngineKind, one_model, project_of
 CONFLICTING = 0.5
 """Above this probability two principles are told as conflicting."""
 _CONCURRENCY = 32
-_DEFAULT = re.compile(
-    r"{%-? if principle\.(\w+) -?%}\s*{{ principle\.\1 }}\s*{%-? else -?%}\s*(.*?)\s*{%-? endif", re.DOTALL
-)
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
         DataError: for a prompts file that cannot be read.
     """
     loaded = read_constitution(request.constitution)
-    context = LintContext(_prompts(request), override_defaults())
+    context = LintContext(_prompts(request), PromptTemplates().principle_defaults())
     if request.judged is None:
         return CheckResult(loaded, lint_report(loaded, context))
     asked = request.judged
@@ -92,13 +88,6 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
         judged, judgments = _judge(loaded, engine, asked.budget)
     hits = _conflicts(loaded, judgments, judged.model)
     return CheckResult(loaded, lint_report(loaded, context, hits), judged)
-
-
-def override_defaults() -> dict[str, str]:
-    """Return what each template asks of a principle without override, `{text}` standing for its text."""
-    sources = PromptTemplates().sources.values()
-    found = (match.groups() for source in sources for match in _DEFAULT.finditer(source))
-    return {key: default.replace("{{ principle.text }}", "{text}") for key, default in found}
 
 
 def _prompts(request: CheckRequest) -> tuple[Prompt, ...] | None:

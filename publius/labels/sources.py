@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from core.digests import derive_uniform
 from core.errors import ConfigError, DataError, RunStateError
 from core.records import Comparison, Judgment
 from core.store.files import is_there
+from core.store.jsonl import Unreadable, read_errors, rows
 from core.store.record_store import RecordStore
 from labelers.ai import LABELER as AI
 from labelers.page.session import GoldTask
@@ -134,22 +134,15 @@ def chosen_by(path: Path, comparisons: Sequence[Comparison]) -> list[Comparison]
     return list(chosen.values())
 
 
-def _rows(path: Path) -> list[tuple[str, Any]]:
-    """Return the lines of a JSONL file as values, each with its place."""
-    try:
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the lines of a JSONL file as values, each with its place."""
+    with read_errors(path, _SELECTED):
         lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 text: {error.reason}", where=str(path), accepted=_SELECTED) from error
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=str(path), accepted=_SELECTED) from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                rows.append((f"{path}:{number}", json.loads(line)))
-            except (ValueError, RecursionError) as error:
-                raise DataError("not JSON", where=f"{path}:{number}", accepted=_SELECTED) from error
-    return rows
+    for number, row in rows(lines):
+        where = f"{path}:{number}"
+        if isinstance(row, Unreadable):
+            raise DataError(str(row), where=where, accepted=_SELECTED)
+        yield where, row
 
 
 def gold_slice(

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from core.records import Metric
-from core.text.documents import document_template
+from core.text.documents import code_cell, code_span, document_template, escaped
 from engines.embedded import EMBEDDED_NAME
 from engines.reward_settings import RewardSettings
 from evaluation.reward.report import cell
@@ -31,7 +31,6 @@ _COMBINED = {
     "min": "the lowest of theirs",
     "uncertainty": "the mean of theirs, less {uncertainty:g} times their variance",
 }
-_MARKUP = re.compile(r"[\\`*\[\]<>|~&]|(?<!\w)_|_(?!\w)|^[#+=-]")
 _AI_LIMIT = (
     "Some or all labels come from a language model. What is measured by such labels is agreement with that "
     "model, not with people."
@@ -95,11 +94,11 @@ def model_card(content: CardContent) -> str:
     """Return the card in Markdown. Names and texts of users are escaped, and never read as a template."""
     return document_template("publius", "model_card.md.j2").render(
         front_matter=_front_matter(content),
-        name=_plain(content.name),
-        what=_WHAT.get(content.method, f"A model, trained by {_plain(content.method)}."),
-        base=_code(content.base_model),
+        name=escaped(content.name),
+        what=_WHAT.get(content.method, f"A model, trained by {escaped(content.method)}."),
+        base=code_span(content.base_model),
         merged=content.merged,
-        constitution=content.constitution and _plain(content.constitution),
+        constitution=content.constitution and escaped(content.constitution),
         constitution_digest=content.constitution_digest,
         # JSON's strings are Python's too.
         base_literal=json.dumps("." if content.merged else content.base_model),
@@ -108,16 +107,16 @@ def model_card(content: CardContent) -> str:
         reward=content.reward and _scale(content.reward),
         held_out=content.held_out,
         facts=_facts(content),
-        sources=[(_plain(source), f"{count:,}") for source, count in content.sources.items()],
-        data_origin=_plain(content.data_origin),
+        sources=[(escaped(source), f"{count:,}") for source, count in content.sources.items()],
+        data_origin=escaped(content.data_origin),
         data_digest=content.data_digest,
-        passed_over=", ".join(map(_code, content.passed_over)),
-        left_out=[(_plain(reason), f"{count:,}") for reason, count in content.left_out.items()],
-        settings=[(_cell(name), _cell(_value(value))) for name, value in content.settings.items()],
-        metrics=[(_cell(name), f"{value:.4g}") for name, value in content.metrics.items()],
+        passed_over=", ".join(map(code_span, content.passed_over)),
+        left_out=[(escaped(reason), f"{count:,}") for reason, count in content.left_out.items()],
+        settings=[(code_cell(name), code_cell(_value(value))) for name, value in content.settings.items()],
+        metrics=[(code_cell(name), f"{value:.4g}") for name, value in content.metrics.items()],
         evaluation=[_evaluated(metric) for metric in content.evaluation],
-        limits=list(map(_plain, _limits(content))),
-        versions=[(_plain(package), _plain(version)) for package, version in content.versions.items()],
+        limits=list(map(escaped, _limits(content))),
+        versions=[(escaped(package), escaped(version)) for package, version in content.versions.items()],
     )
 
 
@@ -142,7 +141,7 @@ def _facts(content: CardContent) -> list[tuple[str, str]]:
         **{what: count for what, count in optional.items() if count is not None},
         "seconds": round(content.seconds),
     }
-    return [("method", _plain(content.method)), *((what, f"{count:,}") for what, count in counts.items())]
+    return [("method", escaped(content.method)), *((what, f"{count:,}") for what, count in counts.items())]
 
 
 def _scale(settings: RewardSettings) -> dict[str, str]:
@@ -153,7 +152,7 @@ def _scale(settings: RewardSettings) -> dict[str, str]:
         "std": f"{settings.std:.6g}",
         "temperature": f"{settings.temperature:.6g}",
         "calibrated": "yes" if settings.temperature != 1 else "",
-        "members": ", ".join(map(_code, members)),
+        "members": ", ".join(map(code_span, members)),
         "combine": _COMBINED[settings.combine].format(uncertainty=settings.uncertainty),
     }
 
@@ -171,7 +170,7 @@ def _limits(content: CardContent) -> list[str]:
 
 def _evaluated(metric: Metric) -> tuple[str, str, str, str]:
     return (
-        _cell(metric.name),
+        code_cell(metric.name),
         cell(metric),
         "%" if metric.unit == "share" else metric.unit,
         f"{metric.n:,}",
@@ -183,18 +182,3 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return value
     return f"{value:g}" if isinstance(value, float) else json.dumps(value, default=str, ensure_ascii=False)
-
-
-def _plain(text: str) -> str:
-    """Return a text as it can stand in a sentence or a table's cell: one line, of which nothing is markup."""
-    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
-
-
-def _code(text: str) -> str:
-    """Return a name as code in a sentence."""
-    return "`" + " ".join(text.split()).replace("`", "'") + "`"
-
-
-def _cell(text: str) -> str:
-    """Return a name as code in a table's cell, where a bar needs a backslash that it would show elsewhere."""
-    return _code(text).replace("|", "\\|")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.errors import PubliusError, RunStateError
+from core.errors import RunStateError
 from core.lazy import require
+from core.libraries import write_errors
 from core.store.files import os_errors, sync_folder
 
 GENERATION = "generation_config.json"
@@ -61,7 +60,7 @@ def write_model(model: Any, tokenizer: Any, kept: tuple[Path, ...], target: Path
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         try:
-            with _write_errors(target):
+            with write_errors("model", target, target.parent, also=(ValueError,)):
                 _save(model, tokenizer, aside)
             for path in kept:
                 if path.exists():
@@ -94,20 +93,3 @@ def _settle(folder: Path) -> None:
         path.chmod(mode)
         with path.open("rb") as file:
             os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _write_errors(target: Path) -> Iterator[None]:
-    """Turn what torch and safetensors raise when a file cannot be written into one line."""
-    safetensors = require("safetensors", _EXTRA)
-    try:
-        yield
-    except (safetensors.SafetensorError, RuntimeError, ValueError) as error:
-        if isinstance(error, PubliusError):
-            raise
-        raise RunStateError(
-            f"the model cannot be written ({str(error).strip().partition(chr(10))[0]})",
-            where=str(target),
-            accepted="free space, and a quota and file-size limit that let the files grow",
-            run=f"df -h {target.parent}",
-        ) from error

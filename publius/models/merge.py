@@ -5,14 +5,13 @@ A policy stays a causal language model; a reward model becomes a sequence classi
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.errors import EngineError
+from core.errors import EngineError, first_line
 from core.lazy import require
+from core.libraries import load_errors, quiet_transformers
 from core.store.files import os_errors
 from engines.adapter import WEIGHTS, read_settings, wear_adapter
 from engines.config import ModelConfig
@@ -49,7 +48,7 @@ def merge_adapter(adapter: Path, to: Path, base: ModelConfig) -> Path:
     files = locate(base)
     _require_plain(files, task)
     require_room(target, _weight_bytes(files.folder, adapter))
-    with _quiet():
+    with quiet_transformers(_EXTRA):  # it would report that a reward model's head is new
         encoder = TurnEncoder(load_tokenizer(files), base.chat_template_kwargs, files.name)
         model = _merged(files, adapter, task)
         _prepare(model, encoder, task)
@@ -106,16 +105,12 @@ def _weight_bytes(base: Path, adapter: Path) -> int:
 def _merged(files: ModelFiles, adapter: Path, task: str) -> Any:
     """Return the base model with its adapters merged, on the CPU."""
     transformers = require("transformers", _EXTRA)
-    safetensors = require("safetensors", _EXTRA)
     kind = transformers.AutoModelForCausalLM
     options: dict[str, Any] = {"dtype": "auto", "use_safetensors": True, "trust_remote_code": False}
     if task == _REWARD:
         kind, options = transformers.AutoModelForSequenceClassification, options | {"num_labels": 1}
-    try:
+    with load_errors("model", files.folder):
         model = kind.from_pretrained(files.folder, **options)
-    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        raise EngineError(f"the model cannot be loaded ({reason})", where=str(files.folder)) from error
     for folder in (files.adapter, adapter) if files.adapter else (adapter,):
         model = _worn_for_good(model, folder)
     return model
@@ -138,7 +133,7 @@ def _worn_for_good(model: Any, adapter: Path) -> Any:
         return worn.merge_and_unload(safe_merge=True)
     except ValueError as error:  # what peft raises when it finds a value that is no number
         raise EngineError(
-            f"the adapter cannot be merged ({str(error).partition(chr(10))[0]})",
+            f"the adapter cannot be merged ({first_line(error)})",
             where=str(adapter),
             accepted="an adapter of finite numbers",
         ) from error
@@ -176,16 +171,3 @@ def _pad_token(encoder: TurnEncoder, vocabulary: int) -> int:
             accepted="a tokenizer with another special token",
         )
     return int(free[0])
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Turn off what transformers would print, such as that a reward model's head is not in the base model."""
-    transformers = require("transformers", _EXTRA)
-    before = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.utils.logging.set_verbosity(before)

@@ -18,7 +18,7 @@ from core.errors import RunStateError
 from core.records import Message, Preference
 from core.store.files import os_errors, write_atomic
 from core.store.record_store import RecordStore
-from core.text.documents import document_template
+from core.text.documents import document_template, fenced
 from prompts.sources import normalised
 from publius.run.folder import read_manifest
 from publius.run.records import RunFiles
@@ -145,5 +145,9 @@ def _write(folder: Path, rows: Iterator[Sample]) -> dict[str, int]:
 def _card(manifest: dict[str, Any], constitution: str, counts: dict[str, dict[str, int]], run: Path) -> str:
     left_out = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
     return document_template("publius", "card.md.j2").render(
-        manifest=manifest, constitution=constitution.rstrip(), counts=counts, left_out=left_out, run=run.name
+        manifest=manifest,
+        constitution=fenced(constitution.rstrip(), "yaml"),
+        counts=counts,
+        left_out=left_out,
+        run=run.name,
     )

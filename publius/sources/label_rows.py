@@ -7,10 +7,7 @@ read whole, as it must be. Parquet, folders and the Hugging Face hub go through 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import json
-import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import IO, Any
 
 from core.errors import DataError
 from core.store.files import os_errors
+from core.store.jsonl import Unreadable, opened, read_errors, rows, value_of
 from labelers.formats.source import Row
 from labelers.formats.tools.icai import unfolded
 from publius.sources.rows import DataSource, read_rows
@@ -42,60 +40,49 @@ def label_rows(source: DataSource) -> Iterator[Row]:
         is_file = path.is_file()
     suffix = Path(path.name.removesuffix(".gz")).suffix
     if not is_file or suffix not in (*_LINES, *_TABLES, ".json"):
-        rows = enumerate(read_rows(source), start=1)
-        yield from (Row(number, row.values) for number, row in rows)
+        found = enumerate(read_rows(source), start=1)
+        yield from (Row(number, row.values) for number, row in found)
         return
     if source.subset is not None or source.split not in (None, "train"):
         what = f"a file has no subsets and splits, and {source.subset or source.split!r} was asked for"
         raise DataError(what, where=str(path), accepted="no --subset and no --split with a file")
-    try:
-        with _opened(path) as file:
-            if suffix in _TABLES:
-                yield from _table(file, _TABLES[suffix])
-            elif suffix == ".json":
-                yield from _document(file)
-            else:
-                yield from _lines(file)
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot be read: {reason}", where=str(path), accepted=ACCEPTED) from error
-
-
-def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+    with read_errors(path, ACCEPTED, also=(csv.Error,)), opened(path) as file:
+        if suffix in _TABLES:
+            yield from _table(file, _TABLES[suffix])
+        elif suffix == ".json":
+            yield from _document(file)
+        else:
+            yield from _lines(file)
 
 
 def _lines(file: IO[bytes]) -> Iterator[Row]:
-    for number, line in enumerate(file, start=1):
-        content = line.removeprefix(BOM_UTF8) if number == 1 else line
-        if content.strip():
-            yield _parsed(number, content)
+    return (_row(number, value) for number, value in rows(file))
 
 
-def _parsed(number: int, content: bytes) -> Row:
-    try:
-        return Row(number, json.loads(content.decode("utf-8")))
-    except UnicodeDecodeError as error:
-        return Row(number, None, f"not UTF-8 text: {error.reason} at byte {error.start + 1}")
-    except json.JSONDecodeError as error:
-        return Row(number, None, f"not JSON: {error.msg} (column {error.colno})")
-    except (ValueError, RecursionError):
-        return Row(number, None, "JSON of no reasonable size")
+def _row(number: int, value: Any) -> Row:
+    return Row(number, None, _problem(value)) if isinstance(value, Unreadable) else Row(number, value)
+
+
+def _problem(found: Unreadable) -> str:
+    """Return what is wrong with a row as the exclusions of imports hold it."""
+    if found.byte is not None:
+        return f"{found.what} at byte {found.byte}"
+    return found.what if found.column is None else f"{found.what} (column {found.column})"
 
 
 def _document(file: IO[bytes]) -> Iterator[Row]:
     """Yield the rows of one JSON document: a list, annotated pairs, or one row; else lines after all."""
     content = file.read().removeprefix(BOM_UTF8)
-    whole = _parsed(1, content)
-    if whole.problem is not None:
+    whole = value_of(content)
+    if isinstance(whole, Unreadable):
         yield from _lines(io.BytesIO(content))
         return
-    rows: Any = whole.values if isinstance(whole.values, list) else None
-    if isinstance(whole.values, dict):
-        rows = unfolded(whole.values) or [whole.values]
-    if rows is None:
-        rows = [whole.values]
-    yield from (Row(number, row) for number, row in enumerate(rows, start=1))
+    found: Any = whole if isinstance(whole, list) else None
+    if isinstance(whole, dict):
+        found = unfolded(whole) or [whole]
+    if found is None:
+        found = [whole]
+    yield from (Row(number, row) for number, row in enumerate(found, start=1))
 
 
 def _table(file: IO[bytes], delimiter: str) -> Iterator[Row]:

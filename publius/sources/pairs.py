@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from core.conversations import shared_start
 from core.errors import DataError
 from core.records import Comparison, Message, Prompt
+from core.store.jsonl import Unreadable, numbered, read_errors, value_of
 from prompts.sources import tags_of
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
@@ -28,23 +28,19 @@ def read_pairs(path: Path) -> Iterator[Comparison]:
         DataError: at the first line that holds no pair, with the file and line.
     """
     empty = True
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    empty = False
-                    yield _comparison(line, f"{path}:{number}", path.stem)
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 text: {error.reason}", where=str(path), accepted=_ACCEPTED) from error
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=str(path), accepted=_ACCEPTED) from error
+    with read_errors(path, _ACCEPTED), path.open(encoding="utf-8") as file:
+        for number, line in numbered(file):
+            empty = False
+            where, row = f"{path}:{number}", value_of(line.rstrip("\r\n"))
+            if isinstance(row, Unreadable):
+                raise DataError(str(row), where=where, accepted=_ACCEPTED)
+            yield _comparison(row, where, path.stem)
     if empty:
         raise DataError("the file holds no pairs", where=str(path), accepted=_ACCEPTED)
 
 
-def _comparison(line: str, where: str, source: str) -> Comparison:
+def _comparison(row: Any, where: str, source: str) -> Comparison:
     try:
-        row = json.loads(line)
         names = ("chosen", "rejected") if "chosen" in row else ("response_a", "response_b")
         first, second = (_messages(row[name], "assistant") for name in names)
         prompt = _messages(row["prompt"], "user") if "prompt" in row else first[: shared_start(first, second)]
@@ -57,17 +53,13 @@ def _comparison(line: str, where: str, source: str) -> Comparison:
         asked = Prompt.of(prompt, tags=tags_of(row), source=source)
         one, two = (answer[0].content for answer in answers)
         return Comparison.of(asked, (one, names[0]), (two, names[1]), group=where)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"not JSON: {error.msg} at column {error.colno}", where=where, accepted=_ACCEPTED
-        ) from error
     except ValidationError as error:
         raise DataError(
             error.errors()[0]["msg"].removeprefix("Value error, "), where=where, accepted=_ACCEPTED
         ) from error
     except KeyError as error:
         raise DataError(f"the column {error} is missing", where=where, accepted=_ACCEPTED) from error
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise DataError(str(error), where=where, accepted=_ACCEPTED) from error
 
 

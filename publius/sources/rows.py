@@ -8,22 +8,20 @@ through `datasets.load_dataset`, which knows Parquet, CSV, the hub, and folders 
 from __future__ import annotations
 
 import contextlib
-import gzip
-import json
-import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import yaml
 
 from core.digests import file_digest
-from core.errors import DataError
+from core.errors import DataError, type_and_first_line
 from core.lazy import require
+from core.libraries import quiet_datasets
 from core.store.files import os_errors
+from core.store.jsonl import Unreadable, opened, read_errors, rows, value_of
 
 _EXTRA = "train"
 _JSON = (".jsonl", ".jsonl.gz", ".json")
@@ -109,7 +107,7 @@ def with_split(source: DataSource) -> DataSource:
         if source.split is not None or source.path.is_file():
             return source
     _loader(source)
-    with _quiet():
+    with quiet_datasets(_EXTRA):
         splits = _listed(source)[1]
     preferred = _SPLITS[source.purpose]
     found = [name for name in preferred if name in splits] or splits
@@ -156,40 +154,22 @@ def origin_of(source: DataSource, rows: int) -> Origin:
 
 def _json_rows(path: Path) -> Iterator[SourceRow]:
     """Yield the rows of a file with one JSON object a line, or with one list of objects."""
-    try:
-        with _open(path) as file:
-            first = file.read(1024).removeprefix(BOM_UTF8).lstrip()
-            file.seek(0)
-            if path.suffix == ".json" and first.startswith(b"["):
-                listed = _parsed(file.read().removeprefix(BOM_UTF8), str(path))
-                yield from (SourceRow(f"row {number}", row) for number, row in enumerate(listed, start=1))
-                return
-            for number, line in enumerate(file, start=1):
-                content = line.removeprefix(BOM_UTF8) if number == 1 else line
-                if content.strip():
-                    row = _parsed(content, f"{path}:{number}")
-                    yield SourceRow(f"{path.name}:{number}", row)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot be read: {reason}", where=str(path), accepted=ACCEPTED) from error
+    with read_errors(path, ACCEPTED), opened(path) as file:
+        first = file.read(1024).removeprefix(BOM_UTF8).lstrip()
+        file.seek(0)
+        if path.suffix == ".json" and first.startswith(b"["):
+            listed = _readable(value_of(file.read().removeprefix(BOM_UTF8)), str(path))
+            yield from (SourceRow(f"row {number}", row) for number, row in enumerate(listed, start=1))
+            return
+        for number, row in rows(file):
+            yield SourceRow(f"{path.name}:{number}", _readable(row, f"{path}:{number}"))
 
 
-def _open(path: Path) -> gzip.GzipFile | BufferedReader:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-
-
-def _parsed(content: bytes, where: str) -> Any:
-    accepted = "UTF-8 text with one JSON object on each line"
-    try:
-        return json.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        what = f"not UTF-8 text: {error.reason} at byte {error.start + 1} of the line"
-        raise DataError(what, where=where, accepted=accepted) from error
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
-        raise DataError(f"not JSON: {error.msg} at {place}", where=where, accepted=accepted) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError("JSON of no reasonable size", where=where, accepted=accepted) from error
+def _readable(row: Any, where: str) -> Any:
+    """Return a row or document as it is. Raises DataError if it could not be read."""
+    if isinstance(row, Unreadable):
+        raise DataError(str(row), where=where, accepted="UTF-8 text with one JSON object on each line")
+    return row
 
 
 def _loaded(source: DataSource) -> Iterator[SourceRow]:
@@ -197,7 +177,7 @@ def _loaded(source: DataSource) -> Iterator[SourceRow]:
     kind, options = _loader(source)
     datasets = require("datasets", _EXTRA)
     errors = (OSError, ValueError, RuntimeError, yaml.YAMLError, datasets.exceptions.DatasetsError)
-    with _quiet():
+    with quiet_datasets(_EXTRA):
         try:
             rows = datasets.load_dataset(kind, source.subset, split=source.split or "train", **options)
         except errors as error:
@@ -239,10 +219,8 @@ def _explain(source: DataSource, error: Exception) -> NoReturn:
             accepted = f"{_SPLIT_OPTIONS[source.purpose]} {' or '.join(splits)}"
             raise DataError(f"no split {source.split!r}", where=source.name, accepted=accepted) from error
     cause = error.__cause__ or error
-    reason = f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
-    raise DataError(
-        f"the data set cannot be loaded ({reason})", where=source.name, accepted=ACCEPTED
-    ) from error
+    what = f"the data set cannot be loaded ({type_and_first_line(cause)})"
+    raise DataError(what, where=source.name, accepted=ACCEPTED) from error
 
 
 def _listed(source: DataSource) -> tuple[list[str], list[str]]:
@@ -255,16 +233,3 @@ def _listed(source: DataSource) -> tuple[list[str], list[str]]:
         subsets = datasets.get_dataset_config_names(name)
         splits = datasets.get_dataset_split_names(name, source.subset)
     return subsets, splits
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Turn off what `datasets` would print; its reasons are in the errors that it raises."""
-    datasets = require("datasets", _EXTRA)
-    before = datasets.logging.get_verbosity()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.logging.set_verbosity(before)

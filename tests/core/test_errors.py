@@ -13,6 +13,9 @@ from core.errors import (
     Problem,
     PubliusError,
     RunStateError,
+    first_line,
+    on_one_line,
+    type_and_first_line,
 )
 
 FAMILY = [
@@ -55,3 +58,16 @@ def test_errors_cross_process_borders_whole(kind: type[PubliusError], builtin: t
     assert type(error) is kind
     assert error.problems == TWO_PROBLEMS
     assert str(error) == str(kind.of(TWO_PROBLEMS))
+
+
+@pytest.mark.parametrize(
+    ("message", "first", "typed", "whole"),
+    [
+        ("one", "one", "OSError: one", "one"),
+        ("\n one  two \r\nthree", "one  two ", "OSError: one  two ", "one two three"),
+        ("", "OSError", "OSError", ""),
+    ],
+)
+def test_exceptions_of_others_become_one_line(message: str, first: str, typed: str, whole: str):
+    error = OSError(message)
+    assert (first_line(error), type_and_first_line(error), on_one_line(error)) == (first, typed, whole)

@@ -231,3 +231,35 @@ def test_fence_is_in_none_of_many_texts():
         fence = fence_for(texts)
         assert re.fullmatch("=+", fence)
         assert all(fence not in text for text in texts)
+
+
+def test_the_defaults_of_all_three_overrides_are_read_from_the_templates():
+    defaults = PromptTemplates().principle_defaults()
+    assert sorted(defaults) == ["comparison", "critique", "revision"]
+    assert all(default and "{%" not in default and "{{" not in default for default in defaults.values())
+    assert "{text}" in defaults["revision"]
+
+
+def test_default_is_what_a_request_asks_of_a_principle_that_overrides_nothing():
+    templates = PromptTemplates()
+    defaults = templates.principle_defaults()
+    assert f"\n{defaults['comparison']} Answer with" in text_of(comparison())
+    given = {"principle": PRINCIPLE, "preamble": "", "passage": None, "fence": "====="}
+    critique = text_of(templates.render("critique", **given))
+    assert critique.endswith(f"\n\n{defaults['critique']}")
+    revision = text_of(templates.render("revision", principle=PRINCIPLE, question=Untrusted("Why?")))
+    assert revision == f"{defaults['revision'].format(text=PRINCIPLE.text)}\n\nWhy?"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% if preamble %}{{ preamble }}{% else %}no{% endif %}",
+        "{% if principle.critique %}yes{% else %}no{% endif %}",
+        "{% if principle.critique %}{{ principle.critique }}{% endif %}",
+        "{% if not principle.critique %}{{ principle.critique }}{% else %}no{% endif %}",
+    ],
+)
+def test_other_conditions_are_no_defaults(body: str):
+    source = "{% block user %}" + body + "{% endblock %}"
+    assert "critique" not in PromptTemplates({"critique": source}).principle_defaults()

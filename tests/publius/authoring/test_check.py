@@ -15,7 +15,7 @@ from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
 from labelers.conflict import TEMPLATE
 from prompts.environment import TEMPLATES, PromptTemplates
-from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution, override_defaults
+from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution
 from tests.publius.invoking import here
 from tests.publius.projects import RUN, write_project
 
@@ -50,15 +50,8 @@ def maker(conflict: float, mass: float = 1.0):
     return make
 
 
-def test_the_defaults_of_all_three_overrides_are_read_from_the_templates():
-    defaults = override_defaults()
-    assert sorted(defaults) == ["comparison", "critique", "revision"]
-    assert all(default and "{%" not in default and "{{" not in default for default in defaults.values())
-    assert "{text}" in defaults["revision"]
-
-
 def test_an_override_that_repeats_the_template_is_found(file):
-    default = override_defaults()["comparison"]
+    default = PromptTemplates().principle_defaults()["comparison"]
     entry = f"  - {{id: p, text: The reply is so., comparison: '{default}'}}\n"
     result = check_constitution(CheckRequest(str(written(file, CLEAN + entry))))
     assert [finding.code for finding in result.report.findings] == ["L208"]
