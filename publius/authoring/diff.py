@@ -51,14 +51,14 @@ class DiffOutcome:
     estimate: Estimate | None = None
     shift: Shift | None = None
 
-    def plain(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return everything as JSON-able values."""
-        plain = self.diff.plain()
+        content = self.diff.as_json()
         if self.estimate is not None:
-            plain["estimate"] = vars(self.estimate)
+            content["estimate"] = self.estimate.as_json()
         if self.shift is not None:
-            plain["preferences"] = self.shift.plain()
-        return plain
+            content["preferences"] = self.shift.as_json()
+        return content
 
 
 def constitution_of(source: str) -> Constitution:

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from constitution.schema import Constitution
@@ -41,6 +41,10 @@ class Estimate:
     """Two for each judgment, one in each presentation order."""
     new: int
     """Calls whose answer is not in the cache."""
+
+    def as_json(self) -> dict[str, int]:
+        """Return the counts as JSON-able values."""
+        return asdict(self)
 
     def summary(self) -> str:
         """Return one line for people."""

@@ -33,10 +33,10 @@ class AgreementReport:
     annotators: tuple[Reliability, ...]
     positions: list[PositionBias]
 
-    def plain(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return the report as JSON-able values."""
-        plain: dict[str, Any] = _plain(vars(self))
-        return plain
+        content: dict[str, Any] = _plain(vars(self))
+        return content
 
 
 def read_report(folders: Sequence[Path]) -> AgreementReport:

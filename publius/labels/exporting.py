@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core.errors import ConfigError, DataError, RunStateError
 from core.progress import progress
@@ -22,7 +23,20 @@ FORMS: tuple[Form, ...] = ("argilla", "label-studio", "icai")
 Labelled = tuple[Comparison, list[Judgment]]
 
 
-def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
+@dataclass(frozen=True)
+class ExportedLabels:
+    """The file that was written, and how much is in it."""
+
+    file: Path
+    comparisons: int
+    judgments: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON-able values."""
+        return {"file": str(self.file), "comparisons": self.comparisons, "judgments": self.judgments}
+
+
+def export_labels(folder: Path, form: str, to: Path) -> ExportedLabels:
     """Write a folder's comparisons, with all judgments on them, to a new file; return how many of each.
 
     Comparisons that came with people's judgments into a run go out too.
@@ -58,7 +72,7 @@ def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
                     task.advance()
 
             _write(to, _pieces(form, files, folder.name, labelled))
-    return counts
+    return ExportedLabels(to, **counts)
 
 
 def _pieces(

@@ -31,7 +31,7 @@ class GoldReport:
     """Comparisons of the slice that say nothing about accuracy, by reason."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report for a program."""
+        """Return the report as JSON-able values."""
         accuracy = self.accuracy.model_dump(exclude_none=True) if self.accuracy else None
         return {"accuracy": accuracy, "left_out": self.left_out}
 

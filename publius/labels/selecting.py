@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from constitution.loader import load_constitution
@@ -15,7 +16,20 @@ from publius.run.folder import read_manifest
 from publius.run.records import RunFiles
 
 
-def select_questions(folder: Path, selection: Selection) -> list[Question]:
+@dataclass(frozen=True)
+class SelectedQuestions:
+    """Comparisons for annotation, in the order to ask them."""
+
+    questions: tuple[Question, ...]
+    budget: int
+    """How many were asked for."""
+
+    def lines(self) -> str:
+        """Return one JSON line for each comparison, as `publius annotate --select` reads them."""
+        return "".join(question.model_dump_json() + "\n" for question in self.questions)
+
+
+def select_questions(folder: Path, selection: Selection) -> SelectedQuestions:
     """Return the run's comparisons that people should judge, in the order to ask them.
 
     Those that people have judged already are passed over, and those that the label stage left out.
@@ -35,7 +49,7 @@ def select_questions(folder: Path, selection: Selection) -> list[Question]:
         raise RunStateError(
             "no comparison is left to ask about", where=str(folder), accepted="comparisons nobody judged yet"
         )
-    return select(doubts, selection)
+    return SelectedQuestions(tuple(select(doubts, selection)), selection.budget)
 
 
 def _open_questions(files: RunFiles) -> Iterator[tuple[Comparison, list[Judgment]]]:

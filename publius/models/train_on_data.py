@@ -59,8 +59,8 @@ class DataOutcome:
     exclusions: Path | None
     """Lists these rows, and those of the evaluation data, one by one; None if there are none."""
 
-    def summary(self) -> dict[str, Any]:
-        """Return all that a program wants to know."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome as JSON-able values."""
         first = self.results[0]
         return {
             "folder": str(self.folder),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,20 @@ Sample = tuple[tuple[Message, ...], Row]
 TEST_SHARE = 0.1
 
 
-def export_run(run: Path, to: Path) -> dict[str, int]:
+@dataclass(frozen=True)
+class ExportedRun:
+    """The data set that was written."""
+
+    folder: Path
+    rows: dict[str, int]
+    """By configuration."""
+
+    def as_json(self) -> dict[str, int]:
+        """Return the number of rows by configuration."""
+        return self.rows
+
+
+def export_run(run: Path, to: Path) -> ExportedRun:
     """Write a run's data set into an empty or new folder; return how many rows each configuration has.
 
     Raises:
@@ -49,7 +63,7 @@ def export_run(run: Path, to: Path) -> dict[str, int]:
     constitution = (run / "constitution.yaml").read_text(encoding="utf-8")
     write_atomic(to / "constitution.yaml", constitution)
     write_atomic(to / "README.md", _card(manifest, constitution, counts, run))
-    return {name: sum(splits.values()) for name, splits in counts.items()}
+    return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 
 def _all_rows(files: RunFiles) -> dict[str, Iterator[Sample]]:

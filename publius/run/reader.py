@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,19 @@ from publius.run.folder import read_manifest
 from publius.run.records import RunFiles
 
 AnyRecord = Prompt | CritiqueTrace | Comparison | Judgment | Preference | Exclusion
+
+
+@dataclass(frozen=True)
+class RecordInRun:
+    """A record of a run, with the records that it came from and those that came of it."""
+
+    record: AnyRecord
+    history: tuple[AnyRecord, ...]
+    """In the order in which they came about, the record among them."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as JSON-able values."""
+        return self.record.model_dump(mode="json", exclude_none=True)
 
 
 class RunReader(RunFiles):
@@ -72,3 +86,19 @@ class RunReader(RunFiles):
             records += self.preferences.children(comparison.id)
             records += self.exclusions.children(comparison.id)
         return [*records, *self.exclusions.children(prompt_id)]
+
+
+def show_record(folder: Path, prefix: str) -> RecordInRun:
+    """Return the one record of a run whose id begins with `prefix`, with its history.
+
+    Raises:
+        DataError: if there is none, or more than one.
+        RunStateError: if the folder is no run.
+    """
+    reader = RunReader(folder)
+    record = reader.find(prefix)
+    prompt_id = reader.prompt_id_of(record)
+    history = [] if prompt_id is None else reader.history(prompt_id)
+    if prompt_id is not None and prompt_id in reader.prompts:
+        history.insert(0, reader.prompts.get(prompt_id))
+    return RecordInRun(record, tuple(history or [record]))

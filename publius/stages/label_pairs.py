@@ -14,8 +14,8 @@ from publius.config.run_file import build_run_config
 from publius.run.engines import EngineMaker, make_engine, open_engines
 from publius.run.folder import open_run
 from publius.sources.pairs import read_pairs
-from publius.stages.base import RunOutcome
 from publius.stages.label import label_stage, warn_of_labels
+from publius.stages.outcome import RunOutcome
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from core.notices import note
 from publius.config.run_file import RunConfig, load_run_config
 from publius.run.engines import EngineMaker, make_engine, open_engines
 from publius.run.folder import open_run
-from publius.stages.base import STAGES, RunOutcome, Stage
+from publius.stages.base import STAGES, Stage
 from publius.stages.compare import compare_stage
 from publius.stages.critique import critique_stage
 from publius.stages.evaluate import eval_stage
 from publius.stages.label import label_stage, warn_of_labels
+from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import ingest_prompts
 from publius.stages.training.examples import dpo_stage, reward_stage, sft_stage
 from publius.stages.training.rl import grpo_stage, ppo_stage, rloo_stage
