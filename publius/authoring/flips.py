@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from core.progress import progress
-from core.records import Comparison, Message, Preference
+from core.records import Comparison, Message
 from core.statistics.bootstrap import Interval, wilson
 from labelers.crowd.aggregate import Settled
 from publius.authoring.recompute import Recomputed
@@ -175,7 +175,7 @@ def shift_of(run: Recomputed, limit: int | None) -> Shift:
         for comparison in run.all_comparisons():
             old, new = (next(files.preferences.children(comparison.id), None) for files in (finished, run))
             if old is not None and new is not None:
-                before, after = _p_a(old, comparison), _p_a(new, comparison)
+                before, after = old.p_a(comparison), new.p_a(comparison)
                 shift.add(before, after)
                 if (before - TIE) * (after - TIE) < 0:
                     settled = [
@@ -190,12 +190,6 @@ def shift_of(run: Recomputed, limit: int | None) -> Shift:
             task.advance()
     _count_judgments(shift, run)
     return shift
-
-
-def _p_a(preference: Preference, comparison: Comparison) -> float:
-    """Return the probability that `a` is better."""
-    a_chosen = preference.chosen[0].content == comparison.response_a
-    return preference.p_chosen if a_chosen else 1 - preference.p_chosen
 
 
 def _flip(comparison: Comparison, before: float, after: float, settled: list[Settled | str]) -> Flip:

@@ -40,11 +40,10 @@ class AnnotationSource:
 
     def principle(self, identity: str) -> Principle:
         """Return a principle of the constitution. Raises ConfigError if it has none of that id."""
-        principles = self.constitution.principles if self.constitution else ()
-        for principle in principles:
-            if principle.id == identity:
-                return principle
-        known = ", ".join(p.id for p in principles)
+        principle = self.constitution.find(identity) if self.constitution else None
+        if principle is not None:
+            return principle
+        known = ", ".join(p.id for p in self.constitution.principles) if self.constitution else ""
         raise ConfigError(
             f"no principle '{identity}'",
             where="--principle",
