@@ -27,8 +27,8 @@ from labelers.crowd.votes import MACHINES
 from prompts.environment import PromptTemplates
 from publius.run.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.run.folder import Run
-from publius.run.labelled import FinishedRun
 from publius.run.project import has_cache
+from publius.run.reader import RunReader
 from publius.stages.label import Labeling, judge_and_aggregate, warn_of_labels
 
 
@@ -55,7 +55,7 @@ class Estimate:
 class Recomputed(Run):
     """A run of its own in a temporary folder, over the comparisons of a finished one, which it only reads."""
 
-    def __init__(self, folder: Path, finished: FinishedRun, constitution: Constitution) -> None:
+    def __init__(self, folder: Path, finished: RunReader, constitution: Constitution) -> None:
         self.finished = finished
         identity = replace(finished.identity, constitution=constitution.digest)
         super().__init__(folder, finished.config, constitution, identity)
@@ -76,7 +76,7 @@ class Recomputed(Run):
 
 @contextmanager
 def recomputation(
-    finished: FinishedRun, constitution: Constitution, make: EngineMaker = make_engine
+    finished: RunReader, constitution: Constitution, make: EngineMaker = make_engine
 ) -> Iterator[tuple[Recomputed, Engines]]:
     """Yield a run under the constitution in which nothing is judged yet, with its engines; see `fill`.
 
@@ -155,7 +155,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="publius-diff-")
 
 
-def _require_same_labeler(finished: FinishedRun, engines: Engines) -> None:
+def _require_same_labeler(finished: RunReader, engines: Engines) -> None:
     """Refuse another labeler than the run's: what it says would tell nothing of the constitution."""
     if finished.config.label.principles:
         here, recorded = engines.of("labeler").identity, finished.identity.models.get("labeler")

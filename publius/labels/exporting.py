@@ -13,9 +13,9 @@ from core.errors import ConfigError, DataError, RunStateError
 from core.progress import progress
 from core.records import Comparison, Judgment
 from core.store.files import os_errors, sync_folder
-from core.store.record_store import RecordStore
 from core.text.explain import one_of
 from labelers.writers import argilla, icai, label_studio
+from publius.run.reader import RecordsReader
 from publius.run.records import RunFiles
 
 Form = Literal["argilla", "label-studio", "icai"]
@@ -51,8 +51,7 @@ def export_labels(folder: Path, form: str, to: Path) -> ExportedLabels:
     with os_errors(to):
         if to.exists():
             raise RunStateError("the file exists already", where=str(to), accepted="--to a new file")
-    with RecordStore(folder, writable=False) as store:
-        files = RunFiles(store)
+    with RecordsReader(folder) as files:
         known = len(files.comparisons) + len(files.added_comparisons)
         if not known:
             raise DataError(

@@ -18,10 +18,10 @@ from core.digests import derive_uniform
 from core.errors import RunStateError
 from core.records import Message, Preference
 from core.store.files import os_errors, write_atomic
-from core.store.record_store import RecordStore
 from core.text.documents import document_template
 from prompts.sources import normalised
 from publius.run.folder import read_manifest
+from publius.run.reader import RecordsReader
 from publius.run.records import RunFiles
 
 Row = dict[str, Any]
@@ -57,8 +57,8 @@ def export_run(run: Path, to: Path) -> ExportedRun:
         if to.exists() and any(to.iterdir()):
             raise RunStateError("the folder is not empty", where=str(to), accepted="a new or empty folder")
         to.mkdir(parents=True, exist_ok=True)
-    with RecordStore(run, writable=False) as store:
-        rows = _all_rows(RunFiles(store))
+    with RecordsReader(run) as files:
+        rows = _all_rows(files)
         counts = {name: _write(to / name, config) for name, config in rows.items()}
     constitution = (run / "constitution.yaml").read_text(encoding="utf-8")
     write_atomic(to / "constitution.yaml", constitution)

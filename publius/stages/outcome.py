@@ -10,11 +10,10 @@ from statistics import mean
 from typing import Any
 
 from core.records import Judgment, Preference
-from core.store.record_store import RecordStore
 from labelers.crowd.votes import MACHINES
 from publius.models.reward_model import read_reward_metrics
 from publius.run.folder import read_manifest
-from publius.run.records import RunFiles
+from publius.run.reader import RecordsReader
 from publius.stages.base import StageResult
 from publius.stages.human_labels import STAGE
 
@@ -102,8 +101,7 @@ class LabelFigures:
 def label_figures(folder: Path) -> dict[str, float | int]:
     """Return the figures of a run's judgments and preferences."""
     figures = LabelFigures()
-    with RecordStore(folder, writable=False) as store:
-        files = RunFiles(store)
+    with RecordsReader(folder) as files:
         for judgment in files.judgments:
             figures.add(judgment)
         for preference in files.preferences:
