@@ -108,7 +108,7 @@ class ConstitutionDiff:
         """What the changes together bear on."""
         return {effect for change in self.changes for effect in change.bears_on}
 
-    def plain(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return the differences as JSON-able values."""
         sides = {
             side: {"name": one.name, "version": one.version, "digest": one.digest}

@@ -180,6 +180,11 @@ class Constitution(Part):
         what = f"there is no principle {principle_id!r} in constitution {self.name!r}"
         raise ConfigError(what, accepted=one_of(ids, principle_id))
 
+    def section_of(self, principle_id: str | None) -> str | None:
+        """Return the section of a principle; None if it has none, or there is no principle of that id."""
+        principle = self.find(principle_id)
+        return None if principle is None else principle.section
+
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         members = {index: (p.id, p.section) for index, p in enumerate(self.principles)}

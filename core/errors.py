@@ -16,8 +16,8 @@ and exits with code 2. A model's misbehaviour is not an error but data: it is st
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,10 @@ class PubliusError(Exception):
     ) -> None:
         self.problems: tuple[Problem, ...] = (Problem(what, where, accepted, run),)
         super().__init__(str(self.problems[0]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the problems as JSON-able values."""
+        return {"problems": [asdict(problem) for problem in self.problems]}
 
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> Self:

@@ -264,6 +264,11 @@ class Preference(Record):
     split: Split | None = None
     constitution_digest: str
 
+    def p_a(self, comparison: Comparison) -> float:
+        """Return the probability that answer `a` of the comparison it was made from is better."""
+        a_is_chosen = self.chosen[0].content == comparison.response_a
+        return self.p_chosen if a_is_chosen else 1 - self.p_chosen
+
 
 class Exclusion(Record):
     """A record that a stage left out, and why. Nothing is left out without one of these."""

@@ -209,14 +209,10 @@ class Mixer:
     def _fits(self, rule: MixRule, comparison: Comparison, judgment: Judgment) -> bool:
         return (
             (not rule.tags or bool(set(rule.tags) & set(comparison.prompt.tags)))
-            and (not rule.sections or self._section(judgment) in rule.sections)
+            and (not rule.sections or self._constitution.section_of(judgment.principle_id) in rule.sections)
             and (not rule.dimensions or judgment.dimension in rule.dimensions)
             and (not rule.sources or judgment.labeler in rule.sources)
         )
-
-    def _section(self, judgment: Judgment) -> str | None:
-        principle = self._constitution.find(judgment.principle_id)
-        return None if principle is None else principle.section
 
 
 def _weighed_shares(parts: Sequence[tuple[float, Settled]]) -> Shares:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -51,6 +52,20 @@ class Speaker:
     variant: str
     engine: CachedEngine
     history: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class Replies:
+    """Every variant's reply to one message."""
+
+    prompt: str
+    by_variant: dict[str, Reply]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the message and its answers as JSON-able values; a variant that was not asked is absent."""
+        replies = self.by_variant.items()
+        answers = {variant: reply.text for variant, reply in replies if isinstance(reply, Generation)}
+        return {"prompt": self.prompt, "answers": answers}
 
 
 class Chat:

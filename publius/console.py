@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import SequenceMatcher
-from typing import TextIO
+from typing import Any, Protocol, TextIO, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -43,6 +44,40 @@ def _width(stream: TextIO) -> int | None:
 
 out = SafeConsole(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty(), width=_width(sys.stdout))
 err = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=not sys.stderr.isatty())
+
+
+class Result(Protocol):
+    """The result of an operation, which commands print."""
+
+    def as_json(self) -> Any:
+        """Return the result as JSON-able values."""
+
+
+Printed = TypeVar("Printed", bound=Result)
+
+
+def emit(
+    result: Printed, as_json: bool, view: Callable[[Printed], object], *, on_one_line: bool = False
+) -> None:
+    """Print a result: as JSON for a program, or by its view for people.
+
+    Args:
+        result: what is printed.
+        as_json: whether it is printed as JSON.
+        view: prints it for people.
+        on_one_line: Print the JSON on one line, for a command that prints more than one result.
+    """
+    if not as_json:
+        view(result)
+    elif on_one_line:
+        out.print(json.dumps(result.as_json()))
+    else:
+        print_json(result)
+
+
+def print_json(result: Result) -> None:
+    """Print a result as JSON."""
+    out.print_json(json.dumps(result.as_json()))
 
 
 class NoticeHandler(logging.Handler):

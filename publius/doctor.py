@@ -6,9 +6,10 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import Any
 
 from core.errors import PubliusError
 from core.lazy import require
@@ -31,8 +32,28 @@ class Finding:
     """The command that mends it."""
 
 
-def examine() -> Iterator[Finding]:
-    """Yield what is found, in the order in which a newcomer needs it."""
+@dataclass(frozen=True)
+class Examination:
+    """All findings, in the order in which a newcomer needs them."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything works."""
+        return all(finding.ok for finding in self.findings)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the findings as JSON-able values."""
+        return [asdict(finding) for finding in self.findings]
+
+
+def examine() -> Examination:
+    """Return what is found."""
+    return Examination(tuple(_findings()))
+
+
+def _findings() -> Iterator[Finding]:
     yield Finding("publius", f"{_version('publius')}, Python {platform.python_version()}", ok=True)
     engine = _packages("engine transformers", _ENGINE_PACKAGES, "transformers")
     yield engine

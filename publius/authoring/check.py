@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from constitution.lint.linter import LintReport, lint_report
+from constitution.lint.codes import CODES, SEVERITIES, LintRule, find_code
+from constitution.lint.linter import Finding, LintReport, lint_report
 from constitution.lint.subject import Hit, LintContext
 from constitution.loader import LoadedConstitution, read_constitution
 from core.concurrency import for_each
@@ -71,6 +73,31 @@ class CheckResult:
         """Return whether there are errors, or with `strict` warnings."""
         return self.report.count("error") > 0 or (strict and self.report.count("warning") > 0)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return all that was found as JSON-able values."""
+        constitution = self.loaded.constitution
+        return {
+            "name": constitution.name,
+            "digest": constitution.digest,
+            "principles": [principle.id for principle in constitution.principles],
+            "machine_checkable": [p.id for p in constitution.principles if p.check is not None],
+            "findings": [_named(finding) for finding in self.report.findings],
+            "silenced": [_named(finding) for finding in self.report.silenced],
+            "counts": {severity: self.report.count(severity) for severity in SEVERITIES},
+            "judged": None if self.judged is None else asdict(self.judged),
+        }
+
+
+@dataclass(frozen=True)
+class CodesExplained:
+    """The lint codes that `--explain` was asked about."""
+
+    rules: tuple[LintRule, ...]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the codes as JSON-able values."""
+        return [asdict(rule) for rule in self.rules]
+
 
 def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -> CheckResult:
     """Return the findings about a constitution.
@@ -88,6 +115,11 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
         judged, judgments = _judge(loaded, engine, asked.budget)
     hits = _conflicts(loaded, judgments, judged.model)
     return CheckResult(loaded, lint_report(loaded, context, hits), judged)
+
+
+def explain_codes(code: str) -> CodesExplained:
+    """Return what a lint code stands for, or all of them for `all`. Raises ConfigError if there is none."""
+    return CodesExplained(tuple(CODES.values()) if code == "all" else (find_code(code),))
 
 
 def _prompts(request: CheckRequest) -> tuple[Prompt, ...] | None:
@@ -135,3 +167,7 @@ def _conflicts(loaded: LoadedConstitution, judgments: list[ConflictJudgment], mo
             what = f"p = {judgment.p:.2f} that a reply which follows {other!r} breaks this, says {model}"
             hint = "reword one, or give them different scopes or sections"
             yield Hit("L601", ("principles", judgment.second, "text"), what, hint, (judgment.first,))
+
+
+def _named(finding: Finding) -> dict[str, str]:
+    return {**asdict(finding), "name": CODES[finding.code].name}

@@ -23,7 +23,7 @@ from publius.authoring.recompute import (
 )
 from publius.run.engines import EngineMaker, make_engine
 from publius.run.folder import read_manifest
-from publius.run.labelled import FinishedRun, open_finished
+from publius.run.reader import RunReader, open_labelled
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class DiffOutcome:
     estimate: Estimate | None = None
     shift: Shift | None = None
 
-    def plain(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return everything as JSON-able values."""
-        plain = self.diff.plain()
+        content = self.diff.as_json()
         if self.estimate is not None:
-            plain["estimate"] = vars(self.estimate)
+            content["estimate"] = self.estimate.as_json()
         if self.shift is not None:
-            plain["preferences"] = self.shift.plain()
-        return plain
+            content["preferences"] = self.shift.as_json()
+        return content
 
 
 def constitution_of(source: str) -> Constitution:
@@ -83,7 +83,7 @@ def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutco
         return DiffOutcome(diff)
     if request.to is not None:
         require_place_for(request.to, request.run)
-    with open_finished(request.run) as finished:
+    with open_labelled(request.run) as finished:
         if request.old is not None:
             _require_constitution_of(finished, request.old)
         diff = compare(finished.constitution, new)
@@ -91,7 +91,7 @@ def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutco
 
 
 def _recomputed(
-    request: DiffRequest, diff: ConstitutionDiff, finished: FinishedRun, make: EngineMaker
+    request: DiffRequest, diff: ConstitutionDiff, finished: RunReader, make: EngineMaker
 ) -> DiffOutcome:
     """Recompute the preferences, or say what that would take."""
     revised = "critique" in finished.manifest["stages"] and finished.config.compare.source == "revisions"
@@ -110,7 +110,7 @@ def _recomputed(
     return DiffOutcome(diff, estimated, shift)
 
 
-def _require_constitution_of(finished: FinishedRun, old: str) -> None:
+def _require_constitution_of(finished: RunReader, old: str) -> None:
     """Refuse an older constitution that is not the run's: its preferences would not be those of the run."""
     found = constitution_of(old)
     if found.digest != finished.constitution.digest:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from constitution.checks.evaluate import evaluate
 from constitution.checks.kinds import Check
@@ -81,6 +81,20 @@ class ExamResult:
     log_odds: tuple[float, float] | None = None
     """The labeler's log-odds for the good answer, shown first and shown second."""
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON-able values."""
+        return {
+            "principle": self.exam.principle.id,
+            "example": self.exam.number,
+            "where": self.exam.where,
+            "prompt": self.exam.example.prompt,
+            "by": self.by,
+            "outcome": self.outcome,
+            "told": self.told,
+            "p": self.p,
+            "log_odds": self.log_odds,
+        }
+
 
 @dataclass(frozen=True)
 class ExamReport:
@@ -101,6 +115,17 @@ class ExamReport:
     def failed(self) -> bool:
         """Whether an example failed, or was not parsed."""
         return self.count("failed") + self.count("unparsed") > 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all that came out as JSON-able values."""
+        return {
+            "name": self.loaded.constitution.name,
+            "digest": self.loaded.constitution.digest,
+            "model": self.model,
+            "counts": {outcome: self.count(outcome) for outcome in OUTCOMES},
+            "untested": list(self.untested),
+            "results": [result.as_json() for result in self.results],
+        }
 
 
 def run_exams(request: ExamRequest, make: EngineMaker = make_engine) -> ExamReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,28 @@ from core.store.files import os_errors, write_atomic
 from core.text.explain import one_of
 
 FORMS = ("anthropic",)
-Summary = dict[str, Any]
 
 
-def export_constitution(source: str, form: str, to: Path) -> Summary:
+@dataclass(frozen=True)
+class ExportedConstitution:
+    """What was written, and what the form has no place for."""
+
+    folder: str
+    form: str
+    name: str
+    files: list[str]
+    requests: int
+    comparisons: int
+    few_shots: int
+    left_out: dict[str, list[str]]
+    """Ids of principles, by the reason why something of them is not in the files."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON-able values."""
+        return asdict(self)
+
+
+def export_constitution(source: str, form: str, to: Path) -> ExportedConstitution:
     """Write a constitution's requests into a new or empty folder; return what was written, and what was not.
 
     Args:
@@ -42,16 +61,16 @@ def export_constitution(source: str, form: str, to: Path) -> Summary:
         to.mkdir(parents=True, exist_ok=True)
     for name, content in export.files.items():
         write_atomic(to / name, content)
-    return {
-        "folder": str(to),
-        "form": form,
-        "name": constitution.name,
-        "files": list(export.files),
-        "requests": export.requests,
-        "comparisons": export.comparisons,
-        "few_shots": export.few_shots,
-        "left_out": export.left_out,
-    }
+    return ExportedConstitution(
+        folder=str(to),
+        form=form,
+        name=constitution.name,
+        files=list(export.files),
+        requests=export.requests,
+        comparisons=export.comparisons,
+        few_shots=export.few_shots,
+        left_out=export.left_out,
+    )
 
 
 def _of_run(source: str) -> str:

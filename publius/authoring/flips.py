@@ -12,11 +12,11 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from core.progress import progress
-from core.records import Comparison, Message, Preference
+from core.records import Comparison, Message
 from core.statistics.bootstrap import Interval, wilson
 from labelers.crowd.aggregate import Settled
 from publius.authoring.recompute import Recomputed
@@ -45,6 +45,19 @@ class Flip:
     def moved_by(self) -> str | None:
         """The principle that moved it; None where the run's contributions cannot be had again."""
         return max(self.moves, key=lambda name: (self.moves[name], name), default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the flip as JSON-able values."""
+        return {
+            "comparison_id": self.comparison_id,
+            "prompt": [message.model_dump() for message in self.prompt],
+            "chosen_before": self.chosen_before,
+            "chosen_now": self.chosen_now,
+            "p_before": self.before,
+            "p_after": self.after,
+            "moved_by": self.moved_by,
+            "moves": dict(self.moves),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +144,7 @@ class Shift:
         if self.limit is None or len(kept) < self.limit:
             kept.append(CameOrWent(comparison_id, reason))
 
-    def plain(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return everything as JSON-able values."""
         return {
             "compared": self.compared,
@@ -143,10 +156,10 @@ class Shift:
             "mean_absolute_change": self.mean_change,
             "appeared": dict(self.appeared),
             "vanished": dict(self.vanished),
-            "by_principle": {name: vars(found) for name, found in sorted(self.by_principle.items())},
-            "flips": [_plain(flip) for flip in self.flips],
-            "came": [{"comparison_id": one.comparison_id, "reason": one.reason} for one in self.came],
-            "went": [{"comparison_id": one.comparison_id, "reason": one.reason} for one in self.went],
+            "by_principle": {name: asdict(found) for name, found in sorted(self.by_principle.items())},
+            "flips": [flip.as_json() for flip in self.flips],
+            "came": [asdict(one) for one in self.came],
+            "went": [asdict(one) for one in self.went],
         }
 
 
@@ -162,7 +175,7 @@ def shift_of(run: Recomputed, limit: int | None) -> Shift:
         for comparison in run.all_comparisons():
             old, new = (next(files.preferences.children(comparison.id), None) for files in (finished, run))
             if old is not None and new is not None:
-                before, after = _p_a(old, comparison), _p_a(new, comparison)
+                before, after = old.p_a(comparison), new.p_a(comparison)
                 shift.add(before, after)
                 if (before - TIE) * (after - TIE) < 0:
                     settled = [
@@ -177,12 +190,6 @@ def shift_of(run: Recomputed, limit: int | None) -> Shift:
             task.advance()
     _count_judgments(shift, run)
     return shift
-
-
-def _p_a(preference: Preference, comparison: Comparison) -> float:
-    """Return the probability that `a` is better."""
-    a_chosen = preference.chosen[0].content == comparison.response_a
-    return preference.p_chosen if a_chosen else 1 - preference.p_chosen
 
 
 def _flip(comparison: Comparison, before: float, after: float, settled: list[Settled | str]) -> Flip:
@@ -213,16 +220,3 @@ def _count_judgments(shift: Shift, run: Recomputed) -> None:
     for judgment in run.judgments:
         if judgment.principle_id:
             shift.judged(judgment.principle_id).after += 1
-
-
-def _plain(flip: Flip) -> dict[str, Any]:
-    return {
-        "comparison_id": flip.comparison_id,
-        "prompt": [message.model_dump() for message in flip.prompt],
-        "chosen_before": flip.chosen_before,
-        "chosen_now": flip.chosen_now,
-        "p_before": flip.before,
-        "p_after": flip.after,
-        "moved_by": flip.moved_by,
-        "moves": dict(flip.moves),
-    }

@@ -21,7 +21,6 @@ from core.errors import ConfigError, DataError, RunStateError
 from core.store.files import is_there, os_errors, write_atomic, write_new
 
 _SHOWN = 20
-Summary = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,34 @@ class ConstitutionRequest:
     """Whether few-shots become examples."""
 
 
-def import_constitution(request: ConstitutionRequest) -> Summary:
+@dataclass(frozen=True)
+class ImportedConstitution:
+    """What was taken, what was not, and why."""
+
+    file: str
+    source: str
+    format: str
+    recognised: str
+    """Why the file was taken to be of that format."""
+    name: str
+    digest: str
+    principles: int
+    with_critique: int
+    with_revision: int
+    with_comparison: int
+    examples: int
+    stripped: dict[str, int]
+    left_out: list[Mapping[str, Any]]
+    notes: list[Mapping[str, Any]]
+    renamed: dict[str, str]
+    passed_over: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON-able values."""
+        return asdict(self)
+
+
+def import_constitution(request: ConstitutionRequest) -> ImportedConstitution:
     """Return what was imported, once the file is written.
 
     Raises:
@@ -56,7 +82,7 @@ def import_constitution(request: ConstitutionRequest) -> Summary:
     name = request.name or reading.name or _name_of(request.source.resolve())
     comments = list(_comments(request, imported))
     constitution = _put(request, constitution_file(request.to, name, reading, entries, comments))
-    return _summary(request, imported, constitution)
+    return _result(request, imported, constitution)
 
 
 def _refuse_if_there(to: Path) -> None:
@@ -129,25 +155,28 @@ def _some(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else shown
 
 
-def _summary(request: ConstitutionRequest, imported: Imported, constitution: Constitution) -> Summary:
+def _result(
+    request: ConstitutionRequest, imported: Imported, constitution: Constitution
+) -> ImportedConstitution:
     reading, principles = imported.reading, constitution.principles
-    overrides = ("critique", "revision", "comparison")
-    return {
-        "file": str(request.to),
-        "source": str(request.source),
-        "format": imported.form.name,
-        "recognised": imported.why,
-        "name": constitution.name,
-        "digest": constitution.digest,
-        "principles": len(principles),
-        **{f"with_{key}": sum(getattr(p, key) is not None for p in principles) for key in overrides},
-        "examples": sum(len(principle.examples) for principle in principles),
-        "stripped": {sign: count for sign, count in reading.stripped.items() if count},
-        "left_out": _listed(reading.left_out),
-        "notes": _listed(reading.notes),
-        "renamed": reading.renamed,
-        "passed_over": list(reading.passed_over),
-    }
+    return ImportedConstitution(
+        file=str(request.to),
+        source=str(request.source),
+        format=imported.form.name,
+        recognised=imported.why,
+        name=constitution.name,
+        digest=constitution.digest,
+        principles=len(principles),
+        with_critique=sum(principle.critique is not None for principle in principles),
+        with_revision=sum(principle.revision is not None for principle in principles),
+        with_comparison=sum(principle.comparison is not None for principle in principles),
+        examples=sum(len(principle.examples) for principle in principles),
+        stripped={sign: count for sign, count in reading.stripped.items() if count},
+        left_out=_listed(reading.left_out),
+        notes=_listed(reading.notes),
+        renamed=reading.renamed,
+        passed_over=list(reading.passed_over),
+    )
 
 
 def _listed(entries: Mapping[str, Occurrences]) -> list[Mapping[str, Any]]:

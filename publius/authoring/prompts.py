@@ -60,8 +60,8 @@ class PromptsResult:
     reused: int
     warnings: tuple[str, ...]
 
-    def summary(self) -> dict[str, Any]:
-        """Return the figures for a program."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as JSON-able values."""
         cells = self.synthesis.cells
         principles: dict[str, dict[str, dict[str, int]]] = {}
         for cell in cells:

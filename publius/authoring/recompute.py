@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from constitution.schema import Constitution
@@ -27,8 +27,8 @@ from labelers.crowd.votes import MACHINES
 from prompts.environment import PromptTemplates
 from publius.run.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.run.folder import Run
-from publius.run.labelled import FinishedRun
 from publius.run.project import has_cache
+from publius.run.reader import RunReader
 from publius.stages.label import Labeling, judge_and_aggregate, warn_of_labels
 
 
@@ -42,6 +42,10 @@ class Estimate:
     new: int
     """Calls whose answer is not in the cache."""
 
+    def as_json(self) -> dict[str, int]:
+        """Return the counts as JSON-able values."""
+        return asdict(self)
+
     def summary(self) -> str:
         """Return one line for people."""
         known = self.calls - self.new
@@ -51,7 +55,7 @@ class Estimate:
 class Recomputed(Run):
     """A run of its own in a temporary folder, over the comparisons of a finished one, which it only reads."""
 
-    def __init__(self, folder: Path, finished: FinishedRun, constitution: Constitution) -> None:
+    def __init__(self, folder: Path, finished: RunReader, constitution: Constitution) -> None:
         self.finished = finished
         identity = replace(finished.identity, constitution=constitution.digest)
         super().__init__(folder, finished.config, constitution, identity)
@@ -72,7 +76,7 @@ class Recomputed(Run):
 
 @contextmanager
 def recomputation(
-    finished: FinishedRun, constitution: Constitution, make: EngineMaker = make_engine
+    finished: RunReader, constitution: Constitution, make: EngineMaker = make_engine
 ) -> Iterator[tuple[Recomputed, Engines]]:
     """Yield a run under the constitution in which nothing is judged yet, with its engines; see `fill`.
 
@@ -151,7 +155,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="publius-diff-")
 
 
-def _require_same_labeler(finished: FinishedRun, engines: Engines) -> None:
+def _require_same_labeler(finished: RunReader, engines: Engines) -> None:
     """Refuse another labeler than the run's: what it says would tell nothing of the constitution."""
     if finished.config.label.principles:
         here, recorded = engines.of("labeler").identity, finished.identity.models.get("labeler")

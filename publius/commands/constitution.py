@@ -1,9 +1,8 @@
-"""The commands about a constitution itself: it is checked and tested like code."""
+"""The commands about a constitution itself: it is tried, checked and tested like code."""
 
 from __future__ import annotations
 
-import json
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,8 @@ import typer
 from core.notices import note, warn
 from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import AsJson, EngineOption
-from publius.console import out
+from publius.console import emit, print_json
+from publius.run.project import DEFAULT_PROMPT
 
 constitution_app = typer.Typer()
 
@@ -20,6 +20,23 @@ ConstitutionSource = Annotated[
     str, typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION")
 ]
 Labeler = Annotated[str, typer.Option(help="Who judges: Hugging Face id, folder, or the embedded model.")]
+
+
+def try_(
+    constitution: Annotated[str, typer.Argument(help="A constitution file or the name of a preset.")],
+    prompt: Annotated[str, typer.Option(help="What to ask.")] = DEFAULT_PROMPT,
+    against: Annotated[str | None, typer.Option(help="Another constitution to compare with.")] = None,
+    model: Annotated[
+        str, typer.Option(help="Hugging Face id, folder, or the embedded model.")
+    ] = EMBEDDED_NAME,
+    rounds: Annotated[int, typer.Option(min=1, max=8, help="Rounds of critique and revision.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws another principle and draft.")] = 0,
+) -> None:
+    """Show a draft, critique, revision and label. It takes seconds and makes no run."""
+    from publius.authoring.trial import Trial, run_trial
+    from publius.views.trial import print_trial
+
+    print_trial(run_trial(Trial(constitution, against, prompt, model, rounds, seed)))
 
 
 @constitution_app.command()
@@ -50,15 +67,13 @@ def check(
     as_json: AsJson = False,
 ) -> int:
     """Validate and lint a constitution. Every finding has its line and column; 2 if one is an error."""
-    from dataclasses import asdict
-
     from core.errors import ConfigError
-    from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution
+    from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution, explain_codes
     from publius.config.run_file import load_run_config
-    from publius.views.check import check_content, print_check
+    from publius.views.check import print_check, print_codes
 
     if explain is not None:
-        _explain(explain, as_json)
+        emit(explain_codes(explain), as_json, print_codes)
         return 0
     if prompts is not None and run is not None:
         raise typer.BadParameter("give either --prompts or --run")
@@ -72,28 +87,10 @@ def check(
     except ConfigError as error:
         if not as_json:
             raise
-        out.print_json(json.dumps({"problems": [asdict(problem) for problem in error.problems]}))
+        print_json(error)
         return 2
-    if as_json:
-        out.print_json(json.dumps(check_content(result)))
-    else:
-        print_check(result)
+    emit(result, as_json, print_check)
     return 2 if result.fails(strict=strict) else 0
-
-
-def _explain(code: str, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    from constitution.lint.codes import CODES, find_code
-    from publius.views.check import print_code, print_codes
-
-    entries = list(CODES.values()) if code == "all" else [find_code(code)]
-    if as_json:
-        out.print_json(json.dumps([asdict(entry) for entry in entries]))
-    elif code == "all":
-        print_codes()
-    else:
-        print_code(entries[0])
 
 
 @constitution_app.command("test")
@@ -118,15 +115,12 @@ def exam(
 ) -> int:
     """Test a constitution by its own examples: good must beat bad. 1 if one fails or is unparsed."""
     from publius.authoring.examples import ExamRequest, run_exams
-    from publius.views.examples import exams_content, print_exams, write_junit
+    from publius.views.examples import print_exams, write_junit
 
     report = run_exams(ExamRequest(constitution, model, tuple(only or ()), checks_only, min_p, engine))
     if junit is not None:
         write_junit(report, junit)
-    if as_json:
-        out.print_json(json.dumps(exams_content(report)))
-    else:
-        print_exams(report, verbose=verbose)
+    emit(report, as_json, partial(print_exams, verbose=verbose))
     return 1 if report.failed else 0
 
 
@@ -137,9 +131,10 @@ def schema(
     """Print the JSON Schema of constitutions. Editors complete and check by it."""
     from constitution.file_schema import json_schema_text
     from core.store.files import os_errors, write_atomic
+    from publius.views.check import print_schema
 
     if to is None:
-        sys.stdout.write(json_schema_text())
+        print_schema(json_schema_text())
         return
     with os_errors(to):
         write_atomic(to, json_schema_text())
@@ -177,7 +172,4 @@ def prompts(
     result = synthesise(request)
     for warning in result.warnings:
         warn(warning)
-    if as_json:
-        out.print_json(json.dumps(result.summary()))
-    else:
-        print_prompts(result)
+    emit(result, as_json, print_prompts)

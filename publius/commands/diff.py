@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from publius.commands.options import AsJson
-from publius.console import out
+from publius.console import emit
 
 
 def diff(
@@ -56,8 +55,5 @@ def diff(
         raise typer.BadParameter("give OLD and NEW, or NEW and --run RUN")
     older, newer = (None, old) if new is None else (old, new)
     outcome = run_diff(DiffRequest(older, newer, run, estimate, None if as_json else limit, to))
-    if as_json:
-        out.print_json(json.dumps(outcome.plain()))
-    else:
-        print_outcome(outcome)
+    emit(outcome, as_json, print_outcome)
     return 1 if exit_code and outcome.diff.changes else 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from publius.commands.options import AsJson
-from publius.console import out
+from publius.console import emit
 
 
 def export(
@@ -48,53 +47,21 @@ def export(
 
     `datasets.load_dataset` reads the data set.
     """
+    from publius.authoring.exporting import export_constitution
+    from publius.labels.exporting import export_labels
     from publius.models.export import export_model, is_training
+    from publius.run.dataset import export_run
+    from publius.views import exports
 
     if sum(option is not None for option in (model, labels, constitution)) > 1:
         raise typer.BadParameter("give one of --labels, --model and --constitution")
     if constitution is not None:
-        _export_constitution(str(folder), constitution, to, as_json)
-        return
-    if labels is not None:
-        _export_labels(folder, labels, to, as_json)
-        return
-    if model is None and is_training(folder):
+        emit(export_constitution(str(folder), constitution, to), as_json, exports.print_exported_constitution)
+    elif labels is not None:
+        emit(export_labels(folder, labels, to), as_json, exports.print_exported_labels)
+    elif model is not None:
+        emit(export_model(folder, model, to), as_json, exports.print_exported_model)
+    elif is_training(folder):
         raise typer.BadParameter(f"{folder} holds one training and no run; give --model METHOD")
-    if model is not None:
-        written = export_model(folder, model, to)
-        out.print_json(json.dumps({"folder": str(written)})) if as_json else out.print(f"wrote {written}")
-        return
-    _export_run(folder, to, as_json)
-
-
-def _export_run(folder: Path, to: Path, as_json: bool) -> None:
-    from publius.run.dataset import export_run
-
-    counts = export_run(folder, to)
-    if as_json:
-        out.print_json(json.dumps(counts))
-        return
-    for name, count in counts.items():
-        out.print(f"{name:<12}{count:>8,} rows")
-    out.print(f'\nfrom datasets import load_dataset; load_dataset("{to}", "preference")')
-
-
-def _export_constitution(source: str, form: str, to: Path, as_json: bool) -> None:
-    from publius.authoring.exporting import export_constitution
-    from publius.views.constitution_export import print_constitution_export
-
-    summary = export_constitution(source, form, to)
-    if as_json:
-        out.print_json(json.dumps(summary))
     else:
-        print_constitution_export(summary)
-
-
-def _export_labels(folder: Path, form: str, to: Path, as_json: bool) -> None:
-    from publius.labels.exporting import export_labels
-
-    counts = export_labels(folder, form, to)
-    if as_json:
-        out.print_json(json.dumps({"file": str(to), **counts}))
-    else:
-        out.print(f"wrote {to}: {counts['comparisons']:,} comparisons, {counts['judgments']:,} judgments")
+        emit(export_run(folder, to), as_json, exports.print_exported_run)

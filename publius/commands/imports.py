@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from publius.commands.options import AsJson, Split, Subset
-from publius.console import out
+from publius.console import emit
 
 import_app = typer.Typer(help="Import what others have made.", no_args_is_help=True)
 
@@ -56,15 +55,12 @@ def labels(
     from publius.labels.importing import LabelsRequest, import_labels
     from publius.sources.column_names import ColumnNames, parse_columns, parse_verdicts
     from publius.sources.rows import DataSource
-    from publius.views.label_import import print_import
+    from publius.views.imports import print_imported_labels
 
     names = ColumnNames(parse_columns(columns or []), parse_verdicts(verdicts or []))
     source = DataSource(file, subset, split)
-    summary = import_labels(LabelsRequest(source, to, format, names, labeler, strict))
-    if as_json:
-        out.print_json(json.dumps(summary))
-    else:
-        print_import(summary)
+    imported = import_labels(LabelsRequest(source, to, format, names, labeler, strict))
+    emit(imported, as_json, print_imported_labels)
 
 
 @import_app.command()
@@ -98,11 +94,8 @@ def constitution(
     """Import a constitution. What cannot be taken is counted, with its place; no words are invented."""
     from publius.authoring.importing import ConstitutionRequest, import_constitution
     from publius.sources.column_names import parse_columns
-    from publius.views.constitution_import import print_constitution_import
+    from publius.views.imports import print_imported_constitution
 
     theirs = parse_columns(columns or [], example="text=rule,id=name")
-    summary = import_constitution(ConstitutionRequest(file, to, format, name, theirs, examples))
-    if as_json:
-        out.print_json(json.dumps(summary))
-    else:
-        print_constitution_import(summary)
+    imported = import_constitution(ConstitutionRequest(file, to, format, name, theirs, examples))
+    emit(imported, as_json, print_imported_constitution)

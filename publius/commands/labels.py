@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from core.notices import note
 from publius.commands.options import AsJson
-from publius.console import out
+from publius.console import emit
 
 
 def annotate(
@@ -79,11 +77,10 @@ def annotate(
         gold_share=gold_share,
     )
     address = Address(host, port, tuple(allow_host or ()), token)
-    if as_json:
-        collected = serve_page(collection, address, lambda links: out.print(json.dumps(links.as_json())))
-        out.print(json.dumps(collected.as_json()))
-    else:
-        print_collected(serve_page(collection, address, print_links))
+    collected = serve_page(
+        collection, address, lambda links: emit(links, as_json, print_links, on_one_line=True)
+    )
+    emit(collected, as_json, print_collected, on_one_line=True)
 
 
 people_app = typer.Typer()
@@ -103,11 +100,7 @@ def agreement(
     from publius.labels.agreement import read_report
     from publius.views.agreement import print_report
 
-    report = read_report(folders)
-    if as_json:
-        out.print_json(json.dumps(report.plain()))
-    else:
-        print_report(report)
+    emit(read_report(folders), as_json, print_report)
 
 
 @people_app.command()
@@ -130,13 +123,9 @@ def select(
     from core.store.files import write_atomic
     from labelers.selection import Selection
     from publius.labels.selecting import select_questions
+    from publius.views.annotation import print_selected
 
-    questions = select_questions(folder, Selection(budget, control, diversity, seed))
-    lines = "".join(question.model_dump_json() + "\n" for question in questions)
-    if to is None:
-        out.print(lines, end="", soft_wrap=True)
-    else:
-        write_atomic(to, lines)
-    controls = sum(question.control for question in questions)
-    fewer = f" (all there are; {budget:,} were asked for)" if len(questions) < budget else ""
-    note(f"{len(questions):,} comparisons{fewer}, {controls:,} of them drawn at random")
+    selected = select_questions(folder, Selection(budget, control, diversity, seed))
+    if to is not None:
+        write_atomic(to, selected.lines())
+    print_selected(selected, to)

@@ -1,17 +1,16 @@
-"""What the commands have in common: their options, and how a run is started and reported."""
+"""What the commands have in common: their options, and how stages are run and reported."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from publius.console import out
+from publius.console import emit
 
 if TYPE_CHECKING:
-    from publius.stages.base import RunOutcome, Stage
+    from publius.stages.base import Stage
 
 RunFile = Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml")]
 MaybeRun = Annotated[Path | None, typer.Argument(help="The run file.", metavar="RUN.yaml")]
@@ -48,16 +47,7 @@ def run_stages(
 ) -> None:
     """Run stages of a run, or all that the run file asks for if none is named, and report."""
     from publius.stages.runner import RunRequest, execute
+    from publius.views.run_summary import print_summary
 
-    report(execute(RunRequest(run_file, tuple(overrides or ()), stages, resume)), as_json)
-
-
-def report(outcome: RunOutcome, as_json: bool) -> None:
-    """Print what came of a run, for people or for a program."""
-    from publius.views.run_summary import print_summary, summarise
-
-    summary = summarise(outcome)
-    if as_json:
-        out.print_json(json.dumps(summary))
-    else:
-        print_summary(summary)
+    outcome = execute(RunRequest(run_file, tuple(overrides or ()), stages, resume))
+    emit(outcome, as_json, print_summary)

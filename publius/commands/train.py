@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -12,7 +11,7 @@ from core.errors import ConfigError
 from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, run_stages
 from publius.commands.settings_help import TrainCommand
-from publius.console import out
+from publius.console import emit
 
 if TYPE_CHECKING:
     from publius.sources.examples import DataSource
@@ -200,10 +199,7 @@ def _train_on_data(
     unseen = _unseen(request)
     model = request.model or EMBEDDED_NAME
     outcome = train_on_data(DataTraining(method, source, model, to, unseen, tuple(overrides or ())))
-    if as_json:
-        out.print_json(json.dumps(outcome.summary()))
-    else:
-        print_outcome(outcome)
+    emit(outcome, as_json, print_outcome)
 
 
 def _unseen(request: _DataRequest) -> DataSource | None:

@@ -67,8 +67,28 @@ class SplitConfig(_Section):
         return {"train": self.train, "preference": self.preference, "test": self.test}
 
 
-class RunConfig(_Section):
-    """Everything that a run needs to know, as `run.yaml` states it."""
+class TrainingSections(_Section):
+    """What every training needs to know, of a run or on a data set."""
+
+    lora: LoraConfig = LoraConfig()
+    """The adapter that is trained."""
+    optim: OptimConfig = OptimConfig()
+    """What all training methods share."""
+    sft: SFTConfig = SFTConfig()
+    """Supervised fine-tuning."""
+    reward: RewardConfig = RewardConfig()
+    """The reward model."""
+    dpo: DPOConfig = DPOConfig()
+    """Direct preference optimization."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_short_forms(cls, value: object) -> object:
+        return written_out(value)
+
+
+class StageSections(_Section):
+    """What the stages before training need to know, and which trainings follow."""
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """First part of the run folder's name."""
@@ -93,16 +113,14 @@ class RunConfig(_Section):
     train: tuple[Method, ...] = ()
     """What is trained: the policy by `sft` on the revisions, then `reward`, a reward model, and the policy by
     `dpo`, both on the preferences, and the policy by `ppo`, `rloo` or `grpo` against rewards."""
-    lora: LoraConfig = LoraConfig()
-    """The adapter that is trained."""
-    optim: OptimConfig = OptimConfig()
-    """What all training methods share."""
-    sft: SFTConfig = SFTConfig()
-    """Supervised fine-tuning."""
-    reward: RewardConfig = RewardConfig()
-    """The reward model."""
-    dpo: DPOConfig = DPOConfig()
-    """Direct preference optimization."""
+
+
+class RunConfig(TrainingSections, StageSections):
+    """Everything that a run needs to know, as `run.yaml` states it.
+
+    The bases stand in this order for `resolved.yaml`, which has the fields in the order of a run.
+    """
+
     ppo: PPOConfig = PPOConfig()
     """Proximal policy optimization."""
     rloo: RLOOConfig = RLOOConfig()
@@ -131,17 +149,12 @@ class RunConfig(_Section):
             raise ValueError("train names methods, but the scripted engine has no weights to train")
         return self
 
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_short_forms(cls, value: object) -> object:
-        return written_out(value)
-
     def rl(self, method: RLMethod) -> RLConfig:
         """Return the section of a method that learns from rewards."""
         return {"ppo": self.ppo, "rloo": self.rloo, "grpo": self.grpo}[method]
 
 
-class DataTrainingConfig(_Section):
+class DataTrainingConfig(TrainingSections):
     """What a training on a data set of the user's own needs to know."""
 
     seed: int = Field(default=0, ge=0)
@@ -150,27 +163,12 @@ class DataTrainingConfig(_Section):
     """The model to train, as policy."""
     engine: EngineConfig = EngineConfig()
     """On which device."""
-    lora: LoraConfig = LoraConfig()
-    """The adapter that is trained."""
-    optim: OptimConfig = OptimConfig()
-    """What all training methods share."""
-    sft: SFTConfig = SFTConfig()
-    """Supervised fine-tuning."""
-    reward: RewardConfig = RewardConfig()
-    """The reward model."""
-    dpo: DPOConfig = DPOConfig()
-    """Direct preference optimization."""
 
     @model_validator(mode="after")
     def _trains_a_bare_model(self) -> Self:
         if self.models.policy.adapter is not None:
             raise ValueError(_WORN)
         return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_short_forms(cls, value: object) -> object:
-        return written_out(value)
 
 
 def load_run_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:

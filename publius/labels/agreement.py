@@ -14,7 +14,7 @@ from labelers.crowd.agreement import Agreement, PairAgreement, agreement, pair_a
 from labelers.crowd.reliability import Reliability, graded_dawid_skene
 from labelers.crowd.votes import standing, votes_of
 from labelers.position import PositionBias, position_biases
-from publius.run.judgment_folder import people_files
+from publius.run.reader import open_judgments
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class AgreementReport:
     annotators: tuple[Reliability, ...]
     positions: list[PositionBias]
 
-    def plain(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return the report as JSON-able values."""
-        plain: dict[str, Any] = _plain(vars(self))
-        return plain
+        content: dict[str, Any] = _plain(vars(self))
+        return content
 
 
 def read_report(folders: Sequence[Path]) -> AgreementReport:
@@ -47,7 +47,7 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
     """
     found: dict[str, Judgment] = {}
     for folder in folders:
-        with people_files(folder) as files:
+        with open_judgments(folder) as files:
             found |= {judgment.id: judgment for judgment in files.judgments}
     if not found:
         where = ", ".join(map(str, folders))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core.errors import ConfigError, DataError, RunStateError
 from core.progress import progress
 from core.records import Comparison, Judgment
 from core.store.files import os_errors, sync_folder
-from core.store.record_store import RecordStore
 from core.text.explain import one_of
 from labelers.writers import argilla, icai, label_studio
+from publius.run.reader import RecordsReader
 from publius.run.records import RunFiles
 
 Form = Literal["argilla", "label-studio", "icai"]
@@ -22,7 +23,20 @@ FORMS: tuple[Form, ...] = ("argilla", "label-studio", "icai")
 Labelled = tuple[Comparison, list[Judgment]]
 
 
-def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
+@dataclass(frozen=True)
+class ExportedLabels:
+    """The file that was written, and how much is in it."""
+
+    file: Path
+    comparisons: int
+    judgments: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON-able values."""
+        return {"file": str(self.file), "comparisons": self.comparisons, "judgments": self.judgments}
+
+
+def export_labels(folder: Path, form: str, to: Path) -> ExportedLabels:
     """Write a folder's comparisons, with all judgments on them, to a new file; return how many of each.
 
     Comparisons that came with people's judgments into a run go out too.
@@ -37,8 +51,7 @@ def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
     with os_errors(to):
         if to.exists():
             raise RunStateError("the file exists already", where=str(to), accepted="--to a new file")
-    with RecordStore(folder, writable=False) as store:
-        files = RunFiles(store)
+    with RecordsReader(folder) as files:
         known = len(files.comparisons) + len(files.added_comparisons)
         if not known:
             raise DataError(
@@ -58,7 +71,7 @@ def export_labels(folder: Path, form: str, to: Path) -> dict[str, int]:
                     task.advance()
 
             _write(to, _pieces(form, files, folder.name, labelled))
-    return counts
+    return ExportedLabels(to, **counts)
 
 
 def _pieces(

@@ -31,7 +31,7 @@ class GoldReport:
     """Comparisons of the slice that say nothing about accuracy, by reason."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report for a program."""
+        """Return the report as JSON-able values."""
         accuracy = self.accuracy.model_dump(exclude_none=True) if self.accuracy else None
         return {"accuracy": accuracy, "left_out": self.left_out}
 
@@ -92,7 +92,4 @@ def _labeler(comparison: Comparison, source: AnnotationSource, principle: str | 
     if source.constitution is None:
         return None
     outcome = aggregate(comparison, source.ai_opinions(comparison, principle), source.constitution)
-    if not isinstance(outcome, Preference):
-        return None
-    chosen_is_a = outcome.chosen[0].content == comparison.response_a
-    return outcome.p_chosen if chosen_is_a else 1 - outcome.p_chosen
+    return outcome.p_a(comparison) if isinstance(outcome, Preference) else None

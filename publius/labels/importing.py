@@ -48,7 +48,19 @@ class LabelsRequest:
     """Refuse the import if anything at all would be left out."""
 
 
-def import_labels(request: LabelsRequest) -> Summary:
+@dataclass(frozen=True)
+class ImportedLabels:
+    """What was imported, from what, and what was not and why."""
+
+    summary: Summary
+    """As `import.json` holds it; `already` where the folder held this import before."""
+
+    def as_json(self) -> Summary:
+        """Return the result as JSON-able values."""
+        return self.summary
+
+
+def import_labels(request: LabelsRequest) -> ImportedLabels:
     """Return what was imported, once it is in the folder.
 
     Raises:
@@ -75,7 +87,7 @@ def import_labels(request: LabelsRequest) -> Summary:
         done = _written(request, found, labeler, every, identity)
     elif request.strict:
         _refuse_losses(done, request)
-    return done
+    return ImportedLabels(done)
 
 
 def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:

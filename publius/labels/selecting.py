@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from constitution.loader import load_constitution
 from core.errors import RunStateError
 from core.records import Comparison, Judgment
-from core.store.record_store import RecordStore
 from labelers.crowd.votes import MACHINES, votes_of
 from labelers.selection import Question, Selection, doubt_about, select
-from publius.run.folder import read_manifest
+from publius.run.reader import RunReader
 from publius.run.records import RunFiles
 
 
-def select_questions(folder: Path, selection: Selection) -> list[Question]:
+@dataclass(frozen=True)
+class SelectedQuestions:
+    """Comparisons for annotation, in the order to ask them."""
+
+    questions: tuple[Question, ...]
+    budget: int
+    """How many were asked for."""
+
+    def lines(self) -> str:
+        """Return one JSON line for each comparison, as `publius annotate --select` reads them."""
+        return "".join(question.model_dump_json() + "\n" for question in self.questions)
+
+
+def select_questions(folder: Path, selection: Selection) -> SelectedQuestions:
     """Return the run's comparisons that people should judge, in the order to ask them.
 
     Those that people have judged already are passed over, and those that the label stage left out.
@@ -24,18 +36,18 @@ def select_questions(folder: Path, selection: Selection) -> list[Question]:
         RunStateError: the folder is no run, its comparisons are not labelled yet, or none is left to ask
             about.
     """
-    if "label" not in read_manifest(folder)["stages"]:
-        raise RunStateError(
-            "the stage label has not run yet", where=str(folder), run="publius label RUN.yaml"
-        )
-    constitution = load_constitution(str(folder / "constitution.yaml"))
-    with RecordStore(folder, writable=False) as store:
-        doubts = [doubt_about(*asked, constitution) for asked in _open_questions(RunFiles(store))]
+    with RunReader(folder) as run:
+        if "label" not in run.manifest["stages"]:
+            raise RunStateError(
+                "the stage label has not run yet", where=str(folder), run="publius label RUN.yaml"
+            )
+        constitution = run.constitution
+        doubts = [doubt_about(*asked, constitution) for asked in _open_questions(run)]
     if not doubts:
         raise RunStateError(
             "no comparison is left to ask about", where=str(folder), accepted="comparisons nobody judged yet"
         )
-    return select(doubts, selection)
+    return SelectedQuestions(tuple(select(doubts, selection)), selection.budget)
 
 
 def _open_questions(files: RunFiles) -> Iterator[tuple[Comparison, list[Judgment]]]:

@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from constitution.draw import in_scope
-from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.digests import derive_uniform
 from core.errors import ConfigError, DataError, RunStateError
 from core.records import Comparison, Judgment
 from core.store.files import is_there
 from core.store.jsonl import Unreadable, read_errors, rows
-from core.store.record_store import RecordStore
 from labelers.ai import LABELER as AI
 from labelers.page.session import GoldTask
 from labelers.page.tasks import pair_task
-from publius.run.folder import read_manifest
-from publius.run.records import RunFiles
+from publius.run.reader import RecordsReader, RunReader
 from publius.sources.pairs import read_pairs
 
 _SELECTED = '{"comparison_id": "..."} on each line, as `publius select RUN --budget N --to FILE` writes it'
@@ -40,11 +37,10 @@ class AnnotationSource:
 
     def principle(self, identity: str) -> Principle:
         """Return a principle of the constitution. Raises ConfigError if it has none of that id."""
-        principles = self.constitution.principles if self.constitution else ()
-        for principle in principles:
-            if principle.id == identity:
-                return principle
-        known = ", ".join(p.id for p in principles)
+        principle = self.constitution.find(identity) if self.constitution else None
+        if principle is not None:
+            return principle
+        known = ", ".join(p.id for p in self.constitution.principles) if self.constitution else ""
         raise ConfigError(
             f"no principle '{identity}'",
             where="--principle",
@@ -83,9 +79,7 @@ def read_source(folder: Path) -> AnnotationSource:
     if not is_there(folder / "comparisons.jsonl"):
         raise _nothing_in(folder)
     is_run = is_there(folder / "manifest.json")
-    manifest = read_manifest(folder) if is_run else {}
-    with RecordStore(folder, writable=False) as store:
-        files = RunFiles(store)
+    with RunReader(folder) if is_run else RecordsReader(folder) as files:
         excluded = {e.record_id for e in files.exclusions if e.stage == "label"}
         comparisons = tuple(c for c in files.comparisons.sorted() if c.id not in excluded)
         if not comparisons:
@@ -94,8 +88,9 @@ def read_source(folder: Path) -> AnnotationSource:
         for judgment in files.judgments:
             if judgment.labeler == AI:
                 ai.setdefault(judgment.comparison_id, []).append(judgment)
-    constitution = load_constitution(folder / "constitution.yaml") if is_run else None
-    return AnnotationSource(folder, comparisons, constitution, int(manifest.get("seed", 0)), ai)
+    if not isinstance(files, RunReader):
+        return AnnotationSource(folder, comparisons, None, 0, ai)
+    return AnnotationSource(folder, comparisons, files.constitution, int(files.manifest.get("seed", 0)), ai)
 
 
 def _nothing_in(folder: Path) -> DataError | RunStateError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigError, RunStateError
@@ -16,8 +17,19 @@ from publius.run.folder import read_manifest, trained_adapter
 from training.methods import METHODS
 
 
-def export_model(folder: Path, method: str, to: Path) -> Path:
-    """Write the whole model that a training gave, and its card; return the folder.
+@dataclass(frozen=True)
+class ExportedModel:
+    """The folder of a whole model."""
+
+    folder: Path
+
+    def as_json(self) -> dict[str, str]:
+        """Return the result as JSON-able values."""
+        return {"folder": str(self.folder)}
+
+
+def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
+    """Write the whole model that a training gave, and its card; return its folder.
 
     Args:
         folder: a run folder, or the folder of one training (`publius train ... --to DIR`).
@@ -52,10 +64,10 @@ def export_model(folder: Path, method: str, to: Path) -> Path:
     return _exported(folder / method, to, load_run_config(folder / "resolved.yaml").models.policy)
 
 
-def _exported(training: Path, to: Path, base: ModelConfig) -> Path:
+def _exported(training: Path, to: Path, base: ModelConfig) -> ExportedModel:
     merged = merge_adapter(training, to, base)
     write_merged_card(training, merged.expanduser())
-    return merged
+    return ExportedModel(merged)
 
 
 def is_training(folder: Path) -> bool:

@@ -7,20 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import DataError, EngineError
-from core.notices import note
 from core.store.files import write_atomic
-from engines.adapter import SETTINGS as ADAPTER
-from engines.adapter import read_settings
-from engines.config import ModelConfig
-from engines.loading import locate
 from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import RewardSettings, read_reward_settings, write_reward_settings
 from evaluation.reward.evaluation import RewardEvaluation, evaluate_reward_model, temperature_doubt
 from evaluation.reward.metrics import ScoredPair
 from evaluation.reward.report import render_reward_report, reward_metrics_content
-from publius.models.provenance import by_reason, is_made_of, write_exclusions
-from publius.sources.examples import TrainingRows
+from publius.models.provenance import is_made_of
 from training.config import OptimConfig, RewardConfig
 from training.examples import EncodedPair, LeftOut, PreferencePair
 from training.job import TrainingJob, TrainingResult
@@ -32,8 +25,6 @@ if TYPE_CHECKING:
     from engines.hf.reward_model import RewardModel
 
 METRICS, REPORT = "reward_metrics.json", "reward_report.md"
-MAX_LENGTH = 32_768
-"""Tokens; a longer pair is left out of an evaluation."""
 _SCALE_PAIRS = 256
 """Training pairs whose scores give the scale where none are held out."""
 
@@ -75,7 +66,7 @@ def finish_reward_model(
     fitted = evaluation.calibration.temperature
     temperature = 1.0 if temperature_doubt(fitted, evaluation.n) else fitted
     write_reward_settings(job.folder, settings.model_copy(update={"temperature": temperature}))
-    return _report(evaluation, job.folder, job.folder.name)
+    return write_reward_report(evaluation, job.folder, job.folder.name)
 
 
 def _stands(
@@ -118,46 +109,6 @@ def scored_by(
     ], encoded.left_out
 
 
-def evaluate_on(folder: Path, data: TrainingRows[PreferencePair], to: Path, device: str) -> dict[str, Any]:
-    """Measure the reward model of a folder on a data set, write a report elsewhere; return the metrics.
-
-    Raises:
-        DataError: if no pair can be scored.
-        EngineError: if there is no reward model, or a model that was never trained to score.
-    """
-    from engines.hf.reward_model import load_reward_model
-
-    _require_reward_model(folder)
-    model = load_reward_model(folder, device)
-    scored, left_out = scored_by(model, data.rows, OptimConfig(max_length=MAX_LENGTH))
-    left_out = [*data.left_out, *left_out]
-    reasons, exclusions = by_reason(left_out), write_exclusions(to, {"eval-reward": left_out})
-    for reason, count in reasons.items():
-        note(f"left out: {count:,}  {reason}")
-    if exclusions:
-        note(f"each of them: {exclusions}")
-    if not scored:
-        found = "; ".join(f"{count} left out: {reason}" for reason, count in reasons.items())
-        raise DataError(f"no pair can be scored ({found})", where=str(data.origin))
-    return _report(evaluate_reward_model(scored, 0), to, folder.name) | {"left_out": reasons}
-
-
-def _require_reward_model(folder: Path) -> None:
-    """Refuse a model whose head would be drawn at random. Raises EngineError."""
-    first = folder / read_reward_settings(folder).members[0]
-    if (first / ADAPTER).exists():
-        is_one = read_settings(first).get("task_type") == "SEQ_CLS"
-    else:
-        config = (locate(ModelConfig(id=str(folder))).folder / "config.json").read_text(encoding="utf-8")
-        is_one = "ForSequenceClassification" in config
-    if not is_one:
-        raise EngineError(
-            "no reward model: it has no head that was trained to score",
-            where=str(folder),
-            accepted="what `publius train reward` wrote, or a sequence classifier of one score",
-        )
-
-
 def read_reward_metrics(folder: Path) -> dict[str, Any] | None:
     """Return what a reward model's metrics file holds, or None if there is none."""
     try:
@@ -190,7 +141,8 @@ def _scale(scored: Sequence[ScoredPair]) -> dict[str, float]:
     return {"mean": fmean(scores), "std": pstdev(scores) or 1.0}
 
 
-def _report(evaluation: RewardEvaluation, to: Path, name: str) -> dict[str, Any]:
+def write_reward_report(evaluation: RewardEvaluation, to: Path, name: str) -> dict[str, Any]:
+    """Write the report and the metrics of a reward model; return what the metrics file holds."""
     content = reward_metrics_content(evaluation)
     write_atomic(to / REPORT, render_reward_report(evaluation, name))
     write_atomic(to / METRICS, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

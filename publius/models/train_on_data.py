@@ -22,11 +22,12 @@ from publius.models.provenance import (
     write_exclusions,
 )
 from publius.models.reward_model import finish_reward_model
+from publius.models.training_job import training_job
 from publius.sources.examples import DataSource, TrainingRows, read_answers, read_preferences
 from publius.sources.held_out import held_out_of
 from training.config import DPOConfig, RewardConfig, SFTConfig
 from training.examples import LeftOut
-from training.job import TrainingJob, TrainingResult, require_examples
+from training.job import TrainingResult, require_examples
 from training.methods import Method
 from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
@@ -59,8 +60,8 @@ class DataOutcome:
     exclusions: Path | None
     """Lists these rows, and those of the evaluation data, one by one; None if there are none."""
 
-    def summary(self) -> dict[str, Any]:
-        """Return all that a program wants to know."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome as JSON-able values."""
         first = self.results[0]
         return {
             "folder": str(self.folder),
@@ -148,7 +149,7 @@ def _trained(
     data: TrainingRows[Any],
     sides: _Sides,
 ) -> DataOutcome:
-    job = _job(request, config, section)
+    job = training_job(config, request.method, section, request.to.resolve())
     evaluation, exclusions = None, None
     if isinstance(section, RewardConfig):
         results = train_reward(sides.train, job, section, sides.held_out)
@@ -166,22 +167,6 @@ def _trained(
         )
         tell(request.method, results, evaluation)
     return DataOutcome(request.to, tuple(results), by_reason(left_out), evaluation, exclusions)
-
-
-def _job(
-    request: DataTraining, config: DataTrainingConfig, section: SFTConfig | RewardConfig | DPOConfig
-) -> TrainingJob:
-    return TrainingJob(
-        method=request.method,
-        folder=request.to.resolve(),
-        policy=config.models.policy,
-        lora=config.lora,
-        optim=config.optim,
-        learning_rate=section.learning_rate,
-        epochs=section.epochs if section.epochs is not None else config.optim.epochs,
-        seed=config.seed,
-        device=config.engine.device,
-    )
 
 
 def _provenance(data: TrainingRows[Any]) -> Provenance:

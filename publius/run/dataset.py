@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from core.digests import derive_uniform
 from core.errors import RunStateError
 from core.records import Message, Preference
 from core.store.files import os_errors, write_atomic
-from core.store.record_store import RecordStore
 from core.text.documents import document_template, fenced
 from prompts.sources import normalised
 from publius.run.folder import read_manifest
+from publius.run.reader import RecordsReader
 from publius.run.records import RunFiles
 
 Row = dict[str, Any]
@@ -30,7 +31,20 @@ Sample = tuple[tuple[Message, ...], Row]
 TEST_SHARE = 0.1
 
 
-def export_run(run: Path, to: Path) -> dict[str, int]:
+@dataclass(frozen=True)
+class ExportedRun:
+    """The data set that was written."""
+
+    folder: Path
+    rows: dict[str, int]
+    """By configuration."""
+
+    def as_json(self) -> dict[str, int]:
+        """Return the number of rows by configuration."""
+        return self.rows
+
+
+def export_run(run: Path, to: Path) -> ExportedRun:
     """Write a run's data set into an empty or new folder; return how many rows each configuration has.
 
     Raises:
@@ -43,13 +57,13 @@ def export_run(run: Path, to: Path) -> dict[str, int]:
         if to.exists() and any(to.iterdir()):
             raise RunStateError("the folder is not empty", where=str(to), accepted="a new or empty folder")
         to.mkdir(parents=True, exist_ok=True)
-    with RecordStore(run, writable=False) as store:
-        rows = _all_rows(RunFiles(store))
+    with RecordsReader(run) as files:
+        rows = _all_rows(files)
         counts = {name: _write(to / name, config) for name, config in rows.items()}
     constitution = (run / "constitution.yaml").read_text(encoding="utf-8")
     write_atomic(to / "constitution.yaml", constitution)
     write_atomic(to / "README.md", _card(manifest, constitution, counts, run))
-    return {name: sum(splits.values()) for name, splits in counts.items()}
+    return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 
 def _all_rows(files: RunFiles) -> dict[str, Iterator[Sample]]:

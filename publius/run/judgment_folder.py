@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from core.digests import digest, file_digest
 from core.errors import DataError
 from core.store.files import is_there, os_errors
-from core.store.record_store import RecordStore
-from publius.run.records import RunFiles
 
 _FILES = ("comparisons.jsonl", "judgments.jsonl")
 
@@ -36,11 +32,3 @@ def people_digest(folder: Path) -> str:
     require_judgments(folder)
     with os_errors(folder):
         return digest(*(file_digest(folder / name) for name in _FILES if (folder / name).exists()))
-
-
-@contextmanager
-def people_files(folder: Path) -> Iterator[RunFiles]:
-    """Yield a folder's record files, open for reading. Raises DataError if it has no judgments."""
-    require_judgments(folder)
-    with RecordStore(folder, writable=False) as store:
-        yield RunFiles(store)

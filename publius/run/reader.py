@@ -1,25 +1,100 @@
-"""`publius show`: one record of a run with the records that it came from."""
+"""Runs, and other folders of records, open for reading; one record of a run with its history."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-from core.errors import DataError
+from constitution.loader import load_constitution
+from constitution.schema import Constitution
+from core.errors import DataError, RunStateError
 from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
+from core.store.files import is_there
+from core.store.lock import require_no_writer
 from core.store.record_store import RecordFile, RecordStore
-from publius.run.folder import read_manifest
+from publius.config.run_file import RunConfig, load_run_config
+from publius.run.folder import RunIdentity, read_manifest
+from publius.run.judgment_folder import require_judgments
 from publius.run.records import RunFiles
 
 AnyRecord = Prompt | CritiqueTrace | Comparison | Judgment | Preference | Exclusion
 
 
-class RunReader(RunFiles):
-    """A run folder open for reading, also while another process writes it."""
+@dataclass(frozen=True)
+class RecordInRun:
+    """A record of a run, with the records that it came from and those that came of it."""
+
+    record: AnyRecord
+    history: tuple[AnyRecord, ...]
+    """In the order in which they came about, the record among them."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as JSON-able values."""
+        return self.record.model_dump(mode="json", exclude_none=True)
+
+
+class RecordsReader(RunFiles):
+    """A folder of records open for reading, of a run or not, also while another process writes it."""
 
     def __init__(self, folder: Path) -> None:
-        read_manifest(folder)
         super().__init__(RecordStore(folder, writable=False))
+        self.folder = folder
+
+    def close(self) -> None:
+        """Close the record files."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class RunReader(RecordsReader):
+    """A run folder open for reading, with its manifest, constitution, configuration and identity.
+
+    Raises:
+        RunStateError: if the folder is no run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.manifest = read_manifest(folder)
+        super().__init__(folder)
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The run's configuration."""
+        return load_run_config(self.folder / "resolved.yaml")
+
+    @cached_property
+    def constitution(self) -> Constitution:
+        """The constitution in the run folder."""
+        return load_constitution(self.folder / "constitution.yaml")
+
+    @cached_property
+    def identity(self) -> RunIdentity:
+        """The identity that the manifest records."""
+        recorded = self.manifest["identity"]
+        return RunIdentity(
+            constitution=recorded.get("constitution", ""),
+            configuration=recorded.get("configuration") or {},
+            prompts=recorded.get("prompts", ""),
+            templates=recorded.get("templates", ""),
+            models=recorded.get("models") or {},
+        )
+
+    def find(self, prefix: str) -> AnyRecord:
+        """Return the one record whose id begins with `prefix`.
+
+        Raises:
+            DataError: if there is none, or more than one.
+        """
         files: tuple[RecordFile[Any], ...] = (
             self.prompts,
             self.traces,
@@ -29,14 +104,7 @@ class RunReader(RunFiles):
             self.preferences,
             self.exclusions,
         )
-        self._by_name = {file.path.name: file for file in files}
-
-    def find(self, prefix: str) -> AnyRecord:
-        """Return the one record whose id begins with `prefix`.
-
-        Raises:
-            DataError: if there is none, or more than one.
-        """
+        by_name = {file.path.name: file for file in files}
         found = self.store.find(prefix)
         if len(found) != 1:
             example = next(iter(self.prompts), None)
@@ -47,7 +115,7 @@ class RunReader(RunFiles):
             )
             raise DataError(what, where=str(self.store.folder), accepted=accepted)
         name, identity = found[0]
-        record: AnyRecord = self._by_name[name].get(identity)
+        record: AnyRecord = by_name[name].get(identity)
         return record
 
     def prompt_id_of(self, record: AnyRecord) -> str | None:
@@ -72,3 +140,53 @@ class RunReader(RunFiles):
             records += self.preferences.children(comparison.id)
             records += self.exclusions.children(comparison.id)
         return [*records, *self.exclusions.children(prompt_id)]
+
+
+def show_record(folder: Path, prefix: str) -> RecordInRun:
+    """Return the one record of a run whose id begins with `prefix`, with its history.
+
+    Raises:
+        DataError: if there is none, or more than one.
+        RunStateError: if the folder is no run.
+    """
+    with RunReader(folder) as run:
+        record = run.find(prefix)
+        prompt_id = run.prompt_id_of(record)
+        history = [] if prompt_id is None else run.history(prompt_id)
+        if prompt_id is not None and prompt_id in run.prompts:
+            history.insert(0, run.prompts.get(prompt_id))
+    return RecordInRun(record, tuple(history or [record]))
+
+
+def open_labelled(folder: Path) -> RunReader:
+    """Return a run that is labelled to its end, open for reading; nothing in the folder is altered.
+
+    Raises:
+        RunStateError: the folder is no run, has no preferences, is being written in, or its constitution is
+            not the one that it was labelled under.
+    """
+    manifest = read_manifest(folder)
+    require_no_writer(folder)
+    if "aggregate" not in manifest["stages"] or not is_there(folder / "preferences.jsonl"):
+        raise RunStateError(
+            "the run has no preferences yet", where=str(folder), run="publius run RUN.yaml, or publius label"
+        )
+    run = RunReader(folder.resolve())
+    try:
+        run.config  # noqa: B018  its mistakes are told before anything is asked
+        if run.constitution.digest != run.identity.constitution:
+            raise RunStateError(
+                "constitution.yaml is not the one that the run was labelled under",
+                where=str(folder),
+                accepted="the file as the run wrote it; edit a copy, and give that as NEW",
+            )
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+def open_judgments(folder: Path) -> RecordsReader:
+    """Return a folder of people's judgments, open for reading. Raises DataError if it has none."""
+    require_judgments(folder)
+    return RecordsReader(folder)

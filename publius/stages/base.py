@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from core.concurrency import for_each
@@ -52,6 +51,15 @@ class StageResult:
     left_out: dict[str, int]
     counts: RequestCounts
     seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON-able values."""
+        return {
+            "records": self.records,
+            "asked": dict(self.counts.asked),
+            "reused": dict(self.counts.reused),
+            "seconds": round(self.seconds, 1),
+        }
 
 
 class _HasId(Protocol):
@@ -141,14 +149,6 @@ async def live_note(task: ProgressTask, engines: Engines, started: float) -> Asy
 def prompts_of(run: Run, splits: set[Split]) -> Iterator[Prompt]:
     """Yield the run's prompts of the splits."""
     return (prompt for prompt in run.prompts if prompt.split in splits)
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """What came of it."""
-
-    folder: Path
-    stages: tuple[StageResult, ...]
 
 
 def parse_stage(name: str) -> Stage:

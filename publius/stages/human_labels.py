@@ -15,7 +15,7 @@ from labelers.crowd.votes import MACHINES, annotator_of
 from labelers.mixing import rules_of
 from prompts.sources import assign_split, normalised
 from publius.run.folder import Run
-from publius.run.judgment_folder import people_files
+from publius.run.reader import open_judgments
 from publius.run.records import RunFiles
 
 STAGE = "people"
@@ -58,7 +58,7 @@ def take_people(run: Run) -> PeopleTaken:
     """
     reader = _Reader(run)
     for folder in run.config.label.humans:
-        with people_files(folder) as files:
+        with open_judgments(folder) as files:
             for judgment in files.judgments:
                 reader.take(judgment, folder, files)
             for comparison in files.comparisons:

@@ -1,21 +1,20 @@
-"""Judging someone else's pairs in a run folder of their own."""
+"""`publius label --pairs`: someone else's pairs imported as comparisons of a run, then labelled."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from constitution.loader import load_constitution
-from core.notices import note
+from core.records import Comparison
 from engines.cached import RequestCounts
 from publius.config.run_file import build_run_config
-from publius.run.engines import EngineMaker, make_engine, open_engines
-from publius.run.folder import open_run
+from publius.run.engines import EngineMaker, make_engine
+from publius.run.folder import Run
 from publius.sources.pairs import read_pairs
-from publius.stages.base import RunOutcome
-from publius.stages.label import label_stage, warn_of_labels
+from publius.stages.outcome import RunOutcome
+from publius.stages.runner import Plan, carry_out
 
 
 @dataclass(frozen=True)
@@ -43,19 +42,16 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
         "models": {"policy": request.model},
     }
     config = build_run_config(settings, request.overrides)
-    load_constitution(config.constitution)
-    with open_engines(config, request.project, make, pairs_only=True) as engines:
-        with open_run(config, request.project, engines.identities()) as run:
-            note(f"run folder {run.folder}")
-            warn_of_labels(config, engines, self_labels=False)
-            seen: set[str] = set()
-            for comparison in comparisons:
-                if comparison.id in seen:
-                    run.exclude(
-                        "compare", comparison.id, "the pair stands in the file twice", comparison.group
-                    )
-                seen.add(comparison.id)
-                run.comparisons.append(comparison)
-            run.record_stage("compare", len(run.comparisons), RequestCounts(), 0.0)
-            result = asyncio.run(label_stage(run, engines))
-        return RunOutcome(run.folder, (result,))
+    ingest = partial(import_pairs, comparisons=comparisons)
+    return carry_out(Plan(config, request.project, ("label",), ingest, pairs_only=True), make)
+
+
+def import_pairs(run: Run, comparisons: Iterable[Comparison]) -> None:
+    """Write comparisons into a run as its stage compare would; duplicates are counted out."""
+    seen: set[str] = set()
+    for comparison in comparisons:
+        if comparison.id in seen:
+            run.exclude("compare", comparison.id, "the pair stands in the file twice", comparison.group)
+        seen.add(comparison.id)
+        run.comparisons.append(comparison)
+    run.record_stage("compare", len(run.comparisons), RequestCounts(), 0.0)

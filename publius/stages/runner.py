@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,13 @@ from core.errors import ConfigError
 from core.notices import note
 from publius.config.run_file import RunConfig, load_run_config
 from publius.run.engines import EngineMaker, make_engine, open_engines
-from publius.run.folder import open_run
-from publius.stages.base import STAGES, RunOutcome, Stage
+from publius.run.folder import Run, open_run
+from publius.stages.base import STAGES, Stage
 from publius.stages.compare import compare_stage
 from publius.stages.critique import critique_stage
 from publius.stages.evaluate import eval_stage
 from publius.stages.label import label_stage, warn_of_labels
+from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import ingest_prompts
 from publius.stages.training.examples import dpo_stage, reward_stage, sft_stage
 from publius.stages.training.rl import grpo_stage, ppo_stage, rloo_stage
@@ -56,21 +57,41 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
         PubliusError: for anything that the user can mend; what was finished stays.
     """
     config = load_run_config(request.run_file, request.overrides)
-    load_constitution(config.constitution)  # its mistakes are told before a model is looked for
-    project = request.run_file.resolve().parent
     stages = request.stages or planned_stages(config)
-    _require_one_process_unless_training(stages)
-    with open_engines(config, project, make) as engines:
+    plan = Plan(config, request.run_file.resolve().parent, stages, ingest_prompts, resume=request.resume)
+    return carry_out(plan, make)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages of a run, and how the run gets what they begin with."""
+
+    config: RunConfig
+    project: Path
+    stages: Sequence[Stage]
+    ingest: Callable[[Run], None]
+    """Fills the run folder before the first stage; done again, it changes nothing."""
+    resume: Path | None = None
+    pairs_only: bool = False
+    """Whether the answers come from elsewhere, so that no model writes any."""
+
+
+def carry_out(plan: Plan, make: EngineMaker = make_engine) -> RunOutcome:
+    """Open the run of a plan, run its stages in order, and return what each left behind."""
+    config = plan.config
+    load_constitution(config.constitution)  # its mistakes are told before a model is looked for
+    _require_one_process_unless_training(plan.stages)
+    with open_engines(config, plan.project, make, pairs_only=plan.pairs_only) as engines:
         if not is_main():
             wait_for_all()  # the first process makes the run folder
         writes = is_main()
-        with open_run(config, project, engines.identities(), request.resume, writable=writes) as run:
+        with open_run(config, plan.project, engines.identities(), plan.resume, writable=writes) as run:
             note(f"run folder {run.folder}")
-            warn_of_labels(config, engines)
+            warn_of_labels(config, engines, self_labels=not plan.pairs_only)
             if writes:
-                ingest_prompts(run)
+                plan.ingest(run)
                 wait_for_all()
-            results = [asyncio.run(_RUNNERS[stage](run, engines)) for stage in stages]
+            results = [asyncio.run(_RUNNERS[stage](run, engines)) for stage in plan.stages]
             wait_for_all()
         return RunOutcome(run.folder, tuple(results))
 

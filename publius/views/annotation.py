@@ -1,11 +1,14 @@
-"""What `publius annotate` prints: the links when the page opens, and what was answered when it ends."""
+"""What `publius annotate` and `publius select` print: links, the answers given, and what to ask."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from core.notices import counted, note
 from labelers.page.tasks import Task
 from publius.console import out
 from publius.labels.annotating import Collected, Links
+from publius.labels.selecting import SelectedQuestions
 
 
 def print_links(links: Links) -> None:
@@ -24,6 +27,16 @@ def print_collected(collected: Collected) -> None:
     out.print(f"{figures['given']:,} of {figures['wanted']:,} answers, by {people}")
     for line in collected.gold.lines() if collected.gold else ():
         out.print(line)
+
+
+def print_selected(selected: SelectedQuestions, to: Path | None) -> None:
+    """Print the comparisons, unless they are in the file `to`, and how many of them are the control."""
+    if to is None:
+        out.print(selected.lines(), end="", soft_wrap=True)
+    questions, budget = selected.questions, selected.budget
+    controls = sum(question.control for question in questions)
+    fewer = f" (all there are; {budget:,} were asked for)" if len(questions) < budget else ""
+    note(f"{len(questions):,} comparisons{fewer}, {controls:,} of them drawn at random")
 
 
 def _kinds(tasks: tuple[Task, ...]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -14,9 +13,8 @@ from rich.text import Text
 
 from core.errors import ConfigError, RequestError
 from core.notices import note
-from core.records import Generation
-from publius.chat import Chat, ChatRequest, Reply, open_chat
-from publius.console import heading, out
+from publius.chat import Chat, ChatRequest, Replies, Reply, open_chat
+from publius.console import emit, heading, out
 from publius.run.engines import EngineMaker, make_engine
 
 RESET, QUIT = "/reset", "/quit"
@@ -85,11 +83,7 @@ def _ask_once(chat: Chat, prompt: str, as_json: bool) -> None:
     for reply in replies.values():
         if isinstance(reply, RequestError):
             raise reply
-    if not as_json:
-        print_replies(replies)
-        return
-    answers = {variant: reply.text for variant, reply in replies.items() if isinstance(reply, Generation)}
-    out.print_json(json.dumps({"prompt": text, "answers": answers}))
+    emit(Replies(text, replies), as_json, lambda given: print_replies(given.by_variant))
 
 
 def _shown(reply: Reply) -> Text:

@@ -1,14 +1,12 @@
-"""What `publius check` prints: findings at file:line:column, or JSON."""
+"""What `publius check` prints, findings at file:line:column; and what `publius schema` prints."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+import sys
 
-from constitution.lint.codes import CODES, SEVERITIES, LintRule
-from constitution.lint.linter import Finding
+from constitution.lint.codes import SEVERITIES
 from core.notices import counted
-from publius.authoring.check import CheckResult
+from publius.authoring.check import CheckResult, CodesExplained
 from publius.console import out
 
 
@@ -30,34 +28,17 @@ def print_check(result: CheckResult) -> None:
     out.print(f"{told}; {len(result.report.silenced):,} silenced")
 
 
-def check_content(result: CheckResult) -> dict[str, Any]:
-    """Return all that was found, for a program."""
-    constitution = result.loaded.constitution
-    return {
-        "name": constitution.name,
-        "digest": constitution.digest,
-        "principles": [principle.id for principle in constitution.principles],
-        "machine_checkable": [p.id for p in constitution.principles if p.check is not None],
-        "findings": [_content(finding) for finding in result.report.findings],
-        "silenced": [_content(finding) for finding in result.report.silenced],
-        "counts": {severity: result.report.count(severity) for severity in SEVERITIES},
-        "judged": None if result.judged is None else asdict(result.judged),
-    }
+def print_codes(explained: CodesExplained) -> None:
+    """Print the meaning and reason of one code, or a line for each of several."""
+    first, *more = explained.rules
+    if not more:
+        out.print(f"{first.code} {first.name} ({first.severity})\n{first.meaning}\n\n{first.reason}")
+        return
+    width = max(len(rule.name) for rule in explained.rules)
+    for rule in explained.rules:
+        out.print(f"{rule.code}  {rule.severity:<7}  {rule.name:<{width}}  {rule.meaning}", soft_wrap=True)
 
 
-def _content(finding: Finding) -> dict[str, str]:
-    return {**asdict(finding), "name": CODES[finding.code].name}
-
-
-def print_code(entry: LintRule) -> None:
-    """Print what a code stands for."""
-    out.print(f"{entry.code} {entry.name} ({entry.severity})\n{entry.meaning}\n\n{entry.reason}")
-
-
-def print_codes() -> None:
-    """Print every code in a line."""
-    width = max(len(entry.name) for entry in CODES.values())
-    for entry in CODES.values():
-        out.print(
-            f"{entry.code}  {entry.severity:<7}  {entry.name:<{width}}  {entry.meaning}", soft_wrap=True
-        )
+def print_schema(text: str) -> None:
+    """Print the JSON Schema of constitutions as it is, so that it can be sent to a file."""
+    sys.stdout.write(text)

@@ -1,17 +1,16 @@
-"""What `publius test` prints and writes: for people, for programs, and as JUnit XML."""
+"""What `publius test` prints, and writes as JUnit XML."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from core.notices import counted
 from core.store.files import os_errors, write_atomic
 from core.text.explain import shown
-from publius.authoring.examples import OUTCOMES, ExamReport, ExamResult
+from publius.authoring.examples import OUTCOMES, ExamReport
 from publius.console import out
 
 _JUNIT = {"failed": "failure", "unparsed": "error", "skipped": "skipped"}
@@ -36,32 +35,6 @@ def _summary(report: ExamReport) -> Iterator[str]:
         yield f"judged by {report.model}"
     if report.untested:
         yield f"{counted(len(report.untested), 'principle')} without test examples"
-
-
-def exams_content(report: ExamReport) -> dict[str, Any]:
-    """Return all that came out, for a program."""
-    return {
-        "name": report.loaded.constitution.name,
-        "digest": report.loaded.constitution.digest,
-        "model": report.model,
-        "counts": {outcome: report.count(outcome) for outcome in OUTCOMES},
-        "untested": list(report.untested),
-        "results": [_content(result) for result in report.results],
-    }
-
-
-def _content(result: ExamResult) -> dict[str, Any]:
-    return {
-        "principle": result.exam.principle.id,
-        "example": result.exam.number,
-        "where": result.exam.where,
-        "prompt": result.exam.example.prompt,
-        "by": result.by,
-        "outcome": result.outcome,
-        "told": result.told,
-        "p": result.p,
-        "log_odds": result.log_odds,
-    }
 
 
 def write_junit(report: ExamReport, path: Path) -> None:

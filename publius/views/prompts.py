@@ -8,7 +8,7 @@ from publius.console import out
 
 def print_prompts(result: PromptsResult) -> None:
     """Print the figures for people."""
-    summary = result.summary()
+    summary = result.as_json()
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["kinds"].items())
     out.print(f"wrote {result.to}: {summary['got']:,} of {summary['wanted']:,} prompts ({kinds})")
     left_out = result.synthesis.left_out

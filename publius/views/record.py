@@ -7,18 +7,13 @@ from rich.text import Text
 from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
 from labelers.crowd.votes import annotator_of
 from publius.console import heading, out, word_diff
-from publius.run.reader import AnyRecord, RunReader
+from publius.run.reader import AnyRecord, RecordInRun
 
 
-def print_record(reader: RunReader, prefix: str) -> None:
-    """Print a record's prompt and everything that came of it, the record itself marked."""
-    record = reader.find(prefix)
-    prompt_id = reader.prompt_id_of(record)
-    history = [] if prompt_id is None else reader.history(prompt_id)
-    if prompt_id is not None and prompt_id in reader.prompts:
-        history.insert(0, reader.prompts.get(prompt_id))
-    for entry in history or [record]:
-        _print(entry, marked=entry.id == record.id)
+def print_record(found: RecordInRun) -> None:
+    """Print everything that a run holds about a record's prompt, the record itself marked."""
+    for entry in found.history:
+        _print(entry, marked=entry.id == found.record.id)
 
 
 def _print(record: AnyRecord, *, marked: bool) -> None:

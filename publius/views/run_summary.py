@@ -1,135 +1,23 @@
-"""What a run says at its end: a table of stages, the labels' figures, and what was left out and why."""
+"""What a run prints at its end: a table of stages, the labels' figures, and what was left out and why."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from rich.table import Table
 
 from core.notices import note
-from core.records import Judgment, Metric, Preference
-from core.store.record_store import RecordStore
+from core.records import Metric
 from evaluation.report import summary_table
-from labelers.crowd.votes import MACHINES
 from publius.console import heading, out
-from publius.models.reward_model import read_reward_metrics
-from publius.run.folder import read_manifest
-from publius.run.records import RunFiles
-from publius.stages.base import RunOutcome
-from publius.stages.human_labels import STAGE
+from publius.stages.outcome import RunOutcome
 from publius.views.training import print_reward
 
 
-@dataclass
-class LabelFigures:
-    """What the judgments and preferences of a run look like as a whole."""
-
-    judgments: Counter[str] = field(default_factory=Counter)
-    """By labeler."""
-    unparsed: int = 0
-    same_slot: int = 0
-    """AI judgments in which the same slot won in both presentation orders: position decided, not content."""
-    slot_bias: list[float] = field(default_factory=list)
-    """Log-odds that the labeler gives the first slot whatever stands in it, in nats."""
-    answer_mass: list[float] = field(default_factory=list)
-    checks_decided: int = 0
-    preferences: int = 0
-    ties: int = 0
-    revision_chosen: int = 0
-    certainty: list[float] = field(default_factory=list)
-
-    def add(self, judgment: Judgment) -> None:
-        """Count one judgment."""
-        self.judgments[judgment.labeler] += 1
-        self.unparsed += judgment.verdict == "unparsed"
-        self.checks_decided += judgment.labeler == "check" and judgment.p_a != 0.5
-        if judgment.orders is not None:
-            first, second = judgment.orders.a_first, judgment.orders.b_first
-            self.same_slot += (first > 0) != (second > 0)
-            self.slot_bias.append((first - second) / 2)
-            self.answer_mass.append(judgment.answer_mass or 0.0)
-
-    def add_preference(self, preference: Preference) -> None:
-        """Count one preference."""
-        self.preferences += 1
-        self.ties += preference.p_chosen == 0.5
-        self.revision_chosen += preference.p_chosen > 0.5 and preference.origin_chosen.startswith("revision")
-        self.certainty.append(preference.p_chosen)
-
-    def rows(self) -> dict[str, float | int]:
-        """Return the figures by name, those that have no value left out."""
-        judged = self.judgments["ai"]
-        rows: dict[str, float | int] = {
-            "judgments.ai": judged,
-            "judgments.check": self.judgments["check"],
-            "judgments.check.decided": self.checks_decided,
-            **{f"judgments.{name}": n for name, n in sorted(self.judgments.items()) if name not in MACHINES},
-            "preferences": self.preferences,
-            "preferences.ties": self.ties,
-            "preferences.revision_chosen": self.revision_chosen,
-        }
-        if judged:
-            rows["ai.unparsed"] = self.unparsed
-            rows["ai.same_slot_in_both_orders"] = round(self.same_slot / judged, 3)
-            rows["ai.slot_bias_nats"] = round(mean(self.slot_bias), 3)
-            rows["ai.answer_mass"] = round(mean(self.answer_mass), 3)
-        if self.certainty:
-            rows["preferences.mean_p_chosen"] = round(mean(self.certainty), 3)
-        return rows
-
-
-def label_figures(folder: Path) -> dict[str, float | int]:
-    """Return the figures of a run's judgments and preferences."""
-    figures = LabelFigures()
-    with RecordStore(folder, writable=False) as store:
-        files = RunFiles(store)
-        for judgment in files.judgments:
-            figures.add(judgment)
-        for preference in files.preferences:
-            figures.add_preference(preference)
-    return figures.rows()
-
-
-def summarise(outcome: RunOutcome) -> dict[str, Any]:
-    """Return all that a program wants to know about a run's end."""
-    manifest = read_manifest(outcome.folder)
-    return {
-        "run": str(outcome.folder),
-        "stages": {
-            result.stage: {
-                "records": result.records,
-                "asked": dict(result.counts.asked),
-                "reused": dict(result.counts.reused),
-                "seconds": round(result.seconds, 1),
-            }
-            for result in outcome.stages
-        },
-        "left_out": {
-            stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]
-        },
-        "figures": label_figures(outcome.folder) if "label" in manifest["stages"] else {},
-        "people": manifest.get(STAGE, {}),
-        "reward": read_reward_metrics(outcome.folder / "reward"),
-        "evaluation": evaluation_of(outcome.folder),
-    }
-
-
-def evaluation_of(folder: Path) -> dict[str, Any] | None:
-    """Return what `eval/metrics.json` of a run holds, or None if it was not evaluated."""
-    try:
-        content: dict[str, Any] = json.loads((folder / "eval" / "metrics.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return content
-
-
-def print_summary(summary: dict[str, Any]) -> None:
+def print_summary(outcome: RunOutcome) -> None:
     """Print the end of a run for people."""
+    summary = outcome.as_json()
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "records", "asked", "reused", "seconds"):
         table.add_column(title, justify="left" if title == "stage" else "right")

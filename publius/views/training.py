@@ -8,6 +8,7 @@ from typing import Any
 
 from core.notices import counted, note
 from publius.console import heading, out
+from publius.models.eval_reward import MeasuredReward
 from publius.models.train_on_data import DataOutcome
 
 _MEASURES = {
@@ -19,7 +20,7 @@ _MEASURES = {
 
 def print_outcome(outcome: DataOutcome) -> None:
     """Print the end of a training for people."""
-    summary = outcome.summary()
+    summary = outcome.as_json()
     heading("Training")
     members = f" of {summary['members']} members each" if summary["members"] > 1 else ""
     out.print(f"{counted(summary['examples'], 'example')}, {summary['held_out']:,} held out")
@@ -36,6 +37,11 @@ def print_outcome(outcome: DataOutcome) -> None:
         note(f"each row that was left out: {outcome.exclusions}")
     print_reward(outcome.folder, outcome.evaluation, "held-out pair")
     note(f"\nadapter, metrics and card: {outcome.folder}")
+
+
+def print_measured_reward(measured: MeasuredReward) -> None:
+    """Print what was measured of a reward model on a data set."""
+    print_reward(measured.folder, measured.metrics, "pair")
 
 
 def print_reward(folder: Path, evaluation: Mapping[str, Any] | None, what: str) -> None:

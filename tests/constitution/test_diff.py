@@ -183,7 +183,7 @@ def test_labels_of_a_checked_principle_are_not_asked_again():
 def test_values_are_what_json_knows():
     (change,) = compare(constitution(), constitution(kind={"except": {"tags": ["joke"]}})).changes
     assert (change.field, change.before, change.after) == ("except", None, {"tags": ["joke"]})
-    plain = compare(constitution(), constitution(kind={"weight": 2.0})).plain()
+    plain = compare(constitution(), constitution(kind={"weight": 2.0})).as_json()
     assert plain["old"]["digest"] == constitution().digest
     assert plain["changes"][0]["bears_on"] == ("draw", "aggregation")
 

@@ -264,3 +264,14 @@ def test_a_duplicate_names_the_file_of_the_first(tmp_path):
     assert told(tmp_path, files) == [
         "a.yaml:3:28: duplicate section 'safety' (first in line 3); accepted: each section once"
     ]
+
+
+def test_section_of_a_principle_is_found_by_id(load):
+    text = "name: base\nprinciples:\n- {id: kind, text: It is kind., section: manner}\n"
+    constitution = load({"base.yaml": text + "- {id: brief, text: It is brief.}\n"})
+    assert [constitution.section_of(name) for name in ("kind", "brief", "none", None)] == [
+        "manner",
+        None,
+        None,
+        None,
+    ]

@@ -180,3 +180,13 @@ def test_answers_of_a_trace_are_the_draft_and_the_kept_revisions():
 def test_preference_below_one_half_is_refused():
     with pytest.raises(ValidationError, match="p_chosen"):
         preference_of(0.49)
+
+
+def test_preference_says_how_likely_a_is_whichever_answer_it_chose():
+    comparison = Comparison.of(prompt_of("Hi"), ("Yes\u2028", "draft"), ("", "revision"))
+    chosen_is_a = comparison.response_a == "Yes\u2028"
+    assert preference_of(0.75).p_a(comparison) == (0.75 if chosen_is_a else 0.25)
+    turned = comparison.model_copy(
+        update={"response_a": comparison.response_b, "response_b": comparison.response_a}
+    )
+    assert preference_of(0.75).p_a(turned) == (0.25 if chosen_is_a else 0.75)

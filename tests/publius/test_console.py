@@ -11,7 +11,7 @@ from rich.text import Text
 
 from core.errors import DataError
 from core.notices import note, warn
-from publius.console import SafeConsole, attach_notices, err, fail, out, word_diff
+from publius.console import SafeConsole, attach_notices, emit, err, fail, out, word_diff
 
 HOSTILE = "a\x1b]0;owned\x07b\x1b[2Jc\x9b31md\re\x08f\x00g\x7fh\ud800i\tj\nk"
 HARMLESS = "a]0;ownedb[2Jc31mdefghi"
@@ -72,3 +72,27 @@ def test_word_diff_can_leave_out_what_stayed_far_from_any_change():
     shown = word_diff(before, before.replace("w3 ", "x "), context=2).plain
     assert shown == "w0 w1 w2 [-w3-] {+x+} w4 w5 … w18 w19"
     assert word_diff(before, before.replace("w3 ", "x ")).plain.endswith("w16 w17 w18 w19")
+
+
+class Counts:
+    def as_json(self) -> dict[str, object]:
+        return {"name": "kind", "count": 3}
+
+
+def unused(counts: Counts) -> None:
+    raise AssertionError("JSON is not printed by a view")
+
+
+def test_result_is_printed_as_json_or_by_its_view_and_never_both(capsys: pytest.CaptureFixture[str]):
+    seen: list[Counts] = []
+    emit(Counts(), True, unused)
+    assert json.loads(capsys.readouterr().out) == Counts().as_json()
+    emit(Counts(), False, seen.append)
+    assert (len(seen), capsys.readouterr().out) == (1, "")
+
+
+def test_result_on_one_line_is_one_line_of_json(capsys: pytest.CaptureFixture[str]):
+    for _ in range(2):
+        emit(Counts(), True, unused, on_one_line=True)
+    first, second = capsys.readouterr().out.splitlines()
+    assert json.loads(first) == json.loads(second) == Counts().as_json()

@@ -10,7 +10,7 @@ from publius.doctor import Finding, examine
 
 
 def vllm_finding() -> Finding:
-    return next(finding for finding in examine() if finding.name == "engine vllm")
+    return next(finding for finding in examine().findings if finding.name == "engine vllm")
 
 
 def test_missing_vllm_is_no_fault_and_its_installation_is_told(monkeypatch: pytest.MonkeyPatch):

@@ -14,21 +14,18 @@ from critique.supervised import supervised_data
 from engines.cached import RequestCounts
 from publius.models.provenance import Provenance, tell, write_card
 from publius.models.reward_model import finish_reward_model
+from publius.models.training_job import MethodConfig, training_job
 from publius.run.engines import Engines
 from publius.run.folder import Run
 from publius.sources.held_out import held_out_of
 from publius.stages.base import COMMANDS, StageResult, require_stage
-from training.config import DPOConfig, RewardConfig, SFTConfig
 from training.examples import AnsweredPrompt, LeftOut, PreferencePair
 from training.job import TrainingJob, TrainingResult, require_examples
 from training.methods import Method
 from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
 from training.processes import is_main
-from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
 from training.sft import train_sft
-
-MethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig
 
 
 async def sft_stage(run: Run, engines: Engines) -> StageResult:
@@ -84,22 +81,8 @@ def supervised_examples(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str,
 
 def job_of(run: Run, method: Method, section: MethodConfig, start: Path | None) -> TrainingJob:
     """Return what a run asks of a training that starts from an adapter, or from the model as it came."""
-    config = run.config
-    epochs = None if isinstance(section, RLConfig) else section.epochs
-    siblings = [folder / method for folder in run.folder.parent.iterdir() if folder != run.folder]
-    return TrainingJob(
-        method=method,
-        folder=run.folder / method,
-        policy=config.models.policy,
-        lora=config.lora,
-        optim=config.optim,
-        learning_rate=section.learning_rate,
-        epochs=config.optim.epochs if epochs is None else epochs,
-        seed=config.seed,
-        device=config.engine.device,
-        start=start,
-        siblings=tuple(sorted(siblings)),
-    )
+    siblings = sorted(folder / method for folder in run.folder.parent.iterdir() if folder != run.folder)
+    return training_job(run.config, method, section, run.folder / method, start, siblings)
 
 
 def start_of(run: Run, method: Method, init: str) -> Path | None:
@@ -122,7 +105,6 @@ def _pairs(run: Run) -> Iterator[PreferencePair]:
     """Yield the run's preferences as training takes them; held-out prompts have none."""
     if not (run.folder / "preferences.jsonl").exists():
         return
-    sections = {principle.id: principle.section or "none" for principle in run.constitution.principles}
     for preference in run.preferences:
         decisive = _decisive(preference)
         yield PreferencePair(
@@ -137,7 +119,7 @@ def _pairs(run: Run) -> Iterator[PreferencePair]:
             groups={
                 "source": "+".join(sorted(preference.sources)),
                 "principle": decisive,
-                "section": sections.get(decisive, "none"),
+                "section": run.constitution.section_of(decisive) or "none",
             },
         )
 
@@ -183,6 +165,3 @@ def account(
     seconds = time.monotonic() - started
     run.record_stage(method, first.examples, RequestCounts(), seconds)
     return StageResult(method, first.examples, run.excluded(method), RequestCounts(), seconds)
-
-
-"""The section of any method."""

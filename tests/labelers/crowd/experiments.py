@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from core.records import Comparison, Judgment, Preference
+from core.records import Judgment, Preference
 from labelers.config import LabelConfig
 from labelers.crowd.methods import Aggregation, aggregate_votes
 from labelers.crowd.votes import votes_of
@@ -84,11 +84,5 @@ def labels_by(mix: str, simulated: World, said: Sequence[Judgment]) -> dict[str,
     for comparison in simulated.comparisons:
         preference = mixer.preference(comparison, grouped[comparison.id])
         if isinstance(preference, Preference):
-            found[comparison.id] = p_a_of(preference, comparison)
+            found[comparison.id] = preference.p_a(comparison)
     return found
-
-
-def p_a_of(preference: Preference, comparison: Comparison) -> float:
-    """Return the probability of `a` that a preference holds."""
-    a_chosen = preference.chosen[0].content == comparison.response_a
-    return preference.p_chosen if a_chosen else 1 - preference.p_chosen

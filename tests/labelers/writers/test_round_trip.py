@@ -105,8 +105,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("form", FORMS)
 def test_everything_comes_back_as_it_was(form: str, folder: Path, tmp_path: Path):
     file, back = tmp_path / "out.json", tmp_path / "back"
-    assert export_labels(folder, form, file) == {"comparisons": 5, "judgments": 14}
-    summary = import_labels(LabelsRequest(DataSource(str(file)), back, strict=True))
+    written = export_labels(folder, form, file)
+    assert (written.comparisons, written.judgments) == (5, 14)
+    summary = import_labels(LabelsRequest(DataSource(str(file)), back, strict=True)).as_json()
     assert stored(back) == stored(folder)
     assert summary["format"].startswith(form)
     assert summary["dropped"] == 0
@@ -130,7 +131,7 @@ def edited(
         edit(entry)
     file.write_text(json.dumps(document))
     summary = import_labels(LabelsRequest(DataSource(str(file)), tmp_path / "back", labeler="tool"))
-    return summary, stored(tmp_path / "back")
+    return summary.as_json(), stored(tmp_path / "back")
 
 
 def test_an_answer_changed_in_label_studio_is_a_new_judgment(folder: Path, tmp_path: Path):

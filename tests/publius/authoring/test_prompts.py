@@ -106,7 +106,7 @@ def test_what_is_missing_at_the_end_is_told_with_the_reasons(constitution: Path,
         return "I'm sorry, but I can't help with that." if kind else unlike(request)
 
     result = made(constitution, 8, tmp_path / "prompts.jsonl", Asked(answerer=declines_kindness))
-    summary = result.summary()
+    summary = result.as_json()
     assert (summary["wanted"], summary["got"]) == (8, 4)
     assert summary["left_out"] == {"the model declined": 36}
     assert summary["principles"]["kind"]["tempting"] == {"wanted": 2, "got": 0}
@@ -124,7 +124,7 @@ def test_request_that_does_not_fit_is_counted(constitution: Path, tmp_path: Path
     result = made(
         constitution, 2, tmp_path / "p.jsonl", lambda model, _: Short(model=model.id, answerer=unlike)
     )
-    assert (result.summary()["got"], result.synthesis.left_out) == (1, {"too long for the model": 12})
+    assert (result.as_json()["got"], result.synthesis.left_out) == (1, {"too long for the model": 12})
 
 
 def test_no_usable_reply_writes_nothing(constitution: Path, tmp_path: Path):
@@ -136,7 +136,7 @@ def test_no_usable_reply_writes_nothing(constitution: Path, tmp_path: Path):
 def test_only_named_principles_get_prompts(constitution: Path, tmp_path: Path):
     result = made(constitution, 4, tmp_path / "p.jsonl", only=("kind",))
     assert {prompt.tags[1] for prompt in result.synthesis.prompts} == {"kind"}
-    assert list(result.summary()["principles"]) == ["kind"]
+    assert list(result.as_json()["principles"]) == ["kind"]
 
 
 def test_constitution_whose_scopes_hold_no_kind_is_refused(constitution: Path, tmp_path: Path):

@@ -613,7 +613,7 @@ def test_held_out_pairs_without_weight_are_no_reason_to_fail(tiny_folder: Path, 
 
 def test_soft_preferences_of_an_exported_run_are_trained_on(tiny_folder: Path, tmp_path: Path):
     run = execute(RunRequest(write_project(tmp_path / "project", prompts=30)), Recorder()).folder
-    counts = export_run(run, tmp_path / "export")
+    counts = export_run(run, tmp_path / "export").rows
     command = base("reward", tmp_path / "export", tiny_folder, tmp_path / "to")
     cache = {"HF_DATASETS_CACHE": str(tmp_path / "datasets"), "HF_HUB_OFFLINE": "1"}
     done = publius(*command, "--subset", "soft", "--json", **cache)

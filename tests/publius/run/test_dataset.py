@@ -16,7 +16,7 @@ from tests.publius.projects import Recorder, write_project
 def exported(tmp_path_factory):
     project = tmp_path_factory.mktemp("project")
     folder = execute(RunRequest(write_project(project, prompts=40)), Recorder()).folder
-    counts = export_run(folder, project / "export")
+    counts = export_run(folder, project / "export").rows
     return project / "export", counts
 
 

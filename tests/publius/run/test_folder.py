@@ -167,3 +167,12 @@ def test_a_locked_run_is_refused(tmp_path):
     folder, _ = run(run_file)
     with RecordStore(folder), pytest.raises(RunStateError):
         run(run_file)
+
+
+def test_resolved_file_has_its_sections_in_the_order_of_a_run(tmp_path):
+    folder, _ = run(write_project(tmp_path, prompts=1))
+    keys = [line.partition(":")[0] for line in (folder / "resolved.yaml").read_text().splitlines()]
+    assert " ".join(key for key in keys if key.isalpha()) == (
+        "name seed constitution prompts split models engine critique compare label train "
+        "lora optim sft reward dpo ppo rloo grpo eval"
+    )

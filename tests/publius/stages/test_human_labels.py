@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.records import Comparison, Preference
-from publius.stages.base import RunOutcome
+from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import here
 from tests.publius.people import pair, person, write_people

@@ -47,7 +47,7 @@ def test_both_alone_need_neither_answers_nor_labels_and_are_evaluated(model: Pat
         assert "1 x checks" in card
         assert method in json.dumps(measured)
     assert read_manifest(outcome.folder)["stages"].keys() == {"prompts", *METHODS, "eval"}
-    assert (export_model(outcome.folder, "grpo", tmp_path / "whole") / "model.safetensors").exists()
+    assert (export_model(outcome.folder, "grpo", tmp_path / "whole").folder / "model.safetensors").exists()
 
 
 def test_grpo_starts_from_sft_and_takes_a_function_of_the_users(model: Path, tmp_path: Path):

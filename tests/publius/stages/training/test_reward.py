@@ -15,7 +15,7 @@ import pytest
 
 from prompts.sources import normalised
 from publius.run.reader import RunReader
-from publius.stages.base import RunOutcome
+from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
 from publius.stages.training import examples
 from tests.publius.invoking import Files, files_of, here, options

@@ -15,7 +15,7 @@ from core.records import Prompt
 from publius.cli import main
 from publius.run.folder import read_manifest
 from publius.run.reader import RunReader
-from publius.stages.base import RunOutcome
+from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
 from publius.stages.training import examples
 from tests.publius.projects import record_lines

@@ -1,4 +1,4 @@
-"""What an import came to, for people: counts, then every reason with the first rows it holds of."""
+"""What `publius import` prints: counts, then every reason with the first places it holds of."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.notices import counted
+from publius.authoring.importing import ImportedConstitution, _places, _some
 from publius.console import heading, out
+from publius.labels.importing import ImportedLabels
 
 
-def print_import(summary: Mapping[str, Any]) -> None:
+def print_imported_labels(imported: ImportedLabels) -> None:
     """Print what was kept, what was not, and why."""
+    summary = imported.as_json()
     if summary.get("already"):
         out.print(f"{summary['folder']} holds this import already; nothing was done")
     out.print(f"format {summary['format']}: {summary['recognised']}")
@@ -48,3 +51,29 @@ def _rows(entry: Mapping[str, Any], detail: str = "") -> str:
     more = ", ..." if entry["count"] > len(entry["rows"]) else ""
     word = "row" if len(entry["rows"]) == 1 and not more else "rows"
     return f" ({word} {rows}{more}{detail})"
+
+
+def print_imported_constitution(imported: ImportedConstitution) -> None:
+    """Print what was taken, what was not, and why."""
+    summary = imported.as_json()
+    out.print(f"format {summary['format']}: {summary['recognised']}")
+    for key in ("principles", "with_critique", "with_revision", "with_comparison", "examples"):
+        out.print(f"  {key.replace('_', ' '):<16}{summary[key]:>8,}")
+    stripped = [(count, sign) for sign, count in summary["stripped"].items()]
+    renamed = [f"{name} is now {new}" for new, name in summary["renamed"].items()]
+    for title, lines in (
+        ("Stripped", [f"{count:>8,}  {sign}" for count, sign in stripped]),
+        ("Left out", [_line(entry, summary["source"]) for entry in summary["left_out"]]),
+        ("Noted", [_line(entry, summary["source"]) for entry in summary["notes"]]),
+        ("Renamed", [_some(renamed)] if renamed else []),
+        ("Not used", [_some(summary["passed_over"])] if summary["passed_over"] else []),
+    ):
+        if lines:
+            heading(title)
+        for line in lines:
+            out.print(f"  {line}")
+    out.print(f"\nwrote {summary['file']}")
+
+
+def _line(entry: Mapping[str, Any], source: str) -> str:
+    return f"{entry['count']:>8,}  {entry['reason']} ({_places(entry['places'], entry['count'], source)})"

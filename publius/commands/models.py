@@ -1,0 +1,58 @@
+"""The commands about trained models: `eval-reward` and `chat`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from publius.commands.options import AsJson, Split, Subset
+from publius.console import emit
+
+
+def eval_reward(
+    folder: Annotated[
+        Path, typer.Argument(help="A reward model: a folder, or a Hugging Face id.", metavar="MODEL")
+    ],
+    data: Annotated[
+        str, typer.Option(help="Preference pairs: a file, folder or Hugging Face id.", metavar="SOURCE")
+    ],
+    to: Annotated[Path, typer.Option(help="Where the report goes.", metavar="DIR")],
+    subset: Subset = None,
+    split: Split = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where it is run.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a reward model on pairs. The report has accuracy, calibration and length, and all by subset."""
+    from publius.models.eval_reward import EvalRewardRequest
+    from publius.models.eval_reward import eval_reward as measure
+    from publius.sources.examples import DataSource
+    from publius.views.training import print_measured_reward
+
+    measured = measure(EvalRewardRequest(folder, DataSource(data, subset, split), to, device))
+    emit(measured, as_json, print_measured_reward)
+
+
+def chat(
+    folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    variants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="VARIANT",
+            help="Who answers: base, prompted, sft, dpo, ppo, rloo or grpo; may be repeated. "
+            "If not given, base and the last that was trained.",
+        ),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="Ask this once and end.", metavar="TEXT")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 is greedy; that of the run's evaluation if not given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Talk to the policy before and after training, side by side."""
+    from publius.chat import ChatRequest
+    from publius.views.chat import chat_with
+
+    chat_with(ChatRequest(folder, tuple(variants or ()), prompt, temperature, as_json))

@@ -1,0 +1,95 @@
+"""The commands about a run: `run` and its stages one by one, and `show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engines.embedded import EMBEDDED_NAME
+from publius.commands.options import AsJson, MaybeRun, Overrides, Resume, RunFile, run_stages
+from publius.console import emit
+from publius.run.project import DEFAULT_PRESET
+
+
+def run(
+    run_file: RunFile,
+    overrides: Overrides = None,
+    only: Annotated[str | None, typer.Option(help="Run one stage.", metavar="STAGE")] = None,
+    resume: Resume = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run every stage that the run file asks for. Run again to go on after an interrupt."""
+    from publius.stages.base import parse_stage
+
+    run_stages(run_file, overrides, () if only is None else (parse_stage(only),), resume, as_json)
+
+
+def critique(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Run the critique-and-revise loop alone."""
+    run_stages(run_file, overrides, ("critique",), resume, as_json)
+
+
+def compare(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Make the comparisons alone."""
+    run_stages(run_file, overrides, ("compare",), resume, as_json)
+
+
+def label(
+    run_file: MaybeRun = None,
+    overrides: Overrides = None,
+    resume: Resume = None,
+    pairs: Annotated[Path | None, typer.Option(help="Label the pairs of this .jsonl file.")] = None,
+    constitution: Annotated[
+        str | None, typer.Option(help=f"With --pairs: the constitution; {DEFAULT_PRESET} if not given.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="With --pairs: the labeler; the embedded model if not given.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="With --pairs: the project folder; here if not given.", metavar="DIR")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the comparisons of a run, or the pairs of a file."""
+    from publius.stages.label_pairs import PairsRequest, label_pairs
+    from publius.views.run_summary import print_summary
+
+    if (pairs is None) == (run_file is None):
+        raise typer.BadParameter("give either a RUN.yaml or --pairs FILE")
+    if run_file is not None:
+        if (constitution, model, to) != (None, None, None):
+            raise typer.BadParameter(
+                "--constitution, --model and --to go with --pairs; RUN.yaml names its own"
+            )
+        run_stages(run_file, overrides, ("label",), resume, as_json)
+    elif pairs is not None:
+        if resume is not None:
+            raise typer.BadParameter("--resume goes with a RUN.yaml; pairs go on by themselves")
+        chosen = (constitution or DEFAULT_PRESET, model or EMBEDDED_NAME, to or Path())
+        request = PairsRequest(pairs, *chosen, tuple(overrides or ()))
+        emit(label_pairs(request), as_json, print_summary)
+
+
+def eval_(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Measure what training changed, on the held-out prompts."""
+    run_stages(run_file, overrides, ("eval",), resume, as_json)
+
+
+def show(
+    folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    record: Annotated[str, typer.Argument(help="The id of any record, or its first digits.", metavar="ID")],
+    as_json: AsJson = False,
+) -> None:
+    """Show a record. With it come all that it was made from, and all that was made of it."""
+    from publius.run.reader import show_record
+    from publius.views.record import print_record
+
+    emit(show_record(folder, record), as_json, print_record)

@@ -1,0 +1,44 @@
+"""The commands that set Publius up: `init`, `doctor`, `models pull`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from publius.commands.options import AsJson
+from publius.console import emit
+from publius.run.project import DEFAULT_PRESET
+
+models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
+    preset: Annotated[str, typer.Option(help="The constitution to begin with.")] = DEFAULT_PRESET,
+) -> None:
+    """Write a new project. It has constitution.yaml, run.yaml and prompts.jsonl."""
+    from publius.run.project import init_project
+    from publius.views.setup import print_project
+
+    print_project(folder, init_project(folder, preset))
+
+
+def doctor(as_json: AsJson = False) -> int:
+    """Say what works here, and what to run for the rest."""
+    from publius.doctor import examine
+    from publius.views.setup import print_examination
+
+    examination = examine()
+    emit(examination, as_json, print_examination)
+    return 0 if examination.ok else 2
+
+
+@models_app.command()
+def pull() -> None:
+    """Install, convert and verify the embedded model."""
+    from publius.models.pull import pull_embedded
+    from publius.views.setup import print_pulled
+
+    print_pulled(pull_embedded())

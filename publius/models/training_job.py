@@ -1,0 +1,49 @@
+"""The job of a training, from the configuration of a run or of a training on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from publius.config.run_file import DataTrainingConfig, RunConfig
+from training.config import DPOConfig, RewardConfig, SFTConfig
+from training.job import TrainingJob
+from training.methods import Method
+from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
+
+MethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig
+"""The section of any method."""
+
+
+def training_job(
+    config: RunConfig | DataTrainingConfig,
+    method: Method,
+    section: MethodConfig,
+    folder: Path,
+    start: Path | None = None,
+    siblings: Sequence[Path] = (),
+) -> TrainingJob:
+    """Return what a configuration asks of a training.
+
+    Args:
+        config: of a run, or of a training on a data set.
+        method: what is trained.
+        section: the method's own settings, in `config`.
+        folder: what the training writes to.
+        start: the adapter that it starts from; None for the model as it came.
+        siblings: folders of the same training in other runs.
+    """
+    epochs = None if isinstance(section, RLConfig) else section.epochs
+    return TrainingJob(
+        method=method,
+        folder=folder,
+        policy=config.models.policy,
+        lora=config.lora,
+        optim=config.optim,
+        learning_rate=section.learning_rate,
+        epochs=config.optim.epochs if epochs is None else epochs,
+        seed=config.seed,
+        device=config.engine.device,
+        start=start,
+        siblings=tuple(siblings),
+    )

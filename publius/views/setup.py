@@ -1,0 +1,33 @@
+"""What `publius init`, `doctor` and `models pull` print."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.notices import note
+from engines.embedded import EMBEDDED_NAME
+from publius.console import out
+from publius.doctor import Examination
+
+
+def print_project(folder: Path, written: Sequence[Path]) -> None:
+    """Print which files a new project has, and what to do with it."""
+    for path in written:
+        note(f"wrote {path}")
+    for what, command, name in (("Try", "try", "constitution.yaml"), ("Run", "run", "run.yaml")):
+        line = f"{what} it: publius {command} {shlex.quote(str(folder / name))}"
+        out.print(line, soft_wrap=True, markup=False)
+
+
+def print_examination(examination: Examination) -> None:
+    """Print a line for each finding, with the command that fixes it."""
+    for finding in examination.findings:
+        fix = f"; run: {finding.run}" if finding.run else ""
+        out.print(f"{'ok     ' if finding.ok else 'missing'}  {finding.name}: {finding.state}{fix}")
+
+
+def print_pulled(folder: Path) -> None:
+    """Print where the embedded model is."""
+    out.print(f"{EMBEDDED_NAME} is ready in {folder}")
