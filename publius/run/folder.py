@@ -27,11 +27,11 @@ from constitution.schema import Constitution
 from core.digests import digest, file_digest
 from core.errors import DataError, RunStateError
 from core.records import Answer, Exclusion, Preference, Record
+from core.settings import identity_of
 from core.store.files import os_errors, write_atomic
 from core.store.record_store import RecordStore
 from core.text.yaml_writing import yaml_text
 from engines.cached import RequestCounts
-from engines.config import identity_of
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
 from publius.run.judgment_folder import people_digest

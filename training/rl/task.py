@@ -13,8 +13,8 @@ from core.errors import ConfigError, RequestError
 from core.lazy import require
 from core.records import Prompt
 from core.rewards import Reward
+from core.settings import identity_of
 from engines.answers import AnswerReader
-from engines.config import identity_of
 from engines.loading import context_tokens, locate
 from engines.tokenization import TurnEncoder
 from training.config import OptimConfig
