@@ -325,8 +325,9 @@ def _alone(settings: Found) -> Found:
     from training.config import LoraConfig, OptimConfig
     from training.job import TrainingJob
     from training.rl.config import PPOConfig
-    from training.rl.ppo.train import PPOTask, train_ppo
+    from training.rl.ppo.train import train_ppo
     from training.rl.reward_sum import WeightedReward
+    from training.rl.task import RLTask
 
     rate, rollouts = settings["learning_rate"], len(settings["prompts"])
     config = PPOConfig(
@@ -358,7 +359,7 @@ def _alone(settings: Found) -> Found:
         model = ModelConfig(id=settings["model"])
         job = TrainingJob("ppo", Path(folder) / "ppo", model, lora, optim, rate, 1.0, settings["seed"], "cpu")
         updates, steps = _stamped()
-        train_ppo(PPOTask(_prompts(settings), [WeightedReward(_Vowels())]), job, config)
+        train_ppo(RLTask(_prompts(settings), [WeightedReward(_Vowels())]), job, config)
         figures = json.loads((job.folder / "training.json").read_text())
     # Not `ru_maxrss`, which a process inherits from the one that started it.
     status = Path("/proc/self/status").read_text()

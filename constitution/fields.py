@@ -7,8 +7,9 @@ import re
 import warnings
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
+from core.settings import Section
 from core.text.explain import shown
 
 PATTERN_LENGTH = 10_000
@@ -53,7 +54,5 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 Phrases = Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
-class Part(BaseModel):
-    """Base of all parts: immutable, unknown keys refused, attribute docstrings kept as descriptions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class Part(Section):
+    """Base of all parts of a constitution; the documentation of fields becomes the JSON Schema's."""

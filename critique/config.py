@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from core.records import Sampling
+from core.settings import Section
 
 Flag = Literal["unchanged", "empty", "truncated", "prefix_leak"]
 
@@ -31,10 +32,8 @@ class RevisionSampling(Sampling):
     max_new_tokens: int = Field(default=768, ge=1)
 
 
-class CritiqueConfig(BaseModel):
+class CritiqueConfig(Section):
     """The critique-and-revise loop."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     rounds: int = Field(default=2, ge=0, le=16)
     """Rounds of critique and revision; each draws one principle."""
@@ -48,12 +47,10 @@ class CritiqueConfig(BaseModel):
     """A revision with one of these flags is recorded but not kept: the answer before it stands."""
 
 
-class CompareConfig(BaseModel):
+class CompareConfig(Section):
     """Which answers are compared."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True
-    )
+    model_config = ConfigDict(populate_by_name=True)
 
     source: Literal["revisions", "base", "sft"] = Field(default="revisions", alias="from")
     """`revisions`: the draft against the last revision; `base`: samples of the policy before training; `sft`:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from core.errors import ConfigError
+from core.settings import OPERATIONAL, Section
 
 ROLES = ("policy", "critic", "labeler", "judge")
-OPERATIONAL: dict[str, JsonValue] = {"operational": True}
-"""Marks a field that has no part in a run's identity."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """One model, as a Hugging Face id, a folder, or `smollm2-135m-instruct` for the embedded one."""
 
     id: str = Field(min_length=1)
@@ -28,11 +23,11 @@ class ModelConfig(_Section):
     """Folder of a LoRA adapter that the model wears."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Weight type; `auto` is float32 on a CPU and bfloat16 on a GPU."""
-    chat_template_kwargs: dict[str, JsonValue] = {}
+    chat_template_kwargs: dict[str, JsonValue] = Field(default={})
     """Passed to the chat template, for instance `{enable_thinking: false}`."""
 
 
-class ModelsConfig(_Section):
+class ModelsConfig(Section):
     """The four roles. A role names a model, or another role whose model it shares."""
 
     policy: ModelConfig
@@ -58,7 +53,7 @@ class ModelsConfig(_Section):
         return model if isinstance(model, ModelConfig) else self.of(model)
 
 
-class EngineConfig(_Section):
+class EngineConfig(Section):
     """How requests are run. Operational fields change speed and memory, and never block a resume."""
 
     kind: Literal["transformers", "vllm", "scripted"] = "transformers"
@@ -78,18 +73,3 @@ class EngineConfig(_Section):
     """`auto` takes a GPU where there is one."""
     concurrency: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
     """Most conversations under way at once."""
-
-
-def identity_of(section: BaseModel) -> dict[str, Any]:
-    """Return a section's values less its operational fields: what makes a run the same run."""
-    kept: dict[str, Any] = {}
-    for name, field in type(section).model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("operational"):
-            continue
-        value = getattr(section, name)
-        if isinstance(value, BaseModel):
-            kept[name] = identity_of(value)
-        else:
-            kept[name] = section.model_dump(mode="json", include={name})[name]
-    return kept

@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from core.errors import EngineError, first_line
 from core.records import Finite
+from core.settings import Section
 from core.store.files import write_atomic
 
 FILE = "reward.json"
 
 
-class RewardSettings(BaseModel):
+class RewardSettings(Section):
     """How the scores of a reward model are to be read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     members: tuple[str, ...] = Field(default=(".",), min_length=1)
     """Folders of the adapters, relative to this file's; more than one is an ensemble."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from core.records import Sampling
-from engines.config import OPERATIONAL
+from core.settings import OPERATIONAL, Section
 
 BASE = "base"
 """The variant that all others are compared with."""
@@ -21,10 +21,8 @@ class EvalSampling(Sampling):
     max_new_tokens: int = Field(default=512, ge=1)
 
 
-class EvalConfig(BaseModel):
+class EvalConfig(Section):
     """What is measured on the held-out prompts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     models: tuple[Variant, ...] = ("base", "prompted", "sft", "dpo", "ppo", "rloo", "grpo")
     """What is compared: the policy before training (`base`, always needed), `base` with the constitution as

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from core.settings import Section
 from labelers.crowd.methods import Aggregation
 
 Mix = Literal["override", "weights", "pooled", "humans", "machines"]
@@ -15,10 +16,8 @@ Mix = Literal["override", "weights", "pooled", "humans", "machines"]
 Say = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
-class MixRule(BaseModel):
+class MixRule(Section):
     """A mix for some judgments: those that fit every condition that is set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     mix: Mix
     """Who decides here; as `label.mix`."""
@@ -32,10 +31,8 @@ class MixRule(BaseModel):
     """The judgment is from one of these sources: `ai`, `check`, or the name of people's."""
 
 
-class LabelConfig(BaseModel):
+class LabelConfig(Section):
     """How comparisons are judged and judgments become preferences."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     # `mode` and `order_average` have one value each and nothing reads them. They stay because they are part
     # of the identity of runs and of the ids of judgments: without them no earlier run could be resumed.
@@ -60,7 +57,7 @@ class LabelConfig(BaseModel):
     rules: tuple[MixRule, ...] = ()
     """Other mixes for some prompts, sections, dimensions or sources. A judgment falls under the first rule
     that it fits; the rules settle a comparison in their order, before `mix`."""
-    weights: dict[str, Say] = {}
+    weights: dict[str, Say] = Field(default={})
     """For `weights`: the say of each source, `ai`, `check` or the name of people's; 1 where not given."""
     aggregation: Aggregation = "graded"
     """How several annotators become one probability: `graded` learns whom to believe; `majority` is the share

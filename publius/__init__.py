@@ -74,7 +74,6 @@ if TYPE_CHECKING:
     from training.rl.config import PPOConfig as PPOConfig
     from training.rl.config import RLOOConfig as RLOOConfig
     from training.rl.group.train import train_group as train_group
-    from training.rl.ppo.train import PPOTask as PPOTask
     from training.rl.ppo.train import train_ppo as train_ppo
     from training.rl.reward_sum import WeightedReward as WeightedReward
     from training.rl.task import RLTask as RLTask
@@ -116,7 +115,6 @@ _ROOM_OF = {
     "Opinion": "labelers.formats.opinions",
     "Pair": "labelers.formats.opinions",
     "PPOConfig": "training.rl.config",
-    "PPOTask": "training.rl.ppo.train",
     "Preference": "core.records",
     "PreferencePair": "training.examples",
     "Principle": "constitution.schema",

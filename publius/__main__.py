@@ -1,4 +1,4 @@
-"""The command `publius`, also as `python -m publius`: the form in which `accelerate launch -m` takes it."""
+"""`python -m publius` is the command `publius`: the form in which `accelerate launch -m` takes it."""
 
 from __future__ import annotations
 

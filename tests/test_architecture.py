@@ -61,7 +61,6 @@ HEAVY_BY_NATURE = {
     "training.pairs.trainer",
     "training.rl.ppo.loop",
     "training.rl.ppo.losses",
-    "training.rl.ppo.parts",
     "training.rl.ppo.state",
     "training.rl.ppo.update",
     "training.pairs.reference",

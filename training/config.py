@@ -6,8 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.settings import Section
-from engines.config import OPERATIONAL
+from core.settings import OPERATIONAL, Section
 
 Sink = Literal["tensorboard", "wandb", "trackio"]
 

@@ -53,7 +53,7 @@ class ByHeldOutLoss:
 
     def best(self, history: Sequence[dict[str, Any]]) -> int | None:
         """Return the step with the lowest held-out loss where that is kept."""
-        return best_step(history) if self._optim.keep == "best" else None
+        return best_step(held_out_losses(history)) if self._optim.keep == "best" else None
 
     def is_over(self, history: Sequence[dict[str, Any]]) -> bool:
         """Return whether the held-out loss has not fallen for as long as patience lasts."""
@@ -65,14 +65,22 @@ def held_out_losses(history: Sequence[dict[str, Any]]) -> list[tuple[int, float]
     return [(int(row["step"]), float(row["eval_loss"])) for row in history if "eval_loss" in row]
 
 
-def best_step(history: Sequence[dict[str, Any]]) -> int | None:
-    """Return the step with the lowest held-out loss, the first of equals; None before any evaluation."""
-    losses = held_out_losses(history)
+def best_step(losses: Sequence[tuple[int, float]]) -> int | None:
+    """Return the step with the lowest loss, the first of equals; None before any evaluation.
+
+    Args:
+        losses: step and loss of each evaluation; what is to rise, such as gold, counts negated.
+    """
     return min(losses, key=lambda entry: (entry[1], entry[0]))[0] if losses else None
 
 
 def is_exhausted(losses: Sequence[tuple[int, float]], patience: int | None) -> bool:
-    """Return whether the last `patience` evaluations all brought nothing lower; None is endless patience."""
+    """Return whether the last `patience` evaluations all brought nothing lower; None is endless patience.
+
+    Args:
+        losses: step and loss of each evaluation, in order, as in `best_step`.
+        patience: how many evaluations may bring nothing.
+    """
     if patience is None or len(losses) <= patience:
         return False
     before, after = losses[:-patience], losses[-patience:]

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from core.errors import RunStateError
@@ -136,13 +136,40 @@ def _translated_sqlite(error: sqlite3.Error, path: Path, remedy: str) -> RunStat
     return RunStateError(f"cannot be used: {reason}", where=str(path), run=f"ls -ld {path}")
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+def require_empty(folder: Path, accepted: str = "a new or empty folder") -> None:
+    """Refuse a folder that holds something, and a file in its place.
+
+    Raises:
+        RunStateError: There is something; the error says what is accepted.
+    """
+    with os_errors(folder):
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            what = "the folder is not empty" if folder.is_dir() else "this is a file, not a folder"
+            raise RunStateError(what, where=str(folder), accepted=accepted)
+
+
+def write_atomic(path: Path, content: str | bytes, mode: int = 0o666) -> None:
     """Replace the file at `path` by `content`, so that every reader sees the old file or the new one, whole.
+
+    Args:
+        path: The file.
+        content: All of it; text is written as UTF-8.
+        mode: The new file's permissions from its first byte on, less what the umask takes away.
 
     Raises:
         RunStateError: The folder is missing or not writable, or the disk is full; the old file stands.
     """
-    with _aside(path, content) as aside:
+    with _aside(path, [content], mode) as aside:
+        aside.replace(path)
+
+
+def write_stream(path: Path, pieces: Iterable[str | bytes]) -> None:
+    """Replace the file at `path` as `write_atomic` does, by pieces that need not fit in memory together.
+
+    Raises:
+        RunStateError: The folder is missing or not writable, or the disk is full; the old file stands.
+    """
+    with _aside(path, pieces) as aside:
         aside.replace(path)
 
 
@@ -152,21 +179,21 @@ def write_new(path: Path, content: str | bytes) -> None:
     Raises:
         RunStateError: Something is there, the folder is missing or not writable, or the disk is full.
     """
-    with _aside(path, content) as aside:
+    with _aside(path, [content]) as aside:
         path.open("xb").close()  # claims the name; fails if somebody has it
         aside.replace(path)
 
 
 @contextlib.contextmanager
-def _aside(path: Path, content: str | bytes) -> Iterator[Path]:
-    """Yield a file beside `path` that holds the content and is on disk; what is left of it is removed."""
-    payload = content.encode("utf-8") if isinstance(content, str) else content
+def _aside(path: Path, pieces: Iterable[str | bytes], mode: int = 0o666) -> Iterator[Path]:
+    """Yield a file beside `path` that holds the pieces and is on disk; what is left of it is removed."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     with os_errors(path):
         try:
             # Not a `tempfile`: those are private to the user, and this file should follow the umask.
-            with aside.open("xb") as file:
-                file.write(payload)
+            with open(aside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+                for piece in pieces:
+                    file.write(piece.encode("utf-8") if isinstance(piece, str) else piece)
                 file.flush()
                 os.fsync(file.fileno())
             yield aside

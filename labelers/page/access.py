@@ -12,7 +12,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 import unicodedata
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigError, DataError, RunStateError
-from core.store.files import os_errors, sync_folder
+from core.store.files import os_errors, write_atomic
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _NAME = re.compile(r"\w[\w .@+-]{0,39}")
@@ -121,7 +120,7 @@ def open_access(path: Path, token: str | None) -> Access:
     if token is not None:
         new["token"] = token
     if new != kept:
-        _write_private(path, json.dumps(new, indent=2) + "\n")
+        write_atomic(path, json.dumps(new, indent=2) + "\n", mode=0o600)  # for this user alone
     return Access(new["token"], new["owner_token"])
 
 
@@ -142,16 +141,3 @@ def _read(path: Path) -> dict[str, str] | None:
         accepted="the file as the page wrote it, or none: people then need a new link",
         run=f"rm {path}",
     )
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file whole that only this user can read, from its first byte on."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with os_errors(path):
-        aside.unlink(missing_ok=True)
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        sync_folder(path.parent)

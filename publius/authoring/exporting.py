@@ -8,8 +8,8 @@ from typing import Any
 
 from constitution.importers.anthropic_export import to_anthropic
 from constitution.loader import load_constitution
-from core.errors import ConfigError, RunStateError
-from core.store.files import os_errors, write_atomic
+from core.errors import ConfigError
+from core.store.files import os_errors, require_empty, write_atomic
 from core.text.explain import one_of
 
 FORMS = ("anthropic",)
@@ -54,10 +54,8 @@ def export_constitution(source: str, form: str, to: Path) -> ExportedConstitutio
         what = "no principle has requests of its own, and the form holds nothing else"
         accepted = "principles with critique and revision, or with comparison"
         raise ConfigError(what, where=source, accepted=accepted)
+    require_empty(to)
     with os_errors(to):
-        if to.exists() and not (to.is_dir() and not any(to.iterdir())):
-            what = "the folder is not empty" if to.is_dir() else "this is a file, not a folder"
-            raise RunStateError(what, where=str(to), accepted="a new or empty folder")
         to.mkdir(parents=True, exist_ok=True)
     for name, content in export.files.items():
         write_atomic(to / name, content)

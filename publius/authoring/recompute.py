@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from core.errors import ConfigError, RunStateError
 from core.notices import warn
 from core.progress import progress
 from core.records import Comparison
-from core.store.files import is_there, os_errors
+from core.store.files import is_there, os_errors, write_stream
 from core.store.record_store import RecordFile
 from labelers.crowd.votes import MACHINES
 from prompts.environment import PromptTemplates
@@ -141,13 +140,8 @@ def require_place_for(to: Path, finished: Path) -> None:
 
 def copy_preferences(run: Recomputed, to: Path) -> None:
     """Write the recomputed preferences to a file, whole or not at all."""
-    aside = to.with_name(f".{to.name}.new")
-    with os_errors(to):
-        try:
-            shutil.copyfile(run.folder / "preferences.jsonl", aside)
-            aside.replace(to)
-        finally:
-            aside.unlink(missing_ok=True)
+    with os_errors(to), (run.folder / "preferences.jsonl").open("rb") as lines:
+        write_stream(to, lines)
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:

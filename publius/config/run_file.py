@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from constitution.loader import preset_names
 from core.records import Split
+from core.settings import Section
 from core.store.files import is_there
 from core.text.yaml_file import read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig
@@ -22,21 +23,15 @@ from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig, SF
 from training.methods import RL_METHODS, Method, RLMethod
 from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
 _WORN = (
     "models.policy wears an adapter, and training puts its own on: merge it first (publius export --model)"
 )
-
 
 OWN_REWARDS = (REWARD_MODEL, CHECKS, LABELER) = ("reward", "checks", "labeler")
 """What `rewards` of PPO, RLOO and GRPO may name that a run has of its own."""
 
 
-class PromptsConfig(_Section):
+class PromptsConfig(Section):
     """Where prompts come from."""
 
     path: Path
@@ -45,7 +40,7 @@ class PromptsConfig(_Section):
     """At most so many prompts for training, in the order of the file; test prompts are always kept."""
 
 
-class SplitConfig(_Section):
+class SplitConfig(Section):
     """What share of the prompts that name no split goes where. The shares sum to 1."""
 
     train: float = Field(default=0.45, ge=0.0, le=1.0)
@@ -67,7 +62,7 @@ class SplitConfig(_Section):
         return {"train": self.train, "preference": self.preference, "test": self.test}
 
 
-class TrainingSections(_Section):
+class TrainingSections(Section):
     """What every training needs to know, of a run or on a data set."""
 
     lora: LoraConfig = LoraConfig()
@@ -87,7 +82,7 @@ class TrainingSections(_Section):
         return written_out(value)
 
 
-class StageSections(_Section):
+class StageSections(Section):
     """What the stages before training need to know, and which trainings follow."""
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Literal
 from core.errors import ConfigError, DataError, RunStateError
 from core.progress import progress
 from core.records import Comparison, Judgment
-from core.store.files import os_errors, sync_folder
+from core.store.files import os_errors, write_stream
 from core.text.explain import one_of
 from labelers.writers import argilla, icai, label_studio
 from publius.run.reader import RecordsReader
@@ -70,7 +69,7 @@ def export_labels(folder: Path, form: str, to: Path) -> ExportedLabels:
                     yield comparison, judgments
                     task.advance()
 
-            _write(to, _pieces(form, files, folder.name, labelled))
+            write_stream(to, _pieces(form, files, folder.name, labelled))
     return ExportedLabels(to, **counts)
 
 
@@ -98,18 +97,3 @@ def _listed(entries: Iterator[object]) -> Iterator[str]:
         yield separator + json.dumps(entry, ensure_ascii=False)
         separator = ",\n"
     yield "\n]\n"
-
-
-def _write(path: Path, pieces: Iterator[str]) -> None:
-    """Write the file aside, and let it appear when it is whole."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with os_errors(path):
-        try:
-            with aside.open("x", encoding="utf-8") as file:
-                file.writelines(pieces)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.rename(path)
-            sync_folder(path.parent)
-        finally:
-            aside.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from typing import Any
 from core.digests import digest, file_digest
 from core.errors import ConfigError, DataError, Problem, RunStateError
 from core.progress import progress
-from core.store.files import os_errors, sync_folder, write_atomic
+from core.store.files import os_errors, require_empty, sync_folder, write_atomic
 from core.store.record_store import RecordStore
 from labelers.crowd.votes import MACHINES
 from labelers.formats.registry import AUTO, Recognised, foreign_errors, is_built_in, recognise, source_named
@@ -117,8 +117,6 @@ def _done_before(to: Path, identity: str) -> Summary | None:
         RunStateError: if the folder holds anything else.
     """
     with os_errors(to):
-        if not to.exists() or (to.is_dir() and not any(to.iterdir())):
-            return None
         try:
             summary = json.loads((to / SUMMARY).read_bytes())
             same = summary.pop("identity") == identity
@@ -126,9 +124,11 @@ def _done_before(to: Path, identity: str) -> Summary | None:
             same, summary = False, None
     if same and isinstance(summary, dict):
         return summary | {"folder": str(to), "already": True}
-    what = "the folder is not empty" if to.is_dir() else "this is a file, not a folder"
-    what = "the folder holds another import" if isinstance(summary, dict) else what
-    raise RunStateError(what, where=str(to), accepted="--to a new or empty folder, one for each import")
+    accepted = "--to a new or empty folder, one for each import"
+    if isinstance(summary, dict):
+        raise RunStateError("the folder holds another import", where=str(to), accepted=accepted)
+    require_empty(to, accepted)
+    return None
 
 
 def _written(

@@ -18,15 +18,6 @@ _SLACK = 1.05
 """Tokenizer, settings and file-system blocks beside the weights."""
 
 
-def require_empty(target: Path) -> None:
-    """Refuse a folder that holds something. Raises RunStateError."""
-    with os_errors(target):
-        if target.exists() and any(target.iterdir()):
-            raise RunStateError(
-                "the folder is not empty", where=str(target), accepted="a new or empty folder"
-            )
-
-
 def require_room(target: Path, weight_bytes: int) -> None:
     """Refuse to begin where the weights do not fit on the disk. Raises RunStateError with both sizes."""
     needed = int(_SLACK * weight_bytes)

@@ -12,14 +12,14 @@ from typing import Any
 from core.errors import EngineError, first_line
 from core.lazy import require
 from core.libraries import load_errors, quiet_transformers
-from core.store.files import os_errors
+from core.store.files import os_errors, require_empty
 from engines.adapter import WEIGHTS, read_settings, wear_adapter
 from engines.config import ModelConfig
 from engines.loading import ModelFiles, load_tokenizer, locate
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings
 from engines.tokenization import TurnEncoder
-from publius.models.folder import GENERATION, require_empty, require_room, write_model
+from publius.models.folder import GENERATION, require_room, write_model
 
 _EXTRA = "train"
 _POLICY, _REWARD = "CAUSAL_LM", "SEQ_CLS"

@@ -17,7 +17,7 @@ from typing import Any
 from core.digests import derive_uniform
 from core.errors import RunStateError
 from core.records import Message, Preference
-from core.store.files import os_errors, write_atomic
+from core.store.files import os_errors, require_empty, write_atomic
 from core.text.documents import document_template, fenced
 from prompts.sources import normalised
 from publius.run.folder import read_manifest
@@ -53,9 +53,8 @@ def export_run(run: Path, to: Path) -> ExportedRun:
     manifest = read_manifest(run)
     if "aggregate" not in manifest["stages"]:
         raise RunStateError("the run has no preferences yet", where=str(run), run="publius run RUN.yaml")
+    require_empty(to)
     with os_errors(to):
-        if to.exists() and any(to.iterdir()):
-            raise RunStateError("the folder is not empty", where=str(to), accepted="a new or empty folder")
         to.mkdir(parents=True, exist_ok=True)
     with RecordsReader(run) as files:
         rows = _all_rows(files)

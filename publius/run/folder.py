@@ -11,10 +11,9 @@ overwritten; the project's request cache gives it every answer that the edit did
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,11 +26,11 @@ from constitution.schema import Constitution
 from core.digests import digest, file_digest
 from core.errors import DataError, RunStateError
 from core.records import Answer, Exclusion, Preference, Record
-from core.store.files import os_errors, write_atomic
+from core.settings import identity_of
+from core.store.files import os_errors, write_atomic, write_stream
 from core.store.record_store import RecordStore
 from core.text.yaml_writing import yaml_text
 from engines.cached import RequestCounts
-from engines.config import identity_of
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
 from publius.run.judgment_folder import people_digest
@@ -115,15 +114,15 @@ class Run(RunFiles):
 
     def _replace(self, name: str, records: Iterable[Record]) -> int:
         """Write a derived record file anew, aside first and renamed at the end; return its length."""
-        path, count = self.folder / name, 0
-        aside = path.with_suffix(".jsonl.new")
-        with os_errors(path), aside.open("w", encoding="utf-8") as file:
+        count = 0
+
+        def lines() -> Iterator[str]:
+            nonlocal count
             for record in records:
-                file.write(record.to_line())
                 count += 1
-            file.flush()
-            os.fsync(file.fileno())
-            aside.replace(path)
+                yield record.to_line()
+
+        write_stream(self.folder / name, lines())
         return count
 
     def adapter(self, method: str) -> Path | None:

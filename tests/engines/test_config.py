@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from engines.config import OPERATIONAL, ROLES, EngineConfig, ModelConfig, ModelsConfig
+from core.settings import OPERATIONAL
+from engines.config import ROLES, EngineConfig, ModelConfig, ModelsConfig
 
 POLICY, CRITIC, LABELER = ({"id": name} for name in ("p", "c", "l"))
 

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from engines.config import OPERATIONAL
+from core.settings import OPERATIONAL
 from evaluation.config import BASE, EvalConfig, Variant
 
 

@@ -18,7 +18,7 @@ from training.pairs.reward import train_reward
 from training.processes import rank, world_size
 from training.rl.config import GRPOConfig, PPOConfig, RLOOConfig
 from training.rl.group.train import train_group
-from training.rl.ppo.train import PPOTask, train_ppo
+from training.rl.ppo.train import train_ppo
 from training.rl.reward_sum import WeightedReward
 from training.rl.task import RLTask
 from training.sft import train_sft
@@ -106,7 +106,7 @@ def train(
     own = job(method, folder, model, start)
     if method == "ppo":
         return train_ppo(
-            PPOTask(asked(count), [WeightedReward(Vowels())]),
+            RLTask(asked(count), [WeightedReward(Vowels())]),
             own,
             PPO.model_copy(update={"steps": 2 * count}),
         )

@@ -26,14 +26,14 @@ def test_held_out_losses_are_those_of_evaluations_alone():
 
 
 def test_the_best_step_is_the_first_of_the_lowest_losses():
-    assert best_step(HISTORY) == 4
-    assert best_step(HISTORY[::-1]) == 4
-    assert best_step(HISTORY[:3]) == 2
+    assert best_step(held_out_losses(HISTORY)) == 4
+    assert best_step(held_out_losses(HISTORY[::-1])) == 4
+    assert best_step(held_out_losses(HISTORY[:3])) == 2
 
 
 def test_without_an_evaluation_there_is_no_best_step():
     assert best_step([]) is None
-    assert best_step(HISTORY[:2]) is None
+    assert best_step(held_out_losses(HISTORY[:2])) is None
 
 
 @pytest.mark.parametrize(

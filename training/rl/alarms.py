@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from training.history import best_step, is_exhausted
 from training.rl.config import RLConfig
 
 KL = "objective/kl"
@@ -99,18 +100,9 @@ def _parted(evaluations: Sequence[Row], config: RLConfig) -> Alarm | None:
     return None
 
 
-def best_by_gold(history: Sequence[Row]) -> int | None:
-    """Return the step with the highest gold, the first of equals; None before any evaluation."""
-    rows = [row for row in history if EVAL_GOLD in row]
-    return max(rows, key=lambda row: (row[EVAL_GOLD], -row["step"]))["step"] if rows else None
-
-
-def is_stale(history: Sequence[Row], patience: int | None) -> bool:
-    """Return whether the last `patience` evaluations all brought no higher gold; None is endless patience."""
-    golds = [row[EVAL_GOLD] for row in history if EVAL_GOLD in row]
-    if patience is None or len(golds) <= patience:
-        return False
-    return bool(max(golds[-patience:]) <= max(golds[:-patience]))
+def gold_losses(history: Sequence[Row]) -> list[tuple[int, float]]:
+    """Return step and negated gold of each evaluation, in order: as of a loss, the lowest is the best."""
+    return [(int(row["step"]), -float(row[EVAL_GOLD])) for row in history if EVAL_GOLD in row]
 
 
 class ByGold:
@@ -135,9 +127,9 @@ class ByGold:
 
     def best(self, history: Sequence[Row]) -> int | None:
         """Return the step with the highest gold where that is kept; None keeps the last."""
-        return best_by_gold(history) if self._config.keep == "best" else None
+        return best_step(gold_losses(history)) if self._config.keep == "best" else None
 
     def is_over(self, history: Sequence[Row]) -> bool:
         """Return whether training ends here."""
         ends = any(alarm.ends or self._config.alarms == "stop" for alarm in self.alarms(history))
-        return ends or is_stale(history, self._config.patience)
+        return ends or is_exhausted(gold_losses(history), self._config.patience)

@@ -7,8 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from core.records import Finite
-from core.settings import Section
-from engines.config import OPERATIONAL
+from core.settings import OPERATIONAL, Section
 from training.methods import RLMethod
 
 

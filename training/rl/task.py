@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from core.chat import turns_of
@@ -13,15 +14,15 @@ from core.errors import ConfigError, RequestError
 from core.lazy import require
 from core.records import Prompt
 from core.rewards import Reward
+from core.settings import identity_of
 from engines.answers import AnswerReader
-from engines.config import identity_of
 from engines.loading import context_tokens, locate
 from engines.tokenization import TurnEncoder
 from training.config import OptimConfig
-from training.examples import LeftOut
+from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut
 from training.job import TrainingJob
 from training.rl.config import RLConfig
-from training.rl.reward_sum import WeightedReward
+from training.rl.reward_sum import RewardSum, WeightedReward
 from training.rl.rollouts import RolloutPrompt
 
 HEEDED = (
@@ -38,8 +39,20 @@ _UNKNOWN_CONTEXT = 2**31
 
 
 @dataclass(frozen=True)
+class CriticOrigin:
+    """The reward model that PPO's critic starts from, where it is one of its own."""
+
+    folder: Path
+    """Of the reward model's adapter."""
+    mean: float = 0.0
+    """Score of that reward model at which values begin as 0."""
+    scale: float = 1.0
+    """By what its scores are multiplied."""
+
+
+@dataclass(frozen=True)
 class RLTask:
-    """Prompts and rewards."""
+    """What a training is asked to learn from, and what it is watched by: prompts and rewards."""
 
     prompts: Sequence[Prompt]
     rewards: Sequence[WeightedReward]
@@ -49,11 +62,29 @@ class RLTask:
     """Scores answers to the held-out prompts, and is never learned from."""
     identity: tuple[str, ...] = ()
     """What tells these rewards from others of the same names."""
+    answered: Sequence[AnsweredPrompt] = ()
+    """Examples of the SFT loss that PPO mixes in, where `sft_coef` is above 0."""
+    critic: CriticOrigin | None = None
+    """None lets PPO's critic begin with values of 0."""
 
     @property
     def unseen(self) -> Sequence[Prompt]:
         """The prompts to watch on: none without gold."""
         return self.held_out if self.gold is not None else ()
+
+
+@dataclass(frozen=True)
+class RLData:
+    """What a training learns from and is watched by, as its loop takes it: the prompts encoded."""
+
+    prompts: Sequence[RolloutPrompt]
+    rewards: RewardSum
+    held_out: Sequence[RolloutPrompt] = ()
+    """Prompts that are never learned from."""
+    gold: Reward | None = None
+    """Scores answers to the held-out prompts, and is never learned from."""
+    answered: Sequence[EncodedAnswer] = ()
+    """Examples of the SFT loss that PPO mixes in."""
 
 
 @dataclass

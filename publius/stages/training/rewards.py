@@ -25,6 +25,7 @@ from publius.run.engines import Engines
 from publius.run.folder import Run
 from publius.stages.base import COMMANDS
 from training.rl.config import RLConfig
+from training.rl.task import CriticOrigin
 
 _ACCEPTED = "reward, checks, labeler, the folder of a reward model, or file.py:function"
 
@@ -37,15 +38,6 @@ class NamedReward:
     weight: float
     identity: str
     """Tells it from another of the same name."""
-
-
-@dataclass(frozen=True)
-class CriticOrigin:
-    """The reward model that a critic starts from."""
-
-    folder: Path
-    mean: float
-    scale: float
 
 
 def rewards_of(run: Run, engines: Engines, config: RLConfig) -> list[NamedReward]:

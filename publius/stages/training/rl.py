@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from operator import attrgetter
 
 from publius.models.provenance import Provenance
@@ -14,7 +15,7 @@ from publius.stages.training.examples import account, job_of, provenance_of, sta
 from publius.stages.training.rewards import critic_origin, gold_of, rewards_of
 from training.rl.config import GRPOConfig, RLConfig, RLOOConfig
 from training.rl.group.train import train_group
-from training.rl.ppo.train import PPOTask, train_ppo
+from training.rl.ppo.train import train_ppo
 from training.rl.reward_sum import WeightedReward
 from training.rl.task import RLTask
 
@@ -23,17 +24,12 @@ async def ppo_stage(run: Run, engines: Engines) -> StageResult:
     """Train the policy by PPO, from where `ppo.init` says, on the prompts that are not held out."""
     started, config = time.monotonic(), run.config.ppo
     job = job_of(run, "ppo", config, start_of(run, "ppo", config.init))
-    (learned, origin), critic = _task(run, engines, config), critic_origin(run)
+    (task, origin), critic = _task(run, engines, config), critic_origin(run)
     engines.keep()
-    kept_apart = {prompt.messages for prompt in learned.held_out}
+    kept_apart = {prompt.messages for prompt in task.held_out}
     answered = supervised_examples(run)[0] if config.sft_coef else []
-    task = PPOTask(
-        **vars(learned),
-        answered=[example for example in answered if example.prompt not in kept_apart],
-        critic_reward=critic.folder if critic else None,
-        critic_mean=critic.mean if critic else 0.0,
-        critic_scale=critic.scale if critic else 1.0,
-    )
+    mixed = [example for example in answered if example.prompt not in kept_apart]
+    task = replace(task, answered=mixed, critic=critic)
     return account(run, job, [train_ppo(task, job, config)], origin, config, started)
 
 

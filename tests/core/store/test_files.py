@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core.errors import RunStateError
-from core.store.files import os_errors, write_atomic, write_new
+from core.store.files import os_errors, require_empty, write_atomic, write_new, write_stream
 from tests.core.conftest import LockableFolder
 
 
@@ -106,3 +107,37 @@ def test_new_file_is_written_whole_and_never_replaces_one(tmp_path: Path):
         write_new(path, "theirs\n")
     assert path.read_text(encoding="utf-8") == "mine\n"
     assert [each.name for each in tmp_path.iterdir()] == ["new.jsonl"]
+
+
+def test_a_stream_that_fails_leaves_the_old_file(tmp_path: Path):
+    def pieces() -> Iterator[str | bytes]:
+        yield "new "
+        yield b"text"
+        if not path.exists():
+            return
+        raise ValueError("half way")
+
+    path = tmp_path / "file"
+    write_stream(path, pieces())
+    assert path.read_text() == "new text"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="half way"):
+        write_stream(path, pieces())
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("file", "old")]
+
+
+def test_a_private_file_is_the_users_alone(tmp_path: Path):
+    write_atomic(tmp_path / "private", "secret", mode=0o600)
+    write_atomic(tmp_path / "usual", "text")
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "usual").stat().st_mode & 0o700 == 0o600
+
+
+def test_only_a_folder_that_is_missing_or_empty_is_taken(tmp_path: Path):
+    require_empty(tmp_path)
+    require_empty(tmp_path / "missing")
+    (tmp_path / "file").touch()
+    with pytest.raises(RunStateError, match="the folder is not empty; accepted: another"):
+        require_empty(tmp_path, "another")
+    with pytest.raises(RunStateError, match="this is a file, not a folder"):
+        require_empty(tmp_path / "file")

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from training.rl.alarms import ByGold, alarms_of, best_by_gold, is_stale
+from training.history import best_step, is_exhausted
+from training.rl.alarms import ByGold, alarms_of, gold_losses
 from training.rl.config import GRPOConfig, PPOConfig
 
 CONFIG = PPOConfig()
@@ -86,15 +87,15 @@ def test_gold_that_falls_with_the_reward_is_no_sign_of_gaming():
 
 def test_best_step_is_the_first_with_the_highest_gold():
     history = [watched(0, 0, 1), watched(5, 0, 3), row(6), watched(10, 0, 3), watched(15, 0, 2)]
-    assert best_by_gold(history) == 5
-    assert best_by_gold([row(1)]) is None
+    assert best_step(gold_losses(history)) == 5
+    assert best_step(gold_losses([row(1)])) is None
 
 
 def test_patience_ends_where_gold_brings_nothing_new():
     history = [watched(0, 0, 1), watched(1, 0, 3), watched(2, 0, 2), watched(3, 0, 3)]
-    assert is_stale(history, 2)
-    assert not is_stale(history, 3)
-    assert not is_stale(history, None)
+    assert is_exhausted(gold_losses(history), 2)
+    assert not is_exhausted(gold_losses(history), 3)
+    assert not is_exhausted(gold_losses(history), None)
 
 
 def test_gold_and_alarms_decide_how_a_training_goes_on():

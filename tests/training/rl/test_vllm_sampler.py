@@ -29,9 +29,10 @@ from training.job import TrainingJob, TrainingResult
 from training.policy import load_encoder, save_adapter
 from training.rl.ppo import train as ppo
 from training.rl.ppo.actor_critic import ActorCritic, CriticStart, load_actor_critic
-from training.rl.ppo.train import PPOTask, train_ppo
+from training.rl.ppo.train import train_ppo
 from training.rl.reward_sum import WeightedReward
 from training.rl.rollouts import Drawn, LiveSampler
+from training.rl.task import RLTask
 from training.rl.vllm_sampler import VllmSampler
 
 _CPU = pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}")
@@ -219,7 +220,7 @@ class Failing(Vowels):
 
 def run(model: ModelConfig, folder: Path, reward: Any, **config: Any) -> TrainingResult:
     job = TrainingJob("ppo", folder, model, SMALL, OPTIM, 1e-3, 1.0, 0, device="cpu")
-    return train_ppo(PPOTask(asked(), [WeightedReward(reward)]), job, PPO.model_copy(update=config))
+    return train_ppo(RLTask(asked(), [WeightedReward(reward)]), job, PPO.model_copy(update=config))
 
 
 @on_vllm

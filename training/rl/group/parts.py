@@ -12,13 +12,11 @@ from typing import Any
 import torch
 
 from core.lazy import require
-from core.rewards import Reward
 from training.policy import EXTRA
 from training.processes import gathered
 from training.rl.config import GroupConfig
-from training.rl.reward_sum import RewardSum
-from training.rl.rollouts import Drawn, RolloutPrompt, Sampler
-from training.rl.task import prompt_at
+from training.rl.rollouts import Drawn, Sampler
+from training.rl.task import RLData, prompt_at
 
 
 @dataclass(frozen=True)
@@ -26,10 +24,7 @@ class GroupParts:
     """What a training is put together from, besides the policy."""
 
     seed: int
-    prompts: Sequence[RolloutPrompt]
-    held_out: Sequence[RolloutPrompt]
-    rewards: RewardSum
-    gold: Reward | None
+    data: RLData
     sampler: Sampler
     read: Callable[[Drawn], str]
     """Returns an answer as a user would read it."""
@@ -57,7 +52,7 @@ class StepTokens:
 def prompts_in_order(parts: GroupParts, config: GroupConfig) -> Any:
     """Return TRL's data set: the numbers of the prompts in the order in which they are asked."""
     places = range(config.steps * config.rollouts // config.num_generations)
-    numbers = [str(prompt_at(parts.seed, place, len(parts.prompts))) for place in places]
+    numbers = [str(prompt_at(parts.seed, place, len(parts.data.prompts))) for place in places]
     return require("datasets", EXTRA).Dataset.from_dict({"prompt": numbers})
 
 

@@ -27,6 +27,7 @@ from training.rl.reward_sum import RewardSum
 from training.rl.rollouts import Drawn, LiveSampler, RolloutPrompt
 from training.rl.task import (
     HEEDED,
+    RLData,
     RLTask,
     encode_prompts,
     reader_of,
@@ -136,9 +137,8 @@ class _Maker:
 
         rewards = RewardSum(self._task.rewards, config.reward_normalise, config.reward_clip)
         sampler = LiveSampler(policy, reader, sampling, config.max_batch, bf16=job.bf16)
-        parts = GroupParts(
-            job.seed, prompts, held_out, rewards, self._task.gold, sampler, read, self._encoder.tokenizer
-        )
+        data = RLData(prompts, rewards, held_out, self._task.gold)
+        parts = GroupParts(job.seed, data, sampler, read, self._encoder.tokenizer)
         trainer = GRPO if isinstance(config, GRPOConfig) else RLOO
         return trainer(policy, arguments | self._arguments(), parts, config, folder)
 

@@ -69,7 +69,8 @@ class _Watched(Trainer):
         self._last: tuple[Any, Any] = (None, None)
         checkpoint = folder.newest()
         if checkpoint is not None:
-            parts.rewards.load(json.loads((checkpoint / _REWARDS).read_text(encoding="utf-8")))
+            parts.data.rewards.load(json.loads((checkpoint / _REWARDS).read_text(encoding="utf-8")))
+        every = config.eval_every if parts.data.gold else None
         parent: Any = super().__init__
         parent(
             model=policy,
@@ -77,14 +78,14 @@ class _Watched(Trainer):
             args=self.settings(**arguments),
             train_dataset=prompts_in_order(parts, config),
             processing_class=parts.tokenizer,
-            callbacks=[WatchCallback(self._course, config.eval_every if parts.gold else None, self._begin)],
+            callbacks=[WatchCallback(self._course, every, self._begin)],
         )
 
     # Drawing
 
     def _tokenize_prompts(self, prompts: Sequence[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         """Return the token ids of prompts, of which the data set holds the numbers: our encoder made them."""
-        return [list(self._parts.prompts[int(number)].ids) for number in prompts], None, {}
+        return [list(self._parts.data.prompts[int(number)].ids) for number in prompts], None, {}
 
     def _draw(self, prompt_ids: Sequence[Sequence[int]]) -> list[list[int]]:
         """Return the tokens of an answer to each prompt of this process."""
@@ -104,12 +105,12 @@ class _Watched(Trainer):
         """Return what each answer of this process earns; None leaves it out."""
         parts, config, step = self._parts, self._config, self.state.global_step + 1
         numbered = zip(prompts, self._drawn, strict=True)
-        own = [Rollout(parts.prompts[int(n)], drawn, parts.read(drawn)) for n, drawn in numbered]
+        own = [Rollout(parts.data.prompts[int(n)], drawn, parts.read(drawn)) for n, drawn in numbered]
         with self._clock.phase("reward"):
-            scores = parts.rewards.score([rollout.sample for rollout in own])
+            scores = parts.data.rewards.score([rollout.sample for rollout in own])
         rewarded = [replace(rollout, scores=row) for rollout, row in zip(own, scores, strict=True)]
         self._rollouts = all_of(rewarded)
-        self._totals = parts.rewards.totals([rollout.scores for rollout in self._rollouts])
+        self._totals = parts.data.rewards.totals([rollout.scores for rollout in self._rollouts])
         require_some(self._totals, step, f"{config.method}.rewards")
         penalties = [0.0 if one.drawn.finished else config.missing_eos_penalty for one in self._rollouts]
         self._paid = [None if t is None else t - p for t, p in zip(self._totals, penalties, strict=True)]
@@ -186,13 +187,13 @@ class _Watched(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Log and return reward and gold of answers to the held-out prompts."""
         parts, name = self._parts, self._config.method
-        assert parts.gold is not None
-        own = share(parts.held_out)
+        assert parts.data.gold is not None
+        own = share(parts.data.held_out)
         seeds = [derive_seed(parts.seed, "gold", prompt.prompt.id) for prompt in own]
         drawn = self._sampled([prompt.ids for prompt in own], seeds)
         mine = [Rollout(p, d, parts.read(d)) for p, d in zip(own, drawn, strict=True)]
         with self._clock.phase("reward"):
-            figures = watched(gathered(mine), parts.rewards, parts.gold, f"{name}.gold")
+            figures = watched(gathered(mine), parts.data.rewards, parts.data.gold, f"{name}.gold")
         self.log(dict(figures))
         self.control.should_evaluate = False  # or it would be asked for again where training ends
         return figures
@@ -211,7 +212,7 @@ class _Watched(Trainer):
         folder = Path(output_dir or str(self.args.output_dir))
         policy: Any = self.model
         policy.save_pretrained(str(folder), selected_adapters=["default"])
-        write_atomic(folder / _REWARDS, json.dumps(self._parts.rewards.state()) + "\n")
+        write_atomic(folder / _REWARDS, json.dumps(self._parts.data.rewards.state()) + "\n")
 
 
 class RLOO(_Watched, RLOOTrainer):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -28,8 +28,8 @@ from training.rl.clock import Clock
 from training.rl.config import PPOConfig
 from training.rl.kl import KLController
 from training.rl.metrics import GAP, Metrics, require_some
+from training.rl.ppo.actor_critic import ActorCritic
 from training.rl.ppo.experience import compute_advantages, compute_figures, experience_of, step_metrics
-from training.rl.ppo.parts import PPOData, PPOModels
 from training.rl.ppo.state import (
     drop_rollouts,
     load_rollouts,
@@ -39,12 +39,22 @@ from training.rl.ppo.state import (
     save_state,
 )
 from training.rl.ppo.update import PPOUpdate
-from training.rl.rollouts import Rollout, RolloutPrompt
-from training.rl.task import prompt_at
+from training.rl.rollouts import Drawn, Rollout, RolloutPrompt, Sampler
+from training.rl.task import RLData, prompt_at
 from training.rl.watch import append_row, watched, write_samples
 
 _LARGEST_GAP = 1e-3
 """Mean distance in nats of the sampler's log-probabilities, above which they are not the policy's."""
+
+
+@dataclass(frozen=True)
+class PPOModels:
+    """What is trained, and what draws its answers."""
+
+    models: ActorCritic
+    sampler: Sampler
+    read: Callable[[Drawn], str]
+    """Returns an answer as a user would read it."""
 
 
 class PPOLoop:
@@ -59,7 +69,7 @@ class PPOLoop:
     """
 
     def __init__(
-        self, job: TrainingJob, config: PPOConfig, data: PPOData, parts: PPOModels, folder: TrainingFolder
+        self, job: TrainingJob, config: PPOConfig, data: RLData, parts: PPOModels, folder: TrainingFolder
     ) -> None:
         self._job, self._config, self._data, self._folder = job, config, data, folder
         self._models, self._sampler, self._read = parts.models, parts.sampler, parts.read

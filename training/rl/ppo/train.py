@@ -7,9 +7,6 @@ source and the function that holds it; the loop is `training/rl/ppo/loop.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.lazy import require
@@ -21,7 +18,6 @@ from engines.tokenization import TurnEncoder
 from engines.trees import Tree
 from engines.vllm.setup import require_vllm
 from training.checkpoints import TrainingFolder
-from training.examples import AnsweredPrompt
 from training.job import TrainingJob, TrainingResult, once, require_examples
 from training.policy import EXTRA, load_encoder
 from training.rl.config import PPOConfig
@@ -29,6 +25,7 @@ from training.rl.reward_sum import RewardSum
 from training.rl.rollouts import Drawn, LiveSampler, Sampler
 from training.rl.task import (
     HEEDED,
+    RLData,
     RLTask,
     encode_prompts,
     most_tokens,
@@ -41,32 +38,17 @@ from training.sft import encode_answers
 
 if TYPE_CHECKING:
     from training.rl.ppo.actor_critic import CriticStart
-    from training.rl.ppo.parts import PPOData
 
 _HEEDED = (*HEEDED, "micro_tokens")
 
 
-@dataclass(frozen=True)
-class PPOTask(RLTask):
-    """What a PPO training learns from, and what it is watched by."""
-
-    answered: Sequence[AnsweredPrompt] = ()
-    """Examples of the SFT loss that is mixed in, where `sft_coef` is above 0."""
-    critic_reward: Path | None = None
-    """Folder of the reward model's adapter that a separate critic starts from."""
-    critic_mean: float = 0.0
-    """Score of that reward model at which values begin as 0."""
-    critic_scale: float = 1.0
-    """By what its scores are multiplied."""
-
-
-def train_ppo(task: PPOTask, job: TrainingJob, config: PPOConfig) -> TrainingResult:
+def train_ppo(task: RLTask, job: TrainingJob, config: PPOConfig) -> TrainingResult:
     """Train the policy against the rewards, and return where its adapter is.
 
     An interrupted training of the same job goes on from its newest checkpoint; a finished one is found.
 
     Args:
-        task: prompts and rewards.
+        task: prompts and rewards, answers to mix in, and where the critic starts.
         job: how, and where to.
         config: the method's numbers.
 
@@ -94,10 +76,9 @@ def train_ppo(task: PPOTask, job: TrainingJob, config: PPOConfig) -> TrainingRes
 
     def run(folder: TrainingFolder) -> dict[str, Any]:
         from training.rl.ppo.loop import PPOLoop
-        from training.rl.ppo.parts import PPOData
 
         rewards = RewardSum(task.rewards, config.reward_normalise, config.reward_clip)
-        learned = PPOData(data.rows, rewards, unseen.rows, task.gold, mixed.rows)
+        learned = RLData(data.rows, rewards, unseen.rows, task.gold, mixed.rows)
         parts = _parts(job, config, critic, encoder, learned)
         try:
             return PPOLoop(job, config, learned, parts, folder).run()
@@ -127,11 +108,11 @@ def _without_effect(job: TrainingJob) -> tuple[str, ...]:
 
 
 def _parts(
-    job: TrainingJob, config: PPOConfig, critic: CriticStart, encoder: TurnEncoder, data: PPOData
+    job: TrainingJob, config: PPOConfig, critic: CriticStart, encoder: TurnEncoder, data: RLData
 ) -> Any:
     """Return the models, and what draws and reads answers."""
     from training.rl.ppo.actor_critic import load_actor_critic
-    from training.rl.ppo.parts import PPOModels
+    from training.rl.ppo.loop import PPOModels
 
     longest = max(data.prompts, key=lambda row: len(row.ids)).ids
     probe = Tree(longest, (encoder.end_of_turn,))
@@ -161,8 +142,10 @@ def _sampler(
     return VllmSampler(policy, reader, sampling, job.policy, engine, TrainingFolder(job.folder).staging)
 
 
-def _critic_start(task: PPOTask, config: PPOConfig) -> CriticStart:
+def _critic_start(task: RLTask, config: PPOConfig) -> CriticStart:
     from training.rl.ppo.actor_critic import CriticStart
 
-    shared = config.critic == "shared"
-    return CriticStart(shared, None if shared else task.critic_reward, task.critic_mean, task.critic_scale)
+    shared, origin = config.critic == "shared", task.critic
+    if origin is None:
+        return CriticStart(shared)
+    return CriticStart(shared, None if shared else origin.folder, origin.mean, origin.scale)

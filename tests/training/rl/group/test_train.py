@@ -22,7 +22,7 @@ from training.config import LoraConfig, OptimConfig
 from training.job import TrainingJob, TrainingResult
 from training.rl.config import GRPOConfig, PPOConfig, RLOOConfig
 from training.rl.group.train import train_group
-from training.rl.ppo.train import PPOTask, train_ppo
+from training.rl.ppo.train import train_ppo
 from training.rl.reward_sum import WeightedReward
 from training.rl.task import RLTask
 
@@ -109,7 +109,7 @@ def test_the_first_answers_and_their_figures_are_those_of_ppo(lively: Path, tmp_
     job = TrainingJob(
         "ppo", tmp_path / "ppo", ModelConfig(id=str(lively)), LORA, OPTIM, 5e-2, 1.0, 0, device="cpu"
     )
-    train_ppo(PPOTask(asked(), [WeightedReward(Vowels())]), job, config)
+    train_ppo(RLTask(asked(), [WeightedReward(Vowels())]), job, config)
     (theirs,) = rows_of(tmp_path / "ppo")
     of_the_update = {n for n in theirs if n.startswith(("loss/", "critic/", "policy/", "val/", "lr"))}
     shared = theirs.keys() - of_the_update | {"policy/entropy_avg", "val/num_eos_tokens"}

@@ -23,9 +23,10 @@ from training.config import LoraConfig, OptimConfig
 from training.job import TrainingJob, TrainingResult
 from training.rl.config import PPOConfig
 from training.rl.metrics import GAP
-from training.rl.ppo.train import PPOTask, train_ppo
+from training.rl.ppo.train import train_ppo
 from training.rl.reward_sum import WeightedReward
 from training.rl.rollouts import Drawn, LiveSampler
+from training.rl.task import RLTask
 
 OPTIM = OptimConfig(
     warmup=0,
@@ -66,7 +67,7 @@ def run(
         "ppo", folder, ModelConfig(id=str(model)), lora, optim, config.learning_rate, 1.0, seed, "cpu", start
     )
     given = {"prompts": asked(), "rewards": [WeightedReward(reward or Vowels())], **(task or {})}
-    return train_ppo(PPOTask(**given), job, config)
+    return train_ppo(RLTask(**given), job, config)
 
 
 def rows_of(folder: Path, name: str = "objective/kl") -> list[dict[str, Any]]:
