@@ -164,7 +164,7 @@ def test_seeds_decide_what_is_drawn(pair: Pair):
 
 
 @on_vllm
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_an_update_brings_the_new_weights_and_forgets_the_old(pair: Pair, seed: int):
     pair.redraw(1)
     pair.sampler.update()
@@ -223,6 +223,7 @@ def run(model: ModelConfig, folder: Path, reward: Any, **config: Any) -> Trainin
 
 
 @on_vllm
+@pytest.mark.long  # loads vLLM again
 def test_training_samples_from_the_weights_of_each_step(model: ModelConfig, tmp_path: Path):
     reward = Watching()
     run(model, tmp_path / "ppo", reward, steps=2, rollout_engine="vllm", kv_cache_gib=0.25)
