@@ -26,21 +26,18 @@ pytestmark = pytest.mark.slow  # processes that each import torch and load a mod
 REPOSITORY = Path(__file__).parents[2]
 KILLED: tuple[Method, ...] = ("dpo", "ppo")
 """One trainer of pairs and one that draws answers; the others have the same checkpoints as one of these."""
-EXAMPLES = {"dpo": 96, "ppo": 24}
-STEPS = {"dpo": 2 * EXAMPLES["dpo"] // 4, "ppo": 2 * EXAMPLES["ppo"]}
+EXAMPLES = {"dpo": 16, "ppo": 2}
+"""How many for each kill, and for two more."""
+STEPS = {"dpo": 1 / 2, "ppo": 2}
+"""For each example."""
 
 
-def start(method: Method, folder: Path, model: Path) -> subprocess.Popen[bytes]:
+def start(method: Method, folder: Path, model: Path, count: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.training.jobs", method, str(folder), str(model)]
     threads = str(torch.get_num_threads())  # another number might round otherwise
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": threads}
-    return subprocess.Popen(
-        [*command, str(EXAMPLES[method])],
-        cwd=REPOSITORY,
-        env=env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([*command, str(count)], cwd=REPOSITORY, env=env, **quiet)
 
 
 def steps_done(folder: Path) -> int:
@@ -61,18 +58,19 @@ def test_killed_the_weights_are_those_of_an_undisturbed_training(
     method: Method, kills: int, tmp_path: Path, tiny_folder: Path
 ):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    train(method, undisturbed, str(tiny_folder), count=EXAMPLES[method])
+    count = EXAMPLES[method] * (kills + 2)
+    train(method, undisturbed, str(tiny_folder), count=count)
     chance, seen = random.Random(11), []
     for number in range(kills):
-        target = int(STEPS[method] * (number + chance.random()) / (kills + 1))
-        process = start(method, killed, tiny_folder)
+        target = int(STEPS[method] * count * (number + chance.random()) / (kills + 1))
+        process = start(method, killed, tiny_folder, count)
         while steps_done(killed) < target and process.poll() is None:
             time.sleep(0.002)
         time.sleep(chance.random() * 0.1)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the training ended before it was killed"
         seen.append(steps_done(killed))
-    train(method, killed, str(tiny_folder), count=EXAMPLES[method])
+    train(method, killed, str(tiny_folder), count=count)
     assert len({*seen}) > kills // 2  # it went on from where it was, and was killed at different steps
     same_in_the_end(killed, undisturbed)
 
@@ -105,7 +103,7 @@ def test_interrupted_anywhere_the_weights_are_those_of_an_undisturbed_training(
         raise Killed
 
     def run(folder: Path) -> None:
-        train(method, folder, str(tiny_folder), count=6 if method in RL_METHODS else 12)
+        train(method, folder, str(tiny_folder), count=4 if method in RL_METHODS else 12)
 
     run(whole)
     for places in (

@@ -538,7 +538,7 @@ def test_the_command_line_itself_trains_and_refuses(tiny_folder: Path, pairs: Pa
     assert done.returncode == 0, done.stderr
     assert "Training\n24 examples, 0 held out\n3 steps" in done.stdout
     assert (tmp_path / "to" / WEIGHTS).is_file()
-    (line,) = mistakes(publius("train", "dpo", "--data", pairs))
+    (line,) = mistakes(here("train", "dpo", "--data", pairs))
     assert "--to DIR" in line
 
 
