@@ -15,14 +15,15 @@ VLLM := $(VENV)/vllm.stamp
 endif
 
 # A process each core, with one thread each: two that each take all cores would wait for one another.
-FAST_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile -m 'not slow and not vllm and not browser'
+FAST_TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile -m 'not slow and not vllm and not browser and not long'
 
-.PHONY: demo steer test check fast-test format schema constraints clean help vllm-cpu
+.PHONY: demo steer test test-all check fast-test format schema constraints clean help vllm-cpu
 
 help:
 	@echo "make demo     a constitution to a trained model and a table of before and after, on this CPU"
 	@echo "make steer    what one edited principle does to the trained model (about an hour)"
-	@echo "make test     all tests, the real model included"
+	@echo "make test     format, lint, types and a test of everything that is promised, the real model included"
+	@echo "make test-all the long tests, which make test leaves out (about 20 minutes more)"
 	@echo "make check    format, lint, types and the fast tests"
 	@echo "make format   mend what can be mended by itself"
 	@echo "make schema   write constitution.schema.json again"
@@ -66,7 +67,10 @@ test: $(VENV)/dev.stamp $(VENV)/model.stamp $(VLLM)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(FAST_TESTS)
-	@$(BIN)/python -m pytest -m 'slow or vllm or browser'
+	@$(BIN)/python -m pytest -m '(slow or vllm or browser) and not long'
+
+test-all: $(VENV)/dev.stamp $(VENV)/model.stamp $(VLLM)
+	@$(BIN)/python -m pytest -m long
 
 check: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check .

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engines.hf.engine import TransformersEngine
     from engines.loading import ModelFiles
     from engines.tokenization import TurnEncoder
+    from engines.vllm.engine import VllmEngine
 
 # Nothing is sent anywhere by the libraries under test; the hub's client reads this when it is imported.
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -62,6 +63,17 @@ def embedded_engine(embedded_files: ModelFiles) -> Iterator[TransformersEngine]:
     from engines.hf.engine import TransformersEngine
 
     engine = TransformersEngine(ModelConfig(id="embedded"), EngineConfig(device="cpu", max_batch=16))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def vllm_engine(embedded_files: ModelFiles) -> Iterator[VllmEngine]:
+    """The embedded model on vLLM, which takes up to a minute to load: shared by all that need no other."""
+    from engines.vllm.engine import VllmEngine
+
+    config = EngineConfig(kind="vllm", device="cpu", kv_cache_gib=2)
+    engine = VllmEngine(ModelConfig(id="embedded"), config)
     yield engine
     engine.close()
 

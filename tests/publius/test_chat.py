@@ -26,8 +26,9 @@ from publius.chat import ChatRequest, open_chat
 from publius.console import SafeConsole
 from publius.stages.runner import RunRequest, execute
 from publius.views.chat import chat_with, print_replies
+from tests.publius.invoking import here
 from tests.publius.projects import RUN, write_project
-from tests.publius.test_cli import PROGRAM, REPOSITORY, mistakes, publius
+from tests.publius.test_cli import PROGRAM, REPOSITORY, mistakes
 from tests.publius.trainable import roomy, write_trainable
 
 
@@ -280,7 +281,7 @@ def test_an_answer_that_was_cut_says_so(capsys: pytest.CaptureFixture[str]):
 
 
 def test_one_prompt_is_asked_once_and_printed_as_json(folder: Path):
-    done = publius("chat", folder, "--with", "base", "--with", "prompted", "--prompt", "Hello", "--json")
+    done = here("chat", folder, "--with", "base", "--with", "prompted", "--prompt", "Hello", "--json")
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
     assert content["prompt"] == "Hello"
@@ -311,20 +312,20 @@ def test_text_that_is_no_unicode_is_answered(folder: Path):
     ],
 )
 def test_mistakes_are_one_line(folder: Path, arguments: tuple[str, ...], expected: str):
-    (line,) = mistakes(publius("chat", folder, *arguments))
+    (line,) = mistakes(here("chat", folder, *arguments))
     assert expected in line
 
 
 def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path):
-    (line,) = mistakes(publius("chat", tmp_path, "--prompt", "Hello"))
+    (line,) = mistakes(here("chat", tmp_path, "--prompt", "Hello"))
     assert "not a run folder" in line
-    (line,) = mistakes(publius("chat", tmp_path / "absent", "--prompt", "Hello"))
+    (line,) = mistakes(here("chat", tmp_path / "absent", "--prompt", "Hello"))
     assert "not a run folder" in line
 
 
 def test_a_run_folder_without_its_configuration_is_one_line(folder: Path):
     (folder / "resolved.yaml").unlink()
-    (line,) = mistakes(publius("chat", folder, "--prompt", "Hello"))
+    (line,) = mistakes(here("chat", folder, "--prompt", "Hello"))
     assert "resolved.yaml" in line
 
 
@@ -356,7 +357,7 @@ def test_a_trained_model_is_talked_to_through_a_pipe(real_run: Path):
 
 def test_the_adapter_s_answers_are_those_of_the_evaluation_engine(real_run: Path):
     arguments = ("chat", real_run, "--with", "sft", "--prompt", "Question number 4?", "--json")
-    answer = json.loads(publius(*arguments).stdout)["answers"]["sft"]
+    answer = json.loads(here(*arguments).stdout)["answers"]["sft"]
     execute(RunRequest(real_run.parents[1] / "run.yaml", stages=("eval",)))
     from publius.run.reader import RunReader
 
@@ -369,7 +370,7 @@ def test_the_adapter_s_answers_are_those_of_the_evaluation_engine(real_run: Path
 
 
 def test_too_long_a_prompt_is_one_line(real_run: Path):
-    (line,) = mistakes(publius("chat", real_run, "--prompt", "word " * 2000))
+    (line,) = mistakes(here("chat", real_run, "--prompt", "word " * 2000))
     assert "long" in line or "fit" in line
 
 

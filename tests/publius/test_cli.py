@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.publius.invoking import here
 from tests.publius.projects import RUN, write_project
 
 REPOSITORY = Path(__file__).parents[2]
@@ -46,46 +47,46 @@ def test_json_output_is_json_alone(tmp_path):
 def test_single_stages_add_up_to_a_run(tmp_path):
     run_file = write_project(tmp_path)
     for stage in ("critique", "compare", "label"):
-        assert publius(stage, run_file).returncode == 0
-    done = publius("run", run_file, "--json")
+        assert here(stage, run_file).returncode == 0
+    done = here("run", run_file, "--json")
     assert all(not stage["asked"] for stage in json.loads(done.stdout)["stages"].values())
 
 
 def test_init_writes_a_project_once(tmp_path):
-    assert publius("init", tmp_path / "new").returncode == 0
+    assert here("init", tmp_path / "new").returncode == 0
     (tmp_path / "new" / "constitution.yaml").write_text("mine")
-    (line,) = mistakes(publius("init", tmp_path / "new"))
+    (line,) = mistakes(here("init", tmp_path / "new"))
     assert "nothing was written" in line
     assert (tmp_path / "new" / "constitution.yaml").read_text() == "mine"
 
 
 def test_init_quotes_the_folder_in_the_commands_that_it_shows(tmp_path):
-    done = publius("init", tmp_path / "my desk")
+    done = here("init", tmp_path / "my desk")
     assert f"publius try '{tmp_path / 'my desk' / 'constitution.yaml'}'" in done.stdout
 
 
 def test_init_project_checks_and_runs_dry(tmp_path):
-    publius("init", tmp_path / "new")
-    assert publius("check", tmp_path / "new" / "constitution.yaml").returncode == 0
+    here("init", tmp_path / "new")
+    assert here("check", tmp_path / "new" / "constitution.yaml").returncode == 0
     dry = ("--set", "engine.kind=scripted", "--set", "train=[]")
-    done = publius("run", tmp_path / "new" / "run.yaml", *dry)
+    done = here("run", tmp_path / "new" / "run.yaml", *dry)
     assert done.returncode == 0, done.stderr
 
 
 def test_init_writes_the_schema_to_which_the_constitution_points(tmp_path):
-    publius("init", tmp_path / "new")
+    here("init", tmp_path / "new")
     first = (tmp_path / "new" / "constitution.yaml").read_text().split("\n")[0]
     assert first == "# yaml-language-server: $schema=./constitution.schema.json"
     written = (tmp_path / "new" / "constitution.schema.json").read_text()
-    assert publius("schema").stdout == written
-    assert publius("schema", "--to", tmp_path / "s.json").returncode == 0
+    assert here("schema").stdout == written
+    assert here("schema", "--to", tmp_path / "s.json").returncode == 0
     assert (tmp_path / "s.json").read_text() == written
 
 
 def test_several_mistakes_in_a_constitution_are_told_at_once(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("name: x\nprincples: []\nprinciples:\n  - {id: a, text: One.}\n  - {id: a, text: ''}\n")
-    lines = mistakes(publius("check", bad))
+    lines = mistakes(here("check", bad))
     assert len(lines) >= 3
     assert any("bad.yaml:2:1" in line and "principles" in line for line in lines)
     assert any("bad.yaml:5:" in line for line in lines)
@@ -102,7 +103,7 @@ def test_several_mistakes_in_a_constitution_are_told_at_once(tmp_path):
     ],
 )
 def test_a_wrong_override_is_blamed_on_the_option(tmp_path, override, where):
-    lines = mistakes(publius("run", write_project(tmp_path), "--set", override))
+    lines = mistakes(here("run", write_project(tmp_path), "--set", override))
     assert where in lines[0]
     assert "accepted" in lines[0]
 
@@ -123,7 +124,7 @@ def test_a_wrong_override_is_blamed_on_the_option(tmp_path, override, where):
     ],
 )
 def test_a_wrong_run_file_is_one_line_with_its_place(tmp_path, run, expected):
-    lines = mistakes(publius("run", write_project(tmp_path, run=run)))
+    lines = mistakes(here("run", write_project(tmp_path, run=run)))
     assert expected in lines[0]
     assert "accepted" in lines[0]
     assert not (tmp_path / "runs").exists()
@@ -131,17 +132,17 @@ def test_a_wrong_run_file_is_one_line_with_its_place(tmp_path, run, expected):
 
 def test_a_missing_model_folder_is_one_line(tmp_path):
     run = RUN.replace("some-model", "./no-such-folder").replace("scripted", "transformers")
-    (line,) = mistakes(publius("run", write_project(tmp_path, run=run)))
+    (line,) = mistakes(here("run", write_project(tmp_path, run=run)))
     assert "no-such-folder" in line
     assert "accepted" in line
 
 
 def test_a_missing_run_file_and_a_missing_run_folder_are_one_line(tmp_path):
-    (line,) = mistakes(publius("run", tmp_path / "absent.yaml"))
+    (line,) = mistakes(here("run", tmp_path / "absent.yaml"))
     assert "absent.yaml" in line
-    (line,) = mistakes(publius("show", tmp_path, "abc"))
+    (line,) = mistakes(here("show", tmp_path, "abc"))
     assert "not a run folder" in line
-    (line,) = mistakes(publius("export", tmp_path, "--to", tmp_path / "out"))
+    (line,) = mistakes(here("export", tmp_path, "--to", tmp_path / "out"))
     assert "not a run folder" in line
 
 
@@ -164,15 +165,15 @@ def test_a_missing_extra_names_the_install_command(tmp_path):
 
 def test_resume_of_another_run_is_one_line(tmp_path):
     run_file = write_project(tmp_path)
-    folder = json.loads(publius("run", run_file, "--json").stdout)["run"]
-    (line,) = mistakes(publius("run", run_file, "--resume", folder, "--set", "seed=3"))
+    folder = json.loads(here("run", run_file, "--json").stdout)["run"]
+    (line,) = mistakes(here("run", run_file, "--resume", folder, "--set", "seed=3"))
     assert "configuration (seed)" in line
 
 
 def test_a_read_only_project_is_one_line(tmp_path):
     run_file = write_project(tmp_path)
     (tmp_path / "runs").write_text("a file where the folder should be")
-    (line,) = mistakes(publius("run", run_file))
+    (line,) = mistakes(here("run", run_file))
     assert "runs" in line
 
 
@@ -187,26 +188,26 @@ def test_a_full_disk_stops_with_one_line_and_keeps_what_was_written(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     lines = mistakes(done)
     assert "disk" in lines[0] or "full" in lines[0]
-    finished = publius("run", run_file, "--json")
+    finished = here("run", run_file, "--json")
     assert json.loads(finished.stdout)["stages"]["critique"]["records"] == 60
 
 
 def test_an_unknown_stage_and_an_unknown_option_are_one_line(tmp_path):
     run_file = write_project(tmp_path)
-    (line,) = mistakes(publius("run", run_file, "--only", "judge"))
+    (line,) = mistakes(here("run", run_file, "--only", "judge"))
     assert "critique, sft, compare, label, reward, dpo, ppo, rloo, grpo, eval" in line
-    assert len(mistakes(publius("run", run_file, "--nonsense"))) == 1
+    assert len(mistakes(here("run", run_file, "--nonsense"))) == 1
 
 
 def test_show_takes_a_prefix_of_any_id_and_tells_the_history(tmp_path):
-    folder = Path(json.loads(publius("run", write_project(tmp_path), "--json").stdout)["run"])
+    folder = Path(json.loads(here("run", write_project(tmp_path), "--json").stdout)["run"])
     preference = json.loads((folder / "preferences.jsonl").read_text().splitlines()[0])
-    done = publius("show", folder, preference["id"][:10])
+    done = here("show", folder, preference["id"][:10])
     for part in ("prompt", "critiquetrace", "comparison", "judgment", "> preference"):
         assert part in done.stdout
-    one = publius("show", folder, preference["id"], "--json")
+    one = here("show", folder, preference["id"], "--json")
     assert json.loads(one.stdout)["id"] == preference["id"]
-    (line,) = mistakes(publius("show", folder, "zzz"))
+    (line,) = mistakes(here("show", folder, "zzz"))
     assert "no record has an id" in line
 
 
@@ -221,19 +222,20 @@ def test_pairs_of_a_file_are_labelled_without_a_run_file(tmp_path):
     ]
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     arguments = ("label", "--pairs", pairs, "--constitution", "plain-and-brief", "--to", tmp_path)
-    done = publius(*arguments, "--set", "engine.kind=scripted", "--json")
+    done = here(*arguments, "--set", "engine.kind=scripted", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["figures"]["preferences"] == 2
     pairs.write_text('{"prompt": "x", "chosen": "y"}\n')
-    (line,) = mistakes(publius(*arguments, "--set", "engine.kind=scripted"))
+    (line,) = mistakes(here(*arguments, "--set", "engine.kind=scripted"))
     assert "pairs.jsonl:1" in line
     assert "rejected" in line
 
 
-def test_try_compares_two_constitutions_over_one_draft(tmp_path):
+def test_try_compares_two_constitutions_over_one_draft(tmp_path, monkeypatch):
     other = tmp_path / "other.yaml"
     other.write_text("name: other\nprinciples: [The reply rhymes.]\n")
-    done = publius("try", "plain-and-brief", "--against", other, "--model", "scripted", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = here("try", "plain-and-brief", "--against", other, "--model", "scripted")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\nDraft\n") == 1
     assert done.stdout.count("Label:") == 2

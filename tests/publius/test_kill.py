@@ -17,7 +17,6 @@ from prompts.sources import read_prompts
 from tests.publius.projects import ids, record_lines, write_project
 
 REPOSITORY = Path(__file__).parents[2]
-KILLS = 10
 CONCURRENCY = 4
 
 REAL_RUN = f"""\
@@ -83,15 +82,17 @@ def committed(project: Path) -> dict[str, set[str]]:
     return {name: set(found) for name, found in lines.items() if name != "preferences.jsonl"}
 
 
-def kill_again_and_again(project: Path, program: str, arguments: list[object], answers: int) -> set[str]:
-    """Start the run and kill it, ten times, at moments spread at random over the answers that it needs.
+def kill_again_and_again(
+    project: Path, program: str, arguments: list[object], answers: int, kills: int
+) -> set[str]:
+    """Start the run and kill it again and again at moments spread at random over the answers that it needs.
 
     Returns the stages in which it was killed.
     """
     chance, stages = random.Random(7), set()
     before: dict[str, set[str]] = {}
-    for number in range(KILLS):
-        target = 1 + int(answers * (number + chance.random()) / (KILLS + 1))
+    for number in range(kills):
+        target = 1 + int(answers * (number + chance.random()) / (kills + 1))
         process = start(program, *arguments)
         while answers_in_cache(project) < target and process.poll() is None:
             time.sleep(0.005)
@@ -123,10 +124,11 @@ def assert_whole(folder: Path, prompts: list[Prompt]) -> None:
     assert list(folder.glob("*.new")) == []
 
 
-def test_scripted_runs_killed_or_not_end_in_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_scripted_runs_killed_or_not_end_in_the_same_bytes(tmp_path, kills):
     calm, killed = (write_project(tmp_path / name, 24, SCRIPTED_RUN) for name in ("calm", "killed"))
     assert start(SLOW_SCRIPT, calm).wait() == 0
-    stages = kill_again_and_again(killed.parent, SLOW_SCRIPT, [killed], answers_in_cache(calm.parent))
+    stages = kill_again_and_again(killed.parent, SLOW_SCRIPT, [killed], answers_in_cache(calm.parent), kills)
     assert stages == {"critique", "compare", "label"}
     assert start(SLOW_SCRIPT, killed).wait() == 0
     one, two = (next((path.parent / "runs").glob("*")) for path in (calm, killed))
@@ -143,10 +145,11 @@ def sorted_lines(folder: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.long  # processes that each load the embedded model
 def test_real_runs_survive_ten_kills_and_ask_nothing_twice(tmp_path):
     run_file = write_project(tmp_path, 6, REAL_RUN)
     needed = 6 * 3 + 6 * 2 + 6 * 2 * 2  # drafts, critiques, revisions; samples; judgments in both orders
-    stages = kill_again_and_again(tmp_path, REAL, ["run", run_file], needed)
+    stages = kill_again_and_again(tmp_path, REAL, ["run", run_file], needed, 10)
     assert stages == {"critique", "compare", "label"}
     stored = answers_in_cache(tmp_path)
     process = start(REAL, "run", run_file, "--json")

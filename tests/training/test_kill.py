@@ -1,4 +1,4 @@
-"""`kill -9` at random moments of a training: the weights are those of an undisturbed one, byte for byte."""
+"""Trainings that are killed or interrupted: the weights are those of an undisturbed one, byte for byte."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from engines.adapter import SETTINGS, WEIGHTS
-from training.methods import METHODS, Method
+from tests.training.jobs import train
+from training import fit
+from training.checkpoints import TrainingFolder
+from training.methods import METHODS, RL_METHODS, Method
+from training.rl.ppo import loop
 
-pytestmark = pytest.mark.slow  # twenty-odd processes that each import torch and load a model
+pytestmark = pytest.mark.slow  # processes that each import torch and load a model
 
 REPOSITORY = Path(__file__).parents[2]
-KILLS = {"rloo": 1}
-"""How often; ten times if not said. RLOO's checkpoints are those of SFT and DPO, and GRPO's those of RLOO."""
-EXAMPLES = 24
-STEPS = {"ppo": 2 * EXAMPLES, "rloo": 2 * EXAMPLES}
-TINY = ("ppo", "rloo")
-"""Methods that draw answers."""
-OTHERS = 2 * EXAMPLES // 4
+KILLED: tuple[Method, ...] = ("dpo", "ppo")
+"""One trainer of pairs and one that draws answers; the others have the same checkpoints as one of these."""
+EXAMPLES = {"dpo": 16, "ppo": 2}
+"""How many for each kill, and for two more."""
+STEPS = {"dpo": 1 / 2, "ppo": 2}
+"""For each example."""
 
 
-def start(method: Method, folder: Path, model: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.training.jobs", method, str(folder), model, str(EXAMPLES)]
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(
-        command, cwd=REPOSITORY, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-
-
-def finish(method: Method, folder: Path, model: str) -> None:
-    process = start(method, folder, model)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors.decode()
+def start(method: Method, folder: Path, model: Path, count: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.training.jobs", method, str(folder), str(model)]
+    threads = str(torch.get_num_threads())  # another number might round otherwise
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": threads}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([*command, str(count)], cwd=REPOSITORY, env=env, **quiet)
 
 
 def steps_done(folder: Path) -> int:
@@ -48,26 +47,83 @@ def steps_done(folder: Path) -> int:
         return 0
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "grpo"])
+def same_in_the_end(folder: Path, whole: Path) -> None:
+    for name in (WEIGHTS, SETTINGS, "metrics.jsonl"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.parametrize("method", KILLED)
 def test_killed_the_weights_are_those_of_an_undisturbed_training(
-    method: Method, tmp_path: Path, embedded_files: object, tiny_folder: Path
+    method: Method, kills: int, tmp_path: Path, tiny_folder: Path
 ):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    model = str(tiny_folder) if method in TINY else "embedded"
-    kills = KILLS.get(method, 10)
-    finish(method, undisturbed, model)
+    count = EXAMPLES[method] * (kills + 2)
+    train(method, undisturbed, str(tiny_folder), count=count)
     chance, seen = random.Random(11), []
     for number in range(kills):
-        target = int(STEPS.get(method, OTHERS) * (number + chance.random()) / (kills + 1))
-        process = start(method, killed, model)
+        target = int(STEPS[method] * count * (number + chance.random()) / (kills + 1))
+        process = start(method, killed, tiny_folder, count)
         while steps_done(killed) < target and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(chance.random() * 0.5)
+            time.sleep(0.002)
+        time.sleep(chance.random() * 0.1)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the training ended before it was killed"
         seen.append(steps_done(killed))
-    finish(method, killed, model)
+    train(method, killed, str(tiny_folder), count=count)
     assert len({*seen}) > kills // 2  # it went on from where it was, and was killed at different steps
-    assert (killed / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
-    assert (killed / SETTINGS).read_bytes() == (undisturbed / SETTINGS).read_bytes()
-    assert (killed / "metrics.jsonl").read_text() == (undisturbed / "metrics.jsonl").read_text()
+    same_in_the_end(killed, undisturbed)
+
+
+class Killed(BaseException):
+    """Ends a training as a signal would: nothing is written after it."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_interrupted_anywhere_the_weights_are_those_of_an_undisturbed_training(
+    method: Method, tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # Three times: with a checkpoint that is written and not yet committed, after one that is, and at the end,
+    # when the adapter is to be saved.
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    commit, committed = TrainingFolder.commit, 0
+
+    def dies_before(folder: TrainingFolder, step: int, keep: int | None = None) -> None:
+        nonlocal committed
+        if committed:
+            raise Killed
+        committed = step
+        commit(folder, step, keep)
+
+    def dies_after(folder: TrainingFolder, step: int, keep: int | None = None) -> None:
+        commit(folder, step, keep)
+        raise Killed
+
+    def dies(*_: Any) -> None:
+        raise Killed
+
+    def run(folder: Path) -> None:
+        train(method, folder, str(tiny_folder), count=4 if method in RL_METHODS else 12)
+
+    run(whole)
+    for places in (
+        [(TrainingFolder, "commit", dies_before)],
+        [(TrainingFolder, "commit", dies_after)],
+        [(fit, "save_adapter", dies), (loop, "save_adapter", dies)],
+    ):
+        before = newest(killed)
+        with monkeypatch.context() as patch:
+            for place, name, replacement in places:
+                patch.setattr(place, name, replacement)
+            with pytest.raises(Killed):
+                run(killed)
+        assert newest(killed) > before, "it did not go on from where it was"
+        assert not (killed / WEIGHTS).exists()
+    run(killed)
+    same_in_the_end(killed, whole)
+
+
+def newest(folder: Path) -> int:
+    """Return the step of the newest whole checkpoint, 0 if there is none."""
+    found = TrainingFolder(folder).newest() if folder.exists() else None
+    return int(found.name.partition("-")[2]) if found else 0

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from engines.adapter import WEIGHTS
-from training.methods import METHODS, Method
+from training.methods import Method
 
 pytestmark = pytest.mark.slow  # each process imports torch and loads a model
 
@@ -38,7 +38,11 @@ def launch(method: Method, folder: Path, model: Path, processes: int) -> None:
     assert sorted(told) == [f"process {number} of {processes}" for number in range(processes)]
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "rloo"])  # as GRPO
+# RLOO is as GRPO.
+@pytest.mark.parametrize(
+    "method",
+    ["dpo", *(pytest.param(name, marks=pytest.mark.long) for name in ("sft", "reward", "ppo", "grpo"))],
+)
 def test_two_processes_give_the_weights_and_metrics_of_one(method: Method, tiny_folder: Path, tmp_path: Path):
     for processes in (1, 2):
         launch(method, tmp_path / f"{processes}", tiny_folder, processes)

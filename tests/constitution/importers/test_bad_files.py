@@ -168,7 +168,9 @@ def test_a_list_of_no_reasonable_length_is_refused(tmp_path: Path):
     assert refusal(tmp_path / "a.txt") == "a.txt:10001: too many principles; accepted: at most 10,000"
 
 
-@pytest.mark.parametrize("path", sorted(path for path in EXAMPLES.rglob("*.*") if path.is_file()), ids=str)
+@pytest.mark.parametrize(
+    "path", sorted(path for path in EXAMPLES.rglob("*.*") if path.is_file()), ids=lambda p: p.name
+)
 def test_mutated_files_are_read_or_refused(path: Path, tmp_path: Path):
     """No mutation of a file ends in anything but principles or an error of ours."""
     content = path.read_bytes()

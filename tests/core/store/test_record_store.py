@@ -419,10 +419,11 @@ def start_writer(program: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
 
 
-def test_kill_at_any_moment_loses_and_doubles_nothing(tmp_path: Path):
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_kill_at_any_moment_loses_and_doubles_nothing(kills: int, tmp_path: Path):
     moments = random.Random(7)
     acknowledged: set[int] = set()
-    for _ in range(10):
+    for _ in range(kills):
         child = start_writer(WRITER, tmp_path)
         assert child.stdout is not None
         acknowledged.add(int(child.stdout.readline()))
@@ -436,7 +437,7 @@ def test_kill_at_any_moment_loses_and_doubles_nothing(tmp_path: Path):
             assert len(found) == len(set(found)) == len(file)
             assert {record_id("note", number) for number in acknowledged} <= set(found)
             assert [each.id for each in file] == found
-    assert len(acknowledged) > 10
+    assert len(acknowledged) > kills
 
 
 FILLER = """

@@ -334,6 +334,7 @@ def scored_by_vllm(folder: Path, rows: list[list[int]], script: Path) -> list[fl
 
 
 @pytest.mark.vllm
+@pytest.mark.long  # loads vLLM in another way, to judge
 @pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}")
 def test_vllm_gives_a_merged_reward_model_the_same_scores(
     tiny_model: Callable[..., Any], tiny_tokenizer: Callable[..., Any], tmp_path: Path

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,9 @@ NEAR_TIE = 1e-3
 """Nats between the two likeliest tokens below which rounding may decide."""
 
 
-@pytest.fixture(scope="module")
-def engine(embedded_files: Any) -> Iterator[VllmEngine]:
-    built = VllmEngine(ModelConfig(id="embedded"), CONFIG)
-    yield built
-    built.close()
+@pytest.fixture
+def engine(vllm_engine: VllmEngine) -> VllmEngine:
+    return vllm_engine
 
 
 def drafts(count: int, sampling: Sampling) -> list[GenerationRequest]:
@@ -189,6 +187,7 @@ def test_asker_that_gives_up_does_not_disturb_the_others(engine: VllmEngine):
 # With an adapter
 
 
+@pytest.mark.long  # loads vLLM again
 def test_adapter_acts_as_it_does_in_transformers(embedded_files: Any, tmp_path: Path):
     model = ModelConfig(id="embedded", adapter=str(random_adapter(tmp_path / "lora")))
     plain = TransformersEngine(ModelConfig(id="embedded"), EngineConfig(device="cpu"))
@@ -231,6 +230,7 @@ def random_adapter(folder: Path) -> Path:
 # The end
 
 
+@pytest.mark.long  # loads vLLM twice more
 def test_closing_leaves_no_process_and_the_next_request_starts_anew(embedded_files: Any):
     engine = VllmEngine(ModelConfig(id="embedded"), CONFIG)
     request = drafts(1, GREEDY)[0]
@@ -252,6 +252,7 @@ def test_closing_leaves_no_process_and_the_next_request_starts_anew(embedded_fil
     engine.close()
 
 
+@pytest.mark.long  # loads vLLM again
 def test_model_that_does_not_fit_says_so_in_one_line(embedded_files: Any):
     engine = VllmEngine(ModelConfig(id="embedded"), CONFIG.model_copy(update={"kv_cache_gib": 0.02}))
     error = together([engine.generate(drafts(1, GREEDY)[0])])[0]
@@ -287,6 +288,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long  # loads vLLM again; tests/engines/vllm/test_link.py has the same of a host without vLLM
 @pytest.mark.parametrize("moment", ["loading", "generating"])
 def test_killed_parent_leaves_no_process(moment: str, embedded_files: Any):
     parent = subprocess.Popen(

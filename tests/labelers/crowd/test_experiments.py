@@ -9,14 +9,14 @@ import pytest
 from tests.labelers.crowd.experiments import crowd_accuracy, mixed_accuracy, selected_accuracy
 
 
-@pytest.mark.parametrize("labels", [3, 5, 7])
+@pytest.mark.parametrize("labels", [3, *(pytest.param(labels, marks=pytest.mark.long) for labels in (5, 7))])
 def test_posterior_beats_the_majority_by_three_points(labels: int):
     found = [crowd_accuracy(seed, labels, ("graded", "majority")) for seed in range(5)]
     assert mean(one["graded"] - one["majority"] for one in found) > 0.03
     assert mean(one["graded log-loss"] - one["majority log-loss"] for one in found) < -0.05
 
 
-@pytest.mark.parametrize("sharpness", [1.0, 3.0])
+@pytest.mark.parametrize("sharpness", [3.0, pytest.param(1.0, marks=pytest.mark.long)])
 def test_people_and_ai_pooled_beat_each_alone_calibrated_or_not(sharpness: float):
     found = [mixed_accuracy(seed, 3, sharpness, comparisons=300) for seed in range(4)]
     for alone in ("machines", "humans"):

@@ -144,7 +144,7 @@ def test_damaged_rows_are_counted(tmp_path: Path):
     fuzz(1500, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_damaged_rows_are_counted(tmp_path: Path):
     fuzz(10_000, tmp_path)
 

@@ -20,7 +20,7 @@ pytest.importorskip("uvicorn", reason="the extra 'annotate' is not installed")
 
 PEOPLE = ("ana", "ben", "cy")
 PAIRS, RANKINGS, PER_TASK = 24, 6, 2
-KILLED_AFTER = (8, 20, 32, 44)
+OFTEN = (8, 20, 32, 44)
 """Decisions of all 60 that people know to be stored when the server is killed; others are under way."""
 
 
@@ -64,7 +64,8 @@ class _Worker(threading.Thread):
 
 
 @pytest.mark.slow
-def test_decisions_outlive_kills(tmp_path: Path):
+@pytest.mark.parametrize("killed_after", [(20,), pytest.param(OFTEN, marks=pytest.mark.long)])
+def test_decisions_outlive_kills(tmp_path: Path, killed_after: tuple[int, ...]):
     comparisons = [comparison(number) for number in range(PAIRS)]
     for number in range(RANKINGS):
         comparisons += group_of("x", "y", "z", text=f"Rank {number}")
@@ -78,7 +79,7 @@ def test_decisions_outlive_kills(tmp_path: Path):
         worker.start()
     dice = random.Random(0)
     try:
-        for decisions in KILLED_AFTER:
+        for decisions in killed_after:
             while sum(map(len, done.values())) < decisions:
                 time.sleep(0.002)
             time.sleep(dice.uniform(0, 0.03))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.publius.invoking import files_of, here, options
 from tests.publius.models.test_train_on_data import base, outcome, pair, written
-from tests.publius.test_cli import mistakes, publius
+from tests.publius.test_cli import mistakes
 
 pytest.importorskip("peft")
 
@@ -161,8 +161,8 @@ def test_options_that_are_missing_or_wrong_are_one_line(reward_model: Path, tmp_
         assert expected in line
 
 
-def test_the_command_line_itself_measures(reward_model: Path, tmp_path: Path):
+def test_the_accuracy_is_printed_as_json(reward_model: Path, tmp_path: Path):
     data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(4)])
-    done = publius("eval-reward", reward_model, "--data", data, "--to", tmp_path / "to", "--json")
+    done = here("eval-reward", reward_model, "--data", data, "--to", tmp_path / "to", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["accuracy"]["value"] == 1

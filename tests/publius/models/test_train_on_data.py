@@ -532,13 +532,15 @@ def test_training_of_another_method_is_not_replaced(tiny_folder: Path, pairs: Pa
         assert files_of(to) == files
 
 
-def test_the_command_line_itself_trains_and_refuses(tiny_folder: Path, pairs: Path, tmp_path: Path):
-    command = base("dpo", pairs, tiny_folder, Path("to"))
-    done = publius(*command, cwd=tmp_path)
+def test_a_folder_is_named_from_where_the_command_runs_and_must_be_named(
+    tiny_folder: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = here(*base("dpo", pairs, tiny_folder, Path("to")))
     assert done.returncode == 0, done.stderr
     assert "Training\n24 examples, 0 held out\n3 steps" in done.stdout
     assert (tmp_path / "to" / WEIGHTS).is_file()
-    (line,) = mistakes(publius("train", "dpo", "--data", pairs))
+    (line,) = mistakes(here("train", "dpo", "--data", pairs))
     assert "--to DIR" in line
 
 

@@ -387,7 +387,8 @@ run(the_job("reward", Path(sys.argv[1]), Path(sys.argv[2]), eval_every=1, patien
 """
 
 
-@pytest.mark.slow  # another process, which imports torch and trains
+@pytest.mark.slow
+@pytest.mark.long  # in another process what is shown above in this one
 def test_a_process_killed_before_it_saved_leaves_all_that_is_needed(tiny_folder: Path, tmp_path: Path):
     command = [sys.executable, "-c", CHILD, str(tmp_path / "killed"), str(tiny_folder)]
     threads = str(torch.get_num_threads())  # another number might round otherwise

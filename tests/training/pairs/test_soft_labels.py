@@ -8,9 +8,16 @@ import pytest
 
 from tests.training.pairs.soft_labels import SEEDS, both, interval
 
-pytestmark = pytest.mark.slow  # ten trainings of 50 steps
+pytestmark = pytest.mark.slow  # trainings of 50 steps
 
 
+def test_soft_labels_give_better_probabilities_than_hard_ones(tiny_folder: Path, tmp_path: Path):
+    soft, hard = both(str(tiny_folder), tmp_path, seed=0)
+    assert soft.log_loss < hard.log_loss
+    assert soft.ece < hard.ece
+
+
+@pytest.mark.long  # ten trainings
 def test_soft_labels_give_lower_log_loss_and_calibration_error_than_hard_ones(
     tiny_folder: Path, tmp_path: Path
 ):

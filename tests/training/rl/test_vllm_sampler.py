@@ -63,6 +63,8 @@ class Pair:
     sampler: VllmSampler
     ends: frozenset[int]
     folder: Path
+    others: frozenset[int]
+    """Host processes of other tests' engines."""
 
     def sample(self) -> list[Drawn]:
         return self.sampler.sample(PROMPTS, SEEDS)
@@ -112,10 +114,10 @@ def pair_of(model: ModelConfig, folder: Path) -> Pair:
     reader = AnswerReader(encoder.tokenizer, encoder, [2], "tiny")
     sampling = Sampling(temperature=TEMPERATURE, max_new_tokens=NEW_TOKENS)
     sampler = VllmSampler(models.policy, reader, sampling, model, ENGINE, folder)
-    return Pair(models, sampler, reader.end_ids, folder)
+    return Pair(models, sampler, reader.end_ids, folder, processes())
 
 
-def processes() -> list[int]:
+def processes() -> frozenset[int]:
     """The host processes that this process has started and that run."""
     parent = str(os.getpid()).encode()
     found = []
@@ -123,7 +125,7 @@ def processes() -> list[int]:
         with contextlib.suppress(OSError):  # it ended while we looked
             words = path.read_bytes().split(b"\0")
             found += [int(path.parent.name)] if b"engines.vllm.host" in words and parent in words else []
-    return found
+    return frozenset(found)
 
 
 # In step with the policy
@@ -165,7 +167,7 @@ def test_seeds_decide_what_is_drawn(pair: Pair):
 
 
 @on_vllm
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_an_update_brings_the_new_weights_and_forgets_the_old(pair: Pair, seed: int):
     pair.redraw(1)
     pair.sampler.update()
@@ -184,11 +186,12 @@ def test_an_update_brings_the_new_weights_and_forgets_the_old(pair: Pair, seed: 
 @on_vllm
 def test_closing_leaves_no_process_and_no_file(pair: Pair):
     pair.sampler.update()
-    (host,) = processes()
+    (host,) = processes() - pair.others
     assert len(living_members(host)) > 1
     pair.sampler.close()
     pair.sampler.close()
-    assert living_members(host) == processes() == []
+    assert living_members(host) == []
+    assert processes() == pair.others
     assert list(pair.folder.iterdir()) == []
 
 
@@ -224,11 +227,12 @@ def run(model: ModelConfig, folder: Path, reward: Any, **config: Any) -> Trainin
 
 
 @on_vllm
+@pytest.mark.long  # loads vLLM again
 def test_training_samples_from_the_weights_of_each_step(model: ModelConfig, tmp_path: Path):
-    reward = Watching()
+    reward, before = Watching(), processes()
     run(model, tmp_path / "ppo", reward, steps=2, rollout_engine="vllm", kv_cache_gib=0.25)
-    assert reward.seen == [1, 1]
-    assert processes() == []
+    assert reward.seen == [len(before) + 1] * 2
+    assert processes() == before
     rows = [json.loads(line) for line in (tmp_path / "ppo" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2]
     assert rows[1]["objective/kl"] > 0.1  # the policy has moved

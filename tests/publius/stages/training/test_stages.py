@@ -19,7 +19,6 @@ from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
 from publius.stages.training import examples
 from tests.publius.projects import record_lines
-from tests.publius.test_cli import mistakes, publius
 from tests.publius.trainable import SPLITS, roomy, write_trainable
 from training.examples import AnsweredPrompt, PreferencePair
 
@@ -348,8 +347,3 @@ def test_nothing_to_train_on_is_one_line_with_the_reasons(
     model: Path, tmp_path: Path, refused: Refused, overrides: tuple[str, ...], expected: str
 ):
     assert expected in refused("run", write_trainable(tmp_path, model), *options(*overrides))
-
-
-def test_the_command_line_itself_refuses_with_one_line(model: Path, tmp_path: Path):
-    (line,) = mistakes(publius("train", "dpo", write_trainable(tmp_path, model)))
-    assert "the stage label has not run yet" in line

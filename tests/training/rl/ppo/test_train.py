@@ -82,7 +82,10 @@ def series(folder: Path, name: str) -> list[float]:
 # Learning
 
 
-@pytest.mark.parametrize("seed", range(5))
+SEEDS = (0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 5)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_nine_tenths_of_the_greatest_reward_within_thirty_steps(lively: Path, tmp_path: Path, seed: int):
     result = run(lively, tmp_path, seed, steps=30)
     scores = series(tmp_path, "objective/scores")
@@ -105,7 +108,7 @@ def test_it_learns_with_a_shared_trunk_several_samples_or_several_epochs(
 TARGET = 3.0
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_controller_holds_the_divergence_at_its_target(lively: Path, tmp_path: Path, seed: int):
     held, free = tmp_path / "held", tmp_path / "free"
     reward = Letters("printable", PRINTABLE)
