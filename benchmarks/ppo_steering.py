@@ -26,7 +26,7 @@ from core.records import Answer
 from core.statistics.bootstrap import paired_intervals
 from core.store.record_store import RecordStore
 from evaluation.measures import COMPLIANCE, answer_series
-from publius.run.records import RunFiles
+from publius.runs.records import RunFiles
 from publius.stages.base import Stage
 from publius.stages.runner import RunRequest, execute
 

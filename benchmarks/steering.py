@@ -27,7 +27,7 @@ from constitution.schema import Constitution, Principle
 from core.records import Answer
 from core.statistics.bootstrap import Interval, paired_intervals
 from core.store.record_store import RecordStore
-from publius.run.records import RunFiles
+from publius.runs.records import RunFiles
 from publius.stages.runner import RunRequest, execute
 
 PRESET, LIMIT_ID = "plain-and-brief", "at-most-60-words"

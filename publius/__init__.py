@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from labelers.formats.source import LabelSource as LabelSource
     from labelers.formats.source import RowLabels as RowLabels
     from labelers.formats.source import RowSource as RowSource
-    from publius.run.reader import RunReader as RunReader
+    from publius.runs.reader import RunReader as RunReader
     from publius.stages.runner import RunRequest as RunRequest
-    from publius.stages.runner import execute as execute
+    from publius.stages.runner import execute as run  # noqa: F401
     from training.config import DPOConfig as DPOConfig
     from training.config import LoraConfig as LoraConfig
     from training.config import OptimConfig as OptimConfig
@@ -128,8 +128,8 @@ _ROOM_OF = {
     "RLTask": "training.rl.task",
     "RowLabels": "labelers.formats.source",
     "RowSource": "labelers.formats.source",
-    "execute": "publius.stages.runner",
-    "RunReader": "publius.run.reader",
+    "run": "publius.stages.runner:execute",
+    "RunReader": "publius.runs.reader",
     "RunRequest": "publius.stages.runner",
     "RunStateError": "core.errors",
     "Sample": "core.rewards",

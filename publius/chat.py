@@ -21,8 +21,8 @@ from engines.protocols import GenerationRequest
 from evaluation.config import BASE, EvalSampling
 from prompts.environment import PromptTemplates
 from publius.config.run_file import load_run_config
-from publius.run.engines import EngineMaker, Engines, make_engine, open_engines
-from publius.run.folder import read_manifest, trained_adapter
+from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
+from publius.runs.folder import read_manifest, trained_adapter
 from publius.stages.variants import UNTRAINED, turns_for
 from training.methods import POLICY_METHODS
 

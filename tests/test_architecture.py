@@ -74,7 +74,7 @@ FACADE = "publius"
 """The one package file with code in it: `import publius`, lazily."""
 FLOORS = (
     ("config", "sources", "console", "doctor"),
-    ("run",),
+    ("runs",),
     ("labels", "models"),
     ("stages",),
     ("authoring", "chat"),

@@ -22,8 +22,8 @@ from labelers.conflict import LETTERS, TEMPLATE, ConflictJudge, ConflictJudgment
 from prompts.environment import PromptTemplates
 from prompts.sources import admissions
 from publius.config.run_file import SplitConfig, load_run_config
-from publius.run.engines import NEAR_CHANCE, EngineMaker, make_engine
-from publius.run.one_model import EngineKind, one_model, project_of
+from publius.runs.engines import NEAR_CHANCE, EngineMaker, make_engine
+from publius.runs.one_model import EngineKind, one_model, project_of
 
 CONFLICTING = 0.5
 """Above this probability two principles are told as conflicting."""

@@ -21,9 +21,9 @@ from publius.authoring.recompute import (
     recomputation,
     require_place_for,
 )
-from publius.run.engines import EngineMaker, make_engine
-from publius.run.folder import read_manifest
-from publius.run.reader import RunReader, open_labelled
+from publius.runs.engines import EngineMaker, make_engine
+from publius.runs.folder import read_manifest
+from publius.runs.reader import RunReader, open_labelled
 
 
 @dataclass(frozen=True)

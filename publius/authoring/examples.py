@@ -29,8 +29,8 @@ from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
 from labelers.ai import AILabeler, require_labeler
 from prompts.environment import PromptTemplates
-from publius.run.engines import NEAR_CHANCE, EngineMaker, make_engine
-from publius.run.one_model import EngineKind, one_model, project_of
+from publius.runs.engines import NEAR_CHANCE, EngineMaker, make_engine
+from publius.runs.one_model import EngineKind, one_model, project_of
 
 Outcome = Literal["passed", "failed", "unparsed", "skipped"]
 OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "unparsed", "skipped")

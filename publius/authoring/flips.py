@@ -20,7 +20,7 @@ from core.records import Comparison, Message
 from core.statistics.bootstrap import Interval, wilson
 from labelers.crowd.aggregate import Settled
 from publius.authoring.recompute import Recomputed
-from publius.run.records import RunFiles
+from publius.runs.records import RunFiles
 from publius.stages.label import outcome_by
 
 TIE = 0.5

@@ -24,8 +24,8 @@ from engines.protocols import GenerationRequest
 from prompts.shares import KINDS, cells_of, reaches
 from prompts.sources import read_prompts
 from prompts.synthesis import Attempt, Reply, Synthesis
-from publius.run.engines import EngineMaker, make_engine
-from publius.run.one_model import EngineKind, one_model, project_of
+from publius.runs.engines import EngineMaker, make_engine
+from publius.runs.one_model import EngineKind, one_model, project_of
 
 WORTH = (
     "the embedded model's prompts are a rehearsal and no measure: by our reading 3 of 40 were of their kind "

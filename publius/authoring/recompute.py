@@ -24,10 +24,10 @@ from core.store.files import is_there, os_errors, write_stream
 from core.store.record_store import RecordFile
 from labelers.crowd.votes import MACHINES
 from prompts.environment import PromptTemplates
-from publius.run.engines import EngineMaker, Engines, make_engine, open_engines
-from publius.run.folder import Run
-from publius.run.project import has_cache
-from publius.run.reader import RunReader
+from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
+from publius.runs.folder import Run
+from publius.runs.project import has_cache
+from publius.runs.reader import RunReader
 from publius.stages.label import Labeling, judge_and_aggregate, warn_of_labels
 
 

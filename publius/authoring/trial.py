@@ -18,8 +18,8 @@ from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments
 from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates
-from publius.run.engines import EngineMaker, make_engine
-from publius.run.one_model import one_model, project_of
+from publius.runs.engines import EngineMaker, make_engine
+from publius.runs.one_model import one_model, project_of
 
 _ANSWER_TOKENS, _CRITIQUE_TOKENS = 112, 64
 

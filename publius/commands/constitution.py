@@ -12,7 +12,7 @@ from core.notices import note, warn
 from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import AsJson, EngineOption
 from publius.console import emit, print_json
-from publius.run.project import DEFAULT_PROMPT
+from publius.runs.project import DEFAULT_PROMPT
 
 constitution_app = typer.Typer()
 

@@ -50,7 +50,7 @@ def export(
     from publius.authoring.exporting import export_constitution
     from publius.labels.exporting import export_labels
     from publius.models.export import export_model, is_training
-    from publius.run.dataset import export_run
+    from publius.runs.dataset import export_run
     from publius.views import exports
 
     if sum(option is not None for option in (model, labels, constitution)) > 1:

@@ -10,7 +10,7 @@ import typer
 from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import AsJson, MaybeRun, Overrides, Resume, RunFile, run_stages
 from publius.console import emit
-from publius.run.project import DEFAULT_PRESET
+from publius.runs.project import DEFAULT_PRESET
 
 
 def run(
@@ -89,7 +89,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a record. With it come all that it was made from, and all that was made of it."""
-    from publius.run.reader import show_record
+    from publius.runs.reader import show_record
     from publius.views.record import print_record
 
     emit(show_record(folder, record), as_json, print_record)

@@ -9,7 +9,7 @@ import typer
 
 from publius.commands.options import AsJson
 from publius.console import emit
-from publius.run.project import DEFAULT_PRESET
+from publius.runs.project import DEFAULT_PRESET
 
 models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
 
@@ -19,7 +19,7 @@ def init(
     preset: Annotated[str, typer.Option(help="The constitution to begin with.")] = DEFAULT_PRESET,
 ) -> None:
     """Write a new project. It has constitution.yaml, run.yaml and prompts.jsonl."""
-    from publius.run.project import init_project
+    from publius.runs.project import init_project
     from publius.views.setup import print_project
 
     print_project(folder, init_project(folder, preset))

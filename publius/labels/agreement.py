@@ -14,7 +14,7 @@ from labelers.crowd.agreement import Agreement, PairAgreement, agreement, pair_a
 from labelers.crowd.reliability import Reliability, graded_dawid_skene
 from labelers.crowd.votes import standing, votes_of
 from labelers.position import PositionBias, position_biases
-from publius.run.reader import open_judgments
+from publius.runs.reader import open_judgments
 
 
 @dataclass(frozen=True)

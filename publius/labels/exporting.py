@@ -14,8 +14,8 @@ from core.records import Comparison, Judgment
 from core.store.files import os_errors, write_stream
 from core.text.explain import one_of
 from labelers.writers import argilla, icai, label_studio
-from publius.run.reader import RecordsReader
-from publius.run.records import RunFiles
+from publius.runs.reader import RecordsReader
+from publius.runs.records import RunFiles
 
 Form = Literal["argilla", "label-studio", "icai"]
 FORMS: tuple[Form, ...] = ("argilla", "label-studio", "icai")

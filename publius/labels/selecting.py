@@ -10,8 +10,8 @@ from core.errors import RunStateError
 from core.records import Comparison, Judgment
 from labelers.crowd.votes import MACHINES, votes_of
 from labelers.selection import Question, Selection, doubt_about, select
-from publius.run.reader import RunReader
-from publius.run.records import RunFiles
+from publius.runs.reader import RunReader
+from publius.runs.records import RunFiles
 
 
 @dataclass(frozen=True)

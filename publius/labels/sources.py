@@ -17,7 +17,7 @@ from core.store.jsonl import Unreadable, read_errors, rows
 from labelers.ai import LABELER as AI
 from labelers.page.session import GoldTask
 from labelers.page.tasks import pair_task
-from publius.run.reader import RecordsReader, RunReader
+from publius.runs.reader import RecordsReader, RunReader
 from publius.sources.pairs import read_pairs
 
 _SELECTED = '{"comparison_id": "..."} on each line, as `publius select RUN --budget N --to FILE` writes it'

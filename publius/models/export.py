@@ -13,7 +13,7 @@ from engines.reward_settings import read_reward_settings
 from publius.config.run_file import load_run_config
 from publius.models.merge import merge_adapter
 from publius.models.provenance import trained_method, write_merged_card
-from publius.run.folder import read_manifest, trained_adapter
+from publius.runs.folder import read_manifest, trained_adapter
 from training.methods import METHODS
 
 

@@ -20,7 +20,7 @@ from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import read_reward_settings
 from evaluation.reward.evaluation import temperature_doubt
 from publius.models.card import CardContent, model_card
-from publius.run.folder import package_versions
+from publius.runs.folder import package_versions
 from training.examples import LeftOut
 from training.job import TrainingJob, TrainingResult
 

@@ -15,8 +15,8 @@ from core.progress import ProgressTask, progress
 from core.records import Prompt, Split
 from core.store.record_store import RecordFile
 from engines.cached import RequestCounts
-from publius.run.engines import Engines
-from publius.run.folder import Run
+from publius.runs.engines import Engines
+from publius.runs.folder import Run
 from training.methods import METHODS
 
 Stage = Literal["critique", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "eval"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from core.records import Comparison, CritiqueTrace, Prompt, Split
 from critique.comparisons import draft_against_revision, pair_samples, sample
 from engines.cached import CachedEngine
-from publius.run.engines import Engines
-from publius.run.folder import Run
+from publius.runs.engines import Engines
+from publius.runs.folder import Run
 from publius.stages.base import StageResult, StageWork, prompts_of, require_stage, run_stage
 
 

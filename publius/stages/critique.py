@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from core.records import Prompt, Split
 from critique.loop import CritiqueLoop
-from publius.run.engines import Engines
-from publius.run.folder import Run
+from publius.runs.engines import Engines
+from publius.runs.folder import Run
 from publius.stages.base import StageResult, StageWork, prompts_of, run_stage
 
 

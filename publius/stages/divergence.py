@@ -9,7 +9,7 @@ from core.records import Answer
 from engines.tokenization import TurnEncoder
 from evaluation.config import BASE
 from evaluation.measures import Series
-from publius.run.folder import Run
+from publius.runs.folder import Run
 from publius.stages.variants import turns_for
 from training.examples import EncodedAnswer
 from training.policy import free_memory, load_encoder, load_policy

@@ -22,8 +22,8 @@ from evaluation.metrics import Evaluation, evaluate_answers
 from evaluation.report import ReportContent, metrics_content, render_report
 from evaluation.win_rate import judge_wins, left_out, win_rate_series
 from labelers.ai import AILabeler
-from publius.run.engines import Engines
-from publius.run.folder import Run
+from publius.runs.engines import Engines
+from publius.runs.folder import Run
 from publius.stages.base import Stage, StageResult, live_note, prompts_of
 from publius.stages.divergence import divergence_series
 from publius.stages.variants import available_variants, turns_for

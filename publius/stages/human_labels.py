@@ -14,9 +14,9 @@ from labelers.config import LabelConfig
 from labelers.crowd.votes import MACHINES, annotator_of
 from labelers.mixing import rules_of
 from prompts.sources import assign_split, normalised
-from publius.run.folder import Run
-from publius.run.reader import open_judgments
-from publius.run.records import RunFiles
+from publius.runs.folder import Run
+from publius.runs.reader import open_judgments
+from publius.runs.records import RunFiles
 
 STAGE = "people"
 """The name under which the manifest and the exclusions speak of it."""

@@ -21,9 +21,9 @@ from labelers.crowd.votes import MACHINES
 from labelers.mixing import Mixer, wants_machines
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
-from publius.run.engines import NEAR_CHANCE, Engines
-from publius.run.folder import Run
-from publius.run.records import RunFiles
+from publius.runs.engines import NEAR_CHANCE, Engines
+from publius.runs.folder import Run
+from publius.runs.records import RunFiles
 from publius.stages.base import StageResult, StageWork, require_stage, run_stage
 from publius.stages.human_labels import take_people
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from core.records import Comparison
 from engines.cached import RequestCounts
 from publius.config.run_file import build_run_config
-from publius.run.engines import EngineMaker, make_engine
-from publius.run.folder import Run
+from publius.runs.engines import EngineMaker, make_engine
+from publius.runs.folder import Run
 from publius.sources.pairs import read_pairs
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import Plan, carry_out

@@ -12,8 +12,8 @@ from typing import Any
 from core.records import Judgment, Preference
 from labelers.crowd.votes import MACHINES
 from publius.models.reward_model import read_reward_metrics
-from publius.run.folder import read_manifest
-from publius.run.reader import RecordsReader
+from publius.runs.folder import read_manifest
+from publius.runs.reader import RecordsReader
 from publius.stages.base import StageResult
 from publius.stages.human_labels import STAGE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engines.cached import RequestCounts
 from prompts.sources import admissions, read_prompts
-from publius.run.folder import Run
+from publius.runs.folder import Run
 
 
 def ingest_prompts(run: Run) -> None:

@@ -11,8 +11,8 @@ from constitution.loader import load_constitution
 from core.errors import ConfigError
 from core.notices import note
 from publius.config.run_file import RunConfig, load_run_config
-from publius.run.engines import EngineMaker, make_engine, open_engines
-from publius.run.folder import Run, open_run
+from publius.runs.engines import EngineMaker, make_engine, open_engines
+from publius.runs.folder import Run, open_run
 from publius.stages.base import STAGES, Stage
 from publius.stages.compare import compare_stage
 from publius.stages.critique import critique_stage

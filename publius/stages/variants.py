@@ -11,7 +11,7 @@ from core.records import Prompt
 from evaluation.config import BASE, Variant
 from evaluation.prompted import prompted_turns
 from prompts.environment import PromptTemplates
-from publius.run.folder import Run
+from publius.runs.folder import Run
 
 PROMPTED: Variant = "prompted"
 UNTRAINED = (BASE, PROMPTED)

@@ -15,7 +15,7 @@ from core.errors import ConfigError, RequestError
 from core.notices import note
 from publius.chat import Chat, ChatRequest, Replies, Reply, open_chat
 from publius.console import emit, heading, out
-from publius.run.engines import EngineMaker, make_engine
+from publius.runs.engines import EngineMaker, make_engine
 
 RESET, QUIT = "/reset", "/quit"
 

@@ -7,7 +7,7 @@ from publius.authoring.exporting import ExportedConstitution
 from publius.console import heading, out
 from publius.labels.exporting import ExportedLabels
 from publius.models.export import ExportedModel
-from publius.run.dataset import ExportedRun
+from publius.runs.dataset import ExportedRun
 
 
 def print_exported_run(exported: ExportedRun) -> None:

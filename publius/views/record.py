@@ -7,7 +7,7 @@ from rich.text import Text
 from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
 from labelers.crowd.votes import annotator_of
 from publius.console import heading, out, word_diff
-from publius.run.reader import AnyRecord, RecordInRun
+from publius.runs.reader import AnyRecord, RecordInRun
 
 
 def print_record(found: RecordInRun) -> None:

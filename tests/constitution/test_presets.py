@@ -15,7 +15,7 @@ from constitution.schema import Constitution, Example
 from core.text.similarity import near_duplicates, words_of
 from publius.authoring.check import CheckRequest, check_constitution
 from publius.authoring.examples import ExamRequest, run_exams
-from publius.run.project import init_project
+from publius.runs.project import init_project
 from tests.publius.invoking import here
 from tests.publius.test_cli import REPOSITORY
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.records import Comparison, Judgment, Message, Prompt
 from core.store.record_store import RecordStore
-from publius.run.records import RunFiles
+from publius.runs.records import RunFiles
 
 
 def write_people(folder: Path, judgments: Iterable[Judgment], comparisons: Iterable[Comparison] = ()) -> Path:

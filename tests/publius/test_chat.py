@@ -359,7 +359,7 @@ def test_the_adapter_s_answers_are_those_of_the_evaluation_engine(real_run: Path
     arguments = ("chat", real_run, "--with", "sft", "--prompt", "Question number 4?", "--json")
     answer = json.loads(here(*arguments).stdout)["answers"]["sft"]
     execute(RunRequest(real_run.parents[1] / "run.yaml", stages=("eval",)))
-    from publius.run.reader import RunReader
+    from publius.runs.reader import RunReader
 
     (evaluated,) = (
         answer.generation.text

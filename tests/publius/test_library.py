@@ -63,7 +63,7 @@ assert not [name for name in {HEAVY!r} if name in sys.modules]
 
 
 @pytest.mark.parametrize(
-    "command", [["-m", "publius", "check", "harmless"], ["-c", "import publius; publius.execute"]]
+    "command", [["-m", "publius", "check", "harmless"], ["-c", "import publius; publius.run"]]
 )
 def test_a_package_of_the_users_that_hides_ours_is_named_in_one_line(command: list[str], tmp_path: Path):
     for name in ("training", "prompts"):

@@ -15,8 +15,8 @@ from engines.cached import RequestCounts
 from publius.models.provenance import Provenance, tell, write_card
 from publius.models.reward_model import finish_reward_model
 from publius.models.training_job import MethodConfig, training_job
-from publius.run.engines import Engines
-from publius.run.folder import Run
+from publius.runs.engines import Engines
+from publius.runs.folder import Run
 from publius.sources.held_out import held_out_of
 from publius.stages.base import COMMANDS, StageResult, require_stage
 from training.examples import AnsweredPrompt, LeftOut, PreferencePair

@@ -21,8 +21,8 @@ from labelers.rewards import (
     require_pointwise_labeler,
 )
 from publius.config.run_file import CHECKS, LABELER, REWARD_MODEL
-from publius.run.engines import Engines
-from publius.run.folder import Run
+from publius.runs.engines import Engines
+from publius.runs.folder import Run
 from publius.stages.base import COMMANDS
 from training.rl.config import RLConfig
 from training.rl.task import CriticOrigin

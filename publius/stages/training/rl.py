@@ -7,8 +7,8 @@ from dataclasses import replace
 from operator import attrgetter
 
 from publius.models.provenance import Provenance
-from publius.run.engines import Engines
-from publius.run.folder import Run
+from publius.runs.engines import Engines
+from publius.runs.folder import Run
 from publius.sources.held_out import held_out_of
 from publius.stages.base import StageResult, prompts_of
 from publius.stages.training.examples import account, job_of, provenance_of, start_of, supervised_examples

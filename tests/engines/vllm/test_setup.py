@@ -15,7 +15,7 @@ from engines.loading import ModelFiles
 from engines.vllm import setup as vllm_setup
 from engines.vllm.engine import VllmEngine, declared_ends, sampling_fields
 from engines.vllm.setup import host_environment, host_load, require_vllm, rollout_load
-from publius.run.engines import make_engine
+from publius.runs.engines import make_engine
 
 FILES = ModelFiles("m", Path("/models/m"), "digest")
 

@@ -16,7 +16,7 @@ from engines.protocols import ChoiceRequest, Engine, GenerationRequest
 from engines.scripted import ScriptedEngine
 from prompts.sources import read_prompts
 from publius.authoring.prompts import PromptsRequest, PromptsResult, synthesise
-from publius.run.engines import EngineMaker
+from publius.runs.engines import EngineMaker
 from tests.publius.invoking import here
 
 CONSTITUTION = """\

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from publius.run.dataset import export_run
+from publius.runs.dataset import export_run
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import files_of, here, options
 from tests.publius.projects import Recorder, write_project

@@ -18,8 +18,8 @@ import pytest
 
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, Engine, GenerationRequest
-from publius.run.engines import make_engine
-from publius.run.folder import read_manifest
+from publius.runs.engines import make_engine
+from publius.runs.folder import read_manifest
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import files_of, here
 from tests.publius.projects import record_lines

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from publius.run.reader import RunReader
+from publius.runs.reader import RunReader
 from tests.publius.invoking import here
 from tests.publius.projects import CONSTITUTION, write_project
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from prompts.sources import normalised
-from publius.run.reader import RunReader
+from publius.runs.reader import RunReader
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
 from publius.stages.training import examples

@@ -13,8 +13,8 @@ import pytest
 
 from core.records import Prompt
 from publius.cli import main
-from publius.run.folder import read_manifest
-from publius.run.reader import RunReader
+from publius.runs.folder import read_manifest
+from publius.runs.reader import RunReader
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
 from publius.stages.training import examples

@@ -33,8 +33,8 @@ from core.text.yaml_writing import yaml_text
 from engines.cached import RequestCounts
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
-from publius.run.judgment_folder import people_digest
-from publius.run.records import RunFiles
+from publius.runs.judgment_folder import people_digest
+from publius.runs.records import RunFiles
 
 _MANIFEST = {"digest": str, "identity": dict, "stages": dict}
 """What a manifest holds at least, whichever version wrote it."""

@@ -13,7 +13,7 @@ from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Engine
 from engines.scripted import ScriptedEngine
 from publius.config.run_file import RunConfig
-from publius.run.project import open_cache
+from publius.runs.project import open_cache
 
 Role = Literal["policy", "critic", "labeler", "judge"]
 ROLES: tuple[Role, ...] = ("policy", "critic", "labeler")

@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import RunStateError
 from engines.embedded import ensure_embedded
-from publius.run.dataset import export_run
+from publius.runs.dataset import export_run
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import Recorder, write_project
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import DataError, RunStateError
-from publius.run.reader import RecordsReader, RunReader, open_judgments, open_labelled, show_record
+from publius.runs.reader import RecordsReader, RunReader, open_judgments, open_labelled, show_record
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import Recorder, write_project
 

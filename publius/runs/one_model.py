@@ -12,8 +12,8 @@ from core.errors import ConfigError
 from core.notices import note
 from engines.cached import CachedEngine
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
-from publius.run.engines import EngineMaker, Engines, make_engine
-from publius.run.project import open_cache
+from publius.runs.engines import EngineMaker, Engines, make_engine
+from publius.runs.project import open_cache
 
 EngineKind = Literal["transformers", "vllm"]
 

@@ -20,9 +20,9 @@ from core.records import Message, Preference
 from core.store.files import os_errors, require_empty, write_atomic
 from core.text.documents import document_template, fenced
 from prompts.sources import normalised
-from publius.run.folder import read_manifest
-from publius.run.reader import RecordsReader
-from publius.run.records import RunFiles
+from publius.runs.folder import read_manifest
+from publius.runs.reader import RecordsReader
+from publius.runs.records import RunFiles
 
 Row = dict[str, Any]
 Sample = tuple[tuple[Message, ...], Row]
