@@ -10,7 +10,7 @@ import pytest
 from core.records import OrderLogits
 from labelers.selection import Doubt, Selection, doubt_about, select
 from tests.labelers.crowd.crowds import by_ai, comparison, judged
-from tests.labelers.crowd.test_mixing import BY
+from tests.labelers.test_mixing import BY
 
 C = comparison("c")
 
