@@ -14,12 +14,17 @@ LOGGER.addHandler(logging.NullHandler())  # without a handler, logging would pri
 
 def note(message: str) -> None:
     """Log a line about what happens."""
-    LOGGER.info(message)
+    LOGGER.info(_encodable(message))
 
 
 def warn(message: str) -> None:
     """Log a line about what the user should know before relying on the result."""
-    LOGGER.warning(message)
+    LOGGER.warning(_encodable(message))
+
+
+def _encodable(message: str) -> str:
+    """Return a message without halves of characters, at which a handler that writes UTF-8 would fail."""
+    return message.encode("utf-8", errors="ignore").decode("utf-8")
 
 
 def counted(number: int, what: str) -> str:
