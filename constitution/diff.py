@@ -28,7 +28,7 @@ aggregation                  the same judgments come to other probabilities; no 
 rules                        as aggregation, and only where `label.rules` names the section
 prompted                     the system prompt of the evaluation's variant `prompted`
 """
-Kind = Literal[
+ChangeKind = Literal[
     "added",
     "removed",
     "renamed",
@@ -49,7 +49,7 @@ NEARLY_THE_SAME = 0.8
 """Share of words in common, in order, from which on a removed and an added principle are told as a rename."""
 
 _ASKED: tuple[Effect, ...] = ("critique", "revision", "labels")
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, ChangeKind] = {
     "text": "reworded",
     "weight": "reweighted",
     "applies_to": "rescoped",
@@ -83,7 +83,7 @@ _BEARS_ON: dict[str, tuple[Effect, ...]] = {
 class Change:
     """One difference."""
 
-    kind: Kind
+    kind: ChangeKind
     field: str
     """The field of the principle or of the constitution, as a file writes it."""
     before: Any
@@ -119,7 +119,7 @@ class ConstitutionDiff:
         return {**sides, "changes": changes}
 
 
-def compare(old: Constitution, new: Constitution) -> ConstitutionDiff:
+def compare_constitutions(old: Constitution, new: Constitution) -> ConstitutionDiff:
     """Return what changed from one constitution to another."""
     before = {principle.id: principle for principle in old.principles}
     after = {principle.id: principle for principle in new.principles}
@@ -155,8 +155,8 @@ def _whole(old: Constitution, new: Constitution) -> Iterator[Change]:
         before, after = getattr(old, field), getattr(new, field)
         if before != after:
             same_parts = field == "sections" and set(before) == set(after)
-            kind: Kind = "moved" if same_parts else "changed"
-            yield Change(kind, field, _plain(before), _plain(after), bears_on)
+            kind: ChangeKind = "moved" if same_parts else "changed"
+            yield Change(kind, field, _as_json(before), _as_json(after), bears_on)
     yield from _passages(old, new)
     ids = {principle.id for principle in old.principles} & {principle.id for principle in new.principles}
     before, after = ([p.id for p in one.principles if p.id in ids] for one in (old, new))
@@ -183,11 +183,11 @@ def _fields(
         if name == "id" or before == after:
             continue
         if name == "hard":
-            kind: Kind = "made hard" if after else "made soft"
+            kind: ChangeKind = "made hard" if after else "made soft"
         else:
             kind = _KINDS[name]
         bears_on = _effects(name, (old, former), (new, principle))
-        yield Change(kind, field.alias or name, _plain(before), _plain(after), bears_on, principle.id)
+        yield Change(kind, field.alias or name, _as_json(before), _as_json(after), bears_on, principle.id)
 
 
 def _effects(
@@ -256,12 +256,12 @@ def _renamed(gone: Sequence[Principle], come: Sequence[Principle]) -> dict[str, 
     return found
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     """Return a field's value as JSON knows it."""
     if isinstance(value, tuple):
-        return [_plain(part) for part in value]
+        return [_as_json(part) for part in value]
     if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: _as_json(part) for key, part in value.items()}
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return value

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
 from core.settings import Section
-from core.text.explain import shown
+from core.text.explain import yaml_line
 
 PATTERN_LENGTH = 10_000
 
@@ -33,12 +33,12 @@ def compiles(pattern: str) -> str:
             warnings.simplefilter("error", FutureWarning)
             re.compile(pattern)
     except FutureWarning as error:
-        message = f"the pattern {shown(pattern)} goes wrong: {error}"
+        message = f"the pattern {yaml_line(pattern)} goes wrong: {error}"
     except re.error as error:
         place = f" at character {error.pos + 1}" if error.pos is not None else ""
-        message = f"the pattern {shown(pattern)} goes wrong{place}: {error.msg}"
+        message = f"the pattern {yaml_line(pattern)} goes wrong{place}: {error.msg}"
     except (OverflowError, RecursionError) as error:
-        message = f"the pattern {shown(pattern)} cannot be used: {error}"
+        message = f"the pattern {yaml_line(pattern)} cannot be used: {error}"
     else:
         return pattern
     raise ValueError(f"{message}; accepted: a regular expression of Python's re module")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from constitution.ids import id_from, unique
 from constitution.schema import Principle
 from core.errors import ConfigError
-from core.text.explain import Loc, Misfit, key_names, shown
+from core.text.explain import Loc, Misfit, key_names, yaml_line
 from core.text.yaml_file import YamlDocument
 
 _ENTRY = f"a sentence, or a mapping with the keys: {', '.join(key_names(Principle))}"
@@ -35,7 +35,9 @@ def as_mapping(document: YamlDocument) -> YamlDocument:
         )
     if not isinstance(document.value, dict):
         accepted = "a mapping with the keys name and principles, or a list of sentences"
-        raise ConfigError(f"the file is {shown(document.value)}", where=document.where(), accepted=accepted)
+        raise ConfigError(
+            f"the file is {yaml_line(document.value)}", where=document.where(), accepted=accepted
+        )
     return document
 
 
@@ -79,14 +81,16 @@ def misfit_entries(document: YamlDocument) -> Iterator[Misfit]:
         if isinstance(entry, str) and entry.strip():
             words = " ".join(entry.split())
             if sentences.setdefault(words, loc) != loc:
-                yield Misfit(loc, f"the sentence {shown(words)} again", "each once", first=sentences[words])
+                yield Misfit(
+                    loc, f"the sentence {yaml_line(words)} again", "each once", first=sentences[words]
+                )
         elif isinstance(entry, dict):
             yield from _sentence_with_colon(entry, loc)
             if "source" in entry and document.written.get((*loc, "source")) == "":
                 accepted = "the anchor in quotes, as in \"#refunds\": without them '#' begins a comment"
                 yield Misfit((*loc, "source"), "source is empty", accepted, on_key=True)
         else:
-            what = "empty" if isinstance(entry, str) else shown(entry)
+            what = "empty" if isinstance(entry, str) else yaml_line(entry)
             yield Misfit(loc, f"principle {index + 1} is {what}", _ENTRY)
 
 
@@ -94,5 +98,5 @@ def _sentence_with_colon(entry: Mapping[str, object], loc: Loc) -> Iterator[Misf
     """Yield a misfit for a sentence that YAML took for a mapping, because a colon stands in it."""
     key = next(iter(entry), "")
     if len(entry) == 1 and (" " in key or key[:1].isupper()):
-        what = f"the colon after {shown(key)} makes the sentence a key and a value"
+        what = f"the colon after {yaml_line(key)} makes the sentence a key and a value"
         yield Misfit(loc, what, "quotes around a sentence that contains ': '")

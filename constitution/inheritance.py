@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from constitution.schema import Principle, is_id
-from core.text.explain import Loc, Misfit, one_of, shown
+from core.text.explain import Loc, Misfit, one_of, yaml_line
 from core.text.yaml_file import Mark, YamlDocument
 
 _OWN = ("name", "version", "extends", "remove", "document")
@@ -175,7 +175,7 @@ def misfits_of(base: YamlDocument, file: YamlDocument, merged: Merged) -> Iterat
         name = entry.get("id") if isinstance(entry, dict) else None
         if isinstance(name, str) and "text" not in entry and name not in known:
             loc: Loc = ("principles", merged.positions[index], "id")
-            what = f"there is no principle {shown(name)} in {base.path.name} to change, and no text"
+            what = f"there is no principle {yaml_line(name)} in {base.path.name} to change, and no text"
             yield Misfit(loc, what, f"a line 'text: ...', or {one_of(known, name)}")
     if entries_of(base) and merged.document.value.get("principles") == []:
         yield Misfit(("remove",), "every principle is removed", "a constitution with at least one principle")
@@ -192,13 +192,13 @@ def _wrongly_removed(base: YamlDocument, file: YamlDocument, merged: Merged) -> 
         if not isinstance(name, str) or not is_id(name):
             continue
         if first.setdefault(name, loc) != loc:
-            yield Misfit(loc, f"{shown(name)} is removed again", "each id once", first=first[name])
+            yield Misfit(loc, f"{yaml_line(name)} is removed again", "each id once", first=first[name])
         elif name not in known:
-            what = f"there is no principle {shown(name)} in {base.path.name} to remove"
+            what = f"there is no principle {yaml_line(name)} in {base.path.name} to remove"
             yield Misfit(loc, what, one_of(known, name))
         elif name in own:
             line = merged.document.mark(("principles", merged.positions[own[name]], "id")).line
-            what = f"the principle {shown(name)} is removed, and given in line {line}"
+            what = f"the principle {yaml_line(name)} is removed, and given in line {line}"
             yield Misfit(loc, what, "one of the two")
 
 
@@ -214,6 +214,8 @@ def _passages_of_others(base: YamlDocument, file: YamlDocument, merged: Merged) 
         if anchor is None or anchor not in before or anchor not in own or before[anchor] == own[anchor]:
             continue
         if file.mark(("passages", anchor)).path:
-            what = f"the document has another passage {shown(source)} than {base.path.name}, whose principle"
-            what += f" {shown(entry.get('id'))} names it"
+            what = (
+                f"the document has another passage {yaml_line(source)} than {base.path.name}, whose principle"
+            )
+            what += f" {yaml_line(entry.get('id'))} names it"
             yield Misfit(("document",), what, "another anchor, or the passage under passages, to replace it")

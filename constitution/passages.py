@@ -111,7 +111,7 @@ def _headings(text: str) -> Iterator[_Heading]:
             line=token.map[0],
             end=token.map[1],
             begins=token.map[0] if begins is None else begins,
-            title=_plain(parser, content[: given.start()] if given else content),
+            title=_heading_text(parser, content[: given.start()] if given else content),
             given=given[1] if given else None,
             links=(*before, *_LINK.findall(content)),
         )
@@ -140,7 +140,7 @@ def _links_before(tokens: list[Token]) -> tuple[tuple[str, ...], int | None]:
     return tuple(names), begins if begins < end else None
 
 
-def _plain(parser: MarkdownIt, content: str) -> str:
+def _heading_text(parser: MarkdownIt, content: str) -> str:
     """Return what a reader sees of a heading."""
     (inline,) = parser.parseInline(content)
     seen = ("text", "code_inline", "image", "text_special")

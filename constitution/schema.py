@@ -18,7 +18,7 @@ from constitution.checks.kinds import Check
 from constitution.fields import Part, Pattern, Text
 from core.digests import digest
 from core.errors import ConfigError
-from core.text.explain import MAX_ERRORS, Loc, Misfit, MisfitError, one_of, shown
+from core.text.explain import MAX_ERRORS, Loc, Misfit, MisfitError, one_of, yaml_line
 from core.text.yaml_writing import yaml_text
 
 ID_MAX_LENGTH = 64
@@ -34,21 +34,23 @@ def is_id(text: str) -> bool:
 def _kebab_case(text: str) -> str:
     if not is_id(text):
         accepted = f"at most {ID_MAX_LENGTH} of a-z, 0-9 and '-', beginning with a letter or digit"
-        raise ValueError(f"the id {shown(text)} is not in kebab-case; accepted: {accepted}")
+        raise ValueError(f"the id {yaml_line(text)} is not in kebab-case; accepted: {accepted}")
     return text
 
 
 def _passage_name(text: str) -> str:
     if text.startswith("#") or not _ANCHOR.fullmatch(f"#{text}"):
         raise ValueError(
-            f"the passage {shown(text)} cannot be named; accepted: the anchor without '#', no spaces"
+            f"the passage {yaml_line(text)} cannot be named; accepted: the anchor without '#', no spaces"
         )
     return text
 
 
 def _anchor(text: str) -> str:
     if not _ANCHOR.fullmatch(text):
-        raise ValueError(f"{shown(text)} names no passage; accepted: '#' and the passage's anchor, no spaces")
+        raise ValueError(
+            f"{yaml_line(text)} names no passage; accepted: '#' and the passage's anchor, no spaces"
+        )
     return text
 
 
@@ -204,7 +206,9 @@ def missing_passages(passages: Collection[str], sources: Mapping[int, object]) -
         if isinstance(source, str) and _ANCHOR.fullmatch(source) and source[1:] not in passages:
             anchors = [f"#{anchor}" for anchor in passages]
             accepted = one_of(anchors, source) if anchors else "passages, or a document"
-            yield Misfit(("principles", index, "source"), f"there is no passage {shown(source)}", accepted)
+            yield Misfit(
+                ("principles", index, "source"), f"there is no passage {yaml_line(source)}", accepted
+            )
 
 
 def conflicts(
@@ -226,9 +230,11 @@ def conflicts(
     for index, (principle_id, section) in members.items():
         loc: Loc = ("principles", index)
         if sections and isinstance(section, str) and section.strip() not in known:
-            yield Misfit((*loc, "section"), f"unknown section {shown(section)}", one_of(sections, section))
+            yield Misfit(
+                (*loc, "section"), f"unknown section {yaml_line(section)}", one_of(sections, section)
+            )
         elif sections and section is None and priority == "strict":
-            what = f"the principle {shown(principle_id)} has no section, and priority is strict"
+            what = f"the principle {yaml_line(principle_id)} has no section, and priority is strict"
             yield Misfit(loc, what, f"a section, {one_of(sections)}")
 
 
@@ -237,4 +243,4 @@ def _duplicates(named: Iterable[tuple[Loc, object]], kind: str) -> Iterator[Misf
     first: dict[str, Loc] = {}
     for loc, name in named:
         if isinstance(name, str) and first.setdefault(name, loc) != loc:
-            yield Misfit(loc, f"duplicate {kind} {shown(name)}", f"each {kind} once", first=first[name])
+            yield Misfit(loc, f"duplicate {kind} {yaml_line(name)}", f"each {kind} once", first=first[name])

@@ -11,7 +11,7 @@ from pathlib import Path
 from constitution.file_form import as_mapping
 from constitution.passages import read_passages
 from core.errors import ConfigError, Problem
-from core.text.explain import Loc, Misfit, one_of, shown
+from core.text.explain import Loc, Misfit, one_of, yaml_line
 from core.text.yaml_file import Mark, YamlDocument, read_yaml
 
 MAX_LEVELS = 16
@@ -106,7 +106,7 @@ def _unfit_base(file: YamlDocument, path: Path, seen: dict[str, str]) -> Misfit 
         near = [name for name in _near(path, (".yaml", ".yml")) if name != file.path.name]
         files = f" ({one_of(near, path.name)})" if near else ""
         accepted = f"a path relative to this file{files}, or a preset, {one_of(preset_names(), path.name)}"
-        return Misfit(loc, f"there is no file {shown(file.value['extends'])}", accepted)
+        return Misfit(loc, f"there is no file {yaml_line(file.value['extends'])}", accepted)
     if os.path.realpath(path) in seen:
         ways = [*list(seen.values())[list(seen).index(os.path.realpath(path)) :], str(path)]
         what = f"extends goes in a circle: {' -> '.join(Path(way).name for way in ways)}"
@@ -136,7 +136,7 @@ def with_document(file: YamlDocument) -> tuple[YamlDocument, tuple[Path, ...], l
         accepted = "the path of a Markdown file, relative to this file" + (
             f", such as {near}" if near else ""
         )
-        misfit = Misfit(("document",), f"there is no file {shown(name)}", accepted)
+        misfit = Misfit(("document",), f"there is no file {yaml_line(name)}", accepted)
         return file, (), [file.problem(misfit)]
     try:
         passages = read_passages(path)
@@ -154,5 +154,5 @@ def with_document(file: YamlDocument) -> tuple[YamlDocument, tuple[Path, ...], l
 
 
 def _twice(file: YamlDocument, anchor: str, mark: Mark) -> Problem:
-    what = f"the passage {shown(anchor)} is in {mark.path}:{mark.line} too"
+    what = f"the passage {yaml_line(anchor)} is in {mark.path}:{mark.line} too"
     return file.problem(Misfit(("passages", anchor), what, "each anchor once", on_key=True))

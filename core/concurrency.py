@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
-async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], limit: int) -> None:
+async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[None]], limit: int) -> None:
     """Run `work` on every item, at most `limit` at a time; items are drawn only when one can start.
 
     The first failure cancels what is under way and is raised as it is, not inside a group.

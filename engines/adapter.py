@@ -48,7 +48,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def wear_adapter(model: Any, folder: Path, *, trainable: bool = False) -> PeftModel:
+def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> PeftModel:
     """Return the model with the adapter of a folder on it.
 
     Raises:
@@ -62,7 +62,7 @@ def wear_adapter(model: Any, folder: Path, *, trainable: bool = False) -> PeftMo
     return worn
 
 
-def wear_further_adapter(worn: PeftModel, folder: Path, name: str) -> None:
+def attach_further_adapter(worn: PeftModel, folder: Path, name: str) -> None:
     """Put another folder's adapter on a model that wears one; `worn.set_adapter` switches between them.
 
     Raises:

@@ -12,7 +12,7 @@ from core.records import Generation
 from core.store.cache import RequestCache
 from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest
 
-Answer = TypeVar("Answer", Generation, ChoiceScores)
+_Answer = TypeVar("_Answer", Generation, ChoiceScores)
 
 
 @dataclass
@@ -100,9 +100,9 @@ class CachedEngine:
     async def _once(
         self,
         request: GenerationRequest | ChoiceRequest,
-        answer_type: type[Answer],
-        ask: Callable[[], Awaitable[Answer]],
-    ) -> Answer:
+        answer_type: type[_Answer],
+        ask: Callable[[], Awaitable[_Answer]],
+    ) -> _Answer:
         key = self._engine.key(request)
         stored = self._cache.get(key)
         while stored is None and key in self._under_way:

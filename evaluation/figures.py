@@ -12,16 +12,16 @@ from evaluation.measures import COMPLIANCE
 from evaluation.metrics import DELTA, variant_rank
 from evaluation.win_rate import WIN_RATE
 
-FEWEST_PROMPTS = 6
+MIN_PROMPTS = 6
 """With fewer, no difference is beyond noise: that all of n prompts move the same way has a chance of
 2^(1 - n) where nothing changed (the two-sided sign test), and only from n = 6 on is that below 5 %."""
 FEW_PROMPTS = 30
 """With fewer, percentile intervals are noticeably too narrow."""
 
-Outcome = Literal["better", "worse", "other", "noise", "same"]
+ChangeOutcome = Literal["better", "worse", "other", "noise", "same"]
 """Beyond noise for the better or worse; beyond noise where neither way is better (`other`); not beyond noise;
 or not different on any prompt (`same`)."""
-BEYOND_NOISE: frozenset[Outcome | None] = frozenset({"better", "worse", "other"})
+BEYOND_NOISE: frozenset[ChangeOutcome | None] = frozenset({"better", "worse", "other"})
 
 _TITLES = {
     COMPLIANCE: "all checks",
@@ -41,7 +41,7 @@ _EVEN = 0.5
 
 
 @dataclass(frozen=True)
-class Figures:
+class EvaluationMetrics:
     """The metrics of an evaluation, found by variant and measure."""
 
     variants: tuple[str, ...]
@@ -53,7 +53,7 @@ class Figures:
     """Paired differences to `base`."""
 
     @classmethod
-    def of(cls, metrics: Iterable[Metric]) -> Figures:
+    def of(cls, metrics: Iterable[Metric]) -> EvaluationMetrics:
         """Return the figures, read off the metrics' names."""
         values: dict[tuple[str, str], Metric] = {}
         deltas: dict[tuple[str, str], Metric] = {}
@@ -71,11 +71,11 @@ class Figures:
             deltas,
         )
 
-    def outcome(self, variant: str, measure: str) -> Outcome | None:
+    def outcome(self, variant: str, measure: str) -> ChangeOutcome | None:
         """Return whether a variant differs from `base` by more than noise; None if that is no question.
 
         It does if the interval of the paired difference excludes zero (for the win rate: if its interval
-        excludes one half), and there are `FEWEST_PROMPTS` at least.
+        excludes one half), and there are `MIN_PROMPTS` at least.
         """
         metric, even = self.deltas.get((variant, measure)), 0.0
         if measure == WIN_RATE:
@@ -84,7 +84,7 @@ class Figures:
             return None
         if metric.low == metric.high == even:
             return "same"
-        if metric.n < FEWEST_PROMPTS or metric.low <= even <= metric.high:
+        if metric.n < MIN_PROMPTS or metric.low <= even <= metric.high:
             return "noise"
         direction = _BETTER.get(measure.partition(".")[0], 0)
         if not direction:

@@ -16,9 +16,9 @@ from evaluation.config import BASE
 from evaluation.figures import (
     BEYOND_NOISE,
     FEW_PROMPTS,
-    FEWEST_PROMPTS,
-    Figures,
-    Outcome,
+    MIN_PROMPTS,
+    ChangeOutcome,
+    EvaluationMetrics,
     in_brackets,
     in_parentheses,
     is_steered,
@@ -60,14 +60,14 @@ class ReportContent:
 def render_report(content: ReportContent) -> str:
     """Return the report in Markdown. Text of models and data is fenced and never read as a template."""
     evaluation = content.evaluation
-    figures = Figures.of(evaluation.metrics)
+    figures = EvaluationMetrics.of(evaluation.metrics)
     return document_template("evaluation", "report.md.j2").render(
         name=without_bars(content.constitution.name),
         digest=content.constitution.digest[:16],
         prompts=len(evaluation.prompts),
         variants=evaluation.variants,
         resamples=RESAMPLES,
-        fewest=FEWEST_PROMPTS,
+        fewest=MIN_PROMPTS,
         few=FEW_PROMPTS,
         judge=content.judge and code_cell(content.judge),
         compared=_compared(content),
@@ -76,7 +76,7 @@ def render_report(content: ReportContent) -> str:
         tables=_tables(figures),
         differences=_differences(figures),
         samples=_samples(content),
-        left_out=all_left_out(evaluation, content.left_out),
+        left_out=all_skipped(evaluation, content.left_out),
     )
 
 
@@ -86,12 +86,12 @@ def metrics_content(evaluation: Evaluation, left_out: Mapping[str, int]) -> dict
         "schema_version": SCHEMA_VERSION,
         "variants": list(evaluation.variants),
         "prompts": len(evaluation.prompts),
-        "left_out": all_left_out(evaluation, left_out),
+        "left_out": all_skipped(evaluation, left_out),
         "metrics": [metric.model_dump(mode="json", exclude_none=True) for metric in evaluation.metrics],
     }
 
 
-def all_left_out(evaluation: Evaluation, earlier: Mapping[str, int]) -> dict[str, int]:
+def all_skipped(evaluation: Evaluation, earlier: Mapping[str, int]) -> dict[str, int]:
     """Return what the figures leave out, by reason, with what earlier steps left out."""
     counts = dict(earlier)
     for variant, count in evaluation.missing.items():
@@ -106,7 +106,7 @@ def summary_rows(metrics: Iterable[Metric]) -> tuple[tuple[str, ...], ...]:
 
     The first row is the heading. A star marks what differs from `base` by more than noise.
     """
-    figures = Figures.of(metrics)
+    figures = EvaluationMetrics.of(metrics)
     rows = [("measure", *figures.variants)]
     for measure in figures.measures:
         cells = tuple(_summary_cell(figures, variant, measure) for variant in figures.variants)
@@ -128,18 +128,18 @@ def summary_table(metrics: Iterable[Metric]) -> Table:
     return table
 
 
-def _summary_cell(figures: Figures, variant: str, measure: str) -> str:
+def _summary_cell(figures: EvaluationMetrics, variant: str, measure: str) -> str:
     metric = figures.values.get((variant, measure))
     if metric is None:
         return ""
     return in_parentheses(metric) + _MARK * (figures.outcome(variant, measure) in BEYOND_NOISE)
 
 
-def _title(figures: Figures, measure: str) -> str:
+def _title(figures: EvaluationMetrics, measure: str) -> str:
     return title_of(measure, next(m.unit for key, m in figures.values.items() if key[1] == measure))
 
 
-def _tables(figures: Figures) -> dict[str, list[tuple[str, ...]]]:
+def _tables(figures: EvaluationMetrics) -> dict[str, list[tuple[str, ...]]]:
     """Return the rows of the two tables of values: what was asked for, and what it cost."""
     tables: dict[str, list[tuple[str, ...]]] = {"asked": [], "cost": []}
     for measure in figures.measures:
@@ -151,7 +151,7 @@ def _tables(figures: Figures) -> dict[str, list[tuple[str, ...]]]:
     return tables
 
 
-def _differences(figures: Figures) -> list[tuple[str, ...]]:
+def _differences(figures: EvaluationMetrics) -> list[tuple[str, ...]]:
     """Return the rows of the table of differences, those beyond noise in bold."""
     rows: list[tuple[str, ...]] = []
     for measure in figures.measures:
@@ -166,9 +166,15 @@ def _differences(figures: Figures) -> list[tuple[str, ...]]:
     return rows
 
 
-def _changes(figures: Figures, variant: str) -> dict[Outcome, list[str]]:
+def _changes(figures: EvaluationMetrics, variant: str) -> dict[ChangeOutcome, list[str]]:
     """Return a variant's differences to `base` in words, by what is to be thought of them."""
-    changes: dict[Outcome, list[str]] = {"better": [], "worse": [], "other": [], "noise": [], "same": []}
+    changes: dict[ChangeOutcome, list[str]] = {
+        "better": [],
+        "worse": [],
+        "other": [],
+        "noise": [],
+        "same": [],
+    }
     for measure in figures.measures:
         outcome = figures.outcome(variant, measure)
         if outcome is not None:
@@ -177,7 +183,7 @@ def _changes(figures: Figures, variant: str) -> dict[Outcome, list[str]]:
     return changes
 
 
-def _change(figures: Figures, variant: str, measure: str, name: str) -> str:
+def _change(figures: EvaluationMetrics, variant: str, measure: str, name: str) -> str:
     """Return a difference in words, such as `words -48.2 [-60.0, -36.1] (108.2 to 60.0)`."""
     value = figures.values[variant, measure]
     if measure == WIN_RATE:
@@ -188,7 +194,7 @@ def _change(figures: Figures, variant: str, measure: str, name: str) -> str:
     return f"{name} {in_brackets(delta, signed=True)}{points} ({from_to})"
 
 
-def _count_beyond(figures: Figures) -> tuple[int, int]:
+def _count_beyond(figures: EvaluationMetrics) -> tuple[int, int]:
     """Return how many of how many differences are beyond noise."""
     outcomes = [figures.outcome(variant, measure) for variant, measure in figures.values]
     judged = [outcome for outcome in outcomes if outcome is not None]

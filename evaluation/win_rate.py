@@ -104,7 +104,7 @@ def win_rate_series(wins: Iterable[Win]) -> tuple[Series, ...]:
     return tuple(Series(variant, WIN_RATE, "share", found) for variant, found in values.items())
 
 
-def left_out(wins: Iterable[Win]) -> dict[str, int]:
+def skipped_wins(wins: Iterable[Win]) -> dict[str, int]:
     """Return what has no say in the win rates, by reason: comparisons, and single judgments unparsed."""
     counts: Counter[str] = Counter()
     for win in wins:

@@ -20,11 +20,11 @@ from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.records import Comparison, Judgment, OrderLogits, Verdict
 from engines.protocols import ChoiceRequest, ChoiceScorer, ChoiceScores, Engine
-from labelers.config import ABOUT_PEOPLE, LabelConfig
+from labelers.config import ANNOTATOR_FIELDS, LabelConfig
 from labelers.questions import LETTERS, Questions
 from prompts.environment import PromptTemplates
 
-LABELER = "ai"
+AI_LABELER = "ai"
 
 
 class KeyedChoiceScorer(ChoiceScorer, Protocol):
@@ -80,14 +80,14 @@ class AILabeler:
             id=record_id(
                 "judgment",
                 comparison.id,
-                LABELER,
+                AI_LABELER,
                 principle.id,
-                self.config.model_dump(mode="json", exclude=set(ABOUT_PEOPLE)),
+                self.config.model_dump(mode="json", exclude=set(ANNOTATOR_FIELDS)),
                 self.engine.key(a_first),
                 self.engine.key(b_first),
             ),
             comparison_id=comparison.id,
-            labeler=LABELER,
+            labeler=AI_LABELER,
             model=one.model,
             verdict=verdict_of(p_a) if parsed else "unparsed",
             p_a=p_a if parsed else None,

@@ -12,7 +12,7 @@ from core.digests import record_id
 from core.records import Comparison, Judgment
 from labelers.ai import verdict_of
 
-LABELER = "check"
+CHECK_LABELER = "check"
 
 
 def check_judgments(
@@ -56,9 +56,9 @@ def _judge(comparison: Comparison, principle: Principle, confidence: float) -> J
     both_fail = not a.passed and not b.passed
     check = principle.check.model_dump(mode="json")
     return Judgment(
-        id=record_id("judgment", comparison.id, LABELER, principle.id, check, confidence),
+        id=record_id("judgment", comparison.id, CHECK_LABELER, principle.id, check, confidence),
         comparison_id=comparison.id,
-        labeler=LABELER,
+        labeler=CHECK_LABELER,
         verdict="both_bad" if both_fail and a.score == b.score else verdict_of(p_a),
         p_a=p_a,
         principle_id=principle.id,

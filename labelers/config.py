@@ -66,12 +66,12 @@ class LabelConfig(Section):
     @model_validator(mode="after")
     def _mixes_with_people(self) -> Self:
         if not self.humans:
-            for field in sorted(ABOUT_PEOPLE - {"humans"}):
+            for field in sorted(ANNOTATOR_FIELDS - {"humans"}):
                 if getattr(self, field) != type(self).model_fields[field].default:
                     raise ValueError(f"label.{field} is set, but label.humans names no folder")
         return self
 
 
-ABOUT_PEOPLE = frozenset({"humans", "mix", "rules", "weights", "aggregation"})
+ANNOTATOR_FIELDS = frozenset({"humans", "mix", "rules", "weights", "aggregation"})
 """Fields that change nothing about what the AI labeler is asked, and so have no part in its judgments'
 ids."""

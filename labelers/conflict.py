@@ -16,10 +16,10 @@ from core.records import OrderLogits
 from core.text.similarity import words_of
 from engines.protocols import ChoiceRequest, ChoiceScorer
 from labelers.ai import probability
+from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
 
-LETTERS = (" A", " B")
-TEMPLATE = "conflict"
+CONFLICT_TEMPLATE = "conflict"
 _MIN_ANSWER_MASS = 0.5
 """Less probability than this on the letters makes the judgment unparsed."""
 
@@ -61,7 +61,7 @@ class ConflictJudge:
         return ConflictJudgment(first, second, probability(orders))
 
     def _request(self, one: Principle, two: Principle, *, conflict_first: bool) -> ChoiceRequest:
-        rendered = self.templates.render(TEMPLATE, one=one, two=two, conflict_first=conflict_first)
+        rendered = self.templates.render(CONFLICT_TEMPLATE, one=one, two=two, conflict_first=conflict_first)
         return ChoiceRequest((Turn("user", rendered.pieces),), LETTERS, "conflict", rendered.prefill)
 
 

@@ -17,9 +17,9 @@ from core.errors import DataError, RequestError
 from core.records import Comparison, Exclusion, Judgment
 from core.store.record_store import RecordFile, RecordStore
 from labelers.formats.opinions import Pair, records_of
-from labelers.formats.source import LabelSource, LeftOut, Row, RowLabels
+from labelers.formats.source import LabelSource, Row, RowLabels, Skipped
 
-STAGE = "import"
+_STAGE = "import"
 FIRST_ROWS = 5
 """Of each reason, the numbers of so many rows are told; all of them are in `exclusions.jsonl`."""
 SAID_BEFORE = "said before: same comparison, annotator and verdict"
@@ -27,7 +27,7 @@ _CONFLICT = "the same annotator gave another verdict on the same comparison"
 
 
 @dataclass(slots=True)
-class Occurrences:
+class RowOccurrences:
     """How often something happened, and where first."""
 
     count: int = 0
@@ -43,7 +43,7 @@ class Occurrences:
             self.rows.append(row)
 
 
-Tallied = dict[str, Occurrences]
+Tallied = dict[str, RowOccurrences]
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Tally:
     kept: int = 0
     comparisons: int = 0
     judgments: int = 0
-    conflicts: Occurrences = field(default_factory=Occurrences)
+    conflicts: RowOccurrences = field(default_factory=RowOccurrences)
     dropped: Tallied = field(default_factory=dict)
     """Rows of which nothing is used, by reason."""
     left_out: Tallied = field(default_factory=dict)
@@ -132,7 +132,7 @@ class LabelImport:
         left_out = list(labels.left_out)
         stored = sum(self._stored(pair, row, left_out) for pair in labels.pairs)
         if not stored:
-            why = left_out[0] if left_out else LeftOut("the row says nothing")
+            why = left_out[0] if left_out else Skipped("the row says nothing")
             for number in labels.rows:
                 self._exclude(self.tally.dropped, number, why)
             return
@@ -140,17 +140,17 @@ class LabelImport:
         for part in left_out:
             self._exclude(self.tally.left_out, row, part)
         for note in labels.notes:
-            self.tally.notes.setdefault(note, Occurrences()).add(row)
+            self.tally.notes.setdefault(note, RowOccurrences()).add(row)
 
-    def _stored(self, pair: Pair, row: int, left_out: list[LeftOut]) -> bool:
+    def _stored(self, pair: Pair, row: int, left_out: list[Skipped]) -> bool:
         """Return whether anything of a pair is new, once it is stored; what is not used joins `left_out`."""
         try:
             comparison, judgments = records_of(pair, self._labeler)
         except RequestError as error:
-            left_out.append(LeftOut(error.reason, error.detail))
+            left_out.append(Skipped(error.reason, error.detail))
             return False
         except ValidationError as error:
-            left_out.append(LeftOut("the prompt is not valid", error.errors()[0]["msg"]))
+            left_out.append(Skipped("the prompt is not valid", error.errors()[0]["msg"]))
             return False
         is_new = self._comparisons.append(comparison)
         self.tally.comparisons += is_new
@@ -162,7 +162,7 @@ class LabelImport:
                 earlier.append(judgment)
                 used = True
             else:
-                left_out.append(LeftOut(SAID_BEFORE, f"by {judgment.annotator or 'somebody unnamed'}"))
+                left_out.append(Skipped(SAID_BEFORE, f"by {judgment.annotator or 'somebody unnamed'}"))
         return used
 
     def _count(self, judgment: Judgment, earlier: list[Judgment], row: int) -> None:
@@ -177,11 +177,11 @@ class LabelImport:
         ):
             self.tally.conflicts.add(row, _CONFLICT)
 
-    def _exclude(self, tallied: Tallied, row: int, part: LeftOut) -> None:
-        tallied.setdefault(part.reason, Occurrences()).add(row, part.detail)
+    def _exclude(self, tallied: Tallied, row: int, part: Skipped) -> None:
+        tallied.setdefault(part.reason, RowOccurrences()).add(row, part.detail)
         detail, again = part.detail, 1
         while not self._exclusions.append(
-            Exclusion.of(STAGE, f"{self._name}:{row}", part.reason, _storable(detail))
+            Exclusion.of(_STAGE, f"{self._name}:{row}", part.reason, _storable(detail))
         ):
             again += 1  # the same thing twice in one row
             detail = f"{part.detail} ({again})".strip()

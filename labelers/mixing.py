@@ -26,18 +26,18 @@ from core.records import Comparison, Judgment, Preference, Prompt
 from labelers.config import LabelConfig, MixRule
 from labelers.crowd.aggregate import (
     DECISIVE,
-    Opinion,
     Settled,
     Shares,
+    WeightedOpinion,
     aggregate,
+    aggregated_outcome,
     opinions_of,
-    outcome_of,
     settle,
     settle_by_tier,
 )
 from labelers.crowd.methods import aggregate_votes
 from labelers.crowd.reliability import Crowd
-from labelers.crowd.votes import MACHINES, Vote, choice_of, mostly_both_bad, standing, votes_of
+from labelers.crowd.votes import MACHINES, Vote, choice_of, current_judgments, mostly_both_bad, votes_of
 
 CLASSIC = (
     MixRule(mix="machines", dimensions=("harmless", "harmlessness", "safety")),
@@ -89,7 +89,7 @@ class Mixer:
         self._rules = rules_of(config)
         ballots: dict[_Party, list[Vote]] = {}
         for comparison, judgments in judged:
-            for party, votes in self._ballots(comparison, standing(judgments)):
+            for party, votes in self._ballots(comparison, current_judgments(judgments)):
                 ballots.setdefault(party, []).extend(votes)
         self.crowds: dict[_Party, Crowd] = {
             party: aggregate_votes(votes, config.aggregation) for party, votes in ballots.items()
@@ -98,22 +98,22 @@ class Mixer:
 
     def preference(self, comparison: Comparison, judgments: Iterable[Judgment]) -> Preference | str:
         """Return the preference that all judgments amount to under the policy, or why there is none."""
-        said = standing(judgments)
+        said = current_judgments(judgments)
         if self._find_both_bad(comparison, said):
             return _BOTH_BAD
         return aggregate(comparison, said, self._constitution, self._settled)
 
     def outcome(self, comparison: Comparison, judgments: Iterable[Judgment]) -> Settled | str:
         """Return what is behind the preference, or why there is none."""
-        said = standing(judgments)
+        said = current_judgments(judgments)
         if self._find_both_bad(comparison, said):
             return _BOTH_BAD
-        return outcome_of(comparison, said, self._constitution, self._settled)
+        return aggregated_outcome(comparison, said, self._constitution, self._settled)
 
     def _find_both_bad(self, comparison: Comparison, said: Sequence[Judgment]) -> bool:
         return mostly_both_bad(votes_of(self._peoples(comparison, said)))
 
-    def _settled(self, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | str:
+    def _settled(self, comparison: Comparison, opinions: Sequence[WeightedOpinion]) -> Settled | str:
         parts = []
         for number in range(len(self._rules)):
             under = [o for o in opinions if self._rule_for(comparison, o.judgment) == number]
@@ -127,7 +127,9 @@ class Mixer:
         shares = _weighed_shares([(1.0, part) for part in parts]) if decisive is None else decisive.shares
         return Settled(p_a, [opinion for part in parts for opinion in part.behind], shares)
 
-    def _mixed(self, number: int, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | None:
+    def _mixed(
+        self, number: int, comparison: Comparison, opinions: Sequence[WeightedOpinion]
+    ) -> Settled | None:
         """Return the probability of `a` under one rule and who gave it; None if nobody did."""
         mix = self._rules[number].mix
         machines = [o for o in opinions if o.judgment.labeler in MACHINES]
@@ -141,7 +143,9 @@ class Mixer:
             return settle_by_tier(comparison, machines)
         return spoken
 
-    def _weighed(self, number: int, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | None:
+    def _weighed(
+        self, number: int, comparison: Comparison, opinions: Sequence[WeightedOpinion]
+    ) -> Settled | None:
         """Return the mean of the sources' probabilities by their weights."""
         total, weighed, parts = 0.0, 0.0, list[tuple[float, Settled]]()
         for source in sorted({o.judgment.labeler for o in opinions}):
@@ -158,7 +162,9 @@ class Mixer:
         behind = [opinion for _, part in parts for opinion in part.behind]
         return Settled(weighed / total, behind, _weighed_shares(parts))
 
-    def _voted(self, party: _Party, comparison: Comparison, opinions: Sequence[Opinion]) -> Settled | None:
+    def _voted(
+        self, party: _Party, comparison: Comparison, opinions: Sequence[WeightedOpinion]
+    ) -> Settled | None:
         crowd = self.crowds.get(party)
         p_a = None if crowd is None else crowd.p_a.get(comparison.id)
         if p_a is None or not opinions:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.records import Judgment
 from core.statistics.bootstrap import Interval, wilson
-from labelers.crowd.votes import annotator_of, standing
+from labelers.crowd.votes import annotator_of, current_judgments
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class PositionBias:
 def position_biases(judgments: Iterable[Judgment]) -> list[PositionBias]:
     """Return the liking of each annotator for the first place, in order of name."""
     tallies: dict[str, list[int]] = {}
-    for judgment in standing(judgments):
+    for judgment in current_judgments(judgments):
         if judgment.shown_first is not None and judgment.verdict in ("a", "b"):
             tally = tallies.setdefault(annotator_of(judgment), [0, 0])
             tally[0] += judgment.verdict == judgment.shown_first

@@ -33,7 +33,7 @@ from prompts.environment import PromptTemplates
 if TYPE_CHECKING:
     from engines.hf.reward_model import RewardModel
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 class CheckReward:
@@ -242,7 +242,7 @@ def load_function_reward(place: str, where: str) -> FunctionReward:
     return FunctionReward(function, name)
 
 
-def _awaited(work: Coroutine[Any, Any, Result]) -> Result:
+def _awaited(work: Coroutine[Any, Any, _Result]) -> _Result:
     """Return the result of a coroutine, also where this thread's event loop is busy with its caller."""
     with ThreadPoolExecutor(max_workers=1) as threads:
         return threads.submit(asyncio.run, work).result()

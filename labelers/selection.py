@@ -35,17 +35,17 @@ from constitution.schema import Constitution
 from core.digests import derive_uniform
 from core.records import Comparison, Judgment, OrderLogits
 from labelers.crowd.aggregate import opinions_of, settle
-from labelers.crowd.votes import MACHINES, standing
+from labelers.crowd.votes import MACHINES, current_judgments
 from prompts.sources import normalised
 
 _PLACES = 1024
 _POOL = 10
 """How many times the budget are looked at for diversity: the most doubtful ones."""
 _WEIGHTS = {"the label is uncertain": 1.0, "the orders disagree": 0.1, "the judges disagree": 0.1}
-CONTROL = "control"
+_CONTROL = "control"
 
 
-class Question(BaseModel):
+class SelectedComparison(BaseModel):
     """A comparison that people should judge, as one JSON line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,7 +100,7 @@ class Selection:
 
 def doubt_about(comparison: Comparison, judgments: Iterable[Judgment], constitution: Constitution) -> Doubt:
     """Return the doubt that the machines' judgments leave about a comparison; people's are passed over."""
-    said = [judgment for judgment in standing(judgments) if judgment.labeler in MACHINES]
+    said = [judgment for judgment in current_judgments(judgments) if judgment.labeler in MACHINES]
     opinions = opinions_of(said, constitution)
     speaking = [opinion.p_a for opinion in opinions if not opinion.neutral]
     return Doubt(
@@ -112,7 +112,7 @@ def doubt_about(comparison: Comparison, judgments: Iterable[Judgment], constitut
     )
 
 
-def select(doubts: Iterable[Doubt], selection: Selection) -> list[Question]:
+def select_comparisons(doubts: Iterable[Doubt], selection: Selection) -> list[SelectedComparison]:
     """Return the comparisons to ask about, in the order to ask them; controls are spread evenly among them.
 
     The same doubts and seed give the same questions, in whatever order the doubts come.
@@ -160,17 +160,19 @@ def _vectors(texts: Sequence[str]) -> NDArray[np.float32]:
     return np.asarray(np.divide(found, length, out=found, where=length > 0))
 
 
-def _interleaved(picked: Sequence[Question], controls: Sequence[Question]) -> list[Question]:
+def _interleaved(
+    picked: Sequence[SelectedComparison], controls: Sequence[SelectedComparison]
+) -> list[SelectedComparison]:
     """Return all with the controls spread evenly: who stops early has judged a fair share of them."""
     groups = (picked, controls)
     placed = [((n + 0.5) / len(group), group[n]) for group in groups for n in range(len(group))]
     return [question for _, question in sorted(placed, key=lambda entry: entry[0])]
 
 
-def _question(doubt: Doubt, *, control: bool = False) -> Question:
-    return Question(
+def _question(doubt: Doubt, *, control: bool = False) -> SelectedComparison:
+    return SelectedComparison(
         comparison_id=doubt.comparison_id,
-        reason=CONTROL if control else doubt.reason,
+        reason=_CONTROL if control else doubt.reason,
         score=round(doubt.score, 6),
         control=control,
     )

@@ -22,12 +22,12 @@ TOO_SHORT = "too short"
 ABOUT_THE_RULE = "speaks about the rule"
 NO_REQUEST = "an answer or a statement, not a request"
 
-MOST_WORDS = 120
-FEWEST_WORDS = 3
-_MOST_LINES = 8
+MAX_WORDS = 120
+MIN_WORDS = 3
+_MAX_LINES = 8
 
 
-class Candidate(NamedTuple):
+class CandidatePrompt(NamedTuple):
     """A message that a model may have meant as a user's."""
 
     text: str
@@ -97,7 +97,7 @@ _ASKS = re.compile(
 _ENGLISH = re.compile(r"\b(?:the|a|an|to|of|and|is|are|in|it|that|for|with)\b", re.IGNORECASE)
 
 
-def candidates(reply: str, *, finished: bool) -> Iterator[Candidate]:
+def candidates(reply: str, *, finished: bool) -> Iterator[CandidatePrompt]:
     """Yield each message of a reply, several if it is a numbered list.
 
     Args:
@@ -108,7 +108,7 @@ def candidates(reply: str, *, finished: bool) -> Iterator[Candidate]:
     for number, part in enumerate(parts, start=1):
         text = _unwrapped(part)
         cut = not finished and number == len(parts)
-        yield Candidate(text, _reason(text, cut_off=cut))
+        yield CandidatePrompt(text, _reason(text, cut_off=cut))
 
 
 def _bare(reply: str) -> str:
@@ -157,11 +157,11 @@ def _reason(text: str, *, cut_off: bool) -> str | None:
     if cut_off:
         return CUT_OFF
     lines = [line for line in text.splitlines() if line.strip()]
-    if _FORMED.search(text) or len(lines) > _MOST_LINES or sum(map(bool, map(_NUMBERED.match, lines))) > 1:
+    if _FORMED.search(text) or len(lines) > _MAX_LINES or sum(map(bool, map(_NUMBERED.match, lines))) > 1:
         return ANOTHER_FORM
-    if words > MOST_WORDS:
+    if words > MAX_WORDS:
         return TOO_LONG
-    if words < FEWEST_WORDS and text.isascii():  # other scripts may write no spaces
+    if words < MIN_WORDS and text.isascii():  # other scripts may write no spaces
         return TOO_SHORT
     if _ABOUT.search(text):
         return ABOUT_THE_RULE

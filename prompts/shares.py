@@ -12,11 +12,11 @@ from constitution.draw import covers
 from constitution.schema import Principle
 from core.records import Message, Prompt
 
-Kind = Literal["tempting", "borderline", "everyday"]
-KINDS: Mapping[Kind, int] = {"tempting": 2, "borderline": 1, "everyday": 1}
+PromptKind = Literal["tempting", "borderline", "everyday"]
+KINDS: Mapping[PromptKind, int] = {"tempting": 2, "borderline": 1, "everyday": 1}
 """The kinds of prompts, which are also their tags, with their shares."""
 
-_FEWEST_ATTEMPTS = 12
+_MIN_ATTEMPTS = 12
 _ATTEMPTS_EACH = 6
 
 
@@ -25,18 +25,18 @@ class Cell:
     """The prompts of one kind for one principle."""
 
     principle: Principle
-    kind: Kind
+    kind: PromptKind
     wanted: int
 
     @property
     def tags(self) -> tuple[str, ...]:
         """The kind, the principle's id, and the tags that its scope asks for."""
-        return tags_of(self.principle, self.kind)
+        return prompt_tags(self.principle, self.kind)
 
     @property
     def most_attempts(self) -> int:
         """How many replies are asked for before it is left as it is."""
-        return max(_FEWEST_ATTEMPTS, _ATTEMPTS_EACH * self.wanted) if self.wanted else 0
+        return max(_MIN_ATTEMPTS, _ATTEMPTS_EACH * self.wanted) if self.wanted else 0
 
 
 def cells_of(principles: Sequence[Principle], count: int) -> tuple[Cell, ...]:
@@ -49,7 +49,7 @@ def cells_of(principles: Sequence[Principle], count: int) -> tuple[Cell, ...]:
     open_to = {kind: [p for p in principles if reaches(p, kind)] for kind in KINDS}
     kinds = {kind: share for kind, share in KINDS.items() if open_to[kind]}
     totals = Counter[str]()
-    wanted: dict[tuple[str, Kind], int] = {}
+    wanted: dict[tuple[str, PromptKind], int] = {}
     for kind, of_kind in largest_remainder(kinds, count).items():
         each, rest = divmod(of_kind, len(open_to[kind]))
         favoured = heapq.nsmallest(rest, (p.id for p in open_to[kind]), key=lambda i: totals[i])
@@ -59,7 +59,7 @@ def cells_of(principles: Sequence[Principle], count: int) -> tuple[Cell, ...]:
     return tuple(Cell(p, kind, wanted.get((p.id, kind), 0)) for p in principles for kind in KINDS)
 
 
-def largest_remainder(shares: Mapping[Kind, int], count: int) -> dict[Kind, int]:
+def largest_remainder(shares: Mapping[PromptKind, int], count: int) -> dict[PromptKind, int]:
     """Return `count` divided by shares: the whole parts, and one more each for the largest remainders."""
     whole = sum(shares.values())
     found = {kind: count * share // whole for kind, share in shares.items()}
@@ -69,7 +69,7 @@ def largest_remainder(shares: Mapping[Kind, int], count: int) -> dict[Kind, int]
     return found
 
 
-def tags_of(principle: Principle, kind: Kind) -> tuple[str, ...]:
+def prompt_tags(principle: Principle, kind: PromptKind) -> tuple[str, ...]:
     """Return the tags of a prompt; of those in the scope, other kinds' and excepted ones would be untrue."""
     scope, exempt = principle.applies_to, principle.exempt
     asked = scope.tags if scope else ()
@@ -77,9 +77,9 @@ def tags_of(principle: Principle, kind: Kind) -> tuple[str, ...]:
     return tuple(dict.fromkeys((kind, principle.id, *(tag for tag in asked if tag not in untrue))))
 
 
-def reaches(principle: Principle, kind: Kind) -> bool:
+def reaches(principle: Principle, kind: PromptKind) -> bool:
     """Return whether the principle's scope can hold prompts of a kind, as far as tags tell."""
-    probe = Prompt.of((Message(role="user", content="-"),), tags=tags_of(principle, kind))
+    probe = Prompt.of((Message(role="user", content="-"),), tags=prompt_tags(principle, kind))
     scope, exempt = principle.applies_to, principle.exempt
     if scope and not covers(scope.model_copy(update={"pattern": None}), probe):
         return False

@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError
 from core.digests import derive_uniform
 from core.errors import DataError
 from core.records import Message, Prompt, Split
-from core.store.jsonl import Unreadable, decoded, numbered, read_errors, value_of
+from core.store.jsonl import Unreadable, decoded, json_value, numbered, read_errors
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _ACCEPTED = (
@@ -102,7 +102,7 @@ def normalised(messages: Sequence[Message]) -> str:
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
-def tags_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+def row_tags(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the tags of a row; one word stands for a list of one."""
     tags = row.get("tags") or ()
     return (tags,) if isinstance(tags, str) else tuple(tags)
@@ -123,7 +123,7 @@ def _from_text(line: str, path: Path, where: str) -> Prompt:
 
 
 def _from_json(line: str, path: Path, where: str) -> Prompt:
-    row = value_of(line.rstrip("\r\n"))
+    row = json_value(line.rstrip("\r\n"))
     if isinstance(row, Unreadable):
         raise DataError(str(row), where=where, accepted=_ACCEPTED)
     content = row.get("messages", row.get("prompt")) if isinstance(row, dict) else None
@@ -148,7 +148,7 @@ def _build(messages: tuple[Message, ...], row: Mapping[str, Any], path: Path, wh
     try:
         prompt = Prompt.of(
             messages,
-            tags=tags_of(row),
+            tags=row_tags(row),
             source=row.get("source") or path.stem,
             split=row.get("split"),
         )

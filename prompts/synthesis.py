@@ -26,10 +26,10 @@ from core.records import Message, Prompt
 from core.text.similarity import near_duplicates, words_of
 from prompts.environment import PromptTemplates
 from prompts.replies import candidates
-from prompts.shares import KINDS, Cell, Kind
+from prompts.shares import KINDS, Cell, PromptKind
 from prompts.sources import normalised
 
-TEMPLATE = "synthesis"
+_TEMPLATE = "synthesis"
 REPEATED = "nearly the same as another"
 KNOWN = "repeats what it was shown, an example or a given prompt"
 OUT_OF_SCOPE = "the principle's scope does not hold it"
@@ -69,7 +69,7 @@ class Synthesis:
     seeds: Sequence[Prompt] = ()
     """Prompts that show the model the subject and tone, and that none may repeat."""
     source: str = "synthesis"
-    templates: PromptTemplates = field(default_factory=lambda: PromptTemplates(names=(TEMPLATE,)))
+    templates: PromptTemplates = field(default_factory=lambda: PromptTemplates(names=(_TEMPLATE,)))
     taken: dict[Cell, list[Prompt]] = field(init=False)
     left_out: Counter[str] = field(default_factory=Counter)
     """Messages that were not taken, by reason."""
@@ -81,7 +81,7 @@ class Synthesis:
         given = [prompt.messages[-1].content for prompt in self.seeds]
         cases = [case["message"] for kind in KINDS for case in _cases()[kind]]
         self._known = [*examples, *given, *cases]
-        self._exact = {_plain(text) for text in self._known}
+        self._exact = {_normalised_text(text) for text in self._known}
         own = [*cases, *(principle.text for principle in self.constitution.principles)]
         self._phrases = {phrase for text in own for phrase in _phrases(text)}
 
@@ -116,14 +116,14 @@ class Synthesis:
         )
         return (*self._case_turns(cell.kind), asked), derive_seed(*key, k)
 
-    def _case_turns(self, kind: Kind) -> Iterator[Turn]:
+    def _case_turns(self, kind: PromptKind) -> Iterator[Turn]:
         """Yield the cases of a kind as a conversation in which the model has answered well."""
         for case in _cases()[kind]:
             yield self._put(kind, rule=case["rule"], topic=case["topic"], preamble="", pattern="", seeds=[])
             yield Turn("assistant", (case["message"],))
 
-    def _put(self, kind: Kind, **values: object) -> Turn:
-        return Turn("user", self.templates.render(TEMPLATE, kind=kind, **values).pieces)
+    def _put(self, kind: PromptKind, **values: object) -> Turn:
+        return Turn("user", self.templates.render(_TEMPLATE, kind=kind, **values).pieces)
 
     def take(self, replies: Iterable[Reply]) -> None:
         """Take what can be used of the replies of a round, in the order given; count the rest by reason."""
@@ -151,7 +151,7 @@ class Synthesis:
         like = dict(near_duplicates(texts, _ALIKE))
         kept: list[tuple[Cell, str]] = []
         for number, (cell, text) in enumerate(usable, start=len(known)):
-            copied = _plain(text) in self._exact or not self._phrases.isdisjoint(_phrases(text))
+            copied = _normalised_text(text) in self._exact or not self._phrases.isdisjoint(_phrases(text))
             if copied or like.get(number, len(texts)) < len(self._known):
                 self.left_out[KNOWN] += 1
             elif number in like:
@@ -174,7 +174,7 @@ class Synthesis:
         return Prompt.of((Message(role="user", content=text),), tags=cell.tags, source=self.source)
 
 
-def _plain(text: str) -> str:
+def _normalised_text(text: str) -> str:
     return normalised((Message(role="user", content=text),))
 
 

@@ -26,7 +26,7 @@ from publius.runs.folder import read_manifest, trained_adapter
 from publius.stages.variants import UNTRAINED, turns_for
 from training.methods import POLICY_METHODS
 
-Reply = Generation | RequestError
+ChatReply = Generation | RequestError
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Replies:
     """Every variant's reply to one message."""
 
     prompt: str
-    by_variant: dict[str, Reply]
+    by_variant: dict[str, ChatReply]
 
     def as_json(self) -> dict[str, Any]:
         """Return the message and its answers as JSON-able values; a variant that was not asked is absent."""
@@ -96,9 +96,9 @@ class Chat:
         self._alone = alone
         self._asked = 0
 
-    async def ask(self, text: str) -> dict[str, Reply]:
+    async def ask(self, text: str) -> dict[str, ChatReply]:
         """Return every variant's answer to the next message, or why a variant cannot be asked."""
-        replies: dict[str, Reply] = {}
+        replies: dict[str, ChatReply] = {}
         for speaker in self._speakers:
             if self._alone is not None:
                 self._alone.keep(speaker.engine)
@@ -111,7 +111,7 @@ class Chat:
         for speaker in self._speakers:
             speaker.history = ()
 
-    async def _ask(self, speaker: Speaker, text: str) -> Reply:
+    async def _ask(self, speaker: Speaker, text: str) -> ChatReply:
         messages = (*speaker.history, Message(role="user", content=text))
         prompt = Prompt.of(messages)
         # The count is in the seed, so that a question that is asked again after a reset is drawn anew.
@@ -163,7 +163,7 @@ def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
 
 def _engine_of(engines: Engines, folder: Path, variant: str) -> CachedEngine:
     adapter = trained_adapter(folder, variant)
-    return engines.of("policy") if adapter is None else engines.wearing(adapter)
+    return engines.of("policy") if adapter is None else engines.with_adapter(adapter)
 
 
 def _sampling(configured: EvalSampling, temperature: float | None) -> EvalSampling:

@@ -15,7 +15,7 @@ from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
 from publius.commands.exports import export
 from publius.commands.imports import import_app
-from publius.commands.labels import annotate, people_app
+from publius.commands.labels import annotate, labels_app
 from publius.commands.models import chat, eval_reward
 from publius.commands.runs import compare, critique, eval_, label, run, show
 from publius.commands.setup import doctor, init, models_app
@@ -94,4 +94,4 @@ app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(import_app, name="import")
 app.add_typer(constitution_app)
-app.add_typer(people_app)
+app.add_typer(labels_app)

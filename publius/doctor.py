@@ -22,7 +22,7 @@ _ROOM_GIB = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class EnvironmentCheck:
     """One thing that was looked at."""
 
     name: str
@@ -36,7 +36,7 @@ class Finding:
 class Examination:
     """All findings, in the order in which a newcomer needs them."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[EnvironmentCheck, ...]
 
     @property
     def ok(self) -> bool:
@@ -53,70 +53,74 @@ def examine() -> Examination:
     return Examination(tuple(_findings()))
 
 
-def _findings() -> Iterator[Finding]:
-    yield Finding("publius", f"{_version('publius')}, Python {platform.python_version()}", ok=True)
+def _findings() -> Iterator[EnvironmentCheck]:
+    yield EnvironmentCheck("publius", f"{_version('publius')}, Python {platform.python_version()}", ok=True)
     engine = _packages("engine transformers", _ENGINE_PACKAGES, "transformers")
     yield engine
     if engine.ok:
         try:
             yield _device()
         except PubliusError as error:
-            yield Finding("device", error.problems[0].what, ok=False, run=error.problems[0].run)
+            yield EnvironmentCheck("device", error.problems[0].what, ok=False, run=error.problems[0].run)
     yield _vllm()
-    yield Finding("engine scripted", "answers by rule, for dry runs and tests", ok=True)
+    yield EnvironmentCheck("engine scripted", "answers by rule, for dry runs and tests", ok=True)
     yield _packages("training", _TRAINING_PACKAGES, "train")
     yield _embedded()
     yield _cache()
 
 
-def _packages(name: str, packages: tuple[str, ...], extra: str) -> Finding:
+def _packages(name: str, packages: tuple[str, ...], extra: str) -> EnvironmentCheck:
     """Return whether all packages of an extra are there."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         state = f"not usable: {', '.join(missing)} not installed"
-        return Finding(name, state, ok=False, run=f"pip install 'publius[{extra}]'")
-    return Finding(name, ", ".join(f"{package} {_version(package)}" for package in packages), ok=True)
+        return EnvironmentCheck(name, state, ok=False, run=f"pip install 'publius[{extra}]'")
+    return EnvironmentCheck(
+        name, ", ".join(f"{package} {_version(package)}" for package in packages), ok=True
+    )
 
 
-def _vllm() -> Finding:
+def _vllm() -> EnvironmentCheck:
     """The engine for real work. To be without it is no fault: the others need nothing of it."""
     installed = vllm_version()
     if installed is None:
-        return Finding("engine vllm", "not installed", ok=True, run=INSTALL)
-    return Finding("engine vllm", f"vllm {installed}, runs on {vllm_device()}", ok=True)
+        return EnvironmentCheck("engine vllm", "not installed", ok=True, run=INSTALL)
+    return EnvironmentCheck("engine vllm", f"vllm {installed}, runs on {vllm_device()}", ok=True)
 
 
-def _device() -> Finding:
+def _device() -> EnvironmentCheck:
     torch = require("torch", "transformers")
     if torch.cuda.is_available():
-        return Finding("device", f"{torch.cuda.get_device_name(0)}, bfloat16", ok=True)
+        return EnvironmentCheck("device", f"{torch.cuda.get_device_name(0)}, bfloat16", ok=True)
     threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
-    return Finding("device", f"CPU, {threads}, float32", ok=True)
+    return EnvironmentCheck("device", f"CPU, {threads}, float32", ok=True)
 
 
-def _embedded() -> Finding:
+def _embedded() -> EnvironmentCheck:
     folder = embedded_folder()
     if is_complete(folder):
         damaged = verify(folder)
         if damaged:
             mend = f"rm -r {folder} && publius models pull"
-            return Finding("embedded model", f"damaged: {', '.join(damaged)}", ok=False, run=mend)
-        return Finding("embedded model", f"converted and verified in {folder}", ok=True)
+            return EnvironmentCheck("embedded model", f"damaged: {', '.join(damaged)}", ok=False, run=mend)
+        return EnvironmentCheck("embedded model", f"converted and verified in {folder}", ok=True)
     state = "in its wheel, not converted yet" if wheel_is_installed() else "not installed"
-    return Finding("embedded model", state, ok=False, run="publius models pull")
+    return EnvironmentCheck("embedded model", state, ok=False, run="publius models pull")
 
 
-def _cache() -> Finding:
+def _cache() -> EnvironmentCheck:
     folder = cache_folder()
     place = folder
     while not place.exists():
         place = place.parent
     if not os.access(place, os.W_OK):
-        return Finding("model cache", f"{folder} is not writable", ok=False, run="export PUBLIUS_CACHE=DIR")
+        return EnvironmentCheck(
+            "model cache", f"{folder} is not writable", ok=False, run="export PUBLIUS_CACHE=DIR"
+        )
     free = shutil.disk_usage(place).free / 2**30
     state = f"{folder}, {free:.0f} GiB free"
     mend = None if free >= _ROOM_GIB else "export PUBLIUS_CACHE=DIR on a disk with more room"
-    return Finding("model cache", state, ok=mend is None, run=mend)
+    return EnvironmentCheck("model cache", state, ok=mend is None, run=mend)
 
 
 def _version(package: str) -> str:

@@ -70,6 +70,11 @@ HEAVY_BY_NATURE = {
 }
 """Modules that may import a heavy package at their top. All others reach them from inside functions only."""
 
+ALLOWED_TWICE = {
+    "main": "`python -m publius` checks the rooms before it imports the command line, whose own main it runs",
+}
+"""Public names that several modules may define, with the reason."""
+
 FACADE = "publius"
 """The one package file with code in it: `import publius`, lazily."""
 FLOORS = (
@@ -223,6 +228,31 @@ def test_the_top_room_is_small():
 def test_no_folder_holds_more_than_fourteen_modules():
     folders = Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
     assert {str(folder): count for folder, count in folders.items() if count > 14} == {}
+
+
+def public_names(path: Path) -> set[str]:
+    """The functions, classes and assigned names at the top of a module that do not begin with `_`."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {
+                name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
+            }
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_public_names_are_defined_once():
+    modules: dict[str, list[str]] = {}
+    for path in (path for room in ROOMS for path in modules_of(room)):
+        for name in public_names(path):
+            modules.setdefault(name, []).append(str(path.relative_to(REPOSITORY)))
+    twice = {name: places for name, places in modules.items() if len(places) > 1}
+    assert len(ALLOWED_TWICE) <= 5
+    assert {name: places for name, places in twice.items() if name not in ALLOWED_TWICE} == {}
+    assert sorted(ALLOWED_TWICE.keys() - twice.keys()) == []
 
 
 def test_only_commands_know_typer_and_only_views_print():

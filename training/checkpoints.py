@@ -26,7 +26,7 @@ from core.store.files import os_errors, sync_folder, write_atomic
 
 ASIDE = ".adapter.new"
 """Folder in which the adapter is written before it is moved to its place."""
-SAMPLES, CRITIC = BESIDE = ("samples.jsonl", "critic.safetensors")
+SAMPLES_FILE, CRITIC_FILE = BESIDE = ("samples.jsonl", "critic.safetensors")
 """What PPO leaves besides: answers of each step, and what the critic learned, by parameter."""
 _NAME = re.compile(r"checkpoint-([0-9]+)")
 _SLACK = 1.2

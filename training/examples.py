@@ -87,7 +87,7 @@ class EncodedPair:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class ExcludedExample:
     """An example that training cannot use."""
 
     id: str

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from core.lazy import require
 from core.progress import progress
 from engines.loading import pick_device
-from training.checkpoints import SAMPLES, TrainingFolder
+from training.checkpoints import SAMPLES_FILE, TrainingFolder
 from training.history import UNSTEADY, ByHeldOutLoss, Course
-from training.job import TrainingJob, base_name, once
-from training.policy import EXTRA, load_adapter_weights, save_adapter
+from training.job import TrainingJob, base_name, run_or_reuse
+from training.policy import TRAIN_EXTRA, load_adapter_weights, save_adapter
 from training.processes import is_main, world_size
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def fit(
     make: TrainerMaker,
     course: Course | None = None,
 ) -> dict[str, Any]:
-    """Train by a `transformers.Trainer`, or go on, or find it done already; see `once`.
+    """Train by a `transformers.Trainer`, or go on, or find it done already; see `run_or_reuse`.
 
     Args:
         job: what to do.
@@ -74,7 +74,7 @@ def fit(
         trainer = make(arguments_of(job, folder.staging, examples), folder)
         return _train(job, folder, trainer, chosen)
 
-    return once(job, job_digest, examples, run)
+    return run_or_reuse(job, job_digest, examples, run)
 
 
 def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: Course) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
     checkpoint = checkpoint if done else None  # that of step 0 holds the weights alone
     if is_main():
-        for name in (folder.metrics.name, SAMPLES):
+        for name in (folder.metrics.name, SAMPLES_FILE):
             folder.rewind(name, done if checkpoint else -1)
     ended = _history_of(checkpoint) if checkpoint else []
     if checkpoint and course.is_over(ended):
@@ -189,7 +189,7 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
 
 def _event_writer(folder: TrainingFolder) -> Any:
     """Return what writes events for TensorBoard beside the adapter; transformers' place is cleared away."""
-    writer: Any = require("transformers.integrations", EXTRA).TensorBoardCallback()
+    writer: Any = require("transformers.integrations", TRAIN_EXTRA).TensorBoardCallback()
     writer.logging_dir = writer.logging_dir or str(folder.path / _TENSORBOARD)
     return writer
 

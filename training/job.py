@@ -21,9 +21,9 @@ from engines.config import ModelConfig
 from engines.loading import locate, pick_device, pick_dtype
 from training.checkpoints import BESIDE, TrainingFolder
 from training.config import LoraConfig, OptimConfig
-from training.examples import LeftOut
+from training.examples import ExcludedExample
 from training.methods import Method
-from training.policy import EXTRA, free_memory
+from training.policy import TRAIN_EXTRA, free_memory
 from training.processes import is_main, wait_for_all
 
 
@@ -126,7 +126,7 @@ class TrainingResult:
     examples: int
     held_out: int
     """Examples that it was evaluated on."""
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[ExcludedExample, ...]
     truncated: int
     """Examples whose prompt was cut from the left to fit."""
     steps: int
@@ -155,7 +155,7 @@ class TrainingResult:
         )
 
 
-def require_examples(examples: Sequence[object], left_out: Sequence[LeftOut], what: str) -> None:
+def require_examples(examples: Sequence[object], left_out: Sequence[ExcludedExample], what: str) -> None:
     """Raise DataError where nothing is left to train on, with the reasons."""
     if examples:
         return
@@ -176,7 +176,7 @@ def require_held_out(job: TrainingJob, held_out: Sequence[object]) -> None:
         )
 
 
-def once(
+def run_or_reuse(
     job: TrainingJob, job_digest: str, examples: int, run: Callable[[TrainingFolder], dict[str, Any]]
 ) -> dict[str, Any]:
     """Run a training unless it is done already; return what `training.json` then holds.
@@ -223,7 +223,7 @@ def _require_sinks(optim: OptimConfig) -> None:
     """Raise MissingExtraError where what is to be logged to is not installed: no extra of ours has it."""
     for sink in optim.report_to:
         try:
-            require(sink, EXTRA)
+            require(sink, TRAIN_EXTRA)
         except MissingExtraError as error:
             raise MissingExtraError(
                 f"the package '{sink}' is not installed",
@@ -259,10 +259,10 @@ def base_name(policy: ModelConfig) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Turn off what the libraries would print or send."""
-    hub: Any = require("huggingface_hub.constants", EXTRA)
+    hub: Any = require("huggingface_hub.constants", TRAIN_EXTRA)
     hub.HF_HUB_DISABLE_TELEMETRY = True  # the environment variable is read when the package is imported
     logging.getLogger("trl").setLevel(logging.ERROR)
-    with quiet_transformers(EXTRA), quiet_datasets(EXTRA):
+    with quiet_transformers(TRAIN_EXTRA), quiet_datasets(TRAIN_EXTRA):
         yield
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import EngineError, first_line
 from core.lazy import require
 from core.store.files import os_errors, sync_folder, write_atomic
-from engines.adapter import SETTINGS, WEIGHTS, read_settings, wear_adapter
+from engines.adapter import SETTINGS, WEIGHTS, attach_adapter, read_settings
 from engines.config import ModelConfig
 from engines.hf.loading import load_classifier, load_model
 from engines.loading import load_tokenizer, locate, pick_dtype
@@ -23,7 +23,7 @@ from training.config import LoraConfig
 if TYPE_CHECKING:
     from peft import PeftModel
 
-EXTRA = "train"
+TRAIN_EXTRA = "train"
 
 
 def load_encoder(config: ModelConfig) -> TurnEncoder:
@@ -50,7 +50,7 @@ def load_policy(
     model: Any = load_model(locate(config), pick_dtype(config.dtype, device), device)
     _attend_to_packed_rows(model)
     if start is not None:
-        return wear_adapter(model, start, trainable=True)
+        return attach_adapter(model, start, trainable=True)
     return _with_adapter(model, adapter_shape(lora, "CAUSAL_LM"), seed)
 
 
@@ -79,7 +79,7 @@ def load_reward_policy(
 
 def _scoring_shape(start: Path) -> Any:
     """Return the settings of a policy's adapter for a reward model: its own, but for the head."""
-    peft = require("peft", EXTRA)
+    peft = require("peft", TRAIN_EXTRA)
     read_settings(start)
     shape = peft.LoraConfig.from_pretrained(str(start))
     shape.task_type, shape.modules_to_save, shape.inference_mode = "SEQ_CLS", ["score"], False
@@ -89,8 +89,8 @@ def _scoring_shape(start: Path) -> Any:
 
 def _take_over(scorer: PeftModel, start: Path) -> None:
     """Give a scorer the weights of a policy's adapter, every one; its head stays as it is."""
-    peft = require("peft", EXTRA)
-    safetensors = require("safetensors.torch", EXTRA)
+    peft = require("peft", TRAIN_EXTRA)
+    safetensors = require("safetensors.torch", TRAIN_EXTRA)
     own = peft.get_peft_model_state_dict(scorer, save_embedding_layers=False)
     learned = safetensors.load_file(start / WEIGHTS)
     astray = sorted({key for key in own if ".score." not in key} ^ learned.keys())
@@ -115,7 +115,7 @@ def _attend_to_packed_rows(model: Any) -> None:
 
 def adapter_shape(lora: LoraConfig, task: str) -> Any:
     """Return peft's settings of a new adapter; a reward model's head is trained and saved beside it."""
-    peft = require("peft", EXTRA)
+    peft = require("peft", TRAIN_EXTRA)
     return peft.LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
@@ -127,8 +127,8 @@ def adapter_shape(lora: LoraConfig, task: str) -> Any:
 
 
 def _with_adapter(model: Any, shape: Any, seed: int) -> PeftModel:
-    peft = require("peft", EXTRA)
-    torch = require("torch", EXTRA)
+    peft = require("peft", TRAIN_EXTRA)
+    torch = require("torch", TRAIN_EXTRA)
     torch.manual_seed(seed)
     try:
         policy: PeftModel = peft.get_peft_model(model, shape)
@@ -143,14 +143,14 @@ def _with_adapter(model: Any, shape: Any, seed: int) -> PeftModel:
 
 def load_adapter_weights(policy: Any, folder: Path) -> None:
     """Give a policy the adapter's weights of a checkpoint."""
-    peft = require("peft", EXTRA)
-    safetensors = require("safetensors.torch", EXTRA)
+    peft = require("peft", TRAIN_EXTRA)
+    safetensors = require("safetensors.torch", TRAIN_EXTRA)
     peft.set_peft_model_state_dict(policy, safetensors.load_file(folder / WEIGHTS))
 
 
 def free_memory() -> None:
     """Give back what models that went out of scope held: the next one may need all of the GPU."""
-    torch = require("torch", EXTRA)
+    torch = require("torch", TRAIN_EXTRA)
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -59,6 +59,6 @@ def gathered(own: list[Any]) -> list[Any]:
     return [hand[turn] for turn in range(longest) for hand in hands if turn < len(hand)]
 
 
-def share(rows: Sequence[Any]) -> list[Any]:
+def process_rows(rows: Sequence[Any]) -> list[Any]:
     """Return this process's rows: dealt out one by one."""
     return list(rows[rank() :: world_size()])

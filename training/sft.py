@@ -11,11 +11,11 @@ from core.lazy import require
 from engines.tokenization import TurnEncoder
 from training.checkpoints import TrainingFolder
 from training.config import OptimConfig
-from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut, encode_answer
+from training.examples import AnsweredPrompt, EncodedAnswer, ExcludedExample, encode_answer
 from training.fit import fit
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
-from training.pairs.encode import TOO_LONG, require_context
-from training.policy import EXTRA, load_encoder, load_policy
+from training.pairs.encode import TOO_MANY_TOKENS, require_context
+from training.policy import TRAIN_EXTRA, load_encoder, load_policy
 
 
 def train_sft(
@@ -38,7 +38,7 @@ def train_sft(
         RunStateError: if the disk is too small or full.
     """
     for package in ("torch", "transformers", "trl", "peft", "datasets"):
-        require(package, EXTRA)
+        require(package, TRAIN_EXTRA)
     encoder = load_encoder(job.policy)
     data, unseen = (encode_answers(rows, encoder, job.optim) for rows in (examples, held_out))
     require_examples(data.rows, data.left_out, "answers")
@@ -70,7 +70,7 @@ class _Maker:
         self._rows, self._held_out, self._encoder, self._job = rows, held_out, encoder, job
 
     def __call__(self, arguments: dict[str, Any], folder: TrainingFolder) -> Any:
-        trl, datasets = require("trl", EXTRA), require("datasets", EXTRA)
+        trl, datasets = require("trl", TRAIN_EXTRA), require("datasets", TRAIN_EXTRA)
         own = self._job
         policy = load_policy(own.policy, own.lora, own.device, own.seed, own.start)
         settings = trl.SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
@@ -109,7 +109,7 @@ class EncodedAnswers:
     """The answers of a data set that can be used, and an account of the others."""
 
     rows: list[EncodedAnswer] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[ExcludedExample] = field(default_factory=list)
     truncated: int = 0
 
 
@@ -122,13 +122,13 @@ def encode_answers(
         try:
             row = encode_answer(encoder, example.prompt, example.answer)
         except RequestError as error:
-            encoded.left_out.append(LeftOut(example.id, error.reason, error.detail))
+            encoded.left_out.append(ExcludedExample(example.id, error.reason, error.detail))
             continue
         room = optim.max_length - len(row.answer_ids)
         if len(row) <= optim.max_length:
             encoded.rows.append(row)
         elif optim.overlong == "drop" or room < 1:
-            encoded.left_out.append(LeftOut(example.id, TOO_LONG, f"{len(row)} tokens"))
+            encoded.left_out.append(ExcludedExample(example.id, TOO_MANY_TOKENS, f"{len(row)} tokens"))
         else:
             encoded.truncated += 1
             encoded.rows.append(row.with_prompt_cut(room))

@@ -18,14 +18,14 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from constitution.fields import SEARCHED_CHARACTERS, compiles
 from core.digests import canonical_json
-from core.text.explain import Loc, Misfit, MisfitError, one_of, shown
+from core.text.explain import Loc, Misfit, MisfitError, one_of, yaml_line
 
-MAX_DEPTH = 64
+_MAX_DEPTH = 64
 MAX_KEY = 1_000
 """Characters of a key in an answer; a schema's patterns are tried on all keys."""
 MAX_DIGITS = 300
 """Of a whole number: a longer one is beyond the floating-point numbers that schemas compare it with."""
-MAX_ERRORS = 100
+_MAX_ERRORS = 100
 MAX_REFERENCES = 100_000
 """Followed for one value: a few that each lead to two others lead to millions, without any circle."""
 _REPORTED = 5
@@ -66,19 +66,19 @@ def parse_answer(text: str) -> object:
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits are a ValueError, too
         raise NotJson(str(error)) from None
     if not _is_shallow(value):
-        raise NotJson(f"nested deeper than {MAX_DEPTH} levels")
+        raise NotJson(f"nested deeper than {_MAX_DEPTH} levels")
     return value
 
 
 def count_errors(schema: str, value: object) -> int:
-    """Return in how many ways a value breaks a schema, at most `MAX_ERRORS`; 0 if it does not.
+    """Return in how many ways a value breaks a schema, at most `_MAX_ERRORS`; 0 if it does not.
 
     A value for which more than `MAX_REFERENCES` would have to be followed breaks it in all ways.
     """
     try:
-        return sum(1 for _ in itertools.islice(_errors(_validator(schema), value), MAX_ERRORS))
+        return sum(1 for _ in itertools.islice(_errors(_validator(schema), value), _MAX_ERRORS))
     except RecursionError:
-        return MAX_ERRORS
+        return _MAX_ERRORS
 
 
 class _TooManyReferencesError(RecursionError):
@@ -122,9 +122,9 @@ def _short_int(number: str) -> int:
 
 
 def _is_shallow(value: object) -> bool:
-    """Return whether a value is nested no deeper than `MAX_DEPTH`."""
+    """Return whether a value is nested no deeper than `_MAX_DEPTH`."""
     level: list[object] = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(_MAX_DEPTH):
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
             return True
@@ -173,11 +173,11 @@ def _counted(follow: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 def _frozen(value: object) -> str:
     """Return a schema as canonical JSON, or say where it goes wrong."""
     if not isinstance(value, Mapping):
-        raise ValueError(f"value is {shown(value)}; accepted: a JSON Schema, or {{}} for any JSON")
+        raise ValueError(f"value is {yaml_line(value)}; accepted: a JSON Schema, or {{}} for any JSON")
     dialect = value.get("$schema", _DIALECT)
     if dialect not in _DIALECTS:
         accepted = one_of(_DIALECTS, dialect)
-        raise MisfitError([Misfit(("$schema",), f"unknown dialect {shown(dialect)}", accepted)])
+        raise MisfitError([Misfit(("$schema",), f"unknown dialect {yaml_line(dialect)}", accepted)])
     try:
         text = canonical_json(value)
     except (TypeError, ValueError):
@@ -203,7 +203,7 @@ def _wrong_parts(schema: Mapping[str, object], text: str) -> Iterator[Misfit]:
         if why:
             found = True
             accepted = "a reference to a place in this schema, such as '#/$defs/name'; nothing is fetched"
-            yield Misfit(loc, f"the reference {shown(target)} leads {why}", accepted)
+            yield Misfit(loc, f"the reference {yaml_line(target)} leads {why}", accepted)
     why = "" if found else _goes_on(validator)
     if why:
         yield Misfit((), why, "references that go a level deeper")
@@ -223,7 +223,7 @@ def _against_metaschema(content: Any, within: Any = None) -> Iterator[Misfit]:
     for error in meta.iter_errors(content):
         keyword = next((str(part) for part in reversed(error.path) if isinstance(part, str)), "value")
         yield Misfit(
-            tuple(error.path), f"no JSON Schema: {keyword} is {shown(error.instance)}", _wanted(error)
+            tuple(error.path), f"no JSON Schema: {keyword} is {yaml_line(error.instance)}", _wanted(error)
         )
 
 
@@ -232,7 +232,7 @@ def _nested_names(schema: Mapping[str, object]) -> Iterator[Misfit]:
     names = ("$id", "$schema", "id") if "draft-04" in str(schema.get("$schema")) else ("$id", "$schema")
     for loc, name in _named(schema, names):
         if len(loc) > 1:
-            yield Misfit(loc, f"a schema of its own, {shown(name)}, within the schema", "one schema")
+            yield Misfit(loc, f"a schema of its own, {yaml_line(name)}, within the schema", "one schema")
 
 
 def _wanted(error: Any) -> str:

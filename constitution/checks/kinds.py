@@ -16,19 +16,19 @@ from constitution.checks.language import LanguageCode
 from constitution.fields import Count, Part, Pattern, Phrases
 from core.code import ALLOWING, code_digest, code_is_allowed
 from core.errors import ConfigError
-from core.text.explain import Misfit, MisfitError, shown
+from core.text.explain import Misfit, MisfitError, yaml_line
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 def _names_a_function(place: str) -> str:
     if not _FUNCTION.fullmatch(place):
-        raise ValueError(f"value is {shown(place)}; accepted: module:function, such as rules:is_polite")
+        raise ValueError(f"value is {yaml_line(place)}; accepted: module:function, such as rules:is_polite")
     return place
 
 
 Grade = Annotated[float, Field(ge=1, le=30, strict=True, allow_inf_nan=False)]
-Flag = Annotated[bool, Field(strict=True)]
+_Flag = Annotated[bool, Field(strict=True)]
 FunctionPlace = Annotated[str, AfterValidator(_names_a_function)]
 PhraseListName = Literal["boilerplate", "flattery", "hedging", "moralising"]
 
@@ -243,7 +243,7 @@ class EndsWithQuestion(Part):
     """
 
     kind: Literal["ends_with_question"]
-    value: Flag
+    value: _Flag
     """Whether a question mark must end the answer."""
 
 
@@ -266,7 +266,7 @@ class Refusal(Part):
     """
 
     kind: Literal["refusal"]
-    value: Flag
+    value: _Flag
     """Whether the answer must be a refusal."""
 
 
@@ -297,7 +297,7 @@ class PythonCheck(Part):
         if self.digest not in ("", found):
             what = f"the code of {self.value} is no longer the one that this file names by its digest"
             raise MisfitError(
-                [Misfit(("digest",), f"{what} ({shown(self.digest)})", f"{found!r}, or no digest")]
+                [Misfit(("digest",), f"{what} ({yaml_line(self.digest)})", f"{found!r}, or no digest")]
             )
         object.__setattr__(self, "digest", found)  # the model is frozen for everybody else
         return self

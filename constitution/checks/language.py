@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, WithJsonSchema
 
 from constitution.checks.prose import without_code
-from core.text.explain import one_of, shown
+from core.text.explain import one_of, yaml_line
 
 _CODES = (
     "af am an ar as az ba be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr fy ga gd gl "
@@ -28,7 +28,7 @@ _ADDRESS = re.compile(r"\S+://\S+|`[^`\n]*`")
 
 def _known(code: str) -> str:
     if code not in LANGUAGES:
-        raise ValueError(f"unknown language {shown(code)}; accepted: {one_of(LANGUAGES, code)}")
+        raise ValueError(f"unknown language {yaml_line(code)}; accepted: {one_of(LANGUAGES, code)}")
     return code
 
 

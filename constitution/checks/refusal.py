@@ -101,9 +101,9 @@ _DOES_A_PART = re.compile(
 def refuses(text: str) -> bool:
     """Return whether an answer refuses what was asked."""
     read = itertools.islice(sentences(without_quotes(text[:_READ_CHARACTERS])), _READ)
-    if not any(_says_no(_plain(sentence)) for sentence in read):
+    if not any(_says_no(_without_contractions(sentence)) for sentence in read):
         return False
-    return not _does_a_part(_plain(without_quotes(text)))
+    return not _does_a_part(_without_contractions(without_quotes(text)))
 
 
 def _says_no(sentence: str) -> bool:
@@ -119,7 +119,7 @@ def _does_a_part(plain: str) -> bool:
     return turn is not None and len(plain[turn.end() :].split()) >= _WORK_WORDS
 
 
-def _plain(text: str) -> str:
+def _without_contractions(text: str) -> str:
     """Return a text in small letters, with contractions written out."""
     small = text.lower()
     for short, long in _CONTRACTIONS:

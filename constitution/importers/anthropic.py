@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from constitution.importers.few_shots import SEVERAL_TURNS, Revised, attach_revision
 from constitution.importers.reading import Reading, Shot
 from constitution.importers.source import ForeignFile
-from core.text.explain import shown
+from core.text.explain import yaml_line
 
 REQUESTS = "CritiqueRevisionInstructions.json"
 COMPARISONS = "RLMadisonInstructions.json"
@@ -84,7 +84,7 @@ class AnthropicFiles:
             _each(file, reading, _few_shot)
         else:
             accepted = f"one of the paper's files: {', '.join(FILES)}"
-            reading.refuse(f"the file is {shown(value)}", file.where(), accepted)
+            reading.refuse(f"the file is {yaml_line(value)}", file.where(), accepted)
 
 
 def _is_request(entry: object) -> bool:
@@ -104,7 +104,7 @@ def _request(name: str, entry: object, file: ForeignFile, reading: Reading) -> N
     """Take a request for a critique with its request for a revision."""
     if not isinstance(entry, Mapping):
         reading.refuse(
-            f"{name} is {shown(entry)}", file.where(name), "an object with prompt and edit_request"
+            f"{name} is {yaml_line(entry)}", file.where(name), "an object with prompt and edit_request"
         )
         return
     prompts = entry.get("prompt")
@@ -147,7 +147,7 @@ def _few_shot(entry: object, where: str, reading: Reading) -> None:
     """
     if not isinstance(entry, Mapping) or not isinstance(entry.get("prompt"), str):
         reading.refuse(
-            f"a few-shot is {shown(entry)}", where, "an object with prompt, corrects and incorrects"
+            f"a few-shot is {yaml_line(entry)}", where, "an object with prompt, corrects and incorrects"
         )
         return
     if "corrects" not in entry and "{}" in entry["prompt"]:
@@ -178,7 +178,7 @@ def _transcript(text: object, where: str, reading: Reading) -> None:
     """Take a transcript as an example of the principle whose request for a critique it shows."""
     if not isinstance(text, str):
         reading.refuse(
-            f"a few-shot is {shown(text)}", where, "a transcript with CritiqueRequest and Revision"
+            f"a few-shot is {yaml_line(text)}", where, "a transcript with CritiqueRequest and Revision"
         )
         return
     turns = list(_turns(text))

@@ -14,7 +14,7 @@ _OPENED = re.compile(r"^```CONSTITUTION[^\n]*\n", re.MULTILINE)
 _CLOSED = "\n```"
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """A line without its mark, with those that are indented below a bullet."""
 
     number: int
@@ -75,7 +75,7 @@ class NemoAligner:
         reading.leave_out("instructions around the constitution", file.at(1))
 
 
-def _lines(text: str, first: int, reading: Reading, file: ForeignFile) -> Iterator[Line]:
+def _lines(text: str, first: int, reading: Reading, file: ForeignFile) -> Iterator[TextLine]:
     """Yield the lines without their marks; comments and headings are counted out."""
     entry: list[str] = []
     """Of the bullet that is open, its lines."""
@@ -87,7 +87,7 @@ def _lines(text: str, first: int, reading: Reading, file: ForeignFile) -> Iterat
             entry.append(bare)
             continue
         if entry:
-            yield Line(begun, " ".join(entry), True)
+            yield TextLine(begun, " ".join(entry), True)
             entry = []
         if bare.startswith("#"):
             reading.leave_out("a line that begins with #", file.at(number))
@@ -96,6 +96,6 @@ def _lines(text: str, first: int, reading: Reading, file: ForeignFile) -> Iterat
         if mark:
             entry, begun = [bare], number
         elif bare:
-            yield Line(number, bare, False)
+            yield TextLine(number, bare, False)
     if entry:
-        yield Line(begun, " ".join(entry), True)
+        yield TextLine(begun, " ".join(entry), True)

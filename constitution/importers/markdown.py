@@ -34,7 +34,7 @@ _SKIPPED = {"fence": "a block of code", "code_block": "a block of code", "html_b
 _SEEN = ("text", "code_inline", "image", "text_special")
 
 
-class Block(NamedTuple):
+class _Block(NamedTuple):
     """A list item or a paragraph."""
 
     line: int
@@ -45,13 +45,13 @@ class Block(NamedTuple):
 
 
 @dataclass(slots=True)
-class Part:
+class _Part:
     """A heading with what stands between it and the next one."""
 
     title: str
     line: int
     """The heading's; 0 for what stands before the first one."""
-    blocks: list[Block]
+    blocks: list[_Block]
 
 
 class Markdown:
@@ -81,7 +81,7 @@ class Markdown:
         reading.document = file.path
 
 
-def _take(part: Part, passage: Passage | None, file: ForeignFile, reading: Reading) -> None:
+def _take(part: _Part, passage: Passage | None, file: ForeignFile, reading: Reading) -> None:
     """Take the list items of a part, or the rules in its prose if it has no list."""
     source = f"#{passage.anchors[0]}" if passage else None
     section = {"section": part.title} if part.title else {}
@@ -97,7 +97,7 @@ def _take(part: Part, passage: Passage | None, file: ForeignFile, reading: Readi
 
 
 def _take_rule(
-    block: Block, section: dict[str, str], source: str | None, file: ForeignFile, reading: Reading
+    block: _Block, section: dict[str, str], source: str | None, file: ForeignFile, reading: Reading
 ) -> None:
     rules = [(line, said) for line, said in _sentences(block) if _RULE.search(said) and said[-1:] != ":"]
     if not rules:
@@ -108,7 +108,7 @@ def _take_rule(
         reading.leave_out("a further rule of a paragraph", file.at(line))
 
 
-def _sentences(block: Block) -> Iterator[tuple[int, str]]:
+def _sentences(block: _Block) -> Iterator[tuple[int, str]]:
     """Yield the sentences of a paragraph, each with its line."""
     begin = 0
     ends = [match.end() for match in _SENTENCE_END.finditer(block.text)]
@@ -121,7 +121,7 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _parts(file: ForeignFile, reading: Reading) -> list[Part]:
+def _parts(file: ForeignFile, reading: Reading) -> list[_Part]:
     """Return the parts of a document; what can hold no rule is counted out."""
     from markdown_it import MarkdownIt
 
@@ -141,7 +141,7 @@ class _Walk:
     """Goes through the tokens of a document and gathers its parts."""
 
     def __init__(self, file: ForeignFile, reading: Reading) -> None:
-        self.parts = [Part("", 0, [])]
+        self.parts = [_Part("", 0, [])]
         self._file, self._reading = file, reading
         self._said = ""
         """The paragraph or list item read last."""
@@ -173,9 +173,9 @@ class _Walk:
             self._inline(token)
 
     def _inline(self, token: Token) -> None:
-        line, text = (token.map or [0])[0] + 1, _plain(token)
+        line, text = (token.map or [0])[0] + 1, _inline_text(token)
         if self._heading and not self._around:
-            self.parts.append(Part(_one_line(_GIVEN_ANCHOR.sub("", text.rstrip())), line, []))
+            self.parts.append(_Part(_one_line(_GIVEN_ANCHOR.sub("", text.rstrip())), line, []))
         elif self._heading:
             self._leave_out("a heading within a list or quote", token)
         elif "table" in self._around:
@@ -184,13 +184,13 @@ class _Walk:
             self._leave_out("a quote", token)
         elif not self._around:
             self._said = text
-            self.parts[-1].blocks.append(Block(line, text, False))
+            self.parts[-1].blocks.append(_Block(line, text, False))
         elif self._fresh_entry:
-            self._entry(Block(line, _TASK.sub("", text, count=1), True), token)
+            self._entry(_Block(line, _TASK.sub("", text, count=1), True), token)
         else:
             self._leave_out("a further paragraph of a list item", token)
 
-    def _entry(self, block: Block, token: Token) -> None:
+    def _entry(self, block: _Block, token: Token) -> None:
         """Take a list item, unless it only leads to others.
 
         One that begins in lower case goes on with the words that introduce its list.
@@ -211,7 +211,7 @@ class _Walk:
         self._reading.leave_out(reason, self._file.at((token.map or [0])[0] + 1))
 
 
-def _plain(inline: Token) -> str:
+def _inline_text(inline: Token) -> str:
     """Return what a reader sees of a text."""
     breaks = dict.fromkeys(("softbreak", "hardbreak"), "\n")
     children = [child for child in inline.children or () if child.type in _SEEN or child.type in breaks]

@@ -8,7 +8,7 @@ from typing import Any
 from constitution.importers.few_shots import SEVERAL_TURNS, Revised, attach_revision
 from constitution.importers.reading import Reading
 from constitution.importers.source import ForeignFile
-from core.text.explain import Loc, shown
+from core.text.explain import Loc, yaml_line
 
 _CHAT = ("user", "assistant") * 3
 """Prompt, answer, request for a critique, critique, request for a revision, revision."""
@@ -44,7 +44,7 @@ class LlmSwarm:
             _pair(pair, {"critique": "critic", "revision": "revision"}, (file, loc), reading)
         chats = value.get("system_chat", [])
         if not isinstance(chats, list):
-            reading.refuse(f"system_chat is {shown(chats)}", file.where("system_chat"), "a list of chats")
+            reading.refuse(f"system_chat is {yaml_line(chats)}", file.where("system_chat"), "a list of chats")
             return
         for index, chat in enumerate(chats):
             _chat(chat, file.where("system_chat", index), reading)
@@ -68,7 +68,10 @@ class LangChain:
         """Gather the principles; one without a name has that of its key."""
         keys = {"critique": "critique_request", "revision": "revision_request", "name": "name"}
         if not isinstance(file.value, dict | list):
-            what, accepted = f"the file is {shown(file.value)}", "a list of principles, or principles by name"
+            what, accepted = (
+                f"the file is {yaml_line(file.value)}",
+                "a list of principles, or principles by name",
+            )
             reading.refuse(what, file.where(), accepted)
             return
         for loc, entry in _entries(file.value):
@@ -90,7 +93,7 @@ def _pair(entry: object, keys: Mapping[str, str], at: tuple[ForeignFile, Loc], r
     file, loc = at
     if not isinstance(entry, Mapping):
         accepted = f"an object with {' and '.join(keys.values())}"
-        reading.refuse(f"an entry is {shown(entry)}", file.where(*loc), accepted)
+        reading.refuse(f"an entry is {yaml_line(entry)}", file.where(*loc), accepted)
         return
     reading.pass_over([key for key in entry if key not in keys.values()])
     texts = {

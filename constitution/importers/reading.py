@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from constitution.ids import id_from, id_of_name, unique
 from core.errors import DataError, Problem
-from core.text.explain import shown
+from core.text.explain import yaml_line
 
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 """What an escape in JSON can bring in, and no file of ours can hold."""
@@ -21,7 +21,7 @@ MAX_PRINCIPLES = 10_000
 MAX_EXAMPLES = 10_000
 MAX_ENTRIES = 100_000
 """Of a file, with those that are left out: a longer one is no constitution, and takes long to go through."""
-MAX_PROBLEMS = 1000
+MAX_SOURCE_PROBLEMS = 1000
 """At more mistakes than these the rest of a file is not read."""
 _SHOWN_PROBLEMS = 20
 _TEXT_FROM = ("text", "revision", "comparison", "critique")
@@ -147,7 +147,7 @@ class Reading:
     def refuse(self, what: str, where: str, accepted: str) -> None:
         """Note a mistake of the file; `written` raises them all, and this does when they are too many."""
         self.problems.append(Problem(what, where, accepted))
-        if len(self.problems) > MAX_PROBLEMS:
+        if len(self.problems) > MAX_SOURCE_PROBLEMS:
             raise self._mistakes("or more; the rest was not read")
 
     def text_at(self, value: object, what: str, where: str) -> str | None:
@@ -219,7 +219,7 @@ class Reading:
     def _text(self, value: object, what: str, where: str) -> str | None:
         """Return text with the white space around it stripped; None, and a problem noted, if it is none."""
         if not isinstance(value, str):
-            self.refuse(f"{what} is {shown(value)}", where, "text")
+            self.refuse(f"{what} is {yaml_line(value)}", where, "text")
             return None
         unusable = _UNUSABLE.search(value)
         if unusable:

@@ -10,7 +10,7 @@ from typing import Any
 from constitution.importers.reading import Reading
 from constitution.importers.source import Cells, ForeignFile
 from core.errors import ConfigError
-from core.text.explain import one_of, shown
+from core.text.explain import one_of, yaml_line
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "principle", "constitution", "rule", "statement", "definition", "description"),
@@ -46,7 +46,9 @@ class JsonList:
         if isinstance(value, dict) and any(isinstance(value.get(key), str) for key in _ALONE):
             value = [value]  # one principle by itself
         if not isinstance(value, list | dict):
-            reading.refuse(f"the file is {shown(value)}", file.where(), "a list, or an object that holds one")
+            reading.refuse(
+                f"the file is {yaml_line(value)}", file.where(), "a list, or an object that holds one"
+            )
             return
         entries = list(value.items() if isinstance(value, dict) else enumerate(value))
         names = itertools.chain.from_iterable(entry for _, entry in entries if isinstance(entry, Mapping))
@@ -75,7 +77,7 @@ class Table:
         if any(key in keys.of(header) for key in _REQUESTS):
             _rows(header, rows[1:], keys, file, reading)
         elif len(header) > 1:
-            what = f"no column of principles among {', '.join(map(shown, header[:12]))}"
+            what = f"no column of principles among {', '.join(map(yaml_line, header[:12]))}"
             accepted = f"a column called {', '.join(_REQUESTS)}, or {_COLUMNS}"
             reading.refuse(what, file.at(rows[0].line), accepted)
         else:
@@ -85,7 +87,7 @@ class Table:
 
 def _rows(header: list[str], rows: list[Cells], keys: _Keys, file: ForeignFile, reading: Reading) -> None:
     for name in (name for name, times in Counter(header).items() if times > 1):
-        reading.refuse(f"the column {shown(name)} twice", file.at(1), "each column once")
+        reading.refuse(f"the column {yaml_line(name)} twice", file.at(1), "each column once")
     for line, cells in rows:
         if len(cells) != len(header):
             what = f"{len(cells)} cells, and the header has {len(header)}"
@@ -136,14 +138,14 @@ def _take(entry: object, name: str | None, where: str, keys: _Keys, reading: Rea
         reading.take(where, {"text": entry}, name=name)
         return
     if not isinstance(entry, Mapping):
-        reading.refuse(f"an entry is {shown(entry)}", where, _ACCEPTED)
+        reading.refuse(f"an entry is {yaml_line(entry)}", where, _ACCEPTED)
         return
     theirs = keys.of(entry)
     reading.pass_over([name for name in entry if name not in theirs.values()])
     fields = {ours: entry[name] for ours, name in theirs.items()}
     given = fields.pop("id", None)
     if not any(key in fields for key in _REQUESTS):
-        found = ", ".join(map(shown, list(entry)[:12])) or "nothing"
+        found = ", ".join(map(yaml_line, list(entry)[:12])) or "nothing"
         reading.refuse(f"an entry has no text, but {found}", where, _ACCEPTED)
         return
     reading.take(where, fields, name=given if given not in (None, "") else name)

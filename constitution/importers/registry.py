@@ -29,7 +29,7 @@ FORMS: tuple[ConstitutionForm, ...] = (
     PlainLines(),
 )
 """In the order in which they are asked whether they recognise a file: the particular before the general."""
-AUTO = "auto"
+AUTO_FORM = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ def form_named(name: str) -> ConstitutionForm:
     """Return the form of that name. Raises ConfigError if there is none."""
     form = next((form for form in FORMS if form.name == name), None)
     if form is None:
-        accepted = one_of((AUTO, *(form.name for form in FORMS)), name)
+        accepted = one_of((AUTO_FORM, *(form.name for form in FORMS)), name)
         raise ConfigError(f"there is no format {name!r}", where="--format", accepted=accepted)
     return form
 
 
-def read_source(path: Path, name: str = AUTO, columns: Mapping[str, str] | None = None) -> Imported:
+def read_source(path: Path, name: str = AUTO_FORM, columns: Mapping[str, str] | None = None) -> Imported:
     """Return what a file, or a folder of the paper's files, says.
 
     Raises:
@@ -58,7 +58,7 @@ def read_source(path: Path, name: str = AUTO, columns: Mapping[str, str] | None 
         DataError: The file cannot be read; or, when `Reading.written` is called, has mistakes.
         RunStateError: The operating system refuses.
     """
-    asked = None if name == AUTO else form_named(name)
+    asked = None if name == AUTO_FORM else form_named(name)
     with os_errors(path):
         is_folder = path.is_dir()
     if is_folder:

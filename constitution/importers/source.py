@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from core.errors import ConfigError, DataError
 from core.store.files import os_errors
-from core.text.explain import Loc, shown
+from core.text.explain import Loc, yaml_line
 from core.text.yaml_file import YamlDocument, parse_yaml
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_SOURCE_BYTES = 4 * 1024 * 1024
 """As large as a constitution may be."""
-MAX_DEPTH = 32
-MAX_LINES = 100_000
+MAX_SOURCE_DEPTH = 32
+MAX_SOURCE_LINES = 100_000
 """Of a table, or of a file with a JSON value in each, those that say something."""
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 YAML_SUFFIXES = (".yaml", ".yml")
@@ -88,8 +88,8 @@ class ForeignFile:
             for values in reader:
                 if any(value.strip() for value in values):
                     count += 1
-                    if count > MAX_LINES:
-                        where, accepted = self.at(reader.line_num), f"at most {MAX_LINES:,}"
+                    if count > MAX_SOURCE_LINES:
+                        where, accepted = self.at(reader.line_num), f"at most {MAX_SOURCE_LINES:,}"
                         raise DataError("too many lines", where=where, accepted=accepted)
                     yield Cells(reader.line_num - sum(v.count("\n") for v in values), values)
         except csv.Error as error:
@@ -119,8 +119,8 @@ class ForeignFile:
     @cached_property
     def _lines(self) -> list[tuple[int, Any]]:
         numbered = [(n, line) for n, line in enumerate(self.text.split("\n"), start=1) if line.strip()]
-        if len(numbered) > MAX_LINES:
-            where, accepted = self.at(numbered[MAX_LINES][0]), f"at most {MAX_LINES:,}"
+        if len(numbered) > MAX_SOURCE_LINES:
+            where, accepted = self.at(numbered[MAX_SOURCE_LINES][0]), f"at most {MAX_SOURCE_LINES:,}"
             raise DataError("too many lines", where=where, accepted=accepted)
         return [(number, _json(line, self.path, number)) for number, line in numbered]
 
@@ -137,9 +137,11 @@ def read_foreign(path: Path, columns: Mapping[str, str] | None = None) -> Foreig
             what = "this is a folder" if path.is_dir() else "there is no such file"
             raise DataError(what, where=str(path), accepted="a file, or the folder of the Anthropic files")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise DataError("the file is too large", where=str(path), accepted=f"at most {MAX_BYTES:,} bytes")
+            content = file.read(MAX_SOURCE_BYTES + 1)
+    if len(content) > MAX_SOURCE_BYTES:
+        raise DataError(
+            "the file is too large", where=str(path), accepted=f"at most {MAX_SOURCE_BYTES:,} bytes"
+        )
     text = _decoded(content, path).replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise DataError("the file is empty", where=str(path), accepted="a file with principles")
@@ -170,7 +172,7 @@ def _json(text: str, path: Path, first_line: int = 1) -> Any:
     where, accepted = f"{path}:{first_line}", "JSON"
     try:
         value = json.loads(text, object_pairs_hook=_object)
-        if _depth(value) > MAX_DEPTH:
+        if _depth(value) > MAX_SOURCE_DEPTH:
             raise RecursionError
         return value
     except json.JSONDecodeError as error:
@@ -179,7 +181,7 @@ def _json(text: str, path: Path, first_line: int = 1) -> Any:
     except _DuplicateKeyError as error:
         what, where, accepted = str(error), where if first_line > 1 else str(path), "each key once"
     except RecursionError:
-        what, accepted = "JSON that is nested too deeply", f"at most {MAX_DEPTH} levels"
+        what, accepted = "JSON that is nested too deeply", f"at most {MAX_SOURCE_DEPTH} levels"
     except ValueError:
         what, accepted = "a number of too many digits", "JSON of a reasonable size"
     raise DataError(what, where=where, accepted=accepted)
@@ -189,7 +191,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _DuplicateKeyError(f"duplicate key {shown(key)}")
+            raise _DuplicateKeyError(f"duplicate key {yaml_line(key)}")
         found[key] = value
     return found
 
@@ -197,7 +199,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _depth(value: Any) -> int:
     """Return how deeply lists and objects are nested, without recursion of our own."""
     depth, level = 0, [value]
-    while level and depth <= MAX_DEPTH:
+    while level and depth <= MAX_SOURCE_DEPTH:
         depth += 1
         inner = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
         level = [value for values in inner for value in values]

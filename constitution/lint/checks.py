@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from constitution.checks.evaluate import matches
-from constitution.lint.contradictions import UNITS, Checked, checked_principles
+from constitution.lint.contradictions import UNITS, Checked, principles_with_checks
 from constitution.lint.subject import Hit, LintContext
 from constitution.lint.text import READ_CHARACTERS
 from constitution.schema import Constitution
-from core.text.explain import shown
+from core.text.explain import yaml_line
 
 _SMALL = "one two three four five six seven eight nine ten eleven twelve".split(" ")  # noqa: SIM905
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "hundred": 100}
@@ -36,7 +36,7 @@ _NESTED = re.compile(r"\((?:\?:|\?P<\w+>)?[^()|]*(?<!\\)[+*][^()|]*\)(?:[+*]|\{\
 
 def lint_checks(constitution: Constitution, context: LintContext) -> Iterator[Hit]:
     """Yield what is wrong with the machine checks of a constitution, each by itself."""
-    for checked in checked_principles(constitution):
+    for checked in principles_with_checks(constitution):
         yield from _against_text(checked)
         yield from _pattern(checked)
 
@@ -73,9 +73,9 @@ def _pattern(entry: Checked) -> Iterator[Hit]:
     if entry.check.kind not in ("regex", "not_regex"):
         return
     if _NESTED.search(entry.value[:_SEARCHED_CHARACTERS]):
-        what = f"the pattern {shown(entry.value)} repeats a group that itself repeats"
+        what = f"the pattern {yaml_line(entry.value)} repeats a group that itself repeats"
         yield Hit("L307", entry.loc, what, "write it with one repetition")
     elif all(matches(entry.value, probe) for probe in _PROBES):
         outcome = "always passes" if entry.check.kind == "regex" else "always fails"
-        what = f"the pattern {shown(entry.value)} is found in every text, so that the check {outcome}"
+        what = f"the pattern {yaml_line(entry.value)} is found in every text, so that the check {outcome}"
         yield Hit("L306", entry.loc, what, "ask for at least one character")

@@ -16,7 +16,7 @@ from constitution.checks.kinds import Check
 from constitution.checks.language import TWINS
 from constitution.lint.subject import Hit, LintContext, may_lack_spaces, meet
 from constitution.schema import Constitution, Principle
-from core.text.explain import Loc, shown
+from core.text.explain import Loc, yaml_line
 from core.text.similarity import words_of
 
 UNITS = ("words", "sentences", "characters", "grade")
@@ -53,13 +53,13 @@ class Checked:
     @property
     def told(self) -> str:
         """The check as messages name it."""
-        return f"{self.check.kind} {shown(self.value)}"
+        return f"{self.check.kind} {yaml_line(self.value)}"
 
 
 _ByKind = dict[str, list[Checked]]
 
 
-def checked_principles(constitution: Constitution) -> list[Checked]:
+def principles_with_checks(constitution: Constitution) -> list[Checked]:
     """Return the principles with a machine check, in the order of the file."""
     principles = enumerate(constitution.principles)
     return [Checked(index, p, p.check) for index, p in principles if p.check is not None]
@@ -68,7 +68,7 @@ def checked_principles(constitution: Constitution) -> list[Checked]:
 def lint_contradictions(constitution: Constitution, context: LintContext) -> Iterator[Hit]:
     """Yield the checks that contradict or repeat others."""
     by_kind: _ByKind = defaultdict(list)
-    for checked in checked_principles(constitution):
+    for checked in principles_with_checks(constitution):
         by_kind[checked.check.kind].append(checked)
     for rule in (_bounds, _phrases, _patterns, _forms, _repeated):
         yield from rule(by_kind)
@@ -171,7 +171,7 @@ def _incompatible(one: Checked, two: Checked) -> bool:
 
 
 def _listed(phrases: Sequence[str]) -> str:
-    return shown(phrases[0]) + (f" or {len(phrases) - 1} more" if len(phrases) > 1 else "")
+    return yaml_line(phrases[0]) + (f" or {len(phrases) - 1} more" if len(phrases) > 1 else "")
 
 
 def _patterns(by_kind: _ByKind) -> Iterator[Hit]:
@@ -191,7 +191,7 @@ def _forms(by_kind: _ByKind) -> Iterator[Hit]:
     """Yield the checks whose forms exclude each other."""
     for kind in _EXCLUSIVE_KINDS:
         for first, second in _clashes(by_kind.get(kind, ()), _are_no_twins):
-            what = f"{second.told}, and {first.principle.id!r} asks for {shown(first.value)}"
+            what = f"{second.told}, and {first.principle.id!r} asks for {yaml_line(first.value)}"
             yield Hit("L303", second.loc, what, _CHANGE, (first.index,))
     lists = [entry for entry in by_kind.get("format", ()) if entry.value == "list"]
     for entry in by_kind.get("json", ()):

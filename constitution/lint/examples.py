@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from constitution.checks.evaluate import count_words, evaluate, matches
 from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Example, Principle
-from core.text.explain import Loc, shown
+from core.text.explain import Loc, yaml_line
 from core.text.similarity import words_of
 
 MAX_FEW_SHOT_WORDS = 500
@@ -74,10 +74,10 @@ def _example(example: Example, principle: Principle, loc: Loc) -> Iterator[Hit]:
             yield Hit("L403", (*loc, "bad"), what, "mend the answer, or move the example")
     applies, exempt = principle.applies_to, principle.exempt
     if applies is not None and applies.pattern and not matches(applies.pattern, example.prompt):
-        what = f"the prompt lacks the pattern {shown(applies.pattern)} of `applies_to`"
+        what = f"the prompt lacks the pattern {yaml_line(applies.pattern)} of `applies_to`"
         yield Hit("L406", (*loc, "prompt"), what, "take a prompt that the principle is about")
     elif (
         exempt is not None and exempt.pattern and not exempt.tags and matches(exempt.pattern, example.prompt)
     ):
-        what = f"the prompt has the pattern {shown(exempt.pattern)} of `except`"
+        what = f"the prompt has the pattern {yaml_line(exempt.pattern)} of `except`"
         yield Hit("L406", (*loc, "prompt"), what, "take a prompt that the principle is about")

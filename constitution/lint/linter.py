@@ -21,7 +21,7 @@ from constitution.lint.structure import lint_structure
 from constitution.lint.subject import Hit, LintContext
 from constitution.lint.text import lint_text
 from constitution.loader import LoadedConstitution
-from core.text.explain import Loc, one_of, shown
+from core.text.explain import Loc, one_of, yaml_line
 
 _RULES = (lint_text, lint_structure, lint_checks, lint_contradictions, lint_examples, lint_prompts)
 _PLACE = re.compile(r"^(.*):(\d+):(\d+)$")
@@ -118,7 +118,7 @@ class _Silencers:
         """Yield the entries that name no code, or one of an error."""
         for loc, code in self._entries:
             if code not in CODES and code not in RETIRED:
-                yield Hit("L201", loc, f"there is no lint code {shown(code)}", one_of(CODES, code))
+                yield Hit("L201", loc, f"there is no lint code {yaml_line(code)}", one_of(CODES, code))
             elif code in CODES and CODES[code].severity == "error":
                 yield Hit("L201", loc, f"{code} is an error, and is told all the same", "mend it")
 

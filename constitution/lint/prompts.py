@@ -8,7 +8,7 @@ from constitution.draw import in_scope
 from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Principle, Scope
 from core.records import Prompt
-from core.text.explain import Loc, one_of, shown
+from core.text.explain import Loc, one_of, yaml_line
 from core.text.similarity import words_of
 
 _QUOTED_WORDS = 6
@@ -49,7 +49,7 @@ def _unknown_tags(principle: Principle, loc: Loc, tags: set[str]) -> Iterator[Hi
             if tag not in tags:
                 hint = one_of(sorted(tags), tag) if tags else "the prompts have no tags"
                 yield Hit(
-                    "L503", (*loc, key, "tags", position), f"no prompt bears the tag {shown(tag)}", hint
+                    "L503", (*loc, key, "tags", position), f"no prompt bears the tag {yaml_line(tag)}", hint
                 )
 
 
@@ -59,7 +59,7 @@ def _uncovered(principles: Sequence[Principle], prompts: Sequence[Prompt]) -> It
     distinct = {(p.applies_to, p.exempt): p for p in principles}.values()
     alone = [prompt for prompt in prompts if not any(in_scope(p, prompt) for p in distinct)]
     if alone:
-        first = shown(alone[0].messages[-1].content)
+        first = yaml_line(alone[0].messages[-1].content)
         what = f"{len(alone):,} of {len(prompts):,} prompts have no principle, the first is {first}"
         yield Hit("L504", ("principles",), what, "add a principle without `applies_to`")
 
@@ -71,6 +71,6 @@ def _quoted(constitution: Constitution, prompts: Sequence[Prompt]) -> Iterator[H
         for number, example in enumerate(principle.examples):
             text = " ".join(words_of(example.prompt))
             if text in tests or any(f" {quote} " in f" {text} " for quote in long):
-                what = f"the prompt {shown(example.prompt)} is one of the test split"
+                what = f"the prompt {yaml_line(example.prompt)} is one of the test split"
                 loc: Loc = ("principles", index, "examples", number, "prompt")
                 yield Hit("L502", loc, what, "take another prompt")

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from constitution.lint.subject import Hit, LintContext
 from constitution.schema import Constitution, Principle, Scope
-from core.text.explain import Loc, shown
+from core.text.explain import Loc, yaml_line
 from core.text.similarity import words_of
 
 LEAST_SHARE = 0.001
-MOST_SHARE = 0.5
-MOST_RATIO = 100.0
+MAX_SHARE = 0.5
+MAX_RATIO = 100.0
 _OVERRIDES = ("critique", "revision", "comparison")
 
 
@@ -34,7 +34,7 @@ def _sections(constitution: Constitution) -> Iterator[Hit]:
     used = {principle.section for principle in constitution.principles}
     for position, section in enumerate(constitution.sections):
         if section not in used:
-            what = f"no principle is in the section {shown(section)}"
+            what = f"no principle is in the section {yaml_line(section)}"
             yield Hit("L203", ("sections", position), what, "delete it, or give its principles their section")
     for index, principle in enumerate(constitution.principles):
         if principle.section is None and used != {None}:
@@ -52,12 +52,12 @@ def _weights(constitution: Constitution) -> Iterator[Hit]:
             extreme = True
             what = f"the weight {weight:g} is {_percent(weight / total)} of the total"
             yield Hit("L205", loc, what, "weights are relative; raise it, or delete the principle")
-        elif weight / total > MOST_SHARE and len(weights) > 2:
+        elif weight / total > MAX_SHARE and len(weights) > 2:
             extreme = True
             what = f"the weight {weight:g} is {_percent(weight / total)} of the total"
             yield Hit("L206", loc, what, "lower it, or say `hard: true`")
     heaviest, lightest = max(weights), min(weights)
-    if not extreme and heaviest / lightest >= MOST_RATIO:
+    if not extreme and heaviest / lightest >= MAX_RATIO:
         what = f"the weight {heaviest:g} is {heaviest / lightest:,.0f} times the smallest, {lightest:g}"
         other = weights.index(lightest)
         loc = ("principles", weights.index(heaviest), "weight")

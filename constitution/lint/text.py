@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from constitution.checks.evaluate import count_words
 from constitution.lint.subject import Hit, LintContext, meet
 from constitution.schema import Constitution, Principle
-from core.text.explain import Loc, shown
+from core.text.explain import Loc, yaml_line
 from core.text.similarity import near_duplicates, words_of
 
 NEAR = 0.7
@@ -52,7 +52,7 @@ def lint_text(constitution: Constitution, context: LintContext) -> Iterator[Hit]
     for place, text in _texts(constitution):
         found = _PLACEHOLDER.search(text)
         if found:
-            yield Hit("L107", place, f"the placeholder {shown(found[0])}", "write what belongs there")
+            yield Hit("L107", place, f"the placeholder {yaml_line(found[0])}", "write what belongs there")
 
 
 def _alike(principles: Sequence[Principle]) -> Iterator[Hit]:
@@ -112,7 +112,7 @@ def _wording(text: str, loc: Loc) -> Iterator[Hit]:
         yield Hit("L105", loc, f"the text has {words} words, of at most {MAX_TEXT_WORDS}", hint)
     machinery = _MACHINERY.search(text)
     if machinery:
-        what = f"the text speaks of {shown(machinery[0])}, which nobody is shown"
+        what = f"the text speaks of {yaml_line(machinery[0])}, which nobody is shown"
         yield Hit("L108", loc, what, "say what the reply does")
 
 

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from core.errors import DataError
 
+Floats = NDArray[np.float64]
+
 RESAMPLES = 10_000
 LEVEL = 0.95
 _DRAWS_AT_ONCE = 2_000_000

@@ -18,7 +18,7 @@ from typing import Self
 from core.errors import RunStateError
 from core.store.files import is_busy, os_errors, sqlite_errors
 
-SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 1
 
 _BUSY_TIMEOUT_S = 30.0
 _REMEDY = "an intact cache; delete the file, which costs asking the models again"
@@ -101,13 +101,13 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         with _exclusive(connection):
             # A second process may have been faster; the statements leave its work as it is.
             connection.execute(_SCHEMA)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
     found = _schema_version(connection)
-    if found != SCHEMA_VERSION:
+    if found != _SCHEMA_VERSION:
         raise RunStateError(
             f"the cache has schema version {found}",
             where=str(path),
-            accepted=f"version {SCHEMA_VERSION}; use the newer Publius that wrote it, or another cache file",
+            accepted=f"version {_SCHEMA_VERSION}; use the newer Publius that wrote it, or another cache file",
         )
     # Damage often spares the first page; reading the root of the answers finds more of it.
     connection.execute("SELECT value FROM answers LIMIT 1").fetchone()

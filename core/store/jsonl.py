@@ -46,7 +46,7 @@ def rows(lines: Iterable[AnyStr]) -> Iterator[tuple[int, Any | Unreadable]]:
         lines: of text, or of bytes in UTF-8; a file will do.
     """
     for number, line in numbered(lines):
-        yield number, value_of(line)
+        yield number, json_value(line)
 
 
 def numbered(lines: Iterable[AnyStr]) -> Iterator[tuple[int, AnyStr]]:
@@ -58,7 +58,7 @@ def numbered(lines: Iterable[AnyStr]) -> Iterator[tuple[int, AnyStr]]:
             yield number, line
 
 
-def value_of(content: str | bytes) -> Any | Unreadable:
+def json_value(content: str | bytes) -> Any | Unreadable:
     """Return what the JSON of a line or document says."""
     text = decoded(content) if isinstance(content, bytes) else content
     if isinstance(text, Unreadable):

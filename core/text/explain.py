@@ -105,7 +105,7 @@ def _common(a: str, b: str) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def shown(value: object) -> str:
+def yaml_line(value: object) -> str:
     """Return a value as one short line, spelled as in YAML."""
     if value is None or value == {} or value == []:
         return "empty"
@@ -144,7 +144,7 @@ def _misfits(model: type[BaseModel], value: object, error: ErrorDetails) -> Iter
     elif error["type"] == "extra_forbidden":
         siblings, _ = _walk(model, error["loc"][:-1])
         key = str(error["loc"][-1])
-        yield Misfit(place, f"unknown key {shown(key)}", one_of(key_names(*siblings), key), on_key=True)
+        yield Misfit(place, f"unknown key {yaml_line(key)}", one_of(key_names(*siblings), key), on_key=True)
     elif error["type"] == "missing":
         key = str(error["loc"][-1])
         yield Misfit(place, f"the key {key!r} is missing", f"a line '{key}: ...'")
@@ -186,7 +186,7 @@ def _name(place: Loc) -> str:
 
 def _shown_input(error: ErrorDetails) -> str:
     value = error["input"]
-    return "empty" if isinstance(value, str) and not value.strip() else shown(value)
+    return "empty" if isinstance(value, str) and not value.strip() else yaml_line(value)
 
 
 def _wrong_tag(place: Loc, error: ErrorDetails) -> Misfit:
@@ -196,7 +196,7 @@ def _wrong_tag(place: Loc, error: ErrorDetails) -> Misfit:
     if error["type"] == "union_tag_not_found":
         return Misfit(place, f"the key {key!r} is missing", f"a line '{key}: ...'")
     kinds = re.findall(r"'([^']*)'", ctx["expected_tags"])
-    return Misfit((*place, key), f"{key} is {shown(ctx['tag'])}", one_of(kinds, ctx["tag"]))
+    return Misfit((*place, key), f"{key} is {yaml_line(ctx['tag'])}", one_of(kinds, ctx["tag"]))
 
 
 def _accepted(error: ErrorDetails, field: FieldInfo | None, models: Sequence[type[BaseModel]]) -> str:
@@ -211,7 +211,7 @@ def _accepted(error: ErrorDetails, field: FieldInfo | None, models: Sequence[typ
     if kind in _MAPPINGS and models:
         return f"a mapping with the keys: {', '.join(key_names(*models))}"
     if kind == "string_type" and isinstance(error["input"], bool | int | float):
-        return f'text, in quotes: "{shown(error["input"])}"'
+        return f'text, in quotes: "{yaml_line(error["input"])}"'
     if kind in _NOT_OF_THE_TYPE:
         return f"{_NOT_OF_THE_TYPE[kind]} {_bounds(field)}".strip()
     return _accepted_length(kind, ctx) or error["msg"].removeprefix("Input should be ")

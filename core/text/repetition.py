@@ -16,7 +16,7 @@ LOOP_TIMES = 3
 LOOP_CHARACTERS = 60
 """A loop is at least so long in all, so that "no, no, no" and "ha ha ha" are none."""
 REPEATED_SHARE = 0.5
-FEWEST_WORDS = 40
+_MIN_WORDS = 40
 """Shorter texts are only searched for loops: a few words that return are a large share of them."""
 
 _BULLET = re.compile(r"^[ \t]*(?:[-*•+]|\(?\d{1,3}[.):])[ \t]+", re.MULTILINE)
@@ -40,7 +40,7 @@ def repeated_share(text: str) -> float:
 
 
 def _repeats_its_words(plain: str) -> bool:
-    return len(plain.split()) >= FEWEST_WORDS and repeated_share(plain) > REPEATED_SHARE
+    return len(plain.split()) >= _MIN_WORDS and repeated_share(plain) > REPEATED_SHARE
 
 
 def _ends_in_a_loop(plain: str) -> bool:

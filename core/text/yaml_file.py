@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from core.errors import ConfigError, Problem
-from core.text.explain import Loc, Misfit, explain, shown
+from core.text.explain import Loc, Misfit, explain, yaml_line
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32
@@ -338,7 +338,7 @@ class _Builder:
             if key in mapping:
                 first = self._key_marks[place]
                 self._refuse(
-                    f"duplicate key {shown(key)} (first in line {first.line})", mark, "each key once"
+                    f"duplicate key {yaml_line(key)} (first in line {first.line})", mark, "each key once"
                 )
             self._key_marks.setdefault(place, mark)
             mapping[key] = self._node(next(self._events), place)
@@ -357,7 +357,7 @@ class _Builder:
         else:
             key = self._node(event, (*loc, stand_in))
             accepted = "text; quotes around a text that begins with { or ["
-        self._refuse(f"a key is {shown(key)}", _mark_of(event), accepted)
+        self._refuse(f"a key is {yaml_line(key)}", _mark_of(event), accepted)
         return stand_in
 
     def _refuse_anchor_or_tag(self, event: yaml.Event) -> None:

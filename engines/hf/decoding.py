@@ -12,14 +12,14 @@ from transformers import PreTrainedModel
 
 from core.records import Sampling
 from engines.hf.kv_cache import RowCache
-from engines.hf.sampling import draw_tokens, drawn_figures
+from engines.hf.sampling import draw_tokens, logprobs_and_entropies
 
 _STOP_WINDOW = 32
 """Tokens at the end of an answer that are searched for stop strings after each step."""
 
 
 @dataclass
-class Row:
+class DecodingRow:
     """One answer in the making."""
 
     prompt: tuple[int, ...]
@@ -66,7 +66,7 @@ class DecodingBatch:
         self._keeps_figures = keeps_figures
         self._end_ids = end_ids
         self._decode = decode
-        self.rows: list[Row] = []
+        self.rows: list[DecodingRow] = []
         self._cache: RowCache
         self._mask: torch.Tensor
         self._logits: torch.Tensor
@@ -77,7 +77,7 @@ class DecodingBatch:
         return not self.rows or self._cache.can_join
 
     @torch.inference_mode()
-    def admit(self, rows: Sequence[Row]) -> None:
+    def admit(self, rows: Sequence[DecodingRow]) -> None:
         """Run the prompts of new rows and let them join."""
         ids, mask = pad_left([row.prompt for row in rows], self._model.device)
         cache = RowCache(self._model.config)
@@ -92,7 +92,7 @@ class DecodingBatch:
         self.rows += rows
 
     @torch.inference_mode()
-    def step(self) -> list[Row]:
+    def step(self) -> list[DecodingRow]:
         """Draw one token for every row; return the rows that this finished."""
         uniforms = [row.random.random() if row.sampling.temperature > 0 else 0.0 for row in self.rows]
         drawn = draw_tokens(self._logits, [row.sampling for row in self.rows], uniforms)
@@ -127,7 +127,7 @@ class DecodingBatch:
 
     def _keep_figures(self, drawn: Sequence[int]) -> None:
         """Let every row remember what is known of the token that was drawn for it."""
-        figures = drawn_figures(self._logits, [row.sampling for row in self.rows], drawn)
+        figures = logprobs_and_entropies(self._logits, [row.sampling for row in self.rows], drawn)
         for row, (logprob, entropy) in zip(self.rows, figures, strict=True):
             row.logprobs.append(logprob)
             row.entropies.append(entropy)
@@ -141,7 +141,7 @@ class DecodingBatch:
         unused = int(mask.any(dim=0).int().argmax())
         self._mask = mask[:, self._cache.select(rows, unused) :]
 
-    def _finish_reason(self, row: Row) -> Literal["stop", "length"] | None:
+    def _finish_reason(self, row: DecodingRow) -> Literal["stop", "length"] | None:
         if row.tokens[-1] in self._end_ids:
             return "stop"
         if row.sampling.stop:

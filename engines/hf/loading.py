@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import EngineError
 from core.lazy import require
 from core.libraries import load_errors, quiet_transformers
-from engines.adapter import wear_adapter
+from engines.adapter import attach_adapter
 from engines.loading import ACCEPTED_MODELS, ModelFiles, pick_device
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
             attn_implementation=_attention(place),
         )
     if files.adapter is not None:
-        model = wear_adapter(model, files.adapter).merge_and_unload()
+        model = attach_adapter(model, files.adapter).merge_and_unload()
     loaded: PreTrainedModel = model.to(place).eval()
     if place == "cpu":
         from engines.hf.layout import lay_out_by_columns

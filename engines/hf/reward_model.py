@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from core.errors import EngineError
-from engines.adapter import SETTINGS, read_settings, wear_adapter, wear_further_adapter
+from engines.adapter import SETTINGS, attach_adapter, attach_further_adapter, read_settings
 from engines.config import ModelConfig
 from engines.hf.loading import load_classifier
 from engines.hf.packing import pack
@@ -76,7 +76,7 @@ class RewardModel:
                 batch = [trees[index] for index in group]
                 columns = [column for i in group for column in range(firsts[i], firsts[i + 1])]
                 found[columns] = (
-                    scores_of(self._classifier, batch, head, packed=bool(self._packed)).double().cpu()
+                    tree_scores(self._classifier, batch, head, packed=bool(self._packed)).double().cpu()
                 )
         return found
 
@@ -101,10 +101,10 @@ def load_reward_model(folder: Path, device: str = "auto", base: ModelConfig | No
     named = read_settings(members[0])["base_model_name_or_path"]
     config = base or ModelConfig(id=str(named))
     files = locate(config)
-    worn = wear_adapter(load_classifier(files, pick_dtype(config.dtype, device), device, 0), members[0])
+    worn = attach_adapter(load_classifier(files, pick_dtype(config.dtype, device), device, 0), members[0])
     names = ["default", *(f"member-{number}" for number in range(1, len(members)))]
     for name, member in zip(names[1:], members[1:], strict=True):
-        wear_further_adapter(worn, member, name)
+        attach_further_adapter(worn, member, name)
     encoder = TurnEncoder(load_tokenizer(files), config.chat_template_kwargs, files.name)
     return RewardModel(worn, encoder, settings, names)
 
@@ -130,7 +130,7 @@ def score_head(classifier: Any) -> torch.nn.Module:
     return head
 
 
-def scores_of(model: Any, trees: Sequence[Tree], head: torch.nn.Module, *, packed: bool) -> torch.Tensor:
+def tree_scores(model: Any, trees: Sequence[Tree], head: torch.nn.Module, *, packed: bool) -> torch.Tensor:
     """Return (N,) the scores of the answers, in float32 or wider.
 
     transformers returns one score per row. The head's own output, which a hook takes, has those of all
@@ -166,9 +166,9 @@ def is_packable(classifier: Any, probe: Tree) -> bool:
     head, was_training = score_head(classifier), classifier.training
     classifier.eval()
     with torch.inference_mode():
-        plain = scores_of(classifier, [probe], head, packed=False)
+        plain = tree_scores(classifier, [probe], head, packed=False)
         try:
-            packed = scores_of(classifier, [probe], head, packed=True)
+            packed = tree_scores(classifier, [probe], head, packed=True)
         except (RuntimeError, TypeError, ValueError, IndexError):  # a model of another build
             return False
         finally:

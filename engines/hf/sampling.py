@@ -40,7 +40,7 @@ def draw_tokens(logits: torch.Tensor, samplings: Sequence[Sampling], uniforms: S
     return result
 
 
-def drawn_figures(
+def logprobs_and_entropies(
     logits: torch.Tensor, samplings: Sequence[Sampling], tokens: Sequence[int]
 ) -> list[tuple[float, float]]:
     """Return the log-probability of each row's token and the entropy of what it was drawn from, in nats.

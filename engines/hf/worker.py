@@ -17,7 +17,7 @@ from engines.tokenization import TurnEncoder
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from engines.hf.decoding import DecodingBatch, Row
+    from engines.hf.decoding import DecodingBatch, DecodingRow
 
 _GATHER_S = 0.01
 """Once a request has come to an idle engine, how long to wait for the next one before starting."""
@@ -126,17 +126,17 @@ class TorchWorker:
         )
 
     def _admit(self) -> None:
-        from engines.hf.decoding import Row
+        from engines.hf.decoding import DecodingRow
 
         reserved = [row.most_tokens for row in self._batch.rows]
         room = self._limits.max_batch - len(reserved)
         tickets = _similar(self._drafts, room)
-        rows: list[Row] = []
+        rows: list[DecodingRow] = []
         for ticket in tickets:
             assert isinstance(ticket.request, GenerationRequest)
             sampling = ticket.request.sampling
             sampling = sampling.model_copy(update={"stop": self._reader.stops(sampling)})
-            row = Row(ticket.ids, sampling, ticket.request.seed, ticket)
+            row = DecodingRow(ticket.ids, sampling, ticket.request.seed, ticket)
             widest = max([row.most_tokens, *reserved])
             if widest * (len(reserved) + 1) > self._limits.max_batch_tokens and reserved:
                 break
@@ -166,7 +166,7 @@ class TorchWorker:
             )
             self._resolve(ticket, scores)
 
-    def _generation(self, row: Row) -> Generation:
+    def _generation(self, row: DecodingRow) -> Generation:
         assert row.finish_reason is not None
         return self._reader.read(row.ticket.request, len(row.prompt), row.tokens, row.finish_reason)
 

@@ -25,7 +25,7 @@ from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.vllm.link import HostLink
 from engines.vllm.setup import HOST_COMMAND, host_environment, host_load, require_vllm
-from engines.vllm.wire import Answer
+from engines.vllm.wire import Response
 
 
 class VllmEngine(LocalEngine):
@@ -95,7 +95,7 @@ class VllmEngine(LocalEngine):
 
     async def _ask(
         self, ids: tuple[int, ...], sampling: dict[str, JsonValue], choice_ids: tuple[int, ...] = ()
-    ) -> Answer:
+    ) -> Response:
         future = self._opened_link().ask(ids, sampling, choice_ids)
         return await asyncio.wrap_future(future)
 

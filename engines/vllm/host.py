@@ -11,7 +11,7 @@ from typing import Any
 from core.errors import EngineError, RequestError, on_one_line
 from core.lazy import require
 from engines.vllm.serving import Host
-from engines.vllm.wire import Adapter, Answer, Ask, Load
+from engines.vllm.wire import Adapter, Ask, Load, Response
 
 _EXTRA = "vllm"
 
@@ -39,10 +39,10 @@ class VllmBackend:
         engine = require("vllm.v1.engine.async_llm", _EXTRA).AsyncLLM.from_engine_args(arguments)
         backend = cls(engine)
         if load.adapter is not None:
-            await backend.wear(load.adapter)
+            await backend.attach(load.adapter)
         return backend
 
-    async def wear(self, adapter: Adapter) -> None:
+    async def attach(self, adapter: Adapter) -> None:
         """Load an adapter, which all requests from now on wear in place of the one before.
 
         vLLM knows the adapter in a batch by its number, and the prefixes that it keeps by name and folder.
@@ -52,7 +52,7 @@ class VllmBackend:
         await self._engine.add_lora(request)
         self._adapter = request
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: Ask) -> Response:
         """Return the tokens drawn, and the log-probabilities that are asked for."""
         try:
             output = await self._last_output(ask)
@@ -69,7 +69,7 @@ class VllmBackend:
         drawn: tuple[float, ...] = ()
         if ask.wants_logprobs:
             drawn = tuple(of[token].logprob for token, of in zip(tokens, output.logprobs, strict=True))
-        return Answer(
+        return Response(
             id=ask.id, token_ids=tokens, finish_reason=reason, logprobs=logprobs, drawn_logprobs=drawn
         )
 
@@ -90,7 +90,7 @@ class VllmBackend:
         return outputs[-1].outputs[0]
 
 
-def main(descriptor: str, parent: str) -> None:
+def run_host(descriptor: str, parent: str) -> None:
     """Serve the parent over the inherited socket until it closes the link or is gone."""
     host = Host(socket.socket(fileno=int(descriptor)), int(parent), VllmBackend.load)
     asyncio.run(host.run())
@@ -99,4 +99,4 @@ def main(descriptor: str, parent: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run_host(*sys.argv[1:])

@@ -29,16 +29,16 @@ from core.errors import EngineError, PubliusError, RequestError
 from engines.vllm.processes import kill_group, wait_until_gone
 from engines.vllm.wire import (
     Adapter,
-    Answer,
+    AdapterAttached,
     Ask,
+    AttachAdapter,
     Cancel,
     Close,
     Down,
     Load,
     Ready,
     Refused,
-    Wear,
-    Worn,
+    Response,
     from_host,
 )
 
@@ -103,7 +103,7 @@ class HostLink:
         choice_ids: tuple[int, ...] = (),
         *,
         wants_logprobs: bool = False,
-    ) -> Future[Answer]:
+    ) -> Future[Response]:
         """Return the answer to come. Cancelling it tells the host to stop working on it."""
         ask = Ask(
             id=next(self._numbers),
@@ -114,9 +114,9 @@ class HostLink:
         )
         return self._post(ask)
 
-    def wear(self, adapter: Adapter) -> Future[Worn]:
+    def attach(self, adapter: Adapter) -> Future[AdapterAttached]:
         """Return what is done once the adapter is loaded, which all requests from then on wear."""
-        return self._post(Wear(id=next(self._numbers), adapter=adapter))
+        return self._post(AttachAdapter(id=next(self._numbers), adapter=adapter))
 
     def close(self) -> None:
         """Fail whoever still waits, end the host and all its processes. Safe to call twice."""
@@ -129,7 +129,7 @@ class HostLink:
         if not self._failed:  # an error may have told the user to look at the log
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _post(self, message: Ask | Wear) -> Future[Any]:
+    def _post(self, message: Ask | AttachAdapter) -> Future[Any]:
         future: Future[Any] = Future()
         with self._lock:
             if self._end is not None:
@@ -163,7 +163,7 @@ class HostLink:
                     case Down() as down:
                         reason = down.reason
                         break
-                    case Answer() | Worn() as reply:
+                    case Response() | AdapterAttached() as reply:
                         self._resolve(reply.id, reply)
                     case Refused() as refused:
                         self._resolve(refused.id, RequestError(refused.reason, detail=refused.detail))
@@ -175,7 +175,7 @@ class HostLink:
         self._outbox.put(None)
         self._connection.close()
 
-    def _resolve(self, number: int, result: Answer | Worn | PubliusError) -> None:
+    def _resolve(self, number: int, result: Response | AdapterAttached | PubliusError) -> None:
         with self._lock:
             future = self._waiting.pop(number, None)
         if future is None or not future.set_running_or_notify_cancel():

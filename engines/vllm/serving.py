@@ -22,8 +22,9 @@ from core.errors import RequestError, on_one_line
 from engines.vllm.processes import kill_group
 from engines.vllm.wire import (
     Adapter,
-    Answer,
+    AdapterAttached,
     Ask,
+    AttachAdapter,
     Cancel,
     Close,
     Down,
@@ -31,9 +32,8 @@ from engines.vllm.wire import (
     Load,
     Ready,
     Refused,
+    Response,
     ToHost,
-    Wear,
-    Worn,
     to_host,
 )
 
@@ -44,11 +44,11 @@ _WATCH_S = 1.0
 class Backend(Protocol):
     """A loaded model."""
 
-    async def answer(self, ask: Ask) -> Answer:
+    async def answer(self, ask: Ask) -> Response:
         """Return the answer. Raises RequestError if this request alone cannot be run."""
         ...
 
-    async def wear(self, adapter: Adapter) -> None:
+    async def attach(self, adapter: Adapter) -> None:
         """Load an adapter, which all requests from now on wear in place of the one before."""
         ...
 
@@ -106,8 +106,8 @@ class Host:
             match got.result():
                 case Ask() as ask:
                     self._start(ask.id, partial(backend.answer, ask), broken)
-                case Wear() as wear:
-                    self._start(wear.id, partial(_worn, backend, wear), broken)
+                case AttachAdapter() as attach:
+                    self._start(attach.id, partial(_attach, backend, attach), broken)
                 case Cancel(id=number) if number in self._tasks:
                     self._tasks[number].cancel()
                 case Close():
@@ -149,9 +149,9 @@ class Host:
         end_own_group()
 
 
-async def _worn(backend: Backend, wear: Wear) -> Worn:
-    await backend.wear(wear.adapter)
-    return Worn(id=wear.id)
+async def _attach(backend: Backend, attach: AttachAdapter) -> AdapterAttached:
+    await backend.attach(attach.adapter)
+    return AdapterAttached(id=attach.id)
 
 
 def end_own_group() -> None:

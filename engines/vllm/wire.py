@@ -46,7 +46,7 @@ class Ask(_Message):
     """Whether the log-probabilities of the tokens that are drawn are wanted, and no others."""
 
 
-class Wear(_Message):
+class AttachAdapter(_Message):
     """From now on every request wears this adapter. None may be under way, and the answer is waited for."""
 
     kind: Literal["wear"] = "wear"
@@ -73,7 +73,7 @@ class Ready(_Message):
     kind: Literal["ready"] = "ready"
 
 
-class Answer(_Message):
+class Response(_Message):
     """What came of a request."""
 
     kind: Literal["answer"] = "answer"
@@ -87,7 +87,7 @@ class Answer(_Message):
     """Natural logarithms of `token_ids`, where they are wanted. Of which distribution, `Load` says."""
 
 
-class Worn(_Message):
+class AdapterAttached(_Message):
     """The adapter is loaded."""
 
     kind: Literal["worn"] = "worn"
@@ -110,8 +110,8 @@ class Down(_Message):
     reason: str
 
 
-ToHost = Load | Ask | Wear | Cancel | Close
-FromHost = Ready | Answer | Worn | Refused | Down
+ToHost = Load | Ask | AttachAdapter | Cancel | Close
+FromHost = Ready | Response | AdapterAttached | Refused | Down
 
 to_host: TypeAdapter[ToHost] = TypeAdapter(Annotated[ToHost, Field(discriminator="kind")])
 from_host: TypeAdapter[FromHost] = TypeAdapter(Annotated[FromHost, Field(discriminator="kind")])

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.digests import derive_uniform
+from core.statistics.bootstrap import Floats
 from evaluation.reward.metrics import (
     EVEN,
-    Floats,
     ScoredPair,
     brier,
-    columns_of,
     cross_entropy,
     excess_entropy,
+    pair_columns,
     sigmoid,
 )
 
@@ -50,7 +50,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class CalibrationFigures:
+class CalibrationMetrics:
     """How far predicted probabilities are from the labels, at one temperature."""
 
     nll: float
@@ -71,8 +71,8 @@ class Calibration:
     """The temperature, fitted on all pairs, and figures without it and with it."""
 
     temperature: float
-    before: CalibrationFigures
-    after: CalibrationFigures
+    before: CalibrationMetrics
+    after: CalibrationMetrics
     """Cross-fitted: no pair is measured with a temperature that it was fitted on."""
 
 
@@ -85,15 +85,15 @@ def calibrate(pairs: Sequence[ScoredPair]) -> Calibration:
     Args:
         pairs: one at least, of positive weight.
     """
-    margins, labels, weights = columns_of(pairs)
+    margins, labels, weights = pair_columns(pairs)
     halves = np.asarray([derive_uniform("calibration half", pair.id) < EVEN for pair in pairs])
     scaled = margins.copy()
     for half in (halves, ~halves):
         scaled[half] /= fit_temperature(margins[~half], labels[~half], weights[~half])
     return Calibration(
         temperature=fit_temperature(margins, labels, weights),
-        before=calibration_figures(margins, labels, weights),
-        after=calibration_figures(scaled, labels, weights),
+        before=calibration_metrics(margins, labels, weights),
+        after=calibration_metrics(scaled, labels, weights),
     )
 
 
@@ -127,14 +127,14 @@ def fit_temperature(margins: Floats, p: Floats, weights: Floats | None = None) -
     return math.exp(float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-7}).x))
 
 
-def calibration_figures(margins: Floats, labels: Floats, weights: Floats) -> CalibrationFigures:
+def calibration_metrics(margins: Floats, labels: Floats, weights: Floats) -> CalibrationMetrics:
     """Return how well sigmoid(m) predicts the labels, all arrays (N,)."""
     bins = reliability(margins, labels, weights)
     nll, excess, score = (
         float(np.average(measure(margins, labels), weights=weights))
         for measure in (cross_entropy, excess_entropy, brier)
     )
-    return CalibrationFigures(
+    return CalibrationMetrics(
         nll=nll,
         excess_nll=excess,
         brier=score,

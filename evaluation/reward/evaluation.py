@@ -17,7 +17,7 @@ FEW_PAIRS = 50
 BADLY_CALIBRATED = 0.1
 """An expected calibration error beyond this, with temperature, is a warning."""
 
-Standing = Literal["better", "near", "worse"]
+ChanceComparison = Literal["better", "near", "worse"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def temperature_doubt(temperature: float, pairs: int) -> str:
     return ""
 
 
-def standing(metric: Metric) -> Standing:
+def compared_to_chance(metric: Metric) -> ChanceComparison:
     """Return how an accuracy stands to a coin's: near it if its interval includes 50 %."""
     if (metric.low is None or metric.low <= EVEN) and (metric.high is None or metric.high >= EVEN):
         return "near"
@@ -113,7 +113,7 @@ def accuracy_in_words(metric: Metric) -> str:
         text += f" ({_percent(metric.low)} to {_percent(metric.high)} %)"
     near = ": near chance" if metric.n >= FEW_PAIRS else ": too few pairs to tell it from chance"
     verdict = {"better": "", "near": near, "worse": ": worse than chance"}
-    return text + verdict[standing(metric)]
+    return text + verdict[compared_to_chance(metric)]
 
 
 def _percent(value: float) -> str:
@@ -131,7 +131,7 @@ def _few(evaluation: RewardEvaluation) -> Iterator[str]:
 def _not_right(evaluation: RewardEvaluation) -> Iterator[str]:
     if evaluation.accuracy is None:
         yield "every label is a tie, so that no pair has a right answer: accuracy is unknown"
-    elif standing(evaluation.accuracy) != "better":
+    elif compared_to_chance(evaluation.accuracy) != "better":
         yield f"accuracy {accuracy_in_words(evaluation.accuracy)}"
 
 

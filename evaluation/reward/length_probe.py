@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 
 from core.records import Metric
-from evaluation.reward.metrics import EVEN, Floats, ScoredPair, accuracy, share
+from core.statistics.bootstrap import Floats
+from evaluation.reward.metrics import EVEN, ScoredPair, accuracy, weighted_share
 
 MATCHED = 0.1
 """Answers are of about the same length if they differ by at most this share of the longer one."""
@@ -69,7 +70,7 @@ def probe_length(pairs: Sequence[ScoredPair]) -> LengthProbe:
             "reward.accuracy.shorter_better", [pair for pair, lead in decided if lead < 0]
         ),
         longer_better=accuracy("reward.accuracy.longer_better", [pair for pair, lead in decided if lead > 0]),
-        longer_rule=share(
+        longer_rule=weighted_share(
             "longer_is_better.accuracy",
             [EVEN * (1 + np.sign(lead)) for _, lead in decided],
             [pair.weight for pair, _ in decided],

@@ -17,16 +17,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import DataError
 from core.records import Metric
-from core.statistics.bootstrap import paired_intervals, wilson
+from core.statistics.bootstrap import Floats, paired_intervals, wilson
 
 EVEN = 0.5
 """The label of a tie, and the accuracy of a coin."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class ScoredPair:
         return EVEN if agreement == 0 else float(agreement > 0)
 
 
-class Columns(NamedTuple):
+class PairColumns(NamedTuple):
     """The pairs as arrays, each (N,): margins in nats, labels, weights."""
 
     margins: Floats
@@ -70,10 +67,10 @@ class Columns(NamedTuple):
     weights: Floats
 
 
-def columns_of(pairs: Sequence[ScoredPair]) -> Columns:
+def pair_columns(pairs: Sequence[ScoredPair]) -> PairColumns:
     """Return margins, labels and weights of the pairs, in their order."""
     rows = [(pair.margin, pair.p_chosen, pair.weight) for pair in pairs]
-    return Columns(*np.asarray(rows, dtype=np.float64).reshape(len(rows), 3).T)
+    return PairColumns(*np.asarray(rows, dtype=np.float64).reshape(len(rows), 3).T)
 
 
 def check_pairs(pairs: Iterable[ScoredPair]) -> tuple[ScoredPair, ...]:
@@ -140,10 +137,10 @@ def accuracy(name: str, pairs: Sequence[ScoredPair], weights: Sequence[float] | 
     """
     given = [pair.weight for pair in pairs] if weights is None else weights
     decided = [(pair.right, w) for pair, w in zip(pairs, given, strict=True) if pair.right is not None]
-    return share(name, [right for right, _ in decided], [weight for _, weight in decided])
+    return weighted_share(name, [right for right, _ in decided], [weight for _, weight in decided])
 
 
-def share(name: str, values: Sequence[float], weights: Sequence[float]) -> Metric | None:
+def weighted_share(name: str, values: Sequence[float], weights: Sequence[float]) -> Metric | None:
     """Return the weighted mean of values in [0, 1] with its 95 % Wilson interval; None without any weight.
 
     The interval of E. B. Wilson (JASA 1927) has a width even where all values are equal, which a bootstrap
@@ -166,7 +163,7 @@ def mean_metrics(pairs: Sequence[ScoredPair], seed: int) -> tuple[Metric, Metric
         pairs: of which one at least has a weight.
         seed: of the bootstrap; the three are read off the same resamples.
     """
-    margins, labels, weights = columns_of(pairs)
+    margins, labels, weights = pair_columns(pairs)
     measures = {
         "reward.nll": ("nats", cross_entropy(margins, labels)),
         "reward.excess_nll": ("nats", excess_entropy(margins, labels)),

@@ -15,7 +15,7 @@ from evaluation.reward.calibration import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
     Calibration,
-    CalibrationFigures,
+    CalibrationMetrics,
 )
 from evaluation.reward.evaluation import (
     RewardEvaluation,
@@ -28,11 +28,11 @@ from evaluation.reward.slices import SECTIONS, SUBSET, RewardBench, Slice
 
 SHOWN_SLICES = 30
 """Of a group with more values, the report shows those with the most pairs; the JSON file has them all."""
-SHOWN_CHARACTERS = 80
+_SHOWN_CHARACTERS = 80
 """A longer name of a group or value is cut in the report."""
 NONE = "-"
 
-Row = tuple[str, ...]
+_Row = tuple[str, ...]
 
 
 def reward_metrics_content(evaluation: RewardEvaluation) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def render_reward_report(evaluation: RewardEvaluation, model: str) -> str:
 
 def in_code(name: str) -> str:
     """Return a name from someone's data as a code span that is no markup in a table, cut where it is long."""
-    return code_cell(name, SHOWN_CHARACTERS)
+    return code_cell(name, _SHOWN_CHARACTERS)
 
 
 def cell(metric: Metric | None) -> str:
@@ -87,7 +87,7 @@ def cell(metric: Metric | None) -> str:
     return in_brackets(metric if metric.unit else metric.model_copy(update={"unit": "nats"}))
 
 
-def _headline(evaluation: RewardEvaluation) -> Iterator[Row]:
+def _headline(evaluation: RewardEvaluation) -> Iterator[_Row]:
     """Yield measure, value and number of pairs."""
     accuracy = evaluation.accuracy
     yield "accuracy, %", cell(accuracy), str(accuracy.n if accuracy else 0)
@@ -99,10 +99,10 @@ def _headline(evaluation: RewardEvaluation) -> Iterator[Row]:
         yield title, cell(metric), str(metric.n)
 
 
-def _calibration_rows(calibration: Calibration) -> Iterator[Row]:
+def _calibration_rows(calibration: Calibration) -> Iterator[_Row]:
     """Yield measure, value as it is and value with temperature."""
 
-    def row(title: str, name: str) -> Row:
+    def row(title: str, name: str) -> _Row:
         return title, f"{getattr(calibration.before, name):.3f}", f"{getattr(calibration.after, name):.3f}"
 
     yield row("expected calibration error", "ece")
@@ -112,16 +112,16 @@ def _calibration_rows(calibration: Calibration) -> Iterator[Row]:
     yield row("Brier score", "brier")
 
 
-def _reliability_rows(calibration: Calibration) -> Iterator[Row]:
+def _reliability_rows(calibration: Calibration) -> Iterator[_Row]:
     """Yield predicted, label and pairs, as it is and with temperature; either may have fewer bins."""
     before, after = _bin_cells(calibration.before), _bin_cells(calibration.after)
-    nothing: Row = (NONE, NONE, NONE)
+    nothing: _Row = (NONE, NONE, NONE)
     for place in range(max(len(before), len(after))):
         sides = (side[place] if place < len(side) else nothing for side in (before, after))
         yield tuple(text for side in sides for text in side)
 
 
-def _bin_cells(figures: CalibrationFigures) -> list[Row]:
+def _bin_cells(figures: CalibrationMetrics) -> list[_Row]:
     return [(f"{100 * one.predicted:.1f}", f"{100 * one.label:.1f}", str(one.n)) for one in figures.bins]
 
 
@@ -134,7 +134,7 @@ def _end_of_range(temperature: float) -> str:
     return ""
 
 
-def _correlation_rows(probe: LengthProbe) -> Iterator[Row]:
+def _correlation_rows(probe: LengthProbe) -> Iterator[_Row]:
     """Yield what is correlated, the coefficient and how many values it is over."""
     for title, value, n in (
         ("reward and tokens, over all answers (Pearson)", probe.pearson, probe.answers),
@@ -144,7 +144,7 @@ def _correlation_rows(probe: LengthProbe) -> Iterator[Row]:
         yield title, NONE if value is None else f"{value:.2f}", str(n)
 
 
-def _length_rows(probe: LengthProbe, accuracy: Metric | None) -> Iterator[Row]:
+def _length_rows(probe: LengthProbe, accuracy: Metric | None) -> Iterator[_Row]:
     """Yield on which pairs, the accuracy in percent and the number of pairs."""
     for title, metric in (
         ("all pairs", accuracy),
@@ -156,19 +156,19 @@ def _length_rows(probe: LengthProbe, accuracy: Metric | None) -> Iterator[Row]:
         yield title, cell(metric), str(metric.n if metric else 0)
 
 
-def _shown(slices: Sequence[Slice]) -> tuple[list[Row], int]:
+def _shown(slices: Sequence[Slice]) -> tuple[list[_Row], int]:
     """Return the rows of a group's values, and how many values are not shown."""
     largest = sorted(slices, key=lambda one: -one.n)[:SHOWN_SLICES]
     shown = [_slice_row(one, in_code(one.value)) for one in slices if one in largest]
     return shown, len(slices) - len(shown)
 
 
-def _slice_row(one: Slice, title: str) -> Row:
+def _slice_row(one: Slice, title: str) -> _Row:
     """Return title, pairs, accuracy in percent, cross-entropy and its excess."""
     return title, str(one.n), cell(one.accuracy), f"{one.nll:.3f}", f"{one.excess_nll:.3f}"
 
 
-def _section_rows(bench: RewardBench | None) -> Iterator[Row]:
+def _section_rows(bench: RewardBench | None) -> Iterator[_Row]:
     """Yield section, accuracy in percent, pairs and subsets."""
     for section in bench.sections if bench else ():
         total = len(SECTIONS[section.name])
@@ -182,7 +182,7 @@ def _partial_sections(bench: RewardBench | None) -> Iterator[str]:
             yield f"{section.name} lacks {', '.join(section.missing)}"
 
 
-def _subset_rows(bench: RewardBench | None) -> Iterator[Row]:
+def _subset_rows(bench: RewardBench | None) -> Iterator[_Row]:
     """Yield the subsets of all sections, then those that belong to none, each with its section."""
     if bench:
         for section in bench.sections:

@@ -12,9 +12,9 @@ from core.records import Metric
 from evaluation.reward.metrics import (
     ScoredPair,
     accuracy,
-    columns_of,
     cross_entropy,
     excess_entropy,
+    pair_columns,
 )
 
 SUBSET = "subset"
@@ -71,7 +71,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Section:
+class BenchmarkSection:
     """A section of RewardBench: the mean of its subsets' accuracies by their example counts."""
 
     name: str
@@ -86,7 +86,7 @@ class Section:
 class RewardBench:
     """Sections of RewardBench that have pairs, and subsets that belong to none."""
 
-    sections: tuple[Section, ...]
+    sections: tuple[BenchmarkSection, ...]
     others: tuple[Slice, ...]
 
 
@@ -118,7 +118,7 @@ def certainty_of(p: float) -> str:
 
 def slice_of(value: str, pairs: Sequence[ScoredPair]) -> Slice:
     """Return the figures of some pairs, one at least; all means are by weight."""
-    margins, labels, weights = columns_of(pairs)
+    margins, labels, weights = pair_columns(pairs)
     nll, excess = (
         float(np.average(measure(margins, labels), weights=weights))
         for measure in (cross_entropy, excess_entropy)
@@ -139,7 +139,7 @@ def reward_bench(pairs: Sequence[ScoredPair]) -> RewardBench | None:
     return RewardBench(tuple(_sections(subsets)), tuple(others))
 
 
-def _sections(subsets: Mapping[str, Sequence[ScoredPair]]) -> Iterator[Section]:
+def _sections(subsets: Mapping[str, Sequence[ScoredPair]]) -> Iterator[BenchmarkSection]:
     """Yield the sections that have an accuracy.
 
     A section is the accuracy over its pairs with those of each subset weighted to its example count, so that
@@ -158,7 +158,7 @@ def _sections(subsets: Mapping[str, Sequence[ScoredPair]]) -> Iterator[Section]:
         if metric is not None:
             slices = tuple(slice_of(subset, subsets[subset]) for subset in counts if subset in subsets)
             missing = tuple(subset for subset in counts if subset not in decided)
-            yield Section(name, metric, slices, missing)
+            yield BenchmarkSection(name, metric, slices, missing)
 
 
 def _weighing(pairs: Sequence[ScoredPair], total: float) -> list[float]:

@@ -20,14 +20,14 @@ from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.records import Candidate, Comparison, Judgment, Message, Preference
-from labelers.crowd.votes import MACHINES, probability_of, standing
+from labelers.crowd.votes import MACHINES, current_judgments, probability_of
 
 DECISIVE = 0.1
 """How far from one half a tier's mean must lie for the tiers after it to be silent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class WeightedOpinion:
     """One usable judgment with what decides its say."""
 
     judgment: Judgment
@@ -48,16 +48,16 @@ class Settled(NamedTuple):
 
     p_a: float
     """The probability of `a`."""
-    behind: Sequence[Opinion]
+    behind: Sequence[WeightedOpinion]
     """The opinions behind it, also those of tiers that another one silenced."""
     shares: Shares
     """Who contributed what."""
 
 
-Settle = Callable[[Comparison, Sequence[Opinion]], Settled | str]
+Settle = Callable[[Comparison, Sequence[WeightedOpinion]], Settled | str]
 
 
-def settle_by_tier(comparison: Comparison, opinions: Sequence[Opinion]) -> Settled:
+def settle_by_tier(comparison: Comparison, opinions: Sequence[WeightedOpinion]) -> Settled:
     """Return what opinions come to by the first decisive tier, else all together; all stand behind it."""
     speaking = deciding(opinions)
     return Settled(_mean(speaking), opinions, shares_of(speaking))
@@ -69,14 +69,14 @@ def aggregate(
     constitution: Constitution,
     settled: Settle = settle_by_tier,
 ) -> Preference | str:
-    """Return the preference that the judgments amount to, or why there is none; see `outcome_of`."""
-    outcome = outcome_of(comparison, judgments, constitution, settled)
+    """Return the preference that the judgments amount to, or why there is none; see `aggregated_outcome`."""
+    outcome = aggregated_outcome(comparison, judgments, constitution, settled)
     if isinstance(outcome, str):
         return outcome
     return _preference(comparison, outcome.behind, outcome.p_a, constitution.digest)
 
 
-def outcome_of(
+def aggregated_outcome(
     comparison: Comparison,
     judgments: Iterable[Judgment],
     constitution: Constitution,
@@ -98,7 +98,7 @@ def outcome_of(
     if all(broken):
         names = ", ".join(sorted({*broken[0], *broken[1]}))
         return f"both answers break a hard principle ({names})"
-    said = standing(judgments)
+    said = current_judgments(judgments)
     if not said:
         return "no principle applies"
     opinions = opinions_of(said, constitution)
@@ -110,7 +110,7 @@ def outcome_of(
     return settled(comparison, opinions)
 
 
-def opinions_of(judgments: Iterable[Judgment], constitution: Constitution) -> list[Opinion]:
+def opinions_of(judgments: Iterable[Judgment], constitution: Constitution) -> list[WeightedOpinion]:
     """Return those of the judgments that prefer something, with what decides their say."""
     return [o for o in (_opinion(judgment, constitution) for judgment in judgments) if o is not None]
 
@@ -125,12 +125,12 @@ def _broken_hard_checks(comparison: Comparison, answer: str, constitution: Const
     ]
 
 
-def _opinion(judgment: Judgment, constitution: Constitution) -> Opinion | None:
+def _opinion(judgment: Judgment, constitution: Constitution) -> WeightedOpinion | None:
     p_a = probability_of(judgment)
     if p_a is None or judgment.weight == 0:
         return None
     principle = _principle(judgment, constitution)
-    return Opinion(
+    return WeightedOpinion(
         judgment=judgment,
         p_a=p_a,
         weight=judgment.weight * (principle.weight if principle else 1.0),
@@ -157,12 +157,12 @@ def _tier(principle: Principle | None, constitution: Constitution) -> int:
     return last
 
 
-def settle(opinions: Sequence[Opinion]) -> float:
+def settle(opinions: Sequence[WeightedOpinion]) -> float:
     """Return the probability of `a` by the first decisive tier, else by all opinions together."""
     return _mean(deciding(opinions))
 
 
-def deciding(opinions: Sequence[Opinion]) -> list[Opinion]:
+def deciding(opinions: Sequence[WeightedOpinion]) -> list[WeightedOpinion]:
     """Return the opinions whose mean decides: those of the first decisive tier, else all that speak."""
     speaking = [o for o in opinions if not o.neutral] or list(opinions)
     for tier in sorted({o.tier for o in speaking}):
@@ -172,7 +172,7 @@ def deciding(opinions: Sequence[Opinion]) -> list[Opinion]:
     return speaking
 
 
-def shares_of(speaking: Sequence[Opinion]) -> Shares:
+def shares_of(speaking: Sequence[WeightedOpinion]) -> Shares:
     """Return what each principle contributed to the mean of opinions; see `Shares`."""
     total = sum(o.weight for o in speaking)
     shares: dict[str, float] = {}
@@ -182,12 +182,12 @@ def shares_of(speaking: Sequence[Opinion]) -> Shares:
     return shares
 
 
-def _mean(opinions: Sequence[Opinion]) -> float:
+def _mean(opinions: Sequence[WeightedOpinion]) -> float:
     return sum(o.p_a * o.weight for o in opinions) / sum(o.weight for o in opinions)
 
 
 def _preference(
-    comparison: Comparison, opinions: Sequence[Opinion], p_a: float, constitution_digest: str
+    comparison: Comparison, opinions: Sequence[WeightedOpinion], p_a: float, constitution_digest: str
 ) -> Preference:
     a_wins = p_a >= 0.5
     a = Candidate(comparison.response_a, comparison.origin_a, comparison.finished_a)
@@ -213,7 +213,7 @@ def _preference(
     )
 
 
-def _by_principle(opinions: Sequence[Opinion], *, a_wins: bool) -> dict[str, float]:
+def _by_principle(opinions: Sequence[WeightedOpinion], *, a_wins: bool) -> dict[str, float]:
     """Return, per principle, the mean probability that the chosen answer is the better one."""
     found: dict[str, list[float]] = {}
     for opinion in opinions:

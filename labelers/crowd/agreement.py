@@ -21,12 +21,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.statistics.bootstrap import Interval, pattern_interval
+from core.statistics.bootstrap import Floats, Interval, pattern_interval
 from labelers.crowd.votes import CHOICES, Choice, Vote, by_comparison
 
-Floats = NDArray[np.float64]
 PairTable = Counter[tuple[Choice, Choice]]
 """How often two annotators chose what, the first one's choice first."""
 _SEED = 0
@@ -58,7 +56,7 @@ class PairAgreement:
     """None where it is not defined: both chose one and the same throughout."""
 
 
-def agreement(votes: Iterable[Vote]) -> Agreement | None:
+def annotator_agreement(votes: Iterable[Vote]) -> Agreement | None:
     """Return the agreement of all annotators; None if no comparison was judged by two.
 
     Args:

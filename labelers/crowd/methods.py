@@ -20,7 +20,7 @@ from labelers.crowd.votes import Vote, by_comparison
 
 Aggregation = Literal["graded", "majority", "dawid-skene"]
 
-EXTRA = "crowd"
+_EXTRA = "crowd"
 _MIRRORED = {"a": "b", "b": "a", "tie": "tie"}
 
 
@@ -58,8 +58,8 @@ def _dawid_skene(votes: Sequence[Vote]) -> dict[str, float]:
         for vote in votes
         for side, choice in (("+", vote.choice), ("-", _MIRRORED[vote.choice]))
     ]
-    model: Any = require("crowdkit.aggregation", EXTRA).DawidSkene()
-    table: Any = require("pandas", EXTRA).DataFrame(rows, columns=["task", "worker", "label"])
+    model: Any = require("crowdkit.aggregation", _EXTRA).DawidSkene()
+    table: Any = require("pandas", _EXTRA).DataFrame(rows, columns=["task", "worker", "label"])
     found = model.fit_predict_proba(table)
     found = found.reindex(columns=["a", "tie"], fill_value=0.0)  # a choice that nobody made has no column
     p_a = found["a"] + found["tie"] / 2

@@ -34,20 +34,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from core.statistics.bootstrap import Floats
 from labelers.crowd.votes import Vote
 
 PRIOR_ACCURACY = 0.84
 """Two people of this accuracy agree in 73 % of comparisons (0.84^2 + 0.16^2), as InstructGPT's labelers did
 (Ouyang et al. 2022, arXiv 2203.02155, section 3.4)."""
 IMAGINARY_VOTES = 4.0
-_FURTHEST = 1e-4
+_PROBABILITY_CLIP = 1e-4
 """A machine's probabilities are kept so far from 0 and 1, so that one rounded logit cannot outvote
 everybody."""
 _ROUNDS = 500
-_STILL = 1e-8
-_STEEPEST = 20.0
+_TOLERANCE = 1e-8
+_MAX_STRENGTH = 20.0
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
@@ -109,7 +109,7 @@ def graded_dawid_skene(
     for _ in range(rounds):
         strength = _strengths(learning, posterior, strength, (size, start, imaginary_votes))
         before, posterior = posterior, _posterior(ballots, strength, len(comparisons))
-        if not voting or float(np.abs(posterior - before).max()) < _STILL:
+        if not voting or float(np.abs(posterior - before).max()) < _TOLERANCE:
             break
     p_a = dict(zip(comparisons, posterior.tolist(), strict=True))
     strengths = dict(zip(voters, strength.tolist(), strict=True))
@@ -135,7 +135,7 @@ def _ballots(votes: Sequence[Vote], voters: Sequence[str], comparisons: Sequence
     voter = {name: number for number, name in enumerate(voters)}
     comparison = {name: number for number, name in enumerate(comparisons)}
     p_a = np.array([vote.p_a for vote in votes], dtype=np.float64)
-    kept = np.clip(p_a, _FURTHEST, 1 - _FURTHEST)
+    kept = np.clip(p_a, _PROBABILITY_CLIP, 1 - _PROBABILITY_CLIP)
     machine = np.array([vote.is_machine for vote in votes], dtype=bool)
     return _Ballots(
         np.array([voter[vote.annotator] for vote in votes], dtype=np.int64),
@@ -176,8 +176,8 @@ def _strengths(
         bend += imaginary * size**2 * at_prior * (1 - at_prior)
         # Far from the optimum the curve is flat and Newton would leap: a step is 1 at most.
         step = np.clip(np.divide(slope, bend, out=np.zeros_like(slope), where=bend > 0), -1.0, 1.0)
-        strength = np.clip(strength + step, -_STEEPEST, _STEEPEST)
-        if not voters or float(np.abs(step).max()) < _STILL:
+        strength = np.clip(strength + step, -_MAX_STRENGTH, _MAX_STRENGTH)
+        if not voters or float(np.abs(step).max()) < _TOLERANCE:
             break
     return strength
 

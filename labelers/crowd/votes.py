@@ -49,7 +49,7 @@ def annotator_of(judgment: Judgment) -> str:
     return f"{judgment.labeler}/{judgment.annotator}" if judgment.annotator else judgment.labeler
 
 
-def standing(judgments: Iterable[Judgment]) -> list[Judgment]:
+def current_judgments(judgments: Iterable[Judgment]) -> list[Judgment]:
     """Return the judgments that no later one takes back, in order of id."""
     found = sorted(judgments, key=lambda judgment: judgment.id)
     taken_back = {judgment.supersedes for judgment in found}
@@ -78,7 +78,7 @@ def votes_of(judgments: Iterable[Judgment]) -> list[Vote]:
     than anything else votes `both_bad`. Judgments of no weight have no say.
     """
     grouped: dict[tuple[str, str], list[Judgment]] = {}
-    for judgment in standing(judgments):
+    for judgment in current_judgments(judgments):
         if judgment.weight > 0:
             grouped.setdefault((judgment.comparison_id, annotator_of(judgment)), []).append(judgment)
     votes = (_vote(key, said) for key, said in sorted(grouped.items()))

@@ -27,7 +27,7 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Outcome, Side, outcome_by, pair_of
 from labelers.formats.source import RowLabels, RowSource
-from labelers.formats.told import TOLD, opinion_of, tags_of
+from labelers.formats.told import TOLD, cell_tags, opinion_of
 
 NAMES = ("response_a", "response_b")
 TARGETS = TOLD | frozenset(
@@ -63,7 +63,7 @@ class Columns(RowSource):
             shown_first=_shown_first(values),
         )
         origins = (maybe_text(values, "origin_a") or NAMES[0], maybe_text(values, "origin_b") or NAMES[1])
-        pair = pair_of(sides, [opinion], origins, tags_of(values.get("tags")))
+        pair = pair_of(sides, [opinion], origins, cell_tags(values.get("tags")))
         return RowLabels((number,), (pair,), notes=oddities(sides.prompt))
 
 

@@ -25,10 +25,10 @@ from labelers.formats.fields import (
     required,
 )
 from labelers.formats.opinions import Opinion, Pair, outcome_by
-from labelers.formats.source import LeftOut, RowLabels, RowSource
-from labelers.formats.told import TOLD, opinion_of, tags_of
+from labelers.formats.source import RowLabels, RowSource, Skipped
+from labelers.formats.told import TOLD, cell_tags, opinion_of
 
-MOST_ANSWERS = 64
+MAX_ANSWERS = 64
 """Of one ranking: more would be thousands of pairs of one decision."""
 _RESPONSES = ("responses", "answers", "completions", "outputs", "candidates")
 _ORDER = ("ranks", "rank", "ranking")
@@ -46,7 +46,7 @@ class Ranked(NamedTuple):
     """The pairs of a ranking, and those that were not made."""
 
     pairs: tuple[Pair, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[Skipped, ...]
 
 
 def pairs_of(
@@ -69,8 +69,8 @@ def pairs_of(
     Raises:
         RequestError: if there are fewer than two answers, or too many.
     """
-    if not 2 <= len(standings) <= MOST_ANSWERS:
-        raise RequestError(f"a ranking needs 2 to {MOST_ANSWERS} answers", detail=f"found {len(standings)}")
+    if not 2 <= len(standings) <= MAX_ANSWERS:
+        raise RequestError(f"a ranking needs 2 to {MAX_ANSWERS} answers", detail=f"found {len(standings)}")
     chosen = list(combinations(standings, 2))
     distinct = _distinct(chosen)
     repeated = len(chosen) - len(distinct)
@@ -90,7 +90,7 @@ def pairs_of(
             }
         )
         pairs.append(Pair(prompt, one.answer, two.answer, (opinion,), group, tags))
-    left_out = (LeftOut("two of the ranked answers are the same"),) * repeated
+    left_out = (Skipped("two of the ranked answers are the same"),) * repeated
     return Ranked(tuple(pairs), left_out)
 
 
@@ -122,8 +122,8 @@ class Rankings(RowSource):
         scores, margins = _scores(values, len(answers))
         by = opinion_of(values, verdict="tie")
         rated = [Standing(a, s) for a, s in zip(answers, scores, strict=True) if s is not None]
-        unrated = (LeftOut("an answer has no rank or rating"),) * (len(answers) - len(rated))
-        pairs, left_out = pairs_of(prompt, rated, by, margins=margins, tags=tags_of(values.get("tags")))
+        unrated = (Skipped("an answer has no rank or rating"),) * (len(answers) - len(rated))
+        pairs, left_out = pairs_of(prompt, rated, by, margins=margins, tags=cell_tags(values.get("tags")))
         return RowLabels((number,), pairs, unrated + left_out)
 
 

@@ -42,7 +42,7 @@ BUILT_IN: tuple[LabelSource, ...] = (
     Columns(),
 )
 """In the order in which they are asked whether they recognise a file: the particular before the general."""
-AUTO = "auto"
+AUTO_SOURCE = "auto"
 _ACCEPTED = "module:function that returns a source, as docs/human-labels.md describes it"
 
 
@@ -72,7 +72,7 @@ def source_named(name: str) -> LabelSource:
         return _loaded(offered[name])
     if ":" in name:
         return _loaded(EntryPoint(name, name, GROUP))
-    known = [AUTO, *(source.name for source in BUILT_IN), *offered, "module:function"]
+    known = [AUTO_SOURCE, *(source.name for source in BUILT_IN), *offered, "module:function"]
     raise ConfigError(f"no format {name!r}", where="--format", accepted=one_of(known, name))
 
 
@@ -112,11 +112,11 @@ def _asked(source: LabelSource, row: Mapping[str, Any]) -> str | None:
     """Return why a source recognises a row; None if it does not."""
     if is_built_in(source):
         return source.recognises(row)
-    with foreign_errors(lambda: f"the source {source.name!r} failed to look at a row"):
+    with source_errors(lambda: f"the source {source.name!r} failed to look at a row"):
         return source.recognises(row)
 
 
-def foreign_errors(what: Callable[[], str]) -> contextlib.AbstractContextManager[None]:
+def source_errors(what: Callable[[], str]) -> contextlib.AbstractContextManager[None]:
     """Return a block in which what a source raises becomes one line; `what` says what failed."""
     return core.code.foreign_errors(what, "--format", _ACCEPTED)
 
@@ -127,7 +127,7 @@ def _offered() -> tuple[EntryPoint, ...]:
 
 def _loaded(entry: EntryPoint) -> LabelSource:
     """Return what an entry point makes. A module beside the user's files is found, too."""
-    with foreign_errors(lambda: f"the source {entry.value!r} cannot be loaded"), importable(entry):
+    with source_errors(lambda: f"the source {entry.value!r} cannot be loaded"), importable(entry):
         source = entry.load()()
     if not isinstance(source, LabelSource):
         raise ConfigError(

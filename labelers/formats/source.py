@@ -24,7 +24,7 @@ GROUP = "publius.label_sources"
 """The entry-point group by which packages offer sources."""
 
 
-class LeftOut(NamedTuple):
+class Skipped(NamedTuple):
     """Something that is not used, and why."""
 
     reason: str
@@ -51,7 +51,7 @@ class RowLabels:
 
     rows: tuple[int, ...]
     pairs: tuple[Pair, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[Skipped, ...] = ()
     """Parts that are not used: an answer nobody rated, a draft. Without pairs, the first says why."""
     notes: tuple[str, ...] = ()
     """What was mended or is unusual; counted and shown."""
@@ -143,12 +143,12 @@ def columns_of(row: Row) -> Mapping[str, Any]:
     return row.values
 
 
-def refusal(left_out: Sequence[LeftOut], otherwise: str) -> RequestError:
+def refusal(left_out: Sequence[Skipped], otherwise: str) -> RequestError:
     """Return the error of a row that says nothing: the first of what was left out, else `otherwise`."""
-    first = left_out[0] if left_out else LeftOut(otherwise)
+    first = left_out[0] if left_out else Skipped(otherwise)
     return RequestError(first.reason, detail=first.detail)
 
 
 def dropped(number: int, error: RequestError) -> RowLabels:
     """Return the outcome of a row that says nothing."""
-    return RowLabels((number,), left_out=(LeftOut(error.reason, error.detail),))
+    return RowLabels((number,), left_out=(Skipped(error.reason, error.detail),))

@@ -42,7 +42,7 @@ def opinion_of(values: Mapping[str, Any], **own: Any) -> Opinion:
     )
 
 
-def tags_of(value: Any) -> tuple[str, ...]:
+def cell_tags(value: Any) -> tuple[str, ...]:
     """Return the tags of a cell: a list of words, or words with commas between them."""
     if is_missing(value):
         return ()

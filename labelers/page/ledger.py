@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.records import Comparison, Judgment
 from core.store.record_store import RecordStore
-from labelers.page.tasks import LABELER, Question, Task
+from labelers.page.tasks import HUMAN_LABELER, Question, Task
 
 _NO_ANSWER = "skip"
 
@@ -99,7 +99,7 @@ class Ledger:
         name = judgment.annotator
         asked = (judgment.principle_id, judgment.dimension)
         if (
-            judgment.labeler != LABELER
+            judgment.labeler != HUMAN_LABELER
             or name is None
             or asked != (self._question.principle_id, self._question.dimension)
         ):

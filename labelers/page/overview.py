@@ -10,7 +10,7 @@ from typing import Any
 from labelers.crowd.agreement import kappa_in, observed_in, pair_tables
 from labelers.crowd.votes import votes_of
 from labelers.page.session import Session
-from labelers.page.tasks import LABELER
+from labelers.page.tasks import HUMAN_LABELER
 
 
 def overview(session: Session) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _agreement(session: Session, names: Sequence[str]) -> list[dict[str, Any]]:
     said = [j for name in names for decision in session.ledger.decisions(name) for j in decision]
     return [
         {
-            "names": [annotator.removeprefix(f"{LABELER}/") for annotator in pair],
+            "names": [annotator.removeprefix(f"{HUMAN_LABELER}/") for annotator in pair],
             "n": table.total(),
             "agreed": observed_in(table),
             "kappa": kappa_in(table),  # without its interval: the figures are fetched every few seconds

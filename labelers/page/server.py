@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
     from uvicorn import Server
 
-EXTRA = "annotate"
+ANNOTATE_EXTRA = "annotate"
 _LOOK_S = 0.5
 
 
@@ -72,7 +72,7 @@ def serve(app: ASGIApp, listening: socket.socket, is_done: Callable[[], bool], g
         is_done: whether the work has come to its end.
         grace_s: for how many seconds that must be so before serving ends: somebody may take an answer back.
     """
-    uvicorn = require("uvicorn", EXTRA)
+    uvicorn = require("uvicorn", ANNOTATE_EXTRA)
     config = uvicorn.Config(
         app,
         log_level="warning",

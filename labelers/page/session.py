@@ -41,7 +41,7 @@ class GoldTask:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AnnotationPlan:
     """What is to be asked, of how many people, and how."""
 
     tasks: tuple[Task, ...]
@@ -57,7 +57,7 @@ class Plan:
 class Session:
     """The questions of a plan on their way to people and back. Safe to use from several threads."""
 
-    plan: Plan
+    plan: AnnotationPlan
     ledger: Ledger
     gold_ledger: Ledger
     """Decisions on gold questions: kept apart, so that they never become training data."""

@@ -18,7 +18,7 @@ from core.digests import derive_uniform, record_id
 from core.errors import DataError
 from core.records import Candidate, Comparison, Judgment, Prompt, Verdict
 
-LABELER = "human"
+HUMAN_LABELER = "human"
 """The name under which records hold the judgments of people who used the page."""
 MAX_RANKED = 4
 """Answers that are ranked at once: more would not fit a screen, nor the keys 1 to 4."""
@@ -128,7 +128,7 @@ def order_for(task: Task, annotator: str, seed: int) -> tuple[int, ...]:
 
 def judgment_ids(task: Task, annotator: str, request: str) -> list[str]:
     """Return the ids of the judgments that a request leads to, in the order of the task's comparisons."""
-    return [record_id("judgment", c.id, LABELER, annotator, request) for c in task.comparisons]
+    return [record_id("judgment", c.id, HUMAN_LABELER, annotator, request) for c in task.comparisons]
 
 
 def judgments_of(
@@ -152,7 +152,7 @@ def judgments_of(
         judgment = Judgment(
             id=identity,
             comparison_id=comparison.id,
-            labeler=LABELER,
+            labeler=HUMAN_LABELER,
             verdict=verdict,
             p_a=p_a,
             principle_id=showing.question.principle_id,

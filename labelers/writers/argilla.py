@@ -10,8 +10,8 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from core.records import Comparison, Judgment
-from labelers.formats.tools.carried import KEY, messages_of, pack
-from labelers.writers.standing import people_of
+from labelers.formats.tools.carried import KEY, messages_of, pack_records
+from labelers.writers.standing import annotator_judgments
 
 _SIDES = {"a": "response_a", "b": "response_b"}
 
@@ -19,7 +19,7 @@ _SIDES = {"a": "response_a", "b": "response_b"}
 def record_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict[str, Any]:
     """Return the record of a comparison, with a response for each of people's judgments that finds room."""
     shown: dict[tuple[str, str], Judgment] = {}
-    for judgment in people_of(judgments):
+    for judgment in annotator_judgments(judgments):
         shown.setdefault((_question(judgment), user_of(judgment)), judgment)
     responses: dict[str, list[dict[str, Any]]] = {}
     commented: set[str] = set()
@@ -39,7 +39,7 @@ def record_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict[str
             "response_a": comparison.response_a,
             "response_b": comparison.response_b,
         },
-        "metadata": {KEY: pack(comparison, judgments, keys)},
+        "metadata": {KEY: pack_records(comparison, judgments, keys)},
         "responses": responses,
         "suggestions": {},
     }

@@ -11,8 +11,8 @@ from typing import Any
 
 from core.digests import record_id
 from core.records import Comparison, Judgment
-from labelers.crowd.votes import standing
-from labelers.formats.tools.carried import KEY, pack
+from labelers.crowd.votes import current_judgments
+from labelers.formats.tools.carried import KEY, pack_records
 from labelers.writers.standing import shown_text
 
 VERSION = "2.0"
@@ -25,7 +25,7 @@ def annotator_id(judgment: Judgment) -> str:
     return record_id("annotator", *who)
 
 
-def annotator_of(judgment: Judgment) -> dict[str, str]:
+def annotator_description(judgment: Judgment) -> dict[str, str]:
     """Return how an annotator is described."""
     respect = judgment.principle_id or judgment.dimension
     name = judgment.annotator or judgment.labeler
@@ -50,7 +50,7 @@ def head_of(annotators: Mapping[str, Mapping[str, str]], name: str) -> dict[str,
 def comparison_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict[str, Any]:
     """Return a comparison with the annotations on it."""
     shown: dict[str, Judgment] = {}
-    for judgment in standing(judgments):
+    for judgment in current_judgments(judgments):
         shown.setdefault(annotator_id(judgment), judgment)
     keys = {key: judgment.id for key, judgment in shown.items()}
     return {
@@ -59,7 +59,7 @@ def comparison_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict
         "response_a": {"text": comparison.response_a, "model": comparison.origin_a},
         "response_b": {"text": comparison.response_b, "model": comparison.origin_b},
         "annotations": {key: _annotation(judgment) for key, judgment in shown.items()},
-        "metadata": {KEY: pack(comparison, judgments, keys)},
+        "metadata": {KEY: pack_records(comparison, judgments, keys)},
     }
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.records import Comparison, Judgment
-from labelers.formats.tools.carried import KEY, messages_of, pack
+from labelers.formats.tools.carried import KEY, messages_of, pack_records
 from labelers.formats.tools.label_studio import CONTROL, OTHERWISE
-from labelers.writers.standing import people_of, shown_text
+from labelers.writers.standing import annotator_judgments, shown_text
 
 _SELECTED = {"a": "left", "b": "right"}
 _SIDES = "response_a,response_b"
@@ -19,7 +19,7 @@ _SIDES = "response_a,response_b"
 
 def task_of(comparison: Comparison, judgments: Sequence[Judgment], number: int) -> dict[str, Any]:
     """Return the task of a comparison, `a` on the left, with an annotation for each of people's judgments."""
-    shown = list(people_of(judgments))
+    shown = list(annotator_judgments(judgments))
     return {
         "id": number,
         "data": {
@@ -27,7 +27,7 @@ def task_of(comparison: Comparison, judgments: Sequence[Judgment], number: int) 
             "messages": messages_of(comparison.prompt.messages),
             "response_a": comparison.response_a,
             "response_b": comparison.response_b,
-            KEY: pack(comparison, judgments, {judgment.id: judgment.id for judgment in shown}),
+            KEY: pack_records(comparison, judgments, {judgment.id: judgment.id for judgment in shown}),
         },
         "annotations": [_annotation(judgment, place) for place, judgment in enumerate(shown, start=1)],
         "predictions": [],

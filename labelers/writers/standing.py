@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from core.records import Judgment, Message
-from labelers.crowd.votes import standing
+from labelers.crowd.votes import current_judgments
 
 _SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 
 
-def people_of(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
+def annotator_judgments(judgments: Iterable[Judgment]) -> Iterator[Judgment]:
     """Yield what people said and did not take back; the rest is carried along, and not shown."""
-    for judgment in standing(judgments):
+    for judgment in current_judgments(judgments):
         said = judgment.annotator is not None and judgment.verdict != "unparsed"
         if said and not _is_undo(judgment):
             yield judgment

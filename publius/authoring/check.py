@@ -18,7 +18,8 @@ from core.progress import progress
 from core.records import Prompt
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
-from labelers.conflict import LETTERS, TEMPLATE, ConflictJudge, ConflictJudgment, judged_pairs, nearest_pairs
+from labelers.conflict import CONFLICT_TEMPLATE, ConflictJudge, ConflictJudgment, judged_pairs, nearest_pairs
+from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
 from prompts.sources import admissions
 from publius.config.run_file import SplitConfig, load_run_config
@@ -50,7 +51,7 @@ class CheckRequest:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedConflicts:
     """What a model's judging of conflicts came to."""
 
     model: str
@@ -62,12 +63,12 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class CheckedConstitution:
     """A constitution with its findings."""
 
     loaded: LoadedConstitution
     report: LintReport
-    judged: Judged | None = None
+    judged: JudgedConflicts | None = None
 
     def fails(self, *, strict: bool) -> bool:
         """Return whether there are errors, or with `strict` warnings."""
@@ -99,7 +100,7 @@ class CodesExplained:
         return [asdict(rule) for rule in self.rules]
 
 
-def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -> CheckResult:
+def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -> CheckedConstitution:
     """Return the findings about a constitution.
 
     Raises:
@@ -109,12 +110,12 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
     loaded = read_constitution(request.constitution)
     context = LintContext(_prompts(request), PromptTemplates().principle_defaults())
     if request.judged is None:
-        return CheckResult(loaded, lint_report(loaded, context))
+        return CheckedConstitution(loaded, lint_report(loaded, context))
     asked = request.judged
     with one_model(asked.model, project_of(request.constitution), make, asked.engine) as engine:
         judged, judgments = _judge(loaded, engine, asked.budget)
     hits = _conflicts(loaded, judgments, judged.model)
-    return CheckResult(loaded, lint_report(loaded, context, hits), judged)
+    return CheckedConstitution(loaded, lint_report(loaded, context, hits), judged)
 
 
 def explain_codes(code: str) -> CodesExplained:
@@ -136,10 +137,10 @@ def _prompts(request: CheckRequest) -> tuple[Prompt, ...] | None:
 
 def _judge(
     loaded: LoadedConstitution, engine: CachedEngine, budget: int
-) -> tuple[Judged, list[ConflictJudgment]]:
+) -> tuple[JudgedConflicts, list[ConflictJudgment]]:
     """Return what the model says of the pairs that the budget allows, those nearest in words first."""
-    templates, constitution = PromptTemplates(names=(TEMPLATE,)), loaded.constitution
-    engine.require_choices(templates.prefill(TEMPLATE), LETTERS)
+    templates, constitution = PromptTemplates(names=(CONFLICT_TEMPLATE,)), loaded.constitution
+    engine.require_choices(templates.prefill(CONFLICT_TEMPLATE), LETTERS)
     pairs = judged_pairs(constitution)
     chosen = nearest_pairs(constitution, pairs, budget)
     note(f"{engine.model} judges {len(chosen):,} of {counted(len(pairs), 'pair')}, 2 questions each")
@@ -157,7 +158,7 @@ def _judge(
 
         asyncio.run(for_each(chosen, work, _CONCURRENCY))
     unparsed = sum(judgment.p is None for judgment in judgments)
-    return Judged(engine.model, len(pairs), len(chosen), unparsed), judgments
+    return JudgedConflicts(engine.model, len(pairs), len(chosen), unparsed), judgments
 
 
 def _conflicts(loaded: LoadedConstitution, judgments: list[ConflictJudgment], model: str) -> Iterator[Hit]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from constitution.diff import ConstitutionDiff, compare
+from constitution.diff import ConstitutionDiff, compare_constitutions
 from constitution.loader import load_constitution, preset_names
 from constitution.schema import Constitution
 from core.errors import ConfigError
@@ -79,14 +79,14 @@ def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutco
     new = constitution_of(request.new)
     if request.run is None:
         assert request.old is not None, "the command line asks for two constitutions where no run is named"
-        diff = compare(constitution_of(request.old), new)
+        diff = compare_constitutions(constitution_of(request.old), new)
         return DiffOutcome(diff)
     if request.to is not None:
         require_place_for(request.to, request.run)
     with open_labelled(request.run) as finished:
         if request.old is not None:
             _require_constitution_of(finished, request.old)
-        diff = compare(finished.constitution, new)
+        diff = compare_constitutions(finished.constitution, new)
         return _recomputed(request, diff, finished, make)
 
 

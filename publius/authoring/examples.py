@@ -24,7 +24,7 @@ from core.errors import ConfigError, Problem, RequestError
 from core.notices import warn
 from core.progress import progress
 from core.records import Comparison, Judgment, Message, Prompt
-from core.text.explain import shown
+from core.text.explain import yaml_line
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
 from labelers.ai import AILabeler, require_labeler
@@ -32,8 +32,8 @@ from prompts.environment import PromptTemplates
 from publius.runs.engines import NEAR_CHANCE, EngineMaker, make_engine
 from publius.runs.one_model import EngineKind, one_model, project_of
 
-Outcome = Literal["passed", "failed", "unparsed", "skipped"]
-OUTCOMES: tuple[Outcome, ...] = ("passed", "failed", "unparsed", "skipped")
+ExampleOutcome = Literal["passed", "failed", "unparsed", "skipped"]
+OUTCOMES: tuple[ExampleOutcome, ...] = ("passed", "failed", "unparsed", "skipped")
 _CONCURRENCY = 32
 
 
@@ -73,7 +73,7 @@ class ExamResult:
 
     exam: Exam
     by: Literal["check", "ai"]
-    outcome: Outcome
+    outcome: ExampleOutcome
     told: str
     """Why, in one line."""
     p: float | None = None
@@ -107,7 +107,7 @@ class ExamReport:
     model: str | None
     """Who judged; None where no example needed a model."""
 
-    def count(self, outcome: Outcome) -> int:
+    def count(self, outcome: ExampleOutcome) -> int:
         """Return how many examples came out so."""
         return sum(result.outcome == outcome for result in self.results)
 
@@ -173,7 +173,7 @@ def _exams(loaded: LoadedConstitution) -> Iterator[Exam]:
 def _by_check(exam: Exam, check: Check) -> ExamResult:
     good, bad = evaluate(check, exam.example.good), evaluate(check, exam.example.bad)
     told = "; ".join(
-        f"the {name} answer {'passes' if result.passed else 'fails'} {check.kind} {shown(check.value)}"
+        f"the {name} answer {'passes' if result.passed else 'fails'} {check.kind} {yaml_line(check.value)}"
         f" (score {result.score:.2f})"
         for name, result, wanted in (("good", good, True), ("bad", bad, False))
         if result.passed is not wanted

@@ -12,7 +12,7 @@ from core.errors import ConfigError
 from core.store.files import os_errors, require_empty, write_atomic
 from core.text.explain import one_of
 
-FORMS = ("anthropic",)
+EXPORT_FORMS = ("anthropic",)
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,10 @@ def export_constitution(source: str, form: str, to: Path) -> ExportedConstitutio
         ConfigError: There is no such form, the constitution is wrong, or nothing of it fits the form.
         RunStateError: The folder holds something, or cannot be written.
     """
-    if form not in FORMS:
-        raise ConfigError(f"there is no form {form!r}", where="--constitution", accepted=one_of(FORMS, form))
+    if form not in EXPORT_FORMS:
+        raise ConfigError(
+            f"there is no form {form!r}", where="--constitution", accepted=one_of(EXPORT_FORMS, form)
+        )
     constitution = load_constitution(_of_run(source))
     export = to_anthropic(constitution)
     if not export.files:

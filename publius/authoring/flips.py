@@ -21,7 +21,7 @@ from core.statistics.bootstrap import Interval, wilson
 from labelers.crowd.aggregate import Settled
 from publius.authoring.recompute import Recomputed
 from publius.runs.records import RunFiles
-from publius.stages.label import outcome_by
+from publius.stages.label import aggregation_rule
 
 TIE = 0.5
 
@@ -70,7 +70,7 @@ class CameOrWent:
 
 
 @dataclass
-class Judged:
+class PrincipleFlips:
     """How often a principle was judged, by whomever, and how many flips it moved."""
 
     before: int = 0
@@ -98,7 +98,7 @@ class Shift:
     """Preferences that are no more, by the reason why."""
     came: list[CameOrWent] = field(default_factory=list)
     went: list[CameOrWent] = field(default_factory=list)
-    by_principle: dict[str, Judged] = field(default_factory=dict)
+    by_principle: dict[str, PrincipleFlips] = field(default_factory=dict)
     _decisive: list[tuple[float, str, Flip]] = field(default_factory=list)
 
     @property
@@ -116,9 +116,9 @@ class Shift:
         """The share that flipped of those under both constitutions; None where there are none."""
         return wilson(self.flipped / self.compared, self.compared) if self.compared else None
 
-    def judged(self, principle: str) -> Judged:
+    def judged(self, principle: str) -> PrincipleFlips:
         """Return the figures of a principle."""
-        return self.by_principle.setdefault(principle, Judged())
+        return self.by_principle.setdefault(principle, PrincipleFlips())
 
     def add(self, before: float, after: float) -> None:
         """Count a comparison with a preference under both constitutions, by its probabilities of `a`."""
@@ -167,8 +167,8 @@ def shift_of(run: Recomputed, limit: int | None) -> Shift:
     """Return what the recomputed preferences changed. Reads one comparison at a time."""
     finished, shift = run.finished, Shift(limit)
     decided = (
-        outcome_by(finished, finished.config.label, finished.constitution),
-        outcome_by(run, run.config.label, run.constitution),
+        aggregation_rule(finished, finished.config.label, finished.constitution),
+        aggregation_rule(run, run.config.label, run.constitution),
     )
     total = len(run.comparisons) + len(run.added_comparisons)
     with progress("compare", total) as task:

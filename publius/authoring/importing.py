@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from constitution.importers.reading import Occurrences
-from constitution.importers.registry import AUTO, Imported, read_source
+from constitution.importers.registry import AUTO_FORM, Imported, read_source
 from constitution.importers.writing import constitution_file
 from constitution.loader import read_constitution
 from constitution.schema import Constitution
@@ -29,7 +29,7 @@ class ConstitutionRequest:
 
     source: Path
     to: Path
-    format: str = AUTO
+    format: str = AUTO_FORM
     name: str | None = None
     """The constitution's name; as the file says, else the file's own, if None."""
     columns: Mapping[str, str] = field(default_factory=dict)

@@ -47,7 +47,7 @@ def diff(
 ) -> int:
     """Say what changed between two constitutions. With a run, also which of its preferences that flips."""
     from publius.authoring.diff import DiffRequest, run_diff
-    from publius.views.diff import print_outcome
+    from publius.views.diff import print_diff_outcome
 
     if run is None and (estimate or to is not None):
         raise typer.BadParameter("--estimate and --to go with --run RUN")
@@ -55,5 +55,5 @@ def diff(
         raise typer.BadParameter("give OLD and NEW, or NEW and --run RUN")
     older, newer = (None, old) if new is None else (old, new)
     outcome = run_diff(DiffRequest(older, newer, run, estimate, None if as_json else limit, to))
-    emit(outcome, as_json, print_outcome)
+    emit(outcome, as_json, print_diff_outcome)
     return 1 if exit_code and outcome.diff.changes else 0

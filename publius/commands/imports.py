@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from publius.commands.options import AsJson, Split, Subset
+from publius.commands.options import AsJson, SplitOption, Subset
 from publius.console import emit
 
 import_app = typer.Typer(help="Import what others have made.", no_args_is_help=True)
@@ -47,7 +47,7 @@ def labels(
         str | None, typer.Option(help="What the labels' source is called; the format's name if not given.")
     ] = None,
     subset: Subset = None,
-    split: Split = None,
+    split: SplitOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse, and do not leave out anything.")] = False,
     as_json: AsJson = False,
 ) -> None:

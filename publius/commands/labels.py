@@ -60,8 +60,7 @@ def annotate(
     as_json: AsJson = False,
 ) -> None:
     """Let people compare answers on a local page. Each decision is on disk before the next is shown."""
-    from publius.labels.annotating import Address, Collection
-    from publius.labels.annotating import annotate as serve_page
+    from publius.labels.annotating import Address, Collection, serve_page
     from publius.views.annotation import print_collected, print_links
 
     collection = Collection(
@@ -83,10 +82,10 @@ def annotate(
     emit(collected, as_json, print_collected, on_one_line=True)
 
 
-people_app = typer.Typer()
+labels_app = typer.Typer()
 
 
-@people_app.command()
+@labels_app.command()
 def agreement(
     folders: Annotated[
         list[Path],
@@ -103,7 +102,7 @@ def agreement(
     emit(read_report(folders), as_json, print_report)
 
 
-@people_app.command()
+@labels_app.command()
 def select(
     folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
     budget: Annotated[int, typer.Option(min=1, help="How many comparisons people can judge.", metavar="N")],

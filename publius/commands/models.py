@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from publius.commands.options import AsJson, Split, Subset
+from publius.commands.options import AsJson, SplitOption, Subset
 from publius.console import emit
 
 
@@ -20,13 +20,13 @@ def eval_reward(
     ],
     to: Annotated[Path, typer.Option(help="Where the report goes.", metavar="DIR")],
     subset: Subset = None,
-    split: Split = None,
+    split: SplitOption = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where it is run.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Measure a reward model on pairs. The report has accuracy, calibration and length, and all by subset."""
     from publius.models.eval_reward import EvalRewardRequest
-    from publius.models.eval_reward import eval_reward as measure
+    from publius.models.eval_reward import measure_reward_model as measure
     from publius.sources.examples import DataSource
     from publius.views.training import print_measured_reward
 

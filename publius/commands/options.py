@@ -32,7 +32,7 @@ EngineOption = Annotated[
 Subset = Annotated[
     str | None, typer.Option(help="Configuration of the data set, such as soft.", metavar="NAME")
 ]
-Split = Annotated[
+SplitOption = Annotated[
     str | None,
     typer.Option(
         help="Split of the data set; train, or the only one, if not given. "

@@ -9,7 +9,16 @@ import typer
 
 from core.errors import ConfigError
 from engines.embedded import EMBEDDED_NAME
-from publius.commands.options import AsJson, MaybeRun, Overrides, Resume, RunFile, Split, Subset, run_stages
+from publius.commands.options import (
+    AsJson,
+    MaybeRun,
+    Overrides,
+    Resume,
+    RunFile,
+    SplitOption,
+    Subset,
+    run_stages,
+)
 from publius.commands.settings_help import TrainCommand
 from publius.console import emit
 
@@ -65,7 +74,7 @@ def sft(
     eval_data: EvalData = None,
     eval_split: EvalSplit = None,
     subset: Subset = None,
-    split: Split = None,
+    split: SplitOption = None,
     model: TrainedModel = None,
     to: TrainTo = None,
     as_json: AsJson = False,
@@ -84,7 +93,7 @@ def reward(
     eval_data: EvalData = None,
     eval_split: EvalSplit = None,
     subset: Subset = None,
-    split: Split = None,
+    split: SplitOption = None,
     model: TrainedModel = None,
     to: TrainTo = None,
     as_json: AsJson = False,
@@ -103,7 +112,7 @@ def dpo(
     eval_data: EvalData = None,
     eval_split: EvalSplit = None,
     subset: Subset = None,
-    split: Split = None,
+    split: SplitOption = None,
     model: TrainedModel = None,
     to: TrainTo = None,
     as_json: AsJson = False,
@@ -193,13 +202,13 @@ def _train_on_data(
 ) -> None:
     from publius.models.train_on_data import DataTraining, train_on_data
     from publius.sources.examples import DataSource
-    from publius.views.training import print_outcome
+    from publius.views.training import print_training_outcome
 
     source = DataSource(request.data or "", request.subset, request.split)
     unseen = _unseen(request)
     model = request.model or EMBEDDED_NAME
     outcome = train_on_data(DataTraining(method, source, model, to, unseen, tuple(overrides or ())))
-    emit(outcome, as_json, print_outcome)
+    emit(outcome, as_json, print_training_outcome)
 
 
 def _unseen(request: _DataRequest) -> DataSource | None:

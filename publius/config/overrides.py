@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from core.errors import ConfigError, Problem
 from core.text.explain import explain
 from core.text.yaml_file import parse_yaml
-from publius.config.short_forms import written_out
+from publius.config.short_forms import expand_short_forms
 
 _NOTHING = ("", "~", "null", "Null", "NULL")
 """Values behind `--set` that are no YAML document: no text, and none at all."""
@@ -32,7 +32,7 @@ def build_config(kind: type[Config], value: dict[str, Any], overrides: Sequence[
 
 def with_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> object:
     """Return the value tree in full form with the overrides applied. Raises ConfigError for a mistake."""
-    value = written_out(value)
+    value = expand_short_forms(value)
     for override in overrides:
         value = _overridden(value, override)
     if overrides:

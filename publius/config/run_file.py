@@ -18,16 +18,16 @@ from engines.config import EngineConfig, ModelsConfig
 from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
 from publius.config.overrides import build_config, with_overrides
-from publius.config.short_forms import written_out
+from publius.config.short_forms import expand_short_forms
 from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig, SFTConfig
 from training.methods import RL_METHODS, Method, RLMethod
 from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
 
-_WORN = (
+_HAS_ADAPTER = (
     "models.policy wears an adapter, and training puts its own on: merge it first (publius export --model)"
 )
 
-OWN_REWARDS = (REWARD_MODEL, CHECKS, LABELER) = ("reward", "checks", "labeler")
+OWN_REWARDS = (REWARD_MODEL, CHECKS, LABELER_REWARD) = ("reward", "checks", "labeler")
 """What `rewards` of PPO, RLOO and GRPO may name that a run has of its own."""
 
 
@@ -79,7 +79,7 @@ class TrainingSections(Section):
     @model_validator(mode="before")
     @classmethod
     def _accept_short_forms(cls, value: object) -> object:
-        return written_out(value)
+        return expand_short_forms(value)
 
 
 class StageSections(Section):
@@ -139,7 +139,7 @@ class RunConfig(TrainingSections, StageSections):
             if method in self.train and self.rl(method).init == "dpo" and "dpo" not in self.train:
                 raise ValueError(f"{method}.init is dpo, but train does not name dpo")
         if self.train and self.models.policy.adapter is not None:
-            raise ValueError(_WORN)
+            raise ValueError(_HAS_ADAPTER)
         if self.train and self.engine.kind == "scripted":
             raise ValueError("train names methods, but the scripted engine has no weights to train")
         return self
@@ -162,7 +162,7 @@ class DataTrainingConfig(TrainingSections):
     @model_validator(mode="after")
     def _trains_a_bare_model(self) -> Self:
         if self.models.policy.adapter is not None:
-            raise ValueError(_WORN)
+            raise ValueError(_HAS_ADAPTER)
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engines.config import ROLES
 
 
-def written_out(value: object) -> object:
+def expand_short_forms(value: object) -> object:
     """Return a run file's value with its short forms in full.
 
     `prompts: FILE` stands for `prompts: {path: FILE}`, and `policy: ID` for `policy: {id: ID}`.

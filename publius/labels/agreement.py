@@ -10,9 +10,9 @@ from typing import Any
 
 from core.errors import DataError
 from core.records import Judgment
-from labelers.crowd.agreement import Agreement, PairAgreement, agreement, pair_agreements
+from labelers.crowd.agreement import Agreement, PairAgreement, annotator_agreement, pair_agreements
 from labelers.crowd.reliability import Reliability, graded_dawid_skene
-from labelers.crowd.votes import standing, votes_of
+from labelers.crowd.votes import current_judgments, votes_of
 from labelers.position import PositionBias, position_biases
 from publius.runs.reader import open_judgments
 
@@ -35,7 +35,7 @@ class AgreementReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON-able values."""
-        content: dict[str, Any] = _plain(vars(self))
+        content: dict[str, Any] = _as_json(vars(self))
         return content
 
 
@@ -52,7 +52,7 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
     if not found:
         where = ", ".join(map(str, folders))
         raise DataError("there is no judgment", where=where, accepted="judgments.jsonl with judgments")
-    said = standing(found.values())
+    said = current_judgments(found.values())
     votes = votes_of(said)
     return AgreementReport(
         judgments=len(found),
@@ -60,7 +60,7 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
         without_choice=dict(
             sorted(Counter(j.verdict for j in said if j.verdict in ("skip", "unparsed")).items())
         ),
-        overall=agreement(votes),
+        overall=annotator_agreement(votes),
         by_principle=_by(said, lambda judgment: judgment.principle_id),
         by_dimension=_by(said, lambda judgment: judgment.dimension),
         pairs=pair_agreements(votes),
@@ -75,18 +75,18 @@ def _by(said: Iterable[Judgment], key: Callable[[Judgment], str | None]) -> dict
         name = key(judgment)
         if name is not None:
             groups.setdefault(name, []).append(judgment)
-    found = {name: agreement(votes_of(group)) for name, group in sorted(groups.items())}
+    found = {name: annotator_agreement(votes_of(group)) for name, group in sorted(groups.items())}
     return {name: one for name, one in found.items() if one is not None}
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     """Return records, tuples and mappings of figures as what JSON knows."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return value._asdict()
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _as_json(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_as_json(one) for one in value]
     if hasattr(value, "__slots__"):
-        return {name: _plain(getattr(value, name)) for name in value.__slots__}
+        return {name: _as_json(getattr(value, name)) for name in value.__slots__}
     return value

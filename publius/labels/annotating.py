@@ -17,11 +17,17 @@ from labelers.page.hosts import Hosts, is_loopback
 from labelers.page.leases import Leases
 from labelers.page.ledger import Ledger
 from labelers.page.overview import overview
-from labelers.page.server import EXTRA, listen, serve
-from labelers.page.session import LEASE_MINUTES, GoldTask, Plan, Session
+from labelers.page.server import ANNOTATE_EXTRA, listen, serve
+from labelers.page.session import LEASE_MINUTES, AnnotationPlan, GoldTask, Session
 from labelers.page.tasks import Question, Task, make_tasks
 from publius.labels.gold import GoldReport, labeler_accuracy
-from publius.labels.sources import AnnotationSource, chosen_by, gold_questions, gold_slice, read_source
+from publius.labels.sources import (
+    AnnotationSource,
+    chosen_by,
+    gold_questions,
+    gold_slice,
+    read_annotation_source,
+)
 
 _GRACE_S = 8.0
 """How long the page stays after the last answer of a gold slice, for an undo."""
@@ -88,7 +94,7 @@ class Collected:
         return {**outcome, "gold": self.gold.as_json() if self.gold else None}
 
 
-def annotate(collection: Collection, address: Address, opened: Callable[[Links], None]) -> Collected:
+def serve_page(collection: Collection, address: Address, opened: Callable[[Links], None]) -> Collected:
     """Serve the page until it is interrupted, or the gold slice is complete; return what was answered.
 
     Args:
@@ -102,10 +108,10 @@ def annotate(collection: Collection, address: Address, opened: Callable[[Links],
         RunStateError: the labels of another run are in the folder, or it cannot be written.
     """
     for package in ("fastapi", "uvicorn"):
-        require(package, EXTRA)
+        require(package, ANNOTATE_EXTRA)
     from labelers.page.app import Page, build_app
 
-    source = read_source(collection.folder)
+    source = read_annotation_source(collection.folder)
     plan = make_plan(collection, source)
     with (
         listen(address.host, address.port) as listening,
@@ -128,7 +134,7 @@ def annotate(collection: Collection, address: Address, opened: Callable[[Links],
         return Collected(overview(session), gold)
 
 
-def make_plan(collection: Collection, source: AnnotationSource) -> Plan:
+def make_plan(collection: Collection, source: AnnotationSource) -> AnnotationPlan:
     """Return what is to be asked, in order. Raises ConfigError or DataError."""
     if collection.gold is not None and (collection.select is not None or collection.rank):
         raise ConfigError(
@@ -153,11 +159,13 @@ def make_plan(collection: Collection, source: AnnotationSource) -> Plan:
             where=f"--gold-questions {collection.gold_questions}",
             accepted="pairs that are not among the comparisons",
         )
-    return Plan(unknown, question, collection.annotators_per, gold, collection.gold_share, source.seed)
+    return AnnotationPlan(
+        unknown, question, collection.annotators_per, gold, collection.gold_share, source.seed
+    )
 
 
 @contextmanager
-def open_session(collection: Collection, source: AnnotationSource, plan: Plan) -> Iterator[Session]:
+def open_session(collection: Collection, source: AnnotationSource, plan: AnnotationPlan) -> Iterator[Session]:
     """Open the folder that the labels go to, locked for this process, and go on from what is in it."""
     folder = collection.output
     if (folder / "manifest.json").exists():

@@ -18,7 +18,7 @@ from publius.runs.reader import RecordsReader
 from publius.runs.records import RunFiles
 
 Form = Literal["argilla", "label-studio", "icai"]
-FORMS: tuple[Form, ...] = ("argilla", "label-studio", "icai")
+LABEL_FORMS: tuple[Form, ...] = ("argilla", "label-studio", "icai")
 Labelled = tuple[Comparison, list[Judgment]]
 
 
@@ -45,8 +45,8 @@ def export_labels(folder: Path, form: str, to: Path) -> ExportedLabels:
         DataError: if the folder has no comparisons.
         RunStateError: if the file exists, or cannot be written.
     """
-    if form not in FORMS:
-        raise ConfigError(f"no form {form!r}", where="--labels", accepted=one_of(FORMS, form))
+    if form not in LABEL_FORMS:
+        raise ConfigError(f"no form {form!r}", where="--labels", accepted=one_of(LABEL_FORMS, form))
     with os_errors(to):
         if to.exists():
             raise RunStateError("the file exists already", where=str(to), accepted="--to a new file")
@@ -78,7 +78,7 @@ def _pieces(
 ) -> Iterator[str]:
     """Yield the text of the file, a comparison at a time."""
     if form == "icai":
-        annotators = {icai.annotator_id(j): icai.annotator_of(j) for j in files.judgments.sorted()}
+        annotators = {icai.annotator_id(j): icai.annotator_description(j) for j in files.judgments.sorted()}
         head = {"metadata": icai.head_of(annotators, name), "annotators": annotators}
         yield json.dumps(head, ensure_ascii=False, indent=1).removesuffix("\n}") + ',\n "comparisons": '
         yield from _listed(icai.comparison_of(*pair) for pair in labelled())

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.records import Comparison, Metric, Preference
 from core.store.files import write_atomic
-from evaluation.reward.metrics import EVEN, share
+from evaluation.reward.metrics import EVEN, weighted_share
 from labelers.crowd.aggregate import aggregate
 from labelers.crowd.votes import mostly_both_bad, votes_of
 from labelers.page.ledger import Ledger
@@ -65,17 +65,17 @@ def labeler_accuracy(
     left_out: Counter[str] = Counter()
     for task in tasks:
         comparison = task.comparisons[0]
-        people, ai = _people(task, ledger), _labeler(comparison, source, principle)
+        people, ai = _annotator_mean(task, ledger), _labeler(comparison, source, principle)
         if isinstance(people, str):
             left_out[people] += 1
         elif ai is None:
             left_out["the AI labeler gives no number"] += 1
         else:
             rights.append(EVEN if ai == EVEN else float((ai > EVEN) == (people > EVEN)))
-    return GoldReport(share(_METRIC, rights, [1.0] * len(rights)), dict(left_out))
+    return GoldReport(weighted_share(_METRIC, rights, [1.0] * len(rights)), dict(left_out))
 
 
-def _people(task: Task, ledger: Ledger) -> float | str:
+def _annotator_mean(task: Task, ledger: Ledger) -> float | str:
     """Return the mean probability of `a` by people, or why there is none that prefers an answer."""
     votes = votes_of(j for name in ledger.answerers(task) for j in ledger.standing(name, task))
     if not votes:

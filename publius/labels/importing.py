@@ -21,9 +21,16 @@ from core.progress import progress
 from core.store.files import os_errors, require_empty, sync_folder, write_atomic
 from core.store.record_store import RecordStore
 from labelers.crowd.votes import MACHINES
-from labelers.formats.registry import AUTO, Recognised, foreign_errors, is_built_in, recognise, source_named
+from labelers.formats.registry import (
+    AUTO_SOURCE,
+    Recognised,
+    is_built_in,
+    recognise,
+    source_errors,
+    source_named,
+)
 from labelers.formats.source import LabelSource, Row
-from labelers.importing import SAID_BEFORE, LabelImport, Occurrences, Tallied, Tally
+from labelers.importing import SAID_BEFORE, LabelImport, RowOccurrences, Tallied, Tally
 from publius.sources.column_names import ColumnNames
 from publius.sources.label_rows import ACCEPTED, label_rows
 from publius.sources.rows import DataSource, with_split
@@ -31,7 +38,7 @@ from publius.sources.rows import DataSource, with_split
 SUMMARY = "import.json"
 _PEEKED = 25
 _SHOWN_PROBLEMS = 10
-Summary = dict[str, Any]
+_Summary = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class LabelsRequest:
 
     source: DataSource
     to: Path
-    format: str = AUTO
+    format: str = AUTO_SOURCE
     names: ColumnNames = field(default_factory=ColumnNames)
     labeler: str | None = None
     """What the judgments' source is called; the format's name if None."""
@@ -52,10 +59,10 @@ class LabelsRequest:
 class ImportedLabels:
     """What was imported, from what, and what was not and why."""
 
-    summary: Summary
+    summary: _Summary
     """As `import.json` holds it; `already` where the folder held this import before."""
 
-    def as_json(self) -> Summary:
+    def as_json(self) -> _Summary:
         """Return the result as JSON-able values."""
         return self.summary
 
@@ -91,7 +98,7 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
 
 
 def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
-    if request.format != AUTO:
+    if request.format != AUTO_SOURCE:
         return Recognised(source_named(request.format), "it was asked for")
     return recognise(list(request.names.applied(first)), request.source.name)
 
@@ -110,7 +117,7 @@ def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: 
     return digest("import", content, source.subset, source.split, format, labeler, names)
 
 
-def _done_before(to: Path, identity: str) -> Summary | None:
+def _done_before(to: Path, identity: str) -> _Summary | None:
     """Return the summary of the same import, if the folder holds it; None if the folder is new or empty.
 
     Raises:
@@ -133,7 +140,7 @@ def _done_before(to: Path, identity: str) -> Summary | None:
 
 def _written(
     request: LabelsRequest, found: Recognised, labeler: str, rows: Iterator[Row], identity: str
-) -> Summary:
+) -> _Summary:
     """Write the records to a hidden folder, and let it appear whole; return the summary."""
     aside = request.to.with_name(f".{request.to.name}.importing")
     _clear(aside)
@@ -171,11 +178,11 @@ def _clear(aside: Path) -> None:
 def _run(run: LabelImport, source: LabelSource, rows: Iterator[Row], advance: Callable[[], None]) -> Tally:
     if is_built_in(source):
         return run.run(source, rows, advance)
-    with foreign_errors(lambda: f"the source {source.name!r} failed after {run.tally.rows:,} rows"):
+    with source_errors(lambda: f"the source {source.name!r} failed after {run.tally.rows:,} rows"):
         return run.run(source, rows, advance)
 
 
-def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: str) -> Summary:
+def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: str) -> _Summary:
     used = found.source.columns
     theirs = {name.partition(".")[0] for name in request.names.columns.values()}
     passed_over = [] if used is None else [name for name in tally.columns if name not in used | theirs]
@@ -204,11 +211,11 @@ def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: s
 
 def _listed(tallied: Tallied) -> list[Mapping[str, Any]]:
     """Return what was counted, the most frequent first."""
-    ordered: list[tuple[str, Occurrences]] = sorted(tallied.items(), key=lambda entry: -entry[1].count)
+    ordered: list[tuple[str, RowOccurrences]] = sorted(tallied.items(), key=lambda entry: -entry[1].count)
     return [{"reason": reason, **asdict(found)} for reason, found in ordered]
 
 
-def _refuse_losses(summary: Summary, request: LabelsRequest) -> None:
+def _refuse_losses(summary: _Summary, request: LabelsRequest) -> None:
     """Raise a DataError, one line a reason, if anything was left out."""
     lost = [*summary["dropped_for"], *summary["left_out"]]
     problems = [_loss(entry, request.source.name) for entry in lost[:_SHOWN_PROBLEMS]]

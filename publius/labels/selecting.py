@@ -9,7 +9,7 @@ from pathlib import Path
 from core.errors import RunStateError
 from core.records import Comparison, Judgment
 from labelers.crowd.votes import MACHINES, votes_of
-from labelers.selection import Question, Selection, doubt_about, select
+from labelers.selection import SelectedComparison, Selection, doubt_about, select_comparisons
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 
@@ -18,7 +18,7 @@ from publius.runs.records import RunFiles
 class SelectedQuestions:
     """Comparisons for annotation, in the order to ask them."""
 
-    questions: tuple[Question, ...]
+    questions: tuple[SelectedComparison, ...]
     budget: int
     """How many were asked for."""
 
@@ -47,7 +47,7 @@ def select_questions(folder: Path, selection: Selection) -> SelectedQuestions:
         raise RunStateError(
             "no comparison is left to ask about", where=str(folder), accepted="comparisons nobody judged yet"
         )
-    return SelectedQuestions(tuple(select(doubts, selection)), selection.budget)
+    return SelectedQuestions(tuple(select_comparisons(doubts, selection)), selection.budget)
 
 
 def _open_questions(files: RunFiles) -> Iterator[tuple[Comparison, list[Judgment]]]:

@@ -14,7 +14,7 @@ from core.errors import ConfigError, DataError, RunStateError
 from core.records import Comparison, Judgment
 from core.store.files import is_there
 from core.store.jsonl import Unreadable, read_errors, rows
-from labelers.ai import LABELER as AI
+from labelers.ai import AI_LABELER as AI
 from labelers.page.session import GoldTask
 from labelers.page.tasks import pair_task
 from publius.runs.reader import RecordsReader, RunReader
@@ -67,7 +67,7 @@ class AnnotationSource:
         return [judgment for judgment in said if principle in (None, judgment.principle_id)]
 
 
-def read_source(folder: Path) -> AnnotationSource:
+def read_annotation_source(folder: Path) -> AnnotationSource:
     """Return the comparisons of a run or of another folder of records.
 
     Comparisons that the label stage left out, such as near duplicates, are left out here too.

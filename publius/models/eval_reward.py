@@ -52,7 +52,7 @@ class MeasuredReward:
         return {**self.metrics, "left_out": self.left_out}
 
 
-def eval_reward(request: EvalRewardRequest) -> MeasuredReward:
+def measure_reward_model(request: EvalRewardRequest) -> MeasuredReward:
     """Measure a reward model on pairs, write a report, and return the metrics.
 
     Raises:

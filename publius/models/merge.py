@@ -13,7 +13,7 @@ from core.errors import EngineError, first_line
 from core.lazy import require
 from core.libraries import load_errors, quiet_transformers
 from core.store.files import os_errors, require_empty
-from engines.adapter import WEIGHTS, read_settings, wear_adapter
+from engines.adapter import WEIGHTS, attach_adapter, read_settings
 from engines.config import ModelConfig
 from engines.loading import ModelFiles, load_tokenizer, locate
 from engines.reward_settings import FILE as REWARD_SETTINGS
@@ -112,13 +112,13 @@ def _merged(files: ModelFiles, adapter: Path, task: str) -> Any:
     with load_errors("model", files.folder):
         model = kind.from_pretrained(files.folder, **options)
     for folder in (files.adapter, adapter) if files.adapter else (adapter,):
-        model = _worn_for_good(model, folder)
+        model = _merge_adapter(model, folder)
     return model
 
 
-def _worn_for_good(model: Any, adapter: Path) -> Any:
+def _merge_adapter(model: Any, adapter: Path) -> Any:
     tuner = require("peft.tuners.tuners_utils", _EXTRA).BaseTunerLayer
-    worn: Any = wear_adapter(model, adapter)
+    worn: Any = attach_adapter(model, adapter)
     plain = worn.get_base_model()
     ends = (plain.get_input_embeddings(), plain.get_output_embeddings())
     if getattr(plain.config, "tie_word_embeddings", False) and any(

@@ -21,7 +21,7 @@ from engines.reward_settings import read_reward_settings
 from evaluation.reward.evaluation import temperature_doubt
 from publius.models.card import CardContent, model_card
 from publius.runs.folder import package_versions
-from training.examples import LeftOut
+from training.examples import ExcludedExample
 from training.job import TrainingJob, TrainingResult
 
 EXCLUSIONS = "exclusions.jsonl"
@@ -38,7 +38,7 @@ class Provenance:
     digest: str | None = None
     """SHA-256 of the file, where it is one."""
     passed_over: tuple[str, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[ExcludedExample, ...] = ()
     """Rows of which no example could be made."""
     sources: Mapping[str, int] = field(default_factory=dict)
     """Examples by where their labels come from."""
@@ -132,12 +132,12 @@ def trained_method(folder: Path) -> str | None:
         return None
 
 
-def by_reason(left_out: Iterable[LeftOut]) -> dict[str, int]:
+def by_reason(left_out: Iterable[ExcludedExample]) -> dict[str, int]:
     """Return how many examples were left out for each reason, the most frequent first."""
     return dict(Counter(row.reason for row in left_out).most_common())
 
 
-def write_exclusions(folder: Path, left_out: Mapping[str, Sequence[LeftOut]]) -> Path | None:
+def write_exclusions(folder: Path, left_out: Mapping[str, Sequence[ExcludedExample]]) -> Path | None:
     """Write which examples were left out and why, one a line; return the file, or None if there are none.
 
     Args:
@@ -156,7 +156,7 @@ def write_exclusions(folder: Path, left_out: Mapping[str, Sequence[LeftOut]]) ->
     return path
 
 
-def _exclusion(stage: str, row: LeftOut) -> Exclusion:
+def _exclusion(stage: str, row: ExcludedExample) -> Exclusion:
     """Return what is recorded of a row; halves of characters, which no file can hold, are spelled out."""
     place, detail = (text.encode("utf-8", "backslashreplace").decode() for text in (row.id, row.detail))
     return Exclusion.of(stage, place, row.reason, detail)
@@ -197,7 +197,9 @@ def _metrics(evaluation: Mapping[str, Any]) -> list[Metric]:
     return [Metric.model_validate(evaluation[name]) for name in names if evaluation.get(name)]
 
 
-def tell(method: str, results: Sequence[TrainingResult], evaluation: dict[str, Any] | None) -> None:
+def report_training(
+    method: str, results: Sequence[TrainingResult], evaluation: dict[str, Any] | None
+) -> None:
     """Print what the user should know of a training before relying on it."""
     for result in results:
         if result.truncated:

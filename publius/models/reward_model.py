@@ -15,7 +15,7 @@ from evaluation.reward.metrics import ScoredPair
 from evaluation.reward.report import render_reward_report, reward_metrics_content
 from publius.models.provenance import is_made_of
 from training.config import OptimConfig, RewardConfig
-from training.examples import EncodedPair, LeftOut, PreferencePair
+from training.examples import EncodedPair, ExcludedExample, PreferencePair
 from training.job import TrainingJob, TrainingResult
 from training.pairs.encode import encode_pairs
 from training.pairs.reward import member_folders
@@ -86,7 +86,7 @@ def _stands(
 
 def score_pairs(
     folder: Path, job: TrainingJob, pairs: Sequence[PreferencePair]
-) -> tuple[list[ScoredPair], list[LeftOut]]:
+) -> tuple[list[ScoredPair], list[ExcludedExample]]:
     """Return the pairs with the scores of a trained reward model, and those that do not fit it."""
     from engines.hf.reward_model import load_reward_model
 
@@ -98,7 +98,7 @@ def score_pairs(
 
 def scored_by(
     model: RewardModel, pairs: Sequence[PreferencePair], optim: OptimConfig
-) -> tuple[list[ScoredPair], list[LeftOut]]:
+) -> tuple[list[ScoredPair], list[ExcludedExample]]:
     """Return the pairs with their scores, and those that are too long or that the chat template refuses."""
     encoded = encode_pairs(pairs, model.encoder, optim, lambda pair: None)
     scores = model.scores([row.tree for row in encoded.rows])

@@ -16,7 +16,7 @@ from publius.config.run_file import DataTrainingConfig
 from publius.models.provenance import (
     Provenance,
     by_reason,
-    tell,
+    report_training,
     trained_method,
     write_card,
     write_exclusions,
@@ -26,7 +26,7 @@ from publius.models.training_job import training_job
 from publius.sources.examples import DataSource, TrainingRows, read_answers, read_preferences
 from publius.sources.held_out import held_out_of
 from training.config import DPOConfig, RewardConfig, SFTConfig
-from training.examples import LeftOut
+from training.examples import ExcludedExample
 from training.job import TrainingResult, require_examples
 from training.methods import Method
 from training.pairs.dpo import train_dpo
@@ -117,7 +117,7 @@ class _Sides(NamedTuple):
 
     train: list[Any]
     held_out: list[Any]
-    left_out: Sequence[LeftOut] = ()
+    left_out: Sequence[ExcludedExample] = ()
     """Rows of the evaluation data that cannot be used."""
 
 
@@ -165,7 +165,7 @@ def _trained(
         exclusions = write_exclusions(
             request.to, {request.method: left_out, "evaluation data": sides.left_out}
         )
-        tell(request.method, results, evaluation)
+        report_training(request.method, results, evaluation)
     return DataOutcome(request.to, tuple(results), by_reason(left_out), evaluation, exclusions)
 
 

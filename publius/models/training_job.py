@@ -11,14 +11,14 @@ from training.job import TrainingJob
 from training.methods import Method
 from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
 
-MethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig
+AnyMethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig
 """The section of any method."""
 
 
 def training_job(
     config: RunConfig | DataTrainingConfig,
     method: Method,
-    section: MethodConfig,
+    section: AnyMethodConfig,
     folder: Path,
     start: Path | None = None,
     siblings: Sequence[Path] = (),

@@ -24,8 +24,8 @@ from publius.runs.folder import read_manifest
 from publius.runs.reader import RecordsReader
 from publius.runs.records import RunFiles
 
-Row = dict[str, Any]
-Sample = tuple[tuple[Message, ...], Row]
+_Row = dict[str, Any]
+_Sample = tuple[tuple[Message, ...], _Row]
 """A row with the prompt that decides its split."""
 
 TEST_SHARE = 0.1
@@ -65,7 +65,7 @@ def export_run(run: Path, to: Path) -> ExportedRun:
     return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 
-def _all_rows(files: RunFiles) -> dict[str, Iterator[Sample]]:
+def _all_rows(files: RunFiles) -> dict[str, Iterator[_Sample]]:
     """Return the rows of each configuration."""
     return {
         "sft": _sft(files),
@@ -75,23 +75,23 @@ def _all_rows(files: RunFiles) -> dict[str, Iterator[Sample]]:
     }
 
 
-def _sft(files: RunFiles) -> Iterator[Sample]:
+def _sft(files: RunFiles) -> Iterator[_Sample]:
     for trace in files.traces.sorted():
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
             answer = Message(role="assistant", content=answers[-1].text)
-            yield trace.prompt.messages, {"messages": _plain((*trace.prompt.messages, answer))}
+            yield trace.prompt.messages, {"messages": _messages_as_json((*trace.prompt.messages, answer))}
 
 
-def _hard(preference: Preference) -> Row:
+def _hard(preference: Preference) -> _Row:
     return {
-        "prompt": _plain(preference.prompt),
-        "chosen": _plain(preference.chosen),
-        "rejected": _plain(preference.rejected),
+        "prompt": _messages_as_json(preference.prompt),
+        "chosen": _messages_as_json(preference.chosen),
+        "rejected": _messages_as_json(preference.rejected),
     }
 
 
-def _soft(preference: Preference) -> Row:
+def _soft(preference: Preference) -> _Row:
     return {
         **_hard(preference),
         "p_chosen": preference.p_chosen,
@@ -106,7 +106,7 @@ def _soft(preference: Preference) -> Row:
     }
 
 
-def _judgments(files: RunFiles) -> Iterator[Sample]:
+def _judgments(files: RunFiles) -> Iterator[_Sample]:
     for judgment in files.judgments.sorted():
         comparison = files.comparison(judgment.comparison_id)
         orders = judgment.orders
@@ -114,7 +114,7 @@ def _judgments(files: RunFiles) -> Iterator[Sample]:
             comparison.prompt.messages,
             {
                 "comparison_id": comparison.id,
-                "prompt": _plain(comparison.prompt.messages),
+                "prompt": _messages_as_json(comparison.prompt.messages),
                 "response_a": comparison.response_a,
                 "response_b": comparison.response_b,
                 "labeler": judgment.labeler,
@@ -129,11 +129,11 @@ def _judgments(files: RunFiles) -> Iterator[Sample]:
         )
 
 
-def _plain(messages: tuple[Message, ...]) -> list[dict[str, str]]:
+def _messages_as_json(messages: tuple[Message, ...]) -> list[dict[str, str]]:
     return [{"role": m.role, "content": m.content} for m in messages]
 
 
-def _write(folder: Path, rows: Iterator[Sample]) -> dict[str, int]:
+def _write(folder: Path, rows: Iterator[_Sample]) -> dict[str, int]:
     """Write rows to `train.jsonl` and `test.jsonl`; return how many went where."""
     counts: Counter[str] = Counter()
     with os_errors(folder):

@@ -15,8 +15,8 @@ from engines.scripted import ScriptedEngine
 from publius.config.run_file import RunConfig
 from publius.runs.project import open_cache
 
-Role = Literal["policy", "critic", "labeler", "judge"]
-ROLES: tuple[Role, ...] = ("policy", "critic", "labeler")
+EngineRole = Literal["policy", "critic", "labeler", "judge"]
+_RUN_ROLES: tuple[EngineRole, ...] = ("policy", "critic", "labeler")
 
 NEAR_CHANCE = "the embedded model judges near chance (docs/benchmarks.md)"
 """What is said wherever its judgments are shown."""
@@ -54,7 +54,7 @@ class Engines:
         engine: EngineConfig,
         cache: RequestCache,
         make: EngineMaker = make_engine,
-        roles: Sequence[Role] = ROLES,
+        roles: Sequence[EngineRole] = _RUN_ROLES,
     ) -> None:
         self._models = models
         self._engine = engine
@@ -63,11 +63,11 @@ class Engines:
         self._roles = roles
         self._built: dict[str, CachedEngine] = {}
 
-    def of(self, role: Role) -> CachedEngine:
+    def of(self, role: EngineRole) -> CachedEngine:
         """Return the engine of a role."""
         return self._engine_of(self._models.of(role))
 
-    def wearing(self, adapter: Path) -> CachedEngine:
+    def with_adapter(self, adapter: Path) -> CachedEngine:
         """Return the engine of the policy with a trained adapter on it."""
         return self._engine_of(self._models.policy.model_copy(update={"adapter": str(adapter)}))
 
@@ -114,9 +114,9 @@ def open_engines(
 ) -> Iterator[Engines]:
     """Yield the engines of a configuration over the project's cache; close both at the end."""
     with open_cache(project) as cache:
-        writers: tuple[Role, ...] = () if pairs_only else ("policy", "critic")
-        labelers: tuple[Role, ...] = ("labeler",) if config.label.principles else ()
-        judges: tuple[Role, ...] = ("judge",) if config.models.judge else ()
+        writers: tuple[EngineRole, ...] = () if pairs_only else ("policy", "critic")
+        labelers: tuple[EngineRole, ...] = ("labeler",) if config.label.principles else ()
+        judges: tuple[EngineRole, ...] = ("judge",) if config.models.judge else ()
         engines = Engines(config.models, config.engine, cache, make, (*writers, *labelers, *judges))
         try:
             yield engines

@@ -33,7 +33,7 @@ from core.text.yaml_writing import yaml_text
 from engines.cached import RequestCounts
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
-from publius.runs.judgment_folder import people_digest
+from publius.runs.judgment_folder import annotations_digest
 from publius.runs.records import RunFiles
 
 _MANIFEST = {"digest": str, "identity": dict, "stages": dict}
@@ -62,7 +62,7 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
     """Return the identity of a run; `models` gives each role's model a digest."""
     settings = identity_of(config)
     settings["prompts"].pop("path")
-    settings["label"]["humans"] = [people_digest(folder) for folder in config.label.humans]
+    settings["label"]["humans"] = [annotations_digest(folder) for folder in config.label.humans]
     for field in ("constitution", "name", "models"):
         settings.pop(field)
     try:

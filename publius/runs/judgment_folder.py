@@ -27,7 +27,7 @@ def require_judgments(folder: Path) -> None:
         )
 
 
-def people_digest(folder: Path) -> str:
+def annotations_digest(folder: Path) -> str:
     """Return the digest of a folder's comparisons and judgments. Raises DataError if it has no judgments."""
     require_judgments(folder)
     with os_errors(folder):

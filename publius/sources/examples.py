@@ -14,11 +14,11 @@ from typing import Any, Generic, TypeVar
 from core.conversations import answered_of, last_answer_of, sides_of
 from core.errors import DataError, RequestError
 from publius.sources.rows import DataSource, Origin, SourceRow, origin_of, read_rows, with_split
-from training.examples import AnsweredPrompt, LeftOut, PreferencePair
+from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair
 
 __all__ = ["DataSource", "TrainingRows", "read_answers", "read_preferences"]
 
-Example = TypeVar("Example")
+_Example = TypeVar("_Example")
 
 _GROUPS = ("source", "section", "subset")
 _PREFERENCE = frozenset(
@@ -32,11 +32,11 @@ _EVEN = 0.5
 
 
 @dataclass(frozen=True)
-class TrainingRows(Generic[Example]):
+class TrainingRows(Generic[_Example]):
     """What a data set holds for training."""
 
-    rows: list[Example]
-    left_out: list[LeftOut]
+    rows: list[_Example]
+    left_out: list[ExcludedExample]
     passed_over: tuple[str, ...]
     """Columns that are not used, and keys of messages as `chosen[].name`."""
     origin: Origin
@@ -80,8 +80,8 @@ def _read(
     needed: tuple[frozenset[str], ...],
     accepted: str,
     used: Callable[[Mapping[str, Any]], frozenset[str]],
-    example_of: Callable[[Mapping[str, Any], str], Example],
-) -> TrainingRows[Example]:
+    example_of: Callable[[Mapping[str, Any], str], _Example],
+) -> TrainingRows[_Example]:
     """Return the examples of all rows, those that cannot be used, and the columns that nothing reads.
 
     Args:
@@ -91,8 +91,8 @@ def _read(
         used: which of a row's columns are read.
         example_of: makes an example of a row and its id; raises RequestError if it cannot.
     """
-    rows: list[Example] = []
-    left_out: list[LeftOut] = []
+    rows: list[_Example] = []
+    left_out: list[ExcludedExample] = []
     seen: dict[str, None] = {}
     read: set[str] = set()
     count, source = 0, with_split(source)
@@ -106,7 +106,7 @@ def _read(
             seen |= dict.fromkeys(_unread(columns, names))
             rows.append(example_of(columns, _id(columns, row.id)))
         except RequestError as error:
-            left_out.append(LeftOut(row.id, error.reason, error.detail))
+            left_out.append(ExcludedExample(row.id, error.reason, error.detail))
     if not count:
         raise DataError("the data set is empty", where=source.name, accepted=accepted)
     passed_over = tuple(name for name in seen if name not in read)

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from core.errors import DataError
 from core.store.files import os_errors
-from core.store.jsonl import Unreadable, opened, read_errors, rows, value_of
+from core.store.jsonl import Unreadable, json_value, opened, read_errors, rows
 from labelers.formats.source import Row
 from labelers.formats.tools.icai import unfolded
 from publius.sources.rows import DataSource, read_rows
@@ -73,7 +73,7 @@ def _problem(found: Unreadable) -> str:
 def _document(file: IO[bytes]) -> Iterator[Row]:
     """Yield the rows of one JSON document: a list, annotated pairs, or one row; else lines after all."""
     content = file.read().removeprefix(BOM_UTF8)
-    whole = value_of(content)
+    whole = json_value(content)
     if isinstance(whole, Unreadable):
         yield from _lines(io.BytesIO(content))
         return

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from core.conversations import shared_start
 from core.errors import DataError
 from core.records import Comparison, Message, Prompt
-from core.store.jsonl import Unreadable, numbered, read_errors, value_of
-from prompts.sources import tags_of
+from core.store.jsonl import Unreadable, json_value, numbered, read_errors
+from prompts.sources import row_tags
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _ACCEPTED = (
@@ -31,7 +31,7 @@ def read_pairs(path: Path) -> Iterator[Comparison]:
     with read_errors(path, _ACCEPTED), path.open(encoding="utf-8") as file:
         for number, line in numbered(file):
             empty = False
-            where, row = f"{path}:{number}", value_of(line.rstrip("\r\n"))
+            where, row = f"{path}:{number}", json_value(line.rstrip("\r\n"))
             if isinstance(row, Unreadable):
                 raise DataError(str(row), where=where, accepted=_ACCEPTED)
             yield _comparison(row, where, path.stem)
@@ -50,7 +50,7 @@ def _comparison(row: Any, where: str, source: str) -> Comparison:
         ]
         if any(len(answer) != 1 or answer[0].role != "assistant" for answer in answers):
             raise ValueError("the two sides must differ in one answer of the assistant, the last message")
-        asked = Prompt.of(prompt, tags=tags_of(row), source=source)
+        asked = Prompt.of(prompt, tags=row_tags(row), source=source)
         one, two = (answer[0].content for answer in answers)
         return Comparison.of(asked, (one, names[0]), (two, names[1]), group=where)
     except ValidationError as error:

@@ -21,7 +21,7 @@ from core.errors import DataError, type_and_first_line
 from core.lazy import require
 from core.libraries import quiet_datasets
 from core.store.files import os_errors
-from core.store.jsonl import Unreadable, opened, read_errors, rows, value_of
+from core.store.jsonl import Unreadable, json_value, opened, read_errors, rows
 
 _EXTRA = "train"
 _JSON = (".jsonl", ".jsonl.gz", ".json")
@@ -31,7 +31,7 @@ _TABLES: dict[str, dict[str, Any]] = {
 }
 _SPLITS = {"train": ("train",), "evaluate": ("validation", "test", "train")}
 _SPLIT_OPTIONS = {"train": "--split", "evaluate": "--eval-split"}
-ACCEPTED = "a .jsonl, .json, .parquet or .csv file, a data set folder, or a Hugging Face id"
+_ACCEPTED = "a .jsonl, .json, .parquet or .csv file, a data set folder, or a Hugging Face id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +154,11 @@ def origin_of(source: DataSource, rows: int) -> Origin:
 
 def _json_rows(path: Path) -> Iterator[SourceRow]:
     """Yield the rows of a file with one JSON object a line, or with one list of objects."""
-    with read_errors(path, ACCEPTED), opened(path) as file:
+    with read_errors(path, _ACCEPTED), opened(path) as file:
         first = file.read(1024).removeprefix(BOM_UTF8).lstrip()
         file.seek(0)
         if path.suffix == ".json" and first.startswith(b"["):
-            listed = _readable(value_of(file.read().removeprefix(BOM_UTF8)), str(path))
+            listed = _readable(json_value(file.read().removeprefix(BOM_UTF8)), str(path))
             yield from (SourceRow(f"row {number}", row) for number, row in enumerate(listed, start=1))
             return
         for number, row in rows(file):
@@ -195,13 +195,13 @@ def _loader(source: DataSource) -> tuple[str, dict[str, Any]]:
     kind = path.suffix.removeprefix(".")
     if path.is_file():
         if kind not in _TABLES:
-            raise DataError(f"a {path.suffix or 'nameless'} file", where=str(path), accepted=ACCEPTED)
+            raise DataError(f"a {path.suffix or 'nameless'} file", where=str(path), accepted=_ACCEPTED)
         return kind, {"data_files": str(path), **_TABLES[kind]}
     if path.is_dir():
         return str(path), {}
     is_path = path.is_absolute() or source.name.startswith((".", "~")) or source.name.count("/") > 1
     if is_path or is_data_file(path):
-        raise DataError("no such file or folder", where=source.name, accepted=ACCEPTED)
+        raise DataError("no such file or folder", where=source.name, accepted=_ACCEPTED)
     return source.name, {}
 
 
@@ -220,7 +220,7 @@ def _explain(source: DataSource, error: Exception) -> NoReturn:
             raise DataError(f"no split {source.split!r}", where=source.name, accepted=accepted) from error
     cause = error.__cause__ or error
     what = f"the data set cannot be loaded ({type_and_first_line(cause)})"
-    raise DataError(what, where=source.name, accepted=ACCEPTED) from error
+    raise DataError(what, where=source.name, accepted=_ACCEPTED) from error
 
 
 def _listed(source: DataSource) -> tuple[list[str], list[str]]:

@@ -67,7 +67,7 @@ class _HasId(Protocol):
     def id(self) -> str: ...
 
 
-Item = TypeVar("Item", bound=_HasId)
+_Item = TypeVar("_Item", bound=_HasId)
 
 
 def require_stage(run: Run, before: Stage) -> None:
@@ -92,9 +92,9 @@ class StageWork:
 
 async def run_stage(
     stage: StageWork,
-    items: Callable[[], Iterable[Item]],
-    is_done: Callable[[Item], bool],
-    work: Callable[[Item], Awaitable[None]],
+    items: Callable[[], Iterable[_Item]],
+    is_done: Callable[[_Item], bool],
+    work: Callable[[_Item], Awaitable[None]],
 ) -> StageResult:
     """Do the work on every item that is not done, with progress, and account for it however it ends."""
     started = time.monotonic()
@@ -105,7 +105,7 @@ async def run_stage(
     try:
         with progress(stage.name, total, done=total - owed) as task:
 
-            async def guarded(item: Item) -> None:
+            async def guarded(item: _Item) -> None:
                 try:
                     await work(item)
                 except RequestError as error:

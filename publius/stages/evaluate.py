@@ -20,7 +20,7 @@ from evaluation.config import BASE, Variant
 from evaluation.measures import Series
 from evaluation.metrics import Evaluation, evaluate_answers
 from evaluation.report import ReportContent, metrics_content, render_report
-from evaluation.win_rate import judge_wins, left_out, win_rate_series
+from evaluation.win_rate import judge_wins, skipped_wins, win_rate_series
 from labelers.ai import AILabeler
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
@@ -77,7 +77,7 @@ class _Asker:
 async def _answers(run: Run, engines: Engines, variant: Variant, prompts: Sequence[Prompt]) -> list[Answer]:
     """Return one variant's answers, in order of the prompts; those that cannot be asked are counted out."""
     adapter = run.adapter(variant)
-    engine = engines.of("policy") if adapter is None else engines.wearing(adapter)
+    engine = engines.of("policy") if adapter is None else engines.with_adapter(adapter)
     engines.keep(engine)
     asker = _Asker(run, engine, variant)
     found: dict[str, Answer] = {}
@@ -105,7 +105,7 @@ async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> Iter
     others = sum(answer.variant != BASE for answer in answers)
     with progress("eval judge", others) as task:
         wins = await judge_wins(answers, labeler, run.config.engine.concurrency, task.advance)
-    for reason, count in left_out(wins).items():
+    for reason, count in skipped_wins(wins).items():
         run.exclude(_STAGE, "judge", reason, f"{count}")
     return iter(win_rate_series(wins))
 

@@ -23,7 +23,7 @@ STAGE = "people"
 
 
 @dataclass
-class PeopleTaken:
+class CopiedAnnotations:
     """What came of the folders that `label.humans` names."""
 
     matched: set[str] = field(default_factory=set)
@@ -46,7 +46,7 @@ class PeopleTaken:
         return {name: len(ids) for name, ids in found.items()}
 
 
-def take_people(run: Run) -> PeopleTaken:
+def copy_annotations(run: Run) -> CopiedAnnotations:
     """Copy the judgments of all folders into the run, with their comparisons where it has none of its own.
 
     A comparison that is added gets its prompt's split as the run's own prompts do, so that none of a held-out
@@ -76,7 +76,7 @@ class _Reader:
     """Takes judgments into a run, one by one."""
 
     def __init__(self, run: Run) -> None:
-        self.taken = PeopleTaken()
+        self.taken = CopiedAnnotations()
         self._run = run
         self._splits = {normalised(prompt.messages): prompt.split for prompt in run.prompts}
 

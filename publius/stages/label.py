@@ -16,7 +16,7 @@ from engines.protocols import ChoiceRequest
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
 from labelers.config import LabelConfig
-from labelers.crowd.aggregate import Settled, aggregate, outcome_of
+from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome
 from labelers.crowd.votes import MACHINES
 from labelers.mixing import Mixer, wants_machines
 from prompts.environment import PromptTemplates
@@ -25,7 +25,7 @@ from publius.runs.engines import NEAR_CHANCE, Engines
 from publius.runs.folder import Run
 from publius.runs.records import RunFiles
 from publius.stages.base import StageResult, StageWork, require_stage, run_stage
-from publius.stages.human_labels import take_people
+from publius.stages.human_labels import copy_annotations
 
 
 async def label_stage(run: Run, engines: Engines) -> StageResult:
@@ -35,7 +35,7 @@ async def label_stage(run: Run, engines: Engines) -> StageResult:
     """
     require_stage(run, "compare")
     if run.config.label.humans:
-        take_people(run)
+        copy_annotations(run)
     return await judge_and_aggregate(run, engines)
 
 
@@ -110,13 +110,13 @@ class Labeling:
         return {judgment.principle_id for judgment in judgments if judgment.labeler in MACHINES}
 
 
-def outcome_by(
+def aggregation_rule(
     files: RunFiles, config: LabelConfig, constitution: Constitution
 ) -> Callable[[Comparison, Iterable[Judgment]], Settled | str]:
     """Return what says how the judgments of a comparison come to its preference in `write_preferences`."""
     if config.humans:
         return Mixer(config, constitution, _judged(files)).outcome
-    return lambda comparison, judgments: outcome_of(comparison, judgments, constitution)
+    return lambda comparison, judgments: aggregated_outcome(comparison, judgments, constitution)
 
 
 def write_preferences(run: Run) -> int:

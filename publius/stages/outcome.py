@@ -33,7 +33,7 @@ class RunOutcome:
             "run": str(self.folder),
             "stages": {result.stage: result.as_json() for result in self.stages},
             "left_out": {stage: entry["left_out"] for stage, entry in stages.items() if entry["left_out"]},
-            "figures": label_figures(self.folder) if "label" in stages else {},
+            "figures": label_metrics(self.folder) if "label" in stages else {},
             "people": manifest.get(STAGE, {}),
             "reward": read_reward_metrics(self.folder / "reward"),
             "evaluation": evaluation_of(self.folder),
@@ -41,7 +41,7 @@ class RunOutcome:
 
 
 @dataclass
-class LabelFigures:
+class LabelMetrics:
     """What the judgments and preferences of a run look like as a whole."""
 
     judgments: Counter[str] = field(default_factory=Counter)
@@ -98,9 +98,9 @@ class LabelFigures:
         return rows
 
 
-def label_figures(folder: Path) -> dict[str, float | int]:
+def label_metrics(folder: Path) -> dict[str, float | int]:
     """Return the figures of a run's judgments and preferences."""
-    figures = LabelFigures()
+    figures = LabelMetrics()
     with RecordsReader(folder) as files:
         for judgment in files.judgments:
             figures.add(judgment)

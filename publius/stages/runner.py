@@ -58,12 +58,12 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
     """
     config = load_run_config(request.run_file, request.overrides)
     stages = request.stages or planned_stages(config)
-    plan = Plan(config, request.run_file.resolve().parent, stages, ingest_prompts, resume=request.resume)
+    plan = StagePlan(config, request.run_file.resolve().parent, stages, ingest_prompts, resume=request.resume)
     return carry_out(plan, make)
 
 
 @dataclass(frozen=True)
-class Plan:
+class StagePlan:
     """Stages of a run, and how the run gets what they begin with."""
 
     config: RunConfig
@@ -76,7 +76,7 @@ class Plan:
     """Whether the answers come from elsewhere, so that no model writes any."""
 
 
-def carry_out(plan: Plan, make: EngineMaker = make_engine) -> RunOutcome:
+def carry_out(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
     """Open the run of a plan, run its stages in order, and return what each left behind."""
     config = plan.config
     load_constitution(config.constitution)  # its mistakes are told before a model is looked for

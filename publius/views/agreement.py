@@ -12,7 +12,7 @@ from labelers.crowd.agreement import Agreement, PairAgreement
 from publius.console import heading, out
 from publius.labels.agreement import AgreementReport
 
-MOST_PAIRS = 30
+MAX_PAIRS = 30
 """Pairs of annotators that are printed, those with most comparisons in common; --json gives all."""
 
 
@@ -44,14 +44,14 @@ def _print_agreement(rows: Sequence[tuple[str, Agreement | None]]) -> None:
 def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
     heading("Who agrees with whom")
     table = _table("", "", "comparisons", "agree", "Cohen's kappa")
-    most = sorted(pairs, key=lambda pair: (-pair.comparisons, pair.first, pair.second))[:MOST_PAIRS]
+    most = sorted(pairs, key=lambda pair: (-pair.comparisons, pair.first, pair.second))[:MAX_PAIRS]
     for pair in most:
         table.add_row(
             pair.first, pair.second, f"{pair.comparisons:,}", f"{pair.observed:.1%}", _figure(pair.cohen)
         )
     out.print(table)
-    if len(pairs) > MOST_PAIRS:
-        note(f"{len(pairs) - MOST_PAIRS:,} more pairs of annotators: --json")
+    if len(pairs) > MAX_PAIRS:
+        note(f"{len(pairs) - MAX_PAIRS:,} more pairs of annotators: --json")
 
 
 def _print_annotators(report: AgreementReport) -> None:

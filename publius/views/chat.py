@@ -13,7 +13,7 @@ from rich.text import Text
 
 from core.errors import ConfigError, RequestError
 from core.notices import note
-from publius.chat import Chat, ChatRequest, Replies, Reply, open_chat
+from publius.chat import Chat, ChatReply, ChatRequest, Replies, open_chat
 from publius.console import emit, heading, out
 from publius.runs.engines import EngineMaker, make_engine
 
@@ -63,7 +63,7 @@ def converse(chat: Chat, lines: Iterable[str]) -> None:
             print_replies(asyncio.run(chat.ask(_encodable(text))))
 
 
-def print_replies(replies: Mapping[str, Reply]) -> None:
+def print_replies(replies: Mapping[str, ChatReply]) -> None:
     """Print the answers side by side where there is room for it, else one below the other."""
     if not out.is_terminal or out.width < _COLUMN * len(replies):
         for variant, reply in replies.items():
@@ -86,7 +86,7 @@ def _ask_once(chat: Chat, prompt: str, as_json: bool) -> None:
     emit(Replies(text, replies), as_json, lambda given: print_replies(given.by_variant))
 
 
-def _shown(reply: Reply) -> Text:
+def _shown(reply: ChatReply) -> Text:
     """Return an answer as it is printed; as a `Text`, nothing in it acts as markup."""
     if isinstance(reply, RequestError):
         return Text(f"not asked: {reply}; {RESET} begins anew", style="red")

@@ -6,11 +6,11 @@ import sys
 
 from constitution.lint.codes import SEVERITIES
 from core.notices import counted
-from publius.authoring.check import CheckResult, CodesExplained
+from publius.authoring.check import CheckedConstitution, CodesExplained
 from publius.console import out
 
 
-def print_check(result: CheckResult) -> None:
+def print_check(result: CheckedConstitution) -> None:
     """Print the findings a line each, and what they come to."""
     if result.report.findings:
         out.print("\n".join(map(str, result.report.findings)), soft_wrap=True)

@@ -18,7 +18,7 @@ from publius.authoring.diff import DiffOutcome
 from publius.authoring.flips import CameOrWent, Flip, Shift
 from publius.console import heading, out, word_diff
 
-_SHORT, _MOST_PRINCIPLES, _CONTEXT = 160, 20, 25
+_SHORT, _MAX_PRINCIPLES, _CONTEXT = 160, 20, 25
 """Characters of a prompt or answer, principles in the table, and words around a change; --json has all."""
 _REQUESTS: dict[Effect, str] = {"critique": "critiques", "revision": "revisions", "labels": "labels"}
 _OTHERWISE: dict[Effect, str] = {
@@ -29,7 +29,7 @@ _OTHERWISE: dict[Effect, str] = {
 }
 
 
-def print_outcome(outcome: DiffOutcome) -> None:
+def print_diff_outcome(outcome: DiffOutcome) -> None:
     """Print the changes, and the flips of a run's preferences, or what computing them would take."""
     print_diff(outcome.diff)
     if outcome.shift is not None:
@@ -183,11 +183,11 @@ def _print_principles(shift: Shift) -> None:
     table = Table(box=None, pad_edge=False)
     for title in ("", "flips moved", "judgments before", "now"):
         table.add_column(title, justify="right" if title else "left")
-    for name, found in rows[:_MOST_PRINCIPLES]:
+    for name, found in rows[:_MAX_PRINCIPLES]:
         table.add_row(name, *(f"{figure:,}" for figure in (found.flips, found.before, found.after)))
     out.print(table)
-    if len(rows) > _MOST_PRINCIPLES:
-        note(f"{len(rows) - _MOST_PRINCIPLES:,} more principles: --json")
+    if len(rows) > _MAX_PRINCIPLES:
+        note(f"{len(rows) - _MAX_PRINCIPLES:,} more principles: --json")
 
 
 def _short(text: str) -> str:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from core.notices import counted
 from core.store.files import os_errors, write_atomic
-from core.text.explain import shown
+from core.text.explain import yaml_line
 from publius.authoring.examples import OUTCOMES, ExamReport
 from publius.console import out
 
@@ -21,7 +21,7 @@ def print_exams(report: ExamReport, *, verbose: bool) -> None:
     """Print a line for each example that failed, with `verbose` for every one, and the counts."""
     for result in report.results:
         if verbose or result.outcome in ("failed", "unparsed"):
-            prompt = shown(" ".join(result.exam.example.prompt.split()))
+            prompt = yaml_line(" ".join(result.exam.example.prompt.split()))
             line = (
                 f"{result.exam.where}: {result.outcome.upper()} {result.exam.name}: {result.told}; {prompt}"
             )

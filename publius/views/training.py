@@ -18,7 +18,7 @@ _MEASURES = {
 }
 
 
-def print_outcome(outcome: DataOutcome) -> None:
+def print_training_outcome(outcome: DataOutcome) -> None:
     """Print the end of a training for people."""
     summary = outcome.as_json()
     heading("Training")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from constitution.diff import Change, compare
+from constitution.diff import Change, compare_constitutions
 from constitution.schema import Constitution, Principle
 from core.records import Comparison, Judgment, Message, Prompt
 from critique.config import CritiqueConfig
@@ -49,11 +49,11 @@ def constitution(whole: dict[str, Any] | None = None, **principles: dict[str, An
 
 
 def changes(old: Constitution, new: Constitution) -> list[tuple[str, str | None, str, set[str]]]:
-    return [(c.kind, c.principle, c.field, set(c.bears_on)) for c in compare(old, new).changes]
+    return [(c.kind, c.principle, c.field, set(c.bears_on)) for c in compare_constitutions(old, new).changes]
 
 
 def test_equal_constitutions_have_no_differences():
-    assert compare(constitution(), constitution()).changes == ()
+    assert compare_constitutions(constitution(), constitution()).changes == ()
 
 
 @pytest.mark.parametrize(
@@ -134,14 +134,16 @@ def test_principles_are_added_and_removed():
 def test_id_that_changed_with_nearly_the_same_text_is_a_rename():
     entries = [*BASE["principles"]]
     entries[1] = {**entries[1], "id": "gentle", "text": entries[1]["text"].replace("kind", "gentle")}
-    found = compare(constitution(), constitution({"principles": entries})).changes
+    found = compare_constitutions(constitution(), constitution({"principles": entries})).changes
     assert [(c.kind, c.before, c.after) for c in found] == [
         ("renamed", "kind", "gentle"),
         ("reworded", BASE["principles"][1]["text"], entries[1]["text"]),
     ]
     assert found[0].bears_on == ("draw",)
     entries[1] = {**entries[1], "text": "The reply is about something else."}
-    kinds = [c.kind for c in compare(constitution(), constitution({"principles": entries})).changes]
+    kinds = [
+        c.kind for c in compare_constitutions(constitution(), constitution({"principles": entries})).changes
+    ]
     assert kinds == ["added", "removed"]
 
 
@@ -153,7 +155,7 @@ def test_each_rename_has_one_former_principle_the_most_alike():
     new = Constitution.model_validate(
         {"name": "x", "principles": [{"id": "c", "text": words + " eleven"}, {"id": "d", "text": words}]}
     )
-    renames = {c.before: c.after for c in compare(old, new).changes if c.kind == "renamed"}
+    renames = {c.before: c.after for c in compare_constitutions(old, new).changes if c.kind == "renamed"}
     assert renames == {"a": "d", "b": "c"}
 
 
@@ -181,9 +183,11 @@ def test_labels_of_a_checked_principle_are_not_asked_again():
 
 
 def test_values_are_what_json_knows():
-    (change,) = compare(constitution(), constitution(kind={"except": {"tags": ["joke"]}})).changes
+    (change,) = compare_constitutions(
+        constitution(), constitution(kind={"except": {"tags": ["joke"]}})
+    ).changes
     assert (change.field, change.before, change.after) == ("except", None, {"tags": ["joke"]})
-    plain = compare(constitution(), constitution(kind={"weight": 2.0})).as_json()
+    plain = compare_constitutions(constitution(), constitution(kind={"weight": 2.0})).as_json()
     assert plain["old"]["digest"] == constitution().digest
     assert plain["changes"][0]["bears_on"] == ("draw", "aggregation")
 
@@ -277,7 +281,7 @@ def requests(old: Constitution, new: Constitution) -> set[str]:
 def test_an_edit_touches_what_it_is_said_to_bear_on_and_nothing_else(edit: dict[str, Any]):
     whole, principles = edit.get("whole"), {k: v for k, v in edit.items() if k != "whole"}
     old, new = constitution(), constitution(whole, **principles)
-    assert touched(old, new) == compare(old, new).bears_on
+    assert touched(old, new) == compare_constitutions(old, new).bears_on
 
 
 def test_thousand_principles_that_all_changed_are_compared():
@@ -288,6 +292,6 @@ def test_thousand_principles_that_all_changed_are_compared():
         ]
         return Constitution.model_validate({"name": "many", "principles": entries})
 
-    found: tuple[Change, ...] = compare(many("old"), many("new")).changes
+    found: tuple[Change, ...] = compare_constitutions(many("old"), many("new")).changes
     assert {change.kind for change in found} == {"added", "removed"}
     assert len(found) == 2000

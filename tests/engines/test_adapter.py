@@ -14,7 +14,7 @@ import torch
 from core.chat import Turn
 from core.errors import EngineError
 from core.records import Sampling
-from engines.adapter import SETTINGS, WEIGHTS, adapter_digest, wear_adapter
+from engines.adapter import SETTINGS, WEIGHTS, adapter_digest, attach_adapter
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.engine import TransformersEngine
 from engines.hf.loading import load_model
@@ -105,7 +105,7 @@ def test_a_merged_adapter_gives_the_logits_that_peft_gives(tiny_folder: Path, ad
 def test_an_adapter_is_trainable_only_when_it_is_asked_to_be(tiny_folder: Path, adapter: Path):
     for trainable in (False, True):
         model = load_model(locate(ModelConfig(id=str(tiny_folder))), "float32", "cpu")
-        policy = wear_adapter(model, adapter, trainable=trainable)
+        policy = attach_adapter(model, adapter, trainable=trainable)
         learning = {name for name, value in policy.named_parameters() if value.requires_grad}
         assert bool(learning) == trainable
         assert all("lora" in name for name in learning)

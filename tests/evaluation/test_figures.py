@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.records import Metric
-from evaluation.figures import FEWEST_PROMPTS, Figures, in_brackets, in_parentheses, number, title_of
+from evaluation.figures import MIN_PROMPTS, EvaluationMetrics, in_brackets, in_parentheses, number, title_of
 
 
 def metric(name: str, value: float, low: float, high: float, unit: str = "share", n: int = 40) -> Metric:
@@ -18,7 +18,7 @@ def outcome(measure: str, low: float, high: float, n: int = 40) -> str | None:
     else:
         delta = metric(f"sft.{measure}.delta", (low + high) / 2, low, high, n=n)
         found = [metric(f"base.{measure}", 0, 0, 0), metric(f"sft.{measure}", 0, 0, 0), delta]
-    return Figures.of(found).outcome("sft", measure)
+    return EvaluationMetrics.of(found).outcome("sft", measure)
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,20 @@ def test_difference_is_beyond_noise_if_its_interval_excludes_none_at_all(
 
 
 def test_nothing_is_beyond_noise_on_so_few_prompts_that_chance_alone_could_do_it():
-    assert outcome("compliance", 1.0, 1.0, n=FEWEST_PROMPTS - 1) == "noise"
-    assert outcome("compliance", 1.0, 1.0, n=FEWEST_PROMPTS) == "better"
-    assert 2.0 ** (1 - FEWEST_PROMPTS) < 0.05 < 2.0 ** (2 - FEWEST_PROMPTS)
+    assert outcome("compliance", 1.0, 1.0, n=MIN_PROMPTS - 1) == "noise"
+    assert outcome("compliance", 1.0, 1.0, n=MIN_PROMPTS) == "better"
+    assert 2.0 ** (1 - MIN_PROMPTS) < 0.05 < 2.0 ** (2 - MIN_PROMPTS)
 
 
 def test_what_has_no_difference_to_base_is_not_judged():
-    figures = Figures.of([metric("base.words", 9, 8, 10), metric("sft.kl", 0.1, 0.05, 0.2, "nats")])
+    figures = EvaluationMetrics.of([metric("base.words", 9, 8, 10), metric("sft.kl", 0.1, 0.05, 0.2, "nats")])
     assert figures.outcome("base", "words") is None
     assert figures.outcome("sft", "kl") is None
 
 
 def test_steered_measures_stand_first_and_variants_in_their_order():
     names = ["dpo.words", "base.words", "sft.compliance.x", "sft.compliance", "sft.win_rate", "base.finished"]
-    figures = Figures.of(metric(name, 0.5, 0.4, 0.6) for name in names)
+    figures = EvaluationMetrics.of(metric(name, 0.5, 0.4, 0.6) for name in names)
     assert figures.measures == ("compliance", "compliance.x", "win_rate", "words", "finished")
     assert figures.variants == ("base", "sft", "dpo")
 

@@ -20,7 +20,7 @@ from evaluation.win_rate import (
     UNPARSED,
     Win,
     judge_wins,
-    left_out,
+    skipped_wins,
     win_over_base,
     win_rate_series,
 )
@@ -109,7 +109,9 @@ def test_unparsed_judgment_has_no_say_and_is_counted():
 
     found = win("good", "bad", judge(odds, KIND, CALM))
     assert found.p == pytest.approx(sigmoid(2))
-    assert left_out([found]) == {"single judgments of compared answers: the judge gave no answer to read": 1}
+    assert skipped_wins([found]) == {
+        "single judgments of compared answers: the judge gave no answer to read": 1
+    }
 
 
 def test_comparison_that_cannot_be_judged_has_no_p_and_says_why():
@@ -119,7 +121,7 @@ def test_comparison_that_cannot_be_judged_has_no_p_and_says_why():
     assert (nothing.p, nothing.reason) == (None, NO_PRINCIPLE)
     long = win("LONG", "bad", judge(prefers("good")))
     assert (long.p, long.reason) == (None, "the request is too long")
-    assert left_out([unparsed, nothing, long, long]) == {
+    assert skipped_wins([unparsed, nothing, long, long]) == {
         f"comparisons for the win rate: {UNPARSED}": 1,
         f"comparisons for the win rate: {NO_PRINCIPLE}": 1,
         "comparisons for the win rate: the request is too long": 2,

@@ -11,7 +11,8 @@ from constitution.schema import Constitution
 from core.errors import RequestError
 from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
-from labelers.conflict import LETTERS, TEMPLATE, ConflictJudge, judged_pairs, nearest_pairs
+from labelers.conflict import CONFLICT_TEMPLATE, ConflictJudge, judged_pairs, nearest_pairs
+from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
 
 CONSTITUTION = Constitution.model_validate(
@@ -42,7 +43,9 @@ def believing(log_odds: float, liking: float, mass: float = 1.0) -> ScriptedEngi
 
 
 def judge(engine: ScriptedEngine) -> float | None:
-    return asyncio.run(ConflictJudge(PromptTemplates(names=(TEMPLATE,)), engine).judge(CONSTITUTION, 0, 1)).p
+    return asyncio.run(
+        ConflictJudge(PromptTemplates(names=(CONFLICT_TEMPLATE,)), engine).judge(CONSTITUTION, 0, 1)
+    ).p
 
 
 @pytest.mark.parametrize("liking", [0.0, 4.0, -4.0])

@@ -8,7 +8,7 @@ from statistics import mean
 import pytest
 
 from core.records import OrderLogits
-from labelers.selection import Doubt, Selection, doubt_about, select
+from labelers.selection import Doubt, Selection, doubt_about, select_comparisons
 from tests.labelers.crowd.crowds import by_ai, comparison, judged
 from tests.labelers.test_mixing import BY
 
@@ -47,7 +47,7 @@ def test_people_have_no_part_in_the_doubt():
 
 
 def test_most_doubtful_come_first():
-    picked = select(doubts(0.2, 0.9, 0.5, 0.7), Selection(2, control=0.0, diversity=0.0))
+    picked = select_comparisons(doubts(0.2, 0.9, 0.5, 0.7), Selection(2, control=0.0, diversity=0.0))
     assert ids(picked) == ["c001", "c003"]
     assert [q.control for q in picked] == [False, False]
     assert picked[0].reason == "the label is uncertain"
@@ -61,43 +61,53 @@ def test_reason_is_the_strongest_sign():
 def test_prompts_of_the_same_words_are_marked_down():
     alike = doubts(1.0, 0.99, 0.98, words="the same question")
     other = Doubt("d", "something else entirely", 0.9, 0.0, 0.0)
-    assert ids(select([*alike, other], Selection(2, control=0.0, diversity=0.0))) == ["c000", "c001"]
-    assert ids(select([*alike, other], Selection(2, control=0.0))) == ["c000", "d"]
+    assert ids(select_comparisons([*alike, other], Selection(2, control=0.0, diversity=0.0))) == [
+        "c000",
+        "c001",
+    ]
+    assert ids(select_comparisons([*alike, other], Selection(2, control=0.0))) == ["c000", "d"]
 
 
 def test_prompt_without_words_does_no_harm():
-    assert len(select([Doubt("c", "", 0.5, 0, 0), Doubt("d", "", 0.4, 0, 0)], Selection(2, control=0))) == 2
+    assert (
+        len(
+            select_comparisons(
+                [Doubt("c", "", 0.5, 0, 0), Doubt("d", "", 0.4, 0, 0)], Selection(2, control=0)
+            )
+        )
+        == 2
+    )
 
 
 def test_controls_are_a_uniform_draw_spread_over_the_order():
     ranked = doubts(*(n / 400 for n in range(400)))
-    picked = select(ranked, Selection(100, control=0.2))
+    picked = select_comparisons(ranked, Selection(100, control=0.2))
     controls = [place for place, q in enumerate(picked) if q.control]
     assert len(controls) == 20
     assert all(sum(q.control for q in picked[start : start + 10]) == 2 for start in range(0, 100, 10))
     assert {q.reason for q in picked if q.control} == {"control"}
     # Over many seeds a control is as doubtful as all comparisons are by the mean, and not as the picked are.
-    rounds = [select(ranked, Selection(50, control=0.2, seed=seed)) for seed in range(40)]
+    rounds = [select_comparisons(ranked, Selection(50, control=0.2, seed=seed)) for seed in range(40)]
     drawn = [q.score * 1.2 for questions in rounds for q in questions if q.control]
     assert mean(drawn) == pytest.approx(0.5, abs=0.05)
     assert mean(q.score * 1.2 for q in picked if not q.control) > 0.85
 
 
 def test_one_control_at_least_where_a_share_is_asked_for_and_none_where_not():
-    assert sum(q.control for q in select(doubts(*[0.5] * 20), Selection(3, control=0.01))) == 1
-    assert sum(q.control for q in select(doubts(*[0.5] * 20), Selection(3, control=0.0))) == 0
-    assert all(q.control for q in select(doubts(*[0.5] * 20), Selection(3, control=1.0)))
+    assert sum(q.control for q in select_comparisons(doubts(*[0.5] * 20), Selection(3, control=0.01))) == 1
+    assert sum(q.control for q in select_comparisons(doubts(*[0.5] * 20), Selection(3, control=0.0))) == 0
+    assert all(q.control for q in select_comparisons(doubts(*[0.5] * 20), Selection(3, control=1.0)))
 
 
 def test_no_comparison_is_picked_twice_and_a_large_budget_takes_all():
-    picked = ids(select(doubts(*[0.5] * 30), Selection(100, control=0.3)))
+    picked = ids(select_comparisons(doubts(*[0.5] * 30), Selection(100, control=0.3)))
     assert sorted(picked) == sorted(set(picked))
     assert len(picked) == 30
-    assert select([], Selection(5)) == []
+    assert select_comparisons([], Selection(5)) == []
 
 
 def test_same_seed_picks_the_same_in_whatever_order_they_come():
     ranked = doubts(*(n / 50 for n in range(50)))
-    first = select(ranked, Selection(20, seed=4))
-    assert select(reversed(ranked), Selection(20, seed=4)) == first
-    assert select(ranked, Selection(20, seed=5)) != first
+    first = select_comparisons(ranked, Selection(20, seed=4))
+    assert select_comparisons(reversed(ranked), Selection(20, seed=4)) == first
+    assert select_comparisons(ranked, Selection(20, seed=5)) != first

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from constitution.schema import Principle, Scope
-from prompts.shares import KINDS, Cell, Kind, cells_of, largest_remainder, reaches, tags_of
+from prompts.shares import KINDS, Cell, PromptKind, cells_of, largest_remainder, prompt_tags, reaches
 
 
 def principle(name: str, **fields: object) -> Principle:
@@ -74,10 +74,10 @@ def test_kind_that_no_scope_holds_is_left_to_the_others():
     ],
 )
 def test_prompts_bear_the_tags_of_the_scope_that_are_true_of_them(
-    fields: dict[str, object], kind: Kind, tags: tuple[str, ...]
+    fields: dict[str, object], kind: PromptKind, tags: tuple[str, ...]
 ):
     one = principle("p", **fields)
-    assert tags_of(one, kind) == tags
+    assert prompt_tags(one, kind) == tags
     assert reaches(one, kind)
 
 

@@ -6,16 +6,16 @@ import pytest
 
 from engines.vllm import setup as vllm_setup
 from engines.vllm.setup import INSTALL, vllm_version
-from publius.doctor import Finding, examine
+from publius.doctor import EnvironmentCheck, examine
 
 
-def vllm_finding() -> Finding:
+def vllm_finding() -> EnvironmentCheck:
     return next(finding for finding in examine().findings if finding.name == "engine vllm")
 
 
 def test_missing_vllm_is_no_fault_and_its_installation_is_told(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(vllm_setup, "find_spec", lambda name: None)
-    assert vllm_finding() == Finding("engine vllm", "not installed", ok=True, run=INSTALL)
+    assert vllm_finding() == EnvironmentCheck("engine vllm", "not installed", ok=True, run=INSTALL)
 
 
 @pytest.mark.skipif(vllm_version() is None, reason=f"vLLM is not installed; run: {INSTALL}")

@@ -13,11 +13,11 @@ from typing import Any
 from core.lazy import require
 from training.checkpoints import TrainingFolder
 from training.config import DPOConfig
-from training.examples import LeftOut, PreferencePair
+from training.examples import ExcludedExample, PreferencePair
 from training.fit import TrainerMaker, fit
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs.encode import EncodedPairs, encode_pairs, require_context, result_of
-from training.policy import EXTRA, load_encoder, load_policy
+from training.policy import TRAIN_EXTRA, load_encoder, load_policy
 
 
 def train_dpo(
@@ -44,14 +44,14 @@ def train_dpo(
         RunStateError: if the disk is too small or full.
     """
     for package in ("torch", "transformers", "peft"):
-        require(package, EXTRA)
+        require(package, TRAIN_EXTRA)
     encoder = load_encoder(job.policy)
 
-    def objection(pair: PreferencePair) -> LeftOut | None:
+    def objection(pair: PreferencePair) -> ExcludedExample | None:
         if abs(pair.p_chosen - 0.5) < config.min_margin:
-            return LeftOut(pair.id, "less certain than dpo.min_margin", f"p = {pair.p_chosen:.3f}")
+            return ExcludedExample(pair.id, "less certain than dpo.min_margin", f"p = {pair.p_chosen:.3f}")
         if not pair.chosen_finished:
-            return LeftOut(pair.id, "the chosen answer was cut before its end")
+            return ExcludedExample(pair.id, "the chosen answer was cut before its end")
         return None
 
     data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))

@@ -15,7 +15,7 @@ from training.examples import EncodedPair
 from training.history import CHOSEN_RATIO, chosen_fall
 from training.packed import PolicyScorer
 from training.pairs.losses import soft_dpo_loss, soft_ipo_loss, unflipped
-from training.pairs.trainer import Figures
+from training.pairs.trainer import BatchMetrics
 
 
 class DPOObjective:
@@ -34,7 +34,7 @@ class DPOObjective:
         self._config = config
         self._scorer = scorer
 
-    def losses(self, model: Any, pairs: Sequence[EncodedPair]) -> tuple[torch.Tensor, Figures]:
+    def losses(self, model: Any, pairs: Sequence[EncodedPair]) -> tuple[torch.Tensor, BatchMetrics]:
         """Return (B,) weighted losses, and the figures to log."""
         logprobs = self._scorer(model, [pair.tree for pair in pairs]).view(-1, 2)
         like = logprobs.new_tensor
@@ -71,7 +71,7 @@ class DPOObjective:
             labels = unflipped(labels, config.flipped)
         return soft_dpo_loss(ratios[:, 0], ratios[:, 1], labels, config.beta)
 
-    def _figures(self, logprobs: torch.Tensor, ratios: torch.Tensor, lengths: torch.Tensor) -> Figures:
+    def _figures(self, logprobs: torch.Tensor, ratios: torch.Tensor, lengths: torch.Tensor) -> BatchMetrics:
         chosen, rejected = (self._config.beta * ratios.detach()).unbind(dim=1)
         return {
             "rewards/chosen": chosen,

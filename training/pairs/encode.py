@@ -10,10 +10,10 @@ from core.errors import ConfigError, RequestError
 from engines.loading import context_tokens, locate
 from engines.tokenization import TurnEncoder
 from training.config import OptimConfig
-from training.examples import EncodedPair, LeftOut, PreferencePair, encode_pair
+from training.examples import EncodedPair, ExcludedExample, PreferencePair, encode_pair
 from training.job import TrainingJob, TrainingResult
 
-TOO_LONG = "longer than optim.max_length"
+TOO_MANY_TOKENS = "longer than optim.max_length"
 
 
 @dataclass
@@ -21,7 +21,7 @@ class EncodedPairs:
     """The pairs of a data set that can be used, and an account of the others."""
 
     rows: list[EncodedPair] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[ExcludedExample] = field(default_factory=list)
     truncated: int = 0
     """Pairs whose prompt was cut from the left to fit."""
 
@@ -30,7 +30,7 @@ def encode_pairs(
     pairs: Sequence[PreferencePair],
     encoder: TurnEncoder,
     optim: OptimConfig,
-    objection: Callable[[PreferencePair], LeftOut | None],
+    objection: Callable[[PreferencePair], ExcludedExample | None],
 ) -> EncodedPairs:
     """Return the pairs as token ids.
 
@@ -49,7 +49,7 @@ def encode_pairs(
         try:
             row = encode_pair(encoder, pair)
         except RequestError as error:
-            encoded.left_out.append(LeftOut(pair.id, error.reason, error.detail))
+            encoded.left_out.append(ExcludedExample(pair.id, error.reason, error.detail))
             continue
         _take(row, optim, encoded)
     return encoded
@@ -89,7 +89,7 @@ def _take(row: EncodedPair, optim: OptimConfig, encoded: EncodedPairs) -> None:
         return
     room = optim.max_length - max(len(row.chosen.answer_ids), len(row.rejected.answer_ids))
     if optim.overlong == "drop" or room < 1:
-        encoded.left_out.append(LeftOut(row.id, TOO_LONG, f"{len(row)} tokens"))
+        encoded.left_out.append(ExcludedExample(row.id, TOO_MANY_TOKENS, f"{len(row)} tokens"))
         return
     encoded.truncated += 1
     chosen, rejected = (side.with_prompt_cut(room) for side in (row.chosen, row.rejected))

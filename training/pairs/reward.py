@@ -13,11 +13,11 @@ from core.digests import derive_seed
 from core.lazy import require
 from training.checkpoints import TrainingFolder
 from training.config import RewardConfig
-from training.examples import LeftOut, PreferencePair
+from training.examples import ExcludedExample, PreferencePair
 from training.fit import TrainerMaker, fit
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs.encode import EncodedPairs, encode_pairs, require_context, result_of
-from training.policy import EXTRA, load_encoder, load_reward_policy
+from training.policy import TRAIN_EXTRA, load_encoder, load_reward_policy
 
 
 def train_reward(
@@ -45,12 +45,12 @@ def train_reward(
         RunStateError: if the disk is too small or full.
     """
     for package in ("torch", "transformers", "peft"):
-        require(package, EXTRA)
+        require(package, TRAIN_EXTRA)
     encoder = load_encoder(job.policy)
 
-    def objection(pair: PreferencePair) -> LeftOut | None:
+    def objection(pair: PreferencePair) -> ExcludedExample | None:
         if pair.p_chosen == 0.5 and not config.keep_ties:
-            return LeftOut(pair.id, "a tie, and reward.keep_ties is off")
+            return ExcludedExample(pair.id, "a tie, and reward.keep_ties is off")
         return None
 
     data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from engines.hf.reward_model import score_head, scores_of
+from engines.hf.reward_model import score_head, tree_scores
 from training.examples import EncodedPair
 from training.pairs.losses import centering_loss, soft_reward_loss
-from training.pairs.trainer import Figures
+from training.pairs.trainer import BatchMetrics
 
 
 class RewardObjective:
@@ -33,10 +33,10 @@ class RewardObjective:
         self._center = center
         self._packed = packed
 
-    def losses(self, model: Any, pairs: Sequence[EncodedPair]) -> tuple[torch.Tensor, Figures]:
+    def losses(self, model: Any, pairs: Sequence[EncodedPair]) -> tuple[torch.Tensor, BatchMetrics]:
         """Return (B,) weighted losses, and the figures to log."""
         trees = [pair.tree for pair in pairs]
-        scores = scores_of(model, trees, self._head, packed=self._packed)
+        scores = tree_scores(model, trees, self._head, packed=self._packed)
         chosen, rejected = scores.view(-1, 2).unbind(dim=1)
         labels, margins, weights = (
             scores.new_tensor([getattr(pair, name) for pair in pairs])

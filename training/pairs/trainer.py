@@ -17,14 +17,14 @@ from transformers import Trainer, TrainingArguments
 from engines.trees import micro_batches
 from training.examples import EncodedPair
 
-Figures = Mapping[str, torch.Tensor]
+BatchMetrics = Mapping[str, torch.Tensor]
 """(B,) values by name, to be averaged over pairs."""
 
 
 class Objective(Protocol):
     """What a training minimises."""
 
-    def losses(self, model: Any, pairs: Sequence[EncodedPair]) -> tuple[torch.Tensor, Figures]:
+    def losses(self, model: Any, pairs: Sequence[EncodedPair]) -> tuple[torch.Tensor, BatchMetrics]:
         """Return (B,) losses, weighted and not averaged, and figures to log. `model` may be wrapped."""
         ...
 
@@ -181,7 +181,7 @@ class _Totals:
         self.sums: dict[str, float] = defaultdict(float)
         self.pairs = 0
 
-    def add(self, figures: Figures, micro: _Micro) -> None:
+    def add(self, figures: BatchMetrics, micro: _Micro) -> None:
         for name, values in figures.items():
             self.sums[name] += 0.0 if micro.idle else values.detach().double().sum().item()
         self.pairs += 0 if micro.idle else len(micro.pairs)

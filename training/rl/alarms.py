@@ -25,7 +25,7 @@ SHARES = {
 EVAL_REWARD, EVAL_GOLD, EVAL_ERROR = "eval/reward", "eval/gold", "eval/gold/error"
 """The last is the standard error of gold's mean over prompts."""
 
-Row = Mapping[str, Any]
+_MetricsRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Alarm:
     """Whether training stops whatever `alarms` says."""
 
 
-def alarms_of(history: Sequence[Row], config: RLConfig) -> list[Alarm]:
+def alarms_of(history: Sequence[_MetricsRow], config: RLConfig) -> list[Alarm]:
     """Return the alarms that the figures give, each kind once, at the step where it was first seen.
 
     With `alarms: off` only what ends training is looked for.
@@ -56,7 +56,7 @@ def alarms_of(history: Sequence[Row], config: RLConfig) -> list[Alarm]:
     return [alarm for alarm in found if alarm is not None and (alarm.ends or config.alarms != "off")]
 
 
-def _diverged(steps: Sequence[Row], config: RLConfig) -> Alarm | None:
+def _diverged(steps: Sequence[_MetricsRow], config: RLConfig) -> Alarm | None:
     for row in steps:
         if config.stop_kl is not None and row[KL] > config.stop_kl:
             limit = f"{config.method}.stop_kl"
@@ -65,7 +65,7 @@ def _diverged(steps: Sequence[Row], config: RLConfig) -> Alarm | None:
     return None
 
 
-def _length(steps: Sequence[Row], config: RLConfig) -> Alarm | None:
+def _length(steps: Sequence[_MetricsRow], config: RLConfig) -> Alarm | None:
     for row in steps:
         first = steps[0][LENGTH]
         if row[LENGTH] > config.alarm_length * first:
@@ -74,7 +74,7 @@ def _length(steps: Sequence[Row], config: RLConfig) -> Alarm | None:
     return None
 
 
-def _risen(steps: Sequence[Row], name: str, what: str, config: RLConfig) -> Alarm | None:
+def _risen(steps: Sequence[_MetricsRow], name: str, what: str, config: RLConfig) -> Alarm | None:
     for row in steps:
         first = steps[0][name]
         if row[name] > first + config.alarm_share:
@@ -83,7 +83,7 @@ def _risen(steps: Sequence[Row], name: str, what: str, config: RLConfig) -> Alar
     return None
 
 
-def _parted(evaluations: Sequence[Row], config: RLConfig) -> Alarm | None:
+def _parted(evaluations: Sequence[_MetricsRow], config: RLConfig) -> Alarm | None:
     """Return the alarm that reward rose and gold fell, by more than its error, so many looks in a row."""
     run = 0
     for number in range(1, len(evaluations)):
@@ -100,7 +100,7 @@ def _parted(evaluations: Sequence[Row], config: RLConfig) -> Alarm | None:
     return None
 
 
-def gold_losses(history: Sequence[Row]) -> list[tuple[int, float]]:
+def gold_losses(history: Sequence[_MetricsRow]) -> list[tuple[int, float]]:
     """Return step and negated gold of each evaluation, in order: as of a loss, the lowest is the best."""
     return [(int(row["step"]), -float(row[EVAL_GOLD])) for row in history if EVAL_GOLD in row]
 
@@ -115,21 +115,21 @@ class ByGold:
     def __init__(self, config: RLConfig) -> None:
         self._config = config
 
-    def alarms(self, history: Sequence[Row]) -> list[Alarm]:
+    def alarms(self, history: Sequence[_MetricsRow]) -> list[Alarm]:
         """Return the alarms so far."""
         return alarms_of(history, self._config)
 
-    def account(self, history: Sequence[Row]) -> dict[str, list[str]]:
+    def account(self, history: Sequence[_MetricsRow]) -> dict[str, list[str]]:
         """Return the alarms as a training's figures record them: as warnings, and by name."""
         alarms = self.alarms(history)
         told = [f"step {alarm.step}: {alarm.text}" for alarm in alarms]
         return {"warnings": told, "alarms": [alarm.name for alarm in alarms]}
 
-    def best(self, history: Sequence[Row]) -> int | None:
+    def best(self, history: Sequence[_MetricsRow]) -> int | None:
         """Return the step with the highest gold where that is kept; None keeps the last."""
         return best_step(gold_losses(history)) if self._config.keep == "best" else None
 
-    def is_over(self, history: Sequence[Row]) -> bool:
+    def is_over(self, history: Sequence[_MetricsRow]) -> bool:
         """Return whether training ends here."""
         ends = any(alarm.ends or self._config.alarms == "stop" for alarm in self.alarms(history))
         return ends or is_exhausted(gold_losses(history), self._config.patience)

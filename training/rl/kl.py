@@ -52,10 +52,10 @@ class KLController:
         self.coefficient *= 1 + self._rate * error
 
 
-_MOST = 20.0
+_MAX_LOG_RATIO = 20.0
 """A log-ratio beyond this is cut: exp overflows float32 at 88, and no such ratio is of any use."""
 
 
 def ratio_of(logprobs: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     """Return (A,) probability ratios from log-probabilities in nats."""
-    return (logprobs - before).clamp(-_MOST, _MOST).exp()
+    return (logprobs - before).clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO).exp()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from core.lazy import require
-from training.policy import EXTRA
+from training.policy import TRAIN_EXTRA
 
 _WIDE = (torch.float32, torch.float64)
 """In narrower types the sum would round most of a young adapter away."""
@@ -48,13 +48,13 @@ def merged(policy: Any) -> Iterator[None]:
 
 def _layers(policy: Any) -> list[Any]:
     """Return the layers that have an adapter."""
-    tuners: Any = require("peft", EXTRA).tuners
+    tuners: Any = require("peft", TRAIN_EXTRA).tuners
     return [module for module in policy.modules() if isinstance(module, tuners.lora.LoraLayer)]
 
 
 def _is_sum(layer: Any) -> bool:
     """Return whether what the layer wears is a product that can be added to its weight."""
-    linear: Any = require("peft", EXTRA).tuners.lora.Linear
+    linear: Any = require("peft", TRAIN_EXTRA).tuners.lora.Linear
     return (
         type(layer) is linear
         and type(layer.base_layer) is torch.nn.Linear

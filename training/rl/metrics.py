@@ -20,7 +20,7 @@ GAP = "sampling/sampling_logp_difference/mean"
 """Nats by which the log-probabilities of the same tokens differ between trainer and sampler."""
 
 
-class TokenFigures(Protocol):
+class TokenMetrics(Protocol):
     """What is known of the tokens of a step's answers before the update: (N, A) each, by answer and token."""
 
     @property
@@ -50,7 +50,7 @@ class TokenFigures(Protocol):
 
 
 def policy_metrics(
-    tokens: TokenFigures, rollouts: Sequence[Rollout], totals: Sequence[float | None], kl_coef: float
+    tokens: TokenMetrics, rollouts: Sequence[Rollout], totals: Sequence[float | None], kl_coef: float
 ) -> Metrics:
     """Return the figures of a step's answers before the update: divergence in nats, rewards, the answers."""
     mask, logratios = tokens.mask, tokens.logprobs - tokens.reference
@@ -118,7 +118,7 @@ def _by_token(values: torch.Tensor, mask: torch.Tensor) -> float:
     return float(values[mask].mean()) if mask.any() else 0.0
 
 
-def _sampling(tokens: TokenFigures) -> Metrics:
+def _sampling(tokens: TokenMetrics) -> Metrics:
     """Return how far the trainer's log-probabilities lie from the sampler's."""
     if not tokens.mask.any():
         return {}

@@ -78,7 +78,7 @@ class RewardSum:
         Raises:
             DataError: if a reward fails, or gives another number of scores, or one that is no finite number.
         """
-        columns = {entry.reward.name: scores_of(entry.reward, samples) for entry in self._rewards}
+        columns = {entry.reward.name: reward_scores(entry.reward, samples) for entry in self._rewards}
         return [{name: column[row] for name, column in columns.items()} for row in range(len(samples))]
 
     def sums(self, scores: Sequence[Scores]) -> list[float | None]:
@@ -110,7 +110,7 @@ class RewardSum:
         return math.fsum(weight * value for weight, value in parts if value is not None)
 
 
-def scores_of(reward: Reward, samples: Sequence[Sample]) -> list[float | None]:
+def reward_scores(reward: Reward, samples: Sequence[Sample]) -> list[float | None]:
     """Return a reward's scores as floats, or raise a line that says what it did wrong.
 
     Raises:

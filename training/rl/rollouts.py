@@ -12,7 +12,7 @@ from engines.answers import AnswerReader
 from engines.trees import Tree
 
 if TYPE_CHECKING:
-    from engines.hf.decoding import DecodingBatch, Row
+    from engines.hf.decoding import DecodingBatch, DecodingRow
 
 
 _FLOAT32_BYTES = 4
@@ -107,11 +107,11 @@ class LiveSampler:
 
     def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
         """Return an answer to each prompt, in their order."""
-        from engines.hf.decoding import DecodingBatch, Row
+        from engines.hf.decoding import DecodingBatch, DecodingRow
 
         batch = DecodingBatch(self._policy, self._reader.end_ids, self._reader.decode, keeps_figures=True)
         rows = [
-            Row(ids, self._sampling, seed, number)
+            DecodingRow(ids, self._sampling, seed, number)
             for number, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
         ]
         self._decode(batch, sorted(rows, key=lambda row: len(row.prompt)))
@@ -120,7 +120,7 @@ class LiveSampler:
             for row in rows
         ]
 
-    def _decode(self, batch: DecodingBatch, waiting: list[Row]) -> None:
+    def _decode(self, batch: DecodingBatch, waiting: list[DecodingRow]) -> None:
         """Bring all rows to their end; each says itself how."""
         import torch
 
@@ -130,7 +130,7 @@ class LiveSampler:
         with merged(self._policy), precision:
             self._run(batch, waiting)
 
-    def _run(self, batch: DecodingBatch, waiting: list[Row]) -> None:
+    def _run(self, batch: DecodingBatch, waiting: list[DecodingRow]) -> None:
         while waiting or batch.rows:
             free = self._max_batch - len(batch.rows)
             if waiting and batch.can_join and 2 * free >= self._max_batch:

@@ -19,13 +19,13 @@ from engines.answers import AnswerReader
 from engines.loading import context_tokens, locate
 from engines.tokenization import TurnEncoder
 from training.config import OptimConfig
-from training.examples import AnsweredPrompt, EncodedAnswer, LeftOut
+from training.examples import AnsweredPrompt, EncodedAnswer, ExcludedExample
 from training.job import TrainingJob
 from training.rl.config import RLConfig
 from training.rl.reward_sum import RewardSum, WeightedReward
 from training.rl.rollouts import RolloutPrompt
 
-HEEDED = (
+RELEVANT_FIELDS = (
     "warmup",
     "schedule",
     "weight_decay",
@@ -92,7 +92,7 @@ class EncodedPrompts:
     """The prompts that can be used, and an account of the others."""
 
     rows: list[RolloutPrompt] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[ExcludedExample] = field(default_factory=list)
 
 
 def encode_prompts(
@@ -108,10 +108,12 @@ def encode_prompts(
         try:
             ids = encoder.encode(turns_of(prompt.messages)).ids
         except RequestError as error:
-            encoded.left_out.append(LeftOut(prompt.id, error.reason, error.detail))
+            encoded.left_out.append(ExcludedExample(prompt.id, error.reason, error.detail))
             continue
         if len(ids) > room:
-            encoded.left_out.append(LeftOut(prompt.id, no_room, f"{len(ids)} tokens, room for {room}"))
+            encoded.left_out.append(
+                ExcludedExample(prompt.id, no_room, f"{len(ids)} tokens, room for {room}")
+            )
         else:
             encoded.rows.append(RolloutPrompt(prompt, ids))
     return encoded

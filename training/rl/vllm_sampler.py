@@ -30,9 +30,9 @@ from engines.loading import locate, pick_dtype
 from engines.vllm.engine import sampling_fields
 from engines.vllm.link import HostLink
 from engines.vllm.setup import HOST_COMMAND, host_environment, require_vllm, rollout_load
-from engines.vllm.wire import Adapter, Answer
+from engines.vllm.wire import Adapter, Response
 from training.job import base_name
-from training.policy import EXTRA, save_adapter
+from training.policy import TRAIN_EXTRA, save_adapter
 from training.processes import world_size
 from training.rl.rollouts import Drawn
 
@@ -90,7 +90,7 @@ class VllmSampler:
         """
         assert self._link is not None, "update comes first"
         stops, ends = self._reader.stops(self._sampling), self._reader.end_ids
-        futures: list[Future[Answer]] = []
+        futures: list[Future[Response]] = []
         try:
             for ids, seed in zip(prompts, seeds, strict=True):
                 fields = sampling_fields(self._sampling, seed, stops, ends)
@@ -120,7 +120,7 @@ class VllmSampler:
         if self._link is None:
             environment = host_environment() | _alone()
             self._link = HostLink(HOST_COMMAND, self._load, self._name, environment)
-        self._link.wear(Adapter(name=f"policy-{self._number}", folder=str(folder))).result()
+        self._link.attach(Adapter(name=f"policy-{self._number}", folder=str(folder))).result()
         shutil.rmtree(self._adapters / f"{self._number - 1}", ignore_errors=True)
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class VllmSampler:
             shutil.rmtree(adapters, ignore_errors=True)
 
 
-def _drawn(answer: Answer) -> Drawn:
+def _drawn(answer: Response) -> Drawn:
     return Drawn(answer.token_ids, answer.drawn_logprobs, answer.finish_reason == "stop")
 
 
@@ -151,7 +151,7 @@ def _alone() -> dict[str, str]:
         "LOCAL_WORLD_SIZE": "1",
         "TORCHELASTIC_USE_AGENT_STORE": "False",
     }
-    cuda: Any = require("torch", EXTRA).cuda
+    cuda: Any = require("torch", TRAIN_EXTRA).cuda
     if cuda.is_available():
         number, seen = cuda.current_device(), os.environ.get("CUDA_VISIBLE_DEVICES")
         place["CUDA_VISIBLE_DEVICES"] = seen.split(",")[number] if seen else f"{number}"

@@ -12,11 +12,11 @@ from typing import Any
 from core.errors import EngineError
 from core.rewards import Reward
 from core.store.files import os_errors
-from training.checkpoints import SAMPLES, TrainingFolder
-from training.processes import gathered, share
+from training.checkpoints import SAMPLES_FILE, TrainingFolder
+from training.processes import gathered, process_rows
 from training.rl.alarms import EVAL_ERROR, EVAL_GOLD, EVAL_REWARD
 from training.rl.metrics import Metrics, answer_metrics, reward_metrics
-from training.rl.reward_sum import RewardSum, scores_of
+from training.rl.reward_sum import RewardSum, reward_scores
 from training.rl.rollouts import Rollout
 
 
@@ -34,9 +34,9 @@ def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward, where
     Raises:
         EngineError: if gold scores none of the answers.
     """
-    own = share(rollouts)
+    own = process_rows(rollouts)
     samples = [rollout.sample for rollout in own]
-    pairs = list(zip(rewards.score(samples), scores_of(gold, samples), strict=True))
+    pairs = list(zip(rewards.score(samples), reward_scores(gold, samples), strict=True))
     found: list[tuple[dict[str, float | None], float | None]] = gathered(pairs)
     scored = [replace(rollout, scores=row) for rollout, (row, _) in zip(rollouts, found, strict=True)]
     golds = [score for _, score in found if score is not None]
@@ -76,4 +76,4 @@ def write_samples(
             "reward": total,
             "scores": rollout.scores,
         }
-        append_row(folder.path / SAMPLES, row)
+        append_row(folder.path / SAMPLES_FILE, row)

@@ -35,7 +35,7 @@ _ONE_HOT: Mapping[str, Outcome] = {
     "winner_tie": "tie",
     "winner_both_bad": "both_bad",
 }
-_PEOPLE = ("judge", "judge_hash", "user_id", "evaluation_session_id")
+_ANNOTATOR_COLUMNS = ("judge", "judge_hash", "user_id", "evaluation_session_id")
 _TIMES = ("tstamp", "timestamp", "created_at")
 _TALKS = ("conversation_a", "conversation_b")
 
@@ -46,7 +46,7 @@ class ArenaVotes(RowSource):
     name = "arena"
     summary = "Arena and MT-bench votes: model_a, model_b, tie and both bad, or one-hot columns"
     columns = frozenset(
-        {"model_a", "model_b", "winner", *_ONE_HOT, *_TALKS, *_PEOPLE, *_TIMES}
+        {"model_a", "model_b", "winner", *_ONE_HOT, *_TALKS, *_ANNOTATOR_COLUMNS, *_TIMES}
         | {"prompt", "response_a", "response_b"}
     )
 
@@ -64,7 +64,7 @@ class ArenaVotes(RowSource):
         sides = _sides(values)
         opinion = Opinion(
             verdict=outcome,
-            annotator=person_of(value_of(values, *_PEOPLE)),
+            annotator=person_of(value_of(values, *_ANNOTATOR_COLUMNS)),
             shown_first="first",
             created=moment_of(value_of(values, *_TIMES)),
         )

@@ -29,7 +29,7 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Opinion, outcome_by, pair_of
 from labelers.formats.rankings import Standing, pairs_of
-from labelers.formats.source import LeftOut, Row, RowLabels, RowSource, columns_of, dropped, refusal
+from labelers.formats.source import Row, RowLabels, RowSource, Skipped, columns_of, dropped, refusal
 
 _BETTER_WHEN_HIGHER = ("helpfulness", "correctness", "coherence")
 _TURN = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
@@ -109,7 +109,7 @@ def _compared(prompt: str, rows: list[Row]) -> Iterator[RowLabels]:
         ]
     except RequestError as error:
         reason = "the prompt has no second response beside it" if len(good) == 1 else error.reason
-        yield RowLabels(numbers, left_out=(LeftOut(reason, error.detail),))
+        yield RowLabels(numbers, left_out=(Skipped(reason, error.detail),))
         return
     pairs = tuple(pair for ranked in found for pair in ranked.pairs)
     left_out = tuple(part for ranked in found for part in ranked.left_out)
@@ -154,7 +154,7 @@ class HelpSteerPreferences(RowSource):
         return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
 
 
-def _opinions(values: Mapping[str, Any]) -> tuple[list[Opinion], list[LeftOut]]:
+def _opinions(values: Mapping[str, Any]) -> tuple[list[Opinion], list[Skipped]]:
     """Return what each person said, or the overall opinion without people; and what cannot be read.
 
     Raises:
@@ -167,7 +167,7 @@ def _opinions(values: Mapping[str, Any]) -> tuple[list[Opinion], list[LeftOut]]:
         try:
             opinions.append(_individual(mapping_of(person, "an individual preference"), seat))
         except RequestError as error:
-            left_out.append(LeftOut(error.reason, f"person {seat}: {error.detail}"))
+            left_out.append(Skipped(error.reason, f"person {seat}: {error.detail}"))
     if listed and not opinions:
         raise refusal(left_out, "nobody said anything")
     if not listed:

@@ -13,7 +13,7 @@ from core.conversations import oddities, shown, sides_of
 from core.errors import RequestError
 from labelers.formats.fields import maybe_number, maybe_text, number_of, required
 from labelers.formats.opinions import Opinion, Side, pair_of
-from labelers.formats.source import LeftOut, RowLabels, RowSource, refusal
+from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
 
 _CHOICES = (("better_response_id", "helpfulness"), ("safer_response_id", "safety"))
 _NAMES = ("response_0", "response_1")
@@ -42,7 +42,7 @@ class SafeRlhf(RowSource):
             try:
                 opinions.append(_opinion(values, column, dimension))
             except RequestError as error:
-                left_out.append(LeftOut(error.reason, error.detail))
+                left_out.append(Skipped(error.reason, error.detail))
         if not opinions:
             raise refusal(left_out, "neither response is chosen")
         sources = [maybe_text(values, name) for name in _SOURCES]

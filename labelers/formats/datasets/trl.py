@@ -10,7 +10,7 @@ from core.errors import RequestError
 from labelers.formats.fields import is_missing, maybe_number, maybe_text, required
 from labelers.formats.opinions import Outcome, pair_of
 from labelers.formats.source import RowLabels, RowSource
-from labelers.formats.told import TOLD, opinion_of, tags_of
+from labelers.formats.told import TOLD, cell_tags, opinion_of
 
 _SCORES = ("score_chosen", "score_rejected")
 _SOURCES = ("source", "section", "subset")
@@ -45,7 +45,7 @@ class TrlPreferences(RowSource):
             weight=1.0 if weight is None else weight,
         )
         source = maybe_text(values, *_SOURCES)
-        tags = (*tags_of(values.get("tags")), *((source,) if source else ()))
+        tags = (*cell_tags(values.get("tags")), *((source,) if source else ()))
         pair = pair_of(sides, [opinion], ("chosen", "rejected"), tags)
         return RowLabels((number,), (pair,), notes=oddities(sides.prompt))
 

@@ -26,7 +26,7 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Opinion, Pair
 from labelers.formats.rankings import Standing, pairs_of
-from labelers.formats.source import LeftOut, RowLabels, RowSource
+from labelers.formats.source import RowLabels, RowSource, Skipped
 
 _ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 _MISREAD, _MEANT, _POOR = 10.0, 1.0, 2.0
@@ -54,14 +54,14 @@ class UltraFeedback(RowSource):
         ]
         if len(completions) < 2:
             raise RequestError("there are not two completions", detail=f"found {len(completions)}")
-        left_out: list[LeftOut] = []
+        left_out: list[Skipped] = []
         rated = list(_rated(completions, left_out))
         source = maybe_text(values, "source")
         pairs: list[Pair] = []
         for aspect in ("overall", *_ASPECTS):
             standings = [Standing(answer, ratings[aspect]) for answer, ratings in rated if aspect in ratings]
             if len(standings) < 2:
-                left_out.append(LeftOut("fewer than two completions are rated in a respect", aspect))
+                left_out.append(Skipped("fewer than two completions are rated in a respect", aspect))
                 continue
             by = Opinion(verdict="tie", dimension=aspect, model=_LABELED_BY)
             found = pairs_of(prompt, standings, by, margins=True, tags=(source,) if source else ())
@@ -72,7 +72,7 @@ class UltraFeedback(RowSource):
 
 
 def _rated(
-    completions: list[Mapping[str, Any]], left_out: list[LeftOut]
+    completions: list[Mapping[str, Any]], left_out: list[Skipped]
 ) -> Iterator[tuple[Candidate, dict[str, float]]]:
     """Yield each completion with its ratings; what has none is added to `left_out`."""
     for position, completion in enumerate(completions, start=1):
@@ -80,13 +80,13 @@ def _rated(
         try:
             text = answer_of(required(completion, "response"), f"completion {position}")
         except RequestError as error:
-            left_out.append(LeftOut(error.reason, error.detail or f"completion {position}"))
+            left_out.append(Skipped(error.reason, error.detail or f"completion {position}"))
             continue
         origin = model if isinstance(model, str) and model else f"completion_{position}"
         yield Candidate(text, origin), _ratings(completion, f"completion {position}", left_out)
 
 
-def _ratings(completion: Mapping[str, Any], where: str, left_out: list[LeftOut]) -> dict[str, float]:
+def _ratings(completion: Mapping[str, Any], where: str, left_out: list[Skipped]) -> dict[str, float]:
     """Return the ratings of one completion by respect, `mended` set where the overall score was."""
     ratings: dict[str, float] = {}
     annotations = completion.get("annotations")
@@ -95,11 +95,11 @@ def _ratings(completion: Mapping[str, Any], where: str, left_out: list[LeftOut])
         try:
             ratings[aspect] = number_of(_rating(annotations.get(aspect)), "a rating")
         except RequestError as error:
-            left_out.append(LeftOut(error.reason, f"{aspect} of {where}: {error.detail}"))
+            left_out.append(Skipped(error.reason, f"{aspect} of {where}: {error.detail}"))
     try:
         overall = maybe_number(completion, "overall_score")
     except RequestError as error:
-        left_out.append(LeftOut("an overall score is not a number", f"{where}: {error.detail}"))
+        left_out.append(Skipped("an overall score is not a number", f"{where}: {error.detail}"))
         return ratings
     if overall is not None:
         mean = _mean_of(completion, ratings)

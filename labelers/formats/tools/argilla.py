@@ -33,9 +33,9 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Opinion, Outcome, Pair
 from labelers.formats.rankings import Standing, pairs_of
-from labelers.formats.source import LeftOut, RowLabels, RowSource
+from labelers.formats.source import RowLabels, RowSource, Skipped
 from labelers.formats.tools.argilla_responses import SUFFIX, Submission, submissions_of
-from labelers.formats.tools.carried import KEY, Answer, unpack
+from labelers.formats.tools.carried import KEY, ShownAnswer, unpack
 
 _FIELD = re.compile(
     r"(response|answer|completion|generation|output|text|reply|option)s?[-_ ]?(\d+|[a-z])", re.I
@@ -68,7 +68,7 @@ class Argilla(RowSource):
         fields = mapping_of(values["fields"], "fields") if not is_missing(values.get("fields")) else values
         fields = {**fields, **mapped_columns(values)}
         answers = _answer_fields(fields)
-        left_out: list[LeftOut] = []
+        left_out: list[Skipped] = []
         submissions = list(submissions_of(values, left_out))
         packed = _packed(values)
         if not is_missing(packed) and len(answers) == 2:
@@ -114,7 +114,9 @@ def _answer_fields(fields: Mapping[str, Any]) -> dict[str, Candidate]:
     return {name: Candidate(answer_of(fields[name], name), name) for _, name in chosen}
 
 
-def _shown_answers(submissions: Sequence[Submission], answers: Mapping[str, Candidate]) -> Iterator[Answer]:
+def _shown_answers(
+    submissions: Sequence[Submission], answers: Mapping[str, Candidate]
+) -> Iterator[ShownAnswer]:
     """Yield the labels of a record as `publius export --labels argilla` writes them, each by its key."""
     for submission in submissions:
         for question, value in submission.values.items():
@@ -125,7 +127,7 @@ def _shown_answers(submissions: Sequence[Submission], answers: Mapping[str, Cand
             except RequestError:
                 continue
             opinion = Opinion(verdict=outcome, annotator=submission.user)
-            yield Answer(f"{question}/{submission.user}", opinion)
+            yield ShownAnswer(f"{question}/{submission.user}", opinion)
 
 
 @dataclass
@@ -134,14 +136,14 @@ class _Reading:
 
     prompt: tuple[Message, ...]
     answers: Mapping[str, Candidate]
-    left_out: list[LeftOut]
+    left_out: list[Skipped]
     pairs: list[Pair] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, submission: Submission) -> None:
         """Take in what one user said."""
         if submission.status not in ("submitted", "discarded"):
-            self.left_out.append(LeftOut("the response was not submitted", f"it is {submission.status}"))
+            self.left_out.append(Skipped("the response was not submitted", f"it is {submission.status}"))
             return
         comments = [v for q, v in submission.values.items() if _is_comment(q) and isinstance(v, str)]
         by = Opinion(
@@ -163,20 +165,20 @@ class _Reading:
         if ratings:
             self._try("ratings", partial(self._ratings, ratings, by))
         if not asked:
-            self.left_out.append(LeftOut("the response answers no question", ""))
+            self.left_out.append(Skipped("the response answers no question", ""))
 
     def _skip(self, by: Opinion) -> None:
         if len(self.answers) == 2:
             first, second = self.answers.values()
             self.pairs.append(Pair(self.prompt, first, second, (by,)))
         else:
-            self.left_out.append(LeftOut("the ranking was discarded", f"by {by.annotator}"))
+            self.left_out.append(Skipped("the ranking was discarded", f"by {by.annotator}"))
 
     def _try(self, question: str, read: Callable[[], None]) -> None:
         try:
             read()
         except RequestError as error:
-            self.left_out.append(LeftOut(error.reason, f"{question}: {error.detail}"))
+            self.left_out.append(Skipped(error.reason, f"{question}: {error.detail}"))
 
     def _choice(self, value: Any, by: Opinion) -> None:
         if isinstance(value, list):

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import RequestError
 from labelers.formats.fields import is_missing, list_of, mapping_of, moment_of, person_of, value_of
-from labelers.formats.source import LeftOut
+from labelers.formats.source import Skipped
 
 SUFFIX = ".responses"
 """Of the column that holds the answers to a question, in a flattened export."""
@@ -25,7 +25,7 @@ class Submission:
     created: datetime | None = None
 
 
-def submissions_of(values: Mapping[str, Any], left_out: list[LeftOut]) -> Iterator[Submission]:
+def submissions_of(values: Mapping[str, Any], left_out: list[Skipped]) -> Iterator[Submission]:
     """Yield what each user answered; what cannot be told apart is added to `left_out`."""
     responses = values.get("responses")
     if isinstance(responses, list):
@@ -45,7 +45,7 @@ def submissions_of(values: Mapping[str, Any], left_out: list[LeftOut]) -> Iterat
     yield from users.values()
 
 
-def _by_user(responses: Sequence[Any], left_out: list[LeftOut]) -> Iterator[Submission]:
+def _by_user(responses: Sequence[Any], left_out: list[Skipped]) -> Iterator[Submission]:
     """Yield the submissions of version 1 and of the raw interface: one object for each user."""
     for entry in responses:
         try:
@@ -58,10 +58,10 @@ def _by_user(responses: Sequence[Any], left_out: list[LeftOut]) -> Iterator[Subm
             created = moment_of(value_of(answer, "inserted_at", "updated_at"))
             yield Submission(person_of(answer.get("user_id")), _status(answer.get("status")), values, created)
         except RequestError as error:
-            left_out.append(LeftOut(error.reason, error.detail))
+            left_out.append(Skipped(error.reason, error.detail))
 
 
-def _flat(values: Mapping[str, Any], left_out: list[LeftOut]) -> list[tuple[str, Any, Any, Any]]:
+def _flat(values: Mapping[str, Any], left_out: list[Skipped]) -> list[tuple[str, Any, Any, Any]]:
     """Return question, value, user and status of flattened columns."""
     found: list[tuple[str, Any, Any, Any]] = []
     for name in values:
@@ -74,7 +74,7 @@ def _flat(values: Mapping[str, Any], left_out: list[LeftOut]) -> list[tuple[str,
             for part in (f"{name}.users", f"{name}.status")
         )
         if len(users) != len(given) or len(statuses) != len(given):
-            left_out.append(LeftOut("responses, users and status are not of one length", question))
+            left_out.append(Skipped("responses, users and status are not of one length", question))
             continue
         found += [(question, *answer) for answer in zip(given, users, statuses, strict=True)]
     return found

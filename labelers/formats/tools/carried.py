@@ -20,7 +20,7 @@ from core.errors import RequestError
 from core.records import Candidate, Comparison, Judgment, Message, Prompt
 from labelers.formats.fields import mapping_of
 from labelers.formats.opinions import Exported, Opinion, Pair, Side, canonical, judgment_of
-from labelers.formats.source import LeftOut
+from labelers.formats.source import Skipped
 
 KEY = "publius"
 """Where it stands in a form's metadata."""
@@ -30,7 +30,7 @@ _A_IS: Side = "first"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ShownAnswer:
     """One answer as the tool shows it."""
 
     key: str
@@ -38,7 +38,7 @@ class Answer:
     opinion: Opinion
 
 
-def pack(comparison: Comparison, judgments: Sequence[Judgment], keys: Mapping[str, str]) -> str:
+def pack_records(comparison: Comparison, judgments: Sequence[Judgment], keys: Mapping[str, str]) -> str:
     """Return the records of a comparison as JSON text; its two answers stand in the form itself.
 
     Args:
@@ -55,12 +55,12 @@ def pack(comparison: Comparison, judgments: Sequence[Judgment], keys: Mapping[st
 
 
 def unpack(
-    packed: Any, first: Candidate, second: Candidate, answers: Sequence[Answer]
-) -> tuple[Pair, tuple[LeftOut, ...]] | None:
+    packed: Any, first: Candidate, second: Candidate, answers: Sequence[ShownAnswer]
+) -> tuple[Pair, tuple[Skipped, ...]] | None:
     """Return the pair with the very records that were exported; None if its texts were edited since.
 
     Args:
-        packed: what `pack` returned.
+        packed: what `pack_records` returned.
         first: the answer that was `a`, as the form holds it now.
         second: the answer that was `b`.
         answers: what the tool shows.
@@ -91,8 +91,8 @@ def unpack(
 
 
 def _reconciled(
-    judgments: Sequence[Judgment], keys: Mapping[str, str], answers: Sequence[Answer]
-) -> tuple[tuple[Judgment, ...], tuple[Opinion, ...], tuple[LeftOut, ...]]:
+    judgments: Sequence[Judgment], keys: Mapping[str, str], answers: Sequence[ShownAnswer]
+) -> tuple[tuple[Judgment, ...], tuple[Opinion, ...], tuple[Skipped, ...]]:
     """Return the judgments, changed ones included, the opinions that are new, and what is gone."""
     by_id = {judgment.id: judgment for judgment in judgments}
     shown = {id for id in keys.values() if id in by_id}
@@ -106,7 +106,7 @@ def _reconciled(
     gone = sorted(shown - {keys.get(answer.key) for answer in answers})
     lost = _with_what_they_took_back(gone, by_id)
     kept = (*(judgment for judgment in judgments if judgment.id not in lost), *changed)
-    left_out = tuple(LeftOut("an exported judgment is no longer there", id) for id in gone)
+    left_out = tuple(Skipped("an exported judgment is no longer there", id) for id in gone)
     return kept, tuple(opinions), left_out
 
 

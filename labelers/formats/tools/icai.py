@@ -26,8 +26,8 @@ from labelers.formats.fields import (
     value_of,
 )
 from labelers.formats.opinions import Opinion, Outcome, pair_of
-from labelers.formats.source import LeftOut, RowLabels, RowSource, refusal
-from labelers.formats.tools.carried import KEY, Answer, unpack
+from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
+from labelers.formats.tools.carried import KEY, ShownAnswer, unpack
 
 ANNOTATORS = "annotators"
 """Under this name every comparison of a document is handed the document's annotators."""
@@ -112,7 +112,7 @@ class IcaiTable(RowSource):
             try:
                 verdict = outcome_of(value, column)
             except RequestError as error:
-                left_out.append(LeftOut(error.reason, error.detail))
+                left_out.append(Skipped(error.reason, error.detail))
             else:
                 opinions.append(Opinion(verdict=verdict, annotator=None if is_default else column))
         if not opinions:
@@ -136,7 +136,7 @@ def _candidate(values: Mapping[str, Any], side: str) -> Candidate:
     return Candidate(answer_of(required(response, "text"), name), maybe_text(response, "model") or name)
 
 
-def _answers(values: Mapping[str, Any]) -> tuple[list[Answer], list[LeftOut]]:
+def _answers(values: Mapping[str, Any]) -> tuple[list[ShownAnswer], list[Skipped]]:
     annotators = values.get(ANNOTATORS)
     known = annotators if isinstance(annotators, Mapping) else {}
     answers, left_out = [], []
@@ -144,9 +144,9 @@ def _answers(values: Mapping[str, Any]) -> tuple[list[Answer], list[LeftOut]]:
         annotator = known.get(key)
         described = annotator if isinstance(annotator, Mapping) else {}
         try:
-            answers.append(Answer(str(key), _opinion(annotation, str(key), described)))
+            answers.append(ShownAnswer(str(key), _opinion(annotation, str(key), described)))
         except RequestError as error:
-            left_out.append(LeftOut(error.reason, f"{key}: {error.detail}"[:200]))
+            left_out.append(Skipped(error.reason, f"{key}: {error.detail}"[:200]))
     return answers, left_out
 
 

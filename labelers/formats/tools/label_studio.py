@@ -37,8 +37,8 @@ from labelers.formats.fields import (
     value_of,
 )
 from labelers.formats.opinions import OTHER, Opinion, Outcome, outcome_by, pair_of
-from labelers.formats.source import LeftOut, RowLabels, RowSource, refusal
-from labelers.formats.tools.carried import KEY, Answer, unpack
+from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
+from labelers.formats.tools.carried import KEY, ShownAnswer, unpack
 
 _RESPONSES = (
     MAPPED_ANSWERS,
@@ -151,20 +151,20 @@ def _sides(fields: Mapping[str, Any], names: tuple[str, str]) -> Sides:
 
 def _answers(
     annotations: Iterable[Mapping[str, Any]], names: tuple[str, str]
-) -> tuple[list[Answer], list[LeftOut]]:
+) -> tuple[list[ShownAnswer], list[Skipped]]:
     """Return the answers of all annotations, and those that say nothing."""
-    answers: list[Answer] = []
-    left_out: list[LeftOut] = []
+    answers: list[ShownAnswer] = []
+    left_out: list[Skipped] = []
     for position, annotation in enumerate(annotations, start=1):
         try:
             answers += _answers_of(annotation, names)
         except RequestError as error:
             where = f"annotation {position}"
-            left_out.append(LeftOut(error.reason, f"{where}: {error.detail}" if error.detail else where))
+            left_out.append(Skipped(error.reason, f"{where}: {error.detail}" if error.detail else where))
     return answers, left_out
 
 
-def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterator[Answer]:
+def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterator[ShownAnswer]:
     """Yield the answers of one annotation, one for each control that says something.
 
     Raises:
@@ -180,15 +180,15 @@ def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterat
         created=moment_of(value_of(annotation, "created_at", "updated_at")),
     )
     if annotation.get("was_cancelled") or annotation.get("skipped"):
-        yield Answer(_first_id(annotation), by)
+        yield ShownAnswer(_first_id(annotation), by)
         return
     if not said.outcomes and set(said.ratings) != set(names):
         raise RequestError("the annotation has no result")
     for dimension, (outcome, key) in said.outcomes.items():
-        yield Answer(key, by.model_copy(update={"verdict": outcome, "dimension": dimension}))
+        yield ShownAnswer(key, by.model_copy(update={"verdict": outcome, "dimension": dimension}))
     if not said.outcomes:
         margin = said.ratings[names[0]] - said.ratings[names[1]]
-        yield Answer("", by.model_copy(update={"verdict": outcome_by(margin), "margin": margin}))
+        yield ShownAnswer("", by.model_copy(update={"verdict": outcome_by(margin), "margin": margin}))
 
 
 def _first_id(annotation: Mapping[str, Any]) -> str:

@@ -12,14 +12,14 @@ from core.errors import RunStateError
 from core.records import Preference
 from critique.supervised import supervised_data
 from engines.cached import RequestCounts
-from publius.models.provenance import Provenance, tell, write_card
+from publius.models.provenance import Provenance, report_training, write_card
 from publius.models.reward_model import finish_reward_model
-from publius.models.training_job import MethodConfig, training_job
+from publius.models.training_job import AnyMethodConfig, training_job
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
 from publius.sources.held_out import held_out_of
 from publius.stages.base import COMMANDS, StageResult, require_stage
-from training.examples import AnsweredPrompt, LeftOut, PreferencePair
+from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair
 from training.job import TrainingJob, TrainingResult, require_examples
 from training.methods import Method
 from training.pairs.dpo import train_dpo
@@ -36,7 +36,7 @@ async def sft_stage(run: Run, engines: Engines) -> StageResult:
     examples, left_out = supervised_examples(run)
     for prompt_id, reason in left_out:
         run.exclude("sft", prompt_id, reason)
-    require_examples(examples, [LeftOut(*row) for row in left_out], "answers")
+    require_examples(examples, [ExcludedExample(*row) for row in left_out], "answers")
     train, held_out = held_out_of(examples, config.held_out, "sft")
     job = job_of(run, "sft", config, None)
     result = train_sft(train, job, held_out)
@@ -79,7 +79,7 @@ def supervised_examples(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str,
     return examples, data.left_out
 
 
-def job_of(run: Run, method: Method, section: MethodConfig, start: Path | None) -> TrainingJob:
+def job_of(run: Run, method: Method, section: AnyMethodConfig, start: Path | None) -> TrainingJob:
     """Return what a run asks of a training that starts from an adapter, or from the model as it came."""
     siblings = sorted(folder / method for folder in run.folder.parent.iterdir() if folder != run.folder)
     return training_job(run.config, method, section, run.folder / method, start, siblings)
@@ -151,7 +151,7 @@ def account(
     job: TrainingJob,
     results: Sequence[TrainingResult],
     provenance: Provenance,
-    section: MethodConfig,
+    section: AnyMethodConfig,
     started: float,
     evaluation: dict[str, Any] | None = None,
 ) -> StageResult:
@@ -161,7 +161,7 @@ def account(
         run.exclude(method, row.id, row.reason, row.detail)
     if is_main():
         write_card(job, results, provenance, section, evaluation)
-        tell(method, results, evaluation)
+        report_training(method, results, evaluation)
     seconds = time.monotonic() - started
     run.record_stage(method, first.examples, RequestCounts(), seconds)
     return StageResult(method, first.examples, run.excluded(method), RequestCounts(), seconds)

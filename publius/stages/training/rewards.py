@@ -20,7 +20,7 @@ from labelers.rewards import (
     load_function_reward,
     require_pointwise_labeler,
 )
-from publius.config.run_file import CHECKS, LABELER, REWARD_MODEL
+from publius.config.run_file import CHECKS, LABELER_REWARD, REWARD_MODEL
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
 from publius.stages.base import COMMANDS
@@ -111,7 +111,7 @@ def _reward(run: Run, engines: Engines, name: str, weight: float, where: str) ->
         if all(principle.check is None for principle in run.constitution.principles):
             raise ConfigError("no principle has a machine check", where=where, accepted=_ACCEPTED)
         return NamedReward(CheckReward(run.constitution), weight, run.constitution.digest)
-    if name == LABELER:
+    if name == LABELER_REWARD:
         return _labeler(run, engines, weight, where)
     if ":" in name and name.partition(":")[0].endswith(".py"):
         path = Path(name.rpartition(":")[0])

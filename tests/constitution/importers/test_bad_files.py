@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from constitution.importers.markdown import MAX_SIGNS
-from constitution.importers.reading import MAX_ENTRIES, MAX_PROBLEMS
+from constitution.importers.reading import MAX_ENTRIES, MAX_SOURCE_PROBLEMS
 from constitution.importers.registry import FORMS, read_source
-from constitution.importers.source import MAX_BYTES, MAX_LINES
+from constitution.importers.source import MAX_SOURCE_BYTES, MAX_SOURCE_LINES
 from core.errors import PubliusError
 from tests.constitution.importers.reading import EXAMPLES, read, refusal
 
@@ -26,8 +26,8 @@ CORPUS = [
     ("a.png", b"\x89PNG\n\0", "a.png:2: the file is not text: a zero byte; accepted: text saved as UTF-8"),
     (
         "a.txt",
-        b"x" * (MAX_BYTES + 1),
-        f"a.txt: the file is too large; accepted: at most {MAX_BYTES:,} bytes",
+        b"x" * (MAX_SOURCE_BYTES + 1),
+        f"a.txt: the file is too large; accepted: at most {MAX_SOURCE_BYTES:,} bytes",
     ),
     (
         "a.txt",
@@ -216,7 +216,9 @@ def test_a_file_is_not_read_on_after_a_thousand_mistakes(tmp_path: Path):
     (tmp_path / "a.json").write_text(json.dumps([3] * 5000))
     lines = refusal(tmp_path / "a.json").splitlines()
     assert len(lines) == 21
-    assert lines[-1] == f"a.json: and {MAX_PROBLEMS - 19:,} more mistakes or more; the rest was not read"
+    assert (
+        lines[-1] == f"a.json: and {MAX_SOURCE_PROBLEMS - 19:,} more mistakes or more; the rest was not read"
+    )
 
 
 @pytest.mark.parametrize("line", ["- The reply is kind.", "# nothing"])
@@ -228,7 +230,7 @@ def test_more_entries_than_a_constitution_has_are_refused(line: str, tmp_path: P
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
 def test_more_lines_than_a_table_has_are_refused(name: str, tmp_path: Path):
-    (tmp_path / name).write_text("\n" + "1\n" * (MAX_LINES + 1))
+    (tmp_path / name).write_text("\n" + "1\n" * (MAX_SOURCE_LINES + 1))
     assert refusal(tmp_path / name) == f"{name}:100002: too many lines; accepted: at most 100,000"
 
 

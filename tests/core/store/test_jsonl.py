@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from core.errors import DataError
-from core.store.jsonl import Unreadable, numbered, opened, read_errors, rows, value_of
+from core.store.jsonl import Unreadable, json_value, numbered, opened, read_errors, rows
 
 
 def told(content: bytes | str) -> str:
-    found = value_of(content)
+    found = json_value(content)
     assert isinstance(found, Unreadable)
     return str(found)
 

@@ -16,7 +16,7 @@ from core.chat import turns_of
 from core.records import Sampling
 from engines.config import EngineConfig, ModelConfig
 from engines.hf import decoding
-from engines.hf.decoding import DecodingBatch, Row, next_token_logprobs, pad_left, positions_of
+from engines.hf.decoding import DecodingBatch, DecodingRow, next_token_logprobs, pad_left, positions_of
 from engines.hf.engine import TransformersEngine
 from engines.protocols import GenerationRequest
 from engines.tokenization import TurnEncoder
@@ -46,20 +46,20 @@ def finish(batch: DecodingBatch) -> None:
         batch.step()
 
 
-def alone(model: Any, row: Row, end_ids: frozenset[int] = NO_END) -> Row:
+def alone(model: Any, row: DecodingRow, end_ids: frozenset[int] = NO_END) -> DecodingRow:
     """The same row, decoded by itself."""
-    copy = Row(row.prompt, row.sampling, row.seed)
+    copy = DecodingRow(row.prompt, row.sampling, row.seed)
     batch = DecodingBatch(model, end_ids, letters)
     batch.admit([copy])
     finish(batch)
     return copy
 
 
-def mixed_rows(given: Prompts) -> list[Row]:
+def mixed_rows(given: Prompts) -> list[DecodingRow]:
     """Greedy and sampled rows that end at different steps."""
     kinds = (GREEDY, SAMPLED, Sampling(top_p=0.9), Sampling(temperature=0.7, top_k=20))
     return [
-        Row(prompt, kinds[i % 4].model_copy(update={"max_new_tokens": 3 + 5 * i % 17}), seed=100 + i)
+        DecodingRow(prompt, kinds[i % 4].model_copy(update={"max_new_tokens": 3 + 5 * i % 17}), seed=100 + i)
         for i, prompt in enumerate(given)
     ]
 
@@ -67,7 +67,7 @@ def mixed_rows(given: Prompts) -> list[Row]:
 def test_greedy_answers_are_those_of_transformers(tiny_model: Callable[..., Any]):
     model = tiny_model()
     stock = tiny_model(attention="sdpa")
-    rows = [Row(prompt, GREEDY, 0) for prompt in prompts(3, 17, 1, 40)]
+    rows = [DecodingRow(prompt, GREEDY, 0) for prompt in prompts(3, 17, 1, 40)]
     batch = DecodingBatch(model, frozenset({2}), letters)
     batch.admit(rows)
     finish(batch)
@@ -108,7 +108,7 @@ def test_an_emptied_batch_takes_new_rows(tiny_model: Callable[..., Any]):
     model = tiny_model()
     batch = DecodingBatch(model, NO_END, letters)
     for prompt in prompts(9, 3):
-        row = Row(prompt, GREEDY, 0)
+        row = DecodingRow(prompt, GREEDY, 0)
         batch.admit([row])
         finish(batch)
         assert row.tokens == alone(model, row).tokens
@@ -129,7 +129,7 @@ def test_rows_leave_a_batch_with_a_sliding_window_unharmed(tiny_model: Callable[
 def test_seed_decides_what_is_drawn(tiny_model: Callable[..., Any]):
     model = tiny_model()
     (prompt,) = prompts(6)
-    answers = [alone(model, Row(prompt, SAMPLED, seed)).tokens for seed in (1, 2, 1)]
+    answers = [alone(model, DecodingRow(prompt, SAMPLED, seed)).tokens for seed in (1, 2, 1)]
     assert answers[0] == answers[2] != answers[1]
 
 
@@ -151,7 +151,7 @@ def test_padding_stands_in_front_and_positions_start_at_the_first_token():
 
 def test_answer_ends_with_the_end_token(tiny_model: Callable[..., Any]):
     model = tiny_model()
-    rows = [Row(prompt, GREEDY, 0) for prompt in prompts(4, 9)]
+    rows = [DecodingRow(prompt, GREEDY, 0) for prompt in prompts(4, 9)]
     free = alone(model, rows[0]).tokens
     end = free[5]
     ended = alone(model, rows[0], frozenset({end, 299}))
@@ -160,16 +160,16 @@ def test_answer_ends_with_the_end_token(tiny_model: Callable[..., Any]):
 
 
 def test_answer_is_cut_at_max_new_tokens(tiny_model: Callable[..., Any]):
-    row = alone(tiny_model(), Row((5, 6), SAMPLED.model_copy(update={"max_new_tokens": 7}), 3))
+    row = alone(tiny_model(), DecodingRow((5, 6), SAMPLED.model_copy(update={"max_new_tokens": 7}), 3))
     assert len(row.tokens) == 7
     assert row.finish_reason == "length"
 
 
 def test_end_token_in_the_last_place_counts_as_a_stop(tiny_model: Callable[..., Any]):
     model = tiny_model()
-    free = alone(model, Row((5, 6), GREEDY, 0)).tokens
+    free = alone(model, DecodingRow((5, 6), GREEDY, 0)).tokens
     last = next(i for i, token in enumerate(free) if token not in free[:i] and i > 0)
-    cut = Row((5, 6), GREEDY.model_copy(update={"max_new_tokens": last + 1}), 0)
+    cut = DecodingRow((5, 6), GREEDY.model_copy(update={"max_new_tokens": last + 1}), 0)
     assert alone(model, cut, frozenset({free[last]})).finish_reason == "stop"
 
 
@@ -177,10 +177,10 @@ def test_stop_string_ends_the_answer_where_it_is_complete(tiny_model: Callable[.
     model = tiny_model()
     (prompt,) = prompts(6)
     sampling = SAMPLED.model_copy(update={"max_new_tokens": 40})
-    free = alone(model, Row(prompt, sampling, 5)).tokens
+    free = alone(model, DecodingRow(prompt, sampling, 5)).tokens
     pair = letters(free[10:12])
     first = next(i for i, two in enumerate(pairwise(free)) if letters(list(two)) == pair)
-    stopped = alone(model, Row(prompt, sampling.model_copy(update={"stop": ("~", pair)}), 5))
+    stopped = alone(model, DecodingRow(prompt, sampling.model_copy(update={"stop": ("~", pair)}), 5))
     assert stopped.tokens == free[: first + 2]
     assert stopped.finish_reason == "stop"
 
@@ -188,9 +188,12 @@ def test_stop_string_ends_the_answer_where_it_is_complete(tiny_model: Callable[.
 def test_stop_string_of_one_row_leaves_the_others_alone(tiny_model: Callable[..., Any]):
     model = tiny_model()
     given = prompts(6, 6)
-    free = alone(model, Row(given[0], SAMPLED, 5)).tokens
+    free = alone(model, DecodingRow(given[0], SAMPLED, 5)).tokens
     stop = letters(free[3:5])
-    rows = [Row(given[0], SAMPLED.model_copy(update={"stop": (stop,)}), 5), Row(given[1], SAMPLED, 6)]
+    rows = [
+        DecodingRow(given[0], SAMPLED.model_copy(update={"stop": (stop,)}), 5),
+        DecodingRow(given[1], SAMPLED, 6),
+    ]
     batch = DecodingBatch(model, NO_END, letters)
     batch.admit(rows)
     finish(batch)
@@ -248,7 +251,7 @@ def test_greedy_answers_of_the_embedded_model_are_token_for_token_those_of_trans
     sizes = set()
     step = decoding.DecodingBatch.step
 
-    def recording(batch: DecodingBatch) -> list[Row]:
+    def recording(batch: DecodingBatch) -> list[DecodingRow]:
         sizes.add(len(batch.rows))
         finished = step(batch)
         written.update((row.prompt, row.tokens) for row in finished)

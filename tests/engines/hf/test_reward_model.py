@@ -23,7 +23,7 @@ from engines.hf.reward_model import (
     is_packable,
     load_reward_model,
     score_head,
-    scores_of,
+    tree_scores,
 )
 from engines.loading import locate
 from engines.reward_settings import RewardSettings, write_reward_settings
@@ -50,7 +50,7 @@ def classifier(family: str = "llama", attention: str = "publius_grouped", **conf
 
 def scored(model: Any, trees: list[Tree], *, packed: bool) -> torch.Tensor:
     with torch.inference_mode():
-        return scores_of(model, trees, score_head(model), packed=packed)
+        return tree_scores(model, trees, score_head(model), packed=packed)
 
 
 def by_hand(model: Any, trees: list[Tree]) -> torch.Tensor:
@@ -103,7 +103,7 @@ def test_gradients_of_packed_scores_are_those_of_rows_of_their_own():
     found = []
     for packed in (True, False):
         model = classifier()
-        scores = scores_of(model, TREES, score_head(model), packed=packed)
+        scores = tree_scores(model, TREES, score_head(model), packed=packed)
         (scores * torch.linspace(-1, 2, ANSWERS)).sum().backward()
         found.append({name: weight.grad for name, weight in model.named_parameters()})
     for name, theirs in found[1].items():

@@ -10,7 +10,7 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from core.records import Sampling
-from engines.hf.sampling import draw_tokens, drawn_figures
+from engines.hf.sampling import draw_tokens, logprobs_and_entropies
 
 LOGITS = torch.tensor([1.5, -0.5, 0.0, 2.0, 1.0, -3.0, 0.7, 0.1])
 GREEDY = Sampling(temperature=0.0)
@@ -148,7 +148,7 @@ def test_half_precision_logits_are_drawn_in_single_precision():
 def test_figures_of_a_draw_are_of_the_whole_vocabulary_at_the_rows_temperature():
     logits = torch.tensor([[0.0, math.log(3.0)], [0.0, math.log(3.0)], [0.0, -math.inf]])
     samplings = [Sampling(), Sampling(temperature=0.5, top_k=1), Sampling()]
-    plain, cooled, certain = drawn_figures(logits, samplings, [0, 1, 0])
+    plain, cooled, certain = logprobs_and_entropies(logits, samplings, [0, 1, 0])
     entropies = [-sum(p * math.log(p) for p in probs) for probs in ((0.25, 0.75), (0.1, 0.9))]
     assert plain == pytest.approx((math.log(0.25), entropies[0]))
     assert cooled == pytest.approx((math.log(0.9), entropies[1]))  # 3 squared against 1

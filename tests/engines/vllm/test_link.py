@@ -17,7 +17,7 @@ import pytest
 from core.errors import EngineError, RequestError
 from engines.vllm.link import HostLink, last_cause
 from engines.vllm.processes import living_members, wait_until_gone
-from engines.vllm.wire import Adapter, Answer, Load
+from engines.vllm.wire import Adapter, Load, Response
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -135,13 +135,13 @@ def test_asker_that_gives_up_is_told_to_the_host(start: Start):
 def test_requests_wear_the_adapter_that_was_loaded_last(start: Start):
     link = start()
     for number in (7, 8):
-        link.wear(Adapter(name=f"{number}", folder="f")).result(20)
+        link.attach(Adapter(name=f"{number}", folder="f")).result(20)
         assert link.ask((1, 2), {}).result(20).token_ids == (2, 1, number)
 
 
 def test_adapter_that_cannot_be_loaded_is_the_end_of_the_model(start: Start):
     link = loaded(start())
-    error = link.wear(Adapter(name="7", folder="nowhere")).exception(20)
+    error = link.attach(Adapter(name="7", folder="nowhere")).exception(20)
     assert isinstance(error, EngineError)
     assert str(error).startswith("toy: the model's process ended (ValueError: no adapter there)")
     assert link.ask((1,), {}).exception(20) is error
@@ -263,8 +263,8 @@ def test_last_cause_names_the_error_that_others_point_to(log: str, cause: str | 
 
 
 def test_infinite_logprob_survives_the_wire():
-    answer = Answer(id=1, token_ids=(1,), finish_reason="stop", logprobs=(float("-inf"), -0.5))
-    assert Answer.model_validate_json(answer.to_line()) == answer
+    answer = Response(id=1, token_ids=(1,), finish_reason="stop", logprobs=(float("-inf"), -0.5))
+    assert Response.model_validate_json(answer.to_line()) == answer
 
 
 def until(true: Callable[[], bool], limit_s: float = 20) -> None:

@@ -11,7 +11,7 @@ from evaluation.reward.calibration import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
     calibrate,
-    calibration_figures,
+    calibration_metrics,
     fit_temperature,
     reliability,
 )
@@ -78,7 +78,7 @@ def test_calibration_error_is_the_mean_distance_of_the_bins():
     # 30 pairs at 75 % that are right half the time; 30 at 90 % that are always right: (0.25 + 0.1) / 2.
     margins = np.repeat([math.log(3), math.log(9)], 30)
     labels = np.concatenate([np.tile([0.0, 1.0], 15), np.ones(30)])
-    figures = calibration_figures(margins, labels, np.ones(60))
+    figures = calibration_metrics(margins, labels, np.ones(60))
     assert [(one.predicted, one.label) for one in figures.bins] == [
         pytest.approx((0.75, 0.5)),
         pytest.approx((0.9, 1.0)),
@@ -90,7 +90,7 @@ def test_calibration_error_is_the_mean_distance_of_the_bins():
 
 
 def test_soft_labels_that_are_the_probabilities_have_no_error_at_all():
-    figures = calibration_figures(odds(), soft(odds()), np.ones(400))
+    figures = calibration_metrics(odds(), soft(odds()), np.ones(400))
     assert (figures.ece, figures.ece_by_chance, figures.excess_nll) == pytest.approx((0, 0, 0), abs=1e-12)
 
 

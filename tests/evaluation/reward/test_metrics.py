@@ -18,8 +18,8 @@ from evaluation.reward.metrics import (
     excess_entropy,
     label_entropy,
     mean_metrics,
-    share,
     sigmoid,
+    weighted_share,
 )
 from tests.evaluation.reward.scored_pairs import pair_of, pairs_of, random_pairs, swapped
 
@@ -60,20 +60,20 @@ def test_all_right_of_few_is_not_certain():
 
 def test_interval_covers_the_true_accuracy_about_as_often_as_it_says():
     counts = np.random.default_rng(3).binomial(40, 0.7, size=2000)
-    found = [share("a", [1.0] * k + [0.0] * (40 - k), [1.0] * 40) for k in counts.tolist()]
+    found = [weighted_share("a", [1.0] * k + [0.0] * (40 - k), [1.0] * 40) for k in counts.tolist()]
     assert 0.93 <= np.mean([metric.low <= 0.7 <= metric.high for metric in found]) <= 0.98
 
 
 def test_weights_weigh_and_their_scale_has_no_say():
-    one = share("a", [1.0, 0.0, 1.0], [3.0, 1.0, 0.0])
+    one = weighted_share("a", [1.0, 0.0, 1.0], [3.0, 1.0, 0.0])
     assert one.value == 0.75
-    assert one == share("a", [1.0, 0.0, 1.0], [6.0, 2.0, 0.0])
-    assert share("a", [1.0], [0.0]) is None
+    assert one == weighted_share("a", [1.0, 0.0, 1.0], [6.0, 2.0, 0.0])
+    assert weighted_share("a", [1.0], [0.0]) is None
 
 
 def test_unequal_weights_widen_the_interval():
-    even = share("a", [1.0, 0.0] * 10, [1.0] * 20)
-    uneven = share("a", [1.0, 0.0] * 10, [10.0, 10.0, *[1.0] * 18])
+    even = weighted_share("a", [1.0, 0.0] * 10, [1.0] * 20)
+    uneven = weighted_share("a", [1.0, 0.0] * 10, [10.0, 10.0, *[1.0] * 18])
     assert even.value == uneven.value == 0.5
     assert uneven.high - uneven.low > 1.5 * (even.high - even.low)
 

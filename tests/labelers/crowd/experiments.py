@@ -11,7 +11,7 @@ from labelers.config import LabelConfig
 from labelers.crowd.methods import Aggregation, aggregate_votes
 from labelers.crowd.votes import votes_of
 from labelers.mixing import Mixer
-from labelers.selection import Selection, doubt_about, select
+from labelers.selection import Selection, doubt_about, select_comparisons
 from tests.labelers.simulated import BY, World, ai_judges, people_judge, world
 
 GOOD_CROWD = ("reliable",) * 6 + ("noisy",) * 4
@@ -65,7 +65,7 @@ def selected_accuracy(
     peoples = people_judge(simulated.comparisons, simulated.margins, 3, draw, GOOD_CROWD)
     scores = {"0": simulated.accuracy(labels_by("machines", simulated, by_ai))}
     for budget in budgets:
-        picked = {q.comparison_id for q in select(doubts, Selection(budget, seed=seed, **how))}
+        picked = {q.comparison_id for q in select_comparisons(doubts, Selection(budget, seed=seed, **how))}
         chance = {one.id for one in draw.sample(simulated.comparisons, budget)}
         for name, asked in (("ranked", picked), ("random", chance)):
             said = [*by_ai, *(judgment for judgment in peoples if judgment.comparison_id in asked)]

@@ -10,7 +10,7 @@ from constitution.checks.kinds import MaxWords
 from constitution.schema import Constitution, Principle, Scope
 from core.errors import ConfigError
 from core.records import Comparison, Judgment, Message, Preference, Prompt
-from labelers.crowd.aggregate import Settled, aggregate, outcome_of
+from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome
 
 PROMPT = Prompt.of(
     (Message(role="user", content="What is this pill?"),), tags=("medicine",), split="preference"
@@ -328,7 +328,7 @@ def test_preference_knows_which_answer_was_cut(probability: float, cut: str):
 
 def test_shares_say_who_contributed_what_and_sum_to_the_probability_less_one_half():
     by = constitution(principle("kind", weight=3.0), principle("honest"))
-    found = outcome_of(COMPARISON, [judgment("kind", 0.9), judgment("honest", 0.3)], by)
+    found = aggregated_outcome(COMPARISON, [judgment("kind", 0.9), judgment("honest", 0.3)], by)
     assert isinstance(found, Settled)
     # 3/4 of 0.4, and 1/4 of -0.2
     assert found.shares == {"kind": pytest.approx(0.3), "honest": pytest.approx(-0.05)}
@@ -337,9 +337,9 @@ def test_shares_say_who_contributed_what_and_sum_to_the_probability_less_one_hal
 
 def test_opinions_that_a_tier_silenced_have_no_share():
     by = constitution(principle("safe", hard=True), principle("kind"))
-    found = outcome_of(COMPARISON, [judgment("safe", 0.8), judgment("kind", 0.1)], by)
+    found = aggregated_outcome(COMPARISON, [judgment("safe", 0.8), judgment("kind", 0.1)], by)
     assert isinstance(found, Settled)
     assert found.shares == {"safe": pytest.approx(0.3)}
-    undecided = outcome_of(COMPARISON, [judgment("safe", 0.55), judgment("kind", 0.1)], by)
+    undecided = aggregated_outcome(COMPARISON, [judgment("safe", 0.55), judgment("kind", 0.1)], by)
     assert isinstance(undecided, Settled)
     assert undecided.shares == {"kind": pytest.approx(-0.4)}

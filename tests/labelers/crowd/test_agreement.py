@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from labelers.crowd.agreement import agreement, fleiss_kappa, kappa_in, pair_agreements, pair_tables
+from labelers.crowd.agreement import annotator_agreement, fleiss_kappa, kappa_in, pair_agreements, pair_tables
 from labelers.crowd.votes import Vote
 from labelers.position import position_biases
 from tests.labelers.crowd.crowds import judged, vote
@@ -68,7 +68,7 @@ def test_alpha_is_the_librarys_with_missing_votes():
         reliability_data=[[codes[letter] for letter in row] for row in rows.split()],
         level_of_measurement="nominal",
     )
-    found = agreement(votes_for(rows))
+    found = annotator_agreement(votes_for(rows))
     assert found is not None
     assert found.alpha is not None
     assert found.alpha.value == pytest.approx(expected, abs=1e-12)
@@ -81,17 +81,17 @@ def test_both_bad_is_no_tie():
 
 
 def test_comparisons_of_one_annotator_are_not_counted():
-    found = agreement(votes_for("aab abb ---a"))
+    found = annotator_agreement(votes_for("aab abb ---a"))
     assert found is not None
     assert (found.comparisons, found.annotators) == (3, 2)
-    assert agreement(votes_for("ab")) is None
+    assert annotator_agreement(votes_for("ab")) is None
 
 
 def test_full_agreement_has_no_kappa_where_only_one_choice_was_made():
-    found = agreement(votes_for("aaa aaa"))
+    found = annotator_agreement(votes_for("aaa aaa"))
     assert found is not None
     assert (found.observed.value, found.fleiss, found.alpha) == (1.0, None, None)
-    found = agreement(votes_for("abab abab"))
+    found = annotator_agreement(votes_for("abab abab"))
     assert found is not None
     assert found.fleiss is not None
     assert found.fleiss.value == 1.0
@@ -100,7 +100,7 @@ def test_full_agreement_has_no_kappa_where_only_one_choice_was_made():
 def test_votes_at_random_agree_by_chance_only():
     draw = np.random.default_rng(0)
     rows = " ".join("".join(draw.choice(list("ab"), 400)) for _ in range(4))
-    found = agreement(votes_for(rows))
+    found = annotator_agreement(votes_for(rows))
     assert found is not None
     for figure in (found.fleiss, found.alpha):
         assert figure is not None
@@ -110,7 +110,7 @@ def test_votes_at_random_agree_by_chance_only():
 
 def test_same_seed_gives_the_same_intervals():
     votes = votes_for("aabbab ababab aabbbb")
-    assert agreement(votes) == agreement(list(reversed(votes)))
+    assert annotator_agreement(votes) == annotator_agreement(list(reversed(votes)))
 
 
 def test_matrix_names_every_two_who_met():

@@ -10,7 +10,7 @@ import pytest
 from core.errors import RequestError
 from core.records import Candidate, Message
 from labelers.formats.opinions import Opinion
-from labelers.formats.rankings import MOST_ANSWERS, Ranked, Standing, pairs_of
+from labelers.formats.rankings import MAX_ANSWERS, Ranked, Standing, pairs_of
 from tests.labelers.formats.reading import Imported, given, imported, rows_of
 
 PROMPT = (Message(role="user", content="Name a bird."),)
@@ -65,7 +65,7 @@ def test_an_answer_that_stands_twice_counts_once():
     assert len(found.left_out) == 2
 
 
-@pytest.mark.parametrize("count", [0, 1, MOST_ANSWERS + 1])
+@pytest.mark.parametrize("count", [0, 1, MAX_ANSWERS + 1])
 def test_too_few_or_too_many_answers_are_refused(count: int):
     with pytest.raises(RequestError, match="needs 2 to 64"):
         ranked(*((str(n), n) for n in range(count)))

@@ -11,7 +11,7 @@ from typing import Any
 from core.records import Comparison, Judgment, Message, Prompt
 from labelers.page.leases import Leases
 from labelers.page.ledger import Ledger
-from labelers.page.session import LEASE_MINUTES, GoldTask, Plan, Session
+from labelers.page.session import LEASE_MINUTES, AnnotationPlan, GoldTask, Session
 from labelers.page.tasks import Decision, Question, Task, make_tasks, pair_task
 
 QUESTION = Question("Which answer is better?")
@@ -68,7 +68,7 @@ def session(
     """An open session; opening the same folder again is a restart."""
     asked = [pair_task(comparison(i)) for i in range(tasks)] if isinstance(tasks, int) else tasks
     opened = Session(
-        Plan(tuple(asked), QUESTION, **plan),
+        AnnotationPlan(tuple(asked), QUESTION, **plan),
         Ledger(folder, QUESTION),
         Ledger(folder / "gold", QUESTION),
         Leases(folder / "leases.json", LEASE_MINUTES * 60),

@@ -12,7 +12,7 @@ import pytest
 
 from core.records import Candidate, Comparison, Judgment, Message, OrderLogits, Prompt
 from core.store.record_store import RecordStore
-from publius.labels.exporting import FORMS, export_labels
+from publius.labels.exporting import LABEL_FORMS, export_labels
 from publius.labels.importing import LabelsRequest, import_labels
 from publius.sources.rows import DataSource
 
@@ -102,7 +102,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "labels"
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", LABEL_FORMS)
 def test_everything_comes_back_as_it_was(form: str, folder: Path, tmp_path: Path):
     file, back = tmp_path / "out.json", tmp_path / "back"
     written = export_labels(folder, form, file)
@@ -113,7 +113,7 @@ def test_everything_comes_back_as_it_was(form: str, folder: Path, tmp_path: Path
     assert summary["dropped"] == 0
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", LABEL_FORMS)
 def test_one_line_holds_one_comparison(form: str, folder: Path, tmp_path: Path):
     export_labels(folder, form, tmp_path / "out.json")
     found = json.loads((tmp_path / "out.json").read_text())

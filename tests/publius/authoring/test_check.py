@@ -13,7 +13,7 @@ from core.errors import DataError
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
-from labelers.conflict import TEMPLATE
+from labelers.conflict import CONFLICT_TEMPLATE
 from prompts.environment import TEMPLATES, PromptTemplates
 from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution
 from tests.publius.invoking import here
@@ -58,7 +58,7 @@ def test_an_override_that_repeats_the_template_is_found(file):
 
 
 def test_a_template_that_no_run_asks_with_is_no_part_of_the_digest():
-    assert TEMPLATE not in PromptTemplates().sources
+    assert CONFLICT_TEMPLATE not in PromptTemplates().sources
     assert PromptTemplates({TEMPLATES[0]: "other"}).digest != PromptTemplates().digest
 
 

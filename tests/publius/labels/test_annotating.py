@@ -15,7 +15,7 @@ import pytest
 from core.records import Comparison, Exclusion, Judgment
 from publius.labels.annotating import Collection, make_plan, open_session
 from publius.labels.gold import labeler_accuracy
-from publius.labels.sources import read_source
+from publius.labels.sources import read_annotation_source
 from publius.stages.runner import RunRequest, execute
 from tests.labelers.page.collections import answer, comparison, decision, group_of, session, stored
 from tests.labelers.page.serving import Person, serving, write_folder
@@ -48,7 +48,7 @@ def mistake(*arguments: object) -> str:
 
 
 def asked(collection: Collection) -> list[str]:
-    return [task.id for task in make_plan(collection, read_source(collection.folder)).tasks]
+    return [task.id for task in make_plan(collection, read_annotation_source(collection.folder)).tasks]
 
 
 def records(folder: Path, kind: type[Any], name: str) -> list[Any]:
@@ -56,16 +56,16 @@ def records(folder: Path, kind: type[Any], name: str) -> list[Any]:
 
 
 def test_all_comparisons_of_a_run_are_asked_with_its_principles(run):
-    plan = make_plan(Collection(run), read_source(run))
+    plan = make_plan(Collection(run), read_annotation_source(run))
     comparisons = records(run, Comparison, "comparisons.jsonl")
     assert [task.id for task in plan.tasks] == sorted(c.id for c in comparisons)
     assert "The reply uses plain words." in plan.question.guide
 
 
 def test_principle_and_dimension_are_asked_about(run):
-    plan = make_plan(Collection(run, principle="kind"), read_source(run))
+    plan = make_plan(Collection(run, principle="kind"), read_annotation_source(run))
     assert (plan.question.principle_id, "The reply is kind" in plan.question.text) == ("kind", True)
-    plan = make_plan(Collection(run, dimension="helpfulness"), read_source(run))
+    plan = make_plan(Collection(run, dimension="helpfulness"), read_annotation_source(run))
     assert (plan.question.dimension, "helpfulness" in plan.question.text) == ("helpfulness", True)
 
 
@@ -99,7 +99,7 @@ def test_gold_questions_are_not_asked_as_comparisons_too(folder, tmp_path):
     row = {"prompt": "What is pill 0?", "chosen": "Ask a doctor.", "rejected": "Take it."}
     path = tmp_path / "gold.jsonl"
     path.write_text(json.dumps(row) + "\n")
-    plan = make_plan(Collection(folder, gold_questions=path), read_source(folder))
+    plan = make_plan(Collection(folder, gold_questions=path), read_annotation_source(folder))
     assert known.id not in [task.id for task in plan.tasks]
     (gold,) = plan.gold
     assert gold.better == ("a" if known.response_a == "Ask a doctor." else "b")
@@ -134,7 +134,10 @@ def test_gold_slice_ends_with_the_labelers_accuracy(run, tmp_path):
 
 
 def test_comparison_that_most_people_find_both_bad_says_nothing_of_the_labeler(run, tmp_path):
-    collection, source = Collection(run, to=tmp_path / "gold", gold=1, annotators_per=3), read_source(run)
+    collection, source = (
+        Collection(run, to=tmp_path / "gold", gold=1, annotators_per=3),
+        read_annotation_source(run),
+    )
     plan = make_plan(collection, source)
     with open_session(collection, source, plan) as opened:
         for name, verdict in (("ana", "both_bad"), ("ben", "both_bad"), ("cleo", "first")):

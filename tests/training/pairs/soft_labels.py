@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from core.records import Message
 from engines.config import ModelConfig
-from evaluation.reward.calibration import calibration_figures
-from evaluation.reward.metrics import ScoredPair, columns_of, cross_entropy, sigmoid
+from evaluation.reward.calibration import calibration_metrics
+from evaluation.reward.metrics import ScoredPair, cross_entropy, pair_columns, sigmoid
 from publius.models.reward_model import scored_by
 from training.config import LoraConfig, OptimConfig, RewardConfig
 from training.examples import PreferencePair
@@ -62,9 +62,9 @@ def quality(folder: Path, model: str, pairs: Sequence[PreferencePair]) -> Qualit
 
     scored: list[ScoredPair]
     scored, _ = scored_by(load_reward_model(folder, "cpu", ModelConfig(id=model)), pairs, OPTIM)
-    columns = columns_of(scored)
+    columns = pair_columns(scored)
     losses = cross_entropy(columns.margins, columns.labels)
-    figures = calibration_figures(columns.margins, columns.labels, columns.weights)
+    figures = calibration_metrics(columns.margins, columns.labels, columns.weights)
     return Quality(float(losses.mean()), figures.ece)
 
 

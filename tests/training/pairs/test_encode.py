@@ -15,7 +15,7 @@ from engines.config import ModelConfig
 from engines.tokenization import CHATML, TurnEncoder
 from tests.training.jobs import OPTIM, job, pairs
 from training.config import DPOConfig, OptimConfig, RewardConfig
-from training.examples import AnsweredPrompt, LeftOut, PreferencePair, encode_pair
+from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair, encode_pair
 from training.methods import Method
 from training.pairs.dpo import train_dpo
 from training.pairs.encode import all_undecided, encode_pairs
@@ -35,7 +35,7 @@ def encoder(tiny_folder: Path) -> TurnEncoder:
     return load_encoder(ModelConfig(id=str(tiny_folder)))
 
 
-def accepts(pair: PreferencePair) -> LeftOut | None:
+def accepts(pair: PreferencePair) -> ExcludedExample | None:
     return None
 
 
@@ -71,7 +71,7 @@ def test_an_over_long_pair_is_dropped_with_its_length(encoder: TurnEncoder):
     encoded = encode_pairs([*pairs(2), asked(20)], encoder, ROOM, accepts)
     assert [row.id for row in encoded.rows] == ["0", "1"]
     tokens = len(encode_pair(encoder, asked(20)))
-    assert encoded.left_out == [LeftOut("long", "longer than optim.max_length", f"{tokens} tokens")]
+    assert encoded.left_out == [ExcludedExample("long", "longer than optim.max_length", f"{tokens} tokens")]
     assert encoded.truncated == 0
 
 
@@ -99,12 +99,12 @@ def test_an_answer_that_leaves_no_room_for_a_prompt_is_dropped_even_then(encoder
 
 
 def test_what_training_objects_to_is_left_out_for_its_reason(encoder: TurnEncoder):
-    def objects(pair: PreferencePair) -> LeftOut | None:
-        return LeftOut(pair.id, "no threes") if pair.id == "3" else None
+    def objects(pair: PreferencePair) -> ExcludedExample | None:
+        return ExcludedExample(pair.id, "no threes") if pair.id == "3" else None
 
     encoded = encode_pairs(pairs(5), encoder, OptimConfig(), objects)
     assert [row.id for row in encoded.rows] == ["0", "1", "2", "4"]
-    assert encoded.left_out == [LeftOut("3", "no threes")]
+    assert encoded.left_out == [ExcludedExample("3", "no threes")]
 
 
 def test_a_pair_that_the_chat_template_refuses_is_left_out(

@@ -11,7 +11,7 @@ import pytest
 from core.errors import DataError, EngineError
 from core.records import Message, Prompt
 from core.rewards import Sample
-from training.rl.reward_sum import RewardSum, RunningMoments, WeightedReward, scores_of
+from training.rl.reward_sum import RewardSum, RunningMoments, WeightedReward, reward_scores
 
 PROMPT = Prompt.of((Message(role="user", content="Hi"),))
 SAMPLES = [Sample(PROMPT, text, finished=True) for text in ("a", "bb", "ccc")]
@@ -97,7 +97,7 @@ def test_an_answer_that_one_reward_cannot_score_has_no_total():
 )
 def test_what_is_no_score_is_one_clear_line(give: Callable[[Sequence[Sample]], Any], message: str):
     with pytest.raises(DataError, match=message) as caught:
-        scores_of(Given("bad", give), SAMPLES)
+        reward_scores(Given("bad", give), SAMPLES)
     assert "\n" not in str(caught.value)
 
 
@@ -106,12 +106,12 @@ def test_an_error_of_ours_goes_through_as_it_is():
         raise EngineError("no such model")
 
     with pytest.raises(EngineError, match="no such model"):
-        scores_of(Given("model", fail), SAMPLES)
+        reward_scores(Given("model", fail), SAMPLES)
 
 
 def test_numbers_of_other_libraries_are_numbers():
     import numpy as np
     import torch
 
-    assert scores_of(Given("t", lambda s: torch.tensor([1.0, 2.0, 3.0])), SAMPLES) == [1.0, 2.0, 3.0]
-    assert scores_of(Given("n", lambda s: np.array([1, 2, 3])), SAMPLES) == [1.0, 2.0, 3.0]
+    assert reward_scores(Given("t", lambda s: torch.tensor([1.0, 2.0, 3.0])), SAMPLES) == [1.0, 2.0, 3.0]
+    assert reward_scores(Given("n", lambda s: np.array([1, 2, 3])), SAMPLES) == [1.0, 2.0, 3.0]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from core.lazy import require
-from training.policy import EXTRA
+from training.policy import TRAIN_EXTRA
 from training.processes import gathered
 from training.rl.config import GroupConfig
 from training.rl.rollouts import Drawn, Sampler
@@ -53,7 +53,7 @@ def prompts_in_order(parts: GroupParts, config: GroupConfig) -> Any:
     """Return TRL's data set: the numbers of the prompts in the order in which they are asked."""
     places = range(config.steps * config.rollouts // config.num_generations)
     numbers = [str(prompt_at(parts.seed, place, len(parts.data.prompts))) for place in places]
-    return require("datasets", EXTRA).Dataset.from_dict({"prompt": numbers})
+    return require("datasets", TRAIN_EXTRA).Dataset.from_dict({"prompt": numbers})
 
 
 def all_of(own: Sequence[Any]) -> list[Any]:

@@ -19,14 +19,14 @@ from engines.tokenization import TurnEncoder
 from training.checkpoints import TrainingFolder
 from training.fit import fit
 from training.job import TrainingJob, TrainingResult, require_examples
-from training.policy import EXTRA, load_encoder, load_policy
+from training.policy import TRAIN_EXTRA, load_encoder, load_policy
 from training.processes import world_size
 from training.rl.alarms import ByGold
 from training.rl.config import GRPOConfig, RLOOConfig
 from training.rl.reward_sum import RewardSum
 from training.rl.rollouts import Drawn, LiveSampler, RolloutPrompt
 from training.rl.task import (
-    HEEDED,
+    RELEVANT_FIELDS,
     RLData,
     RLTask,
     encode_prompts,
@@ -35,7 +35,7 @@ from training.rl.task import (
     rl_digest,
 )
 
-_HEEDED = (*HEEDED, "micro_batch")
+_RELEVANT_FIELDS = (*RELEVANT_FIELDS, "micro_batch")
 _WATCHED_ONLY = 1e-30
 """A price of divergence that changes no weight: at 0 TRL keeps no reference, and nothing could be watched."""
 
@@ -59,13 +59,13 @@ def train_group(task: RLTask, job: TrainingJob, config: RLOOConfig | GRPOConfig)
         RunStateError: if the disk is too small or full.
     """
     for package in ("torch", "transformers", "trl", "peft", "datasets"):
-        require(package, EXTRA)
+        require(package, TRAIN_EXTRA)
     _answers_at_once(config, job)
     encoder = load_encoder(job.policy)
     data, unseen = (encode_prompts(rows, encoder, job, config) for rows in (task.prompts, task.unseen))
     require_examples(data.rows, data.left_out, "prompts")
     require_something_to_watch_by(task, config, unseen.rows)
-    digest = rl_digest(task, job, config, (data.rows, unseen.rows), _HEEDED)
+    digest = rl_digest(task, job, config, (data.rows, unseen.rows), _RELEVANT_FIELDS)
     maker = _Maker(task, job, config, encoder, (data.rows, unseen.rows))
     figures = fit(job, digest, len(data.rows), maker, ByGold(config))
     return TrainingResult.of(
@@ -185,7 +185,7 @@ class _Maker:
 @contextlib.contextmanager
 def _without_vllm() -> Iterator[None]:
     """Let TRL believe that vLLM is not installed, or it would load all of it along with its trainers."""
-    known: Any = require("trl.import_utils", EXTRA)
+    known: Any = require("trl.import_utils", TRAIN_EXTRA)
     asked = known.is_vllm_available
     known.is_vllm_available = lambda min_version=None: False
     try:

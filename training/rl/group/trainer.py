@@ -23,7 +23,7 @@ from trl import RLOOConfig as TRLRLOOConfig  # type: ignore[attr-defined]
 from core.digests import derive_seed
 from core.store.files import write_atomic
 from training.checkpoints import TrainingFolder
-from training.processes import gathered, is_main, rank, share
+from training.processes import gathered, is_main, process_rows, rank
 from training.rl.alarms import KL, ByGold
 from training.rl.clock import Clock
 from training.rl.config import GroupConfig
@@ -188,7 +188,7 @@ class _Watched(Trainer):
         """Log and return reward and gold of answers to the held-out prompts."""
         parts, name = self._parts, self._config.method
         assert parts.data.gold is not None
-        own = share(parts.data.held_out)
+        own = process_rows(parts.data.held_out)
         seeds = [derive_seed(parts.seed, "gold", prompt.prompt.id) for prompt in own]
         drawn = self._sampled([prompt.ids for prompt in own], seeds)
         mine = [Rollout(p, d, parts.read(d)) for p, d in zip(own, drawn, strict=True)]

@@ -19,13 +19,13 @@ import torch
 
 from core.errors import EngineError
 from core.lazy import require
-from engines.adapter import WEIGHTS, adapter_digest, read_settings, wear_further_adapter
+from engines.adapter import WEIGHTS, adapter_digest, attach_further_adapter, read_settings
 from engines.hf.packing import PackedRow, pack
 from engines.trees import Tree
 from training.config import LoraConfig
 from training.job import TrainingJob
 from training.packed import PolicyScorer, bypassed, frozen_logprobs
-from training.policy import EXTRA, adapter_shape, load_policy
+from training.policy import TRAIN_EXTRA, adapter_shape, load_policy
 
 POLICY, CRITIC, REFERENCE = "default", "critic", "reference"
 _CHUNK = 256
@@ -34,7 +34,7 @@ _SCORE = "base_model.model.score.weight"
 """A reward model's head among the weights of its adapter."""
 
 
-class TokenFigures(NamedTuple):
+class PolicyOutputs(NamedTuple):
     """What the policy says of the tokens of answers, without gradient."""
 
     logprobs: torch.Tensor
@@ -141,7 +141,7 @@ class ActorCritic:
             return self._logprobs(row, hidden, logits), self._values(hidden)
 
     @torch.no_grad()
-    def figures(self, row: PackedRow) -> TokenFigures:
+    def figures(self, row: PackedRow) -> PolicyOutputs:
         """Return what the policy says of the answers."""
         self._wear(POLICY, train=False)
         with self._precision():
@@ -162,7 +162,7 @@ class ActorCritic:
         with self._precision():
             return self._values(self._run(row, wants_logits=False)[0])
 
-    def wear_policy(self) -> None:
+    def attach_policy(self) -> None:
         """Put the policy's adapter on, for sampling."""
         self._wear(POLICY, train=False)
 
@@ -205,7 +205,7 @@ class ActorCritic:
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
 
-    def _read(self, row: PackedRow) -> TokenFigures:
+    def _read(self, row: PackedRow) -> PolicyOutputs:
         hidden, logits = self._run(row, wants_logits=not self._apart)
         logprobs, entropies = [], []
         for start in range(0, len(hidden), _CHUNK):
@@ -218,7 +218,7 @@ class ActorCritic:
             logprobs.append((found.gather(-1, row.answer_ids[part, None]) - total).squeeze(-1))
             probs = (found - total).exp()
             entropies.append(total.squeeze(-1) - (probs * found).nan_to_num(0.0).sum(dim=-1))
-        return TokenFigures(torch.cat(logprobs), torch.cat(entropies), self._values(hidden))
+        return PolicyOutputs(torch.cat(logprobs), torch.cat(entropies), self._values(hidden))
 
 
 def load_actor_critic(job: TrainingJob, critic: CriticStart, probe: Tree, temperature: float) -> ActorCritic:
@@ -237,7 +237,7 @@ def load_actor_critic(job: TrainingJob, critic: CriticStart, probe: Tree, temper
     """
     policy: Any = load_policy(job.policy, job.lora, job.device, job.seed, job.start)
     if job.start is not None:
-        wear_further_adapter(policy, job.start, REFERENCE)
+        attach_further_adapter(policy, job.start, REFERENCE)
     width = policy.config.get_text_config().hidden_size
     some = next(policy.parameters())
     wide = torch.float64 if some.dtype == torch.float64 else torch.float32
@@ -256,7 +256,7 @@ def _critic_shape(reward: Path | None, lora: LoraConfig) -> Any:
     """Return peft's settings of the critic's adapter: a new one's, or those of the reward model's."""
     if reward is None:
         return adapter_shape(lora, "CAUSAL_LM")
-    peft = require("peft", EXTRA)
+    peft = require("peft", TRAIN_EXTRA)
     read_settings(reward)
     shape = peft.LoraConfig.from_pretrained(str(reward))
     shape.task_type, shape.modules_to_save, shape.inference_mode = "CAUSAL_LM", None, False
@@ -266,8 +266,8 @@ def _critic_shape(reward: Path | None, lora: LoraConfig) -> Any:
 
 def _begin_as_reward_model(policy: Any, head: torch.nn.Linear, reward: Path, critic: CriticStart) -> None:
     """Give the critic what the reward model learned: values that begin as scores."""
-    peft = require("peft", EXTRA)
-    safetensors = require("safetensors.torch", EXTRA)
+    peft = require("peft", TRAIN_EXTRA)
+    safetensors = require("safetensors.torch", TRAIN_EXTRA)
     learned = safetensors.load_file(reward / WEIGHTS)
     score = learned.pop(_SCORE, None)
     own = peft.get_peft_model_state_dict(policy, adapter_name=CRITIC)

@@ -13,7 +13,7 @@ import torch
 
 from engines.hf.packing import PackedRow
 from engines.trees import Tree, micro_batches
-from training.processes import share, summed
+from training.processes import process_rows, summed
 from training.rl.config import PPOConfig
 from training.rl.kl import k1
 from training.rl.metrics import Metrics, policy_metrics
@@ -105,7 +105,7 @@ def experience_of(rollouts: Sequence[Rollout], samples: int, *, packed: bool) ->
     )
 
 
-def compute_figures(
+def compute_token_metrics(
     experience: Experience, models: ActorCritic, tokens: int, *, recompute: bool = True
 ) -> None:
     """Fill in what policy, reference and critic say of the answers; each process does its share.
@@ -118,7 +118,9 @@ def compute_figures(
             the policy's up to rounding. A shared critic's values come with the policy's figures.
     """
     experience.is_recomputed = recompute or models.shared
-    batches = share(experience.batches(range(len(experience.trees)), _MORE * tokens, packed=models.packed))
+    batches = process_rows(
+        experience.batches(range(len(experience.trees)), _MORE * tokens, packed=models.packed)
+    )
     rows = [
         (experience.rows_of(batch), models.row([experience.trees[group] for group in batch]))
         for batch in batches

@@ -19,17 +19,17 @@ from core.digests import derive_seed
 from core.errors import EngineError
 from core.progress import ProgressTask, progress
 from core.store.files import write_atomic
-from training.checkpoints import CRITIC, SAMPLES, TrainingFolder
+from training.checkpoints import CRITIC_FILE, SAMPLES_FILE, TrainingFolder
 from training.job import TrainingJob, base_name
 from training.policy import save_adapter
-from training.processes import gathered, is_main, share, wait_for_all
+from training.processes import gathered, is_main, process_rows, wait_for_all
 from training.rl.alarms import KL, ByGold
 from training.rl.clock import Clock
 from training.rl.config import PPOConfig
 from training.rl.kl import KLController
 from training.rl.metrics import GAP, Metrics, require_some
 from training.rl.ppo.actor_critic import ActorCritic
-from training.rl.ppo.experience import compute_advantages, compute_figures, experience_of, step_metrics
+from training.rl.ppo.experience import compute_advantages, compute_token_metrics, experience_of, step_metrics
 from training.rl.ppo.state import (
     drop_rollouts,
     load_rollouts,
@@ -114,7 +114,7 @@ class PPOLoop:
         with self._clock.phase("experience"):
             experience = experience_of(rollouts, self._config.samples, packed=self._models.packed)
             tokens, recompute = self._job.optim.micro_tokens, self._recomputes()
-            compute_figures(experience, self._models, tokens, recompute=recompute)
+            compute_token_metrics(experience, self._models, tokens, recompute=recompute)
             totals = self._data.rewards.totals([rollout.scores for rollout in rollouts])
             require_some(totals, step, "ppo.rewards")
             compute_advantages(experience, rollouts, totals, coefficient, self._config)
@@ -148,7 +148,7 @@ class PPOLoop:
         task.note(f"drawing {len(numbers)} answers, {self._clock.rates()}")
         drawn = self._drawn([prompts[number] for number in numbers], seeds)
         with self._clock.phase("reward"):
-            own = share(drawn)
+            own = process_rows(drawn)
             scores = self._data.rewards.score([rollout.sample for rollout in own])
             rewarded = [replace(rollout, scores=row) for rollout, row in zip(own, scores, strict=True)]
             rollouts: list[Rollout] = gathered(rewarded)
@@ -159,10 +159,10 @@ class PPOLoop:
     def _drawn(self, prompts: Sequence[RolloutPrompt], seeds: Sequence[int]) -> list[Rollout]:
         """Return an answer of the policy to each prompt; each process draws its share."""
         with self._clock.phase("rollout"):
-            self._models.wear_policy()
+            self._models.attach_policy()
             self._sampler.update()
-            own = share(prompts)
-            drawn = self._sampler.sample([prompt.ids for prompt in own], share(seeds))
+            own = process_rows(prompts)
+            drawn = self._sampler.sample([prompt.ids for prompt in own], process_rows(seeds))
             mine = [Rollout(p, d, self._read(d)) for p, d in zip(own, drawn, strict=True)]
             rollouts: list[Rollout] = gathered(mine)
         self._clock.count("rollout", sum(len(rollout.drawn.tokens) for rollout in rollouts))
@@ -225,7 +225,7 @@ class PPOLoop:
             self._kl.coefficient, self._history = state["kl_coef"], state["history"]
             self._data.rewards.load(state["rewards"])
         if is_main():
-            for name in (self._folder.metrics.name, SAMPLES):
+            for name in (self._folder.metrics.name, SAMPLES_FILE):
                 self._folder.rewind(name, done if checkpoint else -1)
         wait_for_all()
         return done
@@ -273,7 +273,7 @@ class PPOLoop:
         if is_main():
             save_adapter(self._models.policy, self._job.folder, base_name(self._job.policy))
             critic = {n: p.detach().cpu().contiguous() for n, p in self._update.critic.parameters.items()}
-            write_atomic(self._job.folder / CRITIC, save(critic))
+            write_atomic(self._job.folder / CRITIC_FILE, save(critic))
         wait_for_all()
         steps = [row for row in self._history if KL in row]
         return {

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.store.files import write_atomic
-from training.rl.ppo.update import Side
+from training.rl.ppo.update import ParameterGroup
 from training.rl.rollouts import Drawn, Rollout, RolloutPrompt
 
 _TENSORS, _STATE = "state.safetensors", "state.json"
@@ -26,7 +26,9 @@ Average = Mapping[str, torch.Tensor]
 """Averaged weights by name."""
 
 
-def save_state(folder: Path, sides: Sequence[Side], average: Average, state: Mapping[str, Any]) -> None:
+def save_state(
+    folder: Path, sides: Sequence[ParameterGroup], average: Average, state: Mapping[str, Any]
+) -> None:
     """Write weights, optimizers and everything else into a checkpoint's folder."""
     tensors = {f"average.{name}": value for name, value in average.items()}
     for side in sides:
@@ -41,7 +43,9 @@ def save_state(folder: Path, sides: Sequence[Side], average: Average, state: Map
     write_atomic(folder / _STATE, json.dumps(state) + "\n")
 
 
-def load_state(folder: Path, sides: Sequence[Side]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def load_state(
+    folder: Path, sides: Sequence[ParameterGroup]
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Give weights and optimizers what a checkpoint holds; return averaged weights, and everything else."""
     tensors = load_file(folder / _TENSORS)
     load_weights(folder, sides)
@@ -59,7 +63,7 @@ def load_state(folder: Path, sides: Sequence[Side]) -> tuple[dict[str, torch.Ten
     return average, state
 
 
-def load_weights(folder: Path, sides: Sequence[Side], *, averaged: bool = False) -> None:
+def load_weights(folder: Path, sides: Sequence[ParameterGroup], *, averaged: bool = False) -> None:
     """Give the sides the weights of a checkpoint; of the policy the averaged ones, where asked for."""
     tensors = load_file(folder / _TENSORS)
     with torch.no_grad():

@@ -18,13 +18,13 @@ from engines.tokenization import TurnEncoder
 from engines.trees import Tree
 from engines.vllm.setup import require_vllm
 from training.checkpoints import TrainingFolder
-from training.job import TrainingJob, TrainingResult, once, require_examples
-from training.policy import EXTRA, load_encoder
+from training.job import TrainingJob, TrainingResult, require_examples, run_or_reuse
+from training.policy import TRAIN_EXTRA, load_encoder
 from training.rl.config import PPOConfig
 from training.rl.reward_sum import RewardSum
 from training.rl.rollouts import Drawn, LiveSampler, Sampler
 from training.rl.task import (
-    HEEDED,
+    RELEVANT_FIELDS,
     RLData,
     RLTask,
     encode_prompts,
@@ -39,7 +39,7 @@ from training.sft import encode_answers
 if TYPE_CHECKING:
     from training.rl.ppo.actor_critic import CriticStart
 
-_HEEDED = (*HEEDED, "micro_tokens")
+_RELEVANT_FIELDS = (*RELEVANT_FIELDS, "micro_tokens")
 
 
 def train_ppo(task: RLTask, job: TrainingJob, config: PPOConfig) -> TrainingResult:
@@ -60,7 +60,7 @@ def train_ppo(task: RLTask, job: TrainingJob, config: PPOConfig) -> TrainingResu
         RunStateError: if the disk is too small or full.
     """
     for package in ("torch", "transformers", "peft"):
-        require(package, EXTRA)
+        require(package, TRAIN_EXTRA)
     if config.rollout_engine == "vllm":
         require_vllm(pick_device(job.device))
     encoder = load_encoder(job.policy)
@@ -72,7 +72,7 @@ def train_ppo(task: RLTask, job: TrainingJob, config: PPOConfig) -> TrainingResu
         require_examples(mixed.rows, mixed.left_out, "answers to mix in (ppo.sft_coef)")
     critic = _critic_start(task, config)
     decisive = (critic.digest(), [repr(row) for row in mixed.rows])
-    digest = rl_digest(task, job, config, (data.rows, unseen.rows), _HEEDED, *decisive)
+    digest = rl_digest(task, job, config, (data.rows, unseen.rows), _RELEVANT_FIELDS, *decisive)
 
     def run(folder: TrainingFolder) -> dict[str, Any]:
         from training.rl.ppo.loop import PPOLoop
@@ -85,7 +85,7 @@ def train_ppo(task: RLTask, job: TrainingJob, config: PPOConfig) -> TrainingResu
         finally:
             parts.sampler.close()
 
-    figures = once(job, digest, len(data.rows), run)
+    figures = run_or_reuse(job, digest, len(data.rows), run)
     return TrainingResult.of(
         job.folder,
         figures,

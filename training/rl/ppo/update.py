@@ -21,7 +21,7 @@ from engines.hf.packing import PackedRow
 from engines.trees import Tree, micro_batches
 from training.config import OptimConfig
 from training.examples import EncodedAnswer
-from training.processes import share, summed, world_size
+from training.processes import process_rows, summed, world_size
 from training.rl.config import PPOConfig
 from training.rl.kl import ratio_of
 from training.rl.metrics import GAP
@@ -49,7 +49,7 @@ _Pass = Callable[[Experience, Sequence[int], PackedRow, "_Figures"], torch.Tenso
 
 
 @dataclass(frozen=True)
-class Side:
+class ParameterGroup:
     """Parameters that learn together: the policy's, or the critic's."""
 
     name: str
@@ -113,7 +113,9 @@ class PPOUpdate:
         """Take one optimizer step."""
         tokens = int((experience.weights[experience.rows_of(groups)] > 0).sum())
         if tokens:  # else every answer of the minibatch teaches nothing
-            batches = share(experience.batches(groups, self._optim.micro_tokens, packed=self._models.packed))
+            batches = process_rows(
+                experience.batches(groups, self._optim.micro_tokens, packed=self._models.packed)
+            )
             for losses_of in self._passes(learns_policy=learns_policy):
                 for batch in batches:
                     row = self._models.row([experience.trees[group] for group in batch])
@@ -197,13 +199,13 @@ class PPOUpdate:
         rows = [self._answered[(self.done * count + i) % len(self._answered)] for i in range(count)]
         tokens = sum(len(row.answer_ids) for row in rows)
         budget = self._optim.micro_tokens if self._models.packed else 0
-        for batch in share(micro_batches([len(row) for row in rows], budget)):
+        for batch in process_rows(micro_batches([len(row) for row in rows], budget)):
             trees = [Tree(rows[index].prompt_ids, (rows[index].answer_ids,)) for index in batch]
             losses = -self._models.logprobs(self._models.row(trees), temperature=1.0)
             figures.add("loss/sft_avg", losses)
             (self._config.sft_coef * losses.sum() / tokens).backward()  # type: ignore[no-untyped-call]
 
-    def _step(self, side: Side, figures: _Figures) -> None:
+    def _step(self, side: ParameterGroup, figures: _Figures) -> None:
         """Take a side's optimizer step with the gradients of all processes."""
         parameters = list(side.parameters.values())
         if world_size() > 1:
@@ -263,11 +265,11 @@ class _Figures:
 
 def _side(
     name: str, parameters: Mapping[str, torch.nn.Parameter], learning_rate: float, optim: OptimConfig
-) -> Side:
+) -> ParameterGroup:
     optimizer = torch.optim.AdamW(
         list(parameters.values()), lr=learning_rate, eps=_EPSILON, weight_decay=optim.weight_decay
     )
-    return Side(name, parameters, optimizer, learning_rate)
+    return ParameterGroup(name, parameters, optimizer, learning_rate)
 
 
 def _sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:

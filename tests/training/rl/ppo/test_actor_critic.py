@@ -85,7 +85,7 @@ def test_log_probabilities_and_entropies_are_those_of_the_plain_model(tiny_folde
 def test_merged_the_model_says_what_it_says_with_its_adapter_and_is_restored_exactly(tiny_folder: Path):
     models = load(tiny_folder)
     disturb(models)
-    models.wear_policy()
+    models.attach_policy()
     ids = torch.tensor([[1, 5, 6, 7, 8, 9]])
     before = {name: value.clone() for name, value in models.policy.state_dict().items()}
     with torch.no_grad():
@@ -107,7 +107,7 @@ def test_merged_the_model_says_what_it_says_with_its_adapter_and_is_restored_exa
 def test_an_error_while_merged_restores_the_weights_too(tiny_folder: Path):
     models = load(tiny_folder)
     disturb(models)
-    models.wear_policy()
+    models.attach_policy()
     weight = next(value for name, value in models.policy.named_parameters() if "base_layer" in name)
     before = weight.clone()
     inside = []
@@ -127,7 +127,7 @@ def test_narrow_weights_are_not_merged(tiny_folder: Path):
     models = load(tiny_folder)
     disturb(models)
     models.policy.to(torch.bfloat16)
-    models.wear_policy()
+    models.attach_policy()
     weight = next(value for name, value in models.policy.named_parameters() if "base_layer" in name)
     before = weight.clone()
     with merged(models.policy):
