@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import core.progress
 from core.notices import LOGGER
 from engines.config import EngineConfig, ModelConfig
+from publius.console import NoticeHandler
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -28,13 +30,11 @@ TINY_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
 @pytest.fixture(autouse=True)
-def _as_a_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Notices and progress go to the log again after a test that ran a command in this process."""
+def _as_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notices and progress go to the log, whether or not something ran a command in this process before."""
     monkeypatch.setattr(core.progress, "_on_screen", False)
-    handlers, level = list(LOGGER.handlers), LOGGER.level
-    yield
-    LOGGER.handlers[:] = handlers
-    LOGGER.setLevel(level)
+    monkeypatch.setattr(LOGGER, "handlers", [h for h in LOGGER.handlers if not isinstance(h, NoticeHandler)])
+    LOGGER.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ HOST = """
 import asyncio, os, signal, socket, subprocess, sys, time
 from core.errors import RequestError
 from engines.vllm.serving import Host
-from engines.vllm.wire import Answer
+from engines.vllm.wire import Response
 
 class Backend:
     '''Answers with the prompt reversed, after as many milliseconds as the field `wait` says.'''
@@ -50,7 +50,7 @@ class Backend:
         except asyncio.CancelledError:
             print("given up", flush=True)
             raise
-        return Answer(id=ask.id, token_ids=ask.prompt_ids[::-1] + self.worn, finish_reason="stop")
+        return Response(id=ask.id, token_ids=ask.prompt_ids[::-1] + self.worn, finish_reason="stop")
 
     def close(self):
         print("closed", flush=True)
