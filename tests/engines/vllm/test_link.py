@@ -32,7 +32,7 @@ class Backend:
 
     worn = ()
 
-    async def wear(self, adapter):
+    async def attach(self, adapter):
         if adapter.folder == "nowhere":
             raise ValueError("no adapter there")
         await asyncio.sleep(0.1)
