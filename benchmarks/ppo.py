@@ -325,9 +325,9 @@ def _alone(settings: Found) -> Found:
     from training.config import LoraConfig, OptimConfig
     from training.job import TrainingJob
     from training.rl.config import PPOConfig
-    from training.rl.ppo.train import train_ppo
     from training.rl.reward_sum import WeightedReward
     from training.rl.task import RLTask
+    from training.rl.train import train_ppo
 
     rate, rollouts = settings["learning_rate"], len(settings["prompts"])
     config = PPOConfig(
@@ -374,15 +374,15 @@ def _alone(settings: Found) -> Found:
 
 def _stamped() -> tuple[list[Found], list[None]]:
     """Put time stamps around drawing, learning and the log of our loop; return where they and steps go."""
-    from training.rl.ppo.loop import PPOLoop
-    from training.rl.ppo.update import PPOUpdate
+    from training.rl.ppo.loop import RLLoop
+    from training.rl.ppo.update import PolicyUpdate
     from training.rl.reward_sum import RewardSum
 
     updates: list[Found] = []
     steps: list[None] = []
     stamps = {"drawn": NEVER, "learns": NEVER, "rewarded": NEVER}
-    draw, log, score = PPOLoop._drawn, PPOLoop._log, RewardSum.score
-    run, take = PPOUpdate.run, PPOUpdate._take
+    draw, log, score = RLLoop._drawn, RLLoop._log, RewardSum.score
+    run, take = PolicyUpdate.run, PolicyUpdate._take
 
     def timed_draw(self: Any, *rest: Any) -> Any:
         started = now()
@@ -414,8 +414,8 @@ def _stamped() -> tuple[list[Found], list[None]]:
         take(self, *rest, **named)
         steps.append(None)
 
-    PPOLoop._drawn, PPOLoop._log, RewardSum.score = timed_draw, timed_log, timed_score
-    PPOUpdate.run, PPOUpdate._take = timed_run, counted_take
+    RLLoop._drawn, RLLoop._log, RewardSum.score = timed_draw, timed_log, timed_score
+    PolicyUpdate.run, PolicyUpdate._take = timed_run, counted_take
     return updates, steps
 
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 OPERATIONAL: dict[str, JsonValue] = {"operational": True}
 """Marks a field that has no part in a run's identity."""
+ADDED: dict[str, JsonValue] = {"added": True}
+"""Marks a field added after runs were recorded without it: its default has no part in a run's identity."""
 
 
 class Section(BaseModel):
@@ -25,9 +27,9 @@ def identity_of(section: BaseModel) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
         extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("operational"):
+        value, marks = getattr(section, name), extra if isinstance(extra, dict) else {}
+        if marks.get("operational") or (marks.get("added") and value == field.default):
             continue
-        value = getattr(section, name)
         if isinstance(value, BaseModel):
             kept[name] = identity_of(value)
         else:

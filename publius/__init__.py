@@ -73,10 +73,11 @@ if TYPE_CHECKING:
     from training.rl.config import GRPOConfig as GRPOConfig
     from training.rl.config import PPOConfig as PPOConfig
     from training.rl.config import RLOOConfig as RLOOConfig
-    from training.rl.group.train import train_group as train_group
-    from training.rl.ppo.train import train_ppo as train_ppo
     from training.rl.reward_sum import WeightedReward as WeightedReward
     from training.rl.task import RLTask as RLTask
+    from training.rl.train import train_grpo as train_grpo
+    from training.rl.train import train_ppo as train_ppo
+    from training.rl.train import train_rloo as train_rloo
     from training.sft import train_sft as train_sft
 
 _ROOM_OF = {
@@ -137,8 +138,9 @@ _ROOM_OF = {
     "ScriptedEngine": "engines.scripted",
     "SFTConfig": "training.config",
     "train_dpo": "training.pairs.dpo",
-    "train_group": "training.rl.group.train",
-    "train_ppo": "training.rl.ppo.train",
+    "train_grpo": "training.rl.train",
+    "train_ppo": "training.rl.train",
+    "train_rloo": "training.rl.train",
     "train_reward": "training.pairs.reward",
     "train_sft": "training.sft",
     "TrainingJob": "training.job",

@@ -1,24 +1,29 @@
-"""What accompanies a `transformers.Trainer`: progress, a metrics file, whole checkpoints, guards and alarms.
+"""Callbacks of a `transformers.Trainer`: progress, metrics file, checkpoints, guards, alarms and trackers.
 
-What a callback decides by is the history of logged figures, which is part of every checkpoint: a training
-that was killed decides as one that ran through.
+Callbacks decide by the history of logged metrics alone, which is part of every checkpoint: a training that
+was killed decides as an uninterrupted one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from core.errors import EngineError
+from core.lazy import require
 from core.progress import ProgressTask
 from core.store.files import os_errors
+from engines.loading import pick_device
 from training.checkpoints import TrainingFolder
-from training.config import OptimConfig
+from training.config import TENSORBOARD, OptimConfig
 from training.history import CHOSEN_RATIO, UNSTEADY, Course, held_out_losses
+from training.job import TrainingJob
+from training.policy import TRAIN_EXTRA
 from training.processes import is_main, wait_for_all
 
 
@@ -107,11 +112,10 @@ class ProgressCallback(TrainerCallback):
 
     Args:
         task: the line that is written.
-        note_of: what to show of a step's figures instead.
     """
 
-    def __init__(self, task: ProgressTask, note_of: Callable[[dict[str, float]], str] | None = None) -> None:
-        self._task, self._note_of = task, note_of
+    def __init__(self, task: ProgressTask) -> None:
+        self._task = task
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -131,7 +135,7 @@ class ProgressCallback(TrainerCallback):
         logs = logs or {}
         if "loss" not in logs:
             return
-        self._task.note(self._note_of(logs) if self._note_of else self._losses(logs, state))
+        self._task.note(self._losses(logs, state))
         self._task.advance(state.global_step - self._task.done)
 
     def _losses(self, logs: dict[str, float], state: TrainerState) -> str:
@@ -145,3 +149,58 @@ class ProgressCallback(TrainerCallback):
         if losses:
             shown.append(f"held-out loss {losses[-1][1]:.4f}")
         return ", ".join(shown)
+
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""Sends a step's metrics to the trackers."""
+
+
+@contextlib.contextmanager
+def reporting(job: TrainingJob, model: Any, folder: TrainingFolder) -> Iterator[Report]:
+    """Send the metrics of a loop that is not a `Trainer` to the trackers of `optim.report_to`.
+
+    Args:
+        job: names the trackers and the run.
+        model: its configuration is logged too.
+        folder: of the training; TensorBoard's events are written there.
+    """
+    sinks = job.optim.report_to if is_main() else ()
+    callbacks = [_tracker(sink, folder) for sink in sinks]
+    arguments = TrainingArguments(
+        output_dir=str(folder.staging),
+        run_name=job.run_name,
+        learning_rate=job.learning_rate,
+        report_to=[],  # the callbacks are called here, not by a Trainer
+        use_cpu=pick_device(job.device) == "cpu",
+    )
+    state, control = TrainerState(), TrainerControl()
+
+    def report(step: int, metrics: Mapping[str, float]) -> None:
+        state.global_step = step
+        for callback in callbacks:
+            callback.on_log(arguments, state, control, logs=dict(metrics), model=model)
+
+    for callback in callbacks:
+        callback.on_train_begin(arguments, state, control, model=model)
+    try:
+        yield report
+    finally:
+        for callback in callbacks:
+            callback.on_train_end(arguments, state, control, model=model)
+
+
+def _tracker(sink: str, folder: TrainingFolder) -> Any:
+    if sink == TENSORBOARD:
+        return tensorboard_callback(folder)
+    integrations = require("transformers.integrations", TRAIN_EXTRA)
+    return integrations.get_reporting_integration_callbacks([sink])[0]()
+
+
+def tensorboard_callback(folder: TrainingFolder) -> Any:
+    """Return a callback that writes TensorBoard's events next to the adapter.
+
+    By default transformers writes them among the checkpoints, which are removed at the end.
+    """
+    callback: Any = require("transformers.integrations", TRAIN_EXTRA).TensorBoardCallback()
+    callback.logging_dir = callback.logging_dir or str(folder.path / TENSORBOARD)
+    return callback

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from core.settings import OPERATIONAL, Section
 
 Sink = Literal["tensorboard", "wandb", "trackio"]
+TENSORBOARD: Sink = "tensorboard"
 
 
 class LoraConfig(Section):

@@ -13,19 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from core.lazy import require
 from core.progress import progress
 from engines.loading import pick_device
 from training.checkpoints import SAMPLES_FILE, TrainingFolder
+from training.config import TENSORBOARD
 from training.history import UNSTEADY, ByHeldOutLoss, Course
 from training.job import TrainingJob, base_name, run_or_reuse
-from training.policy import TRAIN_EXTRA, load_adapter_weights, save_adapter
+from training.policy import load_adapter_weights, save_adapter
 from training.processes import is_main, world_size
 
 if TYPE_CHECKING:
     from transformers import Trainer
-
-_TENSORBOARD = "tensorboard"
 
 
 @runtime_checkable
@@ -33,15 +31,6 @@ class _Warns(Protocol):
     """A trainer that has something to say about a training as a whole."""
 
     def warnings(self, history: Sequence[dict[str, Any]]) -> tuple[str, ...]: ...
-
-
-@runtime_checkable
-class _Tells(Protocol):
-    """A trainer that says itself how it goes, and what else is to be recorded of it."""
-
-    def note_of(self, logs: dict[str, float]) -> str: ...
-
-    def report(self, history: Sequence[dict[str, Any]]) -> dict[str, Any]: ...
 
 
 class TrainerMaker(Protocol):
@@ -57,7 +46,6 @@ def fit(
     job_digest: str,
     examples: int,
     make: TrainerMaker,
-    course: Course | None = None,
 ) -> dict[str, Any]:
     """Train by a `transformers.Trainer`, or go on, or find it done already; see `run_or_reuse`.
 
@@ -66,13 +54,12 @@ def fit(
         job_digest: digest of the job with its data.
         examples: how many there are.
         make: builds the trainer.
-        course: when it ends and which weights are the result; by the held-out loss if not given.
     """
-    chosen = course or ByHeldOutLoss(job.optim)
+    course = ByHeldOutLoss(job.optim)
 
     def run(folder: TrainingFolder) -> dict[str, Any]:
         trainer = make(arguments_of(job, folder.staging, examples), folder)
-        return _train(job, folder, trainer, chosen)
+        return _train(job, folder, trainer, course)
 
     return run_or_reuse(job, job_digest, examples, run)
 
@@ -95,7 +82,6 @@ def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: C
         "trainable_parameters": trainable,
         "metrics": _last_metrics(history),
         "warnings": list(trainer.warnings(history)) if isinstance(trainer, _Warns) else [],
-        **(trainer.report(history) if isinstance(trainer, _Tells) else {}),
     }
 
 
@@ -129,8 +115,8 @@ def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any
         "save_steps": optim.checkpoint_every,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
-        "report_to": [sink for sink in optim.report_to if sink != _TENSORBOARD],
-        "run_name": f"{job.folder.parent.name}/{job.folder.name}",
+        "report_to": [sink for sink in optim.report_to if sink != TENSORBOARD],
+        "run_name": job.run_name,
         "disable_tqdm": True,
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": not on_cpu,
@@ -159,11 +145,10 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
     """Train from the newest checkpoint on; return the history of figures."""
     from transformers import PrinterCallback
 
-    from training.callbacks import FolderCallback, HeldOutCallback, ProgressCallback
+    from training.callbacks import FolderCallback, HeldOutCallback, ProgressCallback, tensorboard_callback
 
     checkpoint = folder.newest()
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
-    checkpoint = checkpoint if done else None  # that of step 0 holds the weights alone
     if is_main():
         for name in (folder.metrics.name, SAMPLES_FILE):
             folder.rewind(name, done if checkpoint else -1)
@@ -174,24 +159,16 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
         return ended
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(FolderCallback(folder, job.method, job.optim, course))
-    if _TENSORBOARD in job.optim.report_to:
-        trainer.add_callback(_event_writer(folder))
+    if TENSORBOARD in job.optim.report_to:
+        trainer.add_callback(tensorboard_callback(folder))
     if trainer.eval_dataset:
         trainer.add_callback(HeldOutCallback(course))
     with progress(f"train {job.method}", None, done=done) if is_main() else contextlib.nullcontext() as task:
         if task is not None:
-            note_of = trainer.note_of if isinstance(trainer, _Tells) else None
-            trainer.add_callback(ProgressCallback(task, note_of))
+            trainer.add_callback(ProgressCallback(task))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     history: list[dict[str, Any]] = trainer.state.log_history
     return history
-
-
-def _event_writer(folder: TrainingFolder) -> Any:
-    """Return what writes events for TensorBoard beside the adapter; transformers' place is cleared away."""
-    writer: Any = require("transformers.integrations", TRAIN_EXTRA).TensorBoardCallback()
-    writer.logging_dir = writer.logging_dir or str(folder.path / _TENSORBOARD)
-    return writer
 
 
 def _history_of(checkpoint: Path) -> list[dict[str, Any]]:

@@ -99,6 +99,11 @@ class TrainingJob:
         bf16 = self.optim.bf16
         return pick_device(self.device) != "cpu" if bf16 == "auto" else bf16
 
+    @property
+    def run_name(self) -> str:
+        """The training's name in a tracker: the run's, and the folder's within it."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
     def digest(self, examples: Sequence[object], held_out: Sequence[object], *settings: object) -> str:
         """Return a digest of all that determines the result. Raises EngineError if the model is missing."""
         optim = self.optim.model_dump(mode="json", exclude={"checkpoint_every", "epochs", "report_to"})

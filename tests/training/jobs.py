@@ -17,10 +17,9 @@ from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
 from training.processes import rank, world_size
 from training.rl.config import GRPOConfig, PPOConfig, RLOOConfig
-from training.rl.group.train import train_group
-from training.rl.ppo.train import train_ppo
 from training.rl.reward_sum import WeightedReward
 from training.rl.task import RLTask
+from training.rl.train import train_grpo, train_ppo, train_rloo
 from training.sft import train_sft
 
 BY_EXAMPLES: tuple[Method, ...] = ("sft", "reward", "dpo")
@@ -110,9 +109,11 @@ def train(
             own,
             PPO.model_copy(update={"steps": 2 * count}),
         )
-    if method == "rloo" or method == "grpo":
-        group = (RLOO if method == "rloo" else GRPO).model_copy(update={"steps": 2 * count})
-        return train_group(RLTask(asked(count), [WeightedReward(Vowels())]), own, group)
+    task = RLTask(asked(count), [WeightedReward(Vowels())])
+    if method == "rloo":
+        return train_rloo(task, own, RLOO.model_copy(update={"steps": 2 * count}))
+    if method == "grpo":
+        return train_grpo(task, own, GRPO.model_copy(update={"steps": 2 * count}))
     if method == "sft":
         return train_sft(answered(count), own)
     if method == "reward":

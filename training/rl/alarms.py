@@ -1,9 +1,9 @@
-"""Signs that a policy games its reward, read from the logged figures of a training.
+"""Alarms: signs of reward hacking in the logged metrics of a training.
 
-A reward model, or any reward that can be computed, is a stand-in for what is wanted (Gao et al. 2022, arXiv
-2210.10760). Optimised for long, the stand-in goes on rising while the real thing falls; often the answers
-only became longer, or all carry one phrase that pays. What is decided here follows from the history alone,
-which is part of every checkpoint: a training that was killed decides as one that ran through.
+Any reward that can be computed is a proxy for the true objective (Gao et al. 2022, arXiv 2210.10760).
+Optimised for long enough, the proxy keeps rising while the true objective falls; often the answers only
+became longer, or all repeat one phrase that pays. Decisions follow from the history alone, which is part of
+every checkpoint: a training that was killed decides as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ LENGTH = "completions/mean_length"
 SHARES = {
     "completions/clipped_ratio": "answers cut at max_new_tokens",
     "completions/repetitive": "repetitive answers",
-    "completions/boilerplate": "answers with one and the same phrase",
+    "completions/boilerplate": "answers with the same phrase",
 }
 EVAL_REWARD, EVAL_GOLD, EVAL_ERROR = "eval/reward", "eval/gold", "eval/gold/error"
-"""The last is the standard error of gold's mean over prompts."""
+"""Names of metrics; the last is the standard error of gold's mean over prompts."""
 
 _MetricsRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A sign that training goes wrong."""
+    """A sign that training is going wrong."""
 
     name: str
     step: int
     text: str
-    """What was seen, in a line."""
+    """The observation, in one line."""
     ends: bool = False
-    """Whether training stops whatever `alarms` says."""
+    """True if training stops regardless of `alarms`."""
 
 
 def alarms_of(history: Sequence[_MetricsRow], config: RLConfig) -> list[Alarm]:
-    """Return the alarms that the figures give, each kind once, at the step where it was first seen.
+    """Return the alarms of a history, each kind once, at the step where it first occurred.
 
-    With `alarms: off` only what ends training is looked for.
+    With `alarms: off`, only those that end training.
     """
     steps = [row for row in history if KL in row]
     evaluations = [row for row in history if EVAL_GOLD in row and EVAL_REWARD in row]
@@ -84,7 +84,10 @@ def _risen(steps: Sequence[_MetricsRow], name: str, what: str, config: RLConfig)
 
 
 def _parted(evaluations: Sequence[_MetricsRow], config: RLConfig) -> Alarm | None:
-    """Return the alarm that reward rose and gold fell, by more than its error, so many looks in a row."""
+    """Return the alarm that the reward rose and gold fell in `alarm_evals` evaluations in a row.
+
+    The fall must exceed the standard error of gold.
+    """
     run = 0
     for number in range(1, len(evaluations)):
         before, now = evaluations[number - 1], evaluations[number]
@@ -101,35 +104,23 @@ def _parted(evaluations: Sequence[_MetricsRow], config: RLConfig) -> Alarm | Non
 
 
 def gold_losses(history: Sequence[_MetricsRow]) -> list[tuple[int, float]]:
-    """Return step and negated gold of each evaluation, in order: as of a loss, the lowest is the best."""
+    """Return step and negated gold of each evaluation, in order: like losses, the lowest is the best."""
     return [(int(row["step"]), -float(row[EVAL_GOLD])) for row in history if EVAL_GOLD in row]
 
 
-class ByGold:
-    """How a training against rewards goes on, by the signs above and by gold.
+def account_of(history: Sequence[_MetricsRow], config: RLConfig) -> dict[str, list[str]]:
+    """Return the alarms as a training's result records them: as warnings, and by name."""
+    alarms = alarms_of(history, config)
+    warnings = [f"step {alarm.step}: {alarm.text}" for alarm in alarms]
+    return {"warnings": warnings, "alarms": [alarm.name for alarm in alarms]}
 
-    Args:
-        config: when it ends, and which weights are the result.
-    """
 
-    def __init__(self, config: RLConfig) -> None:
-        self._config = config
+def best_gold_step(history: Sequence[_MetricsRow], config: RLConfig) -> int | None:
+    """Return the step with the highest gold if `keep: best` is set; else None, and the last is used."""
+    return best_step(gold_losses(history)) if config.keep == "best" else None
 
-    def alarms(self, history: Sequence[_MetricsRow]) -> list[Alarm]:
-        """Return the alarms so far."""
-        return alarms_of(history, self._config)
 
-    def account(self, history: Sequence[_MetricsRow]) -> dict[str, list[str]]:
-        """Return the alarms as a training's figures record them: as warnings, and by name."""
-        alarms = self.alarms(history)
-        told = [f"step {alarm.step}: {alarm.text}" for alarm in alarms]
-        return {"warnings": told, "alarms": [alarm.name for alarm in alarms]}
-
-    def best(self, history: Sequence[_MetricsRow]) -> int | None:
-        """Return the step with the highest gold where that is kept; None keeps the last."""
-        return best_step(gold_losses(history)) if self._config.keep == "best" else None
-
-    def is_over(self, history: Sequence[_MetricsRow]) -> bool:
-        """Return whether training ends here."""
-        ends = any(alarm.ends or self._config.alarms == "stop" for alarm in self.alarms(history))
-        return ends or is_exhausted(gold_losses(history), self._config.patience)
+def is_over(history: Sequence[_MetricsRow], config: RLConfig) -> bool:
+    """Return whether training ends here: by an alarm, or because patience is exhausted."""
+    ends = any(alarm.ends or config.alarms == "stop" for alarm in alarms_of(history, config))
+    return ends or is_exhausted(gold_losses(history), config.patience)

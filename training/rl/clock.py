@@ -1,4 +1,4 @@
-"""Seconds and tokens of the phases of a training step, for the progress line and the end."""
+"""Seconds and tokens of the phases of a training step, for the progress line and the result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Clock:
-    """What each phase took. A phase within another one does not count for the outer one."""
+    """Time spent in each phase. Time in a nested phase does not count for the outer one."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)

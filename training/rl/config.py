@@ -1,4 +1,4 @@
-"""Sections of the run file for learning from rewards: what all its methods share, RLOO's and GRPO's."""
+"""Sections of the run file for reinforcement learning: PPO, RLOO and GRPO."""
 
 from __future__ import annotations
 
@@ -7,75 +7,108 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from core.records import Finite
-from core.settings import OPERATIONAL, Section
+from core.settings import ADDED, OPERATIONAL, Section
 from training.methods import RLMethod
+
+Critic = Literal["separate", "shared", "none"]
+RolloutEngine = Literal["transformers", "vllm"]
 
 
 class RLConfig(Section):
-    """What is rewarded, how answers are drawn, and what is watched."""
+    """Settings that all three methods share: rewards, rollouts, optimization and alarms."""
 
     method: ClassVar[RLMethod]
-    """The section's name, for messages."""
+    """Name of the section, for messages."""
 
     init: Literal["auto", "sft", "dpo", "base"] = "auto"
-    """Where training starts, which is also the reference; `auto` is the SFT model if the run trains one."""
+    """Model that training starts from, which is also the reference; `auto` is the run's SFT model, if any."""
     rewards: dict[str, Finite] = Field(default={})
-    """What is rewarded, and how much each counts: `reward` (the run's reward model), `checks` (the machine
-    checks of the constitution), `labeler` (the AI labeler, answer by answer), a folder of a reward model, or
-    `file.py:function`. Left out: the reward model if the run trains one, else the machine checks."""
+    """Rewards with their weights: `reward` (the run's reward model), `checks` (the machine checks of the
+    constitution), `labeler` (the AI labeler, answer by answer), a folder of a reward model, or
+    `file.py:function`. Default: the reward model if the run trains one, else the machine checks."""
     gold: str | None = None
-    """What is watched on held-out prompts and not rewarded: one of the above."""
+    """Reward that is measured on held-out prompts and never optimised: one of the above."""
     eval_every: int = Field(default=10, ge=1)
-    """Steps between two looks at gold."""
+    """Steps between evaluations of gold."""
     keep: Literal["last", "best"] = "last"
-    """Which weights are the result: the last, or those with the highest gold."""
+    """Weights that are the result: the last, or those with the highest gold."""
     patience: int | None = Field(default=None, ge=1)
-    """Stop after so many looks in a row without a higher gold."""
+    """Stop after this many evaluations in a row without a higher gold."""
     steps: int = Field(default=200, ge=1)
-    """Times that answers are drawn and learned from."""
+    """Training steps; each draws answers and learns from them."""
     rollouts: int = Field(default=256, ge=1)
-    """Answers that are drawn for each of them."""
+    """Answers drawn per step."""
     temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    """At which answers are drawn; log-probabilities are taken at the same one."""
+    """Sampling temperature; log-probabilities are computed at the same temperature."""
     max_new_tokens: int = Field(default=512, ge=1)
-    """Most tokens of an answer."""
+    """Maximum tokens per answer."""
     max_batch: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
-    """Answers that are drawn together."""
+    """Answers drawn together."""
+    kv_cache_gib: float = Field(default=1.0, gt=0.0, json_schema_extra=OPERATIONAL)
+    """Memory in GiB for the keys and values of unfinished answers (vllm on a CPU)."""
+    gpu_memory_utilization: float = Field(default=0.3, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
+    """Share of the GPU's memory for vLLM's weights and cache, on the trainer's own GPU (vllm on CUDA)."""
     learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
     """Peak learning rate of the policy."""
     kl_coef: float = Field(default=0.05, ge=0.0, allow_inf_nan=False)
-    """What a nat of divergence from the reference costs."""
+    """KL penalty: reward subtracted per nat of divergence from the reference."""
     stop_kl: float | None = Field(default=15.0, gt=0.0, allow_inf_nan=False)
-    """Mean divergence in nats per answer at which training stops."""
+    """Training stops when the mean divergence exceeds this, in nats per answer."""
     missing_eos_penalty: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
-    """Taken off the reward of an answer that was cut at `max_new_tokens`."""
+    """Subtracted from the reward of an answer that was cut at `max_new_tokens`."""
     mask_truncated: bool = False
-    """Whether cut answers teach nothing at all."""
+    """True to learn nothing from answers that were cut."""
     reward_clip: float | None = Field(default=5.0, gt=0.0, allow_inf_nan=False)
-    """Rewards are held within plus and minus this."""
+    """Rewards are clipped to plus and minus this."""
     reward_normalise: Literal["none", "running"] = "none"
     """`running` subtracts the mean of all rewards so far and divides by their standard deviation."""
     held_out: float = Field(default=0.05, ge=0.0, le=0.5)
-    """Share of the prompts that are held out to watch by, where there is gold."""
+    """Share of the prompts held out for evaluation, if there is gold."""
     alarms: Literal["off", "warn", "stop"] = "warn"
-    """What happens when training seems to game its reward: nothing, a warning, or the end."""
+    """Response to signs of reward hacking: none, a warning, or the end of training."""
     alarm_evals: int = Field(default=2, ge=1)
-    """Evaluations in a row in which the reward rose and gold fell, that are an alarm."""
+    """Alarm when the reward rose and gold fell in this many evaluations in a row."""
     alarm_length: float = Field(default=1.5, gt=1.0, allow_inf_nan=False)
-    """Mean length over that of the first step, from which on it is an alarm."""
+    """Alarm when the mean length exceeds this multiple of the first step's."""
     alarm_share: float = Field(default=0.3, gt=0.0, le=1.0)
-    """By how much the share of answers with one and the same phrase, of repetitive ones, or of cut ones may
-    rise over that of the first step."""
+    """Alarm when the share of answers with the same phrase, of repetitive answers, or of cut answers has
+    risen by more than this since the first step."""
 
 
 class GroupConfig(RLConfig):
-    """Learning from several answers to one prompt, each measured by the others, without a critic.
+    """Several answers to one prompt, whose rewards are each other's baseline; no critic.
 
-    Each answer is learned from once, in one optimizer step right after it was drawn.
+    Each answer is used once, in the one optimizer step that follows each draw.
     """
 
     num_generations: int = Field(default=8, ge=2)
-    """Answers to one prompt, which are compared with each other; `rollouts` is a multiple of it."""
+    """Answers per prompt, which are compared with each other; `rollouts` must be a multiple of it."""
+    rollout_engine: RolloutEngine = Field(default="transformers", json_schema_extra=ADDED)
+    """Engine that draws answers, as in `ppo.rollout_engine`."""
+
+    # Settings of PPO that these methods fix, for the loop that all three share.
+    critic: ClassVar[Critic] = "none"
+    critic_learning_rate: ClassVar[float] = 0.0
+    critic_warmup: ClassVar[int] = 0
+    ppo_epochs: ClassVar[int] = 1
+    clip: ClassVar[float] = 0.2
+    adam_epsilon: ClassVar[float] = 1e-8
+    kl_target: ClassVar[float | None] = None
+    kl_rate: ClassVar[float] = 0.1
+    old_logprobs: ClassVar[Literal["auto", "trainer"]] = "auto"
+    sampler_cap: ClassVar[float] = 2.0
+    sft_coef: ClassVar[float] = 0.0
+    ema: ClassVar[float | None] = None
+
+    @property
+    def samples(self) -> int:
+        """Answers per prompt, under PPO's name."""
+        return self.num_generations
+
+    @property
+    def minibatch(self) -> int:
+        """Answers per optimizer step: all that were drawn."""
+        return self.rollouts
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
@@ -87,77 +120,75 @@ class GroupConfig(RLConfig):
 
 
 class RLOOConfig(GroupConfig):
-    """REINFORCE with the mean of the prompt's other answers as baseline (TRL's trainer)."""
+    """REINFORCE leave-one-out: each answer's baseline is the mean reward of the prompt's other answers."""
 
     method = "rloo"
 
     normalize_advantages: bool = False
-    """Whether advantages are brought to mean 0 and standard deviation 1 over the answers of a step."""
+    """True to scale advantages to mean 0 and standard deviation 1 over the answers of a step."""
 
 
 class GRPOConfig(GroupConfig):
-    """Group relative policy optimization (TRL's trainer); the divergence is priced in the loss."""
+    """Group relative policy optimization; the KL penalty is part of the loss."""
 
     method = "grpo"
 
     loss_type: Literal["dapo", "dr_grpo", "grpo", "bnpo"] = "dapo"
-    """What the sum over tokens is divided by: all tokens of the step (`dapo`), answers times
-    `max_new_tokens` (`dr_grpo`), each answer's own tokens, which favours long bad answers (`grpo`), or the
-    tokens that go through the model together (`bnpo`)."""
+    """Divisor of the sum of the token losses: the tokens of the step (`dapo`); the answers times
+    `max_new_tokens` (`dr_grpo`); each answer's own length, which makes long bad answers cheap (`grpo`); or
+    the tokens of `optim.micro_batch` answers at a time (`bnpo`)."""
     scale_rewards: Literal["batch", "group", "none"] = "batch"
-    """Whose standard deviation advantages are divided by: that of all rewards of the step, of the prompt's
-    own answers, which makes much of prompts whose answers hardly differ, or none."""
+    """Standard deviation that advantages are divided by: of all rewards of the step (`batch`); of the
+    prompt's own answers, which amplifies prompts whose answers hardly differ (`group`); or none."""
 
 
 class PPOConfig(RLConfig):
-    """Proximal policy optimization against rewards, with a price on leaving the reference."""
+    """Proximal policy optimization, with a critic and a penalty on the KL divergence from the reference."""
 
     method = "ppo"
+    # Huang et al. 2022, "The 37 implementation details of PPO", detail 3.
+    adam_epsilon: ClassVar[float] = 1e-5
 
     samples: int = Field(default=1, ge=1)
-    """Answers to one prompt; `rollouts` is a multiple of it."""
+    """Answers per prompt; `rollouts` must be a multiple of it."""
     minibatch: int = Field(default=64, ge=1)
     """Answers per optimizer step."""
     ppo_epochs: int = Field(default=1, ge=1)
     """Passes over the answers of one step."""
-    rollout_engine: Literal["transformers", "vllm"] = "transformers"
-    """What draws answers: the weights that are trained, or vLLM in a process of its own, for real work; it is
-    handed the policy's adapter before each step."""
-    kv_cache_gib: float = Field(default=1.0, gt=0.0, json_schema_extra=OPERATIONAL)
-    """Memory in GiB for keys and values of answers under way (vllm on a CPU)."""
-    gpu_memory_utilization: float = Field(default=0.3, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
-    """Share of the GPU's memory for vLLM's weights and cache; the trainer is there too (vllm on CUDA)."""
+    rollout_engine: RolloutEngine = "transformers"
+    """Engine that draws answers: the model in training (`transformers`), or vLLM in its own process, which is
+    faster for large models and loads the policy's adapter before each step."""
     critic_learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
     """Peak learning rate of the critic."""
     critic: Literal["separate", "shared"] = "separate"
-    """Whether the critic has an adapter of its own, or only a head on the policy's hidden states: half the
-    work, and the two pull at one adapter."""
+    """An adapter of its own for the critic, or only a head on the policy's hidden states: half the
+    computation, but policy and critic then train the same adapter."""
     critic_init: Literal["auto", "reward", "zero"] = "auto"
-    """Where a separate critic starts: from the run's reward model, or from values of 0; `auto` is the first
-    where that is what is rewarded."""
+    """Initial weights of a separate critic: the run's reward model, or values of 0; `auto` is the reward
+    model if it is one of the rewards."""
     critic_warmup: int = Field(default=0, ge=0)
-    """First steps in which the critic learns alone."""
+    """Number of steps at the start that train the critic alone."""
     kl_target: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
-    """Nats per answer at which the divergence is to settle: `kl_coef` is then adapted after each step."""
+    """Target of the divergence in nats per answer: `kl_coef` is then adapted after each step."""
     kl_rate: float = Field(default=0.1, gt=0.0, le=1.0)
-    """How fast it is adapted."""
+    """Rate of the adaptation."""
     clip: float = Field(default=0.2, gt=0.0, lt=1.0)
-    """How far a token's probability ratio may move in one step."""
+    """Distance from 1 at which a token's probability ratio is clipped."""
     value_clip: float | None = Field(default=0.2, gt=0.0, allow_inf_nan=False)
-    """How far a value may move in one step; null lets it go anywhere."""
+    """Distance from its old value at which a value is clipped; null never clips."""
     vf_coef: float = Field(default=0.1, gt=0.0, allow_inf_nan=False)
-    """Weight of the critic's loss; matters where the trunk is shared."""
+    """Weight of the critic's loss; relevant if the critic is shared."""
     gamma: float = Field(default=1.0, gt=0.0, le=1.0)
     """Discount per token."""
     lam: float = Field(default=0.95, ge=0.0, le=1.0)
     """Lambda of generalised advantage estimation."""
     whiten: bool = True
-    """Whether advantages are brought to mean 0 and standard deviation 1 over all tokens of a step."""
+    """True to scale advantages to mean 0 and standard deviation 1 over all tokens of a step."""
     old_logprobs: Literal["auto", "trainer"] = "auto"
-    """Where log-probabilities before the update come from: the trainer, or, with `auto`, the sampler where it
-    computes with the same weights in float32, which is faster and the same up to rounding."""
+    """Source of the log-probabilities before the update: the trainer, or, with `auto`, the sampler if it
+    computes with the same weights in float32, which is faster and equal up to rounding."""
     sampler_cap: float = Field(default=2.0, ge=1.0, allow_inf_nan=False)
-    """Largest weight that makes up for the gap between sampler and trainer."""
+    """Upper bound on the importance weight between trainer and sampler."""
     sft_coef: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Weight of the SFT loss that is mixed in (InstructGPT's gamma)."""
     ema: float | None = Field(default=None, gt=0.0, lt=1.0)
@@ -181,5 +212,11 @@ class PPOConfig(RLConfig):
         if self.critic == "shared" and self.critic_init == "reward":
             raise ValueError("a shared critic reads the policy and cannot start from a reward model")
         if self.ema is not None and self.keep == "best":
-            raise ValueError("gold is measured on the policy itself, so that keep: best goes without ema")
+            raise ValueError(
+                "gold is not measured on averaged weights: keep: best cannot be combined with ema"
+            )
         return self
+
+
+LoopConfig = PPOConfig | RLOOConfig | GRPOConfig
+"""Settings of the loop that all three methods share."""

@@ -1,4 +1,4 @@
-"""How far the policy is from its reference: estimators from samples, and the penalty's coefficient.
+"""Divergence of the policy from its reference: estimators from samples, and the penalty's coefficient.
 
 All estimators take log-ratios log pi(token) - log ref(token) of tokens that the policy drew, in nats.
 (Schulman 2020, "Approximating KL divergence", http://joschu.net/blog/kl-approx.html.)
@@ -9,26 +9,26 @@ from __future__ import annotations
 import torch
 
 _STEP = 0.2
-"""Most that one relative error counts (Ziegler et al. 2019, section 2.2)."""
+"""Bound on the relative error of one batch (Ziegler et al. 2019, section 2.2)."""
 
 
 def k1(logratios: torch.Tensor) -> torch.Tensor:
-    """Return the log-ratios themselves: right on average, and at times negative."""
+    """Return the log-ratios themselves: unbiased, and negative for some tokens."""
     return logratios
 
 
 def k2(logratios: torch.Tensor) -> torch.Tensor:
-    """Return half the squared log-ratios: never negative, little variance, biased where the two differ."""
+    """Return half the squared log-ratios: never negative, low variance, biased where the two differ."""
     return logratios.square() / 2
 
 
 def k3(logratios: torch.Tensor) -> torch.Tensor:
-    """Return exp(-x) - 1 + x of the log-ratios x: right on average, and never negative."""
+    """Return exp(-x) - 1 + x of the log-ratios x: unbiased and never negative."""
     return torch.expm1(-logratios) + logratios
 
 
 class KLController:
-    """The coefficient of the penalty: fixed, or adapted so that the divergence settles at a target.
+    """The coefficient of the KL penalty: fixed, or adapted to bring the divergence to a target.
 
     After each batch, coefficient <- coefficient * (1 + rate * e) with
     e = clip(KL / target - 1, -0.2, 0.2): Ziegler et al. 2019, arXiv 1909.08593, section 2.2, where `rate` is
@@ -36,8 +36,8 @@ class KLController:
 
     Args:
         coefficient: at the start.
-        target: in nats per answer; None keeps the coefficient.
-        rate: how fast it is adapted.
+        target: in nats per answer; None keeps the coefficient fixed.
+        rate: relative change of the coefficient per batch at the largest error.
     """
 
     def __init__(self, coefficient: float, target: float | None = None, rate: float = 0.1) -> None:
@@ -53,7 +53,7 @@ class KLController:
 
 
 _MAX_LOG_RATIO = 20.0
-"""A log-ratio beyond this is cut: exp overflows float32 at 88, and no such ratio is of any use."""
+"""Bound on a log-ratio: exp overflows float32 at 88, and larger ratios are clipped anyway."""
 
 
 def ratio_of(logprobs: torch.Tensor, before: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,8 @@
-"""The policy's adapter added into the weights while answers are drawn, and taken out again exactly.
+"""Merging the policy's adapter into the weights while answers are drawn.
 
-A decoding step multiplies a few rows by every weight; an adapter beside each of them is two more products and
-an addition. Merged, it costs nothing. The weights as they were are kept, not computed back, so that training
-goes on from the same bits.
+A decoding step multiplies a few rows by every weight; an unmerged adapter adds two products and a sum to
+each. Merged, it costs nothing. The original weights are saved, not computed back: training continues from the
+same bits.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from core.lazy import require
 from training.policy import TRAIN_EXTRA
 
 _WIDE = (torch.float32, torch.float64)
-"""In narrower types the sum would round most of a young adapter away."""
+"""In narrower types, rounding the sum would lose most of an adapter that has trained for few steps."""
 
 
 @contextmanager
 def merged(policy: Any) -> Iterator[None]:
-    """Let the model compute with the adapter that it wears inside its weights, and restore them.
+    """Merge the attached adapter into the model's weights for the block, and restore them after it.
 
-    Nothing is merged, and the adapter works as it always does, where a weight is held in a narrow type or an
-    adapter is more than a sum of products on a linear layer.
+    Does nothing if a weight is narrower than float32, or the adapter is not plain LoRA on linear layers: the
+    adapter then works unmerged.
 
     Args:
-        policy: a peft model, with one adapter on.
+        policy: a peft model with one adapter attached.
     """
     layers = _layers(policy)
     if not all(_is_sum(layer) for layer in layers):
@@ -53,7 +53,7 @@ def _layers(policy: Any) -> list[Any]:
 
 
 def _is_sum(layer: Any) -> bool:
-    """Return whether what the layer wears is a product that can be added to its weight."""
+    """Return whether the layer's adapter is a plain product that can be added to its weight."""
     linear: Any = require("peft", TRAIN_EXTRA).tuners.lora.Linear
     return (
         type(layer) is linear
@@ -66,7 +66,7 @@ def _is_sum(layer: Any) -> bool:
 
 
 def _sum(layer: Any) -> torch.Tensor:
-    """Return the layer's weight with what it wears, in the weight's own layout."""
+    """Return the sum of the layer's weight and its adapter's product, in the weight's memory layout."""
     weight: torch.Tensor = layer.base_layer.weight.data
     total = torch.empty_like(weight).copy_(weight)
     for name in layer.active_adapters:

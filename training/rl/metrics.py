@@ -1,10 +1,10 @@
-"""What is logged of one step of learning from rewards; names are TRL's where TRL has one."""
+"""Metrics of a step; their names are TRL's where TRL has one."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import fmean, pstdev
-from typing import Protocol
 
 import torch
 
@@ -13,47 +13,32 @@ from core.text.phrases import boilerplate_share
 from core.text.repetition import is_repetitive
 from training.rl.alarms import KL, LENGTH
 from training.rl.kl import k2, k3, ratio_of
+from training.rl.ppo.advantages import equal_share, explained_variance
+from training.rl.ppo.experience import Experience
 from training.rl.rollouts import Rollout
 
 Metrics = dict[str, float]
 GAP = "sampling/sampling_logp_difference/mean"
-"""Nats by which the log-probabilities of the same tokens differ between trainer and sampler."""
+"""Mean distance in nats between the log-probabilities of trainer and sampler for the same tokens."""
 
 
-class TokenMetrics(Protocol):
-    """What is known of the tokens of a step's answers before the update: (N, A) each, by answer and token."""
-
-    @property
-    def mask(self) -> torch.Tensor:
-        """True for real tokens."""
-        ...
-
-    @property
-    def sampler(self) -> torch.Tensor:
-        """Log-probabilities in nats as the sampler gave them."""
-        ...
-
-    @property
-    def logprobs(self) -> torch.Tensor:
-        """Log-probabilities of the policy; the very tensor of the sampler's where those stand for them."""
-        ...
-
-    @property
-    def reference(self) -> torch.Tensor:
-        """Log-probabilities of the reference."""
-        ...
-
-    @property
-    def entropies(self) -> torch.Tensor:
-        """Of the distributions that the tokens were drawn from, in nats."""
-        ...
-
-
-def policy_metrics(
-    tokens: TokenMetrics, rollouts: Sequence[Rollout], totals: Sequence[float | None], kl_coef: float
+def step_metrics(
+    tokens: Experience,
+    rollouts: Sequence[Rollout],
+    totals: Sequence[float | None],
+    scores: torch.Tensor,
+    kl_coef: float,
 ) -> Metrics:
-    """Return the figures of a step's answers before the update: divergence in nats, rewards, the answers."""
-    mask, logratios = tokens.mask, tokens.logprobs - tokens.reference
+    """Return the metrics of a step's answers before the update.
+
+    Args:
+        tokens: of the answers, with the models' outputs and, for a critic, the returns.
+        rollouts: the answers.
+        totals: reward of each answer before the penalty for being cut; None if unscored.
+        scores: (G, n) reward of each prompt's answers after it; nan if unscored.
+        kl_coef: reward subtracted per nat of divergence.
+    """
+    mask, logratios = tokens.mask, tokens.logratios
     kl = _by_answer(logratios, mask)
     known = [total for total in totals if total is not None]
     score = fmean(known) if known else 0.0
@@ -68,10 +53,12 @@ def policy_metrics(
         "objective/non_score_reward": -kl_coef * kl,
         "objective/rlhf_reward": score - kl_coef * kl,
         "kl_coef": kl_coef,
-        **({} if tokens.logprobs is tokens.sampler else _sampling(tokens)),
+        **(_sampling(tokens) if tokens.is_recomputed else {}),
         **reward_metrics("rewards", rollouts),
         **answer_metrics("completions", rollouts),
         "val/num_eos_tokens": float(sum(rollout.drawn.finished for rollout in rollouts)),
+        **({"frac_reward_zero_std": equal_share(scores)} if scores.shape[1] > 1 else {}),
+        **_critic(tokens),
     }
 
 
@@ -118,8 +105,16 @@ def _by_token(values: torch.Tensor, mask: torch.Tensor) -> float:
     return float(values[mask].mean()) if mask.any() else 0.0
 
 
-def _sampling(tokens: TokenMetrics) -> Metrics:
-    """Return how far the trainer's log-probabilities lie from the sampler's."""
+def _critic(tokens: Experience) -> Metrics:
+    """Return the critic's explained variance, if there is a critic and its targets differ."""
+    if not hasattr(tokens, "returns"):
+        return {}
+    explained = explained_variance(tokens.values, tokens.returns, tokens.weights > 0)
+    return {} if math.isnan(explained) else {"critic/explained_variance": explained}
+
+
+def _sampling(tokens: Experience) -> Metrics:
+    """Return the gap between the trainer's log-probabilities and the sampler's."""
     if not tokens.mask.any():
         return {}
     ours, theirs = tokens.logprobs[tokens.mask], tokens.sampler[tokens.mask]

@@ -1,4 +1,4 @@
-"""Several rewards as one number for each answer: weighed, put on a scale, clipped; each one logged."""
+"""The sum of several rewards: weighted, normalised and clipped, with each reward logged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RunningMoments:
     """Sum of squared distances from the mean."""
 
     def update(self, values: Sequence[float]) -> None:
-        """Take in more numbers."""
+        """Include more numbers."""
         if not values:
             return
         mean = math.fsum(values) / len(values)
@@ -37,14 +37,14 @@ class RunningMoments:
 
     @property
     def std(self) -> float:
-        """Standard deviation; 1 where all numbers were equal, so that it can be divided by."""
+        """Standard deviation; 1 if all numbers were equal, which makes it safe to divide by."""
         variance = self.squares / self.count if self.count else 0.0
         return math.sqrt(variance) if variance > 1e-12 else 1.0
 
 
 @dataclass(frozen=True)
 class WeightedReward:
-    """A reward and how much it counts."""
+    """A reward with its weight in the sum."""
 
     reward: Reward
     weight: float = 1.0
@@ -54,9 +54,9 @@ class RewardSum:
     """The sum of rewards.
 
     Args:
-        rewards: what is summed; names are told apart.
+        rewards: the terms, with distinct names.
         normalise: `running` subtracts the mean of all sums so far and divides by their standard deviation.
-        clip: sums are held within plus and minus this; None leaves them.
+        clip: bound on the absolute value of a sum; None for no bound.
     """
 
     def __init__(
@@ -67,26 +67,21 @@ class RewardSum:
         self._normalise, self._clip = normalise, clip
         self._moments = RunningMoments()
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What figures are logged under."""
-        return tuple(entry.reward.name for entry in self._rewards)
-
     def score(self, samples: Sequence[Sample]) -> list[Scores]:
-        """Return what each reward says of each answer.
+        """Return the score of each answer by each reward.
 
         Raises:
-            DataError: if a reward fails, or gives another number of scores, or one that is no finite number.
+            DataError: if a reward fails, or returns the wrong number of scores or one that is not finite.
         """
         columns = {entry.reward.name: reward_scores(entry.reward, samples) for entry in self._rewards}
         return [{name: column[row] for name, column in columns.items()} for row in range(len(samples))]
 
     def sums(self, scores: Sequence[Scores]) -> list[float | None]:
-        """Return the weighed sum of each answer, on no other scale; None where a reward says nothing."""
+        """Return each answer's weighted sum, not normalised or clipped; None if a reward has no score."""
         return [self._sum(row) for row in scores]
 
     def totals(self, scores: Sequence[Scores]) -> list[float | None]:
-        """Return what each answer of a batch earns, over all processes; None where a reward says nothing."""
+        """Return the reward of each answer of a batch of all processes; None if a reward has no score."""
         sums = self.sums(scores)
         if self._normalise == "running":
             self._moments.update([value for value in sums if value is not None])
@@ -96,11 +91,11 @@ class RewardSum:
         return [value if value is None else min(max(value, -clip), clip) for value in sums]
 
     def state(self) -> dict[str, Any]:
-        """Return what `load` takes to go on where this is."""
+        """Return the running moments, for a checkpoint."""
         return asdict(self._moments)
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore the running moments of a checkpoint."""
         self._moments = RunningMoments(**state)
 
     def _sum(self, scores: Scores) -> float | None:
@@ -111,10 +106,10 @@ class RewardSum:
 
 
 def reward_scores(reward: Reward, samples: Sequence[Sample]) -> list[float | None]:
-    """Return a reward's scores as floats, or raise a line that says what it did wrong.
+    """Return a reward's scores as floats.
 
     Raises:
-        DataError: if it fails, gives another number of scores, or one that is no finite number.
+        DataError: if it fails, or returns the wrong number of scores or one that is not finite.
     """
     where = f"reward {reward.name!r}"
     if not samples:
@@ -129,14 +124,14 @@ def reward_scores(reward: Reward, samples: Sequence[Sample]) -> list[float | Non
     try:
         scores = [None if score is None else float(score) for score in given]
     except (TypeError, ValueError) as error:
-        raise DataError(f"it gave {_shown(given)}", where=where, accepted=accepted) from error
+        raise DataError(f"it returned {_shown(given)}", where=where, accepted=accepted) from error
     if len(scores) != len(samples):
-        found = f"it gave {len(scores)} scores for {len(samples)} answers"
+        found = f"it returned {len(scores)} scores for {len(samples)} answers"
         raise DataError(found, where=where, accepted=accepted)
     for score, sample in zip(scores, samples, strict=True):
         if score is not None and not math.isfinite(score):
             raise DataError(
-                f"it gave {score} for the answer {sample.text[:60]!r}", where=where, accepted=accepted
+                f"it returned {score} for the answer {sample.text[:60]!r}", where=where, accepted=accepted
             )
     return scores
 

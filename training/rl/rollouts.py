@@ -1,4 +1,4 @@
-"""Answers drawn from the policy as it is now, with what PPO must remember of them."""
+"""Rollouts: answers drawn from the current policy, with their log-probabilities and rewards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from core.records import Prompt, Sampling
 from core.rewards import Sample
 from engines.answers import AnswerReader
-from engines.trees import Tree
 
 if TYPE_CHECKING:
     from engines.hf.decoding import DecodingBatch, DecodingRow
@@ -31,12 +30,12 @@ class Drawn:
     """One answer as a sampler gives it."""
 
     tokens: tuple[int, ...]
-    """With the one that ends the turn, where the model ended it."""
+    """Including the one that ends the turn, if the model ended it."""
     logprobs: tuple[float, ...]
     """Of each token in nats, under the distribution that it was drawn from."""
     finished: bool
     entropies: tuple[float, ...] | None = None
-    """Of those distributions, in nats; None where the sampler does not say."""
+    """Of these distributions, in nats; None if the sampler does not give them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +47,11 @@ class Rollout:
     text: str
     """As a user would read it."""
     scores: dict[str, float | None] = field(default_factory=dict)
-    """By reward; None where a reward could not score it."""
-
-    @property
-    def tree(self) -> Tree:
-        """The prompt with the answer."""
-        return Tree(self.prompt.ids, (self.drawn.tokens,))
+    """By reward; None if a reward could not score it."""
 
     @property
     def sample(self) -> Sample:
-        """What a reward is shown."""
+        """The answer as rewards see it."""
         return Sample(self.prompt.prompt, self.text, self.drawn.finished)
 
 
@@ -66,30 +60,30 @@ class Sampler(Protocol):
 
     @property
     def is_exact(self) -> bool:
-        """Whether its log-probabilities are the trainer's up to rounding, and it gives entropies."""
+        """True if its log-probabilities are the trainer's up to rounding, and it gives entropies."""
         ...
 
     def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
-        """Return an answer to each prompt (token ids), in their order; a seed for each decides its draws."""
+        """Return an answer to each prompt (token ids), in order; its seed decides the draws."""
         ...
 
     def update(self) -> None:
-        """Take over the policy's weights as they are now."""
+        """Load the policy's current weights."""
         ...
 
     def close(self) -> None:
-        """Free what sampling needs. Safe to call twice."""
+        """Free processes and memory. Safe to call twice."""
         ...
 
 
 class LiveSampler:
-    """Draws from the very weights that are trained, in batches that shrink as answers end.
+    """Draws from the weights in training themselves, in batches that shrink as answers end.
 
     Args:
-        policy: a peft model with the policy's adapter on, which is merged into the weights meanwhile.
-        reader: knows what ends an answer.
-        sampling: how tokens are drawn.
-        max_batch: answers that are decoded together.
+        policy: a peft model with the policy's adapter attached, which is merged into the weights to draw.
+        reader: recognises the end of an answer.
+        sampling: temperature and length.
+        max_batch: answers decoded together.
         bf16: whether to compute in mixed precision, as training does.
     """
 
@@ -102,7 +96,7 @@ class LiveSampler:
 
     @property
     def is_exact(self) -> bool:
-        """Whether weights and sums are wide."""
+        """True in float32 or wider."""
         return not self._bf16 and self._policy.dtype.itemsize >= _FLOAT32_BYTES
 
     def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
@@ -114,32 +108,30 @@ class LiveSampler:
             DecodingRow(ids, self._sampling, seed, number)
             for number, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
         ]
-        self._decode(batch, sorted(rows, key=lambda row: len(row.prompt)))
+        self._decode(batch, sorted(rows, key=lambda row: len(row.prompt)))  # similar lengths pad least
         return [
             Drawn(tuple(row.tokens), tuple(row.logprobs), row.finish_reason == "stop", tuple(row.entropies))
             for row in rows
         ]
 
     def _decode(self, batch: DecodingBatch, waiting: list[DecodingRow]) -> None:
-        """Bring all rows to their end; each says itself how."""
+        """Decode all rows to their end."""
         import torch
 
         from training.rl.merged import merged
 
         precision = torch.autocast(self._policy.device.type, torch.bfloat16, enabled=self._bf16)
         with merged(self._policy), precision:
-            self._run(batch, waiting)
-
-    def _run(self, batch: DecodingBatch, waiting: list[DecodingRow]) -> None:
-        while waiting or batch.rows:
-            free = self._max_batch - len(batch.rows)
-            if waiting and batch.can_join and 2 * free >= self._max_batch:
-                batch.admit(waiting[:free])
-                del waiting[:free]
-            batch.step()
+            while waiting or batch.rows:
+                free = self._max_batch - len(batch.rows)
+                # A prefill for every single free place would cost more than places that stay empty.
+                if waiting and batch.can_join and 2 * free >= self._max_batch:
+                    batch.admit(waiting[:free])
+                    del waiting[:free]
+                batch.step()
 
     def update(self) -> None:
-        """Do nothing: these are the weights."""
+        """Do nothing: the sampler uses the weights in training."""
 
     def close(self) -> None:
-        """Do nothing: there is nothing of its own."""
+        """Do nothing: the sampler holds no resources."""

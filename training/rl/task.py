@@ -1,4 +1,4 @@
-"""What a training against rewards learns from and is watched by, whatever its method."""
+"""The task of reinforcement learning: prompts, rewards, and gold on held-out prompts."""
 
 from __future__ import annotations
 
@@ -33,49 +33,50 @@ RELEVANT_FIELDS = (
     "stop_grad_norm",
     "max_length",
     "bf16",
+    "micro_tokens",
 )
-"""Settings of `optim` that decide in every method that learns from rewards."""
+"""Fields of `optim` that affect the result of reinforcement learning."""
 _UNKNOWN_CONTEXT = 2**31
 
 
 @dataclass(frozen=True)
 class CriticOrigin:
-    """The reward model that PPO's critic starts from, where it is one of its own."""
+    """The reward model that PPO's separate critic starts from."""
 
     folder: Path
     """Of the reward model's adapter."""
     mean: float = 0.0
-    """Score of that reward model at which values begin as 0."""
+    """Score of that reward model at which the initial value is 0."""
     scale: float = 1.0
-    """By what its scores are multiplied."""
+    """Factor on its scores."""
 
 
 @dataclass(frozen=True)
 class RLTask:
-    """What a training is asked to learn from, and what it is watched by: prompts and rewards."""
+    """Prompts and rewards to learn from; held-out prompts and gold to evaluate with."""
 
     prompts: Sequence[Prompt]
     rewards: Sequence[WeightedReward]
     held_out: Sequence[Prompt] = ()
-    """Prompts that are never learned from, where there is gold."""
+    """Prompts that are never learned from, if there is gold."""
     gold: Reward | None = None
     """Scores answers to the held-out prompts, and is never learned from."""
     identity: tuple[str, ...] = ()
-    """What tells these rewards from others of the same names."""
+    """Identifies these rewards among others of the same names."""
     answered: Sequence[AnsweredPrompt] = ()
-    """Examples of the SFT loss that PPO mixes in, where `sft_coef` is above 0."""
+    """Examples of the SFT loss that PPO mixes in if `sft_coef` is above 0."""
     critic: CriticOrigin | None = None
-    """None lets PPO's critic begin with values of 0."""
+    """None starts PPO's critic with values of 0."""
 
     @property
     def unseen(self) -> Sequence[Prompt]:
-        """The prompts to watch on: none without gold."""
+        """The prompts to evaluate on: none without gold."""
         return self.held_out if self.gold is not None else ()
 
 
 @dataclass(frozen=True)
 class RLData:
-    """What a training learns from and is watched by, as its loop takes it: the prompts encoded."""
+    """A task as the loop takes it: the prompts encoded, the rewards summed."""
 
     prompts: Sequence[RolloutPrompt]
     rewards: RewardSum
@@ -89,7 +90,7 @@ class RLData:
 
 @dataclass
 class EncodedPrompts:
-    """The prompts that can be used, and an account of the others."""
+    """The usable prompts, and the others with reasons."""
 
     rows: list[RolloutPrompt] = field(default_factory=list)
     left_out: list[ExcludedExample] = field(default_factory=list)
@@ -98,8 +99,8 @@ class EncodedPrompts:
 def encode_prompts(
     prompts: Sequence[Prompt], encoder: TurnEncoder, job: TrainingJob, config: RLConfig
 ) -> EncodedPrompts:
-    """Return the prompts that leave room for an answer, and an account of the others."""
-    room = most_tokens(job) - config.max_new_tokens
+    """Return the prompts that leave room for an answer, and the others with reasons."""
+    room = max_tokens(job) - config.max_new_tokens
     no_room = (
         f"prompt and {config.method}.max_new_tokens are more than optim.max_length or the model's context"
     )
@@ -119,23 +120,23 @@ def encode_prompts(
     return encoded
 
 
-def most_tokens(job: TrainingJob) -> int:
+def max_tokens(job: TrainingJob) -> int:
     """Return how many tokens a prompt and its answer may have together."""
     return min(job.optim.max_length, context_tokens(locate(job.policy)) or _UNKNOWN_CONTEXT)
 
 
 def require_something_to_watch_by(task: RLTask, config: RLConfig, held_out: Sequence[object]) -> None:
-    """Raise ConfigError where gold is to be watched and cannot, or is to decide and is not there."""
+    """Raise ConfigError if a setting needs gold and there is none, or gold has no held-out prompts."""
     name = config.method
     if task.gold is None and (config.keep == "best" or config.patience is not None):
         raise ConfigError(
-            f"{name}.keep: best and {name}.patience go by gold, and there is none",
+            f"{name}.keep: best and {name}.patience need gold, and none is set",
             where=f"{name}.gold",
             accepted="a reward that is not trained on",
         )
     if task.gold is not None and not held_out:
         raise ConfigError(
-            "there are no held-out prompts to watch gold on",
+            "no held-out prompts to measure gold on",
             where=f"{name}.held_out",
             accepted="a share above 0",
         )
@@ -146,20 +147,20 @@ def rl_digest(
     job: TrainingJob,
     config: RLConfig,
     rows: tuple[Sequence[RolloutPrompt], Sequence[RolloutPrompt]],
-    heeded: Sequence[str],
+    relevant: Sequence[str],
     *own: object,
 ) -> str:
-    """Return a digest of all that determines the result.
+    """Return a digest of everything that determines the result.
 
     Args:
         task: the rewards.
-        job: how it is trained.
-        config: the method's numbers.
-        rows: prompts to learn from, and prompts to watch on.
-        heeded: settings of `optim` that decide in this method.
-        own: what else decides.
+        job: the model, the optimizer's settings and the folder.
+        config: the method's settings.
+        rows: prompts to learn from, and held-out prompts.
+        relevant: fields of `optim` that affect the result of this method.
+        own: whatever else affects it.
     """
-    read = OptimConfig().model_copy(update={name: getattr(job.optim, name) for name in heeded})
+    read = OptimConfig().model_copy(update={name: getattr(job.optim, name) for name in relevant})
     settings = identity_of(config) | {"alarms": config.alarms == "stop"}
     names = [(entry.reward.name, entry.weight) for entry in task.rewards]
     learned, unseen = ([(row.ids, row.prompt.id, row.prompt.tags) for row in side] for side in rows)
@@ -169,7 +170,7 @@ def rl_digest(
 
 
 def reader_of(policy: Any, encoder: TurnEncoder, name: str) -> AnswerReader:
-    """Return what reads a policy's answers and knows what ends them."""
+    """Return the reader of a policy's answers, which knows what ends them."""
     generation = policy.generation_config
     declared = generation.eos_token_id if generation else None
     ends = declared if isinstance(declared, list) else [declared]
@@ -177,7 +178,7 @@ def reader_of(policy: Any, encoder: TurnEncoder, name: str) -> AnswerReader:
 
 
 def prompt_at(seed: int, place: int, count: int) -> int:
-    """Return the number of the prompt at a place of the endless sequence: all prompts, shuffled each time."""
+    """Return the number of the prompt at a place in an endless sequence: all prompts, shuffled each time."""
     return _shuffled(seed, place // count, count)[place % count]
 
 

@@ -1,12 +1,11 @@
-"""Answers drawn by vLLM, in a process of its own that is kept in step with the policy.
+"""Rollouts by vLLM, in its own process, with the current policy.
 
-What is trained is a LoRA adapter, and that alone is handed over: `update` writes it into a new folder, and
-vLLM wears it from then on under a number, name and path of its own, by which it also tells prefixes that it
-keeps apart: none that an older policy has computed is ever met again. Full weights are not handed over; that
-would be vLLM's weight transfer, which trainings of ours have no use for.
+Training changes a LoRA adapter, and only the adapter is transferred: `update` writes it to a new folder, and
+vLLM attaches it under a new number, name and path. vLLM's prefix cache depends on these, so it never reuses a
+prefix that an older policy computed. Full weights are not transferred; training never changes them.
 
-vLLM rounds otherwise than the trainer, and wears the adapter in the model's weight type where the trainer may
-hold it in a wider one: log-probabilities are the sampler's own, so that the trainer can make up for the gap
+vLLM rounds differently from the trainer, and uses the adapter in the model's weight type where the trainer
+may have it in a wider one. The log-probabilities are vLLM's own; the trainer corrects for the gap
 (`ppo.sampler_cap`) and logs it as `sampling/*`.
 """
 
@@ -38,18 +37,18 @@ from training.rl.rollouts import Drawn
 
 
 class VllmSampler:
-    """Draws answers in vLLM with the policy's adapter as it was at the last `update`.
+    """Draws answers in vLLM with the policy's adapter as of the last `update`.
 
-    The first `update` starts the process, whose loading takes up to a minute. It ends with `close`, and with
-    this process however that ends (`engines/vllm/link.py`). Where several processes train, each has its own.
+    The first `update` starts the process, which takes up to a minute to load. It ends with `close`, and with
+    this process, however that ends (`engines/vllm/link.py`). Each of several training processes has its own.
 
     Args:
-        policy: a peft model; its adapter `default` is what is sampled with.
-        reader: knows what ends an answer.
-        sampling: how tokens are drawn.
+        policy: a peft model; its adapter `default` is the one sampled from.
+        reader: recognises the end of an answer.
+        sampling: temperature and length.
         model: the policy's model, without an adapter.
-        engine: memory, answers at once, longest request (`max_model_len`); the device is the policy's.
-        folder: adapters are written there; what this sampler wrote goes with `close`.
+        engine: memory, concurrent answers, longest request (`max_model_len`); the device is the policy's.
+        folder: adapters are written there; `close` removes them.
 
     Raises:
         EngineError: if the installed vLLM is built for another device, or the adapter's rank is too large.
@@ -68,7 +67,10 @@ class VllmSampler:
         device = require_vllm(policy.device.type)
         files = locate(model)
         if files.adapter is not None:
-            raise EngineError("vLLM wears one adapter at a time, and the policy has two", where=files.name)
+            problem = "vLLM attaches one adapter at a time, and the policy has two"
+            raise EngineError(
+                problem, where=files.name, accepted="a model without an adapter: merge it first"
+            )
         self._policy, self._reader, self._sampling = policy, reader, sampling
         self._base, self._name, self._folder = base_name(model), files.name, folder
         lora = policy.peft_config["default"].to_dict()
@@ -79,14 +81,14 @@ class VllmSampler:
 
     @property
     def is_exact(self) -> bool:
-        """No: vLLM has an arithmetic of its own."""
+        """False: vLLM rounds differently."""
         return False
 
     def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
-        """Return an answer to each prompt, in their order.
+        """Return an answer to each prompt, in order.
 
         Raises:
-            EngineError: if vLLM refuses a prompt, or has come to an end.
+            EngineError: if vLLM refuses a prompt, or its process has ended.
         """
         assert self._link is not None, "update comes first"
         stops, ends = self._reader.stops(self._sampling), self._reader.end_ids
@@ -99,11 +101,11 @@ class VllmSampler:
         except RequestError as error:
             raise EngineError(str(error), where=self._name) from error
         finally:
-            for future in futures:  # where one fails, nobody waits for the others
+            for future in futures:  # if one fails, nothing waits for the others
                 future.cancel()
 
     def update(self) -> None:
-        """Hand the policy's adapter over as it is now, and return when answers will be drawn with it.
+        """Transfer the policy's current adapter; return when vLLM has attached it.
 
         Raises:
             EngineError: if vLLM cannot load the model or the adapter.
@@ -138,19 +140,14 @@ def _drawn(answer: Response) -> Drawn:
 
 
 def _alone() -> dict[str, str]:
-    """Return variables that keep vLLM out of a training of several processes, on this process's GPU.
+    """Return environment variables that keep vLLM out of the trainer's process group, on this process's GPU.
 
-    torch would else take it for one of them, and wait for the others.
+    With the trainer's own variables, torch would take vLLM for one of the group and wait for the others.
     """
     if world_size() == 1:
         return {}
-    place = {
-        "RANK": "0",
-        "LOCAL_RANK": "0",
-        "WORLD_SIZE": "1",
-        "LOCAL_WORLD_SIZE": "1",
-        "TORCHELASTIC_USE_AGENT_STORE": "False",
-    }
+    place = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+    place["TORCHELASTIC_USE_AGENT_STORE"] = "False"
     cuda: Any = require("torch", TRAIN_EXTRA).cuda
     if cuda.is_available():
         number, seen = cuda.current_device(), os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -1,4 +1,4 @@
-"""A look at held-out prompts: what is rewarded, beside what is wanted."""
+"""Evaluation on held-out prompts: the reward that is optimised, next to gold, which is not."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from training.rl.rollouts import Rollout
 
 
 def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward, where: str) -> Metrics:
-    """Return the figures of answers to held-out prompts; each process scores its share.
+    """Return metrics of answers to held-out prompts; each process scores its share.
 
-    Rewards are summed as they come, neither normalised nor clipped: two looks compare.
+    Rewards are summed without normalising or clipping, which keeps evaluations comparable.
 
     Args:
         rollouts: one answer to each prompt, not scored yet.
-        rewards: what is learned from.
-        gold: what is not.
-        where: the setting that names it, for messages.
+        rewards: what is optimised.
+        gold: a reward that is not optimised.
+        where: the setting that names gold, for messages.
 
     Raises:
         EngineError: if gold scores none of the answers.
@@ -54,7 +54,7 @@ def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward, where
 
 
 _SHOWN = 3
-"""Answers of each step that are written down."""
+"""Answers of each step that are saved."""
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -66,7 +66,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
 def write_samples(
     folder: TrainingFolder, step: int, rollouts: Sequence[Rollout], totals: Sequence[float | None]
 ) -> None:
-    """Append the first answers of a step, with what they earned, to the folder's samples."""
+    """Append the first answers of a step, with their rewards, to the folder's samples."""
     for rollout, total in list(zip(rollouts, totals, strict=True))[:_SHOWN]:
         row = {
             "step": step,

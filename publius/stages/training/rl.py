@@ -13,11 +13,10 @@ from publius.sources.held_out import held_out_of
 from publius.stages.base import StageResult, prompts_of
 from publius.stages.training.examples import account, job_of, provenance_of, start_of, supervised_examples
 from publius.stages.training.rewards import critic_origin, gold_of, rewards_of
-from training.rl.config import GRPOConfig, RLConfig, RLOOConfig
-from training.rl.group.train import train_group
-from training.rl.ppo.train import train_ppo
+from training.rl.config import RLConfig
 from training.rl.reward_sum import WeightedReward
 from training.rl.task import RLTask
+from training.rl.train import train_grpo, train_ppo, train_rloo
 
 
 async def ppo_stage(run: Run, engines: Engines) -> StageResult:
@@ -35,20 +34,20 @@ async def ppo_stage(run: Run, engines: Engines) -> StageResult:
 
 async def rloo_stage(run: Run, engines: Engines) -> StageResult:
     """Train the policy by RLOO, from where `rloo.init` says, on the prompts that are not held out."""
-    return _group_stage(run, engines, run.config.rloo)
+    started, config = time.monotonic(), run.config.rloo
+    job = job_of(run, "rloo", config, start_of(run, "rloo", config.init))
+    task, origin = _task(run, engines, config)
+    engines.keep()
+    return account(run, job, [train_rloo(task, job, config)], origin, config, started)
 
 
 async def grpo_stage(run: Run, engines: Engines) -> StageResult:
     """Train the policy by GRPO, from where `grpo.init` says, on the prompts that are not held out."""
-    return _group_stage(run, engines, run.config.grpo)
-
-
-def _group_stage(run: Run, engines: Engines, config: RLOOConfig | GRPOConfig) -> StageResult:
-    started, method = time.monotonic(), config.method
-    job = job_of(run, method, config, start_of(run, method, config.init))
+    started, config = time.monotonic(), run.config.grpo
+    job = job_of(run, "grpo", config, start_of(run, "grpo", config.init))
     task, origin = _task(run, engines, config)
     engines.keep()
-    return account(run, job, [train_group(task, job, config)], origin, config, started)
+    return account(run, job, [train_grpo(task, job, config)], origin, config, started)
 
 
 def _task(run: Run, engines: Engines, config: RLConfig) -> tuple[RLTask, Provenance]:

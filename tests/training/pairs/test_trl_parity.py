@@ -98,10 +98,15 @@ class DoubleHead:
 
     @staticmethod
     def apply(
-        hidden: torch.Tensor, weight: torch.Tensor, bias: None, labels: torch.Tensor, *rest: Any
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: None,
+        labels: torch.Tensor,
+        temperature: float,
+        *rest: Any,
     ) -> tuple[torch.Tensor | None, ...]:
         assert bias is None
-        logits = hidden @ weight.t()
+        logits = hidden @ weight.t() / temperature
         logprobs = logits.log_softmax(dim=-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
         top = logits.argmax(dim=-1) == labels
         return logprobs, torch.zeros_like(logprobs), None, logits.mean(dim=-1), top

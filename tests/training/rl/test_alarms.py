@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from training.history import best_step, is_exhausted
-from training.rl.alarms import ByGold, alarms_of, gold_losses
+from training.rl.alarms import account_of, alarms_of, best_gold_step, gold_losses, is_over
 from training.rl.config import GRPOConfig, PPOConfig
 
 CONFIG = PPOConfig()
@@ -37,7 +37,7 @@ def test_a_quiet_training_raises_no_alarm():
         (
             {"completions__boilerplate": 0.41},
             "boilerplate",
-            "one and the same phrase: 41 %, 10 % in the first",
+            "the same phrase: 41 %, 10 % in the first",
         ),
         ({"completions__repetitive": 0.9}, "repetitive", "repetitive answers: 90 %"),
         ({"completions__clipped_ratio": 0.5}, "clipped_ratio", "answers cut at max_new_tokens: 50 %"),
@@ -100,13 +100,13 @@ def test_patience_ends_where_gold_brings_nothing_new():
 
 def test_gold_and_alarms_decide_how_a_training_goes_on():
     history = [watched(0, 0, 3), row(1), row(2, completions__mean_length=300), watched(2, 0, 2)]
-    kept, last = ByGold(CONFIG.model_copy(update={"keep": "best"})), ByGold(CONFIG)
-    assert (kept.best(history), last.best(history)) == (0, None)
-    assert not last.is_over(history)
-    assert last.account(history)["alarms"] == ["length"]
-    assert last.account(history)["warnings"][0].startswith("step 2: answers have 300 tokens")
+    assert best_gold_step(history, CONFIG.model_copy(update={"keep": "best"})) == 0
+    assert best_gold_step(history, CONFIG) is None
+    assert not is_over(history, CONFIG)
+    assert account_of(history, CONFIG)["alarms"] == ["length"]
+    assert account_of(history, CONFIG)["warnings"][0].startswith("step 2: answers have 300 tokens")
     for ended in ({"alarms": "stop"}, {"patience": 1}):
-        assert ByGold(CONFIG.model_copy(update=ended)).is_over(history)
+        assert is_over(history, CONFIG.model_copy(update=ended))
 
 
 def test_messages_name_the_setting_of_the_method():

@@ -42,7 +42,6 @@ def test_sum_is_weighed_and_each_reward_is_told_apart():
     scores = both.score(SAMPLES)
     assert scores[2] == {"length": 3.0, "one": 1.0}
     assert both.totals(scores) == [1.0, 3.0, 5.0]
-    assert both.names == ("length", "one")
 
 
 def test_sum_is_clipped():
@@ -87,11 +86,11 @@ def test_an_answer_that_one_reward_cannot_score_has_no_total():
 @pytest.mark.parametrize(
     ("give", "message"),
     [
-        (lambda samples: [1.0, float("nan"), 2.0], r"reward 'bad': it gave nan for the answer 'bb'"),
-        (lambda samples: [1.0, 2.0, float("inf")], "it gave inf for the answer 'ccc'"),
-        (lambda samples: [1.0, 2.0], "it gave 2 scores for 3 answers"),
-        (lambda samples: None, "it gave None; accepted: a sequence with one finite number"),
-        (lambda samples: ["good", 1, 2], r"it gave \['good', 1, 2\]"),
+        (lambda samples: [1.0, float("nan"), 2.0], r"reward 'bad': it returned nan for the answer 'bb'"),
+        (lambda samples: [1.0, 2.0, float("inf")], "it returned inf for the answer 'ccc'"),
+        (lambda samples: [1.0, 2.0], "it returned 2 scores for 3 answers"),
+        (lambda samples: None, "it returned None; accepted: a sequence with one finite number"),
+        (lambda samples: ["good", 1, 2], r"it returned \['good', 1, 2\]"),
         (lambda samples: 1 / 0, "it raised ZeroDivisionError: division by zero"),
     ],
 )

@@ -27,12 +27,12 @@ from engines.vllm.setup import INSTALL, vllm_device
 from tests.training.jobs import OPTIM, PPO, SMALL, Vowels, asked, job
 from training.job import TrainingJob, TrainingResult
 from training.policy import load_encoder, save_adapter
-from training.rl.ppo import train as ppo
-from training.rl.ppo.actor_critic import ActorCritic, CriticStart, load_actor_critic
-from training.rl.ppo.train import train_ppo
+from training.rl import train as rl
+from training.rl.ppo.actor_critic import ActorCritic, load_actor_critic
 from training.rl.reward_sum import WeightedReward
 from training.rl.rollouts import Drawn, LiveSampler
 from training.rl.task import RLTask
+from training.rl.train import train_ppo
 from training.rl.vllm_sampler import VllmSampler
 
 _CPU = pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}")
@@ -52,6 +52,9 @@ PROMPTS = [
     ),  # long enough to be kept as prefixes
 ]
 SEEDS = list(range(100, 100 + len(PROMPTS)))
+ROUNDING = 1e-2
+"""Largest gap in nats between vLLM and the trainer that float32 explains: 2e-5 on most processors, 1.5e-3 at
+long prompts on some. Weights of another step are 10 nats away."""
 ENGINE = EngineConfig(kind="vllm", kv_cache_gib=0.25, max_batch=16, max_model_len=384)
 
 
@@ -72,7 +75,7 @@ class Pair:
     def trainer_logprobs(self, drawn: Sequence[Drawn]) -> torch.Tensor:
         """What the policy as it is now says of the answers' tokens."""
         trees = [Tree(ids, (answer.tokens,)) for ids, answer in zip(PROMPTS, drawn, strict=True)]
-        return self.models.figures(self.models.row(trees)).logprobs
+        return self.models.outputs(self.models.row(trees)).logprobs
 
     def gap(self, drawn: Sequence[Drawn]) -> torch.Tensor:
         """(A,) distances between the log-probabilities of sampler and trainer, in nats."""
@@ -110,7 +113,7 @@ def pair(model: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def pair_of(model: ModelConfig, folder: Path) -> Pair:
     encoder, probe = load_encoder(model), Tree((5, 6), ((7, 8),))
-    models = load_actor_critic(job("ppo", folder, model.id), CriticStart(), probe, TEMPERATURE)
+    models = load_actor_critic(job("ppo", folder, model.id), "separate", None, probe, TEMPERATURE)
     reader = AnswerReader(encoder.tokenizer, encoder, [2], "tiny")
     sampling = Sampling(temperature=TEMPERATURE, max_new_tokens=NEW_TOKENS)
     sampler = VllmSampler(models.policy, reader, sampling, model, ENGINE, folder)
@@ -136,7 +139,7 @@ def test_logprobs_are_the_trainer_s_at_the_temperature_at_which_tokens_are_drawn
     pair.redraw(1)
     pair.sampler.update()
     drawn = pair.sample()
-    assert pair.gap(drawn).max() < 1e-3
+    assert pair.gap(drawn).max() < ROUNDING
     with torch.inference_mode():
         trees = [Tree(ids, (answer.tokens,)) for ids, answer in zip(PROMPTS, drawn, strict=True)]
         row = pair.models.row(trees)
@@ -177,7 +180,7 @@ def test_an_update_brings_the_new_weights_and_forgets_the_old(pair: Pair, seed: 
     assert pair.gap(pair.sample()).mean() > 1e-2  # it does not look at the weights by itself
     pair.sampler.update()
     drawn = pair.sample()
-    assert pair.gap(drawn).max() < 1e-3
+    assert pair.gap(drawn).max() < ROUNDING
     assert len(list(pair.folder.glob("*/*"))) == 1
     pair.models.policy.load_state_dict(old)
     assert pair.gap(drawn).mean() > 1e-2
@@ -237,7 +240,7 @@ def test_training_samples_from_the_weights_of_each_step(model: ModelConfig, tmp_
     assert [row["step"] for row in rows] == [1, 2]
     assert rows[1]["objective/kl"] > 0.1  # the policy has moved
     for row in rows:
-        assert row["sampling/sampling_logp_difference/max"] < 1e-3
+        assert row["sampling/sampling_logp_difference/max"] < ROUNDING
         assert row["sampling/importance_sampling_ratio/mean"] == pytest.approx(1.0, abs=1e-3)
     assert not list(tmp_path.rglob("sampler-*"))
 
@@ -251,7 +254,7 @@ def test_sampler_is_closed_where_training_fails(
         def close(self) -> None:
             closed.append(self)
 
-    monkeypatch.setattr(ppo, "LiveSampler", Recorded)
+    monkeypatch.setattr(rl, "LiveSampler", Recorded)
     with pytest.raises(DataError, match="no more"):
         run(model, tmp_path / "ppo", Failing(), steps=2)
     assert len(closed) == 1
@@ -265,8 +268,8 @@ def test_training_goes_on_with_other_memory_but_not_with_another_sampler(
     run(model, tmp_path / "ppo", Vowels(), steps=1)
     again = run(model, tmp_path / "ppo", Vowels(), steps=1, kv_cache_gib=9.0, gpu_memory_utilization=0.5)
     assert again.seconds == 0
-    monkeypatch.setattr(ppo, "require_vllm", lambda device: "cpu")
-    monkeypatch.setattr(ppo, "VllmSampler", lambda *args: pytest.fail("begins anew"))
+    monkeypatch.setattr(rl, "require_vllm", lambda device: "cpu")
+    monkeypatch.setattr(rl, "VllmSampler", lambda *args: pytest.fail("begins anew"))
     with pytest.raises(pytest.fail.Exception, match="begins anew"):
         run(model, tmp_path / "ppo", Vowels(), steps=1, rollout_engine="vllm")
 
@@ -290,5 +293,5 @@ def test_a_second_adapter_below_the_policy_s_is_refused(
     built = pair_of(model, tmp_path / "sampler")
     (tmp_path / "adapter").mkdir()
     save_adapter(built.models.policy, tmp_path / "adapter", model.id)
-    with pytest.raises(EngineError, match=r"tiny\+adapter: vLLM wears one adapter at a time"):
+    with pytest.raises(EngineError, match=r"tiny\+adapter: vLLM attaches one adapter at a time"):
         pair_of(model.model_copy(update={"adapter": str(tmp_path / "adapter")}), tmp_path / "sampler")

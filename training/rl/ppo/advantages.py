@@ -1,20 +1,25 @@
-"""From rewards to advantages: KL penalty, generalised advantage estimation, whitening.
+"""Advantage estimators: generalised advantage estimation (PPO), leave-one-out (RLOO), group mean (GRPO).
 
 Shapes: `N` answers, `A` answer tokens, padded on the right to the longest. `mask` (N, A) is True for real
-tokens; what stands elsewhere is never read and comes out as 0.
+tokens; other entries are ignored and come out as 0. Rewards of whole answers are (N,), the answers of each
+prompt together, and nan where an answer could not be scored.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 _SMALL = 1e-8
+_STD_OFFSET = 1e-4
+"""Added to a standard deviation before dividing by it, as TRL does."""
 
 
 def token_rewards(
     scores: torch.Tensor, penalties: torch.Tensor, mask: torch.Tensor, kl_coef: float
 ) -> torch.Tensor:
-    """Return (N, A) rewards: each token pays for its divergence, the last real one earns the score.
+    """Return (N, A) rewards: each token pays for its divergence, the last one earns the answer's score.
 
     r_t = -kl_coef * penalty_t + [t is the last token] * score (Ziegler et al. 2019, arXiv 1909.08593,
     equation 2; Stiennon et al. 2020, arXiv 2009.01325, section 3.4).
@@ -23,7 +28,7 @@ def token_rewards(
         scores: (N,) of whole answers.
         penalties: (N, A) divergence of each token from the reference in nats (`training/rl/kl.py`).
         mask: (N, A).
-        kl_coef: reward that a nat costs.
+        kl_coef: reward subtracted per nat.
     """
     rewards = -kl_coef * penalties.masked_fill(~mask, 0.0)
     last = mask.sum(dim=1) - 1
@@ -34,10 +39,10 @@ def token_rewards(
 def gae(
     rewards: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, gamma: float, lam: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return advantages and returns, both (N, A).
+    """Return advantages and returns, both (N, A), by generalised advantage estimation.
 
     delta_t = r_t + gamma * V_{t+1} - V_t, advantage_t = delta_t + gamma * lam * advantage_{t+1}, with V = 0
-    behind the last token, and return = advantage + V: Schulman et al. 2015, arXiv 1506.02438, equations 11
+    after the last token, and return = advantage + V: Schulman et al. 2015, arXiv 1506.02438, equations 11
     and 16. With lam = 1 the returns are the discounted sums of rewards; with lam = 0 the advantages are the
     deltas.
 
@@ -53,10 +58,62 @@ def gae(
     for t in range(rewards.shape[1] - 1, -1, -1):
         real = mask[:, t]
         delta = rewards[:, t] + gamma * following - values[:, t]
+        # Padding is on the right, so nothing flows from it into the last real token.
         after = torch.where(real, delta + gamma * lam * after, 0.0)
         following = torch.where(real, values[:, t], 0.0)
         advantages[:, t] = after
     return advantages, torch.where(mask, advantages + values, 0.0)
+
+
+def leave_one_out(rewards: torch.Tensor, samples: int, *, normalize: bool = False) -> torch.Tensor:
+    """Return RLOO's advantages (N,): each reward minus the mean reward of the prompt's other answers.
+
+    Ahmadian et al. 2024, arXiv 2402.14740, section 3.3; Kool et al. 2019, "Buy 4 REINFORCE samples".
+
+    Args:
+        rewards: (N,); an unscored answer is not part of any baseline and has advantage 0.
+        samples: answers per prompt.
+        normalize: whether to scale the advantages to mean 0 and standard deviation 1 over all answers.
+    """
+    groups = rewards.view(-1, samples)
+    others = (~groups.isnan()).sum(dim=1, keepdim=True) - 1
+    baselines = (groups.nansum(dim=1, keepdim=True) - groups) / others
+    advantages = rewards - baselines.flatten()
+    if normalize:
+        advantages = (advantages - advantages.nanmean()) / (_std(advantages, 0) + _STD_OFFSET)
+    # An only scored answer has no others: its baseline is 0/0, and it has no advantage either.
+    return advantages.nan_to_num(nan=0.0)
+
+
+def group_relative(
+    rewards: torch.Tensor, samples: int, scale: Literal["batch", "group", "none"]
+) -> torch.Tensor:
+    """Return GRPO's advantages (N,): each reward minus the mean reward of the prompt's answers, scaled.
+
+    Shao et al. 2024, arXiv 2402.03300, section 4.1.2 (`group`); Liu et al. 2025, "Dr. GRPO", arXiv
+    2503.20783 (`none`); arXiv 2508.08221 (`batch`).
+
+    Args:
+        rewards: (N,); an unscored answer is not part of any mean and has advantage 0.
+        samples: answers per prompt.
+        scale: whose standard deviation the differences are divided by: all answers', the prompt's, or none.
+    """
+    groups = rewards.view(-1, samples)
+    advantages = groups - groups.nanmean(dim=1, keepdim=True)
+    if scale != "none":
+        std = _std(rewards, 0) if scale == "batch" else _std(groups, 1)[:, None]
+        advantages = advantages / (std + _STD_OFFSET)
+    return advantages.flatten().nan_to_num(nan=0.0)
+
+
+def equal_share(groups: torch.Tensor) -> float:
+    """Return the share of prompts whose scored answers all have the same reward: no answer is better.
+
+    Args:
+        groups: (G, n) rewards of each prompt's answers; nan if unscored.
+    """
+    low, high = (groups.nan_to_num(nan=end) for end in (torch.inf, -torch.inf))
+    return float((low.amin(dim=1) >= high.amax(dim=1)).float().mean())
 
 
 def whiten(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -77,3 +134,9 @@ def explained_variance(values: torch.Tensor, returns: torch.Tensor, mask: torch.
     if variance <= _SMALL:
         return float("nan")
     return float(1 - (real - values[mask]).var(unbiased=False) / variance)
+
+
+def _std(values: torch.Tensor, dim: int) -> torch.Tensor:
+    """Return the unbiased standard deviation of what is not nan; nan where fewer than two numbers are."""
+    apart = values - values.nanmean(dim=dim, keepdim=True)
+    return (apart.square().nansum(dim=dim) / ((~values.isnan()).sum(dim=dim) - 1)).sqrt()

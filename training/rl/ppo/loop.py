@@ -1,7 +1,7 @@
-"""PPO, step by step: draw answers, reward them, learn from them, look whether all goes well.
+"""The training loop of PPO, RLOO and GRPO: draw answers, score them, learn from them, evaluate.
 
-Everything random follows from the seed and the number of the step, so that a training that was killed goes
-on from its newest checkpoint exactly as it would have.
+Everything random follows from the seed and the number of the step. A training that was killed therefore
+resumes from its newest checkpoint exactly as it would have continued.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from core.digests import derive_seed
 from core.errors import EngineError
 from core.progress import ProgressTask, progress
 from core.store.files import write_atomic
+from training.callbacks import reporting
 from training.checkpoints import CRITIC_FILE, SAMPLES_FILE, TrainingFolder
 from training.job import TrainingJob, base_name
 from training.policy import save_adapter
 from training.processes import gathered, is_main, process_rows, wait_for_all
-from training.rl.alarms import KL, ByGold
+from training.rl.alarms import KL, account_of, best_gold_step, is_over
 from training.rl.clock import Clock
-from training.rl.config import PPOConfig
+from training.rl.config import LoopConfig
 from training.rl.kl import KLController
-from training.rl.metrics import GAP, Metrics, require_some
+from training.rl.metrics import GAP, Metrics, require_some, step_metrics
 from training.rl.ppo.actor_critic import ActorCritic
-from training.rl.ppo.experience import compute_advantages, compute_token_metrics, experience_of, step_metrics
+from training.rl.ppo.experience import compute_token_metrics, experience_of
+from training.rl.ppo.objectives import estimate_advantages, scores_of
 from training.rl.ppo.state import (
     drop_rollouts,
     load_rollouts,
@@ -38,18 +40,18 @@ from training.rl.ppo.state import (
     save_rollouts,
     save_state,
 )
-from training.rl.ppo.update import PPOUpdate
+from training.rl.ppo.update import PolicyUpdate
 from training.rl.rollouts import Drawn, Rollout, RolloutPrompt, Sampler
 from training.rl.task import RLData, prompt_at
 from training.rl.watch import append_row, watched, write_samples
 
-_LARGEST_GAP = 1e-3
-"""Mean distance in nats of the sampler's log-probabilities, above which they are not the policy's."""
+_MAX_GAP = 1e-3
+"""Mean gap in nats above which the sampler's log-probabilities are not taken for the policy's."""
 
 
 @dataclass(frozen=True)
-class PPOModels:
-    """What is trained, and what draws its answers."""
+class LoopModels:
+    """The models in training, and the sampler that draws from the policy."""
 
     models: ActorCritic
     sampler: Sampler
@@ -57,50 +59,46 @@ class PPOModels:
     """Returns an answer as a user would read it."""
 
 
-class PPOLoop:
-    """One training.
+class RLLoop:
+    """One training by any of the three methods.
 
     Args:
-        job: how, and where to.
-        config: the method's numbers.
+        job: the model, the optimizer's settings and the folder.
+        config: the method's settings.
         data: prompts and rewards.
         parts: the models.
-        folder: where checkpoints and figures go.
+        folder: receives checkpoints and metrics.
     """
 
     def __init__(
-        self, job: TrainingJob, config: PPOConfig, data: RLData, parts: PPOModels, folder: TrainingFolder
+        self, job: TrainingJob, config: LoopConfig, data: RLData, parts: LoopModels, folder: TrainingFolder
     ) -> None:
         self._job, self._config, self._data, self._folder = job, config, data, folder
         self._models, self._sampler, self._read = parts.models, parts.sampler, parts.read
         self._kl = KLController(config.kl_coef, config.kl_target, config.kl_rate)
-        minibatches = math.ceil(config.rollouts / config.minibatch)
-        self._update = PPOUpdate(
-            parts.models,
-            config,
-            job.optim,
-            seed=job.seed,
-            answered=data.answered,
-            updates=config.steps * config.ppo_epochs * minibatches,
-        )
+        updates = config.steps * config.ppo_epochs * math.ceil(config.rollouts / config.minibatch)
+        self._update = PolicyUpdate(parts.models, config, job, data.answered, updates)
         self._average: dict[str, torch.Tensor] = {}
         self._history: list[dict[str, Any]] = []
-        self._course = ByGold(config)
         self._clock = Clock()
 
     def run(self) -> dict[str, Any]:
-        """Train to the end, from the newest checkpoint on; save the policy and return the figures."""
-        sides = (self._update.policy, self._update.critic)
-        trainable = sum(p.numel() for side in sides for p in side.parameters.values())
+        """Train to the end, from the newest checkpoint on; save the policy and return metrics."""
+        groups = self._update.groups
+        trainable = sum(p.numel() for group in groups for p in group.parameters.values())
         self._folder.require_room(trainable)
         done = self._resume()
-        with progress("train ppo", self._config.steps, done=done) if is_main() else _no_progress() as task:
+        label = f"train {self._config.method}"
+        quiet = contextlib.nullcontext(ProgressTask(label, None))
+        shown = progress(label, self._config.steps, done=done) if is_main() else quiet
+        trackers = reporting(self._job, self._models.policy, self._folder)
+        with shown as task, trackers as self._report:
             if not self._history:
                 self._evaluate(0, task)
                 if self._config.keep == "best":
                     self._commit(0)
             for step in range(done + 1, self._config.steps + 1):
-                if self._course.is_over(self._history):
+                if is_over(self._history, self._config):
                     break
                 self._step(step, task)
         return self._finish(trainable)
@@ -108,25 +106,30 @@ class PPOLoop:
     # One step
 
     def _step(self, step: int, task: ProgressTask) -> None:
-        """Draw, reward, learn, log, watch, and keep what was learned."""
+        """Draw, score, learn, log, evaluate, and write a checkpoint where one is due."""
+        config = self._config
         rollouts = self._rollouts(step, task)
         coefficient = self._kl.coefficient
         with self._clock.phase("experience"):
-            experience = experience_of(rollouts, self._config.samples, packed=self._models.packed)
+            experience = experience_of(
+                rollouts, config.samples, packed=self._models.packed, mask_truncated=config.mask_truncated
+            )
             tokens, recompute = self._job.optim.micro_tokens, self._recomputes()
             compute_token_metrics(experience, self._models, tokens, recompute=recompute)
             totals = self._data.rewards.totals([rollout.scores for rollout in rollouts])
-            require_some(totals, step, "ppo.rewards")
-            compute_advantages(experience, rollouts, totals, coefficient, self._config)
-        metrics = step_metrics(experience, rollouts, totals, coefficient)
+            require_some(totals, step, f"{config.method}.rewards")
+            scores = scores_of(rollouts, totals, config.missing_eos_penalty)
+            estimate_advantages(experience, scores, config, coefficient, self._job.optim.micro_batch)
+        groups = scores.view(-1, config.samples)
+        metrics = step_metrics(experience, rollouts, totals, groups, coefficient)
         with self._clock.phase("update"):
             metrics |= self._update.run(experience, step)
-            self._clock.count("update", self._config.ppo_epochs * int(experience.mask.sum()))
+            self._clock.count("update", config.ppo_epochs * int(experience.mask.sum()))
         self._guard(metrics, step)
-        if step > self._config.critic_warmup:
+        if step > config.critic_warmup:
             self._kl.update(metrics[KL])
         self._move_average()
-        self._log(step, {"episode": float(step * self._config.rollouts), **metrics})
+        self._log(step, {"episode": float(step * config.rollouts), **metrics})
         if is_main():
             write_samples(self._folder, step, rollouts, totals)
         self._watch(step, task)
@@ -169,22 +172,22 @@ class PPOLoop:
         return rollouts
 
     def _recomputes(self) -> bool:
-        """Return whether the trainer computes anew what the sampler says of its tokens."""
+        """Return whether the trainer recomputes the log-probabilities that the sampler gave."""
         if self._config.old_logprobs == "trainer" or not self._sampler.is_exact:
             return True
-        return any(row.get(GAP, 0.0) > _LARGEST_GAP for row in self._history)
+        return any(row.get(GAP, 0.0) > _MAX_GAP for row in self._history)
 
-    # Watching
+    # Evaluation
 
     def _watch(self, step: int, task: ProgressTask) -> None:
-        """Evaluate where it is due, raise alarms, and commit a checkpoint where it is due."""
+        """Evaluate and commit a checkpoint, each where it is due; the end of training makes both due."""
         optim, config = self._job.optim, self._config
         last = step == config.steps
         if step % config.eval_every == 0 or last:
             self._evaluate(step, task)
-        is_best = self._course.best(self._history) == step
-        is_over = self._course.is_over(self._history)
-        if step % optim.checkpoint_every == 0 or last or is_best or is_over:
+        is_best = best_gold_step(self._history, config) == step
+        ends = last or is_over(self._history, config)
+        if step % optim.checkpoint_every == 0 or is_best or ends:
             self._commit(step)
 
     def _evaluate(self, step: int, task: ProgressTask) -> None:
@@ -192,35 +195,35 @@ class PPOLoop:
         data = self._data
         if data.gold is None:
             return
-        task.note(f"watching {len(data.held_out)} held-out prompts")
+        task.note(f"evaluating on {len(data.held_out)} held-out prompts")
         seeds = [derive_seed(self._job.seed, "gold", prompt.prompt.id) for prompt in data.held_out]
         rollouts = self._drawn(data.held_out, seeds)
         with self._clock.phase("reward"):
-            figures = watched(rollouts, data.rewards, data.gold, "ppo.gold")
-        self._log(step, figures)
+            metrics = watched(rollouts, data.rewards, data.gold, f"{self._config.method}.gold")
+        self._log(step, metrics)
 
     def _guard(self, metrics: Mapping[str, float], step: int) -> None:
-        """Raise where a loss or gradient is no number, or a gradient too large."""
+        """Raise EngineError if a loss or gradient is not finite, or a gradient too large."""
         limit = self._job.optim.stop_grad_norm
         for name in ("loss/policy_avg", "loss/value_avg", "policy/grad_norm_max", "critic/grad_norm_max"):
             value = metrics.get(name, 0.0)
             too_large = name.endswith("grad_norm_max") and limit is not None and value > limit
             if not math.isfinite(value) or too_large:
                 raise EngineError(
-                    f"{name} is {value:g} at step {step}; the checkpoint before it stands",
+                    f"{name} is {value:g} at step {step}; the checkpoint before it is intact",
                     where=str(self._folder.path),
-                    accepted=f"a smaller ppo.learning_rate (now {self._config.learning_rate:g})",
+                    accepted=f"a smaller {self._config.method}.learning_rate "
+                    f"(now {self._config.learning_rate:g})",
                 )
 
-    # State
+    # Checkpoints
 
     def _resume(self) -> int:
-        """Take over the newest checkpoint; return its step, or 0."""
+        """Load the newest checkpoint; return its step, or 0."""
         checkpoint = self._folder.newest()
         done = 0
         if checkpoint is not None:
-            sides = (self._update.policy, self._update.critic)
-            self._average, state = load_state(checkpoint, sides)
+            self._average, state = load_state(checkpoint, self._update.groups)
             done, self._update.done = state["step"], state["updates"]
             self._kl.coefficient, self._history = state["kl_coef"], state["history"]
             self._data.rewards.load(state["rewards"])
@@ -231,7 +234,7 @@ class PPOLoop:
         return done
 
     def _commit(self, step: int) -> None:
-        """Write a checkpoint, and let it count."""
+        """Write a checkpoint and make it the newest."""
         if is_main():
             state = {
                 "step": step,
@@ -240,14 +243,13 @@ class PPOLoop:
                 "rewards": self._data.rewards.state(),
                 "history": self._history,
             }
-            sides = (self._update.policy, self._update.critic)
-            save_state(self._folder.staging / f"checkpoint-{step}", sides, self._average, state)
-            self._folder.commit(step, keep=self._course.best(self._history))
+            save_state(self._folder.staging / f"checkpoint-{step}", self._update.groups, self._average, state)
+            self._folder.commit(step, keep=best_gold_step(self._history, self._config))
             drop_rollouts(self._folder.checkpoints, step)
         wait_for_all()
 
     def _move_average(self) -> None:
-        """Let the averaged weights follow the policy's."""
+        """Update the exponential moving average of the policy's weights."""
         if self._config.ema is None:
             return
         for name, parameter in self._update.policy.parameters.items():
@@ -255,16 +257,17 @@ class PPOLoop:
             before = self._average.get(name)
             self._average[name] = now.clone() if before is None else before.lerp(now, 1 - self._config.ema)
 
-    def _log(self, step: int, figures: Metrics) -> None:
-        row = {"step": step, **figures}
+    def _log(self, step: int, metrics: Metrics) -> None:
+        row = {"step": step, **metrics}
         self._history.append(row)
+        self._report(step, metrics)
         if is_main():
             append_row(self._folder.metrics, row)
 
     def _finish(self, trainable: int) -> dict[str, Any]:
-        """Save the policy that is the result, and the critic; return the figures."""
+        """Save the resulting policy, and the critic if there is one; return metrics."""
         last = max((int(row["step"]) for row in self._history), default=0)
-        best = self._course.best(self._history)
+        best = best_gold_step(self._history, self._config)
         best = None if best == last else best
         averaged = self._config.ema is not None
         if best is not None or averaged:
@@ -272,8 +275,9 @@ class PPOLoop:
             load_weights(checkpoint, [self._update.policy], averaged=averaged)
         if is_main():
             save_adapter(self._models.policy, self._job.folder, base_name(self._job.policy))
-            critic = {n: p.detach().cpu().contiguous() for n, p in self._update.critic.parameters.items()}
-            write_atomic(self._job.folder / CRITIC_FILE, save(critic))
+            if self._update.critic is not None:
+                critic = {n: p.detach().cpu().contiguous() for n, p in self._update.critic.parameters.items()}
+                write_atomic(self._job.folder / CRITIC_FILE, save(critic))
         wait_for_all()
         steps = [row for row in self._history if KL in row]
         return {
@@ -281,11 +285,6 @@ class PPOLoop:
             "best_step": best,
             "trainable_parameters": trainable,
             "metrics": {name: value for name, value in (steps or [{}])[-1].items() if name != "step"},
-            **self._course.account(self._history),
+            **account_of(self._history, self._config),
             "phases_s": self._clock.rounded(),
         }
-
-
-@contextlib.contextmanager
-def _no_progress() -> Any:
-    yield ProgressTask("train ppo", None)

@@ -1,7 +1,7 @@
-"""PPO's checkpoints: everything that the next step depends on, in safetensors and JSON.
+"""Checkpoints of the loop: everything that the next step depends on, in safetensors and JSON.
 
-No random number generator is kept: prompts, draws and minibatches follow from the seed and the step, and
-dropout is off.
+A checkpoint holds no state of a random number generator: prompts, draws and minibatches follow from the seed
+and the step, and dropout is off.
 """
 
 from __future__ import annotations
@@ -27,54 +27,54 @@ Average = Mapping[str, torch.Tensor]
 
 
 def save_state(
-    folder: Path, sides: Sequence[ParameterGroup], average: Average, state: Mapping[str, Any]
+    folder: Path, groups: Sequence[ParameterGroup], average: Average, state: Mapping[str, Any]
 ) -> None:
     """Write weights, optimizers and everything else into a checkpoint's folder."""
     tensors = {f"average.{name}": value for name, value in average.items()}
-    for side in sides:
-        for name, parameter in side.parameters.items():
-            tensors[f"{side.name}.{name}"] = parameter.detach()
+    for group in groups:
+        for name, parameter in group.parameters.items():
+            tensors[f"{group.name}.{name}"] = parameter.detach()
             for moment in (*_MOMENTS, "step"):
-                held = side.optimizer.state.get(parameter, {})
+                held = group.optimizer.state.get(parameter, {})
                 if moment in held:
-                    tensors[f"{side.name}.{moment}.{name}"] = held[moment]
+                    tensors[f"{group.name}.{moment}.{name}"] = held[moment]
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, folder / _TENSORS)
     write_atomic(folder / _STATE, json.dumps(state) + "\n")
 
 
 def load_state(
-    folder: Path, sides: Sequence[ParameterGroup]
+    folder: Path, groups: Sequence[ParameterGroup]
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Give weights and optimizers what a checkpoint holds; return averaged weights, and everything else."""
+    """Restore weights and optimizers from a checkpoint; return averaged weights and everything else."""
     tensors = load_file(folder / _TENSORS)
-    load_weights(folder, sides)
-    for side in sides:
-        for name, parameter in side.parameters.items():
-            if f"{side.name}.step.{name}" not in tensors:
+    load_weights(folder, groups)
+    for group in groups:
+        for name, parameter in group.parameters.items():
+            if f"{group.name}.step.{name}" not in tensors:
                 continue
-            held = side.optimizer.state[parameter]
+            held = group.optimizer.state[parameter]
             for moment in _MOMENTS:
-                held[moment] = tensors[f"{side.name}.{moment}.{name}"].to(parameter.device)
-            held["step"] = tensors[f"{side.name}.step.{name}"]
+                held[moment] = tensors[f"{group.name}.{moment}.{name}"].to(parameter.device)
+            held["step"] = tensors[f"{group.name}.step.{name}"]
     prefix = "average."
     average = {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
     state: dict[str, Any] = json.loads((folder / _STATE).read_text(encoding="utf-8"))
     return average, state
 
 
-def load_weights(folder: Path, sides: Sequence[ParameterGroup], *, averaged: bool = False) -> None:
-    """Give the sides the weights of a checkpoint; of the policy the averaged ones, where asked for."""
+def load_weights(folder: Path, groups: Sequence[ParameterGroup], *, averaged: bool = False) -> None:
+    """Restore the weights of a checkpoint; for the policy the averaged ones, if `averaged`."""
     tensors = load_file(folder / _TENSORS)
     with torch.no_grad():
-        for side in sides:
-            for name, parameter in side.parameters.items():
-                own = f"average.{name}" if averaged and side.name == "policy" else f"{side.name}.{name}"
+        for group in groups:
+            for name, parameter in group.parameters.items():
+                own = f"average.{name}" if averaged and group.name == "policy" else f"{group.name}.{name}"
                 parameter.copy_(tensors[own])
 
 
 def save_rollouts(folder: Path, step: int, rollouts: Sequence[Rollout], prompts: Sequence[int]) -> None:
-    """Keep the answers of a step, with the numbers of their prompts, until a checkpoint is behind them."""
+    """Save the answers of a step, with the numbers of their prompts, until a checkpoint covers the step."""
     rows = [
         {"prompt": number, "drawn": asdict(rollout.drawn), "text": rollout.text, "scores": rollout.scores}
         for number, rollout in zip(prompts, rollouts, strict=True)
@@ -83,7 +83,7 @@ def save_rollouts(folder: Path, step: int, rollouts: Sequence[Rollout], prompts:
 
 
 def drop_rollouts(folder: Path, step: int) -> None:
-    """Remove the answers of all steps up to one, which a checkpoint has made needless."""
+    """Remove the answers of all steps up to one that a checkpoint covers."""
     for path in folder.glob("rollouts-*.json"):
         if int(path.stem.partition("-")[2]) <= step:
             path.unlink()
@@ -95,15 +95,7 @@ def load_rollouts(folder: Path, step: int, prompts: Sequence[RolloutPrompt]) -> 
         rows = json.loads(_rollouts(folder, step).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return [
-        Rollout(
-            prompts[row["prompt"]],
-            _drawn(row["drawn"]),
-            row["text"],
-            row["scores"],
-        )
-        for row in rows
-    ]
+    return [Rollout(prompts[row["prompt"]], _drawn(row["drawn"]), row["text"], row["scores"]) for row in rows]
 
 
 def _drawn(row: Mapping[str, Any]) -> Drawn:

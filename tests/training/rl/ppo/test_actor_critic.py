@@ -11,32 +11,33 @@ import torch
 
 from core.errors import EngineError
 from engines.config import ModelConfig
+from engines.hf.packing import PackedRow
 from engines.hf.reward_model import load_reward_model
 from engines.tokenization import CHATML
 from engines.trees import Tree
 from tests.training.jobs import job, train
+from training.rl.config import Critic
 from training.rl.merged import merged
-from training.rl.ppo.actor_critic import (
-    CRITIC,
-    POLICY,
-    REFERENCE,
-    ActorCritic,
-    CriticStart,
-    load_actor_critic,
-)
+from training.rl.ppo.actor_critic import CRITIC, POLICY, REFERENCE, ActorCritic, load_actor_critic
+from training.rl.task import CriticOrigin
 
 TREES = [Tree((1, 5, 6, 7), ((8, 9, 10, 2), (11, 2))), Tree((1, 20, 21), ((22, 23, 24, 25, 26),))]
 TOKENS = 11
 
 
+def values_of(models: ActorCritic, row: PackedRow) -> torch.Tensor:
+    return models.run(row, policy=False, critic=True)[1]
+
+
 def load(
     model: Path,
     start: Path | None = None,
-    critic: CriticStart | None = None,
+    critic: Critic = "separate",
+    origin: CriticOrigin | None = None,
     temperature: float = 1.0,
 ) -> ActorCritic:
     own = job("ppo", model / "unused", str(model), start)
-    return load_actor_critic(own, critic or CriticStart(), TREES[0], temperature)
+    return load_actor_critic(own, critic, origin, TREES[0], temperature)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_log_probabilities_and_entropies_are_those_of_the_plain_model(tiny_folde
     models = load(tiny_folder, temperature=temperature)
     disturb(models)
     row = models.row(TREES)
-    figures, learned = models.figures(row), models.logprobs(row)
+    figures, learned = models.outputs(row), models.logprobs(row)
     expected, entropies = [], []
     with torch.inference_mode():
         for tree in TREES:
@@ -139,11 +140,11 @@ def test_the_reference_is_the_policy_at_the_start_and_stays_there(tiny_folder: P
         models = load(tiny_folder, start)
         assert (REFERENCE in models.policy.peft_config) is (start is not None)
         row = models.row(TREES)
-        before = models.figures(row).logprobs
+        before = models.outputs(row).logprobs
         assert torch.equal(models.reference_logprobs(row), before)
         disturb(models)
         assert torch.equal(models.reference_logprobs(row), before)
-        assert (models.figures(row).logprobs - before).abs().max() > 1e-3
+        assert (models.outputs(row).logprobs - before).abs().max() > 1e-3
 
 
 def test_adapters_keep_to_themselves(tiny_folder: Path, adapter: Path):
@@ -152,7 +153,7 @@ def test_adapters_keep_to_themselves(tiny_folder: Path, adapter: Path):
     models.logprobs(row).sum().backward()
     assert all(p.grad is None for p in models.critic_parameters().values())
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in models.policy_parameters().values())
-    (models.values(row) - 1).square().sum().backward()
+    (values_of(models, row) - 1).square().sum().backward()
     trained = {*map(id, models.policy_parameters().values()), *map(id, models.critic_parameters().values())}
     others = [p for p in models.policy.parameters() if id(p) not in trained]
     assert all(p.grad is None for p in others)
@@ -161,30 +162,30 @@ def test_adapters_keep_to_themselves(tiny_folder: Path, adapter: Path):
 
 
 def test_values_begin_as_0_and_a_shared_critic_reads_the_policys_trunk(tiny_folder: Path):
-    separate, shared = load(tiny_folder), load(tiny_folder, critic=CriticStart(shared=True))
+    separate, shared = load(tiny_folder), load(tiny_folder, critic="shared")
     assert CRITIC in separate.policy.peft_config
     assert CRITIC not in shared.policy.peft_config
     row = shared.row(TREES)
-    logprobs, values = shared.logprobs_and_values(row)
+    logprobs, values = shared.run(row, policy=True, critic=True)
     assert values.tolist() == [0.0] * TOKENS
     assert torch.equal(logprobs, shared.logprobs(row))
-    assert separate.old_values(row).tolist() == [0.0] * TOKENS
+    assert values_of(separate, row).tolist() == [0.0] * TOKENS
     with torch.no_grad():
         shared.value_head.weight.fill_(1.0)
     disturb(shared)
-    assert shared.old_values(row).std() > 1e-3
-    assert torch.equal(shared.figures(row).values, shared.old_values(row))
+    assert values_of(shared, row).std() > 1e-3
+    assert torch.equal(shared.outputs(row).values, values_of(shared, row))
 
 
 def test_a_critic_that_starts_from_a_reward_model_gives_its_score_behind_the_answer(
     tiny_folder: Path, reward: Path
 ):
-    models = load(tiny_folder, critic=CriticStart(reward=reward, mean=0.25, scale=3.0))
+    models = load(tiny_folder, origin=CriticOrigin(reward, 0.25, 3.0))
     answers = [Tree(tree.prompt_ids, (answer,)) for tree in TREES for answer in tree.answers]
     scores = load_reward_model(reward, "cpu", ModelConfig(id=str(tiny_folder))).scores(answers)
     # The value before a token sees what stands before it: one more token lets it see the whole answer.
     longer = [Tree(tree.prompt_ids, ((*tree.answers[0], 2),)) for tree in answers]
-    values = [float(models.old_values(models.row([tree]))[-1]) for tree in longer]
+    values = [values_of(models, models.row([tree]))[-1].item() for tree in longer]
     assert values == pytest.approx([3 * (score - 0.25) for score in scores], abs=1e-4)
 
 
@@ -194,14 +195,14 @@ def test_a_reward_model_of_another_model_is_refused(
     tiny_model(attention="sdpa", hidden_size=64).save_pretrained(tmp_path)
     tiny_tokenizer(CHATML).save_pretrained(tmp_path)
     with pytest.raises(EngineError, match="its adapter does not fit the policy's model"):
-        load(tmp_path, critic=CriticStart(reward=reward))
+        load(tmp_path, origin=CriticOrigin(reward))
 
 
 def test_a_model_that_cannot_be_packed_takes_its_answers_one_by_one(tiny_folder: Path):
     models = load(tiny_folder)
     trees = [Tree(tree.prompt_ids, (answer,)) for tree in TREES for answer in tree.answers]
-    packed = models.figures(models.row(trees)).logprobs
+    packed = models.outputs(models.row(trees)).logprobs
     models.packed = False
-    alone = torch.cat([models.figures(models.row([tree])).logprobs for tree in trees])
+    alone = torch.cat([models.outputs(models.row([tree])).logprobs for tree in trees])
     assert torch.allclose(packed, alone, atol=1e-5)
     assert models.policy.active_adapter == POLICY

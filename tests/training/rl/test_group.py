@@ -1,4 +1,4 @@
-"""RLOO and GRPO by TRL on tiny models: they learn as PPO does, and are watched and resumed as it is."""
+"""RLOO and GRPO on tiny models: they learn as PPO does, and are watched and resumed as it is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file
 
 from core.errors import ConfigError, DataError, EngineError
 from core.records import Message, Prompt
@@ -21,15 +21,21 @@ from tests.training.rl.gamed import PRINTABLE, Brief, Letters, Longer
 from training.config import LoraConfig, OptimConfig
 from training.job import TrainingJob, TrainingResult
 from training.rl.config import GRPOConfig, PPOConfig, RLOOConfig
-from training.rl.group.train import train_group
-from training.rl.ppo.train import train_ppo
+from training.rl.metrics import GAP
 from training.rl.reward_sum import WeightedReward
 from training.rl.task import RLTask
+from training.rl.train import train_grpo, train_ppo, train_rloo
 
 GROUPED = {"rloo": RLOOConfig, "grpo": GRPOConfig}
+TRAIN: dict[str, Any] = {"rloo": train_rloo, "grpo": train_grpo}
 METHODS = tuple(GROUPED)
 OPTIM = OptimConfig(
-    warmup=0, schedule="constant", micro_batch=32, max_length=256, checkpoint_every=1000, stop_grad_norm=None
+    warmup=0,
+    schedule="constant",
+    micro_tokens=4096,
+    max_length=256,
+    checkpoint_every=1000,
+    stop_grad_norm=None,
 )
 LORA = LoraConfig(r=8, alpha=16)
 SETTINGS = {
@@ -60,7 +66,8 @@ def run(
     own = ModelConfig(id=str(model))
     job = TrainingJob(config.method, folder, own, lora, optim, config.learning_rate, 1.0, 0, "cpu", start)
     given = {"prompts": asked(), "rewards": [WeightedReward(reward or Vowels())], **(task or {})}
-    return train_group(RLTask(**given), job, config)
+    result: TrainingResult = TRAIN[method](RLTask(**given), job, config)
+    return result
 
 
 def rows_of(folder: Path, name: str = "objective/kl") -> list[dict[str, Any]]:
@@ -98,8 +105,8 @@ def test_nine_tenths_of_the_greatest_reward_within_twelve_steps(method: str, liv
     assert scores[0] < 0.15
     assert scores[-1] >= 0.9
     assert result.steps == 12
-    assert series(tmp_path, "objective/kl")[0] == 0.0
-    assert max(series(tmp_path, "sampling/sampling_logp_difference/max")) < 1e-4
+    assert series(tmp_path, "objective/kl")[0] == pytest.approx(0.0, abs=1e-5)
+    assert max(series(tmp_path, GAP)) < 1e-5
 
 
 def test_the_first_answers_and_their_figures_are_those_of_ppo(lively: Path, tmp_path: Path):
@@ -117,7 +124,7 @@ def test_the_first_answers_and_their_figures_are_those_of_ppo(lively: Path, tmp_
         assert samples_of(tmp_path / method) == samples_of(tmp_path / "ppo")
         (ours,) = rows_of(tmp_path / method)
         for name in shared:
-            assert ours[name] == pytest.approx(theirs[name], abs=1e-4), name
+            assert ours[name] == pytest.approx(theirs[name], abs=1e-6), name
 
 
 @pytest.mark.parametrize(("method", "kl_coef"), [("rloo", 0.0), ("grpo", 0.0), ("grpo", 0.05)])
@@ -141,75 +148,21 @@ def test_a_price_on_divergence_keeps_the_policy_near(method: str, lively: Path, 
 
 def test_micro_batches_change_nothing(lively: Path, tmp_path: Path):
     for method in METHODS:
-        for size in (64, 4):
-            optim = OPTIM.model_copy(update={"micro_batch": size})
+        for size in (4096, 64):
+            optim = OPTIM.model_copy(update={"micro_tokens": size})
             run(method, lively, tmp_path / f"{size}", optim=optim, steps=2, learning_rate=1e-3)
-        for one, other in zip(rows_of(tmp_path / "64"), rows_of(tmp_path / "4"), strict=True):
-            assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3)
+        for one, other in zip(rows_of(tmp_path / "4096"), rows_of(tmp_path / "64"), strict=True):
+            assert one["policy/grad_norm"] == pytest.approx(other["policy/grad_norm"], rel=1e-3)
+            assert one["loss/policy_avg"] == pytest.approx(other["loss/policy_avg"], abs=1e-5)
             assert one["objective/kl"] == pytest.approx(other["objective/kl"], abs=1e-4)
 
 
-# What TRL makes of the rewards
-
-
-def advantages(
-    method: str, model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, reward: Reward, **settings: Any
-) -> tuple[list[float], list[int]]:
-    """Return the advantages of one step, in order, and which answers have tokens that count."""
-    from training.rl.group.trainer import GRPO, RLOO
-
-    seen: list[dict[str, Any]] = []
-    trainer = {"rloo": RLOO, "grpo": GRPO}[method]
-    whole = trainer._generate_and_score_completions
-
-    def generate(self: Any, inputs: Any) -> Any:
-        seen.append(whole(self, inputs))
-        return seen[-1]
-
-    monkeypatch.setattr(trainer, "_generate_and_score_completions", generate)
-    run(method, model, folder, reward, steps=1, rollouts=6, num_generations=3, **settings)
-    counted = [int(any(row)) for row in seen[0]["completion_mask"].tolist()]
-    return seen[0]["advantages"].tolist(), counted
-
-
-def test_rloo_measures_each_answer_by_the_mean_of_the_others(
-    lively: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    reward = Given(1.0, 2.0, 6.0, 0.0, None, 4.0)
-    found, _ = advantages("rloo", lively, tmp_path, monkeypatch, reward, reward_clip=5.0)
-    # Clipped at 5: (1, 2, 5) and (0, none, 4); without a score there is nothing to learn.
-    assert found == pytest.approx([1 - 3.5, 2 - 3.0, 5 - 1.5, 0 - 4.0, 0.0, 4 - 0.0])
-
-
-@pytest.mark.parametrize("scale", ["none", "batch", "group"])
-def test_grpo_measures_each_answer_by_the_mean_of_all(
-    scale: str, lively: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    rewards = torch.tensor([[1.0, 2.0, 3.0], [0.0, 4.0, 2.0]])
-    found, _ = advantages(
-        "grpo", lively, tmp_path, monkeypatch, Given(*rewards.flatten().tolist()), scale_rewards=scale
-    )
-    apart = rewards - rewards.mean(dim=1, keepdim=True)
-    by = {"none": 1.0, "batch": rewards.std() + 1e-4, "group": rewards.std(dim=1, keepdim=True) + 1e-4}
-    assert found == pytest.approx((apart / by[scale]).flatten().tolist(), abs=1e-5)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_cut_answer_pays_or_teaches_nothing(
-    method: str, lively: Path, brief: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    given = {"reward": Given(1.0), "start": brief, "max_new_tokens": 5}  # it writes three to five letters
-    if method == "grpo":
-        given["scale_rewards"] = "none"
-    found, counted = advantages(
-        method, lively, tmp_path, monkeypatch, missing_eos_penalty=1.0, mask_truncated=True, **given
-    )
-    assert 0 < sum(counted) < 6
-    for first in (0, 3):
-        group, ended = found[first : first + 3], counted[first : first + 3]
-        others = 2 if method == "rloo" else 3
-        mean = [(sum(ended) - (own if method == "rloo" else 0)) / others for own in ended]
-        assert group == pytest.approx([own - rest for own, rest in zip(ended, mean, strict=True)], abs=1e-5)
+def test_activations_computed_twice_change_nothing(lively: Path, tmp_path: Path):
+    for twice in (False, True):
+        optim = OPTIM.model_copy(update={"gradient_checkpointing": twice})
+        run("grpo", lively, tmp_path / f"{twice}", optim=optim, steps=2, learning_rate=1e-3)
+    for one, other in zip(rows_of(tmp_path / "False"), rows_of(tmp_path / "True"), strict=True):
+        assert one["policy/grad_norm"] == pytest.approx(other["policy/grad_norm"], rel=1e-4)
 
 
 # Watching
@@ -271,7 +224,7 @@ def test_what_is_left_behind(lively: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_stopped_training_goes_on_as_if_nothing_had_been(method: str, lively: Path, tmp_path: Path):
-    optim = OPTIM.model_copy(update={"checkpoint_every": 2, "micro_batch": 8})
+    optim = OPTIM.model_copy(update={"checkpoint_every": 2, "micro_tokens": 512})
     settings = {"steps": 6, "reward_normalise": "running", "kl_coef": 0.05, "keep": "best", "eval_every": 3}
     task = {"held_out": asked(24)[16:], "gold": Letters("gold", "a")}
     run(method, lively, tmp_path / "whole", optim=optim, task=task, **settings)
@@ -296,12 +249,9 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_been(method: str, lively: 
 # What cannot be
 
 
-def test_answers_without_a_score_teach_nothing_and_are_counted(
-    lively: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-):
+def test_answers_without_a_score_teach_nothing_and_are_counted(lively: Path, tmp_path: Path):
     run("rloo", lively, tmp_path, Given(None, 1.0), steps=1)
     assert rows_of(tmp_path)[0]["rewards/given/missing"] == 0.5
-    assert "returned None" not in capfd.readouterr().err  # TRL would print each answer
     with pytest.raises(EngineError, match=r"rloo\.rewards: no answer of step 1 could be scored"):
         run("rloo", lively, tmp_path / "none", Given(None))
 
@@ -309,9 +259,9 @@ def test_answers_without_a_score_teach_nothing_and_are_counted(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([float("nan")] * 64, "reward 'bad': it gave nan for the answer"),
-        ([1.0] * 63, "reward 'bad': it gave 63 scores for 64 answers"),
-        (["much"] * 64, "reward 'bad': it gave"),
+        ([float("nan")] * 64, "reward 'bad': it returned nan for the answer"),
+        ([1.0] * 63, "reward 'bad': it returned 63 scores for 64 answers"),
+        (["much"] * 64, "reward 'bad': it returned"),
         (None, "reward 'bad': it raised ZeroDivisionError"),
     ],
 )
@@ -342,9 +292,9 @@ def test_a_single_prompt_is_enough(lively: Path, tmp_path: Path):
 
 
 def test_watching_without_anything_to_watch_by_is_one_clear_line(lively: Path, tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"grpo\.gold: grpo\.keep: best and grpo\.patience go by gold"):
+    with pytest.raises(ConfigError, match=r"grpo\.gold: grpo\.keep: best and grpo\.patience need gold"):
         run("grpo", lively, tmp_path, keep="best")
-    with pytest.raises(ConfigError, match=r"rloo\.held_out: there are no held-out prompts"):
+    with pytest.raises(ConfigError, match=r"rloo\.held_out: no held-out prompts"):
         run("rloo", lively, tmp_path, task={"gold": Brief()})
 
 
@@ -356,34 +306,26 @@ def test_a_base_model_without_a_pad_token_or_a_token_that_ends_turns(
     special = ("<|endoftext|>",)
     tiny_tokenizer(None, special=special, eos_token="<|endoftext|>", pad_token=None).save_pretrained(folder)
     run("rloo", folder, tmp_path / "trained", steps=2)
-    assert series(tmp_path / "trained", "objective/kl")[0] == 0.0
-    with pytest.raises(ConfigError, match=r"rloo\.mask_truncated: the model ends answers by a text"):
-        run("rloo", folder, tmp_path / "masked", mask_truncated=True)
+    assert series(tmp_path / "trained", "objective/kl")[0] == pytest.approx(0.0, abs=1e-5)
+    run("rloo", folder, tmp_path / "masked", steps=2, mask_truncated=True)
 
 
-def test_an_adapter_on_the_output_head_is_refused(lively: Path, tmp_path: Path):
+def test_an_adapter_on_the_output_head_is_trained(lively: Path, tmp_path: Path):
     lora = LoraConfig(r=4, alpha=8, targets=("q_proj", "lm_head"))
-    with pytest.raises(ConfigError, match=r"lora\.targets: the adapter lies on the output head"):
-        run("rloo", lively, tmp_path, lora=lora)
-
-
-def test_answers_that_cannot_be_shared_out_are_refused(
-    lively: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(ConfigError, match=r"rloo\.rollouts: 64 answers cannot be shared out between 3 proc"):
-        run("rloo", lively, tmp_path)
+    run("rloo", lively, tmp_path, lora=lora, steps=2)
+    weights = load_file(tmp_path / WEIGHTS)
+    assert max(value.abs().max() for name, value in weights.items() if "lm_head.lora_B" in name) > 1e-3
 
 
 def test_settings_of_examples_are_told_to_have_no_effect(lively: Path, tmp_path: Path):
     optim = OPTIM.model_copy(update={"eval_every": 5})
     result = run("grpo", lively, tmp_path, optim=optim, steps=1)
-    assert result.warnings == ("optim.eval_every has no effect on grpo: grpo.eval_every has",)
+    assert result.warnings == ("optim.eval_every has no effect on grpo: set grpo.eval_every",)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_too_steep_a_gradient_stops_and_names_the_step(method: str, lively: Path, tmp_path: Path):
-    with pytest.raises(EngineError, match=rf"grad_norm is .* at step 1.*{method}\.learning_rate"):
+    with pytest.raises(EngineError, match=rf"grad_norm_max is .* at step 1.*{method}\.learning_rate"):
         run(method, lively, tmp_path, optim=OPTIM.model_copy(update={"stop_grad_norm": 1e-9}))
 
 

@@ -23,10 +23,10 @@ from training.config import LoraConfig, OptimConfig
 from training.job import TrainingJob, TrainingResult
 from training.rl.config import PPOConfig
 from training.rl.metrics import GAP
-from training.rl.ppo.train import train_ppo
 from training.rl.reward_sum import WeightedReward
 from training.rl.rollouts import Drawn, LiveSampler
 from training.rl.task import RLTask
+from training.rl.train import train_ppo
 
 OPTIM = OptimConfig(
     warmup=0,
@@ -257,7 +257,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_been(lively: Path, tmp_pat
 def test_answers_that_were_drawn_and_scored_are_not_drawn_again(
     lively: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from training.rl.ppo.update import PPOUpdate
+    from training.rl.ppo.update import PolicyUpdate
 
     calls: list[int] = []
 
@@ -269,9 +269,9 @@ def test_answers_that_were_drawn_and_scored_are_not_drawn_again(
     def dies(*_: Any) -> dict[str, float]:
         raise KeyboardInterrupt
 
-    once = PPOUpdate.run
+    once = PolicyUpdate.run
     with monkeypatch.context() as patch:
-        patch.setattr(PPOUpdate, "run", lambda *given: once(*given) if given[2] < 3 else dies())
+        patch.setattr(PolicyUpdate, "run", lambda *given: once(*given) if given[2] < 3 else dies())
         with pytest.raises(KeyboardInterrupt):
             run(lively, tmp_path, reward=Counts(), steps=3)
     run(lively, tmp_path, reward=Counts(), steps=3)
@@ -339,9 +339,9 @@ def test_prompts_and_policies_that_cannot_be_used_are_told(lively: Path, tmp_pat
 
 def test_watching_without_anything_to_watch_by_is_one_clear_line(lively: Path, tmp_path: Path):
     for settings in ({"keep": "best"}, {"patience": 3}):
-        with pytest.raises(ConfigError, match=r"ppo\.gold: ppo\.keep: best and ppo\.patience go by gold"):
+        with pytest.raises(ConfigError, match=r"ppo\.gold: ppo\.keep: best and ppo\.patience need gold"):
             run(lively, tmp_path, task={"held_out": asked(2)}, **settings)
-    with pytest.raises(ConfigError, match=r"ppo\.held_out: there are no held-out prompts to watch gold on"):
+    with pytest.raises(ConfigError, match=r"ppo\.held_out: no held-out prompts to measure gold on"):
         run(lively, tmp_path, task={"gold": Brief()})
 
 
@@ -350,7 +350,7 @@ def test_a_reward_that_is_no_number_stops_with_its_name(lively: Path, tmp_path: 
         def scores(self, samples: Sequence[Sample]) -> list[float]:
             return [float("nan")] * len(samples)
 
-    with pytest.raises(DataError, match="reward 'vowels': it gave nan"):
+    with pytest.raises(DataError, match="reward 'vowels': it returned nan"):
         run(lively, tmp_path, reward=Broken())
 
 

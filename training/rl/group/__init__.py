@@ -1,1 +1,0 @@
-"""RLOO and GRPO: several answers to one prompt, by TRL's trainers."""
