@@ -246,6 +246,18 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_been(method: str, lively: 
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes()
 
 
+def test_events_for_tensorboard_are_the_logged_metrics(lively: Path, tmp_path: Path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    optim = OPTIM.model_copy(update={"report_to": ("tensorboard",)})
+    run("rloo", lively, tmp_path, optim=optim, steps=2)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    found = [event.value for event in events.Scalars("train/objective/scores")]
+    assert found == pytest.approx(series(tmp_path, "objective/scores"))
+
+
 # What cannot be
 
 

@@ -40,7 +40,7 @@ def test_both_alone_need_neither_answers_nor_labels_and_are_evaluated(model: Pat
     measured = json.loads((outcome.folder / "eval" / "metrics.json").read_text())
     for method in METHODS:
         first, second = rows_of(outcome.folder / method)
-        assert first["objective/kl"] == 0.0
+        assert abs(first["objective/kl"]) < 1e-5
         assert "rewards/checks/mean" in second
         card = (outcome.folder / method / "README.md").read_text()
         assert f"by comparing answers to one prompt ({method.upper()})" in card
