@@ -24,7 +24,7 @@ from engines.trees import Tree
 from engines.vllm import setup as vllm_setup
 from engines.vllm.processes import living_members
 from engines.vllm.setup import INSTALL, vllm_device
-from tests.training.jobs import OPTIM, PPO, SMALL, Vowels, asked, job
+from tests.training.jobs import OPTIM, PPO, RLOO, SMALL, Vowels, asked, job
 from training.job import TrainingJob, TrainingResult
 from training.policy import load_encoder, save_adapter
 from training.rl import train as rl
@@ -32,7 +32,7 @@ from training.rl.ppo.actor_critic import ActorCritic, load_actor_critic
 from training.rl.reward_sum import WeightedReward
 from training.rl.rollouts import Drawn, LiveSampler
 from training.rl.task import RLTask
-from training.rl.train import train_ppo
+from training.rl.train import train_ppo, train_rloo
 from training.rl.vllm_sampler import VllmSampler
 
 _CPU = pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}")
@@ -231,12 +231,19 @@ def run(model: ModelConfig, folder: Path, reward: Any, **config: Any) -> Trainin
 
 @on_vllm
 @pytest.mark.long  # loads vLLM again
-def test_training_samples_from_the_weights_of_each_step(model: ModelConfig, tmp_path: Path):
+@pytest.mark.parametrize("method", ["ppo", "rloo"])
+def test_training_samples_from_the_weights_of_each_step(method: str, model: ModelConfig, tmp_path: Path):
     reward, before = Watching(), processes()
-    run(model, tmp_path / "ppo", reward, steps=2, rollout_engine="vllm", kv_cache_gib=0.25)
+    settings = {"steps": 2, "rollout_engine": "vllm", "kv_cache_gib": 0.25}
+    if method == "ppo":
+        run(model, tmp_path / method, reward, **settings)
+    else:
+        own = job("rloo", tmp_path / method, model.id, learning_rate=1e-2)
+        task = RLTask(asked(), [WeightedReward(reward)])
+        train_rloo(task, own, RLOO.model_copy(update={**settings, "rollouts": 64}))
     assert reward.seen == [len(before) + 1] * 2
     assert processes() == before
-    rows = [json.loads(line) for line in (tmp_path / "ppo" / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / method / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2]
     assert rows[1]["objective/kl"] > 0.1  # the policy has moved
     for row in rows:

@@ -1,1 +1,1 @@
-"""Proximal policy optimization with a critic."""
+"""The training loop of PPO, RLOO and GRPO."""
