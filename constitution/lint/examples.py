@@ -55,7 +55,7 @@ def _few_shots(principle: Principle, loc: Loc) -> Iterator[Hit]:
         for text in (example.prompt, example.good, example.bad, example.why)
     )
     if words > MAX_FEW_SHOT_WORDS:
-        what = f"the few-shot examples have {words} words in total (at most {MAX_FEW_SHOT_WORDS})"
+        what = f"the few-shot examples have {words} words in total, over the limit of {MAX_FEW_SHOT_WORDS}"
         yield Hit("L407", (*loc, shown_first), what, "keep the shortest two")
 
 

@@ -47,7 +47,7 @@ def lint_text(constitution: Constitution, context: LintContext) -> Iterator[Hit]
     for anchor, passage in constitution.passages.items():
         words = count_words(passage)
         if words > MAX_PASSAGE_WORDS:
-            what = f"the passage #{anchor} has {words:,} words (at most {MAX_PASSAGE_WORDS:,})"
+            what = f"the passage #{anchor} has {words:,} words, over the limit of {MAX_PASSAGE_WORDS:,}"
             yield Hit("L106", ("passages", anchor), what, "refer to a smaller section")
     for place, text in _texts(constitution):
         found = _PLACEHOLDER.search(text)
@@ -109,7 +109,7 @@ def _wording(text: str, loc: Loc) -> Iterator[Hit]:
     words = count_words(text)
     if words > MAX_TEXT_WORDS:
         hint = "keep one sentence, and move the reasons to a passage"
-        yield Hit("L105", loc, f"the text has {words} words (at most {MAX_TEXT_WORDS})", hint)
+        yield Hit("L105", loc, f"the text has {words} words, over the limit of {MAX_TEXT_WORDS}", hint)
     machinery = _MACHINERY.search(text)
     if machinery:
         what = f"the text mentions {yaml_line(machinery[0])}, which no request shows"
