@@ -125,9 +125,9 @@ def compare_constitutions(old: Constitution, new: Constitution) -> ConstitutionD
     """Return the differences between an old and a new constitution."""
     before = {principle.id: principle for principle in old.principles}
     after = {principle.id: principle for principle in new.principles}
-    gone = [principle for principle in old.principles if principle.id not in after]
-    come = [principle for principle in new.principles if principle.id not in before]
-    renamed = _renamed(gone, come)
+    removed = [principle for principle in old.principles if principle.id not in after]
+    added = [principle for principle in new.principles if principle.id not in before]
+    renamed = _renamed(removed, added)
     changes = list(_top_level(old, new))
     for principle in new.principles:
         former = before.get(principle.id) or renamed.get(principle.id)
@@ -138,7 +138,9 @@ def compare_constitutions(old: Constitution, new: Constitution) -> ConstitutionD
             changes.append(Change("renamed", "id", former.id, principle.id, ("draw",), principle.id))
         changes += _fields(old, new, former, principle)
     matched = {former.id for former in renamed.values()}
-    changes += [_added_or_removed("removed", principle) for principle in gone if principle.id not in matched]
+    changes += [
+        _added_or_removed("removed", principle) for principle in removed if principle.id not in matched
+    ]
     return ConstitutionDiff(old, new, tuple(changes))
 
 
@@ -214,6 +216,7 @@ def _effects(
     else:
         effects = _BEARS_ON[field]
     checked = former.check is not None and principle.check is not None
+    # The labeler is never asked about a principle with a check, and only those have checks to run.
     never = {"labels"} if checked else {"checks"} if field in ("applies_to", "exempt") else set()
     return tuple(effect for effect in effects if effect not in never)
 
@@ -239,13 +242,13 @@ def _added_or_removed(kind: Literal["added", "removed"], principle: Principle) -
     return Change(kind, "text", before, after, bears_on, principle.id)
 
 
-def _renamed(gone: Sequence[Principle], come: Sequence[Principle]) -> dict[str, Principle]:
+def _renamed(removed: Sequence[Principle], added: Sequence[Principle]) -> dict[str, Principle]:
     """Return the old principle of each renamed one by its new id, matching the most similar pairs first."""
-    words = {principle.id: set(principle.text.split()) for principle in (*gone, *come)}
+    words = {principle.id: set(principle.text.split()) for principle in (*removed, *added)}
     alike = []
-    for former in gone:
+    for former in removed:
         length = len(former.text.split())
-        for principle in come:
+        for principle in added:
             # A cheap bound before the exact comparison: at a share of 0.8 at most a third of the old text's
             # words are missing from the new one. It rules out most pairs.
             if 3 * len(words[former.id] - words[principle.id]) <= length:

@@ -56,6 +56,7 @@ def ids_of(document: YamlDocument | None) -> dict[str, int]:
 
 def merge(base: YamlDocument, file: YamlDocument) -> Merged:
     """Return a file merged with its base. Both must be in full form."""
+    # An id that is both removed and defined is a mistake, reported by `misfits_of`. Merge it as an override.
     removed = _removed(file) - ids_of(file).keys()
     kept = [
         index

@@ -129,6 +129,7 @@ def _fitted(document: YamlDocument, known: Sequence[Misfit]) -> tuple[Constituti
     """Return the validated document and its mistakes other than the known ones."""
     found = list(_conflicts(document.value))
     try:
+        # Validation imports the modules of `python` checks, which may be in the constitution's folder.
         with modules_beside(document.path.parent):
             return ConstitutionFile.model_validate(document.value), found
     except ValidationError as error:
@@ -205,4 +206,5 @@ def _resolved(file: ConstitutionFile) -> Constitution:
     named = {(principle.source or "").removeprefix("#") for principle in file.principles}
     if "passages" in given:
         given["passages"] = {anchor: text for anchor, text in file.passages.items() if anchor in named}
+    # The values were validated with the file. Passing only those given keeps `model_fields_set` correct.
     return Constitution.model_construct(**given)

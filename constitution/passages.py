@@ -149,6 +149,7 @@ def _heading_text(parser: MarkdownIt, content: str) -> str:
 
 def _named(headings: list[_Heading]) -> list[tuple[str, ...]]:
     """Return the anchors of each heading; empty for a heading without letters and digits."""
+    # Explicit anchors are reserved first, so no generated one collides with a later explicit one.
     taken = {name for heading in headings for name in (heading.given, *heading.links) if name}
     next_number: dict[str, int] = {}
     names = []

@@ -82,7 +82,7 @@ class Example(Part):
     good: Text
     """An answer that follows the principle."""
     bad: Text
-    """An answer that does not."""
+    """An answer that violates the principle."""
     why: Prose = ""
     """One sentence on why the good answer is better."""
     use: Literal["test", "few_shot"] = "test"
@@ -91,7 +91,7 @@ class Example(Part):
 
 
 class Principle(Part):
-    """One sentence of the constitution, with the settings of its use."""
+    """One sentence of the constitution, with optional settings for its use."""
 
     id: Id
     """Identifier of the principle in records. It stays the same when the text is reworded."""
@@ -135,7 +135,7 @@ class Constitution(Part):
     name: Text
     """Name of the constitution in reports and run folders."""
     version: Prose = ""
-    """Version label chosen by the author."""
+    """Version label chosen by the author. It is not needed to tell contents apart: the digest does."""
     preamble: Prose = ""
     """Introductory text that templates can show before the principles."""
     priority: Priority = "holistic"
@@ -205,7 +205,9 @@ def missing_passages(passages: Collection[str], sources: Mapping[int, object]) -
     for index, source in sources.items():
         if isinstance(source, str) and _ANCHOR.fullmatch(source) and source[1:] not in passages:
             anchors = [f"#{anchor}" for anchor in passages]
-            accepted = one_of(anchors, source) if anchors else "passages, or a document"
+            accepted = (
+                one_of(anchors, source) if anchors else "an entry under passages, or a heading in a document"
+            )
             yield Misfit(("principles", index, "source"), f"unknown passage {yaml_line(source)}", accepted)
 
 
@@ -223,7 +225,11 @@ def conflicts(
     yield from _duplicates(((("sections", i), name) for i, name in enumerate(sections)), "section")
     yield from _duplicates(((("principles", i, "id"), member[0]) for i, member in members.items()), "id")
     if priority == "strict" and not sections:
-        yield Misfit(("priority",), "priority is strict, but there are no sections", "sections, or holistic")
+        yield Misfit(
+            ("priority",),
+            "priority is strict, but there are no sections",
+            "a list of sections, or priority: holistic",
+        )
     known = frozenset(sections)
     for index, (principle_id, section) in members.items():
         loc: Loc = ("principles", index)

@@ -42,6 +42,7 @@ _DIALECTS = (
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _followed: ContextVar[Iterator[int]] = ContextVar("followed")
+"""Counts the references followed for the current value, because validator rules cannot keep state."""
 _FENCED = re.compile(r"\s*(```|~~~)[A-Za-z0-9]*[ \t]*\n(.*)\n[ \t]*\1\s*", re.DOTALL)
 
 
@@ -296,9 +297,9 @@ def _recursion_mistake(validator: Any) -> str:
         for value in simplest:
             next(_errors(validator, value), None)
     except _TooManyReferencesError:
-        return f"the schema needs more than {MAX_REFERENCES:,} references to be followed for one value"
+        return f"the schema requires following more than {MAX_REFERENCES:,} references for one value"
     except RecursionError:
-        return "the schema has references in an infinite loop"
+        return "the references of the schema form an infinite loop"
     return ""
 
 

@@ -36,8 +36,8 @@ _ALL = (
         "duplicate-principle",
         "warning",
         "Two principles have the same text.",
-        "Such a principle is drawn and counted twice. A weight expresses that more clearly. Delete one, or "
-        "delete one and give the other a weight of 2. Case, punctuation and white space are ignored.",
+        "Such a principle is drawn and counted twice. Delete one. If it is meant to count twice, give the "
+        "other a weight of 2, which is clearer. Case, punctuation and white space are ignored.",
     ),
     LintRule(
         "L102",

@@ -76,6 +76,7 @@ def lint_report(
     silenced: list[Hit] = []
     for hit in hits:
         (silenced if silencers.hide(hit) else kept).append(hit)
+    # Last, because unused entries are known only after all other hits have been matched.
     for hit in (*silencers.unknown(), *silencers.unused(has_prompts=bool(context.prompts))):
         (silenced if silencers.hide(hit) else kept).append(hit)
     return LintReport(_placed(loaded, kept), _placed(loaded, silenced))
@@ -109,7 +110,7 @@ class _Silencers:
         """Return whether an entry of the file, or of a principle concerned, hides the hit."""
         if CODES[hit.code].severity == "error":
             return False
-        owners = {None, *hit.about}
+        owners = {None, *hit.about}  # None: the file's own entries
         hiding = [loc for loc, code in self._entries if code == hit.code and _owner(loc) in owners]
         self._used.update(hiding)
         return bool(hiding)

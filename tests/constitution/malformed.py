@@ -83,7 +83,8 @@ TOP: list[tuple[str, str] | tuple[str, str, str]] = [
     ('name: x\npriority: strickt\nprinciples: [a]',
      "2:11: priority is 'strickt'; accepted: one of: holistic, strict (did you mean 'strict'?)"),
     ('name: x\npriority: strict\nprinciples: [a]',
-     '2:11: priority is strict, but there are no sections; accepted: sections, or holistic',
+     '2:11: priority is strict, but there are no sections; '
+     'accepted: a list of sections, or priority: holistic',
      CROSS),
     ('name: x\npriority: strict\nsections: [s, t]\nprinciples:\n- a1',
      "5:3: the principle 'a1' has no section, but priority is strict; accepted: a section, one of: s, t",
@@ -201,7 +202,7 @@ PRINCIPLES: list[tuple[str, str] | tuple[str, str, str]] = [
      "5:11: '#a b' is not a passage reference; "
      "accepted: '#' followed by the passage's anchor, without spaces"),
     (ONE + "  source: '#care'",
-     "5:11: unknown passage '#care'; accepted: passages, or a document",
+     "5:11: unknown passage '#care'; accepted: an entry under passages, or a heading in a document",
      CROSS),
     (ONE + "  source: '#cares'\npassages: {care: Be kind.}\n",
      "5:11: unknown passage '#cares'; accepted: one of: #care (did you mean '#care'?)",

@@ -53,7 +53,7 @@ BAD = [
     ("{kind: json, value: {const: .nan}}",
      "the schema has a value that JSON cannot represent, such as .nan; accepted: a JSON Schema"),
     ("{kind: json, value: {$ref: '#'}}",
-     f"the schema has references in an infinite loop; accepted: {DEEPER}"),
+     f"the references of the schema form an infinite loop; accepted: {DEEPER}"),
     ("{kind: python, value: rules}", "value is 'rules'; accepted: module:function, such as rules:is_polite"),
     ("{kind: python, value: 'os.system:x y'}",
      "value is 'os.system:x y'; accepted: module:function, such as rules:is_polite"),
@@ -182,7 +182,7 @@ def _doubling(levels):
 def test_references_that_multiply_are_followed_only_so_often(tmp_path):
     text = json.dumps({"$defs": _doubling(30), "$ref": "#/$defs/d0"})
     said = refusal_of(tmp_path, f"{{kind: json, value: {text}}}")
-    what = "the schema needs more than 100,000 references to be followed for one value"
+    what = "the schema requires following more than 100,000 references for one value"
     assert said.endswith(f"{what}; accepted: {DEEPER}")
 
 

@@ -78,8 +78,8 @@ CORPUS = [
     (
         "a.csv",
         b'text,id\n"open,x\n',
-        "a.csv:2: not a table: unexpected end of data; accepted: cells with quotes in them as "
-        '"a ""quoted"" word"',
+        "a.csv:2: not a table: unexpected end of data; accepted: doubled quotes within a cell, "
+        'as in "a ""quoted"" word"',
     ),
     ("a.csv", b",,\n", f"a.csv: there are no principles; accepted: {FORMS[-3].summary}"),
     (
@@ -128,8 +128,8 @@ CORPUS = [
     (
         "RLMadisonFewShotPrompts.json",
         b'[{"prompt": "\\n\\nHuman: a\\n\\nAssistant:", "corrects": [], "incorrects": ["b"]}]',
-        "RLMadisonFewShotPrompts.json:[0]: corrects and incorrects do not have one text each; accepted: lists "
-        "of one text",
+        "RLMadisonFewShotPrompts.json:[0]: corrects and incorrects do not have one text each; accepted: "
+        "lists of one text",
     ),
     (
         "CritiqueRevisionFewShotPrompts.json",
