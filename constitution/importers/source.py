@@ -93,10 +93,8 @@ class ForeignFile:
                         raise DataError("too many lines", where=where, accepted=accepted)
                     yield Cells(reader.line_num - sum(v.count("\n") for v in values), values)
         except csv.Error as error:
-            what, accepted = (
-                f"not a table: {error}",
-                'doubled quotes within a cell, as in "a ""quoted"" word"',
-            )
+            what = f"not a table: {error}"
+            accepted = 'doubled quotes within a cell, as in "a ""quoted"" word"'
             raise DataError(what, where=self.at(reader.line_num), accepted=accepted) from error
 
     def at(self, line: int, column: int | None = None) -> str:
