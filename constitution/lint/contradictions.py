@@ -193,8 +193,8 @@ def _forms(by_kind: _ByKind) -> Iterator[Hit]:
     """Yield the checks whose required forms exclude each other."""
     for kind in _EXCLUSIVE_KINDS:
         for first, second in _clashes(by_kind.get(kind, ()), _are_distinct):
-            other = f"{first.principle.id!r} requires {yaml_line(first.value)}"
-            what = f"the check is {second.label}, but {other}"
+            required = f"{first.principle.id!r} requires {yaml_line(first.value)}"
+            what = f"the check is {second.label}, but {required}"
             yield Hit("L303", second.loc, what, _CHANGE, (first.index,))
     lists = [entry for entry in by_kind.get("format", ()) if entry.value == "list"]
     for entry in by_kind.get("json", ()):
