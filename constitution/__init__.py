@@ -1,1 +1,1 @@
-"""The constitution: its schema, loader, draw of principles and machine checks."""
+"""Constitutions: schema, loader, linter, importers, sampling of principles and machine checks."""

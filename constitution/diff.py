@@ -1,12 +1,12 @@
-"""What changed between two constitutions, and what each change bears on.
+"""Structural diff of two constitutions, with the pipeline steps that each change affects.
 
-Principles are compared by id, the name by which draws and records speak of them. A principle whose id was
-changed and whose text is nearly the same is told as renamed; to a run it is one principle gone and another
-one come, because its draws go by the id.
+Principles are matched by id, which draws and records refer to. A principle with a changed id and nearly the
+same text is reported as renamed. A run still treats it as one principle removed and another one added,
+because draws depend on the id.
 
-What a change bears on follows from the rest of Publius: a request shows the text of a principle and some of
+The effects of a change follow from the rest of Publius: a request shows the text of a principle and some of
 its fields (prompts/templates), a draw depends on id, weight and scope (constitution/draw.py), and judgments
-become preferences by weights, tiers and hard checks (labelers/crowd/aggregate.py).
+are aggregated into preferences by weights, tiers and hard checks (labelers/crowd/aggregate.py).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from constitution.schema import Constitution, Principle
 from core.text.similarity import shared_words
 
 Effect = Literal["critique", "revision", "labels", "draw", "checks", "aggregation", "rules", "prompted"]
-"""What a change bears on:
+"""A pipeline step that a change affects:
 
-critique, revision, labels   these requests show something else: asked again where the principle is drawn
-draw                         other principles are drawn: asked is what was not drawn before
-checks                       machine checks give other judgments; no model is asked
-aggregation                  the same judgments come to other probabilities; no model is asked
-rules                        as aggregation, and only where `label.rules` names the section
+critique, revision, labels   the text of these requests: sent again where the principle is drawn
+draw                         the draw of principles: requests are sent for the newly drawn ones
+checks                       the results of machine checks; no model is called
+aggregation                  the aggregation of judgments into probabilities; no model is called
+rules                        as aggregation, but only where `label.rules` names the section
 prompted                     the system prompt of the evaluation's variant `prompted`
 """
 ChangeKind = Literal[
@@ -46,7 +46,7 @@ ChangeKind = Literal[
 ]
 
 NEARLY_THE_SAME = 0.8
-"""Share of words in common, in order, from which on a removed and an added principle are told as a rename."""
+"""Minimum share of words in common, in order, to report a removed and an added principle as a rename."""
 
 _ASKED: tuple[Effect, ...] = ("critique", "revision", "labels")
 _KINDS: dict[str, ChangeKind] = {
@@ -64,7 +64,7 @@ _KINDS: dict[str, ChangeKind] = {
     "examples": "examples changed",
     "lint_ignore": "changed",
 }
-"""How a change of each field is called; `hard` has a name for each direction."""
+"""Change kind of each field. `hard` is absent: it has one kind for each direction."""
 _BEARS_ON: dict[str, tuple[Effect, ...]] = {
     "text": (*_ASKED, "prompted"),
     "critique": ("critique", "revision"),  # a revision follows its critique
@@ -76,28 +76,30 @@ _BEARS_ON: dict[str, tuple[Effect, ...]] = {
     "antithesis": (),
     "lint_ignore": (),
 }
-"""What fields bear on whatever their values are; of the others `_effects` decides."""
+"""Effects of the fields whose effects do not depend on their values; `_effects` handles the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference."""
+    """A single difference."""
 
     kind: ChangeKind
     field: str
-    """The field of the principle or of the constitution, as a file writes it."""
+    """The field of the principle or of the constitution, as spelled in a file."""
     before: Any
-    """The older value as JSON knows it; None where there was none."""
+    """The old value as JSON; None if there was none."""
     after: Any
+    """The new value as JSON; None if there is none."""
     bears_on: tuple[Effect, ...]
+    """The pipeline steps that the change affects."""
     principle: str | None = None
-    """The principle's id in the newer constitution, or in the older one if it was removed; None where the
-    change is about the constitution as a whole."""
+    """Id of the principle in the new constitution, or in the old one if it was removed. None for a change of
+    the constitution as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConstitutionDiff:
-    """All differences of two constitutions: those of the whole first, then principle by principle."""
+    """All differences between two constitutions: top-level fields first, then principle by principle."""
 
     old: Constitution
     new: Constitution
@@ -105,7 +107,7 @@ class ConstitutionDiff:
 
     @property
     def bears_on(self) -> set[Effect]:
-        """What the changes together bear on."""
+        """The pipeline steps that at least one change affects."""
         return {effect for change in self.changes for effect in change.bears_on}
 
     def as_json(self) -> dict[str, Any]:
@@ -120,28 +122,30 @@ class ConstitutionDiff:
 
 
 def compare_constitutions(old: Constitution, new: Constitution) -> ConstitutionDiff:
-    """Return what changed from one constitution to another."""
+    """Return the differences between an old and a new constitution."""
     before = {principle.id: principle for principle in old.principles}
     after = {principle.id: principle for principle in new.principles}
-    gone = [principle for principle in old.principles if principle.id not in after]
-    come = [principle for principle in new.principles if principle.id not in before]
-    renamed = _renamed(gone, come)
-    changes = list(_whole(old, new))
+    removed = [principle for principle in old.principles if principle.id not in after]
+    added = [principle for principle in new.principles if principle.id not in before]
+    renamed = _renamed(removed, added)
+    changes = list(_top_level(old, new))
     for principle in new.principles:
         former = before.get(principle.id) or renamed.get(principle.id)
         if former is None:
-            changes.append(_come_or_gone("added", principle))
+            changes.append(_added_or_removed("added", principle))
             continue
         if former.id != principle.id:
             changes.append(Change("renamed", "id", former.id, principle.id, ("draw",), principle.id))
         changes += _fields(old, new, former, principle)
-    kept = {former.id for former in renamed.values()}
-    changes += [_come_or_gone("removed", principle) for principle in gone if principle.id not in kept]
+    matched = {former.id for former in renamed.values()}
+    changes += [
+        _added_or_removed("removed", principle) for principle in removed if principle.id not in matched
+    ]
     return ConstitutionDiff(old, new, tuple(changes))
 
 
-def _whole(old: Constitution, new: Constitution) -> Iterator[Change]:
-    """Yield what changed about the constitution as a whole."""
+def _top_level(old: Constitution, new: Constitution) -> Iterator[Change]:
+    """Yield the changes of the constitution's own fields."""
     strict = "strict" in (old.priority, new.priority)
     effects: dict[str, tuple[Effect, ...]] = {
         "name": (),
@@ -169,7 +173,7 @@ def _passages(old: Constitution, new: Constitution) -> Iterator[Change]:
     for anchor in sorted({*old.passages, *new.passages}):
         before, after = old.passages.get(anchor), new.passages.get(anchor)
         if before != after:
-            # One that came or went is told by the principles whose source it is.
+            # An added or removed passage is reported with the principles whose `source` names it.
             known = before is not None and after is not None and f"#{anchor}" in pointed
             yield Change("changed", f"passages.{anchor}", before, after, _ASKED if known else ())
 
@@ -177,7 +181,7 @@ def _passages(old: Constitution, new: Constitution) -> Iterator[Change]:
 def _fields(
     old: Constitution, new: Constitution, former: Principle, principle: Principle
 ) -> Iterator[Change]:
-    """Yield what changed about a principle that both constitutions have."""
+    """Yield the changed fields of a principle that both constitutions have."""
     for name, field in Principle.model_fields.items():
         before, after = getattr(former, name), getattr(principle, name)
         if name == "id" or before == after:
@@ -193,7 +197,7 @@ def _fields(
 def _effects(
     field: str, one: tuple[Constitution, Principle], other: tuple[Constitution, Principle]
 ) -> tuple[Effect, ...]:
-    """Return what a changed field of a principle bears on."""
+    """Return the pipeline steps that a changed field of a principle affects."""
     (old, former), (new, principle) = one, other
     strict = "strict" in (old.priority, new.priority)
     effects: tuple[Effect, ...]
@@ -206,18 +210,19 @@ def _effects(
     elif field == "examples":
         effects = _of_examples(former, principle)
     elif field == "check":
-        # With a check a principle is none of the AI labeler's, so that others are drawn in its place.
+        # The AI labeler never draws a principle with a check, so others are drawn in its place.
         joins_or_leaves = former.check is None or principle.check is None
         effects = ("draw", "checks") if joins_or_leaves else ("checks",)
     else:
         effects = _BEARS_ON[field]
     checked = former.check is not None and principle.check is not None
+    # The labeler is never asked about a principle with a check, and only those have checks to run.
     never = {"labels"} if checked else {"checks"} if field in ("applies_to", "exempt") else set()
     return tuple(effect for effect in effects if effect not in never)
 
 
 def _of_examples(former: Principle, principle: Principle) -> tuple[Effect, ...]:
-    """Return what changed examples bear on: critics see few-shots with their `why`, labelers without."""
+    """Return the effects of changed examples: critics see few-shots with their `why`, labelers without."""
     before, now = (
         [example for example in p.examples if example.use == "few_shot"] for p in (former, principle)
     )
@@ -229,7 +234,7 @@ def _of_examples(former: Principle, principle: Principle) -> tuple[Effect, ...]:
     return effects
 
 
-def _come_or_gone(kind: Literal["added", "removed"], principle: Principle) -> Change:
+def _added_or_removed(kind: Literal["added", "removed"], principle: Principle) -> Change:
     bears_on: tuple[Effect, ...] = ("draw", "prompted")
     if principle.check is not None:
         bears_on = ("draw", "checks", "prompted")
@@ -237,14 +242,15 @@ def _come_or_gone(kind: Literal["added", "removed"], principle: Principle) -> Ch
     return Change(kind, "text", before, after, bears_on, principle.id)
 
 
-def _renamed(gone: Sequence[Principle], come: Sequence[Principle]) -> dict[str, Principle]:
-    """Return, by new id, the principles that were removed and came again under it, the most alike first."""
-    words = {principle.id: set(principle.text.split()) for principle in (*gone, *come)}
+def _renamed(removed: Sequence[Principle], added: Sequence[Principle]) -> dict[str, Principle]:
+    """Return the old principle of each renamed one by its new id, matching the most similar pairs first."""
+    words = {principle.id: set(principle.text.split()) for principle in (*removed, *added)}
     alike = []
-    for former in gone:
+    for former in removed:
         length = len(former.text.split())
-        for principle in come:
-            # A share of 0.8 leaves at most a third of a text's words without their like: most end here.
+        for principle in added:
+            # A cheap bound before the exact comparison: at a share of 0.8 at most a third of the old text's
+            # words are missing from the new one. It rules out most pairs.
             if 3 * len(words[former.id] - words[principle.id]) <= length:
                 share = shared_words(former.text, principle.text, NEARLY_THE_SAME)
                 if share:
@@ -257,7 +263,7 @@ def _renamed(gone: Sequence[Principle], come: Sequence[Principle]) -> dict[str, 
 
 
 def _as_json(value: Any) -> Any:
-    """Return a field's value as JSON knows it."""
+    """Return a field's value as JSON."""
     if isinstance(value, tuple):
         return [_as_json(part) for part in value]
     if isinstance(value, Mapping):

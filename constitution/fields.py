@@ -1,4 +1,4 @@
-"""Field types and the base that the models of a constitution share."""
+"""Shared field types and base class of the constitution models."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from core.text.explain import yaml_line
 PATTERN_LENGTH = 10_000
 
 SEARCHED_CHARACTERS = 20_000
-"""Of a text, by a pattern: about 5,000 tokens, several times the longest answer of a usual run."""
+"""Length of the beginning of a text that patterns search: about 5,000 tokens, several times the longest
+answer of a usual run."""
 
 
-@functools.lru_cache(maxsize=4096)  # a file that is extended is checked once more with each that extends it
+@functools.lru_cache(maxsize=4096)  # a base file is validated again with every file that extends it
 def compiles(pattern: str) -> str:
-    """Return the pattern.
+    """Return the pattern if it is a valid regular expression.
 
     Raises:
-        ValueError: It is too long or wrong; the message says at which character.
+        ValueError: The pattern is too long or invalid. The message names the offending character.
     """
     if len(pattern) > PATTERN_LENGTH:
         raise ValueError(f"the pattern is too long; accepted: at most {PATTERN_LENGTH:,} characters")
     try:
         with warnings.catch_warnings():
-            # A set such as [[a] is to mean something else in a later Python.
+            # Python warns about sets such as [[a], whose meaning will change in a later version.
             warnings.simplefilter("error", FutureWarning)
             re.compile(pattern)
     except FutureWarning as error:
-        message = f"the pattern {yaml_line(pattern)} goes wrong: {error}"
+        message = f"the pattern {yaml_line(pattern)} is invalid: {error}"
     except re.error as error:
         place = f" at character {error.pos + 1}" if error.pos is not None else ""
-        message = f"the pattern {yaml_line(pattern)} goes wrong{place}: {error.msg}"
+        message = f"the pattern {yaml_line(pattern)} is invalid{place}: {error.msg}"
     except (OverflowError, RecursionError) as error:
         message = f"the pattern {yaml_line(pattern)} cannot be used: {error}"
     else:
@@ -48,11 +49,11 @@ _NOT_EMPTY = {"type": "string", "minLength": 1, "pattern": r"\S"}
 _EXPRESSION = {"type": "string", "minLength": 1, "maxLength": PATTERN_LENGTH}
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), WithJsonSchema(_NOT_EMPTY)]
-"""Text that says something; white space around it, such as a block's last line end, is layout."""
+"""Non-empty text. Surrounding white space, such as the last line break of a YAML block, is stripped."""
 Pattern = Annotated[str, Field(min_length=1), AfterValidator(compiles), WithJsonSchema(_EXPRESSION)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Phrases = Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
 class Part(Section):
-    """Base of all parts of a constitution; the documentation of fields becomes the JSON Schema's."""
+    """Base class of all parts of a constitution. Field docstrings become descriptions in the JSON Schema."""

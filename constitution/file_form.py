@@ -1,7 +1,7 @@
-"""The forms that a file may have, written out as the full one, so that all are checked by the same models.
+"""Normalisation of the short forms of a constitution file to the full form, which the models validate.
 
-Three forms are read, and may be mixed: a list of sentences, a mapping whose principles are sentences, and the
-full form of `constitution.file_schema`.
+Three forms are accepted and may be mixed: a list of sentences, a mapping whose principles are sentences, and
+the full form of `constitution.file_schema`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ENTRY = f"a sentence, or a mapping with the keys: {', '.join(key_names(Principl
 
 
 def as_mapping(document: YamlDocument) -> YamlDocument:
-    """Return the document with a bare list of principles put under its key, marks included.
+    """Return the document as a mapping; a bare list is moved under the key `principles`, marks included.
 
     Raises:
         ConfigError: The document is neither a list nor a mapping.
@@ -42,23 +42,23 @@ def as_mapping(document: YamlDocument) -> YamlDocument:
 
 
 def written_out(document: YamlDocument, taken: Collection[str] = ()) -> YamlDocument:
-    """Return the document in full form; what is neither form stays, for the models to refuse.
+    """Return the document in full form. Invalid entries are left unchanged for the models to reject.
 
     Args:
-        document: A mapping.
-        taken: Ids that a sentence must not get, besides those in the document.
+        document: A document whose value is a mapping.
+        taken: Ids that a sentence must not get, in addition to those in the document.
     """
     value = dict(document.value)
     version = value.get("version")
     if isinstance(version, int | float) and not isinstance(version, bool):
-        value["version"] = document.written["version",]  # 1.10 is a version, and not the number 1.1
+        value["version"] = document.written["version",]  # the version 1.10 must not become the number 1.1
     if isinstance(value.get("principles"), list):
         value["principles"] = _principles_written_out(value["principles"], taken)
     return replace(document, value=value)
 
 
 def _principles_written_out(entries: list[object], others: Collection[str]) -> list[object]:
-    """Return the entries with sentences made mappings, and ids made where there are none."""
+    """Return the entries with sentences converted to mappings and missing ids generated."""
     taken = {entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)}
     taken.update(others)
     tried: dict[str, int] = {}
@@ -73,7 +73,7 @@ def _principles_written_out(entries: list[object], others: Collection[str]) -> l
 
 
 def misfit_entries(document: YamlDocument) -> Iterator[Misfit]:
-    """Yield what is wrong with principles that are no mapping of the full form, in a document as read."""
+    """Yield the mistakes of principles that are not in full form, in a document as read."""
     entries = document.value.get("principles")
     sentences: dict[str, Loc] = {}
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
@@ -81,13 +81,12 @@ def misfit_entries(document: YamlDocument) -> Iterator[Misfit]:
         if isinstance(entry, str) and entry.strip():
             words = " ".join(entry.split())
             if sentences.setdefault(words, loc) != loc:
-                yield Misfit(
-                    loc, f"the sentence {yaml_line(words)} again", "each once", first=sentences[words]
-                )
+                what = f"duplicate sentence {yaml_line(words)}"
+                yield Misfit(loc, what, "each sentence once", first=sentences[words])
         elif isinstance(entry, dict):
             yield from _sentence_with_colon(entry, loc)
             if "source" in entry and document.written.get((*loc, "source")) == "":
-                accepted = "the anchor in quotes, as in \"#refunds\": without them '#' begins a comment"
+                accepted = "the anchor in quotes, as in \"#refunds\": without quotes '#' begins a comment"
                 yield Misfit((*loc, "source"), "source is empty", accepted, on_key=True)
         else:
             what = "empty" if isinstance(entry, str) else yaml_line(entry)
@@ -95,7 +94,7 @@ def misfit_entries(document: YamlDocument) -> Iterator[Misfit]:
 
 
 def _sentence_with_colon(entry: Mapping[str, object], loc: Loc) -> Iterator[Misfit]:
-    """Yield a misfit for a sentence that YAML took for a mapping, because a colon stands in it."""
+    """Yield a misfit for a sentence that YAML parsed as a mapping because it contains a colon."""
     key = next(iter(entry), "")
     if len(entry) == 1 and (" " in key or key[:1].isupper()):
         what = f"the colon after {yaml_line(key)} makes the sentence a key and a value"

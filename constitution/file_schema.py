@@ -1,7 +1,7 @@
-"""The form of a constitution's file, and the JSON Schema by which editors complete and check it.
+"""The model of a constitution file, and its JSON Schema for completion and validation in editors.
 
-`constitution.schema.Constitution` is what a file comes to; `ConstitutionFile` is what a file may say on the
-way there: it may build on another file and point into a document. `publius schema` prints the JSON Schema.
+`ConstitutionFile` models a file as written, which may extend another file and refer to passages of a
+document. `constitution.schema.Constitution` is the resolved result. `publius schema` prints the JSON Schema.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from constitution.schema import Constitution, Id, Principle
 
 SCHEMA_NAME: Final = "constitution.schema.json"
 _HEADER: Final = "# yaml-language-server: $schema="
-# Drafts after this one are not read by every editor.
+# Not every editor supports later drafts.
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _DEFINITION = "#/$defs/Principle"
 
 
 class ConstitutionFile(Constitution):
-    """A constitution as a file says it."""
+    """A constitution as written in a file."""
 
     extends: Text = ""
-    """The constitution that this one builds on: the name of a preset, or a path relative to this file.
+    """The base constitution: the name of a preset, or a path relative to this file.
 
-    All principles of the base are taken over. A principle with the `id` of one of them changes the keys that
-    it gives; `null` gives a key its default again. Other principles are added at the end. `preamble`,
-    `priority`, `sections` and `lint_ignore` are the base's unless this file has its own; `passages` are added
-    to the base's."""
+    All principles of the base are inherited. A principle with the `id` of an inherited one overrides the keys
+    that it gives; `null` resets a key to its default. Other principles are added at the end. `preamble`,
+    `priority`, `sections` and `lint_ignore` are inherited unless this file has its own; `passages` are added
+    to those of the base."""
     remove: tuple[Id, ...] = Field(default=(), json_schema_extra={"uniqueItems": True})
-    """The ids of principles of the base that this constitution does without."""
+    """Ids of the base's principles to remove."""
     document: Text = ""
-    """A Markdown file, as a path relative to this file, whose headings principles may name in `source`.
+    """A Markdown file whose headings principles may refer to in `source`; a path relative to this file.
 
-    The anchor of a heading is GitHub's: `## Avoiding harm` is `#avoiding-harm`; or the author's own, as in
-    `## Avoiding harm {#harm}`. A passage is the heading and its text, up to the next heading of the same or a
-    higher level. Only passages that a principle names become a part of the constitution."""
+    The anchor of a heading is GitHub's (`## Avoiding harm` has the anchor `#avoiding-harm`) or an explicit
+    one, as in `## Avoiding harm {#harm}`. A passage is the heading and its text, up to the next heading of
+    the same or a higher level. Only passages that a principle refers to become part of the constitution."""
 
 
 def json_schema_text() -> str:
-    """Return the JSON Schema as the text of a file."""
+    """Return the JSON Schema as the content of a file."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def with_header(text: str) -> str:
-    """Return a constitution's file with the line that tells editors of the schema beside it."""
+    """Return the text of a constitution file with the header line that points editors to the schema."""
     first, _, rest = text.partition("\n")
     return f"{_HEADER}./{SCHEMA_NAME}\n{rest if first.startswith(_HEADER) else text}"
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a file, with all the short forms."""
+    """Return the JSON Schema of a constitution file, including the short forms."""
     mapping = ConstitutionFile.model_json_schema(by_alias=True)
     definitions = mapping.pop("$defs")
     plain = definitions["Principle"]
@@ -61,7 +61,7 @@ def json_schema() -> dict[str, Any]:
     definitions["Override"] = _override(plain)
     definitions["Sentence"] = {
         "title": "Sentence",
-        "description": "A principle as one sentence about the reply; its id is made from its words.",
+        "description": "A principle as one sentence about the reply; its id is generated from its words.",
         "type": "string",
         "minLength": 1,
         "pattern": r"\S",
@@ -78,7 +78,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _principles(*definitions: str) -> dict[str, Any]:
-    """Return the schema of a list of sentences and mappings."""
+    """Return the schema of a list whose entries are sentences or one of the definitions."""
     entries = [{"$ref": "#/$defs/Sentence"}, *({"$ref": definition} for definition in definitions)]
     return {"type": "array", "items": {"anyOf": entries}}
 
@@ -89,8 +89,8 @@ def _mapping(mapping: dict[str, Any]) -> dict[str, Any]:
     properties["version"]["type"] = ["string", "number"]
     properties["sections"]["uniqueItems"] = True
     properties["passages"]["additionalProperties"] = False
-    said = properties["principles"]["description"]
-    properties["principles"] = {"description": said, **_principles(_DEFINITION, "#/$defs/Override")}
+    description = properties["principles"]["description"]
+    properties["principles"] = {"description": description, **_principles(_DEFINITION, "#/$defs/Override")}
     for key in ("extends", "document"):
         properties[key].update({"minLength": 1, "pattern": r"\S"})
     alone = {"principles": {**_principles(_DEFINITION), "minItems": 1}, "remove": False}
@@ -99,15 +99,15 @@ def _mapping(mapping: dict[str, Any]) -> dict[str, Any]:
 
 
 def _override(plain: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a principle that changes one of the base's."""
+    """Return the schema of a principle that overrides one of the base."""
     properties = {
-        key: {"description": said["description"], "anyOf": [_of(key), {"type": "null"}]}
-        for key, said in plain["properties"].items()
+        key: {"description": field["description"], "anyOf": [_of(key), {"type": "null"}]}
+        for key, field in plain["properties"].items()
         if key not in ("id", "text")
     }
     return {
         "title": "Override",
-        "description": "Changes to the principle of that id in the base; null gives a key its default again.",
+        "description": "Changes to the base's principle with this id; null resets a key to its default.",
         "type": "object",
         "additionalProperties": False,
         "required": ["id"],
@@ -122,7 +122,7 @@ def _of(key: str) -> dict[str, str]:
 
 
 def _tidied(part: Any) -> Any:
-    """Return a part of the schema without titles that only repeat a key, its references as in draft 7."""
+    """Return a part of the schema in draft 7 form, without titles that only repeat a key."""
     if isinstance(part, list):
         return [_tidied(entry) for entry in part]
     if not isinstance(part, dict):
@@ -134,6 +134,6 @@ def _tidied(part: Any) -> Any:
         tidied["description"] = " ".join(tidied["description"].split())
     if tidied.get("default", ...) is None or tidied.get("default") == "":
         del tidied["default"]
-    if "$ref" in tidied and len(tidied) > 1:  # what stands beside a reference is not read
+    if "$ref" in tidied and len(tidied) > 1:  # draft 7 ignores the siblings of a reference
         tidied["allOf"] = [{"$ref": tidied.pop("$ref")}]
     return tidied

@@ -1,4 +1,4 @@
-"""Ids made from sentences: how principles are called to which nobody gave a name."""
+"""Generated ids for principles without one, from the words of their sentences."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Container
 
 _ID_WORDS = 5
 _ID_LENGTH = 56
-"""Leaves room within an id for the ending that makes it unique."""
+"""Maximum length of a generated id before the suffix that makes it unique."""
 _STOP_WORDS = frozenset(
     "a an and answer are choose in is it of or reply response should that the to which with".split(" ")  # noqa: SIM905
 )
 
 
 def id_from(sentence: str) -> str:
-    """Return an id from the first words of a sentence that say something about it."""
+    """Return an id made of the first words of a sentence, without stop words."""
     words = _words(sentence)
     telling = [word for word in words if word not in _STOP_WORDS] or words
     return _joined(telling[:_ID_WORDS], sentence)
 
 
 def id_of_name(name: str) -> str:
-    """Return a name in the spelling of an id, all its words kept as far as there is room."""
+    """Return a name in the spelling of an id, with as many of its words as fit."""
     return _joined(_words(name), name)
 
 
@@ -32,9 +32,9 @@ def unique(name: str, taken: Container[str], tried: dict[str, int] | None = None
     """Return the name, with a number after it if it is taken.
 
     Args:
-        name: The name wanted.
-        taken: Names that others have.
-        tried: Remembers between calls where to go on counting, so that many equal names take no time.
+        name: The preferred name.
+        taken: Names in use.
+        tried: The next number to try for each name, kept between calls so many equal names stay fast.
     """
     if name not in taken:
         return name
@@ -52,7 +52,7 @@ def _words(text: str) -> list[str]:
 
 
 def _joined(words: list[str], text: str) -> str:
-    # Of a text in another script nothing may be left.
+    # A text in a non-Latin script may have no ASCII letters left.
     return "-".join(words)[:_ID_LENGTH].rstrip("-") or "principle-" + _digest(text)
 
 

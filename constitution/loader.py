@@ -1,8 +1,9 @@
-"""From a YAML file or the name of a preset to a `Constitution`, with every mistake at its line and column.
+"""Load a `Constitution` from a YAML file or preset, reporting every mistake with its line and column.
 
-A file may build on another one and point into a document: what is returned says all of it by itself. The base
-is read first and must be right by itself. What is wrong only because of the file that extends it is told at
-the line that says `extends`, with the place in the base: there a person can mend it.
+A file may extend another one and refer to passages of a document. The returned constitution is
+self-contained. The base is read first and must be valid by itself. A mistake in an inherited value that only
+the extending file causes is reported at that file's `extends` line, together with the place in the base,
+because the extending file is the one to fix.
 """
 
 from __future__ import annotations
@@ -29,64 +30,64 @@ __all__ = ["LoadedConstitution", "load_constitution", "preset_names", "preset_pa
 _ABOUT_THE_BASE = (
     "the key 'text' is missing",
     "the key 'principles' is missing",
-    "there is no passage",
+    "unknown passage",
     "unknown section",
 )
-"""What may be right once the base is known."""
+"""Beginnings of messages about mistakes that may disappear once the base is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConstitution:
-    """A constitution and the files that it was read from."""
+    """A constitution and the files it was read from."""
 
     constitution: Constitution
     document: YamlDocument
-    """The file in full form, what it inherits included: it knows the place of everything in the constitution,
-    or of the thing around it. Its value also has the passages that no principle names."""
+    """The file in full form, merged with what it inherits. It has the position of every value, or of the
+    nearest enclosing one. Its value also contains the passages that no principle refers to."""
     files: tuple[Path, ...]
-    """Every file that was read: the file itself, its document, its base, that one's document, and so on."""
+    """All files read: the file itself, its document, its base, the base's document, and so on."""
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the file itself."""
         return self.document.path
 
     def where(self, *loc: str | int) -> str:
-        """Return `file:line:column` of a value, as in `where("principles", 3, "weight")`."""
+        """Return the position `file:line:column` of a value, e.g. `where("principles", 3, "weight")`."""
         return self.document.where(loc)
 
 
 @dataclass(slots=True)
 class _Level:
-    """A file with all that it builds on."""
+    """A file merged with everything it extends."""
 
     document: YamlDocument
-    """In full form."""
+    """The merged document in full form."""
     constitution: ConstitutionFile | None
-    """None if the file or its base has a mistake."""
+    """The validated model; None if the file or its base has a mistake."""
     files: tuple[Path, ...]
 
 
 def load_constitution(source: str | Path) -> Constitution:
-    """Return the constitution in a file, or the preset of that name; see `read_constitution`."""
+    """Return the constitution in a file or preset. See `read_constitution`."""
     return read_constitution(source).constitution
 
 
 def read_constitution(source: str | Path) -> LoadedConstitution:
-    """Return a constitution with the place of everything in it.
+    """Return a constitution with the source position of every value.
 
     Args:
-        source: The name of a preset, as `str`, or a path. A file that is called like a preset is `./name`.
+        source: The name of a preset (as `str`), or a path. Write `./name` for a file named like a preset.
 
     Raises:
-        ConfigError: There is no such file, or it is not a constitution; one problem for each mistake, in the
-            file itself, in those that it extends and in their documents.
+        ConfigError: The file does not exist or is not a valid constitution. There is one problem for each
+            mistake in the file, in the files it extends and in their documents.
     """
     chain = read_chain(source_path(source))
     problems = list(chain.problems)
     level: _Level | None = None
     for file in reversed(chain.documents):
-        level, found = _level(file, level, chain.is_whole)
+        level, found = _level(file, level, chain.is_complete)
         problems += found
     if problems:
         raise ConfigError.of(in_order(problems))
@@ -95,8 +96,8 @@ def read_constitution(source: str | Path) -> LoadedConstitution:
     return LoadedConstitution(_resolved(level.constitution), level.document, level.files)
 
 
-def _level(file: YamlDocument, base: _Level | None, is_whole: bool) -> tuple[_Level, list[Problem]]:
-    """Return a file with its base, and what is wrong with it, less what is wrong with the base alone."""
+def _level(file: YamlDocument, base: _Level | None, is_complete: bool) -> tuple[_Level, list[Problem]]:
+    """Return a file merged with its base, and its mistakes without those of the base itself."""
     below = base.document if base else None
     own, read, problems = with_document(written_out(file, ids_of(below)))
     if below is None:
@@ -110,8 +111,8 @@ def _level(file: YamlDocument, base: _Level | None, is_whole: bool) -> tuple[_Le
     constitution, others = _fitted(document, misfits)
     misfits += others
     if problems:  # with the document
-        misfits = [misfit for misfit in misfits if not misfit.what.startswith("there is no passage")]
-    if not is_whole:
+        misfits = [misfit for misfit in misfits if not misfit.what.startswith("unknown passage")]
+    if not is_complete:
         misfits = [misfit for misfit in misfits if not misfit.what.startswith(_ABOUT_THE_BASE)]
     is_sound = base is None or base.constitution is not None
     problems += _problems(document, misfits, frozenset(read), is_sound)
@@ -120,14 +121,15 @@ def _level(file: YamlDocument, base: _Level | None, is_whole: bool) -> tuple[_Le
 
 
 def _first(misfits: Iterable[Misfit]) -> Iterator[Misfit]:
-    """Return as many misfits as are worth putting into words; each costs a search for the nearest name."""
+    """Return the first `MAX_ERRORS` misfits: each message costs a search for the nearest name."""
     return itertools.islice(misfits, MAX_ERRORS)
 
 
 def _fitted(document: YamlDocument, known: Sequence[Misfit]) -> tuple[ConstitutionFile | None, list[Misfit]]:
-    """Return the document as a model, and what is wrong with it beside what is known."""
+    """Return the validated document and its mistakes other than the known ones."""
     found = list(_conflicts(document.value))
     try:
+        # Validation imports the modules of `python` checks, which may be in the constitution's folder.
         with modules_beside(document.path.parent):
             return ConstitutionFile.model_validate(document.value), found
     except ValidationError as error:
@@ -138,7 +140,7 @@ def _fitted(document: YamlDocument, known: Sequence[Misfit]) -> tuple[Constituti
 
 
 def _repeated(document: YamlDocument, known: Sequence[Misfit]) -> Callable[[Misfit], bool]:
-    """Return what tells whether a misfit of the model repeats one that is known, in other words."""
+    """Return a predicate: does a misfit of the model repeat a known one in other words?"""
     of_principles = [misfit.loc for misfit in known if misfit.loc[:1] == ("principles",)]
     no_principle = {document.where(loc) for loc in of_principles if len(loc) == 2}
     no_text = {loc[:2] for loc in of_principles if len(loc) == 3}
@@ -157,13 +159,13 @@ def _repeated(document: YamlDocument, known: Sequence[Misfit]) -> Callable[[Misf
 def _problems(
     document: YamlDocument, misfits: Iterable[Misfit], read: frozenset[Path], is_sound: bool
 ) -> Iterator[Problem]:
-    """Yield the misfits as problems, each where it can be mended.
+    """Yield the misfits as problems, each at the place to fix.
 
     Args:
-        document: The file with what it inherits.
-        misfits: What is wrong.
-        read: The file's own document.
-        is_sound: Whether the base is right by itself. If not, that is told already.
+        document: The file merged with its base.
+        misfits: The mistakes.
+        read: The file's own Markdown document.
+        is_sound: True if the base is valid by itself. If not, its mistakes are already reported.
     """
     for misfit in misfits:
         problem = document.problem(misfit)
@@ -176,13 +178,13 @@ def _problems(
 
 
 def _misfits_without_base(file: YamlDocument) -> Iterator[Misfit]:
-    """Yield a misfit for what only a file with a base can say."""
+    """Yield a misfit for a key that requires `extends`."""
     if "remove" in file.value and "extends" not in file.value:
-        yield Misfit(("remove",), "remove without extends", "a line 'extends: ...' too", on_key=True)
+        yield Misfit(("remove",), "remove requires extends", "a line 'extends: ...' as well", on_key=True)
 
 
 def _conflicts(value: Mapping[str, object]) -> Iterator[Misfit]:
-    """Yield what is wrong between principles, also of a file with other mistakes: all is reported at once."""
+    """Yield conflicts between principles, even if the file has other mistakes, to report all at once."""
     sections, passages, entries = value.get("sections"), value.get("passages", {}), value.get("principles")
     principles = {
         i: e for i, e in enumerate(entries if isinstance(entries, list) else ()) if isinstance(e, dict)
@@ -199,9 +201,10 @@ def _conflicts(value: Mapping[str, object]) -> Iterator[Misfit]:
 
 
 def _resolved(file: ConstitutionFile) -> Constitution:
-    """Return what a file comes to: no base, no document, and only the passages that principles name."""
-    said = {name: getattr(file, name) for name in Constitution.model_fields if name in file.model_fields_set}
+    """Return the self-contained constitution of a file, with only the passages that principles refer to."""
+    given = {name: getattr(file, name) for name in Constitution.model_fields if name in file.model_fields_set}
     named = {(principle.source or "").removeprefix("#") for principle in file.principles}
-    if "passages" in said:
-        said["passages"] = {anchor: text for anchor, text in file.passages.items() if anchor in named}
-    return Constitution.model_construct(**said)
+    if "passages" in given:
+        given["passages"] = {anchor: text for anchor, text in file.passages.items() if anchor in named}
+    # The values were validated with the file. Passing only those given keeps `model_fields_set` correct.
+    return Constitution.model_construct(**given)

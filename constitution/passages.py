@@ -1,9 +1,9 @@
-"""The passages of a Markdown document: each heading with its text, under the anchor that a link would use.
+"""Split a Markdown document into passages: each heading with its text, addressed by its anchor.
 
-A principle points at one passage of a long prose constitution; only that passage travels with it. Anchors are
-those of GitHub: the heading in lower case, punctuation left out, hyphens for spaces, and `-1`, `-2` after a
-heading that occurs again. An author may name a passage: by `{#name}` at the heading's end, which takes the
-place of the heading's own anchor, or by `<a id="name"></a>` in or before it, which is one more anchor.
+A principle refers to one passage of a long prose constitution, and requests show only that passage. Anchors
+are GitHub's: the heading in lower case, without punctuation, with hyphens for spaces, and with `-1`, `-2`
+appended to repeated headings. An author may also name a passage: `{#name}` at the end of the heading replaces
+the generated anchor, and `<a id="name"></a>` in or before the heading adds one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_DOCUMENT_BYTES = 512 * 1024
 """About 80,000 words of English."""
 MAX_LINES = 10_000
 _MAX_HEADING = 1000
-"""A longer heading has no anchor: nobody means it, and it would take long to look at."""
+"""Maximum characters of a heading. A longer one gets no anchor, which bounds the time to parse it."""
 
 _GIVEN = re.compile(r"\s*\{#([^\s{}]+)\}\s*$")
 _LINK = re.compile(r"""<a\s+(?:id|name)\s*=\s*["']?([^\s"'>]+)["']?\s*(?:/>|>\s*</a>|>)""", re.IGNORECASE)
@@ -37,30 +37,30 @@ class Passage:
     """A heading and its text, up to the next heading of the same or a higher level."""
 
     anchors: tuple[str, ...]
-    """The names that it goes by, without `#`."""
+    """The anchors of the heading, without `#`."""
     text: str
     line: int
-    """The heading's line, from 1."""
+    """Line number of the heading, from 1."""
 
 
 @dataclass(slots=True)
 class _Heading:
     level: int
     line: int
-    """From 0, as the parser counts."""
+    """Line number from 0, as the parser counts."""
     end: int
     begins: int
-    """The line at which the passage before it ends: that of an anchor in front of it, if there is one."""
+    """First line of the passage: that of an anchor element above the heading, if there is one."""
     title: str
     given: str | None
     links: tuple[str, ...]
 
 
 def read_passages(path: Path) -> list[Passage]:
-    """Return the passages of a Markdown file, in its order.
+    """Return the passages of a Markdown file, in document order.
 
     Raises:
-        ConfigError: The file cannot be read, is too large, or an author gave two passages the same name.
+        ConfigError: The file cannot be read, is too large, or contains the same explicit anchor twice.
     """
     text = read_text(path, "Markdown file", MAX_DOCUMENT_BYTES)
     refuse_unprintable(text, path, "a document")
@@ -72,16 +72,16 @@ def read_passages(path: Path) -> list[Passage]:
     for passage in passages:
         for anchor in passage.anchors:
             if first.setdefault(anchor, passage.line) != passage.line:
-                what = f"the anchor '#{anchor}' again (first in line {first[anchor]})"
+                what = f"duplicate anchor '#{anchor}' (first in line {first[anchor]})"
                 raise ConfigError(what, where=f"{path}:{passage.line}:1", accepted="each anchor once")
     return passages
 
 
 def passages_of(text: str) -> Iterator[Passage]:
-    """Yield the passages of a Markdown text, in its order."""
+    """Yield the passages of a Markdown text, in document order."""
     text = re.sub(r"\r\n?", "\n", text)
     front = _FRONT_MATTER.match(text)
-    if front:  # kept as empty lines, so that the others keep their numbers
+    if front:  # replaced by empty lines to preserve line numbers
         text = "\n" * front[0].count("\n") + text[front.end() :]
     lines = text.split("\n")
     headings = list(_headings(text))
@@ -94,7 +94,7 @@ def passages_of(text: str) -> Iterator[Passage]:
 
 
 def _headings(text: str) -> Iterator[_Heading]:
-    """Yield the headings that stand in no quote or list."""
+    """Yield the headings outside of quotes and lists."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark")
@@ -118,14 +118,14 @@ def _headings(text: str) -> Iterator[_Heading]:
 
 
 def _blocks(parser: MarkdownIt, text: str) -> list[Token]:
-    """Return the blocks of a text; what is within a paragraph is not looked at, which takes the most time."""
+    """Return the block tokens of a text. Inline parsing is disabled: it takes most of the time."""
     with parser.reset_rules():
         parser.disable("inline")
         return parser.parse(text)
 
 
 def _links_before(tokens: list[Token]) -> tuple[tuple[str, ...], int | None]:
-    """Return the anchors in the last lines of a paragraph that hold nothing else, and where they begin."""
+    """Return the anchors in the trailing anchor-only lines of a paragraph, and the first of those lines."""
     if [token.type for token in tokens] != ["paragraph_open", "inline", "paragraph_close"]:
         return (), None
     if tokens[0].map is None or tokens[0].level:
@@ -141,14 +141,15 @@ def _links_before(tokens: list[Token]) -> tuple[tuple[str, ...], int | None]:
 
 
 def _heading_text(parser: MarkdownIt, content: str) -> str:
-    """Return what a reader sees of a heading."""
+    """Return the visible text of a heading."""
     (inline,) = parser.parseInline(content)
     seen = ("text", "code_inline", "image", "text_special")
     return "".join(token.content for token in inline.children or () if token.type in seen).strip()
 
 
 def _named(headings: list[_Heading]) -> list[tuple[str, ...]]:
-    """Return the anchors of each heading; none of one without letters and digits."""
+    """Return the anchors of each heading; empty for a heading without letters and digits."""
+    # Explicit anchors are reserved first, so no generated one collides with a later explicit one.
     taken = {name for heading in headings for name in (heading.given, *heading.links) if name}
     next_number: dict[str, int] = {}
     names = []
@@ -168,7 +169,7 @@ def _named(headings: list[_Heading]) -> list[tuple[str, ...]]:
 
 
 def _ends(headings: list[_Heading], end: int) -> list[int]:
-    """Return for each heading the line at which the next of its own or a higher level begins."""
+    """Return, for each heading, the line where the next one of the same or a higher level begins."""
     ends = [end] * len(headings)
     open_: list[int] = []
     for index, heading in enumerate(headings):
@@ -179,5 +180,5 @@ def _ends(headings: list[_Heading], end: int) -> list[int]:
 
 
 def _untitled(line: str) -> str:
-    """Return a line of a heading without the anchors in it."""
+    """Return a line of a heading with its explicit anchors removed."""
     return _LINK.sub("", _GIVEN.sub("", line)).rstrip() if len(line) <= _MAX_HEADING else line

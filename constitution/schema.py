@@ -1,8 +1,8 @@
-"""What a constitution may say: the models behind `constitution.yaml`.
+"""Data models of a constitution: principles, scopes, examples and sections.
 
-One principle feeds critique, revision and comparison; only its id travels in the records. The models are
-frozen, refuse unknown keys, and carry their own documentation: the text below a field is what the JSON Schema
-and the editors that read it show.
+The same principle is used for critique, revision and comparison; records store only its id. The models are
+frozen and reject unknown keys. The docstring below a field is its description in the JSON Schema, which
+editors show.
 """
 
 from __future__ import annotations
@@ -41,22 +41,21 @@ def _kebab_case(text: str) -> str:
 def _passage_name(text: str) -> str:
     if text.startswith("#") or not _ANCHOR.fullmatch(f"#{text}"):
         raise ValueError(
-            f"the passage {yaml_line(text)} cannot be named; accepted: the anchor without '#', no spaces"
+            f"invalid passage name {yaml_line(text)}; accepted: the anchor without '#' and without spaces"
         )
     return text
 
 
 def _anchor(text: str) -> str:
     if not _ANCHOR.fullmatch(text):
-        raise ValueError(
-            f"{yaml_line(text)} names no passage; accepted: '#' and the passage's anchor, no spaces"
-        )
+        accepted = "'#' followed by the passage's anchor, without spaces"
+        raise ValueError(f"{yaml_line(text)} is not a passage reference; accepted: {accepted}")
     return text
 
 
 _KEBAB = {"type": "string", "maxLength": ID_MAX_LENGTH, "pattern": f"^{_ID.pattern}$"}
 Prose = Annotated[str, StringConstraints(strip_whitespace=True)]
-"""Text that may also be empty."""
+"""Text that may be empty."""
 Id = Annotated[str, AfterValidator(_kebab_case), WithJsonSchema(_KEBAB)]
 Anchor = Annotated[str, AfterValidator(_anchor), WithJsonSchema({"type": "string", "pattern": r"^#\S+$"})]
 PassageName = Annotated[
@@ -67,123 +66,124 @@ Priority = Literal["holistic", "strict"]
 
 
 class Scope(Part):
-    """The prompts that a principle is about. Where tags and pattern are given, both must hold."""
+    """The prompts that a principle applies to. If both tags and pattern are given, both must match."""
 
     tags: tuple[Text, ...] = ()
-    """The prompt bears at least one of these tags."""
+    """Tags; the prompt must have at least one of them."""
     pattern: Pattern | None = None
-    """A regular expression that is found in the last message of the user."""
+    """Regular expression to be found in the last user message."""
 
 
 class Example(Part):
-    """Two answers to one prompt, of which the principle prefers the first."""
+    """A prompt with two answers: a good one that the principle prefers, and a bad one."""
 
     prompt: Text
-    """What the user says."""
+    """The user message."""
     good: Text
-    """An answer that fulfils the principle."""
+    """An answer that follows the principle."""
     bad: Text
-    """An answer that does not."""
+    """An answer that violates the principle."""
     why: Prose = ""
-    """Why the good answer is better, in a sentence."""
+    """One sentence on why the good answer is better."""
     use: Literal["test", "few_shot"] = "test"
-    """`test`: the labeler must prefer the good answer; `few_shot`: it is shown to the labeler."""
+    """`test`: the labeler must prefer the good answer in `publius test`. `few_shot`: the example is shown in
+    requests."""
 
 
 class Principle(Part):
-    """One sentence of the constitution, with what helps to apply it."""
+    """One sentence of the constitution, with optional settings for its use."""
 
     id: Id
-    """The name by which records speak of the principle; it outlives a rewording of the text."""
+    """Identifier of the principle in records. It stays the same when the text is reworded."""
     text: Text
-    """The principle itself, as a sentence about the reply."""
+    """The principle, as a sentence about the reply."""
     section: Text | None = None
-    """The section that it belongs to."""
+    """The section of the principle."""
     source: Anchor | None = None
-    """The passage behind it, as `#anchor` of `passages` or of a heading of the document: shown to critic and
-    labeler together with the text."""
+    """The passage that explains the principle, as `#anchor` of an entry in `passages` or of a heading in the
+    document. It is shown to critic and labeler together with the text."""
     hard: bool = Field(default=False, strict=True)
-    """Whether a violation excludes an answer, whatever else the answer does well."""
+    """True if an answer that violates the principle loses, regardless of the other principles."""
     antithesis: Text | None = None
     """The opposite of the text, for contrastive labeling."""
     critique: Text | None = None
-    """The request for a critique, where the one derived from the text will not do."""
+    """Custom critique request, in place of the one derived from the text."""
     revision: Text | None = None
-    """The request for a revision, where the one derived from the text will not do."""
+    """Custom revision request, in place of the one derived from the text."""
     comparison: Text | None = None
-    """The question that compares two answers, where the one derived from the text will not do."""
+    """Custom comparison question, in place of the one derived from the text."""
     weight: float = Field(default=1.0, gt=0.0, allow_inf_nan=False, strict=True)
-    """How often it is drawn and how much it counts, relative to the others."""
+    """How often the principle is drawn and how much it counts, relative to the others."""
     applies_to: Scope | None = None
-    """The prompts that it is about; every prompt by default."""
+    """The prompts that the principle applies to; all prompts by default."""
     exempt: Scope | None = Field(default=None, alias="except")
-    """The prompts that it is not about, of those in `applies_to`."""
+    """Exceptions: prompts of `applies_to` that the principle does not apply to."""
     examples: tuple[Example, ...] = ()
-    """Answers that show what is meant."""
+    """Examples of answers that follow and violate the principle."""
     check: Check | None = None
-    """A test that a machine can do in place of a model."""
+    """Machine check that decides in place of a model."""
     lint_ignore: tuple[LintCode, ...] = ()
-    """Codes of `publius check` that are not told about this principle."""
+    """Lint codes of `publius check` to ignore for this principle."""
 
 
 _SILENCERS: Any = {"lint_ignore": True, "principles": {"__all__": {"lint_ignore"}}}
 
 
 class Constitution(Part):
-    """A named list of principles: what a model is to be steered by."""
+    """A named list of principles to train a model by."""
 
     name: Text
-    """The name in reports and run folders."""
+    """Name of the constitution in reports and run folders."""
     version: Prose = ""
-    """The author's version; the digest tells contents apart without it."""
+    """Version label chosen by the author. It is not needed to tell contents apart: the digest does."""
     preamble: Prose = ""
-    """Prose that every template can show before the principles."""
+    """Introductory text that templates can show before the principles."""
     priority: Priority = "holistic"
-    """`holistic`: principles are weighed together; `strict`: an earlier section decides first."""
+    """`holistic`: all principles are weighed together. `strict`: earlier sections take precedence."""
     sections: tuple[Text, ...] = ()
-    """The sections that principles may name, the most important first."""
+    """Sections that principles may belong to, the most important first."""
     passages: Mapping[PassageName, Text] = Field(default_factory=dict)
-    """Texts that principles name in `source`, by their anchors without the `#`. Only those that a principle
-    names are kept."""
+    """Texts that principles refer to in `source`, by anchor without the `#`. Passages that no principle
+    refers to are dropped when the file is loaded."""
     lint_ignore: tuple[LintCode, ...] = ()
-    """Codes of `publius check` that are not told about this file."""
+    """Lint codes of `publius check` to ignore for the whole file."""
     principles: tuple[Principle, ...] = Field(min_length=1)
-    """The principles, at least one."""
+    """The principles; at least one."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the constitution says; layout, comments and written-out defaults change nothing."""
-        # Defaults are left out, so that a field added in a later version changes no digest either.
+        """SHA-256 of the content. Layout, comments and explicitly written defaults do not affect it."""
+        # Excluding defaults keeps digests stable when a later version adds a field.
         return digest("constitution", self.model_dump(mode="json", exclude_defaults=True, exclude=_SILENCERS))
 
     def to_yaml(self) -> str:
-        """Return a file that says all of it by itself, and from which an equal constitution is loaded."""
+        """Return a self-contained YAML file. Loading it gives an equal constitution."""
         content = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         return yaml_text(content)
 
     def passage(self, principle: Principle) -> str:
-        """Return the passage that a principle points at; nothing if it names none."""
+        """Return the passage that a principle refers to; empty if it has no `source`."""
         return self.passages[principle.source.removeprefix("#")] if principle.source else ""
 
     def find(self, principle_id: str | None) -> Principle | None:
-        """Return the principle of that id, or None if there is none."""
+        """Return the principle with this id, or None if there is none."""
         return next((principle for principle in self.principles if principle.id == principle_id), None)
 
     def principle(self, principle_id: str) -> Principle:
-        """Return the principle of that id.
+        """Return the principle with this id.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: The id is unknown.
         """
         principle = self.find(principle_id)
         if principle is not None:
             return principle
         ids = (principle.id for principle in self.principles)
-        what = f"there is no principle {principle_id!r} in constitution {self.name!r}"
+        what = f"unknown principle {principle_id!r} in constitution {self.name!r}"
         raise ConfigError(what, accepted=one_of(ids, principle_id))
 
     def section_of(self, principle_id: str | None) -> str | None:
-        """Return the section of a principle; None if it has none, or there is no principle of that id."""
+        """Return the section of a principle; None if it has none, or no principle has this id."""
         principle = self.find(principle_id)
         return None if principle is None else principle.section
 
@@ -201,31 +201,35 @@ class Constitution(Part):
 
 
 def missing_passages(passages: Collection[str], sources: Mapping[int, object]) -> Iterator[Misfit]:
-    """Yield the sources of principles, by their position, that name no passage; only text is looked at."""
+    """Yield a misfit for each source that names an unknown passage. Values that are not text are ignored."""
     for index, source in sources.items():
         if isinstance(source, str) and _ANCHOR.fullmatch(source) and source[1:] not in passages:
             anchors = [f"#{anchor}" for anchor in passages]
-            accepted = one_of(anchors, source) if anchors else "passages, or a document"
-            yield Misfit(
-                ("principles", index, "source"), f"there is no passage {yaml_line(source)}", accepted
+            accepted = (
+                one_of(anchors, source) if anchors else "an entry under passages, or a heading in a document"
             )
+            yield Misfit(("principles", index, "source"), f"unknown passage {yaml_line(source)}", accepted)
 
 
 def conflicts(
     sections: Sequence[str], priority: str, members: Mapping[int, tuple[object, object]]
 ) -> Iterator[Misfit]:
-    """Yield what is wrong between principles that may each be right on their own.
+    """Yield the conflicts between principles that may be valid individually.
 
     Args:
         sections: The constitution's sections.
         priority: `holistic` or `strict`.
-        members: The id and the section of principles, by their position. The loader also asks about
-            principles that have other mistakes, hence ids and sections of any type; only text is compared.
+        members: The id and section of principles, by position. Values may have any type, because the loader
+            also passes principles with other mistakes; only text is compared.
     """
     yield from _duplicates(((("sections", i), name) for i, name in enumerate(sections)), "section")
     yield from _duplicates(((("principles", i, "id"), member[0]) for i, member in members.items()), "id")
     if priority == "strict" and not sections:
-        yield Misfit(("priority",), "priority is strict, but there are no sections", "sections, or holistic")
+        yield Misfit(
+            ("priority",),
+            "priority is strict, but there are no sections",
+            "a list of sections, or priority: holistic",
+        )
     known = frozenset(sections)
     for index, (principle_id, section) in members.items():
         loc: Loc = ("principles", index)
@@ -234,12 +238,12 @@ def conflicts(
                 (*loc, "section"), f"unknown section {yaml_line(section)}", one_of(sections, section)
             )
         elif sections and section is None and priority == "strict":
-            what = f"the principle {yaml_line(principle_id)} has no section, and priority is strict"
+            what = f"the principle {yaml_line(principle_id)} has no section, but priority is strict"
             yield Misfit(loc, what, f"a section, {one_of(sections)}")
 
 
 def _duplicates(named: Iterable[tuple[Loc, object]], kind: str) -> Iterator[Misfit]:
-    """Yield a misfit for every name that has occurred before."""
+    """Yield a misfit for every repeated name."""
     first: dict[str, Loc] = {}
     for loc, name in named:
         if isinstance(name, str) and first.setdefault(name, loc) != loc:

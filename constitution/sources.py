@@ -1,4 +1,4 @@
-"""Which files are meant: a preset by its name, a path, the base that a file extends, its document."""
+"""Resolution of the files of a constitution: presets, paths, bases that a file extends, documents."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from core.text.explain import Loc, Misfit, one_of, yaml_line
 from core.text.yaml_file import Mark, YamlDocument, read_yaml
 
 MAX_LEVELS = 16
-"""How often a constitution may extend one that extends another."""
+"""Maximum number of `extends` levels."""
 
 
 @functools.cache
 def preset_names() -> tuple[str, ...]:
-    """Return the names of the constitutions that come with Publius, sorted."""
+    """Return the names of the constitutions shipped with Publius, sorted."""
     folder = importlib.resources.files("constitution") / "presets"
     return tuple(sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".yaml")))
 
 
 def preset_path(name: str) -> Path:
-    """Return the file of a preset.
+    """Return the path of a preset's file.
 
     Raises:
-        ConfigError: There is no preset of that name.
+        ConfigError: The preset is unknown.
     """
     if name not in preset_names():
-        raise ConfigError(f"there is no preset {name!r}", accepted=one_of(preset_names(), name))
+        raise ConfigError(f"unknown preset {name!r}", accepted=one_of(preset_names(), name))
     return Path(str(importlib.resources.files("constitution") / "presets" / f"{name}.yaml"))
 
 
 def source_path(source: str | Path) -> Path:
-    """Return the file that is meant: that of a preset, if `source` is text and its name.
+    """Return the path of a constitution file; a `str` that is the name of a preset gives the preset's file.
 
     Raises:
-        ConfigError: There is neither a preset nor a file of that name.
+        ConfigError: There is neither a preset nor a file with this name.
     """
     if isinstance(source, str) and source in preset_names():
         return preset_path(source)
@@ -55,21 +55,21 @@ def source_path(source: str | Path) -> Path:
 
 @dataclass(slots=True)
 class Chain:
-    """A file, the base that it extends, that one's base, and so on."""
+    """A file, the base it extends, the base of that one, and so on."""
 
     documents: list[YamlDocument] = field(default_factory=list)
-    """As they are read; all of them mappings."""
+    """The documents in reading order, the file itself first. Each one is a mapping."""
     problems: list[Problem] = field(default_factory=list)
-    """Why the last of them has no base, although it extends one."""
+    """Reasons why the base of the last document could not be read."""
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the base of every file is known."""
+    def is_complete(self) -> bool:
+        """True if the base of every file was read."""
         return not self.problems and "extends" not in self.documents[-1].value
 
 
 def read_chain(path: Path) -> Chain:
-    """Return a file and all that it builds on.
+    """Return a file and all files it extends, directly or indirectly.
 
     Raises:
         ConfigError: The file itself cannot be read.
@@ -100,24 +100,24 @@ def _base_path(document: YamlDocument, name: str) -> Path:
 
 
 def _unfit_base(file: YamlDocument, path: Path, seen: dict[str, str]) -> Misfit | None:
-    """Return why the file at `path` cannot be the base of a file, if so."""
+    """Return a misfit if the file at `path` cannot be the base of a file, else None."""
     loc: Loc = ("extends",)
     if not os.path.isfile(path):
         near = [name for name in _near(path, (".yaml", ".yml")) if name != file.path.name]
         files = f" ({one_of(near, path.name)})" if near else ""
         accepted = f"a path relative to this file{files}, or a preset, {one_of(preset_names(), path.name)}"
-        return Misfit(loc, f"there is no file {yaml_line(file.value['extends'])}", accepted)
+        return Misfit(loc, f"the file {yaml_line(file.value['extends'])} does not exist", accepted)
     if os.path.realpath(path) in seen:
         ways = [*list(seen.values())[list(seen).index(os.path.realpath(path)) :], str(path)]
-        what = f"extends goes in a circle: {' -> '.join(Path(way).name for way in ways)}"
-        return Misfit(loc, what, "a base that does not build on this file")
+        what = f"circular extends: {' -> '.join(Path(way).name for way in ways)}"
+        return Misfit(loc, what, "a base that does not extend this file")
     if len(seen) > MAX_LEVELS:
-        return Misfit(loc, "this is extended too often", f"at most {MAX_LEVELS} levels of extends")
+        return Misfit(loc, "too many levels of extends", f"at most {MAX_LEVELS} levels")
     return None
 
 
 def _near(path: Path, endings: tuple[str, ...]) -> list[str]:
-    """Return the names of the first files in a folder that end so."""
+    """Return up to 20 file names in a folder that have one of the endings."""
     try:
         names = sorted(os.listdir(path.parent))
     except (OSError, ValueError):
@@ -126,7 +126,7 @@ def _near(path: Path, endings: tuple[str, ...]) -> list[str]:
 
 
 def with_document(file: YamlDocument) -> tuple[YamlDocument, tuple[Path, ...], list[Problem]]:
-    """Return a file with the passages of its document beside its own, what was read, and what was wrong."""
+    """Return a file with its document's passages merged in, the files read, and the problems found."""
     name = file.value.get("document")
     if not isinstance(name, str) or not name.strip():
         return file, (), []
@@ -136,7 +136,7 @@ def with_document(file: YamlDocument) -> tuple[YamlDocument, tuple[Path, ...], l
         accepted = "the path of a Markdown file, relative to this file" + (
             f", such as {near}" if near else ""
         )
-        misfit = Misfit(("document",), f"there is no file {yaml_line(name)}", accepted)
+        misfit = Misfit(("document",), f"the file {yaml_line(name)} does not exist", accepted)
         return file, (), [file.problem(misfit)]
     try:
         passages = read_passages(path)
@@ -146,13 +146,13 @@ def with_document(file: YamlDocument) -> tuple[YamlDocument, tuple[Path, ...], l
     own = file.value.get("passages", {})
     if not isinstance(own, dict):
         return file, (path,), []
-    twice = [_twice(file, anchor, mark) for anchor, _, mark in found if anchor in own]
+    duplicates = [_duplicate_passage(file, anchor, mark) for anchor, _, mark in found if anchor in own]
     marks: dict[Loc, Mark] = {("passages", anchor): mark for anchor, _, mark in found}
     value = {**file.value, "passages": {anchor: text for anchor, text, _ in found} | own}
     together = replace(file, value=value, marks=marks | file.marks, key_marks=marks | file.key_marks)
-    return together, (path,), twice
+    return together, (path,), duplicates
 
 
-def _twice(file: YamlDocument, anchor: str, mark: Mark) -> Problem:
-    what = f"the passage {yaml_line(anchor)} is in {mark.path}:{mark.line} too"
+def _duplicate_passage(file: YamlDocument, anchor: str, mark: Mark) -> Problem:
+    what = f"the passage {yaml_line(anchor)} is also in {mark.path}:{mark.line}"
     return file.problem(Misfit(("passages", anchor), what, "each anchor once", on_key=True))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from constitution.lint.subject import meet
+from constitution.lint.subject import scopes_overlap
 from constitution.schema import Constitution, Principle
 from core.chat import Turn
 from core.errors import RequestError
@@ -68,7 +68,7 @@ class ConflictJudge:
 def judged_pairs(constitution: Constitution) -> list[tuple[int, int]]:
     """Return the pairs of judged principles that can be about the same prompt, by position."""
     judged = [(i, p) for i, p in enumerate(constitution.principles) if p.check is None]
-    return [(i, j) for (i, one), (j, two) in combinations(judged, 2) if meet(one, two)]
+    return [(i, j) for (i, one), (j, two) in combinations(judged, 2) if scopes_overlap(one, two)]
 
 
 def nearest_pairs(

@@ -1,1 +1,1 @@
-"""Machine checks: their kinds, and whether an answer fulfils a principle that needs no model to be judged."""
+"""Machine checks: deterministic tests of answers, for principles that need no model as a judge."""

@@ -1,12 +1,12 @@
-"""Machine checks: whether an answer fulfils a principle that needs no model to be judged.
+"""Evaluate machine checks on answers.
 
-`constitution.checks.kinds` says of each kind when an answer passes and what one that fails scores, so that of
-two answers that both fail the nearer one is known.
+`constitution.checks.kinds` defines, for each kind, when an answer passes and the score of a failing one. The
+scores rank two answers that both fail.
 
-A regular expression sees only the first `SEARCHED_CHARACTERS` of a text: that bounds a pattern whose time
-grows with the square of the length. It does not bound one whose time grows exponentially, such as `(a+)+$`.
-Python stops no search once it has begun, but by killing the process that does it; a constitution is written
-by the person who runs it, who can mend the pattern.
+A regular expression is searched only in the first `SEARCHED_CHARACTERS` of a text. This bounds patterns whose
+time is quadratic in the length, but not exponential ones such as `(a+)+$`. Python cannot interrupt a running
+search without killing its process. Constitutions are written by the person who runs them, so fixing the
+pattern is left to the author.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ __all__ = ["SEARCHED_CHARACTERS", "CheckResult", "count_words", "evaluate", "mat
 
 
 class CheckResult(NamedTuple):
-    """How an answer did."""
+    """Result of a check on one answer."""
 
     passed: bool
     score: float
-    """In [0, 1]; 1 for an answer that passed, less for every other."""
+    """Score in [0, 1]; 1 exactly if the answer passed."""
 
 
 def evaluate(check: Check, text: str) -> CheckResult:
-    """Return whether `text` passes the check, and how near it comes; the check's own docstring has the rule.
+    """Return whether `text` passes the check, and its score. The check's docstring defines both.
 
     Raises:
-        ConfigError: a function of the user's failed, or returned what is no verdict.
+        ConfigError: A user-defined function raised, or returned an invalid value.
     """
     score = _score(check, text)
     # A quotient of two counts is 1.0 only when they are equal, so this is exact.
@@ -58,15 +58,15 @@ def evaluate(check: Check, text: str) -> CheckResult:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Return whether the pattern is found in the searched part of a text."""
+    """Return whether the pattern is found in the first `SEARCHED_CHARACTERS` of a text."""
     return re.search(pattern, text[:SEARCHED_CHARACTERS]) is not None
 
 
 def reading_grade(text: str) -> float | None:
     """Return the Automated Readability Index of a text (Senter and Smith 1967); None if it has no words.
 
-    4.71 letters and digits per word + 0.5 words per sentence - 21.43. Fenced code and the numbers of a list
-    do not count.
+    The grade is 4.71 letters and digits per word + 0.5 words per sentence - 21.43. Fenced code and list
+    numbers do not count.
     """
     found = list(sentences(text))
     if not found:
@@ -130,7 +130,7 @@ def _(check: kinds.Matches, text: str) -> float:
 
 
 @_score.register
-def _(check: kinds.MatchesNot, text: str) -> float:
+def _(check: kinds.NotMatches, text: str) -> float:
     return 1 / (1 + sum(1 for _ in re.finditer(check.value, text[:SEARCHED_CHARACTERS])))
 
 
@@ -155,7 +155,7 @@ def _(check: kinds.StartsWith, text: str) -> float:
 
 
 @_score.register
-def _(check: kinds.StartsNotWith, text: str) -> float:
+def _(check: kinds.NotStartsWith, text: str) -> float:
     return float(not begins_with(check.value, text))
 
 
@@ -165,7 +165,7 @@ def _(check: kinds.EndsWith, text: str) -> float:
 
 
 @_score.register
-def _(check: kinds.EndsNotWith, text: str) -> float:
+def _(check: kinds.NotEndsWith, text: str) -> float:
     return float(not ends_with(check.value, text))
 
 
@@ -232,7 +232,7 @@ def _(check: kinds.PythonCheck, text: str) -> float:
     accepted = "true, false, or a number in [0, 1] for every text"
     with foreign_errors(lambda: f"the function {check.value} failed", "check: python", accepted):
         verdict = known_function(check.value)(text)
-        verdict = verdict.item() if hasattr(verdict, "item") else verdict  # numpy's numbers
+        verdict = verdict.item() if hasattr(verdict, "item") else verdict  # convert NumPy scalars
     if not isinstance(verdict, int | float) or not 0 <= verdict <= 1:
         what = f"the function {check.value} returned {verdict!r:.60}"
         raise ConfigError(what, where="check: python", accepted=accepted)

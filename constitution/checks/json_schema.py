@@ -1,7 +1,8 @@
-"""JSON Schemas that a constitution holds, and answers that are held against them.
+"""JSON Schemas in a constitution, and validation of answers against them.
 
-A schema is kept as canonical JSON text, which is hashable, and is written out as a mapping again. Nothing is
-fetched: references lead to places within the schema. Patterns see the beginning of a text, as everywhere.
+A schema is stored as canonical JSON text, which is hashable, and serialised as a mapping. References must
+point to a place within the schema; nothing is fetched. Patterns are searched only in the first
+`SEARCHED_CHARACTERS` of a text, as everywhere.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from core.text.explain import Loc, Misfit, MisfitError, one_of, yaml_line
 
 _MAX_DEPTH = 64
 MAX_KEY = 1_000
-"""Characters of a key in an answer; a schema's patterns are tried on all keys."""
+"""Maximum characters of a key in an answer: a schema's patterns may be tried on every key."""
 MAX_DIGITS = 300
-"""Of a whole number: a longer one is beyond the floating-point numbers that schemas compare it with."""
+"""Maximum digits of an integer: a longer one may not fit the floats that schemas compare it with."""
 _MAX_ERRORS = 100
 MAX_REFERENCES = 100_000
-"""Followed for one value: a few that each lead to two others lead to millions, without any circle."""
+"""Maximum references followed for one value. Without a limit, a few references that each lead to two others
+would take millions of steps, even without a cycle."""
 _REPORTED = 5
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DIALECTS = (
@@ -40,19 +42,20 @@ _DIALECTS = (
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _followed: ContextVar[Iterator[int]] = ContextVar("followed")
+"""Counts the references followed for the current value, because validator rules cannot keep state."""
 _FENCED = re.compile(r"\s*(```|~~~)[A-Za-z0-9]*[ \t]*\n(.*)\n[ \t]*\1\s*", re.DOTALL)
 
 
 class NotJson(ValueError):
-    """A text is no JSON, or none that is read here."""
+    """A text is not JSON, or not JSON that is accepted here."""
 
 
 def parse_answer(text: str) -> object:
-    """Return the JSON value that an answer is, with or without one code fence around it.
+    """Return the JSON value of an answer, with or without one code fence around it.
 
     Raises:
-        NotJson: It is none, a key occurs twice in an object, a number is not finite or has more than 300
-            digits, it is nested deeper than 64 levels, or a key is longer than 1,000 characters.
+        NotJson: The answer is not JSON, a key occurs twice in an object, a number is not finite or has more
+            than 300 digits, it is nested deeper than 64 levels, or a key is longer than 1,000 characters.
     """
     fenced = _FENCED.fullmatch(text)
     try:
@@ -63,7 +66,7 @@ def parse_answer(text: str) -> object:
             parse_float=_finite,
             parse_int=_short_int,
         )
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits are a ValueError, too
+    except (ValueError, RecursionError) as error:  # also ValueError: Python limits integers
         raise NotJson(str(error)) from None
     if not _is_shallow(value):
         raise NotJson(f"nested deeper than {_MAX_DEPTH} levels")
@@ -71,9 +74,9 @@ def parse_answer(text: str) -> object:
 
 
 def count_errors(schema: str, value: object) -> int:
-    """Return in how many ways a value breaks a schema, at most `_MAX_ERRORS`; 0 if it does not.
+    """Return the number of validation errors of a value, at most `_MAX_ERRORS`; 0 if it is valid.
 
-    A value for which more than `MAX_REFERENCES` would have to be followed breaks it in all ways.
+    A value that requires following more than `MAX_REFERENCES` references has `_MAX_ERRORS` errors.
     """
     try:
         return sum(1 for _ in itertools.islice(_errors(_validator(schema), value), _MAX_ERRORS))
@@ -82,14 +85,14 @@ def count_errors(schema: str, value: object) -> int:
 
 
 class _TooManyReferencesError(RecursionError):
-    """More than `MAX_REFERENCES` were followed for one value."""
+    """More than `MAX_REFERENCES` references were followed for one value."""
 
 
 def _errors(validator: Any, value: object) -> Iterator[Any]:
-    """Yield in which ways a value breaks a schema.
+    """Yield the validation errors of a value.
 
     Raises:
-        RecursionError: references go on without end, or there are too many of them.
+        RecursionError: The references form an infinite loop, or there are too many of them.
     """
     _followed.set(itertools.count(1))
     yield from validator.iter_errors(value)
@@ -105,7 +108,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _no_constant(name: str) -> object:
-    raise NotJson(f"{name} is no JSON")
+    raise NotJson(f"{name} is not JSON")
 
 
 def _finite(number: str) -> float:
@@ -122,7 +125,7 @@ def _short_int(number: str) -> int:
 
 
 def _is_shallow(value: object) -> bool:
-    """Return whether a value is nested no deeper than `_MAX_DEPTH`."""
+    """Return whether a value is nested at most `_MAX_DEPTH` levels deep."""
     level: list[object] = [value]
     for _ in range(_MAX_DEPTH):
         level = [inner for outer in level for inner in _inside(outer)]
@@ -139,7 +142,7 @@ def _inside(value: object) -> Iterable[object]:
 
 @lru_cache(maxsize=64)
 def _validator(schema: str) -> Any:
-    """Return what holds values against a schema in canonical JSON."""
+    """Return the validator of a schema in canonical JSON."""
     import jsonschema
     import referencing
 
@@ -148,7 +151,7 @@ def _validator(schema: str) -> Any:
     counted = {name: _counted(dialect.VALIDATORS[name]) for name in _REFERENCES if name in dialect.VALIDATORS}
     rules = {"pattern": _bounded_pattern, **counted}
     bounded = jsonschema.validators.extend(dialect, rules)  # type: ignore[no-untyped-call]
-    # An empty registry: the library's own one would fetch what a reference names.
+    # The library's default registry would fetch remote references; an empty one does not.
     return bounded(content, registry=referencing.Registry())
 
 
@@ -160,7 +163,7 @@ def _bounded_pattern(validator: Any, pattern: str, instance: object, schema: obj
 
 
 def _counted(follow: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
-    """Return the rule of a reference that is followed only so often for one value."""
+    """Wrap a reference rule to limit how many references are followed for one value."""
 
     def followed(validator: Any, target: object, instance: object, schema: object) -> Iterator[Any]:
         if next(_followed.get()) > MAX_REFERENCES:
@@ -171,7 +174,7 @@ def _counted(follow: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
 
 def _frozen(value: object) -> str:
-    """Return a schema as canonical JSON, or say where it goes wrong."""
+    """Return a schema as canonical JSON. Raises an error with the place of each mistake."""
     if not isinstance(value, Mapping):
         raise ValueError(f"value is {yaml_line(value)}; accepted: a JSON Schema, or {{}} for any JSON")
     dialect = value.get("$schema", _DIALECT)
@@ -181,7 +184,8 @@ def _frozen(value: object) -> str:
     try:
         text = canonical_json(value)
     except (TypeError, ValueError):
-        raise ValueError("the schema holds what is no JSON, such as .nan; accepted: a JSON Schema") from None
+        what = "the schema has a value that JSON cannot represent, such as .nan"
+        raise ValueError(f"{what}; accepted: a JSON Schema") from None
     misfits = list(itertools.islice(_wrong_parts(value, text), _REPORTED))
     if misfits:
         raise MisfitError(misfits)
@@ -189,28 +193,28 @@ def _frozen(value: object) -> str:
 
 
 def _wrong_parts(schema: Mapping[str, object], text: str) -> Iterator[Misfit]:
-    """Yield what is wrong with a schema: by the metaschema of its dialect first, then by our own rules."""
+    """Yield the mistakes of a schema: first by the metaschema of its dialect, then by our own rules."""
     found = False
     for misfit in itertools.chain(_against_metaschema(json.loads(text)), _nested_names(schema)):
         found = True
         yield misfit
-    if found:  # the rest needs a schema that holds together
+    if found:  # the checks below require a valid schema
         return
     validator = _validator(text)
     seen: dict[int, bool] = {}
     for loc, target in _named(schema, _REFERENCES):
-        why = _leads_astray(validator, target, seen)
+        why = _reference_mistake(validator, target, seen)
         if why:
             found = True
             accepted = "a reference to a place in this schema, such as '#/$defs/name'; nothing is fetched"
-            yield Misfit(loc, f"the reference {yaml_line(target)} leads {why}", accepted)
-    why = "" if found else _goes_on(validator)
+            yield Misfit(loc, f"the reference {yaml_line(target)} {why}", accepted)
+    why = "" if found else _recursion_mistake(validator)
     if why:
-        yield Misfit((), why, "references that go a level deeper")
+        yield Misfit((), why, "recursive references only below a property or an item")
 
 
 def _against_metaschema(content: Any, within: Any = None) -> Iterator[Misfit]:
-    """Yield what the metaschema says against a schema, or against a part of the one that `within` holds."""
+    """Yield the metaschema's errors for a schema, or for a part of the schema of the validator `within`."""
     import jsonschema
     import referencing
 
@@ -222,21 +226,21 @@ def _against_metaschema(content: Any, within: Any = None) -> Iterator[Misfit]:
     meta = kind(dialect.META_SCHEMA, format_checker=formats, registry=referencing.Registry())
     for error in meta.iter_errors(content):
         keyword = next((str(part) for part in reversed(error.path) if isinstance(part, str)), "value")
-        yield Misfit(
-            tuple(error.path), f"no JSON Schema: {keyword} is {yaml_line(error.instance)}", _wanted(error)
-        )
+        what = f"invalid JSON Schema: {keyword} is {yaml_line(error.instance)}"
+        yield Misfit(tuple(error.path), what, _wanted(error))
 
 
 def _nested_names(schema: Mapping[str, object]) -> Iterator[Misfit]:
-    """Yield every place below the top where a schema begins another, to which references would lead."""
+    """Yield each nested schema with its own `$id` or `$schema`, which would change how references resolve."""
     names = ("$id", "$schema", "id") if "draft-04" in str(schema.get("$schema")) else ("$id", "$schema")
     for loc, name in _named(schema, names):
         if len(loc) > 1:
-            yield Misfit(loc, f"a schema of its own, {yaml_line(name)}, within the schema", "one schema")
+            what = f"the schema contains another schema, {yaml_line(name)}"
+            yield Misfit(loc, what, "a single schema")
 
 
 def _wanted(error: Any) -> str:
-    """Return what a metaschema accepts at a place."""
+    """Return a description of the values that the metaschema accepts in place of the invalid one."""
     keyword, wanted = error.validator, error.validator_value
     if keyword == "enum":
         return one_of(map(str, wanted), error.instance)
@@ -250,7 +254,7 @@ def _wanted(error: Any) -> str:
 
 
 def _named(value: object, names: Sequence[str], loc: Loc = ()) -> Iterator[tuple[Loc, str]]:
-    """Yield every text in a schema under one of the names; the reader of YAML bounds how deep it is."""
+    """Yield every text value under one of the keys. The YAML reader bounds the depth of the recursion."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if key in names and isinstance(inner, str):
@@ -262,40 +266,40 @@ def _named(value: object, names: Sequence[str], loc: Loc = ()) -> Iterator[tuple
             yield from _named(inner, names, (*loc, index))
 
 
-def _leads_astray(validator: Any, target: str, seen: dict[int, bool]) -> str:
-    """Return where a reference leads that leads to no schema; nothing if it does lead to one.
+def _reference_mistake(validator: Any, target: str, seen: dict[int, bool]) -> str:
+    """Return what is wrong with a reference, as a predicate; empty if it points to a schema.
 
     Args:
-        validator: What has the schema.
+        validator: The validator of the whole schema.
         target: The reference.
-        seen: Remembers between calls which places hold a schema, so that none is looked at twice.
+        seen: Cache between calls: which places, by object id, hold a valid schema.
     """
     from referencing.exceptions import Unresolvable
 
     if not target.startswith("#"):
-        return "nowhere here"
+        return "cannot be resolved"
     try:
         content = validator._resolver.lookup(target).contents
-    except (Unresolvable, ValueError, TypeError):  # the last where a number is to have a part
-        return "nowhere here"
+    except (Unresolvable, ValueError, TypeError):  # TypeError: the path continues below a number
+        return "cannot be resolved"
     if not isinstance(content, Mapping):
-        return "" if isinstance(content, bool) else "to what is no schema"
+        return "" if isinstance(content, bool) else "does not point to a schema"
     if id(content) not in seen:
-        # A place such as `enum` or `default` may hold anything: it has not been held against the metaschema.
+        # Places such as `enum` or `default` may hold anything, and the metaschema does not check them.
         seen[id(content)] = not any(_against_metaschema(content, validator))
-    return "" if seen[id(content)] else "to what is no schema"
+    return "" if seen[id(content)] else "does not point to a schema"
 
 
-def _goes_on(validator: Any) -> str:
-    """Return why holding the simplest values against the schema comes to no end; nothing if it ends."""
+def _recursion_mistake(validator: Any) -> str:
+    """Return why validation of the simplest values does not terminate; empty if it does."""
     try:
         simplest: tuple[Any, ...] = (None, True, 0, "", [], {})
         for value in simplest:
             next(_errors(validator, value), None)
     except _TooManyReferencesError:
-        return f"the schema's references lead to more than {MAX_REFERENCES:,} others"
+        return f"the schema requires following more than {MAX_REFERENCES:,} references for one value"
     except RecursionError:
-        return "the schema refers to itself without end"
+        return "the references of the schema form an infinite loop"
     return ""
 
 
@@ -305,4 +309,4 @@ JsonSchema = Annotated[
     PlainSerializer(json.loads, return_type=dict[str, Any]),
     WithJsonSchema({"type": "object"}),
 ]
-"""A JSON Schema as canonical JSON text; a mapping in files."""
+"""A JSON Schema, stored as canonical JSON text and written as a mapping in files."""

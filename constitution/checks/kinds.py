@@ -1,7 +1,7 @@
-"""The kinds of machine checks: for each, when an answer passes, and the score of one that fails.
+"""Kinds of machine checks. Each kind defines when an answer passes and the score of a failing one.
 
-Scores are in [0, 1], and 1 for an answer that passes, and for no other.
-`constitution.checks.evaluate` works them out. Values are hashable, as a principle must be.
+Scores are in [0, 1], and are 1 exactly if the answer passes. `constitution.checks.evaluate` computes them.
+Values must be hashable, because principles are.
 """
 
 from __future__ import annotations
@@ -34,63 +34,68 @@ PhraseListName = Literal["boilerplate", "flattery", "hedging", "moralising"]
 
 
 class MaxWords(Part):
-    """Passes with at most so many words. Else the score is limit / words."""
+    """Passes with at most this number of words. Otherwise the score is limit / words."""
 
     kind: Literal["max_words"]
     value: Count
-    """The largest number of words: runs without white space that hold a letter or digit."""
+    """Maximum number of words. A word is a run of characters without white space that contains a letter or
+    digit."""
 
 
 class MinWords(Part):
-    """Passes with at least so many words. Else the score is words / limit."""
+    """Passes with at least this number of words. Otherwise the score is words / limit."""
 
     kind: Literal["min_words"]
     value: Count
-    """The smallest number of words: runs without white space that hold a letter or digit."""
+    """Minimum number of words. A word is a run of characters without white space that contains a letter or
+    digit."""
 
 
 class MaxSentences(Part):
-    """Passes with at most so many sentences. Else the score is limit / sentences."""
+    """Passes with at most this number of sentences. Otherwise the score is limit / sentences."""
 
     kind: Literal["max_sentences"]
     value: Count
-    """The largest number of sentences; a heading or list line is one at least, fenced code is none."""
+    """Maximum number of sentences. A heading or list line has at least one; fenced code has none."""
 
 
 class MinSentences(Part):
-    """Passes with at least so many sentences. Else the score is sentences / limit."""
+    """Passes with at least this number of sentences. Otherwise the score is sentences / limit."""
 
     kind: Literal["min_sentences"]
     value: Count
-    """The smallest number of sentences; a heading or list line is one at least, fenced code is none."""
+    """Minimum number of sentences. A heading or list line has at least one; fenced code has none."""
 
 
 class MaxCharacters(Part):
-    """Passes with at most so many characters. Else the score is limit / characters."""
+    """Passes with at most this number of characters. Otherwise the score is limit / characters."""
 
     kind: Literal["max_characters"]
     value: Count
-    """The largest number of Unicode code points (composed, NFC), without white space at the ends."""
+    """Maximum number of Unicode code points (composed, NFC), without white space at the ends."""
 
 
 class MinCharacters(Part):
-    """Passes with at least so many characters. Else the score is characters / limit."""
+    """Passes with at least this number of characters. Otherwise the score is characters / limit."""
 
     kind: Literal["min_characters"]
     value: Count
-    """The smallest number of Unicode code points (composed, NFC), without white space at the ends."""
+    """Minimum number of Unicode code points (composed, NFC), without white space at the ends."""
 
 
 class Matches(Part):
-    """Passes where the pattern is found in the first 20,000 characters. Else the score is 0."""
+    """Passes if the pattern is found in the first 20,000 characters. Otherwise the score is 0."""
 
     kind: Literal["regex"]
     value: Pattern
     """A regular expression of Python's `re`; `(?i)` at its beginning ignores case."""
 
 
-class MatchesNot(Part):
-    """Passes where the pattern is not found in the first 20,000 characters. Else 1 / (1 + matches)."""
+class NotMatches(Part):
+    """Passes if the pattern is not found in the first 20,000 characters.
+
+    Otherwise the score is 1 / (1 + matches).
+    """
 
     kind: Literal["not_regex"]
     value: Pattern
@@ -98,7 +103,7 @@ class MatchesNot(Part):
 
 
 class Contains(Part):
-    """Passes with all the phrases. Else the score is the share of them that is there."""
+    """Passes with all the phrases. Otherwise the score is the share of phrases found."""
 
     kind: Literal["contains"]
     value: Phrases
@@ -106,7 +111,7 @@ class Contains(Part):
 
 
 class ContainsAny(Part):
-    """Passes with at least one of the phrases. Else the score is 0."""
+    """Passes with at least one of the phrases. Otherwise the score is 0."""
 
     kind: Literal["contains_any"]
     value: Phrases
@@ -114,7 +119,7 @@ class ContainsAny(Part):
 
 
 class ContainsNone(Part):
-    """Passes with none of the phrases. Else the score is 1 / (1 + phrases that are there)."""
+    """Passes with none of the phrases. Otherwise the score is 1 / (1 + phrases found)."""
 
     kind: Literal["contains_none"]
     value: Phrases
@@ -122,73 +127,81 @@ class ContainsNone(Part):
 
 
 class StartsWith(Part):
-    """Passes if it begins with one of the phrases. Else the score is 0.
+    """Passes if the answer begins with one of the phrases. Otherwise the score is 0.
 
-    White space and signs before the answer's first letter or digit do not count, unless the phrase has them.
+    White space and symbols before the answer's first letter or digit are ignored, unless the phrase has them.
     """
 
     kind: Literal["starts_with"]
     value: Phrases
-    """Phrases, of which one begins the answer; whole words, without regard to case."""
+    """Phrases, one of them required at the beginning; compared as whole words without regard to case."""
 
 
 class EndsWith(Part):
-    """Passes if it ends with one of the phrases. Else the score is 0.
+    """Passes if the answer ends with one of the phrases. Otherwise the score is 0.
 
-    White space and signs after the answer's last letter or digit do not count, unless the phrase has them.
+    White space and symbols after the answer's last letter or digit are ignored, unless the phrase has them.
     """
 
     kind: Literal["ends_with"]
     value: Phrases
-    """Phrases, of which one ends the answer; whole words, without regard to case."""
+    """Phrases, one of them required at the end; compared as whole words without regard to case."""
 
 
-class StartsNotWith(Part):
-    """Passes if it begins with none of the phrases, as `starts_with` finds them. Else the score is 0."""
+class NotStartsWith(Part):
+    """Passes if the answer begins with none of the phrases, by the rules of `starts_with`.
+
+    Otherwise the score is 0.
+    """
 
     kind: Literal["not_starts_with"]
     value: Phrases
-    """Phrases, of which none begins the answer; whole words, without regard to case."""
+    """Phrases forbidden at the beginning; compared as whole words without regard to case."""
 
 
-class EndsNotWith(Part):
-    """Passes if it ends with none of the phrases, as `ends_with` finds them. Else the score is 0."""
+class NotEndsWith(Part):
+    """Passes if the answer ends with none of the phrases, by the rules of `ends_with`.
+
+    Otherwise the score is 0.
+    """
 
     kind: Literal["not_ends_with"]
     value: Phrases
-    """Phrases, of which none ends the answer; whole words, without regard to case."""
+    """Phrases forbidden at the end; compared as whole words without regard to case."""
 
 
 class MaxGrade(Part):
-    """Passes if it reads at this US school grade or below. Else the score is limit / grade.
+    """Passes if the answer reads at this US school grade or below. Otherwise the score is limit / grade.
 
     The grade is the Automated Readability Index (Senter and Smith 1967, AMRL-TR-66-220): 4.71 letters and
-    digits per word + 0.5 words per sentence - 21.43. It knows nothing of meaning, was fitted to English, and
-    swings by several grades in answers of one or two sentences. An answer without words passes.
+    digits per word + 0.5 words per sentence - 21.43. It ignores meaning, was fitted to English, and varies by
+    several grades for answers of one or two sentences. An answer without words passes.
     """
 
     kind: Literal["max_grade"]
     value: Grade
-    """The highest grade: 6 is plain English, 12 a newspaper's, 16 a journal's."""
+    """Maximum grade: 6 is plain English, 12 a newspaper, 16 an academic journal."""
 
 
 class MinGrade(Part):
-    """Passes if it reads at this US school grade or above. Else the score is grade / limit, at least 0.
+    """Passes if the answer reads at this US school grade or above. Otherwise the score is grade / limit.
 
-    The grade is that of `max_grade`. An answer without words has none, and the score 0.
+    The score is at least 0. The grade is defined as for `max_grade`. An answer without words has no grade
+    and a score of 0.
     """
 
     kind: Literal["min_grade"]
     value: Grade
-    """The lowest grade."""
+    """Minimum grade."""
 
 
 class JsonAnswer(Part):
-    """Passes if it is JSON that the schema allows. Else 1 / (1 + errors), and 0 for what is no JSON.
+    """Passes if the answer is JSON that is valid under the schema.
 
-    A single code fence around the whole answer is allowed; any other word beside the JSON is not. Keys that
-    occur twice, NaN and infinities, and more than 64 levels are no JSON. `format` in a schema asserts
-    nothing. Errors are counted up to 100.
+    Otherwise the score is 1 / (1 + errors), or 0 if the answer is not JSON. A single code fence around the
+    whole answer is allowed; any other text beside the JSON is not. Duplicate keys, NaN, infinities and more
+    than 64 levels of nesting do not count as JSON. `format` in a schema is not enforced. At most 100 errors
+    are counted.
     """
 
     kind: Literal["json"]
@@ -197,11 +210,12 @@ class JsonAnswer(Part):
 
 
 class Language(Part):
-    """Passes if it is in this language, as py3langid has it. Else the score is the language's probability.
+    """Passes if py3langid identifies the answer as this language.
 
-    Fenced code and addresses do not count. A text with fewer than 24 bytes of letters in UTF-8 (24 Latin, 12
-    Cyrillic, 8 Chinese letters) passes: it is too short to tell. Languages that hardly differ in writing are
-    one: hr, bs and sr; id and ms; no, nb and nn.
+    Otherwise the score is the language's probability. Fenced code and web addresses do not count. An answer
+    with fewer than 24 bytes of letters in UTF-8 (24 Latin, 12 Cyrillic or 8 Chinese letters) passes, because
+    it is too short to identify. Languages that hardly differ in writing count as one: hr, bs and sr; id and
+    ms; no, nb and nn.
     """
 
     kind: Literal["language"]
@@ -210,80 +224,82 @@ class Language(Part):
 
 
 class Format(Part):
-    """Passes `list` if at least half of the lines, and two, are of a list; `prose` if fewer than two are.
+    """Passes if the answer has the required format: `list` or `prose`.
 
-    Else the score is, for `list`, twice the share of list lines, halved where there is only one; for `prose`
-    the share of lines that are of no list. List lines begin with a bullet or number, continue one by being
-    indented, or are rows of a table. Empty lines and fenced code do not count.
+    `list` passes if at least half of the lines, and at least two, belong to a list; `prose` passes if fewer
+    than two do. Otherwise the score for `list` is twice the share of list lines, halved if there is only one.
+    The score for `prose` is the share of lines outside of lists. A list line begins with a bullet or number,
+    continues such a line by indentation, or is a table row. Empty lines and fenced code do not count.
     """
 
     kind: Literal["format"]
     value: Literal["list", "prose"]
-    """`list` or `prose`."""
+    """The required format: `list` or `prose`."""
 
 
 class Person(Part):
-    """Passes if the answer speaks in this grammatical person (English only).
+    """Passes if the answer is written in this grammatical person (English only).
 
-    `first`: I or we occur. `second`: you occurs, and neither I nor we. `third`: none of them, as in orders
-    (`Stir the soup`). Words in double quotes, quoted lines and code do not count. Else the score is 0 for
-    `first`; for `second` the share of second-person pronouns among those of both persons; for `third`
-    1 / (1 + pronouns of both).
+    `first`: I or we occurs. `second`: you occurs, and neither I nor we. `third`: none of them, as in
+    instructions (`Stir the soup`). Words in double quotes, quoted lines and code do not count. Otherwise the
+    score is 0 for `first`; for `second`, the share of second-person pronouns among first- and second-person
+    pronouns; for `third`, 1 / (1 + first- and second-person pronouns).
     """
 
     kind: Literal["person"]
     value: Literal["first", "second", "third"]
-    """`first`, `second` or `third`."""
+    """The required person: `first`, `second` or `third`."""
 
 
 class EndsWithQuestion(Part):
-    """Passes if it ends with a question mark (`true`), or does not (`false`). Else the score is 0.
+    """Passes if the answer ends with a question mark (`true`), or does not (`false`). Else the score is 0.
 
-    Closing quotes, brackets, markup, emoji and white space after it do not count.
+    Closing quotes, brackets, markup, emoji and white space after the question mark are ignored.
     """
 
     kind: Literal["ends_with_question"]
     value: _Flag
-    """Whether a question mark must end the answer."""
+    """True if the answer must end with a question mark, false if it must not."""
 
 
 class PhraseList(Part):
-    """Passes with no phrase of a list that comes with Publius (English only). Else 1 / (1 + phrases there).
+    """Passes with no phrase of a list shipped with Publius (English only).
 
-    A list is a short one of common ways to say a thing: it does not see the same thing said otherwise.
+    Otherwise the score is 1 / (1 + phrases found). The lists are short collections of common phrases and miss
+    other wordings of the same thing.
     """
 
     kind: Literal["phrase_list"]
     value: PhraseListName
-    """The list: `constitution/phrases/NAME.txt` in the package."""
+    """Name of the list, a file `constitution/phrases/NAME.txt` in the package."""
 
 
 class Refusal(Part):
-    """Passes if it refuses what was asked (`true`), or does not (`false`). Else the score is 0.
+    """Passes if the answer is a refusal (`true`), or is not (`false`). Otherwise the score is 0.
 
-    By the rules of `constitution.checks.refusal` (English only), which read the first sentences and not the
-    question: docs/benchmarks.md says how often they are right.
+    Refusals are detected by the rules of `constitution.checks.refusal` (English only), which read the first
+    sentences of the answer and not the question. docs/benchmarks.md reports their accuracy.
     """
 
     kind: Literal["refusal"]
     value: _Flag
-    """Whether the answer must be a refusal."""
+    """True if the answer must be a refusal, false if it must not."""
 
 
 class PythonCheck(Part):
-    """Passes if a function of the user's says so; the score of an answer that fails is what it returned.
+    """Passes if a user-defined Python function returns true or 1. Otherwise the score is the returned value.
 
-    It is called with the answer's text and returns true or false, or a number in [0, 1] of which 1 passes.
-    Only under `--allow-code`. A function that raises or returns anything else ends the command: a check that
-    is wrong for one answer is not to be trusted with the others.
+    The function is called with the answer's text and returns true, false, or a number in [0, 1]. It requires
+    `--allow-code`. If it raises or returns anything else, the command ends with an error: a check that fails
+    on one answer cannot be trusted on the others.
     """
 
     kind: Literal["python"]
     value: FunctionPlace
-    """`module:function`; the module is looked for beside the constitution, then in the current folder."""
+    """`module:function`. The module is searched for next to the constitution, then in the current folder."""
     digest: str = ""
-    """SHA-256 of the source files of module and function, filled in on reading; where it is given, the code
-    must still be the same. Modules that these import are not covered."""
+    """SHA-256 of the source files of the module and the function, computed when the file is read. If it is
+    given, it must match the code. Imported modules are not covered."""
 
     @model_validator(mode="after")
     def _is_allowed_and_there(self) -> PythonCheck:
@@ -295,11 +311,9 @@ class PythonCheck(Part):
         except ConfigError as error:
             raise MisfitError(Misfit(("value",), p.what, p.accepted) for p in error.problems) from error
         if self.digest not in ("", found):
-            what = f"the code of {self.value} is no longer the one that this file names by its digest"
-            raise MisfitError(
-                [Misfit(("digest",), f"{what} ({yaml_line(self.digest)})", f"{found!r}, or no digest")]
-            )
-        object.__setattr__(self, "digest", found)  # the model is frozen for everybody else
+            what = f"the code of {self.value} does not match the digest {yaml_line(self.digest)}"
+            raise MisfitError([Misfit(("digest",), what, f"{found!r}, or no digest")])
+        object.__setattr__(self, "digest", found)  # bypasses the frozen model
         return self
 
 
@@ -311,14 +325,14 @@ Check = Annotated[
     | MaxCharacters
     | MinCharacters
     | Matches
-    | MatchesNot
+    | NotMatches
     | Contains
     | ContainsAny
     | ContainsNone
     | StartsWith
     | EndsWith
-    | StartsNotWith
-    | EndsNotWith
+    | NotStartsWith
+    | NotEndsWith
     | MaxGrade
     | MinGrade
     | JsonAnswer
@@ -331,4 +345,4 @@ Check = Annotated[
     | PythonCheck,
     Field(discriminator="kind"),
 ]
-"""A test that a machine can do; see `constitution.checks.evaluate`."""
+"""Any machine check; see `constitution.checks.evaluate`."""

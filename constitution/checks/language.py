@@ -1,4 +1,4 @@
-"""The language of a text, by py3langid (Lui and Baldwin 2012, naive Bayes over byte n-grams)."""
+"""Language identification by py3langid (Lui and Baldwin 2012, naive Bayes over byte n-grams)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _CODES = (
     "te tg th tk tl tr tt ug uk ur uz vi vo wa xh yo zh zu"
 )
 LANGUAGES = tuple(_CODES.split())
-"""The ISO 639-1 codes that py3langid tells apart. It knows 34 other languages, by longer codes, of which some
-are near to a large one, so that they would take short texts away from it: they are left out."""
+"""The ISO 639-1 codes that py3langid distinguishes. It knows 34 other languages, which have longer codes.
+They are excluded because some are so close to a major language that they would claim its short texts."""
 TWINS = (frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}), frozenset({"nn", "no"}))
+"""Groups of languages that hardly differ in writing and count as one."""
 SHORT_BYTES = 24
-"""A text with fewer bytes of letters is too short to tell; a letter has one to three bytes."""
+"""Minimum bytes of letters to identify a language; a letter has one to three bytes."""
 _ADDRESS = re.compile(r"\S+://\S+|`[^`\n]*`")
 
 
@@ -36,10 +37,10 @@ LanguageCode = Annotated[str, AfterValidator(_known), WithJsonSchema({"enum": li
 
 
 def language_probability(text: str, code: str) -> tuple[bool, float]:
-    """Return whether a text is in a language, and the language's probability.
+    """Return whether a text is in a language, and the probability of that language.
 
-    A text with fewer than `SHORT_BYTES` bytes of letters, once fenced code and addresses are gone, is taken
-    to be in any language. Languages that hardly differ in writing are one.
+    A text with fewer than `SHORT_BYTES` bytes of letters, not counting fenced code and web addresses, counts
+    as being in any language. Languages that hardly differ in writing count as one (`TWINS`).
     """
     prose = _ADDRESS.sub(" ", without_code(text))
     if sum(len(letter.encode(errors="replace")) for letter in prose if letter.isalpha()) < SHORT_BYTES:

@@ -1,8 +1,8 @@
-"""A text as prose: its words, sentences and lists, without code and quotations.
+"""Sentence splitting, list detection, and removal of code and quotations from a text.
 
-Sentences end at `.`, `!`, `?` and `…` before white space, and at the full stops of scripts that write none
-(。！？।॥۔؟), and at the end of a paragraph, heading or list line. Abbreviations, initials, decimals and
-ellipses within a sentence end none. The abbreviations are English.
+Sentences end at `.`, `!`, `?` and `…` before white space, at the full stops of scripts that put no space
+after them (。！？।॥۔؟), and at the end of a paragraph, heading or list line. Abbreviations, initials,
+decimals and ellipses within a sentence do not end it. The abbreviations are English.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HEADING = re.compile(r"[ \t]*(?:#{1,6}[ \t]|\*\*[^*\n]+\*\*:?[ \t]*$)")
 
 _WIDE_STOPS = "。！？｡．।॥۔؟።"
 _CLOSERS = "\"'”’»)]}*_"
-# Possessive, and never begun within a run: a megabyte of dots is to be read once.
+# Possessive quantifiers and the lookbehind keep the search linear, e.g. on a megabyte of dots.
 _END = re.compile(rf"(?<![.!?…])[.!?…]++[{re.escape(_CLOSERS)}]*+(?=\s)|[{_WIDE_STOPS}]++[”’」』）»)\"']*+")
 _BEFORE_NAMES = (
     "mr mrs ms dr prof st vs fig figs eq eqs vol pp ca cf gen gov hon lt col sgt capt rev sen rep e.g i.e"
@@ -29,40 +29,40 @@ _BEFORE_NUMBERS = (
     "nov dec"
 )
 _ALWAYS = frozenset(_BEFORE_NAMES.split())
-"""Abbreviations behind which the sentence goes on, whatever follows."""
+"""Abbreviations that never end a sentence."""
 _BEFORE_DIGITS = frozenset(_BEFORE_NUMBERS.split())
-"""Abbreviations, and words like them, behind which it goes on with a number: `No. 5`, but `no. Then`."""
+"""Abbreviations and similar words that do not end a sentence before a number: `No. 5`, but `no. Then`."""
 _INITIALS = re.compile(r"(?:[A-Za-z]\.)*[A-Za-z]")
 _ARTICLES_AND_SUCH = "the a an it he she they we i this that these those in but and however there if when"
 _STARTERS = frozenset(_ARTICLES_AND_SUCH.split())
 
 
 def without_code(text: str) -> str:
-    """Return a text less its fenced blocks; one that is never closed reaches to the end."""
+    """Return a text without fenced code blocks. An unclosed block extends to the end of the text."""
     return _FENCE.sub("\n", text)
 
 
 def without_quotes(text: str) -> str:
-    """Return a text less what stands in double quotation marks, quoted lines, and code."""
+    """Return a text without passages in double quotation marks, quoted lines and code."""
     return _QUOTED.sub(" ", _CODE_SPAN.sub(" ", without_code(text)))
 
 
 def has_word(text: str) -> bool:
-    """Return whether a text holds a letter or digit of any script."""
+    """Return whether a text contains a letter or digit of any script."""
     return any(character.isalnum() for character in text)
 
 
 def sentences(text: str) -> Iterator[str]:
-    """Yield the sentences of a text, less its fenced code; each holds a letter or digit."""
+    """Yield the sentences of a text outside of fenced code. Each contains a letter or digit."""
     for unit in _units(without_code(text)):
         yield from filter(has_word, _split(unit))
 
 
 def list_share(text: str) -> tuple[int, float]:
-    """Return how many entries the lists of a text have, and the share of its lines that are of a list.
+    """Return the number of list entries in a text, and the share of its lines that belong to a list.
 
-    Empty lines and fenced code do not count. An indented line behind an entry belongs to it; rows of a table
-    are entries.
+    Empty lines and fenced code do not count. An indented line after an entry belongs to it. Table rows count
+    as entries.
     """
     lines = [line for line in without_code(text).splitlines() if has_word(line)]
     entries, listed, within = 0, 0, False
@@ -101,7 +101,7 @@ def _split(unit: str) -> Iterator[str]:
 
 
 def _is_end(unit: str, start: int, end: re.Match[str]) -> bool:
-    """Return whether a stop ends a sentence, by what stands before and behind it."""
+    """Return whether a stop ends a sentence, based on the text before and after it."""
     stop = end[0]
     if stop[0] in _WIDE_STOPS:
         return True
@@ -116,7 +116,7 @@ def _is_end(unit: str, start: int, end: re.Match[str]) -> bool:
 
 
 def _is_abbreviated(word: str, following: str) -> bool:
-    """Return whether the stop behind a word belongs to it, and the sentence goes on with what follows."""
+    """Return whether the stop after a word marks an abbreviation, so the sentence continues."""
     name = word.lower()
     if name in _ALWAYS:
         return True
@@ -124,6 +124,6 @@ def _is_abbreviated(word: str, following: str) -> bool:
         return following[:1].isdigit() or (name != "no" and following[:1].islower())
     next_word = re.split(r"[^A-Za-z]", following, maxsplit=1)[0].lower()
     if _INITIALS.fullmatch(word):
-        # `J. Smith` goes on; `in the U.S. The` does not. `I.` is a pronoun at the end.
+        # `J. Smith` continues, `in the U.S. The` does not. `I.` is a pronoun at the end of a sentence.
         return word != "I" and next_word not in _STARTERS
     return False

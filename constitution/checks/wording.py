@@ -1,4 +1,4 @@
-"""Phrases as whole words, without regard to case; grammatical person; our lists of phrases."""
+"""Phrase matching (whole words, case-insensitive), pronoun counts and the built-in phrase lists."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ _NUMERAL = re.compile(
     r"\b(?:War|Part|Chapter|Type|Act|Book|Volume|Phase|Class|Stage|Article|Section|Elizabeth|Charles|James|George|"
     r"William|Henry|Francis|Napoleon|Nicholas) I\b|\bI(?=[.):]\s)"
 )
-"""Where `I` is the number one."""
+"""Places where `I` is the Roman numeral one."""
 _QUESTION_MARKS = "?？؟‽⁇⁈⁉﹖՞"
 _NOT_AN_END = frozenset("\"'”’»)]}*_`~>」』）")
 _ORNAMENTS = ("So", "Sk", "Mn", "Me", "Cf")
-"""Unicode categories of emoji and of what modifies them."""
+"""Unicode categories of emoji and their modifiers."""
 
 
 def count_words(text: str) -> int:
-    """Return the number of words: runs without white space that hold a letter or digit of any script.
+    """Return the number of words: runs without white space that contain a letter or digit of any script.
 
-    So `well-known` is one word, a dash or bullet that stands alone is none, and a sentence in a script that
-    writes no spaces is one word for each stretch between spaces.
+    `well-known` is one word, and a dash or bullet by itself is not a word. In a script without spaces, each
+    stretch between spaces counts as one word.
     """
     return sum(any(character.isalnum() for character in run) for run in text.split())
 
 
 def count_present(phrases: Sequence[str], text: str) -> int:
-    """Return how many of the phrases a text holds."""
+    """Return how many of the phrases a text contains."""
     folded = _folded(text)
     return sum(_phrase_pattern(phrase).search(folded) is not None for phrase in phrases)
 
 
 def begins_with(phrases: Sequence[str], text: str) -> bool:
-    """Return whether a text begins with one of the phrases, whatever signs are before its first word."""
+    """Return whether a text begins with one of the phrases, optionally after leading symbols."""
     whole = _folded(text)
     bare = re.sub(r"^[\W_]+", "", whole)
     return any(_phrase_pattern(phrase).match(form) for phrase in phrases for form in (whole, bare))
 
 
 def ends_with(phrases: Sequence[str], text: str) -> bool:
-    """Return whether a text ends with one of the phrases, whatever signs are after its last word."""
+    """Return whether a text ends with one of the phrases, optionally before trailing symbols."""
     whole = _folded(text)
     bare = whole.rstrip("".join({character for character in whole[-1000:] if not character.isalnum()}))
-    return any(_stands_last(phrase, form) for phrase in phrases for form in (whole, bare))
+    return any(_has_suffix(phrase, form) for phrase in phrases for form in (whole, bare))
 
 
 def count_pronouns(text: str) -> tuple[int, int]:
-    """Return how many English pronouns of the first and of the second person a text has.
+    """Return the numbers of English first-person and second-person pronouns in a text.
 
-    What stands in double quotation marks, quoted lines and code do not count.
+    Passages in double quotation marks, quoted lines and code do not count.
     """
     own = _NUMERAL.sub(" ", without_quotes(text).replace("’", "'"))
     return sum(1 for _ in _FIRST.finditer(own)), sum(1 for _ in _SECOND.finditer(own))
 
 
 def ends_with_question(text: str) -> bool:
-    """Return whether a question mark ends a text, but for closing signs, emoji and exclamation marks."""
+    """Return whether a text ends with a question mark, ignoring closing marks, emoji and `!` after it."""
     for character in reversed(text):
         if character in _QUESTION_MARKS:
             return True
@@ -74,14 +74,14 @@ def ends_with_question(text: str) -> bool:
 
 @cache
 def phrase_list(name: str) -> tuple[str, ...]:
-    """Return the phrases of a list that comes with Publius: one a line; `#` begins a comment."""
+    """Return the phrases of a built-in list. The files have one phrase per line; `#` begins a comment."""
     file = importlib.resources.files("constitution") / "phrases" / f"{name}.txt"
     lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def _folded(text: str) -> str:
-    """Return a text as phrases are compared: without case, typographic apostrophes or line breaks."""
+    """Return a text normalised for comparison: case-folded, plain apostrophes, single spaces."""
     plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     return " ".join(plain.split())
 
@@ -95,16 +95,16 @@ def _phrase_pattern(phrase: str) -> re.Pattern[str]:
     return re.compile(before + re.escape(folded) + after)
 
 
-def _stands_last(phrase: str, folded: str) -> bool:
+def _has_suffix(phrase: str, folded: str) -> bool:
     """Return whether a folded text ends with a phrase, as whole words."""
     start = len(folded) - len(_folded(phrase))
     return start >= 0 and _phrase_pattern(phrase).match(folded, start) is not None
 
 
 def _ends_a_word(edge: str) -> bool:
-    """Whether a phrase with this character at its edge must not continue as a longer word there.
+    """Return whether a phrase with this character at its edge needs a word boundary there.
 
-    Letters without case (category Lo) are excepted, since the scripts that write no spaces have such letters:
-    there, a phrase has letters on both sides.
+    Letters without case (category Lo) need none: they belong to scripts without spaces, where a phrase has
+    letters on both sides.
     """
     return edge.isalnum() and unicodedata.category(edge) != "Lo"

@@ -1,1 +1,1 @@
-"""Constitutions in other people's forms: one module a form, `registry` to find the form of a file."""
+"""Importers for constitutions in other formats. `registry` detects the format of a file."""

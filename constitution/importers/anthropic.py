@@ -1,13 +1,13 @@
-r"""The files beside the paper "Constitutional AI" (Bai et al. 2022, arXiv 2212.08073).
+r"""Importer for the files released with the paper "Constitutional AI" (Bai et al. 2022, arXiv 2212.08073).
 
-    CritiqueRevisionInstructions.json    16 requests for a critique and a revision, by name
-    RLMadisonInstructions.json           16 requests for a comparison, without names
+    CritiqueRevisionInstructions.json    16 pairs of a critique and a revision request, by name
+    RLMadisonInstructions.json           16 comparison requests, without names
     CritiqueRevisionFewShotPrompts.json  transcripts with critique and revision
-    RLMadisonFewShotPrompts.json         a prompt with a good and a bad answer each
+    RLMadisonFewShotPrompts.json         prompts, each with a good and a bad answer
     RLMadisonPrecogFewShotPrompts.json   the same with step-by-step reasoning, for another labeler
 
-The texts were cut for a plain language model: `\n\nCritiqueRequest: ... \n\nCritique:`. What surrounds a
-request is taken off here and put back by `constitution.importers.anthropic_export`.
+The texts are formatted for a base language model: `\n\nCritiqueRequest: ... \n\nCritique:`. This module
+strips the affixes around a request, and `constitution.importers.anthropic_export` adds them again.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ TRANSCRIPTS = "CritiqueRevisionFewShotPrompts.json"
 PAIRS = "RLMadisonFewShotPrompts.json"
 REASONED = "RLMadisonPrecogFewShotPrompts.json"
 FILES = (REQUESTS, COMPARISONS, TRANSCRIPTS, PAIRS, REASONED)
-"""In the order in which they are read: few-shots need the principles that they belong to."""
+"""File names in reading order. Few-shots come last because they are attached to principles."""
 
 
 class Affixes(NamedTuple):
-    """What stands before and behind a text."""
+    """Prefix and suffix of a text in the paper's files."""
 
     before: str
-    behind: str
+    after: str
 
     def around(self, text: str) -> str:
-        """Return the text as the files have it."""
-        return f"{self.before}{text}{self.behind}"
+        """Return the text with its affixes, as the files have it."""
+        return f"{self.before}{text}{self.after}"
 
 
 CRITIQUE = Affixes("\n\nCritiqueRequest: ", "\n\nCritique:")
@@ -51,26 +51,26 @@ _REVISED = ["Human", "Assistant", "CritiqueRequest", "Critique", "RevisionReques
 
 
 class AnthropicFiles:
-    """The files of the paper, one of them or the folder."""
+    """The files of the paper: a single file, or the folder that contains them."""
 
     name = "anthropic"
     summary = "the Constitutional AI paper's files, or the folder that holds them"
     takes_columns = False
 
     def recognises(self, file: ForeignFile) -> str | None:
-        """Return why a file looks like one of the paper's."""
+        """Return the reason why a file looks like one of the paper's; None if it does not."""
         if file.name in FILES:
             return f"it is called {file.name}"
         value = file.value if file.structured else None
         if isinstance(value, dict) and any(_is_request(entry) for entry in value.values()):
             return "its entries have prompt and edit_request"
         first = value[0] if isinstance(value, list) and value else None
-        if isinstance(first, str) and first.rstrip().endswith(COMPARISON.behind):
-            return f"its texts end in {COMPARISON.behind.strip()}"
+        if isinstance(first, str) and first.rstrip().endswith(COMPARISON.after):
+            return f"its texts end in {COMPARISON.after.strip()}"
         return "its texts have CritiqueRequest:" if _is_transcript(first) else None
 
     def read(self, file: ForeignFile, reading: Reading) -> None:
-        """Gather the principles or the few-shots of one file."""
+        """Add the principles or few-shots of one file to `reading`."""
         value = file.value
         first = value[0] if isinstance(value, list) and value else None
         if isinstance(value, dict):
@@ -101,7 +101,7 @@ def _each(file: ForeignFile, reading: Reading, read: Any) -> None:
 
 
 def _request(name: str, entry: object, file: ForeignFile, reading: Reading) -> None:
-    """Take a request for a critique with its request for a revision."""
+    """Add a principle with a critique request and its revision request."""
     if not isinstance(entry, Mapping):
         reading.refuse(
             f"{name} is {yaml_line(entry)}", file.where(name), "an object with prompt and edit_request"
@@ -110,8 +110,8 @@ def _request(name: str, entry: object, file: ForeignFile, reading: Reading) -> N
     prompts = entry.get("prompt")
     critiques = prompts if isinstance(prompts, list) and prompts else [prompts]
     for index in range(1, len(critiques)):
-        reading.leave_out("a second request for a critique in one entry", file.where(name, "prompt", index))
-    reading.pass_over([key for key in entry if key not in ("prompt", "edit_request")])
+        reading.skip("a second critique request in one entry", file.where(name, "prompt", index))
+    reading.ignore([key for key in entry if key not in ("prompt", "edit_request")])
     places = {"prompt": file.where(name, "prompt"), "edit_request": file.where(name, "edit_request")}
     critique = _bare(critiques[0], "prompt", CRITIQUE, places["prompt"], reading)
     revision = _bare(entry.get("edit_request"), "edit_request", REVISION, places["edit_request"], reading)
@@ -126,24 +126,24 @@ def _comparison(text: object, where: str, reading: Reading) -> None:
 
 
 def _bare(value: object, what: str, affixes: Affixes, where: str, reading: Reading) -> str | None:
-    """Return a text without what surrounds it, which may be missing; None if there is no text."""
+    """Return a text without its affixes, which may be missing; None if the value is not text."""
     text = reading.text_at(value, what, where)
     if text is None:
         return None
-    start, end = affixes.before.strip(), affixes.behind.strip()
+    start, end = affixes.before.strip(), affixes.after.strip()
     bare = text.removeprefix(start)
     reading.stripped[start] += bare != text
     within = bare.removesuffix(end)
     reading.stripped[end] += within != bare
     if affixes.around(within.strip()) != value:
-        reading.note("what surrounds a text is not as in the paper's files; an export writes theirs", where)
+        reading.note("a text has other affixes than the paper's files; an export writes the paper's", where)
     return reading.text_at(within, what, where)
 
 
 def _few_shot(entry: object, where: str, reading: Reading) -> None:
-    """Take a prompt with a good and a bad answer, for every principle that compares.
+    """Attach a prompt with a good and a bad answer to every principle with a comparison.
 
-    The paper shows its few-shots with whichever comparison principle was drawn.
+    In the paper, the few-shots are the same for every comparison principle.
     """
     if not isinstance(entry, Mapping) or not isinstance(entry.get("prompt"), str):
         reading.refuse(
@@ -151,22 +151,20 @@ def _few_shot(entry: object, where: str, reading: Reading) -> None:
         )
         return
     if "corrects" not in entry and "{}" in entry["prompt"]:
-        reading.leave_out(
-            "a few-shot whose point is step-by-step reasoning, which examples do not hold", where
-        )
+        reading.skip("a few-shot with step-by-step reasoning, which examples have no field for", where)
         return
     turns = list(_turns(entry["prompt"]))
     good, bad = _only(entry.get("corrects")), _only(entry.get("incorrects"))
     if good is None or bad is None:
-        reading.refuse("corrects and incorrects are not one text each", where, "lists of one text")
+        reading.refuse("corrects and incorrects do not have one text each", where, "lists of one text")
     elif [role for role, text in turns if text] != ["Human"]:
-        reading.leave_out(SEVERAL_TURNS, where)
+        reading.skip(SEVERAL_TURNS, where)
     else:
         shot = Shot(turns[0][1], good.strip(), bad.strip())
         owners = [i for i, found in enumerate(reading.principles) if "comparison" in found.texts]
         reading.attach(owners, shot, where)
         if not owners:
-            reading.leave_out("a few-shot without a comparison principle beside it", where)
+            reading.skip("a few-shot with no comparison principle to attach it to", where)
 
 
 def _only(texts: object) -> str | None:
@@ -175,7 +173,7 @@ def _only(texts: object) -> str | None:
 
 
 def _transcript(text: object, where: str, reading: Reading) -> None:
-    """Take a transcript as an example of the principle whose request for a critique it shows."""
+    """Attach a transcript as an example to the principles with its critique request."""
     if not isinstance(text, str):
         reading.refuse(
             f"a few-shot is {yaml_line(text)}", where, "a transcript with CritiqueRequest and Revision"
@@ -183,20 +181,18 @@ def _transcript(text: object, where: str, reading: Reading) -> None:
         return
     turns = list(_turns(text))
     if turns and turns[-1] == ("Human", ""):
-        turns.pop()  # of the paper's five, four end with the beginning of a next turn
+        turns.pop()  # four of the paper's five transcripts end with an empty next turn
         reading.stripped["Human:"] += 1
-    roles, texts = [role for role, _ in turns], [said for _, said in turns]
+    roles, texts = [role for role, _ in turns], [text for _, text in turns]
     if roles[-4:] != _REVISED[2:] or not all(texts):
-        reading.refuse(
-            "a transcript is not complete", where, f"turns that end with {', '.join(_REVISED[2:])}"
-        )
+        reading.refuse("a transcript is incomplete", where, f"turns that end with {', '.join(_REVISED[2:])}")
     elif roles != _REVISED:
-        reading.leave_out(SEVERAL_TURNS, where)
+        reading.skip(SEVERAL_TURNS, where)
     else:
         attach_revision(reading, Revised(*texts), where)
 
 
 def _turns(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the turns of a transcript, each with who speaks."""
+    """Yield the turns of a transcript as (role, text)."""
     parts = _TURN.split("\n\n" + text.lstrip())
-    yield from ((role, said.strip()) for role, said in zip(parts[1::2], parts[2::2], strict=True))
+    yield from ((role, content.strip()) for role, content in zip(parts[1::2], parts[2::2], strict=True))

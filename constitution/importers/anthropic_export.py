@@ -1,9 +1,9 @@
-"""A constitution as the files of the Constitutional AI paper, for tools that read those.
+"""Export of a constitution to the files of the Constitutional AI paper.
 
-A principle is written as far as it has requests of its own: one for a critique and one for a revision make
-an entry of the one file, one for a comparison makes an entry of the other. Requests that Publius would derive
-from the text are not written, as nobody worded them. What an import took off is put back, so that the paper's
-files come out as they went in.
+Only the explicit requests of principles are written. A critique and a revision request together make an entry
+of one file, and a comparison request makes an entry of another. Requests that Publius derives from the text
+are not written. The affixes stripped by an import are added again, so exporting the imported paper's files
+reproduces them.
 """
 
 from __future__ import annotations
@@ -22,28 +22,29 @@ from constitution.importers.anthropic import (
 )
 from constitution.schema import Constitution, Example, Principle
 
-_KEPT = frozenset({"id", "text", "critique", "revision", "comparison", "examples"})
-"""What the files can say of a principle."""
+_EXPORTED_KEYS = frozenset({"id", "text", "critique", "revision", "comparison", "examples"})
+"""Keys of a principle that the files can represent."""
 
 
 @dataclass
 class AnthropicExport:
-    """Files by name, and what they cannot say."""
+    """The exported files, and the parts of the constitution that the files cannot represent."""
 
     files: dict[str, str] = field(default_factory=dict)
+    """Content of each file, by name."""
     requests: int = 0
     comparisons: int = 0
     few_shots: int = 0
-    left_out: dict[str, list[str]] = field(default_factory=dict)
-    """Ids of principles, by the reason why something of them is not in the files."""
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    """Ids of the principles that are not fully exported, by reason."""
 
-    def leave_out(self, reason: str, principle_id: str) -> None:
-        """Note what the files do not say."""
-        self.left_out.setdefault(reason, []).append(principle_id)
+    def skip(self, reason: str, principle_id: str) -> None:
+        """Record a part of a principle that the files cannot represent."""
+        self.skipped.setdefault(reason, []).append(principle_id)
 
 
 def to_anthropic(constitution: Constitution) -> AnthropicExport:
-    """Return the files that say what a constitution asks for."""
+    """Return a constitution in the file format of the paper."""
     export = AnthropicExport()
     requests: dict[str, object] = {}
     comparisons: list[str] = []
@@ -66,27 +67,27 @@ def to_anthropic(constitution: Constitution) -> AnthropicExport:
 def _note_losses(principle: Principle, export: AnthropicExport) -> None:
     pair = (principle.critique, principle.revision)
     if not any((*pair, principle.comparison)):
-        export.leave_out("no requests of its own", principle.id)
+        export.skip("no requests of its own", principle.id)
         return
     if any(pair) and not all(pair):
-        export.leave_out("only one of critique and revision", principle.id)
+        export.skip("only one of critique and revision", principle.id)
     if principle.text not in (*pair, principle.comparison):
-        export.leave_out("a text beside the requests", principle.id)
-    for key in sorted(principle.model_fields_set - _KEPT):
-        export.leave_out(f"the key {key}", principle.id)
+        export.skip("a text that differs from the requests", principle.id)
+    for key in sorted(principle.model_fields_set - _EXPORTED_KEYS):
+        export.skip(f"the key {key}", principle.id)
 
 
 def _few_shots(constitution: Constitution, export: AnthropicExport) -> list[dict[str, object]]:
-    """Return the few-shots of principles that compare, each once: the paper's belong to no principle."""
+    """Return the distinct few-shots of comparison principles: the paper's few-shots have no principle."""
     shown: dict[Example, None] = {}
     for principle in constitution.principles:
         for example in principle.examples:
             if example.use != "few_shot":
-                export.leave_out("an example of use test", principle.id)
+                export.skip("an example with use: test", principle.id)
             elif not principle.comparison:
-                export.leave_out("a few-shot of a principle that does not compare", principle.id)
+                export.skip("a few-shot of a principle without a comparison", principle.id)
             elif example.why:
-                export.leave_out("a few-shot with a reason, which the files have no place for", principle.id)
+                export.skip("a few-shot with a reason (why), which the files have no field for", principle.id)
             else:
                 shown[example] = None
     return [

@@ -1,4 +1,4 @@
-"""Few-shots that show a critique and a revision, as examples of the principles they belong to."""
+"""Conversion of few-shots with a critique and a revision to examples of principles."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from constitution.importers.reading import Reading, Shot
 
-SEVERAL_TURNS = "a few-shot of several turns; an example has one prompt"
+SEVERAL_TURNS = "a few-shot with several turns; an example has a single prompt"
 _NO_CHANGE = "a few-shot whose revision changes nothing; an example has a good and a bad answer"
-_NO_OWNER = "a few-shot whose request for a critique is that of no principle"
+_NO_OWNER = "a few-shot whose critique request matches no principle"
 
 
 class Revised(NamedTuple):
-    """One answer, what is said against it, and the better answer."""
+    """An answer, its critique, and the revised answer."""
 
     prompt: str
     answer: str
@@ -23,15 +23,15 @@ class Revised(NamedTuple):
 
 
 def attach_revision(reading: Reading, revised: Revised, where: str) -> None:
-    """Give an example to the principles whose request for a critique it shows, or count it out.
+    """Attach an example to the principles with its critique request, or record why it is skipped.
 
-    The request for a revision is not compared: in the published files it differs by a few words.
+    The revision request is not compared: in the published files it differs by a few words.
     """
     owners = reading.owners_of(revised.critique_request)
     if revised.answer == revised.revision:
-        reading.leave_out(_NO_CHANGE, where)
+        reading.skip(_NO_CHANGE, where)
         return
     if not owners:
-        reading.leave_out(_NO_OWNER, where)
+        reading.skip(_NO_OWNER, where)
     shot = Shot(revised.prompt, revised.revision, revised.answer, revised.critique)
     reading.attach(owners, shot, where)

@@ -1,4 +1,4 @@
-"""What a form of constitutions must do to be imported: the protocol."""
+"""Protocol of the importers of constitution formats."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from constitution.importers.source import ForeignFile
 
 
 class ConstitutionForm(Protocol):
-    """Reads one form of constitutions."""
+    """Importer of one constitution format."""
 
     @property
     def name(self) -> str:
-        """What users call it."""
+        """Name of the format, as given to `--format`."""
         ...
 
     @property
     def summary(self) -> str:
-        """One line: what such a file holds."""
+        """One-line description of such a file."""
         ...
 
     @property
     def takes_columns(self) -> bool:
-        """Whether `--columns` can say what the file calls our keys."""
+        """True if `--columns` can map keys to the file's names."""
         ...
 
     def recognises(self, file: ForeignFile) -> str | None:
-        """Return why a file looks like this form, as in "it has ...", or None if it does not."""
+        """Return the reason why a file has this format, e.g. "it has ...", or None if it does not."""
         ...
 
     def read(self, file: ForeignFile, reading: Reading) -> None:
-        """Gather what the file says in `reading`; mistakes in it are noted there, all of them."""
+        """Add the content of the file to `reading`, including every mistake found."""
         ...

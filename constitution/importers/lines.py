@@ -1,4 +1,4 @@
-"""Principles in plain text, one a line; also NeMo-Aligner's numbered list in a judge's instructions."""
+"""Importers for plain text with one principle per line, and for NeMo-Aligner's numbered lists."""
 
 from __future__ import annotations
 
@@ -15,70 +15,69 @@ _CLOSED = "\n```"
 
 
 class TextLine(NamedTuple):
-    """A line without its mark, with those that are indented below a bullet."""
+    """A line without its bullet or number, joined with the indented lines below it."""
 
     number: int
     text: str
     marked: bool
-    """Whether a bullet or number stood before it."""
+    """True if the line had a bullet or number."""
 
 
 class PlainLines:
-    """One principle a line, with or without bullets or numbers."""
+    """One principle per line, with or without bullets or numbers."""
 
     name = "text"
-    summary = "plain text, one principle a line; bullets and numbers are stripped"
+    summary = "plain text, one principle per line; bullets and numbers are stripped"
     takes_columns = False
 
     def recognises(self, file: ForeignFile) -> str | None:
-        """Return why a file is read by lines: nothing else has recognised it."""
+        """Return the reason: this is the fallback for files that no other importer recognises."""
         return "it is plain text"
 
     def read(self, file: ForeignFile, reading: Reading) -> None:
-        """Gather the lines."""
+        """Add the lines as principles to `reading`."""
         lines = [line for line in _lines(file.text, 1, reading, file) if line.text]
         marked = sum(line.marked for line in lines)
         for line in lines:
             if marked * 2 > len(lines) and not line.marked:
-                reading.leave_out(
-                    "a line without bullet or number among lines that have one", file.at(line.number)
-                )
+                reason = "a line without a bullet or number, where most lines have one"
+                reading.skip(reason, file.at(line.number))
             else:
                 reading.take(file.at(line.number), {"text": line.text})
 
 
 class NemoAligner:
-    """The instructions that NeMo-Aligner gives its judge, with a numbered constitution between fences."""
+    """NeMo-Aligner's judge instructions, with a numbered constitution between fences."""
 
     name = "nemo-aligner"
     summary = "NeMo-Aligner's sys_prompt_constitution: a numbered list between lines of ```"
     takes_columns = False
 
     def recognises(self, file: ForeignFile) -> str | None:
-        """Return why a file is such instructions."""
+        """Return the reason why a file has this format; None if it does not."""
         return "it has ```CONSTITUTION" if _OPENED.search(file.text) else None
 
     def read(self, file: ForeignFile, reading: Reading) -> None:
-        """Gather the numbered lines between the fences; each asks for a comparison."""
+        """Add the numbered lines between the fences to `reading`, each as a comparison request."""
         opened = _OPENED.search(file.text)
         end = file.text.find(_CLOSED, opened.end() - 1) if opened else -1
         if opened is None or end < 0:
-            accepted = "```CONSTITUTION and a line ``` after it"
-            reading.refuse("there is no constitution", file.where(), accepted)
+            accepted = "a line ```CONSTITUTION and a closing line ```"
+            reading.refuse("no constitution found", file.where(), accepted)
             return
         first = file.text.count("\n", 0, opened.end()) + 1
         for line in _lines(file.text[opened.end() : end], first, reading, file):
             if line.marked:
                 reading.take(file.at(line.number), {"comparison": line.text})
             elif line.text:
-                reading.leave_out("a line without number between the fences", file.at(line.number))
-        reading.leave_out("instructions around the constitution", file.at(1))
+                reading.skip("a line without a number between the fences", file.at(line.number))
+        reading.skip("instructions around the constitution", file.at(1))
 
 
 def _lines(text: str, first: int, reading: Reading, file: ForeignFile) -> Iterator[TextLine]:
-    """Yield the lines without their marks; comments and headings are counted out."""
+    """Yield the lines without bullets and numbers. Comments and headings are skipped and counted."""
     entry: list[str] = []
-    """Of the bullet that is open, its lines."""
+    """The lines of the current bullet."""
     begun = first
     for number, raw in enumerate(text.split("\n"), start=first):
         mark = _MARK.match(raw)
@@ -90,7 +89,7 @@ def _lines(text: str, first: int, reading: Reading, file: ForeignFile) -> Iterat
             yield TextLine(begun, " ".join(entry), True)
             entry = []
         if bare.startswith("#"):
-            reading.leave_out("a line that begins with #", file.at(number))
+            reading.skip("a line that begins with #", file.at(number))
             continue
         reading.stripped["bullets and numbers"] += mark is not None
         if mark:

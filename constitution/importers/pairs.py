@@ -1,4 +1,4 @@
-"""Forms that pair a request for a critique with one for a revision: llm-swarm's and LangChain's."""
+"""Importers for formats with pairs of critique and revision requests: llm-swarm and LangChain."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from constitution.importers.source import ForeignFile
 from core.text.explain import Loc, yaml_line
 
 _CHAT = ("user", "assistant") * 3
-"""Prompt, answer, request for a critique, critique, request for a revision, revision."""
+"""Roles of: prompt, answer, critique request, critique, revision request, revision."""
 
 
 class LlmSwarm:
     """The constitution files of llm-swarm and the alignment handbook."""
 
     name = "llm-swarm"
-    summary = "an object with constitutions (critic, revision) and system_chat, as llm-swarm has it"
+    summary = "an object with constitutions (critic, revision) and system_chat, as used by llm-swarm"
     takes_columns = False
 
     def recognises(self, file: ForeignFile) -> str | None:
-        """Return why a file is one of them."""
+        """Return the reason why a file has this format; None if it does not."""
         value = file.value if file.structured else None
         pairs = value.get("constitutions") if isinstance(value, dict) else None
         first = pairs[0] if isinstance(pairs, list) and pairs else None
@@ -30,15 +30,14 @@ class LlmSwarm:
         return "its constitutions have critic and revision" if is_pair else None
 
     def read(self, file: ForeignFile, reading: Reading) -> None:
-        """Gather the pairs, then the chats that show them."""
+        """Add the pairs to `reading` as principles, then the chats as their examples."""
         value = file.value
         pairs = value.get("constitutions") if isinstance(value, dict) else None
         if not isinstance(pairs, list):
-            reading.refuse(
-                "there are no constitutions", file.where(), "an object with the list constitutions"
-            )
+            accepted = "an object with a list under the key constitutions"
+            reading.refuse("the list of constitutions is missing", file.where(), accepted)
             return
-        reading.pass_over([key for key in value if key not in ("constitutions", "system_chat")])
+        reading.ignore([key for key in value if key not in ("constitutions", "system_chat")])
         for index, pair in enumerate(pairs):
             loc: Loc = ("constitutions", index)
             _pair(pair, {"critique": "critic", "revision": "revision"}, (file, loc), reading)
@@ -51,21 +50,21 @@ class LlmSwarm:
 
 
 class LangChain:
-    """The principles of LangChain's constitutional chain, listed or by name."""
+    """The principles of LangChain's constitutional chain, as a list or by name."""
 
     name = "langchain"
     summary = "ConstitutionalPrinciple objects (name, critique_request, revision_request), in JSON or YAML"
     takes_columns = False
 
     def recognises(self, file: ForeignFile) -> str | None:
-        """Return why a file holds such principles."""
+        """Return the reason why a file has this format; None if it does not."""
         entries = list(_entries(file.value)) if file.structured else []
         first = entries[0][1] if entries else None
         is_one = isinstance(first, dict) and {"critique_request", "revision_request"} <= first.keys()
         return "its entries have critique_request and revision_request" if is_one else None
 
     def read(self, file: ForeignFile, reading: Reading) -> None:
-        """Gather the principles; one without a name has that of its key."""
+        """Add the principles to `reading`. A principle without a name gets that of its key."""
         keys = {"critique": "critique_request", "revision": "revision_request", "name": "name"}
         if not isinstance(file.value, dict | list):
             what, accepted = (
@@ -89,13 +88,13 @@ def _entries(value: object) -> Iterator[tuple[Loc, Any]]:
 
 
 def _pair(entry: object, keys: Mapping[str, str], at: tuple[ForeignFile, Loc], reading: Reading) -> None:
-    """Take one pair. `keys` says what the form calls critique, revision and, if it has them, names."""
+    """Add one pair as a principle. `keys` maps critique, revision and optionally name to the form's keys."""
     file, loc = at
     if not isinstance(entry, Mapping):
         accepted = f"an object with {' and '.join(keys.values())}"
         reading.refuse(f"an entry is {yaml_line(entry)}", file.where(*loc), accepted)
         return
-    reading.pass_over([key for key in entry if key not in keys.values()])
+    reading.ignore([key for key in entry if key not in keys.values()])
     texts = {
         ours: reading.text_at(entry.get(theirs), theirs, file.where(*loc, theirs))
         for ours, theirs in keys.items()
@@ -107,15 +106,13 @@ def _pair(entry: object, keys: Mapping[str, str], at: tuple[ForeignFile, Loc], r
 
 
 def _chat(chat: object, where: str, reading: Reading) -> None:
-    """Take a chat as an example of the principle whose request for a critique it shows."""
+    """Attach a chat as an example to the principles with its critique request."""
     turns = [turn for turn in chat if isinstance(turn, Mapping)] if isinstance(chat, list) else []
     texts = [turn.get("content") for turn in turns]
-    said = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
-    if not isinstance(chat, list) or len(said) != len(chat) or len(said) < len(_CHAT):
-        reading.refuse(
-            "a chat is not complete", where, f"at least {len(_CHAT)} messages with role and content"
-        )
+    contents = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
+    if not isinstance(chat, list) or len(contents) != len(chat) or len(contents) < len(_CHAT):
+        reading.refuse("a chat is incomplete", where, f"at least {len(_CHAT)} messages with role and content")
     elif tuple(turn.get("role") for turn in turns) != _CHAT:
-        reading.leave_out(SEVERAL_TURNS, where)
+        reading.skip(SEVERAL_TURNS, where)
     else:
-        attach_revision(reading, Revised(*said), where)
+        attach_revision(reading, Revised(*contents), where)

@@ -1,4 +1,4 @@
-"""What a file says, gathered as it is read: principles, what was stripped, and what was left out and why."""
+"""Result of reading a foreign file: principles, stripped affixes, skipped parts, and mistakes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from core.errors import DataError, Problem
 from core.text.explain import yaml_line
 
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
-"""What an escape in JSON can bring in, and no file of ours can hold."""
+"""Characters that a JSON escape can produce but a YAML file cannot contain."""
 _SEPARATORS = re.compile("[\x85\u2028\u2029]")
-"""Signs that end a line for YAML and for no editor, so that our files hold none."""
+"""Characters that are line breaks for YAML but not for editors. They are replaced by line breaks."""
 MAX_PRINCIPLES = 10_000
 MAX_EXAMPLES = 10_000
 MAX_ENTRIES = 100_000
-"""Of a file, with those that are left out: a longer one is no constitution, and takes long to go through."""
+"""Maximum entries of a file, including skipped ones: a longer file is not a plausible constitution."""
 MAX_SOURCE_PROBLEMS = 1000
-"""At more mistakes than these the rest of a file is not read."""
+"""Maximum number of mistakes before reading stops."""
 _SHOWN_PROBLEMS = 20
 _TEXT_FROM = ("text", "revision", "comparison", "critique")
-"""Where the text of a principle comes from: the first of these that a file has."""
+"""Sources of a principle's text, in order of preference."""
 
 
 class Shot(NamedTuple):
-    """One example of what a principle means, in the form of `constitution.schema.Example`."""
+    """One few-shot example of a principle, with the fields of `constitution.schema.Example`."""
 
     prompt: str
     good: str
@@ -39,15 +39,16 @@ class Shot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One principle as a file says it."""
+    """One principle as found in a file."""
 
     where: str
+    """Position in the file."""
     texts: Mapping[str, str]
-    """By key: `text` (always there), `antithesis`, `critique`, `revision`, `comparison`, `section`."""
+    """Texts by key: `text` (always set), `antithesis`, `critique`, `revision`, `comparison`, `section`."""
     name: str | None = None
-    """What the file calls it."""
+    """Name of the principle in the file."""
     source: str | None = None
-    """The anchor of the passage it stands in, with its `#`."""
+    """Anchor of the passage that contains it, with the `#`."""
     shots: tuple[Shot, ...] = ()
 
     def written(self, principle_id: str) -> dict[str, Any]:
@@ -64,13 +65,13 @@ class Found:
 
 @dataclass
 class Occurrences:
-    """How often something was found, and where first."""
+    """Count of an observation, with the first five positions."""
 
     count: int = 0
     places: list[str] = field(default_factory=list)
 
     def add(self, where: str) -> None:
-        """Count once more."""
+        """Add an occurrence."""
         self.count += 1
         if len(self.places) < 5:
             self.places.append(where)
@@ -78,26 +79,27 @@ class Occurrences:
 
 @dataclass
 class Reading:
-    """Everything that was found in one import."""
+    """Everything found in one import."""
 
     source: str
-    """The file, for messages."""
+    """Path of the file, for messages."""
     principles: list[Found] = field(default_factory=list)
-    left_out: dict[str, Occurrences] = field(default_factory=dict)
-    """What is not in the constitution, by the reason."""
+    skipped: dict[str, Occurrences] = field(default_factory=dict)
+    """Parts of the file that are not imported, by reason."""
     renamed: dict[str, str] = field(default_factory=dict)
-    """Of ids that differ from the name in the file, that name; filled by `written`."""
+    """Original name by id, for ids that differ from the name in the file. Filled by `written`."""
     stripped: Counter[str] = field(default_factory=Counter)
-    """What was taken off texts, and how often."""
+    """Counts of the affixes stripped from texts."""
     notes: dict[str, Occurrences] = field(default_factory=dict)
-    """What is unusual."""
-    passed_over: dict[str, None] = field(default_factory=dict)
-    """Keys and columns that are not used."""
+    """Unusual things that do not affect the import."""
+    ignored: dict[str, None] = field(default_factory=dict)
+    """Keys and columns that are not used. A dict, to keep their order."""
     name: str | None = None
-    """What the file calls the constitution."""
+    """Name of the constitution in the file."""
     sections: list[str] = field(default_factory=list)
+    """Section names in order of appearance."""
     document: Path | None = None
-    """The document whose passages the principles name."""
+    """The document with the passages that principles refer to."""
     problems: list[Problem] = field(default_factory=list)
     _words: set[tuple[str, ...]] = field(default_factory=set)
     _by_critique: dict[str, list[int]] = field(default_factory=dict)
@@ -107,14 +109,14 @@ class Reading:
     def take(
         self, where: str, fields: Mapping[str, object], *, name: object = None, source: str | None = None
     ) -> None:
-        """Note a principle, or say what is wrong with it.
+        """Add a principle, or record its mistakes.
 
         Args:
-            where: its place.
-            fields: by the keys of `Found.texts`; where there is no text, it is the revision request, else the
-                comparison, else the critique, as it stands.
-            name: what the file calls it.
-            source: the anchor of the passage it stands in.
+            where: Position in the file.
+            fields: Texts by the keys of `Found.texts`. Without a `text`, the revision request is used as the
+                text, else the comparison, else the critique.
+            name: Name of the principle in the file.
+            source: Anchor of the passage that contains it.
 
         Raises:
             DataError: The file has too many entries, principles or mistakes.
@@ -127,41 +129,41 @@ class Reading:
         filled = {key: text for key, text in texts.items() if text}
         text = next((filled[key] for key in _TEXT_FROM if key in filled), None)
         if text is None:
-            self._leave_out("an empty entry", where)
+            self._skip("an empty entry", where)
             return
-        self._keep(Found(where, {**filled, "text": text}, called or None, source))
+        self._add(Found(where, {**filled, "text": text}, called or None, source))
 
-    def leave_out(self, reason: str, where: str) -> None:
-        """Count something that the constitution will not hold. Raises DataError at too many entries."""
+    def skip(self, reason: str, where: str) -> None:
+        """Count a part of the file that is not imported. Raises DataError if there are too many entries."""
         self._count(where)
-        self._leave_out(reason, where)
+        self._skip(reason, where)
 
     def note(self, what: str, where: str) -> None:
-        """Count something unusual that changes nothing, or was mended."""
+        """Count something unusual that has no effect or was corrected."""
         self.notes.setdefault(what, Occurrences()).add(where)
 
-    def pass_over(self, keys: Sequence[str]) -> None:
-        """Note keys that are not used, each once."""
-        self.passed_over.update(dict.fromkeys(keys))
+    def ignore(self, keys: Sequence[str]) -> None:
+        """Record keys that are not used, without duplicates."""
+        self.ignored.update(dict.fromkeys(keys))
 
     def refuse(self, what: str, where: str, accepted: str) -> None:
-        """Note a mistake of the file; `written` raises them all, and this does when they are too many."""
+        """Record a mistake. `written` raises all of them; this method raises if there are too many."""
         self.problems.append(Problem(what, where, accepted))
         if len(self.problems) > MAX_SOURCE_PROBLEMS:
-            raise self._mistakes("or more; the rest was not read")
+            raise self._mistakes("; the rest of the file was not read")
 
     def text_at(self, value: object, what: str, where: str) -> str | None:
-        """Return a value that must be text and say something, or None once the mistake is noted."""
+        """Return a value that must be non-empty text, or record the mistake and return None."""
         text = self._text(value, what, where)
         if text == "":
-            self.refuse(f"{what} is empty", where, "text that says something")
+            self.refuse(f"{what} is empty", where, "text that is not empty")
         return text or None
 
     def attach(self, owners: Sequence[int], shot: Shot, where: str) -> None:
-        """Give principles, by their positions, one more example.
+        """Attach an example to the principles at the given positions.
 
         Raises:
-            DataError: There are more examples by now than a constitution could bear.
+            DataError: There are more than `MAX_EXAMPLES` examples.
         """
         texts = [self._text(text, "a few-shot", where) for text in shot]
         self._examples += len(owners)
@@ -172,19 +174,19 @@ class Reading:
             self.principles[index] = replace(found, shots=(*found.shots, shot))
 
     def written(self, accepted: str) -> list[dict[str, Any]]:
-        """Return the principles in full form, each with an id of its own.
+        """Return the principles in full form, each with a unique id.
 
         Args:
-            accepted: what the form would have had to hold, for the message if it holds no principles.
+            accepted: What the format requires, for the message if the file has no principles.
 
         Raises:
-            DataError: The file has mistakes, one problem each, or no principles.
+            DataError: The file has mistakes (one problem each) or no principles.
         """
         if self.problems:
             raise self._mistakes()
         if not self.principles:
-            reasons = "; ".join(f"{reason}, {found.count:,}" for reason, found in self.left_out.items())
-            what = "there are no principles" + (f" (left out: {reasons})" if reasons else "")
+            reasons = "; ".join(f"{reason}, {found.count:,}" for reason, found in self.skipped.items())
+            what = "there are no principles" + (f" (skipped: {reasons})" if reasons else "")
             raise DataError(what, where=self.source, accepted=accepted)
         taken: set[str] = set()
         tried: dict[str, int] = {}
@@ -198,11 +200,11 @@ class Reading:
         return entries
 
     def owners_of(self, critique: str) -> list[int]:
-        """Return the positions of the principles with this request for a critique."""
+        """Return the positions of the principles with this critique request."""
         return self._by_critique.get(critique, [])
 
-    def _leave_out(self, reason: str, where: str) -> None:
-        self.left_out.setdefault(reason, Occurrences()).add(where)
+    def _skip(self, reason: str, where: str) -> None:
+        self.skipped.setdefault(reason, Occurrences()).add(where)
 
     def _count(self, where: str) -> None:
         self._entries += 1
@@ -210,32 +212,32 @@ class Reading:
             raise DataError("too many entries", where=where, accepted=f"at most {MAX_ENTRIES:,}")
 
     def _mistakes(self, tail: str = "") -> DataError:
-        """Return the error that tells the first mistakes, and how many more there are."""
-        told, more = self.problems[:_SHOWN_PROBLEMS], len(self.problems) - _SHOWN_PROBLEMS
+        """Return an error with the first mistakes and the number of further ones."""
+        shown, more = self.problems[:_SHOWN_PROBLEMS], len(self.problems) - _SHOWN_PROBLEMS
         if more > 0:
-            told.append(Problem(f"and {more:,} more mistakes {tail}".rstrip(), self.source))
-        return DataError.of(told)
+            shown.append(Problem(f"and {more:,} more mistakes{tail}", self.source))
+        return DataError.of(shown)
 
     def _text(self, value: object, what: str, where: str) -> str | None:
-        """Return text with the white space around it stripped; None, and a problem noted, if it is none."""
+        """Return text without surrounding white space, or record a problem and return None."""
         if not isinstance(value, str):
             self.refuse(f"{what} is {yaml_line(value)}", where, "text")
             return None
         unusable = _UNUSABLE.search(value)
         if unusable:
-            self.refuse(f"{what} holds the character U+{ord(unusable[0]):04X}", where, "printable text")
+            self.refuse(f"{what} contains the character U+{ord(unusable[0]):04X}", where, "printable text")
             return None
         lines = _SEPARATORS.sub("\n", value)
         if lines != value:
-            self.note("a line separator of Unicode became a line end", where)
+            self.note("a Unicode line separator was replaced by a line break", where)
         return lines.strip()
 
-    def _keep(self, found: Found) -> None:
-        """Take a principle unless one with the same words is there."""
+    def _add(self, found: Found) -> None:
+        """Add a principle unless an earlier one has the same words."""
         keys = ("text", "critique", "revision", "comparison", "antithesis")
         words = tuple(" ".join(found.texts.get(key, "").split()).casefold() for key in keys)
         if words in self._words:
-            self._leave_out("the same words as an earlier principle", found.where)
+            self._skip("the same words as an earlier principle", found.where)
         elif len(self.principles) == MAX_PRINCIPLES:
             accepted = f"at most {MAX_PRINCIPLES:,}"
             raise DataError("too many principles", where=found.where, accepted=accepted)

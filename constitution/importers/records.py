@@ -1,4 +1,4 @@
-"""Lists of principles: JSON, JSON Lines and YAML with sentences or objects, and tables."""
+"""Importers for lists of principles (JSON, JSON Lines, YAML) and for tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "revision": ("revision", "revision_request", "edit_request"),
     "comparison": ("comparison", "comparison_request", "preference"),
 }
-"""What others call our keys, the likeliest first."""
+"""Common names of our keys in other formats, the most likely first."""
 _REQUESTS = ("text", "critique", "revision", "comparison")
 _ALONE = ("principle", *_REQUESTS)
 _LISTS = ("principles", "constitution", "constitutions", "rules")
@@ -37,18 +37,17 @@ class JsonList:
     takes_columns = True
 
     def recognises(self, file: ForeignFile) -> str | None:
-        """Return why a file is such a list."""
+        """Return the reason why a file is JSON or YAML; None if it is neither."""
         return "it is JSON or YAML" if file.structured else None
 
     def read(self, file: ForeignFile, reading: Reading) -> None:
-        """Gather the entries of the list."""
+        """Add the entries of the list to `reading`."""
         value, loc = _inner_list(file.value, reading)
         if isinstance(value, dict) and any(isinstance(value.get(key), str) for key in _ALONE):
-            value = [value]  # one principle by itself
+            value = [value]  # the object is a single principle
         if not isinstance(value, list | dict):
-            reading.refuse(
-                f"the file is {yaml_line(value)}", file.where(), "a list, or an object that holds one"
-            )
+            accepted = "a list, or an object that contains one"
+            reading.refuse(f"the file is {yaml_line(value)}", file.where(), accepted)
             return
         entries = list(value.items() if isinstance(value, dict) else enumerate(value))
         names = itertools.chain.from_iterable(entry for _, entry in entries if isinstance(entry, Mapping))
@@ -66,19 +65,19 @@ class Table:
     takes_columns = True
 
     def recognises(self, file: ForeignFile) -> str | None:
-        """Return why a file is a table."""
+        """Return the reason why a file is a table; None if it is not."""
         return f"its name ends in {file.suffix}" if file.suffix in (".csv", ".tsv") else None
 
     def read(self, file: ForeignFile, reading: Reading) -> None:
-        """Gather the rows below the header; a table of one column needs none."""
+        """Add the rows below the header to `reading`. A table with one column needs no header."""
         rows = list(file.table(_delimiter(file)))
         header = [cell.strip() for cell in rows[0].values] if rows else []
         keys = _Keys(file.columns, header)
         if any(key in keys.of(header) for key in _REQUESTS):
             _rows(header, rows[1:], keys, file, reading)
         elif len(header) > 1:
-            what = f"no column of principles among {', '.join(map(yaml_line, header[:12]))}"
-            accepted = f"a column called {', '.join(_REQUESTS)}, or {_COLUMNS}"
+            what = f"no column with principles among {', '.join(map(yaml_line, header[:12]))}"
+            accepted = f"a column with the name {', '.join(_REQUESTS)}, or {_COLUMNS}"
             reading.refuse(what, file.at(rows[0].line), accepted)
         else:
             for row in rows:
@@ -87,30 +86,31 @@ class Table:
 
 def _rows(header: list[str], rows: list[Cells], keys: _Keys, file: ForeignFile, reading: Reading) -> None:
     for name in (name for name, times in Counter(header).items() if times > 1):
-        reading.refuse(f"the column {yaml_line(name)} twice", file.at(1), "each column once")
+        reading.refuse(f"duplicate column {yaml_line(name)}", file.at(1), "each column once")
     for line, cells in rows:
         if len(cells) != len(header):
-            what = f"{len(cells)} cells, and the header has {len(header)}"
-            reading.refuse(what, file.at(line), "as many cells; quotes around one with the separator in it")
+            what = f"the row has {len(cells)} cells, but the header has {len(header)}"
+            accepted = "as many cells as in the header; quotes around a cell that contains the separator"
+            reading.refuse(what, file.at(line), accepted)
         else:
             _take(dict(zip(header, cells, strict=True)), None, file.at(line), keys, reading)
 
 
 class _Keys:
-    """Which of an entry's keys are which of ours."""
+    """Mapping of our keys to the keys of an entry."""
 
     def __init__(self, given: Mapping[str, str], names: Iterable[object]) -> None:
         known = dict.fromkeys(map(str, names))
         for ours, theirs in given.items():
             if ours not in ALIASES:
-                raise ConfigError(f"no key {ours!r}", where="--columns", accepted=one_of(ALIASES, ours))
+                raise ConfigError(f"unknown key {ours!r}", where="--columns", accepted=one_of(ALIASES, ours))
             if theirs not in known:
-                what = f"no column {theirs!r}"
+                what = f"unknown column {theirs!r}"
                 raise ConfigError(what, where="--columns", accepted=one_of(known or ["none"], theirs))
         self._given = given
 
     def of(self, names: Iterable[str]) -> dict[str, str]:
-        """Return, of those of our keys that are there, what they are called."""
+        """Return the entry's name for each of our keys that is present."""
         free = {name.strip().casefold().replace(" ", "_"): name for name in names}
         found = {ours: theirs for ours, theirs in self._given.items() if theirs in free.values()}
         for ours, aliases in ALIASES.items():
@@ -122,14 +122,14 @@ class _Keys:
 
 
 def _inner_list(value: Any, reading: Reading) -> tuple[Any, tuple[str, ...]]:
-    """Return the list that an object holds under a telling key, and the key; else the value itself."""
+    """Return the list under a known key of an object, and that key; else the value itself."""
     keys = _LISTS if isinstance(value, dict) else ()
     key = next((key for key in keys if isinstance(value.get(key), list | dict)), None)
     if key is None:
         return value, ()
     if value.get("name") is not None:
         reading.name = reading.text_at(value["name"], "name", reading.source)
-    reading.pass_over([other for other in value if other not in (key, "name")])
+    reading.ignore([other for other in value if other not in (key, "name")])
     return value[key], (key,)
 
 
@@ -141,18 +141,18 @@ def _take(entry: object, name: str | None, where: str, keys: _Keys, reading: Rea
         reading.refuse(f"an entry is {yaml_line(entry)}", where, _ACCEPTED)
         return
     theirs = keys.of(entry)
-    reading.pass_over([name for name in entry if name not in theirs.values()])
+    reading.ignore([name for name in entry if name not in theirs.values()])
     fields = {ours: entry[name] for ours, name in theirs.items()}
     given = fields.pop("id", None)
     if not any(key in fields for key in _REQUESTS):
-        found = ", ".join(map(yaml_line, list(entry)[:12])) or "nothing"
-        reading.refuse(f"an entry has no text, but {found}", where, _ACCEPTED)
+        found = ", ".join(map(yaml_line, list(entry)[:12])) or "none"
+        reading.refuse(f"an entry has no text (its keys: {found})", where, _ACCEPTED)
         return
     reading.take(where, fields, name=given if given not in (None, "") else name)
 
 
 def _delimiter(file: ForeignFile) -> str:
-    """Return what separates the cells: the sign that the first line has most of."""
+    """Return the delimiter of the cells: the candidate that is most frequent in the first line."""
     if file.suffix == ".tsv":
         return "\t"
     first = file.text.lstrip().partition("\n")[0]

@@ -1,4 +1,4 @@
-"""The forms of constitutions by name, and which of them recognises a file."""
+"""Registry of the importable formats, and detection of a file's format."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ FORMS: tuple[ConstitutionForm, ...] = (
     JsonList(),
     PlainLines(),
 )
-"""In the order in which they are asked whether they recognise a file: the particular before the general."""
+"""All importers, in the order of detection: specific formats before general ones."""
 AUTO_FORM = "auto"
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What was read, by which form, and why by that."""
+    """Result of an import: the content, the importer, and the reason for its choice."""
 
     reading: Reading
     form: ConstitutionForm
@@ -42,21 +42,23 @@ class Imported:
 
 
 def form_named(name: str) -> ConstitutionForm:
-    """Return the form of that name. Raises ConfigError if there is none."""
+    """Return the importer with this name. Raises ConfigError if there is none."""
     form = next((form for form in FORMS if form.name == name), None)
     if form is None:
         accepted = one_of((AUTO_FORM, *(form.name for form in FORMS)), name)
-        raise ConfigError(f"there is no format {name!r}", where="--format", accepted=accepted)
+        raise ConfigError(f"unknown format {name!r}", where="--format", accepted=accepted)
     return form
 
 
 def read_source(path: Path, name: str = AUTO_FORM, columns: Mapping[str, str] | None = None) -> Imported:
-    """Return what a file, or a folder of the paper's files, says.
+    """Return the content of a file, or of a folder of the paper's files.
+
+    Mistakes in the content are raised only by `Reading.written`, as a DataError.
 
     Raises:
-        ConfigError: There is no such form, or `columns` name what nothing has.
-        DataError: The file cannot be read; or, when `Reading.written` is called, has mistakes.
-        RunStateError: The operating system refuses.
+        ConfigError: The format is unknown, or `columns` names an unknown key or a missing column.
+        DataError: The file cannot be read or parsed.
+        RunStateError: An operating system error occurred.
     """
     asked = None if name == AUTO_FORM else form_named(name)
     with os_errors(path):
@@ -64,12 +66,11 @@ def read_source(path: Path, name: str = AUTO_FORM, columns: Mapping[str, str] | 
     if is_folder:
         return _read_folder(path, asked)
     file = read_foreign(path, columns)
-    form, why = (asked, "it was asked for") if asked else _recognised(file)
+    form, why = (asked, "it was given by --format") if asked else _recognised(file)
     if columns and not form.takes_columns:
         takers = [form.name for form in FORMS if form.takes_columns]
-        raise ConfigError(
-            f"{form.name} has no columns", where="--columns", accepted=f"--format {one_of(takers)}"
-        )
+        what = f"the format {form.name} has no columns"
+        raise ConfigError(what, where="--columns", accepted=f"--format {one_of(takers)}")
     reading = Reading(str(path))
     form.read(file, reading)
     return Imported(reading, form, why)
@@ -85,24 +86,24 @@ def _recognised(file: ForeignFile) -> tuple[ConstitutionForm, str]:
 
 
 def _refuse_our_own(file: ForeignFile, form: ConstitutionForm) -> None:
-    """Refuse a YAML file in no foreign form, which is a constitution already or was meant as one."""
+    """Refuse a YAML file without a specific foreign format: it probably is a constitution already."""
     if form.name == JsonList.name and file.suffix in YAML_SUFFIXES:
-        what = "a YAML file in no form of others; it may be a constitution already"
-        accepted = "--format json to read it as a list all the same"
+        what = "the YAML file has no known foreign format; it may already be a constitution"
+        accepted = "--format json to read it as a list anyway"
         raise DataError(what, where=str(file.path), accepted=accepted, run=f"publius check {file.path}")
 
 
 def _read_folder(path: Path, asked: ConstitutionForm | None) -> Imported:
-    """Return what the paper's files in a folder say, in one reading."""
+    """Return the combined content of the paper's files in a folder."""
     anthropic = FORMS[0]
     with os_errors(path):
         names = sorted(found.name for found in path.iterdir() if not found.name.startswith("."))
     found = [name for name in FILES if name in names]
     if not found or asked not in (None, anthropic):
-        what = "this is a folder" if found else "a folder without any of the Anthropic files"
+        what = "this is a folder" if found else "the folder has none of the Anthropic files"
         raise DataError(what, where=str(path), accepted=f"a file, or a folder with {one_of(FILES)}")
     reading = Reading(str(path))
     for name in found:
         anthropic.read(read_foreign(path / name), reading)
-    reading.pass_over([name for name in names if name not in FILES])
-    return Imported(reading, anthropic, f"the folder holds {', '.join(found)}")
+    reading.ignore([name for name in names if name not in FILES])
+    return Imported(reading, anthropic, f"the folder contains {', '.join(found)}")

@@ -1,4 +1,4 @@
-"""A file in somebody else's form: its text, what it says, and how to speak of a place in it."""
+"""Foreign files: text, parsed content, and positions for messages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from core.text.explain import Loc, yaml_line
 from core.text.yaml_file import YamlDocument, parse_yaml
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
-"""As large as a constitution may be."""
+"""Maximum file size; the same as for a constitution."""
 MAX_SOURCE_DEPTH = 32
 MAX_SOURCE_LINES = 100_000
-"""Of a table, or of a file with a JSON value in each, those that say something."""
+"""Maximum number of non-empty lines in a table or a JSON Lines file."""
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 YAML_SUFFIXES = (".yaml", ".yml")
 _LINES = (".jsonl", ".ndjson")
@@ -36,29 +36,29 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class ForeignFile:
-    """A file to import from, read as text; `value` and `table` are what it says as JSON, YAML or CSV."""
+    """A file to import, read as text. `value` and `table` parse it as JSON, YAML or CSV."""
 
     path: Path
     text: str
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Of our keys, what the file calls them."""
+    """The file's column or key names, by our keys."""
 
     @property
     def name(self) -> str:
-        """The file's own name."""
+        """File name without the folder."""
         return self.path.name
 
     @property
     def suffix(self) -> str:
-        """The ending of the name, in small letters."""
+        """File extension in lower case, with the dot."""
         return self.path.suffix.lower()
 
     @cached_property
     def value(self) -> Any:
-        """What the file says as JSON, JSON Lines or YAML.
+        """Content of the file, parsed as JSON, JSON Lines or YAML.
 
         Raises:
-            DataError: The file is none of these.
+            DataError: The file is not valid in its format.
         """
         if self.suffix in YAML_SUFFIXES:
             return self._yaml.value
@@ -68,7 +68,7 @@ class ForeignFile:
 
     @cached_property
     def structured(self) -> bool:
-        """Whether the file is JSON or YAML, by its name, else by its first character."""
+        """True if the file is JSON or YAML, judging by its extension, else by its first character."""
         if self.suffix in (*JSON_SUFFIXES, *YAML_SUFFIXES):
             return True
         return self.suffix not in (".csv", ".tsv", ".txt", ".md", ".markdown") and self.text.lstrip()[:1] in (
@@ -77,10 +77,10 @@ class ForeignFile:
         )
 
     def table(self, delimiter: str) -> Iterator[Cells]:
-        """Yield the lines of a table that are not empty.
+        """Yield the non-empty rows of a table.
 
         Raises:
-            DataError: A quote is not closed, or stands in the wrong place; or there are too many lines.
+            DataError: A quote is unclosed or misplaced, or there are too many lines.
         """
         reader = csv.reader(io.StringIO(self.text, newline=""), delimiter=delimiter, strict=True)
         try:
@@ -93,21 +93,22 @@ class ForeignFile:
                         raise DataError("too many lines", where=where, accepted=accepted)
                     yield Cells(reader.line_num - sum(v.count("\n") for v in values), values)
         except csv.Error as error:
-            what, accepted = f"not a table: {error}", 'cells with quotes in them as "a ""quoted"" word"'
+            what = f"not a table: {error}"
+            accepted = 'doubled quotes within a cell, as in "a ""quoted"" word"'
             raise DataError(what, where=self.at(reader.line_num), accepted=accepted) from error
 
     def at(self, line: int, column: int | None = None) -> str:
-        """Return `file:line:column`."""
+        """Return the position `file:line`, or `file:line:column` if a column is given."""
         return f"{self.path}:{line}" + (f":{column}" if column else "")
 
     def where(self, *loc: str | int) -> str:
-        """Return the place of a value: its line if that is known, else the way to it, as in `file:a.b[0]`."""
+        """Return the position of a value: its line if known, else its path, as in `file:a.b[0]`."""
         if self.suffix in YAML_SUFFIXES:
             return self._yaml.where(loc)
         if self.suffix in _LINES and loc:
             line = self._lines[int(loc[0])][0]
-            return ":".join([self.at(line), *filter(None, [_way(loc[1:])])])
-        return f"{self.path}:{_way(loc)}" if loc else str(self.path)
+            return ":".join([self.at(line), *filter(None, [_json_path(loc[1:])])])
+        return f"{self.path}:{_json_path(loc)}" if loc else str(self.path)
 
     @cached_property
     def _yaml(self) -> YamlDocument:
@@ -126,11 +127,11 @@ class ForeignFile:
 
 
 def read_foreign(path: Path, columns: Mapping[str, str] | None = None) -> ForeignFile:
-    """Return a file's text.
+    """Read a file as text.
 
     Raises:
-        DataError: There is no such file, or it is empty, too large, or not text in UTF-8.
-        RunStateError: It cannot be read.
+        DataError: The file does not exist, is empty, is too large, or is not UTF-8 text.
+        RunStateError: The file cannot be read.
     """
     with os_errors(path):
         if not path.is_file():
@@ -154,7 +155,8 @@ def _decoded(content: bytes, path: Path) -> str:
         raise DataError("the file is UTF-16", where=str(path), accepted=accepted)
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise DataError("the file is not text: a zero byte", where=f"{path}:{line}", accepted=accepted)
+        what = "the file is not text: it contains a zero byte"
+        raise DataError(what, where=f"{path}:{line}", accepted=accepted)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -164,11 +166,11 @@ def _decoded(content: bytes, path: Path) -> str:
 
 
 class _DuplicateKeyError(ValueError):
-    """A JSON object has a key twice: the first would be lost without a word."""
+    """A JSON object has a duplicate key. The `json` module would silently drop the first value."""
 
 
 def _json(text: str, path: Path, first_line: int = 1) -> Any:
-    """Return what JSON says; `first_line` is where in the file the text begins."""
+    """Return parsed JSON. `first_line` is the line in the file where the text begins, for messages."""
     where, accepted = f"{path}:{first_line}", "JSON"
     try:
         value = json.loads(text, object_pairs_hook=_object)
@@ -181,9 +183,9 @@ def _json(text: str, path: Path, first_line: int = 1) -> Any:
     except _DuplicateKeyError as error:
         what, where, accepted = str(error), where if first_line > 1 else str(path), "each key once"
     except RecursionError:
-        what, accepted = "JSON that is nested too deeply", f"at most {MAX_SOURCE_DEPTH} levels"
+        what, accepted = "the JSON is nested too deeply", f"at most {MAX_SOURCE_DEPTH} levels"
     except ValueError:
-        what, accepted = "a number of too many digits", "JSON of a reasonable size"
+        what, accepted = "a number has too many digits", "numbers of a reasonable size"
     raise DataError(what, where=where, accepted=accepted)
 
 
@@ -197,7 +199,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    """Return how deeply lists and objects are nested, without recursion of our own."""
+    """Return the nesting depth of lists and objects, computed without recursion."""
     depth, level = 0, [value]
     while level and depth <= MAX_SOURCE_DEPTH:
         depth += 1
@@ -206,6 +208,6 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _way(loc: Loc) -> str:
-    """Return the way to a value, as in `harmful3.prompt[0]`."""
+def _json_path(loc: Loc) -> str:
+    """Return the path of a value, as in `harmful3.prompt[0]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")

@@ -1,4 +1,4 @@
-"""An imported constitution as a file that people read: comments, then the full form in block style."""
+"""Write an imported constitution as a readable YAML file: comments, then the full form in block style."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def constitution_file(
     """Return the text of a constitution file.
 
     Args:
-        to: Where it will stand; the document is named relative to it.
-        name: The constitution's name.
-        reading: The sections and the document.
+        to: Path of the file. The path of the document is written relative to it.
+        name: Name of the constitution.
+        reading: The import, for its sections and document.
         entries: The principles in full form.
-        comments: What stands above, a paragraph each.
+        comments: Paragraphs for the comment at the top.
     """
     head: dict[str, Any] = {"name": name}
     if any(entry.get("text") == entry.get(use) for entry in entries for use in _USES):
-        # The text of such a principle is its request: that the override repeats it is no mistake.
+        # The text of such a principle was taken from its request, so the repetition is intended.
         head["lint_ignore"] = ["L208"]
     if reading.sections:
         head["sections"] = reading.sections
@@ -44,6 +44,6 @@ def constitution_file(
 
 
 def _comment(text: str) -> list[str]:
-    """Return a paragraph as comment lines; whatever stands in it cannot end the comment."""
+    """Return a paragraph as comment lines. Line breaks in the text cannot end the comment."""
     words = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return textwrap.wrap(words, _WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)

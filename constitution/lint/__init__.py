@@ -1,1 +1,1 @@
-"""The linter: what is allowed in a constitution and is probably a mistake."""
+"""Linter for constitutions: reports what is valid but probably a mistake."""

@@ -1,4 +1,4 @@
-"""Lint of single machine checks: those that say what their text does not, and useless or slow patterns."""
+"""Lint rules for single machine checks: disagreement with the text, and vacuous or slow patterns."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _ASKS_MAX = re.compile(rf"(?i)\b(?:{_HIGHEST}) {_NUMBER}\b")
 
 _PROBES = ("", "a", "7", "The reply is short.", "\n", "¿Qué?", "- one\n- two")
 _SEARCHED_CHARACTERS = 1_000
-"""Of each pattern: the search for nested repetitions takes time that grows with the square."""
+"""Length of the beginning of a pattern that is searched: the search for nested repetitions is quadratic."""
 _NESTED = re.compile(r"\((?:\?:|\?P<\w+>)?[^()|]*(?<!\\)[+*][^()|]*\)(?:[+*]|\{\d+,\})")
 
 
 def lint_checks(constitution: Constitution, context: LintContext) -> Iterator[Hit]:
-    """Yield what is wrong with the machine checks of a constitution, each by itself."""
+    """Yield the findings about single machine checks of a constitution."""
     for checked in principles_with_checks(constitution):
         yield from _against_text(checked)
         yield from _pattern(checked)
 
 
 def _against_text(entry: Checked) -> Iterator[Hit]:
-    """Yield where a bound and the principle's text name other numbers, or opposite bounds."""
+    """Yield a finding if a bound and the principle's text have different numbers or opposite bounds."""
     side, _, unit = entry.check.kind.partition("_")
     if side not in ("min", "max") or unit not in UNITS:
         return
@@ -53,13 +53,13 @@ def _against_text(entry: Checked) -> Iterator[Hit]:
     if _EXCLUSIVE.search(text):  # "fewer than 60" is at most 59
         allowed.add(entry.value + (1 if side == "max" else -1))
     if counted and not named & allowed:
-        what = f"the text says {counted[0]:g} {unit}, and the check {entry.told}"
-        yield Hit("L305", entry.loc, what, "make them the same")
+        what = f"the text says {counted[0]:g} {unit}, but the check is {entry.label}"
+        yield Hit("L305", entry.loc, what, "make them agree")
         return
     asks_min, asks_max = bool(_ASKS_MIN.search(text)), bool(_ASKS_MAX.search(text))
     if counted and asks_min != asks_max and asks_min != (side == "min"):
-        what = f"the text gives {'the least' if asks_min else 'the most'}, and the check {entry.told}"
-        yield Hit("L305", entry.loc, what, f"use {'min' if asks_min else 'max'}_{unit}, or mend the text")
+        what = f"the text gives a {'minimum' if asks_min else 'maximum'}, but the check is {entry.label}"
+        yield Hit("L305", entry.loc, what, f"use {'min' if asks_min else 'max'}_{unit}, or fix the text")
 
 
 def _number(match: re.Match[str]) -> float:
@@ -69,7 +69,7 @@ def _number(match: re.Match[str]) -> float:
 
 
 def _pattern(entry: Checked) -> Iterator[Hit]:
-    """Yield what is wrong with the pattern of a check."""
+    """Yield a finding if the pattern of a check is slow or vacuous."""
     if entry.check.kind not in ("regex", "not_regex"):
         return
     if _NESTED.search(entry.value[:_SEARCHED_CHARACTERS]):
@@ -77,5 +77,5 @@ def _pattern(entry: Checked) -> Iterator[Hit]:
         yield Hit("L307", entry.loc, what, "write it with one repetition")
     elif all(matches(entry.value, probe) for probe in _PROBES):
         outcome = "always passes" if entry.check.kind == "regex" else "always fails"
-        what = f"the pattern {yaml_line(entry.value)} is found in every text, so that the check {outcome}"
-        yield Hit("L306", entry.loc, what, "ask for at least one character")
+        what = f"the pattern {yaml_line(entry.value)} is found in every text, so the check {outcome}"
+        yield Hit("L306", entry.loc, what, "require at least one character")

@@ -1,7 +1,8 @@
-"""Lint of pairs of machine checks that no reply can pass together, or that are the same.
+"""Lint rules for pairs of machine checks that contradict or duplicate each other.
 
-Every rule tells a principle of its first contradiction alone. Checks of a thousand principles are compared in
-a tenth of a second: by value and words before by scope, and by scope before a check is run.
+Each rule reports only the first contradiction of a principle. Cheap comparisons come first to keep this fast
+(a tenth of a second for the checks of a thousand principles): values and words, then scopes, and only then
+running a check.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any
 from constitution.checks.evaluate import evaluate
 from constitution.checks.kinds import Check
 from constitution.checks.language import TWINS
-from constitution.lint.subject import Hit, LintContext, may_lack_spaces, meet
+from constitution.lint.subject import Hit, LintContext, may_lack_spaces, scopes_overlap
 from constitution.schema import Constitution, Principle
 from core.text.explain import Loc, yaml_line
 from core.text.similarity import words_of
 
 UNITS = ("words", "sentences", "characters", "grade")
-"""What `min_` and `max_` checks bound."""
+"""Quantities that `min_` and `max_` checks bound."""
 _CHANGE = "change one of the two"
 _FORBIDDING = ("contains_none", "phrase_list", "not_starts_with", "not_ends_with", "ends_with_question")
 _ASKING_ALL, _ASKING_ONE = ("contains",), ("contains_any", "starts_with", "ends_with")
@@ -34,7 +35,7 @@ _EXCLUSIVE_KINDS = ("language", "person", "refusal", "format", "ends_with_questi
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A principle with a machine check, and its position."""
+    """A principle with a machine check, and its position in the constitution."""
 
     index: int
     principle: Principle
@@ -42,17 +43,17 @@ class Checked:
 
     @property
     def value(self) -> Any:
-        """The check's value, of the type that its kind has."""
+        """Value of the check; its type depends on the kind."""
         return self.check.value
 
     @property
     def loc(self) -> Loc:
-        """Where the check's value stands."""
+        """Location of the check's value."""
         return ("principles", self.index, "check", "value")
 
     @property
-    def told(self) -> str:
-        """The check as messages name it."""
+    def label(self) -> str:
+        """Kind and value of the check, for messages."""
         return f"{self.check.kind} {yaml_line(self.value)}"
 
 
@@ -66,7 +67,7 @@ def principles_with_checks(constitution: Constitution) -> list[Checked]:
 
 
 def lint_contradictions(constitution: Constitution, context: LintContext) -> Iterator[Hit]:
-    """Yield the checks that contradict or repeat others."""
+    """Yield the findings about checks that contradict or duplicate others."""
     by_kind: _ByKind = defaultdict(list)
     for checked in principles_with_checks(constitution):
         by_kind[checked.check.kind].append(checked)
@@ -75,35 +76,36 @@ def lint_contradictions(constitution: Constitution, context: LintContext) -> Ite
 
 
 def _bounds(by_kind: _ByKind) -> Iterator[Hit]:
-    """Yield, for each principle with a bound, the first earlier one that it cannot be kept with."""
+    """Yield, for each principle with a bound, its conflict with the first earlier one."""
     lower = [entry for unit in UNITS for entry in by_kind.get(f"min_{unit}", ())]
-    told = set()
+    reported = set()
     for unit in UNITS:
         for high in by_kind.get(f"max_{unit}", ()):
             for low in lower:
                 least = _implied(low, unit)
-                if least is None or least <= high.value or not meet(low.principle, high.principle):
+                if least is None or least <= high.value or not scopes_overlap(low.principle, high.principle):
                     continue
                 first, second = _in_order(low, high)
-                if second.index not in told:
-                    told.add(second.index)
-                    what = f"{second.told} and {first.told} of {first.principle.id!r} cannot both be kept"
+                if second.index not in reported:
+                    reported.add(second.index)
+                    bounds = f"{second.label} and {first.label} of {first.principle.id!r}"
+                    what = f"no reply can satisfy both {bounds}"
                     yield Hit("L301", second.loc, what, _CHANGE, (first.index,))
 
 
 def _implied(low: Checked, unit: str) -> float | None:
-    """Return the least number of units that a lower bound leaves a text; None if it says nothing of them."""
+    """Return the minimum number of units that a lower bound implies; None if it implies none."""
     asked = low.check.kind.removeprefix("min_")
     if asked == unit:
         return float(low.value)
     if unit == "words" and asked == "sentences":
         return float(low.value)
-    # Words are parted by white space, so that n of them have n - 1 characters between them.
+    # Words are separated by white space: n words have at least n letters and n - 1 separators.
     return 2.0 * low.value - 1 if unit == "characters" and asked in ("words", "sentences") else None
 
 
 def _phrases(by_kind: _ByKind) -> Iterator[Hit]:
-    """Yield the checks that ask for phrases which another forbids."""
+    """Yield the checks that require phrases forbidden by another."""
     forbidding = _distinct(entry for kind in _FORBIDDING for entry in by_kind.get(kind, ()))
     by_word, wordless = _by_word(forbidding)
     for kind in (*_ASKING_ALL, *_ASKING_ONE):
@@ -114,18 +116,18 @@ def _phrases(by_kind: _ByKind) -> Iterator[Hit]:
             found = next((other for other in suspects if _forbids(other, asking)), None)
             if found is not None:
                 first, second = _in_order(asking, found)
-                asked = f"{asking.principle.id!r} asks for {_listed(asking.value)}"
+                asked = f"{asking.principle.id!r} requires {_listed(asking.value)}"
                 what = f"{asked}, which {found.principle.id!r} forbids ({found.check.kind})"
                 yield Hit("L302", second.loc, what, _CHANGE, (first.index,))
     for kind in ("starts_with", "ends_with"):
         for first, second in _clashes(by_kind.get(kind, ()), _incompatible):
-            other = f"{first.principle.id!r} asks for {_listed(first.value)}"
-            what = f"{kind} {_listed(second.value)}, and {other}"
+            other = f"{first.principle.id!r} requires {_listed(first.value)}"
+            what = f"the check is {kind} {_listed(second.value)}, but {other}"
             yield Hit("L302", second.loc, what, _CHANGE, (first.index,))
 
 
 def _distinct(entries: Iterable[Checked]) -> list[Checked]:
-    """Return the entries less those that check the same on the same prompts as an earlier one."""
+    """Return the entries without those that repeat an earlier check for the same prompts."""
     first: dict[object, Checked] = {}
     for entry in entries:
         scope = (entry.principle.applies_to, entry.principle.exempt)
@@ -134,10 +136,10 @@ def _distinct(entries: Iterable[Checked]) -> list[Checked]:
 
 
 def _by_word(forbidding: Sequence[Checked]) -> tuple[dict[str, set[int]], set[int]]:
-    """Return who forbids a phrase with a word, by position, and who forbids something without words.
+    """Return the positions of forbidding checks by the first word of a phrase, and those without words.
 
-    A phrase can only hold another one whose words it has, so that most pairs of checks need no closer look.
-    In scripts without spaces words cannot be told, and such phrases count as wordless.
+    A phrase can only contain another one if it has all its words, so this index rules out most pairs of
+    checks. Phrases in scripts without spaces cannot be split into words and count as wordless.
     """
     by_word: dict[str, set[int]] = defaultdict(set)
     wordless = set()
@@ -153,18 +155,18 @@ def _by_word(forbidding: Sequence[Checked]) -> tuple[dict[str, set[int]], set[in
 
 
 def _forbids(forbidding: Checked, asking: Checked) -> bool:
-    """Whether a phrase that must be there is forbidden, or all that may stand for it are."""
+    """Return whether a required phrase is forbidden, or all alternatives are."""
     kind = asking.check.kind
     if _AT_THE_EDGE.get(forbidding.check.kind, kind) != kind:
         return False
-    if not meet(asking.principle, forbidding.principle):
+    if not scopes_overlap(asking.principle, forbidding.principle):
         return False
     wrong = (not evaluate(forbidding.check, phrase).passed for phrase in asking.value)
     return any(wrong) if kind in _ASKING_ALL else all(wrong)
 
 
 def _incompatible(one: Checked, two: Checked) -> bool:
-    """Whether no text can begin (or end) with a phrase of both."""
+    """Return whether no text can begin (or end) with a phrase of both checks."""
     return not any(evaluate(two.check, phrase).passed for phrase in one.value) and not any(
         evaluate(one.check, phrase).passed for phrase in two.value
     )
@@ -180,56 +182,58 @@ def _patterns(by_kind: _ByKind) -> Iterator[Hit]:
         found[entry.value].append(entry)
     for forbidding in by_kind.get("not_regex", ()):
         for asking in found[forbidding.value]:
-            if meet(asking.principle, forbidding.principle):
+            if scopes_overlap(asking.principle, forbidding.principle):
                 first, second = _in_order(asking, forbidding)
-                asked = f"{asking.principle.id!r} asks for the pattern"
+                asked = f"{asking.principle.id!r} requires the pattern"
                 what = f"{asked} that {forbidding.principle.id!r} forbids"
                 yield Hit("L302", second.loc, what, _CHANGE, (first.index,))
 
 
 def _forms(by_kind: _ByKind) -> Iterator[Hit]:
-    """Yield the checks whose forms exclude each other."""
+    """Yield the checks whose required forms exclude each other."""
     for kind in _EXCLUSIVE_KINDS:
-        for first, second in _clashes(by_kind.get(kind, ()), _are_no_twins):
-            what = f"{second.told}, and {first.principle.id!r} asks for {yaml_line(first.value)}"
+        for first, second in _clashes(by_kind.get(kind, ()), _are_distinct):
+            required = f"{first.principle.id!r} requires {yaml_line(first.value)}"
+            what = f"the check is {second.label}, but {required}"
             yield Hit("L303", second.loc, what, _CHANGE, (first.index,))
     lists = [entry for entry in by_kind.get("format", ()) if entry.value == "list"]
     for entry in by_kind.get("json", ()):
-        other = next((listed for listed in lists if meet(entry.principle, listed.principle)), None)
+        other = next((listed for listed in lists if scopes_overlap(entry.principle, listed.principle)), None)
         if other is not None:
             first, second = _in_order(entry, other)
-            what = f"{entry.principle.id!r} asks for JSON, and {other.principle.id!r} for a list"
+            what = f"{entry.principle.id!r} requires JSON, but {other.principle.id!r} requires a list"
             yield Hit("L303", second.loc, what, _CHANGE, (first.index,))
 
 
-def _are_no_twins(one: Checked, two: Checked) -> bool:
-    """Whether two values are not languages that count as one."""
+def _are_distinct(one: Checked, two: Checked) -> bool:
+    """Return False for two languages that count as one (`TWINS`), else True."""
     return not any({one.value, two.value} <= twins for twins in TWINS)
 
 
 def _clashes(
     entries: Sequence[Checked], clash: Callable[[Checked, Checked], bool]
 ) -> Iterator[tuple[Checked, Checked]]:
-    """Yield each entry with the first earlier one of another value that it clashes with on some prompt."""
+    """Yield each entry with the first earlier one that has another value and clashes on a shared prompt."""
     for position, later in enumerate(entries):
         others = (earlier for earlier in entries[:position] if earlier.value != later.value)
-        meeting = (earlier for earlier in others if meet(earlier.principle, later.principle))
-        found = next((earlier for earlier in meeting if clash(earlier, later)), None)
+        overlapping = (earlier for earlier in others if scopes_overlap(earlier.principle, later.principle))
+        found = next((earlier for earlier in overlapping if clash(earlier, later)), None)
         if found is not None:
             yield found, later
 
 
 def _in_order(one: Checked, two: Checked) -> tuple[Checked, Checked]:
-    """Return both, the earlier in the file first."""
+    """Return both entries in file order."""
     return (one, two) if one.index < two.index else (two, one)
 
 
 def _repeated(by_kind: _ByKind) -> Iterator[Hit]:
-    """Yield the checks that are there already for the same prompts."""
+    """Yield the checks that repeat an earlier one for the same prompts."""
     for kind, entries in by_kind.items():
         seen: dict[Any, list[Checked]] = defaultdict(list)
         for entry in entries:
-            earlier = next((e for e in seen[entry.value] if meet(e.principle, entry.principle)), None)
+            candidates = (e for e in seen[entry.value] if scopes_overlap(e.principle, entry.principle))
+            earlier = next(candidates, None)
             if earlier is not None:
                 what = f"{earlier.principle.id!r} has the same check {kind}"
                 yield Hit("L304", entry.loc, what, "delete one of the two", (earlier.index,))

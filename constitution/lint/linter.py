@@ -1,7 +1,7 @@
-"""The linter of constitutions: what is allowed, and still probably a mistake.
+"""Run the lint rules on a constitution: findings are valid, but probably mistakes.
 
-`lint_report` finds; the rules stand by theme in the modules beside, `text`, `structure`, `checks`,
-`contradictions`, `examples` and `prompts`, and what their codes mean in `codes`. No model is asked.
+`lint_report` runs all rules. They are grouped by topic in the modules `text`, `structure`, `checks`,
+`contradictions`, `examples` and `prompts`; their codes are documented in `codes`. No model is called.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _PLACE = re.compile(r"^(.*):(\d+):(\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is probably a mistake."""
+    """A probable mistake, with its position."""
 
     code: str
     severity: Severity
     where: str
-    """`file:line:column`."""
+    """Position as `file:line:column`."""
     what: str
-    """What was found."""
+    """Description of the finding."""
     hint: str
-    """How to mend it."""
+    """How to fix it."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.code} {self.severity}: {self.what} ({self.hint})"
@@ -46,54 +46,55 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LintReport:
-    """What a constitution's linting came to."""
+    """Result of linting a constitution."""
 
     findings: tuple[Finding, ...]
-    """In the order of the file."""
+    """Findings in file order."""
     silenced: tuple[Finding, ...]
-    """Those that `lint_ignore` hides."""
+    """Findings hidden by `lint_ignore`."""
 
     def count(self, severity: Severity) -> int:
-        """Return how many findings have the severity."""
+        """Return the number of findings with this severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
 
 def lint_report(
     loaded: LoadedConstitution, context: LintContext | None = None, more: Iterable[Hit] = ()
 ) -> LintReport:
-    """Return the findings, and apart from them those that the file silences.
+    """Lint a constitution, separating the findings that the file silences.
 
     Args:
         loaded: The constitution.
-        context: What is known beside the file.
-        more: Hits that were found elsewhere, such as by a model; they are silenced in the same way.
+        context: Information from outside the file.
+        more: Hits found elsewhere, e.g. by a model. `lint_ignore` applies to them too.
     """
     context = context or LintContext()
     hits = [hit for rule in _RULES for hit in rule(loaded.constitution, context)]
-    hits += [*_idle_passages(loaded), *more]
+    hits += [*_unused_passages(loaded), *more]
     silencers = _Silencers(loaded)
     kept: list[Hit] = []
     silenced: list[Hit] = []
     for hit in hits:
         (silenced if silencers.hide(hit) else kept).append(hit)
+    # Last, because unused entries are known only after all other hits have been matched.
     for hit in (*silencers.unknown(), *silencers.unused(has_prompts=bool(context.prompts))):
         (silenced if silencers.hide(hit) else kept).append(hit)
     return LintReport(_placed(loaded, kept), _placed(loaded, silenced))
 
 
-def _idle_passages(loaded: LoadedConstitution) -> Iterator[Hit]:
-    """Yield the passages of the file that no principle names; a document may have as many as it likes."""
+def _unused_passages(loaded: LoadedConstitution) -> Iterator[Hit]:
+    """Yield the passages of the YAML file that no principle refers to. Those of a document are exempt."""
     used = {p.source.removeprefix("#") for p in loaded.constitution.principles if p.source}
     passages: Any = loaded.document.at(("passages",))
     for anchor in passages or ():
         place = _PLACE.match(loaded.where("passages", anchor))
         of_document = place is not None and Path(place[1]).suffix in (".md", ".markdown")
         if anchor not in used and not of_document:
-            yield Hit("L212", ("passages", anchor), f"no principle points at #{anchor}", "delete it")
+            yield Hit("L212", ("passages", anchor), f"no principle refers to #{anchor}", "delete it")
 
 
 class _Silencers:
-    """The `lint_ignore` entries of a file, and which of them have hidden something."""
+    """The `lint_ignore` entries of a file, with a record of those that hid a finding."""
 
     def __init__(self, loaded: LoadedConstitution) -> None:
         constitution = loaded.constitution
@@ -106,35 +107,35 @@ class _Silencers:
         self._used: set[Loc] = set()
 
     def hide(self, hit: Hit) -> bool:
-        """Return whether an entry of the file, or of a principle that the hit is about, hides the hit."""
+        """Return whether an entry of the file, or of a principle concerned, hides the hit."""
         if CODES[hit.code].severity == "error":
             return False
-        owners = {None, *hit.about}
+        owners = {None, *hit.about}  # None: the file's own entries
         hiding = [loc for loc, code in self._entries if code == hit.code and _owner(loc) in owners]
         self._used.update(hiding)
         return bool(hiding)
 
     def unknown(self) -> Iterator[Hit]:
-        """Yield the entries that name no code, or one of an error."""
+        """Yield the entries with an unknown code or the code of an error."""
         for loc, code in self._entries:
             if code not in CODES and code not in RETIRED:
-                yield Hit("L201", loc, f"there is no lint code {yaml_line(code)}", one_of(CODES, code))
+                yield Hit("L201", loc, f"unknown lint code {yaml_line(code)}", one_of(CODES, code))
             elif code in CODES and CODES[code].severity == "error":
-                yield Hit("L201", loc, f"{code} is an error, and is told all the same", "mend it")
+                yield Hit("L201", loc, f"{code} is an error and cannot be ignored", "fix the error")
 
     def unused(self, *, has_prompts: bool) -> Iterator[Hit]:
-        """Yield the entries that have hidden nothing, of codes that could have been found or were removed."""
+        """Yield the unused entries: codes that were checked without a finding, and removed codes."""
         for loc, code in self._entries:
             if code in RETIRED:
-                yield Hit("L202", loc, f"{code} is no lint code any more", "delete the entry")
+                yield Hit("L202", loc, f"the lint code {code} was removed", "delete the entry")
             looked_for = code in CODES and (code[1] < "5" or (code[1] == "5" and has_prompts))
             silent = code in ("L201", "L202") or CODES.get(code, CODES["L101"]).severity == "error"
             if looked_for and not silent and loc not in self._used:
-                yield Hit("L202", loc, f"{code} is not found here", "delete the entry")
+                yield Hit("L202", loc, f"{code} hides no finding here", "delete the entry")
 
 
 def _owner(loc: Loc) -> int | None:
-    """Return the position of the principle whose entry it is; None for one of the file."""
+    """Return the position of the principle that has the entry; None for an entry of the file."""
     return int(loc[1]) if loc[0] == "principles" else None
 
 

@@ -1,4 +1,4 @@
-"""Lint against the prompts of a run: principles out of reach, unknown tags, quoted test prompts."""
+"""Lint rules that need the prompts of a run: unreachable principles, unknown tags, quoted test prompts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from core.text.explain import Loc, one_of, yaml_line
 from core.text.similarity import words_of
 
 _QUOTED_WORDS = 6
-"""A test prompt of so many words counts as quoted also where it is part of a longer prompt."""
+"""Minimum words of a test prompt to count as quoted within a longer prompt."""
 
 
 def lint_prompts(constitution: Constitution, context: LintContext) -> Iterator[Hit]:
-    """Yield what does not fit the prompts; nothing where there are none."""
+    """Yield the findings about scopes and examples; none without prompts."""
     if not context.prompts:
         return
     reached: dict[tuple[Scope | None, Scope | None], bool] = {}
@@ -49,7 +49,7 @@ def _unknown_tags(principle: Principle, loc: Loc, tags: set[str]) -> Iterator[Hi
             if tag not in tags:
                 hint = one_of(sorted(tags), tag) if tags else "the prompts have no tags"
                 yield Hit(
-                    "L503", (*loc, key, "tags", position), f"no prompt bears the tag {yaml_line(tag)}", hint
+                    "L503", (*loc, key, "tags", position), f"no prompt has the tag {yaml_line(tag)}", hint
                 )
 
 
@@ -60,7 +60,7 @@ def _uncovered(principles: Sequence[Principle], prompts: Sequence[Prompt]) -> It
     alone = [prompt for prompt in prompts if not any(in_scope(p, prompt) for p in distinct)]
     if alone:
         first = yaml_line(alone[0].messages[-1].content)
-        what = f"{len(alone):,} of {len(prompts):,} prompts have no principle, the first is {first}"
+        what = f"{len(alone):,} of {len(prompts):,} prompts have no principle in scope; the first is {first}"
         yield Hit("L504", ("principles",), what, "add a principle without `applies_to`")
 
 
@@ -71,6 +71,6 @@ def _quoted(constitution: Constitution, prompts: Sequence[Prompt]) -> Iterator[H
         for number, example in enumerate(principle.examples):
             text = " ".join(words_of(example.prompt))
             if text in tests or any(f" {quote} " in f" {text} " for quote in long):
-                what = f"the prompt {yaml_line(example.prompt)} is one of the test split"
+                what = f"the prompt {yaml_line(example.prompt)} is in the test split"
                 loc: Loc = ("principles", index, "examples", number, "prompt")
-                yield Hit("L502", loc, what, "take another prompt")
+                yield Hit("L502", loc, what, "use another prompt")

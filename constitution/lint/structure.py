@@ -1,4 +1,4 @@
-"""Lint of structure: sections, weights, overrides, antitheses, passages and scopes."""
+"""Lint rules for structure: sections, weights, overrides, antitheses and scopes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from constitution.schema import Constitution, Principle, Scope
 from core.text.explain import Loc, yaml_line
 from core.text.similarity import words_of
 
-LEAST_SHARE = 0.001
+MIN_SHARE = 0.001
 MAX_SHARE = 0.5
 MAX_RATIO = 100.0
 _OVERRIDES = ("critique", "revision", "comparison")
 
 
 def lint_structure(constitution: Constitution, context: LintContext) -> Iterator[Hit]:
-    """Yield what is wrong with how a constitution is put together."""
+    """Yield the findings about the structure of a constitution."""
     yield from _sections(constitution)
     yield from _weights(constitution)
     yield from _antitheses(constitution)
     for index, principle in enumerate(constitution.principles):
         yield from _overrides(principle, ("principles", index), context)
         if _excepts_all(principle):
-            what = f"every prompt{' of `applies_to`' if principle.applies_to else ''} is excepted"
+            what = f"`except` excludes every prompt{' of `applies_to`' if principle.applies_to else ''}"
             yield Hit(
                 "L213", ("principles", index, "except"), what, "narrow `except`, or delete the principle"
             )
@@ -35,7 +35,7 @@ def _sections(constitution: Constitution) -> Iterator[Hit]:
     for position, section in enumerate(constitution.sections):
         if section not in used:
             what = f"no principle is in the section {yaml_line(section)}"
-            yield Hit("L203", ("sections", position), what, "delete it, or give its principles their section")
+            yield Hit("L203", ("sections", position), what, "delete it, or set the section of its principles")
     for index, principle in enumerate(constitution.principles):
         if principle.section is None and used != {None}:
             hint = f"section: {' or '.join(constitution.sections) or min(filter(None, used))}"
@@ -48,20 +48,20 @@ def _weights(constitution: Constitution) -> Iterator[Hit]:
     extreme = False
     for index, weight in enumerate(weights):
         loc: Loc = ("principles", index, "weight")
-        if weight / total < LEAST_SHARE and weight < median / 10:
+        if weight / total < MIN_SHARE and weight < median / 10:
             extreme = True
             what = f"the weight {weight:g} is {_percent(weight / total)} of the total"
             yield Hit("L205", loc, what, "weights are relative; raise it, or delete the principle")
         elif weight / total > MAX_SHARE and len(weights) > 2:
             extreme = True
             what = f"the weight {weight:g} is {_percent(weight / total)} of the total"
-            yield Hit("L206", loc, what, "lower it, or say `hard: true`")
+            yield Hit("L206", loc, what, "lower it, or set `hard: true`")
     heaviest, lightest = max(weights), min(weights)
     if not extreme and heaviest / lightest >= MAX_RATIO:
         what = f"the weight {heaviest:g} is {heaviest / lightest:,.0f} times the smallest, {lightest:g}"
         other = weights.index(lightest)
         loc = ("principles", weights.index(heaviest), "weight")
-        yield Hit("L207", loc, what, "bring the two nearer to each other", (other,))
+        yield Hit("L207", loc, what, "bring the two weights closer together", (other,))
 
 
 def _percent(share: float) -> str:
@@ -73,8 +73,8 @@ def _antitheses(constitution: Constitution) -> Iterator[Hit]:
     without = [index for index, principle in judged if principle.antithesis is None]
     if without and len(without) < len(judged):
         count = len(judged) - len(without)
-        what = f"{count} of {len(judged)} judged principles have an antithesis, this one has none"
-        hint = "for contrastive labeling write one for each"
+        what = f"{count} of {len(judged)} judged principles have an antithesis; this one does not"
+        hint = "for contrastive labeling, write one for each principle"
         yield Hit("L209", ("principles", without[0]), what, hint)
 
 
@@ -88,11 +88,11 @@ def _overrides(principle: Principle, loc: Loc, context: LintContext) -> Iterator
         if words == words_of(principle.text):
             yield Hit("L208", (*loc, key), f"the {key} only repeats the text", "delete it")
         elif words == words_of(default):
-            yield Hit("L208", (*loc, key), f"the {key} is what is asked without it", "delete it")
+            yield Hit("L208", (*loc, key), f"the {key} is the same as the default request", "delete it")
     if principle.check is not None:
         for key in ("comparison", "antithesis"):
             if getattr(principle, key) is not None:
-                what = f"the {key} is never used: the principle is compared by its check"
+                what = f"the {key} is never used: the check decides this principle"
                 yield Hit("L211", (*loc, key), what, f"delete the {key}, or the check")
 
 

@@ -1,4 +1,4 @@
-"""What the lint rules are given and what they give back, and when two principles meet on a prompt."""
+"""Input and output types of the lint rules, and a test whether the scopes of two principles overlap."""
 
 from __future__ import annotations
 
@@ -14,40 +14,39 @@ from core.text.explain import Loc
 
 @dataclass(frozen=True, slots=True)
 class LintContext:
-    """What is known beside the file. Rules that need what is missing find nothing."""
+    """Information from outside the file. Rules whose information is missing report nothing."""
 
     prompts: tuple[Prompt, ...] | None = None
     """The prompts of a run, each with its split."""
     defaults: Mapping[str, str] = field(default_factory=dict)
-    """What the templates say where a principle has no override of its own, by the override's key; `{text}`
-    stands for the principle's text."""
+    """Default requests of the templates, by the key of the override (`critique`, `revision`, `comparison`).
+    `{text}` is a placeholder for the principle's text."""
 
 
 class Hit(NamedTuple):
-    """One finding of a rule, before it is given a place in the file."""
+    """One finding of a rule, located by keys rather than by line."""
 
     code: str
     loc: Loc
-    """Where it stands."""
+    """Keys and indices of the place in the file."""
     what: str
-    """What was found, with the offending value."""
+    """Description of the finding, with the offending value."""
     hint: str
-    """How to mend it."""
+    """How to fix it."""
     others: tuple[int, ...] = ()
-    """Further principles that it is about, by position; each of them may silence it."""
+    """Positions of other principles concerned. The `lint_ignore` of each of them can hide the finding."""
 
     @property
     def about(self) -> tuple[int, ...]:
-        """The principles that the finding is about."""
+        """Positions of all principles concerned."""
         own = (int(self.loc[1]),) if len(self.loc) > 1 and self.loc[0] == "principles" else ()
         return (*own, *self.others)
 
 
-def meet(one: Principle, two: Principle) -> bool:
-    """Return whether some prompt is surely in the scope of both principles, as far as the scopes tell.
+def scopes_overlap(one: Principle, two: Principle) -> bool:
+    """Return whether the scopes alone guarantee a prompt that both principles apply to.
 
-    Two different patterns, tags that have none in common, and tags beside a pattern are taken to be about
-    different prompts.
+    Two different patterns, tags without a common one, and tags versus a pattern count as not overlapping.
     """
     if one.applies_to == two.applies_to and one.exempt == two.exempt:
         return True
@@ -59,7 +58,7 @@ def meet(one: Principle, two: Principle) -> bool:
 
 
 def _share(one: Scope | None, two: Scope | None) -> bool:
-    """Whether a prompt surely is in both scopes, as it is not in one of tags alone and one of a pattern."""
+    """Return whether the scopes certainly overlap; tags versus a pattern do not."""
     if one is None or two is None or one == two:
         return True
     if not one.tags or not two.tags:
@@ -69,7 +68,7 @@ def _share(one: Scope | None, two: Scope | None) -> bool:
 
 
 def _exempts(exempt: Scope | None, scope: Scope | None) -> bool:
-    """Whether every prompt of a scope is excepted: where that cannot be told, it is taken to be so."""
+    """Return whether all prompts of a scope are exempt, by identical patterns or included tags."""
     if exempt is None or scope is None:
         return False
     by_tags = bool(exempt.tags) and bool(scope.tags) and set(scope.tags) <= set(exempt.tags)
@@ -78,5 +77,5 @@ def _exempts(exempt: Scope | None, scope: Scope | None) -> bool:
 
 
 def may_lack_spaces(text: str) -> bool:
-    """Return whether a text has letters without case (category Lo), as scripts without spaces have."""
+    """Return whether a text has letters without case (category Lo), as in scripts without spaces."""
     return any(unicodedata.category(character) == "Lo" for character in text)

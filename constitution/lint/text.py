@@ -1,6 +1,6 @@
-"""Lint of texts: duplicates, opposites, overlong texts, placeholders.
+"""Lint rules for texts: duplicates, opposites, overlong texts, placeholders.
 
-The rules about wording know English. Where they cannot tell they find nothing.
+The rules about wording are for English. In doubt they report nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from constitution.checks.evaluate import count_words
-from constitution.lint.subject import Hit, LintContext, meet
+from constitution.lint.subject import Hit, LintContext, scopes_overlap
 from constitution.schema import Constitution, Principle
 from core.text.explain import Loc, yaml_line
 from core.text.similarity import near_duplicates, words_of
@@ -19,7 +19,7 @@ NEAR = 0.7
 MAX_TEXT_WORDS = 60
 MAX_PASSAGE_WORDS = 1_500
 READ_CHARACTERS = 2_000
-"""Of each text, where the search grows with the square of the length: five times what is overlong."""
+"""Length of the beginning of a text that quadratic searches read: five times an overlong text."""
 
 _NEGATIONS = frozenset("no not never without nothing none cannot dont doesnt isnt wont cant".split(" "))  # noqa: SIM905
 _FILLERS = frozenset("a an any the do does".split(" "))  # noqa: SIM905
@@ -36,27 +36,27 @@ _MACHINERY = re.compile(
 
 
 def lint_text(constitution: Constitution, context: LintContext) -> Iterator[Hit]:
-    """Yield what is wrong with the texts of a constitution."""
+    """Yield the findings about the texts of a constitution."""
     yield from _alike(constitution.principles)
     for index, principle in enumerate(constitution.principles):
         loc: Loc = ("principles", index)
         yield from _wording(principle.text, (*loc, "text"))
         if principle.antithesis and words_of(principle.antithesis) == words_of(principle.text):
-            hint = "write what a reply does that breaks the principle"
+            hint = "describe what a reply does that violates the principle"
             yield Hit("L111", (*loc, "antithesis"), "the antithesis repeats the text", hint)
     for anchor, passage in constitution.passages.items():
         words = count_words(passage)
         if words > MAX_PASSAGE_WORDS:
-            what = f"the passage #{anchor} has {words:,} words, of at most {MAX_PASSAGE_WORDS:,}"
-            yield Hit("L106", ("passages", anchor), what, "point at a smaller section")
+            what = f"the passage #{anchor} has {words:,} words, over the limit of {MAX_PASSAGE_WORDS:,}"
+            yield Hit("L106", ("passages", anchor), what, "refer to a smaller section")
     for place, text in _texts(constitution):
         found = _PLACEHOLDER.search(text)
         if found:
-            yield Hit("L107", place, f"the placeholder {yaml_line(found[0])}", "write what belongs there")
+            yield Hit("L107", place, f"the placeholder {yaml_line(found[0])}", "replace it")
 
 
 def _alike(principles: Sequence[Principle]) -> Iterator[Hit]:
-    """Yield the duplicates, near-duplicates and opposites, each at the later of the two."""
+    """Yield the duplicates, near-duplicates and opposites, each at the later principle."""
     first: dict[tuple[str, ...], int] = {}
     unique = []
     for index, principle in enumerate(principles):
@@ -64,7 +64,7 @@ def _alike(principles: Sequence[Principle]) -> Iterator[Hit]:
         earlier = first.setdefault(words, index)
         if earlier == index:
             unique.append(index)
-        elif meet(principles[earlier], principle):
+        elif scopes_overlap(principles[earlier], principle):
             what = f"the same text as {principles[earlier].id!r}"
             yield Hit("L101", ("principles", index, "text"), what, "delete one of the two", (earlier,))
     yield from _nearly_alike(principles, unique)
@@ -72,7 +72,7 @@ def _alike(principles: Sequence[Principle]) -> Iterator[Hit]:
 
 
 def _nearly_alike(principles: Sequence[Principle], unique: Sequence[int]) -> Iterator[Hit]:
-    """Yield the near-duplicates among principles of the same numbers and negations."""
+    """Yield the near-duplicates among principles with the same numbers and negations."""
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for index in unique:
         words = words_of(principles[index].text)
@@ -82,21 +82,21 @@ def _nearly_alike(principles: Sequence[Principle], unique: Sequence[int]) -> Ite
         texts = [_LEAD.sub("", principles[index].text[:READ_CHARACTERS]) for index in members]
         for later, earlier in near_duplicates(texts, NEAR):
             one, two = members[earlier], members[later]
-            if meet(principles[one], principles[two]):
+            if scopes_overlap(principles[one], principles[two]):
                 what = f"almost the same text as {principles[one].id!r}"
-                hint = "merge the two, or say what tells them apart"
+                hint = "merge the two, or state how they differ"
                 yield Hit("L102", ("principles", two, "text"), what, hint, (one,))
 
 
 def _opposite(principles: Sequence[Principle], unique: Sequence[int]) -> Iterator[Hit]:
-    """Yield the principles that differ from an earlier one by a negation alone."""
+    """Yield the principles that differ from an earlier one only by a negation."""
     seen: dict[tuple[str, ...], list[tuple[int, bool]]] = defaultdict(list)
     for index in unique:
         words = words_of(principles[index].text)
         negated = sum(word in _NEGATIONS for word in words) % 2 == 1
         bare = tuple(word.rstrip("s") for word in words if word not in _NEGATIONS | _FILLERS)
         for earlier, was_negated in seen[bare]:
-            if negated != was_negated and meet(principles[earlier], principles[index]):
+            if negated != was_negated and scopes_overlap(principles[earlier], principles[index]):
                 what = f"the opposite of {principles[earlier].id!r}"
                 hint = "delete one of the two, or give them different scopes"
                 yield Hit("L103", ("principles", index, "text"), what, hint, (earlier,))
@@ -105,19 +105,19 @@ def _opposite(principles: Sequence[Principle], unique: Sequence[int]) -> Iterato
 
 
 def _wording(text: str, loc: Loc) -> Iterator[Hit]:
-    """Yield what is wrong with the wording of one principle's text."""
+    """Yield the findings about the wording of one principle's text."""
     words = count_words(text)
     if words > MAX_TEXT_WORDS:
-        hint = "keep one sentence, and put its reasons into a passage"
-        yield Hit("L105", loc, f"the text has {words} words, of at most {MAX_TEXT_WORDS}", hint)
+        hint = "keep one sentence, and move the reasons to a passage"
+        yield Hit("L105", loc, f"the text has {words} words, over the limit of {MAX_TEXT_WORDS}", hint)
     machinery = _MACHINERY.search(text)
     if machinery:
-        what = f"the text speaks of {yaml_line(machinery[0])}, which nobody is shown"
-        yield Hit("L108", loc, what, "say what the reply does")
+        what = f"the text mentions {yaml_line(machinery[0])}, which no request shows"
+        yield Hit("L108", loc, what, "describe what the reply does")
 
 
 def _texts(constitution: Constitution) -> Iterator[tuple[Loc, str]]:
-    """Yield every text that a model may be shown, with its place."""
+    """Yield every text that a model may see, with its location."""
     yield ("preamble",), constitution.preamble
     for anchor, passage in constitution.passages.items():
         yield ("passages", anchor), passage

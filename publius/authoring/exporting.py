@@ -69,7 +69,7 @@ def export_constitution(source: str, form: str, to: Path) -> ExportedConstitutio
         requests=export.requests,
         comparisons=export.comparisons,
         few_shots=export.few_shots,
-        left_out=export.left_out,
+        left_out=export.skipped,
     )
 
 

@@ -102,7 +102,7 @@ def _name_of(source: Path) -> str:
 def _drop_examples(entries: list[dict[str, Any]], imported: Imported) -> None:
     for entry in entries:
         for _ in entry.pop("examples", ()):
-            imported.reading.leave_out("an example, by --no-examples", entry["id"])
+            imported.reading.skip("an example, by --no-examples", entry["id"])
 
 
 def _put(request: ConstitutionRequest, text: str) -> Constitution:
@@ -129,11 +129,11 @@ def _comments(request: ConstitutionRequest, imported: Imported) -> Iterator[str]
     taken_off = [f"{sign!r} {count:,} times" for sign, count in reading.stripped.items() if count]
     if taken_off:
         yield f"Stripped: {', '.join(taken_off)}."
-    for title, entries in (("Left out", reading.left_out), ("Noted", reading.notes)):
+    for title, entries in (("Left out", reading.skipped), ("Noted", reading.notes)):
         for reason, found in entries.items():
             yield f"{title}: {reason}, {_told(found, request.source)}."
-    if reading.passed_over:
-        yield f"Not used: {_some(list(reading.passed_over))}."
+    if reading.ignored:
+        yield f"Not used: {_some(list(reading.ignored))}."
 
 
 def _told(found: Occurrences, source: Path) -> str:
@@ -172,10 +172,10 @@ def _result(
         with_comparison=sum(principle.comparison is not None for principle in principles),
         examples=sum(len(principle.examples) for principle in principles),
         stripped={sign: count for sign, count in reading.stripped.items() if count},
-        left_out=_listed(reading.left_out),
+        left_out=_listed(reading.skipped),
         notes=_listed(reading.notes),
         renamed=reading.renamed,
-        passed_over=list(reading.passed_over),
+        passed_over=list(reading.ignored),
     )
 
 

@@ -122,7 +122,7 @@ def chain(levels: int) -> dict[str, str]:
 def test_sixteen_levels_are_read_and_no_more(load, tmp_path):
     assert len(load(chain(MAX_LEVELS)).principles) == 1
     assert told(tmp_path, chain(MAX_LEVELS + 1)) == [
-        "16.yaml:2:10: this is extended too often; accepted: at most 16 levels of extends"
+        "16.yaml:2:10: too many levels of extends; accepted: at most 16 levels"
     ]
 
 
@@ -131,26 +131,26 @@ def test_sixteen_levels_are_read_and_no_more(load, tmp_path):
 MISTAKES = {
     "missing base": (
         {"a.yaml": "name: x\nextends: bse.yaml\n", "base.yaml": SMALL},
-        ["a.yaml:2:10: there is no file 'bse.yaml'; accepted: a path relative to this file (one of: "
+        ["a.yaml:2:10: the file 'bse.yaml' does not exist; accepted: a path relative to this file (one of: "
          f"base.yaml (did you mean 'base.yaml'?)), or a preset, one of: {PRESETS}"]),
     "misspelt preset": (
         {"a.yaml": "name: x\nextends: harmles\nprinciples: [{id: kind, weight: null, hard: 3}]\n"},
-        ["a.yaml:2:10: there is no file 'harmles'; accepted: a path relative to this file, or a preset, "
-         f"one of: {PRESETS} (did you mean 'harmless'?)",
+        ["a.yaml:2:10: the file 'harmles' does not exist; accepted: a path relative to this file, or a "
+         f"preset, one of: {PRESETS} (did you mean 'harmless'?)",
          "a.yaml:3:45: hard is 3; accepted: true or false"]),
     "folder": (
         {"a.yaml": "name: x\nextends: .\n"},
-        ["a.yaml:2:10: there is no file '.'; accepted: a path relative to this file, or a preset, "
+        ["a.yaml:2:10: the file '.' does not exist; accepted: a path relative to this file, or a preset, "
          f"one of: {PRESETS}"]),
     "itself": (
         {"a.yaml": "name: x\nextends: ./a.yaml\n"},
-        ["a.yaml:2:10: extends goes in a circle: a.yaml -> a.yaml; "
-         "accepted: a base that does not build on this file"]),
+        ["a.yaml:2:10: circular extends: a.yaml -> a.yaml; "
+         "accepted: a base that does not extend this file"]),
     "circle": (
         {"a.yaml": "name: x\nextends: b.yaml\n", "b.yaml": "name: y\nextends: c.yaml\n",
          "c.yaml": "name: z\nextends: b.yaml\nprinciples: [3]\n"},
-        ["c.yaml:2:10: extends goes in a circle: b.yaml -> c.yaml -> b.yaml; "
-         "accepted: a base that does not build on this file",
+        ["c.yaml:2:10: circular extends: b.yaml -> c.yaml -> b.yaml; "
+         "accepted: a base that does not extend this file",
          "c.yaml:3:14: principle 1 is 3; accepted: ENTRY"]),
     "broken base": (
         {"a.yaml": HEAD + "principles: [{id: kind, weight: 0}]\n", "base.yaml": "name: [\n"},
@@ -163,18 +163,19 @@ MISTAKES = {
          "a.yaml:3:33: weight is 0; accepted: a number greater than 0"]),
     "no such id": (
         {"a.yaml": HEAD + "principles: [{id: kid, weight: 2}]\n", "base.yaml": SMALL},
-        ["a.yaml:3:19: there is no principle 'kid' in base.yaml to change, and no text; "
+        ["a.yaml:3:19: base.yaml has no principle 'kid' to override, and text is missing; "
          "accepted: a line 'text: ...', or one of: kind, brief (did you mean 'kind'?)"]),
     "removed unknown": (
         {"a.yaml": HEAD + "remove: [breif]\n", "base.yaml": SMALL},
-        ["a.yaml:3:10: there is no principle 'breif' in base.yaml to remove; "
+        ["a.yaml:3:10: base.yaml has no principle 'breif' to remove; "
          "accepted: one of: kind, brief (did you mean 'brief'?)"]),
     "removed twice": (
         {"a.yaml": HEAD + "remove: [brief, brief]\n", "base.yaml": SMALL},
-        ["a.yaml:3:17: 'brief' is removed again (first in line 3); accepted: each id once"]),
+        ["a.yaml:3:17: duplicate id 'brief' in remove (first in line 3); accepted: each id once"]),
     "removed and given": (
         {"a.yaml": HEAD + "remove: [brief]\nprinciples: [{id: brief, weight: 2}]\n", "base.yaml": SMALL},
-        ["a.yaml:3:10: the principle 'brief' is removed, and given in line 4; accepted: one of the two"]),
+        ["a.yaml:3:10: the principle 'brief' is both removed and defined (in line 4); "
+         "accepted: one of the two"]),
     "all removed": (
         {"a.yaml": HEAD + "remove: [brief, kind]\n", "base.yaml": SMALL},
         ["a.yaml:3:9: every principle is removed; accepted: a constitution with at least one principle"]),
@@ -194,9 +195,9 @@ MISTAKES = {
         ["child.yaml:2:10: unknown section 'safety' (in base.yaml:8:51); accepted: one of: manner"]),
     "strict over the base": (
         {"a.yaml": HEAD + "sections: [s]\npriority: strict\n", "base.yaml": SMALL},
-        ["a.yaml:2:10: the principle 'kind' has no section, and priority is strict (in base.yaml:3:3); "
+        ["a.yaml:2:10: the principle 'kind' has no section, but priority is strict (in base.yaml:3:3); "
          "accepted: a section, one of: s",
-         "a.yaml:2:10: the principle 'brief' has no section, and priority is strict (in base.yaml:4:3); "
+         "a.yaml:2:10: the principle 'brief' has no section, but priority is strict (in base.yaml:4:3); "
          "accepted: a section, one of: s"]),
     "a section of no file": (
         {"child.yaml": CHILD.replace("weight: null", "section: safty"), "base.yaml": BASE, "rules.md": RULES},
@@ -204,16 +205,16 @@ MISTAKES = {
          "accepted: one of: safety, manner (did you mean 'safety'?)"]),
     "missing passage": (
         {"a.yaml": BASE.replace("#avoiding-harm", "#avoid-harm"), "rules.md": RULES},
-        ["a.yaml:8:67: there is no passage '#avoid-harm'; accepted: one of: #rules, #avoiding-harm, "
+        ["a.yaml:8:67: unknown passage '#avoid-harm'; accepted: one of: #rules, #avoiding-harm, "
          "#in-particular, #how (did you mean '#avoiding-harm'?)"]),
     "missing passage of the base's document": (
         {"child.yaml": CHILD.replace("#how", "#hwo"), "base.yaml": BASE, "rules.md": RULES},
-        ["child.yaml:10:13: there is no passage '#hwo'; accepted: one of: #rules, #avoiding-harm, "
+        ["child.yaml:10:13: unknown passage '#hwo'; accepted: one of: #rules, #avoiding-harm, "
          "#in-particular, #how (did you mean '#how'?)"]),
     "missing document": (
         {"a.yaml": BASE, "rule.md": RULES},
-        ["a.yaml:5:11: there is no file 'rules.md'; accepted: the path of a Markdown file, relative to this "
-         "file, such as rule.md (did you mean 'rule.md'?)"]),
+        ["a.yaml:5:11: the file 'rules.md' does not exist; accepted: the path of a Markdown file, relative "
+         "to this file, such as rule.md (did you mean 'rule.md'?)"]),
     "document of bytes": (
         {"a.yaml": BASE, "rules.md": b"# Caf\xe9\n"},
         ["rules.md:1:6: the byte 0xe9 is not UTF-8; accepted: text saved as UTF-8"]),
@@ -225,15 +226,16 @@ MISTAKES = {
         ["rules.md: the file is too large; accepted: at most 524,288 bytes"]),
     "anchor in the document twice": (
         {"a.yaml": BASE, "rules.md": RULES + "\n## More {#how}\n"},
-        ["rules.md:17:1: the anchor '#how' again (first in line 13); accepted: each anchor once"]),
+        ["rules.md:17:1: duplicate anchor '#how' (first in line 13); accepted: each anchor once"]),
     "anchor in the file too": (
         {"a.yaml": BASE + "passages:\n  how: Plainly.\n", "rules.md": RULES},
-        ["a.yaml:12:3: the passage 'how' is in rules.md:13 too; accepted: each anchor once"]),
+        ["a.yaml:12:3: the passage 'how' is also in rules.md:13; accepted: each anchor once"]),
     "another document with an anchor of the base": (
         {"a.yaml": HEAD + "document: mine.md\n", "base.yaml": BASE, "rules.md": RULES,
          "mine.md": "# Mine\n\n## Avoiding harm\n\nNever mind.\n"},
-        ["a.yaml:3:11: the document has another passage '#avoiding-harm' than base.yaml, whose principle "
-         "'kind' names it; accepted: another anchor, or the passage under passages, to replace it"]),
+        ["a.yaml:3:11: the document's passage '#avoiding-harm' differs from that of base.yaml, which the "
+         "principle 'kind' refers to; accepted: a different anchor, or the passage under passages to replace "
+         "it"]),
 }
 # fmt: on
 

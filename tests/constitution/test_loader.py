@@ -175,7 +175,7 @@ def test_a_missing_file_names_the_presets_and_the_command(tmp_path):
 
 
 def test_a_preset_that_does_not_exist_is_refused():
-    with pytest.raises(ConfigError, match="there is no preset 'nothing-like-it'; accepted: one of:"):
+    with pytest.raises(ConfigError, match="unknown preset 'nothing-like-it'; accepted: one of:"):
         preset_path("nothing-like-it")
 
 
@@ -187,7 +187,7 @@ def test_every_preset_loads_by_name_and_by_path(name):
 
 
 def test_an_unknown_principle_is_refused_with_the_nearest_name(write):
-    with pytest.raises(ConfigError, match=r"no principle 'breif'.*did you mean 'brief'"):
+    with pytest.raises(ConfigError, match=r"unknown principle 'breif'.*did you mean 'brief'"):
         load_constitution(write(FULL)).principle("breif")
 
 
@@ -215,7 +215,7 @@ def test_a_source_needs_its_passage(write):
     (problem,) = problems_of(write(text))
     assert problem.where is not None
     assert problem.where.endswith(":3:28")
-    assert problem.what == "there is no passage '#cares'"
+    assert problem.what == "unknown passage '#cares'"
     assert problem.accepted == "one of: #care (did you mean '#care'?)"
 
 

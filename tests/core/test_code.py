@@ -140,7 +140,7 @@ def test_a_file_that_holds_the_digest_is_refused_once_the_code_is_another(projec
     assert load_constitution(copy) == constitution
     (source,) = tmp_path.glob("rules_*.py")
     source.write_text(RULES + "# another thought\n")
-    with pytest.raises(ConfigError, match="no longer the one that this file names by its digest"):
+    with pytest.raises(ConfigError, match="does not match the digest"):
         load_constitution(copy)
 
 

@@ -20,6 +20,7 @@ PHRASES = "a list of at least 1 entry"
 GRADE = "a number of at least 1 and of at most 30"
 FLAG = "true or false"
 LISTS = "one of: boilerplate, flattery, hedging, moralising"
+DEEPER = "recursive references only below a property or an item"
 INSIDE = "a reference to a place in this schema, such as '#/$defs/name'; nothing is fetched"
 
 BAD = [
@@ -50,9 +51,9 @@ BAD = [
     ("{kind: json, value: []}", "value is empty; accepted: a JSON Schema, or {} for any JSON"),
     ("{kind: json, value: any}", "value is 'any'; accepted: a JSON Schema, or {} for any JSON"),
     ("{kind: json, value: {const: .nan}}",
-     "the schema holds what is no JSON, such as .nan; accepted: a JSON Schema"),
+     "the schema has a value that JSON cannot represent, such as .nan; accepted: a JSON Schema"),
     ("{kind: json, value: {$ref: '#'}}",
-     "the schema refers to itself without end; accepted: references that go a level deeper"),
+     f"the references of the schema form an infinite loop; accepted: {DEEPER}"),
     ("{kind: python, value: rules}", "value is 'rules'; accepted: module:function, such as rules:is_polite"),
     ("{kind: python, value: 'os.system:x y'}",
      "value is 'os.system:x y'; accepted: module:function, such as rules:is_polite"),
@@ -60,32 +61,33 @@ BAD = [
 
 WITHIN = [
     ("{type: objekt}", "type",
-     "no JSON Schema: type is 'objekt'; accepted: one of: array, boolean, integer, null, number, "
+     "invalid JSON Schema: type is 'objekt'; accepted: one of: array, boolean, integer, null, number, "
      "object, string (did you mean 'object'?)"),
     ("{properties: {a: {minimum: x}}}", "minimum",
-     "no JSON Schema: minimum is 'x'; accepted: of type number"),
-    ("{pattern: '('}", "pattern", "no JSON Schema: pattern is '('; accepted: a regular expression"),
-    ("{anyOf: []}", "anyOf", "no JSON Schema: anyOf is empty; accepted: minItems 1"),
-    ("{$id: 5}", "$id", "no JSON Schema: $id is 5; accepted: of type string"),
+     "invalid JSON Schema: minimum is 'x'; accepted: of type number"),
+    ("{pattern: '('}", "pattern", "invalid JSON Schema: pattern is '('; accepted: a regular expression"),
+    ("{anyOf: []}", "anyOf", "invalid JSON Schema: anyOf is empty; accepted: minItems 1"),
+    ("{$id: 5}", "$id", "invalid JSON Schema: $id is 5; accepted: of type string"),
     ("{$ref: 'https://example.org/x.json'}", "$ref",
-     f"the reference 'https://example.org/x.json' leads nowhere here; accepted: {INSIDE}"),
+     f"the reference 'https://example.org/x.json' cannot be resolved; accepted: {INSIDE}"),
     ("{items: {$ref: '#/$defs/no'}}", "$ref",
-     f"the reference '#/$defs/no' leads nowhere here; accepted: {INSIDE}"),
+     f"the reference '#/$defs/no' cannot be resolved; accepted: {INSIDE}"),
     *[
-        (text, "$ref", f"the reference '{target}' leads {where}; accepted: {INSIDE}")
-        for text, target, where in (
-            ("{title: x, items: {$ref: '#/title'}}", "#/title", "to what is no schema"),
-            ("{default: {type: no}, items: {$ref: '#/default'}}", "#/default", "to what is no schema"),
-            ("{$defs: {minimum: {}}, items: {$ref: '#/$defs'}}", "#/$defs", "to what is no schema"),
-            ("{enum: [1], items: {$ref: '#/enum/x'}}", "#/enum/x", "nowhere here"),
-            ("{minimum: 1, items: {$ref: '#/minimum/x'}}", "#/minimum/x", "nowhere here"),
+        (text, "$ref", f"the reference '{target}' {mistake}; accepted: {INSIDE}")
+        for text, target, mistake in (
+            ("{title: x, items: {$ref: '#/title'}}", "#/title", "does not point to a schema"),
+            ("{default: {type: no}, items: {$ref: '#/default'}}", "#/default", "does not point to a schema"),
+            ("{$defs: {minimum: {}}, items: {$ref: '#/$defs'}}", "#/$defs", "does not point to a schema"),
+            ("{enum: [1], items: {$ref: '#/enum/x'}}", "#/enum/x", "cannot be resolved"),
+            ("{minimum: 1, items: {$ref: '#/minimum/x'}}", "#/minimum/x", "cannot be resolved"),
         )
     ],
     ("{pattern: '" + "a" * 10_001 + "'}", "pattern",
-     "no JSON Schema: pattern is '" + "a" * 56 + "...'; accepted: a regular expression"),
+     "invalid JSON Schema: pattern is '" + "a" * 56 + "...'; accepted: a regular expression"),
     ("{$schema: 'http://json-schema.org/draft-04/schema#', items: {id: other}}", "id",
-     "a schema of its own, 'other', within the schema; accepted: one schema"),
-    ("{items: {$id: other}}", "$id", "a schema of its own, 'other', within the schema; accepted: one schema"),
+     "the schema contains another schema, 'other'; accepted: a single schema"),
+    ("{items: {$id: other}}", "$id",
+     "the schema contains another schema, 'other'; accepted: a single schema"),
 ]  # fmt: skip
 
 
@@ -125,7 +127,7 @@ def test_no_schema_makes_the_reader_open_a_connection(tmp_path, monkeypatch):
 
     monkeypatch.setattr("socket.socket.connect", refused)
     said = refusal_of(tmp_path, "{kind: json, value: {$ref: 'http://127.0.0.1:9/x'}}")
-    assert "leads nowhere here" in said
+    assert "cannot be resolved" in said
 
 
 def test_a_schema_is_hashable_and_comes_back_from_the_file(tmp_path):
@@ -180,8 +182,8 @@ def _doubling(levels):
 def test_references_that_multiply_are_followed_only_so_often(tmp_path):
     text = json.dumps({"$defs": _doubling(30), "$ref": "#/$defs/d0"})
     said = refusal_of(tmp_path, f"{{kind: json, value: {text}}}")
-    what = "the schema's references lead to more than 100,000 others"
-    assert said.endswith(f"{what}; accepted: references that go a level deeper")
+    what = "the schema requires following more than 100,000 references for one value"
+    assert said.endswith(f"{what}; accepted: {DEEPER}")
 
 
 def test_an_answer_for_which_references_multiply_fails(tmp_path):

@@ -24,7 +24,7 @@ def form_of(path: Path) -> str:
 
 
 def counts(reading: Reading) -> dict[str, int]:
-    return {reason: found.count for reason, found in reading.left_out.items()}
+    return {reason: found.count for reason, found in reading.skipped.items()}
 
 
 def refusal(path: Path, name: str = "auto", **columns: str) -> str:

@@ -62,10 +62,10 @@ def test_a_transcript_becomes_an_example_of_the_principle_whose_critique_it_asks
         "use": "few_shot",
     }
     assert counts(reading) == {
-        "a few-shot of several turns; an example has one prompt": 1,
+        "a few-shot with several turns; an example has a single prompt": 1,
         "a few-shot whose revision changes nothing; an example has a good and a bad answer": 1,
-        "a few-shot whose request for a critique is that of no principle": 1,
-        "a few-shot whose point is step-by-step reasoning, which examples do not hold": 1,
+        "a few-shot whose critique request matches no principle": 1,
+        "a few-shot with step-by-step reasoning, which examples have no field for": 1,
     }
     assert reading.stripped["Human:"] == 3
 
@@ -109,26 +109,26 @@ def test_a_second_critique_in_one_entry_is_counted_out(tmp_path: Path):
     path.write_text(json.dumps({"a": {"prompt": ["One?", "Two?"], "edit_request": "Better.", "x": 1}}))
     entries, reading = read(path)
     assert entries[0]["critique"] == "One?"
-    assert counts(reading) == {"a second request for a critique in one entry": 1}
-    assert list(reading.passed_over) == ["x"]
+    assert counts(reading) == {"a second critique request in one entry": 1}
+    assert list(reading.ignored) == ["x"]
 
 
 def test_few_shots_alone_are_no_constitution():
     assert refusal(FOLDER / PAIRS) == (
-        f"{PAIRS}: there are no principles (left out: a few-shot without a comparison principle beside it, "
-        "2); accepted: the Constitutional AI paper's files, or the folder that holds them"
+        f"{PAIRS}: there are no principles (skipped: a few-shot with no comparison principle to attach it "
+        "to, 2); accepted: the Constitutional AI paper's files, or the folder that holds them"
     )
 
 
 def test_other_files_in_the_folder_are_named(tmp_path: Path):
     (tmp_path / REQUESTS).write_bytes((FOLDER / REQUESTS).read_bytes())
     (tmp_path / "notes.txt").write_text("x")
-    assert list(read(tmp_path)[1].passed_over) == ["notes.txt"]
+    assert list(read(tmp_path)[1].ignored) == ["notes.txt"]
 
 
 def test_a_folder_without_the_files_is_refused(tmp_path: Path):
     assert refusal(tmp_path).endswith(
-        "a folder without any of the Anthropic files; accepted: a file, or a folder with one of: "
+        "the folder has none of the Anthropic files; accepted: a file, or a folder with one of: "
         + ", ".join(FILES)
     )
 
@@ -149,12 +149,12 @@ def test_what_the_files_cannot_say_is_told():
         },
     ]
     export = to_anthropic(Constitution.model_validate({"name": "c", "principles": principles}))
-    assert export.left_out == {
+    assert export.skipped == {
         "no requests of its own": ["bare"],
         "only one of critique and revision": ["half"],
-        "a text beside the requests": ["full"],
+        "a text that differs from the requests": ["full"],
         "the key weight": ["full"],
-        "an example of use test": ["tested"],
-        "a few-shot with a reason, which the files have no place for": ["tested"],
+        "an example with use: test": ["tested"],
+        "a few-shot with a reason (why), which the files have no field for": ["tested"],
     }
     assert (export.requests, export.comparisons, export.few_shots) == (1, 1, 0)

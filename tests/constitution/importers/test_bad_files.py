@@ -16,14 +16,18 @@ from constitution.importers.source import MAX_SOURCE_BYTES, MAX_SOURCE_LINES
 from core.errors import PubliusError
 from tests.constitution.importers.reading import EXAMPLES, read, refusal
 
-TEXT = "text that says something"
+TEXT = "text that is not empty"
 ENTRY = "a sentence, an object with one of text, critique, revision, comparison, or --columns text=THEIRS"
 CORPUS = [
     ("a.txt", b"", "a.txt: the file is empty; accepted: a file with principles"),
     ("a.txt", b" \n\t\n", "a.txt: the file is empty; accepted: a file with principles"),
     ("a.txt", b"ok\nb\xe9d", "a.txt:2: the byte 0xe9 is not UTF-8; accepted: text saved as UTF-8"),
     ("a.txt", "x".encode("utf-16"), "a.txt: the file is UTF-16; accepted: text saved as UTF-8"),
-    ("a.png", b"\x89PNG\n\0", "a.png:2: the file is not text: a zero byte; accepted: text saved as UTF-8"),
+    (
+        "a.png",
+        b"\x89PNG\n\0",
+        "a.png:2: the file is not text: it contains a zero byte; accepted: text saved as UTF-8",
+    ),
     (
         "a.txt",
         b"x" * (MAX_SOURCE_BYTES + 1),
@@ -32,46 +36,50 @@ CORPUS = [
     (
         "a.txt",
         b"# only a heading\n",
-        "a.txt: there are no principles (left out: a line that begins with #, 1); accepted: plain text, one "
-        "principle a line; bullets and numbers are stripped",
+        "a.txt: there are no principles (skipped: a line that begins with #, 1); accepted: plain text, one "
+        "principle per line; bullets and numbers are stripped",
     ),
     ("a.json", b'["x",', "a.json:1:6: not valid JSON: expecting value; accepted: JSON"),
-    ("a.json", b"7", "a.json: the file is 7; accepted: a list, or an object that holds one"),
+    ("a.json", b"7", "a.json: the file is 7; accepted: a list, or an object that contains one"),
     ("a.json", b'{"a": "x", "a": "y"}', "a.json: duplicate key 'a'; accepted: each key once"),
     (
         "a.json",
         b"[" * 40 + b"]" * 40,
-        "a.json:1: JSON that is nested too deeply; accepted: at most 32 levels",
+        "a.json:1: the JSON is nested too deeply; accepted: at most 32 levels",
     ),
-    ("a.json", b"[" * 99999, "a.json:1: JSON that is nested too deeply; accepted: at most 32 levels"),
-    ("a.json", b"1" * 9999, "a.json:1: a number of too many digits; accepted: JSON of a reasonable size"),
+    ("a.json", b"[" * 99999, "a.json:1: the JSON is nested too deeply; accepted: at most 32 levels"),
+    ("a.json", b"1" * 9999, "a.json:1: a number has too many digits; accepted: numbers of a reasonable size"),
     ("a.json", b'["ok", null]', f"a.json:[1]: an entry is empty; accepted: {ENTRY}"),
     ("a.json", b'{"rules": [true]}', f"a.json:rules[0]: an entry is true; accepted: {ENTRY}"),
-    ("a.json", b'[{"weight": 2}]', f"a.json:[0]: an entry has no text, but 'weight'; accepted: {ENTRY}"),
+    (
+        "a.json",
+        b'[{"weight": 2}]',
+        f"a.json:[0]: an entry has no text (its keys: 'weight'); accepted: {ENTRY}",
+    ),
     ("a.json", b'[{"text": 3}]', "a.json:[0]: text is 3; accepted: text"),
-    ("a.json", b'["\\ud83d"]', "a.json:[0]: text holds the character U+D83D; accepted: printable text"),
-    ("a.json", b'["a\\u0000"]', "a.json:[0]: text holds the character U+0000; accepted: printable text"),
+    ("a.json", b'["\\ud83d"]', "a.json:[0]: text contains the character U+D83D; accepted: printable text"),
+    ("a.json", b'["a\\u0000"]', "a.json:[0]: text contains the character U+0000; accepted: printable text"),
     ("a.json", b"[]", f"a.json: there are no principles; accepted: {FORMS[-2].summary}"),
     ("a.jsonl", b'"ok"\n\n{"text": []}\n', "a.jsonl:3: text is empty; accepted: text"),
     ("a.jsonl", b'"ok"\n{"text"}\n', "a.jsonl:2:8: not valid JSON: expecting ':' delimiter; accepted: JSON"),
     (
         "a.csv",
         b"owner,day\nAda,1\n",
-        "a.csv:1: no column of principles among 'owner', 'day'; accepted: a column called text, critique, "
-        "revision, comparison, or --columns text=THEIRS",
+        "a.csv:1: no column with principles among 'owner', 'day'; accepted: a column with the name text, "
+        "critique, revision, comparison, or --columns text=THEIRS",
     ),
     (
         "a.csv",
         b"text,id\nBe kind, always,x\n",
-        "a.csv:2: 3 cells, and the header has 2; accepted: as many cells; quotes around one with the "
-        "separator in it",
+        "a.csv:2: the row has 3 cells, but the header has 2; accepted: as many cells as in the header; "
+        "quotes around a cell that contains the separator",
     ),
-    ("a.csv", b"text,text\na,b\n", "a.csv:1: the column 'text' twice; accepted: each column once"),
+    ("a.csv", b"text,text\na,b\n", "a.csv:1: duplicate column 'text'; accepted: each column once"),
     (
         "a.csv",
         b'text,id\n"open,x\n',
-        "a.csv:2: not a table: unexpected end of data; accepted: cells with quotes in them as "
-        '"a ""quoted"" word"',
+        "a.csv:2: not a table: unexpected end of data; accepted: doubled quotes within a cell, "
+        'as in "a ""quoted"" word"',
     ),
     ("a.csv", b",,\n", f"a.csv: there are no principles; accepted: {FORMS[-3].summary}"),
     (
@@ -80,7 +88,11 @@ CORPUS = [
         "a.yaml:2:1: not valid YAML: while parsing a flow node, ",
     ),
     ("a.yaml", b"- &a x\n- *a", "a.yaml:1:3: '&a' is YAML for something that is not used here"),
-    ("a.yaml", b"- Be kind.\n", "a.yaml: a YAML file in no form of others; it may be a constitution already"),
+    (
+        "a.yaml",
+        b"- Be kind.\n",
+        "a.yaml: the YAML file has no known foreign format; it may already be a constitution",
+    ),
     (
         "a.yaml",
         b"- {critique_request: a, revision_request: b}\n- {critique_request: a}\n",
@@ -99,12 +111,12 @@ CORPUS = [
     (
         "s.json",
         b'{"constitutions": [{"critic": "a", "revision": "b"}], "system_chat": [[{"role": "user"}]]}',
-        "s.json:system_chat[0]: a chat is not complete; accepted: at least 6 messages with role and content",
+        "s.json:system_chat[0]: a chat is incomplete; accepted: at least 6 messages with role and content",
     ),
     (
         "CritiqueRevisionInstructions.json",
         b'{"a": {"prompt": ["\\n\\nCritiqueRequest:\\n\\nCritique:"], "edit_request": 3}, "b": 4}',
-        "CritiqueRevisionInstructions.json:a.prompt: prompt is empty; accepted: text that says something\n"
+        "CritiqueRevisionInstructions.json:a.prompt: prompt is empty; accepted: text that is not empty\n"
         "CritiqueRevisionInstructions.json:a.edit_request: edit_request is 3; accepted: text\n"
         "CritiqueRevisionInstructions.json:b: b is 4; accepted: an object with prompt and edit_request",
     ),
@@ -116,16 +128,20 @@ CORPUS = [
     (
         "RLMadisonFewShotPrompts.json",
         b'[{"prompt": "\\n\\nHuman: a\\n\\nAssistant:", "corrects": [], "incorrects": ["b"]}]',
-        "RLMadisonFewShotPrompts.json:[0]: corrects and incorrects are not one text each; accepted: lists of "
-        "one text",
+        "RLMadisonFewShotPrompts.json:[0]: corrects and incorrects do not have one text each; accepted: "
+        "lists of one text",
     ),
     (
         "CritiqueRevisionFewShotPrompts.json",
         b'["\\n\\nHuman: a\\n\\nAssistant: b\\n\\nCritiqueRequest: c\\n\\nCritique: d"]',
-        "CritiqueRevisionFewShotPrompts.json:[0]: a transcript is not complete; accepted: turns that end "
+        "CritiqueRevisionFewShotPrompts.json:[0]: a transcript is incomplete; accepted: turns that end "
         "with CritiqueRequest, Critique, RevisionRequest, Revision",
     ),
-    ("n.txt", b"```CONSTITUTION\n1. a\n", "n.txt: there is no constitution; accepted: ```CONSTITUTION and"),
+    (
+        "n.txt",
+        b"```CONSTITUTION\n1. a\n",
+        "n.txt: no constitution found; accepted: a line ```CONSTITUTION and",
+    ),
 ]
 
 
@@ -147,12 +163,12 @@ def test_an_unknown_format_gets_the_nearest():
 
 def test_a_column_that_nothing_has_gets_the_nearest():
     assert refusal(EXAMPLES / "rules.csv", text="principal") == (
-        "--columns: no column 'principal'; accepted: one of: name, principle, critique_request, owner "
+        "--columns: unknown column 'principal'; accepted: one of: name, principle, critique_request, owner "
         "(did you mean 'principle'?)"
     )
     assert refusal(EXAMPLES / "rules.csv", txt="principle").endswith("(did you mean 'text'?)")
     assert refusal(EXAMPLES / "rules.txt", text="a") == (
-        "--columns: text has no columns; accepted: --format one of: csv, json"
+        "--columns: the format text has no columns; accepted: --format one of: csv, json"
     )
 
 
@@ -217,7 +233,8 @@ def test_a_file_is_not_read_on_after_a_thousand_mistakes(tmp_path: Path):
     lines = refusal(tmp_path / "a.json").splitlines()
     assert len(lines) == 21
     assert (
-        lines[-1] == f"a.json: and {MAX_SOURCE_PROBLEMS - 19:,} more mistakes or more; the rest was not read"
+        lines[-1]
+        == f"a.json: and {MAX_SOURCE_PROBLEMS - 19:,} more mistakes; the rest of the file was not read"
     )
 
 
@@ -237,5 +254,5 @@ def test_more_lines_than_a_table_has_are_refused(name: str, tmp_path: Path):
 def test_a_document_of_nothing_but_markup_is_refused(tmp_path: Path):
     (tmp_path / "a.md").write_text("- The reply is kind.\n\n" + "[*_" * MAX_SIGNS)
     assert refusal(tmp_path / "a.md") == (
-        "a.md: the document has too many signs of markup; accepted: at most 50,000 of [, * and _"
+        "a.md: the document has too many markup characters; accepted: at most 50,000 of [, * and _"
     )

@@ -43,9 +43,9 @@ def test_lines_lose_bullets_and_numbers_and_join_what_is_indented_below():
     assert counts(reading) == {
         "a line that begins with #": 1,
         "the same words as an earlier principle": 1,
-        "a line without bullet or number among lines that have one": 1,
+        "a line without a bullet or number, where most lines have one": 1,
     }
-    assert reading.left_out["the same words as an earlier principle"].places[0].endswith("rules.txt:6")
+    assert reading.skipped["the same words as an earlier principle"].places[0].endswith("rules.txt:6")
     assert reading.stripped["bullets and numbers"] == 4
 
 
@@ -73,7 +73,7 @@ def test_a_table_is_read_by_its_header():
         },
         {"id": "length", "text": "The reply fits on a postcard."},
     ]
-    assert list(reading.passed_over) == ["owner"]
+    assert list(reading.ignored) == ["owner"]
     assert reading.renamed == {"sources": "Sources", "length": "Length"}
 
 
@@ -91,7 +91,7 @@ def test_a_table_of_one_column_needs_no_header(tmp_path: Path):
 def test_a_cell_of_several_lines_is_told_by_its_first(tmp_path: Path):
     (tmp_path / "a.csv").write_text('text,id\n"one\ntwo",x\n"one\ntwo",y\n')
     _, reading = read(tmp_path / "a.csv")
-    assert [Path(place).name for place in next(iter(reading.left_out.values())).places] == ["a.csv:4"]
+    assert [Path(place).name for place in next(iter(reading.skipped.values())).places] == ["a.csv:4"]
 
 
 def test_a_list_may_mix_sentences_and_objects():
@@ -153,7 +153,7 @@ def test_llm_swarm_chats_become_examples():
     entries, reading = read(EXAMPLES / "llm-swarm.json")
     assert [len(entry.get("examples", ())) for entry in entries] == [1, 0]
     assert entries[0]["examples"][0]["why"] == "It blames the cook."
-    assert counts(reading) == {"a few-shot of several turns; an example has one prompt": 1}
+    assert counts(reading) == {"a few-shot with several turns; an example has a single prompt": 1}
 
 
 def test_nemo_aligners_list_is_read_from_between_the_fences():
@@ -163,6 +163,6 @@ def test_nemo_aligners_list_is_read_from_between_the_fences():
         "Choose the answer that blames nobody.",
     ]
     assert counts(reading) == {
-        "a line without number between the fences": 2,
+        "a line without a number between the fences": 2,
         "instructions around the constitution": 1,
     }

@@ -34,7 +34,7 @@ def test_items_and_rules_of_a_document_become_principles_that_point_into_it():
     ]
     assert reading.sections == ["A charter for the helper", "Manner", "What stays private"]
     assert counts(reading) == {
-        "a further rule of a paragraph": 1,
+        "a further rule in the same paragraph": 1,
         "prose beside a list": 1,
         "a list item that introduces others": 1,
         "a paragraph without must, should, always or never": 1,
@@ -61,7 +61,8 @@ def test_a_rule_is_told_with_its_own_line(tmp_path: Path):
     (tmp_path / "a.md").write_text("# A\n\nIt is so.\nIt must be so. It\nshould be that, too.\n")
     _, reading = read(tmp_path / "a.md")
     assert [found.where.rpartition(":")[2] for found in reading.principles] == ["4"]
-    assert [p.rpartition(":")[2] for p in reading.left_out["a further rule of a paragraph"].places] == ["4"]
+    further = reading.skipped["a further rule in the same paragraph"]
+    assert [place.rpartition(":")[2] for place in further.places] == ["4"]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_what_holds_no_rule_is_counted(tmp_path: Path):
     )
     assert left_out(content, tmp_path) == {
         "the document's front matter": 1,
-        "a further paragraph of a list item": 1,
+        "a later paragraph of a list item": 1,
         "a list item that is only a link": 1,
         "a heading within a list or quote": 1,
         "a quote": 1,
@@ -122,7 +123,7 @@ def test_a_heading_may_name_its_passage(tmp_path: Path):
 def test_prose_without_rules_is_no_constitution(tmp_path: Path):
     (tmp_path / "a.md").write_text("# A\n\nOnce upon a time.\n")
     assert refusal(tmp_path / "a.md").startswith(
-        "a.md: there are no principles (left out: a paragraph without must, should, always or never, 1)"
+        "a.md: there are no principles (skipped: a paragraph without must, should, always or never, 1)"
     )
 
 

@@ -465,7 +465,7 @@ def test_an_error_is_told_although_it_is_silenced(report_on):
     example = "[{prompt: p, good: g, bad: g}]"
     report = report_on(principles(f"{{id: a, text: It is kind., examples: {example}, lint_ignore: [L401]}}"))
     assert [finding.code for finding in report.findings] == ["L401", "L201"]
-    assert "told all the same" in report.findings[1].what
+    assert "cannot be ignored" in report.findings[1].what
 
 
 def test_an_unknown_code_is_told_with_the_nearest(report_on):
@@ -477,7 +477,7 @@ def test_an_unknown_code_is_told_with_the_nearest(report_on):
 def test_a_removed_code_may_still_be_silenced_and_a_note_says_that_the_entry_can_go(report_on, code):
     by_file = report_on(f"name: x\nlint_ignore: [{code}]\nprinciples: [The reply is kind.]\n")
     assert [(f.code, f.severity) for f in by_file.findings] == [("L202", "note")]
-    assert by_file.findings[0].what == f"{code} is no lint code any more"
+    assert by_file.findings[0].what == f"the lint code {code} was removed"
     by_principle = report_on(principles(f"{{id: a, text: The reply is kind., lint_ignore: [{code}]}}"))
     assert [finding.code for finding in by_principle.findings] == ["L202"]
 
@@ -504,7 +504,7 @@ def test_a_quoted_test_prompt_is_found_inside_a_longer_one(report_on):
 def test_an_exception_without_tags_and_pattern_excepts_every_prompt(report_on):
     report = report_on(principles("{id: a, text: The reply is kind., except: {}}"))
     (what,) = [finding.what for finding in report.findings if finding.code == "L213"]
-    assert what == "every prompt is excepted"
+    assert what == "`except` excludes every prompt"
 
 
 @pytest.mark.parametrize("repeated", ["1,", "“", "(", "\\u201c "])
@@ -522,7 +522,7 @@ def test_findings_come_in_the_order_of_the_file_and_print_as_a_line(report_on):
     assert lines == sorted(lines)
     assert len(lines) == 3
     assert str(report.findings[0]).endswith(
-        "rules.yaml:3:44: L107 warning: the placeholder 'TODO' (write what belongs there)"
+        "rules.yaml:3:44: L107 warning: the placeholder 'TODO' (replace it)"
     )
 
 

@@ -155,7 +155,7 @@ def test_a_finding_is_one_line_with_place_code_severity_and_hint(file):
     line = here("check", written(file, WARNED)).stdout.splitlines()[0]
     assert line == (
         f"{file}:2:15: L203 warning: no principle is in the section 'b' "
-        "(delete it, or give its principles their section)"
+        "(delete it, or set the section of its principles)"
     )
 
 

@@ -152,7 +152,7 @@ def test_an_unknown_principle_is_told_with_the_nearest(file):
 def test_a_prompt_that_is_shown_and_asked_is_refused_at_its_place(file):
     file.write_text(TEXT.replace("{prompt: Two?, good: Gladly", "{prompt: one, good: Gladly"))
     with pytest.raises(
-        ConfigError, match=r"rules.yaml:7:18: the prompt of a test example is that of few_shot"
+        ConfigError, match=r"rules.yaml:7:18: the prompt of this test example is also that of few_shot"
     ):
         run_exams(ExamRequest(str(file), "scripted"), maker())
 

@@ -50,7 +50,7 @@ def test_the_file_says_where_it_came_from_and_what_it_lacks(tmp_path: Path):
         "# Stripped: 'bullets and numbers' 4 times.\n"
         "# Left out: a line that begins with #, once (rules.txt:1).\n"
         "# Left out: the same words as an earlier principle, once (rules.txt:6).\n"
-        "# Left out: a line without bullet or number among lines that have one, once (rules.txt:7).\n"
+        "# Left out: a line without a bullet or number, where most lines have one, once (rules.txt:7).\n"
         "\n"
         "name: rules\n"
         "\n"

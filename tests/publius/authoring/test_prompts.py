@@ -189,7 +189,7 @@ def test_file_that_came_in_the_meantime_is_not_overwritten(constitution: Path, t
     [
         ({"to": "missing/p.jsonl"}, "no such file or folder"),
         ({"to": "p.csv"}, "accepted: the name of a .jsonl file"),
-        ({"only": ("hones",)}, "there is no principle 'hones'.*did you mean 'honest'"),
+        ({"only": ("hones",)}, "unknown principle 'hones'.*did you mean 'honest'"),
         ({"seeds_from": Path("nowhere.txt")}, "nowhere.txt: cannot be read"),
     ],
 )
