@@ -123,8 +123,8 @@ def test_folder_that_is_no_reward_model_is_one_line(tiny_folder: Path, tmp_path:
         (tmp_path / "absent", "absent: no such model folder"),
         (tmp_path, "config.json is missing"),
         (broken, "the settings of the reward model cannot be read"),
-        (tiny_folder, "no reward model: it has no head that was trained to score"),
-        (tmp_path / "policy", "no reward model: it has no head that was trained to score"),
+        (tiny_folder, "this is not a reward model: it has no trained reward head"),
+        (tmp_path / "policy", "this is not a reward model: it has no trained reward head"),
     ):
         (line,) = mistakes(here("eval-reward", folder, "--data", data, "--to", tmp_path / "to"))
         assert expected in line
@@ -135,7 +135,7 @@ def test_folder_that_is_no_reward_model_is_one_line(tiny_folder: Path, tmp_path:
     [
         ("", "the data set is empty"),
         ('{"text": "x"}', "found text; accepted: columns chosen and rejected"),
-        (json.dumps(pair(1, chosen=" ")), "no pair can be scored (1 left out: an answer is empty)"),
+        (json.dumps(pair(1, chosen=" ")), "none of the pairs can be scored (1 excluded: an answer is empty)"),
         (json.dumps(pair(1, weight=0)), "there are no pairs to measure the reward model on"),
     ],
 )
