@@ -167,7 +167,7 @@ def test_file_that_is_there_is_never_overwritten(constitution: Path, tmp_path: P
     to = tmp_path / "p.jsonl"
     to.write_text("mine", encoding="utf-8")
     asked = Asked()
-    with pytest.raises(RunStateError, match=r"there is a file already; nothing was asked.*--to a new file"):
+    with pytest.raises(RunStateError, match=r"the file already exists; no request was sent.*--to a new file"):
         made(constitution, 2, to, asked)
     assert (to.read_text(encoding="utf-8"), asked.requests) == ("mine", [])
 
