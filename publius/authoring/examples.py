@@ -107,7 +107,7 @@ class ExamReport:
     """The judging model; None if no example needed a model."""
 
     def count(self, outcome: ExampleOutcome) -> int:
-        """Return the number of examples with an outcome."""
+        """Return the number of examples with the given outcome."""
         return sum(result.outcome == outcome for result in self.results)
 
     @property
@@ -155,7 +155,7 @@ def run_exams(request: ExamRequest, make: EngineMaker = make_engine) -> ExamRepo
 
 
 def _exams(loaded: LoadedConstitution) -> Iterator[Exam]:
-    """Yield the test examples. Raises ConfigError for all prompts that few-shot examples use as well."""
+    """Yield the test examples. Raises ConfigError, which lists all prompts also used in few-shot examples."""
     principles = list(enumerate(loaded.constitution.principles))
     mixed = [
         hit for i, principle in principles for hit in mixed_uses(principle, ("principles", i, "examples"))

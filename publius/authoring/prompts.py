@@ -28,7 +28,7 @@ from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.one_model import EngineKind, one_model, project_of
 
 _EMBEDDED_WARNING = (
-    "the embedded model is only good enough to try this command: of 40 prompts, 3 fitted their kind and "
+    "the embedded model is only good enough to try this command: of 40 prompts, 3 matched their kind and "
     "principle, and none was tempting (see docs/prompts.md); review the prompts, or set --model to a larger "
     "model"
 )
@@ -84,7 +84,7 @@ def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> Prom
     """Have a model write prompts into a new file. After an interruption, the same command resumes.
 
     Raises:
-        ConfigError: if an option or the constitution is wrong.
+        ConfigError: if an option or the constitution is invalid.
         DataError: if the seed file is invalid, or none of the model's replies could be used.
         EngineError: if the model cannot be loaded.
         RunStateError: if the file exists or cannot be written; no request has been sent then.

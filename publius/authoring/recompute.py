@@ -58,6 +58,7 @@ class Recomputed(Run):
         self.finished = finished
         identity = replace(finished.identity, constitution=constitution.digest)
         super().__init__(folder, finished.config, constitution, identity)
+        # AI and check judgments depend on the constitution, so only human ones are copied.
         for judgment in finished.judgments if finished.config.label.humans else ():
             if judgment.labeler not in MACHINES:
                 self.judgments.append(judgment)
@@ -124,7 +125,7 @@ def require_place_for(to: Path, finished: Path) -> None:
     """Check, before any request is sent, that a new file can be written.
 
     Raises:
-        ConfigError: if the file exists, is not a .jsonl file or is in the run folder, or has no folder.
+        ConfigError: if it is not a new .jsonl file in an existing folder outside the run folder.
     """
     if to.suffix != ".jsonl":
         raise ConfigError(f"found {str(to)!r}", where="--to", accepted="the name of a .jsonl file")
@@ -164,4 +165,4 @@ def _require_same_labeler(finished: RunReader, engines: Engines) -> None:
                 run="publius run RUN.yaml, to label everything with the current labeler",
             )
     if finished.identity.templates != PromptTemplates().digest:
-        warn("the request templates have changed since the run, so requests that they affect are sent again")
+        warn("the request templates differ from those of the run, so affected requests are sent again")

@@ -23,7 +23,7 @@ REWARD = "reward"
 _DESCRIPTIONS = {
     "sft": "A language model fine-tuned on example answers (SFT).",
     "dpo": "A language model trained on preferences with probabilities (soft DPO).",
-    "ppo": "A language model trained against rewards, with a KL penalty towards its reference (PPO).",
+    "ppo": "A language model trained against rewards, with a penalty on KL divergence (PPO).",
     "rloo": "A language model trained against rewards, by comparing answers to the same prompt (RLOO).",
     "grpo": "A language model trained against rewards, by comparing answers to the same prompt (GRPO).",
     REWARD: "A reward model. It gives each answer one score; better answers score higher.",

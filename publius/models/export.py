@@ -29,10 +29,10 @@ class ExportedModel:
 
 
 def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
-    """Write the merged model of a training run and its model card; return the folder.
+    """Merge a trained adapter into its base model; write the model and its card, and return the folder.
 
     Args:
-        folder: a run folder, or the folder of a single training run (`publius train ... --to DIR`).
+        folder: a run folder, or the folder of a training on a data set (`publius train ... --to DIR`).
         method: the training method whose adapter is exported.
         to: a new or empty folder.
 
@@ -58,7 +58,7 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
         raise RunStateError(
             f"this run has no {method} model",
             where=str(folder),
-            accepted=", ".join(trained) or "no method so far",
+            accepted=", ".join(trained) or "none yet",
             run=f"publius train {method} RUN.yaml",
         )
     return _exported(folder / method, to, load_run_config(folder / "resolved.yaml").models.policy)
@@ -71,5 +71,5 @@ def _exported(training: Path, to: Path, base: ModelConfig) -> ExportedModel:
 
 
 def is_training(folder: Path) -> bool:
-    """Return True if a folder holds the result of a training run: an adapter or an ensemble of adapters."""
+    """Return True if a folder holds a trained adapter or an ensemble of adapters."""
     return (folder / SETTINGS).is_file() or (folder / REWARD_SETTINGS).is_file()

@@ -81,7 +81,7 @@ def _require_plain(files: ModelFiles, task: str) -> None:
     try:
         settings = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise EngineError("config.json is missing or cannot be read", where=str(files.folder)) from error
+        raise EngineError("cannot read config.json", where=str(files.folder)) from error
     if settings.get("quantization_config"):
         raise EngineError(
             "an adapter cannot be merged into quantized weights",
@@ -167,7 +167,7 @@ def _pad_token(encoder: TurnEncoder, vocabulary: int) -> int:
     free.sort(key=lambda number: (number in used, "pad" not in str(special[number]).lower()))
     if not free:
         raise EngineError(
-            "the tokenizer's only special token is the end-of-turn token, so none is left for padding",
-            accepted="a tokenizer with a second special token",
+            "no pad token: the tokenizer has no special token other than the end-of-turn token",
+            accepted="a tokenizer with another special token",
         )
     return int(free[0])

@@ -132,20 +132,20 @@ def trained_method(folder: Path) -> str | None:
         return None
 
 
-def by_reason(left_out: Iterable[ExcludedExample]) -> dict[str, int]:
+def by_reason(excluded: Iterable[ExcludedExample]) -> dict[str, int]:
     """Return the number of excluded examples by reason, most frequent first."""
-    return dict(Counter(row.reason for row in left_out).most_common())
+    return dict(Counter(row.reason for row in excluded).most_common())
 
 
-def write_exclusions(folder: Path, left_out: Mapping[str, Sequence[ExcludedExample]]) -> Path | None:
+def write_exclusions(folder: Path, excluded: Mapping[str, Sequence[ExcludedExample]]) -> Path | None:
     """List the excluded examples and their reasons, one per line; return the file, or None without any.
 
     Args:
         folder: folder of the file; a file with the same content is not rewritten.
-        left_out: excluded examples by stage.
+        excluded: excluded examples by stage.
     """
     path = folder / EXCLUSIONS
-    exclusions = (_exclusion(stage, row) for stage, rows in left_out.items() for row in rows)
+    exclusions = (_exclusion(stage, row) for stage, rows in excluded.items() for row in rows)
     content = "".join(exclusion.to_line() for exclusion in exclusions)
     with os_errors(path):
         if not content:

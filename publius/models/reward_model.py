@@ -54,9 +54,10 @@ def finish_reward_model(
     )
     if _is_current(job.folder, settings, results, is_reported=bool(held_out)):
         return read_reward_metrics(job.folder)
+    # Without held-out pairs no report is written, and an old one would describe earlier weights.
     for name in (METRICS, REPORT):
         (job.folder / name).unlink(missing_ok=True)
-    write_reward_settings(job.folder, settings)
+    write_reward_settings(job.folder, settings)  # scoring reads the members from this file
     scored, _ = score_pairs(job.folder, job, held_out or pairs[:_SCALE_PAIRS])
     settings = settings.model_copy(update=_scale(scored))
     if not held_out or not any(pair.weight for pair in scored):

@@ -92,7 +92,7 @@ def train_on_data(request: DataTraining) -> DataOutcome:
         raise ConfigError(
             "training on a data set has no SFT stage to start from",
             where=f"{request.method}.init",
-            accepted="base; or --model with the folder of a merged SFT model",
+            accepted="base, with --model set to the folder of a merged SFT model",
         )
     before = trained_method(request.to)
     if before not in (None, request.method):

@@ -72,7 +72,7 @@ class Engines:
         return self._engine_of(self._models.policy.model_copy(update={"adapter": str(adapter)}))
 
     def keep(self, *wanted: CachedEngine) -> None:
-        """Close all other engines to free their memory; a closed engine loads again when it is next used."""
+        """Close all other engines, or all without arguments, to free memory; each reloads at its next use."""
         for engine in self._built.values():
             if engine not in wanted:
                 engine.close()
@@ -88,7 +88,7 @@ class Engines:
         return {role: self.of(role).identity for role in self._roles}
 
     def base_models(self) -> list[str]:
-        """Return the names of the models without a chat template."""
+        """Return the names of the models that have no chat template of their own."""
         return sorted({engine.model for engine in self._built.values() if engine.is_base})
 
     def counts(self) -> RequestCounts:

@@ -60,6 +60,7 @@ class RunIdentity:
 
 def identify(config: RunConfig, constitution: Constitution, models: Mapping[str, str]) -> RunIdentity:
     """Return the identity of a run; `models` maps each role to a digest of its model."""
+    # Content identifies a run, not names and paths: prompts, labels, constitution and models enter by digest.
     settings = identity_of(config)
     settings["prompts"].pop("path")
     settings["label"]["humans"] = [annotations_digest(folder) for folder in config.label.humans]

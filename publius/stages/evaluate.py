@@ -48,7 +48,7 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
         answers += await _answers(run, engines, variant, prompts)
     run.replace_answers(answers)
     further = list(await _judged(run, engines, answers))
-    engines.keep()
+    engines.keep()  # the KL pass loads the policy itself, and needs the memory
     if run.config.eval.kl:
         further += divergence_series(run, answers)
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed)

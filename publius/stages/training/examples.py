@@ -125,7 +125,7 @@ def _pairs(run: Run) -> Iterator[PreferencePair]:
 
 
 def _decisive(preference: Preference) -> str:
-    """Return the principle with the most decided preference, or `none` if all principles are tied."""
+    """Return the principle whose preference is furthest from a tie, or `none` if all are ties."""
     apart = {name: abs(p - 0.5) for name, p in preference.by_principle.items() if p != 0.5}
     return max(apart, key=lambda name: apart[name], default="none")
 
