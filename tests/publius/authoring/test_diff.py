@@ -389,7 +389,7 @@ def test_mistakes_are_told_in_one_line(made: tuple[Path, Path], tmp_path: Path):
     assert "already exists" in failure(new, "--run", run, "--to", tmp_path / "mine.jsonl")
     assert (tmp_path / "mine.jsonl").read_text() == "mine"
     assert ".jsonl" in failure(new, "--run", run, "--to", new)
-    assert "no folder" in failure(new, "--run", run, "--to", tmp_path / "gone" / "x.jsonl")
+    assert "no such folder" in failure(new, "--run", run, "--to", tmp_path / "gone" / "x.jsonl")
     (tmp_path / "bad.yaml").write_text("name: x\nprinciples: [{id: a, txt: One.}]\n")
     done = here("diff", tmp_path / "bad.yaml", "--run", run)
     assert done.returncode == 2

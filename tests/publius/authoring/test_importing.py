@@ -183,7 +183,8 @@ def test_a_run_folder_is_exported_by_its_constitution(tmp_path: Path):
 def test_an_export_without_requests_is_refused(tmp_path: Path):
     done = here("export", "plain-and-brief", "--constitution", "anthropic", "--to", tmp_path / "out")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: plain-and-brief: no principle has requests of its own")
+    message = "plain-and-brief: nothing to export: no principle has its own requests"
+    assert done.stderr.startswith(f"error: {message}")
     assert not (tmp_path / "out").exists()
 
 

@@ -145,13 +145,13 @@ def test_what_was_not_given_leaves_no_empty_section():
 
 def test_limits_say_what_kind_of_labels_and_model_it_was():
     assert "agreement with that model, not with people" in model_card(FULL)
-    assert "can be fooled" in model_card(FULL)
+    assert "can be exploited" in model_card(FULL)
     people = model_card(replace(BARE, sources={"aisha": 3}))
     assert "agreement with that model" not in people
-    assert "can be fooled" not in people
+    assert "can be exploited" not in people
     embedded = replace(BARE, base_model=f"/home/me/.cache/publius/{EMBEDDED_NAME}-b179c952-v1")
-    assert "not fit for real use" in model_card(embedded)
-    assert "not fit for real use" not in people
+    assert "not suitable for real use" in model_card(embedded)
+    assert "not suitable for real use" not in people
 
 
 def test_temperature_that_was_not_fitted_is_called_so():

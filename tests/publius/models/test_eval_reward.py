@@ -87,11 +87,11 @@ def test_figures_and_reasons_are_told_and_the_model_is_left_as_it_was(reward_mod
     assert done.returncode == 0, done.stderr
     assert "Reward model, 24 pairs\n" in done.stdout
     assert "held-out" not in done.stdout
-    assert "left out: 2  an answer is empty\n" in done.stderr
-    assert "left out: 1  p_chosen is not a number from 0 to 1\n" in done.stderr
+    assert "excluded: 2  an answer is empty\n" in done.stderr
+    assert "excluded: 1  p_chosen is not a number from 0 to 1\n" in done.stderr
     listed = [json.loads(line) for line in (tmp_path / "to" / "exclusions.jsonl").open()]
     assert [row["record_id"] for row in listed] == [f"pairs.jsonl:{line}" for line in (25, 26, 27)]
-    assert f"each of them: {tmp_path / 'to' / 'exclusions.jsonl'}\n" in done.stderr
+    assert f"list of excluded pairs: {tmp_path / 'to' / 'exclusions.jsonl'}\n" in done.stderr
     assert f"report: {tmp_path / 'to' / 'reward_report.md'}" in done.stderr
     assert "warning: only 24 pairs" in done.stderr
     assert files_of(reward_model) == before

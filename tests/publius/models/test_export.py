@@ -189,13 +189,13 @@ def test_json_names_the_folder(sft: Path, tmp_path: Path):
 def test_what_cannot_be_exported_is_one_line_and_writes_nothing(run: Path, sft: Path, tmp_path: Path):
     to = tmp_path / "to"
     for folder, method, expected in (
-        (run, "kto", "--model: found 'kto'; accepted: sft, reward, dpo, ppo, rloo, grpo"),
+        (run, "kto", "--model: unknown method 'kto'; accepted: sft, reward, dpo, ppo, rloo, grpo"),
         (
             run,
             "sft",
             "this run has no sft model; accepted: reward, dpo; run: publius train sft RUN.yaml",
         ),
-        (sft, "dpo", f"--model dpo: {sft} holds what sft trained; accepted: sft"),
+        (sft, "dpo", f"--model dpo: {sft} holds a model trained by sft; accepted: sft"),
         (tmp_path, "dpo", "not a run folder"),
         (tmp_path / "absent", "dpo", "not a run folder"),
     ):

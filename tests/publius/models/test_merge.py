@@ -258,7 +258,7 @@ def test_failed_write_leaves_nothing_behind(base: Path, policy: Path):
 
 
 def test_too_little_disk_is_told_before_anything_is_written(tmp_path: Path):
-    with pytest.raises(RunStateError, match=r"too little disk for the model: .* MiB free"):
+    with pytest.raises(RunStateError, match=r"not enough disk space for the model: .* MiB free"):
         require_room(tmp_path / "new" / "folder", 2**60)
     require_room(tmp_path / "new" / "folder", 1)
 

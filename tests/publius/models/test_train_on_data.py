@@ -246,9 +246,9 @@ def test_evaluation_data_are_evaluated_on_and_never_trained_on(
     found = json.loads(done.stdout)
     assert (found["examples"], found["held_out"]) == (12, 5)
     reason = f"{'completion' if method == 'sft' else 'chosen'} is neither text nor messages"
-    assert f"warning: evaluation data: 1 row left out: {reason}\n" in done.stderr
+    assert f"warning: evaluation data: 1 row excluded: {reason}\n" in done.stderr
     assert "evaluation data: test.jsonl (6 rows)\n" in done.stderr
-    assert "trained on too" not in done.stderr
+    assert "evaluation data and training data overlap" not in done.stderr
     metrics = [json.loads(line) for line in (tmp_path / "to" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in metrics if "eval_loss" in row] == [1, 2]
     assert found["metrics"]["eval_loss"] == metrics[-1]["eval_loss"]
@@ -296,7 +296,7 @@ def test_evaluation_data_of_the_same_data_set_are_its_split_test(
     assert "\ndata: set, subset two, split train (6 rows)\n" in f"\n{done.stderr}"
     done = here(*command, "--eval-data", data_set, "--eval-split", "train[:2]")
     assert json.loads(done.stdout)["held_out"] == 2
-    assert "warning: the evaluation data are trained on too" in done.stderr
+    assert "warning: evaluation data and training data overlap" in done.stderr
     (line,) = mistakes(here(*command, "--eval-data", data_set, "--eval-split", "dev"))
     assert "no split 'dev'; accepted: --eval-split train or test" in line
 
@@ -392,7 +392,7 @@ def test_without_held_out_pairs_there_is_a_scale_and_no_report(
     settings = json.loads((to / "reward.json").read_text())
     assert settings["temperature"] == 1
     assert settings["mean"] != 0
-    assert "reward: no pair was held out" in here(*command, *options("reward.held_out=0")).stderr
+    assert "reward: no pairs were held out" in here(*command, *options("reward.held_out=0")).stderr
     assert "(the temperature was not fitted)" in (to / "README.md").read_text()
     files = files_of(to)
     assert outcome(*command, *options("reward.held_out=0"))["seconds"] == 0
