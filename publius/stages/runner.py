@@ -90,7 +90,7 @@ def carry_out(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             warn_about_labels(config, engines, self_labels=not plan.pairs_only)
             if writes:
                 plan.ingest(run)
-                wait_for_all()
+                wait_for_all()  # the other processes may open the folder from here on
             results = [asyncio.run(_RUNNERS[stage](run, engines)) for stage in plan.stages]
             wait_for_all()
         return RunOutcome(run.folder, tuple(results))

@@ -180,7 +180,7 @@ def test_every_training_prompt_is_an_example_or_left_out_with_a_reason(finished:
     assert all(excluded.values())
     (sft,) = (stage for stage in finished.first.stages if stage.stage == "sft")
     assert sft.records == len(examples)
-    assert sum(sft.left_out.values()) == len(excluded)
+    assert sum(sft.excluded.values()) == len(excluded)
 
 
 def test_every_preference_is_used_or_left_out_with_a_reason(finished: Finished):
