@@ -87,7 +87,7 @@ def import_constitution(request: ConstitutionRequest) -> ImportedConstitution:
 
 def _refuse_if_there(to: Path) -> None:
     if is_there(to):
-        raise RunStateError("path already exists", where=str(to), accepted="--to a new file")
+        raise RunStateError("path already exists", where=str(to), accepted="a new file for --to")
     if not is_there(to.parent):
         raise RunStateError("no such folder", where=str(to.parent), run=f"mkdir -p {to.parent}")
     if to.suffix not in (".yaml", ".yml"):

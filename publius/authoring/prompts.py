@@ -184,7 +184,7 @@ def _require_new(to: Path) -> None:
         raise RunStateError(
             "the file already exists; no request was sent",
             where=str(to),
-            accepted="--to with a new file; earlier answers are reused from the cache",
+            accepted="a new file for --to; earlier answers are reused from the cache",
         )
     probe = to.with_name(f".{to.name}.probe")
     with os_errors(to):

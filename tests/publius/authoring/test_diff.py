@@ -403,7 +403,7 @@ def test_run_that_was_copied_away_from_its_cache_says_why_all_is_asked(
     copy = shutil.copytree(run, tmp_path / "away" / "runs" / run.name)
     done = here("diff", new, "--run", copy, "--estimate")
     assert "no request cache" in done.stderr
-    assert "256 are new" in done.stdout
+    assert "256 new" in done.stdout
 
 
 def test_examples_and_long_texts_are_shown_in_short(tmp_path: Path):

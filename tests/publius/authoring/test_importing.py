@@ -116,7 +116,7 @@ def test_an_existing_file_is_never_touched(tmp_path: Path):
     to.write_text("mine")
     done = here("import", "constitution", EXAMPLES / "rules.txt", "--to", to)
     assert (done.returncode, to.read_text()) == (2, "mine")
-    assert done.stderr == f"error: {to}: path already exists; accepted: --to a new file\n"
+    assert done.stderr == f"error: {to}: path already exists; accepted: a new file for --to\n"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_folder_that_is_no_run_is_read_as_records_alone(folder: Path, tmp_path: 
     for opening, refusal in ((RunReader, RunStateError), (open_labelled, RunStateError)):
         with pytest.raises(refusal, match="not a run folder"):
             opening(tmp_path)
-    with pytest.raises(DataError, match=r"holds no judgments\.jsonl"):
+    with pytest.raises(DataError, match=r"has no judgments\.jsonl"):
         open_judgments(tmp_path)
 
 
