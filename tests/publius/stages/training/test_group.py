@@ -72,7 +72,10 @@ def test_grpo_starts_from_sft_and_takes_a_function_of_the_users(model: Path, tmp
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("rloo.rewards={nothing: 1.0}", "rloo.rewards: unknown reward 'nothing'; accepted: reward, checks, labeler"),
+        (
+            "rloo.rewards={nothing: 1.0}",
+            "rloo.rewards: unknown reward 'nothing'; accepted: reward, checks, labeler",
+        ),
         ("rloo.gold=checks", "rloo.gold: checks is a training reward"),
         ("rloo.rewards={labeler: 1.0}", "rloo.rewards: the labeler has no principle to judge by"),
         ("rloo.rewards={'/none.py:f': 1.0}", "rloo.rewards: there is no Python file '/none.py'"),

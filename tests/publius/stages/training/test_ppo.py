@@ -80,7 +80,10 @@ def test_a_function_of_the_users_and_checks_are_weighed(model: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["ppo.rewards={nothing: 1.0}"], "ppo.rewards: unknown reward 'nothing'; accepted: reward, checks, labeler"),
+        (
+            ["ppo.rewards={nothing: 1.0}"],
+            "ppo.rewards: unknown reward 'nothing'; accepted: reward, checks, labeler",
+        ),
         (["ppo.gold=checks"], "ppo.gold: checks is a training reward"),
         (["ppo.rewards={labeler: 1.0}"], "the labeler has no principle to judge by"),
         (["ppo.critic_init=reward"], "ppo.critic_init: the run has no reward model"),
