@@ -1,1 +1,1 @@
-"""Writing a constitution: check, test, try, compare, import and export it, make prompts for it."""
+"""Tools for writing a constitution: check, test, try, diff, import, export, and prompt synthesis."""

@@ -1,4 +1,4 @@
-"""`publius check`: a constitution linted, against prompts and by a model where these are given."""
+"""`publius check`: lint a constitution, optionally with prompts and a model that judges conflicts."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
 from prompts.sources import admissions
 from publius.config.run_file import SplitConfig, load_run_config
-from publius.runs.engines import NEAR_CHANCE, EngineMaker, make_engine
+from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, make_engine
 from publius.runs.one_model import EngineKind, one_model, project_of
 
 CONFLICTING = 0.5
-"""Above this probability two principles are told as conflicting."""
+"""Two principles are reported as conflicting above this probability."""
 _CONCURRENCY = 32
 
 
 @dataclass(frozen=True)
 class JudgedRequest:
-    """Which model judges conflicts, and how many pairs at most."""
+    """The model that judges conflicts, and the maximum number of pairs that it judges."""
 
     model: str
     budget: int
@@ -42,7 +42,7 @@ class JudgedRequest:
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """What to check, and against what."""
+    """A constitution to check, and optional prompts, run file and judging model."""
 
     constitution: str
     prompts: Path | None = None
@@ -52,13 +52,13 @@ class CheckRequest:
 
 @dataclass(frozen=True)
 class JudgedConflicts:
-    """What a model's judging of conflicts came to."""
+    """Counts of the pairs of principles that a model judged for conflicts."""
 
     model: str
     pairs: int
-    """All pairs of judged principles that can be about the same prompt."""
+    """Number of pairs of judged principles that can apply to the same prompt."""
     asked: int
-    """Those that the budget allowed."""
+    """Number of pairs that were judged, within the budget."""
     unparsed: int
 
 
@@ -71,11 +71,11 @@ class CheckedConstitution:
     judged: JudgedConflicts | None = None
 
     def fails(self, *, strict: bool) -> bool:
-        """Return whether there are errors, or with `strict` warnings."""
+        """Return True if there are errors or, with `strict`, warnings."""
         return self.report.count("error") > 0 or (strict and self.report.count("warning") > 0)
 
     def as_json(self) -> dict[str, Any]:
-        """Return all that was found as JSON-able values."""
+        """Return the findings as JSON-able values."""
         constitution = self.loaded.constitution
         return {
             "name": constitution.name,
@@ -91,7 +91,7 @@ class CheckedConstitution:
 
 @dataclass(frozen=True)
 class CodesExplained:
-    """The lint codes that `--explain` was asked about."""
+    """The lint codes requested by `--explain`."""
 
     rules: tuple[LintRule, ...]
 
@@ -104,8 +104,8 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
     """Return the findings about a constitution.
 
     Raises:
-        ConfigError: for mistakes that keep it from being a constitution, all at once.
-        DataError: for a prompts file that cannot be read.
+        ConfigError: if the constitution is invalid; reports all errors at once.
+        DataError: if the prompts file cannot be read.
     """
     loaded = read_constitution(request.constitution)
     context = LintContext(_prompts(request), PromptTemplates().principle_defaults())
@@ -119,12 +119,12 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
 
 
 def explain_codes(code: str) -> CodesExplained:
-    """Return what a lint code stands for, or all of them for `all`. Raises ConfigError if there is none."""
+    """Return the explanation of a lint code, or of `all` codes. Raises ConfigError for an unknown code."""
     return CodesExplained(tuple(CODES.values()) if code == "all" else (find_code(code),))
 
 
 def _prompts(request: CheckRequest) -> tuple[Prompt, ...] | None:
-    """Return the prompts as a run takes them in; None where none are given."""
+    """Return the prompts that a run would use, or None if no prompts are given."""
     if request.run is not None:
         config = load_run_config(request.run)
         taken = admissions(config.prompts.path, config.split.shares(), config.prompts.limit)
@@ -138,15 +138,15 @@ def _prompts(request: CheckRequest) -> tuple[Prompt, ...] | None:
 def _judge(
     loaded: LoadedConstitution, engine: CachedEngine, budget: int
 ) -> tuple[JudgedConflicts, list[ConflictJudgment]]:
-    """Return what the model says of the pairs that the budget allows, those nearest in words first."""
+    """Return the model's judgments of the pairs within the budget, most similar texts first."""
     templates, constitution = PromptTemplates(names=(CONFLICT_TEMPLATE,)), loaded.constitution
     engine.require_choices(templates.prefill(CONFLICT_TEMPLATE), LETTERS)
     pairs = judged_pairs(constitution)
     chosen = nearest_pairs(constitution, pairs, budget)
-    note(f"{engine.model} judges {len(chosen):,} of {counted(len(pairs), 'pair')}, 2 questions each")
+    note(f"{engine.model} judges {len(chosen):,} of {counted(len(pairs), 'pair')}, with 2 requests each")
     if engine.model == EMBEDDED_NAME:
         warn(
-            f"{NEAR_CHANCE}; of 12 plain conflicts between principles it found none: name another by --model"
+            f"{EMBEDDED_JUDGES_BY_CHANCE}: it found none of 12 plain conflicts; set --model to a larger model"
         )
     judge, judgments = ConflictJudge(templates, engine), list[ConflictJudgment]()
 
@@ -165,7 +165,7 @@ def _conflicts(loaded: LoadedConstitution, judgments: list[ConflictJudgment], mo
     for judgment in judgments:
         if judgment.p is not None and judgment.p > CONFLICTING:
             other = loaded.constitution.principles[judgment.first].id
-            what = f"p = {judgment.p:.2f} that a reply which follows {other!r} breaks this, says {model}"
+            what = f"following {other!r} breaks this principle with p = {judgment.p:.2f}, judged by {model}"
             hint = "reword one, or give them different scopes or sections"
             yield Hit("L601", ("principles", judgment.second, "text"), what, hint, (judgment.first,))
 

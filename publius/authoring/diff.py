@@ -1,4 +1,4 @@
-"""`publius diff`: two constitutions compared, and what that does to the preferences of a run."""
+"""`publius diff`: compare two constitutions, and recompute the preferences of a run under the new one."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from publius.runs.reader import RunReader, open_labelled
 
 @dataclass(frozen=True)
 class DiffRequest:
-    """What the command line asks for."""
+    """Two constitutions to compare, or a new one and a run."""
 
     old: str | None
-    """A file, a preset or a run folder; None stands for the constitution of `run`."""
+    """A file, a preset or a run folder; None for the constitution of `run`."""
     new: str
     run: Path | None = None
     """The run whose preferences are recomputed under `new`."""
     estimate_only: bool = False
-    """Say what the labeler would be asked, and stop."""
+    """Only count the requests that the labeler would need."""
     limit: int | None = 10
-    """How many flips are returned; None for all."""
+    """Maximum number of flips to return; None for all."""
     to: Path | None = None
-    """Where the recomputed preferences go."""
+    """File for the recomputed preferences."""
 
 
 @dataclass(frozen=True)
 class DiffOutcome:
-    """What came of it."""
+    """The diff and, for a run, the estimated requests and the shift of its preferences."""
 
     diff: ConstitutionDiff
     estimate: Estimate | None = None
     shift: Shift | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as JSON-able values."""
+        """Return the outcome as JSON-able values."""
         content = self.diff.as_json()
         if self.estimate is not None:
             content["estimate"] = self.estimate.as_json()
@@ -71,14 +71,14 @@ def constitution_of(source: str) -> Constitution:
 
 
 def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutcome:
-    """Compare two constitutions, and recompute a run's preferences where one is named.
+    """Compare two constitutions and, if a run is given, recompute its preferences.
 
     Raises:
-        PubliusError: for anything that the user can mend; what was asked stays in the cache.
+        PubliusError: for any error that the user can fix. Answers received so far stay in the cache.
     """
     new = constitution_of(request.new)
     if request.run is None:
-        assert request.old is not None, "the command line asks for two constitutions where no run is named"
+        assert request.old is not None, "without a run, two constitutions are required"
         diff = compare_constitutions(constitution_of(request.old), new)
         return DiffOutcome(diff)
     if request.to is not None:
@@ -93,10 +93,10 @@ def run_diff(request: DiffRequest, make: EngineMaker = make_engine) -> DiffOutco
 def _recomputed(
     request: DiffRequest, diff: ConstitutionDiff, finished: RunReader, make: EngineMaker
 ) -> DiffOutcome:
-    """Recompute the preferences, or say what that would take."""
+    """Recompute the preferences, or only estimate the number of requests."""
     revised = "critique" in finished.manifest["stages"] and finished.config.compare.source == "revisions"
     if revised and diff.bears_on & {"critique", "revision", "draw"}:
-        note("the answers stay those of the run; a run of its own would also write other revisions")
+        note("the diff reuses the answers of the run; a new run would also write new revisions")
     with recomputation(finished, diff.new, make) as (run, engines):
         estimated = estimate(run, engines)
         if request.estimate_only:
@@ -111,7 +111,7 @@ def _recomputed(
 
 
 def _require_constitution_of(finished: RunReader, old: str) -> None:
-    """Refuse an older constitution that is not the run's: its preferences would not be those of the run."""
+    """Raise ConfigError if OLD is not the constitution that the run's preferences were made under."""
     found = constitution_of(old)
     if found.digest != finished.constitution.digest:
         raise ConfigError(

@@ -1,10 +1,9 @@
-"""`publius test`: whether the principles' own test examples come out right.
+"""`publius test`: run the test examples of a constitution's principles.
 
-A principle with a check is asked by the check: the good answer must pass and the bad one fail. That the good
-one comes nearer is not enough, since a reply is held to the check and not to a comparison. Every other
-principle is asked by the AI labeler, in both presentation orders, as in a run: the probability that the good
-answer is better must lie above `min_p`. Where the labeler would answer with no letter, the example is
-unparsed, and counts as failed.
+If a principle has a check, the check must pass the good answer and fail the bad one. A higher score for the
+good answer is not enough, since the check applies to single replies. All other principles are judged by the
+AI labeler, in both presentation orders, as in a run: the probability that the good answer is better must be
+above `min_p`. If the labeler would not answer with a letter, the example is unparsed and counts as failed.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
 from labelers.ai import AILabeler, require_labeler
 from prompts.environment import PromptTemplates
-from publius.runs.engines import NEAR_CHANCE, EngineMaker, make_engine
+from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, make_engine
 from publius.runs.one_model import EngineKind, one_model, project_of
 
 ExampleOutcome = Literal["passed", "failed", "unparsed", "skipped"]
@@ -39,14 +38,14 @@ _CONCURRENCY = 32
 
 @dataclass(frozen=True)
 class ExamRequest:
-    """Which examples to test, and by whom."""
+    """The test examples to run, and the model that judges them."""
 
     constitution: str
     model: str
     only: Sequence[str] = ()
-    """Ids of principles; all of them if none is given."""
+    """Ids of principles; if empty, all principles."""
     checks_only: bool = False
-    """Skip what only a model can judge."""
+    """Skip the examples that need a model."""
     min_p: float = 0.5
     engine: EngineKind = "transformers"
 
@@ -63,23 +62,23 @@ class Exam:
 
     @property
     def name(self) -> str:
-        """How reports call it."""
+        """Name of the example in reports."""
         return f"{self.principle.id}[{self.number}]"
 
 
 @dataclass(frozen=True)
 class ExamResult:
-    """How one example came out."""
+    """The result of one test example."""
 
     exam: Exam
     by: Literal["check", "ai"]
     outcome: ExampleOutcome
-    told: str
-    """Why, in one line."""
+    detail: str
+    """Explanation of the outcome, in one line."""
     p: float | None = None
     """The labeler's probability that the good answer is better."""
     log_odds: tuple[float, float] | None = None
-    """The labeler's log-odds for the good answer, shown first and shown second."""
+    """The labeler's log-odds of the good answer, when shown first and when shown second."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values."""
@@ -90,7 +89,7 @@ class ExamResult:
             "prompt": self.exam.example.prompt,
             "by": self.by,
             "outcome": self.outcome,
-            "told": self.told,
+            "told": self.detail,
             "p": self.p,
             "log_odds": self.log_odds,
         }
@@ -98,26 +97,26 @@ class ExamResult:
 
 @dataclass(frozen=True)
 class ExamReport:
-    """How all examples came out."""
+    """The results of all test examples."""
 
     loaded: LoadedConstitution
     results: tuple[ExamResult, ...]
     untested: tuple[str, ...]
-    """Principles, of those asked for, without a test example."""
+    """Requested principles without a test example."""
     model: str | None
-    """Who judged; None where no example needed a model."""
+    """The judging model; None if no example needed a model."""
 
     def count(self, outcome: ExampleOutcome) -> int:
-        """Return how many examples came out so."""
+        """Return the number of examples with the given outcome."""
         return sum(result.outcome == outcome for result in self.results)
 
     @property
     def failed(self) -> bool:
-        """Whether an example failed, or was not parsed."""
+        """True if an example failed or was not parsed."""
         return self.count("failed") + self.count("unparsed") > 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return all that came out as JSON-able values."""
+        """Return the results as JSON-able values."""
         return {
             "name": self.loaded.constitution.name,
             "digest": self.loaded.constitution.digest,
@@ -129,10 +128,10 @@ class ExamReport:
 
 
 def run_exams(request: ExamRequest, make: EngineMaker = make_engine) -> ExamReport:
-    """Return how the test examples of a constitution come out.
+    """Run the test examples of a constitution and return the results.
 
     Raises:
-        ConfigError: for a mistake in the constitution, an unknown principle, or a prompt that is both a
+        ConfigError: if the constitution is invalid, a principle is unknown, or a prompt is used in both a
             few-shot and a test example of one principle.
     """
     loaded = read_constitution(request.constitution)
@@ -156,7 +155,7 @@ def run_exams(request: ExamRequest, make: EngineMaker = make_engine) -> ExamRepo
 
 
 def _exams(loaded: LoadedConstitution) -> Iterator[Exam]:
-    """Yield the test examples, or refuse all whose prompt is a few-shot example too."""
+    """Yield the test examples. Raises ConfigError, which lists all prompts also used in few-shot examples."""
     principles = list(enumerate(loaded.constitution.principles))
     mixed = [
         hit for i, principle in principles for hit in mixed_uses(principle, ("principles", i, "examples"))
@@ -172,13 +171,13 @@ def _exams(loaded: LoadedConstitution) -> Iterator[Exam]:
 
 def _by_check(exam: Exam, check: Check) -> ExamResult:
     good, bad = evaluate(check, exam.example.good), evaluate(check, exam.example.bad)
-    told = "; ".join(
+    detail = "; ".join(
         f"the {name} answer {'passes' if result.passed else 'fails'} {check.kind} {yaml_line(check.value)}"
         f" (score {result.score:.2f})"
         for name, result, wanted in (("good", good, True), ("bad", bad, False))
         if result.passed is not wanted
     )
-    return ExamResult(exam, "check", "failed" if told else "passed", told or f"by {check.kind}")
+    return ExamResult(exam, "check", "failed" if detail else "passed", detail or f"by {check.kind}")
 
 
 def _by_model(
@@ -187,7 +186,7 @@ def _by_model(
     templates = PromptTemplates()
     require_labeler(engine, templates)
     if engine.model == EMBEDDED_NAME:
-        warn(f"{NEAR_CHANCE}: its failures say little about the principles; name a real labeler by --model")
+        warn(f"{EMBEDDED_JUDGES_BY_CHANCE}; set --model to a larger model for meaningful results")
     labeler = AILabeler(loaded.constitution, engine, templates=templates)
     results: list[ExamResult] = []
 
@@ -212,14 +211,14 @@ async def _judged(exam: Exam, labeler: AILabeler, min_p: float) -> ExamResult:
 
 
 def _outcome(exam: Exam, judgment: Judgment, min_p: float, *, good_is_a: bool) -> ExamResult:
-    assert judgment.orders is not None, "the AI labeler asks in both orders"
+    assert judgment.orders is not None, "the AI labeler judges in both orders"
     first, second = judgment.orders.a_first, judgment.orders.b_first
     if not good_is_a:
         first, second = -second, -first
     odds = f"log-odds {first:+.2f} shown first, {second:+.2f} shown second"
     if judgment.p_a is None:
-        told = f"the model would write {judgment.raw}; {odds}"
-        return ExamResult(exam, "ai", "unparsed", told, None, (first, second))
+        detail = f"the model would write {judgment.raw}; {odds}"
+        return ExamResult(exam, "ai", "unparsed", detail, None, (first, second))
     p = judgment.p_a if good_is_a else 1 - judgment.p_a
     return ExamResult(
         exam, "ai", "passed" if p > min_p else "failed", f"p = {p:.3f}, {odds}", p, (first, second)

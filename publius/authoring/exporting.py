@@ -1,4 +1,4 @@
-"""`publius export CONSTITUTION --constitution anthropic`: a constitution in a form that others read."""
+"""`publius export CONSTITUTION --constitution anthropic`: write a constitution in another tool's format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXPORT_FORMS = ("anthropic",)
 
 @dataclass(frozen=True)
 class ExportedConstitution:
-    """What was written, and what the form has no place for."""
+    """The exported files, and the parts of the constitution that the format cannot hold."""
 
     folder: str
     form: str
@@ -27,7 +27,7 @@ class ExportedConstitution:
     comparisons: int
     few_shots: int
     left_out: dict[str, list[str]]
-    """Ids of principles, by the reason why something of them is not in the files."""
+    """Ids of principles that are not fully exported, by reason."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values."""
@@ -35,25 +35,25 @@ class ExportedConstitution:
 
 
 def export_constitution(source: str, form: str, to: Path) -> ExportedConstitution:
-    """Write a constitution's requests into a new or empty folder; return what was written, and what was not.
+    """Export a constitution's critique, revision and comparison requests to a new or empty folder.
 
     Args:
-        source: A constitution file, the name of a preset, or a run folder.
-        form: `anthropic`.
-        to: The folder.
+        source: a constitution file, the name of a preset, or a run folder.
+        form: the format; `anthropic`.
+        to: the target folder.
 
     Raises:
-        ConfigError: There is no such form, the constitution is wrong, or nothing of it fits the form.
-        RunStateError: The folder holds something, or cannot be written.
+        ConfigError: if the format is unknown, the constitution is invalid, or it has nothing to export.
+        RunStateError: if the folder is not empty or not writable.
     """
     if form not in EXPORT_FORMS:
         raise ConfigError(
-            f"there is no form {form!r}", where="--constitution", accepted=one_of(EXPORT_FORMS, form)
+            f"unknown format {form!r}", where="--constitution", accepted=one_of(EXPORT_FORMS, form)
         )
     constitution = load_constitution(_of_run(source))
     export = to_anthropic(constitution)
     if not export.files:
-        what = "no principle has requests of its own, and the form holds nothing else"
+        what = "nothing to export: no principle has its own requests, and the format holds only requests"
         accepted = "principles with critique and revision, or with comparison"
         raise ConfigError(what, where=source, accepted=accepted)
     require_empty(to)
@@ -74,7 +74,7 @@ def export_constitution(source: str, form: str, to: Path) -> ExportedConstitutio
 
 
 def _of_run(source: str) -> str:
-    """Return the constitution file of a run folder; anything else as it is."""
+    """Return the constitution file if `source` is a run folder, else `source` itself."""
     inside = Path(source) / "constitution.yaml"
     with os_errors(inside):
         return str(inside) if inside.is_file() else source

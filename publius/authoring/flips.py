@@ -1,10 +1,10 @@
-"""What a recomputation of a run's preferences changed: flips, what moved them, what came and went.
+"""Shift of a run's preferences under another constitution: flips and the principles that cause them.
 
-With p the probability that answer `a` is better, before and after, a preference flips where p crosses one
-half; a tie (exactly one half) prefers nothing, and is counted apart. p - 1/2 is the sum of what each
-principle contributed (`labelers.crowd.aggregate.Shares`), so that the change of p is the sum of the changes
-of these contributions. The principle that moved a preference is the one whose contribution changed most in
-the direction in which p changed.
+Let p be the probability that answer `a` is better. A preference flips if p crosses one half. A tie (exactly
+one half) prefers neither answer and is counted separately. p - 1/2 is the sum of the principles'
+contributions (`labelers.crowd.aggregate.Shares`), so the change of p is the sum of the changes of these
+contributions. A flip is attributed to the principle whose contribution changed most in the direction of the
+change of p.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ TIE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A comparison of which another answer is chosen now."""
+    """A comparison whose chosen answer changed."""
 
     comparison_id: str
     prompt: tuple[Message, ...]
     chosen_before: str
     chosen_now: str
     before: float
-    """Probability that `chosen_now` is the better answer, as the run has it: below one half."""
+    """Probability that `chosen_now` is better in the run; below one half."""
     after: float
-    """The same under the newer constitution: above one half."""
+    """The same probability under the new constitution; above one half."""
     moves: Mapping[str, float]
-    """By how much each principle's contribution to that probability changed. They sum to after - before."""
+    """Change of each principle's contribution to that probability. The sum is `after - before`."""
 
     @property
     def moved_by(self) -> str | None:
-        """The principle that moved it; None where the run's contributions cannot be had again."""
+        """The principle that the flip is attributed to; None if the contributions cannot be recomputed."""
         return max(self.moves, key=lambda name: (self.moves[name], name), default=None)
 
     def as_json(self) -> dict[str, Any]:
@@ -62,16 +62,16 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class CameOrWent:
-    """A comparison that has a preference under one of the constitutions alone."""
+    """A comparison that has a preference under only one of the constitutions."""
 
     comparison_id: str
     reason: str
-    """Why there is none under the other one."""
+    """The reason why there is none under the other constitution."""
 
 
 @dataclass
 class PrincipleFlips:
-    """How often a principle was judged, by whomever, and how many flips it moved."""
+    """Number of judgments by a principle, before and after, and of flips attributed to it."""
 
     before: int = 0
     after: int = 0
@@ -80,22 +80,22 @@ class PrincipleFlips:
 
 @dataclass
 class Shift:
-    """What changed from a run's preferences to the recomputed ones."""
+    """Differences between a run's preferences and the recomputed ones."""
 
     limit: int | None
-    """How many flips, and how many comparisons that came or went, are kept; None for all."""
+    """Maximum length of `flips`, `came` and `went`; None for no limit."""
     compared: int = 0
-    """Comparisons with a preference under both constitutions."""
+    """Number of comparisons with a preference under both constitutions."""
     unchanged: int = 0
-    """Those whose probability is the same, bit by bit."""
+    """Number of these whose probability is exactly the same."""
     flipped: int = 0
     became_ties: int = 0
     were_ties: int = 0
     total_change: float = 0.0
     appeared: Counter[str] = field(default_factory=Counter)
-    """Preferences that the run has not, by the reason why."""
+    """Number of preferences that the run does not have, by reason."""
     vanished: Counter[str] = field(default_factory=Counter)
-    """Preferences that are no more, by the reason why."""
+    """Number of preferences that only the run has, by reason."""
     came: list[CameOrWent] = field(default_factory=list)
     went: list[CameOrWent] = field(default_factory=list)
     by_principle: dict[str, PrincipleFlips] = field(default_factory=dict)
@@ -103,21 +103,21 @@ class Shift:
 
     @property
     def flips(self) -> list[Flip]:
-        """The flips that are kept, the one whose probability moved furthest first."""
+        """The largest flips, by change of probability, largest first."""
         return [flip for _, _, flip in sorted(self._decisive, key=lambda entry: (-entry[0], entry[1]))]
 
     @property
     def mean_change(self) -> float:
-        """Mean of the absolute changes of the probability, over the preferences under both constitutions."""
+        """Mean absolute change of the probability, over comparisons with a preference under both."""
         return self.total_change / self.compared if self.compared else 0.0
 
     @property
     def share(self) -> Interval | None:
-        """The share that flipped of those under both constitutions; None where there are none."""
+        """Share of flips among comparisons with a preference under both; None if there are none."""
         return wilson(self.flipped / self.compared, self.compared) if self.compared else None
 
     def judged(self, principle: str) -> PrincipleFlips:
-        """Return the figures of a principle."""
+        """Return the counts of a principle."""
         return self.by_principle.setdefault(principle, PrincipleFlips())
 
     def add(self, before: float, after: float) -> None:
@@ -129,7 +129,7 @@ class Shift:
         self.were_ties += before == TIE != after
 
     def add_flip(self, flip: Flip) -> None:
-        """Count a flip, and keep it if it is one of the most decisive."""
+        """Count a flip, and store it if it is among the largest ones."""
         self.flipped += 1
         if flip.moved_by is not None:
             self.judged(flip.moved_by).flips += 1
@@ -138,14 +138,14 @@ class Shift:
             heapq.heappop(self._decisive)
 
     def add_one_sided(self, kind: Literal["appeared", "vanished"], comparison_id: str, reason: str) -> None:
-        """Count a comparison with a preference under one of the constitutions alone."""
+        """Count a comparison that has a preference under only one of the constitutions."""
         counts, kept = (self.appeared, self.came) if kind == "appeared" else (self.vanished, self.went)
         counts[reason] += 1
         if self.limit is None or len(kept) < self.limit:
             kept.append(CameOrWent(comparison_id, reason))
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as JSON-able values."""
+        """Return the shift as JSON-able values."""
         return {
             "compared": self.compared,
             "unchanged": self.unchanged,
@@ -164,7 +164,7 @@ class Shift:
 
 
 def shift_of(run: Recomputed, limit: int | None) -> Shift:
-    """Return what the recomputed preferences changed. Reads one comparison at a time."""
+    """Return the shift from a run's preferences to recomputed ones. Reads one comparison at a time."""
     finished, shift = run.finished, Shift(limit)
     decided = (
         aggregation_rule(finished, finished.config.label, finished.constitution),
@@ -193,7 +193,7 @@ def shift_of(run: Recomputed, limit: int | None) -> Shift:
 
 
 def _flip(comparison: Comparison, before: float, after: float, settled: list[Settled | str]) -> Flip:
-    """Return a flip, told of the answer that is chosen now."""
+    """Return a flip; its probabilities and moves refer to the answer that is chosen now."""
     a_now = after > TIE
     now, then = comparison.response_a, comparison.response_b
     if not a_now:
@@ -208,7 +208,7 @@ def _flip(comparison: Comparison, before: float, after: float, settled: list[Set
 
 
 def _why_not(files: RunFiles, comparison_id: str) -> str:
-    """Return why a comparison has no preference."""
+    """Return the reason why a comparison has no preference."""
     reasons = {e.stage: e.reason for e in files.exclusions.children(comparison_id)}
     return reasons.get("label") or reasons.get("aggregate") or "not judged"
 

@@ -1,7 +1,7 @@
-"""`publius import constitution`: a file in somebody else's form becomes a constitution file of ours.
+"""`publius import constitution`: convert another tool's file to a constitution file.
 
-The file is written beside its place under a hidden name, loaded as any constitution is, and only then put in
-place; a file that is there already is never touched, nor one that came there meanwhile.
+The text is first written under a hidden temporary name and loaded as a constitution. Only then is it written
+under its final name. An existing file is never overwritten, not even one that was created in the meantime.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class ConstitutionRequest:
-    """What to import, how, and where to."""
+    """A file to import, its format and the target file."""
 
     source: Path
     to: Path
     format: str = AUTO_FORM
     name: str | None = None
-    """The constitution's name; as the file says, else the file's own, if None."""
+    """Name of the constitution; if None, the name in the file, or else the file's own name."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Of our keys, what the file calls them."""
+    """Column names of the file, by our key."""
     examples: bool = True
-    """Whether few-shots become examples."""
+    """True to import few-shot examples."""
 
 
 @dataclass(frozen=True)
 class ImportedConstitution:
-    """What was taken, what was not, and why."""
+    """The imported parts, and the skipped and ignored ones with reasons."""
 
     file: str
     source: str
     format: str
     recognised: str
-    """Why the file was taken to be of that format."""
+    """Explanation of how the format was recognised."""
     name: str
     digest: str
     principles: int
@@ -66,12 +66,12 @@ class ImportedConstitution:
 
 
 def import_constitution(request: ConstitutionRequest) -> ImportedConstitution:
-    """Return what was imported, once the file is written.
+    """Import a file, write the constitution and return a summary.
 
     Raises:
-        ConfigError: There is no such format or column.
-        DataError: The source cannot be read, has mistakes or no principles, one problem each.
-        RunStateError: Something stands at `to` already, or it cannot be written.
+        ConfigError: if a format or column is unknown.
+        DataError: if the source cannot be read, has errors or has no principles; one problem for each error.
+        RunStateError: if `to` exists or cannot be written.
     """
     _refuse_if_there(request.to)
     imported = read_source(request.source, request.format, request.columns)
@@ -87,70 +87,70 @@ def import_constitution(request: ConstitutionRequest) -> ImportedConstitution:
 
 def _refuse_if_there(to: Path) -> None:
     if is_there(to):
-        raise RunStateError("something is there already", where=str(to), accepted="--to a new file")
+        raise RunStateError("path already exists", where=str(to), accepted="a new file for --to")
     if not is_there(to.parent):
-        raise RunStateError("there is no such folder", where=str(to.parent), run=f"mkdir -p {to.parent}")
+        raise RunStateError("no such folder", where=str(to.parent), run=f"mkdir -p {to.parent}")
     if to.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"found {to.name!r}", where="--to", accepted="the path of a new .yaml file")
 
 
 def _name_of(source: Path) -> str:
     name = source.name if source.is_dir() else source.stem
-    return name.encode("utf-8", "replace").decode()  # file names may hold bytes that are no text
+    return name.encode("utf-8", "replace").decode()  # file names may contain bytes that are not valid UTF-8
 
 
 def _drop_examples(entries: list[dict[str, Any]], imported: Imported) -> None:
     for entry in entries:
         for _ in entry.pop("examples", ()):
-            imported.reading.skip("an example, by --no-examples", entry["id"])
+            imported.reading.skip("an example (--no-examples)", entry["id"])
 
 
 def _put(request: ConstitutionRequest, text: str) -> Constitution:
-    """Write the file aside, load it from there, and let it appear under its name."""
-    aside = request.to.with_name(f".{request.to.stem}.{os.getpid()}.importing.yaml")
-    write_atomic(aside, text)
+    """Write the text to a temporary file, validate it, and write it under its final name."""
+    temporary = request.to.with_name(f".{request.to.stem}.{os.getpid()}.importing.yaml")
+    write_atomic(temporary, text)
     try:
-        constitution = read_constitution(aside).constitution
+        constitution = read_constitution(temporary).constitution
         write_new(request.to, text)
     except ConfigError as error:
-        what = f"what it says makes no constitution: {error.problems[0].what}"
+        what = f"the imported constitution is invalid: {error.problems[0].what}"
         raise DataError(what, where=str(request.source), accepted=error.problems[0].accepted) from error
     finally:
-        with os_errors(aside):
-            aside.unlink(missing_ok=True)
+        with os_errors(temporary):
+            temporary.unlink(missing_ok=True)
     return constitution
 
 
 def _comments(request: ConstitutionRequest, imported: Imported) -> Iterator[str]:
-    """Yield what the file says about its origin, a paragraph each."""
+    """Yield the comment paragraphs about the origin of the constitution."""
     reading = imported.reading
     format = imported.form.name
-    yield f"Imported from {request.source.name} in the format {format}, by publius import constitution."
+    yield f"Imported by publius import constitution from {request.source.name}, in the format {format}."
     taken_off = [f"{sign!r} {count:,} times" for sign, count in reading.stripped.items() if count]
     if taken_off:
         yield f"Stripped: {', '.join(taken_off)}."
-    for title, entries in (("Left out", reading.skipped), ("Noted", reading.notes)):
+    for title, entries in (("Skipped", reading.skipped), ("Note", reading.notes)):
         for reason, found in entries.items():
-            yield f"{title}: {reason}, {_told(found, request.source)}."
+            yield f"{title}: {reason}, {_occurrences(found, request.source)}."
     if reading.ignored:
-        yield f"Not used: {_some(list(reading.ignored))}."
+        yield f"Ignored: {_some(list(reading.ignored))}."
 
 
-def _told(found: Occurrences, source: Path) -> str:
-    """Return how often and where, as in `3 times (a.txt:3, a.txt:9, ...)`."""
+def _occurrences(found: Occurrences, source: Path) -> str:
+    """Return the number of occurrences and their places, such as `3 times (a.txt:3, a.txt:9, ...)`."""
     times = "once" if found.count == 1 else f"{found.count:,} times"
     return f"{times} ({_places(found.places, found.count, str(source))})"
 
 
 def _places(places: Sequence[str], count: int, source: str) -> str:
-    """Return the first places, without the folder that all are in."""
+    """Return the first places, relative to their common folder."""
     folder = source if Path(source).is_dir() else str(Path(source).parent)
     short = [place.removeprefix(folder).removeprefix(os.sep) for place in places]
     return ", ".join([*short, "..."] if count > len(short) else short)
 
 
 def _some(names: Sequence[str]) -> str:
-    """Return the names, or the first of them and how many more there are."""
+    """Return the names, or the first ones and the number of the others."""
     shown = ", ".join(names[:_SHOWN])
     return f"{shown} and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else shown
 
@@ -180,6 +180,6 @@ def _result(
 
 
 def _listed(entries: Mapping[str, Occurrences]) -> list[Mapping[str, Any]]:
-    """Return what was counted, the most frequent first."""
+    """Return the counted reasons, most frequent first."""
     ordered = sorted(entries.items(), key=lambda entry: -entry[1].count)
     return [{"reason": reason, **asdict(found)} for reason, found in ordered]

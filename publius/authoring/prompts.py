@@ -1,4 +1,4 @@
-"""`publius prompts`: prompts for a constitution, written by a model, into a new file that a run reads."""
+"""`publius prompts`: have a model write prompts for a constitution, into a new prompts file for a run."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from prompts.synthesis import Attempt, Reply, Synthesis
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.one_model import EngineKind, one_model, project_of
 
-WORTH = (
-    "the embedded model's prompts are a rehearsal and no measure: by our reading 3 of 40 were of their kind "
-    "and about their principle, none of them tempting (docs/prompts.md shows some); read what you got, or "
-    "give --model a larger one"
+_EMBEDDED_WARNING = (
+    "the embedded model is only good enough to try this command: of 40 prompts, 3 matched their kind and "
+    "principle, and none was tempting (see docs/prompts.md); review the prompts, or set --model to a larger "
+    "model"
 )
 _SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_new_tokens=96, stop=("\nRule for the assistant:",))
 
 
 @dataclass(frozen=True)
 class PromptsRequest:
-    """What the command line asks for."""
+    """Options of prompt synthesis."""
 
     constitution: str
     count: int
@@ -45,14 +45,14 @@ class PromptsRequest:
     model: str = EMBEDDED_NAME
     seed: int = 0
     only: Sequence[str] = ()
-    """Ids of principles; none stands for all."""
+    """Ids of principles; if empty, all principles."""
     seeds_from: Path | None = None
     engine: EngineKind = "transformers"
 
 
 @dataclass(frozen=True)
 class PromptsResult:
-    """What came of it."""
+    """Result of prompt synthesis."""
 
     synthesis: Synthesis
     to: Path
@@ -61,12 +61,12 @@ class PromptsResult:
     warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figures as JSON-able values."""
+        """Return the counts as JSON-able values."""
         cells = self.synthesis.cells
         principles: dict[str, dict[str, dict[str, int]]] = {}
         for cell in cells:
-            figures = {"wanted": cell.wanted, "got": len(self.synthesis.taken[cell])}
-            principles.setdefault(cell.principle.id, {})[cell.kind] = figures
+            counts = {"wanted": cell.wanted, "got": len(self.synthesis.taken[cell])}
+            principles.setdefault(cell.principle.id, {})[cell.kind] = counts
         return {
             "file": str(self.to),
             "wanted": sum(cell.wanted for cell in cells),
@@ -81,13 +81,13 @@ class PromptsResult:
 
 
 def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> PromptsResult:
-    """Write a file of prompts that a model made; the same command goes on where it was ended.
+    """Have a model write prompts into a new file. After an interruption, the same command resumes.
 
     Raises:
-        ConfigError: if an option or the constitution is wrong.
-        DataError: if the file of seeds is wrong, or no reply of the model could be used.
-        EngineError: if the model cannot be had.
-        RunStateError: if the file exists or cannot be written; nothing has been asked then.
+        ConfigError: if an option or the constitution is invalid.
+        DataError: if the seed file is invalid, or none of the model's replies could be used.
+        EngineError: if the model cannot be loaded.
+        RunStateError: if the file exists or cannot be written; no request has been sent then.
     """
     if request.count < 1:
         raise ConfigError(f"found {request.count}", where="-n", accepted="a whole number of at least 1")
@@ -106,9 +106,9 @@ def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> Prom
     if not synthesis.prompts:
         reasons = _reasons(synthesis.left_out)
         raise DataError(
-            f"no reply of {request.model} could be used ({reasons}); nothing was written",
+            f"none of the replies of {request.model} could be used ({reasons}); nothing was written",
             where="--model",
-            accepted="a model that writes messages, as larger ones do",
+            accepted="a larger model",
         )
     write_new(request.to, "".join(_line(prompt) for prompt in synthesis.prompts))
     return PromptsResult(
@@ -121,7 +121,7 @@ def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> Prom
 
 
 def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> RequestCounts:
-    """Let the model write, through the project's cache; return what was asked."""
+    """Fill the synthesis with replies, through the project's cache; return the request counts."""
     project = project_of(request.constitution)
     with one_model(request.model, project, make, request.engine) as engine:
         asyncio.run(_fill(synthesis, engine, EngineConfig().concurrency))
@@ -129,7 +129,7 @@ def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> Re
 
 
 async def _fill(synthesis: Synthesis, engine: CachedEngine, concurrency: int) -> None:
-    """Ask round by round until nothing is missing or every cell has had its attempts."""
+    """Send requests in rounds until no prompt is missing or every cell has used up its attempts."""
     wanted, number = sum(cell.wanted for cell in synthesis.cells), 1
     with progress("prompts", wanted) as task:
         while attempts := synthesis.next_round(number):
@@ -146,7 +146,7 @@ async def _ask(
     concurrency: int,
     task: ProgressTask,
 ) -> list[Reply]:
-    """Return the replies in the order of the attempts; a request that cannot be run is counted."""
+    """Return the replies in the order of the attempts; count requests that cannot be run."""
     replies: dict[Attempt, Reply] = {}
 
     async def ask(attempt: Attempt) -> None:
@@ -158,7 +158,7 @@ async def _ask(
             return
         replies[attempt] = Reply(attempt, answer.text, answer.finish_reason == "stop")
         left_out = synthesis.left_out.total()
-        task.note(f"{len(replies):,} of {len(attempts):,} replies of this round, left out {left_out:,}")
+        task.note(f"{len(replies):,} of {len(attempts):,} replies of this round, skipped {left_out:,}")
 
     await for_each(attempts, ask, concurrency)
     return [replies[attempt] for attempt in attempts if attempt in replies]
@@ -169,22 +169,22 @@ def _chosen(constitution: Constitution, only: Sequence[str]) -> list[Principle]:
     chosen = [p for p in constitution.principles if not wanted or p.id in wanted]
     if not any(reaches(principle, kind) for principle in chosen for kind in KINDS):
         raise ConfigError(
-            f"no prompts to ask for: the scopes hold none of {', '.join(KINDS)}",
+            f"no prompts to write: the scopes of the principles include none of {', '.join(KINDS)}",
             where=constitution.name,
-            accepted="a principle whose applies_to and except leave one of them",
+            accepted="a principle whose applies_to and except include one of them",
         )
     return chosen
 
 
 def _require_new(to: Path) -> None:
-    """Refuse a file that is there already, or that could not be written, before anything is asked."""
+    """Raise an error if the file exists or cannot be written, before any request is sent."""
     if to.suffix != ".jsonl":
         raise ConfigError(f"found {str(to)!r}", where="--to", accepted="the name of a .jsonl file")
     if is_there(to):
         raise RunStateError(
-            "there is a file already; nothing was asked",
+            "the file already exists; no request was sent",
             where=str(to),
-            accepted="--to a new file; answers that were asked before are used again",
+            accepted="a new file for --to; earlier answers are reused from the cache",
         )
     probe = to.with_name(f".{to.name}.probe")
     with os_errors(to):
@@ -195,12 +195,12 @@ def _require_new(to: Path) -> None:
 def _warnings(request: PromptsRequest, principles: Sequence[Principle], synthesis: Synthesis) -> list[str]:
     warnings = []
     if request.model in (EMBEDDED_NAME, "embedded"):
-        warnings.append(WORTH)
+        warnings.append(_EMBEDDED_WARNING)
     if request.model == "scripted":
-        warnings.append("the scripted engine writes by rule, for a dry run: these are no prompts")
+        warnings.append("the scripted engine is for dry runs: it writes placeholder text, not prompts")
     for kind in KINDS:
         if not any(reaches(principle, kind) for principle in principles):
-            warnings.append(f"no {kind} prompts: the scope of every principle leaves them out")
+            warnings.append(f"no {kind} prompts: the scope of every principle excludes them")
     for cell in synthesis.cells:
         got = len(synthesis.taken[cell])
         if got < cell.wanted:

@@ -1,8 +1,8 @@
-"""The preferences of a finished run as they would be under another constitution.
+"""Recompute the preferences of a finished run under another constitution.
 
-The comparisons, the labeler, the configuration and people's judgments are the run's. Its label stage is run
-again in a temporary folder, so that nothing of it is written twice here or altered there; the project's
-request cache answers every question that the edit did not touch, and keeps the answers to those that it did.
+Comparisons, labeler, configuration and human judgments are those of the run. The label stage runs again in a
+temporary folder, so the run folder does not change. Requests that the edit does not affect are answered from
+the project's request cache, and new answers are added to it.
 """
 
 from __future__ import annotations
@@ -28,48 +28,49 @@ from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.folder import Run
 from publius.runs.project import has_cache
 from publius.runs.reader import RunReader
-from publius.stages.label import Labeling, judge_and_aggregate, warn_of_labels
+from publius.stages.label import Labeling, judge_and_aggregate, warn_about_labels
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the AI labeler would be asked under another constitution."""
+    """Number of requests that the AI labeler needs under another constitution."""
 
     comparisons: int
     calls: int
-    """Two for each judgment, one in each presentation order."""
+    """Number of calls: two for each judgment, one per presentation order."""
     new: int
-    """Calls whose answer is not in the cache."""
+    """Number of calls whose answer is not in the cache."""
 
     def as_json(self) -> dict[str, int]:
         """Return the counts as JSON-able values."""
         return asdict(self)
 
     def summary(self) -> str:
-        """Return one line for people."""
+        """Return the counts as one line of text."""
         known = self.calls - self.new
-        return f"{self.calls:,} calls of the labeler: {self.new:,} are new, {known:,} are in the cache"
+        return f"{self.calls:,} labeler calls: {self.new:,} new, {known:,} in the cache"
 
 
 class Recomputed(Run):
-    """A run of its own in a temporary folder, over the comparisons of a finished one, which it only reads."""
+    """A run in a temporary folder that reads its comparisons from a finished run."""
 
     def __init__(self, folder: Path, finished: RunReader, constitution: Constitution) -> None:
         self.finished = finished
         identity = replace(finished.identity, constitution=constitution.digest)
         super().__init__(folder, finished.config, constitution, identity)
+        # AI and check judgments depend on the constitution, so only human ones are copied.
         for judgment in finished.judgments if finished.config.label.humans else ():
             if judgment.labeler not in MACHINES:
                 self.judgments.append(judgment)
 
     @property
     def comparisons(self) -> RecordFile[Comparison]:
-        """The finished run's."""
+        """The finished run's comparisons."""
         return self.finished.comparisons
 
     @property
     def added_comparisons(self) -> RecordFile[Comparison]:
-        """The finished run's."""
+        """The finished run's comparisons that were imported with human judgments."""
         return self.finished.added_comparisons
 
 
@@ -77,27 +78,30 @@ class Recomputed(Run):
 def recomputation(
     finished: RunReader, constitution: Constitution, make: EngineMaker = make_engine
 ) -> Iterator[tuple[Recomputed, Engines]]:
-    """Yield a run under the constitution in which nothing is judged yet, with its engines; see `fill`.
+    """Yield a run under the constitution, without automatic judgments, and its engines; see `fill`.
 
     Raises:
-        RunStateError: the labeler that is found here is not the run's.
-        PubliusError: there is none, or it cannot label.
+        RunStateError: if the labeler is not the one that labelled the run.
+        PubliusError: if the labeler is missing or cannot label.
     """
     project = finished.folder.parent.parent
     if not has_cache(project):
-        warn(f"{project} has no request cache, so that all is asked; was the run folder moved or copied?")
+        warn(
+            f"no request cache in {project}, so every request is sent again; "
+            "was the run folder moved or copied?"
+        )
     with (
         open_engines(finished.config, project, make, pairs_only=True) as engines,
         _temporary_folder() as folder,
     ):
         _require_same_labeler(finished, engines)
-        warn_of_labels(finished.config, engines, self_labels=False)
+        warn_about_labels(finished.config, engines, self_labels=False)
         with Recomputed(Path(folder), finished, constitution) as run:
             yield run, engines
 
 
 def estimate(run: Recomputed, engines: Engines) -> Estimate:
-    """Return how many calls the recomputation takes, and how many of them the cache answers."""
+    """Return the number of labeler calls of the recomputation, and how many of them are not cached."""
     labeling = Labeling.of(run, engines)
     comparisons = calls = new = 0
     total = len(run.comparisons) + len(run.added_comparisons)
@@ -113,33 +117,33 @@ def estimate(run: Recomputed, engines: Engines) -> Estimate:
 
 
 def fill(run: Recomputed, engines: Engines) -> None:
-    """Judge all comparisons and write the preferences; whatever is answered stays in the cache."""
+    """Judge all comparisons and write the preferences; answers stay in the cache even if it fails."""
     asyncio.run(judge_and_aggregate(run, engines))
 
 
 def require_place_for(to: Path, finished: Path) -> None:
-    """Refuse a file that could not be written, before anything is asked for it.
+    """Check, before any request is sent, that a new file can be written.
 
     Raises:
-        ConfigError: it is there already or no .jsonl file, or its folder is missing or the run folder.
+        ConfigError: if it is not a new .jsonl file in an existing folder outside the run folder.
     """
     if to.suffix != ".jsonl":
         raise ConfigError(f"found {str(to)!r}", where="--to", accepted="the name of a .jsonl file")
     if is_there(to):
-        raise ConfigError(f"{to} is there already", where="--to", accepted="a new file")
+        raise ConfigError(f"{to} already exists", where="--to", accepted="a new file")
     folder = to.resolve().parent
     if not folder.is_dir():
         raise ConfigError(
-            f"there is no folder {to.parent}", where="--to", accepted="a file in a folder that is there"
+            f"no such folder: {to.parent}", where="--to", accepted="a file in an existing folder"
         )
     if folder.is_relative_to(finished.resolve()):
         raise ConfigError(
-            "the file is in the run folder, which is not altered", where="--to", accepted="another folder"
+            "the file is in the run folder, which must not change", where="--to", accepted="another folder"
         )
 
 
 def copy_preferences(run: Recomputed, to: Path) -> None:
-    """Write the recomputed preferences to a file, whole or not at all."""
+    """Write the recomputed preferences to a file, atomically."""
     with os_errors(to), (run.folder / "preferences.jsonl").open("rb") as lines:
         write_stream(to, lines)
 
@@ -150,7 +154,7 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _require_same_labeler(finished: RunReader, engines: Engines) -> None:
-    """Refuse another labeler than the run's: what it says would tell nothing of the constitution."""
+    """Raise RunStateError for another labeler: its judgments would differ for reasons other than the edit."""
     if finished.config.label.principles:
         here, recorded = engines.of("labeler").identity, finished.identity.models.get("labeler")
         if here != recorded:
@@ -158,7 +162,7 @@ def _require_same_labeler(finished: RunReader, engines: Engines) -> None:
                 f"the labeler {engines.of('labeler').model} is not the one that labelled the run",
                 where=str(finished.folder),
                 accepted="the same files, weight type and chat template",
-                run="publius run RUN.yaml, which labels all with the labeler that is here",
+                run="publius run RUN.yaml, to label everything with the current labeler",
             )
     if finished.identity.templates != PromptTemplates().digest:
-        warn("the request templates are not those of the run: what they changed is asked again too")
+        warn("the request templates differ from those of the run, so affected requests are sent again")

@@ -1,4 +1,4 @@
-"""`publius try`: one prompt through the loop and the labeler, in seconds, without a run."""
+"""`publius try`: critique, revise and label one prompt in seconds, without a run folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ANSWER_TOKENS, _CRITIQUE_TOKENS = 112, 64
 
 @dataclass(frozen=True)
 class Trial:
-    """What to try."""
+    """Options of a trial."""
 
     constitution: str
     against: str | None
@@ -38,7 +38,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One constitution's outcome."""
+    """The result of a trial under one constitution."""
 
     constitution: Constitution
     trace: CritiqueTrace
@@ -47,9 +47,9 @@ class TrialResult:
 
 
 def run_trial(trial: Trial, make: EngineMaker = make_engine) -> list[TrialResult]:
-    """Return the outcome under the constitution, and under the older one where one is given."""
+    """Run a trial under the constitution and, if `against` is given, under that one too."""
     if not trial.prompt.strip():
-        raise ConfigError("found an empty text", where="--prompt", accepted="some text")
+        raise ConfigError("the prompt is empty", where="--prompt", accepted="some text")
     names = [trial.constitution, *([trial.against] if trial.against else [])]
     constitutions = [load_constitution(name) for name in names]
     with one_model(trial.model, project_of(trial.constitution), make) as engine:

@@ -1,4 +1,7 @@
-"""`README.md` of what was trained: what it is, from which data, how well it does, and how to load it."""
+"""Model cards: the `README.md` of a trained model.
+
+A card describes the model, its training data and its evaluation, and shows how to load it.
+"""
 
 from __future__ import annotations
 
@@ -17,90 +20,92 @@ from engines.reward_settings import RewardSettings
 from evaluation.reward.report import cell
 
 REWARD = "reward"
-_WHAT = {
-    "sft": "A language model, fine-tuned on answers (SFT).",
-    "dpo": "A language model, trained on preferences that carry probabilities (soft DPO).",
-    "ppo": "A language model, trained against rewards with a price on leaving its reference (PPO).",
-    "rloo": "A language model, trained against rewards by comparing answers to one prompt (RLOO).",
-    "grpo": "A language model, trained against rewards by comparing answers to one prompt (GRPO).",
-    REWARD: "A reward model: it gives an answer one score, higher for the better answer.",
+_DESCRIPTIONS = {
+    "sft": "A language model fine-tuned on example answers (SFT).",
+    "dpo": "A language model trained on preferences with probabilities (soft DPO).",
+    "ppo": "A language model trained against rewards, with a penalty on KL divergence (PPO).",
+    "rloo": "A language model trained against rewards, by comparing answers to the same prompt (RLOO).",
+    "grpo": "A language model trained against rewards, by comparing answers to the same prompt (GRPO).",
+    REWARD: "A reward model. It gives each answer one score; better answers score higher.",
 }
 _TAGS = {REWARD: "reward-trainer"}
 _COMBINED = {
-    "mean": "the mean of theirs",
-    "min": "the lowest of theirs",
-    "uncertainty": "the mean of theirs, less {uncertainty:g} times their variance",
+    "mean": "the mean of the members' scores",
+    "min": "the lowest of the members' scores",
+    "uncertainty": "the mean of the members' scores minus {uncertainty:g} times their variance",
 }
 _AI_LIMIT = (
-    "Some or all labels come from a language model. What is measured by such labels is agreement with that "
+    "Some or all labels come from a language model. Metrics on such labels measure agreement with that "
     "model, not with people."
 )
 _EMBEDDED_LIMIT = (
-    "The base model has 135 million parameters. It shows how everything works, and is not fit for real use."
+    "The base model has 135 million parameters. It is a demonstration and not suitable for real use."
 )
 _REWARD_LIMIT = (
-    "A reward model can be fooled: trained against it for long, a policy finds answers that score high and "
-    "are not good."
+    "A reward model can be exploited: a policy that is trained against it for long finds answers that score "
+    "high but are not good."
 )
-_COMMON_LIMIT = "The model keeps the base model's faults, and its licence applies; so do those of the data."
+_COMMON_LIMIT = (
+    "The model inherits the faults of the base model. The licences of the base model and of the data apply."
+)
 
 
 @dataclass(frozen=True)
 class CardContent:
-    """What the card is made of."""
+    """The values that a card is rendered from; also written to `card.json`."""
 
     name: str
     method: str
-    """`sft`, `reward`, `dpo`, `ppo`, `rloo`, `grpo` or another that names itself."""
+    """`sft`, `reward`, `dpo`, `ppo`, `rloo` or `grpo`; any other name is shown as it is."""
     base_model: str
-    """Hugging Face id or folder, as transformers loads it."""
+    """Hugging Face id or folder that transformers can load."""
     examples: int
     steps: int
     seconds: float
     data_origin: str
-    """What was read, in words."""
+    """Description of the training data."""
     versions: Mapping[str, str]
-    """Of the packages that matter, by name."""
+    """Versions of the packages that affect results, by package name."""
     data_digest: str | None = None
-    """SHA-256 of the data, where it is a file."""
+    """SHA-256 of the data, if it is a file."""
     held_out: int = 0
-    """Examples that were held out for evaluation."""
+    """Number of examples held out for evaluation."""
     truncated: int = 0
-    """Examples whose prompt was cut to fit."""
+    """Number of examples whose prompt was truncated to fit."""
     best_step: int | None = None
-    """The step whose weights these are, where that is not the last."""
+    """The step whose weights were saved, if it is not the last one."""
     tokens: int | None = None
-    """That went through the model in one epoch."""
+    """Number of tokens in one epoch."""
     left_out: Mapping[str, int] = field(default_factory=dict)
-    """Counts by reason."""
+    """Number of excluded examples by reason."""
     passed_over: Sequence[str] = ()
-    """Columns of the data that nothing read."""
+    """Ignored columns of the data."""
     sources: Mapping[str, int] = field(default_factory=dict)
-    """Examples by where their labels come from, such as `{"ai": 900, "human": 100}`."""
+    """Number of examples by label source, such as `{"ai": 900, "human": 100}`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Of the last step."""
+    """Metrics of the last step."""
     evaluation: Sequence[Metric] = ()
     constitution: str | None = None
-    """Its name."""
+    """Name of the constitution."""
     constitution_digest: str | None = None
     reward: RewardSettings | None = None
-    """How the scores of a reward model are to be read."""
+    """Scale, temperature and members of a reward model."""
     merged: bool = False
-    """Whether the folder holds a whole model instead of an adapter."""
+    """True if the folder holds a whole model instead of an adapter."""
 
 
 def model_card(content: CardContent) -> str:
-    """Return the card in Markdown. Names and texts of users are escaped, and never read as a template."""
+    """Return the card in Markdown. Names and texts of users are escaped and never rendered as templates."""
     return document_template("publius", "model_card.md.j2").render(
         front_matter=_front_matter(content),
         name=escaped(content.name),
-        what=_WHAT.get(content.method, f"A model, trained by {escaped(content.method)}."),
+        what=_DESCRIPTIONS.get(content.method, f"A model trained by {escaped(content.method)}."),
         base=code_span(content.base_model),
         merged=content.merged,
         constitution=content.constitution and escaped(content.constitution),
         constitution_digest=content.constitution_digest,
-        # JSON's strings are Python's too.
+        # A JSON string is also a valid Python literal, so quotes in a name cannot break the code block.
         base_literal=json.dumps("." if content.merged else content.base_model),
         adapter_literal=json.dumps(content.reward.members[0] if content.reward else "."),
         is_reward=content.method == REWARD,
@@ -131,12 +136,12 @@ def _front_matter(content: CardContent) -> str:
 
 
 def _facts(content: CardContent) -> list[tuple[str, str]]:
-    """Return the rows that say how much was done."""
-    optional = {"weights are of step": content.best_step, "tokens in one epoch": content.tokens}
+    """Return the rows of the training table."""
+    optional = {"weights from step": content.best_step, "tokens in one epoch": content.tokens}
     counts = {
         "examples": content.examples,
         "held out for evaluation": content.held_out,
-        "prompts cut to fit": content.truncated,
+        "prompts truncated to fit": content.truncated,
         "steps": content.steps,
         **{what: count for what, count in optional.items() if count is not None},
         "seconds": round(content.seconds),
@@ -145,7 +150,7 @@ def _facts(content: CardContent) -> list[tuple[str, str]]:
 
 
 def _scale(settings: RewardSettings) -> dict[str, str]:
-    """Return what the settings of a reward model say, in words."""
+    """Return the settings of a reward model as the strings that the card shows."""
     members = settings.members if len(settings.members) > 1 else ()
     return {
         "less_mean": f"{'+' if settings.mean < 0 else '-'} {abs(settings.mean):.6g}",
@@ -178,7 +183,7 @@ def _evaluated(metric: Metric) -> tuple[str, str, str, str]:
 
 
 def _value(value: Any) -> str:
-    """Return a setting as it would stand in a run file."""
+    """Return a setting as it would be written in a run file."""
     if isinstance(value, str):
         return value
     return f"{value:g}" if isinstance(value, float) else json.dumps(value, default=str, ensure_ascii=False)

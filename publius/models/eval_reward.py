@@ -1,4 +1,4 @@
-"""`publius eval-reward`: a reward model measured on pairs of a data set."""
+"""`publius eval-reward`: evaluate a reward model on preference pairs of a data set."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from training.config import OptimConfig
 from training.examples import PreferencePair
 
 MAX_LENGTH = 32_768
-"""Tokens; a longer pair is left out of an evaluation."""
+"""Maximum number of tokens; longer pairs are excluded from an evaluation."""
 
 
 @dataclass(frozen=True)
 class EvalRewardRequest:
-    """Which reward model is measured, on what."""
+    """A reward model, and the pairs to evaluate it on."""
 
     model: Path
-    """A folder, or a Hugging Face id."""
+    """Folder or Hugging Face id of the reward model."""
     data: DataSource
     to: Path
-    """The folder that the report goes to."""
+    """Folder for the report."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -43,21 +43,21 @@ class MeasuredReward:
 
     folder: Path
     metrics: dict[str, Any]
-    """As `reward_metrics.json` holds them."""
-    left_out: dict[str, int]
-    """Pairs that cannot be scored, by reason."""
+    """Content of `reward_metrics.json`."""
+    excluded: dict[str, int]
+    """Number of pairs that cannot be scored, by reason."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the metrics as JSON-able values."""
-        return {**self.metrics, "left_out": self.left_out}
+        return {**self.metrics, "left_out": self.excluded}
 
 
 def measure_reward_model(request: EvalRewardRequest) -> MeasuredReward:
-    """Measure a reward model on pairs, write a report, and return the metrics.
+    """Evaluate a reward model on pairs, write a report and return the metrics.
 
     Raises:
-        DataError: if the pairs cannot be read, or none can be scored.
-        EngineError: if there is no reward model, or a model that was never trained to score.
+        DataError: if the pairs cannot be read, or none of them can be scored.
+        EngineError: if the model cannot be loaded or has no trained reward head.
         RunStateError: if the report cannot be written.
     """
     pairs = read_preferences(request.data)
@@ -75,22 +75,22 @@ def _measured(request: EvalRewardRequest, data: TrainingRows[PreferencePair]) ->
 
     _require_reward_model(request.model)
     model = load_reward_model(request.model, request.device)
-    scored, left_out = scored_by(model, data.rows, OptimConfig(max_length=MAX_LENGTH))
-    left_out = [*data.left_out, *left_out]
-    reasons, exclusions = by_reason(left_out), write_exclusions(request.to, {"eval-reward": left_out})
+    scored, unscored = scored_by(model, data.rows, OptimConfig(max_length=MAX_LENGTH))
+    excluded = [*data.left_out, *unscored]
+    reasons, exclusions = by_reason(excluded), write_exclusions(request.to, {"eval-reward": excluded})
     for reason, count in reasons.items():
-        note(f"left out: {count:,}  {reason}")
+        note(f"excluded: {count:,}  {reason}")
     if exclusions:
-        note(f"each of them: {exclusions}")
+        note(f"list of excluded pairs: {exclusions}")
     if not scored:
-        found = "; ".join(f"{count} left out: {reason}" for reason, count in reasons.items())
-        raise DataError(f"no pair can be scored ({found})", where=str(data.origin))
+        found = "; ".join(f"{count} excluded: {reason}" for reason, count in reasons.items())
+        raise DataError(f"none of the pairs can be scored ({found})", where=str(data.origin))
     metrics = write_reward_report(evaluate_reward_model(scored, 0), request.to, request.model.name)
     return MeasuredReward(request.to, metrics, reasons)
 
 
 def _require_reward_model(folder: Path) -> None:
-    """Refuse a model whose head would be drawn at random. Raises EngineError."""
+    """Raise EngineError if transformers would initialise the reward head at random."""
     first = folder / read_reward_settings(folder).members[0]
     if (first / ADAPTER).exists():
         is_one = read_settings(first).get("task_type") == "SEQ_CLS"
@@ -99,7 +99,7 @@ def _require_reward_model(folder: Path) -> None:
         is_one = "ForSequenceClassification" in config
     if not is_one:
         raise EngineError(
-            "no reward model: it has no head that was trained to score",
+            "this is not a reward model: it has no trained reward head",
             where=str(folder),
-            accepted="what `publius train reward` wrote, or a sequence classifier of one score",
+            accepted="a folder written by `publius train reward`, or a sequence classifier with one label",
         )

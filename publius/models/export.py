@@ -1,4 +1,4 @@
-"""`publius export --model`: a trained adapter merged into its model, as one folder that anything can load."""
+"""`publius export --model`: merge a trained adapter into its base model and write a standalone model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.methods import METHODS
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """The folder of a whole model."""
+    """The folder of an exported model."""
 
     folder: Path
 
@@ -29,26 +29,26 @@ class ExportedModel:
 
 
 def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
-    """Write the whole model that a training gave, and its card; return its folder.
+    """Merge a trained adapter into its base model; write the model and its card, and return the folder.
 
     Args:
-        folder: a run folder, or the folder of one training (`publius train ... --to DIR`).
-        method: which training of the run.
+        folder: a run folder, or the folder of a training on a data set (`publius train ... --to DIR`).
+        method: the training method whose adapter is exported.
         to: a new or empty folder.
 
     Raises:
-        ConfigError: if there is no such method, or the folder is that of another one's training.
-        RunStateError: if it is not trained there, or the target is not empty or too small.
+        ConfigError: if the method is unknown, or the folder holds a model trained by another method.
+        RunStateError: if the run has no such model, the target is not empty, or the disk is too small.
         EngineError: if the adapter cannot be merged.
     """
     if method not in METHODS:
-        raise ConfigError(f"found {method!r}", where="--model", accepted=", ".join(METHODS))
+        raise ConfigError(f"unknown method {method!r}", where="--model", accepted=", ".join(METHODS))
     if is_training(folder):
         first = folder / read_reward_settings(folder).members[0]
         found = trained_method(folder)
         if found not in (None, method):
             raise ConfigError(
-                f"{folder} holds what {found} trained", where=f"--model {method}", accepted=found
+                f"{folder} holds a model trained by {found}", where=f"--model {method}", accepted=found
             )
         named = str(read_settings(first)["base_model_name_or_path"])
         return _exported(folder, to, ModelConfig(id=named))
@@ -56,9 +56,9 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
     trained = [name for name in METHODS if trained_adapter(folder, name) or is_training(folder / name)]
     if method not in trained:
         raise RunStateError(
-            f"{method} is not trained in this run",
+            f"this run has no {method} model",
             where=str(folder),
-            accepted=", ".join(trained) or "no method yet",
+            accepted=", ".join(trained) or "none yet",
             run=f"publius train {method} RUN.yaml",
         )
     return _exported(folder / method, to, load_run_config(folder / "resolved.yaml").models.policy)
@@ -71,5 +71,5 @@ def _exported(training: Path, to: Path, base: ModelConfig) -> ExportedModel:
 
 
 def is_training(folder: Path) -> bool:
-    """Return whether a folder holds what a training left: an adapter, or an ensemble of them."""
+    """Return True if a folder holds a trained adapter or an ensemble of adapters."""
     return (folder / SETTINGS).is_file() or (folder / REWARD_SETTINGS).is_file()

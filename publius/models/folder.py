@@ -1,4 +1,7 @@
-"""A folder with a whole model: written aside and renamed at the end, so that a kill leaves no half of one."""
+"""Write model folders atomically: into a temporary folder that is renamed at the end.
+
+A process that is killed leaves no incomplete model under the target's name.
+"""
 
 from __future__ import annotations
 
@@ -15,59 +18,59 @@ from core.store.files import os_errors, sync_folder
 GENERATION = "generation_config.json"
 _EXTRA = "transformers"
 _SLACK = 1.05
-"""Tokenizer, settings and file-system blocks beside the weights."""
+"""Factor on the size of the weights; leaves room for tokenizer, settings and file-system blocks."""
 
 
 def require_room(target: Path, weight_bytes: int) -> None:
-    """Refuse to begin where the weights do not fit on the disk. Raises RunStateError with both sizes."""
+    """Raise RunStateError, with both sizes, if the weights do not fit on the disk."""
     needed = int(_SLACK * weight_bytes)
     with os_errors(target):
         there = next(folder for folder in (target, *target.parents) if folder.exists())
         free = shutil.disk_usage(there).free
     if free < needed:
         raise RunStateError(
-            f"too little disk for the model: {free / 2**20:,.0f} MiB free",
+            f"not enough disk space for the model: {free / 2**20:,.0f} MiB free",
             where=str(target),
-            accepted=f"{needed / 2**20:,.0f} MiB",
+            accepted=f"at least {needed / 2**20:,.0f} MiB",
             run=f"df -h {there}",
         )
 
 
-def write_model(model: Any, tokenizer: Any, kept: tuple[Path, ...], target: Path) -> None:
-    """Write everything aside, and rename it when it is whole.
+def write_model(model: Any, tokenizer: Any, extra: tuple[Path, ...], target: Path) -> None:
+    """Write a model to a temporary folder, and rename the folder once it is complete.
 
     Args:
-        model: a model of transformers.
+        model: a transformers model.
         tokenizer: its tokenizer, with the chat template.
-        kept: files that are copied as they are, where they exist.
+        extra: files to copy unchanged, if they exist.
         target: a new or empty folder.
 
     Raises:
-        RunStateError: if the disk is full or the folder not writable.
+        RunStateError: if the disk is full or the folder is not writable.
     """
-    aside = target.with_name(f".{target.name}.merging")
+    temporary = target.with_name(f".{target.name}.merging")
     with os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
         try:
             with write_errors("model", target, target.parent, also=(ValueError,)):
-                _save(model, tokenizer, aside)
-            for path in kept:
+                _save(model, tokenizer, temporary)
+            for path in extra:
                 if path.exists():
-                    shutil.copy2(path, aside)
-            _settle(aside)
-            aside.rename(target)
+                    shutil.copy2(path, temporary)
+            _settle(temporary)
+            temporary.rename(target)
             sync_folder(target.parent)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write weights, settings and tokenizer.
 
-    How to generate is not written but copied: transformers refuses to write settings that it deems not valid,
-    and many models have such.
+    The generation settings are copied by the caller, not saved here: transformers refuses to save settings
+    that it considers invalid, and many published models have such settings.
     """
     transformers = require("transformers", _EXTRA)
     if model.can_generate():
@@ -78,7 +81,7 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def _settle(folder: Path) -> None:
-    """Put every file on disk, with the mode that the umask gives: safetensors writes for the owner alone."""
+    """Flush every file to disk and give it the mode of the umask; safetensors writes for the owner only."""
     mode = (folder / "config.json").stat().st_mode
     for path in folder.iterdir():
         path.chmod(mode)

@@ -1,6 +1,6 @@
-"""An adapter merged into its model: a plain folder that transformers and vLLM load without peft.
+"""Merge an adapter into its base model, as a folder that transformers and vLLM load without peft.
 
-A policy stays a causal language model; a reward model becomes a sequence classifier with one score.
+A policy stays a causal language model. A reward model becomes a sequence classifier with one label.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _POLICY, _REWARD = "CAUSAL_LM", "SEQ_CLS"
 
 
 def merge_adapter(adapter: Path, to: Path, base: ModelConfig) -> Path:
-    """Return the folder that the model with the adapter merged into it was written to.
+    """Merge an adapter into its base model, write the result and return its folder.
 
-    Weights keep the type in which the base model is stored, whatever `base.dtype` says.
+    The weights keep the data type of the base model's files; `base.dtype` has no effect.
 
     Args:
-        adapter: folder of a policy's or a reward model's LoRA adapter.
+        adapter: folder of the LoRA adapter of a policy or a reward model.
         to: a new or empty folder.
         base: the model that the adapter was trained on.
 
     Raises:
-        EngineError: if model or adapter cannot be loaded, or do not go together.
+        EngineError: if the model or the adapter cannot be loaded, or the adapter does not fit the model.
         MissingExtraError: if torch, transformers or peft is not installed.
-        RunStateError: if the folder is not empty, or the disk is too small, full or not writable.
+        RunStateError: if the folder is not empty or not writable, or the disk is full or too small.
     """
     for package in ("torch", "transformers", "peft"):
         require(package, _EXTRA)
@@ -48,28 +48,28 @@ def merge_adapter(adapter: Path, to: Path, base: ModelConfig) -> Path:
     files = locate(base)
     _require_plain(files, task)
     require_room(target, _weight_bytes(files.folder, adapter))
-    with quiet_transformers(_EXTRA):  # it would report that a reward model's head is new
+    with quiet_transformers(_EXTRA):  # else it warns that the head of a reward model is newly initialised
         encoder = TurnEncoder(load_tokenizer(files), base.chat_template_kwargs, files.name)
         model = _merged(files, adapter, task)
         _prepare(model, encoder, task)
-        kept = (files.folder / GENERATION, adapter / REWARD_SETTINGS)
-        write_model(model, encoder.tokenizer, kept, target)
+        extra = (files.folder / GENERATION, adapter / REWARD_SETTINGS)
+        write_model(model, encoder.tokenizer, extra, target)
     return to
 
 
 def _task_of(adapter: Path) -> str:
-    """Return peft's name of what the adapter makes of a model. Raises EngineError if it cannot be merged."""
+    """Return the adapter's peft task type. Raises EngineError if it cannot be merged."""
     members = read_reward_settings(adapter).members
     if len(members) > 1:
         raise EngineError(
-            f"a reward model of {len(members)} members cannot become one model",
+            f"an ensemble of {len(members)} reward models cannot be merged into one model",
             where=str(adapter),
-            accepted=f"the folder of one of them, such as {adapter / members[0]}",
+            accepted=f"the folder of one member, such as {adapter / members[0]}",
         )
     task = str(read_settings(adapter).get("task_type"))
     if task not in (_POLICY, _REWARD):
         raise EngineError(
-            f"an adapter of the task {task}",
+            f"the adapter has the task type {task}",
             where=str(adapter),
             accepted=f"{_POLICY} (a policy) or {_REWARD} (a reward model)",
         )
@@ -77,27 +77,27 @@ def _task_of(adapter: Path) -> str:
 
 
 def _require_plain(files: ModelFiles, task: str) -> None:
-    """Refuse a base model into whose weights nothing can be merged."""
+    """Raise EngineError if no adapter can be merged into the weights of the base model."""
     try:
         settings = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise EngineError("config.json cannot be read", where=str(files.folder)) from error
+        raise EngineError("cannot read config.json", where=str(files.folder)) from error
     if settings.get("quantization_config"):
         raise EngineError(
             "an adapter cannot be merged into quantized weights",
             where=str(files.folder),
-            accepted="the same model in float32, bfloat16 or float16",
+            accepted="the same model with float32, bfloat16 or float16 weights",
         )
     if files.adapter is not None and task == _REWARD:
         raise EngineError(
             "a reward model's adapter cannot be merged on top of another adapter",
             where=str(files.adapter),
-            accepted="a model without an adapter; merge that one first, and name the result",
+            accepted="a model without an adapter; merge the first adapter, then use the merged model",
         )
 
 
 def _weight_bytes(base: Path, adapter: Path) -> int:
-    """Return how large the merged weights can be at most: they are as large as the base's."""
+    """Return an upper bound on the size of the merged weights, in bytes: base weights plus adapter."""
     with os_errors(base):
         return sum(path.stat().st_size for path in (*base.glob("*.safetensors"), adapter / WEIGHTS))
 
@@ -118,56 +118,56 @@ def _merged(files: ModelFiles, adapter: Path, task: str) -> Any:
 
 def _merge_adapter(model: Any, adapter: Path) -> Any:
     tuner = require("peft.tuners.tuners_utils", _EXTRA).BaseTunerLayer
-    worn: Any = attach_adapter(model, adapter)
-    plain = worn.get_base_model()
+    attached: Any = attach_adapter(model, adapter)
+    plain = attached.get_base_model()
     ends = (plain.get_input_embeddings(), plain.get_output_embeddings())
     if getattr(plain.config, "tie_word_embeddings", False) and any(
         isinstance(layer, tuner) for layer in ends
     ):
         raise EngineError(
-            "the adapter changes embedding or head, which are one matrix in this model",
+            "the adapter changes the embedding or the output head, and this model shares one matrix for both",
             where=str(adapter),
-            accepted="an adapter on the layers between them; this one can only be used unmerged",
+            accepted="an adapter on the layers between them; use this one without merging it",
         )
     try:
-        return worn.merge_and_unload(safe_merge=True)
-    except ValueError as error:  # what peft raises when it finds a value that is no number
+        return attached.merge_and_unload(safe_merge=True)
+    except ValueError as error:  # peft raises ValueError if a merged weight is NaN or infinite
         raise EngineError(
             f"the adapter cannot be merged ({first_line(error)})",
             where=str(adapter),
-            accepted="an adapter of finite numbers",
+            accepted="an adapter whose weights are all finite",
         ) from error
 
 
 def _prepare(model: Any, encoder: TurnEncoder, task: str) -> None:
-    """Make model and tokenizer ready to be used without Publius."""
+    """Prepare model and tokenizer for use without Publius."""
     tokenizer: Any = encoder.tokenizer
-    # A quantization entry, even a null one, makes vLLM refuse the folder.
+    # vLLM rejects a folder whose config has a quantization entry, even a null one.
     vars(model.config).pop("quantization_config", None)
-    if encoder.is_base:  # it was trained with the template that it was given
+    if encoder.is_base:  # training used this template, so inference has to use it as well
         tokenizer.chat_template = encoder.template
     if task == _REWARD:
-        # transformers reads the score at the last token that is not the pad token, by its id; were that the
-        # token that ends a turn, it would read another place than training did and vLLM does.
+        # transformers reads the score at the last token whose id is not the pad token's. If the pad token
+        # were the end-of-turn token, it would read an earlier position than training and vLLM do.
         pad = _pad_token(encoder, model.get_input_embeddings().num_embeddings)
         model.config.pad_token_id = pad
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
 
 
 def _pad_token(encoder: TurnEncoder, vocabulary: int) -> int:
-    """Return the id of a token that ends no scored conversation: the tokenizer's own pad, if it is one."""
+    """Return a pad token id that differs from the end-of-turn token; the tokenizer's own one, if possible."""
     tokenizer: Any = encoder.tokenizer
     end = encoder.end_of_turn[-1]
     if tokenizer.pad_token_id not in (None, end):
         return int(tokenizer.pad_token_id)
     special = {number: token for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     free = [number for number in sorted(special) if number != end and number < vocabulary]
-    # Those with a use of their own come last.
+    # Prefer tokens named "pad", and use the tokens that begin or end a sequence only if nothing else is free.
     used = (tokenizer.bos_token_id, tokenizer.eos_token_id)
     free.sort(key=lambda number: (number in used, "pad" not in str(special[number]).lower()))
     if not free:
         raise EngineError(
-            "the tokenizer has no token to pad with but the one that ends a turn",
+            "no pad token: the tokenizer has no special token other than the end-of-turn token",
             accepted="a tokenizer with another special token",
         )
     return int(free[0])

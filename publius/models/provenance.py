@@ -1,4 +1,4 @@
-"""What a training leaves behind beside the adapter: its card, and what is to be said of it."""
+"""Provenance of a trained model: its card, its list of excluded examples and its warnings."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _RESULT = "training.json"
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a training's data come from."""
+    """The origin of training data."""
 
     origin: str
-    """In words."""
+    """Description of the data."""
     digest: str | None = None
-    """SHA-256 of the file, where it is one."""
-    passed_over: tuple[str, ...] = ()
-    left_out: tuple[ExcludedExample, ...] = ()
-    """Rows of which no example could be made."""
+    """SHA-256 of the data, if it is a file."""
+    ignored_columns: tuple[str, ...] = ()
+    excluded: tuple[ExcludedExample, ...] = ()
+    """Rows that could not be turned into training examples."""
     sources: Mapping[str, int] = field(default_factory=dict)
-    """Examples by where their labels come from."""
+    """Number of examples by the source of their labels."""
     constitution: str | None = None
     constitution_digest: str | None = None
 
@@ -53,21 +53,21 @@ def write_card(
     section: BaseModel,
     evaluation: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the model card of a training, and return its path; the card of what was done before stands.
+    """Write the model card and return its path; a card that is up to date is not rewritten.
 
-    What it is made of stands beside it, for the card of a merged model.
+    The values of the card are saved beside it as `card.json`, for the card of the merged model.
 
     Args:
-        job: the training.
-        results: of each member of an ensemble, else one.
-        provenance: where its data come from.
+        job: the training job.
+        results: one result, or one per member of an ensemble.
+        provenance: the origin of the training data.
         section: the method's section of the configuration.
-        evaluation: what the metrics file of a reward model holds.
+        evaluation: the content of a reward model's metrics file.
     """
     first = results[0]
     path = job.folder / _CARD
     settings = job.folder / SETTINGS
-    if is_made_of(path, results, *([settings] if job.method == "reward" else [])):
+    if is_up_to_date(path, results, *([settings] if job.method == "reward" else [])):
         return path
     is_of_run = job.folder.name == job.method
     content = CardContent(
@@ -84,8 +84,8 @@ def write_card(
         truncated=first.truncated,
         best_step=first.best_step,
         tokens=first.tokens,
-        left_out=by_reason((*provenance.left_out, *first.left_out)),
-        passed_over=provenance.passed_over,
+        left_out=by_reason((*provenance.excluded, *first.left_out)),
+        passed_over=provenance.ignored_columns,
         sources=provenance.sources,
         settings=_settings(job, section),
         metrics=first.metrics,
@@ -100,18 +100,18 @@ def write_card(
 
 
 def write_merged_card(training: Path, to: Path) -> None:
-    """Write the card of a training anew for the whole model that was made of it; none where it has none."""
+    """Write the card of the merged model, from the values saved with the adapter's card, if there are any."""
     try:
         content = TypeAdapter(CardContent).validate_json((training / _CARD_CONTENT).read_bytes())
-    except (FileNotFoundError, ValueError):  # a member of an ensemble, or a training of an earlier version
+    except (FileNotFoundError, ValueError):  # a member of an ensemble, or trained by an earlier version
         return
     write_atomic(to / _CARD, model_card(replace(content, merged=True)))
 
 
-def is_made_of(path: Path, results: Sequence[TrainingResult], *parts: Path) -> bool:
-    """Return whether a file was written after these trainings ended, and after the files of `parts`.
+def is_up_to_date(path: Path, results: Sequence[TrainingResult], *parts: Path) -> bool:
+    """Return True if a file is newer than these training results and than the files in `parts`.
 
-    A file beside weights that were trained later tells of weights that are there no more.
+    An older file describes weights that have been replaced since.
     """
     try:
         written = path.stat().st_mtime_ns
@@ -122,7 +122,7 @@ def is_made_of(path: Path, results: Sequence[TrainingResult], *parts: Path) -> b
 
 
 def trained_method(folder: Path) -> str | None:
-    """Return which method's training a folder holds, of one adapter or of an ensemble; None if of none."""
+    """Return the method that trained the adapter or the ensemble in a folder, or None if there is none."""
     first = next((path for path in (folder / _RESULT, folder / "member-0" / _RESULT) if path.is_file()), None)
     if first is None:
         return None
@@ -132,20 +132,20 @@ def trained_method(folder: Path) -> str | None:
         return None
 
 
-def by_reason(left_out: Iterable[ExcludedExample]) -> dict[str, int]:
-    """Return how many examples were left out for each reason, the most frequent first."""
-    return dict(Counter(row.reason for row in left_out).most_common())
+def by_reason(excluded: Iterable[ExcludedExample]) -> dict[str, int]:
+    """Return the number of excluded examples by reason, most frequent first."""
+    return dict(Counter(row.reason for row in excluded).most_common())
 
 
-def write_exclusions(folder: Path, left_out: Mapping[str, Sequence[ExcludedExample]]) -> Path | None:
-    """Write which examples were left out and why, one a line; return the file, or None if there are none.
+def write_exclusions(folder: Path, excluded: Mapping[str, Sequence[ExcludedExample]]) -> Path | None:
+    """List the excluded examples and their reasons, one per line; return the file, or None without any.
 
     Args:
-        folder: where it goes; a file that says the same stands.
-        left_out: examples by the stage that left them out.
+        folder: folder of the file; a file with the same content is not rewritten.
+        excluded: excluded examples by stage.
     """
     path = folder / EXCLUSIONS
-    exclusions = (_exclusion(stage, row) for stage, rows in left_out.items() for row in rows)
+    exclusions = (_exclusion(stage, row) for stage, rows in excluded.items() for row in rows)
     content = "".join(exclusion.to_line() for exclusion in exclusions)
     with os_errors(path):
         if not content:
@@ -157,25 +157,25 @@ def write_exclusions(folder: Path, left_out: Mapping[str, Sequence[ExcludedExamp
 
 
 def _exclusion(stage: str, row: ExcludedExample) -> Exclusion:
-    """Return what is recorded of a row; halves of characters, which no file can hold, are spelled out."""
+    """Return the record of an excluded row; surrogates, which UTF-8 cannot encode, are written as escapes."""
     place, detail = (text.encode("utf-8", "backslashreplace").decode() for text in (row.id, row.detail))
     return Exclusion.of(stage, place, row.reason, detail)
 
 
 def _spent(result: TrainingResult) -> float:
-    """Return the seconds of a training, of whichever process did it."""
+    """Return the duration of a training in seconds, also if an earlier process did it."""
     seconds: float = json.loads((result.folder / _RESULT).read_text(encoding="utf-8"))["seconds"]
     return seconds
 
 
 def _loadable(job: TrainingJob) -> str:
-    """Return the base model as transformers loads it."""
+    """Return the base model as a name or folder that transformers can load."""
     files = locate(job.policy)
     return str(files.folder) if files.name == EMBEDDED_NAME else job.policy.id
 
 
 def _settings(job: TrainingJob, section: BaseModel) -> dict[str, Any]:
-    """Return the settings that differ from their defaults, and those that everyone asks for."""
+    """Return the settings that differ from their defaults, and the five that every card shows."""
     named = {"optim": job.optim, "lora": job.lora, job.method: section}
     changed = {
         f"{name}.{key}": value
@@ -200,19 +200,19 @@ def _metrics(evaluation: Mapping[str, Any]) -> list[Metric]:
 def report_training(
     method: str, results: Sequence[TrainingResult], evaluation: dict[str, Any] | None
 ) -> None:
-    """Print what the user should know of a training before relying on it."""
+    """Print the notes and warnings about a trained model."""
     for result in results:
         if result.truncated:
             cut = "1 prompt was" if result.truncated == 1 else f"{result.truncated:,} prompts were"
-            note(f"{method}: {cut} cut from the left to fit optim.max_length")
+            note(f"{method}: {cut} truncated from the left to fit optim.max_length")
         if result.best_step is not None:
-            note(f"{method}: the weights are those of step {result.best_step} of {result.steps}")
+            note(f"{method}: saved the weights of step {result.best_step} of {result.steps}")
     if method == "reward" and evaluation is None:
-        note("reward: no pair was held out, so that nothing is measured and the temperature stays 1")
+        note("reward: no pairs were held out, so there is no evaluation and the temperature stays 1")
     if evaluation is not None:
         doubt = temperature_doubt(evaluation["calibration"]["temperature"], evaluation["n"])
         if doubt:
             note(f"reward: the temperature stays 1: {doubt}")
-    told = {warning for result in results for warning in result.warnings}
-    for warning in [*sorted(told), *((evaluation or {}).get("warnings") or ())]:
+    warnings = {warning for result in results for warning in result.warnings}
+    for warning in [*sorted(warnings), *((evaluation or {}).get("warnings") or ())]:
         warn(f"{method}: {warning}")

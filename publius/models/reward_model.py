@@ -1,4 +1,4 @@
-"""What happens to a reward model once it is trained: its scale, its temperature and its report."""
+"""Post-training steps of a reward model: score normalisation, temperature calibration and report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engines.reward_settings import RewardSettings, read_reward_settings, write_
 from evaluation.reward.evaluation import RewardEvaluation, evaluate_reward_model, temperature_doubt
 from evaluation.reward.metrics import ScoredPair
 from evaluation.reward.report import render_reward_report, reward_metrics_content
-from publius.models.provenance import is_made_of
+from publius.models.provenance import is_up_to_date
 from training.config import OptimConfig, RewardConfig
 from training.examples import EncodedPair, ExcludedExample, PreferencePair
 from training.job import TrainingJob, TrainingResult
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 METRICS, REPORT = "reward_metrics.json", "reward_report.md"
 _SCALE_PAIRS = 256
-"""Training pairs whose scores give the scale where none are held out."""
+"""Number of training pairs that the scale is computed from if no pairs are held out."""
 
 
 def finish_reward_model(
@@ -36,27 +36,28 @@ def finish_reward_model(
     pairs: Sequence[PreferencePair],
     held_out: Sequence[PreferencePair],
 ) -> dict[str, Any] | None:
-    """Write `reward.json` and, where pairs were held out, the report; return what the metrics file holds.
+    """Write `reward.json` and, if pairs were held out, the report; return the content of the metrics file.
 
-    The scale comes from the held-out answers, or from some of those that were trained on; the temperature
-    from the held-out pairs alone, and stays 1 where their fit is in doubt. What an earlier call wrote of
-    these very weights stands.
+    The scale (mean and standard deviation of the scores) is computed on the held-out answers, or else on some
+    of the training answers. The temperature is fitted on the held-out pairs only, and stays 1 if the fit is
+    unreliable. Files that an earlier call wrote for the same weights and settings are not rewritten.
 
     Args:
-        job: the training.
-        config: how members are combined.
-        results: of each member.
-        pairs: that it was trained on.
-        held_out: that it was not.
+        job: the training job.
+        config: the combination of ensemble members.
+        results: the result of each member.
+        pairs: the training pairs.
+        held_out: the held-out pairs.
     """
     settings = RewardSettings(
         members=member_folders(config), combine=config.combine, uncertainty=config.uncertainty
     )
-    if _stands(job.folder, settings, results, is_reported=bool(held_out)):
+    if _is_current(job.folder, settings, results, is_reported=bool(held_out)):
         return read_reward_metrics(job.folder)
+    # Without held-out pairs no report is written, and an old one would describe earlier weights.
     for name in (METRICS, REPORT):
         (job.folder / name).unlink(missing_ok=True)
-    write_reward_settings(job.folder, settings)
+    write_reward_settings(job.folder, settings)  # scoring reads the members from this file
     scored, _ = score_pairs(job.folder, job, held_out or pairs[:_SCALE_PAIRS])
     settings = settings.model_copy(update=_scale(scored))
     if not held_out or not any(pair.weight for pair in scored):
@@ -69,15 +70,16 @@ def finish_reward_model(
     return write_reward_report(evaluation, job.folder, job.folder.name)
 
 
-def _stands(
+def _is_current(
     folder: Path, settings: RewardSettings, results: Sequence[TrainingResult], *, is_reported: bool
 ) -> bool:
-    """Return whether all that is to be written is there, and was made of these weights with these settings.
+    """Return True if all output files exist and were written for these weights and settings.
 
-    The metrics are written last. Where there are none, the scale tells that it was measured.
+    The metrics file is written last, so it proves that the others are complete. Without held-out pairs there
+    is no metrics file; then a scale other than the default proves it.
     """
     last = folder / (METRICS if is_reported else SETTINGS)
-    if not is_made_of(last, results):
+    if not is_up_to_date(last, results):
         return False
     written = read_reward_settings(folder)
     scale = written.model_dump(include={"mean", "std", "temperature"})
@@ -87,7 +89,7 @@ def _stands(
 def score_pairs(
     folder: Path, job: TrainingJob, pairs: Sequence[PreferencePair]
 ) -> tuple[list[ScoredPair], list[ExcludedExample]]:
-    """Return the pairs with the scores of a trained reward model, and those that do not fit it."""
+    """Return the pairs with their scores by a trained reward model, and the pairs that it cannot score."""
     from engines.hf.reward_model import load_reward_model
 
     model = load_reward_model(folder, job.device, job.policy)
@@ -99,7 +101,7 @@ def score_pairs(
 def scored_by(
     model: RewardModel, pairs: Sequence[PreferencePair], optim: OptimConfig
 ) -> tuple[list[ScoredPair], list[ExcludedExample]]:
-    """Return the pairs with their scores, and those that are too long or that the chat template refuses."""
+    """Return the pairs with their scores, and those that are too long or rejected by the chat template."""
     encoded = encode_pairs(pairs, model.encoder, optim, lambda pair: None)
     scores = model.scores([row.tree for row in encoded.rows])
     groups = {pair.id: pair.groups for pair in pairs}
@@ -110,7 +112,7 @@ def scored_by(
 
 
 def read_reward_metrics(folder: Path) -> dict[str, Any] | None:
-    """Return what a reward model's metrics file holds, or None if there is none."""
+    """Return the content of a reward model's metrics file, or None if there is none."""
     try:
         content: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -132,7 +134,7 @@ def _scored(row: EncodedPair, chosen: float, rejected: float, groups: Any) -> Sc
 
 
 def _scale(scored: Sequence[ScoredPair]) -> dict[str, float]:
-    """Return mean and standard deviation of the answers' scores; those of no scale are 0 and 1."""
+    """Return mean and standard deviation of the scores; empty without scores, and 1 for a deviation of 0."""
     from statistics import fmean, pstdev
 
     scores = [score for pair in scored for score in (pair.chosen_reward, pair.rejected_reward)]
@@ -142,7 +144,7 @@ def _scale(scored: Sequence[ScoredPair]) -> dict[str, float]:
 
 
 def write_reward_report(evaluation: RewardEvaluation, to: Path, name: str) -> dict[str, Any]:
-    """Write the report and the metrics of a reward model; return what the metrics file holds."""
+    """Write the report and the metrics file of a reward model; return the content of the metrics file."""
     content = reward_metrics_content(evaluation)
     write_atomic(to / REPORT, render_reward_report(evaluation, name))
     write_atomic(to / METRICS, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

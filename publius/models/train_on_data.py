@@ -1,4 +1,4 @@
-"""`publius train ... --data`: training on a data set of the user's own, without a run."""
+"""`publius train ... --data`: train on the user's own data set, without a run folder."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ from training.sft import train_sft
 
 @dataclass(frozen=True)
 class DataTraining:
-    """What the command line asks for."""
+    """Options of a training on a data set."""
 
     method: Method
     data: DataSource
     model: str
     to: Path
     eval_data: DataSource | None = None
-    """To evaluate on; else a share of the prompts is held out, where the configuration says so."""
+    """Evaluation data; if None, the share `held_out` of the prompts is held out of `data`."""
     overrides: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class DataOutcome:
-    """What came of it."""
+    """Result of a training on a data set."""
 
     folder: Path
     results: tuple[TrainingResult, ...]
-    left_out: dict[str, int]
-    """Rows of the data set that taught nothing, by reason."""
+    excluded: dict[str, int]
+    """Number of rows that were excluded from training, by reason."""
     evaluation: dict[str, Any] | None
     exclusions: Path | None
-    """Lists these rows, and those of the evaluation data, one by one; None if there are none."""
+    """File that lists the excluded rows of training and evaluation data; None if there are none."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome as JSON-able values."""
@@ -69,7 +69,7 @@ class DataOutcome:
             "examples": first.examples,
             "held_out": first.held_out,
             "truncated": first.truncated,
-            "left_out": self.left_out,
+            "left_out": self.excluded,
             "exclusions": str(self.exclusions) if self.exclusions else None,
             "steps": first.steps,
             "best_step": first.best_step,
@@ -81,23 +81,25 @@ class DataOutcome:
 
 
 def train_on_data(request: DataTraining) -> DataOutcome:
-    """Train on the data set, write adapter, metrics and card, and return what came of it.
+    """Train on a data set, write adapter, metrics and card, and return the result.
 
     Raises:
-        PubliusError: for anything that the user can mend; what was finished stays.
+        PubliusError: for any error that the user can fix. Completed work is saved.
     """
     config = build_config(DataTrainingConfig, {"models": {"policy": request.model}}, request.overrides)
     section: SFTConfig | RewardConfig | DPOConfig = getattr(config, request.method)
     if isinstance(section, RewardConfig | DPOConfig) and section.init == "sft":
         raise ConfigError(
-            "there is no run whose SFT model could be started from",
+            "training on a data set has no SFT stage to start from",
             where=f"{request.method}.init",
-            accepted="base; or --model with the folder of a merged SFT model",
+            accepted="base, with --model set to the folder of a merged SFT model",
         )
     before = trained_method(request.to)
     if before not in (None, request.method):
         raise RunStateError(
-            f"the folder holds what {before} trained", where=str(request.to), accepted="another --to"
+            f"the folder already holds a model trained by {before}",
+            where=str(request.to),
+            accepted="another folder for --to",
         )
     read: Any = read_answers if request.method == "sft" else read_preferences
     data: TrainingRows[Any] = read(request.data)
@@ -108,38 +110,38 @@ def train_on_data(request: DataTraining) -> DataOutcome:
     if is_main():
         note(f"data: {data.origin}")
     if is_main() and data.passed_over:
-        note(f"columns that are not used: {', '.join(data.passed_over)}")
+        note(f"ignored columns: {', '.join(data.passed_over)}")
     return _trained(request, config, section, data, sides)
 
 
 class _Sides(NamedTuple):
-    """What is trained on and what is evaluated on."""
+    """The training examples and the held-out examples."""
 
     train: list[Any]
     held_out: list[Any]
-    left_out: Sequence[ExcludedExample] = ()
-    """Rows of the evaluation data that cannot be used."""
+    excluded: Sequence[ExcludedExample] = ()
+    """Rows of the evaluation data that were excluded."""
 
 
 def _sides(data: TrainingRows[Any], read: Any, request: DataTraining, config: DataTrainingConfig) -> _Sides:
-    """Return the examples to train on and to evaluate on."""
+    """Return the training examples and the held-out examples."""
     if request.eval_data is None:
         share: float = getattr(config, request.method).held_out
         return _Sides(*held_out_of(data.rows, share, request.method))
     unseen: TrainingRows[Any] = read(request.eval_data)
     require_examples(unseen.rows, unseen.left_out, "rows to evaluate on")
     if is_main():
-        _tell_unseen(unseen, data)
+        _note_evaluation_data(unseen, data)
     return _Sides(data.rows, unseen.rows, unseen.left_out)
 
 
-def _tell_unseen(unseen: TrainingRows[Any], data: TrainingRows[Any]) -> None:
-    """Say what is evaluated on, and what speaks against it."""
+def _note_evaluation_data(unseen: TrainingRows[Any], data: TrainingRows[Any]) -> None:
+    """Print the origin of the evaluation data, and warn if it overlaps or has excluded rows."""
     note(f"evaluation data: {unseen.origin}")
     if unseen.origin.overlaps(data.origin):
-        warn("the evaluation data are trained on too: their figures say nothing about other data")
+        warn("evaluation data and training data overlap: the metrics do not measure generalisation")
     for reason, count in by_reason(unseen.left_out).items():
-        warn(f"evaluation data: {counted(count, 'row')} left out: {reason}")
+        warn(f"evaluation data: {counted(count, 'row')} excluded: {reason}")
 
 
 def _trained(
@@ -159,14 +161,14 @@ def _trained(
         results = [train_dpo(sides.train, job, section, sides.held_out)]
     else:
         results = [train_sft(sides.train, job, sides.held_out)]
-    left_out = (*data.left_out, *results[0].left_out)
+    excluded = (*data.left_out, *results[0].left_out)
     if is_main():
         write_card(job, results, _provenance(data), section, evaluation)
         exclusions = write_exclusions(
-            request.to, {request.method: left_out, "evaluation data": sides.left_out}
+            request.to, {request.method: excluded, "evaluation data": sides.excluded}
         )
         report_training(request.method, results, evaluation)
-    return DataOutcome(request.to, tuple(results), by_reason(left_out), evaluation, exclusions)
+    return DataOutcome(request.to, tuple(results), by_reason(excluded), evaluation, exclusions)
 
 
 def _provenance(data: TrainingRows[Any]) -> Provenance:

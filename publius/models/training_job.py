@@ -1,4 +1,4 @@
-"""The job of a training, from the configuration of a run or of a training on a data set."""
+"""Training jobs, built from the configuration of a run or of a training on a data set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.methods import Method
 from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
 
 AnyMethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig
-"""The section of any method."""
+"""Configuration section of any training method."""
 
 
 def training_job(
@@ -23,15 +23,15 @@ def training_job(
     start: Path | None = None,
     siblings: Sequence[Path] = (),
 ) -> TrainingJob:
-    """Return what a configuration asks of a training.
+    """Return the training job of a method.
 
     Args:
-        config: of a run, or of a training on a data set.
-        method: what is trained.
-        section: the method's own settings, in `config`.
-        folder: what the training writes to.
-        start: the adapter that it starts from; None for the model as it came.
-        siblings: folders of the same training in other runs.
+        config: configuration of a run, or of a training on a data set.
+        method: the training method.
+        section: the method's section of `config`.
+        folder: output folder of the training.
+        start: the adapter to start from; None for the base model.
+        siblings: folders of the same method in other runs of the project.
     """
     epochs = None if isinstance(section, RLConfig) else section.epochs
     return TrainingJob(

@@ -1,8 +1,8 @@
-"""`publius export`: a data set folder that `datasets.load_dataset` reads, with a card that says what it is.
+"""`publius export`: write a run as a data set that `datasets.load_dataset` reads, with a data set card.
 
-Configurations: `sft` (final answers), `preference` (TRL's columns, ties out), `soft` (with probability and
-weight, ties in) and `judgments` (one row per judgment). Train and test are split by prompt, so that no
-prompt stands in both.
+Configurations: `sft` (final answers), `preference` (TRL's columns, without ties), `soft` (with probability
+and weight, including ties) and `judgments` (one row per judgment). Rows are split into train and test by
+prompt, so no prompt is in both.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from publius.runs.records import RunFiles
 
 _Row = dict[str, Any]
 _Sample = tuple[tuple[Message, ...], _Row]
-"""A row with the prompt that decides its split."""
+"""A row, and the prompt that determines its split."""
 
 TEST_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class ExportedRun:
-    """The data set that was written."""
+    """An exported data set."""
 
     folder: Path
     rows: dict[str, int]
-    """By configuration."""
+    """Number of rows by configuration."""
 
     def as_json(self) -> dict[str, int]:
         """Return the number of rows by configuration."""
@@ -45,10 +45,10 @@ class ExportedRun:
 
 
 def export_run(run: Path, to: Path) -> ExportedRun:
-    """Write a run's data set into an empty or new folder; return how many rows each configuration has.
+    """Write a run's data set to a new or empty folder; return the number of rows per configuration.
 
     Raises:
-        RunStateError: if the run has no preferences yet, or the folder holds something.
+        RunStateError: if the run has no preferences yet, or the folder is not empty.
     """
     manifest = read_manifest(run)
     if "aggregate" not in manifest["stages"]:
@@ -134,7 +134,7 @@ def _messages_as_json(messages: tuple[Message, ...]) -> list[dict[str, str]]:
 
 
 def _write(folder: Path, rows: Iterator[_Sample]) -> dict[str, int]:
-    """Write rows to `train.jsonl` and `test.jsonl`; return how many went where."""
+    """Write rows to `train.jsonl` and `test.jsonl`; return the number of rows per split."""
     counts: Counter[str] = Counter()
     with os_errors(folder):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""The engines of a run: one per distinct model, shared by the roles that name it, behind one cache."""
+"""The engines of a run: one per distinct model, shared by its roles, all behind one request cache."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from publius.runs.project import open_cache
 EngineRole = Literal["policy", "critic", "labeler", "judge"]
 _RUN_ROLES: tuple[EngineRole, ...] = ("policy", "critic", "labeler")
 
-NEAR_CHANCE = "the embedded model judges near chance (docs/benchmarks.md)"
-"""What is said wherever its judgments are shown."""
+EMBEDDED_JUDGES_BY_CHANCE = "the embedded model judges no better than chance (docs/benchmarks.md)"
+"""Warning that accompanies all judgments of the embedded model."""
 
 EngineMaker = Callable[[ModelConfig, EngineConfig], Engine]
 
 
 def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
-    """Return the engine of the configured kind for a model; nothing is loaded yet."""
+    """Return an engine of the configured kind for a model, without loading the model."""
     if engine.kind == "scripted":
         return ScriptedEngine(model=f"scripted:{model.id}", keep_history=False)
     if engine.kind == "vllm":
@@ -38,14 +38,14 @@ def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
 
 
 class Engines:
-    """Hands out the engine of each role.
+    """The engines of a run, by role.
 
     Args:
-        models: the roles.
-        engine: how they are run.
+        models: the model of each role.
+        engine: settings of all engines.
         cache: the project's request cache.
-        make: builds an engine; tests give their own.
-        roles: the roles that are used at all; no other model is looked for.
+        make: builds an engine; tests pass their own.
+        roles: the roles in use; the models of other roles are not looked up.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class Engines:
         return self._engine_of(self._models.of(role))
 
     def with_adapter(self, adapter: Path) -> CachedEngine:
-        """Return the engine of the policy with a trained adapter on it."""
+        """Return the engine of the policy with a trained adapter attached."""
         return self._engine_of(self._models.policy.model_copy(update={"adapter": str(adapter)}))
 
     def keep(self, *wanted: CachedEngine) -> None:
-        """Close every engine but these, so that their memory is free; one that is asked again loads again."""
+        """Close all other engines, or all without arguments, to free memory; each reloads at its next use."""
         for engine in self._built.values():
             if engine not in wanted:
                 engine.close()
@@ -84,19 +84,19 @@ class Engines:
         return self._built[key]
 
     def identities(self) -> dict[str, str]:
-        """Return, for each role in use, a digest of everything that determines its model's answers."""
+        """Return a digest of everything that determines a model's answers, for each role in use."""
         return {role: self.of(role).identity for role in self._roles}
 
     def base_models(self) -> list[str]:
-        """Return the names of models that have no chat template of their own."""
+        """Return the names of the models that have no chat template of their own."""
         return sorted({engine.model for engine in self._built.values() if engine.is_base})
 
     def counts(self) -> RequestCounts:
-        """Return what was asked of all engines since the counts were last taken."""
+        """Return the request counts of all engines since they were last taken."""
         return sum((engine.counts for engine in self._built.values()), RequestCounts())
 
     def take_counts(self) -> RequestCounts:
-        """Return the counts and begin anew."""
+        """Return the request counts and reset them."""
         total = self.counts()
         for engine in self._built.values():
             engine.counts = RequestCounts()
@@ -112,7 +112,7 @@ class Engines:
 def open_engines(
     config: RunConfig, project: Path, make: EngineMaker = make_engine, *, pairs_only: bool = False
 ) -> Iterator[Engines]:
-    """Yield the engines of a configuration over the project's cache; close both at the end."""
+    """Yield the engines of a configuration with the project's request cache; close both at the end."""
     with open_cache(project) as cache:
         writers: tuple[EngineRole, ...] = () if pairs_only else ("policy", "critic")
         labelers: tuple[EngineRole, ...] = ("labeler",) if config.label.principles else ()

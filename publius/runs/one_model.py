@@ -1,4 +1,4 @@
-"""One model for a command that makes no run: its engine over the project's cache."""
+"""A single engine with the project's request cache, for commands that create no run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EngineKind = Literal["transformers", "vllm"]
 
 
 def project_of(constitution: str) -> Path:
-    """Return the folder whose cache a command about a constitution uses: its own, or here for a preset."""
+    """Return the project folder of a constitution: its own folder, or the working directory for a preset."""
     return Path() if constitution in preset_names() else Path(constitution).resolve().parent
 
 
@@ -27,20 +27,20 @@ def project_of(constitution: str) -> Path:
 def one_model(
     name: str, project: Path, make: EngineMaker = make_engine, kind: EngineKind = "transformers"
 ) -> Iterator[CachedEngine]:
-    """Yield the engine of a model, asked not to think; say at the end what it was asked, and close it.
+    """Yield the engine of a model, with thinking disabled; at the end, print its request counts and close it.
 
     Args:
         name: a Hugging Face id, a folder, the embedded model, or `scripted`.
-        project: where the cache is.
-        make: builds the engine; tests give their own.
-        kind: what runs it.
+        project: folder of the request cache.
+        make: builds the engine; tests pass their own.
+        kind: kind of the engine.
 
     Raises:
         ConfigError: if the name is empty.
     """
     if not name.strip():
-        raise ConfigError("found an empty text", where="--model", accepted="some text")
-    # A model that can think is asked not to: such commands are for seconds, and ask for single letters.
+        raise ConfigError("the name is empty", where="--model", accepted="a Hugging Face id or a folder")
+    # Reasoning is disabled: these commands should take seconds, and some ask for a single letter.
     quick = ModelConfig(id=name, chat_template_kwargs={"enable_thinking": False})
     config = EngineConfig(kind="scripted" if name == "scripted" else kind)
     with open_cache(project) as cache:

@@ -1,4 +1,4 @@
-"""Projects: what `publius init` writes, and where a project keeps its cache."""
+"""Project folders: the files that `publius init` writes, and the location of the request cache."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DEFAULT_PROMPT = "My neighbour plays loud music every night. What should I do?"
 
 
 def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
-    """Write a constitution with document and schema, run file and demo prompts; return what was written.
+    """Write a constitution with its document and schema, a run file and demo prompts; return their paths.
 
     Raises:
-        RunStateError: if one of the files is there already; nothing is written then.
+        RunStateError: if one of the files exists; nothing is written then.
     """
     path, *documents = read_constitution(preset_path(preset)).files
     contents = {
@@ -33,7 +33,7 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
     taken = [name for name in contents if is_there(folder / name)]
     if taken:
         raise RunStateError(
-            f"there is a project already ({', '.join(taken)}); nothing was written",
+            f"the folder already contains a project ({', '.join(taken)}); nothing was written",
             where=str(folder),
             accepted="a new or empty folder",
             run=f"publius run {folder / 'run.yaml'}",
@@ -46,12 +46,12 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
 
 
 def open_cache(project: Path) -> RequestCache:
-    """Return the project's request cache, shared by all of its runs."""
+    """Open the project's request cache, which all of its runs share."""
     return RequestCache(_cache_path(project))
 
 
 def has_cache(project: Path) -> bool:
-    """Return whether the project has a request cache already."""
+    """Return True if the project has a request cache."""
     return is_there(_cache_path(project))
 
 

@@ -1,4 +1,4 @@
-"""Runs, and other folders of records, open for reading; one record of a run with its history."""
+"""Read-only access to run folders and label folders, and to single records with their history."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ AnyRecord = Prompt | CritiqueTrace | Comparison | Judgment | Preference | Exclus
 
 @dataclass(frozen=True)
 class RecordInRun:
-    """A record of a run, with the records that it came from and those that came of it."""
+    """A record of a run, with the records that it was made from and the records made from it."""
 
     record: AnyRecord
     history: tuple[AnyRecord, ...]
-    """In the order in which they came about, the record among them."""
+    """All of these records in the order of creation, including the record itself."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON-able values."""
@@ -37,7 +37,7 @@ class RecordInRun:
 
 
 class RecordsReader(RunFiles):
-    """A folder of records open for reading, of a run or not, also while another process writes it."""
+    """A run folder or label folder, open for reading; another process may be writing to it."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(RecordStore(folder, writable=False))
@@ -57,10 +57,10 @@ class RecordsReader(RunFiles):
 
 
 class RunReader(RecordsReader):
-    """A run folder open for reading, with its manifest, constitution, configuration and identity.
+    """A run folder, open for reading, with its manifest, constitution, configuration and identity.
 
     Raises:
-        RunStateError: if the folder is no run.
+        RunStateError: if the folder is not a run folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,7 +79,7 @@ class RunReader(RecordsReader):
 
     @cached_property
     def identity(self) -> RunIdentity:
-        """The identity that the manifest records."""
+        """The identity recorded in the manifest."""
         recorded = self.manifest["identity"]
         return RunIdentity(
             constitution=recorded.get("constitution", ""),
@@ -90,7 +90,7 @@ class RunReader(RecordsReader):
         )
 
     def find(self, prefix: str) -> AnyRecord:
-        """Return the one record whose id begins with `prefix`.
+        """Return the only record whose id begins with `prefix`.
 
         Raises:
             DataError: if there is none, or more than one.
@@ -119,7 +119,7 @@ class RunReader(RecordsReader):
         return record
 
     def prompt_id_of(self, record: AnyRecord) -> str | None:
-        """Return the id of the prompt that a record goes back to."""
+        """Return the id of the prompt that a record was made from, or None."""
         if isinstance(record, Prompt):
             return record.id
         if isinstance(record, CritiqueTrace | Comparison):
@@ -129,7 +129,7 @@ class RunReader(RecordsReader):
         return None
 
     def history(self, prompt_id: str) -> list[AnyRecord]:
-        """Return everything that a run holds about a prompt, in the order in which it came about."""
+        """Return all records of a run that were made from a prompt, in order of creation."""
         records: list[AnyRecord] = [*self.traces.children(prompt_id)]
         for comparison in (
             *self.comparisons.children(prompt_id),
@@ -143,11 +143,11 @@ class RunReader(RecordsReader):
 
 
 def show_record(folder: Path, prefix: str) -> RecordInRun:
-    """Return the one record of a run whose id begins with `prefix`, with its history.
+    """Return the only record of a run whose id begins with `prefix`, with its history.
 
     Raises:
         DataError: if there is none, or more than one.
-        RunStateError: if the folder is no run.
+        RunStateError: if the folder is not a run folder.
     """
     with RunReader(folder) as run:
         record = run.find(prefix)
@@ -159,26 +159,26 @@ def show_record(folder: Path, prefix: str) -> RecordInRun:
 
 
 def open_labelled(folder: Path) -> RunReader:
-    """Return a run that is labelled to its end, open for reading; nothing in the folder is altered.
+    """Open a fully labelled run for reading, without changing its folder.
 
     Raises:
-        RunStateError: the folder is no run, has no preferences, is being written in, or its constitution is
-            not the one that it was labelled under.
+        RunStateError: if the folder is not a run folder, has no preferences or is being written to, or its
+            constitution changed since it was labelled.
     """
     manifest = read_manifest(folder)
     require_no_writer(folder)
     if "aggregate" not in manifest["stages"] or not is_there(folder / "preferences.jsonl"):
         raise RunStateError(
-            "the run has no preferences yet", where=str(folder), run="publius run RUN.yaml, or publius label"
+            "the run has no preferences yet", where=str(folder), run="publius run RUN.yaml or publius label"
         )
     run = RunReader(folder.resolve())
     try:
-        run.config  # noqa: B018  its mistakes are told before anything is asked
+        run.config  # noqa: B018  loaded here to report its errors before any request
         if run.constitution.digest != run.identity.constitution:
             raise RunStateError(
-                "constitution.yaml is not the one that the run was labelled under",
+                "constitution.yaml was changed after the run was labelled",
                 where=str(folder),
-                accepted="the file as the run wrote it; edit a copy, and give that as NEW",
+                accepted="the unchanged file; edit a copy and pass the copy as NEW",
             )
     except BaseException:
         run.close()
@@ -187,6 +187,6 @@ def open_labelled(folder: Path) -> RunReader:
 
 
 def open_judgments(folder: Path) -> RecordsReader:
-    """Return a folder of people's judgments, open for reading. Raises DataError if it has none."""
+    """Open a label folder for reading. Raises DataError if it has no judgments."""
     require_judgments(folder)
     return RecordsReader(folder)

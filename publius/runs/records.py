@@ -1,4 +1,4 @@
-"""The record files of a run folder, each opened as what it holds, in one place for writers and readers."""
+"""The record files of a run folder and their record types, for writers and readers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.store.record_store import RecordFile, RecordStore
 
 
 class RunFiles:
-    """Opens a run's record files by name; `store` decides whether for writing or for reading."""
+    """The record files of a folder; `store` determines if they are open for writing or only for reading."""
 
     def __init__(self, store: RecordStore) -> None:
         self.store = store
@@ -31,23 +31,23 @@ class RunFiles:
 
     @property
     def added_comparisons(self) -> RecordFile[Comparison]:
-        """Comparisons that came with people's judgments, grouped by prompt; none of the run's own."""
+        """Comparisons imported with human judgments, grouped by prompt, without the run's own."""
         return self.store.open("added_comparisons.jsonl", Comparison, parent="prompt.id")
 
     def all_comparisons(self) -> Iterator[Comparison]:
-        """Yield the folder's own comparisons, then those that came with people's judgments, each by id."""
+        """Yield the folder's own comparisons, then those imported with human judgments, each sorted by id."""
         yield from self.comparisons.sorted()
         yield from (added for added in self.added_comparisons.sorted() if added.id not in self.comparisons)
 
     def find_comparison(self, comparison_id: str) -> Comparison | None:
-        """Return a comparison of the folder's own, or one that came with people's judgments, or None."""
+        """Return a comparison, the folder's own or imported, or None if there is none."""
         for file in (self.comparisons, self.added_comparisons):
             if comparison_id in file:
                 return file.get(comparison_id)
         return None
 
     def comparison(self, comparison_id: str) -> Comparison:
-        """Return the comparison of that id, as `find_comparison`. Raises DataError if there is none."""
+        """Return a comparison as `find_comparison` does. Raises DataError if there is none."""
         return self.find_comparison(comparison_id) or self.comparisons.get(comparison_id)
 
     @property
@@ -57,19 +57,19 @@ class RunFiles:
 
     @property
     def preferences(self) -> RecordFile[Preference]:
-        """Preferences, grouped by comparison. Derived and rewritten whole, so only readers open them."""
+        """Preferences, grouped by comparison. A derived file, written as a whole; open it only to read."""
         return self.store.open("preferences.jsonl", Preference, parent="comparison_id")
 
     @property
     def answers(self) -> RecordFile[Answer]:
-        """Answers to held-out prompts, grouped by prompt. Derived and rewritten whole, like preferences."""
+        """Answers to held-out prompts, grouped by prompt. A derived file like the preferences."""
         return self.store.open("answers.jsonl", Answer, parent="prompt.id")
 
     @property
     def exclusions(self) -> RecordFile[Exclusion]:
-        """What was left out, grouped by the record that was."""
+        """Exclusions, grouped by the excluded record."""
         return self.store.open("exclusions.jsonl", Exclusion, parent="record_id")
 
     def is_excluded(self, excluded_id: str, stage: str) -> bool:
-        """Return whether a stage left the record out."""
+        """Return True if a stage excluded the record."""
         return any(exclusion.stage == stage for exclusion in self.exclusions.children(excluded_id))

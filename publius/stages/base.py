@@ -1,4 +1,4 @@
-"""What every stage has in common: progress, an account of what it did, and what was left out."""
+"""The parts that all stages share: progress, request counts, results and exclusions."""
 
 from __future__ import annotations
 
@@ -32,23 +32,24 @@ STAGES: tuple[Stage, ...] = (
     "grpo",
     "eval",
 )
-"""In the order in which they build on each other."""
+"""All stages; each one builds on stages before it."""
 
 COMMANDS: dict[Stage, str] = {
     stage: f"publius train {stage}" if stage in METHODS else f"publius {stage}" for stage in STAGES
 }
-"""The command that runs each stage alone."""
+"""The command that runs each stage on its own."""
 
 _REFRESH_S = 1.0
 
 
 @dataclass
 class StageResult:
-    """What a stage left behind, for the summary."""
+    """The result of a stage, for the summary."""
 
     stage: Stage
     records: int
-    left_out: dict[str, int]
+    excluded: dict[str, int]
+    """Number of excluded records by reason."""
     counts: RequestCounts
     seconds: float
 
@@ -71,7 +72,7 @@ _Item = TypeVar("_Item", bound=_HasId)
 
 
 def require_stage(run: Run, before: Stage) -> None:
-    """Refuse a stage whose input another stage has yet to make."""
+    """Raise RunStateError if the stage that produces the input has not run."""
     if before not in run.manifest["stages"]:
         raise RunStateError(
             f"the stage {before} has not run yet",
@@ -82,7 +83,7 @@ def require_stage(run: Run, before: Stage) -> None:
 
 @dataclass(frozen=True)
 class StageWork:
-    """What a stage that asks engines has: where it runs, its name and the file that it fills."""
+    """The run, engines, name and output file of a stage that sends requests to engines."""
 
     run: Run
     engines: Engines
@@ -96,7 +97,7 @@ async def run_stage(
     is_done: Callable[[_Item], bool],
     work: Callable[[_Item], Awaitable[None]],
 ) -> StageResult:
-    """Do the work on every item that is not done, with progress, and account for it however it ends."""
+    """Do the work on every item that is not done, with progress; record the stage even if it fails."""
     started = time.monotonic()
     stage.engines.take_counts()
     total, owed = 0, 0
@@ -119,13 +120,13 @@ async def run_stage(
         stage.output.sync()
         counts, seconds = stage.engines.take_counts(), time.monotonic() - started
         stage.run.record_stage(stage.name, len(stage.output), counts, seconds)
-    left_out = stage.run.excluded(stage.name)
-    return StageResult(stage.name, len(stage.output), left_out, counts, seconds)
+    excluded = stage.run.excluded(stage.name)
+    return StageResult(stage.name, len(stage.output), excluded, counts, seconds)
 
 
 @asynccontextmanager
 async def live_note(task: ProgressTask, engines: Engines, started: float) -> AsyncIterator[None]:
-    """Keep the progress line's figures fresh, also while no conversation has come to its end yet."""
+    """Refresh the numbers in the progress line every second, even while no item completes."""
     before = engines.counts().completion_tokens
 
     def show() -> None:
@@ -147,13 +148,13 @@ async def live_note(task: ProgressTask, engines: Engines, started: float) -> Asy
 
 
 def prompts_of(run: Run, splits: set[Split]) -> Iterator[Prompt]:
-    """Yield the run's prompts of the splits."""
+    """Yield the run's prompts in the given splits."""
     return (prompt for prompt in run.prompts if prompt.split in splits)
 
 
 def parse_stage(name: str) -> Stage:
-    """Return the stage of that name. Raises ConfigError naming the stages."""
+    """Return the stage with this name. Raises ConfigError, which lists all stages, if there is none."""
     for stage in STAGES:
         if stage == name:
             return stage
-    raise ConfigError(f"there is no stage {name!r}", where="--only", accepted=", ".join(STAGES))
+    raise ConfigError(f"unknown stage {name!r}", where="--only", accepted=", ".join(STAGES))

@@ -1,4 +1,7 @@
-"""One function per stage: critique, compare. Each can be interrupted anywhere and run again."""
+"""The compare stage: build comparisons from revisions or from sampled answers.
+
+The stage can be interrupted at any point and run again.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from publius.stages.base import StageResult, StageWork, prompts_of, require_stag
 
 
 async def compare_stage(run: Run, engines: Engines) -> StageResult:
-    """Make the comparisons: from the traces, or from fresh samples of the policy."""
+    """Build the comparisons from the critique traces, or from new samples of the policy."""
     if run.config.compare.source == "revisions":
         require_stage(run, "critique")
     stage = StageWork(run, engines, "compare", run.comparisons)
@@ -34,13 +37,13 @@ async def compare_stage(run: Run, engines: Engines) -> StageResult:
         for number, outcome in enumerate(pair_samples(prompt, samples, config)):
             _keep(run, outcome, prompt.id, f"pair {number}")
 
-    # A prompt is never done for certain: a kill may have come between two of its comparisons. Answers that
-    # were given are in the cache, and comparisons that were written are not doubled.
+    # A prompt is never known to be done: the process may have been killed between two of its comparisons.
+    # Repeating it is cheap: the answers come from the cache, and `append` skips comparisons that exist.
     return await run_stage(stage, lambda: prompts_of(run, splits), lambda prompt: False, draw)
 
 
 def _sampled_policy(run: Run, engines: Engines) -> CachedEngine:
-    """Return the engine whose answers are compared, with no other model loaded."""
+    """Return the engine whose answers are compared, and close all other engines."""
     if run.config.compare.source == "sft":
         require_stage(run, "sft")
     adapter = run.adapter("sft") if run.config.compare.source == "sft" else None

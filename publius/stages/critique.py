@@ -1,4 +1,4 @@
-"""The critique stage: a draft, critiques and revisions for every training prompt."""
+"""The critique stage: write a draft, critiques and revisions for every training prompt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from publius.stages.base import StageResult, StageWork, prompts_of, run_stage
 
 
 async def critique_stage(run: Run, engines: Engines) -> StageResult:
-    """Draft, criticise and revise an answer to every training prompt that has no trace yet."""
+    """Draft, critique and revise an answer to every training prompt that has no trace yet."""
     splits: set[Split] = {"train", "preference"} if run.config.compare.source == "revisions" else {"train"}
     policy, critic = engines.of("policy"), engines.of("critic")
     loop = CritiqueLoop(run.constitution, policy, critic, run.config.critique, run.config.seed, run.templates)
@@ -26,7 +26,8 @@ async def critique_stage(run: Run, engines: Engines) -> StageResult:
         run.traces.append(await loop.trace(prompt))
 
     if run.config.engine.kind == "vllm" and policy is not critic:
-        # One model at a time: all drafts are written first, and the loop then finds them in the cache.
+        # vLLM reserves most of the GPU's memory (90 % by default), so only one model is loaded at a time:
+        # all drafts are written first, and the loop then finds them in the cache.
         engines.keep(policy)
         await run_stage(stage, lambda: prompts_of(run, splits), is_done, draft)
         engines.keep(critic)

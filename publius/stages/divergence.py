@@ -1,4 +1,7 @@
-"""How far each variant's own answers lie from what base would say, by the training room's forward passes."""
+"""KL divergence of each variant from the base model, on the variant's own answers.
+
+Computed by forward passes of the training code, not by the engines.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ from training.examples import EncodedAnswer
 from training.policy import free_memory, load_encoder, load_policy
 
 _TOGETHER = 4
-"""Answers in one forward pass: two distributions over the vocabulary are held for each of their tokens."""
+"""Answers per forward pass. Memory holds two distributions over the vocabulary for each of their tokens."""
 
 
 def divergence_series(run: Run, answers: Sequence[Answer]) -> list[Series]:
-    """Return KL(variant || base) per token of each variant's own answers but base's, in nats, by prompt.
+    """Return KL(variant || base) per token, in nats, by prompt, for each variant other than base.
 
-    Answers are encoded again from their text, with the end of the turn where the model ended it; an empty
-    one has no value.
+    It is measured on the variant's own answers. They are encoded again from their text, with the end-of-turn
+    token if the model ended the answer itself. Empty answers have no value.
     """
     encoder = load_encoder(run.config.models.policy)
     others = [answer for answer in answers if answer.variant != BASE and answer.generation.text]

@@ -1,4 +1,4 @@
-"""The evaluation stage: each variant answers the held-out prompts, and what changed is measured."""
+"""The eval stage: answer the held-out prompts with each variant of the policy and compare the answers."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _STAGE: Stage = "eval"
 
 
 async def eval_stage(run: Run, engines: Engines) -> StageResult:
-    """Answer the held-out prompts with every variant, measure, and write `eval/`."""
+    """Answer the held-out prompts with every variant, compute metrics and write `eval/`."""
     started = time.monotonic()
     engines.take_counts()
     prompts = list(prompts_of(run, {"test"}))
     if not prompts:
         raise DataError(
-            "there are no held-out prompts to evaluate on",
+            "no held-out prompts to evaluate on",
             where=str(run.config.prompts.path),
-            accepted='prompts with "split": "test", or a share for split.test',
+            accepted='prompts with "split": "test", or split.test above 0',
         )
     variants = available_variants(run)
     answers: list[Answer] = []
@@ -48,7 +48,7 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
         answers += await _answers(run, engines, variant, prompts)
     run.replace_answers(answers)
     further = list(await _judged(run, engines, answers))
-    engines.keep()
+    engines.keep()  # the KL pass loads the policy itself, and needs the memory
     if run.config.eval.kl:
         further += divergence_series(run, answers)
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed)
@@ -75,7 +75,7 @@ class _Asker:
 
 
 async def _answers(run: Run, engines: Engines, variant: Variant, prompts: Sequence[Prompt]) -> list[Answer]:
-    """Return one variant's answers, in order of the prompts; those that cannot be asked are counted out."""
+    """Return one variant's answers in the order of the prompts; prompts that fail are excluded."""
     adapter = run.adapter(variant)
     engine = engines.of("policy") if adapter is None else engines.with_adapter(adapter)
     engines.keep(engine)
@@ -96,7 +96,7 @@ async def _answers(run: Run, engines: Engines, variant: Variant, prompts: Sequen
 
 
 async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> Iterator[Series]:
-    """Return the win rates over base, if a judge is set; what has no say is counted out."""
+    """Return the win rates over base if a judge is set; answers without a verdict are excluded."""
     if run.config.models.judge is None:
         return iter(())
     judge = engines.of("judge")

@@ -1,5 +1,6 @@
-"""People's judgments on their way into a run: matched by comparison, added where the run has none of its
-own.
+"""Import of human judgments into a run.
+
+Judgments are matched to the run's comparisons by id. Comparisons that the run does not have are added.
 """
 
 from __future__ import annotations
@@ -19,24 +20,24 @@ from publius.runs.reader import open_judgments
 from publius.runs.records import RunFiles
 
 STAGE = "people"
-"""The name under which the manifest and the exclusions speak of it."""
+"""Name of this step in the manifest and in exclusions."""
 
 
 @dataclass
 class CopiedAnnotations:
-    """What came of the folders that `label.humans` names."""
+    """Ids of everything imported from the folders in `label.humans`."""
 
     matched: set[str] = field(default_factory=set)
-    """Comparisons of the run itself that people judged."""
+    """Comparisons of the run itself that have human judgments."""
     added: set[str] = field(default_factory=set)
-    """Comparisons that came with the judgments."""
+    """Comparisons that were imported with the judgments."""
     annotators: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
     judgments: set[str] = field(default_factory=set)
-    """One that stands in two folders counts once."""
+    """Judgments; one that is in two folders counts once."""
 
     def counts(self) -> dict[str, int]:
-        """Return the figures for the manifest."""
+        """Return the counts for the manifest."""
         found = {
             "judgments": self.judgments,
             "matched": self.matched,
@@ -47,14 +48,14 @@ class CopiedAnnotations:
 
 
 def copy_annotations(run: Run) -> CopiedAnnotations:
-    """Copy the judgments of all folders into the run, with their comparisons where it has none of its own.
+    """Copy the judgments of all label folders into the run, with the comparisons that the run does not have.
 
-    A comparison that is added gets its prompt's split as the run's own prompts do, so that none of a held-out
-    prompt is learned from: its judgments are counted out. Done again, it changes nothing.
+    The prompt of an added comparison gets a split in the same way as the run's own prompts. Judgments on
+    held-out prompts are excluded, so nothing is learned from them. Repeating the import changes nothing.
 
     Raises:
-        DataError: a folder has no judgments, or another comparison under an id of the run's.
-        ConfigError: `label.weights` or a rule names a source that nobody judged for.
+        DataError: if a folder has no judgments, or has different answers for a comparison of the run.
+        ConfigError: if `label.weights` or a rule names a source without judgments.
     """
     reader = _Reader(run)
     for folder in run.config.label.humans:
@@ -63,7 +64,7 @@ def copy_annotations(run: Run) -> CopiedAnnotations:
                 reader.take(judgment, folder, files)
             for comparison in files.comparisons:
                 if comparison.id not in run.comparisons and not files.judgments.has_children(comparison.id):
-                    run.exclude(STAGE, comparison.id, "nobody judged it", str(folder))
+                    run.exclude(STAGE, comparison.id, "no human judgment", str(folder))
     _require_known_sources(run.config.label, reader.taken.sources)
     run.added_comparisons.sync()
     run.judgments.sync()
@@ -73,7 +74,7 @@ def copy_annotations(run: Run) -> CopiedAnnotations:
 
 
 class _Reader:
-    """Takes judgments into a run, one by one."""
+    """Imports judgments into a run, one at a time."""
 
     def __init__(self, run: Run) -> None:
         self.taken = CopiedAnnotations()
@@ -81,7 +82,7 @@ class _Reader:
         self._splits = {normalised(prompt.messages): prompt.split for prompt in run.prompts}
 
     def take(self, judgment: Judgment, folder: Path, files: RunFiles) -> None:
-        """Copy a judgment, and its comparison where the run has it not, or count the judgment out."""
+        """Copy a judgment, and its comparison if the run does not have it, or exclude the judgment."""
         reason = self._place(judgment, folder, files)
         if reason is not None:
             self._run.exclude(STAGE, judgment.id, reason, str(folder))
@@ -92,10 +93,10 @@ class _Reader:
         self.taken.sources.add(judgment.labeler)
 
     def _place(self, judgment: Judgment, folder: Path, files: RunFiles) -> str | None:
-        """See to it that the run has the judgment's comparison, or return why the judgment cannot be used."""
+        """Ensure that the run has the judgment's comparison, or return why the judgment is excluded."""
         comparison_id = judgment.comparison_id
         if judgment.labeler in MACHINES:
-            return "not a person's judgment"
+            return "not a human judgment"
         theirs = files.find_comparison(comparison_id)
         if comparison_id in self._run.comparisons:
             if theirs is not None:
@@ -103,18 +104,16 @@ class _Reader:
             self.taken.matched.add(comparison_id)
             return None
         if theirs is None:
-            return "its comparison is neither in the run nor in its folder"
+            return "comparison not found in the run or in the label folder"
         prompt = self._with_split(theirs.prompt)
         if prompt.split == "test":
-            return "its prompt is held out for the evaluation"
+            return "prompt is held out for evaluation"
         self._run.added_comparisons.append(theirs.model_copy(update={"prompt": prompt}))
         self.taken.added.add(comparison_id)
         return None
 
     def _with_split(self, prompt: Prompt) -> Prompt:
-        """Return the prompt with the split of the run's prompt in the same words, else as the run assigns
-        them.
-        """
+        """Return the prompt with the split of the run's prompt of the same text, or else with a new split."""
         split = self._splits.get(normalised(prompt.messages))
         if split is not None:
             return prompt.model_copy(update={"split": split})
@@ -124,9 +123,9 @@ class _Reader:
 def _require_same(ours: Comparison, theirs: Comparison, folder: Path) -> None:
     if (ours.response_a, ours.response_b) != (theirs.response_a, theirs.response_b):
         raise DataError(
-            f"the comparison {ours.id} has other answers here than in the run",
+            f"the answers of comparison {ours.id} differ from the run's",
             where=str(folder / "comparisons.jsonl"),
-            accepted="ids made from the prompt and both answers",
+            accepted="comparison ids that Publius derived from the prompt and both answers",
         )
 
 
@@ -137,5 +136,5 @@ def _require_known_sources(config: LabelConfig, sources: set[str]) -> None:
     for name, where in named.items():
         if name not in known:
             raise ConfigError(
-                f"nobody judged for the source {name!r}", where=where, accepted=", ".join(known)
+                f"no judgments from the source {name!r}", where=where, accepted=", ".join(known)
             )

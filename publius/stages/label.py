@@ -1,4 +1,4 @@
-"""The stage that labels: checks, AI labeler and people judge the comparisons, and preferences come of it."""
+"""The label stage: judge the comparisons and aggregate all judgments into preferences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from labelers.crowd.votes import MACHINES
 from labelers.mixing import Mixer, wants_machines
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
-from publius.runs.engines import NEAR_CHANCE, Engines
+from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, Engines
 from publius.runs.folder import Run
 from publius.runs.records import RunFiles
 from publius.stages.base import StageResult, StageWork, require_stage, run_stage
@@ -31,7 +31,7 @@ from publius.stages.human_labels import copy_annotations
 async def label_stage(run: Run, engines: Engines) -> StageResult:
     """Judge every comparison by checks and AI labeler, then aggregate all judgments into preferences.
 
-    People's judgments are taken in first. Can be interrupted anywhere and run again.
+    Human judgments are imported first. The stage can be interrupted at any point and run again.
     """
     require_stage(run, "compare")
     if run.config.label.humans:
@@ -40,7 +40,7 @@ async def label_stage(run: Run, engines: Engines) -> StageResult:
 
 
 async def judge_and_aggregate(run: Run, engines: Engines) -> StageResult:
-    """Judge by machines what they have not judged yet, and write the preferences that all judgments give."""
+    """Add the missing automatic judgments, then aggregate all judgments into preferences."""
     labeling = Labeling.of(run, engines)
     engines.keep(labeling.engine)
     stage = StageWork(run, engines, "label", run.judgments)
@@ -51,7 +51,7 @@ async def judge_and_aggregate(run: Run, engines: Engines) -> StageResult:
 
 @dataclass(frozen=True)
 class Labeling:
-    """Who judges what, and what is judged already."""
+    """The automatic labeling of a run: which judgments are needed, and which of them exist."""
 
     run: Run
     engine: CachedEngine
@@ -59,24 +59,24 @@ class Labeling:
 
     @classmethod
     def of(cls, run: Run, engines: Engines) -> Self:
-        """Return the labeling of a run by its configuration."""
+        """Return the labeling that a run's configuration asks for."""
         engine = engines.of("labeler")
         return cls(
             run, engine, AILabeler(run.constitution, engine, run.config.label, run.config.seed, run.templates)
         )
 
     def is_done(self, comparison: Comparison) -> bool:
-        """Return whether machines have said of a comparison all that they are asked."""
+        """Return True if a comparison has all automatic judgments, or is excluded."""
         if self.run.is_excluded(comparison.id, "label"):
             return True
         wanted = {*self._asked(comparison), *checked_principles(comparison, self.run.constitution)}
         return {principle.id for principle in wanted} <= self._judged(comparison)
 
     async def judge(self, comparison: Comparison) -> None:
-        """Have a comparison judged by the checks, and by the AI labeler what it has not judged yet."""
+        """Judge a comparison by the checks, and by the AI labeler where its judgment is missing."""
         run, config = self.run, self.run.config.label
         if self._is_pointless(comparison):
-            run.exclude("label", comparison.id, "the answers are nearly the same")
+            run.exclude("label", comparison.id, "answers are near-duplicates")
             return
         for judgment in check_judgments(comparison, run.constitution, config.check_confidence):
             run.judgments.append(judgment)
@@ -86,7 +86,7 @@ class Labeling:
                 run.judgments.append(await self.labeler.judge(comparison, principle))
 
     def requests(self, comparison: Comparison) -> Iterator[ChoiceRequest]:
-        """Yield what `judge` asks the AI labeler of a comparison of which nothing is judged yet."""
+        """Yield the AI labeler's requests that `judge` sends for a comparison without judgments."""
         if not self._is_pointless(comparison):
             for principle in self._asked(comparison):
                 for a_first in (True, False):
@@ -97,8 +97,9 @@ class Labeling:
         return are_near_duplicates(comparison.response_a, comparison.response_b, threshold)
 
     def _asked(self, comparison: Comparison) -> tuple[Principle, ...]:
-        """Return what the AI labeler is asked; of comparisons that came with people's labels only what
-        counts.
+        """Return the principles that the AI labeler judges by.
+
+        For a comparison imported with human judgments there are none if the mixing rules ignore AI judgments.
         """
         own = comparison.id in self.run.comparisons
         if own or wants_machines(self.run.config.label, comparison.prompt):
@@ -113,14 +114,14 @@ class Labeling:
 def aggregation_rule(
     files: RunFiles, config: LabelConfig, constitution: Constitution
 ) -> Callable[[Comparison, Iterable[Judgment]], Settled | str]:
-    """Return what says how the judgments of a comparison come to its preference in `write_preferences`."""
+    """Return the function that `write_preferences` aggregates the judgments of a comparison with."""
     if config.humans:
         return Mixer(config, constitution, _judged(files)).outcome
     return lambda comparison, judgments: aggregated_outcome(comparison, judgments, constitution)
 
 
 def write_preferences(run: Run) -> int:
-    """Aggregate all judgments anew into `preferences.jsonl`, in order of comparison; return their number."""
+    """Aggregate all judgments and rewrite `preferences.jsonl`; return the number of preferences."""
     mixer = Mixer(run.config.label, run.constitution, _judged(run)) if run.config.label.humans else None
 
     def preferences() -> Iterator[Preference]:
@@ -140,21 +141,21 @@ def write_preferences(run: Run) -> int:
 
 
 def _judged(files: RunFiles) -> Iterator[tuple[Comparison, Iterator[Judgment]]]:
-    """Yield each comparison that the stage did not leave out, with its judgments."""
+    """Yield each comparison that the stage did not exclude, with its judgments."""
     for comparison in files.all_comparisons():
         if not files.is_excluded(comparison.id, "label"):
             yield comparison, files.judgments.children(comparison.id)
 
 
-def warn_of_labels(config: RunConfig, engines: Engines, *, self_labels: bool = True) -> None:
-    """Say what the user should know before relying on the labels; refuse a labeler that cannot label."""
+def warn_about_labels(config: RunConfig, engines: Engines, *, self_labels: bool = True) -> None:
+    """Print warnings about the models and the labels; raise an error for a model that cannot label."""
     for name in engines.base_models():
-        warn(f"{name} has no chat template, so it is spoken to in ChatML")
+        warn(f"{name} has no chat template; using ChatML")
     if not config.label.principles:
         return
     labeler = engines.of("labeler")
     require_labeler(labeler, PromptTemplates())
     if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
-        warn("self-labelled: the labeler judges answers of its own; name a stronger models.labeler")
+        warn("self-labelled: the labeler judges its own answers; set models.labeler to a stronger model")
     if labeler.model == EMBEDDED_NAME:
-        warn(f"{NEAR_CHANCE}: trust the machine checks only, and name a real labeler for judged principles")
+        warn(f"{EMBEDDED_JUDGES_BY_CHANCE}; rely on machine checks, or set models.labeler to a larger one")

@@ -1,4 +1,4 @@
-"""`publius label --pairs`: someone else's pairs imported as comparisons of a run, then labelled."""
+"""`publius label --pairs`: import existing answer pairs as comparisons of a run, and label them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from publius.stages.runner import StagePlan, carry_out
 
 @dataclass(frozen=True)
 class PairsRequest:
-    """Someone else's pairs, to be judged under a constitution."""
+    """Answer pairs to judge under a constitution."""
 
     pairs: Path
     constitution: str
@@ -29,10 +29,10 @@ class PairsRequest:
 
 
 def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOutcome:
-    """Judge the pairs of a file in a run folder of their own, and return what that left behind.
+    """Judge the pairs of a file in a new run folder, or resume it; return the outcome.
 
     Raises:
-        PubliusError: for anything that the user can mend; what was finished stays.
+        PubliusError: for any error that the user can fix. Completed work is saved.
     """
     comparisons = list(read_pairs(request.pairs))
     settings = {
@@ -47,11 +47,11 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
 
 
 def import_pairs(run: Run, comparisons: Iterable[Comparison]) -> None:
-    """Write comparisons into a run as its stage compare would; duplicates are counted out."""
+    """Write comparisons to a run as the compare stage does; duplicates are excluded."""
     seen: set[str] = set()
     for comparison in comparisons:
         if comparison.id in seen:
-            run.exclude("compare", comparison.id, "the pair stands in the file twice", comparison.group)
+            run.exclude("compare", comparison.id, "duplicate pair", comparison.group)
         seen.add(comparison.id)
         run.comparisons.append(comparison)
     run.record_stage("compare", len(run.comparisons), RequestCounts(), 0.0)

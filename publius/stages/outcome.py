@@ -1,4 +1,4 @@
-"""The outcome of an invocation on a run: its stages, metrics of the labels, and what was left out."""
+"""The outcome of running stages: their results, label metrics and exclusions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from publius.stages.human_labels import STAGE
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What came of it."""
+    """The outcome of running stages of a run."""
 
     folder: Path
     stages: tuple[StageResult, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the outcome as JSON-able values, with what the run folder holds by now."""
+        """Return the outcome as JSON-able values, with metrics of the whole run folder."""
         manifest = read_manifest(self.folder)
         stages: dict[str, dict[str, Any]] = manifest["stages"]
         return {
@@ -42,15 +42,15 @@ class RunOutcome:
 
 @dataclass
 class LabelMetrics:
-    """What the judgments and preferences of a run look like as a whole."""
+    """Accumulates metrics of a run's judgments and preferences."""
 
     judgments: Counter[str] = field(default_factory=Counter)
-    """By labeler."""
+    """Number of judgments by labeler."""
     unparsed: int = 0
     same_slot: int = 0
-    """AI judgments in which the same slot won in both presentation orders: position decided, not content."""
+    """Number of AI judgments where the same slot won in both orders: position decided, not content."""
     slot_bias: list[float] = field(default_factory=list)
-    """Log-odds that the labeler gives the first slot whatever stands in it, in nats."""
+    """Position bias: log-odds of the first slot, averaged over both orders, in nats. One per AI judgment."""
     answer_mass: list[float] = field(default_factory=list)
     checks_decided: int = 0
     preferences: int = 0
@@ -77,7 +77,7 @@ class LabelMetrics:
         self.certainty.append(preference.p_chosen)
 
     def rows(self) -> dict[str, float | int]:
-        """Return the figures by name, those that have no value left out."""
+        """Return the metrics by name, without those that have no value."""
         judged = self.judgments["ai"]
         rows: dict[str, float | int] = {
             "judgments.ai": judged,
@@ -99,18 +99,18 @@ class LabelMetrics:
 
 
 def label_metrics(folder: Path) -> dict[str, float | int]:
-    """Return the figures of a run's judgments and preferences."""
-    figures = LabelMetrics()
+    """Return the metrics of a run's judgments and preferences."""
+    metrics = LabelMetrics()
     with RecordsReader(folder) as files:
         for judgment in files.judgments:
-            figures.add(judgment)
+            metrics.add(judgment)
         for preference in files.preferences:
-            figures.add_preference(preference)
-    return figures.rows()
+            metrics.add_preference(preference)
+    return metrics.rows()
 
 
 def evaluation_of(folder: Path) -> dict[str, Any] | None:
-    """Return what `eval/metrics.json` of a run holds, or None if it was not evaluated."""
+    """Return the content of a run's `eval/metrics.json`, or None if the run was not evaluated."""
     try:
         content: dict[str, Any] = json.loads((folder / "eval" / "metrics.json").read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The prompts of a run: the prompts file read, checked, split and copied into the run folder."""
+"""Import of the prompts file: check it, assign splits and copy the prompts into the run folder."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from publius.runs.folder import Run
 
 
 def ingest_prompts(run: Run) -> None:
-    """Copy the prompts file into the run, each prompt with its split; duplicates are counted out.
+    """Copy the prompts file into the run, each prompt with its split; duplicates are excluded.
 
-    The whole file is read and checked before any model is asked.
+    The whole file is checked before any request is sent.
     """
     if "prompts" in run.manifest["stages"]:
         return
     config = run.config
     for _ in read_prompts(config.prompts.path):
-        pass  # a mistake in the last line is told before the first prompt is taken in
+        pass  # read to the end first, so an error in the last line is raised before any prompt is copied
     for prompt, reason, detail in admissions(
         config.prompts.path, config.split.shares(), config.prompts.limit
     ):

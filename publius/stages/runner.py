@@ -1,4 +1,4 @@
-"""One invocation on one run: the run file read, the engines at hand, the run folder open."""
+"""The runner: open the engines and the folder of a run, and run its stages in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from publius.stages.base import STAGES, Stage
 from publius.stages.compare import compare_stage
 from publius.stages.critique import critique_stage
 from publius.stages.evaluate import eval_stage
-from publius.stages.label import label_stage, warn_of_labels
+from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import ingest_prompts
 from publius.stages.training.examples import dpo_stage, reward_stage, sft_stage
@@ -41,20 +41,20 @@ _RUNNERS = {
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What the command line asks for."""
+    """A run file, and the stages to run."""
 
     run_file: Path
     overrides: Sequence[str] = ()
     stages: Sequence[Stage] = ()
-    """Which ones; none stands for all that the run file asks for."""
+    """Stages to run; if empty, all stages that the run file asks for."""
     resume: Path | None = None
 
 
 def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
-    """Run the stages asked for, in order, and return what each left behind.
+    """Run the requested stages in order and return the outcome.
 
     Raises:
-        PubliusError: for anything that the user can mend; what was finished stays.
+        PubliusError: for any error that the user can fix. Completed work is saved.
     """
     config = load_run_config(request.run_file, request.overrides)
     stages = request.stages or planned_stages(config)
@@ -64,33 +64,33 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """Stages of a run, and how the run gets what they begin with."""
+    """Stages of a run, and the function that provides their input."""
 
     config: RunConfig
     project: Path
     stages: Sequence[Stage]
     ingest: Callable[[Run], None]
-    """Fills the run folder before the first stage; done again, it changes nothing."""
+    """Imports prompts or pairs into the run folder before the first stage; idempotent."""
     resume: Path | None = None
     pairs_only: bool = False
-    """Whether the answers come from elsewhere, so that no model writes any."""
+    """True if all answers are imported, so no policy and no critic is needed."""
 
 
 def carry_out(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
-    """Open the run of a plan, run its stages in order, and return what each left behind."""
+    """Open the run of a plan, run its stages in order and return the outcome."""
     config = plan.config
-    load_constitution(config.constitution)  # its mistakes are told before a model is looked for
+    load_constitution(config.constitution)  # report errors in it before looking for models
     _require_one_process_unless_training(plan.stages)
     with open_engines(config, plan.project, make, pairs_only=plan.pairs_only) as engines:
         if not is_main():
-            wait_for_all()  # the first process makes the run folder
+            wait_for_all()  # the main process creates the run folder
         writes = is_main()
         with open_run(config, plan.project, engines.identities(), plan.resume, writable=writes) as run:
             note(f"run folder {run.folder}")
-            warn_of_labels(config, engines, self_labels=not plan.pairs_only)
+            warn_about_labels(config, engines, self_labels=not plan.pairs_only)
             if writes:
                 plan.ingest(run)
-                wait_for_all()
+                wait_for_all()  # the other processes may open the folder from here on
             results = [asyncio.run(_RUNNERS[stage](run, engines)) for stage in plan.stages]
             wait_for_all()
         return RunOutcome(run.folder, tuple(results))
@@ -100,16 +100,16 @@ def _require_one_process_unless_training(stages: Sequence[Stage]) -> None:
     others = [stage for stage in stages if stage not in METHODS]
     if world_size() > 1 and others:
         raise ConfigError(
-            f"only trainings can be shared between processes, and this would run {', '.join(others)}",
+            f"only training stages can run in several processes; this would also run {', '.join(others)}",
             where="accelerate launch",
-            accepted=f"publius train {', '.join(METHODS)}, once the stages before it have run",
+            accepted=f"publius train {', '.join(METHODS)}, after the stages before it have run",
         )
 
 
 def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
-    """Return the stages of a whole run: training where `train` names it, then the policy's evaluation.
+    """Return the stages of a complete run: data stages, the methods in `train`, and evaluation of the policy.
 
-    PPO, RLOO and GRPO learn from prompts and rewards, so that nothing has to be written or labelled for them.
+    PPO, RLOO and GRPO need only prompts and rewards, so with them alone the data stages are skipped.
     """
     evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
     before = () if config.train and set(config.train) <= set(RL_METHODS) else ("critique", "compare", "label")

@@ -1,4 +1,4 @@
-"""The variants of a run's policy: which there are, and what each is shown."""
+"""Variants of a run's policy, and the conversation that each of them sees."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ PROMPTED: Variant = "prompted"
 UNTRAINED = (BASE, PROMPTED)
 
 
-class Constituted(Protocol):
-    """What has a constitution, and the templates that tell a model of it: a run, or a chat with one."""
+class HasConstitution(Protocol):
+    """An object with a constitution and the prompt templates for it, such as a run or a chat."""
 
     constitution: Constitution
     templates: PromptTemplates
 
 
 def available_variants(run: Run) -> tuple[Variant, ...]:
-    """Return the variants of `eval.models` that there are in this run; the others are named in a note."""
+    """Return the variants in `eval.models` that the run has; print a note about the others."""
     chosen = [name for name in run.config.eval.models if name in UNTRAINED or run.adapter(name)]
     missing = [name for name in run.config.eval.models if name not in chosen]
     if missing:
-        note(f"not evaluated, because not trained in this run: {', '.join(missing)}")
+        note(f"skipping variants that are not trained in this run: {', '.join(missing)}")
     return tuple(chosen)
 
 
-def turns_for(under: Constituted, variant: str, prompt: Prompt) -> tuple[Turn, ...]:
-    """Return the conversation as a variant sees it: `prompted` has the constitution as system prompt."""
+def turns_for(under: HasConstitution, variant: str, prompt: Prompt) -> tuple[Turn, ...]:
+    """Return the conversation as a variant sees it; `prompted` gets the constitution as system prompt."""
     if variant == PROMPTED:
         return prompted_turns(prompt, under.constitution, under.templates)
     return turns_of(prompt.messages)

@@ -23,7 +23,7 @@ def print_exams(report: ExamReport, *, verbose: bool) -> None:
         if verbose or result.outcome in ("failed", "unparsed"):
             prompt = yaml_line(" ".join(result.exam.example.prompt.split()))
             line = (
-                f"{result.exam.where}: {result.outcome.upper()} {result.exam.name}: {result.told}; {prompt}"
+                f"{result.exam.where}: {result.outcome.upper()} {result.exam.name}: {result.detail}; {prompt}"
             )
             out.print(line, soft_wrap=True)
     out.print("; ".join(_summary(report)), soft_wrap=True)
@@ -52,7 +52,7 @@ def write_junit(report: ExamReport, path: Path) -> None:
             suite, "testcase", {"classname": name, "name": result.exam.name, "file": _xml(result.exam.where)}
         )
         if result.outcome in _JUNIT:
-            said = ElementTree.SubElement(case, _JUNIT[result.outcome], {"message": _xml(result.told)})
+            said = ElementTree.SubElement(case, _JUNIT[result.outcome], {"message": _xml(result.detail)})
             said.text = _xml(result.exam.example.prompt)
     with os_errors(path):
         write_atomic(path, ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n")

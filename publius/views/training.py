@@ -29,9 +29,9 @@ def print_training_outcome(outcome: DataOutcome) -> None:
     for name, value in summary["metrics"].items():
         if name not in ("step", "epoch"):
             out.print(f"{name:<32}{value:>12.4g}")
-    if outcome.left_out:
+    if outcome.excluded:
         heading("Left out")
-        for reason, count in outcome.left_out.items():
+        for reason, count in outcome.excluded.items():
             out.print(f"{count:>6,}  {reason}")
     if outcome.exclusions:
         note(f"each row that was left out: {outcome.exclusions}")

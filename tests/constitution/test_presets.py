@@ -57,7 +57,7 @@ def test_no_example_of_a_preset_quotes_a_test_prompt_of_the_demo(name: str):
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_machine_gets_each_example_of_a_check_right(name: str):
     report = run_exams(ExamRequest(name, "scripted", checks_only=True))
-    assert [result.told for result in report.results if result.outcome == "failed"] == []
+    assert [result.detail for result in report.results if result.outcome == "failed"] == []
     checked = {p.id for p in load_constitution(name).principles if p.check and p.examples}
     assert {result.exam.principle.id for result in report.results if result.by == "check"} == checked
 

@@ -40,4 +40,4 @@ def test_a_stage_that_cannot_be_shared_is_refused_in_one_line(tiny_folder: Path,
     run_file = write_trainable(tmp_path, roomy(tiny_folder, tmp_path / "model"), train="[sft]")
     done = launch("critique", str(run_file))
     assert done.returncode != 0
-    assert "only trainings can be shared between processes, and this would run critique" in done.stderr
+    assert "only training stages can run in several processes; this would also run critique" in done.stderr

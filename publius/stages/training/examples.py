@@ -1,4 +1,4 @@
-"""The training stages on examples: what records amount to as training data, and where the results go."""
+"""The training stages on examples (SFT, reward model, DPO): training data from records, and the results."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from training.sft import train_sft
 
 
 async def sft_stage(run: Run, engines: Engines) -> StageResult:
-    """Fine-tune the policy on the answers that the critique loop arrived at."""
+    """Fine-tune the policy on the final answers of the critique loop."""
     require_stage(run, "critique")
     engines.keep()
     started, config = time.monotonic(), run.config.sft
-    examples, left_out = supervised_examples(run)
-    for prompt_id, reason in left_out:
+    examples, excluded = supervised_examples(run)
+    for prompt_id, reason in excluded:
         run.exclude("sft", prompt_id, reason)
-    require_examples(examples, [ExcludedExample(*row) for row in left_out], "answers")
+    require_examples(examples, [ExcludedExample(*row) for row in excluded], "answers")
     train, held_out = held_out_of(examples, config.held_out, "sft")
     job = job_of(run, "sft", config, None)
     result = train_sft(train, job, held_out)
     origin = provenance_of(run, "answers of the critique loop (traces.jsonl)")
-    return account(run, job, [result], origin, config, started)
+    return record_training(run, job, [result], origin, config, started)
 
 
 async def reward_stage(run: Run, engines: Engines) -> StageResult:
-    """Train a reward model on the preferences, from where `reward.init` says, and measure it."""
+    """Train a reward model on the preferences, starting from `reward.init`, and evaluate it."""
     require_stage(run, "label")
     engines.keep()
     started, config = time.monotonic(), run.config.reward
@@ -53,22 +53,22 @@ async def reward_stage(run: Run, engines: Engines) -> StageResult:
     job = job_of(run, "reward", config, start_of(run, "reward", config.init))
     results = train_reward(train, job, config, held_out)
     evaluation = finish_reward_model(job, config, results, train, held_out) if is_main() else None
-    return account(run, job, results, _labelled(run, train), config, started, evaluation)
+    return record_training(run, job, results, _labelled(run, train), config, started, evaluation)
 
 
 async def dpo_stage(run: Run, engines: Engines) -> StageResult:
-    """Train the policy on the preferences, from where `dpo.init` says."""
+    """Train the policy on the preferences by DPO, starting from `dpo.init`."""
     require_stage(run, "label")
     engines.keep()
     started, config = time.monotonic(), run.config.dpo
     train, held_out = held_out_of(list(_pairs(run)), config.held_out, "dpo")
     job = job_of(run, "dpo", config, start_of(run, "dpo", config.init))
     result = train_dpo(train, job, config, held_out)
-    return account(run, job, [result], _labelled(run, train), config, started)
+    return record_training(run, job, [result], _labelled(run, train), config, started)
 
 
 def supervised_examples(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str, str]]]:
-    """Return the answers of the critique loop to learn, and the prompts that teach nothing, with reasons."""
+    """Return the SFT examples, and the ids of excluded prompts with reasons."""
     config = run.config.sft
     traces = (trace for trace in run.traces.sorted() if trace.prompt.split == "train")
     data = supervised_data(traces, run.constitution, config.benign_replay, run.config.seed, config.answers)
@@ -80,29 +80,29 @@ def supervised_examples(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str,
 
 
 def job_of(run: Run, method: Method, section: AnyMethodConfig, start: Path | None) -> TrainingJob:
-    """Return what a run asks of a training that starts from an adapter, or from the model as it came."""
+    """Return the training job of a method; `start` is the adapter to start from, None the base model."""
     siblings = sorted(folder / method for folder in run.folder.parent.iterdir() if folder != run.folder)
     return training_job(run.config, method, section, run.folder / method, start, siblings)
 
 
 def start_of(run: Run, method: Method, init: str) -> Path | None:
-    """Return the adapter that a training starts from; None is the policy as it came."""
+    """Return the adapter that a method starts from, or None for the base model."""
     if init == "base" or (init == "auto" and "sft" not in run.config.train):
         return None
     before: Method = "dpo" if init == "dpo" else "sft"
     adapter = run.adapter(before)
     if adapter is None:
         raise RunStateError(
-            f"{method} starts from the {before.upper()} model, and there is none yet",
+            f"{method} starts from the {before.upper()} model, which is not trained yet",
             where=str(run.folder / before),
-            accepted=f"{method}.init=base, or a finished {before.upper()}",
+            accepted=f"{method}.init=base, or a trained {before.upper()} model",
             run=f"{COMMANDS[before]} RUN.yaml",
         )
     return adapter
 
 
 def _pairs(run: Run) -> Iterator[PreferencePair]:
-    """Yield the run's preferences as training takes them; held-out prompts have none."""
+    """Yield the run's preferences as training pairs; prompts held out for evaluation have none."""
     if not (run.folder / "preferences.jsonl").exists():
         return
     for preference in run.preferences:
@@ -125,19 +125,19 @@ def _pairs(run: Run) -> Iterator[PreferencePair]:
 
 
 def _decisive(preference: Preference) -> str:
-    """Return the principle under which the two answers lay furthest apart; `none` if none parts them."""
+    """Return the principle whose preference is furthest from a tie, or `none` if all are ties."""
     apart = {name: abs(p - 0.5) for name, p in preference.by_principle.items() if p != 0.5}
     return max(apart, key=lambda name: apart[name], default="none")
 
 
 def _labelled(run: Run, pairs: Sequence[PreferencePair]) -> Provenance:
-    """Return where preferences come from."""
+    """Return the provenance of preference pairs."""
     sources = Counter(pair.groups["source"] for pair in pairs)
     return provenance_of(run, "preferences.jsonl of the run", sources)
 
 
 def provenance_of(run: Run, origin: str, sources: Mapping[str, int] | None = None) -> Provenance:
-    """Return where a training's data come from, for its card."""
+    """Return the provenance of training data, for the model card."""
     return Provenance(
         origin,
         sources=sources or {},
@@ -146,7 +146,7 @@ def provenance_of(run: Run, origin: str, sources: Mapping[str, int] | None = Non
     )
 
 
-def account(
+def record_training(
     run: Run,
     job: TrainingJob,
     results: Sequence[TrainingResult],
@@ -155,7 +155,7 @@ def account(
     started: float,
     evaluation: dict[str, Any] | None = None,
 ) -> StageResult:
-    """Record what a training used and left out, write its card, and say what is to be known of it."""
+    """Record a training stage and its exclusions, write the model card, and print notes and warnings."""
     method, first = job.method, results[0]
     for row in first.left_out:
         run.exclude(method, row.id, row.reason, row.detail)

@@ -1,4 +1,4 @@
-"""Which rewards a run's PPO, RLOO or GRPO learns from, and what it is watched by: from names to objects."""
+"""Reward functions of PPO, RLOO and GRPO in a run, and the gold reward that monitors over-optimisation."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _ACCEPTED = "reward, checks, labeler, the folder of a reward model, or file.py:f
 
 @dataclass(frozen=True)
 class NamedReward:
-    """A reward of the run file, ready to use."""
+    """A reward named in the run file, ready to use."""
 
     reward: Reward
     weight: float
     identity: str
-    """Tells it from another of the same name."""
+    """Distinguishes it from other rewards of the same name."""
 
 
 def rewards_of(run: Run, engines: Engines, config: RLConfig) -> list[NamedReward]:
-    """Return what a method's `rewards` names, or what a run without it is rewarded by.
+    """Return the rewards in a method's `rewards`, or the default ones of the run.
 
     Raises:
-        ConfigError: if a name says nothing, or nothing is named and there is nothing to reward by.
+        ConfigError: if a name is unknown, or `rewards` is empty and the run has no default reward.
         RunStateError: if the reward model is not trained yet.
     """
     where = f"{config.method}.rewards"
@@ -53,18 +53,18 @@ def rewards_of(run: Run, engines: Engines, config: RLConfig) -> list[NamedReward
     names = [entry.reward.name for entry in found]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise ConfigError(f"two rewards are called {', '.join(sorted(twice))}", where=where)
+        raise ConfigError(f"two rewards have the same name: {', '.join(sorted(twice))}", where=where)
     return found
 
 
 def gold_of(run: Run, engines: Engines, config: RLConfig) -> NamedReward | None:
-    """Return what a method's `gold` names, or None. Raises ConfigError if it is also what is rewarded."""
+    """Return the gold reward of a method, or None. Raises ConfigError if it is also a training reward."""
     name, where = config.gold, f"{config.method}.gold"
     if name is None:
         return None
     if name in (config.rewards or _default(run, config)):
         raise ConfigError(
-            f"{name} is what is trained on, so that it cannot show whether that is gamed",
+            f"{name} is a training reward, so it cannot reveal reward hacking",
             where=where,
             accepted=_ACCEPTED,
         )
@@ -72,10 +72,10 @@ def gold_of(run: Run, engines: Engines, config: RLConfig) -> NamedReward | None:
 
 
 def critic_origin(run: Run) -> CriticOrigin | None:
-    """Return the reward model that a separate critic starts from, or None for values that begin as 0.
+    """Return the reward model that a separate critic starts from, or None for initial values of 0.
 
     Raises:
-        ConfigError: if `ppo.critic_init` asks for one, and the run has no adapter of one.
+        ConfigError: if `ppo.critic_init` is `reward`, and the run has no adapter of a reward model.
     """
     config, folder = run.config.ppo, run.folder / REWARD_MODEL
     weight = (config.rewards or _default(run, config)).get(REWARD_MODEL)
@@ -84,7 +84,7 @@ def critic_origin(run: Run) -> CriticOrigin | None:
     is_there = (member / ADAPTER).exists()
     if config.critic_init == "reward" and not is_there:
         raise ConfigError(
-            "the run has no reward model that a critic could start from",
+            "the run has no reward model for the critic to start from",
             where="ppo.critic_init",
             accepted="auto or zero; or train: [..., reward, ppo]",
         )
@@ -100,7 +100,7 @@ def _default(run: Run, config: RLConfig) -> dict[str, float]:
     if any(principle.check is not None for principle in run.constitution.principles):
         return {CHECKS: 1.0}
     raise ConfigError(
-        "there is nothing to reward by: no reward model is trained, and no principle has a machine check",
+        "no reward to optimise: the run trains no reward model and no principle has a machine check",
         where=f"{config.method}.rewards",
         accepted=_ACCEPTED,
     )
@@ -121,7 +121,7 @@ def _reward(run: Run, engines: Engines, name: str, weight: float, where: str) ->
 
 
 def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
-    """Return the run's own reward model, or that of a folder."""
+    """Return the run's own reward model, or one from another folder."""
     own = name == REWARD_MODEL
     folder = run.folder / REWARD_MODEL if own else Path(name).expanduser()
     if own and not (folder / "reward.json").exists():
@@ -129,7 +129,7 @@ def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
             "the reward model is not trained yet", where=str(folder), run=f"{COMMANDS['reward']} RUN.yaml"
         )
     if not folder.is_dir():
-        raise ConfigError(f"found {name!r}", where=where, accepted=_ACCEPTED)
+        raise ConfigError(f"unknown reward {name!r}", where=where, accepted=_ACCEPTED)
     settings = read_reward_settings(folder)
     members = [folder / member for member in settings.members]
     if (members[0] / ADAPTER).exists():

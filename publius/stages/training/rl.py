@@ -1,4 +1,4 @@
-"""The training stages against rewards: PPO, RLOO and GRPO on the prompts of a run."""
+"""The reinforcement learning stages of a run: PPO, RLOO and GRPO."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from publius.runs.engines import Engines
 from publius.runs.folder import Run
 from publius.sources.held_out import held_out_of
 from publius.stages.base import StageResult, prompts_of
-from publius.stages.training.examples import account, job_of, provenance_of, start_of, supervised_examples
+from publius.stages.training.examples import (
+    job_of,
+    provenance_of,
+    record_training,
+    start_of,
+    supervised_examples,
+)
 from publius.stages.training.rewards import critic_origin, gold_of, rewards_of
 from training.rl.config import RLConfig
 from training.rl.reward_sum import WeightedReward
@@ -20,38 +26,39 @@ from training.rl.train import train_grpo, train_ppo, train_rloo
 
 
 async def ppo_stage(run: Run, engines: Engines) -> StageResult:
-    """Train the policy by PPO, from where `ppo.init` says, on the prompts that are not held out."""
+    """Train the policy by PPO, starting from `ppo.init`, on the prompts that are not held out."""
     started, config = time.monotonic(), run.config.ppo
     job = job_of(run, "ppo", config, start_of(run, "ppo", config.init))
     (task, origin), critic = _task(run, engines, config), critic_origin(run)
     engines.keep()
-    kept_apart = {prompt.messages for prompt in task.held_out}
+    held_out = {prompt.messages for prompt in task.held_out}
     answered = supervised_examples(run)[0] if config.sft_coef else []
-    mixed = [example for example in answered if example.prompt not in kept_apart]
+    # Prompts held out for the gold reward must not be learned through the mixed-in SFT loss either.
+    mixed = [example for example in answered if example.prompt not in held_out]
     task = replace(task, answered=mixed, critic=critic)
-    return account(run, job, [train_ppo(task, job, config)], origin, config, started)
+    return record_training(run, job, [train_ppo(task, job, config)], origin, config, started)
 
 
 async def rloo_stage(run: Run, engines: Engines) -> StageResult:
-    """Train the policy by RLOO, from where `rloo.init` says, on the prompts that are not held out."""
+    """Train the policy by RLOO, starting from `rloo.init`, on the prompts that are not held out."""
     started, config = time.monotonic(), run.config.rloo
     job = job_of(run, "rloo", config, start_of(run, "rloo", config.init))
     task, origin = _task(run, engines, config)
     engines.keep()
-    return account(run, job, [train_rloo(task, job, config)], origin, config, started)
+    return record_training(run, job, [train_rloo(task, job, config)], origin, config, started)
 
 
 async def grpo_stage(run: Run, engines: Engines) -> StageResult:
-    """Train the policy by GRPO, from where `grpo.init` says, on the prompts that are not held out."""
+    """Train the policy by GRPO, starting from `grpo.init`, on the prompts that are not held out."""
     started, config = time.monotonic(), run.config.grpo
     job = job_of(run, "grpo", config, start_of(run, "grpo", config.init))
     task, origin = _task(run, engines, config)
     engines.keep()
-    return account(run, job, [train_grpo(task, job, config)], origin, config, started)
+    return record_training(run, job, [train_grpo(task, job, config)], origin, config, started)
 
 
 def _task(run: Run, engines: Engines, config: RLConfig) -> tuple[RLTask, Provenance]:
-    """Return what a method learns from and is watched by, and where that comes from in words."""
+    """Return the prompts, rewards and gold reward of a method, and their provenance."""
     rewards, gold = rewards_of(run, engines, config), gold_of(run, engines, config)
     prompts = sorted(prompts_of(run, {"train", "preference"}), key=lambda prompt: prompt.id)
     share = config.held_out if gold is not None else 0.0

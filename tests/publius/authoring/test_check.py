@@ -193,7 +193,7 @@ def test_the_embedded_model_answers_about_conflicts_and_its_worth_is_told(embedd
     done = here("check", written(file, text), "--judged", "--json")
     content = json.loads(done.stdout)
     assert content["judged"] == {"model": "smollm2-135m-instruct", "pairs": 3, "asked": 3, "unparsed": 0}
-    assert "near chance" in done.stderr
+    assert "no better than chance" in done.stderr
 
 
 def test_mistakes_are_json_too_where_json_is_asked_for(file):

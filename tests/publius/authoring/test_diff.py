@@ -337,7 +337,7 @@ def test_command_shows_what_changed_and_what_flips(made: tuple[Path, Path]):
     assert done.returncode == 0, done.stderr
     assert "fulfils {+the fifth+} demand [-number 5-] of" in done.stdout
     assert "asked again where it is drawn: critiques, revisions, labels" in done.stdout
-    assert "256 calls of the labeler: 16 are new, 240 are in the cache" in done.stderr
+    assert "256 labeler calls: 16 new, 240 in the cache" in done.stderr
     assert "8 under both constitutions" in done.stdout
     assert here("diff", run / "constitution.yaml", new, "--run", run).returncode == 0
 
@@ -346,7 +346,7 @@ def test_estimate_asks_nothing_and_stops(made: tuple[Path, Path]):
     run, new = made
     for _ in range(2):
         done = here("diff", new, "--run", run, "--estimate")
-        assert "256 calls of the labeler: 16 are new" in done.stdout
+        assert "256 labeler calls: 16 new" in done.stdout
     assert "Flips" not in done.stdout
 
 
@@ -386,10 +386,10 @@ def test_mistakes_are_told_in_one_line(made: tuple[Path, Path], tmp_path: Path):
     assert "is not the constitution of the run" in failure("harmless", new, "--run", run)
     assert "in the run folder" in failure(new, "--run", run, "--to", run / "x.jsonl")
     (tmp_path / "mine.jsonl").write_text("mine")
-    assert "is there already" in failure(new, "--run", run, "--to", tmp_path / "mine.jsonl")
+    assert "already exists" in failure(new, "--run", run, "--to", tmp_path / "mine.jsonl")
     assert (tmp_path / "mine.jsonl").read_text() == "mine"
     assert ".jsonl" in failure(new, "--run", run, "--to", new)
-    assert "no folder" in failure(new, "--run", run, "--to", tmp_path / "gone" / "x.jsonl")
+    assert "no such folder" in failure(new, "--run", run, "--to", tmp_path / "gone" / "x.jsonl")
     (tmp_path / "bad.yaml").write_text("name: x\nprinciples: [{id: a, txt: One.}]\n")
     done = here("diff", tmp_path / "bad.yaml", "--run", run)
     assert done.returncode == 2
@@ -403,7 +403,7 @@ def test_run_that_was_copied_away_from_its_cache_says_why_all_is_asked(
     copy = shutil.copytree(run, tmp_path / "away" / "runs" / run.name)
     done = here("diff", new, "--run", copy, "--estimate")
     assert "no request cache" in done.stderr
-    assert "256 are new" in done.stdout
+    assert "256 new" in done.stdout
 
 
 def test_examples_and_long_texts_are_shown_in_short(tmp_path: Path):
@@ -439,7 +439,7 @@ def test_run_that_is_being_written_is_refused(made: tuple[Path, Path]):
 def test_run_whose_constitution_was_edited_is_refused(made: tuple[Path, Path]):
     run, new = made
     (run / "constitution.yaml").write_text(reword(SIXTEEN))
-    assert "not the one that the run was labelled under" in failure(new, "--run", run)
+    assert "constitution.yaml was changed after the run was labelled" in failure(new, "--run", run)
 
 
 def test_other_labeler_than_the_runs_is_refused(made: tuple[Path, Path]):

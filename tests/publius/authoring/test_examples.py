@@ -101,7 +101,7 @@ def test_the_slot_of_the_good_answer_is_not_always_the_same(tmp_path):
 
 
 def test_a_check_says_which_answer_is_wrong_and_the_scores(file):
-    told = {r.exam.name: r.told for r in run_exams(ExamRequest(str(file), "scripted"), maker()).results}
+    told = {r.exam.name: r.detail for r in run_exams(ExamRequest(str(file), "scripted"), maker()).results}
     assert told["short[2]"] == "the good answer fails max_words 2 (score 0.67)"
     assert told["short[3]"] == "the bad answer passes max_words 2 (score 1.00)"
 
@@ -122,7 +122,7 @@ def test_an_answer_without_a_letter_is_unparsed_and_fails(file):
     report = run_exams(ExamRequest(str(file), "scripted", ("kind",)), rambling)
     assert outcomes(report) == {"kind[2]": "unparsed", "kind[3]": "unparsed"}
     assert report.failed
-    assert "the model would write" in report.results[0].told
+    assert "the model would write" in report.results[0].detail
 
 
 def test_answers_that_are_too_long_for_the_model_are_unparsed_and_do_not_end_the_test(file):
@@ -131,7 +131,7 @@ def test_answers_that_are_too_long_for_the_model_are_unparsed_and_do_not_end_the
 
     report = run_exams(ExamRequest(str(file), "scripted"), maker(refuse))
     assert (report.count("unparsed"), report.count("failed"), len(report.results)) == (2, 2, 5)
-    assert report.results[0].told == "too long (9,000 tokens)"
+    assert report.results[0].detail == "too long (9,000 tokens)"
 
 
 def test_checks_only_asks_no_model(file):
@@ -213,7 +213,7 @@ def test_the_embedded_model_judges_examples_and_its_worth_is_told(embedded_files
     assert content["counts"]["unparsed"] == 0
     assert content["counts"]["passed"] + content["counts"]["failed"] == 2
     assert all(0 < entry["p"] < 1 for entry in content["results"])
-    assert "near chance" in done.stderr
+    assert "no better than chance" in done.stderr
 
 
 def test_progress_is_logged_and_not_printed_while_a_model_judges(file, capsys, caplog):

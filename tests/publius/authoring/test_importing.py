@@ -46,11 +46,11 @@ def test_the_summary_counts_what_was_taken_and_what_was_not(tmp_path: Path):
 def test_the_file_says_where_it_came_from_and_what_it_lacks(tmp_path: Path):
     imported(EXAMPLES / "rules.txt", tmp_path / "c.yaml")
     assert (tmp_path / "c.yaml").read_text() == (
-        "# Imported from rules.txt in the format text, by publius import constitution.\n"
+        "# Imported by publius import constitution from rules.txt, in the format text.\n"
         "# Stripped: 'bullets and numbers' 4 times.\n"
-        "# Left out: a line that begins with #, once (rules.txt:1).\n"
-        "# Left out: the same words as an earlier principle, once (rules.txt:6).\n"
-        "# Left out: a line without a bullet or number, where most lines have one, once (rules.txt:7).\n"
+        "# Skipped: a line that begins with #, once (rules.txt:1).\n"
+        "# Skipped: the same words as an earlier principle, once (rules.txt:6).\n"
+        "# Skipped: a line without a bullet or number, where most lines have one, once (rules.txt:7).\n"
         "\n"
         "name: rules\n"
         "\n"
@@ -116,14 +116,14 @@ def test_an_existing_file_is_never_touched(tmp_path: Path):
     to.write_text("mine")
     done = here("import", "constitution", EXAMPLES / "rules.txt", "--to", to)
     assert (done.returncode, to.read_text()) == (2, "mine")
-    assert done.stderr == f"error: {to}: something is there already; accepted: --to a new file\n"
+    assert done.stderr == f"error: {to}: path already exists; accepted: a new file for --to\n"
 
 
 @pytest.mark.parametrize(
     ("to", "expected"),
     [
         ("c.txt", "error: --to: found 'c.txt'; accepted: the path of a new .yaml file\n"),
-        ("none/c.yaml", "error: {folder}/none: there is no such folder; run: mkdir -p {folder}/none\n"),
+        ("none/c.yaml", "error: {folder}/none: no such folder; run: mkdir -p {folder}/none\n"),
     ],
 )
 def test_a_place_that_will_not_do_is_refused(to: str, expected: str, tmp_path: Path):
@@ -142,8 +142,8 @@ def test_what_makes_no_constitution_is_refused_in_the_words_of_the_loader(tmp_pa
     done = here("import", "constitution", EXAMPLES / "rules.txt", "--to", tmp_path / "c.yaml", "--name", " ")
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: {EXAMPLES / 'rules.txt'}: what it says makes no constitution: name is empty; accepted: text "
-        "that is not empty\n"
+        f"error: {EXAMPLES / 'rules.txt'}: the imported constitution is invalid: name is empty; "
+        "accepted: text that is not empty\n"
     )
 
 
@@ -151,7 +151,7 @@ def test_few_shots_can_be_left_out(tmp_path: Path):
     summary = imported(EXAMPLES / "anthropic", tmp_path / "c.yaml", "--no-examples")
     assert summary["examples"] == 0
     left_out = {entry["reason"]: entry["count"] for entry in summary["left_out"]}
-    assert left_out["an example, by --no-examples"] == 5
+    assert left_out["an example (--no-examples)"] == 5
 
 
 def test_the_editor_is_told_of_a_schema_that_is_there(tmp_path: Path):
@@ -183,7 +183,8 @@ def test_a_run_folder_is_exported_by_its_constitution(tmp_path: Path):
 def test_an_export_without_requests_is_refused(tmp_path: Path):
     done = here("export", "plain-and-brief", "--constitution", "anthropic", "--to", tmp_path / "out")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: plain-and-brief: no principle has requests of its own")
+    message = "plain-and-brief: nothing to export: no principle has its own requests"
+    assert done.stderr.startswith(f"error: {message}")
     assert not (tmp_path / "out").exists()
 
 

@@ -145,7 +145,9 @@ def test_constitution_whose_scopes_hold_no_kind_is_refused(constitution: Path, t
         "  - {id: a, text: Be kind., except: {tags: [tempting, borderline, everyday]}}\n",
         encoding="utf-8",
     )
-    with pytest.raises(ConfigError, match="the scopes hold none of tempting, borderline, everyday"):
+    with pytest.raises(
+        ConfigError, match="the scopes of the principles include none of tempting, borderline, everyday"
+    ):
         made(constitution, 2, tmp_path / "p.jsonl")
 
 
@@ -167,7 +169,9 @@ def test_file_that_is_there_is_never_overwritten(constitution: Path, tmp_path: P
     to = tmp_path / "p.jsonl"
     to.write_text("mine", encoding="utf-8")
     asked = Asked()
-    with pytest.raises(RunStateError, match=r"there is a file already; nothing was asked.*--to a new file"):
+    with pytest.raises(
+        RunStateError, match=r"the file already exists; no request was sent.*new file for --to"
+    ):
         made(constitution, 2, to, asked)
     assert (to.read_text(encoding="utf-8"), asked.requests) == ("mine", [])
 
@@ -227,6 +231,6 @@ def test_embedded_model_writes_prompts_and_is_told_to_be_none_to_rely_on(
     summary = json.loads(done.stdout)
     prompts: list[Prompt] = list(read_prompts(to))
     assert 1 <= summary["got"] == len(prompts) <= summary["wanted"] == 2
-    assert "the embedded model's prompts are a rehearsal" in done.stderr
+    assert "the embedded model is only good enough to try this command" in done.stderr
     assert summary["asked"] >= 2
     assert all("Rule for the assistant" not in prompt.messages[-1].content for prompt in prompts)

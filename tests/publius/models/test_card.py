@@ -98,9 +98,9 @@ def test_everything_that_was_given_is_told():
     table = rows(card)
     assert table["examples"] == ["1,200"]
     assert table["steps"] == ["19"]
-    assert table["weights are of step"] == ["12"]
+    assert table["weights from step"] == ["12"]
     assert table["tokens in one epoch"] == ["34,567"]
-    assert table["prompts cut to fit"] == ["7"]
+    assert table["prompts truncated to fit"] == ["7"]
     assert table["seconds"] == ["61"]
     assert (table["ai"], table["human"]) == (["900"], ["300"])
     assert table["`reward.accuracy`"] == ["70.0 [60.0, 80.0]", "%", "1,000"]
@@ -108,7 +108,7 @@ def test_everything_that_was_given_is_told():
     for said in (
         "- chosen and rejected are the same: 31\n- longer than optim.max_length: 3\n",
         "Data: pairs.jsonl (1,234 rows)\n(SHA-256 `" + "ab" * 32,
-        "Columns that were not used: `score`, `chosen[].name`",
+        "Ignored columns: `score`, `chosen[].name`",
         "under the constitution harmless",
         "`" + "cd" * 32 + "`",
         "/ 1.5) is the probability that A is the better answer\n  (the temperature was fitted on",
@@ -128,11 +128,11 @@ def test_settings_stand_as_in_a_run_file():
 
 def test_what_was_not_given_leaves_no_empty_section():
     card = model_card(BARE)
-    assert "Left out:\n\nNothing.\n" in card
+    assert "Excluded from training:\n\nNo examples.\n" in card
     for missing in (
         "Settings",
         "Evaluation",
-        "At the last step",
+        "Metrics at the last step",
         "by source",
         "SHA-256",
         "constitution",
@@ -145,13 +145,13 @@ def test_what_was_not_given_leaves_no_empty_section():
 
 def test_limits_say_what_kind_of_labels_and_model_it_was():
     assert "agreement with that model, not with people" in model_card(FULL)
-    assert "can be fooled" in model_card(FULL)
+    assert "can be exploited" in model_card(FULL)
     people = model_card(replace(BARE, sources={"aisha": 3}))
     assert "agreement with that model" not in people
-    assert "can be fooled" not in people
+    assert "can be exploited" not in people
     embedded = replace(BARE, base_model=f"/home/me/.cache/publius/{EMBEDDED_NAME}-b179c952-v1")
-    assert "not fit for real use" in model_card(embedded)
-    assert "not fit for real use" not in people
+    assert "not suitable for real use" in model_card(embedded)
+    assert "not suitable for real use" not in people
 
 
 def test_temperature_that_was_not_fitted_is_called_so():
@@ -162,7 +162,7 @@ def test_ensemble_names_its_members_and_how_they_are_combined():
     members = RewardSettings(members=("member-0", "member-1"), combine="uncertainty", uncertainty=0.25)
     card = model_card(replace(FULL, reward=members))
     assert "the adapters in `member-0`, `member-1`, each" in card
-    assert "less 0.25 times their variance" in card
+    assert "minus 0.25 times their variance" in card
     assert 'PeftModel.from_pretrained(model, "member-0")' in card
     assert "ensemble" not in model_card(FULL)
 
@@ -198,7 +198,7 @@ def test_text_of_users_is_never_markup_or_template(text: str):
     one_line = " ".join(text.split())
     expected = {said.replace("word", one_line) for said in plain[1]}
     code = one_line.replace("`", "'")
-    assert set(shown[1]) - expected <= {code, f"Columns that were not used: {code}"}
+    assert set(shown[1]) - expected <= {code, f"Ignored columns: {code}"}
 
 
 @pytest.fixture

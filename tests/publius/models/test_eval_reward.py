@@ -87,11 +87,11 @@ def test_figures_and_reasons_are_told_and_the_model_is_left_as_it_was(reward_mod
     assert done.returncode == 0, done.stderr
     assert "Reward model, 24 pairs\n" in done.stdout
     assert "held-out" not in done.stdout
-    assert "left out: 2  an answer is empty\n" in done.stderr
-    assert "left out: 1  p_chosen is not a number from 0 to 1\n" in done.stderr
+    assert "excluded: 2  an answer is empty\n" in done.stderr
+    assert "excluded: 1  p_chosen is not a number from 0 to 1\n" in done.stderr
     listed = [json.loads(line) for line in (tmp_path / "to" / "exclusions.jsonl").open()]
     assert [row["record_id"] for row in listed] == [f"pairs.jsonl:{line}" for line in (25, 26, 27)]
-    assert f"each of them: {tmp_path / 'to' / 'exclusions.jsonl'}\n" in done.stderr
+    assert f"list of excluded pairs: {tmp_path / 'to' / 'exclusions.jsonl'}\n" in done.stderr
     assert f"report: {tmp_path / 'to' / 'reward_report.md'}" in done.stderr
     assert "warning: only 24 pairs" in done.stderr
     assert files_of(reward_model) == before
@@ -123,8 +123,8 @@ def test_folder_that_is_no_reward_model_is_one_line(tiny_folder: Path, tmp_path:
         (tmp_path / "absent", "absent: no such model folder"),
         (tmp_path, "config.json is missing"),
         (broken, "the settings of the reward model cannot be read"),
-        (tiny_folder, "no reward model: it has no head that was trained to score"),
-        (tmp_path / "policy", "no reward model: it has no head that was trained to score"),
+        (tiny_folder, "this is not a reward model: it has no trained reward head"),
+        (tmp_path / "policy", "this is not a reward model: it has no trained reward head"),
     ):
         (line,) = mistakes(here("eval-reward", folder, "--data", data, "--to", tmp_path / "to"))
         assert expected in line
@@ -135,7 +135,7 @@ def test_folder_that_is_no_reward_model_is_one_line(tiny_folder: Path, tmp_path:
     [
         ("", "the data set is empty"),
         ('{"text": "x"}', "found text; accepted: columns chosen and rejected"),
-        (json.dumps(pair(1, chosen=" ")), "no pair can be scored (1 left out: an answer is empty)"),
+        (json.dumps(pair(1, chosen=" ")), "none of the pairs can be scored (1 excluded: an answer is empty)"),
         (json.dumps(pair(1, weight=0)), "there are no pairs to measure the reward model on"),
     ],
 )

@@ -145,7 +145,7 @@ def test_exported_policy_is_trained_further(sft: Path, tmp_path: Path):
 
 def test_member_of_an_ensemble_is_exported_and_the_whole_is_refused(ensemble: Path, tmp_path: Path):
     (line,) = mistakes(here("export", ensemble, "--model", "reward", "--to", tmp_path / "to"))
-    assert "a reward model of 2 members cannot become one model" in line
+    assert "an ensemble of 2 reward models cannot be merged into one model" in line
     assert str(ensemble / "member-0") in line
     exported(ensemble / "member-0", "reward", tmp_path / "to")
     assert plain(tmp_path / "to", "SequenceClassification").config.num_labels == 1
@@ -156,7 +156,7 @@ def test_ensemble_of_a_run_is_refused_as_one(run: Path, ensemble: Path, tmp_path
     shutil.rmtree(copied / "reward")
     shutil.copytree(ensemble, copied / "reward")
     (line,) = mistakes(here("export", copied, "--model", "reward", "--to", tmp_path / "to"))
-    assert "a reward model of 2 members cannot become one model" in line
+    assert "an ensemble of 2 reward models cannot be merged into one model" in line
 
 
 def test_exported_model_has_the_card_of_its_training_which_loads_it_from_its_folder(
@@ -165,7 +165,7 @@ def test_exported_model_has_the_card_of_its_training_which_loads_it_from_its_fol
     for folder, method, training in ((sft, "sft", sft), (run, "reward", run / "reward")):
         to = exported(folder, method, tmp_path / method)
         card, of_training = ((path / "README.md").read_text() for path in (to, training))
-        assert "The LoRA adapter that was trained is merged into the weights." in card
+        assert "The trained LoRA adapter is merged into the weights." in card
         assert "peft" not in card.partition("## How it was trained")[0]
         assert 'base = "."  # this folder' in card
         assert card.partition("## How it was trained")[2] == of_training.partition("## How it was trained")[2]
@@ -189,13 +189,13 @@ def test_json_names_the_folder(sft: Path, tmp_path: Path):
 def test_what_cannot_be_exported_is_one_line_and_writes_nothing(run: Path, sft: Path, tmp_path: Path):
     to = tmp_path / "to"
     for folder, method, expected in (
-        (run, "kto", "--model: found 'kto'; accepted: sft, reward, dpo, ppo, rloo, grpo"),
+        (run, "kto", "--model: unknown method 'kto'; accepted: sft, reward, dpo, ppo, rloo, grpo"),
         (
             run,
             "sft",
-            "sft is not trained in this run; accepted: reward, dpo; run: publius train sft RUN.yaml",
+            "this run has no sft model; accepted: reward, dpo; run: publius train sft RUN.yaml",
         ),
-        (sft, "dpo", f"--model dpo: {sft} holds what sft trained; accepted: sft"),
+        (sft, "dpo", f"--model dpo: {sft} holds a model trained by sft; accepted: sft"),
         (tmp_path, "dpo", "not a run folder"),
         (tmp_path / "absent", "dpo", "not a run folder"),
     ):

@@ -176,8 +176,8 @@ def test_list_of_rows_left_out_is_that_of_the_last_training(tiny_folder: Path, t
 
 def test_columns_that_are_not_used_are_told_in_one_line(trained: Trained):
     (line,) = (line for line in trained.told.stderr.splitlines() if "tags" in line)
-    assert line == "columns that are not used: tags"
-    assert "Columns that were not used: `tags`" in trained.files["README.md"][0].decode()
+    assert line == "ignored columns: tags"
+    assert "Ignored columns: `tags`" in trained.files["README.md"][0].decode()
 
 
 def test_card_names_folder_model_data_and_digest(trained: Trained, tiny_folder: Path):
@@ -246,9 +246,9 @@ def test_evaluation_data_are_evaluated_on_and_never_trained_on(
     found = json.loads(done.stdout)
     assert (found["examples"], found["held_out"]) == (12, 5)
     reason = f"{'completion' if method == 'sft' else 'chosen'} is neither text nor messages"
-    assert f"warning: evaluation data: 1 row left out: {reason}\n" in done.stderr
+    assert f"warning: evaluation data: 1 row excluded: {reason}\n" in done.stderr
     assert "evaluation data: test.jsonl (6 rows)\n" in done.stderr
-    assert "trained on too" not in done.stderr
+    assert "evaluation data and training data overlap" not in done.stderr
     metrics = [json.loads(line) for line in (tmp_path / "to" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in metrics if "eval_loss" in row] == [1, 2]
     assert found["metrics"]["eval_loss"] == metrics[-1]["eval_loss"]
@@ -296,7 +296,7 @@ def test_evaluation_data_of_the_same_data_set_are_its_split_test(
     assert "\ndata: set, subset two, split train (6 rows)\n" in f"\n{done.stderr}"
     done = here(*command, "--eval-data", data_set, "--eval-split", "train[:2]")
     assert json.loads(done.stdout)["held_out"] == 2
-    assert "warning: the evaluation data are trained on too" in done.stderr
+    assert "warning: evaluation data and training data overlap" in done.stderr
     (line,) = mistakes(here(*command, "--eval-data", data_set, "--eval-split", "dev"))
     assert "no split 'dev'; accepted: --eval-split train or test" in line
 
@@ -322,7 +322,7 @@ def test_best_weights_are_told_with_their_step(tiny_folder: Path, tmp_path: Path
     keep = options("optim.eval_every=1", "optim.keep=best", "optim.epochs=3", "dpo.learning_rate=1e-2")
     done = here(*command, *keep, "--json")
     assert json.loads(done.stdout)["best_step"] == 1
-    assert "dpo: the weights are those of step 1 of 6" in done.stderr
+    assert "dpo: saved the weights of step 1 of 6" in done.stderr
 
 
 # Ensembles and losses
@@ -360,7 +360,7 @@ def test_ensemble_is_combined_anew_without_training(
     assert {name: held for name, held in files_of(folder).items() if name.endswith(WEIGHTS)} == weights
     assert json.loads((folder / "reward.json").read_text())["combine"] == "min"
     assert found["evaluation"]["nll"] != before["nll"]
-    assert "its score is the lowest of theirs" in (folder / "README.md").read_text()
+    assert "its score is the lowest of the members' scores" in (folder / "README.md").read_text()
 
 
 def test_report_and_card_that_are_older_than_the_weights_are_made_anew(
@@ -392,7 +392,7 @@ def test_without_held_out_pairs_there_is_a_scale_and_no_report(
     settings = json.loads((to / "reward.json").read_text())
     assert settings["temperature"] == 1
     assert settings["mean"] != 0
-    assert "reward: no pair was held out" in here(*command, *options("reward.held_out=0")).stderr
+    assert "reward: no pairs were held out" in here(*command, *options("reward.held_out=0")).stderr
     assert "(the temperature was not fitted)" in (to / "README.md").read_text()
     files = files_of(to)
     assert outcome(*command, *options("reward.held_out=0"))["seconds"] == 0
@@ -493,7 +493,7 @@ def test_data_that_teach_nothing_are_one_line(
         ({"--eval-data": "absent.jsonl"}, "absent.jsonl: no such file or folder"),
         ({"--subset": "soft"}, "a file has no subsets and splits"),
         ({"--set": "models.policy.adapter=some/adapter"}, "merge it first"),
-        ({"--set": "dpo.init=sft"}, "dpo.init: there is no run whose SFT model could be started from"),
+        ({"--set": "dpo.init=sft"}, "dpo.init: training on a data set has no SFT stage to start from"),
         ({"--set": "dpo.loss=hinge"}, "--set dpo.loss=hinge"),
         ({"--set": "dpo.nonsense=1"}, "--set dpo.nonsense=1"),
         ({"--set": "optim.keep=best"}, "set eval_every"),
@@ -528,7 +528,8 @@ def test_training_of_another_method_is_not_replaced(tiny_folder: Path, pairs: Pa
         outcome(*base(method, data, tiny_folder, to), *options(*settings))
         files = files_of(to)
         (line,) = mistakes(here(*base("dpo", pairs, tiny_folder, to)))
-        assert f"{to}: the folder holds what {method} trained; accepted: another --to" in line
+        message = f"the folder already holds a model trained by {method}; accepted: another folder for --to"
+        assert f"{to}: {message}" in line
         assert files_of(to) == files
 
 
@@ -565,7 +566,7 @@ def test_row_that_is_far_too_long_is_left_out_or_its_prompt_cut(
     cut = json.loads(done.stdout)
     assert (cut["examples"], cut["truncated"]) == (9, 1)
     assert cut["left_out"] == {"longer than optim.max_length": 1}
-    assert f"{method}: 1 prompt was cut from the left to fit optim.max_length" in done.stderr
+    assert f"{method}: 1 prompt was truncated from the left to fit optim.max_length" in done.stderr
 
 
 @pytest.mark.parametrize(("method", "setting"), [("reward", "reward.center=0"), ("dpo", "dpo.min_margin=0")])

@@ -106,7 +106,7 @@ def test_resume_of_another_run_is_refused_and_names_what_differs(tmp_path):
     with pytest.raises(RunStateError, match=r"configuration \(critique\)"):
         run(run_file, "critique.rounds=1", resume=folder)
     (tmp_path / "constitution.yaml").write_text(CONSTITUTION.replace("plain words", "simple words"))
-    with pytest.raises(RunStateError, match="what differs: constitution"):
+    with pytest.raises(RunStateError, match="it differs in: constitution"):
         run(run_file, resume=folder)
     assert record_lines(folder) == before
     with pytest.raises(RunStateError, match="not a run folder"):

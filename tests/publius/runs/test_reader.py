@@ -40,7 +40,7 @@ def test_folder_that_is_no_run_is_read_as_records_alone(folder: Path, tmp_path: 
     for opening, refusal in ((RunReader, RunStateError), (open_labelled, RunStateError)):
         with pytest.raises(refusal, match="not a run folder"):
             opening(tmp_path)
-    with pytest.raises(DataError, match=r"holds no judgments\.jsonl"):
+    with pytest.raises(DataError, match=r"has no judgments\.jsonl"):
         open_judgments(tmp_path)
 
 
@@ -48,5 +48,5 @@ def test_run_with_another_constitution_than_its_own_is_refused(tmp_path: Path):
     run = execute(RunRequest(write_project(tmp_path, prompts=2)), Recorder()).folder
     path = run / "constitution.yaml"
     path.write_text(path.read_text().replace("plain words", "simple words"))
-    with pytest.raises(RunStateError, match="not the one that the run was labelled under"):
+    with pytest.raises(RunStateError, match=r"constitution.yaml was changed after the run was labelled"):
         open_labelled(run)

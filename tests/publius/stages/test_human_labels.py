@@ -69,7 +69,7 @@ def test_comparisons_of_people_are_added_with_a_split(project: Path):
     held_out = 60 - len(added)
     assert 0 < held_out < 12  # one in twenty
     left_out = json.loads((outcome.folder / "manifest.json").read_text())["stages"]["people"]["left_out"]
-    assert left_out == {"its prompt is held out for the evaluation": held_out}
+    assert left_out == {"prompt is held out for evaluation": held_out}
     found = preferences(outcome.folder)
     assert {c.id for c in added} <= found.keys()
     assert all(found[c.id].sources == {"crowd": 1} for c in added)
@@ -114,9 +114,9 @@ def test_what_cannot_be_used_is_counted_with_its_reason(project: Path, own: list
     outcome = run(project)
     left_out = json.loads((outcome.folder / "manifest.json").read_text())["stages"]["people"]["left_out"]
     assert left_out == {
-        "its comparison is neither in the run nor in its folder": 1,
-        "not a person's judgment": 1,
-        "nobody judged it": 1,
+        "comparison not found in the run or in the label folder": 1,
+        "not a human judgment": 1,
+        "no human judgment": 1,
     }
 
 
@@ -166,11 +166,11 @@ def test_labeler_answers_do_not_depend_on_the_mix(project: Path, own: list[Compa
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("label.humans=[nowhere]", "nowhere: no such folder; accepted: a folder of people's judgments"),
-        ("label.humans=[.]", "holds no judgments.jsonl"),
+        ("label.humans=[nowhere]", "nowhere: no such folder; accepted: a label folder or a run folder"),
+        ("label.humans=[.]", "the folder has no judgments.jsonl"),
         ("label.mix=vote", "label.mix"),
-        ("label.weights={experts: 2}", "nobody judged for the source 'experts'; accepted: ai, check, crowd"),
-        ("label.rules=[{mix: humans, sources: [crwod]}]", "nobody judged for the source 'crwod'"),
+        ("label.weights={experts: 2}", "no judgments from the source 'experts'; accepted: ai, check, crowd"),
+        ("label.rules=[{mix: humans, sources: [crwod]}]", "no judgments from the source 'crwod'"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(
@@ -188,7 +188,7 @@ def test_other_answers_under_an_id_of_the_run_are_refused(project: Path, own: li
     write_people(project.parent / "people", [person(own[0].id, "a")], [turned])
     done = here("run", project)
     assert done.returncode == 2
-    assert "has other answers here than in the run" in " ".join(done.stderr.split())
+    assert "differ from the run's" in " ".join(done.stderr.split())
 
 
 def test_summary_show_and_export_know_of_people(project: Path, own: list[Comparison], tmp_path: Path):

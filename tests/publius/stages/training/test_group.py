@@ -43,7 +43,7 @@ def test_both_alone_need_neither_answers_nor_labels_and_are_evaluated(model: Pat
         assert abs(first["objective/kl"]) < 1e-5
         assert "rewards/checks/mean" in second
         card = (outcome.folder / method / "README.md").read_text()
-        assert f"by comparing answers to one prompt ({method.upper()})" in card
+        assert f"by comparing answers to the same prompt ({method.upper()})" in card
         assert "1 x checks" in card
         assert method in json.dumps(measured)
     assert read_manifest(outcome.folder)["stages"].keys() == {"prompts", *METHODS, "eval"}
@@ -72,8 +72,11 @@ def test_grpo_starts_from_sft_and_takes_a_function_of_the_users(model: Path, tmp
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("rloo.rewards={nothing: 1.0}", "rloo.rewards: found 'nothing'; accepted: reward, checks, labeler"),
-        ("rloo.gold=checks", "rloo.gold: checks is what is trained on"),
+        (
+            "rloo.rewards={nothing: 1.0}",
+            "rloo.rewards: unknown reward 'nothing'; accepted: reward, checks, labeler",
+        ),
+        ("rloo.gold=checks", "rloo.gold: checks is a training reward"),
         ("rloo.rewards={labeler: 1.0}", "rloo.rewards: the labeler has no principle to judge by"),
         ("rloo.rewards={'/none.py:f': 1.0}", "rloo.rewards: there is no Python file '/none.py'"),
     ],

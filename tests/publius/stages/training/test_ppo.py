@@ -42,7 +42,7 @@ def test_ppo_alone_needs_neither_answers_nor_labels_and_is_evaluated(model: Path
     assert first["objective/kl"] == pytest.approx(0.0, abs=1e-5)
     assert "rewards/checks/mean" in second
     card = (folder / "README.md").read_text()
-    assert "against rewards with a price on leaving its reference (PPO)" in card
+    assert "against rewards, with a penalty on KL divergence (PPO)" in card
     assert "1 x checks" in card
     measured = json.loads((outcome.folder / "eval" / "metrics.json").read_text())
     assert "ppo" in json.dumps(measured)
@@ -80,8 +80,11 @@ def test_a_function_of_the_users_and_checks_are_weighed(model: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["ppo.rewards={nothing: 1.0}"], "ppo.rewards: found 'nothing'; accepted: reward, checks, labeler"),
-        (["ppo.gold=checks"], "ppo.gold: checks is what is trained on"),
+        (
+            ["ppo.rewards={nothing: 1.0}"],
+            "ppo.rewards: unknown reward 'nothing'; accepted: reward, checks, labeler",
+        ),
+        (["ppo.gold=checks"], "ppo.gold: checks is a training reward"),
         (["ppo.rewards={labeler: 1.0}"], "the labeler has no principle to judge by"),
         (["ppo.critic_init=reward"], "ppo.critic_init: the run has no reward model"),
         (["ppo.rewards={'/none.py:f': 1.0}"], "ppo.rewards: there is no Python file '/none.py'"),

@@ -237,7 +237,7 @@ def test_reward_model_from_an_sft_that_is_not_there_is_one_line(model: Path, tmp
     run_file = project(tmp_path, model, "[sft, reward]")
     execute(RunRequest(run_file, stages=("critique", "compare", "label")))
     (line,) = mistakes(here("train", "reward", run_file))
-    assert "reward starts from the SFT model, and there is none yet" in line
+    assert "reward starts from the SFT model, which is not trained yet" in line
     assert "reward.init=base" in line
     assert "publius train sft RUN.yaml" in line
 

@@ -180,7 +180,7 @@ def test_every_training_prompt_is_an_example_or_left_out_with_a_reason(finished:
     assert all(excluded.values())
     (sft,) = (stage for stage in finished.first.stages if stage.stage == "sft")
     assert sft.records == len(examples)
-    assert sum(sft.left_out.values()) == len(excluded)
+    assert sum(sft.excluded.values()) == len(excluded)
 
 
 def test_every_preference_is_used_or_left_out_with_a_reason(finished: Finished):
@@ -279,7 +279,7 @@ def test_dpo_before_the_sft_that_it_starts_from_is_one_line(model: Path, tmp_pat
     run_file = write_trainable(tmp_path, model)
     execute(RunRequest(run_file, stages=("critique", "compare", "label")))
     line = refused("train", "dpo", run_file)
-    assert "dpo starts from the SFT model, and there is none yet" in line
+    assert "dpo starts from the SFT model, which is not trained yet" in line
     assert "dpo.init=base" in line
     assert "publius train sft RUN.yaml" in line
 
