@@ -93,10 +93,10 @@ class RLLoop:
         shown = progress(label, self._config.steps, done=done) if is_main() else quiet
         trackers = reporting(self._job, self._models.policy, self._folder)
         with shown as task, trackers as self._report:
-            if not self._history:
+            if not self._history:  # a new training; a resumed one has evaluated its start
                 self._evaluate(0, task)
                 if self._config.keep == "best":
-                    self._commit(0)
+                    self._commit(0)  # no later step may be better than the start
             for step in range(done + 1, self._config.steps + 1):
                 if is_over(self._history, self._config):
                     break
@@ -109,7 +109,7 @@ class RLLoop:
         """Draw, score, learn, log, evaluate, and write a checkpoint where one is due."""
         config = self._config
         rollouts = self._rollouts(step, task)
-        coefficient = self._kl.coefficient
+        coefficient = self._kl.coefficient  # this step's; the controller changes it below
         with self._clock.phase("experience"):
             experience = experience_of(
                 rollouts, config.samples, packed=self._models.packed, mask_truncated=config.mask_truncated
@@ -127,6 +127,7 @@ class RLLoop:
             self._clock.count("update", config.ppo_epochs * int(experience.mask.sum()))
         self._guard(metrics, step)
         if step > config.critic_warmup:
+            # While the critic learns alone the divergence is 0, and would drive the coefficient down.
             self._kl.update(metrics[KL])
         self._move_average()
         self._log(step, {"episode": float(step * config.rollouts), **metrics})
@@ -147,6 +148,7 @@ class RLLoop:
         kept = load_rollouts(self._folder.checkpoints, step, prompts)
         if kept is not None:
             return kept
+        # A seed per answer, not a generator per process: any number of processes draws the same answers.
         seeds = [derive_seed(self._job.seed, "rollout", step, row) for row in range(len(numbers))]
         task.note(f"drawing {len(numbers)} answers, {self._clock.rates()}")
         drawn = self._drawn([prompts[number] for number in numbers], seeds)
@@ -156,6 +158,7 @@ class RLLoop:
             rewarded = [replace(rollout, scores=row) for rollout, row in zip(own, scores, strict=True)]
             rollouts: list[Rollout] = gathered(rewarded)
         if is_main():
+            # Saved before they are learned from: rewards may cost money or not be repeatable.
             save_rollouts(self._folder.checkpoints, step, rollouts, numbers)
         return rollouts
 
@@ -196,6 +199,7 @@ class RLLoop:
         if data.gold is None:
             return
         task.note(f"evaluating on {len(data.held_out)} held-out prompts")
+        # Every evaluation has the same seeds: differences between steps then come from the weights.
         seeds = [derive_seed(self._job.seed, "gold", prompt.prompt.id) for prompt in data.held_out]
         rollouts = self._drawn(data.held_out, seeds)
         with self._clock.phase("reward"):
@@ -228,6 +232,7 @@ class RLLoop:
             self._kl.coefficient, self._history = state["kl_coef"], state["history"]
             self._data.rewards.load(state["rewards"])
         if is_main():
+            # Lines of steps after the checkpoint will be written again.
             for name in (self._folder.metrics.name, SAMPLES_FILE):
                 self._folder.rewind(name, done if checkpoint else -1)
         wait_for_all()
@@ -268,7 +273,7 @@ class RLLoop:
         """Save the resulting policy, and the critic if there is one; return metrics."""
         last = max((int(row["step"]) for row in self._history), default=0)
         best = best_gold_step(self._history, self._config)
-        best = None if best == last else best
+        best = None if best == last else best  # the last weights are in the model already
         averaged = self._config.ema is not None
         if best is not None or averaged:
             checkpoint = self._folder.checkpoint(last if best is None else best)

@@ -86,6 +86,7 @@ class PolicyUpdate:
     def _minibatches(self, experience: Experience, step: int, epoch: int) -> list[list[int]]:
         """Return the numbers of the prompts of each optimizer step, in an order of this step and epoch."""
         count = len(experience.trees)
+        # By step and epoch alone, and so a resumed training has the same order without a saved generator.
         seed = derive_seed(self._seed, "minibatches", step, epoch)
         order = torch.randperm(count, generator=torch.Generator().manual_seed(seed % 2**63)).tolist()
         answers = len(experience.trees[0].answers)
@@ -114,7 +115,7 @@ class PolicyUpdate:
                     self._step(group, averages)
             for group in self.groups:
                 group.optimizer.zero_grad()
-        self.done += 1
+        self.done += 1  # without a step too: the learning rate must follow the number of minibatches
 
     def _passes(self, *, learns_policy: bool) -> list[tuple[str, ...]]:
         """Return what each pass through the model computes: one adapter, or both sides of a shared trunk."""
@@ -190,6 +191,7 @@ class PolicyUpdate:
         """Take a group's optimizer step with the gradients of all processes."""
         parameters = list(group.parameters.values())
         if world_size() > 1:
+            # Sums, not means: losses are divided by the whole minibatch's divisor already.
             _sum_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._optim.max_grad_norm)
         # The policy's schedule begins when the critic has warmed up.
