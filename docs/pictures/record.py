@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import os
 import pty
 import re
@@ -41,7 +42,9 @@ principles:
     check: {kind: max_words, value: 25}
 """
 PROJECT = "publius init demo"
-"""Writes prompts and a run file; the constitution above then takes the place of the preset."""
+"""Writes prompts and a run file. The constitution above then replaces the preset."""
+HELD_OUT = 24
+"""Test prompts that the recording keeps of the 48, to halve the time of the evaluation."""
 RUN = "publius run demo/run.yaml"
 CHAT = 'publius chat demo/runs/demo-* --prompt "How do I get rid of fruit flies?"'
 COMMANDS = ("cat demo/constitution.yaml", RUN, CHAT)
@@ -72,9 +75,19 @@ def record(session: Path) -> None:
     project = session / "demo"
     if not project.exists():
         subprocess.run(shlex.split(PROJECT), cwd=session, env=_environment(), check=True)
-        (project / "constitution.yaml").write_text(CONSTITUTION, encoding="utf-8")
+        write_project(project)
     outputs = [(command, output_of(command, session)) for command in COMMANDS]
     PICTURE.write_text(svg_of(outputs), encoding="utf-8")
+
+
+def write_project(project: Path) -> None:
+    """Replace the constitution of a new project, and shorten its list of prompts."""
+    (project / "constitution.yaml").write_text(CONSTITUTION, encoding="utf-8")
+    prompts = project / "prompts.jsonl"
+    lines = prompts.read_text(encoding="utf-8").splitlines(keepends=True)
+    test = [line for line in lines if json.loads(line)["split"] == "test"]
+    dropped = set(test[HELD_OUT:])
+    prompts.write_text("".join(line for line in lines if line not in dropped), encoding="utf-8")
 
 
 def output_of(command: str, session: Path) -> str:
