@@ -1,7 +1,8 @@
 """Votes of a duel: `{"ask": ..., "red": ..., "blue": ..., "vote": "red", "stars": 2, "voter": ...}`.
 
-With this package installed, `publius import labels votes.jsonl --format duel --to labels` reads such a file. Without
-installing it, pass `--format duel_labels:Duels` in this folder. `docs/human-labels.md` describes the protocol.
+With this package installed, `publius import labels votes.jsonl --format duel --to labels` reads such a file.
+Without installing it, pass `--format duel_labels:Duels` in this folder. `docs/human-labels.md` describes the
+protocol of a source.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Duels(RowSource):
         return "it has the columns red, blue and vote" if {"red", "blue", "vote"} <= row.keys() else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
-        """Return the pair of a row. A row that raises RequestError is dropped, counted and reported by Publius."""
+        """Return the pair of a row. Publius drops, counts and reports a row that raises RequestError."""
         red, blue = required(values, "red"), required(values, "blue")
         sides = sides_of(required(values, "ask"), red, blue, ("red", "blue"))
         vote = required(values, "vote")
