@@ -3,9 +3,9 @@
     python docs/pictures/record.py [--session DIR]
 
 The commands run one after the other in a pseudo-terminal, in an empty temporary folder, and rich draws what
-they print. The output is shown as it is, except that paths are relative to that folder. With `--session` the
-folder is preserved: a command whose output is already recorded there does not run again, so an interrupted
-recording resumes and a changed layout needs no model. Takes about ten minutes on two CPU cores.
+they print. The output is real; long output is shortened (`[...]`), and paths are relative to that folder. With
+`--session` the folder is preserved: a command whose output is already recorded there does not run again, so an
+interrupted recording resumes and a changed layout needs no model. Takes about ten minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ RUN = "publius run demo/run.yaml"
 CHAT = 'publius chat demo/runs/demo-* --prompt "How do I get rid of fruit flies?"'
 COMMANDS = ("cat demo/constitution.yaml", RUN, CHAT)
 """The commands in the picture, in order."""
+SHOWN = {RUN: (("critique", "train dpo"), ("Before and after", "* differs"))}
+"""How the first and last line of each shown part of a long output begin; `[...]` marks what is omitted."""
 
+_OMITTED = "\x1b[2m[...]\x1b[0m"
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _REMOTE_FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -95,7 +98,8 @@ def output_of(command: str, session: Path) -> str:
     recorded = session / f"{COMMANDS.index(command)}.ansi"
     if not recorded.exists():
         recorded.write_bytes(run_in_terminal(command, session))
-    return recorded.read_text(encoding="utf-8").replace(f"{session}{os.sep}", "")
+    # Not read_text: it would turn the carriage returns of progress bars into line ends.
+    return recorded.read_bytes().decode("utf-8").replace(f"{session}{os.sep}", "")
 
 
 def run_in_terminal(command: str, folder: Path) -> bytes:
@@ -149,6 +153,21 @@ def on_screen(written: str) -> list[str]:
     return lines
 
 
+def shortened(command: str, lines: list[str]) -> list[str]:
+    """Return the lines of a command's output that the picture shows."""
+    if command not in SHOWN:
+        return lines
+    plain = [_ESCAPE.sub("", line) for line in lines]
+    shown: list[str] = []
+    end = 0
+    for first, last in SHOWN[command]:
+        start = next(n for n in range(end, len(plain)) if plain[n].startswith(first))
+        shown += [_OMITTED] * (start > end)
+        end = next(n for n in range(start, len(plain)) if plain[n].startswith(last)) + 1
+        shown += lines[start:end]
+    return [*shown, _OMITTED] if end < len(lines) else shown
+
+
 def svg_of(outputs: list[tuple[str, str]]) -> str:
     """Return the picture of commands and what they wrote, without a font from the network."""
     console = Console(
@@ -158,7 +177,7 @@ def svg_of(outputs: list[tuple[str, str]]) -> str:
         if number:
             console.print()
         console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
-        for line in on_screen(written):
+        for line in shortened(command, on_screen(written)):
             console.print(Text.from_ansi(line), soft_wrap=True)
     svg = console.export_svg(title="publius", theme=SVG_EXPORT_THEME, unique_id="terminal")
     fonts = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"

@@ -109,6 +109,32 @@ def test_the_commands_in_the_picture_are_valid(tmp_path: Path, monkeypatch: pyte
     assert load_run_config(Path("demo/run.yaml")).train
 
 
+def test_the_parts_of_a_run_that_the_picture_shows_are_printed_by_a_run():
+    script = runpy.run_path(str(RECORDING))
+    views = (REPOSITORY / "publius/views/run_summary.py", REPOSITORY / "evaluation/report.py")
+    printed = "\n".join(view.read_text(encoding="utf-8") for view in views)
+    _, (first, last) = script["SHOWN"][script["RUN"]]
+    assert f'"{first}' in printed
+    assert last.removeprefix("* ") in printed
+
+
+def test_long_output_is_shortened_where_the_recording_says_so():
+    script = runpy.run_path(str(RECORDING))
+    lines = [
+        "warning",
+        "critique 2/2",
+        "train dpo 4/4",
+        "Stages",
+        "Before and after",
+        "words",
+        "* differs",
+        "report",
+    ]
+    shown = [re.sub(r"\x1b\[\d*m", "", line) for line in script["shortened"](script["RUN"], lines)]
+    assert shown == ["[...]", *lines[1:3], "[...]", *lines[4:7], "[...]"]
+    assert script["shortened"]("cat x", lines) == lines
+
+
 def test_the_recording_shows_the_last_drawing_of_each_line():
     on_screen = runpy.run_path(str(RECORDING))["on_screen"]
     bar = "\x1b[?25l\rcritique 1/2\r\x1b[2K\x1b[32mcritique\x1b[0m 2/2\r\n\x1b[?25hdone\r\n"
