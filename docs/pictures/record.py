@@ -3,9 +3,9 @@
     python docs/pictures/record.py [--session DIR]
 
 The commands run one after the other in a pseudo-terminal, in an empty temporary folder, and rich draws what
-they print. The output is real; long output is shortened (`[...]`), and paths are relative to that folder. With
-`--session` the folder is preserved: a command whose output is already recorded there does not run again, so an
-interrupted recording resumes and a changed layout needs no model. Takes about ten minutes on two CPU cores.
+they print. The output is real; long output is shortened (`[...]`), and paths are relative to that folder.
+With `--session` the folder is preserved: a command whose output is already recorded there does not run again,
+so an interrupted recording resumes and a changed layout needs no model. Takes about ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def shortened(command: str, lines: list[str]) -> list[str]:
 def svg_of(outputs: list[tuple[str, str]]) -> str:
     """Return the picture of commands and what they wrote, without a font from the network."""
     console = Console(
-        record=True, width=COLUMNS, file=StringIO(), force_terminal=True, color_system="truecolor"
+        record=True, width=COLUMNS + 1, file=StringIO(), force_terminal=True, color_system="truecolor"
     )
     for number, (command, written) in enumerate(outputs):
         if number:
