@@ -46,7 +46,9 @@ PROJECT = "publius init demo"
 HELD_OUT = 24
 """Test prompts that the recording keeps of the 48, to halve the time of the evaluation."""
 RUN = "publius run demo/run.yaml"
-CHAT = 'publius chat demo/runs/demo-* --prompt "How do I get rid of fruit flies?"'
+CHAT = (
+    'publius chat demo/runs/demo-* --prompt "Is it dangerous to mix leftover wall paint from different tins?"'
+)
 COMMANDS = ("cat demo/constitution.yaml", RUN, CHAT)
 """The commands in the picture, in order."""
 SHOWN = {RUN: (("critique", "train dpo"), ("Before and after", "* differs"))}
