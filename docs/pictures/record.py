@@ -51,7 +51,10 @@ CHAT = (
 )
 COMMANDS = ("cat demo/constitution.yaml", RUN, CHAT)
 """The commands in the picture, in order."""
-SHOWN = {RUN: (("critique", "train dpo"), ("Before and after", "* differs"))}
+SHOWN = {
+    RUN: (("critique", "train dpo"), ("Before and after", "* differs")),
+    CHAT: (("base", "and the environment."),),
+}
 """How the first and last line of each shown part of a long output begin; `[...]` marks what is omitted."""
 
 _OMITTED = "\x1b[2m[...]\x1b[0m"
