@@ -159,17 +159,19 @@ def on_screen(written: str) -> list[str]:
 
 
 def shortened(command: str, lines: list[str]) -> list[str]:
-    """Return the lines of a command's output that the picture shows."""
-    if command not in SHOWN:
-        return lines
+    """Return the lines of an output that the picture shows; all of them if a named line is missing."""
     plain = [_ESCAPE.sub("", line) for line in lines]
     shown: list[str] = []
     end = 0
-    for first, last in SHOWN[command]:
-        start = next(n for n in range(end, len(plain)) if plain[n].startswith(first))
-        shown += [_OMITTED] * (start > end)
-        end = next(n for n in range(start, len(plain)) if plain[n].startswith(last)) + 1
-        shown += lines[start:end]
+    for first, last in SHOWN.get(command, ()):
+        start = next((n for n in range(end, len(plain)) if plain[n].startswith(first)), len(lines))
+        stop = next((n for n in range(start, len(plain)) if plain[n].startswith(last)), None)
+        if stop is None:
+            return lines
+        shown += [_OMITTED] * (start > end) + lines[start : stop + 1]
+        end = stop + 1
+    if not shown:
+        return lines
     return [*shown, _OMITTED] if end < len(lines) else shown
 
 
