@@ -1,7 +1,8 @@
 """Votes of a duel: `{"ask": ..., "red": ..., "blue": ..., "vote": "red", "stars": 2, "voter": ...}`.
 
-Install this package, and `publius import labels votes.jsonl --format duel --to labels` reads such a file; so
-does `--format duel_labels:Duels` beside this module. `docs/human-labels.md` explains what a source must do.
+With this package installed, `publius import labels votes.jsonl --format duel --to labels` reads such a file.
+Without installing it, pass `--format duel_labels:Duels` in this folder. `docs/human-labels.md` describes the
+protocol of a source.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ VOTES: Mapping[str, Outcome] = {"red": "first", "blue": "second", "draw": "tie",
 
 
 class Duels(RowSource):
-    """One vote a row. Red stands on the left; `stars` says by how much the winner won."""
+    """One vote per row. Red is on the left; `stars` is the winner's margin."""
 
     name = "duel"
     summary = "votes of a duel: ask, red, blue, vote (red, blue, draw or boo), stars, voter"
     columns = frozenset({"ask", "red", "blue", "vote", "stars", "voter"})
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like a vote: `--format auto` shows it."""
+        """Return why a row looks like a vote, which `--format auto` prints, or None."""
         return "it has the columns red, blue and vote" if {"red", "blue", "vote"} <= row.keys() else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
-        """Return the pair of a row. What raises RequestError is dropped, counted and reported by Publius."""
+        """Return the pair of a row. Publius drops, counts and reports a row that raises RequestError."""
         red, blue = required(values, "red"), required(values, "blue")
         sides = sides_of(required(values, "ask"), red, blue, ("red", "blue"))
         vote = required(values, "vote")
         if vote not in VOTES:
-            raise RequestError("the vote is none of red, blue, draw and boo", detail=shown(vote))
+            raise RequestError("the vote is not red, blue, draw or boo", detail=shown(vote))
         stars = maybe_number(values, "stars") or 0.0
         opinion = Opinion(
             verdict=VOTES[vote],

@@ -43,7 +43,7 @@ def check(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert (summary["format"], summary["rows"], summary["kept"]) == ("duel", 5, 4)
-    assert summary["dropped_for"][0]["reason"] == "the vote is none of red, blue, draw and boo"
+    assert summary["dropped_for"][0]["reason"] == "the vote is not red, blue, draw or boo"
     with RecordStore(folder, writable=False) as store:
         pairs = {c.id: c for c in store.open("comparisons.jsonl", Comparison, "prompt.id")}
         judgments = list(store.open("judgments.jsonl", Judgment, "comparison_id"))
