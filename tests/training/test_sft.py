@@ -103,7 +103,7 @@ def test_a_model_that_says_nowhere_where_an_answer_ends_is_refused(
     tiny_model(attention="sdpa").save_pretrained(folder)
     template = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] }}{% endfor %}"
     tiny_tokenizer(template, eos_token=None).save_pretrained(folder)
-    with pytest.raises(EngineError, match="nothing tells where an answer of endless ends"):
+    with pytest.raises(EngineError, match="marks the end of an answer of endless"):
         train("sft", tmp_path / "sft", str(folder))
 
 

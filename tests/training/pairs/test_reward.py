@@ -333,7 +333,7 @@ def test_training_cannot_begin_with_an_adapter_on_the_model(tiny_folder: Path, t
     train("sft", tmp_path / "sft", str(tiny_folder))
     own = job("reward", tmp_path / "reward", str(tiny_folder))
     worn = ModelConfig(id=str(tiny_folder), adapter=str(tmp_path / "sft"))
-    with pytest.raises(EngineError, match="cannot begin with an adapter on"):
+    with pytest.raises(EngineError, match="cannot be loaded on a model that has an adapter"):
         train_reward(pairs(), replace(own, policy=worn), PLAIN)
 
 
