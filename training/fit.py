@@ -1,7 +1,7 @@
-"""Runs a `transformers.Trainer` to its end, however often it is interrupted.
+"""Run a `transformers.Trainer` to its end, with exact resume after interruptions.
 
-The same job gives the same weights, byte for byte, on one CPU process, whether it ran through or was killed
-and resumed: data order, adapter and dropout follow from the seed, and a checkpoint holds everything else.
+On one CPU process, the same job gives the same weights byte for byte, whether it ran through or was killed
+and resumed. Data order, adapter and dropout follow from the seed; a checkpoint contains everything else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.lazy import require
 from core.progress import progress
 from engines.loading import pick_device
 from training.checkpoints import SAMPLES_FILE, TrainingFolder
-from training.history import UNSTEADY, ByHeldOutLoss, Course
+from training.history import NONDETERMINISTIC, ByHeldOutLoss, Course
 from training.job import TrainingJob, base_name, run_or_reuse
 from training.policy import TRAIN_EXTRA, load_adapter_weights, save_adapter
 from training.processes import is_main, world_size
@@ -30,14 +30,14 @@ _TENSORBOARD = "tensorboard"
 
 @runtime_checkable
 class _Warns(Protocol):
-    """A trainer that has something to say about a training as a whole."""
+    """A trainer that can warn about a training as a whole."""
 
     def warnings(self, history: Sequence[dict[str, Any]]) -> tuple[str, ...]: ...
 
 
 @runtime_checkable
-class _Tells(Protocol):
-    """A trainer that says itself how it goes, and what else is to be recorded of it."""
+class _Reports(Protocol):
+    """A trainer with its own progress notes and further values for the result."""
 
     def note_of(self, logs: dict[str, float]) -> str: ...
 
@@ -45,7 +45,7 @@ class _Tells(Protocol):
 
 
 class TrainerMaker(Protocol):
-    """Builds the trainer once the arguments are known."""
+    """Function that builds the trainer from its arguments."""
 
     def __call__(self, arguments: dict[str, Any], folder: TrainingFolder) -> Trainer:
         """Return a trainer over the encoded data."""
@@ -59,14 +59,14 @@ def fit(
     make: TrainerMaker,
     course: Course | None = None,
 ) -> dict[str, Any]:
-    """Train by a `transformers.Trainer`, or go on, or find it done already; see `run_or_reuse`.
+    """Train with a `transformers.Trainer`, resume it, or reuse its finished result; see `run_or_reuse`.
 
     Args:
-        job: what to do.
-        job_digest: digest of the job with its data.
-        examples: how many there are.
+        job: the training job.
+        job_digest: digest of the job and its data.
+        examples: number of training examples.
         make: builds the trainer.
-        course: when it ends and which weights are the result; by the held-out loss if not given.
+        course: determines when training ends and which weights are the result; by default, the held-out loss.
     """
     chosen = course or ByHeldOutLoss(job.optim)
 
@@ -78,10 +78,10 @@ def fit(
 
 
 def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: Course) -> dict[str, Any]:
-    """Run the trainer to its end and save the adapter; return the figures of it."""
+    """Run the trainer to its end and save the adapter; return the values for `training.json`."""
     policy: Any = trainer.model
     trainable = sum(p.numel() for p in policy.parameters() if p.requires_grad)
-    folder.require_room(trainable)
+    folder.require_room(trainable)  # before hours of training, not at its first checkpoint
     history = _run(trainer, folder, job, course)
     best = course.best(history)
     last = max((int(row["step"]) for row in history), default=0)
@@ -95,12 +95,12 @@ def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: C
         "trainable_parameters": trainable,
         "metrics": _last_metrics(history),
         "warnings": list(trainer.warnings(history)) if isinstance(trainer, _Warns) else [],
-        **(trainer.report(history) if isinstance(trainer, _Tells) else {}),
+        **(trainer.report(history) if isinstance(trainer, _Reports) else {}),
     }
 
 
 def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any]:
-    """Return a job's `TrainingArguments` as keywords; TRL's own defaults are overridden where they bite."""
+    """Return keyword arguments of `TrainingArguments` for a job, which override TRL's own defaults."""
     optim = job.optim
     on_cpu = pick_device(job.device) == "cpu"
     steps = math.ceil(job.epochs * math.ceil(examples / min(optim.batch_size, examples)))
@@ -111,35 +111,40 @@ def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any
         "num_train_epochs": job.epochs,
         "learning_rate": job.learning_rate,
         "lr_scheduler_type": optim.schedule if optim.warmup == 0 else _with_warmup(optim.schedule),
-        # The first step of a warm-up has learning rate 0, so that a single step would teach nothing.
+        # The first step of a warm-up has learning rate 0: a training of one step would learn nothing.
         "warmup_steps": optim.warmup if steps > 1 else 0,
         "weight_decay": optim.weight_decay,
         "max_grad_norm": optim.max_grad_norm,
         "optim": "adamw_torch",
-        "seed": job.seed % 2**32,
+        "seed": job.seed % 2**32,  # numpy accepts 32 bits only
         "data_seed": job.seed % 2**32,
         "bf16": job.bf16,
         "use_cpu": on_cpu,
         "gradient_checkpointing": optim.gradient_checkpointing,
+        # The reentrant variant needs inputs that require gradients; under LoRA the embeddings are frozen.
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        # transformers would search peft models for unused parameters in each step; here all are used.
         "ddp_find_unused_parameters": False,
         "eval_strategy": "steps" if evaluates else "no",
         "eval_steps": optim.eval_every,
         "save_strategy": "steps",
         "save_steps": optim.checkpoint_every,
         "logging_steps": 1,
+        # The filter would replace a nan loss by an average, and `FolderCallback` would not see it.
         "logging_nan_inf_filter": False,
+        # TensorBoard is set up in `_run`: transformers would write into staging, which is deleted.
         "report_to": [sink for sink in optim.report_to if sink != _TENSORBOARD],
         "run_name": f"{job.folder.parent.name}/{job.folder.name}",
         "disable_tqdm": True,
-        "dataloader_num_workers": 0,
+        "dataloader_num_workers": 0,  # rows are token ids already: nothing to do in another process
         "dataloader_pin_memory": not on_cpu,
+        # transformers drops columns that the model's `forward` does not name, such as `prompt_ids`.
         "remove_unused_columns": False,
     }
 
 
 def _batches(job: TrainingJob, examples: int) -> dict[str, int]:
-    """Return how many examples make a step; pairs are counted by `training/pairs/trainer.py` alone."""
+    """Return the batch sizes for SFT; other methods build their own batches, one per optimizer step."""
     if job.method != "sft":
         return {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
     batch = min(job.optim.batch_size, examples)
@@ -156,20 +161,21 @@ def _with_warmup(schedule: str) -> str:
 
 
 def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Course) -> list[dict[str, Any]]:
-    """Train from the newest checkpoint on; return the history of figures."""
+    """Train from the newest checkpoint on; return the history of logged metrics."""
     from transformers import PrinterCallback
 
     from training.callbacks import FolderCallback, HeldOutCallback, ProgressCallback
 
     checkpoint = folder.newest()
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
-    checkpoint = checkpoint if done else None  # that of step 0 holds the weights alone
+    checkpoint = checkpoint if done else None  # the checkpoint of step 0 has weights only
     if is_main():
+        # Steps after the checkpoint will run and be logged again.
         for name in (folder.metrics.name, SAMPLES_FILE):
             folder.rewind(name, done if checkpoint else -1)
     ended = _history_of(checkpoint) if checkpoint else []
     if checkpoint and course.is_over(ended):
-        # It had ended here, and was killed before its result was saved.
+        # Training had ended at this checkpoint, but was killed before its result was saved.
         load_adapter_weights(trainer.model, checkpoint)
         return ended
     trainer.remove_callback(PrinterCallback)
@@ -180,7 +186,7 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
         trainer.add_callback(HeldOutCallback(course))
     with progress(f"train {job.method}", None, done=done) if is_main() else contextlib.nullcontext() as task:
         if task is not None:
-            note_of = trainer.note_of if isinstance(trainer, _Tells) else None
+            note_of = trainer.note_of if isinstance(trainer, _Reports) else None
             trainer.add_callback(ProgressCallback(task, note_of))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     history: list[dict[str, Any]] = trainer.state.log_history
@@ -188,7 +194,7 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
 
 
 def _event_writer(folder: TrainingFolder) -> Any:
-    """Return what writes events for TensorBoard beside the adapter; transformers' place is cleared away."""
+    """Return a TensorBoard callback that writes next to the adapter."""
     writer: Any = require("transformers.integrations", TRAIN_EXTRA).TensorBoardCallback()
     writer.logging_dir = writer.logging_dir or str(folder.path / _TENSORBOARD)
     return writer
@@ -201,10 +207,10 @@ def _history_of(checkpoint: Path) -> list[dict[str, Any]]:
 
 
 def _last_metrics(history: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return the figures of the last step, and of the last evaluation, that were logged."""
+    """Return the logged metrics of the last step and of the last evaluation."""
     found: dict[str, float] = {}
     for name in ("eval_loss", "loss"):
         rows = [row for row in history if name in row]
         if rows:
             found |= {key: value for key, value in rows[-1].items() if isinstance(value, int | float)}
-    return {key: value for key, value in found.items() if key not in UNSTEADY}
+    return {key: value for key, value in found.items() if key not in NONDETERMINISTIC}

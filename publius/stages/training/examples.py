@@ -157,7 +157,7 @@ def account(
 ) -> StageResult:
     """Record what a training used and left out, write its card, and say what is to be known of it."""
     method, first = job.method, results[0]
-    for row in first.left_out:
+    for row in first.excluded:
         run.exclude(method, row.id, row.reason, row.detail)
     if is_main():
         write_card(job, results, provenance, section, evaluation)

@@ -74,7 +74,7 @@ def train_group(task: RLTask, job: TrainingJob, config: RLOOConfig | GRPOConfig)
         _without_effect(job),
         examples=len(data.rows),
         held_out=len(unseen.rows),
-        left_out=(*data.left_out, *unseen.left_out),
+        excluded=(*data.left_out, *unseen.left_out),
         truncated=0,
         tokens=sum(len(row.ids) for row in data.rows),
     )

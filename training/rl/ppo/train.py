@@ -69,7 +69,7 @@ def train_ppo(task: RLTask, job: TrainingJob, config: PPOConfig) -> TrainingResu
     require_something_to_watch_by(task, config, unseen.rows)
     mixed = encode_answers(task.answered if config.sft_coef else (), encoder, job.optim)
     if config.sft_coef:
-        require_examples(mixed.rows, mixed.left_out, "answers to mix in (ppo.sft_coef)")
+        require_examples(mixed.rows, mixed.excluded, "answers to mix in (ppo.sft_coef)")
     critic = _critic_start(task, config)
     decisive = (critic.digest(), [repr(row) for row in mixed.rows])
     digest = rl_digest(task, job, config, (data.rows, unseen.rows), _RELEVANT_FIELDS, *decisive)
@@ -92,7 +92,7 @@ def train_ppo(task: RLTask, job: TrainingJob, config: PPOConfig) -> TrainingResu
         _without_effect(job),
         examples=len(data.rows),
         held_out=len(unseen.rows),
-        left_out=(*data.left_out, *unseen.left_out, *mixed.left_out),
+        excluded=(*data.left_out, *unseen.left_out, *mixed.excluded),
         truncated=mixed.truncated,
         tokens=sum(len(row.ids) for row in data.rows),
     )
