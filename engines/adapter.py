@@ -53,7 +53,7 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Peft
     """Attach the adapter of a folder to a model; return the wrapped model.
 
     Raises:
-        EngineError: if there is no adapter, or it was made for another model.
+        EngineError: if the folder has no adapter, or the adapter was trained on another model.
     """
     read_settings(folder)
     peft = require("peft", _EXTRA)
@@ -67,7 +67,7 @@ def attach_further_adapter(model: PeftModel, folder: Path, name: str) -> None:
     """Attach another adapter to a model that has one; `model.set_adapter` switches between them.
 
     Raises:
-        EngineError: if there is no adapter, or it was made for another model.
+        EngineError: if the folder has no adapter, or the adapter was trained on another model.
     """
     read_settings(folder)
     with load_errors("adapter", folder, _FITTING):

@@ -34,7 +34,7 @@ class LocalEngine(ABC):
     decoding: ClassVar[int]
     """Version of the decoding, raised when answers to the same request change: old ones are not reused."""
     limits: ClassVar[str]
-    """What limits the length of a request, for error messages."""
+    """Name of the limit on a request's length, for error messages."""
 
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         self._config = model

@@ -25,16 +25,16 @@ class RewardSettings(Section):
     uncertainty: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
     """Penalty per unit of variance between members."""
     mean: Finite = 0.0
-    """Mean score of a sample of answers, which is subtracted to centre scores."""
+    """Mean score of a sample of answers; it is subtracted to centre scores."""
     std: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    """Standard deviation of the same scores, by which scores are divided."""
+    """Standard deviation of the same scores; scores are divided by it."""
     temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     """Calibration temperature, fitted on held-out pairs, else 1: sigmoid(difference / temperature) is the
     calibrated probability."""
 
 
 def read_reward_settings(folder: Path) -> RewardSettings:
-    """Return the settings in `reward.json`, or the defaults if there is no file.
+    """Return the settings in `reward.json`, or the defaults if the file does not exist.
 
     Raises:
         EngineError: if the file cannot be read or is invalid.

@@ -97,7 +97,7 @@ class TurnEncoder:
         return (*self.plain(Untrusted(text)), *(self.end_of_turn if finished else ()))
 
     def plain(self, piece: Piece) -> list[int]:
-        """Return the ids of a text, none of which is a special token."""
+        """Return the ids of a text without special tokens."""
         text = piece.text if isinstance(piece, Untrusted) else piece
         ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids if text else []
         if not self._added.isdisjoint(ids):

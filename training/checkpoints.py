@@ -25,7 +25,7 @@ from core.errors import RunStateError
 from core.store.files import os_errors, sync_folder, write_atomic
 
 ADAPTER_STAGING = ".adapter.new"
-"""Folder in which the adapter is written before it is moved to its place."""
+"""Temporary folder of the adapter, before it is moved to its place."""
 SAMPLES_FILE, CRITIC_FILE = EXTRA_FILES = ("samples.jsonl", "critic.safetensors")
 """Further files of PPO: sampled answers of each step, and the critic's trained parameters."""
 _NAME = re.compile(r"checkpoint-([0-9]+)")
@@ -41,7 +41,7 @@ class TrainingFolder:
 
     @property
     def staging(self) -> Path:
-        """Folder in which a checkpoint is written."""
+        """Folder of the checkpoint being written."""
         return self.path / ".staging"
 
     @property

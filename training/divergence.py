@@ -36,7 +36,7 @@ def mean_token_kl(
             ours = answer_logits(policy, batch).float().log_softmax(dim=-1)
         with policy.disable_adapter():
             theirs = answer_logits(policy, base_batch).float().log_softmax(dim=-1)
-        # Rounding may give tiny negative values; log_softmax in float32, as the weights may be bfloat16.
+        # Summed over the vocabulary, rounding may give a tiny negative value.
         per_token = (ours.exp() * (ours - theirs)).sum(dim=-1).clamp(min=0)
         mask = batch.answer_mask
         means = (per_token * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)

@@ -38,9 +38,9 @@ class PreferencePair:
     """True if the answer ended by itself. A cut answer gets no end token, since it should not end there."""
     rejected_finished: bool = True
     margin: float = 0.0
-    """Margin by which the chosen answer's score should exceed the other's (reward models only)."""
+    """Required lead of the chosen answer's score over the other's (reward models only)."""
     groups: Mapping[str, str] = field(default_factory=dict)
-    """Groups by which reports are broken down, such as `{"source": "ai", "section": "safety"}`."""
+    """Groups for the breakdown in reports, such as `{"source": "ai", "section": "safety"}`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def is_exhausted(losses: Sequence[tuple[int, float]], patience: int | None) -> b
 
 
 def chosen_fall(history: Sequence[dict[str, Any]], limit: float) -> tuple[int, float] | None:
-    """Return the first step at which chosen answers had become too unlikely, and by how much, or None.
+    """Return the first step with chosen answers that are too unlikely, and by how much, or None.
 
     DPO raises the difference of two log-probabilities and may lower both. The policy then moves to answers
     that are in no pair (Pal et al. 2024, arXiv 2402.13228; Razin et al. 2024, arXiv 2410.08847).

@@ -56,7 +56,7 @@ class TrainingJob:
     start: Path | None = None
     """Folder of the adapter to start from; None starts from the model itself."""
     siblings: tuple[Path, ...] = ()
-    """Folders of other runs, from which the result of the same job is copied."""
+    """Folders of other runs; a finished result of the same job is copied from them."""
 
     @classmethod
     def of(
@@ -101,8 +101,7 @@ class TrainingJob:
 
     def digest(self, examples: Sequence[object], held_out: Sequence[object], *settings: object) -> str:
         """Return a digest of all that determines the result. Raises EngineError if the model is missing."""
-        # `epochs` is below, as set for the method. `micro_batch` and `micro_tokens` count: they change
-        # rounding.
+        # `self.epochs` is used for `optim.epochs`. Micro-batch sizes are included, as they change rounding.
         optim = self.optim.model_dump(mode="json", exclude={"checkpoint_every", "epochs", "report_to"})
         return digest(
             "training",
@@ -169,10 +168,10 @@ def require_examples(examples: Sequence[object], excluded: Sequence[ExcludedExam
 
 
 def require_held_out(job: TrainingJob, held_out: Sequence[object]) -> None:
-    """Raise ConfigError if `optim.eval_every` is set and there are no held-out examples."""
+    """Raise ConfigError if `optim.eval_every` is set without held-out examples."""
     if job.optim.eval_every is not None and not held_out:
         raise ConfigError(
-            "there are no held-out examples to evaluate on",
+            "no held-out examples to evaluate on",
             where="optim.eval_every",
             accepted=f"{job.method}.held_out above 0, or data to evaluate on (--eval-data)",
         )
@@ -195,8 +194,7 @@ def run_or_reuse(
         RunStateError: if the disk is too small or full.
     """
     folder = TrainingFolder(job.folder)
-    # All processes must see the same state: none may look for a result while the main one prepares the
-    # folder.
+    # No process may look for a result while the main one prepares the folder.
     wait_for_all()
     done = folder.result(job_digest)
     if done is None:
@@ -255,7 +253,7 @@ def _copied_from_sibling(folder: TrainingFolder, job: TrainingJob, job_digest: s
 
 
 def base_name(policy: ModelConfig) -> str:
-    """Return the name by which peft can load the model: its hub id or its folder."""
+    """Return the model's name for peft: its hub id or its folder."""
     files = locate(policy)
     return policy.id if policy.id == files.name and "/" in policy.id else str(files.folder)
 

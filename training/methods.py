@@ -1,4 +1,4 @@
-"""Names of the training methods, in the order in which a run trains."""
+"""Names of the training methods, in the order of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 Method = Literal["sft", "reward", "dpo", "ppo", "rloo", "grpo"]
 
 METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo", "rloo", "grpo")
-"""All training methods, in the order in which a run trains."""
+"""All training methods, in the order of a run."""
 
 PolicyMethod = Literal["sft", "dpo", "ppo", "rloo", "grpo"]
 

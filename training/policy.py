@@ -39,7 +39,7 @@ def load_policy(
 
     Args:
         config: the model.
-        lora: shape of a new adapter; an adapter to continue keeps its own.
+        lora: shape of a new adapter; ignored with `start`.
         device: `auto`, `cpu` or `cuda`.
         seed: seed of a new adapter, which does not change the outputs until it is trained.
         start: folder of an adapter to continue training.
@@ -61,7 +61,7 @@ def load_reward_policy(
 
     Args:
         config: the model.
-        lora: shape of a new adapter; an adapter to continue keeps its own.
+        lora: shape of a new adapter; ignored with `start`.
         device: `auto`, `cpu` or `cuda`.
         seed: seed of the head and of a new adapter.
         start: folder of a policy's adapter to continue training.

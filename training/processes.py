@@ -49,7 +49,7 @@ def summed(values: Any) -> Any:
 
 
 def gathered(own: list[Any]) -> list[Any]:
-    """Return the rows of all processes, in the order from which `process_rows` distributed them."""
+    """Return the rows of all processes in their original order, before `process_rows`."""
     if world_size() == 1:
         return own
     state()

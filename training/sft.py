@@ -32,7 +32,7 @@ def train_sft(
 
     Raises:
         ConfigError: if there is nothing to evaluate on, or an example is longer than the model's context.
-        DataError: if there are no examples, or all are longer than `optim.max_length`.
+        DataError: if no example can be used.
         EngineError: if the model cannot be loaded or trained.
         MissingExtraError: if TRL, peft or datasets is not installed.
         RunStateError: if the disk is too small or full.

@@ -62,7 +62,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class PackedRow:
-    """Prompts and answers as one row, with the columns at which each answer's outputs are read."""
+    """Prompts and answers as one row, with the columns of each answer's outputs."""
 
     input_ids: torch.Tensor
     """(1, T)."""
@@ -136,7 +136,7 @@ def packed_attention(
 ) -> torch.Tensor:
     """Return the attention output (1, T, H, D) of queries (1, H, T, D) over keys and values (1, K, T, D).
 
-    There is no dropout on attention weights, even in training: both answers of a pair are treated alike.
+    Attention weights get no dropout, even in training: both answers of a pair are treated alike.
     """
     grouped = query.shape[1] != key.shape[1]
     # One call per block: a single mask over the whole row would cost the square of the row's length.

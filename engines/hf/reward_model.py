@@ -91,7 +91,7 @@ def load_reward_model(folder: Path, device: str = "auto", base: ModelConfig | No
         base: the base model of the adapters; None for the one named in their settings.
 
     Raises:
-        EngineError: if there is no model, or an adapter was trained on another model.
+        EngineError: if the folder has no model, or an adapter was trained on another model.
     """
     settings = read_reward_settings(folder)
     members = [folder / member for member in settings.members]

@@ -1,9 +1,9 @@
 """The parent's side of a host process: start it, send requests, and make sure that it ends.
 
-Requests from all threads share one connection and are answered in the order in which they finish. The host is
-the leader of a session, so all processes that it starts are in its process group and can be ended together:
-by an orderly shutdown in `close`, by SIGKILL if that takes too long or the host dies, and by the host's own
-watchdog (`engines/vllm/serving.py`) if this process dies.
+Requests from all threads share one connection and are answered as they finish. The host is the leader of a
+session, so all processes that it starts are in its process group and can be ended together: by an orderly
+shutdown in `close`, by SIGKILL if that takes too long or the host dies, and by the host's own watchdog
+(`engines/vllm/serving.py`) if this process dies.
 """
 
 from __future__ import annotations

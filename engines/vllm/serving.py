@@ -129,7 +129,7 @@ class Host:
         except RequestError as error:
             self._send(Refused(id=number, reason=error.reason, detail=error.detail))
         except Exception as error:  # noqa: BLE001  see `run`
-            # One failure breaks the engine, and then all other requests fail too: only the first is reported.
+            # After one failure the host shuts down and other requests fail too: only the first is reported.
             if not broken.is_set():
                 self._send(Down(reason=_reason(error)))
             broken.set()

@@ -44,8 +44,7 @@ class DPOObjective:
         ratios = logprobs - reference
         losses = self._preference_losses(ratios, lengths, labels)
         if self._config.sft_coef:
-            # Mean per token of each pair, as in Pang et al. 2024, arXiv 2404.19733, equation 1: a sum would
-            # weigh long answers more.
+            # Mean per token (Pang et al. 2024, arXiv 2404.19733, equation 1): sums would favour long answers.
             losses = losses - self._config.sft_coef * logprobs[:, 0] / lengths[:, 0]
         return losses * weights, self._metrics(logprobs, ratios, lengths)
 
@@ -66,8 +65,7 @@ class DPOObjective:
         """Return the losses (B,) of log-ratios (B, 2) of chosen and rejected answers."""
         config = self._config
         if config.loss == "ipo":
-            # IPO has a fixed target margin, which sums would reach with length alone: means per token, as in
-            # TRL.
+            # IPO's target margin does not grow with length: means per token, as in TRL.
             chosen, rejected = (ratios / lengths).unbind(dim=1)
             return soft_ipo_loss(chosen, rejected, labels, config.beta)
         if config.loss == "robust":

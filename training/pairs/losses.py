@@ -45,8 +45,7 @@ def unflipped(p_chosen: torch.Tensor, flipped: float) -> torch.Tensor:
 
         (p - e) / (1 - 2e),
 
-    which is outside [0, 1] for a label more certain than `1 - e`. The loss then has no minimum, as in the
-    paper.
+    which is outside [0, 1] for a label more certain than `1 - e`. The loss then has no minimum, as theirs.
 
     Args:
         p_chosen: (B,) labels.
@@ -101,7 +100,7 @@ def soft_reward_loss(
         chosen_scores: (B,) scores of the chosen answers.
         rejected_scores: (B,) scores of the rejected answers.
         p_chosen: (B,) probability that the chosen answer is the better one, in [0, 1].
-        margin: (B,) margin by which its score should exceed the other's, on top of what the label implies.
+        margin: (B,) required lead of the chosen score, on top of what the label implies.
     """
     logits = chosen_scores - rejected_scores - margin
     return -p_chosen * logsigmoid(logits) - (1 - p_chosen) * logsigmoid(-logits)

@@ -39,7 +39,7 @@ def train_reward(
 
     Raises:
         ConfigError: if there is nothing to evaluate on, or an example is longer than the model's context.
-        DataError: if there are no pairs, or none that can be used.
+        DataError: if no pair can be used.
         EngineError: if the model cannot be loaded or trained, or the loss is not finite.
         MissingExtraError: if peft is not installed.
         RunStateError: if the disk is too small or full.

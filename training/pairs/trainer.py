@@ -39,8 +39,8 @@ class _Micro:
 
     pairs: tuple[EncodedPair, ...]
     idle: bool = False
-    """True if the micro-batch has no weight. It is run because another process has more micro-batches and waits
-    for this one's gradients."""
+    """True if the micro-batch has no weight. It is run because another process has more micro-batches
+    and waits for this one's gradients."""
 
 
 class PairTrainer(Trainer):
@@ -92,8 +92,7 @@ class PairTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return whole optimizer steps as batches, the same in every process."""
-        # Not through `accelerator.prepare`, which would distribute the batches over processes and repeat
-        # some.
+        # Not prepared by accelerate, which would distribute the batches over processes and repeat some.
         return _StepLoader(self.train_dataset, self._batch_size, self.args.seed)
 
     def training_step(
@@ -155,14 +154,13 @@ class PairTrainer(Trainer):
         return 0
 
     def _share(self, pairs: Sequence[EncodedPair]) -> list[_Micro]:
-        """Return this process's pairs in micro-batches, of which all processes get the same number."""
+        """Return this process's pairs in micro-batches; each process gets the same number of them."""
         world = self.args.world_size
         # Dealt by length, so all processes get about the same number of tokens.
         order = sorted(pairs, key=lambda pair: -pair.packed_tokens)
         shares = [self._micro_batches(order[rank::world]) for rank in range(world)]
         own = shares[self.args.process_index]
-        # Idle micro-batches come first, as the last one synchronises gradients; the shortest pair costs
-        # least.
+        # The shortest pair costs the least.
         return [_Micro((order[-1],), idle=True)] * (max(map(len, shares)) - len(own)) + own
 
     def _micro_batches(self, pairs: Sequence[EncodedPair]) -> list[_Micro]:
@@ -208,7 +206,7 @@ class _StepSampler(Sampler[list[int]]):
         self.rows, self.batch_size, self.seed, self.epoch = rows, batch_size, seed, 0
 
     def __iter__(self) -> Iterator[list[int]]:
-        # A generator of its own: the order must not depend on what else draws random numbers before a resume.
+        # A generator of its own: the order must not depend on other random draws before a resume.
         generator = torch.Generator().manual_seed((self.seed + self.epoch * 0x9E3779B1) % 2**63)
         order = torch.randperm(self.rows, generator=generator).tolist()
         for start in range(0, self.rows, self.batch_size):
