@@ -142,7 +142,7 @@ class TorchWorker:
             sampling = sampling.model_copy(update={"stop": self._reader.stops(sampling)})
             row = DecodingRow(ticket.ids, sampling, ticket.request.seed, ticket)
             widest = max([row.max_tokens, *reserved])
-            # Rows are padded to the widest, and all may reach their maximum. A row that is too large runs alone.
+            # Rows are padded to the widest and may all reach their maximum. Too large a row runs alone.
             if widest * (len(reserved) + 1) > self._limits.max_batch_tokens and reserved:
                 break
             reserved.append(row.max_tokens)
