@@ -1,1 +1,1 @@
-"""Engines that generate text and score answers: scripted, and transformers."""
+"""Inference engines that generate text and score answers: scripted, transformers and vLLM."""

@@ -1,4 +1,4 @@
-"""LoRA adapters on disk, as peft writes them: what they are, and a model that wears one."""
+"""LoRA adapters in peft's format: their settings and digest, and how they are attached to a model."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 WEIGHTS = "adapter_model.safetensors"
 SETTINGS = "adapter_config.json"
 _EXTRA = "train"
-_FITTING = "an adapter that was trained on this model"
+_FITTING = "an adapter trained on this model"
 
 
 def adapter_digest(folder: Path) -> str:
-    """Return a digest of an adapter's weights and of the settings that say how they act.
+    """Return a digest of an adapter's weights and of the settings that determine its effect.
 
     Raises:
         EngineError: if the folder holds no adapter.
     """
     settings = read_settings(folder)
+    # The path of the base model changes when folders are moved; the model has a digest of its own.
     acting = {key: value for key, value in settings.items() if key != "base_model_name_or_path"}
     return digest("adapter", file_digest(folder / WEIGHTS), acting)[:32]
 
@@ -38,57 +39,60 @@ def read_settings(folder: Path) -> dict[str, Any]:
             raise FileNotFoundError(f"{WEIGHTS} is missing")
         settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         if not isinstance(settings, dict):
-            raise ValueError(f"{SETTINGS} holds no settings")
+            raise ValueError(f"{SETTINGS} is not a JSON object")
     except (OSError, ValueError) as error:
         raise EngineError(
-            f"no LoRA adapter there ({first_line(error)})",
+            f"no LoRA adapter in this folder ({first_line(error)})",
             where=str(folder),
-            accepted=f"a folder with {SETTINGS} and {WEIGHTS}, as peft writes them",
+            accepted=f"a folder with {SETTINGS} and {WEIGHTS}, as saved by peft",
         ) from error
     return settings
 
 
 def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> PeftModel:
-    """Return the model with the adapter of a folder on it.
+    """Attach the adapter of a folder to a model; return the wrapped model.
 
     Raises:
-        EngineError: if there is no adapter, or it was made for another model.
+        EngineError: if the folder has no adapter, or the adapter was trained on another model.
     """
     read_settings(folder)
     peft = require("peft", _EXTRA)
     with load_errors("adapter", folder, _FITTING):
-        worn: PeftModel = peft.PeftModel.from_pretrained(model, folder, is_trainable=trainable)
-    _require_whole(worn, folder)
-    return worn
+        attached: PeftModel = peft.PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+    _require_whole(attached, folder)
+    return attached
 
 
-def attach_further_adapter(worn: PeftModel, folder: Path, name: str) -> None:
-    """Put another folder's adapter on a model that wears one; `worn.set_adapter` switches between them.
+def attach_further_adapter(model: PeftModel, folder: Path, name: str) -> None:
+    """Attach another adapter to a model that has one; `model.set_adapter` switches between them.
 
     Raises:
-        EngineError: if there is no adapter, or it was made for another model.
+        EngineError: if the folder has no adapter, or the adapter was trained on another model.
     """
     read_settings(folder)
     with load_errors("adapter", folder, _FITTING):
-        worn.load_adapter(str(folder), adapter_name=name)
-    _require_whole(worn, folder, name)
+        model.load_adapter(str(folder), adapter_name=name)
+    _require_whole(model, folder, name)
 
 
-def _require_whole(worn: PeftModel, folder: Path, name: str = "default") -> None:
-    """Refuse an adapter of which a part found no place in the model, or the other way round.
+def _require_whole(model: PeftModel, folder: Path, name: str = "default") -> None:
+    """Raise EngineError unless the stored weights and those of the attached adapter have the same names.
 
-    peft only warns then, and a model of fewer or more layers would be run with half of the adapter.
+    peft only warns about a mismatch, so a model with fewer or more layers would run with half of the adapter.
     """
     peft = require("peft", _EXTRA)
     safetensors = require("safetensors", _EXTRA)
-    wanted = set(peft.get_peft_model_state_dict(worn, adapter_name=name, save_embedding_layers=False))
+    # With save_embedding_layers="auto", peft may look up the base model's config on the Hugging Face hub.
+    wanted = set(peft.get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False))
     heads = tuple(f".{module}." for module in read_settings(folder).get("modules_to_save") or ())
     with safetensors.safe_open(folder / WEIGHTS, "pt") as file:
+        # Files by others may also hold embeddings that peft saved; only what the adapter defines must match.
         stored = {key for key in file.keys() if any(part in key for part in ("lora_", *heads))}  # noqa: SIM118
-    astray = sorted(wanted ^ stored)
-    if astray:
+    mismatched = sorted(wanted ^ stored)
+    if mismatched:
         raise EngineError(
-            f"the adapter does not fit the model ({len(astray)} weights differ, the first is {astray[0]})",
+            f"the adapter does not fit the model ({len(mismatched)} weights do not match, "
+            f"the first is {mismatched[0]})",
             where=str(folder),
             accepted=_FITTING,
         )

@@ -1,4 +1,4 @@
-"""From the tokens that a model wrote to the record of its answer, alike for all engines on this machine."""
+"""Decode generated tokens into an answer record, in the same way for all local engines."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class AnswerReader:
-    """Knows what ends an answer of one model, and reads the answer from its tokens.
+    """Decodes the answers of one model, up to its end tokens and stop strings.
 
     Args:
-        tokenizer: for decoding.
-        encoder: says how the model is spoken to.
-        declared_ends: the ids that the model's own files name as ends of a text.
-        name: the model's name, as it stands in records.
+        tokenizer: decodes the tokens.
+        encoder: the encoder of the model's conversations.
+        declared_ends: end-of-text token ids from the model's own files.
+        name: the model's name in records.
     """
 
     def __init__(
@@ -35,25 +35,25 @@ class AnswerReader:
         self._name = name
         self._template_thinks = encoder.opens_thinking()
         self._base_stops = (CHATML_STOP,) if encoder.is_base else ()
-        # Special tokens are left out of decoded text, so a stop string that is one must be known by its id.
+        # Decoding drops special tokens, so a stop string that is a special token is matched by its id.
         added = self._tokenizer.get_added_vocab()
         stops = [added.get(stop) for stop in self._base_stops]
-        # A base model that comes with a chat template often declares another end than the template writes.
+        # A base model that ships a chat template often declares another end token than the template writes.
         ends = [*declared_ends, self._tokenizer.eos_token_id, *stops, *encoder.template_end[-1:]]
         self.end_ids: frozenset[int] = frozenset(i for i in ends if i is not None)
-        """Tokens that end an answer."""
+        """Token ids that end an answer."""
 
     def stops(self, sampling: Sampling) -> tuple[str, ...]:
-        """Return the texts that end an answer: those asked for, and the end of a turn for a base model."""
+        """Return the stop strings: the requested ones, and the end of a turn for a base model."""
         return sampling.stop + self._base_stops
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens, special ones left out."""
+        """Return the text of tokens without special tokens."""
         text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
         return text
 
     def text(self, tokens: Sequence[int], sampling: Sampling) -> tuple[str, str | None]:
-        """Return answer and reasoning: text up to the first stop string, think blocks told apart."""
+        """Return (answer, reasoning): the text up to the first stop string, with think blocks split off."""
         text = self.decode(tokens)
         for stop in self.stops(sampling):
             text = text.partition(stop)[0]

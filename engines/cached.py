@@ -1,4 +1,4 @@
-"""An engine that asks each question once: answers come from the project's cache where it has them."""
+"""Request cache around an engine: every request is sent to the model once per project."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _Answer = TypeVar("_Answer", Generation, ChoiceScores)
 
 @dataclass
 class RequestCounts:
-    """What an engine was asked for, by purpose."""
+    """Request and token counts of an engine; requests are counted by purpose."""
 
     asked: Counter[str] = field(default_factory=Counter)
     """Requests that the model answered in this process."""
     reused: Counter[str] = field(default_factory=Counter)
-    """Requests whose answer was in the cache, or under way for someone else."""
+    """Requests whose answer was in the cache, or already requested by another task."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -36,7 +36,7 @@ class RequestCounts:
 
     @property
     def total(self) -> int:
-        """All requests, asked and re-used."""
+        """Number of requests, whether asked or reused."""
         return self.asked.total() + self.reused.total()
 
     def summary(self) -> str:
@@ -45,10 +45,10 @@ class RequestCounts:
 
 
 class CachedEngine:
-    """Wraps an engine with the request cache and counts.
+    """An engine with a request cache and counts.
 
-    The cache is asked by the engine's own key, so that an answer is only re-used where everything that
-    determines it is the same. Two equal requests at the same time are asked once.
+    The cache key is the engine's own, so an answer is reused only if everything that determines it is the
+    same. Equal requests that run at the same time are sent to the model once.
     """
 
     def __init__(self, engine: Engine, cache: RequestCache) -> None:
@@ -69,7 +69,7 @@ class CachedEngine:
 
     @property
     def is_base(self) -> bool:
-        """Whether the wrapped model is a base model."""
+        """True if the wrapped model is a base model."""
         return self._engine.is_base
 
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
@@ -77,27 +77,27 @@ class CachedEngine:
         return self._engine.key(request)
 
     def knows(self, request: GenerationRequest | ChoiceRequest) -> bool:
-        """Return whether the answer is in the cache, so that the model would not be asked."""
+        """Return True if the answer is in the cache, which means that the model would not be asked."""
         return self._cache.get(self._engine.key(request)) is not None
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
-        """Ask the wrapped engine whether it can answer with these choices."""
+        """Return the token ids of the choices; raise if the wrapped engine cannot answer with them."""
         return self._engine.require_choices(prefill, choices)
 
     async def generate(self, request: GenerationRequest) -> Generation:
-        """Return the cached answer, or ask the engine and keep its answer."""
-        answer = await self._once(request, Generation, lambda: self._engine.generate(request))
+        """Return the cached answer, or ask the engine and cache its answer."""
+        answer = await self._cached_or_ask(request, Generation, lambda: self._engine.generate(request))
         return answer
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
-        """Return the cached scores, or ask the engine and keep them."""
-        return await self._once(request, ChoiceScores, lambda: self._engine.choose(request))
+        """Return the cached scores, or ask the engine and cache them."""
+        return await self._cached_or_ask(request, ChoiceScores, lambda: self._engine.choose(request))
 
     def close(self) -> None:
         """Close the wrapped engine; the cache belongs to the caller."""
         self._engine.close()
 
-    async def _once(
+    async def _cached_or_ask(
         self,
         request: GenerationRequest | ChoiceRequest,
         answer_type: type[_Answer],
@@ -106,7 +106,9 @@ class CachedEngine:
         key = self._engine.key(request)
         stored = self._cache.get(key)
         while stored is None and key in self._under_way:
-            stored = await asyncio.shield(self._under_way[key])  # None: that asker gave up
+            # Without the shield, cancelling this task would cancel the future that all others wait for. None
+            # means that the task that asked was cancelled: then one of those that wait asks again.
+            stored = await asyncio.shield(self._under_way[key])
         if stored is not None:
             self.counts.reused[request.purpose] += 1
             return answer_type.model_validate_json(stored)
@@ -115,13 +117,14 @@ class CachedEngine:
         try:
             answer = await ask()
             line = answer.model_dump_json(exclude_none=True)
+            # Written before the caller can write its record, so a kill costs only the requests in flight.
             self._cache.put(key, request.purpose, line)
         except asyncio.CancelledError:
             future.set_result(None)
             raise
         except BaseException as error:
             future.set_exception(error)
-            future.exception()  # marked as seen: most often nobody else waits for it
+            future.exception()  # retrieved here, or asyncio logs it as never retrieved when nobody waits
             raise
         finally:
             del self._under_way[key]

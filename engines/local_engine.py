@@ -1,4 +1,4 @@
-"""What engines with a model on this machine have in common: its files, its tokens, keys and limits."""
+"""Base class of engines that run a model on this machine: model files, encoding, request keys, limits."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _UNKNOWN_CONTEXT = 2**31
 
 
 class LocalEngine(ABC):
-    """One Hugging Face model. Requests are encoded and checked here; subclasses run them.
+    """One Hugging Face model. This class encodes and checks requests; subclasses run them.
 
-    The tokenizer is loaded upon the first key, the weights upon the first request that runs, so that a run
+    The tokenizer is loaded when the first key is computed, the weights when the first request runs. A run
     whose answers are all in the cache never loads the model.
 
     Args:
-        model: which model.
-        engine: how it is run.
+        model: the model.
+        engine: how requests are run.
     """
 
     kind: ClassVar[str]
-    """The engine's name in keys and identities."""
+    """Name of the engine in keys and identities."""
     decoding: ClassVar[int]
-    """Raised when the engine would answer the same request differently, so that no old answer is re-used."""
+    """Version of the decoding, raised when answers to the same request change: old ones are not reused."""
     limits: ClassVar[str]
-    """What bounds the length of a request, for messages."""
+    """Name of the limit on a request's length, for error messages."""
 
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         self._config = model
@@ -42,26 +42,26 @@ class LocalEngine(ABC):
 
     @property
     def model(self) -> str:
-        """The model's name, as it stands in records."""
+        """Name of the model in records."""
         return self._files.name
 
     @property
     def identity(self) -> str:
-        """Digest of the engine's kind, the model's files, weight type and what its chat template is given."""
+        """Digest of the engine's kind, the model's files, its data type and the chat template's arguments."""
         return digest(self.kind, self._files.identity, self._dtype, self._config.chat_template_kwargs)
 
     @property
     def is_base(self) -> bool:
-        """Whether the model has no chat template of its own and is spoken to in ChatML."""
+        """True if the model has no chat template and is prompted in ChatML."""
         return self.encoder.is_base
 
     @cached_property
     def encoder(self) -> TurnEncoder:
-        """Encodes conversations for this model."""
+        """Encoder of conversations for this model."""
         return TurnEncoder(load_tokenizer(self._files), self._config.chat_template_kwargs, self.model)
 
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
-        """Return the request's digest: exact ids, model, dtype and sampling; the seed only when sampling."""
+        """Return a digest of token ids, model, data type and sampling; the seed counts only when sampling."""
         ids = self.encoder.encode(request.turns, request.prefill).ids
         model = (self.kind, self.decoding, self._files.identity, self._dtype)
         if isinstance(request, ChoiceRequest):
@@ -77,17 +77,17 @@ class LocalEngine(ABC):
         return await self._generate(request, ids)
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
-        """Return the token of each choice behind the prefill.
+        """Return the token id of each choice after the prefill.
 
         Raises:
             ConfigError: if the model may think before it answers.
-            EngineError: if a choice is not one token.
+            EngineError: if a choice is not a single token.
         """
         require_no_thinking(self.model, self.encoder.template, self._config.chat_template_kwargs)
         return tuple(self._next_token(prefill, choice) for choice in choices)
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
-        """Return log-probabilities of the choices. Raises EngineError if a choice is not one token."""
+        """Return log-probabilities of the choices. Raises EngineError if a choice is not a single token."""
         choice_ids = self.require_choices(request.prefill, request.choices)
         ids = self.encoder.encode(request.turns, request.prefill).ids
         self._require_room(len(ids) + 1)
@@ -95,17 +95,17 @@ class LocalEngine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Stop the engine and free its memory. Safe to call twice; the next request starts it again."""
+        """Stop the engine and free its memory. Safe to call twice; the next request restarts it."""
 
     @abstractmethod
     async def _generate(self, request: GenerationRequest, ids: tuple[int, ...]) -> Generation:
-        """Run an encoded request that fits."""
+        """Run an encoded request whose length has been checked."""
 
     @abstractmethod
     async def _choose(
         self, request: ChoiceRequest, ids: tuple[int, ...], choice_ids: tuple[int, ...]
     ) -> ChoiceScores:
-        """Score encoded choices of a request that fits."""
+        """Score the choices of an encoded request whose length has been checked."""
 
     @cached_property
     def _files(self) -> ModelFiles:
@@ -117,28 +117,29 @@ class LocalEngine(ABC):
 
     @cached_property
     def _context(self) -> int:
-        """Most tokens that the model was made for."""
+        """The model's context length in tokens."""
         return context_tokens(self._files) or _UNKNOWN_CONTEXT
 
     @property
     @abstractmethod
-    def _most_tokens(self) -> int:
-        """Most tokens of prompt and answer together."""
+    def _max_tokens(self) -> int:
+        """Maximum number of tokens in a prompt and its answer."""
 
     def _require_room(self, tokens: int) -> None:
-        if tokens > self._most_tokens:
+        if tokens > self._max_tokens:
             raise RequestError(
                 f"prompt and answer are too long for {self.limits}",
-                detail=f"{tokens} tokens, at most {self._most_tokens}",
+                detail=f"{tokens} tokens, at most {self._max_tokens}",
                 accepted="shorter prompts or a smaller max_new_tokens",
             )
 
     def _next_token(self, prefill: str, choice: str) -> int:
-        """Return the one token by which the choice continues the prefill."""
+        """Return the token id with which the choice continues the prefill."""
+        # Encoded together, since tokenizers may merge characters across the boundary.
         before, after = self.encoder.plain(prefill), self.encoder.plain(prefill + choice)
         if after[:-1] != before:
             raise EngineError(
-                f"{choice!r} after {prefill!r} is not one token for {self.model}",
+                f"{choice!r} after {prefill!r} is not a single token for {self.model}",
                 where="prompts/templates",
                 accepted="a prefill after which each answer is a single token",
             )

@@ -1,7 +1,7 @@
-"""What an engine can do, and the requests and answers it exchanges.
+"""Protocols of inference engines, with their requests and results.
 
-The rooms above know engines by these small protocols alone. Two more, for scoring a given answer and for
-reward models, belong to training and evaluation.
+The packages above use engines through these protocols only. Scoring a given answer and reward models have
+interfaces of their own, in training and evaluation.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from core.records import Generation, Probability, Record, Sampling
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """Ask for an answer to a conversation."""
+    """Request for an answer to a conversation."""
 
     turns: tuple[Turn, ...]
     sampling: Sampling
     seed: int
     purpose: str
-    """What it is for (`draft`, `critique`, ...): for counting, never part of the request's key."""
+    """Purpose (`draft`, `critique`, ...), used for counts and never part of the request's key."""
     prefill: str = ""
-    """Text of ours that the answer must begin with; it is not repeated in the result."""
+    """Text that the answer is made to begin with; the result does not repeat it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChoiceRequest:
-    """Ask how likely each of a few one-token answers is as the next token of the assistant's turn."""
+    """Request for the probabilities of a few single-token answers as the assistant's next token."""
 
     turns: tuple[Turn, ...]
     choices: tuple[str, ...]
@@ -40,17 +40,17 @@ class ChoiceScores(Record):
     """Exact next-token log-probabilities of the offered answers."""
 
     logprobs: tuple[float, ...]
-    """Natural logarithms over the whole vocabulary, in the order of the choices."""
+    """Natural logarithms, normalised over the whole vocabulary, in the order of the choices."""
     answer_mass: Probability
-    """Sum of the choices' probabilities: how much of the model's belief is on the answers at all."""
+    """Sum of the choices' probabilities: the share of the model's probability mass on the offered answers."""
     top_token: str
-    """The most likely next token, offered or not."""
+    """Most likely next token, whether or not it was offered."""
     prompt_tokens: int
     model: str
 
 
 class Generator(Protocol):
-    """Writes text."""
+    """Generates text."""
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """Return the model's answer. Raises RequestError if this request is too long for the model."""
@@ -58,37 +58,37 @@ class Generator(Protocol):
 
 
 class ChoiceScorer(Protocol):
-    """Scores one-token answers."""
+    """Scores single-token answers."""
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
-        """Return log-probabilities of the choices. Raises EngineError if a choice is not one token."""
+        """Return log-probabilities of the choices. Raises EngineError if a choice is not a single token."""
         ...
 
 
 class Engine(Generator, ChoiceScorer, Protocol):
-    """A model that is loaded, or will be upon the first request."""
+    """A model, which is loaded at the latest when the first request runs."""
 
     @property
     def model(self) -> str:
-        """The model's name, as it stands in records."""
+        """Name of the model in records."""
         ...
 
     @property
     def identity(self) -> str:
-        """Digest of everything about the model that determines its answers."""
+        """Digest of everything about the model that affects its answers."""
         ...
 
     @property
     def is_base(self) -> bool:
-        """Whether the model has no chat template of its own."""
+        """True if the model has no chat template."""
         ...
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
-        """Return the choices' tokens; raises if the model cannot answer with one of them at once."""
+        """Return the choices' token ids; raise if the model cannot answer with them as its first token."""
         ...
 
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
-        """Return a digest of all that determines the answer; the seed counts only when sampling."""
+        """Return a digest of everything that determines the answer; the seed counts only when sampling."""
         ...
 
     def close(self) -> None:

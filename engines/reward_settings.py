@@ -1,4 +1,4 @@
-"""What is saved beside a reward model's weights, as `reward.json`."""
+"""Settings of a reward model, saved with its weights as `reward.json`."""
 
 from __future__ import annotations
 
@@ -16,24 +16,29 @@ FILE = "reward.json"
 
 
 class RewardSettings(Section):
-    """How the scores of a reward model are to be read."""
+    """How the scores of a reward model are combined, normalised and calibrated."""
 
     members: tuple[str, ...] = Field(default=(".",), min_length=1)
-    """Folders of the adapters, relative to this file's; more than one is an ensemble."""
+    """Folders of the adapters, relative to the folder of this file; more than one form an ensemble."""
     combine: Literal["mean", "min", "uncertainty"] = "mean"
-    """How members' scores become one: mean, lowest, or the mean less variance times `uncertainty`."""
+    """How the members' scores are combined: mean, minimum, or mean minus `uncertainty` times the variance."""
     uncertainty: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
-    """What a unit of variance between members costs."""
+    """Penalty per unit of variance between members."""
     mean: Finite = 0.0
-    """Mean score of the answers that it was trained on: what is subtracted to centre scores."""
+    """Mean score of a sample of answers; it is subtracted to centre scores."""
     std: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    """Their standard deviation: what scores are divided by to have one scale."""
+    """Standard deviation of the same scores; scores are divided by it."""
     temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    """sigmoid(difference / temperature) is the calibrated probability: fitted on held-out pairs, else 1."""
+    """Calibration temperature, fitted on held-out pairs, else 1: sigmoid(difference / temperature) is the
+    calibrated probability."""
 
 
 def read_reward_settings(folder: Path) -> RewardSettings:
-    """Return what `reward.json` says; the defaults if there is none. Raises EngineError if it is broken."""
+    """Return the settings in `reward.json`, or the defaults if the file does not exist.
+
+    Raises:
+        EngineError: if the file cannot be read or is invalid.
+    """
     path = folder / FILE
     if not path.exists():
         return RewardSettings()
@@ -43,12 +48,12 @@ def read_reward_settings(folder: Path) -> RewardSettings:
         raise EngineError(
             f"the settings of the reward model cannot be read ({_reason(error)})",
             where=str(path),
-            accepted="reward.json as `publius train reward` wrote it",
+            accepted="a reward.json written by `publius train reward`",
         ) from error
 
 
 def _reason(error: Exception) -> str:
-    """Return the first thing that is wrong, in one line."""
+    """Return the first problem in one line."""
     if not isinstance(error, ValidationError):
         return first_line(error)
     first = error.errors(include_url=False)[0]

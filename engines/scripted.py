@@ -1,8 +1,7 @@
-"""The scripted engine: answers by rule, for tests and dry runs.
+"""The scripted engine, which answers by rule without a model, for tests and dry runs.
 
-Answers come from a queue where one is given, else from a function of the request, else from a built-in rule
-that writes plausible nonsense. It keeps the history of what it was asked. It proves that the plumbing holds,
-never that a model behaves.
+Answers come from a queue if one is given, else from a function of the request; the default function returns
+random words. The engine records every request. It tests the pipeline, not the behaviour of a model.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _WORDS = (
 
 
 def ramble(request: GenerationRequest) -> str:
-    """Return words that depend on the request and its seed alone; greedy requests ignore the seed."""
+    """Return words that depend only on the request and its seed; greedy requests ignore the seed."""
     seed = request.seed if request.sampling.temperature > 0 else 0
     start = derive_seed(seed, *(turn.text for turn in request.turns))
     count = 5 + start % 40
@@ -35,7 +34,7 @@ def ramble(request: GenerationRequest) -> str:
 
 
 def lean(request: ChoiceRequest) -> tuple[float, ...]:
-    """Return log-probabilities that depend on the conversation alone and share 98 % of the mass."""
+    """Return log-probabilities that depend only on the conversation; their probabilities sum to 0.98."""
     weights = [derive_uniform(choice, *(turn.text for turn in request.turns)) for choice in request.choices]
     return tuple(math.log(0.98 * weight / sum(weights)) for weight in weights)
 
@@ -44,11 +43,11 @@ class ScriptedEngine:
     """An engine without a model.
 
     Args:
-        answers: texts given out in order before `answerer` is asked.
+        answers: texts returned in order before `answerer` is called.
         answerer: writes an answer to a generation request.
-        chooser: returns log-probabilities, one per choice.
-        model: the name that stands in records.
-        keep_history: whether to remember every request.
+        chooser: returns one log-probability per choice.
+        model: the name in records.
+        keep_history: record every request in `history`.
     """
 
     def __init__(
@@ -65,25 +64,25 @@ class ScriptedEngine:
         self._model = model
         self._keep_history = keep_history
         self.history: list[GenerationRequest | ChoiceRequest] = []
-        """Every request that was run, in order."""
+        """Requests that were run, in order."""
 
     @property
     def model(self) -> str:
-        """The name that stands in records."""
+        """Name of the model in records."""
         return self._model
 
     @property
     def identity(self) -> str:
-        """The model's name: answers are the script's."""
+        """The model's name: nothing else determines the answers."""
         return self._model
 
     @property
     def is_base(self) -> bool:
-        """False: a script is spoken to as it likes."""
+        """False: the scripted engine needs no chat template."""
         return False
 
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
-        """Return a digest of the conversation's text and how it is answered."""
+        """Return a digest of the conversation's text and the sampling or choices."""
         turns = [(turn.role, turn.text) for turn in request.turns]
         if isinstance(request, ChoiceRequest):
             return digest("choose", self._model, turns, request.prefill, request.choices)
@@ -91,7 +90,7 @@ class ScriptedEngine:
         return digest("generate", self._model, turns, request.prefill, request.sampling.model_dump(), seed)
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
-        """Return the choices' numbers: a script can always choose."""
+        """Return the indices of the choices: the scripted engine accepts all."""
         return tuple(range(len(choices)))
 
     async def generate(self, request: GenerationRequest) -> Generation:
@@ -100,12 +99,12 @@ class ScriptedEngine:
             self.history.append(request)
         text = self._answers.popleft() if self._answers else self._answerer(request)
         words = text.split(" ")
-        most = request.sampling.max_new_tokens
+        limit = request.sampling.max_new_tokens
         return Generation(
-            text=" ".join(words[:most]).strip(),
-            finish_reason="length" if len(words) > most else "stop",
+            text=" ".join(words[:limit]).strip(),
+            finish_reason="length" if len(words) > limit else "stop",
             prompt_tokens=sum(len(turn.text.split()) for turn in request.turns),
-            completion_tokens=min(len(words), most),
+            completion_tokens=min(len(words), limit),
             model=self._model,
             sampling=request.sampling,
             seed=request.seed if request.sampling.temperature > 0 else None,
@@ -125,4 +124,4 @@ class ScriptedEngine:
         )
 
     def close(self) -> None:
-        """Do nothing: there is nothing to free."""
+        """Do nothing: no memory is held."""

@@ -1,4 +1,4 @@
-"""Think blocks: told apart from the answer, and refused where a one-token answer is wanted."""
+"""Reasoning in think blocks: split from the answer, and refused for single-token answers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _OPEN, _CLOSE = "<think>", "</think>"
 
 
 def split_reasoning(text: str, *, opened: bool = False) -> tuple[str, str | None]:
-    """Return (answer, reasoning) of a model's raw text, both stripped; reasoning is None if there is none.
+    """Split a model's raw text into (answer, reasoning), both stripped; reasoning is None if there is none.
 
-    A block that was never closed (the answer was cut while the model was thinking) is all reasoning.
+    If the block was never closed (the answer was cut while the model was thinking), all text is reasoning.
 
     Args:
-        text: what the model wrote.
-        opened: whether the chat template itself opened a think block before the model's first token.
+        text: the model's output.
+        opened: True if the chat template itself opens a think block before the model's first token.
     """
     stripped = text.lstrip()
     if stripped.startswith(_OPEN):
@@ -30,10 +30,10 @@ def split_reasoning(text: str, *, opened: bool = False) -> tuple[str, str | None
 
 
 def require_no_thinking(model: str, template: str, kwargs: Mapping[str, JsonValue]) -> None:
-    """Refuse one-token answers from a model whose template lets it think first.
+    """Refuse single-token answers from a model that may think before its answer.
 
     Raises:
-        ConfigError: if the template knows `enable_thinking` and the run does not set it to false.
+        ConfigError: if the template has an option `enable_thinking` and the run does not set it to false.
     """
     if "enable_thinking" in template and kwargs.get("enable_thinking") is not False:
         raise ConfigError(

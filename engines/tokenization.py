@@ -1,9 +1,9 @@
-"""Conversations to token ids, such that no text in them can act as a special token.
+"""Encode conversations as token ids without letting any text in them act as a special token.
 
-The chat template is rendered around placeholders. What the template itself wrote is encoded with special
-tokens; every piece of content is encoded on its own, by a copy of the tokenizer that knows no added tokens,
-and spliced in. SmolLM2's tokenizer, for one, would otherwise turn the text `<|im_end|>` in a response into
-the token that ends the turn.
+The chat template is rendered around placeholders. The template's own text is encoded with special tokens.
+Every piece of content is encoded separately, by a copy of the tokenizer that has no added tokens, and spliced
+in. Otherwise SmolLM2's tokenizer, for example, would turn the text `<|im_end|>` in a response into the token
+that ends the turn.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""The template given to base models, which have none of their own."""
+"""Chat template for base models, which have none."""
 
 CHATML_STOP = "<|im_end|>"
 
+# From the Unicode private use area: no chat template writes these characters itself.
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """Token ids of a conversation, up to where the model goes on."""
+    """Token ids of a conversation, up to where the model continues."""
 
     ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
-    """Where each piece of content stands in `ids`, first and one past last, in order of the pieces."""
+    """Start and end (exclusive) of each piece of content in `ids`, in order of the pieces."""
 
 
 class TurnEncoder:
@@ -50,8 +51,8 @@ class TurnEncoder:
 
     Args:
         tokenizer: a tokenizer backed by the `tokenizers` library.
-        template_kwargs: passed to the chat template.
-        name: the model's name, for messages.
+        template_kwargs: arguments of the chat template.
+        name: the model's name, for error messages.
     """
 
     def __init__(
@@ -68,17 +69,17 @@ class TurnEncoder:
         self._frames: dict[str, tuple[int, ...]] = {}
 
     def encode(self, turns: Sequence[Turn], prefill: str = "") -> EncodedPrompt:
-        """Return the ids of the conversation, the assistant's header and the start of its answer.
+        """Return the ids of the conversation, the assistant's header and the prefill of its answer.
 
         Raises:
-            RequestError: if the chat template refuses the conversation or loses a part of it.
+            RequestError: if the chat template rejects the conversation, or drops or repeats a part of it.
         """
         pieces: list[Piece] = [piece for turn in turns for piece in turn.pieces]
         ids: list[int] = []
         spans: dict[int, tuple[int, int]] = {}
         rendered = self._render(turns)
         for number, part in enumerate(_PLACEHOLDER.split(rendered)):
-            if number % 2 == 0:
+            if number % 2 == 0:  # re.split alternates: template text, placeholder number, template text, ...
                 ids += self._frame(part)
                 continue
             start, index = len(ids), int(part)
@@ -87,16 +88,16 @@ class TurnEncoder:
                 raise RequestError(f"the chat template of {self._name} repeats a message")
             spans[index] = (start, len(ids))
         if len(spans) != len(pieces):
-            raise RequestError(f"the chat template of {self._name} leaves out a message of this conversation")
+            raise RequestError(f"the chat template of {self._name} drops a message of this conversation")
         ids += self.plain(prefill)
         return EncodedPrompt(tuple(ids), tuple(spans[i] for i in range(len(pieces))))
 
     def answer(self, text: str, *, finished: bool = True) -> tuple[int, ...]:
-        """Return the ids of an assistant's answer, with those that end the turn where it ended by itself."""
+        """Return the ids of an assistant's answer, followed by those that end the turn if it is finished."""
         return (*self.plain(Untrusted(text)), *(self.end_of_turn if finished else ()))
 
     def plain(self, piece: Piece) -> list[int]:
-        """Return the ids of a text in which nothing counts as a special token."""
+        """Return the ids of a text without special tokens."""
         text = piece.text if isinstance(piece, Untrusted) else piece
         ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids if text else []
         if not self._added.isdisjoint(ids):
@@ -107,10 +108,10 @@ class TurnEncoder:
 
     @cached_property
     def end_of_turn(self) -> tuple[int, ...]:
-        """The ids that the template writes behind an assistant's answer, up to the token that ends the turn.
+        """Token ids that the template writes after an assistant's answer, up to the token that ends the turn.
 
         Raises:
-            EngineError: if the template ends an answer with nothing, and the tokenizer names no end token.
+            EngineError: if neither the template nor the tokenizer defines an end token.
         """
         if self.template_end:
             return self.template_end
@@ -119,18 +120,19 @@ class TurnEncoder:
             return tuple(self._tokenizer.encode(CHATML_STOP, add_special_tokens=False))
         if end is None:
             raise EngineError(
-                f"nothing tells where an answer of {self._name} ends",
+                f"neither the chat template nor the tokenizer marks the end of an answer of {self._name}",
                 accepted="a chat template that ends turns with a special token, or a tokenizer's eos_token",
             )
         return (int(end),)
 
     @cached_property
     def template_end(self) -> tuple[int, ...]:
-        """The ids with which the template itself ends an answer; empty if there is no special token there."""
+        """Token ids with which the template itself ends an answer; empty if they include no special token."""
         try:
             rendered = self._render((Turn("user", ("",)), Turn("assistant", ("",))), opened=False)
-        except RequestError:  # a template that wants another conversation says nothing about its end
+        except RequestError:  # the template rejects this conversation, so its end is unknown
             return ()
+        # The text after the answer's placeholder; the user's piece has number 0, the assistant's number 1.
         after = self._frame(rendered.partition("\ue0001\ue001")[2])
         for number, token in enumerate(after):
             if token in self._added:
@@ -138,7 +140,7 @@ class TurnEncoder:
         return ()
 
     def opens_thinking(self) -> bool:
-        """Return whether the template itself opens a think block before the model's first token."""
+        """Return True if the template itself opens a think block before the model's first token."""
         rendered = self._render((Turn("user", ("",)),))
         return rendered.rpartition("<think>")[2].find("</think>") < 0 and "<think>" in rendered
 
@@ -149,7 +151,7 @@ class TurnEncoder:
         return self._frames[text]
 
     def _render(self, turns: Sequence[Turn], *, opened: bool = True) -> str:
-        """Return the conversation in the template's words; `opened` adds the header of the answer to come."""
+        """Render the chat template around placeholders; `opened` adds the header of the answer to come."""
         from jinja2 import TemplateError
 
         messages, count = [], 0
@@ -168,13 +170,13 @@ class TurnEncoder:
         except TemplateError as error:
             roles = ", ".join(turn.role for turn in turns)
             raise RequestError(
-                f"the chat template of {self._name} refuses the conversation", detail=f"{roles}: {error}"
+                f"the chat template of {self._name} rejects the conversation", detail=f"{roles}: {error}"
             ) from error
         return rendered
 
 
 def _without_added_tokens(tokenizer: PreTrainedTokenizerBase, name: str) -> Any:
-    """Return a copy of the tokenizer in which `<|im_end|>` and its like are ordinary text."""
+    """Return a copy of the tokenizer that treats `<|im_end|>` and other added tokens as ordinary text."""
     from tokenizers import Tokenizer
 
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -184,5 +186,6 @@ def _without_added_tokens(tokenizer: PreTrainedTokenizerBase, name: str) -> Any:
             accepted="a model with a tokenizer.json",
         )
     description = json.loads(backend.to_str())
+    # Pieces are spliced into a conversation, so nothing may be added to them, cut off or padded.
     description.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
     return Tokenizer.from_str(json.dumps(description))

@@ -1,4 +1,4 @@
-"""A prompt with several answers, as token ids, and how such rows are grouped under a bound on memory."""
+"""Trees of one prompt with several answers, and micro-batches of rows under a token budget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A prompt and the answers to it, as token ids."""
+    """A prompt and its answers, as token ids."""
 
     prompt_ids: tuple[int, ...]
     answers: tuple[tuple[int, ...], ...]
@@ -18,10 +18,10 @@ class Tree:
 
 
 def micro_batches(sizes: Sequence[int], budget: int) -> list[list[int]]:
-    """Return the indices of rows in groups that hold at most `budget` tokens each, longest rows first.
+    """Return the indices of rows in groups of at most `budget` tokens each, longest rows first.
 
-    A row that is longer than the budget goes alone. Longest first, so that a lack of memory shows at the
-    first step and groups are filled well; each row goes to the first group that has room for it.
+    A row longer than the budget forms a group of its own. Each row goes to the first group with room for it
+    (first-fit decreasing). Groups are filled well this way, and a lack of memory shows at the first step.
     """
     groups: list[list[int]] = []
     room: list[int] = []

@@ -1,1 +1,1 @@
-"""Training on revisions and preferences: SFT, and DPO with a probability for each pair."""
+"""Training of LoRA adapters: SFT, reward models and DPO with soft labels, PPO, RLOO and GRPO."""

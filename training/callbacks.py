@@ -1,7 +1,7 @@
-"""Callbacks of a `transformers.Trainer`: progress, metrics file, checkpoints, guards, alarms and trackers.
+"""Callbacks of a `transformers.Trainer`: progress, the metrics file, checkpoints, guards and trackers.
 
-Callbacks decide by the history of logged metrics alone, which is part of every checkpoint: a training that
-was killed decides as an uninterrupted one.
+Callbacks decide by the history of logged metrics, which is part of every checkpoint. A training that was
+killed and resumed therefore decides as one that ran through.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from core.store.files import os_errors
 from engines.loading import pick_device
 from training.checkpoints import TrainingFolder
 from training.config import TENSORBOARD, OptimConfig
-from training.history import CHOSEN_RATIO, UNSTEADY, Course, held_out_losses
+from training.history import CHOSEN_RATIO, NONDETERMINISTIC, Course, held_out_losses
 from training.job import TrainingJob
 from training.policy import TRAIN_EXTRA
 from training.processes import is_main, wait_for_all
 
 
 class FolderCallback(TrainerCallback):
-    """Writes the metrics of each step, stops at a figure that no training recovers from, commits checkpoints.
+    """Writes the metrics of each step, stops at a non-finite loss or gradient, and commits checkpoints.
 
     Args:
-        folder: where they go.
+        folder: folder of the training.
         method: the training method, for messages.
-        optim: what the gradient's norm may be.
-        course: says which checkpoints are kept.
+        optim: settings with the limit of the gradient norm.
+        course: determines which checkpoints are kept.
     """
 
     def __init__(self, folder: TrainingFolder, method: str, optim: OptimConfig, course: Course) -> None:
@@ -48,12 +48,13 @@ class FolderCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Append figures; called before the checkpoint of the same step is written."""
+        """Append the metrics; called before the checkpoint of the same step is written."""
         metrics = {"step": state.global_step, **(logs or {})}
         if "train_runtime" in metrics:  # the summary at the end
             return
+        # Before the file is written, and in every process: a bad step is neither logged nor saved.
         self._guard(metrics, args.learning_rate)
-        kept = {name: value for name, value in metrics.items() if name not in UNSTEADY}
+        kept = {name: value for name, value in metrics.items() if name not in NONDETERMINISTIC}
         if not is_main():
             return
         with os_errors(self._folder.metrics), self._folder.metrics.open("a", encoding="utf-8") as file:
@@ -62,14 +63,15 @@ class FolderCallback(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Commit the checkpoint that was just written, once every process has written its part."""
+        """Commit the checkpoint that was just written, after all processes have written their parts."""
         wait_for_all()
         if is_main():
             self._folder.commit(state.global_step, keep=self._course.best(state.log_history))
+        # No process may begin the next checkpoint in staging while this one is being moved.
         wait_for_all()
 
     def _guard(self, metrics: dict[str, float], learning_rate: float) -> None:
-        """Raise where the loss or the gradient is no number, or the gradient too large."""
+        """Raise EngineError if the loss or gradient norm is not finite, or the gradient norm too large."""
         limit = self._optim.stop_grad_norm
         for name in ("loss", "grad_norm", "eval_loss"):
             value = metrics.get(name, 0.0)
@@ -77,7 +79,7 @@ class FolderCallback(TrainerCallback):
                 above = f", above optim.stop_grad_norm ({limit:g})" if math.isfinite(value) else ""
                 raise EngineError(
                     f"{name} is {value:g} at step {metrics['step']}{above}; training stopped, and the "
-                    "checkpoint before it stands",
+                    "previous checkpoint is intact",
                     where=str(self._folder.path),
                     accepted=f"a smaller {self._method}.learning_rate (now {learning_rate:g}) "
                     "or optim.bf16=false",
@@ -85,7 +87,7 @@ class FolderCallback(TrainerCallback):
 
 
 class HeldOutCallback(TrainerCallback):
-    """Evaluates at the last step in any case, saves what is best so far, and ends what no longer improves."""
+    """Evaluates at the last step, saves the best weights, and stops when the loss no longer improves."""
 
     def __init__(self, course: Course) -> None:
         self._course = course
@@ -93,14 +95,15 @@ class HeldOutCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Ask for an evaluation at the end."""
+        """Request an evaluation at the last step."""
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Decide by the held-out losses so far."""
+        """Save the best step; stop if patience is exhausted."""
+        # Outside the checkpoint interval too: the weights of the best step are needed at the end.
         if self._course.best(state.log_history) == state.global_step:
             control.should_save = True
         if self._course.is_over(state.log_history):
@@ -108,10 +111,10 @@ class HeldOutCallback(TrainerCallback):
 
 
 class ProgressCallback(TrainerCallback):
-    """Shows each step with its loss.
+    """Shows the loss of each step on the progress line.
 
     Args:
-        task: the line that is written.
+        task: the progress line.
     """
 
     def __init__(self, task: ProgressTask) -> None:
@@ -120,7 +123,7 @@ class ProgressCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Learn how many steps there will be."""
+        """Set the total number of steps."""
         self._task.total = state.max_steps
 
     def on_log(
@@ -131,7 +134,7 @@ class ProgressCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Show the newest loss, and the accuracy where the method has one."""
+        """Show the newest loss, and the accuracy if the method has one."""
         logs = logs or {}
         if "loss" not in logs:
             return
@@ -144,7 +147,7 @@ class ProgressCallback(TrainerCallback):
             if name in logs:
                 shown.append(f"accuracy {logs[name]:.2f}")
         if CHOSEN_RATIO in logs:
-            shown.append(f"chosen {logs[CHOSEN_RATIO]:+.3f} nats a token")
+            shown.append(f"chosen {logs[CHOSEN_RATIO]:+.3f} nats per token")
         losses = held_out_losses(state.log_history)
         if losses:
             shown.append(f"held-out loss {losses[-1][1]:.4f}")

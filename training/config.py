@@ -1,4 +1,4 @@
-"""The training room's sections of the run file."""
+"""Settings of the run file for training: LoRA, optimizer, SFT, reward models and DPO."""
 
 from __future__ import annotations
 
@@ -13,128 +13,127 @@ TENSORBOARD: Sink = "tensorboard"
 
 
 class LoraConfig(Section):
-    """The low-rank adapter that is trained; the model's own weights stay as they are."""
+    """Low-rank adapter (LoRA) to train; the model's own weights are not changed."""
 
     r: int = Field(default=32, ge=1)
-    """Rank."""
+    """Rank of the adapter."""
     alpha: int = Field(default=64, ge=1)
-    """Scale: the adapter's output counts alpha / r."""
+    """Scale: the adapter's output is multiplied by alpha / r."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Dropout within the adapter."""
+    """Dropout probability in the adapter."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Names of the modules that get an adapter."""
+    """Names of the modules to adapt, or `all-linear`."""
 
 
 class OptimConfig(Section):
-    """What all training methods share."""
+    """Optimizer settings shared by all training methods."""
 
     batch_size: int = Field(default=64, ge=1)
-    """Examples, or pairs, per optimizer step."""
+    """Examples (or pairs) per optimizer step."""
     micro_batch: int = Field(default=8, ge=1, json_schema_extra=OPERATIONAL)
-    """Examples that go through the model together in SFT, and answers in RLOO and GRPO; bounds the memory."""
+    """Examples (SFT) or answers (RLOO, GRPO) per forward pass; bounds the memory."""
     micro_tokens: int = Field(default=2048, ge=16, json_schema_extra=OPERATIONAL)
-    """Tokens of pairs that go through the model together; bounds the memory. A longer pair goes alone."""
+    """Tokens of pairs per forward pass; bounds the memory. A longer pair is run alone."""
     epochs: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    """Passes over the data."""
+    """Number of passes over the data."""
     warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Share of the steps over which the learning rate rises to its full value."""
+    """Share of the steps during which the learning rate rises to its peak."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate goes on from there."""
+    """Learning rate schedule after the warm-up."""
     weight_decay: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    """The gradient's norm is clipped to this."""
+    """Maximum norm to which the gradient is clipped."""
     stop_grad_norm: float | None = Field(default=1.0e4, gt=0.0, allow_inf_nan=False)
-    """A gradient whose norm, before it is clipped, exceeds this stops the training with the step's number."""
+    """Stop the training if the gradient norm exceeds this value before clipping."""
     max_length: int = Field(default=2048, ge=16)
     """Most tokens of a prompt and its answer; no example may be longer than the model's context."""
     overlong: Literal["drop", "truncate"] = "drop"
-    """What happens to a longer example: it is left out and counted, or its prompt is cut from the left."""
+    """Longer examples: `drop` excludes and counts them, `truncate` cuts their prompt from the left."""
     bf16: Literal["auto"] | bool = "auto"
-    """Mixed precision; `auto` is on for a GPU and off for a CPU."""
+    """Mixed precision in bfloat16; `auto` is on for a GPU and off for a CPU."""
     gradient_checkpointing: bool = Field(default=False, json_schema_extra=OPERATIONAL)
-    """Compute activations twice and keep few of them: less memory, about a third more time."""
+    """Recompute activations in the backward pass: less memory, about a third more time."""
     checkpoint_every: int = Field(default=50, ge=1, json_schema_extra=OPERATIONAL)
     """Optimizer steps between checkpoints."""
     eval_every: int | None = Field(default=None, ge=1)
-    """Optimizer steps between evaluations on held-out examples; unset, there is one at the end."""
+    """Optimizer steps between evaluations on held-out examples; if unset, evaluate once at the end."""
     keep: Literal["last", "best"] = "last"
-    """Which weights are the result: the last, or those with the lowest held-out loss."""
+    """Weights to keep as the result: the last, or those with the lowest held-out loss."""
     patience: int | None = Field(default=None, ge=1)
-    """Stop after so many evaluations in a row without a lower held-out loss."""
+    """Stop after this many evaluations in a row without a lower held-out loss."""
     report_to: tuple[Sink, ...] = Field(default=(), json_schema_extra=OPERATIONAL)
-    """Also log there; metrics.jsonl is always written."""
+    """Further logging targets; metrics.jsonl is always written."""
 
     @model_validator(mode="after")
-    def _evaluates_what_it_decides_by(self) -> Self:
+    def _evaluates_if_needed(self) -> Self:
         if self.eval_every is None and (self.keep == "best" or self.patience is not None):
-            raise ValueError("keep: best and patience go by the held-out loss: set eval_every")
+            raise ValueError("keep: best and patience need held-out losses: set eval_every")
         return self
 
 
 class SFTConfig(Section):
-    """Supervised fine-tuning on the revisions."""
+    """Supervised fine-tuning (SFT) on the revisions."""
 
     learning_rate: float = Field(default=1.0e-4, gt=0.0, allow_inf_nan=False)
     """Peak learning rate."""
     epochs: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
-    """Passes over the data, where they differ from `optim.epochs`."""
+    """Number of passes over the data; if unset, `optim.epochs`."""
     benign_replay: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
-    """Up to so many drafts that needed no revision for each revision: they keep what was good already."""
+    """Maximum number of unrevised drafts per revision to train on, to preserve good behaviour."""
     answers: Literal["best", "final", "every"] = "best"
-    """Which answers of the loop are learned: the one that does best in the machine checks (the latest of
-    equals), the last, or every revision that was kept."""
+    """Answers of the critique loop to learn: `best` is the answer that does best in the machine checks (the
+    latest of equals), `final` is the last one, `every` is every revision that was kept."""
     held_out: float = Field(default=0.0, ge=0.0, le=0.5)
-    """Share of the prompts whose answers are held out from training, and evaluated on."""
+    """Share of the prompts whose answers are held out from training for evaluation."""
 
 
 class RewardConfig(Section):
-    """A reward model: scores of which sigmoid(difference) is the preference's probability."""
+    """Reward model: sigmoid of the score difference is the probability of a preference."""
 
     init: Literal["auto", "sft", "base"] = "auto"
-    """Where training starts; `auto` is the SFT model if the run trains one."""
+    """Start of training; `auto` is the SFT model if the run trains one, else the base model."""
     learning_rate: float = Field(default=1.0e-4, gt=0.0, allow_inf_nan=False)
     """Peak learning rate."""
     epochs: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
-    """Passes over the data, where they differ from `optim.epochs`."""
+    """Number of passes over the data; if unset, `optim.epochs`."""
     center: float = Field(default=0.01, ge=0.0, allow_inf_nan=False)
-    """Pulls the sum of both scores of a pair to 0 (Eisenstein et al. 2023): scores then have an origin."""
+    """Weight of the centring loss, which pulls the sum of a pair's scores to 0 (Eisenstein et al. 2023)."""
     keep_ties: bool = True
-    """Whether pairs of exactly one half teach too: that the two scores are equal."""
+    """Train on ties (probability exactly 0.5) too; they teach that the two scores are equal."""
     held_out: float = Field(default=0.1, ge=0.0, le=0.5)
-    """Share of the prompts whose pairs are held out: the report and the temperature come from them."""
+    """Share of the prompts whose pairs are held out for the report and the calibration temperature."""
     members: int = Field(default=1, ge=1, le=16)
-    """Reward models that are trained from different seeds."""
+    """Number of reward models trained from different seeds (an ensemble if more than one)."""
     combine: Literal["mean", "min", "uncertainty"] = "mean"
-    """The score of several members: their mean, the lowest, or the mean less their variance times
-    `uncertainty` (Coste et al. 2023, arXiv 2310.02743)."""
+    """Combination of the members' scores: the mean, the minimum, or the mean minus `uncertainty` times the
+    variance (Coste et al. 2023, arXiv 2310.02743)."""
     uncertainty: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
-    """What a unit of variance between members costs."""
+    """Penalty per unit of variance between members."""
 
 
 class DPOConfig(Section):
-    """Direct preference optimization with a probability for each pair."""
+    """Direct preference optimization (DPO) with a probability for each pair (soft labels)."""
 
     init: Literal["auto", "sft", "base"] = "auto"
-    """Where training starts, which is also the reference; `auto` is the SFT model if the run trains one."""
+    """Start of training, and reference; `auto` is the SFT model if the run trains one, else the base."""
     loss: Literal["sigmoid", "ipo", "robust"] = "sigmoid"
-    """What is minimised (`training/pairs/losses.py`): DPO's own loss, IPO's square, or the loss that is right
-    on average where a known share of labels is flipped.
-    """
+    """Loss function (`training/pairs/losses.py`): `sigmoid` is DPO's own loss, `ipo` is IPO's squared loss,
+    `robust` is unbiased if a known share of labels is flipped."""
     beta: float = Field(default=0.1, gt=0.0, allow_inf_nan=False)
-    """Strength of the tie to the reference."""
+    """Strength of the penalty on divergence from the reference."""
     flipped: float = Field(default=0.0, ge=0.0, lt=0.5, allow_inf_nan=False)
-    """Share of labels that are believed to be flipped (`robust` only)."""
+    """Assumed share of flipped labels (`robust` only)."""
     sft_coef: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    """Weight of the chosen answers' mean negative log-probability per token, added to the loss."""
+    """Weight of the SFT term in the loss: the chosen answer's mean negative log-likelihood per token."""
     learning_rate: float = Field(default=5.0e-6, gt=0.0, allow_inf_nan=False)
     """Peak learning rate."""
     epochs: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
-    """Passes over the data, where they differ from `optim.epochs`."""
+    """Number of passes over the data; if unset, `optim.epochs`."""
     min_margin: float = Field(default=0.05, ge=0.0, lt=0.5)
-    """A pair whose probability is nearer to one half than this is left out and counted."""
+    """Pairs whose probability is closer to 0.5 than this are excluded and counted."""
     held_out: float = Field(default=0.0, ge=0.0, le=0.5)
-    """Share of the prompts whose pairs are held out from training, and evaluated on."""
+    """Share of the prompts whose pairs are held out from training for evaluation."""
     chosen_fall: float | None = Field(default=0.1, gt=0.0, allow_inf_nan=False)
-    """Warn when chosen answers have become less likely than under the reference by so many nats per token,
-    on the mean of the last 10 steps."""
+    """Warn if chosen answers have become less likely than under the reference by more than this, in nats per
+    token, on the mean of the last 10 steps."""

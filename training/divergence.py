@@ -1,4 +1,4 @@
-"""How far a trained policy has moved from the model that it started as, in nats per token."""
+"""KL divergence of a trained policy from its base model, in nats per token."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from training.logprobs import answer_logits, collate
 def mean_token_kl(
     policy: Any, rows: Sequence[EncodedAnswer], base_rows: Sequence[EncodedAnswer], *, adapter: bool = True
 ) -> list[float]:
-    """Return, for each answer, KL(policy || base) per token in nats, averaged over the answer's tokens.
+    """Return KL(policy || base) per token in nats for each answer, averaged over the answer's tokens.
 
-    At every position of an answer that the policy wrote, the divergence between the two next-token
-    distributions is summed over the whole vocabulary: the exact value of what a sample of log-ratios would
-    estimate. It is never negative, and 0 where the policies are the same.
+    At every position of an answer that the policy generated, the divergence between the two next-token
+    distributions is summed over the whole vocabulary. This is the exact value that sampled log-ratios would
+    estimate. It is never negative, and 0 if the policies are equal.
 
     Args:
-        policy: a peft model; its adapter switched off is the base.
+        policy: a peft model; with its adapter disabled it is the base.
         rows: prompts and answers as the policy saw them.
-        base_rows: the same answers behind the prompts that the base sees: other ones where the policy had a
+        base_rows: the same answers after the prompts that the base sees, which differ if the policy had a
             system prompt.
-        adapter: whether the policy wears its adapter; False compares the base under two prompts.
+        adapter: False disables the policy's adapter, to compare the base under two prompts.
     """
     device = next(policy.parameters()).device
     policy.eval()
@@ -36,6 +36,7 @@ def mean_token_kl(
             ours = answer_logits(policy, batch).float().log_softmax(dim=-1)
         with policy.disable_adapter():
             theirs = answer_logits(policy, base_batch).float().log_softmax(dim=-1)
+        # Summed over the vocabulary, rounding may give a tiny negative value.
         per_token = (ours.exp() * (ours - theirs)).sum(dim=-1).clamp(min=0)
         mask = batch.answer_mask
         means = (per_token * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)

@@ -1,7 +1,7 @@
-"""What training learns from: answered prompts and pairs of answers, as token ids.
+"""Training examples: answered prompts and preference pairs, and their token ids.
 
-Conversations are encoded as the engines encode them (`engines/tokenization.py`), so that training sees the
-very tokens that generation will see, and no text of a data set can act as a special token.
+Conversations are encoded as in the engines (`engines/tokenization.py`). Training thus sees the same tokens as
+generation, and no text of a data set can act as a special token.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engines.trees import Tree
 
 @dataclass(frozen=True, slots=True)
 class AnsweredPrompt:
-    """One prompt and the answer to learn."""
+    """A prompt and the answer to learn."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -26,7 +26,7 @@ class AnsweredPrompt:
 
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """Two answers to one prompt, and how likely `chosen` is the better one."""
+    """Two answers to one prompt, and the probability that `chosen` is the better one."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -35,27 +35,27 @@ class PreferencePair:
     p_chosen: float
     weight: float = 1.0
     chosen_finished: bool = True
-    """Whether the answer ended by itself; one that was cut is not taught to end where it was cut."""
+    """True if the answer ended by itself. A cut answer gets no end token, since it should not end there."""
     rejected_finished: bool = True
     margin: float = 0.0
-    """By how much the chosen answer's score should exceed the other's (reward models only)."""
+    """Required lead of the chosen answer's score over the other's (reward models only)."""
     groups: Mapping[str, str] = field(default_factory=dict)
-    """What reports are broken down by, such as `{"source": "ai", "section": "safety"}`."""
+    """Groups for the breakdown in reports, such as `{"source": "ai", "section": "safety"}`."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedAnswer:
-    """Token ids of a prompt, up to where the assistant's answer begins, and of the answer."""
+    """Token ids of a prompt, including the assistant's header, and of its answer."""
 
     prompt_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
-    """With the token that ends the turn, where the answer ended by itself."""
+    """Token ids of the answer, with the token that ends the turn if the answer ended by itself."""
 
     def __len__(self) -> int:
         return len(self.prompt_ids) + len(self.answer_ids)
 
     def with_prompt_cut(self, room: int) -> EncodedAnswer:
-        """Return the answer behind the last `room` tokens of its prompt."""
+        """Return the answer with only the last `room` tokens of its prompt."""
         return replace(self, prompt_ids=self.prompt_ids[-room:])
 
 
@@ -70,7 +70,7 @@ class EncodedPair:
     weight: float
     margin: float = 0.0
     reference: tuple[float, float] = (0.0, 0.0)
-    """Log-probabilities in nats of both answers under the reference, once they are known."""
+    """Log-probabilities in nats of both answers under the reference, once computed."""
 
     def __len__(self) -> int:
         return max(len(self.chosen), len(self.rejected))
@@ -82,7 +82,7 @@ class EncodedPair:
 
     @property
     def packed_tokens(self) -> int:
-        """Tokens of the prompt and both answers."""
+        """Number of tokens of the prompt and both answers."""
         return len(self.chosen) + len(self.rejected.answer_ids)
 
 
@@ -101,13 +101,13 @@ def encode_answer(
     """Return the ids of a prompt and its answer.
 
     Raises:
-        RequestError: if the chat template refuses the conversation.
+        RequestError: if the chat template rejects the conversation.
     """
     return EncodedAnswer(encoder.encode(turns_of(prompt)).ids, encoder.answer(answer, finished=finished))
 
 
 def encode_pair(encoder: TurnEncoder, pair: PreferencePair) -> EncodedPair:
-    """Return the ids of a pair. Raises RequestError if the chat template refuses the conversation."""
+    """Return the ids of a pair. Raises RequestError if the chat template rejects the conversation."""
     return EncodedPair(
         pair.id,
         encode_answer(encoder, pair.prompt, pair.chosen, finished=pair.chosen_finished),

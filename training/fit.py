@@ -1,7 +1,7 @@
-"""Runs a `transformers.Trainer` to its end, however often it is interrupted.
+"""Run a `transformers.Trainer` to its end, with exact resume after interruptions.
 
-The same job gives the same weights, byte for byte, on one CPU process, whether it ran through or was killed
-and resumed: data order, adapter and dropout follow from the seed, and a checkpoint holds everything else.
+On one CPU process, the same job gives the same weights byte for byte, whether it ran through or was killed
+and resumed. Data order, adapter and dropout follow from the seed; a checkpoint contains everything else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.progress import progress
 from engines.loading import pick_device
 from training.checkpoints import SAMPLES_FILE, TrainingFolder
 from training.config import TENSORBOARD
-from training.history import UNSTEADY, ByHeldOutLoss, Course
+from training.history import NONDETERMINISTIC, ByHeldOutLoss, Course
 from training.job import TrainingJob, base_name, run_or_reuse
 from training.policy import load_adapter_weights, save_adapter
 from training.processes import is_main, world_size
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class _Warns(Protocol):
-    """A trainer that has something to say about a training as a whole."""
+    """A trainer that can warn about a training as a whole."""
 
     def warnings(self, history: Sequence[dict[str, Any]]) -> tuple[str, ...]: ...
 
 
 class TrainerMaker(Protocol):
-    """Builds the trainer once the arguments are known."""
+    """Function that builds the trainer from its arguments."""
 
     def __call__(self, arguments: dict[str, Any], folder: TrainingFolder) -> Trainer:
         """Return a trainer over the encoded data."""
@@ -47,12 +47,12 @@ def fit(
     examples: int,
     make: TrainerMaker,
 ) -> dict[str, Any]:
-    """Train by a `transformers.Trainer`, or go on, or find it done already; see `run_or_reuse`.
+    """Train with a `transformers.Trainer`, resume it, or reuse its finished result; see `run_or_reuse`.
 
     Args:
-        job: what to do.
-        job_digest: digest of the job with its data.
-        examples: how many there are.
+        job: the training job.
+        job_digest: digest of the job and its data.
+        examples: number of training examples.
         make: builds the trainer.
     """
     course = ByHeldOutLoss(job.optim)
@@ -65,10 +65,10 @@ def fit(
 
 
 def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: Course) -> dict[str, Any]:
-    """Run the trainer to its end and save the adapter; return the figures of it."""
+    """Run the trainer to its end and save the adapter; return the values for `training.json`."""
     policy: Any = trainer.model
     trainable = sum(p.numel() for p in policy.parameters() if p.requires_grad)
-    folder.require_room(trainable)
+    folder.require_room(trainable)  # before hours of training, not at its first checkpoint
     history = _run(trainer, folder, job, course)
     best = course.best(history)
     last = max((int(row["step"]) for row in history), default=0)
@@ -86,7 +86,7 @@ def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: C
 
 
 def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any]:
-    """Return a job's `TrainingArguments` as keywords; TRL's own defaults are overridden where they bite."""
+    """Return keyword arguments of `TrainingArguments` for a job, which override TRL's own defaults."""
     optim = job.optim
     on_cpu = pick_device(job.device) == "cpu"
     steps = math.ceil(job.epochs * math.ceil(examples / min(optim.batch_size, examples)))
@@ -97,35 +97,40 @@ def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any
         "num_train_epochs": job.epochs,
         "learning_rate": job.learning_rate,
         "lr_scheduler_type": optim.schedule if optim.warmup == 0 else _with_warmup(optim.schedule),
-        # The first step of a warm-up has learning rate 0, so that a single step would teach nothing.
+        # The first step of a warm-up has learning rate 0: a training of one step would learn nothing.
         "warmup_steps": optim.warmup if steps > 1 else 0,
         "weight_decay": optim.weight_decay,
         "max_grad_norm": optim.max_grad_norm,
         "optim": "adamw_torch",
-        "seed": job.seed % 2**32,
+        "seed": job.seed % 2**32,  # numpy accepts 32 bits only
         "data_seed": job.seed % 2**32,
         "bf16": job.bf16,
         "use_cpu": on_cpu,
         "gradient_checkpointing": optim.gradient_checkpointing,
+        # The reentrant variant needs inputs that require gradients; under LoRA the embeddings are frozen.
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        # transformers would search peft models for unused parameters in each step; here all are used.
         "ddp_find_unused_parameters": False,
         "eval_strategy": "steps" if evaluates else "no",
         "eval_steps": optim.eval_every,
         "save_strategy": "steps",
         "save_steps": optim.checkpoint_every,
         "logging_steps": 1,
+        # The filter would replace a nan loss by an average, and `FolderCallback` would not see it.
         "logging_nan_inf_filter": False,
+        # TensorBoard is set up in `_run`: transformers would write into staging, which is deleted.
         "report_to": [sink for sink in optim.report_to if sink != TENSORBOARD],
         "run_name": job.run_name,
         "disable_tqdm": True,
-        "dataloader_num_workers": 0,
+        "dataloader_num_workers": 0,  # rows are token ids already: nothing to do in another process
         "dataloader_pin_memory": not on_cpu,
+        # transformers drops columns that the model's `forward` does not name, such as `prompt_ids`.
         "remove_unused_columns": False,
     }
 
 
 def _batches(job: TrainingJob, examples: int) -> dict[str, int]:
-    """Return how many examples make a step; pairs are counted by `training/pairs/trainer.py` alone."""
+    """Return the batch sizes for SFT; other methods build their own batches, one per optimizer step."""
     if job.method != "sft":
         return {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
     batch = min(job.optim.batch_size, examples)
@@ -142,7 +147,7 @@ def _with_warmup(schedule: str) -> str:
 
 
 def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Course) -> list[dict[str, Any]]:
-    """Train from the newest checkpoint on; return the history of figures."""
+    """Train from the newest checkpoint on; return the history of logged metrics."""
     from transformers import PrinterCallback
 
     from training.callbacks import FolderCallback, HeldOutCallback, ProgressCallback, tensorboard_callback
@@ -150,11 +155,12 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
     checkpoint = folder.newest()
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
     if is_main():
+        # Steps after the checkpoint will run and be logged again.
         for name in (folder.metrics.name, SAMPLES_FILE):
             folder.rewind(name, done if checkpoint else -1)
     ended = _history_of(checkpoint) if checkpoint else []
     if checkpoint and course.is_over(ended):
-        # It had ended here, and was killed before its result was saved.
+        # Training had ended at this checkpoint, but was killed before its result was saved.
         load_adapter_weights(trainer.model, checkpoint)
         return ended
     trainer.remove_callback(PrinterCallback)
@@ -178,10 +184,10 @@ def _history_of(checkpoint: Path) -> list[dict[str, Any]]:
 
 
 def _last_metrics(history: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return the figures of the last step, and of the last evaluation, that were logged."""
+    """Return the logged metrics of the last step and of the last evaluation."""
     found: dict[str, float] = {}
     for name in ("eval_loss", "loss"):
         rows = [row for row in history if name in row]
         if rows:
             found |= {key: value for key, value in rows[-1].items() if isinstance(value, int | float)}
-    return {key: value for key, value in found.items() if key not in UNSTEADY}
+    return {key: value for key, value in found.items() if key not in NONDETERMINISTIC}

@@ -1,4 +1,4 @@
-"""What a training is asked to do and what it leaves behind; run once, however often it is asked for."""
+"""Training jobs and their results. `run_or_reuse` makes them idempotent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from core.store.files import os_errors
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
 from engines.loading import locate, pick_device, pick_dtype
-from training.checkpoints import BESIDE, TrainingFolder
+from training.checkpoints import EXTRA_FILES, TrainingFolder
 from training.config import LoraConfig, OptimConfig
 from training.examples import ExcludedExample
 from training.methods import Method
@@ -28,7 +28,7 @@ from training.processes import is_main, wait_for_all
 
 
 class MethodConfig(Protocol):
-    """The section of a training method; it may name `epochs`, where `optim.epochs` does not hold."""
+    """Settings of a training method; an `epochs` field, if set, overrides `optim.epochs`."""
 
     @property
     def learning_rate(self) -> float:
@@ -37,12 +37,12 @@ class MethodConfig(Protocol):
 
 
 _FORMAT = 2
-"""Raised when the same job would give other weights."""
+"""Version of the training code. It is raised when the same job would give other weights."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Everything but the data that determines a training's result, and where it goes."""
+    """Everything except the data that determines the result of a training, and its folder."""
 
     method: Method
     folder: Path
@@ -54,9 +54,9 @@ class TrainingJob:
     seed: int
     device: str = "auto"
     start: Path | None = None
-    """Folder of the adapter that training starts from; None starts from the model itself."""
+    """Folder of the adapter to start from; None starts from the model itself."""
     siblings: tuple[Path, ...] = ()
-    """Folders of other runs: the result of the very same job is taken over from there."""
+    """Folders of other runs; a finished result of the same job is copied from them."""
 
     @classmethod
     def of(
@@ -69,15 +69,15 @@ class TrainingJob:
         optim: OptimConfig | None = None,
         **own: Any,
     ) -> Self:
-        """Return the job of a training with the numbers of its method.
+        """Return a job with the learning rate and epochs of its method.
 
         Args:
-            method: what is trained.
-            folder: where the adapter goes; the same job with the same data resumes there.
-            policy: the model that is trained.
-            config: the method's section; its learning rate, and its epochs where it names them.
-            lora: the adapter; the default one if not given.
-            optim: what all methods share; the defaults if not given.
+            method: the training method.
+            folder: output folder; the same job with the same data resumes there.
+            policy: the model to train.
+            config: the method's settings; its learning rate, and its epochs if set.
+            lora: the adapter's settings; the defaults if not given.
+            optim: the optimizer's settings; the defaults if not given.
             own: `seed` (0 if not given), `device`, `start` or `siblings`.
         """
         optim = optim or OptimConfig()
@@ -95,7 +95,7 @@ class TrainingJob:
 
     @property
     def bf16(self) -> bool:
-        """Whether to train in mixed precision."""
+        """True if training uses mixed precision."""
         bf16 = self.optim.bf16
         return pick_device(self.device) != "cpu" if bf16 == "auto" else bf16
 
@@ -106,6 +106,7 @@ class TrainingJob:
 
     def digest(self, examples: Sequence[object], held_out: Sequence[object], *settings: object) -> str:
         """Return a digest of all that determines the result. Raises EngineError if the model is missing."""
+        # `self.epochs` is used for `optim.epochs`. Micro-batch sizes are included, as they change rounding.
         optim = self.optim.model_dump(mode="json", exclude={"checkpoint_every", "epochs", "report_to"})
         return digest(
             "training",
@@ -124,58 +125,58 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training left behind."""
+    """Result of a training."""
 
     folder: Path
-    """The adapter: plain peft loads it from here."""
+    """Folder of the adapter, which peft can load."""
     examples: int
     held_out: int
-    """Examples that it was evaluated on."""
-    left_out: tuple[ExcludedExample, ...]
+    """Number of examples used for evaluation."""
+    excluded: tuple[ExcludedExample, ...]
     truncated: int
-    """Examples whose prompt was cut from the left to fit."""
+    """Number of examples whose prompt was cut from the left to fit."""
     steps: int
     best_step: int | None
-    """The step whose weights these are, where that is not the last."""
+    """Step of the saved weights, if not the last."""
     seconds: float
-    """Of this process; 0 where the work was done already."""
+    """Training time of this process in seconds; 0 if a finished result was reused."""
     tokens: int
-    """That went through the model in one epoch."""
+    """Number of tokens per epoch."""
     metrics: dict[str, float]
-    """Of the last step."""
+    """Metrics of the last step and the last evaluation."""
     warnings: tuple[str, ...]
-    """What the user should know before relying on it."""
+    """Warnings about the result."""
 
     @classmethod
-    def of(cls, folder: Path, figures: Mapping[str, Any], warnings: tuple[str, ...] = (), **own: Any) -> Self:
-        """Return the result of a training with the figures that `fit` returned."""
+    def of(cls, folder: Path, outcome: Mapping[str, Any], warnings: tuple[str, ...] = (), **own: Any) -> Self:
+        """Return the result of a training, given the mapping that `fit` or `run_or_reuse` returned."""
         return cls(
             folder=folder,
-            steps=figures["steps"],
-            best_step=figures["best_step"],
-            seconds=figures["seconds"],
-            metrics=figures["metrics"],
-            warnings=(*warnings, *figures["warnings"]),
+            steps=outcome["steps"],
+            best_step=outcome["best_step"],
+            seconds=outcome["seconds"],
+            metrics=outcome["metrics"],
+            warnings=(*warnings, *outcome["warnings"]),
             **own,
         )
 
 
-def require_examples(examples: Sequence[object], left_out: Sequence[ExcludedExample], what: str) -> None:
-    """Raise DataError where nothing is left to train on, with the reasons."""
+def require_examples(examples: Sequence[object], excluded: Sequence[ExcludedExample], what: str) -> None:
+    """Raise DataError with the reasons for exclusion if there is nothing to train on."""
     if examples:
         return
     counts: dict[str, int] = {}
-    for row in left_out:
+    for row in excluded:
         counts[row.reason] = counts.get(row.reason, 0) + 1
-    reasons = "; ".join(f"{count} left out: {reason}" for reason, count in counts.items())
+    reasons = "; ".join(f"{count} excluded: {reason}" for reason, count in counts.items())
     raise DataError(f"there are no {what} to train on" + (f" ({reasons})" if reasons else ""))
 
 
 def require_held_out(job: TrainingJob, held_out: Sequence[object]) -> None:
-    """Raise ConfigError where training is to be evaluated and there is nothing to evaluate on."""
+    """Raise ConfigError if `optim.eval_every` is set without held-out examples."""
     if job.optim.eval_every is not None and not held_out:
         raise ConfigError(
-            "there are no held-out examples to evaluate on",
+            "no held-out examples to evaluate on",
             where="optim.eval_every",
             accepted=f"{job.method}.held_out above 0, or data to evaluate on (--eval-data)",
         )
@@ -184,27 +185,28 @@ def require_held_out(job: TrainingJob, held_out: Sequence[object]) -> None:
 def run_or_reuse(
     job: TrainingJob, job_digest: str, examples: int, run: Callable[[TrainingFolder], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Run a training unless it is done already; return what `training.json` then holds.
+    """Run a training unless its result exists already; return the content of `training.json`.
 
     Args:
-        job: what to do.
-        job_digest: digest of the job with its data.
-        examples: how many there are.
-        run: trains, from the folder's newest checkpoint on, and returns the figures.
+        job: the training job.
+        job_digest: digest of the job and its data.
+        examples: number of training examples.
+        run: trains from the folder's newest checkpoint on and returns the values for `training.json`.
 
     Raises:
-        EngineError: if the model cannot be trained, or the loss is no number.
-        MissingExtraError: if what is to be logged to is not installed.
+        EngineError: if the model cannot be trained, or the loss is not finite.
+        MissingExtraError: if a package of `optim.report_to` is not installed.
         RunStateError: if the disk is too small or full.
     """
     folder = TrainingFolder(job.folder)
-    wait_for_all()  # none looks while another one begins
+    # No process may look for a result while the main one prepares the folder.
+    wait_for_all()
     done = folder.result(job_digest)
     if done is None:
         _require_sinks(job.optim)
     wait_for_all()
     if done is None and is_main():
-        done = _taken_over(folder, job, job_digest)
+        done = _copied_from_sibling(folder, job, job_digest)
         if done is None:
             folder.open(job_digest)
     wait_for_all()
@@ -213,11 +215,11 @@ def run_or_reuse(
         return done | {"seconds": 0.0}
     started = time.monotonic()
     with _quiet(), _save_errors(folder):
-        figures = run(folder)
+        outcome = run(folder)
     free_memory()
     seconds = round(time.monotonic() - started, 1)
-    result = {"job": job_digest, "method": job.method, "examples": examples, "seconds": seconds, **figures}
-    wait_for_all()
+    result = {"job": job_digest, "method": job.method, "examples": examples, "seconds": seconds, **outcome}
+    wait_for_all()  # `finish` removes the checkpoints, which others may still read
     if is_main():
         folder.finish(result)
     wait_for_all()
@@ -225,7 +227,7 @@ def run_or_reuse(
 
 
 def _require_sinks(optim: OptimConfig) -> None:
-    """Raise MissingExtraError where what is to be logged to is not installed: no extra of ours has it."""
+    """Raise MissingExtraError if a logging target is not installed; no extra of Publius includes them."""
     for sink in optim.report_to:
         try:
             require(sink, TRAIN_EXTRA)
@@ -237,8 +239,8 @@ def _require_sinks(optim: OptimConfig) -> None:
             ) from error
 
 
-def _taken_over(folder: TrainingFolder, job: TrainingJob, job_digest: str) -> dict[str, Any] | None:
-    """Return the result of the same job in another run, copied into this one, or None if there is none."""
+def _copied_from_sibling(folder: TrainingFolder, job: TrainingJob, job_digest: str) -> dict[str, Any] | None:
+    """Copy the result of the same job from another run and return it; return None if there is none."""
     for sibling in job.siblings:
         result = TrainingFolder(sibling).result(job_digest)
         if result is None:
@@ -247,7 +249,7 @@ def _taken_over(folder: TrainingFolder, job: TrainingJob, job_digest: str) -> di
         with os_errors(job.folder):
             for name in (WEIGHTS, SETTINGS, folder.metrics.name):
                 shutil.copy2(sibling / name, job.folder / name)
-            for name in BESIDE:
+            for name in EXTRA_FILES:
                 if (sibling / name).exists():
                     shutil.copy2(sibling / name, job.folder / name)
         folder.finish(result)
@@ -256,16 +258,16 @@ def _taken_over(folder: TrainingFolder, job: TrainingJob, job_digest: str) -> di
 
 
 def base_name(policy: ModelConfig) -> str:
-    """Return what peft can load the model by: its id on the hub, or its folder."""
+    """Return the model's name for peft: its hub id or its folder."""
     files = locate(policy)
     return policy.id if policy.id == files.name and "/" in policy.id else str(files.folder)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Turn off what the libraries would print or send."""
+    """Turn off the output and telemetry of the libraries."""
     hub: Any = require("huggingface_hub.constants", TRAIN_EXTRA)
-    hub.HF_HUB_DISABLE_TELEMETRY = True  # the environment variable is read when the package is imported
+    hub.HF_HUB_DISABLE_TELEMETRY = True  # too late for the environment variable, which is read at import
     logging.getLogger("trl").setLevel(logging.ERROR)
     with quiet_transformers(TRAIN_EXTRA), quiet_datasets(TRAIN_EXTRA):
         yield
@@ -273,8 +275,8 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _save_errors(folder: TrainingFolder) -> Iterator[None]:
-    """Turn failures to write a checkpoint into one line."""
-    left, path = "; the one before it stands", folder.path
+    """Turn a failure to write a checkpoint into an error of one line."""
+    left, path = "; the previous one is intact", folder.path
     with (
         write_errors("checkpoint", path, path, after=left, is_writing=folder.is_saving),
         os_errors(path),

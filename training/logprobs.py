@@ -1,9 +1,9 @@
 """Log-probabilities of answers under a model.
 
 Shapes: `N` rows, `P` prompt tokens, `A` answer tokens, `V` vocabulary. Prompts are padded on the left and
-answers on the right, so that all answers begin in the same column and the model has to turn only the answer
-positions into logits. Positions count real tokens; padding is told by the mask, never by a token id, so that
-a model whose pad token ends turns, or that has none, is scored rightly.
+answers on the right. All answers thus begin in the same column, and only answer positions are projected to
+logits. Positions count real tokens. Padding is marked by the mask and never by a token id, so models
+without a pad token, or whose pad token also ends turns, are scored correctly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from training.examples import EncodedAnswer
 
 _FILLER = 0
-"""Any valid id: it stands under a zero of the mask."""
+"""Token id of padding; any valid id will do, since the mask is 0 there."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class AnswerBatch:
 
     @property
     def position_ids(self) -> torch.Tensor:
-        """(N, P + A) positions that count real tokens."""
+        """(N, P + A), counting real tokens from 0."""
         return (self.attention_mask.cumsum(dim=1) - 1).clamp(min=0)
 
     def to(self, device: torch.device) -> AnswerBatch:
@@ -44,7 +44,7 @@ class AnswerBatch:
 
 
 def collate(rows: Sequence[EncodedAnswer]) -> AnswerBatch:
-    """Return rows as one batch, padded to the longest prompt and the longest answer."""
+    """Collate rows into one batch, padded to the longest prompt and the longest answer."""
     prompt = max(len(row.prompt_ids) for row in rows)
     answer = max(len(row.answer_ids) for row in rows)
     input_ids = torch.full((len(rows), prompt + answer), _FILLER)
@@ -62,7 +62,7 @@ def answer_logits(model: Any, batch: AnswerBatch) -> torch.Tensor:
         input_ids=batch.input_ids,
         attention_mask=batch.attention_mask,
         position_ids=batch.position_ids,
-        logits_to_keep=batch.answer_ids.shape[1] + 1,
+        logits_to_keep=batch.answer_ids.shape[1] + 1,  # the position before predicts the first answer token
         use_cache=False,
     )
     logits: torch.Tensor = outputs.logits[:, :-1]
@@ -72,7 +72,9 @@ def answer_logits(model: Any, batch: AnswerBatch) -> torch.Tensor:
 def answer_logprobs(model: Any, batch: AnswerBatch) -> torch.Tensor:
     """Return the log-probability of each answer, (N,), summed over its tokens, in nats."""
     logits = answer_logits(model, batch)
+    # In bfloat16, sums over long answers would be off by whole nats.
     logits = logits if logits.dtype == torch.float64 else logits.float()
+    # log_softmax would hold a second (N, A, V) tensor.
     chosen = logits.gather(-1, batch.answer_ids.unsqueeze(-1)).squeeze(-1)
     logprobs = chosen - logits.logsumexp(dim=-1)
     return (logprobs * batch.answer_mask).sum(dim=-1)

@@ -1,4 +1,4 @@
-"""Training methods by name, in the order in which a run trains."""
+"""Names of the training methods, in the order of a run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Literal
 Method = Literal["sft", "reward", "dpo", "ppo", "rloo", "grpo"]
 
 METHODS: tuple[Method, ...] = ("sft", "reward", "dpo", "ppo", "rloo", "grpo")
-"""In the order in which a run trains."""
+"""All training methods, in the order of a run."""
 
 PolicyMethod = Literal["sft", "dpo", "ppo", "rloo", "grpo"]
 
 POLICY_METHODS: tuple[PolicyMethod, ...] = ("sft", "dpo", "ppo", "rloo", "grpo")
-"""Those that give a policy, which can answer."""
+"""Methods that train a policy (a model that answers)."""
 
 
 RLMethod = Literal["ppo", "rloo", "grpo"]
 
 RL_METHODS: tuple[RLMethod, ...] = ("ppo", "rloo", "grpo")
-"""Methods that learn from rewards of the policy's own answers."""
+"""Reinforcement learning methods, which learn from rewards of the policy's own answers."""

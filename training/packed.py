@@ -1,4 +1,4 @@
-"""Log-probabilities of answers in packed rows (`engines/hf/packing.py`), without padding or waste.
+"""Log-probabilities of answers in packed rows (`engines/hf/packing.py`).
 
 Shapes: `N` answers, `A` answer tokens, `D` width of the model, `V` vocabulary.
 """
@@ -17,15 +17,15 @@ from training.examples import EncodedAnswer
 from training.logprobs import answer_logprobs, collate
 
 _CHUNK = 256
-"""Answer tokens whose logits are held at once."""
+"""Number of answer tokens whose logits are in memory at once."""
 
 
 class _FrozenHead(torch.autograd.Function):
-    """Log-probabilities of given tokens under a head that is not trained, a chunk of logits at a time.
+    """Log-probabilities of given tokens under a frozen output head, computed in chunks.
 
     The gradient of a token's log-probability with respect to its hidden state is `W[token] - softmax @ W`. It
-    is taken while the chunk's logits are there, so that the backward pass needs neither them nor a second
-    product with the vocabulary.
+    is computed in the forward pass, while the chunk's logits are in memory. The backward pass then needs
+    neither the logits nor a second product with the vocabulary.
     """
 
     @staticmethod
@@ -36,7 +36,8 @@ class _FrozenHead(torch.autograd.Function):
         bias: torch.Tensor | None,
         tokens: torch.Tensor,
     ) -> torch.Tensor:
-        """Return (A,) log-probabilities in nats of `tokens` (A,) after `hidden` (A, D)."""
+        """Return the log-probabilities (A,) in nats of `tokens` (A,) given `hidden` (A, D)."""
+        # bfloat16 logits are widened before logsumexp: its sum runs over the whole vocabulary.
         wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
         logprobs = hidden.new_empty(len(hidden), dtype=wide)
         slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
@@ -47,6 +48,7 @@ class _FrozenHead(torch.autograd.Function):
             total = logits.logsumexp(dim=-1, keepdim=True)
             logprobs[part] = (logits.gather(-1, chosen) - total).squeeze(-1)
             if slopes is not None:
+                # In place, from logits to -softmax: a chunk of logits is the largest tensor here.
                 minus = logits.sub_(total).exp_().neg_()
                 minus.scatter_add_(-1, chosen, torch.ones_like(chosen, dtype=wide))
                 slopes[part] = minus.to(weight.dtype) @ weight
@@ -55,26 +57,26 @@ class _FrozenHead(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradient for the hidden states (A, D)."""
+        """Return the gradient with respect to the hidden states (A, D)."""
         (slopes,) = ctx.saved_tensors
         return grads[0].unsqueeze(-1).to(slopes.dtype) * slopes, None, None, None
 
 
 def frozen_logprobs(hidden: torch.Tensor, head: torch.nn.Linear, tokens: torch.Tensor) -> torch.Tensor:
-    """Return (A,) log-probabilities in nats of `tokens` (A,) after `hidden` (A, D), under a frozen head."""
-    apart: Any = _FrozenHead.apply
-    logprobs: torch.Tensor = apart(hidden, head.weight, head.bias, tokens)
+    """Return the log-probabilities (A,) in nats of `tokens` (A,) given `hidden` (A, D)."""
+    apply: Any = _FrozenHead.apply
+    logprobs: torch.Tensor = apply(hidden, head.weight, head.bias, tokens)
     return logprobs
 
 
 def token_logprobs(model: Any, row: PackedRow, *, head: torch.nn.Linear | None) -> torch.Tensor:
-    """Return the log-probability of every answer token of a packed row, (A,), in nats.
+    """Return the log-probability in nats of every answer token of a packed row, (A,).
 
     Args:
-        model: a causal model, loaded with `engines.hf.attention`, possibly wrapped for several processes.
+        model: a causal model with the attention of `engines.hf.attention`, possibly wrapped (DDP).
         row: prompts and answers.
-        head: the model's output layer, if it is frozen and all that happens to the hidden states; None takes
-            the logits as the model gives them.
+        head: the model's output layer, if it is frozen and the only operation on the hidden states; None uses
+            the model's own logits.
     """
     inputs = {**row.inputs(), "logits_to_keep": row.predictors}
     if head is not None:
@@ -87,33 +89,37 @@ def token_logprobs(model: Any, row: PackedRow, *, head: torch.nn.Linear | None) 
 
 
 def sum_by_answer(values: torch.Tensor, row: PackedRow) -> torch.Tensor:
-    """Return (N,) the sums of (A,) values over each answer's tokens."""
+    """Return the sums (N,) of token values (A,) over each answer."""
     lengths = torch.tensor(row.lengths, device=values.device)
     owner = torch.arange(len(lengths), device=values.device).repeat_interleave(lengths)
     return values.new_zeros(len(lengths)).index_add(0, owner, values)
 
 
 class PolicyScorer:
-    """Log-probabilities of answers under a policy, by the fastest way that is exact on this model.
+    """Log-probabilities of answers under a policy, by the fastest method that is exact on this model.
+
+    The methods are: packed rows with a separate frozen head, packed rows, and padded rows. The first one that
+    agrees with padded rows on the probe is used.
 
     Args:
         policy: the model, not wrapped.
-        probe: a prompt with its answers, on which the ways are compared; the first way whose figures are the
-            plain one's is taken: packed with the head apart, packed, or padded rows.
+        probe: a prompt with its answers, on which the methods are compared.
     """
 
     def __init__(self, policy: Any, probe: Tree) -> None:
         head = policy.get_output_embeddings()
-        apart = type(head) is torch.nn.Linear and not head.weight.requires_grad and not _caps_logits(policy)
-        self.head: torch.nn.Linear | None = head if apart else None
+        # A cap hardly changes small logits, so it is looked up and not left to the comparison.
+        is_frozen = type(head) is torch.nn.Linear and not head.weight.requires_grad
+        separable = is_frozen and not _caps_logits(policy)
+        self.head: torch.nn.Linear | None = head if separable else None
         self.packed = True
-        if apart and not self._is_exact(policy, probe):
+        if separable and not self._is_exact(policy, probe):
             self.head = None
         if self.head is None and not self._is_exact(policy, probe):
             self.packed = False
 
     def __call__(self, model: Any, trees: Sequence[Tree]) -> torch.Tensor:
-        """Return (N,) the log-probability of each answer, summed over its tokens, in nats."""
+        """Return the log-probability of each answer (N,), summed over its tokens, in nats."""
         device = next(model.parameters()).device
         if not self.packed:
             return answer_logprobs(model, collate(_rows(trees)).to(device))
@@ -121,28 +127,28 @@ class PolicyScorer:
         return sum_by_answer(token_logprobs(model, row, head=self.head), row)
 
     def _is_exact(self, policy: Any, probe: Tree) -> bool:
-        """Return whether the packed way gives what padded rows give, up to rounding, on the probe."""
+        """Return True if packed rows and padded rows agree on the probe, up to rounding."""
         was_training = policy.training
         policy.eval()
         device = next(policy.parameters()).device
         with torch.inference_mode():
             plain = answer_logprobs(policy, collate(_rows([probe])).to(device))
             try:
-                apart = (self(policy, [probe]) - plain).abs()
-            except (RuntimeError, TypeError, ValueError, IndexError):  # a model of another build
+                differences = (self(policy, [probe]) - plain).abs()
+            except (RuntimeError, TypeError, ValueError, IndexError):  # an architecture that cannot be packed
                 return False
             finally:
                 policy.train(was_training)
         tokens = torch.tensor([max(1, len(answer)) for answer in probe.answers], device=device)
-        return bool((apart / tokens).max() < _TOLERANCE[next(policy.parameters()).dtype])
+        return bool((differences / tokens).max() < _TOLERANCE[next(policy.parameters()).dtype])
 
 
 _TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.05}
-"""Nats per token by which rounding may set two ways apart; another attention differs by far more."""
+"""Largest difference due to rounding, in nats per token; another attention pattern differs by far more."""
 
 
 def _caps_logits(policy: Any) -> bool:
-    """Return whether logits go through a tanh after the head, as Gemma 2's do; small ones hardly show it."""
+    """Return True if a tanh caps the logits after the head, as in Gemma 2."""
     return getattr(policy.config.get_text_config(), "final_logit_softcapping", None) is not None
 
 
@@ -152,7 +158,8 @@ def _rows(trees: Sequence[Tree]) -> list[EncodedAnswer]:
 
 @contextmanager
 def bypassed(head: torch.nn.Module) -> Iterator[None]:
-    """Let the model return the hidden states in place of the logits."""
+    """Make the model return hidden states instead of logits, by skipping its output head."""
+    # An instance attribute hides the method of the class; deleting it brings the method back.
     head.forward = lambda hidden: hidden
     try:
         yield

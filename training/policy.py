@@ -1,4 +1,4 @@
-"""The policy in training: the model's frozen weights and the LoRA adapter that learns."""
+"""Load and save models in training: frozen weights with a trainable LoRA adapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engines.config import ModelConfig
 from engines.hf.loading import load_classifier, load_model
 from engines.loading import load_tokenizer, locate, pick_dtype
 from engines.tokenization import TurnEncoder
-from training.checkpoints import ASIDE
+from training.checkpoints import ADAPTER_STAGING
 from training.config import LoraConfig
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ TRAIN_EXTRA = "train"
 
 
 def load_encoder(config: ModelConfig) -> TurnEncoder:
-    """Return what encodes conversations for the policy; loads no weights."""
+    """Return the encoder of the policy's conversations, without loading weights."""
     files = locate(config)
     return TurnEncoder(load_tokenizer(files), config.chat_template_kwargs, files.name)
 
@@ -35,17 +35,17 @@ def load_encoder(config: ModelConfig) -> TurnEncoder:
 def load_policy(
     config: ModelConfig, lora: LoraConfig, device: str, seed: int, start: Path | None = None
 ) -> PeftModel:
-    """Return the model with an adapter to be trained.
+    """Return the model with a trainable adapter.
 
     Args:
         config: the model.
-        lora: shape of a new adapter; one that is gone on with keeps its own.
+        lora: shape of a new adapter; ignored with `start`.
         device: `auto`, `cpu` or `cuda`.
-        seed: from which a new adapter is drawn. It changes no output until it is trained.
-        start: folder of the adapter to go on with.
+        seed: seed of a new adapter, which does not change the outputs until it is trained.
+        start: folder of an adapter to continue training.
 
     Raises:
-        EngineError: if the model or adapter cannot be loaded, or has no module of a name in `lora.targets`.
+        EngineError: if the model or adapter cannot be loaded, or the model has no module in `lora.targets`.
     """
     model: Any = load_model(locate(config), pick_dtype(config.dtype, device), device)
     _attend_to_packed_rows(model)
@@ -57,14 +57,14 @@ def load_policy(
 def load_reward_policy(
     config: ModelConfig, lora: LoraConfig, device: str, seed: int, start: Path | None = None
 ) -> PeftModel:
-    """Return the model with a scoring head and an adapter, both to be trained.
+    """Return the model with a trainable score head and a trainable adapter.
 
     Args:
         config: the model.
-        lora: shape of a new adapter; one that is gone on with keeps its own.
+        lora: shape of a new adapter; ignored with `start`.
         device: `auto`, `cpu` or `cuda`.
-        seed: from which the head and a new adapter are drawn.
-        start: folder of a policy's adapter to go on with.
+        seed: seed of the head and of a new adapter.
+        start: folder of a policy's adapter to continue training.
 
     Raises:
         EngineError: if the model or adapter cannot be loaded.
@@ -73,39 +73,41 @@ def load_reward_policy(
     if start is None:
         return _with_adapter(model, adapter_shape(lora, "SEQ_CLS"), seed)
     scorer = _with_adapter(model, _scoring_shape(start), seed)
-    _take_over(scorer, start)
+    _copy_adapter(scorer, start)
     return scorer
 
 
 def _scoring_shape(start: Path) -> Any:
-    """Return the settings of a policy's adapter for a reward model: its own, but for the head."""
+    """Return the settings of a policy's adapter, changed for a reward model with a trainable head."""
     peft = require("peft", TRAIN_EXTRA)
     read_settings(start)
     shape = peft.LoraConfig.from_pretrained(str(start))
     shape.task_type, shape.modules_to_save, shape.inference_mode = "SEQ_CLS", ["score"], False
-    shape.base_model_name_or_path = None  # peft would warn where the model's folder has another name
+    shape.base_model_name_or_path = None  # peft would warn if the model's folder has another name
     return shape
 
 
-def _take_over(scorer: PeftModel, start: Path) -> None:
-    """Give a scorer the weights of a policy's adapter, every one; its head stays as it is."""
+def _copy_adapter(scorer: PeftModel, start: Path) -> None:
+    """Copy all weights of a policy's adapter to a reward model; its head is not changed."""
     peft = require("peft", TRAIN_EXTRA)
     safetensors = require("safetensors.torch", TRAIN_EXTRA)
     own = peft.get_peft_model_state_dict(scorer, save_embedding_layers=False)
     learned = safetensors.load_file(start / WEIGHTS)
-    astray = sorted({key for key in own if ".score." not in key} ^ learned.keys())
-    astray += [key for key in learned if key in own and learned[key].shape != own[key].shape]
-    if astray:
+    # peft loads non-strictly: a part of the adapter would be lost silently.
+    mismatched = sorted({key for key in own if ".score." not in key} ^ learned.keys())
+    mismatched += [key for key in learned if key in own and learned[key].shape != own[key].shape]
+    if mismatched:
         raise EngineError(
-            f"the adapter does not fit the model ({len(astray)} weights differ, the first is {astray[0]})",
+            f"the adapter does not fit the model ({len(mismatched)} weights do not match, "
+            f"the first is {mismatched[0]})",
             where=str(start),
-            accepted="an adapter of the layers between embedding and head that was trained on this model",
+            accepted="an adapter trained on this model, on layers between the embedding and the head only",
         )
     peft.set_peft_model_state_dict(scorer, own | learned)
 
 
 def _attend_to_packed_rows(model: Any) -> None:
-    """Let a model that was loaded for a GPU take packed rows as well."""
+    """Switch a model that was loaded for a GPU to the attention that supports packed rows."""
     from engines.hf.attention import register
 
     name = register()
@@ -114,7 +116,7 @@ def _attend_to_packed_rows(model: Any) -> None:
 
 
 def adapter_shape(lora: LoraConfig, task: str) -> Any:
-    """Return peft's settings of a new adapter; a reward model's head is trained and saved beside it."""
+    """Return peft's settings of a new adapter; a reward model's head is trained and saved with it."""
     peft = require("peft", TRAIN_EXTRA)
     return peft.LoraConfig(
         r=lora.r,
@@ -129,12 +131,12 @@ def adapter_shape(lora: LoraConfig, task: str) -> Any:
 def _with_adapter(model: Any, shape: Any, seed: int) -> PeftModel:
     peft = require("peft", TRAIN_EXTRA)
     torch = require("torch", TRAIN_EXTRA)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # peft draws the adapter from the global generator
     try:
         policy: PeftModel = peft.get_peft_model(model, shape)
     except ValueError as error:
         raise EngineError(
-            f"no adapter can be put on {model.config._name_or_path} ({first_line(error)})",
+            f"cannot attach an adapter to {model.config._name_or_path} ({first_line(error)})",
             where="lora.targets",
             accepted="all-linear, or names of the model's linear modules such as [q_proj, v_proj]",
         ) from error
@@ -142,43 +144,46 @@ def _with_adapter(model: Any, shape: Any, seed: int) -> PeftModel:
 
 
 def load_adapter_weights(policy: Any, folder: Path) -> None:
-    """Give a policy the adapter's weights of a checkpoint."""
+    """Load the adapter weights of a checkpoint into a policy."""
     peft = require("peft", TRAIN_EXTRA)
     safetensors = require("safetensors.torch", TRAIN_EXTRA)
     peft.set_peft_model_state_dict(policy, safetensors.load_file(folder / WEIGHTS))
 
 
 def free_memory() -> None:
-    """Give back what models that went out of scope held: the next one may need all of the GPU."""
+    """Free the memory of models that went out of scope, as the next model may need the whole GPU."""
     torch = require("torch", TRAIN_EXTRA)
-    gc.collect()
+    gc.collect()  # trainers and models are in reference cycles
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def save_adapter(policy: PeftModel, folder: Path, base: str) -> None:
-    """Write the adapter into a folder, aside first and renamed at the end; plain peft loads it from there.
+    """Save the adapter in peft's format: to a temporary folder first, then renamed into its place.
 
     Args:
-        policy: the model that wears it.
-        folder: where it goes.
-        base: the model's id or folder, as `adapter_config.json` names it.
+        policy: the model with the adapter.
+        folder: the output folder.
+        base: the model's id or folder for `adapter_config.json`.
 
     Raises:
         RunStateError: if the disk is full or the folder not writable.
     """
-    aside = folder / ASIDE
+    staging = folder / ADAPTER_STAGING
     with os_errors(folder):
-        shutil.rmtree(aside, ignore_errors=True)
-        policy.save_pretrained(str(aside), selected_adapters=["default"])
-        settings = json.loads((aside / SETTINGS).read_text(encoding="utf-8"))
+        shutil.rmtree(staging, ignore_errors=True)
+        policy.save_pretrained(str(staging), selected_adapters=["default"])
+        settings = json.loads((staging / SETTINGS).read_text(encoding="utf-8"))
         if isinstance(settings["target_modules"], list):
-            settings["target_modules"].sort()  # peft holds a set, whose order changes between processes
+            settings["target_modules"].sort()  # peft uses a set, whose order differs between processes
         settings["base_model_name_or_path"] = base
-        with (aside / WEIGHTS).open("rb") as file:
+        # Synced before the rename, or a crash could leave an empty file under the final name. The weights
+        # come before the settings: a folder counts as an adapter only with both.
+        with (staging / WEIGHTS).open("rb") as file:
             os.fsync(file.fileno())
-        (aside / WEIGHTS).chmod((aside / SETTINGS).stat().st_mode)  # safetensors writes for the owner alone
-        (aside / WEIGHTS).replace(folder / WEIGHTS)
+        # safetensors creates files that only the owner can read.
+        (staging / WEIGHTS).chmod((staging / SETTINGS).stat().st_mode)
+        (staging / WEIGHTS).replace(folder / WEIGHTS)
         write_atomic(folder / SETTINGS, json.dumps(settings, indent=2, sort_keys=True) + "\n")
-        shutil.rmtree(aside)
+        shutil.rmtree(staging)
         sync_folder(folder)

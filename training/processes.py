@@ -1,4 +1,4 @@
-"""The processes of a training that `accelerate launch` started; alone, there is nothing to wait for."""
+"""Distributed training with `accelerate launch`: rank, barrier, reduction and sharing of rows."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from core.lazy import require
 
 
 def world_size() -> int:
-    """Return how many processes train together."""
+    """Return the number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """Return which of them this one is, from 0 on."""
+    """Return the rank of this process, counted from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def is_main() -> bool:
-    """Return whether this process is the one that writes files and speaks to the user."""
+    """Return True in the process that writes files and prints (rank 0)."""
     return rank() == 0
 
 
 def wait_for_all() -> None:
-    """Return when every process has come to this point.
+    """Block until all processes have reached this point.
 
-    Not by accelerate, which takes processes on CPUs that were started as for GPUs for a single one.
+    accelerate's `wait_for_everyone` is not used: it does nothing if `--multi_gpu` started processes on CPUs.
     """
     if world_size() > 1:
-        state()  # connects the processes
+        state()  # initialises torch.distributed
         require("torch.distributed", "train").barrier()
 
 
 def state() -> Any:
-    """Return accelerate's view of the processes; they are connected by the first call."""
+    """Return accelerate's state of the processes; the first call initialises torch.distributed."""
     accelerate = require("accelerate", "train")
     return accelerate.PartialState()
 
 
 def summed(values: Any) -> Any:
-    """Return the sum of a tensor over all processes, in place."""
+    """Sum a tensor over all processes in place, and return it."""
     if world_size() > 1:
         state()
         require("torch.distributed", "train").all_reduce(values)
@@ -49,16 +49,17 @@ def summed(values: Any) -> Any:
 
 
 def gathered(own: list[Any]) -> list[Any]:
-    """Return the rows of all processes in the order in which `share` dealt them out."""
+    """Return the rows of all processes in their original order, before `process_rows`."""
     if world_size() == 1:
         return own
     state()
-    hands: list[Any] = [None] * world_size()
-    require("torch.distributed", "train").all_gather_object(hands, own)
-    longest = max(map(len, hands))
-    return [hand[turn] for turn in range(longest) for hand in hands if turn < len(hand)]
+    shares: list[Any] = [None] * world_size()
+    require("torch.distributed", "train").all_gather_object(shares, own)
+    # The inverse of `process_rows`: the first row of each process, then the second of each, and so on.
+    longest = max(map(len, shares))
+    return [share[turn] for turn in range(longest) for share in shares if turn < len(share)]
 
 
 def process_rows(rows: Sequence[Any]) -> list[Any]:
-    """Return this process's rows: dealt out one by one."""
+    """Return this process's rows; rows are distributed one by one in turn."""
     return list(rows[rank() :: world_size()])

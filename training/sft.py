@@ -1,4 +1,4 @@
-"""Supervised fine-tuning by TRL's `SFTTrainer`: LoRA, loss on the assistant's tokens only."""
+"""Supervised fine-tuning (SFT) with TRL's `SFTTrainer`: LoRA, loss on the assistant's tokens only."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from training.policy import TRAIN_EXTRA, load_encoder, load_policy
 def train_sft(
     examples: Sequence[AnsweredPrompt], job: TrainingJob, held_out: Sequence[AnsweredPrompt] = ()
 ) -> TrainingResult:
-    """Train the policy to give the answers, and return where its adapter is.
+    """Fine-tune the policy on the answers; return the result with the folder of its adapter.
 
-    An interrupted training of the same job goes on from its newest checkpoint; a finished one is found.
+    An interrupted training of the same job resumes from its newest checkpoint; a finished one is reused.
 
     Args:
-        examples: what to learn from.
-        job: how, and where to.
-        held_out: answers to evaluate on while training.
+        examples: the training data.
+        job: the training job.
+        held_out: answers to evaluate on during training.
 
     Raises:
         ConfigError: if there is nothing to evaluate on, or an example is longer than the model's context.
-        DataError: if there are no examples, or none that fits in `optim.max_length`.
+        DataError: if no example can be used.
         EngineError: if the model cannot be loaded or trained.
         MissingExtraError: if TRL, peft or datasets is not installed.
         RunStateError: if the disk is too small or full.
@@ -41,24 +41,24 @@ def train_sft(
         require(package, TRAIN_EXTRA)
     encoder = load_encoder(job.policy)
     data, unseen = (encode_answers(rows, encoder, job.optim) for rows in (examples, held_out))
-    require_examples(data.rows, data.left_out, "answers")
+    require_examples(data.rows, data.excluded, "answers")
     require_held_out(job, unseen.rows)
     require_context(job, [*data.rows, *unseen.rows])
     maker = _Maker(data.rows, unseen.rows, encoder, job)
-    figures = fit(job, job.digest(data.rows, unseen.rows), len(data.rows), maker)
+    outcome = fit(job, job.digest(data.rows, unseen.rows), len(data.rows), maker)
     return TrainingResult.of(
         job.folder,
-        figures,
+        outcome,
         examples=len(data.rows),
         held_out=len(unseen.rows),
-        left_out=(*data.left_out, *unseen.left_out),
+        excluded=(*data.excluded, *unseen.excluded),
         truncated=data.truncated + unseen.truncated,
         tokens=sum(map(len, data.rows)),
     )
 
 
 class _Maker:
-    """Builds TRL's trainer over rows that are encoded already."""
+    """Builds TRL's trainer for encoded rows."""
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class _Maker:
         trl, datasets = require("trl", TRAIN_EXTRA), require("datasets", TRAIN_EXTRA)
         own = self._job
         policy = load_policy(own.policy, own.lora, own.device, own.seed, own.start)
+        # Rows are encoded and cut already: TRL must neither tokenize nor truncate them.
         settings = trl.SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
         train, unseen = (
             [{"prompt_ids": row.prompt_ids, "answer_ids": row.answer_ids} for row in rows]
@@ -89,10 +90,11 @@ class _Maker:
 
 
 def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return rows as TRL's trainer takes them, with no label but on answer tokens."""
+    """Collate rows for TRL's trainer, with labels on answer tokens only."""
     from training.logprobs import collate
 
     batch = collate([EncodedAnswer(tuple(row["prompt_ids"]), tuple(row["answer_ids"])) for row in rows])
+    # -100 is the index that transformers' cross-entropy ignores.
     labels = batch.input_ids.new_full(batch.input_ids.shape, -100)
     answers = labels[:, -batch.answer_ids.shape[1] :]
     answers[batch.answer_mask] = batch.answer_ids[batch.answer_mask]
@@ -106,29 +108,30 @@ def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 @dataclass
 class EncodedAnswers:
-    """The answers of a data set that can be used, and an account of the others."""
+    """Encoded answers of a data set, and the excluded ones."""
 
     rows: list[EncodedAnswer] = field(default_factory=list)
-    left_out: list[ExcludedExample] = field(default_factory=list)
+    excluded: list[ExcludedExample] = field(default_factory=list)
     truncated: int = 0
 
 
 def encode_answers(
     examples: Sequence[AnsweredPrompt], encoder: TurnEncoder, optim: OptimConfig
 ) -> EncodedAnswers:
-    """Return the answers as token ids, cut or left out where they are too long."""
+    """Encode answers as token ids; those that are too long are cut or excluded."""
     encoded = EncodedAnswers()
     for example in examples:
         try:
             row = encode_answer(encoder, example.prompt, example.answer)
         except RequestError as error:
-            encoded.left_out.append(ExcludedExample(example.id, error.reason, error.detail))
+            encoded.excluded.append(ExcludedExample(example.id, error.reason, error.detail))
             continue
+        # Only the prompt is cut, from the left: a cut answer would teach the model to stop there.
         room = optim.max_length - len(row.answer_ids)
         if len(row) <= optim.max_length:
             encoded.rows.append(row)
         elif optim.overlong == "drop" or room < 1:
-            encoded.left_out.append(ExcludedExample(example.id, TOO_MANY_TOKENS, f"{len(row)} tokens"))
+            encoded.excluded.append(ExcludedExample(example.id, TOO_MANY_TOKENS, f"{len(row)} tokens"))
         else:
             encoded.truncated += 1
             encoded.rows.append(row.with_prompt_cut(room))

@@ -1,1 +1,1 @@
-"""The transformers engine: loading, batched decoding, packed rows, reward models; torch throughout."""
+"""The transformers engine: loading, batched decoding, packed rows, reward models (imports torch)."""

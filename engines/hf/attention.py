@@ -1,9 +1,10 @@
-"""Attention without padding and without copies: for one new token, and for packed rows.
+"""Attention functions for transformers: grouped-query decoding without copies, and packed rows.
 
-One new token: with a padding mask, the stock function repeats every key-value head once per query head on
-each step: for SmolLM2 (9 heads over 3) that triples the cache before each token. Here the query heads that
-share a key-value head are laid along the query axis instead, which gives the same numbers from the cache as
-it is. `benchmarks/generation.py` measures the difference. Packed rows: `engines/hf/packing.py`.
+When decoding one new token under a padding mask, transformers' own function repeats every key-value head once
+per query head at each step. For SmolLM2 (9 query heads, 3 key-value heads) that triples the cache before each
+token. Here the query heads that share a key-value head are folded along the query axis instead. This gives
+the same numbers without copying the cache. `benchmarks/generation.py` measures the difference. For packed
+rows see `engines/hf/packing.py`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ _NAME = "publius_grouped"
 
 
 def register() -> str:
-    """Make the function known to transformers; return the name to load a model with."""
+    """Register the attention function with transformers; return its name for `attn_implementation`."""
     AttentionInterface.register(_NAME, grouped_attention)
+    # Masks are looked up by the same name; without an entry transformers would build none.
     AttentionMaskInterface.register(_NAME, sdpa_mask)
     return _NAME
 
@@ -38,8 +40,8 @@ def grouped_attention(
 ) -> tuple[torch.Tensor, None]:
     """Return the attention output (B, T, H, D) of queries (B, H, T, D) over keys and values (B, K, S, D).
 
-    With `packed_blocks` the row is a packed one. Otherwise anything but a single new token over grouped heads
-    goes to the stock function.
+    `packed_blocks` marks a packed row. Otherwise transformers' own function is called for anything but a
+    single new token with grouped heads.
     """
     if (blocks := kwargs.pop("packed_blocks", None)) is not None:
         output = packed_attention(query, key, value, blocks, scaling, kwargs.get("sliding_window"))
@@ -48,6 +50,8 @@ def grouped_attention(
     groups = key.shape[1]
     if length != 1 or heads == groups or kwargs.get("position_bias") is not None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    # Query head h uses key-value head h // (heads // groups). The heads of a group can pose as several query
+    # positions of one head, since a single new token attends to the whole cache: no causal order among them.
     folded = query.view(batch, groups, heads // groups, width)
     output = torch.nn.functional.scaled_dot_product_attention(
         folded, key, value, attn_mask=attention_mask, scale=scaling

@@ -1,4 +1,4 @@
-"""Batched decoding on one model: rows join when there is room and leave as soon as they are done."""
+"""Continuous batching on one model: rows join when there is room and leave as soon as they are finished."""
 
 from __future__ import annotations
 
@@ -15,43 +15,44 @@ from engines.hf.kv_cache import RowCache
 from engines.hf.sampling import draw_tokens, logprobs_and_entropies
 
 _STOP_WINDOW = 32
-"""Tokens at the end of an answer that are searched for stop strings after each step."""
+"""Number of last tokens of an answer that are searched for stop strings after each step."""
 
 
 @dataclass
 class DecodingRow:
-    """One answer in the making."""
+    """State of one answer being decoded."""
 
     prompt: tuple[int, ...]
     sampling: Sampling
     seed: int
     ticket: Any = None
-    """Whatever the caller needs to hand the finished row back to its asker."""
+    """Caller's own reference, returned with the finished row."""
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    """Of the tokens, in nats, at the row's temperature; only where the batch keeps figures."""
+    """Log-probabilities of the tokens in nats, at the row's temperature; only if the batch records them."""
     entropies: list[float] = field(default_factory=list)
-    """Of what the tokens were drawn from, in nats; likewise."""
+    """Entropies in nats of the distributions that the tokens were drawn from; only if recorded."""
     finish_reason: Literal["stop", "length"] | None = None
     random: Random = field(init=False)
 
     def __post_init__(self) -> None:
+        # A generator of its own for each row, so its tokens do not depend on its neighbours in the batch.
         self.random = Random(self.seed)
 
     @property
-    def most_tokens(self) -> int:
-        """Prompt and longest possible answer together."""
+    def max_tokens(self) -> int:
+        """Number of tokens in the prompt and the longest possible answer."""
         return len(self.prompt) + self.sampling.max_new_tokens
 
 
 class DecodingBatch:
-    """Rows that are decoded together, one token each per step.
+    """Batch of rows that are decoded together, one token per row and step.
 
     Args:
         model: a causal language model in evaluation mode.
         end_ids: tokens that end an answer.
-        decode: turns token ids into text; used only for rows that have stop strings.
-        keeps_figures: whether rows remember how likely their tokens were, and among what.
+        decode: converts token ids to text; called only for rows that have stop strings.
+        record_logprobs: record the log-probability and entropy of each token.
     """
 
     def __init__(
@@ -60,10 +61,10 @@ class DecodingBatch:
         end_ids: frozenset[int],
         decode: Callable[[list[int]], str],
         *,
-        keeps_figures: bool = False,
+        record_logprobs: bool = False,
     ) -> None:
         self._model: Any = model
-        self._keeps_figures = keeps_figures
+        self._record_logprobs = record_logprobs
         self._end_ids = end_ids
         self._decode = decode
         self.rows: list[DecodingRow] = []
@@ -73,12 +74,12 @@ class DecodingBatch:
 
     @property
     def can_join(self) -> bool:
-        """Whether rows may be admitted now: always if there are none, else if the model's cache allows it."""
+        """True if rows may be admitted: the batch is empty, or rows can join the model's cache."""
         return not self.rows or self._cache.can_join
 
     @torch.inference_mode()
     def admit(self, rows: Sequence[DecodingRow]) -> None:
-        """Run the prompts of new rows and let them join."""
+        """Run the prompts of new rows and add the rows to the batch."""
         ids, mask = pad_left([row.prompt for row in rows], self._model.device)
         cache = RowCache(self._model.config)
         logits = self._forward(ids, mask, positions_of(mask), cache)
@@ -93,18 +94,20 @@ class DecodingBatch:
 
     @torch.inference_mode()
     def step(self) -> list[DecodingRow]:
-        """Draw one token for every row; return the rows that this finished."""
+        """Draw one token for every row; return the rows that are finished by it."""
         uniforms = [row.random.random() if row.sampling.temperature > 0 else 0.0 for row in self.rows]
         drawn = draw_tokens(self._logits, [row.sampling for row in self.rows], uniforms)
-        if self._keeps_figures:
-            self._keep_figures(drawn)
+        if self._record_logprobs:
+            self._append_logprobs(drawn)
         for row, token in zip(self.rows, drawn, strict=True):
             row.tokens.append(token)
             row.finish_reason = self._finish_reason(row)
         finished = [row for row in self.rows if row.finish_reason]
         if finished:
+            # Before the forward pass: finished rows cost nothing in the next step.
             self._keep([i for i, row in enumerate(self.rows) if not row.finish_reason])
         if self.rows:
+            # The mask covers the new token too: it attends to itself.
             self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)
             last = torch.tensor([[row.tokens[-1]] for row in self.rows], device=self._mask.device)
             self._logits = self._forward(last, self._mask, positions_of(self._mask)[:, -1:], self._cache)
@@ -113,7 +116,7 @@ class DecodingBatch:
     def _forward(
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: RowCache
     ) -> torch.Tensor:
-        """Return next-token logits (B, V) after ids (B, T); only the last position meets the vocabulary."""
+        """Return next-token logits (B, V) after ids (B, T); only the last position is projected to logits."""
         output = self._model(
             input_ids=ids,
             attention_mask=mask,
@@ -125,10 +128,10 @@ class DecodingBatch:
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
-    def _keep_figures(self, drawn: Sequence[int]) -> None:
-        """Let every row remember what is known of the token that was drawn for it."""
-        figures = logprobs_and_entropies(self._logits, [row.sampling for row in self.rows], drawn)
-        for row, (logprob, entropy) in zip(self.rows, figures, strict=True):
+    def _append_logprobs(self, drawn: Sequence[int]) -> None:
+        """Append the log-probability and entropy of its drawn token to every row."""
+        values = logprobs_and_entropies(self._logits, [row.sampling for row in self.rows], drawn)
+        for row, (logprob, entropy) in zip(self.rows, values, strict=True):
             row.logprobs.append(logprob)
             row.entropies.append(entropy)
 
@@ -138,6 +141,7 @@ class DecodingBatch:
             return
         rows = torch.tensor(indices, device=self._mask.device)
         mask = self._mask[rows]
+        # Leading columns that are padding in all remaining rows are dropped, here and in the cache.
         unused = int(mask.any(dim=0).int().argmax())
         self._mask = mask[:, self._cache.select(rows, unused) :]
 
@@ -145,6 +149,7 @@ class DecodingBatch:
         if row.tokens[-1] in self._end_ids:
             return "stop"
         if row.sampling.stop:
+            # Text and not tokens: a stop string may begin or end within a token.
             tail = self._decode(row.tokens[-_STOP_WINDOW:])
             if any(stop in tail for stop in row.sampling.stop):
                 return "stop"
@@ -159,13 +164,14 @@ def next_token_logprobs(model: PreTrainedModel, prompts: Sequence[tuple[int, ...
     output = forward(
         input_ids=ids, attention_mask=mask, position_ids=positions_of(mask), use_cache=False, logits_to_keep=1
     )
+    # bfloat16 would round the log-probabilities to about 3 digits.
     return torch.log_softmax(output.logits[:, -1].float(), dim=-1)
 
 
 def pad_left(prompts: Sequence[tuple[int, ...]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids and mask, both (B, T), with padding in front so that all rows end together."""
+    """Return ids and mask, both (B, T), padded on the left so all rows end at the same position."""
     width = max(len(prompt) for prompt in prompts)
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)  # any id will do: the mask marks padding
     mask = torch.zeros(len(prompts), width, dtype=torch.long)
     for i, prompt in enumerate(prompts):
         ids[i, width - len(prompt) :] = torch.tensor(prompt)
@@ -174,7 +180,8 @@ def pad_left(prompts: Sequence[tuple[int, ...]], device: torch.device) -> tuple[
 
 
 def positions_of(mask: torch.Tensor) -> torch.Tensor:
-    """Return position ids (B, T): each row counts from 0 at its first real token."""
+    """Return position ids (B, T), counted from 0 at each row's first real token."""
+    # Padding would get position -1, which is out of range for models with learned position embeddings.
     return (mask.cumsum(dim=-1) - 1).clamp(min=0)
 
 

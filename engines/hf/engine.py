@@ -1,8 +1,8 @@
-"""The transformers engine: one model on one torch thread, fed by any number of asynchronous askers.
+"""The transformers engine: one model on one torch thread that serves any number of asynchronous tasks.
 
-Askers encode their own requests and wait. The thread gathers what waits into batches of similar length,
-scores one-token answers in one forward pass each, and decodes the rest together: a row leaves the batch when
-it is done, and waiting rows join when there is room (`engines/hf/decoding.py`).
+Tasks encode their own requests and wait. The thread collects waiting requests into batches of similar length,
+scores single-token answers in one forward pass, and decodes the others together: a row leaves the batch when
+it is finished, and waiting rows join when there is room (`engines/hf/decoding.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TransformersEngine(LocalEngine):
     """Generates and scores with one Hugging Face model in this process.
 
     Args:
-        model: which model.
+        model: the model.
         engine: batch sizes and device.
     """
 
@@ -40,14 +40,14 @@ class TransformersEngine(LocalEngine):
         self._failure: PubliusError | None = None
 
     def close(self) -> None:
-        """Stop the thread after the step under way and free the model. Safe to call twice."""
+        """Stop the thread after the current step and free the model. Safe to call twice."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
 
     @property
-    def _most_tokens(self) -> int:
+    def _max_tokens(self) -> int:
         return min(self._context, self._engine.max_batch_tokens)
 
     async def _generate(self, request: GenerationRequest, ids: tuple[int, ...]) -> Generation:
@@ -71,14 +71,15 @@ class TransformersEngine(LocalEngine):
         loop = asyncio.get_running_loop()
         ticket = Ticket(request, ids, choice_ids, loop, loop.create_future())
         self._queue.put(ticket)
-        if self._failure is not None:  # the thread may have failed since, and emptied the queue before
+        if self._failure is not None:  # the thread may have failed and emptied the queue just before the put
             ticket.resolve(self._failure)
         return await ticket.future
 
     def _serve(self) -> None:
-        """Answer tickets until closed. Any failure reaches every asker instead of dying with the thread."""
+        """Answer tickets until closed. Any failure is passed to all tasks that wait."""
         worker: TorchWorker | None = None
         try:
+            # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
             model = load_model(self._files, self._dtype, self._engine.device)
             worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
             while worker.collect(self._queue):
@@ -86,7 +87,7 @@ class TransformersEngine(LocalEngine):
             self._reject(EngineError("the engine was closed before it answered", where=self.model), worker)
         except PubliusError as error:
             self._fail(error, worker)
-        except Exception as error:  # noqa: BLE001  the askers wait in another thread and must hear of it
+        except Exception as error:  # noqa: BLE001  tasks wait in another thread and would wait forever
             self._fail(EngineError(type_and_first_line(error), where=self.model), worker)
 
     def _fail(self, error: PubliusError, worker: TorchWorker | None) -> None:

@@ -1,8 +1,8 @@
-"""A key-value cache whose rows can leave and join, written in place.
+"""Key-value cache that is written in place and whose rows can leave and join.
 
-transformers' `DynamicLayer` concatenates the whole cache for each new token. Here each layer owns storage
-with room to spare and hands out views of it. All rows end at the same position (prompts are padded on the
-left), so that rows of another cache join by aligning the ends.
+transformers' `DynamicLayer` concatenates the whole cache for each new token. Here each layer allocates
+storage with spare capacity and returns views of it. All rows end at the same position (prompts are padded on
+the left), so the rows of another cache are added by aligning the ends.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from transformers import Cache, DynamicCache, PreTrainedConfig
 from transformers.cache_utils import DynamicLayer
 
 _ROOM = 128
-"""Tokens of spare room when storage is allocated; it then grows by this much or a quarter."""
+"""Minimum spare capacity in tokens. Storage grows by this or by a quarter, whichever is larger."""
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base registers subclasses, untyped
-    """One layer's keys and values (B, K, S, D), kept in storage (B, K, capacity, D)."""
+    """Keys and values (B, K, S, D) of one layer: views of storage (B, K, capacity, D)."""
 
     keys: torch.Tensor
     values: torch.Tensor
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Allocate storage of the right shape and type for the first states."""
+        """Allocate storage with the shape and data type of the first states."""
         self.dtype, self.device = key_states.dtype, key_states.device
         self._allocate(key_states[:, :, :0], value_states[:, :, :0], key_states.shape[2])
         self.is_initialized = True
@@ -32,7 +32,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base r
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write the new states behind the old; return views of all of them."""
+        """Append the new states; return views of all states."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start = self.keys.shape[2]
@@ -49,7 +49,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base r
         self._allocate(self.keys[rows, :, start:], self.values[rows, :, start:], 0)
 
     def join(self, other: GrowingLayer) -> None:
-        """Append the other layer's rows, aligning the ends; the gap at the start must be masked."""
+        """Append the other layer's rows, aligned at the end; the caller masks the gap at the start."""
         mine, theirs = self.keys.shape[2], other.keys.shape[2]
         length = max(mine, theirs)
         pairs = [(self.keys, other.keys), (self.values, other.values)]
@@ -58,6 +58,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base r
 
     def _allocate(self, keys: torch.Tensor, values: torch.Tensor, more: int) -> None:
         length = keys.shape[2]
+        # Spare capacity in proportion to the length: the cost of copying per token stays constant.
         capacity = length + more + max(_ROOM, length // 4)
         self._key_storage = keys.new_empty(*keys.shape[:2], capacity, keys.shape[3])
         self._value_storage = values.new_empty(*values.shape[:2], capacity, values.shape[3])
@@ -76,10 +77,10 @@ def _pad_left(states: torch.Tensor, length: int) -> torch.Tensor:
 
 
 class RowCache:
-    """The cache of one decoding batch, over all layers.
+    """Cache of one decoding batch, for all layers.
 
-    Models that only have full attention get growing layers, whose rows may join. Others (sliding windows,
-    linear attention) keep transformers' own layers: their rows can leave, but none can join.
+    Models with full attention in all layers get growing layers, whose rows can leave and join. Others
+    (sliding windows, linear attention) use transformers' own layers: their rows can leave, but none can join.
     """
 
     def __init__(self, config: PreTrainedConfig) -> None:
@@ -89,9 +90,9 @@ class RowCache:
         self.cache: Any = Cache(layers=[layer() for _ in stock.layers]) if self.can_join else stock
 
     def select(self, rows: torch.Tensor, start: int) -> int:
-        """Keep only the given rows; return how many leading positions were dropped."""
+        """Keep only the given rows; return the number of leading positions dropped."""
         if not self.can_join:
-            self.cache.reorder_cache(rows)
+            self.cache.reorder_cache(rows)  # made for beam search, but it selects any rows
             return 0
         for layer in self.cache.layers:
             layer.select(rows, start)

@@ -1,8 +1,8 @@
-"""Weights laid out for decoding on a CPU.
+"""Memory layout of weights for decoding on a CPU.
 
-A linear layer holds its weight (out, in) row by row. For the few rows of a decoding step the product reads it
-faster where it lies column by column, most on one thread; for the many rows of a training step it makes no
-difference (figures: docs/log.md, "what makes a PPO step fast").
+A linear layer stores its weight (out, in) in row-major order. For the few rows of a decoding step, the matrix
+product is faster if the weight is stored in column-major order, most of all on one thread. For the many rows
+of a training step it makes no difference (measurements: docs/log.md, "what makes a PPO step fast").
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import torch
 
 
 def lay_out_by_columns(model: torch.nn.Module) -> None:
-    """Give the weight of each plain linear layer the layout that decoding reads fastest; values stay.
+    """Store the weight of each plain linear layer in column-major order, without changing values or shapes.
 
-    Shapes stay too: a weight is then the transpose of a contiguous matrix. A weight that is tied to the input
-    embeddings takes them with it. Such a model is to compute with, and not to be written whole: transformers'
-    `save_pretrained` refuses tied weights that are laid out so. Adapters are written as ever.
+    A weight is then the transpose of a contiguous matrix. If it is tied to the input embeddings, these get
+    the same layout. The model can compute but cannot be saved whole, since transformers' `save_pretrained`
+    refuses tied weights in this layout. Adapters can be saved as usual.
     """
     for module in model.modules():
-        if type(module) is torch.nn.Linear:
+        if type(module) is torch.nn.Linear:  # quantized subclasses store weights in other forms
             module.weight.data = module.weight.data.t().contiguous().t()

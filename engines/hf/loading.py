@@ -1,4 +1,4 @@
-"""Weights of a model on disk, loaded by transformers onto their device."""
+"""Load the weights of causal language models and reward models with transformers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _EXTRA = "transformers"
 
 
 def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
-    """Return the weights, on their device, ready for inference; an adapter is merged into them.
+    """Return the model on its device in evaluation mode; an adapter is merged into the weights.
 
     Args:
-        files: where the model is.
+        files: the model on disk.
         dtype: `float32`, `bfloat16` or `float16`.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -38,6 +38,7 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
             attn_implementation=_attention(place),
         )
     if files.adapter is not None:
+        # Merged, the adapter costs nothing in a decoding step (docs/log.md measures the difference).
         model = attach_adapter(model, files.adapter).merge_and_unload()
     loaded: PreTrainedModel = model.to(place).eval()
     if place == "cpu":
@@ -48,19 +49,19 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
 
 
 def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> PreTrainedModel:
-    """Return a model with a head of one score on the last hidden state, for packed rows, on its device.
+    """Return a model with a scalar score head on the last hidden state, on its device, for packed rows.
 
-    A head that the folder does not hold is drawn from a normal distribution of variance 1 / (width + 1)
-    (Stiennon et al. 2020, arXiv 2009.01325, as their code has it).
+    If the folder contains no head, it is drawn from a normal distribution of variance 1 / (width + 1)
+    (Stiennon et al. 2020, arXiv 2009.01325, as in their code).
 
     Args:
-        files: where the model is: a reward model, or a language model whose own head is left away.
+        files: the model on disk: a reward model, or a language model, whose output head is dropped.
         dtype: `float32`, `bfloat16` or `float16`.
         device: `auto`, `cpu` or `cuda`.
-        seed: from which a new head is drawn.
+        seed: seed of a new head.
 
     Raises:
-        EngineError: if it cannot be loaded, or its head is not one `score` on the last hidden state.
+        EngineError: if it cannot be loaded, or it has no linear layer `score` on the last hidden state.
     """
     torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
@@ -68,11 +69,11 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
 
     if files.adapter is not None:
         raise EngineError(
-            "a reward model cannot begin with an adapter on",
+            "a reward model cannot be loaded on a model that has an adapter",
             where=str(files.adapter),
-            accepted="a model without one; a policy's adapter is merged first (publius export --model)",
+            accepted="a model without an adapter; merge a policy's adapter first (publius export --model)",
         )
-    # A new head is meant, and no reason for a report.
+    # transformers would warn that the score head is newly initialised, which is intended.
     with load_errors("reward model", files.folder, ACCEPTED_MODELS), quiet_transformers(_EXTRA):
         model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
             files.folder,
@@ -88,10 +89,11 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
         raise EngineError(
             f"{type(model).__name__} has no layer `score` on its last hidden state",
             where=str(files.folder),
-            accepted="a causal language model, or a sequence classifier that was made from one",
+            accepted="a causal language model, or a sequence classifier made from one",
         )
     if "score.weight" in found["missing_keys"]:
         generator = torch.Generator().manual_seed(seed)
+        # On the CPU, so the same seed gives the same head on every device.
         drawn = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
         head.weight.data.copy_(drawn)
     loaded: PreTrainedModel = model.to(pick_device(device)).eval()
@@ -101,4 +103,6 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
 def _attention(device: str) -> str:
     from engines.hf.attention import register
 
+    # The grouped function is made for decoding on a CPU. Training needs it on a GPU too, for packed rows, and
+    # sets it itself (`training/policy.py`).
     return register() if device == "cpu" else "sdpa"

@@ -1,12 +1,12 @@
-"""Several prompts with their answers in one row of tokens: no padding, and each prompt once.
+"""Packing: several prompts with their answers in one row of tokens, without padding, each prompt once.
 
-A preference pair is one prompt with two answers. Where the stock way runs the prompt twice and pads all rows
-to the longest, here the tokens stand one behind the other,
+A preference pair is one prompt with two answers. The usual way runs the prompt twice and pads all rows to the
+longest. Here all tokens form one row,
 
     prompt 0 | chosen 0 | rejected 0 | prompt 1 | chosen 1 | rejected 1 | ...
 
-each answer attends to its own prompt and itself, and its positions go on from its prompt's. The numbers are
-those of separate rows up to rounding; `benchmarks/pairs.py` measures what it saves. (Prefix sharing for
+each answer attends to its own prompt and to itself, and its positions continue from its prompt's. The results
+equal those of separate rows up to rounding; `benchmarks/pairs.py` measures the savings. (Prefix sharing for
 paired preference optimization: Wang and Hegde 2024, arXiv 2410.20305.)
 
 Shapes: `T` tokens of all prompts and answers, `N` answers, `A` tokens of all answers, `L` tokens of one
@@ -27,27 +27,28 @@ from engines.trees import Tree
 
 @dataclass(slots=True)
 class Block:
-    """Where one prompt and its answers stand in the row, and what may attend to what there."""
+    """Place of one prompt and its answers in a packed row, and their attention mask."""
 
     start: int
     branch: torch.Tensor
-    """(L,) 0 for the prompt, 1 for the first answer, and so on."""
+    """(L,) 0 for the prompt, 1 for the first answer, 2 for the second, ..."""
     position: torch.Tensor
-    """(L,) as the model counts them: answers go on from the prompt."""
+    """(L,) position ids: answers continue from the prompt."""
     _masks: dict[tuple[int | None, torch.dtype], torch.Tensor] = field(default_factory=dict)
 
     @property
     def span(self) -> slice:
-        """The block's place in the row."""
+        """Slice of the row that holds the block."""
         return slice(self.start, self.start + len(self.branch))
 
     def mask(self, window: int | None, dtype: torch.dtype) -> torch.Tensor:
-        """Return (L, L), 0 where a query (row) may attend to a key (column), else minus infinity.
+        """Return (L, L): 0 where a query (row) may attend to a key (column), else minus infinity.
 
         Args:
-            window: a query sees so many positions back, itself included; None sees all.
-            dtype: that of the queries.
+            window: number of positions that a query attends to, including its own; None for all.
+            dtype: data type of the queries.
         """
+        # Cached for all layers; some models alternate full attention and sliding windows.
         if (window, dtype) not in self._masks:
             distance = self.position[:, None] - self.position[None, :]
             same = (self.branch[None, :] == 0) | (self.branch[None, :] == self.branch[:, None])
@@ -61,7 +62,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class PackedRow:
-    """Prompts and answers as one row, and where to read what the model says of each answer."""
+    """Prompts and answers as one row, with the columns of each answer's outputs."""
 
     input_ids: torch.Tensor
     """(1, T)."""
@@ -69,18 +70,18 @@ class PackedRow:
     """(1, T)."""
     blocks: tuple[Block, ...]
     answer_ids: torch.Tensor
-    """(A,) the tokens of all answers."""
+    """(A,) token ids of all answers."""
     predictors: torch.Tensor
-    """(A,) the column whose logits predict each of them."""
+    """(A,) columns whose logits predict them."""
     lengths: tuple[int, ...]
-    """Of each answer, in order: first those of the first prompt. They sum to A."""
+    """Length of each answer, in order of the prompts and their answers; the sum is A."""
     ends: torch.Tensor
-    """(N,) the column of each answer's last token; of the prompt's, where an answer is empty."""
+    """(N,) column of each answer's last token; for an empty answer, of the prompt's last token."""
 
     def inputs(self) -> dict[str, Any]:
-        """Return what the model is called with; it must have been loaded with `engines.hf.attention`."""
-        # A mask of four dimensions is passed through by transformers as it is: none is built, and the
-        # attention makes its own from the blocks.
+        """Return the model's keyword arguments; it must use the attention of `engines.hf.attention`."""
+        # transformers returns a mask of four dimensions as it is and builds none of its own. A mask of two
+        # dimensions would turn packing off. The attention computes its masks from the blocks.
         placeholder = self.input_ids.new_zeros((1, 1, 1, 1))
         return {
             "input_ids": self.input_ids,
@@ -92,7 +93,7 @@ class PackedRow:
 
 
 def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> PackedRow:
-    """Return the prompts and their answers as one row on a device."""
+    """Pack the prompts and their answers into one row on a device."""
     ids: list[int] = []
     positions: list[int] = []
     predictors: list[int] = []
@@ -103,6 +104,8 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> PackedRow
         lengths = [len(answer) for answer in tree.answers]
         local = [*range(prompt), *chain.from_iterable(range(prompt, prompt + n) for n in lengths)]
         for first, length in zip(accumulate(lengths, initial=start + prompt), lengths, strict=False):
+            # The first token of every answer is predicted at the prompt's last column, the others one column
+            # before their own.
             columns = [start + prompt - 1, *range(first, first + length)]
             predictors += columns[:-1]
             ends.append(columns[-1])
@@ -133,9 +136,10 @@ def packed_attention(
 ) -> torch.Tensor:
     """Return the attention output (1, T, H, D) of queries (1, H, T, D) over keys and values (1, K, T, D).
 
-    Without dropout on attention weights, also in training: both answers of a pair are to be judged alike.
+    Attention weights get no dropout, even in training: both answers of a pair are treated alike.
     """
     grouped = query.shape[1] != key.shape[1]
+    # One call per block: a single mask over the whole row would cost the square of the row's length.
     outputs = [
         torch.nn.functional.scaled_dot_product_attention(
             query[:, :, block.span],

@@ -1,8 +1,8 @@
-"""Reward models: one score for each answer, read at the answer's true last token.
+"""Reward models: one score per answer, read at the answer's last token.
 
-A sequence classifier of transformers reads its score at the last token whose id is not the pad token's; where
-pad and end of turn are one token it reads another place than vLLM, which takes the last token. Here the place
-is told by position, and the models that Publius saves have a pad token of their own, so that all three agree.
+transformers' sequence classifiers read the score at the last token whose id is not the pad token's. If the
+pad token also ends turns, that is another place than in vLLM, which reads the last token. Here the score is
+read by position, and models saved by Publius have a pad token of their own, so all three agree.
 
 Shapes: `N` answers of all prompts in order, `M` members of an ensemble.
 """
@@ -26,17 +26,17 @@ from engines.tokenization import TurnEncoder
 from engines.trees import Tree, micro_batches
 
 MICRO_TOKENS = 4096
-"""Tokens that are scored together."""
+"""Maximum number of tokens that are scored together."""
 
 
 class RewardModel:
-    """A reward model, or an ensemble of adapters over one model, that scores answers.
+    """A reward model, or an ensemble of reward adapters on one model.
 
     Args:
-        classifier: with its adapters, if any, loaded by `engines.hf.loading.load_classifier`.
-        encoder: of its own tokenizer.
-        settings: how scores are combined and read.
-        adapters: names of the members' adapters; none where the model wears none.
+        classifier: a model from `engines.hf.loading.load_classifier`, with its adapters if any.
+        encoder: the encoder of its tokenizer.
+        settings: how scores are combined and normalised.
+        adapters: names of the members' adapters; empty if the model has no adapter.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class RewardModel:
         self._packed: bool | None = None
 
     def scores(self, trees: Sequence[Tree]) -> list[float]:
-        """Return the score of each answer, those of an ensemble combined; higher is better."""
+        """Return the score of each answer, combined over an ensemble's members; higher is better."""
         settings = self.settings
         return combine(self.member_scores(trees), settings.combine, settings.uncertainty).tolist()
 
     def member_scores(self, trees: Sequence[Tree]) -> torch.Tensor:
-        """Return (M, N) the scores of each member, on the CPU in float64."""
+        """Return the scores of each member (M, N), on the CPU in float64."""
         if not self._adapters:
             return self._scores(trees).unsqueeze(0)
         rows = []
@@ -65,6 +65,7 @@ class RewardModel:
 
     def _scores(self, trees: Sequence[Tree]) -> torch.Tensor:
         if self._packed is None and trees:
+            # Decided once, on the longest tree: whether packing is exact depends on the model alone.
             self._packed = is_packable(self._classifier, max(trees, key=len))
         firsts = [0]
         for tree in trees:
@@ -82,15 +83,15 @@ class RewardModel:
 
 
 def load_reward_model(folder: Path, device: str = "auto", base: ModelConfig | None = None) -> RewardModel:
-    """Return the reward model of a folder: what `publius train reward` wrote, or any whole classifier.
+    """Load a reward model from a folder written by `publius train reward`, or any sequence classifier.
 
     Args:
-        folder: with `reward.json` and adapters, or with a model.
+        folder: a folder with `reward.json` and adapters, or with a model.
         device: `auto`, `cpu` or `cuda`.
-        base: the model below the adapters; None takes the one that they name.
+        base: the base model of the adapters; None for the one named in their settings.
 
     Raises:
-        EngineError: if there is no model, or an adapter was made for another one.
+        EngineError: if the folder has no model, or an adapter was trained on another model.
     """
     settings = read_reward_settings(folder)
     members = [folder / member for member in settings.members]
@@ -101,18 +102,18 @@ def load_reward_model(folder: Path, device: str = "auto", base: ModelConfig | No
     named = read_settings(members[0])["base_model_name_or_path"]
     config = base or ModelConfig(id=str(named))
     files = locate(config)
-    worn = attach_adapter(load_classifier(files, pick_dtype(config.dtype, device), device, 0), members[0])
+    model = attach_adapter(load_classifier(files, pick_dtype(config.dtype, device), device, 0), members[0])
     names = ["default", *(f"member-{number}" for number in range(1, len(members)))]
     for name, member in zip(names[1:], members[1:], strict=True):
-        attach_further_adapter(worn, member, name)
+        attach_further_adapter(model, member, name)
     encoder = TurnEncoder(load_tokenizer(files), config.chat_template_kwargs, files.name)
-    return RewardModel(worn, encoder, settings, names)
+    return RewardModel(model, encoder, settings, names)
 
 
 def combine(scores: torch.Tensor, how: str, uncertainty: float) -> torch.Tensor:
-    """Return (N,) one score for each answer from the members' scores (M, N).
+    """Combine the members' scores (M, N) into one score per answer (N,).
 
-    `mean`, `min` (worst case) or `uncertainty` (mean less `uncertainty` times the variance over members):
+    `mean`, `min` (worst case) or `uncertainty` (mean minus `uncertainty` times the variance over members):
     Coste et al. 2023, arXiv 2310.02743, equations 2 to 4.
     """
     if how == "min":
@@ -122,7 +123,7 @@ def combine(scores: torch.Tensor, how: str, uncertainty: float) -> torch.Tensor:
 
 
 def score_head(classifier: Any) -> torch.nn.Module:
-    """Return the layer that turns hidden states into scores. Raises EngineError if there is none."""
+    """Return the layer that maps hidden states to scores. Raises EngineError if there is none."""
     plain = classifier.get_base_model() if hasattr(classifier, "get_base_model") else classifier
     head = getattr(plain, "score", None)
     if not isinstance(head, torch.nn.Module):
@@ -131,16 +132,16 @@ def score_head(classifier: Any) -> torch.nn.Module:
 
 
 def tree_scores(model: Any, trees: Sequence[Tree], head: torch.nn.Module, *, packed: bool) -> torch.Tensor:
-    """Return (N,) the scores of the answers, in float32 or wider.
+    """Return the scores of the answers (N,), in float32 or float64.
 
-    transformers returns one score per row. The head's own output, which a hook takes, has those of all
+    transformers returns one score per row. A hook reads the head's own output, which has the scores of all
     positions.
 
     Args:
-        model: the classifier, possibly wrapped for several processes.
+        model: the classifier, possibly wrapped for distributed training.
         trees: prompts and answers.
         head: the classifier's last layer.
-        packed: all in one row, or each answer in a row of its own.
+        packed: pack all answers into one row; else each answer has a row of its own.
     """
     device = next(model.parameters()).device
     seen: list[torch.Tensor] = []
@@ -162,16 +163,17 @@ def tree_scores(model: Any, trees: Sequence[Tree], head: torch.nn.Module, *, pac
 
 
 def is_packable(classifier: Any, probe: Tree) -> bool:
-    """Return whether the classifier scores a packed row as it scores rows of their own, up to rounding."""
+    """Return True if the classifier scores a packed row as it scores separate rows, up to rounding."""
     head, was_training = score_head(classifier), classifier.training
     classifier.eval()
     with torch.inference_mode():
         plain = tree_scores(classifier, [probe], head, packed=False)
         try:
             packed = tree_scores(classifier, [probe], head, packed=True)
-        except (RuntimeError, TypeError, ValueError, IndexError):  # a model of another build
+        except (RuntimeError, TypeError, ValueError, IndexError):  # an architecture that cannot be packed
             return False
         finally:
             classifier.train(was_training)
+    # Rounding of the weights' type; another attention pattern differs by far more.
     tolerance = 0.05 if next(classifier.parameters()).dtype in (torch.bfloat16, torch.float16) else 1e-3
     return bool((packed - plain).abs().max() <= tolerance * (1 + plain.abs().max()))

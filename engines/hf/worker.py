@@ -1,4 +1,4 @@
-"""What the torch thread does: gather tickets, score choices, admit rows and decode them step by step."""
+"""Work of the torch thread: collect requests, score choices, admit rows and decode them step by step."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from engines.hf.decoding import DecodingBatch, DecodingRow
 
 _GATHER_S = 0.01
-"""Once a request has come to an idle engine, how long to wait for the next one before starting."""
+"""Seconds that an idle engine waits for further requests after the first, to start with a larger batch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ticket:
-    """A request on its way through the engine, and whom to tell."""
+    """A request in the engine, with the future and event loop of the task that waits for it."""
 
     request: GenerationRequest | ChoiceRequest
     ids: tuple[int, ...]
@@ -34,8 +34,9 @@ class Ticket:
     future: asyncio.Future[Any]
 
     def resolve(self, result: Generation | ChoiceScores | PubliusError) -> None:
-        """Hand the result to the asker's event loop; an asker that has gone away is no error."""
+        """Pass the result to the event loop of the waiting task; do nothing if the task is gone."""
 
+        # Futures are not thread-safe: this runs on the torch thread, and `settle` on the task's event loop.
         def settle() -> None:
             if self.future.done():
                 return
@@ -49,14 +50,14 @@ class Ticket:
 
 
 class TorchWorker:
-    """Holds the model, the tickets that wait and the rows under way. Lives on the torch thread.
+    """Holds the model, the waiting tickets and the rows being decoded. Used only on the torch thread.
 
     Args:
         model: the weights.
-        tokenizer: for decoding.
-        encoder: says how the model is spoken to.
+        tokenizer: decodes tokens.
+        encoder: the encoder of the model's conversations.
         limits: batch sizes.
-        name: the model's name, as it stands in records.
+        name: the model's name in records.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class TorchWorker:
         self._batch: DecodingBatch = DecodingBatch(model, self._reader.end_ids, self._reader.decode)
 
     def collect(self, tickets: queue.SimpleQueue[Ticket | None]) -> bool:
-        """Take in what has been asked, waiting for it only if there is nothing to do. False means closed."""
+        """Collect new tickets; wait only if there is nothing to do. Return False if the engine was closed."""
         idle = not (self._batch.rows or self._drafts or self._choices)
         timeout: float | None = None
         while True:
@@ -107,7 +108,7 @@ class TorchWorker:
                 self._resolve(row.ticket, self._generation(row))
 
     def unanswered(self) -> list[Ticket]:
-        """Return all tickets whose askers still wait, wherever a failure found them."""
+        """Return all tickets that have no result yet."""
         return list(self._open)
 
     def _resolve(self, ticket: Ticket, result: Generation | ChoiceScores) -> None:
@@ -115,7 +116,10 @@ class TorchWorker:
         self._open.remove(ticket)
 
     def _should_admit(self) -> bool:
-        """Joining copies the cache, so it waits until several can join or the batch has half run dry."""
+        """Return True if waiting tickets should join now.
+
+        Joining copies the cache, so it waits until several tickets can join or half of the batch is free.
+        """
         busy = len(self._batch.rows)
         several = max(1, self._limits.max_batch // 4)
         free = self._limits.max_batch - busy
@@ -128,7 +132,7 @@ class TorchWorker:
     def _admit(self) -> None:
         from engines.hf.decoding import DecodingRow
 
-        reserved = [row.most_tokens for row in self._batch.rows]
+        reserved = [row.max_tokens for row in self._batch.rows]
         room = self._limits.max_batch - len(reserved)
         tickets = _similar(self._drafts, room)
         rows: list[DecodingRow] = []
@@ -137,10 +141,11 @@ class TorchWorker:
             sampling = ticket.request.sampling
             sampling = sampling.model_copy(update={"stop": self._reader.stops(sampling)})
             row = DecodingRow(ticket.ids, sampling, ticket.request.seed, ticket)
-            widest = max([row.most_tokens, *reserved])
+            widest = max([row.max_tokens, *reserved])
+            # Rows are padded to the widest and may all reach their maximum. Too large a row runs alone.
             if widest * (len(reserved) + 1) > self._limits.max_batch_tokens and reserved:
                 break
-            reserved.append(row.most_tokens)
+            reserved.append(row.max_tokens)
             rows.append(row)
             self._drafts.remove(ticket)
         if rows:
@@ -172,7 +177,8 @@ class TorchWorker:
 
 
 def _similar(tickets: list[Ticket], count: int) -> list[Ticket]:
-    """Return up to `count` tickets whose prompts are nearest in length to the one that waited longest."""
+    """Return up to `count` tickets with prompts closest in length to that of the oldest ticket."""
+    # Similar lengths waste little padding. Starting from the oldest, no ticket waits forever.
     oldest = len(tickets[0].ids)
     nearest = sorted(tickets, key=lambda ticket: abs(len(ticket.ids) - oldest))[:count]
     return sorted(nearest, key=lambda ticket: len(ticket.ids))

@@ -1,1 +1,1 @@
-"""The vLLM engine: a host process that holds the model, the link to it and the watchdog over it."""
+"""The vLLM engine: a host process that runs the model, the link to it and its watchdog."""

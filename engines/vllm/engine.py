@@ -1,8 +1,8 @@
-"""The vLLM engine: one model in a host process of its own, which batches whatever is asked of it.
+"""The vLLM engine: one model in a host process of its own, which batches all requests.
 
-This process encodes the requests and reads the answers, exactly as for the transformers engine, and never
-imports vLLM. The host (`engines/vllm/host.py`) is started upon the first request that runs; loading takes
-up to a minute. It ends with `close`, and with this process however that ends (`engines/vllm/link.py`).
+This process encodes requests and decodes answers exactly as the transformers engine does, and never imports
+vLLM. The first request that runs starts the host (`engines/vllm/host.py`); loading takes up to a minute. The
+host ends with `close`, and also whenever this process ends, for any reason (`engines/vllm/link.py`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class VllmEngine(LocalEngine):
     """Generates and scores with one Hugging Face model in vLLM.
 
     Args:
-        model: which model.
-        engine: device, memory and the longest request.
+        model: the model.
+        engine: device, memory and the maximum length of requests.
     """
 
     kind = "vllm"
@@ -46,7 +46,8 @@ class VllmEngine(LocalEngine):
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Shut the host process down and see that nothing of it is left. Safe to call twice."""
+        """Shut down the host process and wait until all its processes are gone. Safe to call twice."""
+        # The lock is held only for the swap: closing may take seconds.
         with self._lock:
             link, self._link = self._link, None
         if link is not None:
@@ -62,7 +63,7 @@ class VllmEngine(LocalEngine):
     async def _choose(
         self, request: ChoiceRequest, ids: tuple[int, ...], choice_ids: tuple[int, ...]
     ) -> ChoiceScores:
-        # Greedy, so that the one token that is drawn is the most likely one.
+        # Greedy: the one drawn token is then the most likely one.
         sampling = sampling_fields(Sampling(temperature=0.0, max_new_tokens=1))
         answer = await self._ask(ids, sampling, choice_ids)
         return ChoiceScores(
@@ -82,7 +83,7 @@ class VllmEngine(LocalEngine):
         return pick_dtype(self._config.dtype, self._device)
 
     @property
-    def _most_tokens(self) -> int:
+    def _max_tokens(self) -> int:
         return min(self._context, self._engine.max_model_len or self._context)
 
     @property
@@ -102,7 +103,7 @@ class VllmEngine(LocalEngine):
     def _opened_link(self) -> HostLink:
         with self._lock:
             if self._link is None:
-                load = host_load(self._files, self._dtype, self._device, self._engine, self._most_tokens)
+                load = host_load(self._files, self._dtype, self._device, self._engine, self._max_tokens)
                 self._link = HostLink(HOST_COMMAND, load, self.model, host_environment())
             return self._link
 
@@ -110,13 +111,13 @@ class VllmEngine(LocalEngine):
 def sampling_fields(
     sampling: Sampling, seed: int = 0, stops: tuple[str, ...] = (), end_ids: frozenset[int] = frozenset()
 ) -> dict[str, JsonValue]:
-    """Return every field of vLLM's sampling record that bears on an answer; its own defaults decide nothing.
+    """Return all fields of vLLM's sampling parameters that affect an answer, so vLLM's defaults never apply.
 
     Args:
-        sampling: how tokens are drawn.
+        sampling: sampling settings.
         seed: counts only when sampling.
-        stops: texts that end the answer.
-        end_ids: tokens that end the answer, and the only ones that do: vLLM's own idea of them is ignored.
+        stops: strings that end the answer.
+        end_ids: the only tokens that end the answer; the end tokens that vLLM finds itself are ignored.
     """
     return {
         "n": 1,
@@ -132,14 +133,14 @@ def sampling_fields(
         "min_tokens": 0,
         "stop": list(stops),
         "stop_token_ids": [*sorted(end_ids)],
-        "ignore_eos": True,
-        "detokenize": bool(stops),
+        "ignore_eos": True,  # `stop_token_ids` has all of them
+        "detokenize": bool(stops),  # vLLM needs text only to find stop strings; tokens are decoded here
         "skip_special_tokens": True,
     }
 
 
 def declared_ends(folder: Path) -> list[int | None]:
-    """Return the ids that the model's files name as ends of a text, as transformers understands them."""
+    """Return the end-of-text token ids in the model's files, read in the same order as by transformers."""
     for name in ("generation_config.json", "config.json"):
         path = folder / name
         if path.is_file():

@@ -1,4 +1,4 @@
-"""The process that holds vLLM: `python -m engines.vllm.host FD PARENT`, started by `engines.vllm.engine`."""
+"""Host process that runs vLLM: `python -m engines.vllm.host FD PARENT`, started by `engines.vllm.engine`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXTRA = "vllm"
 
 
 class VllmBackend:
-    """vLLM's asynchronous engine with one model, and the adapter that every request wears.
+    """vLLM's asynchronous engine with one model and one LoRA adapter, which is used for all requests.
 
     Args:
         engine: an `AsyncLLM`.
@@ -26,7 +26,7 @@ class VllmBackend:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
         self._adapter: Any = None
-        self._worn = 0
+        self._adapter_number = 0
         self._params: Any = require("vllm.sampling_params", _EXTRA)
         self._inputs: Any = require("vllm.inputs", _EXTRA)
         errors: Any = require("vllm.exceptions", _EXTRA)
@@ -34,7 +34,7 @@ class VllmBackend:
 
     @classmethod
     async def load(cls, load: Load) -> VllmBackend:
-        """Return the engine with the model loaded, the adapter too."""
+        """Load the model and its adapter; return the backend."""
         arguments = require("vllm.engine.arg_utils", _EXTRA).AsyncEngineArgs(**load.arguments)
         engine = require("vllm.v1.engine.async_llm", _EXTRA).AsyncLLM.from_engine_args(arguments)
         backend = cls(engine)
@@ -43,24 +43,26 @@ class VllmBackend:
         return backend
 
     async def attach(self, adapter: Adapter) -> None:
-        """Load an adapter, which all requests from now on wear in place of the one before.
+        """Load an adapter that replaces the previous one for all later requests.
 
-        vLLM knows the adapter in a batch by its number, and the prefixes that it keeps by name and folder.
+        vLLM identifies adapters by number within a batch, and by name and folder in its prefix cache.
         """
-        self._worn += 1
-        request = require("vllm.lora.request", _EXTRA).LoRARequest(adapter.name, self._worn, adapter.folder)
+        # A number of its own for each adapter: a number that is in use would give the old weights.
+        self._adapter_number += 1
+        lora = require("vllm.lora.request", _EXTRA)
+        request = lora.LoRARequest(adapter.name, self._adapter_number, adapter.folder)
         await self._engine.add_lora(request)
         self._adapter = request
 
     async def answer(self, ask: Ask) -> Response:
-        """Return the tokens drawn, and the log-probabilities that are asked for."""
+        """Return the drawn tokens and the requested log-probabilities."""
         try:
             output = await self._last_output(ask)
         except self._refusals as error:
-            raise RequestError("vLLM refuses the request", detail=on_one_line(error)) from error
+            raise RequestError("vLLM rejected the request", detail=on_one_line(error)) from error
         reason = output.finish_reason
         if reason not in ("stop", "length"):
-            raise EngineError(f"vLLM ended an answer with {reason!r}", accepted="stop, length")
+            raise EngineError(f"vLLM returned the finish reason {reason!r}", accepted="stop, length")
         logprobs: tuple[float, ...] = ()
         if ask.choice_ids:
             first = output.logprobs[0]
@@ -81,7 +83,7 @@ class VllmBackend:
         sampling = self._params.SamplingParams(
             **ask.sampling,
             logprob_token_ids=list(ask.choice_ids) or None,
-            logprobs=0 if ask.wants_logprobs else None,  # 0 others beside the token that is drawn
+            logprobs=0 if ask.wants_logprobs else None,  # 0 means the drawn token only
             output_kind=self._params.RequestOutputKind.FINAL_ONLY,
         )
         prompt = self._inputs.tokens_input(list(ask.prompt_ids))
@@ -91,11 +93,11 @@ class VllmBackend:
 
 
 def run_host(descriptor: str, parent: str) -> None:
-    """Serve the parent over the inherited socket until it closes the link or is gone."""
+    """Serve the parent over the inherited socket until it closes the link or exits."""
     host = Host(socket.socket(fileno=int(descriptor)), int(parent), VllmBackend.load)
     asyncio.run(host.run())
     sys.stderr.flush()
-    os._exit(0)  # vLLM is shut down; what its modules do at the interpreter's end only clutters the log
+    os._exit(0)  # vLLM is shut down already; its modules' exit handlers would only write to the log
 
 
 if __name__ == "__main__":

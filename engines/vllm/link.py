@@ -1,9 +1,9 @@
-"""The parent's side of a host process: start it, ask it, and be certain that it ends.
+"""The parent's side of a host process: start it, send requests, and make sure that it ends.
 
-Requests from any thread share one connection and are answered in the order in which they finish. The host
-leads a session of its own, so that all the processes that it starts are in its process group and can be
-ended together: in good order by `close`, by SIGKILL when that takes too long or the host dies, and by the
-host's own watchdog (`engines/vllm/serving.py`) when this process dies.
+Requests from all threads share one connection and are answered as they finish. The host is the leader of a
+session, so all processes that it starts are in its process group and can be ended together: by an orderly
+shutdown in `close`, by SIGKILL if that takes too long or the host dies, and by the host's own watchdog
+(`engines/vllm/serving.py`) if this process dies.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ from engines.vllm.wire import (
 )
 
 _CLOSE_S = 20.0
-"""How long an orderly shutdown may take before the host is killed."""
+"""Seconds that an orderly shutdown may take before the host is killed."""
 _GONE_S = 10.0
-"""How long killed processes may take to vanish."""
+"""Seconds to wait for killed processes to disappear."""
 
 _CAUSE = re.compile(r"\b(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): \S.*")
 _NO_CAUSE = ("root cause above", "See stack trace (above)")
-_LONGEST_CAUSE = 500
+_MAX_CAUSE = 500
 
 
 class HostLink:
-    """A host process and the requests under way in it.
+    """A host process and its pending requests.
 
     Args:
-        command: how to start the host; two arguments follow, the link's descriptor and this process's id.
-        load: the first message.
-        name: the model's name, for messages.
-        environment: variables that the host is given over this process's own.
+        command: the command that starts the host; the socket's descriptor and this process's id are appended.
+        load: the first message, which loads the model.
+        name: the model's name, for error messages.
+        environment: environment variables of the host, in addition to this process's own.
     """
 
     def __init__(
@@ -72,11 +72,12 @@ class HostLink:
         self._end: PubliusError | None = None
         self._failed = False
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        # What the library leaves lying about in the folder for temporary files goes with the host.
+        # The host's TMPDIR: temporary files that vLLM leaves behind are removed with it.
         self._folder = Path(tempfile.mkdtemp(prefix="publius-"))
         self.log = self._folder / "host.log"
         self._connection, theirs = socket.socketpair()
         with theirs, self.log.open("wb") as log:
+            # The log is a file and not a pipe: a full pipe that nobody reads would block the host.
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
@@ -89,11 +90,12 @@ class HostLink:
         self._outbox.put(load.to_line())
         self._reader = threading.Thread(target=self._read, name=f"host {name}", daemon=True)
         self._reader.start()
+        # A thread of its own for writing: `sendall` may block on a full socket, and callers must not wait.
         threading.Thread(target=self._write, name=f"to host {name}", daemon=True).start()
 
     @property
     def group(self) -> int:
-        """The process group of the host and of all that it starts."""
+        """Process group of the host and all processes that it starts."""
         return self._process.pid
 
     def ask(
@@ -104,7 +106,7 @@ class HostLink:
         *,
         wants_logprobs: bool = False,
     ) -> Future[Response]:
-        """Return the answer to come. Cancelling it tells the host to stop working on it."""
+        """Send a request; return its future. Cancelling the future makes the host drop the request."""
         ask = Ask(
             id=next(self._numbers),
             prompt_ids=prompt_ids,
@@ -115,18 +117,18 @@ class HostLink:
         return self._post(ask)
 
     def attach(self, adapter: Adapter) -> Future[AdapterAttached]:
-        """Return what is done once the adapter is loaded, which all requests from then on wear."""
+        """Load an adapter for all later requests; return a future that is done when it is loaded."""
         return self._post(AttachAdapter(id=next(self._numbers), adapter=adapter))
 
     def close(self) -> None:
-        """Fail whoever still waits, end the host and all its processes. Safe to call twice."""
+        """Fail all pending requests, end the host and all its processes. Safe to call twice."""
         self._settle(EngineError("the engine was closed before it answered", where=self._name))
         self._outbox.put(Close().to_line())
         self._reader.join(_CLOSE_S)
         if self._reader.is_alive():
             kill_group(self.group)
             self._reader.join()
-        if not self._failed:  # an error may have told the user to look at the log
+        if not self._failed:  # after a failure, the error message refers to the log
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _post(self, message: Ask | AttachAdapter) -> Future[Any]:
@@ -147,12 +149,12 @@ class HostLink:
             self._outbox.put(Cancel(id=number).to_line())
 
     def _write(self) -> None:
-        with contextlib.suppress(OSError):  # the reader sees the end of the connection too, and says so
+        with contextlib.suppress(OSError):  # the reader thread sees the broken connection too and reports it
             while (line := self._outbox.get()) is not None:
                 self._connection.sendall(line)
 
     def _read(self) -> None:
-        """Hand out answers until the host is gone; then see to it that nothing of it is left."""
+        """Resolve requests until the host is gone, then kill the rest of its process group."""
         loaded = False
         reason: str | None = None
         with contextlib.suppress(OSError), self._connection.makefile("rb") as lines:
@@ -167,11 +169,12 @@ class HostLink:
                         self._resolve(reply.id, reply)
                     case Refused() as refused:
                         self._resolve(refused.id, RequestError(refused.reason, detail=refused.detail))
-        kill_group(self.group)  # before the host is waited for: until then nobody else can have its number
+        # Before `wait`: until the host has been waited for, no other process can get its id.
+        kill_group(self.group)
         wait_until_gone(self.group, _GONE_S)
         code = self._process.wait()
         self._failed = self._end is None
-        self._settle(self._epitaph(code, reason, loaded))
+        self._settle(self._exit_error(code, reason, loaded))
         self._outbox.put(None)
         self._connection.close()
 
@@ -186,23 +189,24 @@ class HostLink:
             future.set_result(result)
 
     def _settle(self, end: PubliusError) -> None:
-        """From now on answer every asker with this error; the first one given stays."""
+        """Fail all pending and later requests with this error; the first error given is kept."""
         with self._lock:
             self._end = self._end or end
             waiting = list(self._waiting)
         for number in waiting:
             self._resolve(number, self._end)
 
-    def _epitaph(self, code: int, reason: str | None, loaded: bool) -> EngineError:
+    def _exit_error(self, code: int, reason: str | None, loaded: bool) -> EngineError:
         what = "the model's process ended" if loaded else "the model cannot be loaded"
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        # vLLM's engine process fails with "see root cause above": the cause itself is only in the log.
         if reason is None or any(phrase in reason for phrase in _NO_CAUSE):
             reason = last_cause(self.log.read_text(errors="replace")) or reason or how
-        return EngineError(f"{what} ({reason[:_LONGEST_CAUSE]}); its log is {self.log}", where=self._name)
+        return EngineError(f"{what} ({reason[:_MAX_CAUSE]}); its log is {self.log}", where=self._name)
 
 
 def last_cause(log: str) -> str | None:
-    """Return the last line of a log that names an error of its own and does not only point to another."""
+    """Return the last line of a log that names an error and does not only refer to another one."""
     for line in reversed(log.splitlines()):
         found = _CAUSE.search(line)
         if found and not any(phrase in line for phrase in _NO_CAUSE):

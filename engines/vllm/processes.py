@@ -1,4 +1,4 @@
-"""A child process together with all that it starts: told apart by their process group, ended together."""
+"""Process groups: kill a child process together with all processes that it started, and wait for them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _POLL_S = 0.02
 
 
 def kill_group(group: int) -> None:
-    """Send SIGKILL to every process of a group. A group that is gone is no error."""
+    """Send SIGKILL to every process of a group; do nothing if the group is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM if only zombies are left
         os.killpg(group, signal.SIGKILL)
 
 
 def living_members(group: int) -> list[int]:
-    """Return the ids of the group's processes that still run; a zombie does not."""
+    """Return the ids of the group's running processes, without zombies."""
     processes = Path("/proc")
     if not (processes / "self" / "stat").exists():
         return [group] if _answers(group) else []
@@ -32,7 +32,7 @@ def living_members(group: int) -> list[int]:
 
 
 def wait_until_gone(group: int, limit_s: float) -> bool:
-    """Return whether no process of the group runs any more, waiting for that at most `limit_s` seconds."""
+    """Wait at most `limit_s` seconds until no process of the group runs; return True if none does."""
     end = time.monotonic() + limit_s
     while living_members(group):
         if time.monotonic() > end:
@@ -43,15 +43,15 @@ def wait_until_gone(group: int, limit_s: float) -> bool:
 
 def _state_and_group(folder: Path) -> tuple[str, int]:
     try:
-        # The name of the program stands in brackets and may hold spaces; state, parent and group follow it.
+        # The program's name is in brackets and may contain spaces and brackets; state, parent, group follow.
         fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
         return fields[0], int(fields[2])
-    except (OSError, IndexError):  # it ended while we looked
+    except (OSError, IndexError):  # the process ended in the meantime
         return "X", -1
 
 
 def _answers(group: int) -> bool:
-    """Return whether a signal would reach the group (systems without /proc; zombies count)."""
+    """Return True if a signal would reach the group (for systems without /proc; zombies count)."""
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):

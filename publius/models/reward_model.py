@@ -108,7 +108,7 @@ def scored_by(
     return [
         _scored(row, scores[2 * number], scores[2 * number + 1], groups[row.id])
         for number, row in enumerate(encoded.rows)
-    ], encoded.left_out
+    ], encoded.excluded
 
 
 def read_reward_metrics(folder: Path) -> dict[str, Any] | None:

@@ -161,7 +161,7 @@ def _trained(
         results = [train_dpo(sides.train, job, section, sides.held_out)]
     else:
         results = [train_sft(sides.train, job, sides.held_out)]
-    excluded = (*data.left_out, *results[0].left_out)
+    excluded = (*data.left_out, *results[0].excluded)
     if is_main():
         write_card(job, results, _provenance(data), section, evaluation)
         exclusions = write_exclusions(

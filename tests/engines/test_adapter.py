@@ -138,7 +138,7 @@ def test_a_folder_without_an_adapter_is_one_line(
         (adapter / name).unlink()
     else:
         (adapter / name).write_bytes(content)
-    assert "no LoRA adapter there" in the_error(lambda: locate(worn(tiny_folder, adapter)), adapter)
+    assert "no LoRA adapter in this folder" in the_error(lambda: locate(worn(tiny_folder, adapter)), adapter)
 
 
 def test_a_missing_folder_is_one_line(tiny_folder: Path, tmp_path: Path):

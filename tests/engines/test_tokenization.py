@@ -213,7 +213,7 @@ def test_template_that_trims_content_does_not_change_it(embedded_encoder: TurnEn
 
 def test_template_that_drops_a_message_is_refused(embedded_encoder: TurnEncoder):
     dropping = with_template(embedded_encoder, "{{ messages[-1]['content'] }}")
-    with pytest.raises(RequestError, match="leaves out a message"):
+    with pytest.raises(RequestError, match="drops a message"):
         dropping.encode(conversation("text"))
 
 
@@ -286,7 +286,10 @@ def test_base_model_that_has_no_such_token_ends_its_turn_in_letters(tiny_tokeniz
 
 def test_turn_that_nothing_ends_is_refused(tiny_tokenizer: Callable[..., Any]):
     encoder = TurnEncoder(tiny_tokenizer(BARE, eos_token=None), {}, "tiny")
-    with pytest.raises(EngineError, match="nothing tells where an answer of tiny ends; accepted: "):
+    with pytest.raises(
+        EngineError,
+        match="neither the chat template nor the tokenizer marks the end of an answer of tiny; accepted: ",
+    ):
         _ = encoder.end_of_turn
 
 

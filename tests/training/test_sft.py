@@ -61,7 +61,7 @@ def test_no_text_of_an_answer_becomes_a_special_token(tiny_folder: Path):
 def test_over_long_and_refused_rows_are_left_out_with_their_reason(tiny_folder: Path, tmp_path: Path):
     long = replace(answered(1)[0], id="long", answer="word " * 200)
     result = train_sft([*answered(8), long], job("sft", tmp_path / "sft", str(tiny_folder)))
-    assert [(row.id, row.reason) for row in result.left_out] == [("long", "longer than optim.max_length")]
+    assert [(row.id, row.reason) for row in result.excluded] == [("long", "longer than optim.max_length")]
     assert result.examples == 8
 
 
@@ -69,7 +69,7 @@ def test_nothing_to_train_on_is_one_clear_line(tiny_folder: Path, tmp_path: Path
     with pytest.raises(DataError, match="no answers to train on"):
         train_sft([], job("sft", tmp_path / "sft", str(tiny_folder)))
     long = [AnsweredPrompt("x", (Message(role="user", content="w " * 500),), "yes")]
-    with pytest.raises(DataError, match=r"1 left out: longer than optim\.max_length"):
+    with pytest.raises(DataError, match=r"1 excluded: longer than optim\.max_length"):
         train_sft(long, job("sft", tmp_path / "sft", str(tiny_folder)))
 
 
@@ -103,7 +103,7 @@ def test_a_model_that_says_nowhere_where_an_answer_ends_is_refused(
     tiny_model(attention="sdpa").save_pretrained(folder)
     template = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] }}{% endfor %}"
     tiny_tokenizer(template, eos_token=None).save_pretrained(folder)
-    with pytest.raises(EngineError, match="nothing tells where an answer of endless ends"):
+    with pytest.raises(EngineError, match="marks the end of an answer of endless"):
         train("sft", tmp_path / "sft", str(folder))
 
 

@@ -1,1 +1,1 @@
-"""Training on preference pairs: DPO and reward models, with a probability for each pair."""
+"""Training on preference pairs with soft labels: DPO and reward models."""

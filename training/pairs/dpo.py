@@ -1,8 +1,9 @@
-"""Direct preference optimization on pairs that carry a probability and a weight (`training/pairs/losses.py`).
+"""Direct preference optimization (DPO) on pairs with a probability and a weight (`training/pairs/losses.py`).
 
-The reference is the policy that training starts from. Its log-probabilities are computed once, before the
-first step, with the very adapter that is then trained on, so that no second model is held and the divergence
-from the reference is 0 at step 0, wherever training starts.
+The reference is the policy at the start of training. Its log-probabilities are computed once before the first
+step, with the adapter that is then trained. No second model is needed, and the divergence from the reference
+is 0 at step 0 wherever training starts. (With the adapter disabled, the model would be the base model, not
+the SFT model.)
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ def train_dpo(
     config: DPOConfig,
     held_out: Sequence[PreferencePair] = (),
 ) -> TrainingResult:
-    """Train the policy on the pairs, and return where its adapter is.
+    """Train the policy on the pairs; return the result with the folder of its adapter.
 
-    An interrupted training of the same job goes on from its newest checkpoint; a finished one is found.
+    An interrupted training of the same job resumes from its newest checkpoint; a finished one is reused.
 
     Args:
-        pairs: what to learn from.
-        job: how, and where to.
-        config: the loss and its numbers; pairs with `abs(p_chosen - 0.5)` below `min_margin` are left out.
-        held_out: pairs to evaluate on while training.
+        pairs: the training data.
+        job: the training job.
+        config: the loss and its parameters; pairs with `abs(p_chosen - 0.5)` below `min_margin` are excluded.
+        held_out: pairs to evaluate on during training.
 
     Raises:
         ConfigError: if there is nothing to evaluate on, or an example is longer than the model's context.
-        DataError: if there are no pairs, or none that can be used.
-        EngineError: if the model cannot be loaded or trained, or the loss is no number.
+        DataError: if no pair can be used.
+        EngineError: if the model cannot be loaded or trained, or the loss is not finite.
         MissingExtraError: if peft is not installed.
         RunStateError: if the disk is too small or full.
     """
@@ -50,22 +51,24 @@ def train_dpo(
     def objection(pair: PreferencePair) -> ExcludedExample | None:
         if abs(pair.p_chosen - 0.5) < config.min_margin:
             return ExcludedExample(pair.id, "less certain than dpo.min_margin", f"p = {pair.p_chosen:.3f}")
+        # A cut answer has no end token: preferring it would teach the policy to run on.
         if not pair.chosen_finished:
             return ExcludedExample(pair.id, "the chosen answer was cut before its end")
         return None
 
     data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))
-    require_examples(data.rows, data.left_out, "preferences")
+    require_examples(data.rows, data.excluded, "preferences")
     require_held_out(job, unseen.rows)
     require_context(job, [*data.rows, *unseen.rows])
+    # Only what changes the weights: `min_margin` acts through the rows, `chosen_fall` only warns.
     settings = config.model_dump(include={"loss", "beta", "flipped", "sft_coef"})
     digest = job.digest(data.rows, unseen.rows, settings)
-    figures = fit(job, digest, len(data.rows), _maker(data, unseen, job, config))
-    return result_of(job, figures, data, unseen)
+    outcome = fit(job, digest, len(data.rows), _maker(data, unseen, job, config))
+    return result_of(job, outcome, data, unseen)
 
 
 def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config: DPOConfig) -> TrainerMaker:
-    """Return what builds our trainer over the pairs, with what the reference says of them."""
+    """Return a function that builds the trainer over pairs with reference log-probabilities."""
 
     def make(arguments: dict[str, Any], folder: TrainingFolder) -> Any:
         from transformers import TrainingArguments
@@ -77,6 +80,7 @@ def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config:
 
         rows, tokens = [*data.rows, *held_out.rows], job.optim.micro_tokens
         policy = load_policy(job.policy, job.lora, job.device, job.seed, job.start)
+        # Probed on the longest pair: a sliding window, for example, shows only there.
         scorer = PolicyScorer(policy, max(rows, key=len).tree)
         settings = TrainingArguments(**arguments)
         known = with_reference(policy, scorer, rows, folder, tokens, bf16=settings.bf16)

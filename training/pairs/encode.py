@@ -1,4 +1,4 @@
-"""Preference pairs to token ids: what can be trained on, what is cut, and what is left out."""
+"""Encode preference pairs as token ids; cut or exclude those that are too long or unusable."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TOO_MANY_TOKENS = "longer than optim.max_length"
 
 @dataclass
 class EncodedPairs:
-    """The pairs of a data set that can be used, and an account of the others."""
+    """Encoded pairs of a data set, and the excluded ones."""
 
     rows: list[EncodedPair] = field(default_factory=list)
-    left_out: list[ExcludedExample] = field(default_factory=list)
+    excluded: list[ExcludedExample] = field(default_factory=list)
     truncated: int = 0
-    """Pairs whose prompt was cut from the left to fit."""
+    """Number of pairs whose prompt was cut from the left to fit."""
 
 
 def encode_pairs(
@@ -32,72 +32,73 @@ def encode_pairs(
     optim: OptimConfig,
     objection: Callable[[PreferencePair], ExcludedExample | None],
 ) -> EncodedPairs:
-    """Return the pairs as token ids.
+    """Encode pairs as token ids.
 
     Args:
         pairs: the data set.
-        encoder: of the model that is trained.
-        optim: how long a pair may be, and what happens to a longer one.
-        objection: returns why a training cannot use a pair, or None if it can.
+        encoder: the encoder of the trained model.
+        optim: the maximum length of a pair, and the treatment of longer ones.
+        objection: returns why training cannot use a pair, or None if it can.
     """
     encoded = EncodedPairs()
     for pair in pairs:
         reason = objection(pair)
         if reason is not None:
-            encoded.left_out.append(reason)
+            encoded.excluded.append(reason)
             continue
         try:
             row = encode_pair(encoder, pair)
         except RequestError as error:
-            encoded.left_out.append(ExcludedExample(pair.id, error.reason, error.detail))
+            encoded.excluded.append(ExcludedExample(pair.id, error.reason, error.detail))
             continue
         _take(row, optim, encoded)
     return encoded
 
 
 def require_context(job: TrainingJob, rows: Sequence[Sized]) -> None:
-    """Raise ConfigError where an example is longer than the model can read: its positions end there."""
+    """Raise ConfigError if an example is longer than the model's context."""
     context, longest = context_tokens(locate(job.policy)), max(map(len, rows), default=0)
     if context is not None and longest > context:
         raise ConfigError(
-            f"the model reads at most {context:,} tokens, and an example has {longest:,}",
+            f"the model's context has {context:,} tokens, but an example has {longest:,}",
             where=f"optim.max_length={job.optim.max_length}",
-            accepted=f"optim.max_length={context} or less, by which longer examples are left out or cut",
+            accepted=f"optim.max_length={context} or less; longer examples are then excluded or cut",
         )
 
 
 def result_of(
-    job: TrainingJob, figures: Mapping[str, Any], data: EncodedPairs, held_out: EncodedPairs
+    job: TrainingJob, outcome: Mapping[str, Any], data: EncodedPairs, held_out: EncodedPairs
 ) -> TrainingResult:
-    """Return the result of a training on pairs with the figures that `fit` returned."""
+    """Return the result of a training on pairs, given the mapping that `fit` returned."""
     return TrainingResult.of(
         job.folder,
-        figures,
+        outcome,
         all_undecided(data.rows),
         examples=len(data.rows),
         held_out=len(held_out.rows),
-        left_out=(*data.left_out, *held_out.left_out),
+        excluded=(*data.excluded, *held_out.excluded),
         truncated=data.truncated + held_out.truncated,
         tokens=sum(row.packed_tokens for row in data.rows),
     )
 
 
 def _take(row: EncodedPair, optim: OptimConfig, encoded: EncodedPairs) -> None:
-    """Add a pair, cut if it must and may be, or say that it is too long."""
+    """Add a pair, cut its prompt if it is too long and may be cut, or exclude it."""
     if len(row) <= optim.max_length:
         encoded.rows.append(row)
         return
     room = optim.max_length - max(len(row.chosen.answer_ids), len(row.rejected.answer_ids))
     if optim.overlong == "drop" or room < 1:
-        encoded.left_out.append(ExcludedExample(row.id, TOO_MANY_TOKENS, f"{len(row)} tokens"))
+        encoded.excluded.append(ExcludedExample(row.id, TOO_MANY_TOKENS, f"{len(row)} tokens"))
         return
     encoded.truncated += 1
+    # The same cut for both sides: they must share the prompt to be packed, and to be comparable.
     chosen, rejected = (side.with_prompt_cut(room) for side in (row.chosen, row.rejected))
     encoded.rows.append(replace(row, chosen=chosen, rejected=rejected))
 
 
 def all_undecided(rows: Sequence[EncodedPair]) -> tuple[str, ...]:
-    """Return the warning that no label prefers either answer, if that is so."""
+    """Return a warning if no label prefers either answer."""
     if any(row.p_chosen != 0.5 for row in rows):
         return ()
-    return ("every label is one half: the training learns only that the answers are equally good",)
+    return ("every label is 0.5: training can only learn that the answers are equally good",)

@@ -1,4 +1,4 @@
-"""Log-probabilities of all pairs under the reference, computed once and kept beside the checkpoints."""
+"""Reference log-probabilities of all pairs, computed once and saved with the checkpoints."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def with_reference(
     *,
     bf16: bool,
 ) -> list[EncodedPair]:
-    """Return the pairs with the log-probabilities of both answers, in nats, under the policy as it is now.
+    """Return the pairs with the log-probabilities of both answers in nats, under the policy as it is now.
 
-    A process that goes on reads what the first one wrote: the very same numbers.
+    A resumed training reads the saved values, so they are exactly the same.
 
     Args:
         policy: the policy before its first step, which is the reference.
-        scorer: how its log-probabilities are computed.
+        scorer: computes its log-probabilities.
         pairs: encoded pairs.
-        folder: where the numbers are kept.
-        tokens: that go through the model together.
-        bf16: whether mixed precision is on.
+        folder: folder of the training, where the values are saved.
+        tokens: maximum number of tokens per forward pass.
+        bf16: True if mixed precision is on.
     """
     path = folder.checkpoints / _FILE
     if path.exists():
@@ -58,11 +58,12 @@ def with_reference(
 def _computed(
     policy: Any, scorer: PolicyScorer, pairs: Sequence[EncodedPair], tokens: int, *, bf16: bool
 ) -> torch.Tensor:
-    """Return (B, 2) log-probabilities on the CPU; each process does its share of the pairs."""
+    """Return the log-probabilities (B, 2) on the CPU; each process computes its share of the pairs."""
     device = next(policy.parameters()).device
     wide = torch.float64 if next(policy.parameters()).dtype == torch.float64 else torch.float32
     logprobs = torch.zeros(len(pairs), 2, dtype=wide, device=device)
     own = range(rank(), len(pairs), world_size())
+    # As in training except for dropout: in the same precision, the divergence at step 0 is 0.
     policy.eval()
     with (
         progress("reference", len(own)) if is_main() else nullcontext() as task,
@@ -76,6 +77,7 @@ def _computed(
             if task is not None:
                 task.advance(len(indices))
     if world_size() > 1:
-        state()  # connects the processes
+        # Rows of other processes are 0 here, so the sum is the whole matrix.
+        state()  # initialises torch.distributed
         torch.distributed.all_reduce(logprobs)
     return logprobs.cpu()

@@ -1,4 +1,4 @@
-"""Reward models: Bradley-Terry on pairs with a probability, a weight and a margin
+"""Train reward models: Bradley-Terry loss on pairs with a probability, a weight and a margin
 (`training/pairs/losses.py`).
 """
 
@@ -26,21 +26,21 @@ def train_reward(
     config: RewardConfig,
     held_out: Sequence[PreferencePair] = (),
 ) -> list[TrainingResult]:
-    """Train `config.members` reward models on the pairs, and return where the adapter of each is.
+    """Train `config.members` reward models on the pairs; return their results with the adapters' folders.
 
-    Each member has its own head, adapter and order of pairs. An interrupted training of the same job goes on
-    from its newest checkpoint; a finished one is found.
+    Each member has its own head, adapter and order of pairs. An interrupted training of the same job resumes
+    from its newest checkpoint; a finished one is reused.
 
     Args:
-        pairs: what to learn from; ties of one half teach that both answers score alike.
-        job: how, and where to.
+        pairs: the training data; ties (probability 0.5) teach that both scores are equal.
+        job: the training job.
         config: the loss and the number of members.
-        held_out: pairs to evaluate on while training.
+        held_out: pairs to evaluate on during training.
 
     Raises:
         ConfigError: if there is nothing to evaluate on, or an example is longer than the model's context.
-        DataError: if there are no pairs, or none that can be used.
-        EngineError: if the model cannot be loaded or trained, or the loss is no number.
+        DataError: if no pair can be used.
+        EngineError: if the model cannot be loaded or trained, or the loss is not finite.
         MissingExtraError: if peft is not installed.
         RunStateError: if the disk is too small or full.
     """
@@ -54,19 +54,19 @@ def train_reward(
         return None
 
     data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))
-    require_examples(data.rows, data.left_out, "preferences")
+    require_examples(data.rows, data.excluded, "preferences")
     require_held_out(job, unseen.rows)
     require_context(job, [*data.rows, *unseen.rows])
     return [_train(data, unseen, own, config) for own in _members(job, config)]
 
 
 def member_folders(config: RewardConfig) -> tuple[str, ...]:
-    """Return where members stand below the folder of the reward model; a single one stands there itself."""
+    """Return the members' folders relative to the reward model's; a single member is in the latter itself."""
     return (".",) if config.members == 1 else tuple(f"member-{n}" for n in range(config.members))
 
 
 def _members(job: TrainingJob, config: RewardConfig) -> list[TrainingJob]:
-    """Return a job for each member, the first with the job's own seed."""
+    """Return a job for each member; the first has the job's own seed."""
     seeds = [job.seed, *(derive_seed(job.seed, "member", n) for n in range(1, config.members))]
     return [
         replace(job, folder=_below(job.folder, name), seed=seed, siblings=_all_below(job.siblings, name))
@@ -85,15 +85,16 @@ def _all_below(folders: Sequence[Path], name: str) -> tuple[Path, ...]:
 def _train(
     data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config: RewardConfig
 ) -> TrainingResult:
+    # How members are combined has no part in a member's training.
     digest = job.digest(data.rows, held_out.rows, config.center)
-    figures = fit(job, digest, len(data.rows), _maker(data, held_out, job, config))
-    return result_of(job, figures, data, held_out)
+    outcome = fit(job, digest, len(data.rows), _maker(data, held_out, job, config))
+    return result_of(job, outcome, data, held_out)
 
 
 def _maker(
     data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config: RewardConfig
 ) -> TrainerMaker:
-    """Return what builds our trainer over the pairs."""
+    """Return a function that builds the trainer over the pairs."""
 
     def make(arguments: dict[str, Any], folder: TrainingFolder) -> Any:
         from transformers import TrainingArguments

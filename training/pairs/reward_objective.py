@@ -1,4 +1,4 @@
-"""What a reward model minimises, over packed pairs.
+"""Reward model objective over packed pairs.
 
 Shapes: `B` pairs.
 """
@@ -17,15 +17,15 @@ from training.pairs.trainer import BatchMetrics
 
 
 class RewardObjective:
-    """Bradley-Terry with label, margin and weight per pair, and centring.
+    """Bradley-Terry loss with a label, a margin and a weight per pair, and the centring loss.
 
-    Figures have TRL's names: `accuracy` (share of pairs whose chosen answer scores higher), `margin`,
+    Metrics have TRL's names: `accuracy` (share of pairs whose chosen answer scores higher), `margin`,
     `mean_reward`.
 
     Args:
         classifier: the model in training, not wrapped.
         center: weight of the squared sum of scores.
-        packed: whether answers are scored in packed rows, or one by one.
+        packed: score answers in packed rows; else one by one.
     """
 
     def __init__(self, classifier: Any, center: float, *, packed: bool) -> None:
@@ -34,7 +34,7 @@ class RewardObjective:
         self._packed = packed
 
     def losses(self, model: Any, pairs: Sequence[EncodedPair]) -> tuple[torch.Tensor, BatchMetrics]:
-        """Return (B,) weighted losses, and the figures to log."""
+        """Return the weighted losses (B,) and the metrics to log."""
         trees = [pair.tree for pair in pairs]
         scores = tree_scores(model, trees, self._head, packed=self._packed)
         chosen, rejected = scores.view(-1, 2).unbind(dim=1)
@@ -44,13 +44,13 @@ class RewardObjective:
         )
         losses = soft_reward_loss(chosen, rejected, labels, margins)
         losses = losses + self._center * centering_loss(chosen, rejected)
-        figures = {
+        metrics = {
             "accuracy": (chosen > rejected).float(),
             "margin": (chosen - rejected).detach(),
             "mean_reward": scores.detach().view(-1, 2).mean(dim=1),
         }
-        return losses * weights, figures
+        return losses * weights, metrics
 
     def warnings(self, history: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-        """Return nothing: what speaks against a reward model shows on held-out pairs."""
+        """Return no warnings: the report on held-out pairs shows problems of a reward model."""
         return ()

@@ -103,7 +103,7 @@ class LiveSampler:
         """Return an answer to each prompt, in their order."""
         from engines.hf.decoding import DecodingBatch, DecodingRow
 
-        batch = DecodingBatch(self._policy, self._reader.end_ids, self._reader.decode, keeps_figures=True)
+        batch = DecodingBatch(self._policy, self._reader.end_ids, self._reader.decode, record_logprobs=True)
         rows = [
             DecodingRow(ids, self._sampling, seed, number)
             for number, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))

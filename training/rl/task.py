@@ -93,7 +93,7 @@ class EncodedPrompts:
     """The usable prompts, and the others with reasons."""
 
     rows: list[RolloutPrompt] = field(default_factory=list)
-    left_out: list[ExcludedExample] = field(default_factory=list)
+    excluded: list[ExcludedExample] = field(default_factory=list)
 
 
 def encode_prompts(
@@ -109,10 +109,10 @@ def encode_prompts(
         try:
             ids = encoder.encode(turns_of(prompt.messages)).ids
         except RequestError as error:
-            encoded.left_out.append(ExcludedExample(prompt.id, error.reason, error.detail))
+            encoded.excluded.append(ExcludedExample(prompt.id, error.reason, error.detail))
             continue
         if len(ids) > room:
-            encoded.left_out.append(
+            encoded.excluded.append(
                 ExcludedExample(prompt.id, no_room, f"{len(ids)} tokens, room for {room}")
             )
         else:

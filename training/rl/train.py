@@ -90,11 +90,11 @@ def _train(task: RLTask, job: TrainingJob, config: LoopConfig) -> TrainingResult
         require_vllm(pick_device(job.device))
     encoder = load_encoder(job.policy)
     data, unseen = (encode_prompts(rows, encoder, job, config) for rows in (task.prompts, task.unseen))
-    require_examples(data.rows, data.left_out, "prompts")
+    require_examples(data.rows, data.excluded, "prompts")
     require_something_to_watch_by(task, config, unseen.rows)
     mixed = encode_answers(task.answered if config.sft_coef else (), encoder, job.optim)
     if config.sft_coef:
-        require_examples(mixed.rows, mixed.left_out, f"answers to mix in ({config.method}.sft_coef)")
+        require_examples(mixed.rows, mixed.excluded, f"answers to mix in ({config.method}.sft_coef)")
     relevant = RELEVANT_FIELDS if isinstance(config, PPOConfig) else (*RELEVANT_FIELDS, "micro_batch")
     decisive = _decisive(config, task.critic, mixed.rows)
     digest = rl_digest(task, job, config, (data.rows, unseen.rows), relevant, *decisive)
@@ -110,14 +110,14 @@ def _train(task: RLTask, job: TrainingJob, config: LoopConfig) -> TrainingResult
         finally:
             parts.sampler.close()
 
-    metrics = run_or_reuse(job, digest, len(data.rows), run)
+    outcome = run_or_reuse(job, digest, len(data.rows), run)
     return TrainingResult.of(
         job.folder,
-        metrics,
+        outcome,
         _without_effect(config, job),
         examples=len(data.rows),
         held_out=len(unseen.rows),
-        left_out=(*data.left_out, *unseen.left_out, *mixed.left_out),
+        excluded=(*data.excluded, *unseen.excluded, *mixed.excluded),
         truncated=mixed.truncated,
         tokens=sum(len(row.ids) for row in data.rows),
     )

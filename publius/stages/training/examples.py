@@ -157,7 +157,7 @@ def record_training(
 ) -> StageResult:
     """Record a training stage and its exclusions, write the model card, and print notes and warnings."""
     method, first = job.method, results[0]
-    for row in first.left_out:
+    for row in first.excluded:
         run.exclude(method, row.id, row.reason, row.detail)
     if is_main():
         write_card(job, results, provenance, section, evaluation)

@@ -185,7 +185,7 @@ def test_scores_are_those_of_the_bare_model(build: Build, tiny_model: Callable[.
 
 @pytest.mark.parametrize("choices", [("A", " B"), ("AB", "A"), ("", "A")])
 def test_choice_that_is_not_one_token_is_refused(build: Build, choices: tuple[str, ...]):
-    with pytest.raises(EngineError, match="is not one token") as caught:
+    with pytest.raises(EngineError, match="is not a single token") as caught:
         asyncio.run(build().choose(choice(choices=choices)))
     assert caught.value.problems[0].where == "prompts/templates"
 

@@ -274,7 +274,7 @@ def test_a_member_that_is_missing_or_of_another_model_is_one_line(
 ):
     adapter_on(tiny_folder, tmp_path / "member-0")
     write_reward_settings(tmp_path, RewardSettings(members=("member-0", "member-1")))
-    with pytest.raises(EngineError, match="no LoRA adapter there") as missing:
+    with pytest.raises(EngineError, match="no LoRA adapter in this folder") as missing:
         load_reward_model(tmp_path, "cpu")
     tiny_model(attention="sdpa", num_hidden_layers=1).save_pretrained(tmp_path / "other")
     adapter_on(tmp_path / "other", tmp_path / "member-1", target_modules=["q_proj", "v_proj"])

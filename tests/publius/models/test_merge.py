@@ -306,7 +306,7 @@ def test_adapter_that_is_no_number_is_refused(base: Path, policy: Path):
 def test_missing_adapter_and_one_of_another_model_are_refused(
     base: Path, policy: Path, tmp_path: Path, tiny_model: Callable[..., Any]
 ):
-    with pytest.raises(EngineError, match="no LoRA adapter there"):
+    with pytest.raises(EngineError, match="no LoRA adapter in this folder"):
         merged(tmp_path / "nothing", base)
     tiny_model(attention="sdpa", num_hidden_layers=1).save_pretrained(base)
     with pytest.raises(EngineError, match="does not fit the model"):

@@ -470,9 +470,9 @@ def test_data_file_in_place_of_a_run_file_is_one_line_with_the_command(
         (
             "dpo",
             json.dumps(pair(1, chosen="")),
-            "there are no rows to train on (1 left out: an answer is empty)",
+            "there are no rows to train on (1 excluded: an answer is empty)",
         ),
-        ("reward", json.dumps(pair(1, p_chosen=0.5)), "1 left out: a tie, and reward.keep_ties is off"),
+        ("reward", json.dumps(pair(1, p_chosen=0.5)), "1 excluded: a tie, and reward.keep_ties is off"),
     ],
 )
 def test_data_that_teach_nothing_are_one_line(
@@ -576,7 +576,7 @@ def test_labels_of_one_half_alone_are_warned_of_and_trained_on(
     data = written(tmp_path / "ties.jsonl", [pair(number, p_chosen=0.5) for number in range(8)])
     done = here(*base(method, data, tiny_folder, tmp_path / "to"), *options(setting), "--json")
     assert done.returncode == 0, done.stderr
-    assert f"warning: {method}: every label is one half" in done.stderr
+    assert f"warning: {method}: every label is 0.5" in done.stderr
     assert json.loads(done.stdout)["examples"] + json.loads(done.stdout)["held_out"] == 8
     assert json.loads(done.stdout)["warnings"]
 

@@ -31,7 +31,7 @@ def test_the_policy_learns_to_prefer_what_is_labelled_so(tiny_folder: Path, tmp_
     assert result.steps == len(steps) == 6
     assert steps[-1]["loss"] < steps[0]["loss"]
     assert steps[-1]["rewards/margins"] > 0
-    assert result.left_out == ()
+    assert result.excluded == ()
 
 
 def test_every_step_writes_its_metrics(tiny_folder: Path, tmp_path: Path):
@@ -109,17 +109,17 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tiny_folder: Path, tmp_
         PreferencePair("odd", (Message(role="assistant", content="I begin."),) * 2, "a", "b", 0.9),
     ]
     result = train_dpo([*good, *unusable], job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
-    reasons = {row.id: row.reason for row in result.left_out}
+    reasons = {row.id: row.reason for row in result.excluded}
     assert reasons["tie"] == "less certain than dpo.min_margin"
     assert reasons["cut"] == "the chosen answer was cut before its end"
     assert reasons["long"] == "longer than optim.max_length"
-    assert result.examples + len(result.left_out) == 12
+    assert result.examples + len(result.excluded) == 12
 
 
 def test_no_preferences_is_one_clear_line(tiny_folder: Path, tmp_path: Path):
     with pytest.raises(DataError, match="no preferences to train on"):
         train_dpo([], job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
-    with pytest.raises(DataError, match=r"12 left out: less certain than dpo\.min_margin"):
+    with pytest.raises(DataError, match=r"12 excluded: less certain than dpo\.min_margin"):
         train_dpo(pairs(p=0.51), job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
 
 
@@ -142,7 +142,7 @@ def test_too_little_disk_is_told_before_the_first_step(
 
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(RunStateError, match="too little disk for the checkpoints: 0 MiB free"):
+    with pytest.raises(RunStateError, match="not enough disk space for the checkpoints: 0 MiB free"):
         train("dpo", tmp_path / "dpo", str(tiny_folder))
     assert metrics_missing(tmp_path / "dpo")
 

@@ -47,7 +47,7 @@ def asked(words: int, chosen: str = "yes", rejected: str = "no, never") -> Prefe
 def test_pairs_that_fit_are_encoded_whole_and_in_order(encoder: TurnEncoder):
     encoded = encode_pairs(pairs(5), encoder, OptimConfig(max_length=128), accepts)
     assert encoded.rows == [encode_pair(encoder, pair) for pair in pairs(5)]
-    assert (encoded.left_out, encoded.truncated) == ([], 0)
+    assert (encoded.excluded, encoded.truncated) == ([], 0)
 
 
 def test_label_weight_and_margin_come_along(encoder: TurnEncoder):
@@ -71,7 +71,7 @@ def test_an_over_long_pair_is_dropped_with_its_length(encoder: TurnEncoder):
     encoded = encode_pairs([*pairs(2), asked(20)], encoder, ROOM, accepts)
     assert [row.id for row in encoded.rows] == ["0", "1"]
     tokens = len(encode_pair(encoder, asked(20)))
-    assert encoded.left_out == [ExcludedExample("long", "longer than optim.max_length", f"{tokens} tokens")]
+    assert encoded.excluded == [ExcludedExample("long", "longer than optim.max_length", f"{tokens} tokens")]
     assert encoded.truncated == 0
 
 
@@ -79,7 +79,7 @@ def test_truncation_cuts_the_prompt_from_the_left_and_no_answer(encoder: TurnEnc
     encoded = encode_pairs([*pairs(2), asked(20)], encoder, CUT, accepts)
     whole, cut = encode_pair(encoder, asked(20)), encoded.rows[-1]
     assert encoded.truncated == 1
-    assert encoded.left_out == []
+    assert encoded.excluded == []
     assert len(cut) == 64
     assert cut.chosen.prompt_ids == cut.rejected.prompt_ids
     kept = len(cut.chosen.prompt_ids)
@@ -93,7 +93,7 @@ def test_an_answer_that_leaves_no_room_for_a_prompt_is_dropped_even_then(encoder
     # With the token that ends the turn: 63 letters leave no room, 62 leave one token.
     full, one = asked(20, chosen="x" * 63), asked(20, chosen="x" * 62)
     encoded = encode_pairs([full, one], encoder, CUT, accepts)
-    assert [row.reason for row in encoded.left_out] == ["longer than optim.max_length"]
+    assert [row.reason for row in encoded.excluded] == ["longer than optim.max_length"]
     assert [len(row.chosen.prompt_ids) for row in encoded.rows] == [1]
     assert encoded.truncated == 1
 
@@ -104,7 +104,7 @@ def test_what_training_objects_to_is_left_out_for_its_reason(encoder: TurnEncode
 
     encoded = encode_pairs(pairs(5), encoder, OptimConfig(), objects)
     assert [row.id for row in encoded.rows] == ["0", "1", "2", "4"]
-    assert encoded.left_out == [ExcludedExample("3", "no threes")]
+    assert encoded.excluded == [ExcludedExample("3", "no threes")]
 
 
 def test_a_pair_that_the_chat_template_refuses_is_left_out(
@@ -116,15 +116,15 @@ def test_a_pair_that_the_chat_template_refuses_is_left_out(
     refused = replace(good, id="odd", prompt=(Message(role="system", content="Be brief."), *good.prompt))
     encoded = encode_pairs([good, refused], strict, OptimConfig(), accepts)
     assert [row.id for row in encoded.rows] == ["0"]
-    assert [row.id for row in encoded.left_out] == ["odd"]
-    assert "no system role" in f"{encoded.left_out[0].reason} {encoded.left_out[0].detail}"
+    assert [row.id for row in encoded.excluded] == ["odd"]
+    assert "no system role" in f"{encoded.excluded[0].reason} {encoded.excluded[0].detail}"
 
 
 def test_only_labels_that_are_all_one_half_are_warned_of(encoder: TurnEncoder):
     ties = encode_pairs(pairs(3, p=0.5), encoder, OptimConfig(), accepts).rows
     decided = encode_pairs(pairs(3, p=0.51), encoder, OptimConfig(), accepts).rows
     assert len(all_undecided(ties)) == 1
-    assert "every label is one half" in all_undecided(ties)[0]
+    assert "every label is 0.5" in all_undecided(ties)[0]
     assert all_undecided([*ties, decided[0]]) == ()
 
 
@@ -147,7 +147,7 @@ def test_example_longer_than_the_model_s_context_is_one_clear_line(
     }
     with pytest.raises(ConfigError) as caught:
         learn[method]()
-    assert str(caught.value).startswith("optim.max_length=2048: the model reads at most 512 tokens, and an ")
+    assert str(caught.value).startswith("optim.max_length=2048: the model's context has 512 tokens, but an ")
     assert "accepted: optim.max_length=512 or less" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "to").exists()

@@ -25,7 +25,7 @@ from training import fit
 from training.checkpoints import TrainingFolder
 from training.config import DPOConfig, OptimConfig, RewardConfig
 from training.examples import AnsweredPrompt, PreferencePair, encode_answer, encode_pair
-from training.history import UNSTEADY
+from training.history import NONDETERMINISTIC
 from training.job import TrainingJob, TrainingResult
 from training.logprobs import answer_logprobs, collate
 from training.methods import Method
@@ -103,8 +103,8 @@ def test_held_out_loss_is_logged_at_its_steps_and_at_the_last(
     assert result.held_out == 4
     assert result.metrics["eval_loss"] == held_out_losses(tmp_path)[6]
     assert result.metrics["loss"] == rows_of(tmp_path, "loss")[-1]["loss"]
-    assert not UNSTEADY & result.metrics.keys()
-    assert all(not UNSTEADY & row.keys() for row in rows_of(tmp_path, "step"))
+    assert not NONDETERMINISTIC & result.metrics.keys()
+    assert all(not NONDETERMINISTIC & row.keys() for row in rows_of(tmp_path, "step"))
 
 
 @pytest.mark.parametrize("method", ["sft", "reward", "dpo"])
@@ -169,7 +169,7 @@ def test_what_cannot_be_used_of_held_out_pairs_is_counted_with_the_rest(tiny_fol
     own = the_job("reward", tmp_path, tiny_folder, epochs=1.0, eval_every=1)
     result = train_reward(pairs(4), own, RewardConfig(), [*unseen_pairs(), long])[0]
     assert (result.examples, result.held_out) == (4, 4)
-    assert [(row.id, row.reason) for row in result.left_out] == [("long", "longer than optim.max_length")]
+    assert [(row.id, row.reason) for row in result.excluded] == [("long", "longer than optim.max_length")]
 
 
 @pytest.mark.parametrize("method", [*SLOWER, "reward"])

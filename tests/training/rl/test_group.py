@@ -293,7 +293,7 @@ def test_a_reward_that_does_wrong_stops_with_its_name(given: Any, message: str, 
 def test_prompts_without_room_for_an_answer_are_counted(lively: Path, tmp_path: Path):
     endless = Prompt.of((Message(role="user", content="x" * 600),))
     result = run("rloo", lively, tmp_path, steps=1, task={"prompts": [*asked(4), endless]})
-    (left,) = result.left_out
+    (left,) = result.excluded
     assert left.reason.startswith("prompt and rloo.max_new_tokens are more than optim.max_length")
     with pytest.raises(DataError, match="there are no prompts to train on"):
         run("rloo", lively, tmp_path / "none", task={"prompts": [endless]})

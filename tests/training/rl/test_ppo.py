@@ -330,7 +330,7 @@ def test_a_gamed_reward_is_told_before_gold_has_lost_a_tenth_and_ends_training_w
 def test_prompts_and_policies_that_cannot_be_used_are_told(lively: Path, tmp_path: Path):
     endless = Prompt.of((Message(role="user", content="x" * 600),))
     result = run(lively, tmp_path, steps=1, task={"prompts": [*asked(4), endless]})
-    (left,) = result.left_out
+    (left,) = result.excluded
     assert left.reason.startswith("prompt and ppo.max_new_tokens are more than optim.max_length")
     assert left.detail.endswith("room for 248")
     with pytest.raises(DataError, match="there are no prompts to train on"):
