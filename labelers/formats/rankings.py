@@ -1,9 +1,9 @@
-"""Rankings and ratings of several answers, as comparisons of two at a time that count once together.
+"""Convert rankings and ratings of several answers to pairwise comparisons.
 
-A ranking of K answers says something about K (K - 1) / 2 pairs, but is one person's one decision: each of
-its judgments weighs 1 / (number of its pairs), so that they sum to 1, and all bear the ranking's `group`.
-Answers of one rank are a tie (p_a 0.5). Of ratings, the margin is the difference of the two ratings; a
-ranking has no margin, since ranks tell an order and no distance.
+A ranking of K answers covers K (K - 1) / 2 pairs, but is a single decision of one annotator. Each of its
+judgments therefore has weight 1 / (number of pairs), which sum to 1, and all share the ranking's `group`.
+Answers of equal rank are a tie (p_a 0.5). For ratings, the margin is the difference of the two ratings. A
+ranking has no margin, since ranks give an order without distances.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from labelers.formats.source import RowLabels, RowSource, Skipped
 from labelers.formats.told import TOLD, cell_tags, opinion_of
 
 MAX_ANSWERS = 64
-"""Of one ranking: more would be thousands of pairs of one decision."""
+"""Maximum number of answers in one ranking; more would make thousands of pairs of one decision."""
 _RESPONSES = ("responses", "answers", "completions", "outputs", "candidates")
 _ORDER = ("ranks", "rank", "ranking")
 _RATINGS = ("ratings", "scores", "rating", "score")
 
 
 class Standing(NamedTuple):
-    """An answer with where it stands among the others; the higher, the better."""
+    """An answer with its score among the others; a higher score is better."""
 
     answer: Candidate
     score: float
 
 
 class Ranked(NamedTuple):
-    """The pairs of a ranking, and those that were not made."""
+    """The pairs of a ranking, and the pairs that were skipped."""
 
     pairs: tuple[Pair, ...]
     left_out: tuple[Skipped, ...]
@@ -57,17 +57,17 @@ def pairs_of(
     margins: bool,
     tags: tuple[str, ...] = (),
 ) -> Ranked:
-    """Return the pairs that a ranking or several ratings amount to.
+    """Return the pairs of a ranking or of several ratings.
 
     Args:
-        prompt: what was answered.
+        prompt: the prompt of the answers.
         standings: the answers, each once, with their scores.
-        by: what is the same for all pairs: who, in which respect, when. Its verdict is replaced.
-        margins: whether the scores are ratings, whose differences mean something.
-        tags: of the prompt.
+        by: fields shared by all pairs, such as annotator, dimension and time. The verdict is replaced.
+        margins: True if the scores are ratings, so their differences are margins.
+        tags: the tags of the prompt.
 
     Raises:
-        RequestError: if there are fewer than two answers, or too many.
+        RequestError: if there are fewer than two answers, or more than `MAX_ANSWERS`.
     """
     if not 2 <= len(standings) <= MAX_ANSWERS:
         raise RequestError(f"a ranking needs 2 to {MAX_ANSWERS} answers", detail=f"found {len(standings)}")
@@ -90,12 +90,12 @@ def pairs_of(
             }
         )
         pairs.append(Pair(prompt, one.answer, two.answer, (opinion,), group, tags))
-    left_out = (Skipped("two of the ranked answers are the same"),) * repeated
+    left_out = (Skipped("two of the ranked answers are identical"),) * repeated
     return Ranked(tuple(pairs), left_out)
 
 
 def _distinct(pairs: Sequence[tuple[Standing, Standing]]) -> list[tuple[Standing, Standing]]:
-    """Return the pairs of different answers, each pair of texts once."""
+    """Return the pairs with different answers, each pair of texts once."""
     by_texts: dict[frozenset[str], tuple[Standing, Standing]] = {}
     for one, two in pairs:
         by_texts.setdefault(frozenset((one.answer.response, two.answer.response)), (one, two))
@@ -103,14 +103,14 @@ def _distinct(pairs: Sequence[tuple[Standing, Standing]]) -> list[tuple[Standing
 
 
 class Rankings(RowSource):
-    """One ranking, or one set of ratings, of K answers a row."""
+    """A table with one ranking, or one set of ratings, of K answers per row."""
 
     name = "rankings"
-    summary = "K responses a row, with ranks (1 is best, equal ranks tie), an order of positions, or ratings"
+    summary = "K responses per row with ranks (1 is best, equal ranks tie), an order of positions, or ratings"
     columns = TOLD | {"prompt", "order", "models", *_RESPONSES, *_ORDER, *_RATINGS}
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like a ranking."""
+        """Return why a row looks like a ranking, or None."""
         responses, order = present(row, _RESPONSES), present(row, (*_ORDER, "order", *_RATINGS))
         found = responses and order and "prompt" in row
         return f"it has the columns prompt, {responses} and {order}" if found else None
@@ -141,7 +141,7 @@ def _answers(values: Mapping[str, Any]) -> list[Candidate]:
 
 
 def _scores(values: Mapping[str, Any], count: int) -> tuple[list[float | None], bool]:
-    """Return the score of each answer, None where it has none, and whether the scores are ratings."""
+    """Return the score of each answer (None if it has none), and whether the scores are ratings."""
     name = present(values, _RATINGS)
     if name is not None:
         ratings = _numbers(values[name], name, count)
@@ -157,19 +157,19 @@ def _scores(values: Mapping[str, Any], count: int) -> tuple[list[float | None], 
 def _numbers(value: Any, what: str, count: int) -> list[float | None]:
     found = list_of(value, what)
     if len(found) != count:
-        raise RequestError(f"{what} has another length than responses", detail=f"{len(found)} and {count}")
+        raise RequestError(f"{what} and responses differ in length", detail=f"{len(found)} and {count}")
     return [None if is_missing(entry) else number_of(entry, what) for entry in found]
 
 
 def _by_order(order: Sequence[Any], count: int) -> list[float]:
-    """Return scores of a list of positions from 0, best first; positions in a list of their own tie."""
+    """Return the scores of a list of positions from 0, best first; positions in a nested list are tied."""
     scores: dict[int, float] = {}
     for place, entry in enumerate(order):
         for position in entry if isinstance(entry, list) else [entry]:
             whole = number_of(position, "a position of order")
             if whole not in range(count) or int(whole) in scores:
-                raise RequestError("order does not name each response once, from 0", detail=shown(order))
+                raise RequestError("order must list each position from 0 once", detail=shown(order))
             scores[int(whole)] = float(-place)
     if len(scores) != count:
-        raise RequestError("order does not name each response once, from 0", detail=shown(order))
+        raise RequestError("order must list each position from 0 once", detail=shown(order))
     return [scores[position] for position in range(count)]

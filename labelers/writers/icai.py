@@ -1,7 +1,8 @@
-"""Annotated pairs of Inverse Constitutional AI, version 2.0, whose viewer compares annotators.
+"""Write the annotated-pairs format of Inverse Constitutional AI, version 2.0, for its viewer.
 
-Every labeler, annotator and respect is an annotator there, the AI labeler's principles and machine checks
-too. It has one annotation on a comparison; what does not fit is carried along.
+Each combination of labeler, annotator and dimension or principle becomes an annotator there, including the AI
+labeler's principles and the machine checks. An annotator has one annotation per comparison. The metadata
+holds the rest.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ _REASONS = {"tie": "tie", "both_bad": "both_bad", "skip": "not_applicable", "unp
 
 
 def annotator_id(judgment: Judgment) -> str:
-    """Return the key of whoever judged, in one respect."""
+    """Return the annotator key of a judgment, which includes its dimension and principle."""
     who = (judgment.labeler, judgment.model, judgment.annotator, judgment.dimension, judgment.principle_id)
     return record_id("annotator", *who)
 
 
 def annotator_description(judgment: Judgment) -> dict[str, str]:
-    """Return how an annotator is described."""
+    """Return the name, description and type of a judgment's annotator."""
     respect = judgment.principle_id or judgment.dimension
     name = judgment.annotator or judgment.labeler
     if respect and judgment.annotator is None:
@@ -36,7 +37,7 @@ def annotator_description(judgment: Judgment) -> dict[str, str]:
 
 
 def head_of(annotators: Mapping[str, Mapping[str, str]], name: str) -> dict[str, Any]:
-    """Return the document's metadata. The first person is the default annotator, else whoever comes first."""
+    """Return the document's metadata; the default annotator is the first human, or the first annotator."""
     people = [key for key, annotator in annotators.items() if annotator["type"] == "human"]
     return {
         "version": VERSION,
@@ -48,7 +49,7 @@ def head_of(annotators: Mapping[str, Mapping[str, str]], name: str) -> dict[str,
 
 
 def comparison_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict[str, Any]:
-    """Return a comparison with the annotations on it."""
+    """Return a comparison with its annotations."""
     shown: dict[str, Judgment] = {}
     for judgment in current_judgments(judgments):
         shown.setdefault(annotator_id(judgment), judgment)

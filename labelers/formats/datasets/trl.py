@@ -1,4 +1,4 @@
-"""Preferences in TRL's columns: `chosen` and `rejected`, with or without `prompt`, as text or as messages."""
+"""Read TRL's preference data: `chosen` and `rejected`, with or without `prompt`, as text or as messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SOURCES = ("source", "section", "subset")
 
 
 class TrlPreferences(RowSource):
-    """Explicit or implicit prompts; the margin is `margin`, or the difference of the two scores."""
+    """Preferences with explicit or implicit prompts; the margin is `margin` or the score difference."""
 
     name = "trl"
     summary = "TRL's preference data: chosen and rejected, with or without prompt, text or messages, margin"
@@ -27,7 +27,7 @@ class TrlPreferences(RowSource):
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like TRL's data."""
+        """Return why a row looks like TRL's data, or None."""
         return "it has the columns chosen and rejected" if {"chosen", "rejected"} <= row.keys() else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
@@ -52,7 +52,7 @@ class TrlPreferences(RowSource):
 
 def _outcome(p_chosen: float | None) -> Outcome:
     if p_chosen is not None and not 0 <= p_chosen <= 1:
-        raise RequestError("p_chosen is not between 0 and 1", detail=str(p_chosen))
+        raise RequestError("p_chosen must be between 0 and 1", detail=str(p_chosen))
     if p_chosen is None or p_chosen > 0.5:
         return "first"
     return "tie" if p_chosen == 0.5 else "second"

@@ -1,4 +1,4 @@
-"""The responses of an Argilla record, from each of the forms in which they are exported, user by user."""
+"""Read the responses of an Argilla record by user, from each of the export formats."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from labelers.formats.fields import is_missing, list_of, mapping_of, moment_of, 
 from labelers.formats.source import Skipped
 
 SUFFIX = ".responses"
-"""Of the column that holds the answers to a question, in a flattened export."""
+"""Suffix of the column with the responses to a question, in a flattened export."""
 
 
 @dataclass(slots=True)
 class Submission:
-    """What one user answered on one record."""
+    """One user's responses to one record."""
 
     user: str | None
     status: str
@@ -26,7 +26,7 @@ class Submission:
 
 
 def submissions_of(values: Mapping[str, Any], left_out: list[Skipped]) -> Iterator[Submission]:
-    """Yield what each user answered; what cannot be told apart is added to `left_out`."""
+    """Yield each user's responses; append those that cannot be read to `skipped`."""
     responses = values.get("responses")
     if isinstance(responses, list):
         yield from _by_user(responses, left_out)
@@ -46,7 +46,7 @@ def submissions_of(values: Mapping[str, Any], left_out: list[Skipped]) -> Iterat
 
 
 def _by_user(responses: Sequence[Any], left_out: list[Skipped]) -> Iterator[Submission]:
-    """Yield the submissions of version 1 and of the raw interface: one object for each user."""
+    """Yield the submissions of version 1 and of the raw API, which have one object per user."""
     for entry in responses:
         try:
             answer = mapping_of(entry, "a response")
@@ -74,14 +74,14 @@ def _flat(values: Mapping[str, Any], left_out: list[Skipped]) -> list[tuple[str,
             for part in (f"{name}.users", f"{name}.status")
         )
         if len(users) != len(given) or len(statuses) != len(given):
-            left_out.append(Skipped("responses, users and status are not of one length", question))
+            left_out.append(Skipped("responses, users and status differ in length", question))
             continue
         found += [(question, *answer) for answer in zip(given, users, statuses, strict=True)]
     return found
 
 
 def _status(value: Any) -> str:
-    """Return a status; one that is missing, as in old exports, means that the answer was handed in."""
+    """Return a status; a missing one, as in old exports, means `submitted`."""
     return (
         "submitted" if is_missing(value) else str(value).strip().casefold() if isinstance(value, str) else "?"
     )
