@@ -57,7 +57,7 @@ class Tally:
     conflicts: RowOccurrences = field(default_factory=RowOccurrences)
     dropped: Tallied = field(default_factory=dict)
     """Rows that are not used at all, by reason."""
-    left_out: Tallied = field(default_factory=dict)
+    skipped: Tallied = field(default_factory=dict)
     """Skipped parts of rows that are otherwise kept: a draft, an answer without a rating."""
     notes: Tallied = field(default_factory=dict)
     """Corrections and oddities in rows that are kept."""
@@ -129,28 +129,28 @@ class LabelImport:
 
     def _take(self, labels: RowLabels) -> None:
         row = labels.rows[0]
-        left_out = list(labels.left_out)
-        stored = sum(self._stored(pair, row, left_out) for pair in labels.pairs)
+        skipped = list(labels.skipped)
+        stored = sum(self._stored(pair, row, skipped) for pair in labels.pairs)
         if not stored:
-            why = left_out[0] if left_out else Skipped("the row has no judgment")
+            why = skipped[0] if skipped else Skipped("the row has no judgment")
             for number in labels.rows:
                 self._exclude(self.tally.dropped, number, why)
             return
         self.tally.kept += len(labels.rows)
-        for part in left_out:
-            self._exclude(self.tally.left_out, row, part)
+        for part in skipped:
+            self._exclude(self.tally.skipped, row, part)
         for note in labels.notes:
             self.tally.notes.setdefault(note, RowOccurrences()).add(row)
 
-    def _stored(self, pair: Pair, row: int, left_out: list[Skipped]) -> bool:
+    def _stored(self, pair: Pair, row: int, skipped: list[Skipped]) -> bool:
         """Store a pair, append whatever is not used to `skipped`, and return whether anything was stored."""
         try:
             comparison, judgments = records_of(pair, self._labeler)
         except RequestError as error:
-            left_out.append(Skipped(error.reason, error.detail))
+            skipped.append(Skipped(error.reason, error.detail))
             return False
         except ValidationError as error:
-            left_out.append(Skipped("the prompt is invalid", error.errors()[0]["msg"]))
+            skipped.append(Skipped("the prompt is invalid", error.errors()[0]["msg"]))
             return False
         is_new = self._comparisons.append(comparison)
         self.tally.comparisons += is_new
@@ -163,7 +163,7 @@ class LabelImport:
                 used = True
             else:
                 detail = f"by {judgment.annotator or 'an unnamed annotator'}"
-                left_out.append(Skipped(DUPLICATE_JUDGMENT, detail))
+                skipped.append(Skipped(DUPLICATE_JUDGMENT, detail))
         return used
 
     def _count(self, judgment: Judgment, earlier: list[Judgment], row: int) -> None:

@@ -101,14 +101,14 @@ class Selection:
 
 def doubt_about(comparison: Comparison, judgments: Iterable[Judgment], constitution: Constitution) -> Doubt:
     """Return the doubt about a comparison after the machines' judgments; human judgments are ignored."""
-    said = [judgment for judgment in current_judgments(judgments) if judgment.labeler in MACHINES]
-    opinions = opinions_of(said, constitution)
+    current = [judgment for judgment in current_judgments(judgments) if judgment.labeler in MACHINES]
+    opinions = opinions_of(current, constitution)
     speaking = [opinion.p_a for opinion in opinions if not opinion.neutral]
     return Doubt(
         comparison.id,
         normalised(comparison.prompt.messages),
         _entropy(settle(opinions)) if opinions else 1.0,
-        mean([_order_gap(j.orders) for j in said if j.orders is not None] or [0.0]),
+        mean([_order_gap(j.orders) for j in current if j.orders is not None] or [0.0]),
         2 * pstdev(speaking) if speaking else 0.0,
     )
 

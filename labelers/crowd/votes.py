@@ -81,7 +81,7 @@ def votes_of(judgments: Iterable[Judgment]) -> list[Vote]:
     for judgment in current_judgments(judgments):
         if judgment.weight > 0:
             grouped.setdefault((judgment.comparison_id, annotator_of(judgment)), []).append(judgment)
-    votes = (_vote(key, said) for key, said in sorted(grouped.items()))
+    votes = (_vote(key, group) for key, group in sorted(grouped.items()))
     return [vote for vote in votes if vote is not None]
 
 
@@ -107,12 +107,12 @@ def mostly_both_bad(votes: Sequence[Vote]) -> bool:
     return bad > sum(vote.weight for vote in people) / 2
 
 
-def _vote(key: tuple[str, str], said: Sequence[Judgment]) -> Vote | None:
+def _vote(key: tuple[str, str], judgments: Sequence[Judgment]) -> Vote | None:
     comparison_id, annotator = key
-    numbered = [(judgment.weight, p) for judgment in said if (p := probability_of(judgment)) is not None]
+    numbered = [(judgment.weight, p) for judgment in judgments if (p := probability_of(judgment)) is not None]
     total = sum(weight for weight, _ in numbered)
-    bad = [j for j in said if j.verdict == "both_bad" and j.labeler not in MACHINES]
-    source = said[0].labeler
+    bad = [j for j in judgments if j.verdict == "both_bad" and j.labeler not in MACHINES]
+    source = judgments[0].labeler
     if sum(judgment.weight for judgment in bad) > total:
         return Vote(comparison_id, annotator, source, "both_bad", None, max(j.weight for j in bad))
     if not numbered:

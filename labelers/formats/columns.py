@@ -15,6 +15,7 @@ from typing import Any
 
 from core.conversations import Sides, oddities, shown, sides_of
 from core.errors import RequestError
+from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
 from labelers.formats.fields import (
     from_json_text,
     is_missing,
@@ -27,10 +28,9 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Outcome, Side, outcome_by, pair_of
 from labelers.formats.source import RowLabels, RowSource
-from labelers.formats.told import TOLD, cell_tags, opinion_of
 
 NAMES = ("response_a", "response_b")
-TARGETS = TOLD | frozenset(
+TARGETS = ANNOTATION_COLUMNS | frozenset(
     {"prompt", *NAMES, "verdict", "rating_a", "rating_b", "p_a", "shown_first", "margin", "weight"}
     | {"origin_a", "origin_b"}
 )

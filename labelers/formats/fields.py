@@ -32,7 +32,7 @@ PROMPTS = (
 )
 """Common names of the prompt field in labeling tasks, in order of precedence."""
 MAPPED_ANSWERS = ("response_a", "response_b")
-_PERSON_KEYS = ("email", "username", "name", "id")
+_ANNOTATOR_KEYS = ("email", "username", "name", "id")
 _SYNONYMS: Mapping[Outcome, tuple[str, ...]] = {
     "first": ("a", "first", "left", "one"),
     "second": ("b", "second", "right", "two"),
@@ -80,7 +80,7 @@ def prompt_in(fields: Mapping[str, Any], *names: str) -> tuple[Message, ...]:
     """Return the prompt under the first of the names. Raises RequestError if there is none."""
     prompt = value_of(fields, *names)
     if prompt is None:
-        raise RequestError("prompt not found", detail="name its field with --columns prompt=FIELD")
+        raise RequestError("there is no prompt", detail="name its field with --columns prompt=FIELD")
     return prompt_of(prompt)
 
 
@@ -91,7 +91,7 @@ def text_of(value: Any, what: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise RequestError("text has an unpaired surrogate", detail=f"in {what}") from error
+        raise RequestError("the text contains an unpaired surrogate", detail=f"in {what}") from error
     return value
 
 
@@ -156,15 +156,15 @@ def from_json_text(text: str) -> Any:
         return text
 
 
-def person_of(value: Any) -> str | None:
+def annotator_name(value: Any) -> str | None:
     """Return an annotator's name or number as text, or None if there is none.
 
     Exports identify annotators by a number, a text, several texts, or an object with an e-mail address.
     """
     if isinstance(value, Mapping):
-        return person_of(value_of(value, *_PERSON_KEYS))
+        return annotator_name(value_of(value, *_ANNOTATOR_KEYS))
     if isinstance(value, list | tuple):
-        names = [name for name in map(person_of, value[:4]) if name]
+        names = [name for name in map(annotator_name, value[:4]) if name]
         return "/".join(names) or None
     if is_missing(value) or isinstance(value, bool):
         return None

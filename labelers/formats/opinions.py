@@ -109,7 +109,7 @@ def records_of(pair: Pair, labeler: str) -> tuple[Comparison, tuple[Judgment, ..
     if not first.response.strip() or not second.response.strip():
         raise RequestError("an answer is empty")
     if first.response == second.response:
-        raise RequestError("the two answers are identical")
+        raise RequestError("the two answers are the same")
     if pair.exported is not None:
         comparison, exact = pair.exported.comparison, pair.exported.judgments
     else:

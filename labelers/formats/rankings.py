@@ -16,6 +16,7 @@ from core.conversations import prompt_of, shown
 from core.digests import record_id
 from core.errors import RequestError
 from core.records import Candidate, Message
+from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
 from labelers.formats.fields import (
     answer_of,
     is_missing,
@@ -26,7 +27,6 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Opinion, Pair, outcome_by
 from labelers.formats.source import RowLabels, RowSource, Skipped
-from labelers.formats.told import TOLD, cell_tags, opinion_of
 
 MAX_ANSWERS = 64
 """Maximum number of answers in one ranking; more would make thousands of pairs of one decision."""
@@ -35,7 +35,7 @@ _ORDER = ("ranks", "rank", "ranking")
 _RATINGS = ("ratings", "scores", "rating", "score")
 
 
-class Standing(NamedTuple):
+class ScoredAnswer(NamedTuple):
     """An answer with its score among the others; a higher score is better."""
 
     answer: Candidate
@@ -46,12 +46,12 @@ class Ranked(NamedTuple):
     """The pairs of a ranking, and the pairs that were skipped."""
 
     pairs: tuple[Pair, ...]
-    left_out: tuple[Skipped, ...]
+    skipped: tuple[Skipped, ...]
 
 
 def pairs_of(
     prompt: tuple[Message, ...],
-    standings: Sequence[Standing],
+    scored: Sequence[ScoredAnswer],
     by: Opinion,
     *,
     margins: bool,
@@ -61,7 +61,7 @@ def pairs_of(
 
     Args:
         prompt: the prompt of the answers.
-        standings: the answers, each once, with their scores.
+        scored: the answers, each once, with their scores.
         by: fields shared by all pairs, such as annotator, dimension and time. The verdict is replaced.
         margins: True if the scores are ratings, so their differences are margins.
         tags: the tags of the prompt.
@@ -69,15 +69,13 @@ def pairs_of(
     Raises:
         RequestError: if there are fewer than two answers, or more than `MAX_ANSWERS`.
     """
-    if not 2 <= len(standings) <= MAX_ANSWERS:
-        raise RequestError(f"a ranking needs 2 to {MAX_ANSWERS} answers", detail=f"found {len(standings)}")
-    chosen = list(combinations(standings, 2))
+    if not 2 <= len(scored) <= MAX_ANSWERS:
+        raise RequestError(f"a ranking needs 2 to {MAX_ANSWERS} answers", detail=f"found {len(scored)}")
+    chosen = list(combinations(scored, 2))
     distinct = _distinct(chosen)
     repeated = len(chosen) - len(distinct)
-    group = record_id(
-        "answers", [m.model_dump() for m in prompt], sorted(s.answer.response for s in standings)
-    )
-    ranking = record_id("ranking", group, by.annotator, by.seat, by.dimension, [s.score for s in standings])
+    group = record_id("answers", [m.model_dump() for m in prompt], sorted(s.answer.response for s in scored))
+    ranking = record_id("ranking", group, by.annotator, by.seat, by.dimension, [s.score for s in scored])
     pairs = []
     for one, two in distinct:
         margin = one.score - two.score
@@ -90,13 +88,13 @@ def pairs_of(
             }
         )
         pairs.append(Pair(prompt, one.answer, two.answer, (opinion,), group, tags))
-    left_out = (Skipped("two of the ranked answers are identical"),) * repeated
-    return Ranked(tuple(pairs), left_out)
+    skipped = (Skipped("two of the ranked answers are the same"),) * repeated
+    return Ranked(tuple(pairs), skipped)
 
 
-def _distinct(pairs: Sequence[tuple[Standing, Standing]]) -> list[tuple[Standing, Standing]]:
+def _distinct(pairs: Sequence[tuple[ScoredAnswer, ScoredAnswer]]) -> list[tuple[ScoredAnswer, ScoredAnswer]]:
     """Return the pairs with different answers, each pair of texts once."""
-    by_texts: dict[frozenset[str], tuple[Standing, Standing]] = {}
+    by_texts: dict[frozenset[str], tuple[ScoredAnswer, ScoredAnswer]] = {}
     for one, two in pairs:
         by_texts.setdefault(frozenset((one.answer.response, two.answer.response)), (one, two))
     return [pair for texts, pair in by_texts.items() if len(texts) == 2]
@@ -107,7 +105,7 @@ class Rankings(RowSource):
 
     name = "rankings"
     summary = "K responses per row with ranks (1 is best, equal ranks tie), an order of positions, or ratings"
-    columns = TOLD | {"prompt", "order", "models", *_RESPONSES, *_ORDER, *_RATINGS}
+    columns = ANNOTATION_COLUMNS | {"prompt", "order", "models", *_RESPONSES, *_ORDER, *_RATINGS}
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
         """Return why a row looks like a ranking, or None."""
@@ -121,10 +119,10 @@ class Rankings(RowSource):
         answers = _answers(values)
         scores, margins = _scores(values, len(answers))
         by = opinion_of(values, verdict="tie")
-        rated = [Standing(a, s) for a, s in zip(answers, scores, strict=True) if s is not None]
+        rated = [ScoredAnswer(a, s) for a, s in zip(answers, scores, strict=True) if s is not None]
         unrated = (Skipped("an answer has no rank or rating"),) * (len(answers) - len(rated))
-        pairs, left_out = pairs_of(prompt, rated, by, margins=margins, tags=cell_tags(values.get("tags")))
-        return RowLabels((number,), pairs, unrated + left_out)
+        pairs, skipped = pairs_of(prompt, rated, by, margins=margins, tags=cell_tags(values.get("tags")))
+        return RowLabels((number,), pairs, unrated + skipped)
 
 
 def _answers(values: Mapping[str, Any]) -> list[Candidate]:

@@ -51,7 +51,7 @@ class RowLabels:
 
     rows: tuple[int, ...]
     pairs: tuple[Pair, ...] = ()
-    left_out: tuple[Skipped, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     """Skipped parts, such as an unrated answer or a draft. Without pairs, the first one is the reason."""
     notes: tuple[str, ...] = ()
     """Corrections and oddities, which are counted and shown."""
@@ -129,9 +129,7 @@ def guarded(row: Row, labels_of: LabelsOf) -> RowLabels:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        return dropped(
-            row.number, RequestError("a value is out of range", detail=f"{place}: {first['msg']}")
-        )
+        return dropped(row.number, RequestError("a value is out of range", detail=f"{place}: {first['msg']}"))
 
 
 def columns_of(row: Row) -> Mapping[str, Any]:
@@ -143,12 +141,12 @@ def columns_of(row: Row) -> Mapping[str, Any]:
     return row.values
 
 
-def refusal(left_out: Sequence[Skipped], otherwise: str) -> RequestError:
+def refusal(skipped: Sequence[Skipped], otherwise: str) -> RequestError:
     """Return the error of a row without labels: the first skipped part's reason, or `otherwise`."""
-    first = left_out[0] if left_out else Skipped(otherwise)
+    first = skipped[0] if skipped else Skipped(otherwise)
     return RequestError(first.reason, detail=first.detail)
 
 
 def dropped(number: int, error: RequestError) -> RowLabels:
     """Return the labels of a row that is dropped."""
-    return RowLabels((number,), left_out=(Skipped(error.reason, error.detail),))
+    return RowLabels((number,), skipped=(Skipped(error.reason, error.detail),))

@@ -44,11 +44,11 @@ class Access:
         """Name of the owner's cookie, different from the annotators' so the owner can annotate too."""
         return f"{self.cookie}_owner"
 
-    def lets_in(self, token: str) -> bool:
+    def is_annotator_token(self, token: str) -> bool:
         """Return whether this is the annotators' token, compared in constant time."""
         return _same(token, self.token)
 
-    def lets_owner_in(self, token: str) -> bool:
+    def is_owner_token(self, token: str) -> bool:
         """Return whether this is the owner's token, compared in constant time."""
         return _same(token, self.owner_token)
 

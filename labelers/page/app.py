@@ -110,7 +110,7 @@ def owner() -> FileResponse:
 def sign_in(entry: SignIn, page: _ThePage, response: Response) -> dict[str, str]:
     """Exchange the token from the link for an annotator's cookie."""
     if not page.access.is_annotator_token(entry.token):
-        raise HTTPException(401, "this link is not valid or has expired; ask for a new one")
+        raise HTTPException(401, "this link is invalid or no longer valid; ask for a new one")
     name = clean_name(entry.annotator)
     _set_cookie(response, page.access.cookie, page.access.sign(name))
     return {"annotator": name}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 65_536
 """Twice the size of a request with the longest comment, 4,000 characters."""
 OWN_HEADER = b"x-publius"
-"""CSRF protection: a form on another site cannot send this header, and a script there needs a CORS preflight."""
+"""CSRF protection: a form on another site cannot send this header; a script there needs a CORS preflight."""
 
 _HEADERS = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

@@ -1,7 +1,8 @@
 """Leases: the task on each annotator's screen, at most one each, for some minutes, stored across restarts.
 
-Leases limit how many annotators have a task on the screen at once. A lease expires, so an annotator who
-leaves does not block the task; one who returns before that gets the same task.
+Annotators who have a task on the screen count towards the number wanted for it, so it is not given to too
+many. A lease expires, so an annotator who leaves does not block the task; one who returns in time gets the
+same task again.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from core.records import Comparison, Judgment
-from labelers.formats.tools.carried import KEY, messages_of, pack_records
-from labelers.writers.standing import annotator_judgments
+from labelers.formats.tools.packed_records import KEY, messages_of, pack_records
+from labelers.writers.display import annotator_judgments
 
 _SIDES = {"a": "response_a", "b": "response_b"}
 

@@ -13,8 +13,8 @@ from typing import Any
 from core.digests import record_id
 from core.records import Comparison, Judgment
 from labelers.crowd.votes import current_judgments
-from labelers.formats.tools.carried import KEY, pack_records
-from labelers.writers.standing import shown_text
+from labelers.formats.tools.packed_records import KEY, pack_records
+from labelers.writers.display import shown_text
 
 VERSION = "2.0"
 _REASONS = {"tie": "tie", "both_bad": "both_bad", "skip": "not_applicable", "unparsed": "invalid"}

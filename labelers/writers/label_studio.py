@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.records import Comparison, Judgment
-from labelers.formats.tools.carried import KEY, messages_of, pack_records
 from labelers.formats.tools.label_studio import CONTROL, OTHERWISE
-from labelers.writers.standing import annotator_judgments, shown_text
+from labelers.formats.tools.packed_records import KEY, messages_of, pack_records
+from labelers.writers.display import annotator_judgments, shown_text
 
 _SELECTED = {"a": "left", "b": "right"}
 _SIDES = "response_a,response_b"

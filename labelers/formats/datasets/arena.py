@@ -14,6 +14,7 @@ from typing import Any
 from core.conversations import Sides, oddities, shown, sides_of
 from core.errors import RequestError
 from labelers.formats.fields import (
+    annotator_name,
     from_json_text,
     is_missing,
     list_of,
@@ -21,7 +22,6 @@ from labelers.formats.fields import (
     moment_of,
     number_of,
     outcome_of,
-    person_of,
     present,
     required,
     value_of,
@@ -64,7 +64,7 @@ class ArenaVotes(RowSource):
         sides = _sides(values)
         opinion = Opinion(
             verdict=outcome,
-            annotator=person_of(value_of(values, *_ANNOTATOR_COLUMNS)),
+            annotator=annotator_name(value_of(values, *_ANNOTATOR_COLUMNS)),
             shown_first="first",
             created=moment_of(value_of(values, *_TIMES)),
         )
@@ -73,7 +73,7 @@ class ArenaVotes(RowSource):
 
 
 def _model(values: Mapping[str, Any], name: str) -> str:
-    return person_of(values.get(name)) or name
+    return annotator_name(values.get(name)) or name
 
 
 def _outcome(values: Mapping[str, Any]) -> Outcome:

@@ -28,7 +28,7 @@ from labelers.formats.fields import (
     value_of,
 )
 from labelers.formats.opinions import Opinion, outcome_by, pair_of
-from labelers.formats.rankings import Standing, pairs_of
+from labelers.formats.rankings import ScoredAnswer, pairs_of
 from labelers.formats.source import Row, RowLabels, RowSource, Skipped, columns_of, dropped, refusal
 
 _BETTER_WHEN_HIGHER = ("helpfulness", "correctness", "coherence")
@@ -101,7 +101,7 @@ def _compared(prompt: str, rows: list[Row]) -> Iterator[RowLabels]:
         found = [
             pairs_of(
                 messages,
-                [Standing(answer, ratings[name]) for _, answer, ratings in good],
+                [ScoredAnswer(answer, ratings[name]) for _, answer, ratings in good],
                 Opinion(verdict="tie", dimension=name),
                 margins=True,
             )
@@ -109,11 +109,11 @@ def _compared(prompt: str, rows: list[Row]) -> Iterator[RowLabels]:
         ]
     except RequestError as error:
         reason = "the adjacent rows have no second response to the prompt" if len(good) == 1 else error.reason
-        yield RowLabels(numbers, left_out=(Skipped(reason, error.detail),))
+        yield RowLabels(numbers, skipped=(Skipped(reason, error.detail),))
         return
     pairs = tuple(pair for ranked in found for pair in ranked.pairs)
-    left_out = tuple(part for ranked in found for part in ranked.left_out)
-    yield RowLabels(numbers, pairs, left_out, oddities(messages))
+    skipped = tuple(part for ranked in found for part in ranked.skipped)
+    yield RowLabels(numbers, pairs, skipped, oddities(messages))
 
 
 def _messages(prompt: str) -> tuple[Message, ...]:
@@ -148,10 +148,10 @@ class HelpSteerPreferences(RowSource):
         prompt = [m.model_dump() for m in prompt] if isinstance(prompt, tuple) else list_of(prompt, "context")
         responses = (required(values, names[0]), required(values, names[1]))
         sides = sides_of(prompt, *responses, names=names)
-        opinions, left_out = _opinions(values)
+        opinions, skipped = _opinions(values)
         domain = maybe_text(values, "domain")
         pair = pair_of(sides, opinions, names, (domain,) if domain else ())
-        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _opinions(values: Mapping[str, Any]) -> tuple[list[Opinion], list[Skipped]]:
@@ -162,19 +162,19 @@ def _opinions(values: Mapping[str, Any]) -> tuple[list[Opinion], list[Skipped]]:
     """
     people = value_of(values, "individual_preference", "all_preferences_unprocessed")
     listed = [] if people is None else list_of(people, "individual_preference")
-    opinions, left_out = [], []
+    opinions, skipped = [], []
     for seat, person in enumerate(listed, start=1):
         try:
             opinions.append(_individual(mapping_of(person, "an individual preference"), seat))
         except RequestError as error:
-            left_out.append(Skipped(error.reason, f"annotator {seat}: {error.detail}"))
+            skipped.append(Skipped(error.reason, f"annotator {seat}: {error.detail}"))
     if listed and not opinions:
-        raise refusal(left_out, "no annotator's preference can be read")
+        raise refusal(skipped, "no annotator's preference can be read")
     if not listed:
         overall = required(values, "overall_preference", "preference_strength")
         comment = maybe_text(values, "preference_statement")
         opinions.append(_opinion(overall).model_copy(update={"comment": comment}))
-    return opinions, left_out
+    return opinions, skipped
 
 
 def _individual(person: Mapping[str, Any], seat: int) -> Opinion:

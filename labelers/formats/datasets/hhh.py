@@ -51,7 +51,7 @@ class HelpfulHonestHarmless(RowSource):
 def _from_options(values: Mapping[str, Any]) -> tuple[Sides, Side]:
     right, wrong = _letter(values, "corrects"), _letter(values, "incorrects")
     if right == wrong:
-        raise RequestError("the correct and the incorrect option are identical", detail=right)
+        raise RequestError("the correct and the incorrect option are the same", detail=right)
     shown_first: Side = "first" if right < wrong else "second"
     names = ("text_correct", "text_incorrect")
     if value_of(values, *names) is not None:
@@ -85,6 +85,6 @@ def _from_targets(values: Mapping[str, Any]) -> tuple[Sides, Side]:
     right = labels.index(1)
     answers = [answer_of(choice, "a choice") for choice in choices]
     if answers[0] == answers[1]:
-        raise RequestError("the two answers are identical")
+        raise RequestError("the two answers are the same")
     sides = Sides(prompt_of(required(values, "input")), answers[right], answers[1 - right])
     return sides, "first" if right == 0 else "second"

@@ -37,18 +37,18 @@ class SafeRlhf(RowSource):
         """Return the pair of a row with up to two opinions, response 0 first."""
         responses = (required(values, _NAMES[0]), required(values, _NAMES[1]))
         sides = sides_of(required(values, "prompt"), *responses, names=_NAMES)
-        opinions, left_out = [], []
+        opinions, skipped = [], []
         for column, dimension in _CHOICES:
             try:
                 opinions.append(_opinion(values, column, dimension))
             except RequestError as error:
-                left_out.append(Skipped(error.reason, error.detail))
+                skipped.append(Skipped(error.reason, error.detail))
         if not opinions:
-            raise refusal(left_out, "neither response is chosen")
+            raise refusal(skipped, "neither response is chosen")
         sources = [maybe_text(values, name) for name in _SOURCES]
         origins = (sources[0] or _NAMES[0], sources[1] or _NAMES[1])
         pair = pair_of(sides, opinions, origins)
-        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _opinion(values: Mapping[str, Any], column: str, dimension: str) -> Opinion:

@@ -7,10 +7,10 @@ from typing import Any
 
 from core.conversations import oddities, sides_of
 from core.errors import RequestError
+from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
 from labelers.formats.fields import is_missing, maybe_number, maybe_text, required
 from labelers.formats.opinions import Outcome, pair_of
 from labelers.formats.source import RowLabels, RowSource
-from labelers.formats.told import TOLD, cell_tags, opinion_of
 
 _SCORES = ("score_chosen", "score_rejected")
 _SOURCES = ("source", "section", "subset")
@@ -23,7 +23,7 @@ class TrlPreferences(RowSource):
     summary = "TRL's preference data: chosen and rejected, with or without prompt, text or messages, margin"
     columns = (
         frozenset({"prompt", "chosen", "rejected", "margin", "p_chosen", "weight", *_SCORES, *_SOURCES})
-        | TOLD
+        | ANNOTATION_COLUMNS
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:

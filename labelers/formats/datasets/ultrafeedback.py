@@ -25,7 +25,7 @@ from labelers.formats.fields import (
     required,
 )
 from labelers.formats.opinions import Opinion, Pair
-from labelers.formats.rankings import Standing, pairs_of
+from labelers.formats.rankings import ScoredAnswer, pairs_of
 from labelers.formats.source import RowLabels, RowSource, Skipped
 
 _ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
@@ -54,25 +54,25 @@ class UltraFeedback(RowSource):
         ]
         if len(completions) < 2:
             raise RequestError("fewer than two completions", detail=f"found {len(completions)}")
-        left_out: list[Skipped] = []
-        rated = list(_rated(completions, left_out))
+        skipped: list[Skipped] = []
+        rated = list(_rated(completions, skipped))
         source = maybe_text(values, "source")
         pairs: list[Pair] = []
         for aspect in ("overall", *_ASPECTS):
-            standings = [Standing(answer, ratings[aspect]) for answer, ratings in rated if aspect in ratings]
-            if len(standings) < 2:
-                left_out.append(Skipped("fewer than two completions are rated in an aspect", aspect))
+            scored = [ScoredAnswer(answer, ratings[aspect]) for answer, ratings in rated if aspect in ratings]
+            if len(scored) < 2:
+                skipped.append(Skipped("fewer than two completions are rated in an aspect", aspect))
                 continue
             by = Opinion(verdict="tie", dimension=aspect, model=_LABELED_BY)
-            found = pairs_of(prompt, standings, by, margins=True, tags=(source,) if source else ())
+            found = pairs_of(prompt, scored, by, margins=True, tags=(source,) if source else ())
             pairs += found.pairs
-            left_out += found.left_out
+            skipped += found.skipped
         corrected = sum(ratings.pop("corrected", 0) > 0 for _, ratings in rated)
-        return RowLabels((number,), tuple(pairs), tuple(left_out), (_NOTE,) * corrected)
+        return RowLabels((number,), tuple(pairs), tuple(skipped), (_NOTE,) * corrected)
 
 
 def _rated(
-    completions: list[Mapping[str, Any]], left_out: list[Skipped]
+    completions: list[Mapping[str, Any]], skipped: list[Skipped]
 ) -> Iterator[tuple[Candidate, dict[str, float]]]:
     """Yield each completion with its ratings; append those that are missing or unreadable to `skipped`."""
     for position, completion in enumerate(completions, start=1):
@@ -80,13 +80,13 @@ def _rated(
         try:
             text = answer_of(required(completion, "response"), f"completion {position}")
         except RequestError as error:
-            left_out.append(Skipped(error.reason, error.detail or f"completion {position}"))
+            skipped.append(Skipped(error.reason, error.detail or f"completion {position}"))
             continue
         origin = model if isinstance(model, str) and model else f"completion_{position}"
-        yield Candidate(text, origin), _ratings(completion, f"completion {position}", left_out)
+        yield Candidate(text, origin), _ratings(completion, f"completion {position}", skipped)
 
 
-def _ratings(completion: Mapping[str, Any], where: str, left_out: list[Skipped]) -> dict[str, float]:
+def _ratings(completion: Mapping[str, Any], where: str, skipped: list[Skipped]) -> dict[str, float]:
     """Return the ratings of one completion by aspect, with `corrected` if the overall score was corrected."""
     ratings: dict[str, float] = {}
     annotations = completion.get("annotations")
@@ -95,11 +95,11 @@ def _ratings(completion: Mapping[str, Any], where: str, left_out: list[Skipped])
         try:
             ratings[aspect] = number_of(_rating(annotations.get(aspect)), "a rating")
         except RequestError as error:
-            left_out.append(Skipped(error.reason, f"{aspect} of {where}: {error.detail}"))
+            skipped.append(Skipped(error.reason, f"{aspect} of {where}: {error.detail}"))
     try:
         overall = maybe_number(completion, "overall_score")
     except RequestError as error:
-        left_out.append(Skipped("an overall score is not a number", f"{where}: {error.detail}"))
+        skipped.append(Skipped("an overall score is not a number", f"{where}: {error.detail}"))
         return ratings
     if overall is not None:
         mean = _mean_of(completion, ratings)

@@ -32,10 +32,10 @@ from labelers.formats.fields import (
     text_of,
 )
 from labelers.formats.opinions import Opinion, Outcome, Pair
-from labelers.formats.rankings import Standing, pairs_of
+from labelers.formats.rankings import ScoredAnswer, pairs_of
 from labelers.formats.source import RowLabels, RowSource, Skipped
 from labelers.formats.tools.argilla_responses import SUFFIX, Submission, submissions_of
-from labelers.formats.tools.carried import KEY, ShownAnswer, unpack
+from labelers.formats.tools.packed_records import KEY, ShownAnswer, unpack
 
 _FIELD = re.compile(
     r"(response|answer|completion|generation|output|text|reply|option)s?[-_ ]?(\d+|[a-z])", re.I
@@ -68,23 +68,21 @@ class Argilla(RowSource):
         fields = mapping_of(values["fields"], "fields") if not is_missing(values.get("fields")) else values
         fields = {**fields, **mapped_columns(values)}
         answers = _answer_fields(fields)
-        left_out: list[Skipped] = []
-        submissions = list(submissions_of(values, left_out))
+        skipped: list[Skipped] = []
+        submissions = list(submissions_of(values, skipped))
         packed = _packed(values)
         if not is_missing(packed) and len(answers) == 2:
             first, second = answers.values()
             restored = unpack(packed, first, second, list(_shown_answers(submissions, answers)))
             if restored is not None:
-                return RowLabels((number,), (restored[0],), (*left_out, *restored[1]))
+                return RowLabels((number,), (restored[0],), (*skipped, *restored[1]))
         prompt = prompt_in(fields, "chat", *PROMPTS)
-        reading = _Reading(prompt, answers, left_out)
+        reading = _Reading(prompt, answers, skipped)
         for submission in submissions:
             reading.add(submission)
-        if not reading.pairs and not left_out:
+        if not reading.pairs and not skipped:
             raise RequestError("the record has no responses")
-        return RowLabels(
-            (number,), tuple(reading.pairs), tuple(left_out), (*reading.notes, *oddities(prompt))
-        )
+        return RowLabels((number,), tuple(reading.pairs), tuple(skipped), (*reading.notes, *oddities(prompt)))
 
 
 def _packed(values: Mapping[str, Any]) -> Any:
@@ -108,9 +106,7 @@ def _answer_fields(fields: Mapping[str, Any]) -> dict[str, Candidate]:
     if len(chosen) < 2 and empty:
         raise RequestError("an answer is empty", detail=f"in {empty[0]}")
     if len(chosen) < 2:
-        raise RequestError(
-            "fewer than two answers in the fields", detail=", ".join(map(str, fields))[:200]
-        )
+        raise RequestError("fewer than two answers in the fields", detail=", ".join(map(str, fields))[:200])
     return {name: Candidate(answer_of(fields[name], name), name) for _, name in chosen}
 
 
@@ -136,14 +132,14 @@ class _Reading:
 
     prompt: tuple[Message, ...]
     answers: Mapping[str, Candidate]
-    left_out: list[Skipped]
+    skipped: list[Skipped]
     pairs: list[Pair] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, submission: Submission) -> None:
         """Add the opinions of one user's submission."""
         if submission.status not in ("submitted", "discarded"):
-            self.left_out.append(Skipped("the response was not submitted", f"status {submission.status}"))
+            self.skipped.append(Skipped("the response was not submitted", f"status {submission.status}"))
             return
         comments = [v for q, v in submission.values.items() if _is_comment(q) and isinstance(v, str)]
         by = Opinion(
@@ -165,20 +161,20 @@ class _Reading:
         if ratings:
             self._try("ratings", partial(self._ratings, ratings, by))
         if not asked:
-            self.left_out.append(Skipped("the response answers no question", ""))
+            self.skipped.append(Skipped("the response answers no question", ""))
 
     def _skip(self, by: Opinion) -> None:
         if len(self.answers) == 2:
             first, second = self.answers.values()
             self.pairs.append(Pair(self.prompt, first, second, (by,)))
         else:
-            self.left_out.append(Skipped("the ranking was discarded", f"by {by.annotator}"))
+            self.skipped.append(Skipped("the ranking was discarded", f"by {by.annotator}"))
 
     def _try(self, question: str, read: Callable[[], None]) -> None:
         try:
             read()
         except RequestError as error:
-            self.left_out.append(Skipped(error.reason, f"{question}: {error.detail}"))
+            self.skipped.append(Skipped(error.reason, f"{question}: {error.detail}"))
 
     def _choice(self, value: Any, by: Opinion) -> None:
         if isinstance(value, list):
@@ -201,7 +197,7 @@ class _Reading:
             self.notes.append(_ORDER_NOTE)
         if len(scores) < len(value):
             raise RequestError("a ranking has a duplicate answer", detail=shown(value))
-        self._standings(scores, by, margins=False)
+        self._add_scored(scores, by, margins=False)
 
     def _ratings(self, ratings: Mapping[str, Any], by: Opinion) -> None:
         names = list(self.answers)
@@ -212,13 +208,13 @@ class _Reading:
             )
             respects.setdefault(_respect(question, names) or "", {})[name] = number_of(value, question)
         for respect, scores in respects.items():
-            self._standings(scores, by.model_copy(update={"dimension": respect or None}), margins=True)
+            self._add_scored(scores, by.model_copy(update={"dimension": respect or None}), margins=True)
 
-    def _standings(self, scores: Mapping[str, float], by: Opinion, *, margins: bool) -> None:
-        standings = [Standing(self.answers[name], score) for name, score in scores.items()]
-        found = pairs_of(self.prompt, standings, by, margins=margins)
+    def _add_scored(self, scores: Mapping[str, float], by: Opinion, *, margins: bool) -> None:
+        scored = [ScoredAnswer(self.answers[name], score) for name, score in scores.items()]
+        found = pairs_of(self.prompt, scored, by, margins=margins)
         self.pairs += found.pairs
-        self.left_out += found.left_out
+        self.skipped += found.skipped
 
 
 def _is_comment(question: str) -> bool:

@@ -27,7 +27,7 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Opinion, Outcome, pair_of
 from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
-from labelers.formats.tools.carried import KEY, ShownAnswer, unpack
+from labelers.formats.tools.packed_records import KEY, ShownAnswer, unpack
 
 ANNOTATORS = "annotators"
 """Column in which `unfolded` adds the document's annotators to every comparison."""
@@ -69,18 +69,18 @@ class AnnotatedPairs(RowSource):
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
         """Return the pair of a comparison with an opinion of each annotator."""
         first, second = _candidate(values, "a"), _candidate(values, "b")
-        answers, left_out = _answers(values)
+        answers, skipped = _answers(values)
         metadata = values.get("metadata")
         packed = metadata.get(KEY) if isinstance(metadata, Mapping) else None
         if not is_missing(packed):
             restored = unpack(packed, first, second, answers)
             if restored is not None:
-                return RowLabels((number,), (restored[0],), (*left_out, *restored[1]))
+                return RowLabels((number,), (restored[0],), (*skipped, *restored[1]))
         if not answers:
-            raise refusal(left_out, "the comparison has no annotations")
+            raise refusal(skipped, "the comparison has no annotations")
         sides = _sides(values, first.response, second.response)
         pair = pair_of(sides, [answer.opinion for answer in answers], (first.origin, second.origin))
-        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 class IcaiTable(RowSource):
@@ -102,7 +102,7 @@ class IcaiTable(RowSource):
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
         """Return the pair of a row with an opinion of each annotator's column, text_a first."""
         texts = [answer_of(required(values, name), name) for name in _NAMES]
-        opinions, left_out = [], []
+        opinions, skipped = [], []
         for column, value in values.items():
             is_default = column == DEFAULT_ANNOTATOR
             if is_missing(value) or not (
@@ -112,15 +112,15 @@ class IcaiTable(RowSource):
             try:
                 verdict = outcome_of(value, column)
             except RequestError as error:
-                left_out.append(Skipped(error.reason, error.detail))
+                skipped.append(Skipped(error.reason, error.detail))
             else:
                 opinions.append(Opinion(verdict=verdict, annotator=None if is_default else column))
         if not opinions:
-            raise refusal(left_out, "no annotator preferred one of the texts")
+            raise refusal(skipped, "no annotator preferred one of the texts")
         sides = _sides(values, *texts)
         origins = (maybe_text(values, "model_a") or _NAMES[0], maybe_text(values, "model_b") or _NAMES[1])
         pair = pair_of(sides, opinions, origins)
-        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _sides(values: Mapping[str, Any], first: str, second: str) -> Sides:
@@ -139,15 +139,15 @@ def _candidate(values: Mapping[str, Any], side: str) -> Candidate:
 def _answers(values: Mapping[str, Any]) -> tuple[list[ShownAnswer], list[Skipped]]:
     annotators = values.get(ANNOTATORS)
     known = annotators if isinstance(annotators, Mapping) else {}
-    answers, left_out = [], []
+    answers, skipped = [], []
     for key, annotation in mapping_of(required(values, "annotations"), "annotations").items():
         annotator = known.get(key)
         described = annotator if isinstance(annotator, Mapping) else {}
         try:
             answers.append(ShownAnswer(str(key), _opinion(annotation, str(key), described)))
         except RequestError as error:
-            left_out.append(Skipped(error.reason, f"{key}: {error.detail}"[:200]))
-    return answers, left_out
+            skipped.append(Skipped(error.reason, f"{key}: {error.detail}"[:200]))
+    return answers, skipped
 
 
 def _opinion(value: Any, key: str, described: Mapping[str, Any]) -> Opinion:

@@ -19,6 +19,7 @@ from core.records import Candidate
 from labelers.formats.fields import (
     MAPPED_ANSWERS,
     PROMPTS,
+    annotator_name,
     answer_of,
     is_missing,
     is_outcome,
@@ -30,7 +31,6 @@ from labelers.formats.fields import (
     moment_of,
     number_of,
     outcome_of,
-    person_of,
     present,
     prompt_in,
     text_of,
@@ -38,7 +38,7 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import OTHER, Opinion, Outcome, outcome_by, pair_of
 from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
-from labelers.formats.tools.carried import KEY, ShownAnswer, unpack
+from labelers.formats.tools.packed_records import KEY, ShownAnswer, unpack
 
 _RESPONSES = (
     MAPPED_ANSWERS,
@@ -90,17 +90,17 @@ class LabelStudio(RowSource):
             mapping_of(entry, "an annotation") for entry in list_of(values.get("annotations"), "annotations")
         ]
         names = _names(fields, annotations)
-        answers, left_out = _answers(annotations, names)
+        answers, skipped = _answers(annotations, names)
         packed = fields.get(KEY)
         if not is_missing(packed):
             restored = unpack(packed, *_candidates(fields, names), answers)
             if restored is not None:
-                return RowLabels((number,), (restored[0],), (*left_out, *restored[1]))
+                return RowLabels((number,), (restored[0],), (*skipped, *restored[1]))
         if not answers:
-            raise refusal(left_out, "the task has no annotations")
+            raise refusal(skipped, "the task has no annotations")
         sides = _sides(fields, names)
         pair = pair_of(sides, [answer.opinion for answer in answers], names)
-        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _lookup(values: Mapping[str, Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -145,7 +145,7 @@ def _sides(fields: Mapping[str, Any], names: tuple[str, str]) -> Sides:
     first, second = _candidates(fields, names)
     prompt = prompt_in(fields, *PROMPTS)
     if first.response == second.response:
-        raise RequestError("the two answers are identical")
+        raise RequestError("the two answers are the same")
     return Sides(prompt, first.response, second.response)
 
 
@@ -154,14 +154,14 @@ def _answers(
 ) -> tuple[list[ShownAnswer], list[Skipped]]:
     """Return the answers of all annotations, and the annotations that were skipped."""
     answers: list[ShownAnswer] = []
-    left_out: list[Skipped] = []
+    skipped: list[Skipped] = []
     for position, annotation in enumerate(annotations, start=1):
         try:
             answers += _answers_of(annotation, names)
         except RequestError as error:
             where = f"annotation {position}"
-            left_out.append(Skipped(error.reason, f"{where}: {error.detail}" if error.detail else where))
-    return answers, left_out
+            skipped.append(Skipped(error.reason, f"{where}: {error.detail}" if error.detail else where))
+    return answers, skipped
 
 
 def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterator[ShownAnswer]:
@@ -170,24 +170,24 @@ def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterat
     Raises:
         RequestError: if it has no readable result.
     """
-    said = _said(annotation, names)
+    content = _content(annotation, names)
     by = Opinion(
         verdict="skip",
-        annotator=person_of(value_of(annotation, "completed_by", "annotator")),
+        annotator=annotator_name(value_of(annotation, "completed_by", "annotator")),
         shown_first="first",
-        comment=said.comment,
+        comment=content.comment,
         duration_s=maybe_number(annotation, "lead_time"),
         created=moment_of(value_of(annotation, "created_at", "updated_at")),
     )
     if annotation.get("was_cancelled") or annotation.get("skipped"):
         yield ShownAnswer(_first_id(annotation), by)
         return
-    if not said.outcomes and set(said.ratings) != set(names):
+    if not content.outcomes and set(content.ratings) != set(names):
         raise RequestError("the annotation has no result")
-    for dimension, (outcome, key) in said.outcomes.items():
+    for dimension, (outcome, key) in content.outcomes.items():
         yield ShownAnswer(key, by.model_copy(update={"verdict": outcome, "dimension": dimension}))
-    if not said.outcomes:
-        margin = said.ratings[names[0]] - said.ratings[names[1]]
+    if not content.outcomes:
+        margin = content.ratings[names[0]] - content.ratings[names[1]]
         yield ShownAnswer("", by.model_copy(update={"verdict": outcome_by(margin), "margin": margin}))
 
 
@@ -198,7 +198,7 @@ def _first_id(annotation: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _said(annotation: Mapping[str, Any], names: tuple[str, str]) -> _Said:
+def _content(annotation: Mapping[str, Any], names: tuple[str, str]) -> _Content:
     outcomes: dict[str | None, tuple[Outcome, str]] = {}
     ratings: dict[str, float] = {}
     comments: list[str] = []
@@ -221,7 +221,7 @@ def _said(annotation: Mapping[str, Any], names: tuple[str, str]) -> _Said:
             earlier, _ = outcomes.setdefault(dimension, (outcome, key if isinstance(key, str) else ""))
             if earlier != outcome:
                 raise RequestError("two controls contradict each other", detail=f"{earlier} and {outcome}")
-    return _Said(outcomes, ratings, "\n".join(comments) or None)
+    return _Content(outcomes, ratings, "\n".join(comments) or None)
 
 
 def _dimension(control: str) -> str | None:
@@ -253,7 +253,7 @@ def _minimal(values: Mapping[str, Any], number: int) -> RowLabels:
     control = _control(values, {*names, *PROMPTS})
     opinion = Opinion(
         verdict=_selected(values[control]),
-        annotator=person_of(values.get("annotator")),
+        annotator=annotator_name(values.get("annotator")),
         shown_first="first",
         comment=maybe_text(values, *_COMMENTS),
         duration_s=maybe_number(values, "lead_time"),

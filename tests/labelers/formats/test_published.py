@@ -120,7 +120,7 @@ def test_rows_of_a_prompt_that_stand_apart_are_not_gathered(tmp_path: Path):
         return {"prompt": prompt, "response": text, "helpfulness": 1, "correctness": 1, "coherence": 1}
 
     labels = imported(given(row("p", "x"), row("q", "y"), row("p", "z")), tmp_path)
-    assert labels.tally.dropped["the prompt has no second response beside it"].count == 3
+    assert labels.tally.dropped["the adjacent rows have no second response to the prompt"].count == 3
 
 
 def test_turns_in_one_text_become_messages(tmp_path: Path):

@@ -75,7 +75,7 @@ def test_grpo_starts_from_sft_and_takes_a_function_of_the_users(model: Path, tmp
         ("rloo.rewards={nothing: 1.0}", "rloo.rewards: found 'nothing'; accepted: reward, checks, labeler"),
         ("rloo.gold=checks", "rloo.gold: checks is what is trained on"),
         ("rloo.rewards={labeler: 1.0}", "rloo.rewards: the labeler has no principle to judge by"),
-        ("rloo.rewards={'/none.py:f': 1.0}", "rloo.rewards: there is no Python file '/none.py'"),
+        ("rloo.rewards={'/none.py:f': 1.0}", "rloo.rewards: Python file not found: '/none.py'"),
     ],
 )
 def test_rewards_that_are_not_there_are_one_clear_line(given: str, message: str, model: Path, tmp_path: Path):

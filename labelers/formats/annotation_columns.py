@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from labelers.formats.fields import (
+    annotator_name,
     answer_of,
     is_missing,
     list_of,
     maybe_number,
     maybe_text,
     moment_of,
-    person_of,
 )
 from labelers.formats.opinions import Opinion
 
-TOLD = frozenset({"annotator", "dimension", "confidence", "comment", "duration_s", "created", "tags"})
+ANNOTATION_COLUMNS = frozenset(
+    {"annotator", "dimension", "confidence", "comment", "duration_s", "created", "tags"}
+)
 """The columns that this module reads."""
 
 
@@ -32,7 +34,7 @@ def opinion_of(values: Mapping[str, Any], **own: Any) -> Opinion:
         ValidationError: if a value is out of range.
     """
     return Opinion(
-        annotator=person_of(values.get("annotator")),
+        annotator=annotator_name(values.get("annotator")),
         dimension=maybe_text(values, "dimension"),
         confidence=maybe_number(values, "confidence"),
         comment=maybe_text(values, "comment"),

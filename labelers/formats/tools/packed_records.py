@@ -106,8 +106,8 @@ def _reconciled(
     gone = sorted(shown - {keys.get(answer.key) for answer in answers})
     lost = _with_what_they_took_back(gone, by_id)
     kept = (*(judgment for judgment in judgments if judgment.id not in lost), *changed)
-    left_out = tuple(Skipped("an exported judgment was deleted in the tool", id) for id in gone)
-    return kept, tuple(opinions), left_out
+    skipped = tuple(Skipped("an exported judgment was deleted in the tool", id) for id in gone)
+    return kept, tuple(opinions), skipped
 
 
 def _is_as_it_was(judgment: Judgment, opinion: Opinion) -> bool:
