@@ -147,7 +147,7 @@ class Mixer:
     def _weighed(
         self, number: int, comparison: Comparison, opinions: Sequence[WeightedOpinion]
     ) -> Settled | None:
-        """Return the mean of the sources' probabilities by their weights."""
+        """Return the weighted mean of the sources' probabilities."""
         total, weighed, parts = 0.0, 0.0, list[tuple[float, Settled]]()
         for source in sorted({o.judgment.labeler for o in opinions}):
             own = [o for o in opinions if o.judgment.labeler == source]
@@ -214,7 +214,7 @@ class Mixer:
     def _rule_for(self, comparison: Comparison, judgment: Judgment) -> int:
         """Return the number of the first rule that the judgment falls under."""
         found = (n for n, rule in enumerate(self._rules) if self._fits(rule, comparison, judgment))
-        return next(found)
+        return next(found)  # the last rule has no conditions, so one always matches
 
     def _fits(self, rule: MixRule, comparison: Comparison, judgment: Judgment) -> bool:
         return (

@@ -189,7 +189,7 @@ def _mean(opinions: Sequence[WeightedOpinion]) -> float:
 def _preference(
     comparison: Comparison, opinions: Sequence[WeightedOpinion], p_a: float, constitution_digest: str
 ) -> Preference:
-    a_wins = p_a >= 0.5
+    a_wins = p_a >= 0.5  # at exactly one half `a` wins: a hash decides which answer is `a`
     a = Candidate(comparison.response_a, comparison.origin_a, comparison.finished_a)
     b = Candidate(comparison.response_b, comparison.origin_b, comparison.finished_b)
     chosen, rejected = (a, b) if a_wins else (b, a)

@@ -66,6 +66,8 @@ def annotator_agreement(votes: Iterable[Vote]) -> Agreement | None:
     shared = [found for found in by_comparison(votes).values() if len(found) > 1]
     if not shared:
         return None
+    # The statistics depend only on how often each pattern of choices occurs, so the bootstrap draws counts of
+    # patterns instead of single comparisons.
     patterns = Counter(_pattern(found) for found in shared)
     table = np.array(sorted(patterns), dtype=np.float64)
     counts = [patterns[pattern] for pattern in sorted(patterns)]

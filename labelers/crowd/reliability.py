@@ -103,6 +103,7 @@ def graded_dawid_skene(
     machine = np.zeros(len(voters), dtype=bool)
     machine[ballots.voter] = [vote.is_machine for vote in voting]
     size, start = _priors(ballots, machine)
+    # A comparison with one vote carries no information about its voter.
     shared = np.bincount(ballots.comparison, minlength=len(comparisons))[ballots.comparison] > 1
     learning = _Ballots(
         ballots.voter[shared], ballots.comparison[shared], ballots.signal[shared], ballots.weight[shared]

@@ -38,7 +38,7 @@ class Opinion(BaseModel):
     seat: int | None = None
     """Number of an unnamed annotator within the row, to distinguish several of them."""
     dimension: str | None = None
-    """The respect in which the answers are compared, such as helpfulness."""
+    """The aspect that was judged, such as helpfulness."""
     shown_first: Side | None = None
     p_first: Probability | None = None
     """Probability that the first answer is better; None derives it from the verdict."""
@@ -155,7 +155,7 @@ def judgment_of(opinion: Opinion, comparison_id: str, labeler: str, a_is: Side) 
         shown_first=_shown_first(opinion.shown_first, a_is),
         group=opinion.group,
         weight=opinion.weight,
-        margin=0.0 - margin if swapped and margin is not None else margin,
+        margin=0.0 - margin if swapped and margin is not None else margin,  # -margin may be -0.0
         confidence=opinion.confidence,
         comment=opinion.comment,
         duration_s=opinion.duration_s,

@@ -79,6 +79,7 @@ def _mark(token: str, name: str) -> str:
 
 
 def _same(given: str, expected: str) -> bool:
+    # As bytes, since compare_digest rejects text that is not ASCII and a client may send anything.
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
 
 
@@ -120,7 +121,7 @@ def open_access(path: Path, token: str | None) -> Access:
     if token is not None:
         new["token"] = token
     if new != kept:
-        write_atomic(path, json.dumps(new, indent=2) + "\n", mode=0o600)  # for this user alone
+        write_atomic(path, json.dumps(new, indent=2) + "\n", mode=0o600)  # readable by this user only
     return Access(new["token"], new["owner_token"])
 
 

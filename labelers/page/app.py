@@ -160,7 +160,7 @@ def sign_in_owner(entry: OwnerSignIn, page: _ThePage, response: Response) -> dic
 def owner_metrics(request: Request, page: _ThePage) -> dict[str, Any]:
     """Return the metrics of the owner's page."""
     if not page.access.is_owner(request.cookies.get(page.access.owner_cookie)):
-        raise HTTPException(401, "open the owner's link again")
+        raise HTTPException(401, "not signed in; open the owner's link again")
     return overview(page.session)
 
 

@@ -36,6 +36,7 @@ def listen(host: str, port: int) -> socket.socket:
             accepted="an address of this machine, such as 127.0.0.1",
         ) from error
     try:
+        # Allows a restart on the same port while old connections are still in TIME_WAIT.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(128)

@@ -88,7 +88,7 @@ def make_tasks(comparisons: Iterable[Comparison], *, rank: bool) -> list[Task]:
     """Return the tasks in the order of their first comparisons.
 
     Args:
-        comparisons: the comparisons in the order in which they are presented.
+        comparisons: the comparisons in order of presentation.
         rank: True to merge the comparisons of a group with three or four answers into one ranking; all others
             remain pairs.
     """
@@ -121,7 +121,7 @@ def _ranking_task(members: Sequence[Comparison]) -> Task | None:
 
 
 def order_for(task: Task, annotator: str, seed: int) -> tuple[int, ...]:
-    """Return the order in which an annotator sees the answers: random, but the same every time."""
+    """Return the presentation order of the answers for an annotator: random, but the same every time."""
     places = range(len(task.answers))
     return tuple(sorted(places, key=lambda i: derive_uniform(seed, "shown", annotator, task.id, i)))
 

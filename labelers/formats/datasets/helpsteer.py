@@ -66,7 +66,7 @@ class HelpSteer2:
 
 
 def _prompt_text(row: Row) -> str | None:
-    """Return the prompt, by which adjacent rows are grouped; None if the row has none."""
+    """Return the prompt, the key for grouping adjacent rows; None if the row has none."""
     try:
         return text_of(required(columns_of(row), "prompt"), "prompt")
     except RequestError:
@@ -192,4 +192,4 @@ def _opinion(value: Any) -> Opinion:
         return Opinion(verdict="both_bad")
     if abs(score) > _STRONGEST:
         raise RequestError("a preference must be between -3 and 3", detail=shown(value))
-    return Opinion(verdict=outcome_by(-score), margin=0.0 - score)
+    return Opinion(verdict=outcome_by(-score), margin=0.0 - score)  # not -score, which may be -0.0

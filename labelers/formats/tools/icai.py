@@ -30,7 +30,7 @@ from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
 from labelers.formats.tools.packed_records import KEY, ShownAnswer, unpack
 
 ANNOTATORS = "annotators"
-"""Column in which `unfolded` adds the document's annotators to every comparison."""
+"""Column of the document's annotators, which `unfolded` adds to every comparison."""
 DEFAULT_ANNOTATOR = "preferred_text"
 _NAMES = ("text_a", "text_b")
 _PROMPTS = ("prompt", "input")

@@ -78,7 +78,7 @@ class LabelStudio(RowSource):
         if "annotations" in row and isinstance(row.get("data"), Mapping):
             return "it has data and annotations"
         if "annotation_id" in row and "annotator" in row:
-            return "it has the columns annotation_id and annotator, as JSON-MIN"
+            return "it has the columns annotation_id and annotator (JSON-MIN)"
         return None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:

@@ -1,4 +1,4 @@
-"""Embed original records in the metadata of exports, so that a round trip through a tool loses nothing.
+"""Embed original records in the metadata of exports, so a round trip through a labeling tool is lossless.
 
 Every exported comparison contains the records it was made from. On import, each answer that the tool shows is
 matched to a judgment by a key. An unchanged answer restores the original judgment; a changed one becomes a
