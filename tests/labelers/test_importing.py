@@ -1,4 +1,4 @@
-"""Counting: rows in are rows kept and dropped; what was said before and what contradicts."""
+"""Counts of an import: rows are kept or dropped; duplicates and contradictions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_first_rows_of_a_reason_are_told(tmp_path: Path):
 
 
 class Odd:
-    """A source that misbehaves as it is told."""
+    """A source that returns the given labels, whatever the rows are."""
 
     name, summary, columns = "odd", "", None
 

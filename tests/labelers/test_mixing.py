@@ -1,4 +1,4 @@
-"""Mixing: who decides under each policy, rules in order, and what gives no preference."""
+"""Mixing: the deciding source under each policy, the order of rules, and cases without a preference."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_source_of_no_weight_is_silent_and_alone_gives_nothing():
 
 
 def test_pooled_ai_is_one_annotator_whose_reliability_is_learned():
-    # On sixty other comparisons three people are of one mind; the AI is right in nine of ten, or in half.
+    # On sixty other comparisons three annotators agree; the AI is right in nine of ten, or in half.
     def others(right: int) -> tuple[Judgment, ...]:
         people = [judged(f"o{n}", "a", who) for n in range(60) for who in ("1", "2", "3")]
         return (*people, *(by_ai(f"o{n}", 0.9 if n % 10 < right else 0.1) for n in range(60)))

@@ -1,4 +1,4 @@
-"""What labels, as rewards for single answers."""
+"""Checks, models and functions as rewards for single answers."""
 
 from __future__ import annotations
 

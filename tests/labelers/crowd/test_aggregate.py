@@ -1,4 +1,4 @@
-"""Aggregation: worked means, tiers, what has no say, and the orientation of the preference."""
+"""Aggregation: means worked by hand, tiers, ignored judgments, and the orientation of the preference."""
 
 from __future__ import annotations
 

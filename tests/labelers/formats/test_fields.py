@@ -1,4 +1,4 @@
-"""Values of other people's files: what is read, and what is refused with a reason."""
+"""Values of imported files: accepted ones, and rejected ones with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every format on its fixture: what is kept, what is dropped and why, and whose verdict it is."""
+"""Every format on its fixture: kept rows, dropped rows with their reasons, and verdicts on the right side."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ FORMATS = {
     "columns.jsonl": "columns",
 }
 CONFLICTS = ("hh_rlhf.jsonl", "trl.jsonl", "argilla.json", "label_studio.json", "arena.jsonl", "columns.csv")
-"""Their last rows say the contrary of an earlier one by the same annotator."""
+"""Files whose last rows contradict an earlier one by the same annotator."""
 
 
 @pytest.fixture(params=sorted(DROPPED))

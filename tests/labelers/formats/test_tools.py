@@ -1,4 +1,4 @@
-"""Exports of labeling tools: who said it, when, how long it took, and why; statuses, skips and drafts."""
+"""Exports of labeling tools: annotator, time, duration, comment; statuses, skips and drafts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens, cookies and names: what opens the door, and what does not."""
+"""Access control: tokens, cookies and names that are accepted, and those that are not."""
 
 from __future__ import annotations
 

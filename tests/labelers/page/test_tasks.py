@@ -1,4 +1,4 @@
-"""Tasks and the judgments that decisions amount to: orientation, rankings, weights, what does not fit."""
+"""Tasks and the judgments of decisions: orientation, rankings, weights, invalid decisions."""
 
 from __future__ import annotations
 

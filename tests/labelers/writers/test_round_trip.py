@@ -1,4 +1,4 @@
-"""Out to a labeling tool's form and back: the same comparisons and judgments, ids and all."""
+"""Round trips through labeling tools' formats: the same comparisons and judgments, ids included."""
 
 from __future__ import annotations
 
