@@ -46,7 +46,7 @@ CLASSIC = (
 """Humans judge helpfulness, the AI judges harmlessness (Bai et al. 2022, arXiv 2212.08073, section 4)."""
 
 _BOTH_BAD = "annotators find both answers bad"
-_EVERYONE, _PEOPLE = "everyone", "people"
+_EVERYONE, _HUMANS = "everyone", "people"
 _Party = tuple[int, str]
 """The votes that are aggregated together: the number of the rule, and `everyone`, `people` or one human
 source."""
@@ -134,12 +134,12 @@ class Mixer:
         """Return the probability of `a` under one rule and the opinions it is based on; None without any."""
         mix = self._rules[number].mix
         machines = [o for o in opinions if o.judgment.labeler in MACHINES]
-        people = [o for o in opinions if o.judgment.labeler not in MACHINES]
+        humans = [o for o in opinions if o.judgment.labeler not in MACHINES]
         if mix == "weights":
             return self._weighed(number, comparison, opinions)
         if mix == "pooled":
             return self._voted((number, _EVERYONE), comparison, opinions)
-        spoken = None if mix == "machines" else self._voted((number, _PEOPLE), comparison, people)
+        spoken = None if mix == "machines" else self._voted((number, _HUMANS), comparison, humans)
         if spoken is None and machines and mix != "humans":
             return settle_by_tier(comparison, machines)
         return spoken
@@ -180,15 +180,15 @@ class Mixer:
         """Yield the votes on a comparison, grouped by the party they are aggregated with."""
         for number, rule in enumerate(self._rules):
             under = [j for j in judgments if self._rule_for(comparison, j) == number]
-            people = [j for j in under if j.labeler not in MACHINES]
+            humans = [j for j in under if j.labeler not in MACHINES]
             if rule.mix in ("humans", "override"):
-                yield (number, _PEOPLE), votes_of(people)
+                yield (number, _HUMANS), votes_of(humans)
             elif rule.mix == "weights":
-                for source in {j.labeler for j in people}:
-                    yield (number, source), votes_of(j for j in people if j.labeler == source)
+                for source in {j.labeler for j in humans}:
+                    yield (number, source), votes_of(j for j in humans if j.labeler == source)
             elif rule.mix == "pooled":
                 machines = [j for j in under if j.labeler in MACHINES]
-                yield (number, _EVERYONE), [*votes_of(people), *self._machine_votes(comparison, machines)]
+                yield (number, _EVERYONE), [*votes_of(humans), *self._machine_votes(comparison, machines)]
 
     def _machine_votes(self, comparison: Comparison, judgments: Sequence[Judgment]) -> Iterable[Vote]:
         """Yield one vote for each machine, aggregated over its principles."""

@@ -139,12 +139,12 @@ def _ballots(votes: Sequence[Vote], voters: Sequence[str], comparisons: Sequence
     voter = {name: number for number, name in enumerate(voters)}
     comparison = {name: number for number, name in enumerate(comparisons)}
     p_a = np.array([vote.p_a for vote in votes], dtype=np.float64)
-    kept = np.clip(p_a, _PROBABILITY_CLIP, 1 - _PROBABILITY_CLIP)
+    clipped = np.clip(p_a, _PROBABILITY_CLIP, 1 - _PROBABILITY_CLIP)
     machine = np.array([vote.is_machine for vote in votes], dtype=bool)
     return _Ballots(
         np.array([voter[vote.annotator] for vote in votes], dtype=np.int64),
         np.array([comparison[vote.comparison_id] for vote in votes], dtype=np.int64),
-        np.where(machine, np.log(kept / (1 - kept)), 2 * p_a - 1),
+        np.where(machine, np.log(clipped / (1 - clipped)), 2 * p_a - 1),
         np.array([vote.weight for vote in votes], dtype=np.float64),
     )
 

@@ -102,9 +102,9 @@ def by_comparison(votes: Iterable[Vote]) -> dict[str, list[Vote]]:
 
 def mostly_both_bad(votes: Sequence[Vote]) -> bool:
     """Return whether `both_bad` has more than half of the human votes' weight; False without human votes."""
-    people = [vote for vote in votes if not vote.is_machine]
-    bad = sum(vote.weight for vote in people if vote.choice == "both_bad")
-    return bad > sum(vote.weight for vote in people) / 2
+    human = [vote for vote in votes if not vote.is_machine]
+    bad = sum(vote.weight for vote in human if vote.choice == "both_bad")
+    return bad > sum(vote.weight for vote in human) / 2
 
 
 def _vote(key: tuple[str, str], judgments: Sequence[Judgment]) -> Vote | None:

@@ -115,12 +115,12 @@ def open_access(path: Path, token: str | None) -> Access:
             where="--token",
             accepted="16 to 128 letters, digits, - and _",
         )
-    kept = _read(path)
-    new = kept or {"owner_token": secrets.token_urlsafe(24), "token": secrets.token_urlsafe(24)}
+    stored = _read(path)
+    new = stored or {"owner_token": secrets.token_urlsafe(24), "token": secrets.token_urlsafe(24)}
     new = {"schema_version": "1", **new}
     if token is not None:
         new["token"] = token
-    if new != kept:
+    if new != stored:
         write_atomic(path, json.dumps(new, indent=2) + "\n", mode=0o600)  # readable by this user only
     return Access(new["token"], new["owner_token"])
 
@@ -131,9 +131,9 @@ def _read(path: Path) -> dict[str, str] | None:
             return None
         text = path.read_bytes()
     try:
-        kept = json.loads(text)
-        if all(isinstance(kept[key], str) for key in ("token", "owner_token")):
-            return dict(kept)
+        stored = json.loads(text)
+        if all(isinstance(stored[key], str) for key in ("token", "owner_token")):
+            return dict(stored)
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
     raise RunStateError(

@@ -27,12 +27,12 @@ def overview(session: Session) -> dict[str, Any]:
             "question": plan.question.text,
             "gold_questions": len(plan.gold),
             "complete": session.is_complete(),
-            "annotators": [_person(session, name) for name in names],
+            "annotators": [_annotator(session, name) for name in names],
             "agreement": _agreement(session, names),
         }
 
 
-def _person(session: Session, name: str) -> dict[str, Any]:
+def _annotator(session: Session, name: str) -> dict[str, Any]:
     decisions = session.ledger.decisions(name)
     pairs = [decision[0] for decision in decisions if len(decision) == 1]
     verdicts = Counter(judgment.verdict for judgment in pairs)

@@ -38,12 +38,12 @@ def annotator_description(judgment: Judgment) -> dict[str, str]:
 
 def head_of(annotators: Mapping[str, Mapping[str, str]], name: str) -> dict[str, Any]:
     """Return the document's metadata; the default annotator is the first human, or the first annotator."""
-    people = [key for key, annotator in annotators.items() if annotator["type"] == "human"]
+    humans = [key for key, annotator in annotators.items() if annotator["type"] == "human"]
     return {
         "version": VERSION,
         "description": "Comparisons and judgments exported by publius",
         "dataset_name": name,
-        "default_annotator": next(iter([*people, *annotators]), None),
+        "default_annotator": next(iter([*humans, *annotators]), None),
         "available_metadata_keys_per_comparison": [KEY],
     }
 

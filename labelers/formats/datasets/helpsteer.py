@@ -160,12 +160,12 @@ def _opinions(values: Mapping[str, Any]) -> tuple[list[Opinion], list[Skipped]]:
     Raises:
         RequestError: if no opinion can be read.
     """
-    people = value_of(values, "individual_preference", "all_preferences_unprocessed")
-    listed = [] if people is None else list_of(people, "individual_preference")
+    individual = value_of(values, "individual_preference", "all_preferences_unprocessed")
+    listed = [] if individual is None else list_of(individual, "individual_preference")
     opinions, skipped = [], []
-    for seat, person in enumerate(listed, start=1):
+    for seat, annotator in enumerate(listed, start=1):
         try:
-            opinions.append(_individual(mapping_of(person, "an individual preference"), seat))
+            opinions.append(_individual(mapping_of(annotator, "an individual preference"), seat))
         except RequestError as error:
             skipped.append(Skipped(error.reason, f"annotator {seat}: {error.detail}"))
     if listed and not opinions:
@@ -177,12 +177,15 @@ def _opinions(values: Mapping[str, Any]) -> tuple[list[Opinion], list[Skipped]]:
     return opinions, skipped
 
 
-def _individual(person: Mapping[str, Any], seat: int) -> Opinion:
-    parts = [maybe_text(person, "reasoning", "justification", "statement"), maybe_text(person, "elaboration")]
-    feedback = [maybe_text(person, name) for name in ("feedback_1", "feedback_2")]
+def _individual(annotator: Mapping[str, Any], seat: int) -> Opinion:
+    parts = [
+        maybe_text(annotator, "reasoning", "justification", "statement"),
+        maybe_text(annotator, "elaboration"),
+    ]
+    feedback = [maybe_text(annotator, name) for name in ("feedback_1", "feedback_2")]
     parts += [f"Response {n}: {text}" for n, text in enumerate(feedback, start=1) if text]
     comment = "\n".join(part for part in parts if part) or None
-    opinion = _opinion(required(person, "score", "strength", "preference", "overall_preference"))
+    opinion = _opinion(required(annotator, "score", "strength", "preference", "overall_preference"))
     return opinion.model_copy(update={"seat": seat, "comment": comment})
 
 

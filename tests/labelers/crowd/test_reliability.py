@@ -1,5 +1,5 @@
-"""Graded Dawid-Skene: a round worked by hand, the fixed point, a reference, and what votes of each kind
-teach."""
+"""Graded Dawid-Skene: a round worked by hand, the fixed point, a reference, and the effect of each kind of
+vote."""
 
 from __future__ import annotations
 
