@@ -88,7 +88,7 @@ def test_what_is_no_time_is_refused(value: Any):
 
 
 def test_half_a_character_is_refused():
-    with pytest.raises(RequestError, match="unpaired surrogate"):
+    with pytest.raises(RequestError, match="the text contains an unpaired surrogate"):
         fields.text_of("\ud800", "comment")
 
 
