@@ -187,7 +187,7 @@ def test_fields_of_a_tool_may_be_mapped_too(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--format", "hh"], "no format 'hh'"),
+        (["--format", "hh"], "unknown format 'hh'"),
         (["--format", "hh-rlhf", "--columns", "prompt=q"], "hh-rlhf reads no column 'prompt'"),
         (["--columns", "prompt=nothing"], "no column 'nothing'"),
         (["--columns", "prompt"], "found 'prompt'"),
