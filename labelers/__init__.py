@@ -1,1 +1,1 @@
-"""Labelers that judge comparisons, and the aggregation of judgments into preferences."""
+"""Labelers that judge comparisons, and the aggregation of their judgments into preferences."""

@@ -1,11 +1,11 @@
-"""The AI labeler: a model's one-letter answer, read as a probability in both presentation orders.
+"""The AI labeler: read a model's one-letter answer as a probability, in both presentation orders.
 
-The log-odds of the letters carry the model's opinion plus its liking for a slot. With the two orders
+The log-odds of the letters are the sum of the model's preference and its position bias. With the two orders
 
     l1 = logit P(a better | a shown as A),    l2 = logit P(a better | a shown as B),
 
-a constant liking enters l1 and l2 with opposite signs, so that the mean (l1 + l2) / 2 is free of it. It would
-not cancel in the mean of the probabilities: a liking of 4 nats turns a true 0.62 into 0.51 there.
+a constant position bias enters l1 and l2 with opposite signs and cancels in the mean (l1 + l2) / 2. It would
+not cancel in the mean of the probabilities: there, a bias of 4 nats turns a true 0.62 into 0.51.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AI_LABELER = "ai"
 
 
 class KeyedChoiceScorer(ChoiceScorer, Protocol):
-    """A choice scorer that can name a request by the digest of all that determines its answer."""
+    """A choice scorer that can compute the digest of everything that determines a request's answer."""
 
     def key(self, request: ChoiceRequest) -> str:
         """Return the request's digest."""
@@ -37,7 +37,7 @@ class KeyedChoiceScorer(ChoiceScorer, Protocol):
 
 @dataclass(frozen=True)
 class AILabeler:
-    """Judges comparisons under principles drawn from the constitution."""
+    """Judge comparisons under principles drawn from the constitution."""
 
     constitution: Constitution
     engine: KeyedChoiceScorer
@@ -55,17 +55,17 @@ class AILabeler:
         return tuple(await asyncio.gather(*asked))
 
     def principles_for(self, comparison: Comparison) -> tuple[Principle, ...]:
-        """Return the principles drawn for a comparison; machine-checkable ones are left to the checks."""
+        """Return the principles drawn for a comparison, without the machine-checkable ones."""
         candidates = [
             p for p in self.constitution.principles if p.check is None and in_scope(p, comparison.prompt)
         ]
         return draw(candidates, self.config.principles, self.seed, comparison.prompt.id, "label")
 
     async def judge(self, comparison: Comparison, principle: Principle) -> Judgment:
-        """Return the judgment of a comparison under one principle, asking in both orders.
+        """Return the judgment of a comparison under one principle, asked in both orders.
 
         Raises:
-            RequestError: if the two answers are too long for the labeler; the comparison is then left out.
+            RequestError: if the two answers are too long for the labeler; the comparison is then skipped.
         """
         a_first = self.request(comparison, principle, a_first=True)
         b_first = self.request(comparison, principle, a_first=False)
@@ -73,6 +73,7 @@ class AILabeler:
         orders = OrderLogits(
             a_first=one.logprobs[0] - one.logprobs[1], b_first=two.logprobs[1] - two.logprobs[0]
         )
+        # One order without a readable letter makes the judgment unparsed: its log-odds mean nothing.
         mass = min(one.answer_mass, two.answer_mass)
         parsed = mass >= self.config.min_answer_mass
         p_a = probability(orders)
@@ -94,11 +95,11 @@ class AILabeler:
             principle_id=principle.id,
             orders=orders,
             answer_mass=mass,
-            raw=None if parsed else _instead(one, two),
+            raw=None if parsed else _top_tokens(one, two),
         )
 
     def request(self, comparison: Comparison, principle: Principle, *, a_first: bool) -> ChoiceRequest:
-        """Return the question to the labeler in one presentation order."""
+        """Return the request to the labeler in one presentation order."""
         first, second = comparison.response_a, comparison.response_b
         if not a_first:
             first, second = second, first
@@ -108,11 +109,13 @@ class AILabeler:
 
 
 def require_labeler(engine: Engine, templates: PromptTemplates) -> None:
-    """Refuse an engine whose model cannot answer with a letter at once, before anything is spent on it.
+    """Reject an engine whose model cannot answer with a letter as its first token.
+
+    Called before any request is sent.
 
     Raises:
         ConfigError: if the model may think before it answers.
-        EngineError: if a letter is not one token of its tokenizer.
+        EngineError: if a letter is not a single token of its tokenizer.
     """
     engine.require_choices(templates.prefill("comparison"), LETTERS)
 
@@ -130,6 +133,6 @@ def verdict_of(p_a: float) -> Verdict:
     return "a" if p_a > 0.5 else "b"
 
 
-def _instead(one: ChoiceScores, two: ChoiceScores) -> str:
-    """Return what the model would have written in place of a letter, in either order."""
+def _top_tokens(one: ChoiceScores, two: ChoiceScores) -> str:
+    """Return the model's most likely token in each order, stored where it is not a letter."""
     return f"{one.top_token!r} (a first), {two.top_token!r} (b first)"

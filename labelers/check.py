@@ -1,4 +1,4 @@
-"""The check labeler: machine-checkable principles judged by running the check on both answers."""
+"""The check labeler: judge machine-checkable principles by running the check on both answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_judgments(
 
     Args:
         comparison: the two answers.
-        constitution: its principles with a `check` are judged, all others passed over.
+        constitution: its principles with a `check` are judged; the others are ignored.
         confidence: probability for the answer that passes when the other fails, between 0.5 and 1.
     """
     for principle in checked_principles(comparison, constitution):
@@ -35,11 +35,11 @@ def checked_principles(comparison: Comparison, constitution: Constitution) -> tu
 
 
 def check_probability(score_a: float, score_b: float, confidence: float) -> float:
-    """Return the probability that `a` is better, from two scores of which 1 means that the check passed.
+    """Return the probability that `a` is better, from two check scores; a score of 1 is a pass.
 
-    Pass against fail is `confidence`, however near the failing answer came. Two that fail are compared by
-    sigmoid((score_a - score_b) / t), with t such that a full point of difference would be `confidence` too.
-    Two that pass are equally good.
+    If one answer passes and the other fails, the passing one gets `confidence`, whatever the failing score.
+    Two failing answers are compared by sigmoid((score_a - score_b) / t), where t is such that a difference
+    of 1 gives `confidence` too. Two passing answers are equally good.
     """
     passed_a, passed_b = score_a == 1.0, score_b == 1.0
     if passed_a != passed_b:

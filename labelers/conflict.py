@@ -1,4 +1,4 @@
-"""Whether two principles conflict, by a model's choice between two letters in both orders."""
+"""Detect conflicts between two principles, by a model's choice between two letters in both orders."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from prompts.environment import PromptTemplates
 
 CONFLICT_TEMPLATE = "conflict"
 _MIN_ANSWER_MASS = 0.5
-"""Less probability than this on the letters makes the judgment unparsed."""
+"""Minimum total probability of the two letters; below it the judgment is unparsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConflictJudgment:
-    """A model's opinion of two principles, by their positions in the constitution."""
+    """A model's judgment of two principles, identified by their positions in the constitution."""
 
     first: int
     second: int
     p: float | None
-    """Probability that they conflict; None where the model would not answer with a letter, or cannot be
-    asked."""
+    """Probability that they conflict; None if the model did not answer with a letter, or the two principles
+    are too long for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConflictJudge:
-    """Asks a model about pairs of principles."""
+    """Ask a model about pairs of principles."""
 
     templates: PromptTemplates
     engine: ChoiceScorer
@@ -66,7 +66,7 @@ class ConflictJudge:
 
 
 def judged_pairs(constitution: Constitution) -> list[tuple[int, int]]:
-    """Return the pairs of judged principles that can be about the same prompt, by position."""
+    """Return the pairs of principles without a check that can apply to the same prompt, by position."""
     judged = [(i, p) for i, p in enumerate(constitution.principles) if p.check is None]
     return [(i, j) for (i, one), (j, two) in combinations(judged, 2) if scopes_overlap(one, two)]
 
@@ -74,7 +74,7 @@ def judged_pairs(constitution: Constitution) -> list[tuple[int, int]]:
 def nearest_pairs(
     constitution: Constitution, pairs: Sequence[tuple[int, int]], count: int
 ) -> list[tuple[int, int]]:
-    """Return the `count` pairs that share the largest part of their words: those about the same matter."""
+    """Return the `count` pairs with the largest Jaccard similarity of their words: likely the same topic."""
     words = [set(words_of(principle.text)) for principle in constitution.principles]
 
     def distance(pair: tuple[int, int]) -> tuple[float, tuple[int, int]]:

@@ -1,8 +1,8 @@
-"""From the rows of a source to records in a folder; what is not used is counted, with its reason.
+"""Import the rows of a source as records of a folder; whatever is not used is counted by reason.
 
-Rows come one at a time and records are written at once, so that memory holds neither. What was said before
-(the same person, the same verdict on the same comparison) is dropped; a person who says otherwise the
-second time is kept both times and counted as a conflict.
+Rows are read one at a time and records are written immediately, so neither accumulates in memory. A repeated
+judgment (same annotator, same verdict, same comparison) is dropped. If an annotator gives another verdict on
+the same comparison, both judgments are kept and counted as a conflict.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from labelers.formats.source import LabelSource, Row, RowLabels, Skipped
 
 _STAGE = "import"
 FIRST_ROWS = 5
-"""Of each reason, the numbers of so many rows are told; all of them are in `exclusions.jsonl`."""
-SAID_BEFORE = "said before: same comparison, annotator and verdict"
+"""How many row numbers are reported per reason; `exclusions.jsonl` has all of them."""
+DUPLICATE_JUDGMENT = "duplicate: same comparison, annotator and verdict"
 _CONFLICT = "the same annotator gave another verdict on the same comparison"
 
 
 @dataclass(slots=True)
 class RowOccurrences:
-    """How often something happened, and where first."""
+    """How often something occurred, and the first rows where it did."""
 
     count: int = 0
     rows: list[int] = field(default_factory=list)
     detail: str = ""
-    """Of the first one."""
+    """Detail of the first occurrence."""
 
     def add(self, row: int, detail: str = "") -> None:
-        """Count one more."""
+        """Count one more occurrence."""
         self.detail = self.detail or detail
         self.count += 1
         if len(self.rows) < FIRST_ROWS and row not in self.rows:
@@ -48,7 +48,7 @@ Tallied = dict[str, RowOccurrences]
 
 @dataclass(slots=True)
 class Tally:
-    """What an import came to; `rows` is `kept` and `dropped` together."""
+    """Counts of an import; `rows` is the sum of `kept` and `dropped`."""
 
     rows: int = 0
     kept: int = 0
@@ -56,20 +56,20 @@ class Tally:
     judgments: int = 0
     conflicts: RowOccurrences = field(default_factory=RowOccurrences)
     dropped: Tallied = field(default_factory=dict)
-    """Rows of which nothing is used, by reason."""
-    left_out: Tallied = field(default_factory=dict)
-    """Parts of rows that are kept otherwise: a draft, an answer without a rating."""
+    """Rows that are not used at all, by reason."""
+    skipped: Tallied = field(default_factory=dict)
+    """Skipped parts of rows that are otherwise kept: a draft, an answer without a rating."""
     notes: Tallied = field(default_factory=dict)
-    """What was mended or is unusual in rows that are kept."""
+    """Corrections and oddities in rows that are kept."""
     verdicts: Counter[str] = field(default_factory=Counter)
     annotators: set[str] = field(default_factory=set)
-    """Those who have names of their own."""
+    """Annotators that the source names."""
     columns: dict[str, None] = field(default_factory=dict)
-    """All columns that were seen, in order."""
+    """All columns seen, in order."""
 
     @property
     def dropped_rows(self) -> int:
-        """How many rows were dropped."""
+        """Number of rows dropped."""
         return sum(found.count for found in self.dropped.values())
 
 
@@ -77,9 +77,9 @@ class LabelImport:
     """One import into a folder.
 
     Args:
-        store: of the folder, open for writing.
-        name: of the file, for the exclusions.
-        labeler: what the judgments' source is called.
+        store: the folder's record store, open for writing.
+        name: the file's name, for the exclusions.
+        labeler: the name of the judgments' source.
     """
 
     def __init__(self, store: RecordStore, name: str, labeler: str) -> None:
@@ -92,15 +92,15 @@ class LabelImport:
     def run(
         self, source: LabelSource, rows: Iterable[Row], advance: Callable[[], None] = lambda: None
     ) -> Tally:
-        """Return the tally, once every row's records are in the folder.
+        """Write every row's records to the folder, and return the tally.
 
         Args:
-            source: how the rows are read.
-            rows: what there is to import.
+            source: reads the rows.
+            rows: the rows to import.
             advance: called after each row.
 
         Raises:
-            DataError: if the source does not answer for every row.
+            DataError: if the source does not account for every row.
         """
         for labels in source.read(self._seen(rows)):
             self._take(labels)
@@ -109,14 +109,14 @@ class LabelImport:
         answered = self.tally.kept + self.tally.dropped_rows
         if answered != self.tally.rows:
             raise DataError(
-                f"the source {source.name!r} answered for {answered:,} of {self.tally.rows:,} rows",
+                f"the source {source.name!r} returned labels for {answered:,} of {self.tally.rows:,} rows",
                 where=self._name,
                 accepted="one RowLabels for every row (docs/human-labels.md)",
             )
         return self.tally
 
     def sync(self) -> None:
-        """Put everything on the disk itself."""
+        """Sync all files to disk."""
         for file in (self._comparisons, self._judgments, self._exclusions):
             file.sync()
 
@@ -129,28 +129,28 @@ class LabelImport:
 
     def _take(self, labels: RowLabels) -> None:
         row = labels.rows[0]
-        left_out = list(labels.left_out)
-        stored = sum(self._stored(pair, row, left_out) for pair in labels.pairs)
+        skipped = list(labels.skipped)
+        stored = sum(self._stored(pair, row, skipped) for pair in labels.pairs)
         if not stored:
-            why = left_out[0] if left_out else Skipped("the row says nothing")
+            why = skipped[0] if skipped else Skipped("the row has no judgment")
             for number in labels.rows:
                 self._exclude(self.tally.dropped, number, why)
             return
         self.tally.kept += len(labels.rows)
-        for part in left_out:
-            self._exclude(self.tally.left_out, row, part)
+        for part in skipped:
+            self._exclude(self.tally.skipped, row, part)
         for note in labels.notes:
             self.tally.notes.setdefault(note, RowOccurrences()).add(row)
 
-    def _stored(self, pair: Pair, row: int, left_out: list[Skipped]) -> bool:
-        """Return whether anything of a pair is new, once it is stored; what is not used joins `left_out`."""
+    def _stored(self, pair: Pair, row: int, skipped: list[Skipped]) -> bool:
+        """Store a pair, append whatever is not used to `skipped`, and return whether anything was stored."""
         try:
             comparison, judgments = records_of(pair, self._labeler)
         except RequestError as error:
-            left_out.append(Skipped(error.reason, error.detail))
+            skipped.append(Skipped(error.reason, error.detail))
             return False
         except ValidationError as error:
-            left_out.append(Skipped("the prompt is not valid", error.errors()[0]["msg"]))
+            skipped.append(Skipped("the prompt is invalid", error.errors()[0]["msg"]))
             return False
         is_new = self._comparisons.append(comparison)
         self.tally.comparisons += is_new
@@ -162,12 +162,14 @@ class LabelImport:
                 earlier.append(judgment)
                 used = True
             else:
-                left_out.append(Skipped(SAID_BEFORE, f"by {judgment.annotator or 'somebody unnamed'}"))
+                detail = f"by {judgment.annotator or 'an unnamed annotator'}"
+                skipped.append(Skipped(DUPLICATE_JUDGMENT, detail))
         return used
 
     def _count(self, judgment: Judgment, earlier: list[Judgment], row: int) -> None:
         self.tally.judgments += 1
         self.tally.verdicts[judgment.verdict] += 1
+        # Unnamed annotators are called "<comparison id>:<number>" (formats/opinions.py) and are not counted.
         named = judgment.annotator is not None and not judgment.annotator.startswith(judgment.comparison_id)
         if judgment.annotator is not None and named:
             self.tally.annotators.add(judgment.annotator)
@@ -183,7 +185,7 @@ class LabelImport:
         while not self._exclusions.append(
             Exclusion.of(_STAGE, f"{self._name}:{row}", part.reason, _storable(detail))
         ):
-            again += 1  # the same thing twice in one row
+            again += 1  # the same reason and detail twice in one row would have the same id
             detail = f"{part.detail} ({again})".strip()
 
 

@@ -1,19 +1,19 @@
-"""Who decides where people and machines have judged: the policy of `label.mix` and `label.rules`.
+"""Combine human and machine judgments: the policy of `label.mix` and `label.rules`.
 
-Every judgment falls under the first rule whose conditions it meets, or under `label.mix` at the end. Under
-each rule the judgments of a comparison come to one probability,
+Every judgment falls under the first rule whose conditions it meets, otherwise under `label.mix`. Each rule
+turns its judgments of a comparison into one probability:
 
-    humans     people's votes, by `label.aggregation`; machines are silent
-    machines   the AI labeler and the checks, tier by tier as without people (labelers/crowd/aggregate.py)
-    override   people where they prefer something, else machines
-    weights    sum_s w_s p_s / sum_s w_s over the sources s, each of which counts once, however many voted
-    pooled     all votes together, the AI labeler and the checks as one annotator each
+    humans     the annotators' votes, aggregated by `label.aggregation`; machines are ignored
+    machines   the AI labeler and the checks, tier by tier as without annotators (labelers/crowd/aggregate.py)
+    override   the annotators where they prefer something, otherwise machines
+    weights    sum_s w_s p_s / sum_s w_s over the sources s; each source counts once, however many voted
+    pooled     all votes together, with the AI labeler and the checks as one annotator each
 
-and the first rule whose probability lies at least `DECISIVE` from one half settles the comparison; if none
-does, the mean of all does. An answer that breaks a hard machine check loses whatever anybody says. A
-comparison of which people say by more than half that both answers are bad gives no preference.
+The first rule whose probability is at least `DECISIVE` from one half decides the comparison; if none is, the
+mean over the rules decides. An answer that breaks a hard machine check always loses. If more than half of the
+annotators' weight says that both answers are bad, the comparison has no preference.
 
-Reliabilities are learned from all votes under one rule: one may judge another dimension less well.
+Annotator reliability is estimated separately for each rule, since it may differ between dimensions.
 """
 
 from __future__ import annotations
@@ -43,12 +43,13 @@ CLASSIC = (
     MixRule(mix="machines", dimensions=("harmless", "harmlessness", "safety")),
     MixRule(mix="machines", tags=("harmless", "harmlessness", "safety", "red-team")),
 )
-"""People judge helpfulness and the AI judges harmlessness (Bai et al. 2022, arXiv 2212.08073, section 4)."""
+"""Humans judge helpfulness, the AI judges harmlessness (Bai et al. 2022, arXiv 2212.08073, section 4)."""
 
-_BOTH_BAD = "people find both answers bad"
-_EVERYONE, _PEOPLE = "everyone", "people"
+_BOTH_BAD = "annotators find both answers bad"
+_EVERYONE, _HUMANS = "everyone", "people"
 _Party = tuple[int, str]
-"""Whose votes make one crowd: the number of the rule, and everyone, people, or one source of theirs."""
+"""The votes that are aggregated together: the number of the rule, and `everyone`, `people` or one human
+source."""
 
 
 def rules_of(config: LabelConfig) -> tuple[MixRule, ...]:
@@ -59,7 +60,7 @@ def rules_of(config: LabelConfig) -> tuple[MixRule, ...]:
 
 
 def wants_machines(config: LabelConfig, prompt: Prompt) -> bool:
-    """Return whether machines may have a say on a comparison of the prompt that people have judged."""
+    """Return whether machine judgments may count beside human ones on a comparison of this prompt."""
     for rule in rules_of(config):
         if rule.tags and not set(rule.tags) & set(prompt.tags):
             continue
@@ -71,12 +72,12 @@ def wants_machines(config: LabelConfig, prompt: Prompt) -> bool:
 
 
 class Mixer:
-    """Settles comparisons that people have judged, once it has seen all votes.
+    """Decide comparisons that annotators have judged, by reliabilities estimated from all votes.
 
     Args:
         config: the policy.
-        constitution: whose sections rules may name, and by whose tiers machines are settled.
-        judged: every comparison with its judgments. Votes are kept in memory, answers are not.
+        constitution: its sections may be named by rules, and its tiers aggregate the machines' judgments.
+        judged: every comparison with its judgments. Votes stay in memory, answers do not.
     """
 
     def __init__(
@@ -97,21 +98,21 @@ class Mixer:
         """The posteriors and reliabilities under each rule."""
 
     def preference(self, comparison: Comparison, judgments: Iterable[Judgment]) -> Preference | str:
-        """Return the preference that all judgments amount to under the policy, or why there is none."""
-        said = current_judgments(judgments)
-        if self._find_both_bad(comparison, said):
+        """Return the preference from all judgments under the policy, or the reason why there is none."""
+        current = current_judgments(judgments)
+        if self._is_both_bad(comparison, current):
             return _BOTH_BAD
-        return aggregate(comparison, said, self._constitution, self._settled)
+        return aggregate(comparison, current, self._constitution, self._settled)
 
     def outcome(self, comparison: Comparison, judgments: Iterable[Judgment]) -> Settled | str:
-        """Return what is behind the preference, or why there is none."""
-        said = current_judgments(judgments)
-        if self._find_both_bad(comparison, said):
+        """Return the probability and the opinions it is based on, or the reason why there is none."""
+        current = current_judgments(judgments)
+        if self._is_both_bad(comparison, current):
             return _BOTH_BAD
-        return aggregated_outcome(comparison, said, self._constitution, self._settled)
+        return aggregated_outcome(comparison, current, self._constitution, self._settled)
 
-    def _find_both_bad(self, comparison: Comparison, said: Sequence[Judgment]) -> bool:
-        return mostly_both_bad(votes_of(self._peoples(comparison, said)))
+    def _is_both_bad(self, comparison: Comparison, current: Sequence[Judgment]) -> bool:
+        return mostly_both_bad(votes_of(self._counted_human_judgments(comparison, current)))
 
     def _settled(self, comparison: Comparison, opinions: Sequence[WeightedOpinion]) -> Settled | str:
         parts = []
@@ -121,7 +122,7 @@ class Mixer:
             if part is not None:
                 parts.append(part)
         if not parts:
-            return "nobody whom label.mix lets decide has judged it"
+            return "no source that label.mix allows has judged it"
         decisive = next((part for part in parts if abs(part.p_a - 0.5) >= DECISIVE), None)
         p_a = mean(part.p_a for part in parts) if decisive is None else decisive.p_a
         shares = _weighed_shares([(1.0, part) for part in parts]) if decisive is None else decisive.shares
@@ -130,15 +131,15 @@ class Mixer:
     def _mixed(
         self, number: int, comparison: Comparison, opinions: Sequence[WeightedOpinion]
     ) -> Settled | None:
-        """Return the probability of `a` under one rule and who gave it; None if nobody did."""
+        """Return the probability of `a` under one rule and the opinions it is based on; None without any."""
         mix = self._rules[number].mix
         machines = [o for o in opinions if o.judgment.labeler in MACHINES]
-        people = [o for o in opinions if o.judgment.labeler not in MACHINES]
+        humans = [o for o in opinions if o.judgment.labeler not in MACHINES]
         if mix == "weights":
             return self._weighed(number, comparison, opinions)
         if mix == "pooled":
             return self._voted((number, _EVERYONE), comparison, opinions)
-        spoken = None if mix == "machines" else self._voted((number, _PEOPLE), comparison, people)
+        spoken = None if mix == "machines" else self._voted((number, _HUMANS), comparison, humans)
         if spoken is None and machines and mix != "humans":
             return settle_by_tier(comparison, machines)
         return spoken
@@ -146,7 +147,7 @@ class Mixer:
     def _weighed(
         self, number: int, comparison: Comparison, opinions: Sequence[WeightedOpinion]
     ) -> Settled | None:
-        """Return the mean of the sources' probabilities by their weights."""
+        """Return the weighted mean of the sources' probabilities."""
         total, weighed, parts = 0.0, 0.0, list[tuple[float, Settled]]()
         for source in sorted({o.judgment.labeler for o in opinions}):
             own = [o for o in opinions if o.judgment.labeler == source]
@@ -169,35 +170,38 @@ class Mixer:
         p_a = None if crowd is None else crowd.p_a.get(comparison.id)
         if p_a is None or not opinions:
             return None
-        # A crowd's probability is no mean of its votes: it is the contribution of the whole crowd.
+        # A crowd's probability is a posterior, not a mean of its votes, so it has no share for each voter: it
+        # is the contribution of the crowd as a whole.
         return Settled(p_a, opinions, {f"({party[1]})": p_a - 0.5})
 
     def _ballots(
         self, comparison: Comparison, judgments: Sequence[Judgment]
     ) -> Iterable[tuple[_Party, list[Vote]]]:
-        """Yield the votes on a comparison for each party that they belong to."""
+        """Yield the votes on a comparison, grouped by the party they are aggregated with."""
         for number, rule in enumerate(self._rules):
             under = [j for j in judgments if self._rule_for(comparison, j) == number]
-            people = [j for j in under if j.labeler not in MACHINES]
+            humans = [j for j in under if j.labeler not in MACHINES]
             if rule.mix in ("humans", "override"):
-                yield (number, _PEOPLE), votes_of(people)
+                yield (number, _HUMANS), votes_of(humans)
             elif rule.mix == "weights":
-                for source in {j.labeler for j in people}:
-                    yield (number, source), votes_of(j for j in people if j.labeler == source)
+                for source in {j.labeler for j in humans}:
+                    yield (number, source), votes_of(j for j in humans if j.labeler == source)
             elif rule.mix == "pooled":
                 machines = [j for j in under if j.labeler in MACHINES]
-                yield (number, _EVERYONE), [*votes_of(people), *self._machine_votes(comparison, machines)]
+                yield (number, _EVERYONE), [*votes_of(humans), *self._machine_votes(comparison, machines)]
 
     def _machine_votes(self, comparison: Comparison, judgments: Sequence[Judgment]) -> Iterable[Vote]:
-        """Yield one vote for each machine, settled over its principles."""
+        """Yield one vote for each machine, aggregated over its principles."""
         for labeler in sorted(MACHINES):
             opinions = opinions_of((j for j in judgments if j.labeler == labeler), self._constitution)
             if opinions:
                 p_a = settle(opinions)
                 yield Vote(comparison.id, labeler, labeler, choice_of(p_a), p_a)
 
-    def _peoples(self, comparison: Comparison, judgments: Sequence[Judgment]) -> Iterable[Judgment]:
-        """Yield the judgments of people who have a say."""
+    def _counted_human_judgments(
+        self, comparison: Comparison, judgments: Sequence[Judgment]
+    ) -> Iterable[Judgment]:
+        """Yield the human judgments that count under the policy."""
         for judgment in judgments:
             mix = self._rules[self._rule_for(comparison, judgment)].mix
             silent = mix == "machines" or (mix == "weights" and self._weight(judgment.labeler) == 0)
@@ -210,7 +214,7 @@ class Mixer:
     def _rule_for(self, comparison: Comparison, judgment: Judgment) -> int:
         """Return the number of the first rule that the judgment falls under."""
         found = (n for n, rule in enumerate(self._rules) if self._fits(rule, comparison, judgment))
-        return next(found)
+        return next(found)  # the last rule has no conditions, so one always matches
 
     def _fits(self, rule: MixRule, comparison: Comparison, judgment: Judgment) -> bool:
         return (
@@ -222,7 +226,7 @@ class Mixer:
 
 
 def _weighed_shares(parts: Sequence[tuple[float, Settled]]) -> Shares:
-    """Return who contributed what to the weighed mean of several parts' probabilities."""
+    """Return each contribution to the weighted mean of several parts' probabilities; see `Shares`."""
     total = sum(weight for weight, _ in parts)
     shares: dict[str, float] = {}
     for weight, part in parts:

@@ -1,4 +1,4 @@
-"""Whether an annotator prefers what is shown first, where it is known what was."""
+"""Position bias of annotators: how often each one prefers the answer shown first, where that is recorded."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from labelers.crowd.votes import annotator_of, current_judgments
 
 @dataclass(frozen=True, slots=True)
 class PositionBias:
-    """How often an annotator chose the answer that was shown first."""
+    """How often an annotator chose the answer shown first."""
 
     annotator: str
     choices: int
-    """Choices of one answer where it is known which was shown first."""
+    """Number of choices of one answer where the answer shown first is recorded."""
     first: Interval
-    """Share that went to the first, with Wilson's interval; one half where the place has no part in it."""
+    """Share of them for the answer shown first, with Wilson's interval; one half without position bias."""
 
 
 def position_biases(judgments: Iterable[Judgment]) -> list[PositionBias]:
-    """Return the liking of each annotator for the first place, in order of name."""
+    """Return the position bias of each annotator, in order of name."""
     tallies: dict[str, list[int]] = {}
     for judgment in current_judgments(judgments):
         if judgment.shown_first is not None and judgment.verdict in ("a", "b"):

@@ -1,7 +1,7 @@
-"""What a labeler is asked about answers: which of two is better, or whether one fulfils the principle.
+"""Build the labeler's requests: which of two answers is better, or whether one fulfils the principle.
 
-The few-shot examples of the principle stand before the question as earlier turns, put by the same template
-and answered. Preamble and passage are shown once, in the question itself.
+The few-shot examples of the principle come before the question as earlier, answered turns, rendered from the
+same template. The preamble and the passage are shown once, in the question itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WORDS = (" Yes", " No")
 
 
 class _Frame(NamedTuple):
-    """What the templates show around the texts to be judged."""
+    """Template variables other than the texts to be judged."""
 
     of_examples: dict[str, Any]
     of_question: dict[str, Any]
@@ -30,19 +30,19 @@ class _Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Questions:
-    """Puts the questions of one constitution."""
+    """Build the labeler's questions for one constitution."""
 
     constitution: Constitution
     templates: PromptTemplates
 
     def comparison(self, principle: Principle, prompt: Prompt, first: str, second: str) -> ChoiceRequest:
-        """Return the question which of two replies is better; the first is shown as A."""
+        """Return the request that asks which of two replies is better; the first is shown as A."""
         frame = self._frame(principle, prompt, first, second)
         turns: list[Turn] = []
         for example, good_first in few_shots(principle):
             pair = (example.good, example.bad) if good_first else (example.bad, example.good)
             shown = self.templates.render(
-                "comparison", **frame.of_examples, **_pair(_said(example.prompt), *pair)
+                "comparison", **frame.of_examples, **_pair(_user_message(example.prompt), *pair)
             )
             turns += _answered(shown, LETTERS[0 if good_first else 1])
         asked = self.templates.render(
@@ -51,21 +51,21 @@ class Questions:
         return ChoiceRequest((*turns, Turn("user", asked.pieces)), LETTERS, "label", asked.prefill)
 
     def pointwise(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
-        """Return the question whether a reply fulfils the principle."""
+        """Return the request that asks whether a reply fulfils the principle."""
         frame = self._frame(principle, prompt, reply)
         turns: list[Turn] = []
         for example, good_first in few_shots(principle):
             answers = ((example.good, WORDS[0]), (example.bad, WORDS[1]))
             for text, word in answers if good_first else answers[::-1]:
                 shown = self.templates.render(
-                    "pointwise", **frame.of_examples, **_single(_said(example.prompt), text)
+                    "pointwise", **frame.of_examples, **_single(_user_message(example.prompt), text)
                 )
                 turns += _answered(shown, word)
         asked = self.templates.render("pointwise", **frame.of_question, **_single(prompt.messages, reply))
         return ChoiceRequest((*turns, Turn("user", asked.pieces)), WORDS, "reward", asked.prefill)
 
     def _frame(self, principle: Principle, prompt: Prompt, *replies: str) -> _Frame:
-        """Return the values beside the texts; one fence serves the examples and the question."""
+        """Return the template variables other than the texts; examples and question share one fence."""
         passage = self.constitution.passage(principle)
         examples = [
             e for example, _ in few_shots(principle) for e in (example.prompt, example.good, example.bad)
@@ -94,7 +94,7 @@ def _conversation(messages: Sequence[Message]) -> dict[str, Any]:
     return {"conversation": [{"role": m.role, "content": Untrusted(m.content)} for m in messages]}
 
 
-def _said(text: str) -> tuple[Message, ...]:
+def _user_message(text: str) -> tuple[Message, ...]:
     return (Message(role="user", content=text),)
 
 

@@ -1,7 +1,7 @@
-"""Rewards for reinforcement learning (`core/rewards.py`) from what labels: checks, models, functions.
+"""Rewards for reinforcement learning (`core/rewards.py`): checks, reward models, the AI labeler, functions.
 
-Each scores single answers. None says that it cannot score one; the answer is then left out of the update and
-counted.
+Each scores single answers. A score of None means that the answer cannot be scored; it is then excluded from
+the update and counted.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _Result = TypeVar("_Result")
 
 
 class CheckReward:
-    """How far an answer fulfils the machine-checkable principles that apply to its prompt, in [0, 1].
+    """Reward in [0, 1] from the machine-checkable principles that apply to the prompt.
 
-    The mean of the checks' graded scores, by the principles' weights; 1 where all pass.
+    It is the mean of the checks' graded scores, weighted by the principles' weights; 1 if all pass.
 
     Args:
-        constitution: with at least one machine check.
+        constitution: the constitution, with at least one machine check.
     """
 
     name = "checks"
@@ -51,7 +51,7 @@ class CheckReward:
         self._principles = [p for p in constitution.principles if p.check is not None]
 
     def scores(self, samples: Sequence[Sample]) -> list[float | None]:
-        """Return the score of each answer; None where no machine check applies to the prompt."""
+        """Return the score of each answer; None if no machine check applies to the prompt."""
         return [self._score(sample) for sample in samples]
 
     def _score(self, sample: Sample) -> float | None:
@@ -65,16 +65,17 @@ class CheckReward:
 
 
 class ModelReward:
-    """The score of a reward model, or of an ensemble, less its mean and divided by its standard deviation.
+    """The score of a reward model or an ensemble, normalised by its mean and standard deviation.
 
-    The model may have another tokenizer than the policy: it is shown the text, by its own chat template.
+    The model may have a different tokenizer from the policy: it scores the text, rendered with its own chat
+    template.
 
     Args:
-        folder: what `publius train reward` wrote, or any sequence classifier with one score.
-        name: what its figures are logged under.
+        folder: the output of `publius train reward`, or any sequence classifier with one score.
+        name: the name under which its metrics are logged.
         device: `auto`, `cpu` or `cuda`.
-        base: the model below the adapters; None takes the one that they name.
-        max_tokens: of prompt and answer; a longer one is not scored.
+        base: the base model of the adapters; None uses the one that they name.
+        max_tokens: the maximum length of prompt and answer together; longer ones are not scored.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class ModelReward:
         self._folder, self._device, self._base, self._max_tokens = folder, device, base, max_tokens
 
     def scores(self, samples: Sequence[Sample]) -> list[float | None]:
-        """Return the score of each answer; None where it is too long, or the chat template refuses it."""
+        """Return the score of each answer; None if it is too long or the chat template rejects it."""
         trees = [self._encoded(sample) for sample in samples]
         found = iter(self._model.scores([tree for tree in trees if tree is not None]))
         settings = self._model.settings
@@ -113,18 +114,19 @@ class ModelReward:
 
 
 class LabelerReward:
-    """How likely the AI labeler finds that an answer fulfils the principles, in [0, 1]: direct RLAIF.
+    """Direct RLAIF: the AI labeler's probability in [0, 1] that an answer fulfils the principles.
 
-    P(yes) / (P(yes) + P(no)) under each of the principles that are drawn for the prompt, averaged by their
-    weights (Lee et al. 2023, arXiv 2309.00267, section 3.3, have the labeler grade; here it says yes or no).
+    It is P(yes) / (P(yes) + P(no)) under each principle drawn for the prompt, averaged by the principles'
+    weights. In Lee et al. 2023 (arXiv 2309.00267, section 3.3) the labeler gives a grade; here it answers yes
+    or no.
 
     Args:
-        constitution: whose principles without a machine check are asked for.
-        templates: the question.
-        config: principles for each answer, and least probability on yes and no together.
+        constitution: its principles without a machine check are used.
+        templates: the templates of the question.
+        config: the number of principles per answer, and the minimum total probability of yes and no.
         engine: the labeler.
-        seed: by which principles are drawn; all answers to a prompt meet the same ones.
-        concurrency: most questions at once.
+        seed: seed of the draw of principles; all answers to a prompt are judged under the same ones.
+        concurrency: the maximum number of concurrent requests.
     """
 
     name = "labeler"
@@ -142,8 +144,8 @@ class LabelerReward:
         self._engine, self._seed, self._concurrency = engine, seed, concurrency
 
     def scores(self, samples: Sequence[Sample]) -> list[float | None]:
-        """Return the score of each answer; None where the labeler gave no readable answer at all."""
-        return _awaited(self._scores(samples))
+        """Return the score of each answer; None if no answer of the labeler about it was readable."""
+        return _run_in_thread(self._scores(samples))
 
     async def _scores(self, samples: Sequence[Sample]) -> list[float | None]:
         found: list[float | None] = [None] * len(samples)
@@ -165,7 +167,7 @@ class LabelerReward:
         return math.fsum(weight * yes for weight, yes in parts) / total if total > 0 else None
 
     async def _fulfils(self, sample: Sample, principle: Principle) -> float | None:
-        """Return the probability of yes; None where neither word is likely, or the answer is too long."""
+        """Return the probability of yes; None if neither word is likely or the answer is too long."""
         try:
             answer = await self._engine.choose(self.request(sample, principle))
         except RequestError:
@@ -173,32 +175,32 @@ class LabelerReward:
         if answer.answer_mass < self._config.min_answer_mass:
             return None
         yes, no = answer.logprobs
-        return 1 / (1 + math.exp(min(no - yes, 700.0)))
+        return 1 / (1 + math.exp(min(no - yes, 700.0)))  # math.exp overflows above 709
 
     def request(self, sample: Sample, principle: Principle) -> ChoiceRequest:
-        """Return the question to the labeler."""
+        """Return the request to the labeler."""
         return Questions(self._constitution, self._templates).pointwise(principle, sample.prompt, sample.text)
 
 
 def require_pointwise_labeler(engine: Engine, templates: PromptTemplates) -> None:
-    """Refuse an engine whose model cannot answer with yes or no at once.
+    """Reject an engine whose model cannot answer yes or no as its first token.
 
     Raises:
         ConfigError: if the model may think before it answers.
-        EngineError: if a word is not one token of its tokenizer.
+        EngineError: if a word is not a single token of its tokenizer.
     """
     engine.require_choices(templates.prefill("pointwise"), WORDS)
 
 
 class FunctionReward:
-    """A function of the user's, with the signature that TRL's trainers give reward functions.
+    """A user's reward function, with the signature of TRL's reward functions.
 
-    It is called with `prompts` and `completions`, lists of conversations in which each turn has `role` and
-    `content`, and returns a list of numbers; None for an answer that it cannot score.
+    It is called with `prompts` and `completions`, lists of conversations whose turns have `role` and
+    `content`, and returns a list of numbers, with None for an answer that it cannot score.
 
     Args:
         function: the function.
-        name: what its figures are logged under.
+        name: the name under which its metrics are logged.
     """
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
@@ -206,7 +208,7 @@ class FunctionReward:
         self._function = function
 
     def scores(self, samples: Sequence[Sample]) -> Sequence[float | None]:
-        """Return what the function gives; whether that makes sense is for the caller to see."""
+        """Return the function's result as it is; the caller validates it."""
         prompts = [[m.model_dump() for m in sample.prompt.messages] for sample in samples]
         completions = [[{"role": "assistant", "content": sample.text}] for sample in samples]
         scores: Sequence[float | None] = self._function(prompts=prompts, completions=completions)
@@ -214,27 +216,27 @@ class FunctionReward:
 
 
 def load_function_reward(place: str, where: str) -> FunctionReward:
-    """Return the reward of `file.py:function`.
+    """Load the reward function named as `file.py:function`.
 
     Args:
         place: path of a Python file, a colon, and the name of a function in it.
-        where: the setting that names it, for messages.
+        where: the setting that names it, for error messages.
 
     Raises:
-        ConfigError: if there is no such file or function, or the file cannot be run.
+        ConfigError: if there is no such file or function, or the file cannot be executed.
     """
     path, _, name = place.rpartition(":")
     accepted = "file.py:function, a function that takes prompts and completions"
     specification = importlib.util.spec_from_file_location(f"publius_reward_{name}", path)
     if specification is None or specification.loader is None or not Path(path).is_file():
-        raise ConfigError(f"there is no Python file {path!r}", where=where, accepted=accepted)
+        raise ConfigError(f"Python file not found: {path!r}", where=where, accepted=accepted)
     module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module  # dataclasses look their module up there
+    sys.modules[specification.name] = module  # dataclasses look up their module there
     try:
         specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ConfigError(
-            f"{path} cannot be run ({type(error).__name__}: {error})", where=where, accepted=accepted
+            f"{path} cannot be executed ({type(error).__name__}: {error})", where=where, accepted=accepted
         ) from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -242,7 +244,7 @@ def load_function_reward(place: str, where: str) -> FunctionReward:
     return FunctionReward(function, name)
 
 
-def _awaited(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Return the result of a coroutine, also where this thread's event loop is busy with its caller."""
+def _run_in_thread(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run a coroutine in a new thread, since this thread may already run an event loop; return its result."""
     with ThreadPoolExecutor(max_workers=1) as threads:
         return threads.submit(asyncio.run, work).result()

@@ -1,22 +1,22 @@
-"""Which comparisons people should see: those whose label is most in doubt, on prompts of every kind.
+"""Active learning: select comparisons for annotation, those with uncertain labels on diverse prompts.
 
-The doubt about a comparison is the weighted mean of three signs, each in [0, 1]:
+The doubt about a comparison is the weighted mean of three signals, each in [0, 1]:
 
-    uncertainty   H(p) / log 2, the entropy of the label in bits; 1 where no judgment gives a number
+    uncertainty   H(p) / log 2, the entropy of the label in bits; 1 if no judgment gives a number
     orders        mean |P(a | a shown first) - P(a | b shown first)| over the AI's judgments
     judges        twice the standard deviation of p_a over principles and labelers
 
-with weights 1, 1/10 and 1/10: uncertainty alone is uncertainty sampling (Lewis and Gale 1994), the others are
-query by committee (Seung et al. 1992) with a model's two orders, and its principles, as the committee.
-Comparisons are then taken greedily by maximal marginal relevance (Carbonell and Goldstein 1998),
+with weights 1, 1/10 and 1/10. Uncertainty alone is uncertainty sampling (Lewis and Gale 1994); the others are
+query by committee (Seung et al. 1992), where a model's two orders and its principles are the committee.
+Comparisons are then selected greedily by maximal marginal relevance (Carbonell and Goldstein 1998),
 
-    doubt - diversity * max over those taken of cos(words of the prompts),
+    doubt - diversity * max over the selected ones of cos(words of the prompts),
 
-with words hashed to 1,024 places, each by its inverse document frequency: no model is needed for it.
+where words are hashed to 1,024 dimensions and weighted by inverse document frequency. No model is needed.
 
-What is picked by doubt is harder than the rest, so that people's agreement with the labeler there says
-nothing of the whole. A part of the budget is therefore a control: a uniform draw from all that could be
-asked. Accuracy of the labeler on the controls is an unbiased estimate, on the others it is not.
+Comparisons selected by doubt are harder than the rest, so agreement with the labeler on them is not
+representative. Part of the budget is therefore a control: a uniform sample of all available comparisons. The
+labeler's accuracy on the controls is an unbiased estimate; on the other comparisons it is not.
 """
 
 from __future__ import annotations
@@ -40,45 +40,45 @@ from prompts.sources import normalised
 
 _PLACES = 1024
 _POOL = 10
-"""How many times the budget are looked at for diversity: the most doubtful ones."""
+"""Size of the candidate pool, the comparisons with the most doubt, as a multiple of the budget."""
 _WEIGHTS = {"the label is uncertain": 1.0, "the orders disagree": 0.1, "the judges disagree": 0.1}
 _CONTROL = "control"
 
 
 class SelectedComparison(BaseModel):
-    """A comparison that people should judge, as one JSON line."""
+    """A comparison selected for annotation, as one JSON line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     comparison_id: str
     reason: str
-    """The strongest sign of doubt, or `control`."""
+    """The strongest signal of doubt, or `control`."""
     score: float
     """The doubt, in [0, 1]."""
     control: bool
-    """Whether it was drawn at random."""
+    """True if it was drawn at random."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """How far the machines' label of a comparison is in doubt."""
+    """Uncertainty about the machines' label of a comparison."""
 
     comparison_id: str
     words: str
-    """Of the prompt, normalised."""
+    """The words of the prompt, normalised."""
     uncertainty: float
     orders: float
     judges: float
 
     @property
     def score(self) -> float:
-        """The weighted mean of the three signs."""
+        """The weighted mean of the three signals."""
         weighed = sum(weight * sign for weight, sign in zip(_WEIGHTS.values(), self._signs(), strict=True))
         return weighed / sum(_WEIGHTS.values())
 
     @property
     def reason(self) -> str:
-        """The strongest sign; the first of equals."""
+        """The strongest signal; the first one of equal ones."""
         signs = self._signs()
         return list(_WEIGHTS)[signs.index(max(signs))]
 
@@ -88,34 +88,35 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """How many comparisons to pick, and how."""
+    """Parameters of the selection."""
 
     budget: int
+    """Number of comparisons to select."""
     control: float = 0.1
     """Share of the budget that is drawn at random."""
     diversity: float = 0.2
-    """What likeness to a prompt that was taken costs, in units of doubt."""
+    """Penalty for similarity to an already selected prompt, in units of doubt."""
     seed: int = 0
 
 
 def doubt_about(comparison: Comparison, judgments: Iterable[Judgment], constitution: Constitution) -> Doubt:
-    """Return the doubt that the machines' judgments leave about a comparison; people's are passed over."""
-    said = [judgment for judgment in current_judgments(judgments) if judgment.labeler in MACHINES]
-    opinions = opinions_of(said, constitution)
+    """Return the doubt about a comparison after the machines' judgments; human judgments are ignored."""
+    current = [judgment for judgment in current_judgments(judgments) if judgment.labeler in MACHINES]
+    opinions = opinions_of(current, constitution)
     speaking = [opinion.p_a for opinion in opinions if not opinion.neutral]
     return Doubt(
         comparison.id,
         normalised(comparison.prompt.messages),
         _entropy(settle(opinions)) if opinions else 1.0,
-        mean([_order_gap(j.orders) for j in said if j.orders is not None] or [0.0]),
+        mean([_order_gap(j.orders) for j in current if j.orders is not None] or [0.0]),
         2 * pstdev(speaking) if speaking else 0.0,
     )
 
 
 def select_comparisons(doubts: Iterable[Doubt], selection: Selection) -> list[SelectedComparison]:
-    """Return the comparisons to ask about, in the order to ask them; controls are spread evenly among them.
+    """Return the selected comparisons in the order to annotate them, with the controls spread evenly.
 
-    The same doubts and seed give the same questions, in whatever order the doubts come.
+    The same doubts and seed give the same selection; the order of the doubts does not matter.
     """
     ordered = sorted(doubts, key=lambda doubt: doubt.comparison_id)
     by_chance = sorted(ordered, key=lambda d: derive_uniform("select", selection.seed, d.comparison_id))
@@ -128,12 +129,12 @@ def select_comparisons(doubts: Iterable[Doubt], selection: Selection) -> list[Se
 
 
 def _controls(budget: int, share: float) -> int:
-    """Return how many of the budget are controls: one at least where a share is asked for."""
+    """Return the number of controls in the budget: at least one if the share is not 0."""
     return min(budget, max(1, round(share * budget))) if share > 0 else 0
 
 
 def _diverse(doubts: Sequence[Doubt], count: int, diversity: float) -> list[Doubt]:
-    """Return the most doubtful comparisons, those on prompts like one that was taken marked down."""
+    """Return the comparisons with the most doubt, penalised by similarity to prompts already selected."""
     pool = sorted(doubts, key=lambda doubt: (-doubt.score, doubt.comparison_id))[: _POOL * count]
     if diversity == 0:
         return pool[:count]
@@ -151,7 +152,7 @@ def _diverse(doubts: Sequence[Doubt], count: int, diversity: float) -> list[Doub
 
 
 def _vectors(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return each text's words as a vector of length 1, [texts, places]; a text without words is all zero."""
+    """Return IDF-weighted binary word vectors of length 1, [texts, dimensions]; zero without words."""
     found = np.zeros((len(texts), _PLACES), dtype=np.float32)
     for row, text in zip(found, texts, strict=True):
         row[[zlib.crc32(word.encode()) % _PLACES for word in text.split()]] = 1.0
@@ -163,7 +164,7 @@ def _vectors(texts: Sequence[str]) -> NDArray[np.float32]:
 def _interleaved(
     picked: Sequence[SelectedComparison], controls: Sequence[SelectedComparison]
 ) -> list[SelectedComparison]:
-    """Return all with the controls spread evenly: who stops early has judged a fair share of them."""
+    """Return all with the controls spread evenly, so an annotator who stops early has judged a fair share."""
     groups = (picked, controls)
     placed = [((n + 0.5) / len(group), group[n]) for group in groups for n in range(len(group))]
     return [question for _, question in sorted(placed, key=lambda entry: entry[0])]
@@ -183,7 +184,7 @@ def _order_gap(orders: OrderLogits) -> float:
 
 
 def _entropy(p: float) -> float:
-    """Return the entropy of a coin in bits."""
+    """Return the entropy of a Bernoulli variable, in bits."""
     return -sum(q * math.log2(q) for q in (p, 1 - p) if q > 0)
 
 

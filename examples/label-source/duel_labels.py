@@ -12,7 +12,7 @@ from typing import Any
 
 from core.conversations import shown, sides_of
 from core.errors import RequestError
-from labelers.formats.fields import maybe_number, person_of, required
+from labelers.formats.fields import annotator_name, maybe_number, required
 from labelers.formats.opinions import Opinion, Outcome, pair_of
 from labelers.formats.source import RowLabels, RowSource
 
@@ -40,7 +40,7 @@ class Duels(RowSource):
         stars = maybe_number(values, "stars") or 0.0
         opinion = Opinion(
             verdict=VOTES[vote],
-            annotator=person_of(values.get("voter")),
+            annotator=annotator_name(values.get("voter")),
             shown_first="first",
             margin={"red": stars, "blue": -stars}.get(vote),
         )

@@ -1,1 +1,1 @@
-"""Many annotators and labelers: their votes, how reliable they are, agreement, aggregation."""
+"""Votes of several annotators and labelers: reliability, inter-annotator agreement, aggregation."""

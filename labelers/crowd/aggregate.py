@@ -1,11 +1,11 @@
-"""From the judgments of a comparison to one preference with a probability.
+"""Aggregate the judgments of a comparison into one preference with a probability.
 
-An answer that breaks a hard machine check loses, whatever else it does; if both do, there is no preference.
-Otherwise principles are averaged in probability, by weight. They are asked in tiers: hard principles first,
-then, where the constitution's priority is `strict`, section by section, then the rest. The first tier whose
-mean is decisive settles the preference alone.
+An answer that breaks a hard machine check loses, regardless of everything else. If both answers break one,
+there is no preference. Otherwise the probabilities under the principles are averaged by weight, in tiers:
+hard principles first, then, if the constitution's priority is `strict`, section by section, then the rest.
+The first tier with a decisive mean determines the preference alone.
 
-Where people have judged too, labelers/mixing.py settles the opinions in place of the tiers.
+Where annotators have judged too, labelers/mixing.py combines the opinions in place of the tiers.
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ from core.records import Candidate, Comparison, Judgment, Message, Preference
 from labelers.crowd.votes import MACHINES, current_judgments, probability_of
 
 DECISIVE = 0.1
-"""How far from one half a tier's mean must lie for the tiers after it to be silent."""
+"""Minimum distance from one half for a tier's mean to be decisive; later tiers are then ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightedOpinion:
-    """One usable judgment with what decides its say."""
+    """One usable judgment with its probability, weight and tier."""
 
     judgment: Judgment
     p_a: float
     weight: float
     tier: int
     neutral: bool
-    """A machine check that does not tell the answers apart: it speaks only if nothing else does."""
+    """True for a machine check that scores both answers the same: it counts only if nothing else does."""
 
 
 Shares = Mapping[str, float]
-"""What each principle contributed to a probability p of `a`: for opinions i that speak with weights w_i and
-probabilities p_i, w_i (p_i - 1/2) / sum_j w_j. The contributions sum to p - 1/2."""
+"""Contribution of each principle to a probability p of `a`: w_i (p_i - 1/2) / sum_j w_j for the counted
+opinions i with weights w_i and probabilities p_i. The contributions sum to p - 1/2."""
 
 
 class Settled(NamedTuple):
-    """What the opinions on a comparison come to."""
+    """The result of aggregating the opinions on a comparison."""
 
     p_a: float
     """The probability of `a`."""
     behind: Sequence[WeightedOpinion]
-    """The opinions behind it, also those of tiers that another one silenced."""
+    """The opinions it is based on, including those of tiers that did not count."""
     shares: Shares
-    """Who contributed what."""
+    """The contribution of each principle."""
 
 
 Settle = Callable[[Comparison, Sequence[WeightedOpinion]], Settled | str]
 
 
 def settle_by_tier(comparison: Comparison, opinions: Sequence[WeightedOpinion]) -> Settled:
-    """Return what opinions come to by the first decisive tier, else all together; all stand behind it."""
+    """Aggregate opinions by the first decisive tier, or all together if none is decisive."""
     speaking = deciding(opinions)
     return Settled(_mean(speaking), opinions, shares_of(speaking))
 
@@ -69,7 +69,7 @@ def aggregate(
     constitution: Constitution,
     settled: Settle = settle_by_tier,
 ) -> Preference | str:
-    """Return the preference that the judgments amount to, or why there is none; see `aggregated_outcome`."""
+    """Return the preference from the judgments, or the reason for none; see `aggregated_outcome`."""
     outcome = aggregated_outcome(comparison, judgments, constitution, settled)
     if isinstance(outcome, str):
         return outcome
@@ -82,28 +82,28 @@ def aggregated_outcome(
     constitution: Constitution,
     settled: Settle = settle_by_tier,
 ) -> Settled | str:
-    """Return what the judgments of a comparison come to, or the reason why they come to nothing.
+    """Return the aggregated judgments of a comparison, or the reason why there is no preference.
 
-    Judgments that were taken back, and verdicts without a number (`unparsed`, `skip`), have no say.
+    Judgments that were taken back and verdicts without a number (`unparsed`, `skip`) do not count.
 
     Args:
         comparison: the two answers.
-        judgments: of the comparison, from all labelers.
-        constitution: hard machine checks, and the principles' weights and tiers.
-        settled: puts the opinions together, or says why they come to nothing; not asked where only one of
-            the answers breaks a hard machine check.
+        judgments: the judgments of the comparison, from all labelers.
+        constitution: defines the hard machine checks, and the principles' weights and tiers.
+        settled: combines the opinions, or returns the reason why there is no preference. Not called if
+            exactly one of the answers breaks a hard machine check.
     """
     a, b = comparison.response_a, comparison.response_b
     broken = [_broken_hard_checks(comparison, answer, constitution) for answer in (a, b)]
     if all(broken):
         names = ", ".join(sorted({*broken[0], *broken[1]}))
         return f"both answers break a hard principle ({names})"
-    said = current_judgments(judgments)
-    if not said:
+    current = current_judgments(judgments)
+    if not current:
         return "no principle applies"
-    opinions = opinions_of(said, constitution)
+    opinions = opinions_of(current, constitution)
     if not opinions:
-        return "no judgment gives a number"
+        return "no judgment has a probability"
     excluding = [o for o in opinions if o.judgment.principle_id in broken[0] + broken[1]]
     if excluding:
         return Settled(_mean(excluding), opinions, shares_of(excluding))
@@ -111,12 +111,12 @@ def aggregated_outcome(
 
 
 def opinions_of(judgments: Iterable[Judgment], constitution: Constitution) -> list[WeightedOpinion]:
-    """Return those of the judgments that prefer something, with what decides their say."""
+    """Return the judgments that have a probability, with their weights and tiers."""
     return [o for o in (_opinion(judgment, constitution) for judgment in judgments) if o is not None]
 
 
 def _broken_hard_checks(comparison: Comparison, answer: str, constitution: Constitution) -> list[str]:
-    """Return the hard machine checks that apply to the prompt and that the answer breaks."""
+    """Return the ids of the hard machine checks that apply to the prompt and that the answer breaks."""
     return [
         principle.id
         for principle in constitution.principles
@@ -140,7 +140,7 @@ def _opinion(judgment: Judgment, constitution: Constitution) -> WeightedOpinion 
 
 
 def _principle(judgment: Judgment, constitution: Constitution) -> Principle | None:
-    """Return the principle that was judged; people may have judged under one of another constitution."""
+    """Return the principle of a judgment, or None; a human one may name another constitution's principle."""
     if judgment.labeler in MACHINES and judgment.principle_id:
         return constitution.principle(judgment.principle_id)
     return constitution.find(judgment.principle_id)
@@ -158,12 +158,12 @@ def _tier(principle: Principle | None, constitution: Constitution) -> int:
 
 
 def settle(opinions: Sequence[WeightedOpinion]) -> float:
-    """Return the probability of `a` by the first decisive tier, else by all opinions together."""
+    """Return the probability of `a` by the first decisive tier, or by all opinions if none is decisive."""
     return _mean(deciding(opinions))
 
 
 def deciding(opinions: Sequence[WeightedOpinion]) -> list[WeightedOpinion]:
-    """Return the opinions whose mean decides: those of the first decisive tier, else all that speak."""
+    """Return the opinions whose mean decides: those of the first decisive tier, or all non-neutral ones."""
     speaking = [o for o in opinions if not o.neutral] or list(opinions)
     for tier in sorted({o.tier for o in speaking}):
         within = [o for o in speaking if o.tier == tier]
@@ -173,7 +173,7 @@ def deciding(opinions: Sequence[WeightedOpinion]) -> list[WeightedOpinion]:
 
 
 def shares_of(speaking: Sequence[WeightedOpinion]) -> Shares:
-    """Return what each principle contributed to the mean of opinions; see `Shares`."""
+    """Return the contribution of each principle to the mean of opinions; see `Shares`."""
     total = sum(o.weight for o in speaking)
     shares: dict[str, float] = {}
     for opinion in speaking:
@@ -189,7 +189,7 @@ def _mean(opinions: Sequence[WeightedOpinion]) -> float:
 def _preference(
     comparison: Comparison, opinions: Sequence[WeightedOpinion], p_a: float, constitution_digest: str
 ) -> Preference:
-    a_wins = p_a >= 0.5
+    a_wins = p_a >= 0.5  # at exactly one half `a` wins: a hash decides which answer is `a`
     a = Candidate(comparison.response_a, comparison.origin_a, comparison.finished_a)
     b = Candidate(comparison.response_b, comparison.origin_b, comparison.finished_b)
     chosen, rejected = (a, b) if a_wins else (b, a)
@@ -214,7 +214,7 @@ def _preference(
 
 
 def _by_principle(opinions: Sequence[WeightedOpinion], *, a_wins: bool) -> dict[str, float]:
-    """Return, per principle, the mean probability that the chosen answer is the better one."""
+    """Return the mean probability per principle that the chosen answer is better."""
     found: dict[str, list[float]] = {}
     for opinion in opinions:
         if opinion.judgment.principle_id:

@@ -1,16 +1,16 @@
-"""How far annotators agree beyond chance, with intervals over comparisons.
+"""Inter-annotator agreement beyond chance, with confidence intervals over comparisons.
 
-With n_iv the annotators who chose v (`a`, `b`, `tie` or `both_bad`) on comparison i, n_i = sum_v n_iv >= 2
-and N = sum_i n_i:
+Let n_iv be the number of annotators who chose v (`a`, `b`, `tie` or `both_bad`) on comparison i,
+n_i = sum_v n_iv >= 2 and N = sum_i n_i:
 
     observed   mean over i of  P_i = sum_v n_iv (n_iv - 1) / (n_i (n_i - 1))
     Fleiss     kappa = (mean P_i - sum_v p_v^2) / (1 - sum_v p_v^2),   p_v = sum_i n_iv / N     (Fleiss 1971)
     alpha      1 - (N - 1) (N - sum_v o_vv) / (N^2 - sum_v n_v^2),   o_vv = sum_i n_iv (n_iv - 1) / (n_i - 1)
-               (Krippendorff 2011, nominal; whoever did not judge a comparison is missing there)
+               (Krippendorff 2011, nominal; an annotator who did not judge a comparison is missing data)
     Cohen      kappa = (p_o - p_e) / (1 - p_e) for two annotators, where both judged             (Cohen 1960)
 
-Fleiss' kappa is written for any number of annotators on each comparison; with the same number everywhere it
-is the original. Choices have no order here: a tie against `a` is as much a disagreement as `b` against `a`.
+Fleiss' kappa is generalised to a varying number of annotators per comparison; with a constant number it is
+the original. Choices are unordered: a tie against `a` is as much a disagreement as `b` against `a`.
 """
 
 from __future__ import annotations
@@ -26,45 +26,48 @@ from core.statistics.bootstrap import Floats, Interval, pattern_interval
 from labelers.crowd.votes import CHOICES, Choice, Vote, by_comparison
 
 PairTable = Counter[tuple[Choice, Choice]]
-"""How often two annotators chose what, the first one's choice first."""
+"""Counts of the choices of two annotators, keyed by (first annotator's choice, second annotator's choice)."""
 _SEED = 0
-"""Of the bootstrap over comparisons."""
+"""Seed of the bootstrap over comparisons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far all annotators agree on the comparisons that two or more of them judged."""
+    """Agreement of all annotators on the comparisons judged by two or more of them."""
 
     comparisons: int
     annotators: int
     observed: Interval
-    """Mean share of pairs of annotators who chose the same, over the comparisons."""
+    """Share of pairs of annotators who made the same choice, averaged over the comparisons."""
     fleiss: Interval | None
-    """None where chance alone would agree always: all chose the same throughout."""
+    """Fleiss' kappa; None if undefined: all annotators made one and the same choice throughout."""
     alpha: Interval | None
+    """Krippendorff's alpha; None if undefined."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairAgreement:
-    """How far two annotators agree on the comparisons that both judged."""
+    """Agreement of two annotators on the comparisons that both judged."""
 
     first: str
     second: str
     comparisons: int
     observed: float
     cohen: Interval | None
-    """None where it is not defined: both chose one and the same throughout."""
+    """Cohen's kappa; None if undefined: both made one and the same choice throughout."""
 
 
 def annotator_agreement(votes: Iterable[Vote]) -> Agreement | None:
-    """Return the agreement of all annotators; None if no comparison was judged by two.
+    """Return the agreement of all annotators; None if no comparison was judged by two of them.
 
     Args:
-        votes: at most one of each annotator on each comparison.
+        votes: at most one per annotator and comparison.
     """
     shared = [found for found in by_comparison(votes).values() if len(found) > 1]
     if not shared:
         return None
+    # The statistics depend only on how often each pattern of choices occurs, so the bootstrap draws counts of
+    # patterns instead of single comparisons.
     patterns = Counter(_pattern(found) for found in shared)
     table = np.array(sorted(patterns), dtype=np.float64)
     counts = [patterns[pattern] for pattern in sorted(patterns)]
@@ -82,12 +85,12 @@ def annotator_agreement(votes: Iterable[Vote]) -> Agreement | None:
 
 
 def pair_agreements(votes: Iterable[Vote]) -> list[PairAgreement]:
-    """Return the agreement of every two annotators who judged a comparison both, in order of name."""
+    """Return the agreement of each pair of annotators with a comparison in common, in order of name."""
     return [_pair(first, second, table) for (first, second), table in pair_tables(votes).items()]
 
 
 def pair_tables(votes: Iterable[Vote]) -> dict[tuple[str, str], PairTable]:
-    """Return, for every two annotators in order of name, how often they chose what where both judged."""
+    """Return the choice counts of each pair of annotators on their common comparisons, in order of name."""
     tables: dict[tuple[str, str], PairTable] = {}
     for found in by_comparison(votes).values():
         ordered = sorted(found, key=lambda vote: vote.annotator)
@@ -97,12 +100,12 @@ def pair_tables(votes: Iterable[Vote]) -> dict[tuple[str, str], PairTable]:
 
 
 def observed_in(table: PairTable) -> float:
-    """Return the share of comparisons on which two annotators chose the same."""
+    """Return the share of comparisons on which two annotators made the same choice."""
     return sum(count for (one, two), count in table.items() if one == two) / table.total()
 
 
 def kappa_in(table: PairTable) -> float | None:
-    """Return Cohen's kappa of two annotators without its interval; None where it is not defined."""
+    """Return Cohen's kappa of two annotators without its interval; None if undefined."""
     cells = sorted(table)
     kappa = float(cohen_kappa(cells, np.array([[table[cell] for cell in cells]], dtype=np.float64))[0])
     return kappa if np.isfinite(kappa) else None
@@ -112,7 +115,8 @@ def observed_agreement(table: Floats, drawn: Floats) -> Floats:
     """Return the mean share of agreeing pairs of annotators in each sample.
 
     Args:
-        table: annotators for each choice in each pattern, [patterns, choices]; two at least in a row.
+        table: number of annotators for each choice in each pattern, [patterns, choices]; each row sums to at
+            least two.
         drawn: occurrences of each pattern in each sample, [R, patterns].
     """
     total = table.sum(axis=1)
@@ -121,15 +125,14 @@ def observed_agreement(table: Floats, drawn: Floats) -> Floats:
 
 
 def fleiss_kappa(table: Floats, drawn: Floats) -> Floats:
-    """Return Fleiss' kappa of each sample, nan where it is not defined."""
-    # The arguments are those of `observed_agreement`.
+    """Return Fleiss' kappa of each sample, nan where undefined; arguments as in `observed_agreement`."""
     chosen = drawn @ table
     shares = chosen / chosen.sum(axis=1, keepdims=True)
     return _beyond_chance(observed_agreement(table, drawn), (shares**2).sum(axis=1))
 
 
 def krippendorff_alpha(table: Floats, drawn: Floats) -> Floats:
-    """Return Krippendorff's nominal alpha of each sample, nan where it is not defined."""
+    """Return Krippendorff's nominal alpha of each sample, nan where undefined."""
     total = table.sum(axis=1)
     agreeing = (table * (table - 1)).sum(axis=1) / (total - 1)
     chosen = drawn @ table
@@ -139,11 +142,11 @@ def krippendorff_alpha(table: Floats, drawn: Floats) -> Floats:
 
 
 def cohen_kappa(cells: Sequence[tuple[Choice, Choice]], drawn: Floats) -> Floats:
-    """Return Cohen's kappa of each sample, nan where it is not defined.
+    """Return Cohen's kappa of each sample, nan where undefined.
 
     Args:
         cells: pairs of choices.
-        drawn: how often each of them occurs in each sample, [R, cells].
+        drawn: occurrences of each pair in each sample, [R, cells].
     """
     first = np.array([[one == choice for choice in CHOICES] for one, _ in cells], dtype=np.float64)
     second = np.array([[two == choice for choice in CHOICES] for _, two in cells], dtype=np.float64)

@@ -1,10 +1,10 @@
-"""Many annotators' votes to one probability for each comparison, by the method that the run file names.
+"""Aggregate several annotators' votes into one probability per comparison, by `label.aggregation`.
 
-`graded` (labelers/crowd/reliability.py) and `majority` take every vote as it is. `dawid-skene` is crowd-kit's
-(Ustalov et al., "Learning from Crowds with Crowd-Kit", JOSS 2024) and takes plain choices of one weight: a
-graded vote is rounded to its choice and a weight is passed over. It has a third kind of truth, that the
-answers are equally good, and is given each comparison twice, once with the answers exchanged, so that no
-share of `a`, which is decided by hash, is learned.
+`graded` (labelers/crowd/reliability.py) and `majority` use every vote as it is. `dawid-skene` is crowd-kit's
+implementation (Ustalov et al., "Learning from Crowds with Crowd-Kit", JOSS 2024), which takes unweighted
+discrete choices: a graded vote is rounded to its choice and weights are ignored. It has a third class, "the
+answers are equally good". Each comparison is passed twice, the second time with the answers swapped: which
+answer is `a` is decided by a hash, so the model must not learn a prior for `a`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def aggregate_votes(votes: Sequence[Vote], method: Aggregation) -> Crowd:
     """Return the probability of `a` for each comparison with a vote, and each annotator's reliability.
 
     Args:
-        votes: at most one of each annotator on each comparison; those that prefer nothing have no part.
-        method: how they are put together.
+        votes: at most one per annotator and comparison; votes without a probability are ignored.
+        method: the aggregation method.
 
     Raises:
-        MissingExtraError: the method is crowd-kit's, and that is not installed.
+        MissingExtraError: if the method is `dawid-skene` and crowd-kit is not installed.
     """
     voting = [vote for vote in votes if vote.p_a is not None]
     if method == "graded":
@@ -42,7 +42,7 @@ def aggregate_votes(votes: Sequence[Vote], method: Aggregation) -> Crowd:
 
 
 def _majority(votes: Sequence[Vote]) -> dict[str, float]:
-    """Return the share of the votes, by weight, that is for `a`; a tie is half a vote for each."""
+    """Return the weighted share of votes for `a`; a tie is half a vote for each answer."""
     return {name: _share(found) for name, found in by_comparison(votes).items()}
 
 
@@ -52,7 +52,7 @@ def _share(votes: Sequence[Vote]) -> float:
 
 
 def _dawid_skene(votes: Sequence[Vote]) -> dict[str, float]:
-    """Return P(a) + P(tie) / 2 by Dawid and Skene's model over the choices a, b and tie."""
+    """Return P(a) + P(tie) / 2 under Dawid and Skene's model over the choices a, b and tie."""
     rows = [
         (f"{side} {vote.comparison_id}", vote.annotator, choice)
         for vote in votes
@@ -61,7 +61,7 @@ def _dawid_skene(votes: Sequence[Vote]) -> dict[str, float]:
     model: Any = require("crowdkit.aggregation", _EXTRA).DawidSkene()
     table: Any = require("pandas", _EXTRA).DataFrame(rows, columns=["task", "worker", "label"])
     found = model.fit_predict_proba(table)
-    found = found.reindex(columns=["a", "tie"], fill_value=0.0)  # a choice that nobody made has no column
+    found = found.reindex(columns=["a", "tie"], fill_value=0.0)  # a choice without votes has no column
     p_a = found["a"] + found["tie"] / 2
     return {vote.comparison_id: float(np.clip(p_a[f"+ {vote.comparison_id}"], 0, 1)) for vote in votes}
 

@@ -1,28 +1,28 @@
-"""Who is right how often, learned from votes without the truth: Dawid and Skene's EM for graded votes.
+"""Annotator reliability, estimated from votes without ground truth: Dawid and Skene's EM for graded votes.
 
-Which answer is better, z = +1 for `a` or -1 for `b`, is not known; each is as likely before anybody votes,
-since which answer is called `a` is decided by hash. Annotator j's vote on comparison i is a signal x_ij:
+The better answer, z = +1 for `a` or -1 for `b`, is unknown. Both are equally likely a priori, since a hash
+decides which answer is called `a`. Annotator j's vote on comparison i is a signal x_ij:
 
-    people     x = 2 p_a - 1       +1 for `a`, -1 for `b`, 0 for a tie, between them for a graded choice
-    machines   x = logit(p_a)      the log-odds that the labeler gives
+    humans     x = 2 p_a - 1       +1 for `a`, -1 for `b`, 0 for a tie, in between for a graded choice
+    machines   x = logit(p_a)      the labeler's log-odds
 
-and the model has one strength beta_j for each annotator,
+and the model has one strength beta_j per annotator,
 
     P(z_i | x_ij) = sigmoid(z_i beta_j x_ij),
 
-the same for `a` and `b`: an annotator's accuracy cannot depend on a hash. For people's plain choices, x =
-+-1, this is the one-coin model of Dawid and Skene (1979; Zhang et al., JMLR 2016, section 2) with accuracy
-sigmoid(beta_j); beta_j < 0 is one who errs more often than not, whose votes then count for the other answer.
-For a machine, beta_j is an inverse temperature: 1 if its probabilities are calibrated, less if it is
-overconfident. A vote of weight w counts as w votes. The EM alternates
+the same for `a` and `b`: an annotator's accuracy cannot depend on a hash. For discrete human choices, x is
++1 or -1 and this is the one-coin model of Dawid and Skene (1979; Zhang et al., JMLR 2016, section 2) with
+accuracy sigmoid(beta_j). beta_j < 0 is an annotator who is wrong more often than right, whose votes then
+count for the other answer. For a machine, beta_j is an inverse temperature: 1 if its probabilities are
+calibrated, less if it is overconfident. A vote of weight w counts as w votes. The EM alternates
 
     E   q_i = sigmoid(sum_j w_ij beta_j x_ij), the posterior that `a` is better
     M   beta_j = argmax sum_i w_ij [q_i log sigmoid(beta x_ij) + (1 - q_i) log sigmoid(-beta x_ij)] + prior
 
 where the M-step is a concave logistic regression in one variable, solved by Newton's method. The prior is
-`IMAGINARY_VOTES` votes of size x0 that are right as often as beta0 says: x0 = 1 and an accuracy of 0.84 for
-people, the root mean square signal and beta0 = 1 for a machine. Comparisons with one vote say nothing of
-their voter, and have no part in the M-step: they would only slow it down.
+equivalent to `IMAGINARY_VOTES` votes of size x0 with strength beta0: x0 = 1 and an accuracy of 0.84 for
+humans, the root mean square signal and beta0 = 1 for a machine. Comparisons with one vote carry no
+information about their voter and are excluded from the M-step, which they would only slow down.
 """
 
 from __future__ import annotations
@@ -38,44 +38,47 @@ from core.statistics.bootstrap import Floats
 from labelers.crowd.votes import Vote
 
 PRIOR_ACCURACY = 0.84
-"""Two people of this accuracy agree in 73 % of comparisons (0.84^2 + 0.16^2), as InstructGPT's labelers did
-(Ouyang et al. 2022, arXiv 2203.02155, section 3.4)."""
+"""Two annotators of this accuracy agree on 73 % of comparisons (0.84^2 + 0.16^2), as InstructGPT's labelers
+did (Ouyang et al. 2022, arXiv 2203.02155, section 3.4)."""
 IMAGINARY_VOTES = 4.0
+"""Default weight of the prior on an annotator's strength, in votes."""
 _PROBABILITY_CLIP = 1e-4
-"""A machine's probabilities are kept so far from 0 and 1, so that one rounded logit cannot outvote
-everybody."""
+"""Machine probabilities are clipped to [1e-4, 1 - 1e-4], so one extreme logit cannot outvote everybody."""
 _ROUNDS = 500
+"""Maximum rounds of EM."""
 _TOLERANCE = 1e-8
+"""EM and Newton's method stop when no posterior or strength changes by more."""
 _MAX_STRENGTH = 20.0
+"""Bound of |beta|, which would grow without limit for an annotator who is always right and has no prior."""
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """What the votes tell of one annotator."""
+    """Estimated reliability of one annotator."""
 
     annotator: str
     votes: int
-    """Comparisons on which the annotator preferred an answer, ties left out."""
+    """Number of comparisons on which the annotator preferred an answer; ties do not count."""
     accuracy: float | None
-    """Expected share of those votes that point to the better answer, by the posterior; None without any."""
+    """Expected share of these votes for the better answer, under the posterior; None without votes."""
     strength: float | None = None
-    """beta; None for methods that have none."""
+    """The strength beta; None for methods without one."""
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """The belief about each comparison and the reliability of each annotator."""
+    """The posterior of each comparison and the reliability of each annotator."""
 
     p_a: dict[str, float]
     """Posterior probability that `a` is better, for each comparison with a vote."""
     annotators: tuple[Reliability, ...]
-    """In order of name."""
+    """The reliabilities, in order of name."""
 
 
 class _Ballots(NamedTuple):
-    """All votes as arrays: voter and comparison by number, signal, weight."""
+    """All votes as parallel arrays: index of the voter, index of the comparison, signal, weight."""
 
     voter: Ints
     comparison: Ints
@@ -86,12 +89,12 @@ class _Ballots(NamedTuple):
 def graded_dawid_skene(
     votes: Sequence[Vote], imaginary_votes: float = IMAGINARY_VOTES, rounds: int = _ROUNDS
 ) -> Crowd:
-    """Return posteriors and reliabilities by the module's model.
+    """Fit the module's model, and return posteriors and reliabilities.
 
     Args:
-        votes: at most one of each annotator on each comparison; those that prefer nothing have no part.
-        imaginary_votes: how many votes the prior on each annotator's strength is worth; 0 is none.
-        rounds: of EM at most; it ends when no posterior moves by more than 1e-8.
+        votes: at most one per annotator and comparison; votes without a probability are ignored.
+        imaginary_votes: weight of the prior on each annotator's strength, in votes; 0 for no prior.
+        rounds: maximum rounds of EM; it stops when no posterior changes by more than 1e-8.
     """
     voting = [vote for vote in votes if vote.p_a is not None]
     voters = sorted({vote.annotator for vote in voting})
@@ -100,6 +103,7 @@ def graded_dawid_skene(
     machine = np.zeros(len(voters), dtype=bool)
     machine[ballots.voter] = [vote.is_machine for vote in voting]
     size, start = _priors(ballots, machine)
+    # A comparison with one vote carries no information about its voter.
     shared = np.bincount(ballots.comparison, minlength=len(comparisons))[ballots.comparison] > 1
     learning = _Ballots(
         ballots.voter[shared], ballots.comparison[shared], ballots.signal[shared], ballots.weight[shared]
@@ -135,18 +139,18 @@ def _ballots(votes: Sequence[Vote], voters: Sequence[str], comparisons: Sequence
     voter = {name: number for number, name in enumerate(voters)}
     comparison = {name: number for number, name in enumerate(comparisons)}
     p_a = np.array([vote.p_a for vote in votes], dtype=np.float64)
-    kept = np.clip(p_a, _PROBABILITY_CLIP, 1 - _PROBABILITY_CLIP)
+    clipped = np.clip(p_a, _PROBABILITY_CLIP, 1 - _PROBABILITY_CLIP)
     machine = np.array([vote.is_machine for vote in votes], dtype=bool)
     return _Ballots(
         np.array([voter[vote.annotator] for vote in votes], dtype=np.int64),
         np.array([comparison[vote.comparison_id] for vote in votes], dtype=np.int64),
-        np.where(machine, np.log(kept / (1 - kept)), 2 * p_a - 1),
+        np.where(machine, np.log(clipped / (1 - clipped)), 2 * p_a - 1),
         np.array([vote.weight for vote in votes], dtype=np.float64),
     )
 
 
 def _priors(ballots: _Ballots, machine: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return the size of each voter's imaginary votes, and the strength that they speak for."""
+    """Return the size x0 of each voter's imaginary votes, and their strength beta0."""
     voters = len(machine)
     cast = np.bincount(ballots.voter, minlength=voters)
     squares = _sums(ballots.voter, ballots.signal**2, voters)
@@ -164,18 +168,20 @@ def _posterior(ballots: _Ballots, strength: Floats, comparisons: int) -> Floats:
 def _strengths(
     ballots: _Ballots, posterior: Floats, strength: Floats, prior: tuple[Floats, Floats, float]
 ) -> Floats:
-    """Return the strengths that maximise the expected log-likelihood and the prior, by Newton's method."""
+    """Return the strengths that maximise expected log-likelihood plus log-prior, by Newton's method."""
     size, start, imaginary = prior
     believed, voters = posterior[ballots.comparison], len(strength)
     for _ in range(50):
         p = _sigmoid(strength[ballots.voter] * ballots.signal)
-        slope = _sums(ballots.voter, ballots.weight * ballots.signal * (believed - p), voters)
-        bend = _sums(ballots.voter, ballots.weight * ballots.signal**2 * p * (1 - p), voters)
+        gradient = _sums(ballots.voter, ballots.weight * ballots.signal * (believed - p), voters)
+        curvature = _sums(ballots.voter, ballots.weight * ballots.signal**2 * p * (1 - p), voters)
         at_prior = _sigmoid(strength * size)
-        slope += imaginary * size * (_sigmoid(start * size) - at_prior)
-        bend += imaginary * size**2 * at_prior * (1 - at_prior)
-        # Far from the optimum the curve is flat and Newton would leap: a step is 1 at most.
-        step = np.clip(np.divide(slope, bend, out=np.zeros_like(slope), where=bend > 0), -1.0, 1.0)
+        gradient += imaginary * size * (_sigmoid(start * size) - at_prior)
+        curvature += imaginary * size**2 * at_prior * (1 - at_prior)
+        # Far from the optimum the curvature is almost 0 and Newton's method would overshoot, so a step is
+        # limited to 1.
+        newton = np.divide(gradient, curvature, out=np.zeros_like(gradient), where=curvature > 0)
+        step = np.clip(newton, -1.0, 1.0)
         strength = np.clip(strength + step, -_MAX_STRENGTH, _MAX_STRENGTH)
         if not voters or float(np.abs(step).max()) < _TOLERANCE:
             break
@@ -183,7 +189,7 @@ def _strengths(
 
 
 def _sums(groups: Ints, values: Floats, count: int) -> Floats:
-    """Return the sum of the values of each group, zero for a group without any."""
+    """Return the sum of the values of each group, 0 for an empty group."""
     return np.bincount(groups, values, minlength=count).astype(np.float64)
 
 

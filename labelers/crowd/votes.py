@@ -1,12 +1,12 @@
-"""From judgments to votes: what one annotator says of one comparison, once.
+"""Turn judgments into votes: one per annotator and comparison.
 
-A vote is a probability that `a` is the better answer. A person who chose an answer votes 1 or 0, or the
-number that came with the choice; a tie is half a vote for each. `both_bad` is no tie: it says nothing of
-which answer is better, is counted apart, and is never half a vote. `skip` and `unparsed` are no votes, and a
-judgment that a later one supersedes is none either.
+A vote is a probability that `a` is the better answer. An annotator who chose an answer votes 1 or 0, or the
+probability given with the choice. A tie is half a vote for each answer. `both_bad` is not a tie: it carries
+no information about which answer is better, is counted separately, and is never half a vote. `skip`,
+`unparsed` and superseded judgments are not votes.
 
-Several judgments of one comparison by one annotator (under several principles or dimensions, or asked twice)
-are one vote, their mean by weight: they are not independent, and must not count as several people.
+Several judgments of one comparison by one annotator (under several principles or dimensions, or repeated)
+are one vote, their weighted mean: they are not independent and must not count as several annotators.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal
 from core.records import Judgment
 
 MACHINES = frozenset({"ai", "check"})
-"""Labelers that are no people. Every other labeler is a source of people's judgments."""
+"""Automatic labelers. Any other name is a source of human judgments."""
 
 Choice = Literal["a", "b", "tie", "both_bad"]
 CHOICES: tuple[Choice, ...] = ("a", "b", "tie", "both_bad")
@@ -26,7 +26,7 @@ CHOICES: tuple[Choice, ...] = ("a", "b", "tie", "both_bad")
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What one annotator says of one comparison."""
+    """One annotator's vote on one comparison."""
 
     comparison_id: str
     annotator: str
@@ -34,33 +34,33 @@ class Vote:
     """The labeler: `ai`, `check`, or the name of a human source."""
     choice: Choice
     p_a: float | None
-    """Probability that `a` is better; None where both answers were found bad."""
+    """Probability that `a` is better; None if both answers were found bad."""
     weight: float = 1.0
-    """Its say, greater than 0: the pairs of one ranking sum to 1."""
+    """The weight, greater than 0; those of one ranking's pairs sum to 1."""
 
     @property
     def is_machine(self) -> bool:
-        """Whether a model or a check voted, and no person."""
+        """True if the vote is from an automatic labeler."""
         return self.source in MACHINES
 
 
 def annotator_of(judgment: Judgment) -> str:
-    """Return who judged: the source and the person, or the source alone where it names nobody."""
+    """Return the annotator's name: `source/annotator`, or the source alone if the annotator is unnamed."""
     return f"{judgment.labeler}/{judgment.annotator}" if judgment.annotator else judgment.labeler
 
 
 def current_judgments(judgments: Iterable[Judgment]) -> list[Judgment]:
-    """Return the judgments that no later one takes back, in order of id."""
+    """Return the judgments that are not superseded, in order of id."""
     found = sorted(judgments, key=lambda judgment: judgment.id)
     taken_back = {judgment.supersedes for judgment in found}
     return [judgment for judgment in found if judgment.id not in taken_back]
 
 
 def probability_of(judgment: Judgment) -> float | None:
-    """Return the probability of `a` that a judgment amounts to; None where it prefers nothing.
+    """Return a judgment's probability of `a`; None if it has none.
 
-    A person's `both_bad` has none, whatever number came with it. A machine check that both answers fail alike
-    has one half, as the check labeler says.
+    A human `both_bad` has none, even if the record has a number. A machine check that both answers fail
+    equally has one half, as set by the check labeler.
     """
     if judgment.labeler in MACHINES:
         return judgment.p_a
@@ -72,28 +72,28 @@ def probability_of(judgment: Judgment) -> float | None:
 
 
 def votes_of(judgments: Iterable[Judgment]) -> list[Vote]:
-    """Return one vote for each annotator and comparison, in order of both.
+    """Return one vote for each annotator and comparison, sorted by comparison and annotator.
 
-    A vote's weight is that of its weightiest judgment. An annotator who found both answers bad by more weight
-    than anything else votes `both_bad`. Judgments of no weight have no say.
+    A vote's weight is the largest weight of its judgments. An annotator whose `both_bad` judgments weigh more
+    than the others together votes `both_bad`. Judgments of weight 0 are ignored.
     """
     grouped: dict[tuple[str, str], list[Judgment]] = {}
     for judgment in current_judgments(judgments):
         if judgment.weight > 0:
             grouped.setdefault((judgment.comparison_id, annotator_of(judgment)), []).append(judgment)
-    votes = (_vote(key, said) for key, said in sorted(grouped.items()))
+    votes = (_vote(key, group) for key, group in sorted(grouped.items()))
     return [vote for vote in votes if vote is not None]
 
 
 def choice_of(p_a: float) -> Choice:
-    """Return the choice that a probability amounts to; a tie is exactly one half."""
+    """Return the choice that a probability implies; a tie is exactly one half."""
     if p_a == 0.5:
         return "tie"
     return "a" if p_a > 0.5 else "b"
 
 
 def by_comparison(votes: Iterable[Vote]) -> dict[str, list[Vote]]:
-    """Return the votes on each comparison."""
+    """Return the votes grouped by comparison."""
     found: dict[str, list[Vote]] = {}
     for vote in votes:
         found.setdefault(vote.comparison_id, []).append(vote)
@@ -101,18 +101,18 @@ def by_comparison(votes: Iterable[Vote]) -> dict[str, list[Vote]]:
 
 
 def mostly_both_bad(votes: Sequence[Vote]) -> bool:
-    """Return whether people find both answers bad by more than half of their weight; without people, no."""
-    people = [vote for vote in votes if not vote.is_machine]
-    bad = sum(vote.weight for vote in people if vote.choice == "both_bad")
-    return bad > sum(vote.weight for vote in people) / 2
+    """Return whether `both_bad` has more than half of the human votes' weight; False without human votes."""
+    human = [vote for vote in votes if not vote.is_machine]
+    bad = sum(vote.weight for vote in human if vote.choice == "both_bad")
+    return bad > sum(vote.weight for vote in human) / 2
 
 
-def _vote(key: tuple[str, str], said: Sequence[Judgment]) -> Vote | None:
+def _vote(key: tuple[str, str], judgments: Sequence[Judgment]) -> Vote | None:
     comparison_id, annotator = key
-    numbered = [(judgment.weight, p) for judgment in said if (p := probability_of(judgment)) is not None]
+    numbered = [(judgment.weight, p) for judgment in judgments if (p := probability_of(judgment)) is not None]
     total = sum(weight for weight, _ in numbered)
-    bad = [j for j in said if j.verdict == "both_bad" and j.labeler not in MACHINES]
-    source = said[0].labeler
+    bad = [j for j in judgments if j.verdict == "both_bad" and j.labeler not in MACHINES]
+    source = judgments[0].labeler
     if sum(judgment.weight for judgment in bad) > total:
         return Vote(comparison_id, annotator, source, "both_bad", None, max(j.weight for j in bad))
     if not numbered:

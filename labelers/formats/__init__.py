@@ -1,1 +1,1 @@
-"""The forms in which human labels come, each read by a module of its own; `source.py` says how."""
+"""Readers for formats of human labels, one module per format; `source.py` defines the protocol."""

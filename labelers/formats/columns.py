@@ -1,11 +1,11 @@
-"""Any table of comparisons, by the names of its columns, which the user may map to these.
+"""Read any table of comparisons with these columns; the user may map other names to them.
 
 prompt, response_a, response_b       text, or messages; without prompt the responses are conversations
 verdict                              a, b, tie, both_bad, skip (also left, right, response_1, model_a)
 rating_a, rating_b                   instead of a verdict: their difference is the margin
 p_a                                  instead of a verdict: probability that response_a is better
 annotator, dimension, shown_first, margin, confidence, comment, duration_s, created, weight,
-origin_a, origin_b, tags             all may be left out
+origin_a, origin_b, tags             optional
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from core.conversations import Sides, oddities, shown, sides_of
 from core.errors import RequestError
+from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
 from labelers.formats.fields import (
     from_json_text,
     is_missing,
@@ -27,25 +28,24 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Outcome, Side, outcome_by, pair_of
 from labelers.formats.source import RowLabels, RowSource
-from labelers.formats.told import TOLD, cell_tags, opinion_of
 
 NAMES = ("response_a", "response_b")
-TARGETS = TOLD | frozenset(
+TARGETS = ANNOTATION_COLUMNS | frozenset(
     {"prompt", *NAMES, "verdict", "rating_a", "rating_b", "p_a", "shown_first", "margin", "weight"}
     | {"origin_a", "origin_b"}
 )
-"""The columns that are read, and that others may be mapped to."""
+"""The columns that are read; other columns may be mapped to them."""
 
 
 class Columns(RowSource):
-    """One opinion on two responses a row."""
+    """A table with one opinion on two responses per row."""
 
     name = "columns"
     summary = "a table with prompt, response_a, response_b and verdict, or columns mapped to these"
     columns = TARGETS
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like such a table."""
+        """Return why a row looks like such a table, or None."""
         by = present(row, ("verdict", "rating_a", "p_a")) if set(NAMES) <= row.keys() else None
         return f"it has the columns response_a, response_b and {by}" if by else None
 
@@ -68,7 +68,7 @@ class Columns(RowSource):
 
 
 def _sides(values: Mapping[str, Any]) -> Sides:
-    """Return prompt and answers of a row whose cells may hold messages as JSON."""
+    """Return the prompt and the answers of a row; cells may hold messages as JSON."""
     prompt, first, second = (_cell(values, name) for name in ("prompt", *NAMES))
     for name, value in zip(NAMES, (first, second), strict=True):
         if is_missing(value):
@@ -77,20 +77,20 @@ def _sides(values: Mapping[str, Any]) -> Sides:
 
 
 def _cell(values: Mapping[str, Any], name: str) -> Any:
-    """Return a cell; JSON that is a list is a conversation, and any other text is text."""
+    """Return a cell: messages if it is a JSON list of them, otherwise its value as it is."""
     value = values.get(name)
     found = from_json_text(value) if isinstance(value, str) else value
     return found if isinstance(found, list) and found and isinstance(found[0], Mapping) else value
 
 
 def _outcome(values: Mapping[str, Any]) -> tuple[Outcome, float | None]:
-    """Return the outcome of a row, and the margin where it comes from ratings."""
+    """Return the outcome of a row, and the margin if the outcome comes from ratings."""
     if not is_missing(values.get("verdict")):
         return outcome_of(values["verdict"]), None
     if not is_missing(values.get("p_a")):
         p_a = number_of(values["p_a"], "p_a")
         if not 0 <= p_a <= 1:
-            raise RequestError("p_a is not between 0 and 1", detail=shown(values["p_a"]))
+            raise RequestError("p_a must be between 0 and 1", detail=shown(values["p_a"]))
         return outcome_by(p_a - 0.5), None
     if is_missing(values.get("rating_a")):
         required(values, "verdict")
@@ -104,4 +104,4 @@ def _shown_first(values: Mapping[str, Any]) -> Side | None:
     side = outcome_of(values["shown_first"], "shown_first")
     if side == "first" or side == "second":
         return side
-    raise RequestError("shown_first is neither a nor b", detail=shown(values["shown_first"]))
+    raise RequestError("shown_first must be a or b", detail=shown(values["shown_first"]))

@@ -1,7 +1,7 @@
-"""Values of other people's files, read as what they should be.
+"""Parse and validate values of imported files.
 
-Whatever stands there instead raises `RequestError`, by whose reason such rows are counted together. CSV has
-only text, and JSON exports differ in spelling, so numbers may be text and lists may be JSON in a cell.
+An invalid value raises `RequestError`; rows are counted by its reason. CSV has only text, and JSON exports
+differ in spelling, so numbers may be text and lists may be JSON in a cell.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.records import Message
 from labelers.formats.opinions import Outcome
 
 _MILLISECONDS_FROM = 1e11
-"""Times since 1970 above this are in milliseconds: as seconds they would lie after the year 5000."""
+"""Unix times above this are in milliseconds: as seconds they would be after the year 5000."""
 PROMPTS = (
     "messages",
     "prompt",
@@ -30,9 +30,9 @@ PROMPTS = (
     "query",
     "context",
 )
-"""What labeling tasks usually call the field with the prompt."""
+"""Common names of the prompt field in labeling tasks, in order of precedence."""
 MAPPED_ANSWERS = ("response_a", "response_b")
-_PERSON_KEYS = ("email", "username", "name", "id")
+_ANNOTATOR_KEYS = ("email", "username", "name", "id")
 _SYNONYMS: Mapping[Outcome, tuple[str, ...]] = {
     "first": ("a", "first", "left", "one"),
     "second": ("b", "second", "right", "two"),
@@ -46,7 +46,7 @@ _SIDES: Mapping[str, Outcome] = {"a": "first", "1": "first", "b": "second", "2":
 
 
 def is_missing(value: object) -> bool:
-    """Return whether a cell is empty: None, empty text, or the NaN that tables have there."""
+    """Return whether a cell is empty: None, blank text, or NaN, as tables mark missing cells."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or (isinstance(value, float) and math.isnan(value))
@@ -58,13 +58,13 @@ def present(row: Mapping[str, Any], names: Iterable[str]) -> str | None:
 
 
 def value_of(row: Mapping[str, Any], *names: str) -> Any:
-    """Return the first cell that is not empty under one of the names, or None."""
+    """Return the first non-empty cell under one of the names, or None."""
     found = present(row, names)
     return None if found is None else row[found]
 
 
 def required(row: Mapping[str, Any], *names: str) -> Any:
-    """Return the first cell that is not empty. Raises RequestError if all are."""
+    """Return the first non-empty cell. Raises RequestError if all are empty."""
     found = present(row, names)
     if found is None:
         raise RequestError(f"the field '{names[0]}' is missing or empty")
@@ -72,7 +72,7 @@ def required(row: Mapping[str, Any], *names: str) -> Any:
 
 
 def mapped_columns(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns that the user mapped to names of ours, which stand beside a tool's own data."""
+    """Return the columns mapped to our names by the user; they are next to a tool's own data in the row."""
     return {name: row[name] for name in ("prompt", *MAPPED_ANSWERS) if not is_missing(row.get(name))}
 
 
@@ -80,7 +80,7 @@ def prompt_in(fields: Mapping[str, Any], *names: str) -> tuple[Message, ...]:
     """Return the prompt under the first of the names. Raises RequestError if there is none."""
     prompt = value_of(fields, *names)
     if prompt is None:
-        raise RequestError("there is no prompt", detail="name its field by --columns prompt=FIELD")
+        raise RequestError("there is no prompt", detail="name its field with --columns prompt=FIELD")
     return prompt_of(prompt)
 
 
@@ -91,7 +91,7 @@ def text_of(value: Any, what: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise RequestError("half of a surrogate pair", detail=f"in {what}") from error
+        raise RequestError("the text contains an unpaired surrogate", detail=f"in {what}") from error
     return value
 
 
@@ -104,7 +104,7 @@ def answer_of(value: Any, what: str) -> str:
 
 
 def number_of(value: Any, what: str) -> float:
-    """Return a finite number, which may be spelled as text. Raises RequestError if it is none."""
+    """Return a finite number, which may be given as text. Raises RequestError if it is not a number."""
     try:
         if isinstance(value, int | float | str) and not isinstance(value, bool):
             number = float(value)
@@ -116,13 +116,13 @@ def number_of(value: Any, what: str) -> float:
 
 
 def maybe_number(row: Mapping[str, Any], *names: str) -> float | None:
-    """Return the number of the first cell that is not empty, or None if all are."""
+    """Return the first non-empty cell as a number, or None if all are empty."""
     found = present(row, names)
     return None if found is None else number_of(row[found], found)
 
 
 def maybe_text(row: Mapping[str, Any], *names: str) -> str | None:
-    """Return the text of the first cell that is not empty, or None if all are; numbers become text."""
+    """Return the first non-empty cell as text, or None if all are empty; numbers become text."""
     found = present(row, names)
     if found is None:
         return None
@@ -131,7 +131,7 @@ def maybe_text(row: Mapping[str, Any], *names: str) -> str | None:
 
 
 def list_of(value: Any, what: str) -> list[Any]:
-    """Return a list, which may be JSON in a cell. Raises RequestError if it is none."""
+    """Return a list, which may be JSON in a cell. Raises RequestError if it is not a list."""
     found = from_json_text(value) if isinstance(value, str) else value
     if not isinstance(found, list | tuple):
         raise RequestError(f"{what} is not a list", detail=shown(value))
@@ -139,7 +139,7 @@ def list_of(value: Any, what: str) -> list[Any]:
 
 
 def mapping_of(value: Any, what: str) -> Mapping[str, Any]:
-    """Return a mapping, which may be JSON in a cell. Raises RequestError if it is none."""
+    """Return a mapping, which may be JSON in a cell. Raises RequestError if it is not a mapping."""
     found = from_json_text(value) if isinstance(value, str) else value
     if not isinstance(found, Mapping):
         raise RequestError(f"{what} is not a mapping", detail=shown(value))
@@ -147,7 +147,7 @@ def mapping_of(value: Any, what: str) -> Mapping[str, Any]:
 
 
 def from_json_text(text: str) -> Any:
-    """Return what JSON in a cell says, or the text itself where it is no list or mapping of JSON."""
+    """Return the value of a JSON list or mapping in a cell; any other text is returned unchanged."""
     if text.lstrip()[:1] not in ("[", "{"):
         return text
     try:
@@ -156,15 +156,15 @@ def from_json_text(text: str) -> Any:
         return text
 
 
-def person_of(value: Any) -> str | None:
-    """Return a person's name or number as text, or None if there is none.
+def annotator_name(value: Any) -> str | None:
+    """Return an annotator's name or number as text, or None if there is none.
 
-    Exports name people by number, by text, by several texts, or by an object with an e-mail address.
+    Exports identify annotators by a number, a text, several texts, or an object with an e-mail address.
     """
     if isinstance(value, Mapping):
-        return person_of(value_of(value, *_PERSON_KEYS))
+        return annotator_name(value_of(value, *_ANNOTATOR_KEYS))
     if isinstance(value, list | tuple):
-        names = [name for name in map(person_of, value[:4]) if name]
+        names = [name for name in map(annotator_name, value[:4]) if name]
         return "/".join(names) or None
     if is_missing(value) or isinstance(value, bool):
         return None
@@ -174,10 +174,10 @@ def person_of(value: Any) -> str | None:
 
 
 def moment_of(value: Any) -> datetime | None:
-    """Return a time, from ISO 8601 or seconds or milliseconds since 1970; None if there is none.
+    """Return a time given as ISO 8601 or as seconds or milliseconds since 1970; None if it is missing.
 
     Raises:
-        RequestError: if it is neither.
+        RequestError: if it is none of these.
     """
     if is_missing(value) or isinstance(value, datetime):
         return value if isinstance(value, datetime) else None
@@ -191,30 +191,30 @@ def moment_of(value: Any) -> datetime | None:
 
 
 def outcome_of(value: Any, what: str = "the verdict") -> Outcome:
-    """Return the outcome that a word stands for.
+    """Return the outcome that a word means.
 
-    Known are a, b, tie, both_bad and skip, and left, right, response_1, model_a and the like. Bare numbers
-    are refused: 1 is the second answer to whoever counts from 0.
+    Accepted are a, b, tie, both_bad and skip, and left, right, response_1, model_a and similar words. Bare
+    numbers are rejected, since 1 would be the second answer when counting from 0.
 
     Raises:
-        RequestError: if it is no such word.
+        RequestError: if the value is not such a word.
     """
     if isinstance(value, str):
         word = "_".join(value.strip().casefold().replace("-", " ").replace("_", " ").split())
         found = _WORDS.get(word) or _side_of(word)
         if found is not None:
             return found
-    raise RequestError(f"{what} is none that is known", detail=shown(value))
+    raise RequestError(f"{what} is not recognised", detail=shown(value))
 
 
 def _side_of(word: str) -> Outcome | None:
-    """Return the side that `response_1`, `text_a` or `model2` means; None if it is no such word."""
+    """Return the side that a word such as `response_1`, `text_a` or `model2` means, or None."""
     noun, side = word[:-1].rstrip("_"), word[-1:]
     return _SIDES.get(side) if noun in _NOUNS else None
 
 
 def is_outcome(value: Any) -> bool:
-    """Return whether a value is a word for an outcome."""
+    """Return whether a value is a word that means an outcome."""
     try:
         outcome_of(value)
     except RequestError:

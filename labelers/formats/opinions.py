@@ -1,8 +1,8 @@
-"""What people said about two answers, before the answers are called `a` and `b`.
+"""Opinions about two answers in a source's own order, and their conversion to records.
 
-A source tells of a first and a second answer, in its own order. `records_of` makes records of that: the
-comparison decides by hash which answer is `a`, and everything that has a side follows it (verdict,
-probability, margin, which answer was shown first).
+A source has a first and a second answer, in its own order. `records_of` converts them to records: a hash
+decides which answer is `a` in the comparison, and everything that refers to a side is converted accordingly
+(verdict, probability, margin, which answer was shown first).
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ Outcome = Literal["first", "second", "tie", "both_bad", "skip", "unparsed"]
 
 OTHER: Mapping[Side, Side] = {"first": "second", "second": "first"}
 _P_FIRST: Mapping[Outcome, float] = {"first": 1.0, "second": 0.0, "tie": 0.5}
-"""Probability that the first answer is better. `both_bad` says nothing about which, and has none."""
+"""Probability that the first answer is better. `both_bad` has none: it does not prefer either answer."""
 
 
 class Opinion(BaseModel):
-    """What one person says of two answers. A field is None where the source does not tell it."""
+    """One annotator's opinion on two answers. A field is None if the source does not have it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: Outcome
     annotator: str | None = None
-    """Who, by the same name wherever the same person speaks."""
+    """The annotator, by the same name throughout the source."""
     seat: int | None = None
-    """Which of several people, where the source gives them no names: they are told apart within the row."""
+    """Number of an unnamed annotator within the row, to distinguish several of them."""
     dimension: str | None = None
-    """In which respect: helpfulness, say."""
+    """The aspect that was judged, such as helpfulness."""
     shown_first: Side | None = None
     p_first: Probability | None = None
-    """Probability that the first answer is better; left out, it follows from the verdict."""
+    """Probability that the first answer is better; None derives it from the verdict."""
     margin: Finite | None = None
-    """By how much the first answer is better, on the source's scale; negative where the second is."""
+    """How much better the first answer is, on the source's scale; negative if the second is better."""
     weight: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
     group: str | None = None
-    """The ranking that it is one pair of."""
+    """Id of the ranking that this pair is part of."""
     confidence: Probability | None = None
     comment: str | None = None
     duration_s: Finite | None = None
     created: datetime | None = None
     model: str | None = None
-    """The model that spoke, where it was no person."""
+    """The model that gave the opinion; None for a human annotator."""
     raw: str | None = None
-    """What stood in place of a verdict, when it is `unparsed`."""
+    """The source's text in place of a verdict, if the verdict is `unparsed`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Records that went out by `publius export --labels` and came back as they were."""
+    """Original records, restored from a file that `publius export --labels` wrote."""
 
     comparison: Comparison
     judgments: tuple[Judgment, ...]
@@ -67,14 +67,14 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two answers to one prompt, and what people said about them."""
+    """Two answers to one prompt, and the opinions on them."""
 
     prompt: tuple[Message, ...]
     first: Candidate
     second: Candidate
     opinions: tuple[Opinion, ...] = ()
     group: str = ""
-    """The set of answers that the two were taken from."""
+    """Id of the set of answers that the two belong to."""
     tags: tuple[str, ...] = ()
     exported: Exported | None = None
 
@@ -85,10 +85,10 @@ def pair_of(
     """Return the pair of two answers.
 
     Args:
-        sides: prompt and answers; `chosen` is the first.
-        opinions: what was said about them.
+        sides: the prompt and the answers; `chosen` is the first answer.
+        opinions: the opinions on them.
         origins: where the answers come from: a model's name, or the column.
-        tags: of the prompt.
+        tags: the tags of the prompt.
     """
     first, second = Candidate(sides.chosen, origins[0]), Candidate(sides.rejected, origins[1])
     return Pair(sides.prompt, first, second, tuple(opinions), tags=tags)
@@ -99,11 +99,11 @@ def records_of(pair: Pair, labeler: str) -> tuple[Comparison, tuple[Judgment, ..
 
     Args:
         pair: two answers and the opinions on them.
-        labeler: the name that the judgments' source goes by.
+        labeler: the name of the judgments' source.
 
     Raises:
-        RequestError: if an answer is empty, or the two are the same.
-        ValidationError: if the prompt is none; both are for the caller to count.
+        RequestError: if an answer is empty, or the two are identical. The caller counts it.
+        ValidationError: if the prompt is invalid. The caller counts it.
     """
     first, second = pair.first, pair.second
     if not first.response.strip() or not second.response.strip():
@@ -121,21 +121,21 @@ def records_of(pair: Pair, labeler: str) -> tuple[Comparison, tuple[Judgment, ..
 
 
 def outcome_by(lead: float) -> Outcome:
-    """Return the outcome that a lead amounts to, positive where the first answer is better; 0 is a tie."""
+    """Return the outcome of a score difference: positive if the first answer is better, 0 for a tie."""
     if lead == 0:
         return "tie"
     return "first" if lead > 0 else "second"
 
 
 def canonical(outcome: Outcome, a_is: Side) -> Verdict:
-    """Return an outcome as the verdict about `a` and `b`."""
+    """Convert an outcome to a verdict about `a` and `b`."""
     if outcome == "first" or outcome == "second":
         return "a" if outcome == a_is else "b"
     return outcome
 
 
 def judgment_of(opinion: Opinion, comparison_id: str, labeler: str, a_is: Side) -> Judgment:
-    """Return the judgment that an opinion amounts to, where `a` is the first or the second answer."""
+    """Convert an opinion to a judgment; `a_is` tells which of the two answers is `a`."""
     swapped = a_is == "second"
     p_first = _P_FIRST.get(opinion.verdict) if opinion.p_first is None else opinion.p_first
     margin = opinion.margin
@@ -155,7 +155,7 @@ def judgment_of(opinion: Opinion, comparison_id: str, labeler: str, a_is: Side) 
         shown_first=_shown_first(opinion.shown_first, a_is),
         group=opinion.group,
         weight=opinion.weight,
-        margin=0.0 - margin if swapped and margin is not None else margin,
+        margin=0.0 - margin if swapped and margin is not None else margin,  # -margin may be -0.0
         confidence=opinion.confidence,
         comment=opinion.comment,
         duration_s=opinion.duration_s,
@@ -167,9 +167,9 @@ def judgment_of(opinion: Opinion, comparison_id: str, labeler: str, a_is: Side) 
 def _identity(
     opinion: Opinion, comparison_id: str, labeler: str, annotator: str | None, verdict: Verdict
 ) -> str:
-    """Return the id: who said what about which comparison. Said twice, it is the same judgment.
+    """Return the judgment's id, from comparison, annotator and verdict; a repeated judgment has the same id.
 
-    Of people without a name the time tells one from another, where there is one.
+    Unnamed annotators are distinguished by the time of the judgment, if there is one.
     """
     moment = opinion.created.isoformat() if annotator is None and opinion.created else None
     who = (labeler, opinion.model, annotator, moment)

@@ -1,9 +1,9 @@
-"""Rankings and ratings of several answers, as comparisons of two at a time that count once together.
+"""Convert rankings and ratings of several answers to pairwise comparisons.
 
-A ranking of K answers says something about K (K - 1) / 2 pairs, but is one person's one decision: each of
-its judgments weighs 1 / (number of its pairs), so that they sum to 1, and all bear the ranking's `group`.
-Answers of one rank are a tie (p_a 0.5). Of ratings, the margin is the difference of the two ratings; a
-ranking has no margin, since ranks tell an order and no distance.
+A ranking of K answers covers K (K - 1) / 2 pairs, but is a single decision of one annotator. Each of its
+judgments therefore has weight 1 / (number of pairs), which sum to 1, and all share the ranking's `group`.
+Answers of equal rank are a tie (p_a 0.5). For ratings, the margin is the difference of the two ratings. A
+ranking has no margin, since ranks give an order without distances.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from core.conversations import prompt_of, shown
 from core.digests import record_id
 from core.errors import RequestError
 from core.records import Candidate, Message
+from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
 from labelers.formats.fields import (
     answer_of,
     is_missing,
@@ -26,58 +27,55 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Opinion, Pair, outcome_by
 from labelers.formats.source import RowLabels, RowSource, Skipped
-from labelers.formats.told import TOLD, cell_tags, opinion_of
 
 MAX_ANSWERS = 64
-"""Of one ranking: more would be thousands of pairs of one decision."""
+"""Maximum number of answers in one ranking; more would make thousands of pairs of one decision."""
 _RESPONSES = ("responses", "answers", "completions", "outputs", "candidates")
 _ORDER = ("ranks", "rank", "ranking")
 _RATINGS = ("ratings", "scores", "rating", "score")
 
 
-class Standing(NamedTuple):
-    """An answer with where it stands among the others; the higher, the better."""
+class ScoredAnswer(NamedTuple):
+    """An answer with its score among the others; a higher score is better."""
 
     answer: Candidate
     score: float
 
 
 class Ranked(NamedTuple):
-    """The pairs of a ranking, and those that were not made."""
+    """The pairs of a ranking, and the pairs that were skipped."""
 
     pairs: tuple[Pair, ...]
-    left_out: tuple[Skipped, ...]
+    skipped: tuple[Skipped, ...]
 
 
 def pairs_of(
     prompt: tuple[Message, ...],
-    standings: Sequence[Standing],
+    scored: Sequence[ScoredAnswer],
     by: Opinion,
     *,
     margins: bool,
     tags: tuple[str, ...] = (),
 ) -> Ranked:
-    """Return the pairs that a ranking or several ratings amount to.
+    """Return the pairs of a ranking or of several ratings.
 
     Args:
-        prompt: what was answered.
-        standings: the answers, each once, with their scores.
-        by: what is the same for all pairs: who, in which respect, when. Its verdict is replaced.
-        margins: whether the scores are ratings, whose differences mean something.
-        tags: of the prompt.
+        prompt: the prompt of the answers.
+        scored: the answers, each once, with their scores.
+        by: fields shared by all pairs, such as annotator, dimension and time. The verdict is replaced.
+        margins: True if the scores are ratings, so their differences are margins.
+        tags: the tags of the prompt.
 
     Raises:
-        RequestError: if there are fewer than two answers, or too many.
+        RequestError: if there are fewer than two answers, or more than `MAX_ANSWERS`.
     """
-    if not 2 <= len(standings) <= MAX_ANSWERS:
-        raise RequestError(f"a ranking needs 2 to {MAX_ANSWERS} answers", detail=f"found {len(standings)}")
-    chosen = list(combinations(standings, 2))
+    if not 2 <= len(scored) <= MAX_ANSWERS:
+        raise RequestError(f"a ranking needs 2 to {MAX_ANSWERS} answers", detail=f"found {len(scored)}")
+    chosen = list(combinations(scored, 2))
     distinct = _distinct(chosen)
     repeated = len(chosen) - len(distinct)
-    group = record_id(
-        "answers", [m.model_dump() for m in prompt], sorted(s.answer.response for s in standings)
-    )
-    ranking = record_id("ranking", group, by.annotator, by.seat, by.dimension, [s.score for s in standings])
+    group = record_id("answers", [m.model_dump() for m in prompt], sorted(s.answer.response for s in scored))
+    ranking = record_id("ranking", group, by.annotator, by.seat, by.dimension, [s.score for s in scored])
     pairs = []
     for one, two in distinct:
         margin = one.score - two.score
@@ -90,27 +88,27 @@ def pairs_of(
             }
         )
         pairs.append(Pair(prompt, one.answer, two.answer, (opinion,), group, tags))
-    left_out = (Skipped("two of the ranked answers are the same"),) * repeated
-    return Ranked(tuple(pairs), left_out)
+    skipped = (Skipped("two of the ranked answers are the same"),) * repeated
+    return Ranked(tuple(pairs), skipped)
 
 
-def _distinct(pairs: Sequence[tuple[Standing, Standing]]) -> list[tuple[Standing, Standing]]:
-    """Return the pairs of different answers, each pair of texts once."""
-    by_texts: dict[frozenset[str], tuple[Standing, Standing]] = {}
+def _distinct(pairs: Sequence[tuple[ScoredAnswer, ScoredAnswer]]) -> list[tuple[ScoredAnswer, ScoredAnswer]]:
+    """Return the pairs with different answers, each pair of texts once."""
+    by_texts: dict[frozenset[str], tuple[ScoredAnswer, ScoredAnswer]] = {}
     for one, two in pairs:
         by_texts.setdefault(frozenset((one.answer.response, two.answer.response)), (one, two))
     return [pair for texts, pair in by_texts.items() if len(texts) == 2]
 
 
 class Rankings(RowSource):
-    """One ranking, or one set of ratings, of K answers a row."""
+    """A table with one ranking, or one set of ratings, of K answers per row."""
 
     name = "rankings"
-    summary = "K responses a row, with ranks (1 is best, equal ranks tie), an order of positions, or ratings"
-    columns = TOLD | {"prompt", "order", "models", *_RESPONSES, *_ORDER, *_RATINGS}
+    summary = "K responses per row with ranks (1 is best, equal ranks tie), an order of positions, or ratings"
+    columns = ANNOTATION_COLUMNS | {"prompt", "order", "models", *_RESPONSES, *_ORDER, *_RATINGS}
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like a ranking."""
+        """Return why a row looks like a ranking, or None."""
         responses, order = present(row, _RESPONSES), present(row, (*_ORDER, "order", *_RATINGS))
         found = responses and order and "prompt" in row
         return f"it has the columns prompt, {responses} and {order}" if found else None
@@ -121,10 +119,10 @@ class Rankings(RowSource):
         answers = _answers(values)
         scores, margins = _scores(values, len(answers))
         by = opinion_of(values, verdict="tie")
-        rated = [Standing(a, s) for a, s in zip(answers, scores, strict=True) if s is not None]
+        rated = [ScoredAnswer(a, s) for a, s in zip(answers, scores, strict=True) if s is not None]
         unrated = (Skipped("an answer has no rank or rating"),) * (len(answers) - len(rated))
-        pairs, left_out = pairs_of(prompt, rated, by, margins=margins, tags=cell_tags(values.get("tags")))
-        return RowLabels((number,), pairs, unrated + left_out)
+        pairs, skipped = pairs_of(prompt, rated, by, margins=margins, tags=cell_tags(values.get("tags")))
+        return RowLabels((number,), pairs, unrated + skipped)
 
 
 def _answers(values: Mapping[str, Any]) -> list[Candidate]:
@@ -141,7 +139,7 @@ def _answers(values: Mapping[str, Any]) -> list[Candidate]:
 
 
 def _scores(values: Mapping[str, Any], count: int) -> tuple[list[float | None], bool]:
-    """Return the score of each answer, None where it has none, and whether the scores are ratings."""
+    """Return the score of each answer (None if it has none), and whether the scores are ratings."""
     name = present(values, _RATINGS)
     if name is not None:
         ratings = _numbers(values[name], name, count)
@@ -157,19 +155,19 @@ def _scores(values: Mapping[str, Any], count: int) -> tuple[list[float | None], 
 def _numbers(value: Any, what: str, count: int) -> list[float | None]:
     found = list_of(value, what)
     if len(found) != count:
-        raise RequestError(f"{what} has another length than responses", detail=f"{len(found)} and {count}")
+        raise RequestError(f"{what} and responses differ in length", detail=f"{len(found)} and {count}")
     return [None if is_missing(entry) else number_of(entry, what) for entry in found]
 
 
 def _by_order(order: Sequence[Any], count: int) -> list[float]:
-    """Return scores of a list of positions from 0, best first; positions in a list of their own tie."""
+    """Return the scores of a list of positions from 0, best first; positions in a nested list are tied."""
     scores: dict[int, float] = {}
     for place, entry in enumerate(order):
         for position in entry if isinstance(entry, list) else [entry]:
             whole = number_of(position, "a position of order")
             if whole not in range(count) or int(whole) in scores:
-                raise RequestError("order does not name each response once, from 0", detail=shown(order))
+                raise RequestError("order must list each position from 0 once", detail=shown(order))
             scores[int(whole)] = float(-place)
     if len(scores) != count:
-        raise RequestError("order does not name each response once, from 0", detail=shown(order))
+        raise RequestError("order must list each position from 0 once", detail=shown(order))
     return [scores[position] for position in range(count)]

@@ -1,4 +1,4 @@
-"""The sources of labels by name, and which of them recognises a file."""
+"""Registry of label sources: find one by name, or the one that recognises a file."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ BUILT_IN: tuple[LabelSource, ...] = (
     Rankings(),
     Columns(),
 )
-"""In the order in which they are asked whether they recognise a file: the particular before the general."""
+"""Built-in sources in order of precedence for recognising a file: specific formats before general ones."""
 AUTO_SOURCE = "auto"
-_ACCEPTED = "module:function that returns a source, as docs/human-labels.md describes it"
+_ACCEPTED = "module:function that returns a label source (docs/human-labels.md)"
 
 
 class Recognised(NamedTuple):
-    """The source that a file is read by, and why."""
+    """The source that reads a file, and why it was chosen."""
 
     source: LabelSource
     why: str
 
 
 def is_built_in(source: LabelSource) -> bool:
-    """Return whether a source is one of Publius's own."""
+    """Return whether a source is built into Publius."""
     return any(source is own for own in BUILT_IN)
 
 
 def source_named(name: str) -> LabelSource:
-    """Return the source of that name: one of our own, of an installed package, or `module:function`.
+    """Return the source of that name: built in, from an installed package, or `module:function`.
 
     Raises:
-        ConfigError: if there is none, or it cannot be loaded.
+        ConfigError: if there is no such source, or it cannot be loaded.
     """
     for source in BUILT_IN:
         if source.name == name:
@@ -73,16 +73,16 @@ def source_named(name: str) -> LabelSource:
     if ":" in name:
         return _loaded(EntryPoint(name, name, GROUP))
     known = [AUTO_SOURCE, *(source.name for source in BUILT_IN), *offered, "module:function"]
-    raise ConfigError(f"no format {name!r}", where="--format", accepted=one_of(known, name))
+    raise ConfigError(f"unknown format {name!r}", where="--format", accepted=one_of(known, name))
 
 
 def recognise(rows: Sequence[Row], where: str) -> Recognised:
-    """Return the source that recognises the first rows; of several, the more particular one.
+    """Return the source that recognises the first rows; if several do, the most specific one.
 
-    Installed packages are asked where none of our own recognises any.
+    Sources of installed packages are tried if no built-in source recognises any row.
 
     Raises:
-        DataError: if none does.
+        DataError: if no source recognises the rows.
     """
     readable = [row.values for row in rows if isinstance(row.values, Mapping)]
     found = _most(BUILT_IN, readable) or _most(map(_loaded, _offered()), readable)
@@ -91,14 +91,14 @@ def recognise(rows: Sequence[Row], where: str) -> Recognised:
     columns = ", ".join(str(name) for name in readable[0])[:200] if readable else "none"
     names = ", ".join(source.name for source in BUILT_IN)
     raise DataError(
-        f"the format is not recognised by its columns ({columns})",
+        f"cannot recognise the format from the columns ({columns})",
         where=where,
         accepted=f"--format {names} or module:function; or columns with --columns prompt=NAME,...",
     )
 
 
 def _most(sources: Iterable[LabelSource], rows: Sequence[Mapping[str, Any]]) -> Recognised | None:
-    """Return the first source that recognises half as many rows as any; the particular ones stand first."""
+    """Return the first source that recognises at least half as many rows as the best source does."""
     found: list[tuple[int, Recognised]] = []
     for source in sources:
         reasons = [why for row in rows if (why := _asked(source, row)) is not None]
@@ -112,12 +112,12 @@ def _asked(source: LabelSource, row: Mapping[str, Any]) -> str | None:
     """Return why a source recognises a row; None if it does not."""
     if is_built_in(source):
         return source.recognises(row)
-    with source_errors(lambda: f"the source {source.name!r} failed to look at a row"):
+    with source_errors(lambda: f"recognises() of the source {source.name!r} failed"):
         return source.recognises(row)
 
 
 def source_errors(what: Callable[[], str]) -> contextlib.AbstractContextManager[None]:
-    """Return a block in which what a source raises becomes one line; `what` says what failed."""
+    """Return a context that turns a source's exception into a one-line error; `what` names the failure."""
     return core.code.foreign_errors(what, "--format", _ACCEPTED)
 
 
@@ -126,12 +126,12 @@ def _offered() -> tuple[EntryPoint, ...]:
 
 
 def _loaded(entry: EntryPoint) -> LabelSource:
-    """Return what an entry point makes. A module beside the user's files is found, too."""
+    """Load an entry point and call it; modules next to the user's files can be imported, too."""
     with source_errors(lambda: f"the source {entry.value!r} cannot be loaded"), importable(entry):
         source = entry.load()()
     if not isinstance(source, LabelSource):
         raise ConfigError(
-            f"{entry.value!r} made a {type(source).__name__}, which is no source of labels",
+            f"{entry.value!r} returned a {type(source).__name__}, which is not a label source",
             where="--format",
             accepted="an object with name, summary, columns, recognises and read (docs/human-labels.md)",
         )

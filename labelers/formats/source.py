@@ -1,12 +1,12 @@
-"""What a source of labels must do: the protocol, and a base for the usual case of one row after another.
+"""The protocol of label sources, and a base class for formats whose rows are independent.
 
-A source is handed rows (mappings of columns, in the order of the file) and tells for every row what it says.
-It never drops a row in silence: each row stands in exactly one `RowLabels`, with pairs or with the reason why
-there are none. `publius import labels` counts, stores and reports.
+A source receives rows (mappings of columns, in the order of the file) and returns the labels of every row. It
+never drops a row silently: each row is in exactly one `RowLabels`, with pairs or with the reason why there
+are none. `publius import labels` counts, stores and reports them.
 
-Publius finds a source by its name among its own, by an entry point in the group `publius.label_sources`, or
-as `module:function`; the last two name something that returns a `LabelSource` when it is called without
-arguments. `examples/label-source` is a small package that brings one.
+Publius finds a source by the name of a built-in one, by an entry point in the group `publius.label_sources`,
+or as `module:function`. The last two name a callable that takes no arguments and returns a `LabelSource`.
+`examples/label-source` is a small package with such a source.
 """
 
 from __future__ import annotations
@@ -21,90 +21,90 @@ from core.errors import RequestError
 from labelers.formats.opinions import Pair
 
 GROUP = "publius.label_sources"
-"""The entry-point group by which packages offer sources."""
+"""Entry-point group of packages that provide sources."""
 
 
 class Skipped(NamedTuple):
-    """Something that is not used, and why."""
+    """Something that was skipped, and why."""
 
     reason: str
-    """By which such things are counted together."""
+    """Skipped parts are counted by this text."""
     detail: str = ""
-    """What is its own: the offending value, say."""
+    """Specifics of this one, such as the offending value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as it came."""
+    """One row of a file, before validation."""
 
     number: int
-    """Which one, from 1: the line of a file of lines, else the position."""
+    """Number from 1: the line in a file of lines, otherwise the position."""
     values: Any
-    """A mapping of columns, if the row is what it should be."""
+    """A mapping of columns, if the row is valid."""
     problem: str | None = None
-    """Why it could not be read at all."""
+    """Why the row could not be read; None if it could."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowLabels:
-    """What one row says, or several that belong together. Without pairs the rows are dropped."""
+    """Labels of one row, or of several rows that belong together. Without pairs the rows are dropped."""
 
     rows: tuple[int, ...]
     pairs: tuple[Pair, ...] = ()
-    left_out: tuple[Skipped, ...] = ()
-    """Parts that are not used: an answer nobody rated, a draft. Without pairs, the first says why."""
+    skipped: tuple[Skipped, ...] = ()
+    """Skipped parts, such as an unrated answer or a draft. Without pairs, the first one is the reason."""
     notes: tuple[str, ...] = ()
-    """What was mended or is unusual; counted and shown."""
+    """Corrections and oddities, which are counted and shown."""
 
 
 @runtime_checkable
 class LabelSource(Protocol):
-    """Reads one form of labels."""
+    """Reads one format of labels."""
 
     @property
     def name(self) -> str:
-        """What users call it; it is the `labeler` of its judgments unless they choose another."""
+        """Name for `--format`, and the default `labeler` of its judgments."""
         ...
 
     @property
     def summary(self) -> str:
-        """One line: which data it reads."""
+        """One line that describes the data it reads."""
         ...
 
     @property
     def columns(self) -> frozenset[str] | None:
-        """The columns that it uses; others are reported as passed over. None: it looks at all of them."""
+        """The columns that it uses; others are reported as ignored. None if it reads all columns."""
         ...
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like this form, as in "it has the columns ...", or None if it does not."""
+        """Return why a row looks like this format, as in "it has the columns ...", or None if it does not."""
         ...
 
     def read(self, rows: Iterable[Row]) -> Iterator[RowLabels]:
-        """Yield what the rows say, in order, each row once.
+        """Yield the labels of the rows, in order, each row once.
 
-        A row's mistakes are no exceptions but `left_out`. Rows come one at a time and must not be gathered,
-        so that a file of any length can be read.
+        Report an invalid row in `skipped`; do not raise. Rows come one at a time and must not be collected in
+        memory: a file may be of any length.
         """
         ...
 
 
 class RowSource:
-    """Base of sources whose rows stand for themselves: `labels_of` sees one row."""
+    """Base class of sources whose rows are independent: `labels_of` reads one row."""
 
     name = ""
     summary = ""
     columns: frozenset[str] | None = None
 
     def read(self, rows: Iterable[Row]) -> Iterator[RowLabels]:
-        """Yield what each row says; a row that raises RequestError is left out for its reason."""
+        """Yield the labels of each row; a row for which `labels_of` raises RequestError is dropped."""
         return map(self._read, rows)
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
-        """Return what one row says.
+        """Return the labels of one row.
 
         Raises:
-            RequestError: if it says nothing that can be used.
+            RequestError: if the row has no usable label.
         """
         raise NotImplementedError
 
@@ -116,12 +116,12 @@ class LabelsOf(Protocol):
     """A function that reads one row."""
 
     def __call__(self, values: Mapping[str, Any], number: int) -> RowLabels:
-        """Return what the row says, or raise RequestError."""
+        """Return the labels of the row, or raise RequestError."""
         ...
 
 
 def guarded(row: Row, labels_of: LabelsOf) -> RowLabels:
-    """Return what a row says; one that cannot be read, or is refused, becomes a `left_out`."""
+    """Return the labels of a row; an unreadable or invalid row gives no pairs but a `skipped` entry."""
     try:
         return labels_of(columns_of(row), row.number)
     except RequestError as error:
@@ -129,26 +129,24 @@ def guarded(row: Row, labels_of: LabelsOf) -> RowLabels:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        return dropped(
-            row.number, RequestError("a value is out of bounds", detail=f"{place}: {first['msg']}")
-        )
+        return dropped(row.number, RequestError("a value is out of range", detail=f"{place}: {first['msg']}"))
 
 
 def columns_of(row: Row) -> Mapping[str, Any]:
-    """Return the columns of a row. Raises RequestError if it could not be read, or is no mapping."""
+    """Return the columns of a row. Raises RequestError if it could not be read or is not a mapping."""
     if row.problem is not None:
         raise RequestError("the row cannot be read", detail=row.problem)
     if not isinstance(row.values, Mapping):
-        raise RequestError("the row is not a mapping of columns", detail=f"but {type(row.values).__name__}")
+        raise RequestError("the row is not a mapping of columns", detail=f"found {type(row.values).__name__}")
     return row.values
 
 
-def refusal(left_out: Sequence[Skipped], otherwise: str) -> RequestError:
-    """Return the error of a row that says nothing: the first of what was left out, else `otherwise`."""
-    first = left_out[0] if left_out else Skipped(otherwise)
+def refusal(skipped: Sequence[Skipped], otherwise: str) -> RequestError:
+    """Return the error of a row without labels: the first skipped part's reason, or `otherwise`."""
+    first = skipped[0] if skipped else Skipped(otherwise)
     return RequestError(first.reason, detail=first.detail)
 
 
 def dropped(number: int, error: RequestError) -> RowLabels:
-    """Return the outcome of a row that says nothing."""
-    return RowLabels((number,), left_out=(Skipped(error.reason, error.detail),))
+    """Return the labels of a row that is dropped."""
+    return RowLabels((number,), skipped=(Skipped(error.reason, error.detail),))

@@ -1,1 +1,1 @@
-"""The annotation page: a small web server where people compare and rank answers."""
+"""The annotation page: a small web server on which annotators compare and rank answers."""

@@ -1,8 +1,8 @@
-"""Who may see the page: two secret tokens, cookies signed with them, and names of people.
+"""Access control of the page: two secret tokens, cookies signed with them, and annotators' names.
 
-The link holds the token behind a `#`, which browsers send to no server. The page trades it for a cookie that
-scripts cannot read and other sites cannot send. The cookie is a name with a keyed digest, so that it outlives
-a restart without a list of sessions.
+The link has the token in its fragment, after the `#`, which browsers do not send to servers. The page
+exchanges it for a cookie that scripts cannot read and other sites cannot send. The cookie is a name with an
+HMAC, so it remains valid across restarts without a list of sessions.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ from core.store.files import os_errors, write_atomic
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _NAME = re.compile(r"\w[\w .@+-]{0,39}")
 _OWNER = " owner"
-"""No person can be called so: names begin with a letter or digit."""
+"""Signed for the owner's cookie; not a valid annotator name, which cannot begin with a space."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """The two tokens of a collection: who compares, and who only reads the figures."""
+    """The two tokens of a collection: one for annotators, one for the owner, who only reads the metrics."""
 
     token: str
     owner_token: str
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie; other collections on this host have another."""
+        """Name of the annotators' cookie, different for each collection on a host."""
         return f"publius_{hashlib.sha256(self.owner_token.encode()).hexdigest()[:12]}"
 
     @property
     def owner_cookie(self) -> str:
-        """Name of the owner's cookie, so that the owner can compare too."""
+        """Name of the owner's cookie, different from the annotators' so the owner can annotate too."""
         return f"{self.cookie}_owner"
 
-    def lets_in(self, token: str) -> bool:
-        """Return whether this is the token of people who compare, in constant time."""
+    def is_annotator_token(self, token: str) -> bool:
+        """Return whether this is the annotators' token, compared in constant time."""
         return _same(token, self.token)
 
-    def lets_owner_in(self, token: str) -> bool:
-        """Return whether this is the owner's token, in constant time."""
+    def is_owner_token(self, token: str) -> bool:
+        """Return whether this is the owner's token, compared in constant time."""
         return _same(token, self.owner_token)
 
     def sign(self, name: str) -> str:
-        """Return the cookie of a person."""
+        """Return the cookie value of an annotator."""
         return f"{base64.urlsafe_b64encode(name.encode()).decode()}.{_mark(self.token, name)}"
 
     def sign_owner(self) -> str:
-        """Return the cookie of the owner."""
+        """Return the cookie value of the owner."""
         return _mark(self.owner_token, _OWNER)
 
     def annotator_of(self, cookie: str | None) -> str | None:
-        """Return whose cookie it is, or None if it is not one of ours."""
+        """Return the annotator of a cookie, or None if the cookie is not valid."""
         encoded, _, mark = (cookie or "").partition(".")
         try:
             name = base64.urlsafe_b64decode(encoded.encode()).decode()
@@ -70,7 +70,7 @@ class Access:
         return name if _same(mark, _mark(self.token, name)) else None
 
     def is_owner(self, cookie: str | None) -> bool:
-        """Return whether it is the owner's cookie."""
+        """Return whether this is the owner's cookie."""
         return _same(cookie or "", self.sign_owner())
 
 
@@ -79,48 +79,49 @@ def _mark(token: str, name: str) -> str:
 
 
 def _same(given: str, expected: str) -> bool:
+    # As bytes, since compare_digest rejects text that is not ASCII and a client may send anything.
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
 
 
 def clean_name(given: str) -> str:
-    """Return a person's name as records hold it: one spelling, small letters, single spaces.
+    """Return an annotator's name as stored in records: NFC-normalised, lower case, single spaces.
 
     Raises:
-        DataError: it is no name.
+        DataError: if it is not a valid name.
     """
     name = " ".join(unicodedata.normalize("NFC", given).split()).casefold()
     if not _NAME.fullmatch(name):
         raise DataError(
             "this name cannot be used",
-            accepted="1 to 40 letters, digits, spaces and . _ - @ +, a letter first",
+            accepted="1 to 40 letters, digits, spaces and . _ - @ +, beginning with a letter or digit",
         )
     return name
 
 
 def open_access(path: Path, token: str | None) -> Access:
-    """Return the tokens of a collection: those in its folder, or new ones that only this user can read.
+    """Return the tokens of a collection: those in its folder, or new ones in a file only this user can read.
 
     Args:
         path: the file in the folder.
-        token: the token that the user wants people to have, in place of the one in the file.
+        token: the annotators' token chosen by the user, which replaces the one in the file.
 
     Raises:
-        ConfigError: the token is too short to be a secret.
-        RunStateError: the file is broken.
+        ConfigError: if the token is too short to be secret, or has invalid characters.
+        RunStateError: if the file is damaged.
     """
     if token is not None and not _TOKEN.fullmatch(token):
         raise ConfigError(
-            f"a token of {len(token)} characters",
+            f"invalid token of {len(token)} characters",
             where="--token",
             accepted="16 to 128 letters, digits, - and _",
         )
-    kept = _read(path)
-    new = kept or {"owner_token": secrets.token_urlsafe(24), "token": secrets.token_urlsafe(24)}
+    stored = _read(path)
+    new = stored or {"owner_token": secrets.token_urlsafe(24), "token": secrets.token_urlsafe(24)}
     new = {"schema_version": "1", **new}
     if token is not None:
         new["token"] = token
-    if new != kept:
-        write_atomic(path, json.dumps(new, indent=2) + "\n", mode=0o600)  # for this user alone
+    if new != stored:
+        write_atomic(path, json.dumps(new, indent=2) + "\n", mode=0o600)  # readable by this user only
     return Access(new["token"], new["owner_token"])
 
 
@@ -130,14 +131,14 @@ def _read(path: Path) -> dict[str, str] | None:
             return None
         text = path.read_bytes()
     try:
-        kept = json.loads(text)
-        if all(isinstance(kept[key], str) for key in ("token", "owner_token")):
-            return dict(kept)
+        stored = json.loads(text)
+        if all(isinstance(stored[key], str) for key in ("token", "owner_token")):
+            return dict(stored)
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
     raise RunStateError(
-        "this file does not hold the tokens of the page",
+        "this file does not have the page's tokens",
         where=str(path),
-        accepted="the file as the page wrote it, or none: people then need a new link",
+        accepted="the file as the page wrote it, or no file: annotators then need a new link",
         run=f"rm {path}",
     )

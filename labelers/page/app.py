@@ -1,4 +1,4 @@
-"""The routes of the annotation page. Only functions import this module, since it imports FastAPI."""
+"""Routes of the annotation page. Import this module inside functions only, since it imports FastAPI."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _log = logging.getLogger("uvicorn.error")
 
 @dataclass(frozen=True)
 class Page:
-    """What the routes work with."""
+    """State of the application that the routes use."""
 
     session: Session
     access: Access
 
 
-class Entry(BaseModel):
-    """A person at the door: the token of the link, and who they are."""
+class SignIn(BaseModel):
+    """Request body of an annotator's sign-in: the token from the link, and a name."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,8 +45,8 @@ class Entry(BaseModel):
     annotator: str = Field(max_length=200)
 
 
-class OwnerEntry(BaseModel):
-    """The owner at the door."""
+class OwnerSignIn(BaseModel):
+    """Request body of the owner's sign-in: the token from the link."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,7 +54,7 @@ class OwnerEntry(BaseModel):
 
 
 class Undo(BaseModel):
-    """A decision to take back, by the first of its judgments."""
+    """Request body to take a decision back, identified by the id of its first judgment."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,14 +65,14 @@ router = APIRouter()
 
 
 def build_app(page: Page, hosts: Hosts) -> ASGIApp:
-    """Return the web application, with the guard in front of it."""
+    """Return the web application, wrapped in the guard."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.page = page
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC))
-    app.add_exception_handler(RequestValidationError, _say_misfit)
-    app.add_exception_handler(AnyHTTPException, _say_refusal)
-    app.add_exception_handler(PubliusError, _say_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(AnyHTTPException, _on_http_error)
+    app.add_exception_handler(PubliusError, _on_publius_error)
     return Guard(app, hosts)
 
 
@@ -87,7 +87,7 @@ _ThePage = Annotated[Page, Depends(_page)]
 def _annotator(request: Request, page: _ThePage) -> str:
     name = page.access.annotator_of(request.cookies.get(page.access.cookie))
     if name is None:
-        raise HTTPException(401, "open the link that you were given again")
+        raise HTTPException(401, "not signed in; open your link again")
     return name
 
 
@@ -96,48 +96,48 @@ _Annotator = Annotated[str, Depends(_annotator)]
 
 @router.get("/")
 def index() -> FileResponse:
-    """Return the page; it holds nothing of the collection."""
+    """Return the static page, which has no data of the collection."""
     return FileResponse(_STATIC / "index.html")
 
 
 @router.get("/owner")
 def owner() -> FileResponse:
-    """Return the owner's page; it holds nothing of the collection."""
+    """Return the owner's static page, which has no data of the collection."""
     return FileResponse(_STATIC / "owner.html")
 
 
 @router.post("/api/enter")
-def enter(entry: Entry, page: _ThePage, response: Response) -> dict[str, str]:
-    """Trade the token of the link for the cookie of a person."""
-    if not page.access.lets_in(entry.token):
-        raise HTTPException(401, "this link is not, or no longer, valid; ask for a new one")
+def sign_in(entry: SignIn, page: _ThePage, response: Response) -> dict[str, str]:
+    """Exchange the token from the link for an annotator's cookie."""
+    if not page.access.is_annotator_token(entry.token):
+        raise HTTPException(401, "this link is invalid or no longer valid; ask for a new one")
     name = clean_name(entry.annotator)
     _set_cookie(response, page.access.cookie, page.access.sign(name))
     return {"annotator": name}
 
 
 @router.post("/api/leave")
-def leave(page: _ThePage, response: Response) -> dict[str, str]:
-    """Forget who the person is."""
+def sign_out(page: _ThePage, response: Response) -> dict[str, str]:
+    """Delete the annotator's cookie."""
     response.delete_cookie(page.access.cookie)
     return {}
 
 
 @router.get("/api/view")
 def view(annotator: _Annotator, page: _ThePage) -> dict[str, Any]:
-    """Return what a person's screen shows."""
+    """Return the content of an annotator's screen."""
     return page.session.view(annotator)
 
 
 @router.post("/api/decide")
 def decide(decision: Decision, annotator: _Annotator, page: _ThePage) -> dict[str, Any]:
-    """Store a decision, and return what comes next once it is on disk."""
+    """Store a decision, and return the next screen once the decision is on disk."""
     return _then_view(page, annotator, page.session.decide(annotator, decision))
 
 
 @router.post("/api/undo")
 def undo(taken_back: Undo, annotator: _Annotator, page: _ThePage) -> dict[str, Any]:
-    """Take the last decision back, and return it as the next question."""
+    """Take back the last decision, and return its task as the next one."""
     return _then_view(page, annotator, page.session.undo(annotator, taken_back.judgment))
 
 
@@ -148,19 +148,19 @@ def _then_view(page: Page, annotator: str, refusal: str | None) -> dict[str, Any
 
 
 @router.post("/api/owner")
-def enter_owner(entry: OwnerEntry, page: _ThePage, response: Response) -> dict[str, str]:
-    """Trade the owner's token for a cookie."""
-    if not page.access.lets_owner_in(entry.token):
+def sign_in_owner(entry: OwnerSignIn, page: _ThePage, response: Response) -> dict[str, str]:
+    """Exchange the owner's token for a cookie."""
+    if not page.access.is_owner_token(entry.token):
         raise HTTPException(401, "this is not the owner's link")
     _set_cookie(response, page.access.owner_cookie, page.access.sign_owner())
     return {}
 
 
 @router.get("/api/overview")
-def figures(request: Request, page: _ThePage) -> dict[str, Any]:
-    """Return the owner's figures."""
+def owner_metrics(request: Request, page: _ThePage) -> dict[str, Any]:
+    """Return the metrics of the owner's page."""
     if not page.access.is_owner(request.cookies.get(page.access.owner_cookie)):
-        raise HTTPException(401, "open the owner's link again")
+        raise HTTPException(401, "not signed in; open the owner's link again")
     return overview(page.session)
 
 
@@ -168,22 +168,22 @@ def _set_cookie(response: Response, name: str, value: str) -> None:
     response.set_cookie(name, value, max_age=_COOKIE_S, httponly=True, samesite="strict")
 
 
-def _say_refusal(request: Request, error: Exception) -> JSONResponse:
+def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AnyHTTPException)
     return JSONResponse({"error": error.detail}, error.status_code)
 
 
-def _say_misfit(request: Request, error: Exception) -> JSONResponse:
+def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part != "body")
     return JSONResponse({"error": f"{place}: {first['msg']}" if place else str(first["msg"])}, 400)
 
 
-def _say_problem(request: Request, error: Exception) -> JSONResponse:
-    """Say what a request did wrong (400), or that something is wrong here that may be mended (503)."""
+def _on_publius_error(request: Request, error: Exception) -> JSONResponse:
+    """Return status 400 for an invalid request, or 503 for a problem of the server that may be fixed."""
     assert isinstance(error, PubliusError)
     if isinstance(error, DataError):
         return JSONResponse({"error": str(error)}, 400)
-    _log.error("%s", error)  # with paths, which are for the owner's eyes
+    _log.error("%s", error)  # the full text has paths, which annotators must not see
     return JSONResponse({"error": f"The server cannot store it: {error.problems[0].what}."}, 503)

@@ -1,4 +1,4 @@
-"""What every request passes before it is read, and the headers that every answer carries."""
+"""ASGI middleware that validates every request before it is read, and sets security headers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 65_536
-"""A comment of 4,000 characters with all that goes with it, twice over."""
+"""Twice the size of a request with the longest comment, 4,000 characters."""
 OWN_HEADER = b"x-publius"
-"""A form on another site cannot send it, and a script there may not without asking first."""
+"""CSRF protection: a form on another site cannot send this header; a script there needs a CORS preflight."""
 
 _HEADERS = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -29,15 +29,15 @@ _HEADERS = {
 
 
 class Guard:
-    """Refuses foreign hosts, foreign origins and large bodies, before anything else runs."""
+    """Reject foreign hosts, foreign origins and large bodies before anything else runs."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
         self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with the reason why not."""
+        """Forward a request to the application, or respond with the reason for rejecting it."""
         if scope["type"] != "http":
-            return  # no start-up work, no web sockets
+            return  # the application uses neither lifespan events nor web sockets
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -58,19 +58,19 @@ class Guard:
     def _refusal(self, method: str, headers: dict[bytes, bytes]) -> str | None:
         host = headers.get(b"host", b"").decode("latin-1")
         if not self._hosts.accepts(host):
-            return f"this server is not called {host!r}; start it with --allow-host to accept that name"
+            return f"unknown host name {host!r}; start the server with --allow-host to accept it"
         if method in ("GET", "HEAD"):
             return None
         origin = headers.get(b"origin", b"").decode("latin-1").lower()
         if origin not in (f"http://{host.lower()}", f"https://{host.lower()}"):
             return "the request comes from another site"
         if OWN_HEADER not in headers:
-            return "the request does not come from the page"
+            return "the request does not come from the page (no X-Publius header)"
         return None
 
 
 async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes | None:
-    """Return the whole body, or None as soon as it is known to be too large."""
+    """Return the whole body, or None as soon as it exceeds the limit."""
     announced = headers.get(b"content-length", b"0")
     if not announced.isdigit() or int(announced) > MAX_BODY_BYTES:
         return None
@@ -85,7 +85,7 @@ async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes | N
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a channel that gives the body that was read, and then goes on as before."""
+    """Return a `receive` function that first returns the body already read, then forwards to `receive`."""
     unread = True
 
     async def replay() -> Message:

@@ -1,4 +1,4 @@
-"""By which names the server may be called, and whether an address is of this machine alone."""
+"""Host names that the server accepts, as protection against DNS rebinding."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Hosts:
-    """By which names the server may be called.
+    """The host names that the server accepts.
 
-    Another site that lets its own name point here (DNS rebinding) sends that name. An address in numbers
-    cannot be borrowed like that.
+    In a DNS rebinding attack, another site lets its own name point here, and the browser sends that name. A
+    numeric address cannot be used for this.
     """
 
     names: frozenset[str]
     any_address: bool
-    """Whether all addresses in numbers are accepted, or only those of this machine itself."""
+    """True if all numeric addresses are accepted; False if only loopback addresses are."""
 
     @classmethod
     def of(cls, host: str, also: tuple[str, ...] = ()) -> Hosts:
-        """Return the names that go with the address that the server listens at."""
+        """Return the accepted names for the address that the server listens on, and the names in `also`."""
         if is_loopback(host):
             return cls(frozenset({"localhost", host.lower(), *map(str.lower, also)}), any_address=False)
         names = {"localhost", host.lower(), socket.gethostname().lower(), *map(str.lower, also)}
@@ -44,7 +44,7 @@ class Hosts:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address is reached from this machine alone."""
+    """Return whether an address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:

@@ -1,7 +1,7 @@
-"""The judgments of people in one folder: appended, on disk before the call returns, and what stands of them.
+"""The annotators' judgments in one folder: an append-only store, synced to disk, and the current judgments.
 
 An undo is a `skip` that supersedes a decision; the next decision on the same comparison supersedes the undo.
-So every person has one judgment at most on a comparison that nothing supersedes.
+So every annotator has at most one current (not superseded) judgment on a comparison.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NO_ANSWER = "skip"
 
 
 class Ledger:
-    """The record files of a folder that people's decisions go to. One process writes them."""
+    """The record files of a folder with annotators' decisions. Only one process may write them."""
 
     def __init__(self, folder: Path, question: Question) -> None:
         self._store = RecordStore(folder)
@@ -36,55 +36,55 @@ class Ledger:
             raise
 
     def add(self, comparisons: Iterable[Comparison], judgments: Sequence[Judgment]) -> None:
-        """Store judgments with their comparisons; all of them are on disk when this returns.
+        """Store judgments and their comparisons, and sync them to disk before returning.
 
-        Those that are there already are passed over, so that a failed call can be made again.
+        Records that are already stored are ignored, so a failed call can be repeated.
 
         Raises:
-            RunStateError: the disk is full or failed. Part of them may be stored.
+            RunStateError: if the disk is full or failed. Some of the records may be stored.
         """
         is_new = [self.comparisons.append(comparison) for comparison in comparisons]
         if any(is_new):
-            self.comparisons.sync()  # a judgment never stands on disk without its comparison
+            self.comparisons.sync()  # first, so no judgment is on disk without its comparison
         for judgment in judgments:
             if self.judgments.append(judgment):
                 self._take_in(judgment)
         self.judgments.sync()
 
     def has_decided(self, annotator: str, task: Task) -> bool:
-        """Return whether a person's decision on all pairs of a task stands."""
+        """Return whether an annotator has current judgments on all pairs of a task."""
         return all(annotator in self._on.get(c.id, {}) for c in task.comparisons)
 
     def deciders(self, task: Task) -> list[str]:
-        """Return who has decided on a task, skipped or not."""
+        """Return the annotators who have decided on a task, including those who skipped it."""
         first = self._on.get(task.comparisons[0].id)
         return [name for name in first if self.has_decided(name, task)] if first else []
 
     def answerers(self, task: Task) -> list[str]:
-        """Return who has decided on a task and not skipped it."""
+        """Return the annotators who have decided on a task without skipping it."""
         first = self._on.get(task.comparisons[0].id)
         return [name for name in self.deciders(task) if first[name].verdict != _NO_ANSWER] if first else []
 
-    def standing(self, annotator: str, task: Task) -> list[Judgment]:
-        """Return a person's judgments on the pairs of a task that nothing supersedes."""
+    def current(self, annotator: str, task: Task) -> list[Judgment]:
+        """Return an annotator's current judgments on the pairs of a task."""
         found = [self._on.get(c.id, {}).get(annotator) for c in task.comparisons]
         return [judgment for judgment in found if judgment is not None]
 
     def annotators(self) -> list[str]:
-        """Return everyone who has decided anything that stands, in order of their first decision."""
+        """Return the annotators with a current decision, in order of their first decision."""
         return [name for name, decisions in self._by.items() if decisions]
 
     def decisions(self, annotator: str) -> list[list[Judgment]]:
-        """Return a person's decisions that stand, the oldest first; a ranking is one decision."""
+        """Return an annotator's current decisions, oldest first; a ranking is one decision."""
         return list(self._by.get(annotator, {}).values())
 
     def undone(self, annotator: str, task: Task) -> dict[str, str]:
-        """Return, by comparison, the undo with which a person took the last decision on it back."""
+        """Return, by comparison, the id of the undo of an annotator's last decision on it."""
         keys = ((c.id, self._undone.get((annotator, c.id))) for c in task.comparisons)
         return {comparison: undo for comparison, undo in keys if undo is not None}
 
     def was_taken_back(self, judgment_id: str) -> bool:
-        """Return whether a decision is stored, and stands no more."""
+        """Return whether a decision is stored but no longer current."""
         if judgment_id not in self._decisions:
             return False
         judgment = self.judgments.get(judgment_id)
@@ -95,7 +95,7 @@ class Ledger:
         self._store.close()
 
     def _take_in(self, judgment: Judgment) -> None:
-        """Bring what stands up to a judgment. Those of other sources and other questions are passed over."""
+        """Update the index with a judgment. Judgments of other sources and other questions are ignored."""
         name = judgment.annotator
         asked = (judgment.principle_id, judgment.dimension)
         if (

@@ -1,4 +1,4 @@
-"""What the owner of a collection sees: how far it is, how people agree, and how they do on gold questions."""
+"""Metrics of the owner's page: progress, inter-annotator agreement, and accuracy on gold questions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labelers.page.tasks import HUMAN_LABELER
 
 
 def overview(session: Session) -> dict[str, Any]:
-    """Return the figures of the owner's page. Times are seconds; shares lie in [0, 1]; None is unknown."""
+    """Return the metrics of the owner's page. Times are in seconds, shares in [0, 1]; None is unknown."""
     with session.reading():
         ledger, plan = session.ledger, session.plan
         names = sorted({*ledger.annotators(), *session.gold_ledger.annotators()})
@@ -27,12 +27,12 @@ def overview(session: Session) -> dict[str, Any]:
             "question": plan.question.text,
             "gold_questions": len(plan.gold),
             "complete": session.is_complete(),
-            "annotators": [_person(session, name) for name in names],
+            "annotators": [_annotator(session, name) for name in names],
             "agreement": _agreement(session, names),
         }
 
 
-def _person(session: Session, name: str) -> dict[str, Any]:
+def _annotator(session: Session, name: str) -> dict[str, Any]:
     decisions = session.ledger.decisions(name)
     pairs = [decision[0] for decision in decisions if len(decision) == 1]
     verdicts = Counter(judgment.verdict for judgment in pairs)
@@ -55,16 +55,16 @@ def _person(session: Session, name: str) -> dict[str, Any]:
 
 
 def _agreement(session: Session, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return raw agreement and kappa of each two people who judged the same comparisons."""
-    said = [j for name in names for decision in session.ledger.decisions(name) for j in decision]
+    """Return raw agreement and kappa of each pair of annotators with comparisons in common."""
+    judgments = [j for name in names for decision in session.ledger.decisions(name) for j in decision]
     return [
         {
             "names": [annotator.removeprefix(f"{HUMAN_LABELER}/") for annotator in pair],
             "n": table.total(),
             "agreed": observed_in(table),
-            "kappa": kappa_in(table),  # without its interval: the figures are fetched every few seconds
+            "kappa": kappa_in(table),  # no interval: the page polls every few seconds, a bootstrap is slow
         }
-        for pair, table in pair_tables(votes_of(said)).items()
+        for pair, table in pair_tables(votes_of(judgments)).items()
     ]
 
 

@@ -1,4 +1,4 @@
-"""Listening and serving: the only place that knows uvicorn."""
+"""Listen and serve; the only module that uses uvicorn."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ _LOOK_S = 0.5
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens at an address of this machine; port 0 takes a free one.
+    """Return a socket that listens on an address of this machine; port 0 selects a free port.
 
     Raises:
-        ConfigError: the address is not one of this machine, or the port is taken or reserved.
+        ConfigError: if the address is not one of this machine, or the port is in use or reserved.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
     except OSError as error:
         raise ConfigError(
-            f"no address is called so: {error.strerror or error}",
+            f"cannot resolve the address: {error.strerror or error}",
             where=f"--host {host}",
             accepted="an address of this machine, such as 127.0.0.1",
         ) from error
     try:
+        # Allows a restart on the same port while old connections are still in TIME_WAIT.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(128)
@@ -48,7 +49,7 @@ def listen(host: str, port: int) -> socket.socket:
 def _not_bound(error: OSError, host: str, port: int) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
         return ConfigError(
-            "another program listens there",
+            "the port is already in use",
             where=f"--port {port}",
             accepted="another port, or 0 for a free one",
             run=f"ss -ltnp 'sport = :{port}'",
@@ -57,20 +58,20 @@ def _not_bound(error: OSError, host: str, port: int) -> ConfigError:
         what, accepted = "this machine has no such address", "an address of this machine, such as 127.0.0.1"
         return ConfigError(what, where=f"--host {host}", accepted=accepted)
     return ConfigError(
-        f"cannot listen there: {error.strerror}",
+        f"cannot listen on this address and port: {error.strerror}",
         where=f"--host {host} --port {port}",
         accepted="a port from 1024 to 65535",
     )
 
 
 def serve(app: ASGIApp, listening: socket.socket, is_done: Callable[[], bool], grace_s: float) -> None:
-    """Answer requests until the user interrupts, or until all is done.
+    """Serve requests until the user interrupts or the work is done.
 
     Args:
-        app: what answers.
-        listening: from `listen`.
-        is_done: whether the work has come to its end.
-        grace_s: for how many seconds that must be so before serving ends: somebody may take an answer back.
+        app: the application.
+        listening: the socket from `listen`.
+        is_done: returns whether the work is done.
+        grace_s: seconds for which `is_done` must hold before serving ends, since an annotator may undo.
     """
     uvicorn = require("uvicorn", ANNOTATE_EXTRA)
     config = uvicorn.Config(
@@ -88,7 +89,7 @@ def serve(app: ASGIApp, listening: socket.socket, is_done: Callable[[], bool], g
     try:
         server.run(sockets=[listening])
     except KeyboardInterrupt:
-        pass  # the way to end it
+        pass  # Ctrl-C is the normal way to stop the server
     finally:
         server.should_exit = True
         listening.close()

@@ -1,7 +1,7 @@
-"""Who is asked what next, and what is done with the decisions: the page's logic, without the web.
+"""Task assignment and storage of decisions: the page's logic, independent of HTTP.
 
-Decisions and undos may arrive twice, late, or from two windows of one person. Each call either does what it
-says, finds that it was done already, or returns the reason why not, for the person to read.
+Decisions and undos may arrive twice, late, or from two windows of one annotator. Each call either has its
+effect, finds that it already had it, or returns the reason why it cannot, as a message for the annotator.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEASE_MINUTES = 20.0
 
 @dataclass(frozen=True)
 class GoldTask:
-    """A question whose answer is known, asked among the others without saying so."""
+    """A task with a known better answer, presented like the other tasks."""
 
     task: Task
     better: str
@@ -42,25 +42,25 @@ class GoldTask:
 
 @dataclass(frozen=True)
 class AnnotationPlan:
-    """What is to be asked, of how many people, and how."""
+    """The tasks, the question, and the number of annotators per task."""
 
     tasks: tuple[Task, ...]
     question: Question
     annotators_per_task: int = 1
     gold: tuple[GoldTask, ...] = ()
     gold_share: float = 0.1
-    """Share of gold questions among what a person is shown, until they have seen all."""
+    """Share of gold questions among the tasks of an annotator, until they have judged all of them."""
     seed: int = 0
 
 
 @dataclass
 class Session:
-    """The questions of a plan on their way to people and back. Safe to use from several threads."""
+    """Assign the tasks of a plan to annotators and store their decisions. Thread-safe."""
 
     plan: AnnotationPlan
     ledger: Ledger
     gold_ledger: Ledger
-    """Decisions on gold questions: kept apart, so that they never become training data."""
+    """Decisions on gold questions, stored separately so they never become training data."""
     leases: Leases
     clock: Callable[[], float] = time.time
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -73,10 +73,10 @@ class Session:
         self._by_pairs = {frozenset(c.id for c in task.comparisons): task for task in self._tasks.values()}
 
     def view(self, annotator: str) -> dict[str, Any]:
-        """Return what a person's screen shows: the task, how far they are, and what can be taken back.
+        """Return the content of an annotator's screen: the task, the progress, and the undoable decision.
 
-        The same task comes again until it is decided. Nothing in it says where an answer comes from, what
-        others said, or whether it is a gold question.
+        The same task is returned until it is decided. It does not reveal where an answer comes from, what
+        other annotators decided, or whether it is a gold question.
         """
         with self._lock:
             task = self._next(annotator)
@@ -93,49 +93,53 @@ class Session:
             }
 
     def decide(self, annotator: str, decision: Decision) -> str | None:
-        """Store a decision; return None once it is on disk, or why it was not taken.
+        """Store a decision; return None once it is on disk, or the reason why it was not accepted.
 
         Raises:
-            DataError: the decision does not fit the task.
-            RunStateError: the disk failed; the same call may be made again.
+            DataError: if the decision does not fit the task.
+            RunStateError: if the disk failed; the same call may be repeated.
         """
         with self._lock:
             task = self._tasks.get(decision.task)
             if task is None:
-                return "This question is no longer among those that are asked."
+                return "This question is no longer part of the collection."
             ledger = self._ledger_of(task)
             ids = judgment_ids(task, annotator, decision.request)
             if all(identity in ledger.judgments for identity in ids):
-                ledger.add((), ())  # once more to the disk, in case that is what failed before
+                ledger.add((), ())  # sync again: the earlier request may have failed at that
                 return None
             if ledger.has_decided(annotator, task):
-                return "You have decided this one already, perhaps in another window."
+                return "You have already decided this question, perhaps in another window."
             if not self._has_room(task, annotator):
-                return "Somebody else was given this one in the meantime."
+                return "This question was given to somebody else in the meantime."
             self._store(task, annotator, decision, ids)
             self.leases.release(annotator)
             return None
 
     def undo(self, annotator: str, judgment_id: str) -> str | None:
-        """Take back a person's last decision, which is then asked again; return None, or why it stands.
+        """Take back an annotator's last decision and lease its task again; return None, or why it cannot.
 
         Args:
-            annotator: whose decision.
-            judgment_id: the first judgment of the decision, as `view` named it.
+            annotator: the annotator's name.
+            judgment_id: id of the decision's first judgment, as returned by `view`.
         """
         with self._lock:
             if self.ledger.was_taken_back(judgment_id) or self.gold_ledger.was_taken_back(judgment_id):
                 return None
             latest = self._latest(annotator)
             if latest is None or latest[1][0].id != judgment_id:
-                return "Only your last decision can be taken back."
+                return "Only your last decision can be undone."
             task, judgments = latest
             self._ledger_of(task).add((), [undo_of(judgment, self._now()) for judgment in judgments])
             self.leases.take(annotator, task.id, self.clock())
             return None
 
     def is_complete(self) -> bool:
-        """Return whether every task has its answers, or was passed over by all who could give one."""
+        """Return whether all tasks are done.
+
+        A task is done if it has enough answers, or if there are at least as many annotators as wanted and all
+        of them have answered or skipped it.
+        """
         with self._lock:
             everyone, wanted = set(self.ledger.annotators()), self.plan.annotators_per_task
             return all(
@@ -145,11 +149,11 @@ class Session:
             )
 
     def reading(self) -> threading.RLock:
-        """Return the lock under which the ledgers may be read."""
+        """Return the lock to hold while reading the ledgers."""
         return self._lock
 
     def is_right(self, judgment: Judgment) -> bool | None:
-        """Return whether a judgment names the better answer of a gold question; None if it is none."""
+        """Return whether a judgment on a gold question is correct; None on any other question."""
         gold = self._gold.get(judgment.comparison_id)
         return None if gold is None else judgment.verdict == gold.better
 
@@ -161,8 +165,9 @@ class Session:
 
     def _store(self, task: Task, annotator: str, decision: Decision, ids: list[str]) -> None:
         ledger, now = self._ledger_of(task), self._now()
-        # What a kill left of a ranking, and was not sent again, gives way to the new one.
-        rest = [j for j in ledger.standing(annotator, task) if j.id not in ids]
+        # If the server was killed while it stored a ranking, some of its pairs are on disk. The page sends
+        # the same request again, unless the annotator now decides differently: then these are superseded.
+        rest = [j for j in ledger.current(annotator, task) if j.id not in ids]
         order = order_for(task, annotator, self.plan.seed)
         undone = ledger.undone(annotator, task) | {j.comparison_id: undo_of(j, now).id for j in rest}
         showing = Showing(annotator, self.plan.question, order, undone)
@@ -170,14 +175,14 @@ class Session:
         ledger.add(task.comparisons, [*(undo_of(j, now) for j in rest), *judgments])
 
     def _bounded(self, annotator: str, task: Task, decision: Decision) -> float:
-        """Return the seconds that the browser tells, but no more than passed since the task was given out."""
+        """Return the browser's duration in seconds, limited to the time since the task was first leased."""
         lease = self.leases.of(annotator)
         served = lease.served if lease is not None and lease.task == task.id else None
         longest = LEASE_MINUTES * 60 if served is None else max(0.0, self.clock() - served)
         return min(decision.duration_s, longest)
 
     def _next(self, annotator: str) -> Task | None:
-        """Return the task on a person's screen, given to them now if they had none."""
+        """Return the annotator's leased task, or lease a new one to them."""
         lease = self.leases.of(annotator)
         held = self._tasks.get(lease.task) if lease is not None else None
         task = held if held is not None and self._is_open(held, annotator) else self._draw(annotator)
@@ -193,17 +198,17 @@ class Session:
         return next((task for task in plan.tasks if self._is_open(task, annotator)), None)
 
     def _is_open(self, task: Task, annotator: str) -> bool:
-        """Return whether a person may decide on a task now."""
+        """Return whether an annotator may decide on a task now."""
         return not self._ledger_of(task).has_decided(annotator, task) and self._has_room(task, annotator)
 
     def _is_wanted(self, task: Task, annotator: str) -> bool:
-        """Return whether a task lacks answers that a person could give, now or when leases end."""
+        """Return whether a task needs an answer that an annotator can give, now or when leases expire."""
         if len(self.ledger.answerers(task)) >= self.plan.annotators_per_task:
             return False
         return not self.ledger.has_decided(annotator, task)
 
     def _has_room(self, task: Task, annotator: str) -> bool:
-        """Return whether fewer others than are wanted have answered a task or have it on the screen."""
+        """Return whether fewer other annotators than wanted have answered a task or hold a lease on it."""
         if task.id in self._gold:
             return True
         taken = set(self.ledger.answerers(task)) | self.leases.holders(task.id, self.clock())
@@ -218,7 +223,7 @@ class Session:
         }
 
     def _latest(self, annotator: str) -> tuple[Task, list[Judgment]] | None:
-        """Return a person's last decision with its task, if the task is among those that are asked."""
+        """Return an annotator's last decision with its task, if the task is in the plan."""
         last = [d[-1] for d in (self.ledger.decisions(annotator), self.gold_ledger.decisions(annotator)) if d]
         if not last:
             return None
@@ -234,7 +239,7 @@ class Session:
         return [task for task in gold if not self.gold_ledger.has_decided(annotator, task)]
 
     def _with_gold(self, left: int, annotator: str) -> int:
-        """Return how many questions are left, the gold ones to be expected among them included."""
+        """Return the number of questions left, including the expected number of gold questions."""
         expected = left * self.plan.gold_share / (1 - self.plan.gold_share)
         return left + min(len(self._gold_left(annotator)), round(expected))
 

@@ -1,7 +1,7 @@
-"""What a person is asked: two answers side by side or up to four to rank, and the judgments that come of it.
+"""Annotation tasks (two answers to compare, or up to four to rank) and the judgments made from decisions.
 
-A ranking of K answers becomes K (K - 1) / 2 judgments, one for each pair, of weight one over their number, so
-that all of them together weigh as much as one comparison.
+A ranking of K answers becomes K (K - 1) / 2 judgments, one per pair. Each has weight 1 / (number of pairs),
+so together they weigh as much as one comparison.
 """
 
 from __future__ import annotations
@@ -19,63 +19,63 @@ from core.errors import DataError
 from core.records import Candidate, Comparison, Judgment, Prompt, Verdict
 
 HUMAN_LABELER = "human"
-"""The name under which records hold the judgments of people who used the page."""
+"""The `labeler` of judgments made on the page."""
 MAX_RANKED = 4
-"""Answers that are ranked at once: more would not fit a screen, nor the keys 1 to 4."""
+"""Maximum number of answers ranked at once; more would not fit on a screen, nor the keys 1 to 4."""
 
 _NAME = Field(pattern=r"^[A-Za-z0-9-]{8,64}$")
 
 
 @dataclass(frozen=True)
 class Question:
-    """What people are asked about the answers, and how records name it."""
+    """The question that annotators answer, and its identification in records."""
 
     text: str
     principle_id: str | None = None
     dimension: str | None = None
     guide: tuple[str, ...] = ()
-    """Principles to keep in mind, where the question is about all of them."""
+    """The principles to consider, if the question is about all of them."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Answers to one prompt that a person judges in one decision."""
+    """Answers to one prompt that an annotator judges in one decision."""
 
     id: str
     prompt: Prompt
     answers: tuple[str, ...]
-    """Two to four different answers; who wrote them is never shown."""
+    """Two to four different answers; their origin is never shown."""
     comparisons: tuple[Comparison, ...]
-    """One for each pair of the answers."""
+    """One comparison for each pair of the answers."""
 
 
 class Decision(BaseModel):
-    """What the page sends when a person has decided."""
+    """Request body of a decision."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     request: Annotated[str, _NAME]
-    """Made by the page for each decision: the same one twice is stored once."""
+    """Id that the page generates for each decision; a repeated request is stored once."""
     task: Annotated[str, _NAME]
     verdict: Literal["first", "second", "tie", "both_bad", "skip", "ranking"]
-    """`first` and `second` are the places on the screen."""
+    """`first` and `second` refer to the positions on the screen."""
     ranks: tuple[int, ...] = Field(default=(), max_length=MAX_RANKED)
-    """With `ranking`: the place of each answer in the order shown, 1 the best; equal ones are ties."""
+    """For `ranking`: the rank of each answer in the order shown; 1 is best, equal ranks are ties."""
     comment: str = Field(default="", max_length=4000)
     duration_s: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    """Seconds from when the answers were shown to the decision, by the clock of the browser."""
+    """Seconds from the display of the answers to the decision, by the browser's clock."""
 
 
 @dataclass(frozen=True)
 class Showing:
-    """How a task was put before one person: it becomes part of every judgment."""
+    """How a task was presented to one annotator; this is recorded in every judgment."""
 
     annotator: str
     question: Question
     order: tuple[int, ...]
-    """Indices of the task's answers, as they stand on the screen."""
+    """Indices of the task's answers in the order on the screen."""
     superseded: dict[str, str] = field(default_factory=dict)
-    """By comparison, the undo that the new judgment takes the place of."""
+    """Id of the undo that the new judgment supersedes, by comparison."""
 
 
 def pair_task(comparison: Comparison) -> Task:
@@ -88,9 +88,9 @@ def make_tasks(comparisons: Iterable[Comparison], *, rank: bool) -> list[Task]:
     """Return the tasks in the order of their first comparisons.
 
     Args:
-        comparisons: in the order in which they are to be asked.
-        rank: join the comparisons of one group whose answers are three or four into a ranking; all others
-            stay pairs.
+        comparisons: the comparisons in order of presentation.
+        rank: True to merge the comparisons of a group with three or four answers into one ranking; all others
+            remain pairs.
     """
     groups: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
@@ -121,25 +121,26 @@ def _ranking_task(members: Sequence[Comparison]) -> Task | None:
 
 
 def order_for(task: Task, annotator: str, seed: int) -> tuple[int, ...]:
-    """Return the order in which a person sees the answers: random, and the same whenever they look again."""
+    """Return the presentation order of the answers for an annotator: random, but the same every time."""
     places = range(len(task.answers))
     return tuple(sorted(places, key=lambda i: derive_uniform(seed, "shown", annotator, task.id, i)))
 
 
 def judgment_ids(task: Task, annotator: str, request: str) -> list[str]:
-    """Return the ids of the judgments that a request leads to, in the order of the task's comparisons."""
+    """Return the ids of the judgments of a request, in the order of the task's comparisons."""
     return [record_id("judgment", c.id, HUMAN_LABELER, annotator, request) for c in task.comparisons]
 
 
 def judgments_of(
     task: Task, decision: Decision, showing: Showing, duration_s: float, created: datetime
 ) -> list[Judgment]:
-    """Return the judgments that a decision amounts to, one for each pair of answers.
+    """Return the judgments of a decision, one for each pair of answers.
 
-    The time of a ranking is shared out among its pairs, so that times add up; its comment is on the first.
+    The duration of a ranking is divided equally among its pairs, so durations add up. Its comment is stored
+    with the first pair.
 
     Raises:
-        DataError: the decision does not fit the task.
+        DataError: if the decision does not fit the task.
     """
     ranks = _ranks(task, decision)
     place = {task.answers[answer]: at for at, answer in enumerate(showing.order)}
@@ -171,14 +172,14 @@ def judgments_of(
 
 
 def undo_of(judgment: Judgment, created: datetime) -> Judgment:
-    """Return the record that takes a judgment back: a skip that supersedes it."""
+    """Return the undo of a judgment: a `skip` that supersedes it."""
     taken_back = {"verdict": "skip", "p_a": None, "supersedes": judgment.id, "created": created}
     bare = {"comment": None, "duration_s": None}
     return judgment.model_copy(update={"id": record_id("undo", judgment.id), **taken_back, **bare})
 
 
 def _ranks(task: Task, decision: Decision) -> tuple[int, ...]:
-    """Return the place of each answer in the order shown; empty where the decision orders none."""
+    """Return the rank of each answer in the order shown; empty if the decision does not order them."""
     by_verdict = {"first": (1, 2), "second": (2, 1), "tie": (1, 1)}
     count = len(task.answers)
     if decision.verdict in by_verdict and count == 2:
@@ -189,7 +190,7 @@ def _ranks(task: Task, decision: Decision) -> tuple[int, ...]:
     if decision.verdict == "ranking" and count > 2 and fits:
         return decision.ranks
     raise DataError(
-        f"the decision '{decision.verdict}' with ranks {list(decision.ranks)} does not fit {count} answers",
+        f"the decision '{decision.verdict}' with ranks {list(decision.ranks)} is invalid for {count} answers",
         accepted="first, second, tie, both_bad or skip"
         if count == 2
         else f"ranking with {count} ranks from 1 to {count}, both_bad or skip",
@@ -197,7 +198,7 @@ def _ranks(task: Task, decision: Decision) -> tuple[int, ...]:
 
 
 def _opinion(decision: Decision, ranks: tuple[int, ...], a: int, b: int) -> tuple[Verdict, float | None]:
-    """Return verdict and probability of `a` for the answers at two places of the screen."""
+    """Return the verdict and the probability of `a`; `a` and `b` are the answers' positions on the screen."""
     if decision.verdict == "both_bad":
         return "both_bad", None
     if not ranks:

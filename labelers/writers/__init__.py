@@ -1,1 +1,1 @@
-"""Comparisons and judgments in the forms of labeling tools, which `labelers/formats` reads back."""
+"""Export comparisons and judgments in the formats of labeling tools; `labelers/formats` reads them back."""

@@ -1,6 +1,6 @@
-"""Argilla 2 records: a label question `preference` for each respect, and a text question `comment`.
+"""Write Argilla 2 records, with a label question `preference` per dimension and a text question `comment`.
 
-Argilla names users by UUID, and has one response of a user to a question; what does not fit is carried along.
+Argilla identifies users by UUID and stores one response per user and question. The metadata holds the rest.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from core.records import Comparison, Judgment
-from labelers.formats.tools.carried import KEY, messages_of, pack_records
-from labelers.writers.standing import annotator_judgments
+from labelers.formats.tools.packed_records import KEY, messages_of, pack_records
+from labelers.writers.display import annotator_judgments
 
 _SIDES = {"a": "response_a", "b": "response_b"}
 
 
 def record_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict[str, Any]:
-    """Return the record of a comparison, with a response for each of people's judgments that finds room."""
+    """Return the record of a comparison, with one response per annotator and question."""
     shown: dict[tuple[str, str], Judgment] = {}
     for judgment in annotator_judgments(judgments):
         shown.setdefault((_question(judgment), user_of(judgment)), judgment)
@@ -46,7 +46,7 @@ def record_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict[str
 
 
 def user_of(judgment: Judgment) -> str:
-    """Return the UUID by which an annotator is known to Argilla; the same one every time."""
+    """Return the Argilla user id of an annotator: a UUID derived from the name."""
     return str(uuid5(NAMESPACE_URL, f"publius:annotator:{judgment.annotator}"))
 
 

@@ -1,7 +1,8 @@
-"""Annotated pairs of Inverse Constitutional AI, version 2.0, whose viewer compares annotators.
+"""Write the annotated-pairs format of Inverse Constitutional AI, version 2.0, for its viewer.
 
-Every labeler, annotator and respect is an annotator there, the AI labeler's principles and machine checks
-too. It has one annotation on a comparison; what does not fit is carried along.
+Each combination of labeler, annotator and dimension or principle becomes an annotator there, including the AI
+labeler's principles and the machine checks. An annotator has one annotation per comparison. The metadata
+holds the rest.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from typing import Any
 from core.digests import record_id
 from core.records import Comparison, Judgment
 from labelers.crowd.votes import current_judgments
-from labelers.formats.tools.carried import KEY, pack_records
-from labelers.writers.standing import shown_text
+from labelers.formats.tools.packed_records import KEY, pack_records
+from labelers.writers.display import shown_text
 
 VERSION = "2.0"
 _REASONS = {"tie": "tie", "both_bad": "both_bad", "skip": "not_applicable", "unparsed": "invalid"}
 
 
 def annotator_id(judgment: Judgment) -> str:
-    """Return the key of whoever judged, in one respect."""
+    """Return the annotator key of a judgment, which includes its dimension and principle."""
     who = (judgment.labeler, judgment.model, judgment.annotator, judgment.dimension, judgment.principle_id)
     return record_id("annotator", *who)
 
 
 def annotator_description(judgment: Judgment) -> dict[str, str]:
-    """Return how an annotator is described."""
+    """Return the name, description and type of a judgment's annotator."""
     respect = judgment.principle_id or judgment.dimension
     name = judgment.annotator or judgment.labeler
     if respect and judgment.annotator is None:
@@ -36,19 +37,19 @@ def annotator_description(judgment: Judgment) -> dict[str, str]:
 
 
 def head_of(annotators: Mapping[str, Mapping[str, str]], name: str) -> dict[str, Any]:
-    """Return the document's metadata. The first person is the default annotator, else whoever comes first."""
-    people = [key for key, annotator in annotators.items() if annotator["type"] == "human"]
+    """Return the document's metadata; the default annotator is the first human, or the first annotator."""
+    humans = [key for key, annotator in annotators.items() if annotator["type"] == "human"]
     return {
         "version": VERSION,
         "description": "Comparisons and judgments exported by publius",
         "dataset_name": name,
-        "default_annotator": next(iter([*people, *annotators]), None),
+        "default_annotator": next(iter([*humans, *annotators]), None),
         "available_metadata_keys_per_comparison": [KEY],
     }
 
 
 def comparison_of(comparison: Comparison, judgments: Sequence[Judgment]) -> dict[str, Any]:
-    """Return a comparison with the annotations on it."""
+    """Return a comparison with its annotations."""
     shown: dict[str, Judgment] = {}
     for judgment in current_judgments(judgments):
         shown.setdefault(annotator_id(judgment), judgment)

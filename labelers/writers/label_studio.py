@@ -1,6 +1,6 @@
-"""Label Studio tasks: a `Pairwise` control `comparison`, and choices `otherwise` for tie and both bad.
+"""Write Label Studio tasks: a `Pairwise` control `comparison`, and choices `otherwise` for tie and both bad.
 
-The labeling configuration that shows them is in docs/human-labels.md.
+The matching labeling configuration is in docs/human-labels.md.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.records import Comparison, Judgment
-from labelers.formats.tools.carried import KEY, messages_of, pack_records
 from labelers.formats.tools.label_studio import CONTROL, OTHERWISE
-from labelers.writers.standing import annotator_judgments, shown_text
+from labelers.formats.tools.packed_records import KEY, messages_of, pack_records
+from labelers.writers.display import annotator_judgments, shown_text
 
 _SELECTED = {"a": "left", "b": "right"}
 _SIDES = "response_a,response_b"
 
 
 def task_of(comparison: Comparison, judgments: Sequence[Judgment], number: int) -> dict[str, Any]:
-    """Return the task of a comparison, `a` on the left, with an annotation for each of people's judgments."""
+    """Return the task of a comparison, `a` on the left, with an annotation for each human judgment."""
     shown = list(annotator_judgments(judgments))
     return {
         "id": number,
@@ -47,7 +47,7 @@ def _annotation(judgment: Judgment, place: int) -> dict[str, Any]:
 
 
 def _choice(judgment: Judgment) -> dict[str, Any]:
-    """Return the result, whose id is the judgment's: Label Studio keeps it."""
+    """Return the result. Its id is the judgment's id, which Label Studio preserves."""
     selected = _SELECTED.get(judgment.verdict)
     control = CONTROL if selected else OTHERWISE
     name = control if judgment.dimension is None else f"{control}-{judgment.dimension}"

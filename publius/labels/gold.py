@@ -77,7 +77,7 @@ def labeler_accuracy(
 
 def _annotator_mean(task: Task, ledger: Ledger) -> float | str:
     """Return the mean probability of `a` by people, or why there is none that prefers an answer."""
-    votes = votes_of(j for name in ledger.answerers(task) for j in ledger.standing(name, task))
+    votes = votes_of(j for name in ledger.answerers(task) for j in ledger.current(name, task))
     if not votes:
         return "nobody has answered"
     if mostly_both_bad(votes):

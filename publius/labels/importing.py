@@ -30,7 +30,7 @@ from labelers.formats.registry import (
     source_named,
 )
 from labelers.formats.source import LabelSource, Row
-from labelers.importing import SAID_BEFORE, LabelImport, RowOccurrences, Tallied, Tally
+from labelers.importing import DUPLICATE_JUDGMENT, LabelImport, RowOccurrences, Tallied, Tally
 from publius.sources.column_names import ColumnNames
 from publius.sources.label_rows import ACCEPTED, label_rows
 from publius.sources.rows import DataSource, with_split
@@ -186,7 +186,9 @@ def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: s
     used = found.source.columns
     theirs = {name.partition(".")[0] for name in request.names.columns.values()}
     passed_over = [] if used is None else [name for name in tally.columns if name not in used | theirs]
-    repeated = sum(t[SAID_BEFORE].count for t in (tally.dropped, tally.left_out) if SAID_BEFORE in t)
+    repeated = sum(
+        t[DUPLICATE_JUDGMENT].count for t in (tally.dropped, tally.skipped) if DUPLICATE_JUDGMENT in t
+    )
     return {
         "folder": str(request.to),
         "source": request.source.name,
@@ -203,7 +205,7 @@ def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: s
         "duplicates": repeated,
         "conflicts": asdict(tally.conflicts),
         "dropped_for": _listed(tally.dropped),
-        "left_out": _listed(tally.left_out),
+        "left_out": _listed(tally.skipped),
         "notes": _listed(tally.notes),
         "passed_over": passed_over,
     }

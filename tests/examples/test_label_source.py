@@ -76,7 +76,7 @@ def test_a_source_that_is_not_installed_is_named_by_module_and_function(tmp_path
 
 def test_without_it_the_file_is_refused_in_one_line(tmp_path: Path):
     (line,) = mistakes(publius("import", "labels", VOTES, "--to", tmp_path / "labels"))
-    assert "not recognised by its columns (ask, red, blue, vote, stars, voter)" in line
+    assert "cannot recognise the format from the columns (ask, red, blue, vote, stars, voter)" in line
 
 
 def test_a_source_that_breaks_is_told_in_one_line(tmp_path: Path):
@@ -115,4 +115,4 @@ def test_an_installed_source_that_cannot_look_at_a_row_is_told_in_one_line(tmp_p
         "        return row['no such column']\n"
     )
     (line,) = mistakes(publius("import", "labels", VOTES, "--to", tmp_path / "labels", path=tmp_path))
-    assert "the source 'broken' failed to look at a row (KeyError" in line
+    assert "recognises() of the source 'broken' failed (KeyError" in line

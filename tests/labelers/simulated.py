@@ -1,4 +1,4 @@
-"""Simulated judgments with a known truth: an AI labeler and a crowd of people.
+"""Simulated judgments with a known truth: an AI labeler and a crowd of annotators.
 
 Simulated is everything. A comparison has a margin m ~ N(0, 1.5^2), and `a` is the better answer where m > 0.
 A person of skill s is right with probability sigmoid(s |m|), so that close comparisons are hard for

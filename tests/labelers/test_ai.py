@@ -48,7 +48,7 @@ def replies(request: ChoiceRequest) -> tuple[str, str]:
 
 
 def biased(true: float, liking: float, mass: float = 0.98) -> Chooser:
-    """A labeler with log-odds `true` for GOOD, that likes slot A by so many nats."""
+    """A labeler with log-odds `true` for GOOD plus a bias of `liking` nats towards slot A."""
 
     def choose(request: ChoiceRequest) -> tuple[float, ...]:
         log_odds = (true if replies(request)[0] == GOOD else -true) + liking

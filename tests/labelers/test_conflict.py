@@ -1,4 +1,4 @@
-"""Conflicts between principles: two questions a pair, and what a liking for a letter does not change."""
+"""Conflicts between principles: two questions per pair, and no effect of a position bias."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONSTITUTION = Constitution.model_validate(
 
 
 def believing(log_odds: float, liking: float, mass: float = 1.0) -> ScriptedEngine:
-    """An engine with these log-odds for a conflict, and a liking for the letter A, both in nats."""
+    """An engine with these log-odds for a conflict, and a bias towards the letter A, both in nats."""
 
     def choose(request: ChoiceRequest) -> tuple[float, ...]:
         text = request.turns[0].text

@@ -1,4 +1,4 @@
-"""Counting: rows in are rows kept and dropped; what was said before and what contradicts."""
+"""Counts of an import: rows are kept or dropped; duplicates and contradictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.errors import DataError
 from core.records import Candidate, Message
 from labelers.formats.opinions import Opinion, Pair
 from labelers.formats.source import LabelSource, Row, RowLabels
-from labelers.importing import FIRST_ROWS, SAID_BEFORE
+from labelers.importing import DUPLICATE_JUDGMENT, FIRST_ROWS
 from tests.labelers.formats.reading import given, imported
 
 PROMPT = (Message(role="user", content="Name a bird."),)
@@ -26,7 +26,7 @@ def row(verdict: str, annotator: str | None = "ann", **more: Any) -> dict[str, A
 def test_a_repeated_row_is_dropped_and_counted(tmp_path: Path):
     labels = imported(given(row("a"), row("a", comment="again"), row("a", "other")), tmp_path)
     assert (labels.tally.kept, labels.tally.judgments) == (2, 2)
-    assert labels.tally.dropped[SAID_BEFORE].rows == [2]
+    assert labels.tally.dropped[DUPLICATE_JUDGMENT].rows == [2]
     assert [e.record_id for e in labels.exclusions] == ["file:2"]
 
 
@@ -34,7 +34,7 @@ def test_the_mirrored_row_is_the_same_comparison(tmp_path: Path):
     mirrored = row("b", response_a="Two.", response_b="One.")
     labels = imported(given(row("a"), mirrored), tmp_path)
     assert (labels.tally.comparisons, labels.tally.judgments) == (1, 1)
-    assert labels.reason(2) == SAID_BEFORE
+    assert labels.reason(2) == DUPLICATE_JUDGMENT
 
 
 def test_a_person_who_contradicts_is_kept_and_counted(tmp_path: Path):
@@ -56,7 +56,7 @@ def test_the_first_rows_of_a_reason_are_told(tmp_path: Path):
 
 
 class Odd:
-    """A source that misbehaves as it is told."""
+    """A source that returns the given labels, whatever the rows are."""
 
     name, summary, columns = "odd", "", None
 
@@ -74,7 +74,7 @@ class Odd:
 def test_a_source_that_forgets_a_row_is_refused(tmp_path: Path):
     pair = Pair(PROMPT, Candidate("x", ""), Candidate("y", ""), (Opinion(verdict="first"),))
     source: LabelSource = Odd([RowLabels((1,), (pair,))])
-    with pytest.raises(DataError, match="answered for 1 of 2 rows"):
+    with pytest.raises(DataError, match="returned labels for 1 of 2 rows"):
         imported(given({}, {}), tmp_path, source)
 
 
@@ -85,8 +85,8 @@ def test_pairs_that_a_source_should_not_have_made_are_dropped(tmp_path: Path):
     labels = imported(given({}, {}, {}), tmp_path, source)
     assert [labels.reason(n) for n in (1, 2, 3)] == [
         "the two answers are the same",
-        "the prompt is not valid",
-        "the row says nothing",
+        "the prompt is invalid",
+        "the row has no judgment",
     ]
 
 

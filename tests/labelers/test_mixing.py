@@ -1,4 +1,4 @@
-"""Mixing: who decides under each policy, rules in order, and what gives no preference."""
+"""Mixing: the deciding source under each policy, the order of rules, and cases without a preference."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def test_each_source_counts_once_by_its_weight_however_many_voted():
 
 def test_source_of_no_weight_is_silent_and_alone_gives_nothing():
     outcome = mixed(policy(mix="weights", weights={"crowd": 0}), FOR)
-    assert outcome == "nobody whom label.mix lets decide has judged it"
+    assert outcome == "no source that label.mix allows has judged it"
     assert p_a(policy(mix="weights", weights={"crowd": 0}), AI, judged("c", "both_bad")) == pytest.approx(0.9)
 
 
 def test_pooled_ai_is_one_annotator_whose_reliability_is_learned():
-    # On sixty other comparisons three people are of one mind; the AI is right in nine of ten, or in half.
+    # On sixty other comparisons three annotators agree; the AI is right in nine of ten, or in half.
     def others(right: int) -> tuple[Judgment, ...]:
         people = [judged(f"o{n}", "a", who) for n in range(60) for who in ("1", "2", "3")]
         return (*people, *(by_ai(f"o{n}", 0.9 if n % 10 < right else 0.1) for n in range(60)))
@@ -94,9 +94,9 @@ def test_pooled_ai_is_one_annotator_whose_reliability_is_learned():
 
 def test_humans_alone_and_machines_alone():
     assert p_a(policy(mix="humans"), AI, AGAINST) == 0.0
-    assert mixed(policy(mix="humans"), AI) == "nobody whom label.mix lets decide has judged it"
+    assert mixed(policy(mix="humans"), AI) == "no source that label.mix allows has judged it"
     assert p_a(policy(mix="machines"), AI, AGAINST) == pytest.approx(0.9)
-    assert mixed(policy(mix="machines"), AGAINST) == "nobody whom label.mix lets decide has judged it"
+    assert mixed(policy(mix="machines"), AGAINST) == "no source that label.mix allows has judged it"
 
 
 def test_machines_alone_are_settled_as_without_people():
@@ -107,7 +107,7 @@ def test_machines_alone_are_settled_as_without_people():
 def test_most_people_finding_both_bad_leaves_the_comparison_out():
     bad = [judged("c", "both_bad", who) for who in ("1", "2")]
     for mix in ("override", "weights", "pooled", "humans"):
-        assert mixed(policy(mix=mix), AI, *bad, FOR) == "people find both answers bad"
+        assert mixed(policy(mix=mix), AI, *bad, FOR) == "annotators find both answers bad"
     assert p_a(policy(mix="machines"), AI, *bad) == pytest.approx(0.9)
     assert p_a(policy(mix="override"), AI, bad[0], FOR) == 1.0  # half of them is not most
 
@@ -121,7 +121,7 @@ def test_classic_recipe_has_people_on_helpfulness_and_machines_on_harmlessness()
     assert p_a(classic, AI, AGAINST, of=comparison("c", "helpful")) == 0.0
     assert p_a(classic, AI, AGAINST, of=comparison("c", "red-team")) == pytest.approx(0.9)
     by_dimension = judged("c", "b", dimension="harmlessness")
-    assert mixed(classic, AI, by_dimension) == "nobody whom label.mix lets decide has judged it"
+    assert mixed(classic, AI, by_dimension) == "no source that label.mix allows has judged it"
 
 
 def test_section_goes_to_machines_and_the_first_decisive_rule_settles():

@@ -1,4 +1,4 @@
-"""What a labeler is shown: examples as earlier turns, the passage once, every text in a fence."""
+"""Labeler requests: examples as earlier turns, the passage once, every text in a fence."""
 
 from __future__ import annotations
 

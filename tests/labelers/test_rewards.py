@@ -1,4 +1,4 @@
-"""What labels, as rewards for single answers."""
+"""Checks, models and functions as rewards for single answers."""
 
 from __future__ import annotations
 
@@ -142,12 +142,12 @@ def test_a_function_may_stand_beside_a_dataclass(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (None, "f", "ppo.rewards: there is no Python file"),
+        (None, "f", "ppo.rewards: Python file not found"),
         ("x = 1", "f", "has no function 'f'"),
         ("f = 3", "f", "has no function 'f'"),
-        ("1 / 0", "f", "cannot be run (ZeroDivisionError: division by zero)"),
-        ("def f(:", "f", "cannot be run (SyntaxError"),
-        ("import sys\nsys.exit(3)", "f", "cannot be run (SystemExit: 3)"),
+        ("1 / 0", "f", "cannot be executed (ZeroDivisionError: division by zero)"),
+        ("def f(:", "f", "cannot be executed (SyntaxError"),
+        ("import sys\nsys.exit(3)", "f", "cannot be executed (SystemExit: 3)"),
     ],
 )
 def test_a_function_that_is_not_there_is_one_clear_line(

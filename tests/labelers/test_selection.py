@@ -1,4 +1,4 @@
-"""Selection: doubt, controls, diversity, order, and what is passed over."""
+"""Selection: doubt, controls, diversity, order, and ignored judgments."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_uncertainty_is_the_entropy_of_the_settled_label_in_bits():
 
 
 def test_orders_that_disagree_raise_the_doubt():
-    # Shown first `a` wins with 0.9, shown second it loses with 0.1: a position, no opinion.
+    # Shown first `a` wins with 0.9, shown second it loses with 0.1: a position bias, not an opinion.
     orders = OrderLogits(a_first=math.log(9), b_first=-math.log(9))
     said = by_ai("c", 0.5).model_copy(update={"orders": orders})
     assert doubt_about(C, [said], BY).orders == pytest.approx(0.8)

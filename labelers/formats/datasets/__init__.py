@@ -1,1 +1,1 @@
-"""Forms of published data sets of human labels."""
+"""Formats of published data sets of human labels."""

@@ -1,9 +1,9 @@
-"""Votes of Chatbot Arena and MT-bench: two models' conversations, and which a person preferred.
+"""Read votes of Chatbot Arena and MT-bench: two models' conversations, and the preferred one.
 
-Read are the releases with `winner` (a tie and "both bad" are told apart), messages whose content is text or
-a list of parts, and the one-hot form with `winner_model_a`, `winner_model_b` and `winner_tie` and lists of
-turns as JSON. Model A stood on the left. Conversations that differ before their last answers are no
-comparison of two answers and are left out.
+Supported are releases with `winner` (which distinguish a tie from "both bad"), messages whose content is text
+or a list of parts, and the one-hot format with `winner_model_a`, `winner_model_b` and `winner_tie` and lists
+of turns as JSON. Model A was shown on the left. Conversations that differ before their last answers do not
+compare two answers to one prompt and are skipped.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from core.conversations import Sides, oddities, shown, sides_of
 from core.errors import RequestError
 from labelers.formats.fields import (
+    annotator_name,
     from_json_text,
     is_missing,
     list_of,
@@ -21,7 +22,6 @@ from labelers.formats.fields import (
     moment_of,
     number_of,
     outcome_of,
-    person_of,
     present,
     required,
     value_of,
@@ -41,7 +41,7 @@ _TALKS = ("conversation_a", "conversation_b")
 
 
 class ArenaVotes(RowSource):
-    """One vote a row."""
+    """A table with one vote per row."""
 
     name = "arena"
     summary = "Arena and MT-bench votes: model_a, model_b, tie and both bad, or one-hot columns"
@@ -51,7 +51,7 @@ class ArenaVotes(RowSource):
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like a vote."""
+        """Return why a row looks like a vote, or None."""
         if not {"model_a", "model_b"} <= row.keys():
             return None
         if "winner" in row and _TALKS[0] in row:
@@ -64,7 +64,7 @@ class ArenaVotes(RowSource):
         sides = _sides(values)
         opinion = Opinion(
             verdict=outcome,
-            annotator=person_of(value_of(values, *_ANNOTATOR_COLUMNS)),
+            annotator=annotator_name(value_of(values, *_ANNOTATOR_COLUMNS)),
             shown_first="first",
             created=moment_of(value_of(values, *_TIMES)),
         )
@@ -73,7 +73,7 @@ class ArenaVotes(RowSource):
 
 
 def _model(values: Mapping[str, Any], name: str) -> str:
-    return person_of(values.get(name)) or name
+    return annotator_name(values.get(name)) or name
 
 
 def _outcome(values: Mapping[str, Any]) -> Outcome:
@@ -81,7 +81,7 @@ def _outcome(values: Mapping[str, Any]) -> Outcome:
         return outcome_of(values["winner"], "winner")
     marks = {name: number_of(values[name], name) for name in _ONE_HOT if not is_missing(values.get(name))}
     if sorted(marks.values()) != [0.0] * (len(marks) - 1) + [1.0]:
-        raise RequestError("there is not one winner", detail=shown(marks))
+        raise RequestError("the row does not have exactly one winner", detail=shown(marks))
     return next(_ONE_HOT[name] for name, mark in marks.items() if mark)
 
 
@@ -92,13 +92,13 @@ def _sides(values: Mapping[str, Any]) -> Sides:
     names = ("response_a", "response_b")
     turns = [_turns(required(values, name), name) for name in ("prompt", *names)]
     if len(turns[1]) != len(turns[0]) or len(turns[2]) != len(turns[0]):
-        raise RequestError("the sides have another number of turns than the prompt")
+        raise RequestError("prompt and responses differ in the number of turns")
     first, second = (_woven(turns[0], side) for side in turns[1:])
     return sides_of(None, first, second, names)
 
 
 def _conversation(value: Any, what: str) -> list[dict[str, Any]]:
-    """Return messages whose content is text; parts that are not text (images) are refused."""
+    """Return messages whose content is text; parts that are not text (images) are rejected."""
     messages = (mapping_of(message, f"a message of {what}") for message in list_of(value, what))
     return [
         {"role": message.get("role"), "content": _content(message.get("content"))} for message in messages
@@ -118,7 +118,7 @@ def _content(value: Any) -> Any:
 
 
 def _turns(value: Any, what: str) -> list[Any]:
-    """Return the turns of one speaker: a list, as JSON in a cell, or one text."""
+    """Return the turns of one speaker, given as a list, as a JSON list in a cell, or as one text."""
     found = from_json_text(value) if isinstance(value, str) else value
     turns = found if isinstance(found, list) else [found]
     if not turns or any(not isinstance(turn, str) for turn in turns):

@@ -1,9 +1,9 @@
-"""HelpSteer: ratings of single responses (HelpSteer 2), and preferences on a scale from -3 to 3 (2 and 3).
+"""Read HelpSteer: ratings of single responses (HelpSteer 2), and preferences from -3 to 3 (versions 2 and 3).
 
-A negative preference is for response 1 (Wang et al. 2024, arXiv 2410.01257; 2025, arXiv 2505.11475). Where
-the people behind it are listed, each is a judgment of its own and the overall preference, which was made of
-them, is not counted again. They have no names: they are told apart within the row. A strength of -100 says
-that neither response is valid: both are bad.
+A negative preference is for response 1 (Wang et al. 2024, arXiv 2410.01257; 2025, arXiv 2505.11475). If the
+individual annotators are listed, each one is a judgment of its own, and the overall preference, which is
+derived from them, is not counted again. They are unnamed and numbered within the row. A strength of -100
+means that neither response is valid, which is `both_bad`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from labelers.formats.fields import (
     value_of,
 )
 from labelers.formats.opinions import Opinion, outcome_by, pair_of
-from labelers.formats.rankings import Standing, pairs_of
+from labelers.formats.rankings import ScoredAnswer, pairs_of
 from labelers.formats.source import Row, RowLabels, RowSource, Skipped, columns_of, dropped, refusal
 
 _BETTER_WHEN_HIGHER = ("helpfulness", "correctness", "coherence")
@@ -38,17 +38,17 @@ _RESPONSES = (("response1", "response2"), ("response_1", "response_2"))
 
 
 class HelpSteer2:
-    """One response a row; neighbours with one prompt are compared in three respects that are better higher.
+    """One rated response per row; adjacent rows with the same prompt are compared in three dimensions.
 
-    Complexity and verbosity describe a response and prefer none; they are passed over.
+    Complexity and verbosity describe a response and do not imply a preference; they are ignored.
     """
 
     name = "helpsteer2"
-    summary = "HelpSteer 2: one rated response a row; neighbouring rows of one prompt are compared"
+    summary = "HelpSteer 2: one rated response per row; adjacent rows with the same prompt are compared"
     columns: frozenset[str] | None = frozenset({"prompt", "response", *_BETTER_WHEN_HIGHER})
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like HelpSteer 2."""
+        """Return why a row looks like HelpSteer 2, or None."""
         names = {"prompt", "response", "helpfulness", "correctness"}
         return (
             "it has the columns prompt, response, helpfulness and correctness"
@@ -57,7 +57,7 @@ class HelpSteer2:
         )
 
     def read(self, rows: Iterable[Row]) -> Iterator[RowLabels]:
-        """Yield the pairs of each run of rows with one prompt."""
+        """Yield the pairs of each run of adjacent rows with the same prompt."""
         for prompt, run in groupby(rows, key=_prompt_text):
             if prompt is None:
                 yield from map(_unreadable, run)
@@ -66,7 +66,7 @@ class HelpSteer2:
 
 
 def _prompt_text(row: Row) -> str | None:
-    """Return the prompt by which neighbours belong together; None where there is none."""
+    """Return the prompt, the key for grouping adjacent rows; None if the row has none."""
     try:
         return text_of(required(columns_of(row), "prompt"), "prompt")
     except RequestError:
@@ -82,7 +82,7 @@ def _unreadable(row: Row) -> RowLabels:
 
 
 def _compared(prompt: str, rows: list[Row]) -> Iterator[RowLabels]:
-    """Yield the rows that cannot be used, and then what the others say together."""
+    """Yield the rows that cannot be used, then the pairs of the others together."""
     good: list[tuple[int, Candidate, dict[str, float]]] = []
     for position, row in enumerate(rows, start=1):
         try:
@@ -101,40 +101,40 @@ def _compared(prompt: str, rows: list[Row]) -> Iterator[RowLabels]:
         found = [
             pairs_of(
                 messages,
-                [Standing(answer, ratings[name]) for _, answer, ratings in good],
+                [ScoredAnswer(answer, ratings[name]) for _, answer, ratings in good],
                 Opinion(verdict="tie", dimension=name),
                 margins=True,
             )
             for name in _BETTER_WHEN_HIGHER
         ]
     except RequestError as error:
-        reason = "the prompt has no second response beside it" if len(good) == 1 else error.reason
-        yield RowLabels(numbers, left_out=(Skipped(reason, error.detail),))
+        reason = "the adjacent rows have no second response to the prompt" if len(good) == 1 else error.reason
+        yield RowLabels(numbers, skipped=(Skipped(reason, error.detail),))
         return
     pairs = tuple(pair for ranked in found for pair in ranked.pairs)
-    left_out = tuple(part for ranked in found for part in ranked.left_out)
-    yield RowLabels(numbers, pairs, left_out, oddities(messages))
+    skipped = tuple(part for ranked in found for part in ranked.skipped)
+    yield RowLabels(numbers, pairs, skipped, oddities(messages))
 
 
 def _messages(prompt: str) -> tuple[Message, ...]:
-    """Return the turns of a prompt, which are parted by `<extra_id_1>User` and `<extra_id_1>Assistant`."""
+    """Return the turns of a prompt, separated by `<extra_id_1>User` and `<extra_id_1>Assistant`."""
     first, *rest = _TURN.split(prompt)
     turns = [("User", first), *zip(rest[::2], rest[1::2], strict=True)]
     return prompt_of([{"role": name.casefold(), "content": text} for name, text in turns])
 
 
 class HelpSteerPreferences(RowSource):
-    """Two responses a row with a preference from -3 to 3, of each person where they are listed."""
+    """Two responses per row with a preference from -3 to 3, overall or per annotator."""
 
     name = "helpsteer3"
-    summary = "HelpSteer 3, and HelpSteer 2's preferences: -3 to 3, negative for response 1, for each person"
+    summary = "HelpSteer 3, and HelpSteer 2's preferences: -3 to 3 per annotator, negative for response 1"
     columns = frozenset(
         {"context", "prompt", "domain", "overall_preference", "preference_strength", "individual_preference"}
         | {"all_preferences_unprocessed", "preference_statement", *_RESPONSES[0], *_RESPONSES[1]}
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like one of the two."""
+        """Return why a row looks like one of the two data sets, or None."""
         for name, responses in zip(("overall_preference", "preference_strength"), _RESPONSES, strict=True):
             if name in row and responses[0] in row:
                 return f"it has the columns {responses[0]}, {responses[1]} and {name}"
@@ -148,41 +148,44 @@ class HelpSteerPreferences(RowSource):
         prompt = [m.model_dump() for m in prompt] if isinstance(prompt, tuple) else list_of(prompt, "context")
         responses = (required(values, names[0]), required(values, names[1]))
         sides = sides_of(prompt, *responses, names=names)
-        opinions, left_out = _opinions(values)
+        opinions, skipped = _opinions(values)
         domain = maybe_text(values, "domain")
         pair = pair_of(sides, opinions, names, (domain,) if domain else ())
-        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _opinions(values: Mapping[str, Any]) -> tuple[list[Opinion], list[Skipped]]:
-    """Return what each person said, or the overall opinion without people; and what cannot be read.
+    """Return each annotator's opinion, or the overall one if none is listed, and the unreadable ones.
 
     Raises:
-        RequestError: if nobody said anything that can be read.
+        RequestError: if no opinion can be read.
     """
-    people = value_of(values, "individual_preference", "all_preferences_unprocessed")
-    listed = [] if people is None else list_of(people, "individual_preference")
-    opinions, left_out = [], []
-    for seat, person in enumerate(listed, start=1):
+    individual = value_of(values, "individual_preference", "all_preferences_unprocessed")
+    listed = [] if individual is None else list_of(individual, "individual_preference")
+    opinions, skipped = [], []
+    for seat, annotator in enumerate(listed, start=1):
         try:
-            opinions.append(_individual(mapping_of(person, "an individual preference"), seat))
+            opinions.append(_individual(mapping_of(annotator, "an individual preference"), seat))
         except RequestError as error:
-            left_out.append(Skipped(error.reason, f"person {seat}: {error.detail}"))
+            skipped.append(Skipped(error.reason, f"annotator {seat}: {error.detail}"))
     if listed and not opinions:
-        raise refusal(left_out, "nobody said anything")
+        raise refusal(skipped, "no annotator's preference can be read")
     if not listed:
         overall = required(values, "overall_preference", "preference_strength")
         comment = maybe_text(values, "preference_statement")
         opinions.append(_opinion(overall).model_copy(update={"comment": comment}))
-    return opinions, left_out
+    return opinions, skipped
 
 
-def _individual(person: Mapping[str, Any], seat: int) -> Opinion:
-    parts = [maybe_text(person, "reasoning", "justification", "statement"), maybe_text(person, "elaboration")]
-    feedback = [maybe_text(person, name) for name in ("feedback_1", "feedback_2")]
+def _individual(annotator: Mapping[str, Any], seat: int) -> Opinion:
+    parts = [
+        maybe_text(annotator, "reasoning", "justification", "statement"),
+        maybe_text(annotator, "elaboration"),
+    ]
+    feedback = [maybe_text(annotator, name) for name in ("feedback_1", "feedback_2")]
     parts += [f"Response {n}: {text}" for n, text in enumerate(feedback, start=1) if text]
     comment = "\n".join(part for part in parts if part) or None
-    opinion = _opinion(required(person, "score", "strength", "preference", "overall_preference"))
+    opinion = _opinion(required(annotator, "score", "strength", "preference", "overall_preference"))
     return opinion.model_copy(update={"seat": seat, "comment": comment})
 
 
@@ -191,5 +194,5 @@ def _opinion(value: Any) -> Opinion:
     if score == _NEITHER:
         return Opinion(verdict="both_bad")
     if abs(score) > _STRONGEST:
-        raise RequestError("a preference is not between -3 and 3", detail=shown(value))
-    return Opinion(verdict=outcome_by(-score), margin=0.0 - score)
+        raise RequestError("a preference must be between -3 and 3", detail=shown(value))
+    return Opinion(verdict=outcome_by(-score), margin=0.0 - score)  # not -score, which may be -0.0

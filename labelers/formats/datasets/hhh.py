@@ -1,9 +1,9 @@
-"""Comparisons of the helpful-honest-harmless evaluations: two options, one of which is right.
+"""Read comparisons of the helpful-honest-harmless (HHH) evaluations: two options, one of them correct.
 
-Three spellings are read: the Constitutional AI paper's (`prompt` with options, `corrects`, `incorrects`,
-and the two conversations as `text_correct` and `text_incorrect`), the same without the texts, whose answers
-are then cut out of the prompt, and the Hugging Face form (`input`, `targets` with `choices` and `labels`).
-Questions whose options are no answers to a conversation are left out.
+Three variants are supported: the Constitutional AI paper's (`prompt` with options, `corrects`, `incorrects`,
+and the two conversations as `text_correct` and `text_incorrect`); the same without the texts, where the
+answers are extracted from the prompt; and the Hugging Face format (`input`, `targets` with `choices` and
+`labels`). Questions whose options are not answers to a conversation are skipped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CONVERSATION = re.compile(r"(\n\nHuman:.*?)\n+Please choose ", re.DOTALL)
 
 
 class HelpfulHonestHarmless(RowSource):
-    """Which of two answers is the helpful, honest and harmless one."""
+    """Two answers, one of them marked as the helpful, honest and harmless one."""
 
     name = "hhh"
     summary = "comparisons of the helpful-honest-harmless evaluations, with options (A) and (B)"
@@ -33,14 +33,14 @@ class HelpfulHonestHarmless(RowSource):
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like one of these comparisons."""
+        """Return why a row looks like one of these comparisons, or None."""
         if "corrects" in row and "incorrects" in row:
             return "it has the columns corrects and incorrects"
         choices = isinstance(row.get("targets"), Mapping) and "choices" in row["targets"]
         return "it has the columns input and targets, with choices" if "input" in row and choices else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
-        """Return the pair of a row, the right answer first."""
+        """Return the pair of a row, the correct answer first."""
         sides, shown_first = _from_targets(values) if "targets" in values else _from_options(values)
         opinion = Opinion(verdict="first", shown_first=shown_first)
         tags = (values["subset"],) if isinstance(values.get("subset"), str) and values["subset"] else ()
@@ -51,7 +51,7 @@ class HelpfulHonestHarmless(RowSource):
 def _from_options(values: Mapping[str, Any]) -> tuple[Sides, Side]:
     right, wrong = _letter(values, "corrects"), _letter(values, "incorrects")
     if right == wrong:
-        raise RequestError("the right and the wrong option are the same", detail=right)
+        raise RequestError("the correct and the incorrect option are the same", detail=right)
     shown_first: Side = "first" if right < wrong else "second"
     names = ("text_correct", "text_incorrect")
     if value_of(values, *names) is not None:
@@ -69,10 +69,10 @@ def _from_options(values: Mapping[str, Any]) -> tuple[Sides, Side]:
 def _letter(values: Mapping[str, Any], name: str) -> str:
     options = list_of(required(values, name), name)
     if len(options) != 1:
-        raise RequestError(f"{name} names not one option", detail=f"but {len(options)}")
+        raise RequestError(f"{name} must name exactly one option", detail=f"found {len(options)}")
     found = _LETTER.fullmatch(text_of(options[0], name))
     if found is None:
-        raise RequestError(f"{name} names no option", detail=shown(options[0]))
+        raise RequestError(f"{name} is not an option letter such as (A)", detail=shown(options[0]))
     return found[1]
 
 
@@ -81,7 +81,7 @@ def _from_targets(values: Mapping[str, Any]) -> tuple[Sides, Side]:
     choices = list_of(required(targets, "choices"), "choices")
     labels = list_of(required(targets, "labels"), "labels")
     if len(choices) != 2 or labels not in ([1, 0], [0, 1]):
-        raise RequestError("targets are not two choices of which one is right", detail=shown(labels))
+        raise RequestError("targets must have two choices, one of them labeled 1", detail=shown(labels))
     right = labels.index(1)
     answers = [answer_of(choice, "a choice") for choice in choices]
     if answers[0] == answers[1]:

@@ -1,7 +1,7 @@
-"""PKU-SafeRLHF: which of two responses is better and which is safer (Ji et al. 2024, arXiv 2406.15513).
+"""Read PKU-SafeRLHF: the better and the safer of two responses (Ji et al. 2024, arXiv 2406.15513).
 
-The two are different preferences, told apart by `dimension`: `helpfulness` and `safety`. The margin of
-safety is the difference of the severity levels (0 to 3), where it agrees with the verdict.
+These are two separate preferences, with `dimension` `helpfulness` and `safety`. The margin of safety is the
+difference of the severity levels (0 to 3), if it agrees with the verdict.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _SOURCES = ("response_0_source", "response_1_source")
 
 
 class SafeRlhf(RowSource):
-    """Two responses, the more helpful and the safer one."""
+    """Two responses per row, with the ids of the more helpful one and the safer one."""
 
     name = "pku-saferlhf"
     summary = "PKU-SafeRLHF: better_response_id and safer_response_id, as two dimensions"
     columns = frozenset({"prompt", *_NAMES, *_SEVERITIES, *_SOURCES, *(name for name, _ in _CHOICES)})
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like PKU-SafeRLHF."""
+        """Return why a row looks like PKU-SafeRLHF, or None."""
         found = "response_0" in row and any(name in row for name, _ in _CHOICES)
         return "it has the columns response_0, response_1 and better or safer_response_id" if found else None
 
@@ -37,30 +37,30 @@ class SafeRlhf(RowSource):
         """Return the pair of a row with up to two opinions, response 0 first."""
         responses = (required(values, _NAMES[0]), required(values, _NAMES[1]))
         sides = sides_of(required(values, "prompt"), *responses, names=_NAMES)
-        opinions, left_out = [], []
+        opinions, skipped = [], []
         for column, dimension in _CHOICES:
             try:
                 opinions.append(_opinion(values, column, dimension))
             except RequestError as error:
-                left_out.append(Skipped(error.reason, error.detail))
+                skipped.append(Skipped(error.reason, error.detail))
         if not opinions:
-            raise refusal(left_out, "neither response is chosen")
+            raise refusal(skipped, "neither response is chosen")
         sources = [maybe_text(values, name) for name in _SOURCES]
         origins = (sources[0] or _NAMES[0], sources[1] or _NAMES[1])
         pair = pair_of(sides, opinions, origins)
-        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _opinion(values: Mapping[str, Any], column: str, dimension: str) -> Opinion:
     choice = number_of(required(values, column), column)
     if choice not in (0, 1):
-        raise RequestError(f"{column} is neither 0 nor 1", detail=shown(values[column]))
+        raise RequestError(f"{column} must be 0 or 1", detail=shown(values[column]))
     verdict: Side = "second" if choice else "first"
     return Opinion(verdict=verdict, dimension=dimension, margin=_margin(values, verdict, dimension))
 
 
 def _margin(values: Mapping[str, Any], verdict: Side, dimension: str) -> float | None:
-    """Return by how much less severe the first response is; None where that is not what was judged."""
+    """Return how much less severe the first response is; None for helpfulness or without a usable level."""
     if dimension != "safety":
         return None
     first, second = (maybe_number(values, name) for name in _SEVERITIES)

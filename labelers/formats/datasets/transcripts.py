@@ -1,4 +1,4 @@
-"""hh-rlhf: two transcripts a row, `chosen` and `rejected`, that part at the last answer (Bai et al. 2022)."""
+"""Read hh-rlhf: transcripts `chosen` and `rejected` that differ in the last answer (Bai et al. 2022)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from labelers.formats.source import RowLabels, RowSource
 
 
 class Transcripts(RowSource):
-    """Whole conversations between `Human:` and `Assistant:`; the one under `chosen` was preferred.
+    """Whole conversations between `Human:` and `Assistant:`; the one in `chosen` was preferred.
 
-    A turn begins with its speaker's name after an empty line. The name anywhere else is text.
+    A turn begins with its speaker's name after an empty line. Anywhere else the name is part of the text.
     """
 
     name = "hh-rlhf"
@@ -23,16 +23,16 @@ class Transcripts(RowSource):
     columns = frozenset({"chosen", "rejected"})
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like hh-rlhf."""
+        """Return why a row looks like hh-rlhf, or None."""
         both = is_transcript(row.get("chosen")) and is_transcript(row.get("rejected"))
         return "chosen and rejected are transcripts of Human and Assistant" if both else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
-        """Return the pair of a row. Who preferred it, and in which order it was shown, is not told."""
+        """Return the pair of a row. The data has neither the annotator nor the presentation order."""
         for name in ("chosen", "rejected"):
             if not is_transcript(required(values, name)):
                 start = TRANSCRIPT_START.strip()
-                raise RequestError(f"a side does not begin with '{start}'", detail=shown(values[name]))
+                raise RequestError(f"a transcript must begin with '{start}'", detail=shown(values[name]))
         sides = sides_of(None, values["chosen"], values["rejected"])
         pair = pair_of(sides, [Opinion(verdict="first")], ("chosen", "rejected"))
         return RowLabels((number,), (pair,), notes=oddities(sides.prompt))

@@ -1,4 +1,4 @@
-"""Preferences in TRL's columns: `chosen` and `rejected`, with or without `prompt`, as text or as messages."""
+"""Read TRL's preference data: `chosen` and `rejected`, with or without `prompt`, as text or as messages."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Any
 
 from core.conversations import oddities, sides_of
 from core.errors import RequestError
+from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
 from labelers.formats.fields import is_missing, maybe_number, maybe_text, required
 from labelers.formats.opinions import Outcome, pair_of
 from labelers.formats.source import RowLabels, RowSource
-from labelers.formats.told import TOLD, cell_tags, opinion_of
 
 _SCORES = ("score_chosen", "score_rejected")
 _SOURCES = ("source", "section", "subset")
 
 
 class TrlPreferences(RowSource):
-    """Explicit or implicit prompts; the margin is `margin`, or the difference of the two scores."""
+    """Preferences with explicit or implicit prompts; the margin is `margin` or the score difference."""
 
     name = "trl"
     summary = "TRL's preference data: chosen and rejected, with or without prompt, text or messages, margin"
     columns = (
         frozenset({"prompt", "chosen", "rejected", "margin", "p_chosen", "weight", *_SCORES, *_SOURCES})
-        | TOLD
+        | ANNOTATION_COLUMNS
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like TRL's data."""
+        """Return why a row looks like TRL's data, or None."""
         return "it has the columns chosen and rejected" if {"chosen", "rejected"} <= row.keys() else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
@@ -52,7 +52,7 @@ class TrlPreferences(RowSource):
 
 def _outcome(p_chosen: float | None) -> Outcome:
     if p_chosen is not None and not 0 <= p_chosen <= 1:
-        raise RequestError("p_chosen is not between 0 and 1", detail=str(p_chosen))
+        raise RequestError("p_chosen must be between 0 and 1", detail=str(p_chosen))
     if p_chosen is None or p_chosen > 0.5:
         return "first"
     return "tie" if p_chosen == 0.5 else "second"

@@ -1,9 +1,9 @@
-"""UltraFeedback: up to four completions of an instruction, each rated in several respects (Cui et al. 2023).
+"""Read UltraFeedback: up to four completions per instruction, rated in several aspects (Cui et al. 2023).
 
-Every respect becomes a ranking of its own by `dimension`, with the difference of ratings as margin; the
-overall score is the dimension `overall`. Ratings are text and may be "N/A". About two thousand overall
-scores of 10 were a 1.0 that was read without its point: where the mean rating in the other respects is 2 or
-less (of 5), 10 is read as 1.
+Every aspect becomes a ranking of its own, with the aspect as `dimension` and the difference of ratings as
+margin; the overall score has the dimension `overall`. Ratings are text and may be "N/A". About two thousand
+overall scores of 10 are parsing errors of the data set, a 1.0 read without its decimal point. Where the mean
+rating in the other aspects is 2 or less (of 5), 10 is read as 1.
 """
 
 from __future__ import annotations
@@ -25,69 +25,69 @@ from labelers.formats.fields import (
     required,
 )
 from labelers.formats.opinions import Opinion, Pair
-from labelers.formats.rankings import Standing, pairs_of
+from labelers.formats.rankings import ScoredAnswer, pairs_of
 from labelers.formats.source import RowLabels, RowSource, Skipped
 
 _ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 _MISREAD, _MEANT, _POOR = 10.0, 1.0, 2.0
-_NOTE = "an overall score of 10 beside ratings of 2 or less was read as 1"
+_NOTE = "an overall score of 10 with aspect ratings of 2 or less on average was read as 1"
 _LABELED_BY = "gpt-4"
 
 
 class UltraFeedback(RowSource):
-    """Ratings by a model of four completions in four respects and overall."""
+    """A model's ratings of four completions in four aspects and overall."""
 
     name = "ultrafeedback"
-    summary = "UltraFeedback: completions of an instruction, rated in four respects and overall"
+    summary = "UltraFeedback: completions of an instruction, rated in four aspects and overall"
     columns = frozenset({"instruction", "completions", "source"})
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like UltraFeedback."""
+        """Return why a row looks like UltraFeedback, or None."""
         both = {"instruction", "completions"} <= row.keys()
         return "it has the columns instruction and completions" if both else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
-        """Return the pairs of a row in every respect in which two completions are rated."""
+        """Return the pairs of a row in every aspect with at least two rated completions."""
         prompt = prompt_of(required(values, "instruction"))
         completions = [
             mapping_of(c, "a completion") for c in list_of(required(values, "completions"), "completions")
         ]
         if len(completions) < 2:
-            raise RequestError("there are not two completions", detail=f"found {len(completions)}")
-        left_out: list[Skipped] = []
-        rated = list(_rated(completions, left_out))
+            raise RequestError("fewer than two completions", detail=f"found {len(completions)}")
+        skipped: list[Skipped] = []
+        rated = list(_rated(completions, skipped))
         source = maybe_text(values, "source")
         pairs: list[Pair] = []
         for aspect in ("overall", *_ASPECTS):
-            standings = [Standing(answer, ratings[aspect]) for answer, ratings in rated if aspect in ratings]
-            if len(standings) < 2:
-                left_out.append(Skipped("fewer than two completions are rated in a respect", aspect))
+            scored = [ScoredAnswer(answer, ratings[aspect]) for answer, ratings in rated if aspect in ratings]
+            if len(scored) < 2:
+                skipped.append(Skipped("fewer than two completions are rated in an aspect", aspect))
                 continue
             by = Opinion(verdict="tie", dimension=aspect, model=_LABELED_BY)
-            found = pairs_of(prompt, standings, by, margins=True, tags=(source,) if source else ())
+            found = pairs_of(prompt, scored, by, margins=True, tags=(source,) if source else ())
             pairs += found.pairs
-            left_out += found.left_out
-        mended = sum(ratings.pop("mended", 0) > 0 for _, ratings in rated)
-        return RowLabels((number,), tuple(pairs), tuple(left_out), (_NOTE,) * mended)
+            skipped += found.skipped
+        corrected = sum(ratings.pop("corrected", 0) > 0 for _, ratings in rated)
+        return RowLabels((number,), tuple(pairs), tuple(skipped), (_NOTE,) * corrected)
 
 
 def _rated(
-    completions: list[Mapping[str, Any]], left_out: list[Skipped]
+    completions: list[Mapping[str, Any]], skipped: list[Skipped]
 ) -> Iterator[tuple[Candidate, dict[str, float]]]:
-    """Yield each completion with its ratings; what has none is added to `left_out`."""
+    """Yield each completion with its ratings; append those that are missing or unreadable to `skipped`."""
     for position, completion in enumerate(completions, start=1):
         model = completion.get("model")
         try:
             text = answer_of(required(completion, "response"), f"completion {position}")
         except RequestError as error:
-            left_out.append(Skipped(error.reason, error.detail or f"completion {position}"))
+            skipped.append(Skipped(error.reason, error.detail or f"completion {position}"))
             continue
         origin = model if isinstance(model, str) and model else f"completion_{position}"
-        yield Candidate(text, origin), _ratings(completion, f"completion {position}", left_out)
+        yield Candidate(text, origin), _ratings(completion, f"completion {position}", skipped)
 
 
-def _ratings(completion: Mapping[str, Any], where: str, left_out: list[Skipped]) -> dict[str, float]:
-    """Return the ratings of one completion by respect, `mended` set where the overall score was."""
+def _ratings(completion: Mapping[str, Any], where: str, skipped: list[Skipped]) -> dict[str, float]:
+    """Return the ratings of one completion by aspect, with `corrected` if the overall score was corrected."""
     ratings: dict[str, float] = {}
     annotations = completion.get("annotations")
     annotations = annotations if isinstance(annotations, Mapping) else {}
@@ -95,22 +95,22 @@ def _ratings(completion: Mapping[str, Any], where: str, left_out: list[Skipped])
         try:
             ratings[aspect] = number_of(_rating(annotations.get(aspect)), "a rating")
         except RequestError as error:
-            left_out.append(Skipped(error.reason, f"{aspect} of {where}: {error.detail}"))
+            skipped.append(Skipped(error.reason, f"{aspect} of {where}: {error.detail}"))
     try:
         overall = maybe_number(completion, "overall_score")
     except RequestError as error:
-        left_out.append(Skipped("an overall score is not a number", f"{where}: {error.detail}"))
+        skipped.append(Skipped("an overall score is not a number", f"{where}: {error.detail}"))
         return ratings
     if overall is not None:
         mean = _mean_of(completion, ratings)
-        mended = overall == _MISREAD and mean is not None and mean <= _POOR
-        ratings["overall"] = _MEANT if mended else overall
-        ratings |= {"mended": 1.0} if mended else {}
+        corrected = overall == _MISREAD and mean is not None and mean <= _POOR
+        ratings["overall"] = _MEANT if corrected else overall
+        ratings |= {"corrected": 1.0} if corrected else {}
     return ratings
 
 
 def _rating(annotation: Any) -> Any:
-    """Return the rating of one respect: an object, or a list of one."""
+    """Return the rating of one aspect, which is an object or a list of one object."""
     if isinstance(annotation, list) and annotation:
         annotation = annotation[0]
     if not isinstance(annotation, Mapping):
@@ -119,7 +119,7 @@ def _rating(annotation: Any) -> Any:
 
 
 def _mean_of(completion: Mapping[str, Any], ratings: Mapping[str, float]) -> float | None:
-    """Return the mean of the ratings, or what the data set gives as it; None where there is neither."""
+    """Return the mean of the ratings, or the data set's own mean; None if there is neither."""
     own = [ratings[aspect] for aspect in _ASPECTS if aspect in ratings]
     if own:
         return sum(own) / len(own)

@@ -1,1 +1,1 @@
-"""Forms of labeling tools: Argilla, Label Studio and Inverse Constitutional AI."""
+"""Formats of labeling tools: Argilla, Label Studio and Inverse Constitutional AI."""

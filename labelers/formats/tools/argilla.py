@@ -1,11 +1,11 @@
-"""Argilla's records: what each user answered to each question, with its status.
+"""Read Argilla's records: each user's responses to each question, with their status.
 
-Read are records of Argilla 2 (`fields`, and `responses` by question), of version 1 and the raw interface
+Supported are records of Argilla 2 (`fields`, and `responses` by question), of version 1 and the raw API
 (`responses` as a list by user), and flattened columns (`<question>.responses`, `.responses.users` and
-`.responses.status`, three lists side by side). A question may be a label that names an answer, tie or both
-bad; a ranking; or a rating of one answer. A ranking with ranks keeps its ties; the ordered list of names
-that the SDK writes has lost them, which is noted. A submitted answer counts, a discarded one is a skip, a
-draft is left out.
+`.responses.status`, three parallel lists). A question may be a label that names an answer, tie or both bad; a
+ranking; or a rating of one answer. A ranking with ranks keeps its ties; the ordered list of names that the
+SDK writes has lost them, which is noted. A submitted response counts, a discarded one has the verdict `skip`,
+and a draft is not used.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from labelers.formats.fields import (
     text_of,
 )
 from labelers.formats.opinions import Opinion, Outcome, Pair
-from labelers.formats.rankings import Standing, pairs_of
+from labelers.formats.rankings import ScoredAnswer, pairs_of
 from labelers.formats.source import RowLabels, RowSource, Skipped
 from labelers.formats.tools.argilla_responses import SUFFIX, Submission, submissions_of
-from labelers.formats.tools.carried import KEY, ShownAnswer, unpack
+from labelers.formats.tools.packed_records import KEY, ShownAnswer, unpack
 
 _FIELD = re.compile(
     r"(response|answer|completion|generation|output|text|reply|option)s?[-_ ]?(\d+|[a-z])", re.I
@@ -44,8 +44,8 @@ _COMMENT = re.compile(r"comment|rationale|reason|why|feedback|explanation|note|j
 _PLAIN = frozenset(
     {"", "preference", "ranking", "rank", "rating", "label", "choice", "verdict", "better", "comparison"}
 )
-"""Names of questions that say nothing about a respect."""
-_ORDER_NOTE = "a ranking came as an ordered list, in which ties cannot be told"
+"""Question names that do not name a dimension."""
+_ORDER_NOTE = "a ranking is an ordered list of names, which does not preserve ties"
 
 
 class Argilla(RowSource):
@@ -57,34 +57,32 @@ class Argilla(RowSource):
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like a record of Argilla."""
+        """Return why a row looks like a record of Argilla, or None."""
         if isinstance(row.get("fields"), Mapping) and "responses" in row:
             return "it has fields and responses"
         flat = next((name for name in row if name.endswith(f"{SUFFIX}.users")), None)
         return f"it has the column {flat}" if flat else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
-        """Return the pairs of a record with what each user said of them."""
+        """Return the pairs of a record with each user's opinions on them."""
         fields = mapping_of(values["fields"], "fields") if not is_missing(values.get("fields")) else values
         fields = {**fields, **mapped_columns(values)}
         answers = _answer_fields(fields)
-        left_out: list[Skipped] = []
-        submissions = list(submissions_of(values, left_out))
+        skipped: list[Skipped] = []
+        submissions = list(submissions_of(values, skipped))
         packed = _packed(values)
         if not is_missing(packed) and len(answers) == 2:
             first, second = answers.values()
             restored = unpack(packed, first, second, list(_shown_answers(submissions, answers)))
             if restored is not None:
-                return RowLabels((number,), (restored[0],), (*left_out, *restored[1]))
+                return RowLabels((number,), (restored[0],), (*skipped, *restored[1]))
         prompt = prompt_in(fields, "chat", *PROMPTS)
-        reading = _Reading(prompt, answers, left_out)
+        reading = _Reading(prompt, answers, skipped)
         for submission in submissions:
             reading.add(submission)
-        if not reading.pairs and not left_out:
-            raise RequestError("nobody answered the record")
-        return RowLabels(
-            (number,), tuple(reading.pairs), tuple(left_out), (*reading.notes, *oddities(prompt))
-        )
+        if not reading.pairs and not skipped:
+            raise RequestError("the record has no responses")
+        return RowLabels((number,), tuple(reading.pairs), tuple(skipped), (*reading.notes, *oddities(prompt)))
 
 
 def _packed(values: Mapping[str, Any]) -> Any:
@@ -93,10 +91,10 @@ def _packed(values: Mapping[str, Any]) -> Any:
 
 
 def _answer_fields(fields: Mapping[str, Any]) -> dict[str, Candidate]:
-    """Return the answers by their field, in order of their number or letter.
+    """Return the answers by field name, in order of their number or letter.
 
     Raises:
-        RequestError: if there are not two, or one is empty.
+        RequestError: if fewer than two are not empty.
     """
     found = [(match, name) for name in fields if (match := _FIELD.fullmatch(str(name)))]
     kinds = Counter(match[1].casefold() for match, name in found if isinstance(fields[name], str))
@@ -108,16 +106,14 @@ def _answer_fields(fields: Mapping[str, Any]) -> dict[str, Candidate]:
     if len(chosen) < 2 and empty:
         raise RequestError("an answer is empty", detail=f"in {empty[0]}")
     if len(chosen) < 2:
-        raise RequestError(
-            "there are not two answers in the fields", detail=", ".join(map(str, fields))[:200]
-        )
+        raise RequestError("fewer than two answers in the fields", detail=", ".join(map(str, fields))[:200])
     return {name: Candidate(answer_of(fields[name], name), name) for _, name in chosen}
 
 
 def _shown_answers(
     submissions: Sequence[Submission], answers: Mapping[str, Candidate]
 ) -> Iterator[ShownAnswer]:
-    """Yield the labels of a record as `publius export --labels argilla` writes them, each by its key."""
+    """Yield the labels of a record that `publius export --labels argilla` wrote, each with its key."""
     for submission in submissions:
         for question, value in submission.values.items():
             if _is_comment(question):
@@ -132,18 +128,18 @@ def _shown_answers(
 
 @dataclass
 class _Reading:
-    """Pairs of a record, gathered from one submission after the other."""
+    """Pairs of a record, collected from its submissions."""
 
     prompt: tuple[Message, ...]
     answers: Mapping[str, Candidate]
-    left_out: list[Skipped]
+    skipped: list[Skipped]
     pairs: list[Pair] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, submission: Submission) -> None:
-        """Take in what one user said."""
+        """Add the opinions of one user's submission."""
         if submission.status not in ("submitted", "discarded"):
-            self.left_out.append(Skipped("the response was not submitted", f"it is {submission.status}"))
+            self.skipped.append(Skipped("the response was not submitted", f"status {submission.status}"))
             return
         comments = [v for q, v in submission.values.items() if _is_comment(q) and isinstance(v, str)]
         by = Opinion(
@@ -165,27 +161,27 @@ class _Reading:
         if ratings:
             self._try("ratings", partial(self._ratings, ratings, by))
         if not asked:
-            self.left_out.append(Skipped("the response answers no question", ""))
+            self.skipped.append(Skipped("the response answers no question", ""))
 
     def _skip(self, by: Opinion) -> None:
         if len(self.answers) == 2:
             first, second = self.answers.values()
             self.pairs.append(Pair(self.prompt, first, second, (by,)))
         else:
-            self.left_out.append(Skipped("the ranking was discarded", f"by {by.annotator}"))
+            self.skipped.append(Skipped("the ranking was discarded", f"by {by.annotator}"))
 
     def _try(self, question: str, read: Callable[[], None]) -> None:
         try:
             read()
         except RequestError as error:
-            self.left_out.append(Skipped(error.reason, f"{question}: {error.detail}"))
+            self.skipped.append(Skipped(error.reason, f"{question}: {error.detail}"))
 
     def _choice(self, value: Any, by: Opinion) -> None:
         if isinstance(value, list):
             self._ranking(value, by)
             return
         if len(self.answers) != 2:
-            raise RequestError("a label chooses among more than two answers", detail=shown(value))
+            raise RequestError("a label question needs exactly two answers", detail=shown(value))
         opinion = by.model_copy(update={"verdict": _label(value, list(self.answers))})
         first, second = self.answers.values()
         self.pairs.append(Pair(self.prompt, first, second, (opinion,)))
@@ -200,8 +196,8 @@ class _Reading:
         if not all(isinstance(entry, Mapping) and not is_missing(entry.get("rank")) for entry in value):
             self.notes.append(_ORDER_NOTE)
         if len(scores) < len(value):
-            raise RequestError("a ranking names an answer twice", detail=shown(value))
-        self._standings(scores, by, margins=False)
+            raise RequestError("a ranking has a duplicate answer", detail=shown(value))
+        self._add_scored(scores, by, margins=False)
 
     def _ratings(self, ratings: Mapping[str, Any], by: Opinion) -> None:
         names = list(self.answers)
@@ -212,22 +208,22 @@ class _Reading:
             )
             respects.setdefault(_respect(question, names) or "", {})[name] = number_of(value, question)
         for respect, scores in respects.items():
-            self._standings(scores, by.model_copy(update={"dimension": respect or None}), margins=True)
+            self._add_scored(scores, by.model_copy(update={"dimension": respect or None}), margins=True)
 
-    def _standings(self, scores: Mapping[str, float], by: Opinion, *, margins: bool) -> None:
-        standings = [Standing(self.answers[name], score) for name, score in scores.items()]
-        found = pairs_of(self.prompt, standings, by, margins=margins)
+    def _add_scored(self, scores: Mapping[str, float], by: Opinion, *, margins: bool) -> None:
+        scored = [ScoredAnswer(self.answers[name], score) for name, score in scores.items()]
+        found = pairs_of(self.prompt, scored, by, margins=margins)
         self.pairs += found.pairs
-        self.left_out += found.left_out
+        self.skipped += found.skipped
 
 
 def _is_comment(question: str) -> bool:
-    """Return whether a question asks for words; one for a preference in some respect is none of them."""
+    """Return whether a question asks for a comment; questions named `preference...` never do."""
     return not question.casefold().startswith("preference") and _COMMENT.search(question) is not None
 
 
 def _label(value: Any, names: Sequence[str]) -> Outcome:
-    """Return the outcome of a label: the name of a field, or a word."""
+    """Return the outcome of a label, which is the name of a field or a word for an outcome."""
     try:
         return "first" if _field_of(value, names) == names[0] else "second"
     except RequestError:
@@ -235,28 +231,28 @@ def _label(value: Any, names: Sequence[str]) -> Outcome:
 
 
 def _field_of(option: Any, names: Sequence[str]) -> str:
-    """Return the field that an option names: by its name, however spelled, or its number or letter."""
+    """Return the field that an option names, by its name (ignoring case and separators), number or letter."""
     if isinstance(option, str | int) and not isinstance(option, bool):
         word = _normal(str(option))
         for name in names:
             match = _FIELD.fullmatch(name)
             if word and word in (_normal(name), match[2].casefold() if match else ""):
                 return name
-    raise RequestError("an option names none of the answers", detail=shown(option))
+    raise RequestError("an option does not name an answer", detail=shown(option))
 
 
 def _numbered(question: str, names: Sequence[str]) -> str:
-    """Return the field whose number or letter stands alone in a question's name, as in `rating_1`."""
+    """Return the field whose number or letter is a separate part of a question's name, as in `rating_1`."""
     parts = re.split(r"[-_ .]+", question.casefold())
     for name in names:
         match = _FIELD.fullmatch(name)
         if match and match[2].casefold() in parts:
             return name
-    raise RequestError("a rating is of none of the answers", detail=question)
+    raise RequestError("a rating question does not name an answer", detail=question)
 
 
 def _respect(question: str, names: Sequence[str]) -> str | None:
-    """Return the respect that a question's name tells, without the answer's name, or None."""
+    """Return the dimension in a question's name, without the answer's name, or None."""
     word = question.casefold()
     for name in names:
         match = _FIELD.fullmatch(name)

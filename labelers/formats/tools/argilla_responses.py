@@ -1,4 +1,4 @@
-"""The responses of an Argilla record, from each of the forms in which they are exported, user by user."""
+"""Read the responses of an Argilla record by user, from each of the export formats."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from core.errors import RequestError
-from labelers.formats.fields import is_missing, list_of, mapping_of, moment_of, person_of, value_of
+from labelers.formats.fields import annotator_name, is_missing, list_of, mapping_of, moment_of, value_of
 from labelers.formats.source import Skipped
 
 SUFFIX = ".responses"
-"""Of the column that holds the answers to a question, in a flattened export."""
+"""Suffix of the column with the responses to a question, in a flattened export."""
 
 
 @dataclass(slots=True)
 class Submission:
-    """What one user answered on one record."""
+    """One user's responses to one record."""
 
     user: str | None
     status: str
@@ -25,11 +25,11 @@ class Submission:
     created: datetime | None = None
 
 
-def submissions_of(values: Mapping[str, Any], left_out: list[Skipped]) -> Iterator[Submission]:
-    """Yield what each user answered; what cannot be told apart is added to `left_out`."""
+def submissions_of(values: Mapping[str, Any], skipped: list[Skipped]) -> Iterator[Submission]:
+    """Yield each user's responses; append those that cannot be read to `skipped`."""
     responses = values.get("responses")
     if isinstance(responses, list):
-        yield from _by_user(responses, left_out)
+        yield from _by_user(responses, skipped)
         return
     answers: list[tuple[str, Any, Any, Any]] = []
     questions = responses.items() if isinstance(responses, Mapping) else ()
@@ -37,16 +37,16 @@ def submissions_of(values: Mapping[str, Any], left_out: list[Skipped]) -> Iterat
         for entry in list_of(entries, f"the responses to {question}"):
             answer = mapping_of(entry, "a response")
             answers.append((str(question), answer.get("value"), answer.get("user_id"), answer.get("status")))
-    answers += _flat(values, left_out)
+    answers += _flat(values, skipped)
     users: dict[tuple[str | None, str], Submission] = {}
     for question, value, user, status in answers:
-        key = (person_of(user), _status(status))
+        key = (annotator_name(user), _status(status))
         users.setdefault(key, Submission(*key)).values[question] = value
     yield from users.values()
 
 
-def _by_user(responses: Sequence[Any], left_out: list[Skipped]) -> Iterator[Submission]:
-    """Yield the submissions of version 1 and of the raw interface: one object for each user."""
+def _by_user(responses: Sequence[Any], skipped: list[Skipped]) -> Iterator[Submission]:
+    """Yield the submissions of version 1 and of the raw API, which have one object per user."""
     for entry in responses:
         try:
             answer = mapping_of(entry, "a response")
@@ -56,12 +56,14 @@ def _by_user(responses: Sequence[Any], left_out: list[Skipped]) -> Iterator[Subm
                 for question, value in (given.items() if isinstance(given, Mapping) else ())
             }
             created = moment_of(value_of(answer, "inserted_at", "updated_at"))
-            yield Submission(person_of(answer.get("user_id")), _status(answer.get("status")), values, created)
+            yield Submission(
+                annotator_name(answer.get("user_id")), _status(answer.get("status")), values, created
+            )
         except RequestError as error:
-            left_out.append(Skipped(error.reason, error.detail))
+            skipped.append(Skipped(error.reason, error.detail))
 
 
-def _flat(values: Mapping[str, Any], left_out: list[Skipped]) -> list[tuple[str, Any, Any, Any]]:
+def _flat(values: Mapping[str, Any], skipped: list[Skipped]) -> list[tuple[str, Any, Any, Any]]:
     """Return question, value, user and status of flattened columns."""
     found: list[tuple[str, Any, Any, Any]] = []
     for name in values:
@@ -74,14 +76,14 @@ def _flat(values: Mapping[str, Any], left_out: list[Skipped]) -> list[tuple[str,
             for part in (f"{name}.users", f"{name}.status")
         )
         if len(users) != len(given) or len(statuses) != len(given):
-            left_out.append(Skipped("responses, users and status are not of one length", question))
+            skipped.append(Skipped("responses, users and status differ in length", question))
             continue
         found += [(question, *answer) for answer in zip(given, users, statuses, strict=True)]
     return found
 
 
 def _status(value: Any) -> str:
-    """Return a status; one that is missing, as in old exports, means that the answer was handed in."""
+    """Return a status; a missing one, as in old exports, means `submitted`."""
     return (
         "submitted" if is_missing(value) else str(value).strip().casefold() if isinstance(value, str) else "?"
     )

@@ -1,9 +1,9 @@
-"""Pairs of Inverse Constitutional AI: its CSV, and annotated pairs as JSON (versions 1.0 and 2.0).
+"""Read pairs of Inverse Constitutional AI: its CSV, and annotated pairs as JSON (versions 1.0 and 2.0).
 
-In the CSV `preferred_text` is one opinion, and every further column of `text_a` and `text_b` another, by an
-annotator of the column's name. In the JSON each annotation is one; an annotator of type `principle` judges
-in one respect, which becomes the `dimension`. A preference of null has its reason beside it: tie, both bad,
-not applicable (a skip) or invalid (unparsed). Without a prompt the texts must be whole conversations.
+In the CSV, `preferred_text` is one opinion, and every other column with values `text_a` and `text_b` is
+another, by an annotator with the column's name. In the JSON, each annotation is an opinion; for an annotator
+of type `principle`, the principle becomes the `dimension`. A null preference comes with a reason: tie, both
+bad, not applicable (a skip) or invalid (unparsed). Without a prompt the texts must be whole conversations.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import Opinion, Outcome, pair_of
 from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
-from labelers.formats.tools.carried import KEY, ShownAnswer, unpack
+from labelers.formats.tools.packed_records import KEY, ShownAnswer, unpack
 
 ANNOTATORS = "annotators"
-"""Under this name every comparison of a document is handed the document's annotators."""
+"""Column of the document's annotators, which `unfolded` adds to every comparison."""
 DEFAULT_ANNOTATOR = "preferred_text"
 _NAMES = ("text_a", "text_b")
 _PROMPTS = ("prompt", "input")
@@ -45,7 +45,7 @@ _REASONS: Mapping[str, Outcome] = {
 
 
 def unfolded(document: Mapping[str, Any]) -> Iterator[Any] | None:
-    """Return the comparisons of a document of annotated pairs as rows; None if it is no such document."""
+    """Return the comparisons of a document of annotated pairs as rows; None for any other document."""
     comparisons, annotators = document.get("comparisons"), document.get(ANNOTATORS)
     if not isinstance(comparisons, list) or not isinstance(annotators, Mapping):
         return None
@@ -53,7 +53,7 @@ def unfolded(document: Mapping[str, Any]) -> Iterator[Any] | None:
 
 
 class AnnotatedPairs(RowSource):
-    """Comparisons with the annotations of people and principles, from the JSON form."""
+    """Comparisons with the annotations of humans and principles, from the JSON format."""
 
     name = "icai-json"
     summary = "annotated pairs of Inverse Constitutional AI (JSON, versions 1.0 and 2.0)"
@@ -62,29 +62,29 @@ class AnnotatedPairs(RowSource):
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like a comparison of annotated pairs."""
+        """Return why a row looks like a comparison of annotated pairs, or None."""
         found = isinstance(row.get("annotations"), Mapping) and (_NAMES[0] in row or "response_a" in row)
         return "it has two responses and annotations by annotator" if found else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
         """Return the pair of a comparison with an opinion of each annotator."""
         first, second = _candidate(values, "a"), _candidate(values, "b")
-        answers, left_out = _answers(values)
+        answers, skipped = _answers(values)
         metadata = values.get("metadata")
         packed = metadata.get(KEY) if isinstance(metadata, Mapping) else None
         if not is_missing(packed):
             restored = unpack(packed, first, second, answers)
             if restored is not None:
-                return RowLabels((number,), (restored[0],), (*left_out, *restored[1]))
+                return RowLabels((number,), (restored[0],), (*skipped, *restored[1]))
         if not answers:
-            raise refusal(left_out, "nobody annotated the comparison")
+            raise refusal(skipped, "the comparison has no annotations")
         sides = _sides(values, first.response, second.response)
         pair = pair_of(sides, [answer.opinion for answer in answers], (first.origin, second.origin))
-        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 class IcaiTable(RowSource):
-    """Rows of the CSV form; every annotator has a column."""
+    """Rows of the CSV format, with a column per annotator."""
 
     name = "icai-csv"
     summary = (
@@ -92,7 +92,7 @@ class IcaiTable(RowSource):
     )
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like one of that CSV."""
+        """Return why a row looks like a row of that CSV, or None."""
         return (
             "it has the columns text_a, text_b and preferred_text"
             if {*_NAMES, DEFAULT_ANNOTATOR} <= row.keys()
@@ -102,7 +102,7 @@ class IcaiTable(RowSource):
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
         """Return the pair of a row with an opinion of each annotator's column, text_a first."""
         texts = [answer_of(required(values, name), name) for name in _NAMES]
-        opinions, left_out = [], []
+        opinions, skipped = [], []
         for column, value in values.items():
             is_default = column == DEFAULT_ANNOTATOR
             if is_missing(value) or not (
@@ -112,15 +112,15 @@ class IcaiTable(RowSource):
             try:
                 verdict = outcome_of(value, column)
             except RequestError as error:
-                left_out.append(Skipped(error.reason, error.detail))
+                skipped.append(Skipped(error.reason, error.detail))
             else:
                 opinions.append(Opinion(verdict=verdict, annotator=None if is_default else column))
         if not opinions:
-            raise refusal(left_out, "nobody preferred one of the texts")
+            raise refusal(skipped, "no annotator preferred one of the texts")
         sides = _sides(values, *texts)
         origins = (maybe_text(values, "model_a") or _NAMES[0], maybe_text(values, "model_b") or _NAMES[1])
         pair = pair_of(sides, opinions, origins)
-        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _sides(values: Mapping[str, Any], first: str, second: str) -> Sides:
@@ -128,7 +128,7 @@ def _sides(values: Mapping[str, Any], first: str, second: str) -> Sides:
 
 
 def _candidate(values: Mapping[str, Any], side: str) -> Candidate:
-    """Return an answer: an object with its text and model, or the text alone as in version 1.0."""
+    """Return an answer, given as an object with text and model, or as text alone (version 1.0)."""
     name = f"text_{side}"
     response = values.get(f"response_{side}")
     if not isinstance(response, Mapping):
@@ -139,15 +139,15 @@ def _candidate(values: Mapping[str, Any], side: str) -> Candidate:
 def _answers(values: Mapping[str, Any]) -> tuple[list[ShownAnswer], list[Skipped]]:
     annotators = values.get(ANNOTATORS)
     known = annotators if isinstance(annotators, Mapping) else {}
-    answers, left_out = [], []
+    answers, skipped = [], []
     for key, annotation in mapping_of(required(values, "annotations"), "annotations").items():
         annotator = known.get(key)
         described = annotator if isinstance(annotator, Mapping) else {}
         try:
             answers.append(ShownAnswer(str(key), _opinion(annotation, str(key), described)))
         except RequestError as error:
-            left_out.append(Skipped(error.reason, f"{key}: {error.detail}"[:200]))
-    return answers, left_out
+            skipped.append(Skipped(error.reason, f"{key}: {error.detail}"[:200]))
+    return answers, skipped
 
 
 def _opinion(value: Any, key: str, described: Mapping[str, Any]) -> Opinion:
@@ -172,9 +172,7 @@ def _verdict(annotation: Mapping[str, Any]) -> Outcome:
         return outcome_of(preferred, "pref")
     reason = annotation.get("no_pref_reason")
     if is_missing(reason):
-        raise RequestError("an annotation has no preference and no reason for that")
+        raise RequestError("an annotation has neither pref nor no_pref_reason")
     if not isinstance(reason, str) or reason not in _REASONS:
-        raise RequestError(
-            "an annotation has no preference, for a reason that is not known", detail=shown(reason)
-        )
+        raise RequestError("an annotation has an unknown no_pref_reason", detail=shown(reason))
     return _REASONS[reason]

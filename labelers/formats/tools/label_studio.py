@@ -1,10 +1,10 @@
-"""Label Studio's exports of pairwise tasks: JSON (a list of tasks) and JSON-MIN (one annotation a row).
+"""Read Label Studio's exports of pairwise tasks: JSON (a list of tasks) and JSON-MIN (an annotation per row).
 
-The two answers and the prompt are found in a task's data by their usual names, or as the user maps them.
-The left answer is the first one that the control names. Every annotation is an opinion of its own, with who
-(a number or an object), when, and how long it took (`lead_time`); one that was cancelled is a skip; one
-without a result is left out. `Pairwise` has no tie: a `Choices` control beside it may say tie or both bad.
-Predictions are no annotations, and are passed over.
+The two answers and the prompt are found in a task's data by common names, or by the user's mapping. The left
+answer is the first one that the control names. Every annotation is an opinion of its own, with annotator (a
+number or an object), time and duration (`lead_time`). A cancelled annotation has the verdict `skip`; one
+without a result is not used. `Pairwise` has no tie, so a `Choices` control next to it may give tie or both
+bad. Predictions are not annotations and are ignored.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from core.records import Candidate
 from labelers.formats.fields import (
     MAPPED_ANSWERS,
     PROMPTS,
+    annotator_name,
     answer_of,
     is_missing,
     is_outcome,
@@ -30,7 +31,6 @@ from labelers.formats.fields import (
     moment_of,
     number_of,
     outcome_of,
-    person_of,
     present,
     prompt_in,
     text_of,
@@ -38,7 +38,7 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import OTHER, Opinion, Outcome, outcome_by, pair_of
 from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
-from labelers.formats.tools.carried import KEY, ShownAnswer, unpack
+from labelers.formats.tools.packed_records import KEY, ShownAnswer, unpack
 
 _RESPONSES = (
     MAPPED_ANSWERS,
@@ -52,18 +52,18 @@ _RESPONSES = (
     ("left", "right"),
 )
 CONTROL, OTHERWISE = "comparison", "otherwise"
-"""Controls of an export of ours; a respect follows after a hyphen. `otherwise` says tie, both bad or skip."""
+"""Controls of Publius's own exports, followed by `-<dimension>`. `otherwise` is tie, both bad or skip."""
 _CONTROLS = (CONTROL, OTHERWISE, "verdict", "preference", "pairwise", "pw", "choice")
 _COMMENTS = ("comment", "rationale", "reason", "explanation")
 
 
-class _Said(NamedTuple):
-    """What one annotation says."""
+class _Content(NamedTuple):
+    """The content of one annotation."""
 
     outcomes: dict[str | None, tuple[Outcome, str]]
-    """In each respect, with the id of the result."""
+    """Outcome and id of the result, by dimension."""
     ratings: dict[str, float]
-    """Of each answer that was rated, by its name."""
+    """Rating of each rated answer, by its name."""
     comment: str | None
 
 
@@ -74,11 +74,11 @@ class LabelStudio(RowSource):
     summary = "Label Studio pairwise exports, JSON or JSON-MIN"
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
-        """Return why a row looks like an export of Label Studio."""
+        """Return why a row looks like an export of Label Studio, or None."""
         if "annotations" in row and isinstance(row.get("data"), Mapping):
             return "it has data and annotations"
         if "annotation_id" in row and "annotator" in row:
-            return "it has the columns annotation_id and annotator, as JSON-MIN"
+            return "it has the columns annotation_id and annotator (JSON-MIN)"
         return None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
@@ -90,21 +90,21 @@ class LabelStudio(RowSource):
             mapping_of(entry, "an annotation") for entry in list_of(values.get("annotations"), "annotations")
         ]
         names = _names(fields, annotations)
-        answers, left_out = _answers(annotations, names)
+        answers, skipped = _answers(annotations, names)
         packed = fields.get(KEY)
         if not is_missing(packed):
             restored = unpack(packed, *_candidates(fields, names), answers)
             if restored is not None:
-                return RowLabels((number,), (restored[0],), (*left_out, *restored[1]))
+                return RowLabels((number,), (restored[0],), (*skipped, *restored[1]))
         if not answers:
-            raise refusal(left_out, "nobody annotated the task")
+            raise refusal(skipped, "the task has no annotations")
         sides = _sides(fields, names)
         pair = pair_of(sides, [answer.opinion for answer in answers], names)
-        return RowLabels((number,), (pair,), tuple(left_out), oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _lookup(values: Mapping[str, Any], data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a task's data, and over it the columns that the user mapped to names of ours."""
+    """Return a task's data, overridden by the columns that the user mapped to our names."""
     return ChainMap(mapped_columns(values), dict(data))
 
 
@@ -112,7 +112,7 @@ def _names(fields: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) 
     """Return the names of the left and the right answer in a task's data.
 
     Raises:
-        RequestError: if they are not told by any usual name, nor by a control.
+        RequestError: if neither a common name nor a control identifies them.
     """
     for names in _RESPONSES:
         if all(name in fields for name in names):
@@ -124,12 +124,12 @@ def _names(fields: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) 
             if named is not None and all(name in fields for name in named):
                 return named
     raise RequestError(
-        "the two answers are not found in the data", detail=f"found {', '.join(map(str, fields))}"[:200]
+        "the two answers were not found in the data", detail=f"found {', '.join(map(str, fields))}"[:200]
     )
 
 
 def _controlled(result: Any) -> tuple[str, str] | None:
-    """Return the names that a pairwise control compares, left and right; None if it is no such result."""
+    """Return the names that a pairwise control compares, left and right; None for any other result."""
     if not isinstance(result, Mapping) or not isinstance(result.get("to_name"), str):
         return None
     left, comma, right = result["to_name"].partition(",")
@@ -152,42 +152,42 @@ def _sides(fields: Mapping[str, Any], names: tuple[str, str]) -> Sides:
 def _answers(
     annotations: Iterable[Mapping[str, Any]], names: tuple[str, str]
 ) -> tuple[list[ShownAnswer], list[Skipped]]:
-    """Return the answers of all annotations, and those that say nothing."""
+    """Return the answers of all annotations, and the annotations that were skipped."""
     answers: list[ShownAnswer] = []
-    left_out: list[Skipped] = []
+    skipped: list[Skipped] = []
     for position, annotation in enumerate(annotations, start=1):
         try:
             answers += _answers_of(annotation, names)
         except RequestError as error:
             where = f"annotation {position}"
-            left_out.append(Skipped(error.reason, f"{where}: {error.detail}" if error.detail else where))
-    return answers, left_out
+            skipped.append(Skipped(error.reason, f"{where}: {error.detail}" if error.detail else where))
+    return answers, skipped
 
 
 def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterator[ShownAnswer]:
-    """Yield the answers of one annotation, one for each control that says something.
+    """Yield the answers of one annotation, one for each control with a result.
 
     Raises:
-        RequestError: if it says nothing that can be read.
+        RequestError: if it has no readable result.
     """
-    said = _said(annotation, names)
+    content = _content(annotation, names)
     by = Opinion(
         verdict="skip",
-        annotator=person_of(value_of(annotation, "completed_by", "annotator")),
+        annotator=annotator_name(value_of(annotation, "completed_by", "annotator")),
         shown_first="first",
-        comment=said.comment,
+        comment=content.comment,
         duration_s=maybe_number(annotation, "lead_time"),
         created=moment_of(value_of(annotation, "created_at", "updated_at")),
     )
     if annotation.get("was_cancelled") or annotation.get("skipped"):
         yield ShownAnswer(_first_id(annotation), by)
         return
-    if not said.outcomes and set(said.ratings) != set(names):
+    if not content.outcomes and set(content.ratings) != set(names):
         raise RequestError("the annotation has no result")
-    for dimension, (outcome, key) in said.outcomes.items():
+    for dimension, (outcome, key) in content.outcomes.items():
         yield ShownAnswer(key, by.model_copy(update={"verdict": outcome, "dimension": dimension}))
-    if not said.outcomes:
-        margin = said.ratings[names[0]] - said.ratings[names[1]]
+    if not content.outcomes:
+        margin = content.ratings[names[0]] - content.ratings[names[1]]
         yield ShownAnswer("", by.model_copy(update={"verdict": outcome_by(margin), "margin": margin}))
 
 
@@ -198,7 +198,7 @@ def _first_id(annotation: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _said(annotation: Mapping[str, Any], names: tuple[str, str]) -> _Said:
+def _content(annotation: Mapping[str, Any], names: tuple[str, str]) -> _Content:
     outcomes: dict[str | None, tuple[Outcome, str]] = {}
     ratings: dict[str, float] = {}
     comments: list[str] = []
@@ -220,12 +220,12 @@ def _said(annotation: Mapping[str, Any], names: tuple[str, str]) -> _Said:
             dimension = _dimension(str(result.get("from_name")))
             earlier, _ = outcomes.setdefault(dimension, (outcome, key if isinstance(key, str) else ""))
             if earlier != outcome:
-                raise RequestError("two controls say different things", detail=f"{earlier} and {outcome}")
-    return _Said(outcomes, ratings, "\n".join(comments) or None)
+                raise RequestError("two controls contradict each other", detail=f"{earlier} and {outcome}")
+    return _Content(outcomes, ratings, "\n".join(comments) or None)
 
 
 def _dimension(control: str) -> str | None:
-    """Return the respect that a control's name tells, as in `comparison-safety`; None of a plain name."""
+    """Return the dimension in a control's name, as in `comparison-safety`; None for a plain name."""
     name, _, respect = control.partition("-")
     if name in (CONTROL, OTHERWISE):
         return respect or None
@@ -233,12 +233,12 @@ def _dimension(control: str) -> str | None:
 
 
 def _selected(value: Any) -> Outcome:
-    """Return the outcome that a control's value names: `selected`, or the one choice."""
+    """Return the outcome that a control's value names: `selected`, or the only choice."""
     if isinstance(value, Mapping):
         value = value_of(value, "selected", "choices")
     if isinstance(value, list):
         if len(value) != 1:
-            raise RequestError("not one choice was made", detail=shown(value))
+            raise RequestError("a control must have exactly one choice", detail=shown(value))
         value = _choice(value[0])
     return outcome_of(value)
 
@@ -248,12 +248,12 @@ def _choice(value: Any) -> Any:
 
 
 def _minimal(values: Mapping[str, Any], number: int) -> RowLabels:
-    """Return the pair of a row of JSON-MIN, which is one annotation with its task's data."""
+    """Return the pair of a JSON-MIN row, which is one annotation with its task's data."""
     names = _names(values, ())
     control = _control(values, {*names, *PROMPTS})
     opinion = Opinion(
         verdict=_selected(values[control]),
-        annotator=person_of(values.get("annotator")),
+        annotator=annotator_name(values.get("annotator")),
         shown_first="first",
         comment=maybe_text(values, *_COMMENTS),
         duration_s=maybe_number(values, "lead_time"),
@@ -264,7 +264,7 @@ def _minimal(values: Mapping[str, Any], number: int) -> RowLabels:
 
 
 def _control(values: Mapping[str, Any], taken: set[str]) -> str:
-    """Return the name of the control in a row of JSON-MIN: a usual name, or one whose value is a choice."""
+    """Return the name of the control in a JSON-MIN row: a common name, or one whose value is a choice."""
     usual = present(values, _CONTROLS)
     if usual is not None:
         return usual

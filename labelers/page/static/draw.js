@@ -1,4 +1,4 @@
-// Building what is seen. Text of models and people only ever becomes a text node.
+// Build the visible elements. Text of models and users only ever becomes a text node.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -11,14 +11,14 @@ export function make(tag, className = "", text = null, ...children) {
   return element;
 }
 
-/** Return foreign text as it is, with a direction of its own that cannot spill over. */
+/** Return an element with untrusted text, whose writing direction is isolated from the rest of the page. */
 function foreign(text) {
   const element = make("div", "text", text);
   element.dir = "auto";
   return element;
 }
 
-/** Show one of the parts of the page, and hide the others. */
+/** Show one part of the page, and hide the others. */
 export function showOnly(id) {
   for (const part of ["enter", "message", "task"]) byId(part).hidden = part !== id;
   byId("actions").hidden = id === "enter";
@@ -38,11 +38,11 @@ export function drawPrompt(messages) {
   byId("prompt").replaceChildren(...turns);
 }
 
-/** Bring the last turn of a long conversation into sight; the earlier ones are above it. */
+/** Scroll a long conversation to its last turn. */
 export function scrollToLastTurn() {
   const prompt = byId("prompt");
   const last = prompt.lastElementChild;
-  // A turn that is itself too long is read from its beginning.
+  // Show the beginning of a last turn that does not fit.
   prompt.scrollTop = last.offsetHeight > prompt.clientHeight
     ? last.offsetTop - prompt.offsetTop : prompt.scrollHeight;
   markHidden();
@@ -54,7 +54,7 @@ function markHidden() {
 
 byId("prompt")?.addEventListener("scroll", markHidden, { passive: true });
 
-/** Draw the answers; with more than two, each gets buttons for its place, which call `onPlace(answer, place)`. */
+/** Draw the answers; with more than two, each gets buttons for its rank, which call `onPlace(answer, rank)`. */
 export function drawAnswers(answers, onPlace) {
   const cards = answers.map((text, number) => {
     const head = make("div", "head", null, make("h2", "", `Answer ${number + 1}`));
@@ -69,7 +69,7 @@ export function drawAnswers(answers, onPlace) {
 function places(count, answer, onPlace) {
   const group = make("div", "places");
   group.setAttribute("role", "group");
-  group.setAttribute("aria-label", `Place of answer ${answer + 1}; 1 is best`);
+  group.setAttribute("aria-label", `Rank of answer ${answer + 1}; 1 is best`);
   for (let place = 1; place <= count; place++) {
     const button = make("button", "place", String(place));
     button.type = "button";
@@ -79,7 +79,7 @@ function places(count, answer, onPlace) {
   return group;
 }
 
-/** Show the places given so far, and which answer is marked. */
+/** Show the ranks given so far, and the selected answer. */
 export function drawPlaces(ranks, marked) {
   [...byId("answers").children].forEach((card, answer) => {
     card.classList.toggle("marked", answer === marked);
@@ -88,7 +88,7 @@ export function drawPlaces(ranks, marked) {
   });
 }
 
-/** Show which choices there are for this many answers. */
+/** Show the buttons that apply to this number of answers. */
 export function drawChoices(count) {
   const forPairs = ["first", "second", "tie"];
   for (const button of document.querySelectorAll("[data-verdict]")) {

@@ -1,10 +1,10 @@
-// Requests to the server. What cannot be delivered is sent again until it is; a refusal is an error of its own.
+// Requests to the server. A request that cannot be delivered is repeated until it is; a rejected one is an error.
 
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 5000;
 const PATIENCE_MS = 20000;
 
-/** The server understood, and will not do it. */
+/** The server rejected the request. */
 export class Refused extends Error {
   constructor(status, reason) {
     super(reason);
@@ -12,7 +12,7 @@ export class Refused extends Error {
   }
 }
 
-/** Return the server's answer to a request; with a body it is a POST. `tell` hears of trouble, and of its end. */
+/** Return the server's response; with a body the request is a POST. `tell` is called with a problem, or with "". */
 export async function call(path, body, tell) {
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
     const [response, trouble] = await attempt(path, body);
@@ -22,12 +22,12 @@ export async function call(path, body, tell) {
       if (!response.ok) throw new Refused(response.status, answer.error);
       return answer;
     }
-    tell(`${trouble} Nothing is lost: this page tries again by itself.`);
+    tell(`${trouble} Nothing is lost: this page retries automatically.`);
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
 
-/** Return the response of a server that could deal with the request, or what is wrong. */
+/** Return the response if the server handled the request, otherwise a description of the problem. */
 async function attempt(path, body) {
   const options = { headers: { "X-Publius": "1" }, signal: AbortSignal.timeout(PATIENCE_MS) };
   if (body !== undefined) {
@@ -45,7 +45,7 @@ async function attempt(path, body) {
   }
 }
 
-/** Take the token out of the address, where it would be seen and kept; return it, or null. */
+/** Remove the token from the address, where it would be visible and stored in the history; return it, or null. */
 export function takeToken(key) {
   if (location.hash.length > 1) {
     sessionStorage.setItem(key, location.hash.slice(1));

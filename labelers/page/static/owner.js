@@ -1,4 +1,4 @@
-// The owner's page: read-only figures, fetched anew every few seconds.
+// The owner's page: read-only metrics, fetched every few seconds.
 
 import { byId, make, tell } from "./draw.js";
 import { call, Refused, takeToken } from "./net.js";
@@ -10,18 +10,18 @@ const number = (value, digits) => (value === null ? "–" : value.toFixed(digits
 
 const PEOPLE = [
   ["Name", (p) => p.name],
-  ["Decided", (p) => p.decided],
+  ["Decisions", (p) => p.decided],
   ["Ties", (p) => p.ties],
   ["Both bad", (p) => p.both_bad],
   ["Skipped", (p) => p.skipped],
-  ["First", (p) => percent(p.first_share)],
+  ["Chose first", (p) => percent(p.first_share)],
   ["Median time", (p) => (p.median_s === null ? "–" : `${number(p.median_s, 1)} s`)],
-  ["Gold right", (p) => (p.gold_asked ? `${p.gold_right} of ${p.gold_asked}` : "–")],
+  ["Gold correct", (p) => (p.gold_asked ? `${p.gold_right} of ${p.gold_asked}` : "–")],
 ];
 const PAIRS = [
-  ["Who", (a) => a.names.join(" and ")],
+  ["Annotators", (a) => a.names.join(" and ")],
   ["Comparisons", (a) => a.n],
-  ["Agreed", (a) => percent(a.agreed)],
+  ["Agreement", (a) => percent(a.agreed)],
   ["Kappa", (a) => number(a.kappa, 2)],
 ];
 
@@ -36,15 +36,15 @@ function table(columns, rows, none) {
   return make("table", "", null, make("thead", "", null, head), make("tbody", "", null, ...body));
 }
 
-function draw(figures) {
-  const share = figures.wanted ? figures.given / figures.wanted : 0;
-  const state = figures.complete ? ", complete" : "";
-  byId("progress").textContent = `${figures.given} of ${figures.wanted} answers${state}`;
+function draw(metrics) {
+  const share = metrics.wanted ? metrics.given / metrics.wanted : 0;
+  const state = metrics.complete ? ", complete" : "";
+  byId("progress").textContent = `${metrics.given} of ${metrics.wanted} answers${state}`;
   byId("bar").value = share;
-  byId("question").textContent = figures.question;
-  byId("people").replaceChildren(table(PEOPLE, figures.annotators, "Nobody has decided anything yet."));
+  byId("question").textContent = metrics.question;
+  byId("people").replaceChildren(table(PEOPLE, metrics.annotators, "No decisions yet."));
   byId("agreement").replaceChildren(
-    table(PAIRS, figures.agreement, "No two people have judged the same comparison yet."));
+    table(PAIRS, metrics.agreement, "No two annotators have judged the same comparison yet."));
 }
 
 async function refresh() {

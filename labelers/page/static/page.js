@@ -1,4 +1,4 @@
-// The page of a person who compares: from one decision to the next, by key, click or touch.
+// The annotator's page: one decision after another, by key, click or touch.
 
 import {
   byId, drawAnswers, drawChoices, drawPlaces, drawProgress, drawPrompt, drawQuestion, scrollToLastTurn, showOnly, tell,
@@ -8,11 +8,11 @@ import { call, Refused, takeToken } from "./net.js";
 const LOOK_AGAIN_MS = 10000;
 const REFUSAL_SHOWN_MS = 6000;
 
-let view = null;       // what the server last said
-let shownAt = 0;       // when the answers came on the screen
-let busy = false;      // a decision is under way
-let ranks = [];        // the place of each answer, 0 while it has none
-let marked = 0;        // the answer that a number key gives a place
+let view = null;       // the last response of the server
+let shownAt = 0;       // when the answers were displayed
+let busy = false;      // true while a decision is being sent
+let ranks = [];        // the rank of each answer, 0 while it has none
+let marked = 0;        // the selected answer, which a number key ranks
 let lookAgain = 0;
 
 async function start() {
@@ -32,7 +32,7 @@ function askWho(error) {
     showOnly("enter");
     byId("name").focus();
   } else {
-    say("Open your link", "This page needs the whole link that you were given, with all that stands after #.");
+    say("Open your link", "This page needs the complete link that you were given, including everything after the #.");
     byId("actions").hidden = true;
   }
 }
@@ -60,7 +60,7 @@ function show(next) {
   drawProgress(view.decided, view.left);
   byId("leave").hidden = false;
   byId("leave").textContent = view.annotator;
-  byId("leave").setAttribute("aria-label", `You are ${view.annotator}; be somebody else`);
+  byId("leave").setAttribute("aria-label", `Signed in as ${view.annotator}; sign out`);
   byId("undo").disabled = !view.undo;
   setComment(false);
   byId("comment").value = "";
@@ -85,8 +85,8 @@ function showTask(task) {
 
 function showEnd() {
   drawChoices(0);
-  if (view.waiting) say("Nothing for you just now", "Others have the rest on their screens. This page looks again by itself.");
-  else say("All done, thank you", "Everything is stored. You may close this page.");
+  if (view.waiting) say("Nothing to do right now", "Other annotators are working on the remaining questions. This page checks again automatically.");
+  else say("All done, thank you", "Everything is saved. You can close this page.");
   lookAgain = setTimeout(start, LOOK_AGAIN_MS);
 }
 
@@ -96,7 +96,7 @@ function say(title, text) {
   byId("message-text").textContent = text;
 }
 
-// A decision is kept until the server has it on disk, also over a reload of the page.
+// A decision is kept in the session storage until the server has stored it, also across a reload of the page.
 
 async function decide(verdict) {
   if (busy || !view?.task) return;
@@ -124,7 +124,7 @@ async function undo() {
   if (!busy && view?.undo) await ask("/api/undo", { judgment: view.undo });
 }
 
-/** Send something that changes what comes next, and show that. */
+/** Send a decision or an undo, and show the screen that the server returns. */
 async function ask(path, body) {
   busy = true;
   document.body.classList.add("busy");
@@ -146,12 +146,12 @@ function refused(error) {
   setTimeout(() => { if (byId("trouble").textContent === error.message) tell(""); }, REFUSAL_SHOWN_MS);
 }
 
-/** Return a name for a request that no other has; `crypto.randomUUID` is missing where there is no HTTPS. */
+/** Return a unique request id. `crypto.randomUUID` is not available without HTTPS. */
 function newRequest() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// Places of a ranking.
+// Ranks of the answers.
 
 function place(answer, rank) {
   ranks[answer] = rank;
@@ -188,7 +188,7 @@ function setComment(open) {
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || byId("help-dialog").open) return;
   if (event.target.matches("textarea, input")) {
-    // The comment stays as it is, and the keys decide again.
+    // Keep the comment, and let the keys decide again.
     if (event.key === "Escape") event.target.blur();
     return;
   }

@@ -1,4 +1,4 @@
-// Light or dark: what the person chose, else what the system says. Runs before the page is painted.
+// Light or dark theme: the user's choice, otherwise the system's. Runs before the page is painted.
 "use strict";
 (() => {
   const root = document.documentElement;

@@ -1,4 +1,4 @@
-"""Votes and judgments for tests of what is made of several annotators."""
+"""Votes and judgments for tests of aggregation over several annotators."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def comparison(name: str, *tags: str, split: str | None = "preference") -> Compa
 
 
 def judged(name: str, verdict: str, who: str = "anna", labeler: str = "crowd", **fields: object) -> Judgment:
-    """A person's judgment of the comparison of that name."""
+    """A human judgment of the comparison with that name."""
     given = {"id": f"{labeler}-{who}-{name}-{verdict}", "verdict": verdict, "annotator": who, **fields}
     return Judgment.model_validate({"comparison_id": name, "labeler": labeler, **given})
 
 
 def by_ai(name: str, p_a: float, principle: str = "kind", labeler: str = "ai") -> Judgment:
-    """A machine's judgment of the comparison of that name."""
+    """A machine's judgment of the comparison with that name."""
     return Judgment(
         id=f"{labeler}-{name}-{principle}",
         comparison_id=name,

@@ -32,7 +32,7 @@ def crowd_accuracy(seed: int, labels: int, methods: Sequence[Aggregation], compa
 
 
 def mixed_accuracy(seed: int, labels: int, sharpness: float, comparisons: int = 400) -> Scores:
-    """Return accuracy and log-loss of AI alone, people alone, and both pooled, on the same comparisons."""
+    """Return accuracy and log-loss on the same comparisons of the AI, the annotators, and both pooled."""
     draw = random.Random(seed)
     simulated = world(comparisons, draw)
     said = [

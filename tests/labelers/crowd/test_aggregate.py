@@ -1,4 +1,4 @@
-"""Aggregation: worked means, tiers, what has no say, and the orientation of the preference."""
+"""Aggregation: means worked by hand, tiers, ignored judgments, and the orientation of the preference."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_judgments_of_one_ranking_count_by_their_weights():
 def test_judgment_of_no_weight_has_no_say():
     by = constitution(principle("kind"))
     assert p_a(judgment(None, 0.0, "crowd", weight=0.0), judgment(None, 0.8), by=by) == 0.8
-    assert aggregate(COMPARISON, [judgment(None, 1.0, weight=0.0)], by) == "no judgment gives a number"
+    assert aggregate(COMPARISON, [judgment(None, 1.0, weight=0.0)], by) == "no judgment has a probability"
 
 
 def test_judgment_under_an_unknown_principle_is_an_error_that_names_it():
@@ -151,9 +151,9 @@ def test_verdicts_without_a_number_are_left_out():
 
 def test_numberless_judgments_alone_give_a_reason_and_no_tie():
     by = constitution(principle("kind"))
-    assert aggregate(COMPARISON, [judgment("kind", None)], by) == "no judgment gives a number"
+    assert aggregate(COMPARISON, [judgment("kind", None)], by) == "no judgment has a probability"
     skipped = judgment("kind", None, verdict="skip")
-    assert aggregate(COMPARISON, [skipped], by) == "no judgment gives a number"
+    assert aggregate(COMPARISON, [skipped], by) == "no judgment has a probability"
 
 
 def test_no_judgment_at_all_gives_a_reason():
@@ -167,7 +167,7 @@ def test_judgment_that_was_taken_back_is_left_out():
     assert p_a(first, second, by=by) == pytest.approx(0.8)
     assert p_a(second, first, by=by) == pytest.approx(0.8)
     third = judgment("kind", None, "anna", id="three", verdict="skip", supersedes="two")
-    assert aggregate(COMPARISON, [first, second, third], by) == "no judgment gives a number"
+    assert aggregate(COMPARISON, [first, second, third], by) == "no judgment has a probability"
 
 
 SHORT = MaxWords(kind="max_words", value=5)

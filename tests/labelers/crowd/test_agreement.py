@@ -1,4 +1,4 @@
-"""Agreement: tables worked by hand, the published examples, the library, and what is not defined."""
+"""Agreement: tables worked by hand, the published examples, the library, and undefined values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What aggregation, mixing and selection are worth, simulated; benchmarks/crowd.py has all figures."""
+"""Gains from aggregation, mixing and selection in simulation; benchmarks/crowd.py has all results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Aggregation by name: shares, crowd-kit's model, and what is missing."""
+"""Aggregation by name: shares, crowd-kit's model, and a missing package."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_no_votes_give_nothing(method: Aggregation):
 
 
 class Absent:
-    """Finds no crowd-kit, as where it was never installed."""
+    """Does not find crowd-kit, as if it were not installed."""
 
     def find_spec(self, name: str, *rest: object) -> None:
         if name == "crowdkit":

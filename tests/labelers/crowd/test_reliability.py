@@ -1,5 +1,5 @@
-"""Graded Dawid-Skene: a round worked by hand, the fixed point, a reference, and what votes of each kind
-teach."""
+"""Graded Dawid-Skene: a round worked by hand, the fixed point, a reference, and the effect of each kind of
+vote."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_plain_votes_without_a_prior_are_crowd_kits_one_coin_model():
     import pandas
 
     votes, _ = crowd(1, 60)
-    # Each comparison stands there with its answers exchanged too, so that either is as likely to be better.
+    # Each comparison is passed with its answers swapped too, so both are equally likely to be better.
     rows = [
         (f"{side} {v.comparison_id}", v.annotator, "ab"[(v.p_a == 0.0) != (side == "turned")])
         for v in votes
@@ -130,8 +130,8 @@ def test_both_bad_is_left_out_and_no_votes_give_nothing():
 
 @pytest.mark.parametrize("sharpened", [0.5, 1.0, 3.0])
 def test_strength_of_a_machine_is_its_inverse_temperature(sharpened: float):
-    # Five people of accuracy 0.9 leave little doubt of the truth. The machine's log-odds are `sharpened`
-    # times the calibrated ones.
+    # Five annotators of accuracy 0.9 leave little doubt about the truth. The machine's log-odds are
+    # `sharpened` times the calibrated ones.
     draw = random.Random(5)
     votes = []
     for number in range(1500):

@@ -1,4 +1,4 @@
-"""Votes: one for each annotator and comparison, and what is none."""
+"""Votes: one for each annotator and comparison, and judgments that are not votes."""
 
 from __future__ import annotations
 

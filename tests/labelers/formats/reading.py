@@ -84,7 +84,7 @@ def given(*values: Any) -> list[Row]:
 
 
 def quality(text: str, dimension: str | None) -> int | None:
-    """How good an answer says that it is, in a dimension if it names it."""
+    """The score in an answer's text, for a dimension if the text names it."""
     found = re.search(rf"\[{dimension} (\d)\]", text) or re.search(r"\[(\d)\]", text)
     return int(found[1]) if found else None
 

@@ -1,4 +1,4 @@
-"""Values of other people's files: what is read, and what is refused with a reason."""
+"""Values of imported files: accepted ones, and rejected ones with a reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_words_for_outcomes(word: str, outcome: str):
 
 @pytest.mark.parametrize("value", ["1", 1, 0, "c", "better", "", None, ["a"], True, "response_3", "1a"])
 def test_what_is_no_outcome_is_refused(value: Any):
-    with pytest.raises(RequestError, match="the verdict is none that is known"):
+    with pytest.raises(RequestError, match="the verdict is not recognised"):
         fields.outcome_of(value)
 
 
@@ -71,7 +71,7 @@ def test_what_is_no_number_is_refused(value: Any):
     ],
 )
 def test_people_go_by_number_name_or_object(value: Any, name: str | None):
-    assert fields.person_of(value) == name
+    assert fields.annotator_name(value) == name
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_is_no_time_is_refused(value: Any):
 
 
 def test_half_a_character_is_refused():
-    with pytest.raises(RequestError, match="half of a surrogate pair"):
+    with pytest.raises(RequestError, match="the text contains an unpaired surrogate"):
         fields.text_of("\ud800", "comment")
 
 

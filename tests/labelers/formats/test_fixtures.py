@@ -1,4 +1,4 @@
-"""Every format on its fixture: what is kept, what is dropped and why, and whose verdict it is."""
+"""Every format on its fixture: kept rows, dropped rows with their reasons, and verdicts on the right side."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import pytest
 
 from tests.labelers.formats.reading import FIXTURES, Imported, imported, rows_of, truth
 
-EMPTY, SAME, BEFORE = "is empty", "are the same", "said before"
+EMPTY, SAME, DUPLICATE = "is empty", "are the same", "duplicate"
 DROPPED = {
     "hh_rlhf.jsonl": {
         6: SAME,
         7: EMPTY,
         8: "more than one last answer",
         11: "'rejected' is missing",
-        12: "does not begin with 'Human:'",
-        13: "does not begin with 'Human:'",
+        12: "must begin with 'Human:'",
+        13: "must begin with 'Human:'",
         14: "cannot be read",
-        15: BEFORE,
+        15: DUPLICATE,
     },
     "hhh.jsonl": {
         9: SAME,
-        10: "names not one option",
-        11: "names no option",
+        10: "must name exactly one option",
+        11: "is not an option letter",
         12: "not two answers to a conversation",
-        13: "not two choices",
-        14: "right and the wrong option",
+        13: "must have two choices",
+        14: "the correct and the incorrect option",
         15: "'text_incorrect' is missing",
-        16: "names not one option",
+        16: "must name exactly one option",
     },
     "trl.jsonl": {
         9: SAME,
@@ -37,38 +37,38 @@ DROPPED = {
         11: "more than one last answer",
         12: "'rejected' is missing",
         13: "margin is not a number",
-        14: "not between 0 and 1",
+        14: "must be between 0 and 1",
         15: "there is no prompt",
         17: "does not end with the user",
-        18: BEFORE,
+        18: DUPLICATE,
     },
     "ultrafeedback.jsonl": {
-        2: "not two completions",
-        3: "not two completions",
+        2: "fewer than two completions",
+        3: "fewer than two completions",
         5: "rating is not a number",
         7: "'response' is missing",
         8: "'instruction' is missing",
         9: "not a list",
     },
     "argilla.json": {
-        9: "nobody answered",
+        9: "no responses",
         10: SAME,
         11: EMPTY,
         12: "no prompt",
-        13: "verdict is none that is known",
-        14: BEFORE,
+        13: "verdict is not recognised",
+        14: DUPLICATE,
         16: "not submitted",
         17: "needs 2 to 64 answers",
     },
-    "argilla_flat.jsonl": {4: "not of one length", 5: "nobody answered", 7: "not two answers"},
+    "argilla_flat.jsonl": {4: "differ in length", 5: "no responses", 7: "fewer than two answers"},
     "label_studio.json": {
         8: "no result",
-        9: "nobody annotated",
+        9: "the task has no annotations",
         10: SAME,
         11: EMPTY,
         12: "no prompt",
-        13: "verdict is none that is known",
-        14: BEFORE,
+        13: "verdict is not recognised",
+        14: DUPLICATE,
         16: "not found in the data",
         17: "lead_time is not a number",
     },
@@ -76,19 +76,19 @@ DROPPED = {
     "arena.jsonl": {
         8: SAME,
         9: EMPTY,
-        10: "winner is none that is known",
+        10: "winner is not recognised",
         11: "more than one last answer",
         12: "more than one last answer",
         13: "parts that are not text",
         14: "'conversation_b' is missing",
-        15: BEFORE,
-        17: "not one winner",
+        15: DUPLICATE,
+        17: "not have exactly one winner",
     },
     "arena_kaggle.csv": {
         4: "a turn is not text",
-        5: "not one winner",
+        5: "not have exactly one winner",
         7: "more than one last answer",
-        8: "not one winner",
+        8: "not have exactly one winner",
     },
     "helpsteer2.jsonl": {
         5: "no second response",
@@ -100,7 +100,7 @@ DROPPED = {
         11: "'response' is missing",
     },
     "helpsteer3.jsonl": {
-        6: "not between -3 and 3",
+        6: "must be between -3 and 3",
         7: "'response2' is missing",
         8: SAME,
         9: "'overall_preference' is missing",
@@ -108,7 +108,7 @@ DROPPED = {
     },
     "helpsteer2_preferences.jsonl": {4: "preference is not a number"},
     "pku_saferlhf.jsonl": {
-        5: "neither 0 nor 1",
+        5: "must be 0 or 1",
         6: SAME,
         7: "'response_1' is missing",
         8: "'prompt' is missing",
@@ -116,23 +116,23 @@ DROPPED = {
     },
     "rankings.jsonl": {
         7: "needs 2 to 64 answers",
-        8: "another length",
-        9: "does not name each response once",
+        8: "differ in length",
+        9: "must list each position",
         10: EMPTY,
         11: "ranks is not a number",
         12: "'ranks' is missing",
-        13: BEFORE,
+        13: DUPLICATE,
     },
     "icai.csv": {
         6: "no prompt",
         7: SAME,
         8: "'text_b' is missing",
-        9: "preferred_text is none that is known",
-        10: "nobody preferred",
+        9: "preferred_text is not recognised",
+        10: "no annotator preferred",
     },
     "icai.json": {
-        7: "no preference and no reason",
-        8: "nobody annotated",
+        7: "neither pref nor no_pref_reason",
+        8: "the comparison has no annotations",
         9: SAME,
         10: "no prompt",
         12: "'text' is missing",
@@ -140,16 +140,16 @@ DROPPED = {
     },
     "columns.csv": {
         5: "confidence is not a number",
-        6: "verdict is none that is known",
+        6: "verdict is not recognised",
         7: SAME,
         8: EMPTY,
         9: "no prompt",
         10: "'verdict' is missing",
-        11: "neither a nor b",
+        11: "must be a or b",
         12: "time cannot be read",
-        13: BEFORE,
+        13: DUPLICATE,
     },
-    "columns.jsonl": {5: "verdict is none that is known", 6: "rating_a is not a number"},
+    "columns.jsonl": {5: "verdict is not recognised", 6: "rating_a is not a number"},
 }
 FORMATS = {
     "hh_rlhf.jsonl": "hh-rlhf",
@@ -173,7 +173,7 @@ FORMATS = {
     "columns.jsonl": "columns",
 }
 CONFLICTS = ("hh_rlhf.jsonl", "trl.jsonl", "argilla.json", "label_studio.json", "arena.jsonl", "columns.csv")
-"""Their last rows say the contrary of an earlier one by the same annotator."""
+"""Files whose last rows contradict an earlier one by the same annotator."""
 
 
 @pytest.fixture(params=sorted(DROPPED))
@@ -207,7 +207,7 @@ def test_each_row_is_kept_or_dropped_for_its_reason(name: str, labels: Imported)
 
 def test_every_drop_is_an_exclusion_with_its_reason(labels: Imported):
     tallied: Counter[str] = Counter()
-    for kind in (labels.tally.dropped, labels.tally.left_out):
+    for kind in (labels.tally.dropped, labels.tally.skipped):
         tallied.update({reason: found.count for reason, found in kind.items()})
     assert Counter(exclusion.reason for exclusion in labels.exclusions) == tallied
     assert all(exclusion.stage == "import" for exclusion in labels.exclusions)

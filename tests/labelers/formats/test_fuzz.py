@@ -53,7 +53,7 @@ Place = tuple[Any, Any]
 
 
 def places(value: Any) -> list[Place]:
-    """Every value inside a row, as where it stands."""
+    """Every value inside a row, by its position."""
     found: list[Place] = []
     waiting = [value]
     while waiting:

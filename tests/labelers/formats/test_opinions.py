@@ -1,4 +1,4 @@
-"""Opinions become judgments: everything that has a side follows when the answers are swapped."""
+"""Opinions become judgments: everything that refers to a side is converted when the answers are swapped."""
 
 from __future__ import annotations
 

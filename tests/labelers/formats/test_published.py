@@ -1,4 +1,4 @@
-"""Published data sets: their traps, and that nothing of what people said is lost or made up."""
+"""Published data sets: their pitfalls, and that no label is lost or invented."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_rows_of_a_prompt_that_stand_apart_are_not_gathered(tmp_path: Path):
         return {"prompt": prompt, "response": text, "helpfulness": 1, "correctness": 1, "coherence": 1}
 
     labels = imported(given(row("p", "x"), row("q", "y"), row("p", "z")), tmp_path)
-    assert labels.tally.dropped["the prompt has no second response beside it"].count == 3
+    assert labels.tally.dropped["the adjacent rows have no second response to the prompt"].count == 3
 
 
 def test_turns_in_one_text_become_messages(tmp_path: Path):
@@ -141,7 +141,7 @@ def test_each_person_behind_a_preference_is_a_judgment(tmp_path: Path):
     assert labels.tally.annotators == set()  # they have no names of their own
     assert {j.comment for j in found} == {"It is clearer."}
     (overall,) = labels.on("leap second")
-    assert overall.annotator is None  # nobody is listed, so that the overall preference speaks
+    assert overall.annotator is None  # no annotator is listed, so the overall preference counts
 
 
 def test_minus_one_hundred_is_both_bad(tmp_path: Path):

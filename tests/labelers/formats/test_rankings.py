@@ -10,15 +10,15 @@ import pytest
 from core.errors import RequestError
 from core.records import Candidate, Message
 from labelers.formats.opinions import Opinion
-from labelers.formats.rankings import MAX_ANSWERS, Ranked, Standing, pairs_of
+from labelers.formats.rankings import MAX_ANSWERS, Ranked, ScoredAnswer, pairs_of
 from tests.labelers.formats.reading import Imported, given, imported, rows_of
 
 PROMPT = (Message(role="user", content="Name a bird."),)
 BY = Opinion(verdict="tie", annotator="r-1")
 
 
-def ranked(*standings: tuple[str, float], margins: bool = False, by: Opinion = BY) -> Ranked:
-    answers = [Standing(Candidate(text, ""), score) for text, score in standings]
+def ranked(*scored: tuple[str, float], margins: bool = False, by: Opinion = BY) -> Ranked:
+    answers = [ScoredAnswer(Candidate(text, ""), score) for text, score in scored]
     return pairs_of(PROMPT, answers, by, margins=margins)
 
 
@@ -62,7 +62,7 @@ def test_an_answer_that_stands_twice_counts_once():
     found = ranked(("x", 3), ("x", 3), ("y", 1))
     assert table(found) == {("x", "y"): ("first", None)}
     assert [p.opinions[0].weight for p in found.pairs] == [1.0]
-    assert len(found.left_out) == 2
+    assert len(found.skipped) == 2
 
 
 @pytest.mark.parametrize("count", [0, 1, MAX_ANSWERS + 1])

@@ -1,4 +1,4 @@
-"""Exports of labeling tools: who said it, when, how long it took, and why; statuses, skips and drafts."""
+"""Exports of labeling tools: annotator, time, duration, comment; statuses, skips and drafts."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_ratings_of_both_answers_are_a_preference_with_a_margin(studio: Imported
 
 def test_predictions_are_not_annotations(studio: Imported):
     # Each task of the fixture has one, for the right answer.
-    assert studio.tally.dropped["nobody annotated the task"].rows == [9]
+    assert studio.tally.dropped["the task has no annotations"].rows == [9]
 
 
 def test_two_questions_are_two_dimensions(tmp_path: Path):
@@ -96,7 +96,7 @@ def test_plain_controls_have_no_dimension_and_must_agree(tmp_path: Path):
         tmp_path,
     )
     assert [j.dimension for j in labels.judgments] == [None, None, "tone", "truth"]
-    assert labels.reason(4) == "two controls say different things"
+    assert labels.reason(4) == "two controls contradict each other"
 
 
 def test_json_min_has_one_annotation_a_row(tmp_path: Path):
@@ -120,14 +120,14 @@ def test_comments_belong_to_the_user_who_wrote_them(argilla: Imported):
 def test_discarded_is_a_skip_and_a_draft_is_left_out(argilla: Imported):
     assert by_annotator(argilla.on("swifts"))["u2"].verdict == "skip"
     assert "u3" not in by_annotator(argilla.on("ink"))
-    assert argilla.tally.left_out["the response was not submitted"].rows == [1]
+    assert argilla.tally.skipped["the response was not submitted"].rows == [1]
 
 
 def test_ranks_keep_their_ties_and_ordered_lists_are_noted(argilla: Imported):
     assert [j.verdict for j in argilla.on("boil an egg")].count("tie") == 1
     assert [j.verdict for j in argilla.on("sea salty")].count("tie") == 0
     (note,) = argilla.tally.notes
-    assert "ties cannot be told" in note
+    assert "does not preserve ties" in note
     assert argilla.tally.notes[note].rows == [6]
 
 
@@ -157,9 +157,9 @@ def test_ratings_in_two_respects_are_two_dimensions(tmp_path: Path):
     ("value", "reason"),
     [
         (["response-1"], "needs 2 to 64 answers"),
-        (["response-1", "response-1"], "names an answer twice"),
-        (["response-1", "response-9"], "names none of the answers"),
-        ({"a": 1}, "none that is known"),
+        (["response-1", "response-1"], "has a duplicate answer"),
+        (["response-1", "response-9"], "does not name an answer"),
+        ({"a": 1}, "is not recognised"),
         (["response-1", {"value": "response-2", "rank": "first"}], "a rank is not a number"),
     ],
 )
@@ -170,7 +170,7 @@ def test_an_answer_that_cannot_be_read_has_its_reason(value: Any, reason: str, t
 def test_a_label_chooses_between_two_only(tmp_path: Path):
     fields = {"response-1": "One.", "response-2": "Two.", "response-3": "Three."}
     labels = imported(given(record("response-1", fields=fields)), tmp_path)
-    assert "among more than two" in labels.reason(1)
+    assert "exactly two answers" in labels.reason(1)
 
 
 def test_ten_answers_stand_in_the_order_of_their_numbers(tmp_path: Path):

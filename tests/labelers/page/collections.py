@@ -93,6 +93,6 @@ def stored(folder: Path) -> list[Judgment]:
 
 
 def standing(judgments: list[Judgment]) -> list[Judgment]:
-    """The judgments that no later one takes back, as aggregation reads them."""
+    """The current judgments, as aggregation reads them."""
     taken_back = {judgment.supersedes for judgment in judgments}
     return [judgment for judgment in judgments if judgment.id not in taken_back]

@@ -69,7 +69,7 @@ def serving(folder: Path, *options: object) -> Iterator[Served]:
 
 
 class Person:
-    """Somebody who decides by plain HTTP, and sends again what was not answered."""
+    """An annotator who decides by plain HTTP, and repeats requests without a response."""
 
     def __init__(self, name: str, served: Served) -> None:
         self.name, self.port, self._cookie = name, served.port, ""

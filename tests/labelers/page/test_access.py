@@ -1,4 +1,4 @@
-"""Tokens, cookies and names: what opens the door, and what does not."""
+"""Access control: tokens, cookies and names that are accepted, and those that are not."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_weak_token_is_refused(tmp_path, token):
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"token": 1}', "[" * 100_000])
 def test_broken_token_file_is_told(tmp_path, content):
     (tmp_path / "page.json").write_text(content)
-    with pytest.raises(RunStateError, match="does not hold the tokens"):
+    with pytest.raises(RunStateError, match="does not have the page's tokens"):
         open_access(tmp_path / "page.json", None)
 
 
@@ -60,9 +60,9 @@ def test_people_are_not_the_owner():
     assert ACCESS.is_owner(ACCESS.sign_owner())
     assert not any(ACCESS.is_owner(value) for value in (None, "", ACCESS.sign("ana"), ACCESS.sign(" owner")))
     assert ACCESS.annotator_of(ACCESS.sign_owner()) is None
-    assert not ACCESS.lets_in(ACCESS.owner_token)
-    assert not ACCESS.lets_owner_in(ACCESS.token)
-    assert not ACCESS.lets_in("\udcff")
+    assert not ACCESS.is_annotator_token(ACCESS.owner_token)
+    assert not ACCESS.is_owner_token(ACCESS.token)
+    assert not ACCESS.is_annotator_token("\udcff")
 
 
 def test_names_have_one_spelling():

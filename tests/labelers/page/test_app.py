@@ -1,4 +1,4 @@
-"""The page over HTTP, without a browser: who is let in, what is refused, and in which words."""
+"""The page over HTTP, without a browser: access, rejected requests, and error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real server under `kill -9`: no decision is lost or doubled, and everybody goes on where they were."""
+"""The real server under `kill -9`: no decision is lost or duplicated, and annotators resume."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OFTEN = (8, 20, 32, 44)
 
 
 class _Worker(threading.Thread):
-    """A person who decides until nothing is left, over restarts of the server."""
+    """An annotator who decides until nothing is left, across restarts of the server."""
 
     def __init__(self, name: str, served: Served, done: dict[str, list[str]]) -> None:
         super().__init__()

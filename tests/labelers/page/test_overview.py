@@ -1,4 +1,4 @@
-"""The owner's figures, worked by hand."""
+"""The owner's metrics, worked by hand."""
 
 from __future__ import annotations
 

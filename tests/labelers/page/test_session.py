@@ -1,4 +1,4 @@
-"""Who is asked what: leases, repeats, undo, gold questions, restarts, failing disks."""
+"""Task assignment: leases, repeats, undo, gold questions, restarts, failing disks."""
 
 from __future__ import annotations
 

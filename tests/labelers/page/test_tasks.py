@@ -1,4 +1,4 @@
-"""Tasks and the judgments that decisions amount to: orientation, rankings, weights, what does not fit."""
+"""Tasks and the judgments of decisions: orientation, rankings, weights, invalid decisions."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_order_differs_between_people_and_stays_the_same_for_one():
 )
 def test_decision_that_does_not_fit_is_refused(count, verdict, ranks):
     task = pair_task(comparison()) if count == 2 else ranking_task("x", "y", "z")
-    with pytest.raises(DataError, match=f"does not fit {count} answers"):
+    with pytest.raises(DataError, match=f"is invalid for {count} answers"):
         judged(task, decision(task, verdict, ranks=ranks), tuple(range(count)))
 
 

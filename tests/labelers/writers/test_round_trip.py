@@ -1,4 +1,4 @@
-"""Out to a labeling tool's form and back: the same comparisons and judgments, ids and all."""
+"""Round trips through labeling tools' formats: the same comparisons and judgments, ids included."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_an_annotation_that_was_deleted_is_gone_and_counted(folder: Path, tmp_pa
     summary, (_, found) = edited(folder, tmp_path, "label-studio", edit)
     assert f"{4:016x}" not in found
     (entry,) = summary["left_out"]
-    assert (entry["reason"], entry["count"]) == ("an exported judgment is no longer there", 1)
+    assert (entry["reason"], entry["count"]) == ("an exported judgment was deleted in the tool", 1)
 
 
 @pytest.mark.parametrize(("form", "keep"), [("label-studio", "ann-2"), ("icai", "nobody")])

@@ -169,14 +169,14 @@ def test_port_in_use_is_told(folder):
         taken.listen()
         port = taken.getsockname()[1]
         line = mistake(folder, "--port", port)
-    assert f"--port {port}: another program listens there" in line
+    assert f"--port {port}: the port is already in use" in line
     assert not (folder / "human").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--host", "no.such.host.invalid"], "no address is called so"),
+        (["--host", "no.such.host.invalid"], "cannot resolve the address"),
         (["--host", "203.0.113.7"], "this machine has no such address"),
         (["--token", "short"], "16 to 128"),
         (["--principle", "kind"], "has no constitution"),

@@ -187,7 +187,7 @@ def test_fields_of_a_tool_may_be_mapped_too(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--format", "hh"], "no format 'hh'"),
+        (["--format", "hh"], "unknown format 'hh'"),
         (["--format", "hh-rlhf", "--columns", "prompt=q"], "hh-rlhf reads no column 'prompt'"),
         (["--columns", "prompt=nothing"], "no column 'nothing'"),
         (["--columns", "prompt"], "found 'prompt'"),
@@ -196,7 +196,7 @@ def test_fields_of_a_tool_may_be_mapped_too(tmp_path: Path):
         (["--split", "test"], "a file has no subsets and splits"),
         (["--format", "no_such_module:make"], "cannot be loaded (ModuleNotFoundError"),
         (["--format", "json:loads"], "cannot be loaded (TypeError"),
-        (["--format", "collections:OrderedDict"], "which is no source of labels"),
+        (["--format", "collections:OrderedDict"], "which is not a label source"),
         (["--format", "arena"], "none of the 1 rows can be used"),
     ],
 )
@@ -211,8 +211,8 @@ def test_a_wrong_option_is_told_in_one_line(arguments: list[str], told: str, tmp
     ("name", "content", "told"),
     [
         ("pairs.jsonl", b"", "there are no rows"),
-        ("pairs.jsonl", b'{"x": 1}\n', "not recognised by its columns (x)"),
-        ("pairs.jsonl", b"\xff\xfe\n", "not recognised by its columns (none)"),
+        ("pairs.jsonl", b'{"x": 1}\n', "cannot recognise the format from the columns (x)"),
+        ("pairs.jsonl", b"\xff\xfe\n", "cannot recognise the format from the columns (none)"),
         ("pairs.jsonl.gz", b"no gzip", "cannot be read"),
         ("pairs.jsonl.gz", CUT_GZIP, "cannot be read"),
         ("pairs.txt", b"x", "a .txt file"),
@@ -237,7 +237,7 @@ def test_strict_refuses_with_every_reason_and_writes_nothing(tmp_path: Path):
     lines = mistakes(
         here("import", "labels", FIXTURES / "arena.jsonl", "--to", tmp_path / "labels", "--strict")
     )
-    assert any("arena.jsonl:10: winner is none that is known ('nobody'), once" in line for line in lines)
+    assert any("arena.jsonl:10: winner is not recognised ('nobody'), once" in line for line in lines)
     assert len(lines) == 8
     assert not (tmp_path / "labels").exists()
     clean = written(tmp_path / "pairs.jsonl", row(1), row(2))

@@ -78,7 +78,7 @@ def test_grpo_starts_from_sft_and_takes_a_function_of_the_users(model: Path, tmp
         ),
         ("rloo.gold=checks", "rloo.gold: checks is a training reward"),
         ("rloo.rewards={labeler: 1.0}", "rloo.rewards: the labeler has no principle to judge by"),
-        ("rloo.rewards={'/none.py:f': 1.0}", "rloo.rewards: there is no Python file '/none.py'"),
+        ("rloo.rewards={'/none.py:f': 1.0}", "rloo.rewards: Python file not found: '/none.py'"),
     ],
 )
 def test_rewards_that_are_not_there_are_one_clear_line(given: str, message: str, model: Path, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""What the columns of a plain row tell of who said it, when, and about which prompt."""
+"""Columns that plain tables share: annotator, dimension, confidence, comment, duration, time and tags."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from labelers.formats.fields import (
+    annotator_name,
     answer_of,
     is_missing,
     list_of,
     maybe_number,
     maybe_text,
     moment_of,
-    person_of,
 )
 from labelers.formats.opinions import Opinion
 
-TOLD = frozenset({"annotator", "dimension", "confidence", "comment", "duration_s", "created", "tags"})
-"""The columns that are read here."""
+ANNOTATION_COLUMNS = frozenset(
+    {"annotator", "dimension", "confidence", "comment", "duration_s", "created", "tags"}
+)
+"""The columns that this module reads."""
 
 
 def opinion_of(values: Mapping[str, Any], **own: Any) -> Opinion:
@@ -25,14 +27,14 @@ def opinion_of(values: Mapping[str, Any], **own: Any) -> Opinion:
 
     Args:
         values: the row.
-        own: what the format itself says of it: the verdict at least.
+        own: fields that the format provides itself, at least the verdict.
 
     Raises:
-        RequestError: if a column holds something else than it should.
-        ValidationError: if a value is out of bounds.
+        RequestError: if a column has a value of the wrong type.
+        ValidationError: if a value is out of range.
     """
     return Opinion(
-        annotator=person_of(values.get("annotator")),
+        annotator=annotator_name(values.get("annotator")),
         dimension=maybe_text(values, "dimension"),
         confidence=maybe_number(values, "confidence"),
         comment=maybe_text(values, "comment"),
@@ -43,7 +45,7 @@ def opinion_of(values: Mapping[str, Any], **own: Any) -> Opinion:
 
 
 def cell_tags(value: Any) -> tuple[str, ...]:
-    """Return the tags of a cell: a list of words, or words with commas between them."""
+    """Return the tags of a cell: a list of words, or comma-separated words."""
     if is_missing(value):
         return ()
     is_text = isinstance(value, str) and not value.lstrip().startswith("[")

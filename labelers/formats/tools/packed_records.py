@@ -1,9 +1,9 @@
-"""What a tool's own form has no room for, carried along in its metadata, so that nothing is lost on the way.
+"""Embed original records in the metadata of exports, so a round trip through a labeling tool is lossless.
 
-Every exported comparison carries the records that it was made from. On the way back the answers that the
-tool shows are looked up among them by a key: an answer that says what it said is that very judgment again;
-one that says something else is a new judgment that supersedes it; one that is new is read as the tool tells
-it. What the tool never showed comes back as it was.
+Every exported comparison contains the records it was made from. On import, each answer that the tool shows is
+matched to a judgment by a key. An unchanged answer restores the original judgment; a changed one becomes a
+new judgment that supersedes it; a new one is read as the tool exports it. Records that the tool did not show
+are restored unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from labelers.formats.opinions import Exported, Opinion, Pair, Side, canonical, 
 from labelers.formats.source import Skipped
 
 KEY = "publius"
-"""Where it stands in a form's metadata."""
+"""Key of the packed records in a tool's metadata."""
 _TEXTS = {"response_a", "response_b"}
 _A_IS: Side = "first"
 """`a` was exported as the first answer."""
@@ -31,20 +31,20 @@ _A_IS: Side = "first"
 
 @dataclass(frozen=True, slots=True)
 class ShownAnswer:
-    """One answer as the tool shows it."""
+    """One answer of an annotator as the tool shows it."""
 
     key: str
-    """By which the judgment that it was made from is found again."""
+    """Identifies the judgment that it was made from."""
     opinion: Opinion
 
 
 def pack_records(comparison: Comparison, judgments: Sequence[Judgment], keys: Mapping[str, str]) -> str:
-    """Return the records of a comparison as JSON text; its two answers stand in the form itself.
+    """Return the records of a comparison as JSON text, without its two answers, which the tool stores itself.
 
     Args:
-        comparison: which.
-        judgments: all that are on it.
-        keys: for each answer that the form shows, its key and the id of the judgment.
+        comparison: the comparison.
+        judgments: all judgments on it.
+        keys: the id of the judgment by the key of each answer that the tool shows.
     """
     content = {
         "comparison": comparison.model_dump(mode="json", exclude=_TEXTS, exclude_none=True),
@@ -57,13 +57,13 @@ def pack_records(comparison: Comparison, judgments: Sequence[Judgment], keys: Ma
 def unpack(
     packed: Any, first: Candidate, second: Candidate, answers: Sequence[ShownAnswer]
 ) -> tuple[Pair, tuple[Skipped, ...]] | None:
-    """Return the pair with the very records that were exported; None if its texts were edited since.
+    """Return the pair with the original records; None if the texts were edited in the tool.
 
     Args:
-        packed: what `pack_records` returned.
-        first: the answer that was `a`, as the form holds it now.
+        packed: the result of `pack_records`.
+        first: the answer that was `a`, as it is in the tool now.
         second: the answer that was `b`.
-        answers: what the tool shows.
+        answers: the annotators' answers that the tool shows.
 
     Raises:
         RequestError: if the packed records are damaged.
@@ -83,7 +83,7 @@ def unpack(
     if own.id != exact.id or own.response_a != first.response:
         return None
     if any(judgment.comparison_id != own.id for judgment in judgments):
-        raise RequestError("the exported record is damaged", detail="a judgment is on another comparison")
+        raise RequestError("the exported record is damaged", detail="a judgment of another comparison")
     kept, opinions, gone = _reconciled(judgments, keys, answers)
     a, b = (Candidate(c.response, o) for c, o in ((first, exact.origin_a), (second, exact.origin_b)))
     pair = Pair(prompt.messages, a, b, opinions, exact.group, prompt.tags, Exported(exact, kept))
@@ -93,7 +93,7 @@ def unpack(
 def _reconciled(
     judgments: Sequence[Judgment], keys: Mapping[str, str], answers: Sequence[ShownAnswer]
 ) -> tuple[tuple[Judgment, ...], tuple[Opinion, ...], tuple[Skipped, ...]]:
-    """Return the judgments, changed ones included, the opinions that are new, and what is gone."""
+    """Return the judgments including changed ones, the new opinions, and the deleted judgments."""
     by_id = {judgment.id: judgment for judgment in judgments}
     shown = {id for id in keys.values() if id in by_id}
     opinions, changed = [], []
@@ -106,8 +106,8 @@ def _reconciled(
     gone = sorted(shown - {keys.get(answer.key) for answer in answers})
     lost = _with_what_they_took_back(gone, by_id)
     kept = (*(judgment for judgment in judgments if judgment.id not in lost), *changed)
-    left_out = tuple(Skipped("an exported judgment is no longer there", id) for id in gone)
-    return kept, tuple(opinions), left_out
+    skipped = tuple(Skipped("an exported judgment was deleted in the tool", id) for id in gone)
+    return kept, tuple(opinions), skipped
 
 
 def _is_as_it_was(judgment: Judgment, opinion: Opinion) -> bool:
@@ -116,9 +116,9 @@ def _is_as_it_was(judgment: Judgment, opinion: Opinion) -> bool:
 
 
 def _changed(judgment: Judgment, opinion: Opinion) -> Judgment:
-    """Return the judgment that takes the place of one that was changed in the tool.
+    """Return the judgment that supersedes one that was changed in the tool.
 
-    It is the same person's of the same source, under the same principle, and as weighty as before.
+    It has the same annotator, source, principle and weight.
     """
     who = {name: getattr(judgment, name) for name in ("annotator", "dimension", "group", "weight", "model")}
     made = judgment_of(opinion.model_copy(update=who), judgment.comparison_id, judgment.labeler, _A_IS)
@@ -128,7 +128,7 @@ def _changed(judgment: Judgment, opinion: Opinion) -> Judgment:
 
 
 def _with_what_they_took_back(ids: Sequence[str], by_id: Mapping[str, Judgment]) -> set[str]:
-    """Return the ids, and those that they supersede: without them an undone judgment would stand again."""
+    """Return the ids and those that they supersede; otherwise an undone judgment would be restored."""
     found, open_ids = set(ids), list(ids)
     while open_ids:
         earlier = by_id[open_ids.pop()].supersedes
