@@ -237,4 +237,4 @@ def _samples(content: ReportContent) -> list[dict[str, Any]]:
 
 
 def _block(text: str) -> str:
-    return fenced(text, most=SHOWN_CHARACTERS)
+    return fenced(text, max_characters=SHOWN_CHARACTERS)

@@ -137,7 +137,7 @@ def test_hostile_text_stays_in_its_block_and_is_never_a_template():
 
 
 def test_long_text_is_cut_and_says_so():
-    shown = fenced("x" * (SHOWN_CHARACTERS + 1234), most=SHOWN_CHARACTERS)
+    shown = fenced("x" * (SHOWN_CHARACTERS + 1234), max_characters=SHOWN_CHARACTERS)
     assert "[... 1,234 more characters]" in shown
     assert len(shown) < SHOWN_CHARACTERS + 100
 
