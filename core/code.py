@@ -25,7 +25,7 @@ from core.errors import ConfigError, PubliusError, type_and_first_line
 ALLOW_CODE = "PUBLIUS_ALLOW_CODE"
 """Environment variable that allows custom code if its value is 1."""
 ALLOW_OPTION = "--allow-code"
-ALLOWING = f"publius {ALLOW_OPTION} ..., or set {ALLOW_CODE}=1, after you have read the code"
+ALLOWING = f"publius {ALLOW_OPTION} ..., or set {ALLOW_CODE}=1, once you have read the code"
 
 _FUNCTION = "module:function, with the module next to the constitution or in the current folder"
 

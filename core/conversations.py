@@ -169,7 +169,7 @@ def _conversation(value: Any, column: str) -> tuple[Message, ...]:
     if is_transcript(value):
         return _transcript(value)
     if isinstance(value, str):
-        raise RequestError("the prompt is missing, and an answer is not a conversation", detail=f"in {column}")
+        raise RequestError("there is no prompt, and an answer is not a conversation", detail=f"in {column}")
     return _messages(value, column)
 
 
@@ -207,7 +207,7 @@ def _message(value: Any, column: str) -> Message:
 
 def _checked_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     if not messages:
-        raise RequestError("the prompt is missing")
+        raise RequestError("there is no prompt")
     if messages[-1].role != "user":
         raise RequestError("the prompt does not end with a user message", detail=f"role: {messages[-1].role}")
     if any(message.role == "system" for message in messages[1:]):

@@ -3,8 +3,8 @@
 There are two criteria. First, the text ends in a loop: its last characters are one sequence, repeated at
 least three times in a row. Second, most of its four-word sequences are repeats: the share of repeated
 4-grams, 1 - distinct / all ("seq-rep-4", Welleck et al. 2019, arXiv 1908.04319, section 6), is above one
-half. For 99 of 100 ordinary answers of assistants it is below 0.15. Case, spacing, bullets and list numbers are ignored. A
-list with different entries is therefore not repetitive; a list that repeats one entry is.
+half. For 99 of 100 ordinary answers of assistants it is below 0.15. Case, spacing, bullets and list numbers
+are ignored. A list with different entries is therefore not repetitive; a list that repeats one entry is.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def text_of(value: Any, what: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise RequestError("half of a surrogate pair", detail=f"in {what}") from error
+        raise RequestError("the text contains an unpaired surrogate", detail=f"in {what}") from error
     return value
 
 
