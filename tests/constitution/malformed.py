@@ -420,7 +420,8 @@ YAML: list[tuple[str, str] | tuple[str, str, str]] = [
      "accepted: a matching closing character for {, or quotes around the whole text"),
     ('name: x\n principles:\n - a',
      "2:12: not valid YAML: mapping values are not allowed in this context; "
-     "accepted: quotes around a text that contains ': ', and equal indentation for entries of the same level"),
+     "accepted: quotes around a text that contains ': ', "
+     "and equal indentation for entries of the same level"),
     (ONE + ' weight: 2',
      "5:2: not valid YAML: while parsing a block mapping, did not find expected key; "
      "accepted: equal indentation for entries of the same level, "
@@ -431,7 +432,8 @@ YAML: list[tuple[str, str] | tuple[str, str, str]] = [
      "and quotes around a text with special characters"),
     ('name: x: y\nprinciples: [a]',
      "1:8: not valid YAML: mapping values are not allowed in this context; "
-     "accepted: quotes around a text that contains ': ', and equal indentation for entries of the same level"),
+     "accepted: quotes around a text that contains ': ', "
+     "and equal indentation for entries of the same level"),
     (HEAD + '- @a',
      '3:3: not valid YAML: while scanning for the next token, '
      'found character that cannot start any token; accepted: quotes around a text that begins with @'),

@@ -124,7 +124,7 @@ def test_request_that_does_not_fit_is_counted(constitution: Path, tmp_path: Path
     result = made(
         constitution, 2, tmp_path / "p.jsonl", lambda model, _: Short(model=model.id, answerer=unlike)
     )
-    assert (result.as_json()["got"], result.synthesis.left_out) == (1, {"too long for the model": 12})
+    assert (result.as_json()["got"], result.synthesis.rejected) == (1, {"too long for the model": 12})
 
 
 def test_no_usable_reply_writes_nothing(constitution: Path, tmp_path: Path):

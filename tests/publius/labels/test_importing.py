@@ -136,7 +136,8 @@ def test_tables_are_read_with_their_columns_mapped(ending: str, tmp_path: Path):
 def test_bytes_that_are_not_utf_8_spoil_their_row_alone(tmp_path: Path):
     (tmp_path / "pairs.csv").write_bytes(b"prompt,response_a,response_b,verdict\nq,\xff,no,a\nq,yes,no,a\n")
     found = summary_of(tmp_path / "pairs.csv", "--to", tmp_path / "labels")
-    assert (found["kept"], found["dropped_for"][0]["reason"]) == (1, "the text contains an unpaired surrogate")
+    reason = "the text contains an unpaired surrogate"
+    assert (found["kept"], found["dropped_for"][0]["reason"]) == (1, reason)
 
 
 def test_parquet_and_folders_are_read_by_datasets(tmp_path: Path):

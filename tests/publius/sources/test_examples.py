@@ -276,7 +276,10 @@ def test_prompt_beside_messages_is_passed_over_and_told(tmp_path: Path):
         ({"messages": said("Hello", " ")}, "an answer is empty"),
         ({"messages": "Hello"}, "the last message is not from the assistant"),
         ({"messages": None}, "prompt is neither text nor a list of messages"),
-        ({"messages": None, "prompt": "Hello", "completion": 3}, "completion is neither text nor a list of messages"),
+        (
+            {"messages": None, "prompt": "Hello", "completion": 3},
+            "completion is neither text nor a list of messages",
+        ),
     ],
 )
 def test_conversation_without_an_answer_is_left_out(tmp_path: Path, columns: dict[str, Any], reason: str):

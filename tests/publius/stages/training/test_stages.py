@@ -337,7 +337,7 @@ def test_settings_that_cannot_be_trained_with_are_one_line(
     [
         (
             ("critique.draft.max_new_tokens=1", "critique.revision.max_new_tokens=1"),
-            "there are no answers to train on (10 left out: every answer was empty or cut before its end)",
+            "there are no answers to train on (10 left out: every answer was empty or cut off)",
         ),
         (("critique.rounds=0", "train=[dpo]"), "there are no preferences to train on"),
         (("train=[dpo]", "dpo.min_margin=0.49"), "left out: less certain than dpo.min_margin"),
