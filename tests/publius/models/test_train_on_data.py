@@ -213,7 +213,7 @@ def test_temperature_is_kept_where_enough_pairs_are_held_out(tiny_folder: Path, 
         fitted = json.loads((tmp_path / name / "reward_metrics.json").read_text())["calibration"]
         assert fitted["temperature"] != 1
         assert settings["temperature"] == (fitted["temperature"] if name == "many" else 1)
-        told = "reward: the temperature stays 1: 9 pairs are too few to fit one on"
+        told = "reward: the temperature stays 1: 9 pairs are too few to fit a temperature"
         assert (told in done.stderr) == (name == "few")
 
 
