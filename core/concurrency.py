@@ -18,6 +18,7 @@ async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[Non
     iterator = iter(items)
 
     async def worker() -> None:
+        # All workers share one iterator, so each item is taken exactly once.
         for item in iterator:
             await work(item)
 

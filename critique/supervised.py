@@ -108,6 +108,7 @@ def target_of(trace: CritiqueTrace, constitution: Constitution) -> Target | str:
 
     def worth(candidate: tuple[int, Generation]) -> tuple[float, int]:
         number, answer = candidate
+        # With equal scores the later answer wins.
         return sum(evaluate(check, answer.text).score for check in checks), number
 
     number, answer = max(usable, key=worth)

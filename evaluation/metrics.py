@@ -138,7 +138,7 @@ def _by_variant(answers: Iterable[Answer]) -> dict[str, dict[str, Answer]]:
     if not table[BASE]:
         others = ", ".join(sorted(table.keys() - {BASE})) or "none"
         raise DataError(
-            f"there are no answers of {BASE} (found: {others})",
+            f"no answers of {BASE} (found answers of: {others})",
             accepted=f"answers of {BASE}, the variant that the others are compared with",
         )
     return dict(sorted(table.items(), key=lambda entry: variant_rank(entry[0])))

@@ -82,6 +82,7 @@ class EvaluationMetrics:
             metric, even = self.values.get((variant, measure)), _EVEN
         if metric is None or metric.low is None or metric.high is None:
             return None
+        # An interval of zero width at `even` means that no prompt changed.
         if metric.low == metric.high == even:
             return "same"
         if metric.n < MIN_PROMPTS or metric.low <= even <= metric.high:

@@ -111,6 +111,7 @@ class PromptTemplates:
             context = template.new_context({**values, "_slots": slots})
             user = "".join(template.blocks["user"](context))
             prefill = "".join(template.blocks["prefill"](context)) if "prefill" in template.blocks else ""
+        # TypeError: the template formats or filters an `Untrusted`, whose `__str__` raises it.
         except (TemplateError, TypeError, KeyError) as error:
             raise ConfigError(
                 f"the template cannot be rendered: {error}",

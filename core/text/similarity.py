@@ -61,6 +61,7 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> Iterator[tuple[in
         like = next((e for e in candidates if _similarity(mask, masks[e]) >= threshold), None)
         if like is not None:
             yield later, like
+            # Not indexed, so later texts are paired with the first of a group of similar texts only.
             continue
         for gram in prefix:
             index[gram].append(later)

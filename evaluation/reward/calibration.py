@@ -123,6 +123,7 @@ def fit_temperature(margins: Floats, p: Floats, weights: Floats | None = None) -
     def loss(log_temperature: float) -> float:
         return float(np.average(cross_entropy(margins / math.exp(log_temperature), p), weights=shares))
 
+    # Search in log T, because the range covers four orders of magnitude.
     ends = (math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE))
     return math.exp(float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-7}).x))
 

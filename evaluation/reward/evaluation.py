@@ -131,7 +131,7 @@ def _few(evaluation: RewardEvaluation) -> Iterator[str]:
 
 def _not_right(evaluation: RewardEvaluation) -> Iterator[str]:
     if evaluation.accuracy is None:
-        yield "every label is a tie, so no pair has a correct answer and there is no accuracy"
+        yield "every label is a tie, so no pair has a correct answer and accuracy is undefined"
     elif compared_to_chance(evaluation.accuracy) != "better":
         yield f"accuracy {accuracy_in_words(evaluation.accuracy)}"
 

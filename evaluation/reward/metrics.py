@@ -81,7 +81,7 @@ def check_pairs(pairs: Iterable[ScoredPair]) -> tuple[ScoredPair, ...]:
     """
     found = tuple(pairs)
     if not found:
-        raise DataError("there are no pairs to evaluate the reward model on", accepted="at least one pair")
+        raise DataError("found no pairs to evaluate the reward model on", accepted="at least one pair")
     for pair in found:
         where = f"pair {pair.id}"
         if not math.isfinite(pair.margin):

@@ -242,7 +242,7 @@ def test_ties_alone_are_warned_of():
 def test_scores_that_count_words_are_warned_of():
     warnings = reward_warnings(evaluate_reward_model(counting_words(200), 0))
     assert "longer answers score higher (correlation 1.00)" in warnings
-    assert any("right on 100 % where the longer answer is better, on 0 %" in warning for warning in warnings)
+    assert any("accuracy 100 % where the longer answer is better, 0 %" in warning for warning in warnings)
 
 
 def test_scores_that_spare_words_are_warned_of():

@@ -136,7 +136,7 @@ def test_folder_that_is_no_reward_model_is_one_line(tiny_folder: Path, tmp_path:
         ("", "the data set is empty"),
         ('{"text": "x"}', "found text; accepted: columns chosen and rejected"),
         (json.dumps(pair(1, chosen=" ")), "no pair can be scored (1 left out: an answer is empty)"),
-        (json.dumps(pair(1, weight=0)), "there are no pairs to measure the reward model on"),
+        (json.dumps(pair(1, weight=0)), "found no pairs to evaluate the reward model on"),
     ],
 )
 def test_data_without_a_usable_pair_are_one_line(
