@@ -4,7 +4,7 @@
     ├── ConfigError        a constitution, run.yaml or option is wrong      (also ValueError)
     ├── DataError          a prompts, pairs or record file is wrong         (also ValueError)
     ├── EngineError        a model or engine cannot be used at all          (also RuntimeError)
-    ├── RequestError       one request cannot be run: its record is skipped    (also ValueError)
+    ├── RequestError       one request cannot be run: its record is skipped (also ValueError)
     ├── MissingExtraError  a package of an optional extra is not installed  (also ImportError)
     └── RunStateError      a run folder, lock or disk is not as needed      (also RuntimeError)
 

@@ -262,7 +262,10 @@ def _advice(problem: str, character: str) -> str:
         return f"a matching closing character for {character}, or quotes around the whole text"
     if character and character in "*&!@`%}]|>":
         return f"quotes around a text that begins with {character}"
-    return "equal indentation for entries of the same level, and quotes around a text with special characters"
+    return (
+        "equal indentation for entries of the same level, and quotes around a text that contains ': ' "
+        "or begins with a special character"
+    )
 
 
 def _plain_value(text: str) -> str | int | float | bool | None:

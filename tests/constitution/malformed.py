@@ -388,7 +388,7 @@ YAML: list[tuple[str, str] | tuple[str, str, str]] = [
     ('name: x\n: y\nprinciples: [a]',
      "2:1: not valid YAML: while parsing a block mapping, did not find expected key; "
      "accepted: equal indentation for entries of the same level, "
-     "and quotes around a text with special characters"),
+     "and quotes around a text that contains ': ' or begins with a special character"),
     ('name: x\n? [a]\n: y\nprinciples: [a]',
      '2:3: a key is a list; accepted: text; quotes around a text that begins with { or ['),
     ('name: x\nname: y\nprinciples: [a]',
@@ -425,11 +425,11 @@ YAML: list[tuple[str, str] | tuple[str, str, str]] = [
     (ONE + ' weight: 2',
      "5:2: not valid YAML: while parsing a block mapping, did not find expected key; "
      "accepted: equal indentation for entries of the same level, "
-     "and quotes around a text with special characters"),
+     "and quotes around a text that contains ': ' or begins with a special character"),
     (HEAD + '  - a\n - b',
      "4:2: not valid YAML: while parsing a block mapping, did not find expected key; "
      "accepted: equal indentation for entries of the same level, "
-     "and quotes around a text with special characters"),
+     "and quotes around a text that contains ': ' or begins with a special character"),
     ('name: x: y\nprinciples: [a]',
      "1:8: not valid YAML: mapping values are not allowed in this context; "
      "accepted: quotes around a text that contains ': ', "
@@ -464,7 +464,7 @@ YAML: list[tuple[str, str] | tuple[str, str, str]] = [
     (HEAD + '- "a\\ud800b"',
      "3:7: not valid YAML: while parsing a quoted scalar, found invalid Unicode character escape code; "
      "accepted: equal indentation for entries of the same level, "
-     "and quotes around a text with special characters"),
+     "and quotes around a text that contains ': ' or begins with a special character"),
     ('name: x\nprinciples: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[',
      '2:44: this value is nested too deeply; accepted: at most 32 levels'),
     ('[' * 100000,
