@@ -169,7 +169,7 @@ def _conversation(value: Any, column: str) -> tuple[Message, ...]:
     if is_transcript(value):
         return _transcript(value)
     if isinstance(value, str):
-        raise RequestError("found no prompt, and an answer is not a conversation", detail=f"in {column}")
+        raise RequestError("there is no prompt, and an answer is not a conversation", detail=f"in {column}")
     return _messages(value, column)
 
 

@@ -179,7 +179,7 @@ def test_file_that_came_in_the_meantime_is_not_overwritten(constitution: Path, t
         to.write_text("theirs", encoding="utf-8")
         return unlike(request)
 
-    with pytest.raises(RunStateError, match="there already"):
+    with pytest.raises(RunStateError, match="path already exists"):
         made(constitution, 1, to, Asked(answerer=writes))
     assert to.read_text(encoding="utf-8") == "theirs"
 

@@ -173,7 +173,7 @@ def test_tie_stays_as_it_is(tmp_path: Path):
         ({"chosen": said("Hello")}, "chosen is not one assistant message"),
         ({"chosen": said("Something else", "a")}, "chosen is not one assistant message"),
         ({"chosen": said("Hello", "a", "b", "c")}, "chosen is not one assistant message"),
-        ({"prompt": None}, "found no prompt, and an answer is not a conversation"),
+        ({"prompt": None}, "there is no prompt, and an answer is not a conversation"),
         (
             {"prompt": None, "chosen": said("x", "a"), "rejected": said("y", "b")},
             "chosen and rejected differ in more than the last",
