@@ -57,7 +57,7 @@ def test_report_says_what_moved_and_what_it_cost():
     assert "the same on every prompt: finished, empty, repeats itself" in short
     assert "| at-most-3-words, % | 0.0 [0.0, 0.0] | 100.0 [100.0, 100.0] | 40 |" in report
     assert "| KL, nats/token |  | 0.250 [0.250, 0.250] | 40 |" in section(report, "Side effects")
-    assert "| words | **-4.0 [-4.0, -4.0]** |" in section(report, "Differences to base")
+    assert "| words | **-4.0 [-4.0, -4.0]** |" in section(report, "Differences from base")
     assert "Nothing." in section(report, "Excluded")
 
 
@@ -69,7 +69,7 @@ def test_few_prompts_are_said_to_be_few():
 def test_very_few_prompts_tell_nothing():
     short = section(render_report(content(moved(3, "sft"))), "Summary")
     assert "**3 prompts are too few to distinguish a change from chance.**" in short
-    assert "once in 4 times" in short
+    assert "a probability of 1 in 4 by chance" in short
     assert "too few prompts to tell: all checks +100.0" in short
     assert "beyond noise" not in short
 
@@ -80,13 +80,13 @@ def test_one_prompt_makes_a_report_too():
 
 def test_base_alone_has_nothing_to_be_compared_with():
     report = render_report(content(moved(8)))
-    assert "nothing to compare it with" in report
-    assert "Differences to base" not in report
+    assert "so there is no comparison" in report
+    assert "Differences from base" not in report
 
 
 def test_report_without_checks_or_judge_says_that_it_does_not_know():
     report = render_report(content(moved(8, "sft"), KIND))
-    assert "nothing here says whether the\nconstitution is followed better" in report
+    assert "The report cannot show\nwhether the constitution is followed" in report
     assert "There was no judge" in report
 
 

@@ -82,7 +82,7 @@ def test_same_pairs_and_seed_give_the_same_evaluation():
 
 def test_no_pairs_and_no_weight_are_refused():
     for pairs in ([], [dataclasses.replace(pair_of(1.0), weight=0.0)]):
-        with pytest.raises(DataError, match="there are no pairs"):
+        with pytest.raises(DataError, match="found no pairs"):
             evaluate_reward_model(pairs, 0)
 
 
@@ -318,8 +318,8 @@ def test_odd_pairs_make_a_report_and_a_file_too(pairs: list[ScoredPair]):
 
 def test_temperature_at_the_end_of_its_range_is_explained():
     assert "the scores are unrelated or opposed to these labels" in shown(pairs_of([1.0, -1.0], [0.5, 0.5]))
-    assert "nothing bounds how sure" in shown(pairs_of([1.0, 2.0], [1.0, 1.0]))
-    assert "end of the range" not in shown(random_pairs(100))
+    assert "the most confident scores always fit best" in shown(pairs_of([1.0, 2.0], [1.0, 1.0]))
+    assert "limit of the search range" not in shown(random_pairs(100))
 
 
 @pytest.mark.parametrize(
