@@ -216,7 +216,7 @@ def test_few_pairs_are_not_called_near_chance_but_too_few():
     right = [pair_of(1.0, id=f"pair {number}") for number in range(2)]
     warnings = reward_warnings(evaluate_reward_model(right, 0))
     assert "accuracy 100 % (34 to 100 %): too few pairs to distinguish it from chance" in warnings
-    assert "no better than chance" not in shown(right)
+    assert ": no better than chance" not in shown(right)
     assert accuracy_in_words(metric(0.52, 0.38, 0.66).model_copy(update={"n": 49})).endswith("from chance")
     at_fifty = metric(0.52, 0.38, 0.66).model_copy(update={"n": 50})
     assert accuracy_in_words(at_fifty).endswith("no better than chance")

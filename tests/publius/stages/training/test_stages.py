@@ -322,7 +322,7 @@ def test_an_evaluation_before_training_measures_what_there_is(model: Path, tmp_p
         (("train=[sft, sft]",), "train names a method twice"),
         (("sft.learning_rate=0",), "--set sft.learning_rate=0"),
         (("dpo.min_margin=0.5",), "--set dpo.min_margin=0.5"),
-        (("eval.models=[sft]",), "models does not name base"),
+        (("eval.models=[sft]",), "models does not include base"),
     ],
 )
 def test_settings_that_cannot_be_trained_with_are_one_line(
