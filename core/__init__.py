@@ -1,1 +1,1 @@
-"""Records, errors, storage, digests and progress: the ground that every room stands on."""
+"""Records, errors, storage, digests and progress: the foundation of every other package."""

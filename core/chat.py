@@ -1,9 +1,9 @@
-"""Conversations on their way to a model, with untrusted text kept apart from ours.
+"""Conversations to send to a model, with untrusted text separated from trusted text.
 
-A `Turn` holds pieces of content. A `str` piece is ours (a template, a principle); an `Untrusted` piece was
+A `Turn` holds pieces of content. A `str` piece is trusted (a template, a principle). An `Untrusted` piece was
 written by a model, a user or a data set. Engines encode every piece on its own with special tokens disabled
-and splice the ids, so that no text can open a new turn, whoever wrote it, and no untrusted text can change
-how the text around it is tokenized.
+and concatenate the ids. No piece can therefore open a new turn, and no untrusted text can change how the text
+around it is tokenized.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from core.records import Message, Role
 
 @dataclass(frozen=True, slots=True)
 class Untrusted:
-    """Text that we did not write. It can be inserted whole and in no other way."""
+    """Text from a model, a user or a data set. A template can only insert it whole."""
 
     text: str = field(repr=False)
 
     def __str__(self) -> str:
         raise TypeError(
-            "untrusted text can only be inserted into a template as it is, not formatted or filtered"
+            "untrusted text cannot be formatted or filtered in a template, only inserted as it is"
         )
 
 
@@ -38,7 +38,7 @@ class Turn:
 
     @property
     def text(self) -> str:
-        """The content as one string, for display and for engines that take plain messages."""
+        """Content as one string, for display and for engines that take plain messages."""
         return "".join(p.text if isinstance(p, Untrusted) else p for p in self.pieces)
 
 

@@ -1,8 +1,8 @@
-"""Functions of the user's that a file names as `module:function`: whether they may run, and where they are.
+"""Custom code: loading the user's functions that a file names as `module:function`, if the user allows it.
 
-A constitution is text that people pass on to each other, and reading one must be safe. Code that it names is
-run only where the person at the keyboard says so: by `publius --allow-code`, or by `PUBLIUS_ALLOW_CODE=1`,
-which processes that Publius starts inherit.
+People share constitutions with each other, so reading one must be safe. Code that a constitution names runs
+only if the user allows it with `publius --allow-code` or `PUBLIUS_ALLOW_CODE=1`. Processes that Publius
+starts inherit the environment variable.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from core.digests import digest, file_digest
 from core.errors import ConfigError, PubliusError, type_and_first_line
 
 ALLOW_CODE = "PUBLIUS_ALLOW_CODE"
-"""The environment variable that allows code, when it is 1."""
+"""Environment variable that allows custom code if its value is 1."""
 ALLOW_OPTION = "--allow-code"
 ALLOWING = f"publius {ALLOW_OPTION} ..., or set {ALLOW_CODE}=1, once you have read the code"
 
-_FUNCTION = "module:function, a module beside the constitution or in the current folder and a function in it"
+_FUNCTION = "module:function, with the module next to the constitution or in the current folder"
 
 _folders: ContextVar[tuple[Path, ...]] = ContextVar("folders", default=())
 _functions: dict[str, Callable[..., object]] = {}
 
 
 def allow_code() -> None:
-    """Allow code in this process and in those that it starts."""
+    """Allow custom code in this process and in the processes that it starts."""
     os.environ[ALLOW_CODE] = "1"
 
 
 def code_is_allowed() -> bool:
-    """Return whether code that a file names may run."""
+    """Return True if code that a file names may run."""
     return os.environ.get(ALLOW_CODE) == "1"
 
 
 @contextlib.contextmanager
 def modules_beside(folder: Path) -> Iterator[None]:
-    """Have modules looked for in a folder before the current one, within the block.
+    """Search for modules in a folder before the current folder, within the block.
 
-    A run's constitution stands two folders below the project, in `runs/NAME/`, so for one of a run these are
-    searched too. For no other: what lies above a constitution is somebody else's.
+    The constitution of a run is two folders below the project, in `runs/NAME/`, so its two parent folders are
+    searched too. Parent folders of other constitutions are not searched: they may belong to somebody else.
     """
     here = folder.resolve()
     above = here.parents[:2] if (here / "manifest.json").is_file() else ()
@@ -61,15 +61,17 @@ def modules_beside(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def foreign_errors(what: Callable[[], str], where: str | None, accepted: str) -> Iterator[None]:
-    """Tell in one line what foreign code raises in the block; our own mistakes are not to be hidden so.
+    """Turn an exception that custom code raises in the block into a one-line ConfigError.
+
+    A PubliusError passes unchanged.
 
     Args:
-        what: says what failed, once it has.
+        what: returns a description of what failed; called only after a failure.
         where: the place that names the code.
-        accepted: what would do.
+        accepted: what would be accepted instead.
 
     Raises:
-        ConfigError: in place of anything that is no error of ours.
+        ConfigError: in place of any exception that is not a PubliusError.
     """
     try:
         yield
@@ -82,10 +84,10 @@ def foreign_errors(what: Callable[[], str], where: str | None, accepted: str) ->
 
 @contextlib.contextmanager
 def importable(entry: EntryPoint) -> Iterator[None]:
-    """Have the module of an entry point found beside the file that names it, and in the current folder.
+    """Make an entry point's module importable from the folder of the file that names it and the current one.
 
     Raises:
-        ImportError: another module of that name has been imported from elsewhere.
+        ImportError: another module of that name has already been imported from elsewhere.
     """
     folders = [str(folder) for folder in (*_folders.get(), Path.cwd())]
     before = list(sys.path)
@@ -99,43 +101,43 @@ def importable(entry: EntryPoint) -> Iterator[None]:
 
 
 def function_at(place: str) -> Callable[..., object]:
-    """Return the function that is called `module:function`.
+    """Load and return the function named `module:function`.
 
     Raises:
-        ConfigError: there is none, or its module cannot be imported.
+        ConfigError: the function does not exist, or its module cannot be imported.
     """
     entry = EntryPoint(place, place, "")
     with foreign_errors(lambda: f"{place} cannot be loaded", None, _FUNCTION), importable(entry):
         function: Any = entry.load()
     if not callable(function):
-        raise ConfigError(f"{place} is no function but of type {type(function).__name__}", accepted=_FUNCTION)
+        raise ConfigError(f"{place} is of type {type(function).__name__}, not a function", accepted=_FUNCTION)
     _functions[place] = function
     return _functions[place]
 
 
 def known_function(place: str) -> Callable[..., object]:
-    """Return the function of that place as it was last loaded; it is loaded now if it never was."""
+    """Return the function as it was last loaded; load it if it has not been loaded yet."""
     return _functions.get(place) or function_at(place)
 
 
 def code_digest(place: str) -> str:
-    """Return the SHA-256 of the source of the module and of the function, where they are files.
+    """Return the SHA-256 of the source files of the module and the function, where they have source files.
 
-    What these import, and what they read, is not covered.
+    Modules that they import and files that they read are not covered.
 
     Raises:
-        ConfigError: there is no such function.
+        ConfigError: the function does not exist.
     """
     function = inspect.unwrap(function_at(place))
     files = {getattr(sys.modules.get(place.partition(":")[0]), "__file__", None)}
-    with contextlib.suppress(TypeError):  # what is written in C, or is no function at all, has no source
+    with contextlib.suppress(TypeError):  # C extensions and callable objects have no source file
         files.add(inspect.getsourcefile(function))
     return digest("code", sorted(file_digest(Path(file)) for file in files if file and Path(file).is_file()))
 
 
 def _refuse_namesake(name: str, folders: list[str]) -> None:
-    """Refuse a module of the user's that an imported one of the same name would stand in for."""
+    """Raise ImportError if another module of that name, imported earlier, would be used in its place."""
     spec = PathFinder.find_spec(name, folders)
     there = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None)
     if spec is not None and spec.origin and there and there != spec.origin:
-        raise ImportError(f"the module {name} of {there} is in its place; give {spec.origin} another name")
+        raise ImportError(f"another module {name} is already imported from {there}; rename {spec.origin}")

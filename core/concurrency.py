@@ -1,4 +1,4 @@
-"""Bounded asynchronous work over an iterable that need not fit in memory."""
+"""Bounded concurrency over an iterable that need not fit in memory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ _Item = TypeVar("_Item")
 
 
 async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[None]], limit: int) -> None:
-    """Run `work` on every item, at most `limit` at a time; items are drawn only when one can start.
+    """Run `work` on every item, at most `limit` at a time. An item is taken only when its work can start.
 
-    The first failure cancels what is under way and is raised as it is, not inside a group.
+    The first failure cancels the work in progress. It is raised as it is, not inside an exception group.
     """
-    assert limit >= 1, "with no worker nothing would be done"
+    assert limit >= 1, "limit must be at least 1"
     iterator = iter(items)
 
     async def worker() -> None:
+        # All workers share one iterator, so each item is taken exactly once.
         for item in iterator:
             await work(item)
 
@@ -27,4 +28,4 @@ async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[Non
                 group.create_task(worker())
     except BaseExceptionGroup as failures:
         first = failures.exceptions[0]
-        raise first from first.__cause__  # the cause that it came with, not the group around it
+        raise first from first.__cause__  # keep its original cause, not the exception group

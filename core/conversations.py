@@ -1,8 +1,8 @@
-"""Conversations as TRL's data sets hold them: prompt and answer, told apart.
+"""Parsing of conversations in the formats of TRL's data sets into prompt and answer.
 
 A column is text, a list of messages, or a transcript as in hh-rlhf: turns that begin with `Human:` and
-`Assistant:`, each after an empty line. What cannot be used raises `RequestError`, by whose reason the rows
-that are left out are counted together.
+`Assistant:`, each after an empty line. A row that cannot be used raises `RequestError`. Skipped rows are
+counted by the reason of that error.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class Answered(NamedTuple):
 def sides_of(
     prompt: Any, chosen: Any, rejected: Any, names: tuple[str, str] = ("chosen", "rejected")
 ) -> Sides:
-    """Return prompt and answers of a preference.
+    """Return the prompt and the two answers of a preference.
 
     Args:
-        prompt: text or messages; None where the two sides are whole conversations, which share it.
+        prompt: text or messages; None if both sides are whole conversations that share the prompt.
         chosen: an answer, as text or as one message, or a conversation that begins with the prompt.
         rejected: the same.
-        names: of the two columns, for the reasons.
+        names: names of the two columns, for error messages.
 
     Raises:
-        RequestError: if they are not that, an answer is empty, or the answers are the same.
+        RequestError: the values have another form, an answer is empty, or the answers are the same.
     """
     if prompt is None:
         whole = (_conversation(chosen, names[0]), _conversation(rejected, names[1]))
@@ -64,15 +64,15 @@ def sides_of(
 
 
 def answered_of(prompt: Any, completion: Any) -> Answered:
-    """Return prompt and answer. Raises RequestError if they are not that, or the answer is empty."""
+    """Return prompt and answer. Raises RequestError if they have another form or the answer is empty."""
     return _prompted(prompt, completion, "completion")
 
 
 def prompt_of(value: Any) -> tuple[Message, ...]:
-    """Return the messages of a prompt column; a transcript may end with the name of who answers.
+    """Return the messages of a prompt column; a transcript may end with an empty `Assistant:` turn.
 
     Raises:
-        RequestError: if it is no prompt.
+        RequestError: the value is not a prompt.
     """
     if not is_transcript(value):
         return _checked_prompt(_messages(value, "prompt"))
@@ -82,10 +82,10 @@ def prompt_of(value: Any) -> tuple[Message, ...]:
 
 
 def last_answer_of(messages: Any) -> Answered:
-    """Return a conversation's last answer, and what stands before it as its prompt.
+    """Return a conversation's last answer, with the messages before it as the prompt.
 
     Raises:
-        RequestError: if it does not end with an answer of the assistant to the user.
+        RequestError: the conversation does not end with an assistant message that answers a user message.
     """
     conversation = _messages(messages, "messages")
     if conversation[-1].role != "assistant":
@@ -96,32 +96,32 @@ def last_answer_of(messages: Any) -> Answered:
 
 
 def is_transcript(value: Any) -> bool:
-    """Return whether a value is the text of a conversation between `Human:` and `Assistant:`."""
+    """Return True if the value is a transcript: text with `Human:` and `Assistant:` turns."""
     return isinstance(value, str) and value.startswith(TRANSCRIPT_START)
 
 
 def shown(value: object) -> str:
-    """Return a value as one short line, for the detail of a reason."""
+    """Return a value as one short line, for the detail of an error."""
     try:
         text = repr(value)
     except RecursionError:
-        text = f"a {type(value).__name__} of many levels"
+        text = f"a deeply nested {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def oddities(messages: Sequence[Message]) -> tuple[str, ...]:
-    """Return what is unusual in a conversation, though it can be used; templates may refuse such turns."""
+    """Return warnings about a usable but unusual conversation; a chat template may reject such turns."""
     turns = [message for message in messages if message.role != "system"]
     found = []
     if any(one.role == other.role for one, other in pairwise(turns)):
-        found.append("two turns in a row are of the same role")
+        found.append("two consecutive turns have the same role")
     if any(not message.content.strip() for message in messages):
         found.append("a turn before the answer is empty")
     return tuple(found)
 
 
 def shared_start(first: Sequence[Message], second: Sequence[Message]) -> int:
-    """Return how many messages two conversations begin with alike."""
+    """Return the number of leading messages that two conversations share."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((number for number, (one, other) in pairs if one != other), min(len(first), len(second)))
 
@@ -129,15 +129,15 @@ def shared_start(first: Sequence[Message], second: Sequence[Message]) -> int:
 def _from_conversations(
     chosen: tuple[Message, ...], rejected: tuple[Message, ...], names: tuple[str, str]
 ) -> Sides:
-    """Return the sides of two conversations, of which everything but the last answers is the same."""
+    """Return the sides of two conversations that differ only in their last answers."""
     if chosen == rejected:
         raise RequestError(f"{names[0]} and {names[1]} are the same")
     start = shared_start(chosen, rejected)
     rests = (chosen[start:], rejected[start:])
     if any([message.role for message in rest] != ["assistant"] for rest in rests):
         raise RequestError(
-            f"{names[0]} and {names[1]} differ in more than one last answer of the assistant",
-            detail=f"they part at message {start + 1} of {len(chosen)} and {len(rejected)}",
+            f"{names[0]} and {names[1]} differ in more than the last assistant message",
+            detail=f"the first difference is at message {start + 1} of {len(chosen)} and {len(rejected)}",
         )
     first, second = (rest[0].content for rest in rests)
     prompt = _checked_prompt(chosen[:start])
@@ -152,7 +152,7 @@ def _prompted(prompt: Any, value: Any, column: str) -> Answered:
 
 
 def _answer(prompt: tuple[Message, ...], value: Any, column: str) -> str:
-    """Return the one answer that a column holds, with or without the prompt before it."""
+    """Return the single answer in a column, which may repeat the prompt before it."""
     if isinstance(value, str) and not is_transcript(value):
         return _checked_answer(value, column)
     found = _conversation(value, column)
@@ -160,7 +160,7 @@ def _answer(prompt: tuple[Message, ...], value: Any, column: str) -> str:
     if [message.role for message in rest] != ["assistant"]:
         roles = ", ".join(message.role for message in rest) or "nothing"
         raise RequestError(
-            f"{column} is not one answer of the assistant, alone or after the prompt", detail=f"found {roles}"
+            f"{column} is not one assistant message, alone or after the prompt", detail=f"found {roles}"
         )
     return _checked_answer(rest[0].content, column)
 
@@ -169,35 +169,37 @@ def _conversation(value: Any, column: str) -> tuple[Message, ...]:
     if is_transcript(value):
         return _transcript(value)
     if isinstance(value, str):
-        raise RequestError("there is no prompt, and an answer is no conversation", detail=f"in {column}")
+        raise RequestError("there is no prompt, and an answer is not a conversation", detail=f"in {column}")
     return _messages(value, column)
 
 
 def _transcript(text: str) -> tuple[Message, ...]:
-    """Return the turns of a transcript, white space at their ends removed."""
+    """Return the turns of a transcript, with white space at their ends removed."""
     _, *parts = _TURN.split(text)
     turns = zip(parts[::2], parts[1::2], strict=True)
     return tuple(Message(role=_SPEAKERS[name], content=_whole(words).strip()) for name, words in turns)
 
 
 def _messages(value: Any, column: str) -> tuple[Message, ...]:
-    """Return a column's messages; bare text is one message of the user."""
+    """Return a column's messages; plain text is one user message."""
     if isinstance(value, str):
         return (Message(role="user", content=_whole(value)),)
     if not isinstance(value, list) or not value:
-        raise RequestError(f"{column} is neither text nor messages", detail=shown(value))
+        raise RequestError(f"{column} is neither text nor a list of messages", detail=shown(value))
     return tuple(_message(entry, column) for entry in value)
 
 
 def _message(value: Any, column: str) -> Message:
     if not isinstance(value, Mapping):
-        raise RequestError(f"{column} is neither text nor messages", detail=f"it holds {shown(value)}")
+        raise RequestError(
+            f"{column} is neither text nor a list of messages", detail=f"it contains {shown(value)}"
+        )
     if any(value.get(key) for key in _TOOL_KEYS):
-        raise RequestError("the conversation calls tools", detail=f"in {column}")
+        raise RequestError("the conversation contains tool calls", detail=f"in {column}")
     role, content = value.get("role"), value.get("content")
     if role not in _ROLES:
         accepted = ", ".join(_ROLES)
-        raise RequestError(f"a message is of another role than {accepted}", detail=f"{column}: {shown(role)}")
+        raise RequestError(f"a message has a role other than {accepted}", detail=f"{column}: {shown(role)}")
     if not isinstance(content, str):
         raise RequestError("a message's content is not text", detail=f"{column}: {shown(content)}")
     return Message(role=role, content=_whole(content))
@@ -207,9 +209,9 @@ def _checked_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     if not messages:
         raise RequestError("there is no prompt")
     if messages[-1].role != "user":
-        raise RequestError("the prompt does not end with the user", detail=f"but the {messages[-1].role}")
+        raise RequestError("the prompt does not end with a user message", detail=f"role: {messages[-1].role}")
     if any(message.role == "system" for message in messages[1:]):
-        raise RequestError("a system message stands after the first message")
+        raise RequestError("a system message is not the first message")
     if not messages[-1].content.strip():
         raise RequestError("the prompt is empty")
     return messages
@@ -222,9 +224,15 @@ def _checked_answer(text: str, column: str) -> str:
 
 
 def _whole(text: str) -> str:
-    """Return the text. Raises RequestError if it holds what JSON can spell and no tokenizer takes."""
+    """Return the text unchanged.
+
+    Raises:
+        RequestError: the text contains an unpaired surrogate, which JSON can encode and no tokenizer accepts.
+    """
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise RequestError("half of a surrogate pair", detail=f"at character {error.start + 1}") from error
+        raise RequestError(
+            "the text contains an unpaired surrogate", detail=f"at character {error.start + 1}"
+        ) from error
     return text

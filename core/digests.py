@@ -1,7 +1,7 @@
 """Content digests and the seeds derived from them.
 
-Ids are content hashes, so that the same work gets the same id in every run, on every machine, and an edit
-changes exactly the ids of what it touched.
+Ids are content hashes: the same content has the same id in every run and on every machine, and an edit
+changes only the ids of the content it affects.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import math
 from pathlib import Path
 
 ID_LENGTH = 16
-"""Hexadecimal digits in a record id: 64 bits, a one-in-a-million chance of any clash in 6 million records."""
+"""Hexadecimal digits in a record id: 64 bits, a one-in-a-million chance of a collision in 6 million ids."""
 
 _SEED_BITS = 53
-"""Seeds stay below 2**53 so that a JSON reader in any language keeps them exact."""
+"""Bits in a seed: a JSON reader in any language represents integers below 2**53 exactly."""
 
 
 def canonical_json(value: object) -> str:
@@ -34,13 +34,13 @@ def record_id(*parts: object) -> str:
 
 
 def derive_seed(*parts: object) -> int:
-    """Return a seed in [0, 2**53) that depends on nothing but the parts."""
+    """Return a seed in [0, 2**53) determined by the parts alone."""
     return int(digest("seed", *parts)[:16], 16) >> (64 - _SEED_BITS)
 
 
 def derive_uniform(*parts: object) -> float:
-    """Return a number in the open interval (0, 1) that depends on nothing but the parts."""
-    bits = _SEED_BITS - 1  # one fewer than a float holds, so that the half below is exact
+    """Return a number in the open interval (0, 1) determined by the parts alone."""
+    bits = _SEED_BITS - 1  # one fewer than a float holds, so adding 0.5 below is exact
     unit = (int(digest("uniform", *parts)[:16], 16) >> (64 - bits)) + 0.5
     return math.ldexp(unit, -bits)
 

@@ -1,16 +1,16 @@
-"""The error family: what a user can mend, said in one line each.
+"""Errors that a user can fix, each reported in one line.
 
     PubliusError
     ├── ConfigError        a constitution, run.yaml or option is wrong      (also ValueError)
     ├── DataError          a prompts, pairs or record file is wrong         (also ValueError)
     ├── EngineError        a model or engine cannot be used at all          (also RuntimeError)
-    ├── RequestError       one request cannot be run: its record is counted out (also ValueError)
+    ├── RequestError       one request cannot be run: its record is skipped (also ValueError)
     ├── MissingExtraError  a package of an optional extra is not installed  (also ImportError)
     └── RunStateError      a run folder, lock or disk is not as needed      (also RuntimeError)
 
-Each error carries one or more `Problem`s, so that a file with five mistakes reports five lines at once.
-They are raised where the mistake is seen, and caught once, in the command line, which prints the lines
-and exits with code 2. A model's misbehaviour is not an error but data: it is stored and counted.
+Each error carries one or more `Problem`s, so a file with five mistakes reports all five at once. Errors are
+raised where the mistake is found. The command line catches them, prints one line per problem and exits with
+code 2. A bad answer from a model is not an error: it is stored and counted as data.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, in the four parts that let a user mend it."""
+    """One mistake, in the four parts that a user needs to fix it."""
 
     what: str
-    """What was found, with the offending value."""
+    """Description of the mistake, with the offending value."""
     where: str | None = None
-    """The place: `file:line:column`, a path, a record id or an option."""
+    """Location: `file:line:column`, a path, a record id or an option."""
     accepted: str | None = None
-    """What would be accepted in its place."""
+    """Values or forms that are accepted instead."""
     run: str | None = None
-    """The command that mends it or tells more."""
+    """Command that fixes the problem or shows more about it."""
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
@@ -43,7 +43,7 @@ class Problem:
 
 
 class PubliusError(Exception):
-    """Root of the family. `str()` gives one line per problem."""
+    """Base class of all errors. `str()` gives one line per problem."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class PubliusError(Exception):
 
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> Self:
-        """Return one error that reports all the problems of a file at once."""
+        """Return one error that reports several problems at once."""
         first = problems[0]
         error = cls(first.what, where=first.where, accepted=first.accepted, run=first.run)
         error.problems = tuple(problems)
@@ -76,24 +76,24 @@ class PubliusError(Exception):
 
 
 class ConfigError(PubliusError, ValueError):
-    """A constitution, a run file or a command-line option cannot be used as it stands."""
+    """A constitution, a run file or a command-line option is invalid."""
 
 
 class DataError(PubliusError, ValueError):
-    """A file of prompts, pairs or records cannot be used as it stands."""
+    """A file of prompts, pairs or records is invalid."""
 
 
 class EngineError(PubliusError, RuntimeError):
-    """A model cannot be loaded, or the engine cannot go on."""
+    """A model cannot be loaded, or the engine cannot continue."""
 
 
 class RequestError(PubliusError, ValueError):
-    """One request cannot be run (too long for the model, say). Stages leave its record out and count it.
+    """One request cannot be run, for example because it is too long. Stages skip and count its record.
 
     Args:
-        reason: by which such records are counted together.
-        detail: what is this record's own.
-        accepted: what could be run in its place.
+        reason: the reason under which such records are counted.
+        detail: information about this record only.
+        accepted: what could be run instead.
     """
 
     def __init__(self, reason: str, *, detail: str = "", accepted: str | None = None) -> None:
@@ -109,11 +109,11 @@ class MissingExtraError(PubliusError, ImportError):
 
 
 class RunStateError(PubliusError, RuntimeError):
-    """A run folder, its lock or the disk below it is not in the state that the command needs."""
+    """A run folder, its lock or its disk is not in the state that the command requires."""
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message; the name of its type if it has none."""
+    """Return the first line of an exception's message, or the name of its type if the message is empty."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
@@ -125,10 +125,10 @@ def type_and_first_line(error: BaseException) -> str:
 
 
 def on_one_line(error: BaseException) -> str:
-    """Return an exception's whole message, its lines and runs of white space joined by single spaces."""
+    """Return an exception's whole message on one line, with white space collapsed to single spaces."""
     return " ".join(str(error).split())
 
 
 def _request_error(reason: str, detail: str, accepted: str | None) -> RequestError:
-    """Rebuild a pickled error, whose parts are keywords."""
+    """Rebuild a pickled error, whose arguments are keyword-only."""
     return RequestError(reason, detail=detail, accepted=accepted)

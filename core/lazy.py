@@ -1,4 +1,4 @@
-"""Packages of optional extras, imported when a function first needs them."""
+"""Lazy imports of the packages of optional extras."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.errors import EngineError, MissingExtraError, on_one_line
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Return the imported `module`, which the optional extra `extra` installs.
+    """Import and return `module`, which the optional extra `extra` installs.
 
     Raises:
         MissingExtraError: The package is not installed.
@@ -22,15 +22,15 @@ def require(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name == package:
             raise MissingExtraError(f"the package '{package}' is not installed", run=install) from error
-        # Another name is missing: installing the extra again would send the user in a circle.
+        # A dependency of the package is missing, so installing the same extra again would not help.
         raise _broken(package, error, install) from error
-    except (ImportError, OSError) as error:  # OSError: a shared library that the package loads by itself
+    except (ImportError, OSError) as error:  # OSError: the package failed to load a shared library
         raise _broken(package, error, install) from error
 
 
 def _broken(package: str, error: Exception, install: str) -> EngineError:
     return EngineError(
         f"the package '{package}' is installed, but importing it fails: {on_one_line(error)}",
-        accepted="a complete installation in the versions that the extra names",
+        accepted="a complete installation in the versions that the extra requires",
         run=install.replace("install", "install --upgrade", 1),
     )

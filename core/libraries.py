@@ -1,7 +1,7 @@
-"""Errors and output of the libraries that load and write models: errors in one line, output turned off.
+"""Wrappers around the libraries that load and write models: one-line errors, no progress bars or messages.
 
-transformers, peft and safetensors raise OSError, ValueError, RuntimeError, KeyError and SafetensorError alike
-when a file is damaged, does not fit or cannot be written.
+transformers, peft and safetensors may raise OSError, ValueError, RuntimeError, KeyError or SafetensorError
+when a file is damaged, does not match the model or cannot be written.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _EXTRA = "transformers"
 
 @contextlib.contextmanager
 def load_errors(part: str, folder: Path, accepted: str | None = None) -> Iterator[None]:
-    """Turn what the libraries raise while they load from a folder into an EngineError.
+    """Turn the libraries' errors while loading from a folder into an EngineError.
 
     Args:
-        part: what is loaded, such as `model` or `adapter`.
-        folder: where it is.
-        accepted: what could be loaded.
+        part: the part that is loaded, such as `model` or `adapter`.
+        folder: the folder that it is loaded from.
+        accepted: what could be loaded instead.
 
     Raises:
-        EngineError: in place of their errors.
+        EngineError: in place of the libraries' errors.
     """
     safetensors = require("safetensors", _EXTRA)
     try:
@@ -36,7 +36,7 @@ def load_errors(part: str, folder: Path, accepted: str | None = None) -> Iterato
 
 
 def unloadable(part: str, folder: Path, error: Exception, accepted: str | None = None) -> EngineError:
-    """Return the error that says in one line what could not be loaded from a folder, and why."""
+    """Return a one-line error with the part that could not be loaded from a folder, and the reason."""
     reason = f"the {part} cannot be loaded ({type_and_first_line(error)})"
     return EngineError(reason, where=str(folder), accepted=accepted)
 
@@ -51,20 +51,20 @@ def write_errors(
     also: tuple[type[Exception], ...] = (),
     is_writing: Callable[[], bool] = lambda: True,
 ) -> Iterator[None]:
-    """Turn what torch and safetensors raise when a file cannot be written into a RunStateError.
+    """Turn the errors of torch and safetensors when a file cannot be written into a RunStateError.
 
-    They raise all kinds of RuntimeError then, so the text does not tell, only where it happened.
+    The text of their RuntimeError does not identify a failed write; only `is_writing` can.
 
     Args:
-        part: what is written, such as `checkpoint`.
-        path: where to.
-        disk: a path on the disk whose free space is to be looked at.
-        after: what to add about what is left.
-        also: further errors that mean the same in the block.
-        is_writing: whether the block was writing when it failed; if not, its error is left as it is.
+        part: the part that is written, such as `checkpoint`.
+        path: the file or folder that it is written to.
+        disk: a path on the disk to check for free space.
+        after: text to append about the state after the failure.
+        also: further exception types that mean a failed write in the block.
+        is_writing: returns True if the block was writing when it failed; if not, the error passes unchanged.
 
     Raises:
-        RunStateError: in place of their errors; an error of ours is left as it is.
+        RunStateError: in place of the libraries' errors; a PubliusError passes unchanged.
     """
     safetensors = require("safetensors", _EXTRA)
     try:
@@ -75,14 +75,14 @@ def write_errors(
         raise RunStateError(
             f"the {part} cannot be written ({first_line(error)}){after}",
             where=str(path),
-            accepted="free space, and a quota and file-size limit that let the files grow",
+            accepted="free disk space, and a quota and file-size limit that allow the files to grow",
             run=f"df -h {disk}",
         ) from error
 
 
 @contextlib.contextmanager
 def quiet_transformers(extra: str) -> Iterator[None]:
-    """Turn off the progress bars of transformers for good, and messages below an error in the block."""
+    """Turn off transformers' progress bars permanently, and its messages below error level in the block."""
     logging = require("transformers", extra).utils.logging
     logging.disable_progress_bar()
     before = logging.get_verbosity()
@@ -95,7 +95,7 @@ def quiet_transformers(extra: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_datasets(extra: str) -> Iterator[None]:
-    """Turn off the progress bars of datasets for good, and all its messages in the block."""
+    """Turn off datasets' progress bars permanently, and all its messages in the block."""
     datasets = require("datasets", extra)
     before = datasets.logging.get_verbosity()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)

@@ -1,7 +1,7 @@
-"""Notices: what the user should know while something runs, as records of the logger `publius`.
+"""Notices to the user while something runs, as records of the logger `publius`.
 
 Library code never prints. The command line attaches a handler that colours these records and writes them to
-standard error (`publius/console.py`); a program that imports publius sees them by configuring logging.
+standard error (`publius/console.py`). A program that imports publius sees them if it configures logging.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import logging
 
 LOGGER = logging.getLogger("publius")
-LOGGER.addHandler(logging.NullHandler())  # without a handler, logging would print warnings by itself
+LOGGER.addHandler(logging.NullHandler())  # without a handler, logging prints warnings to standard error
 
 
 def note(message: str) -> None:
-    """Log a line about what happens."""
+    """Log one line of information."""
     LOGGER.info(_encodable(message))
 
 
 def warn(message: str) -> None:
-    """Log a line about what the user should know before relying on the result."""
+    """Log one line that the user should read before relying on the result."""
     LOGGER.warning(_encodable(message))
 
 
 def _encodable(message: str) -> str:
-    """Return a message without halves of characters, at which a handler that writes UTF-8 would fail."""
+    """Return a message without unpaired surrogates, which a handler that writes UTF-8 cannot encode."""
     return message.encode("utf-8", errors="ignore").decode("utf-8")
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number with its noun, as in `1 step` and `1,200 steps`."""
+    """Return a number with its noun, such as `1 step` or `1,200 steps`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,8 +1,9 @@
-"""Progress of a long step: log records of a library, a bar on a terminal, plain lines everywhere else.
+"""Progress reporting: a bar on a terminal, plain lines elsewhere, log records when used as a library.
 
-All show the same figures. Without a terminal a line appears at the start, at the end, and in between when
-something changed; a step that is silent for long still shows that it is alive. Only the command line shows
-progress on standard error (`show_progress`); otherwise the lines go to the logger `publius`.
+All three show the same columns. Without a terminal, a line is written at the start, at the end, and in
+between when something changed. A step without changes still writes a line from time to time, to show that it
+is running. Only the command line writes progress to standard error (`show_progress`); otherwise the lines go
+to the logger `publius`.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _on_screen = False
 
 
 def show_progress() -> None:
-    """Show progress on standard error from now on, in place of the log."""
+    """Write progress to standard error from now on, instead of the log."""
     global _on_screen
     _on_screen = True
 
 
 class ProgressTask:
-    """How far one step is. Work done before this process (`done`) counts as done, but not for the rate."""
+    """Progress of one step. Work done before this process (`done`) counts as done, but not for the rate."""
 
     def __init__(
         self, label: str, total: int | None, done: int = 0, clock: Callable[[], float] = time.monotonic
@@ -48,41 +49,41 @@ class ProgressTask:
         self._lock = threading.Lock()
 
     def advance(self, n: int = 1) -> None:
-        """Count `n` more pieces of work as done; any thread may call."""
+        """Count `n` more items as done. Thread-safe."""
         with self._lock:
             self.done += n
 
     def note(self, text: str) -> None:
-        """Show a short text at the right, as in "212 tokens/s", until the next one."""
+        """Show a short text at the right, such as "212 tokens/s", until the next call."""
         self._note = " ".join(text.split())
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the start of the step in this process."""
+        """Seconds since this process started the step."""
         return self._clock() - self._started
 
     @property
     def rate(self) -> float | None:
-        """Pieces per second of this process; None before the first one."""
+        """Items per second in this process; None before the first item."""
         done_here, elapsed_s = self.done - self._done_before, self.elapsed_s
         return done_here / elapsed_s if done_here > 0 and elapsed_s > 0 else None
 
-    def figures(self, *, finished: bool = False) -> list[str]:
+    def columns(self, *, finished: bool = False) -> list[str]:
         """Return the count, percentage, rate, time and note, each as it is shown.
 
-        The time is what is left ("ETA 0:15") while that can be told, else what has passed ("in 0:15").
+        The time is the remaining time ("ETA 0:15") if it can be estimated, else the elapsed time ("in 0:15").
         """
-        figures = [f"{self.done:,}/{self.total:,}" if self.total is not None else f"{self.done:,}"]
+        columns = [f"{self.done:,}/{self.total:,}" if self.total is not None else f"{self.done:,}"]
         if self.total:
-            figures.append(f"{100 * self.done // self.total}%")
+            columns.append(f"{100 * self.done // self.total}%")
         rate = self.rate
         if rate is not None:
-            figures.append(_per_time(rate))
+            columns.append(_per_time(rate))
         if rate is not None and self.total is not None and not finished:
-            figures.append(f"ETA {_duration(max(0, self.total - self.done) / rate)}")
+            columns.append(f"ETA {_duration(max(0, self.total - self.done) / rate)}")
         else:
-            figures.append(f"in {_duration(self.elapsed_s)}")
-        return [*figures, self._note] if self._note else figures
+            columns.append(f"in {_duration(self.elapsed_s)}")
+        return [*columns, self._note] if self._note else columns
 
 
 def _per_time(rate: float) -> str:
@@ -101,13 +102,13 @@ def _duration(seconds: float) -> str:
 def progress(
     label: str, total: int | None, *, done: int = 0, stream: TextIO | None = None
 ) -> Iterator[ProgressTask]:
-    """Show the progress of the block, and yield the task that the block advances.
+    """Show the progress of the block and yield the task for the block to advance.
 
     Args:
         label: Name of the step.
-        total: How many pieces of work there are; None if that is not known.
-        done: How many of them an earlier process did.
-        stream: Where to show it; if not given, standard error after `show_progress`, else the log.
+        total: Number of items; None if it is not known.
+        done: Number of items that an earlier process finished.
+        stream: Stream to write to; if None, standard error after `show_progress`, else the log.
     """
     task = ProgressTask(label, total, done)
     if stream is None and _on_screen:
@@ -133,7 +134,7 @@ def _bar(task: ProgressTask, stream: TextIO) -> Iterator[None]:
     live = Live(
         console=Console(file=stream),
         get_renderable=lambda: _bar_row(task, finished=finished),
-        # Standard output may carry a result for another program: it is not to be drawn over the bar.
+        # Standard output may be piped to another program, so rich must not redirect it to the bar.
         redirect_stdout=False,
     )
     with live:
@@ -153,7 +154,7 @@ def _bar_row(task: ProgressTask, *, finished: bool) -> RenderableType:
     )
     row = Table.grid(padding=(0, 2, 0, 0))
     row.add_row(
-        Text(task.label, no_wrap=True), bar, *(Text(f, no_wrap=True) for f in task.figures(finished=finished))
+        Text(task.label, no_wrap=True), bar, *(Text(f, no_wrap=True) for f in task.columns(finished=finished))
     )
     return row
 
@@ -175,7 +176,7 @@ def _plain_lines(task: ProgressTask, write: Callable[[str], None]) -> Iterator[N
 
 
 def _report(task: ProgressTask, write: Callable[[str], None], stop: threading.Event) -> None:
-    """Write a line when something changed, or after a longer while, until `stop` is set."""
+    """Write a line when something changed or after `_SIGN_OF_LIFE_S` seconds, until `stop` is set."""
     shown, shown_at = task.done, time.monotonic()
     while not stop.wait(_LINE_EVERY_S):
         if task.done != shown or time.monotonic() - shown_at >= _SIGN_OF_LIFE_S:
@@ -184,12 +185,12 @@ def _report(task: ProgressTask, write: Callable[[str], None], stop: threading.Ev
 
 
 def _line(task: ProgressTask, *, finished: bool = False) -> str:
-    return "  ".join([task.label, *task.figures(finished=finished)])
+    return "  ".join([task.label, *task.columns(finished=finished)])
 
 
 def _writer(stream: TextIO) -> Callable[[str], None]:
     def write(line: str) -> None:
-        # Nobody may be reading any more. Work does not stop for that.
+        # The reader may have closed the stream. The work continues without progress lines.
         with contextlib.suppress(OSError, ValueError):
             stream.write(line + "\n")
             stream.flush()

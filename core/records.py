@@ -1,7 +1,7 @@
 """The records that stages exchange: frozen, validated, one JSON line each.
 
-Stages meet only through these records in files of a run folder, so that each stage can be run alone,
-inspected with `head`, resumed, or fed with someone else's data. An id is a digest of content
+Stages exchange data only through these records in the files of a run folder. Each stage can therefore be run
+alone, inspected with `head`, resumed, or given someone else's data. An id is a digest of content
 (`core.digests.record_id`): the same content has the same id everywhere.
 """
 
@@ -24,14 +24,14 @@ Verdict = Literal["a", "b", "tie", "both_bad", "skip", "unparsed"]
 
 
 class Record(BaseModel):
-    """Base of all records: immutable, and unknown fields are refused."""
+    """Base class of all records: immutable, unknown fields are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = SCHEMA_VERSION
 
     def to_line(self) -> str:
-        """Return the record as one JSON line, newline included."""
+        """Return the record as one JSON line, including the newline."""
         return self.model_dump_json(exclude_none=True) + "\n"
 
 
@@ -45,14 +45,14 @@ class Message(BaseModel):
 
 
 class Prompt(Record):
-    """A conversation that waits for an assistant's answer; multi-turn context is kept whole."""
+    """A conversation that ends with a user message to be answered; it may have several turns."""
 
     id: str
     messages: tuple[Message, ...] = Field(min_length=1)
     tags: tuple[str, ...] = ()
     source: str = ""
     split: Split | None = None
-    """Which stage may use it. None until a run assigns one from the hash of the normalised text."""
+    """Split that the prompt belongs to; None until a run assigns one by the hash of the normalised text."""
 
     @classmethod
     def of(
@@ -62,7 +62,7 @@ class Prompt(Record):
         source: str = "",
         split: Split | None = None,
     ) -> Self:
-        """Return the prompt with the id that its messages determine; a text is one user message."""
+        """Return a prompt with the id derived from its messages; plain text is one user message."""
         if isinstance(messages, str):
             messages = (Message(role="user", content=messages),)
         return cls(
@@ -77,17 +77,17 @@ class Prompt(Record):
     def _ends_with_the_user(self) -> Self:
         if self.messages[-1].role != "user":
             raise ValueError(
-                f"the last message is from the {self.messages[-1].role}, and must be from the user"
+                f"the last message is from the {self.messages[-1].role}; it must be from the user"
             )
         if any(m.role == "system" for m in self.messages[1:]):
-            raise ValueError("a system message may only stand first")
+            raise ValueError("a system message must be the first message")
         if not self.messages[-1].content.strip():
             raise ValueError("the last message is empty")
         return self
 
 
 class Sampling(BaseModel):
-    """How tokens are drawn. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 mean no truncation."""
+    """Sampling parameters. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 disable truncation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -99,37 +99,37 @@ class Sampling(BaseModel):
 
 
 class Generation(Record):
-    """What a model wrote in answer to one request."""
+    """Output of a model for one request."""
 
     text: str
-    """The answer, think blocks stripped, white space at both ends removed."""
+    """The answer without think blocks and without white space at both ends."""
     reasoning: str | None = None
-    """What stood in think blocks."""
+    """Content of the think blocks."""
     finish_reason: Literal["stop", "length"]
-    """`stop`: the model ended its turn; `length`: it was cut at `max_new_tokens`."""
+    """`stop`: the model ended its turn; `length`: the answer was cut off at `max_new_tokens`."""
     prompt_tokens: int
     completion_tokens: int
     model: str
     sampling: Sampling
     seed: int | None = None
-    """None when decoding was greedy."""
+    """None if decoding was greedy."""
 
 
 class Revision(Record):
-    """One round of the loop: a principle was drawn, the answer criticised under it and rewritten."""
+    """One round of the loop: a principle is drawn, and the answer is criticised and rewritten under it."""
 
     round: int = Field(ge=1)
     principle_id: str
     critique: Generation
     candidates: tuple[Generation, ...] = Field(min_length=1)
     kept: bool
-    """Whether the last candidate became the answer; otherwise the answer before this round stands."""
+    """True if the last candidate became the answer; False if the answer before this round was retained."""
     flags: tuple[str, ...] = ()
-    """What was noticed: `unchanged`, `empty`, `truncated`, `prefix_leak`."""
+    """Problems found in the revision: `unchanged`, `empty`, `truncated`, `prefix_leak`."""
 
 
 class CritiqueTrace(Record):
-    """One prompt's way from the first draft through all rounds of critique and revision."""
+    """The critique trace of one prompt: its first draft and all rounds of critique and revision."""
 
     id: str
     prompt: Prompt
@@ -138,18 +138,18 @@ class CritiqueTrace(Record):
     constitution_digest: str
 
     def answers(self) -> tuple[Generation, ...]:
-        """Return the draft and every revision that was kept, in order; the last one is the final answer."""
+        """Return the draft and every kept revision, in order; the last one is the final answer."""
         return (self.initial, *(r.candidates[-1] for r in self.revisions if r.kept))
 
 
 class Candidate(NamedTuple):
-    """An answer on its way into a comparison."""
+    """An answer to be paired with another in a comparison."""
 
     response: str
     origin: str
-    """Where it comes from: `draft`, `revision:2`, `sample:0`, or a variant of the policy."""
+    """Origin of the answer: `draft`, `revision:2`, `sample:0`, or a variant of the policy."""
     finished: bool = True
-    """Whether the answer ended by itself, and was not cut at `max_new_tokens`."""
+    """True if the model ended the answer itself; False if it was cut off at `max_new_tokens`."""
 
 
 class Comparison(Record):
@@ -162,10 +162,10 @@ class Comparison(Record):
     origin_a: str
     origin_b: str
     finished_a: bool = True
-    """Whether the answer ended by itself; training does not teach an answer to end where it was cut."""
+    """True if the model ended the answer itself; training does not teach it to end where it was cut off."""
     finished_b: bool = True
     group: str = ""
-    """The ranking or sample set that the comparison belongs to."""
+    """Ranking or sample set that the comparison belongs to."""
 
     @classmethod
     def of(
@@ -175,9 +175,9 @@ class Comparison(Record):
         second: Candidate | tuple[str, str],
         group: str = "",
     ) -> Self:
-        """Return the comparison of two candidates; which is called `a` is decided by hash.
+        """Return the comparison of two candidates, in the order of their hashes.
 
-        The hash, not the caller, decides, so that `a` carries no hint of which answer is the newer one.
+        The hash determines which answer is `a`, so the name does not reveal which answer is newer.
         """
         candidates = (Candidate(*first), Candidate(*second))
         a, b = sorted(candidates, key=lambda candidate: record_id("side", prompt.id, candidate.response))
@@ -195,53 +195,53 @@ class Comparison(Record):
 
 
 class OrderLogits(BaseModel):
-    """The labeler's log-odds for `a`, in nats, in each of the two presentation orders."""
+    """The labeler's log-odds that `a` is better, in nats, in each of the two presentation orders."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     a_first: Finite
-    """log P(a better) - log P(b better) when `a` was shown first."""
+    """log P(a better) - log P(b better) with `a` shown first."""
     b_first: Finite
-    """The same log-odds for `a` when `b` was shown first."""
+    """The same log-odds with `b` shown first."""
 
 
 class Judgment(Record):
-    """One labeler's opinion of one comparison, under one principle where it has principles."""
+    """One labeler's judgment of one comparison, under one principle if the labeler uses principles."""
 
     id: str
     comparison_id: str
     labeler: str
-    """Which labeler: `ai`, `check`, or the name of a human source."""
+    """Name of the labeler: `ai`, `check`, or the name of a source of human labels."""
     model: str | None = None
     verdict: Verdict
     p_a: Probability | None = None
-    """Probability that `a` is the better answer; None when the verdict gives no number."""
+    """Probability that `a` is the better answer; None if the verdict does not imply one."""
     principle_id: str | None = None
     dimension: str | None = None
     annotator: str | None = None
     shown_first: Literal["a", "b"] | None = None
-    """Which answer a person saw first or on the left, where that is known."""
+    """The answer that the annotator saw first or on the left, if known."""
     group: str | None = None
-    """The ranking that it is one pair of."""
+    """Ranking that the judged pair belongs to."""
     weight: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
-    """Its say beside other judgments; the pairs of one ranking sum to 1."""
+    """Weight in aggregation; the weights of the pairs of one ranking sum to 1."""
     orders: OrderLogits | None = None
     answer_mass: Probability | None = None
-    """Probability that the model put on the offered answers at all, the smaller of the two orders."""
+    """Probability mass on the offered answer tokens, the smaller of the two presentation orders."""
     margin: Finite | None = None
-    """By how much `a` is better, on the source's own scale; negative where `b` is."""
+    """How much better `a` is, on the source's own scale; negative if `b` is better."""
     confidence: Probability | None = None
     comment: str | None = None
     duration_s: Finite | None = None
     raw: str | None = None
-    """What the model would have written instead, when the verdict is `unparsed`."""
+    """Text that the model would have written, if the verdict is `unparsed`."""
     supersedes: str | None = None
-    """Id of an earlier judgment that this one takes back."""
+    """Id of an earlier judgment that this one revokes."""
     created: datetime | None = None
 
 
 class Preference(Record):
-    """An aggregated preference with its probability, in the columns that TRL expects."""
+    """An aggregated preference and its probability, in the columns that TRL expects."""
 
     id: str
     comparison_id: str
@@ -252,60 +252,60 @@ class Preference(Record):
     p_chosen: Annotated[float, Field(ge=0.5, le=1.0)]
     weight: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
     sources: dict[str, int]
-    """How many judgments of each labeler stand behind it."""
+    """Number of judgments by labeler that were aggregated."""
     by_principle: dict[str, float]
-    """Probability that `chosen` is better, for each principle that was judged."""
+    """Probability that `chosen` is better, by principle."""
     origin_chosen: str
     origin_rejected: str
     finished_chosen: bool = True
-    """Whether the answer ended by itself."""
+    """True if the model ended the answer itself."""
     finished_rejected: bool = True
     tags: tuple[str, ...] = ()
     split: Split | None = None
     constitution_digest: str
 
     def p_a(self, comparison: Comparison) -> float:
-        """Return the probability that answer `a` of the comparison it was made from is better."""
+        """Return the probability that answer `a` of the underlying comparison is better."""
         a_is_chosen = self.chosen[0].content == comparison.response_a
         return self.p_chosen if a_is_chosen else 1 - self.p_chosen
 
 
 class Exclusion(Record):
-    """A record that a stage left out, and why. Nothing is left out without one of these."""
+    """A record that a stage skipped, with the reason. Every skipped record has one."""
 
     id: str
     stage: str
     record_id: str
     reason: str
     detail: str = ""
-    """Which of several things of that record, where there are several."""
+    """Details of this record, such as which of its parts was skipped."""
 
     @classmethod
     def of(cls, stage: str, excluded_id: str, reason: str, detail: str = "") -> Self:
-        """Return the exclusion of a record by a stage; the same one twice has the same id."""
+        """Return the exclusion of a record by a stage; equal arguments give the same id."""
         identity = record_id("exclusion", stage, excluded_id, reason, detail)
         return cls(id=identity, stage=stage, record_id=excluded_id, reason=reason, detail=detail)
 
 
 class Answer(Record):
-    """What one variant of the policy answered to a held-out prompt."""
+    """The answer of one variant of the policy to a held-out prompt."""
 
     id: str
     variant: str
-    """Which variant: `base`, `prompted`, or the training method, such as `sft`."""
+    """Name of the variant: `base`, `prompted`, or the training method, such as `sft`."""
     prompt: Prompt
     generation: Generation
 
     @classmethod
     def of(cls, variant: str, prompt: Prompt, generation: Generation) -> Self:
-        """Return the answer; a prompt has one of each variant, whose id variant and prompt determine."""
+        """Return the answer with an id derived from variant and prompt: each prompt has one per variant."""
         return cls(
             id=record_id("answer", variant, prompt.id), variant=variant, prompt=prompt, generation=generation
         )
 
 
 class Metric(Record):
-    """One measured number with its 95 % interval, where it has one."""
+    """One measured number, with its 95 % interval if it has one."""
 
     name: str
     value: Finite

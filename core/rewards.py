@@ -1,4 +1,4 @@
-"""What reinforcement learning asks of a reward, which several rooms speak: training, labelers, publius."""
+"""The reward interface of reinforcement learning, shared by the packages training, labelers and publius."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from core.records import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An answer that the policy gave, to be rewarded."""
+    """An answer sampled from the policy, to be scored."""
 
     prompt: Prompt
     text: str
-    """The answer as a user would read it: think blocks and special tokens left out."""
+    """The answer as a user would read it, without think blocks and special tokens."""
     finished: bool
-    """Whether the model ended it; otherwise it was cut at the most tokens."""
+    """True if the model ended the answer itself; False if it was cut off at the token limit."""
 
 
 class Reward(Protocol):
-    """Scores answers: higher is better."""
+    """Interface of a reward: scores answers, higher is better."""
 
     @property
     def name(self) -> str:
-        """What its figures are logged under, as `rewards/<name>/mean`."""
+        """Name under which its metrics are logged, as in `rewards/<name>/mean`."""
         ...
 
     def scores(self, samples: Sequence[Sample]) -> Sequence[float | None]:
-        """Return one finite number for each answer; None for one that it cannot score."""
+        """Return one finite number for each answer; None for an answer that it cannot score."""
         ...

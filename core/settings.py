@@ -1,7 +1,7 @@
-"""What every section of a settings file is, and what of its values makes a run the same run.
+"""Base class for the sections of the run file, and the settings that determine a run's identity.
 
-Each room describes its own sections of the run file as models on `Section`. A field that changes speed or
-memory only is marked `OPERATIONAL`: it has no part in a run's identity and never blocks a resume.
+Each package defines its own sections of the run file as subclasses of `Section`. A field that changes only
+speed or memory is marked `OPERATIONAL`: it is not part of a run's identity and never blocks a resume.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 OPERATIONAL: dict[str, JsonValue] = {"operational": True}
-"""Marks a field that has no part in a run's identity."""
+"""Schema metadata that marks a field as not part of a run's identity."""
 ADDED: dict[str, JsonValue] = {"added": True}
-"""Marks a field added after runs were recorded without it: its default has no part in a run's identity."""
+"""Schema metadata of a field that older runs were recorded without: its default is not part of the identity."""
 
 
 class Section(BaseModel):
-    """Frozen settings that refuse unknown keys; the string below a field is its documentation."""
+    """Frozen settings that reject unknown keys; the string below a field is its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def identity_of(section: BaseModel) -> dict[str, Any]:
-    """Return a section's values less its operational fields: what makes a run the same run."""
+    """Return a section's values without its operational fields: its part of a run's identity."""
     kept: dict[str, Any] = {}
     for name, field in type(section).model_fields.items():
         extra = field.json_schema_extra

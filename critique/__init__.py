@@ -1,1 +1,1 @@
-"""The critique-and-revise loop and the sampling of comparisons."""
+"""The critique-and-revise loop, and the comparisons made from its answers."""

@@ -1,4 +1,4 @@
-"""Comparisons for the labeler: a draft against its revision, or samples of one model against each other."""
+"""Comparisons to label: a draft and its revision, or pairs of samples from one model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engines.protocols import GenerationRequest, Generator
 
 
 def draft_against_revision(trace: CritiqueTrace) -> Comparison | str:
-    """Return the comparison of a trace's draft and last kept revision, or why there is none."""
+    """Return the comparison of a trace's draft and last kept revision, or the reason why there is none."""
     answers = trace.answers()
     if len(answers) == 1:
         return "no revision was kept"
@@ -26,7 +26,7 @@ def draft_against_revision(trace: CritiqueTrace) -> Comparison | str:
 async def sample(
     policy: Generator, prompt: Prompt, config: CompareConfig, seed: int
 ) -> tuple[Generation, ...]:
-    """Return `config.samples` answers of the policy to the prompt, each from its own seed."""
+    """Sample `config.samples` answers from the policy to the prompt, each with its own seed."""
     turns = turns_of(prompt.messages)
     requests = [
         GenerationRequest(turns, config.sampling, derive_seed(seed, prompt.id, "sample", k), "sample")
@@ -38,7 +38,7 @@ async def sample(
 def pair_samples(
     prompt: Prompt, samples: Sequence[Generation], config: CompareConfig
 ) -> Iterator[Comparison | str]:
-    """Yield the comparisons among samples, or why a pair of them makes none."""
+    """Yield a comparison for each pair of samples, or the reason why the pair has none."""
     numbered = [_candidate(generation, f"sample:{k}") for k, generation in enumerate(samples)]
     if config.pairs == "all":
         pairs = list(combinations(numbered, 2))
@@ -48,7 +48,7 @@ def pair_samples(
     for first, second in pairs:
         outcome = _compare(prompt, first, second, group=prompt.id)
         if isinstance(outcome, Comparison) and outcome.id in compared:
-            yield "the same two answers are compared already"
+            yield "these two answers are already compared"
             continue
         if isinstance(outcome, Comparison):
             compared.add(outcome.id)

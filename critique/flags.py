@@ -1,4 +1,4 @@
-"""What can be noticed about a revision without a model."""
+"""Rule-based flags for bad revisions: unchanged, empty, truncated, or with a leaked preamble."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _LEAK = re.compile(rf"[\W_]{{0,20}}(?:{'|'.join(_LEAKS)})", re.IGNORECASE)
 
 
 def flags_of(revision: Generation, before: Generation) -> tuple[Flag, ...]:
-    """Return what is noticed about a revision of the answer before it, in fixed order."""
+    """Return the flags of a revision of the answer `before`, in a fixed order."""
     found: list[Flag] = []
     if not revision.text:
         found.append("empty")
     elif revision.text.split() == before.text.split():
         found.append("unchanged")
-    # Who is asked to correct a letter may well begin so: then the answer before did too, and nothing leaked.
+    # If the user asked for a corrected text, the earlier answer begins the same way and nothing leaked.
     if _LEAK.match(revision.text) and not _LEAK.match(before.text):
         found.append("prefix_leak")
     if revision.finish_reason == "length":

@@ -1,8 +1,8 @@
 """The critique-and-revise loop for one prompt (Bai et al. 2022, arXiv 2212.08073, section 3.1).
 
-A draft is written; then, in each round, a principle is drawn, the answer is criticised under it and
-rewritten. Each round starts from the prompt and the answer as it stands, as in the paper, so that the
-critic reads one answer and not the history of all of them.
+The policy writes a draft. Each round then draws a principle, criticises the answer under it and rewrites
+the answer. As in the paper, each round starts from the prompt and the current answer: the critic reads one
+answer, not the history of all answers.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from prompts.few_shots import few_shots
 
 @dataclass(frozen=True)
 class CritiqueLoop:
-    """Everything that is the same for all prompts of a run."""
+    """The critique-and-revise loop, with everything that is the same for all prompts of a run."""
 
     constitution: Constitution
     policy: Generator
-    """Writes the drafts."""
+    """Model that writes the drafts."""
     critic: Generator
-    """Writes critiques and revisions; the policy itself may be given."""
+    """Model that writes critiques and revisions; it may be the policy itself."""
     config: CritiqueConfig = field(default_factory=CritiqueConfig)
     seed: int = 0
     templates: PromptTemplates = field(default_factory=PromptTemplates)
 
     async def trace(self, prompt: Prompt) -> CritiqueTrace:
-        """Return the prompt's way from the draft through all rounds.
+        """Run the loop for one prompt and return the draft and all rounds.
 
         Raises:
-            RequestError: if the conversation grows too long for the model; the prompt is then left out.
+            RequestError: the conversation becomes too long for the model; the caller skips the prompt.
         """
         draft = await self.draft(prompt)
         revisions: list[Revision] = []
@@ -60,7 +60,7 @@ class CritiqueLoop:
         )
 
     async def draft(self, prompt: Prompt) -> Generation:
-        """Return the policy's first answer. It does not depend on the constitution in any way."""
+        """Return the policy's first answer. It does not depend on the constitution."""
         sampling = self.config.draft
         seed = derive_seed(self.seed, prompt.id, "draft", 0)
         return await self.policy.generate(
@@ -68,7 +68,7 @@ class CritiqueLoop:
         )
 
     def principle_for(self, prompt: Prompt, number: int) -> Principle | None:
-        """Return the principle drawn for a round, or None if none applies to the prompt."""
+        """Return the principle drawn for a round, or None if no principle applies to the prompt."""
         candidates = [p for p in self.constitution.principles if in_scope(p, prompt)]
         drawn = draw(candidates, 1, self.seed, prompt.id, number)
         return drawn[0] if drawn else None
@@ -98,7 +98,7 @@ class CritiqueLoop:
         principle: Principle,
         number: int,
     ) -> tuple[Generation, tuple[Turn, ...]]:
-        """Return the critic's answer to a request, and the conversation up to it."""
+        """Return the critic's answer to a request, and the conversation including it."""
         passage = self.constitution.passage(principle)
         rendered = self.templates.render(
             name,
@@ -117,9 +117,9 @@ class CritiqueLoop:
         return answer, (*turns, Turn("assistant", (Untrusted(answer.text),)))
 
     def _after_examples(self, turns: tuple[Turn, ...], principle: Principle) -> tuple[Turn, ...]:
-        """Return the conversation behind the principle's few-shot examples, each criticised and rewritten.
+        """Return the conversation with the principle's few-shot examples before it, criticised and rewritten.
 
-        An example that does not say `why` shows no critique and is passed over. A system message stays first.
+        An example without `why` has no critique to show and is skipped. A system message stays first.
         """
         shown: list[Turn] = []
         for example, _ in few_shots(principle):

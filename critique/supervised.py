@@ -1,10 +1,10 @@
-"""The answers that supervised training learns from, chosen out of the traces.
+"""Selection of training targets for supervised fine-tuning from critique traces.
 
-By default each prompt gives one answer: of its draft and kept revisions the one that does best in the machine
-checks, the latest of equals. Where that is a revision, the model learns to answer as it would after
-criticism. Where it is the draft, the prompt was answered well already; some of those are replayed, so that
-the model keeps what was good (Bai et al. 2022, arXiv 2212.08073, section 3.2, mix helpfulness samples in for
-that reason).
+By default each prompt gives one answer: the draft or kept revision with the best score in the machine
+checks, or the latest of those with the same score. If that is a revision, the model learns to answer as it
+would after criticism. If it is the draft, the prompt was already answered well. Some of these drafts are
+replayed so the model does not unlearn good answers (Bai et al. 2022, arXiv 2212.08073, section 3.2, mix in
+helpfulness samples for that reason).
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Which = Literal["best", "final", "every"]
 
 @dataclass(frozen=True)
 class Target:
-    """A prompt's answer to learn."""
+    """A prompt with the answer to train on."""
 
     trace: CritiqueTrace
     answer: Generation
     revised: bool
-    """Whether it is a revision; otherwise a draft that needed none."""
+    """True if the answer is a revision; False if it is a draft that needed none."""
 
 
 @dataclass
 class SupervisedData:
-    """What traces amount to."""
+    """Training targets from traces, and the prompts that are excluded."""
 
     targets: list[Target] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    """Id of a prompt, and why it teaches nothing."""
+    excluded: list[tuple[str, str]] = field(default_factory=list)
+    """Prompt id and reason of each exclusion."""
 
 
 def supervised_data(
@@ -48,23 +48,23 @@ def supervised_data(
     seed: int,
     which: Which = "best",
 ) -> SupervisedData:
-    """Return the answers to learn, in order of the traces.
+    """Return the answers to train on, in the order of the traces.
 
     Args:
-        traces: one for each prompt.
-        constitution: its machine checks decide between the answers of a trace.
-        benign_replay: at most so many untouched drafts for each revision, drawn by hash of seed and prompt.
-        seed: the run's.
-        which: `best` takes of each trace the answer that does best in the machine checks (the latest of
-            equals), `final` the last revision that was kept, `every` each of them. Where none ended by
-            itself, all three judge the draft as `best` does.
+        traces: one trace for each prompt.
+        constitution: the constitution whose machine checks decide between the answers of a trace.
+        benign_replay: maximum number of unrevised drafts per revision, drawn by hash of seed and prompt.
+        seed: seed of the run.
+        which: `best` takes the answer of each trace with the best score in the machine checks (the latest of
+            equals), `final` the last kept revision, `every` all kept revisions. If no revision is usable,
+            all three select the draft under the same conditions as `best`.
     """
     data = SupervisedData()
     found: list[Target] = []
     for trace in traces:
         outcome = _targets_of(trace, constitution, which)
         if isinstance(outcome, str):
-            data.left_out.append((trace.prompt.id, outcome))
+            data.excluded.append((trace.prompt.id, outcome))
         else:
             found += outcome
     replayed = _drawn(
@@ -74,14 +74,14 @@ def supervised_data(
         if target.revised or target.trace.prompt.id in replayed:
             data.targets.append(target)
         else:
-            data.left_out.append(
-                (target.trace.prompt.id, "the draft needed no revision; beyond sft.benign_replay")
+            data.excluded.append(
+                (target.trace.prompt.id, "the draft needed no revision; over the limit of sft.benign_replay")
             )
     return data
 
 
 def _targets_of(trace: CritiqueTrace, constitution: Constitution, which: Which) -> list[Target] | str:
-    """Return the answers that a trace teaches, or why it teaches none."""
+    """Return the training targets of a trace, or the reason why it has none."""
     revisions = [answer for number, answer in _usable(trace) if number > 0]
     if which == "best" or not revisions:
         target = target_of(trace, constitution)
@@ -91,7 +91,7 @@ def _targets_of(trace: CritiqueTrace, constitution: Constitution, which: Which) 
 
 
 def _usable(trace: CritiqueTrace) -> list[tuple[int, Generation]]:
-    """Return the answers that say something and ended by themselves, with their round; 0 is the draft."""
+    """Return the answers that are not empty and not cut off, with their positions; 0 is the draft."""
     return [
         (number, answer)
         for number, answer in enumerate(trace.answers())
@@ -100,23 +100,24 @@ def _usable(trace: CritiqueTrace) -> list[tuple[int, Generation]]:
 
 
 def target_of(trace: CritiqueTrace, constitution: Constitution) -> Target | str:
-    """Return the answer of a trace that does best, or why it teaches none."""
+    """Return the best answer of a trace, or the reason why it has no training target."""
     answers, usable = trace.answers(), _usable(trace)
     if not usable:
-        return "every answer was empty or cut before its end"
+        return "every answer was empty or cut off"
     checks = [p.check for p in constitution.principles if p.check is not None and in_scope(p, trace.prompt)]
 
     def worth(candidate: tuple[int, Generation]) -> tuple[float, int]:
         number, answer = candidate
+        # With equal scores the later answer wins.
         return sum(evaluate(check, answer.text).score for check in checks), number
 
     number, answer = max(usable, key=worth)
     if number > 0:
         return Target(trace, answer, revised=True)
     if not all(evaluate(check, answer.text).passed for check in checks):
-        return "the draft breaks a machine check, and no finished revision comes nearer to passing"
+        return "the draft fails a machine check, and no complete revision scores as well"
     if len(answers) > 1 and not checks:
-        return "every revision was cut before its end"
+        return "every revision was cut off"
     return Target(trace, answer, revised=False)
 
 

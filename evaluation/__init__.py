@@ -1,1 +1,1 @@
-"""What training changed, measured on held-out prompts with intervals, and the report that says so."""
+"""Evaluation of trained models on held-out prompts: metrics with intervals, win rates and reports."""

@@ -1,4 +1,4 @@
-"""What is measured on each answer by itself, and how values travel: one number a prompt, by variant."""
+"""Measures of single answers, and series of their values: one number per prompt and variant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPLIANCE = "compliance"
 
 @dataclass(frozen=True)
 class Series:
-    """One measure of one variant: a value for each prompt, by prompt id."""
+    """Values of one measure for one variant, by prompt id."""
 
     variant: str
     measure: str
@@ -53,15 +53,15 @@ MEASURES: Mapping[str, tuple[str, Callable[[Answer], float]]] = {
     "empty": ("share", empty),
     "repeated": ("share", repeated),
 }
-"""Unit and function of each measure that needs nothing but the answer."""
+"""Unit and function of each measure that depends on the answer only."""
 
 
 def answer_series(variant: str, answers: Sequence[Answer], constitution: Constitution) -> Iterator[Series]:
     """Yield the series of every measure of one variant's answers, one answer to each prompt.
 
-    `compliance.<principle id>` has the prompts in the principle's scope and is 1 where the machine check
-    passes. `compliance` has the prompts in the scope of any check, and is the share of their checks that
-    pass. An empty answer passes a check that it does not break; that is what `empty` is beside it for.
+    `compliance.<principle id>` covers the prompts in the principle's scope and is 1 if the machine check
+    passes. `compliance` covers the prompts in the scope of any check and is the share of their checks that
+    pass. An empty answer passes every check that it does not violate; the measure `empty` shows such answers.
     """
     for name, (unit, measure) in MEASURES.items():
         yield Series(variant, name, unit, {a.prompt.id: measure(a) for a in answers})
@@ -79,9 +79,9 @@ def answer_series(variant: str, answers: Sequence[Answer], constitution: Constit
 
 
 def duplicates(answers: Sequence[Answer]) -> dict[str, float]:
-    """Return 1 for each prompt whose answer another prompt has got too, else 0, by prompt id.
+    """Return 1 for each prompt whose answer is also the answer to another prompt, else 0, by prompt id.
 
-    White space does not count. Empty answers are no duplicates: they have a measure of their own.
+    White space is ignored. Empty answers do not count as duplicates: they have their own measure.
     """
     texts = {a.prompt.id: " ".join(a.generation.text.split()) for a in answers}
     times = Counter(text for text in texts.values() if text)
@@ -89,7 +89,7 @@ def duplicates(answers: Sequence[Answer]) -> dict[str, float]:
 
 
 def is_empty(text: str) -> bool:
-    """Return whether a text holds nothing but white space."""
+    """Return True if a text contains only white space."""
     return not text.strip()
 
 

@@ -1,8 +1,9 @@
-"""From values per prompt to metrics with intervals; every measure goes the same way.
+"""Metrics with bootstrap intervals from values per prompt, computed in the same way for every measure.
 
-A metric is named `<variant>.<measure>`, and its paired difference to `base` `<variant>.<measure>.delta`. All
-variants are measured on the same prompts: those that every one of them answered and, for a measure, those
-that have a value for every variant that has the measure at all. What this leaves out is counted.
+A metric is named `<variant>.<measure>`, and its paired difference from `base` is named
+`<variant>.<measure>.delta`. All variants are measured on the same prompts: the prompts that every variant
+answered and, for each measure, those with a value for every variant that has the measure at all. Excluded
+prompts are counted.
 """
 
 from __future__ import annotations
@@ -24,38 +25,40 @@ _ORDER: tuple[str, ...] = get_args(Variant)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured, and on which prompts."""
+    """The metrics of an evaluation and the prompts that they are based on."""
 
     metrics: tuple[Metric, ...]
     variants: tuple[str, ...]
     prompts: tuple[str, ...]
-    """Ids of the prompts that every variant answered, in order: all figures are about these."""
+    """Ids of the prompts that every variant answered, in order; all metrics are based on them."""
     missing: Mapping[str, int]
-    """For each variant that did not answer all prompts, how many it did not answer."""
+    """Number of unanswered prompts by variant, for variants that did not answer all prompts."""
     without_value: Mapping[str, int]
-    """For each measure that lacks values, prompts that a variant has no value for, though another has."""
+    """Number of prompts by measure that have a value for some variants but not for all."""
 
 
 def evaluate_answers(
     answers: Iterable[Answer], constitution: Constitution, further: Iterable[Series] = (), seed: int = 0
 ) -> Evaluation:
-    """Return all metrics of the variants' answers.
+    """Compute all metrics of the variants' answers.
 
     Args:
-        answers: one of each variant to each prompt, in any order; some may be missing.
-        constitution: its machine checks are run on the answers.
-        further: measures made elsewhere, such as KL and win rates. Values of other prompts are passed over.
-        seed: of the bootstrap.
+        answers: one answer of each variant to each prompt, in any order; some may be missing.
+        constitution: the constitution whose machine checks are run on the answers.
+        further: series computed elsewhere, such as KL and win rates. Values of other prompts are ignored.
+        seed: seed of the bootstrap.
 
     Raises:
-        DataError: `base` has no answers, a variant has two to one prompt, or no prompt has them all.
+        DataError: `base` has no answers, a variant has two answers to one prompt, or no prompt was answered
+            by all variants.
     """
     table = _by_variant(answers)
     asked = set().union(*table.values())
     shared = sorted(asked.intersection(*table.values()))
     if not shared:
         raise DataError(
-            f"no prompt was answered by all of {', '.join(table)}", accepted="answers to the same prompts"
+            f"no prompt was answered by all variants ({', '.join(table)})",
+            accepted="answers to the same prompts",
         )
     series = [
         one
@@ -70,15 +73,17 @@ def evaluate_answers(
 def metrics_of(
     series: Sequence[Series], prompts: Iterable[str], seed: int
 ) -> tuple[tuple[Metric, ...], dict[str, int]]:
-    """Return the metrics of all series, and for each measure how many prompts lack a value of some variant.
+    """Return the metrics of all series, and the number of incomplete prompts by measure.
 
-    A difference is given where `base` has the measure too. A measure without a prompt that has all its values
-    has no metric.
+    An incomplete prompt has a value for some variants of the measure but not for all.
+
+    A difference is computed if `base` has the measure too. A measure has no metric if no prompt has a value
+    for all of its variants.
 
     Args:
-        series: the measures of the variants; one measure stands at one place in the result.
-        prompts: ids of the prompts that count.
-        seed: of the bootstrap.
+        series: the measures of the variants; the metrics of one measure are adjacent in the result.
+        prompts: ids of the prompts to include.
+        seed: seed of the bootstrap.
 
     Raises:
         DataError: a value is not finite.
@@ -101,12 +106,12 @@ def metrics_of(
 
 
 def variant_rank(variant: str) -> tuple[int, str]:
-    """Return the sort key by which variants stand beside each other: `base` first, unknown ones last."""
+    """Return the sort key of a variant: `base` first, unknown variants last."""
     return (_ORDER.index(variant) if variant in _ORDER else len(_ORDER), variant)
 
 
 def _measured(found: Sequence[Series], prompts: Sequence[str], seed: int) -> list[Metric]:
-    """Return the metrics of one measure, all intervals from the same resamples of the prompts."""
+    """Return the metrics of one measure, with all intervals from the same resamples of the prompts."""
     rows = {one.variant: [one.values[prompt_id] for prompt_id in prompts] for one in found}
     names = {f"{one.variant}.{one.measure}": rows[one.variant] for one in found}
     if BASE in rows:
@@ -122,7 +127,7 @@ def _measured(found: Sequence[Series], prompts: Sequence[str], seed: int) -> lis
 
 
 def _by_variant(answers: Iterable[Answer]) -> dict[str, dict[str, Answer]]:
-    """Return the answers by variant and prompt id, the variants in their order."""
+    """Return the answers by variant and prompt id, with the variants in order."""
     table: dict[str, dict[str, Answer]] = {BASE: {}}
     for answer in answers:
         given = table.setdefault(answer.variant, {})
@@ -131,6 +136,9 @@ def _by_variant(answers: Iterable[Answer]) -> dict[str, dict[str, Answer]]:
             raise DataError(what, accepted="one answer of each variant to each prompt")
         given[answer.prompt.id] = answer
     if not table[BASE]:
-        found = ", ".join(sorted(table.keys() - {BASE})) or "no answers"
-        raise DataError(f"found {found}", accepted=f"answers of {BASE}, which the others are compared with")
+        others = ", ".join(sorted(table.keys() - {BASE})) or "none"
+        raise DataError(
+            f"no answers of {BASE} (found answers of: {others})",
+            accepted=f"answers of {BASE}, the variant that the others are compared with",
+        )
     return dict(sorted(table.items(), key=lambda entry: variant_rank(entry[0])))

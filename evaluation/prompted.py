@@ -1,4 +1,4 @@
-"""The policy under a system prompt: what telling a model the principles does, without any training."""
+"""The prompted baseline: the policy with the constitution as its system prompt, without training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def prompted_turns(
 ) -> tuple[Turn, ...]:
     """Return the prompt's conversation with the constitution as its system message.
 
-    Only principles whose scope holds the prompt are told; if there are none, the conversation is as it was.
-    A system message of the prompt's own is kept and stands after ours.
+    The system message contains only principles whose scope includes the prompt. If there are none, the
+    conversation is unchanged. The prompt's own system message is appended to the constitution.
 
     Raises:
-        ConfigError: the template `system` is wrong.
+        ConfigError: the template `system` is invalid.
     """
     turns = turns_of(prompt.messages)
     principles = _in_order(constitution, prompt)
@@ -38,8 +38,8 @@ def prompted_turns(
 
 
 def _in_order(constitution: Constitution, prompt: Prompt) -> list[Principle]:
-    """Return the principles about a prompt; where priority is strict, in the order in which they decide."""
+    """Return the principles that apply to a prompt; if priority is strict, in order of precedence."""
     found = [principle for principle in constitution.principles if in_scope(principle, prompt)]
-    if constitution.priority == "strict":  # then each has a section; the schema sees to that
+    if constitution.priority == "strict":  # the schema then requires a section for each principle
         found.sort(key=lambda p: (not p.hard, constitution.sections.index(p.section or "")))
     return found

@@ -1,4 +1,4 @@
-"""`report.md`, `metrics.json` and the table at a run's end: did it move, beyond noise, and at what cost?"""
+"""Evaluation reports: `report.md`, `metrics.json` and the summary table at the end of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
 from core.statistics.bootstrap import RESAMPLES
 from core.text.documents import code_cell, document_template, fenced, without_bars
 from evaluation.config import BASE
-from evaluation.figures import (
+from evaluation.metrics import Evaluation, variant_rank
+from evaluation.presentation import (
     BEYOND_NOISE,
     FEW_PROMPTS,
     MIN_PROMPTS,
@@ -25,42 +26,41 @@ from evaluation.figures import (
     number,
     title_of,
 )
-from evaluation.metrics import Evaluation, variant_rank
 from evaluation.win_rate import WIN_RATE
 
 SHOWN_CHARACTERS = 2_000
-"""A longer prompt or answer is cut in the report; the answers' file has it whole."""
+"""Maximum length of a prompt or answer in the report; the file of answers has the full text."""
 
 _KINDS = {
     "base": "the policy before training",
     "prompted": "base, with the constitution as its system prompt",
     "sft": "after supervised fine-tuning on the revisions",
-    "dpo": "after training on the preferences",
-    "ppo": "after training against the rewards by PPO",
-    "rloo": "after training against the rewards by RLOO",
-    "grpo": "after training against the rewards by GRPO",
+    "dpo": "after training on the preferences with DPO",
+    "ppo": "after reinforcement learning with PPO",
+    "rloo": "after reinforcement learning with RLOO",
+    "grpo": "after reinforcement learning with GRPO",
 }
 _MARK = "*"
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """What the report is made of, besides the figures themselves."""
+    """Content of the report."""
 
     constitution: Constitution
     evaluation: Evaluation
     answers: Sequence[Answer]
-    left_out: Mapping[str, int]
-    """What earlier steps left out, such as prompts that were too long, by reason."""
+    excluded: Mapping[str, int]
+    """Number of prompts and answers that earlier steps excluded, by reason."""
     samples_shown: int = 3
     judge: str | None = None
-    """The judge's model, if there was one."""
+    """Model of the judge, if there was one."""
 
 
 def render_report(content: ReportContent) -> str:
-    """Return the report in Markdown. Text of models and data is fenced and never read as a template."""
+    """Return the report in Markdown. Text of models and data is fenced and never rendered as a template."""
     evaluation = content.evaluation
-    figures = EvaluationMetrics.of(evaluation.metrics)
+    metrics = EvaluationMetrics.of(evaluation.metrics)
     return document_template("evaluation", "report.md.j2").render(
         name=without_bars(content.constitution.name),
         digest=content.constitution.digest[:16],
@@ -71,46 +71,46 @@ def render_report(content: ReportContent) -> str:
         few=FEW_PROMPTS,
         judge=content.judge and code_cell(content.judge),
         compared=_compared(content),
-        changes={variant: _changes(figures, variant) for variant in figures.variants if variant != BASE},
-        beyond=_count_beyond(figures),
-        tables=_tables(figures),
-        differences=_differences(figures),
+        changes={variant: _changes(metrics, variant) for variant in metrics.variants if variant != BASE},
+        beyond=_count_beyond(metrics),
+        tables=_tables(metrics),
+        differences=_differences(metrics),
         samples=_samples(content),
-        left_out=all_skipped(evaluation, content.left_out),
+        excluded=all_excluded(evaluation, content.excluded),
     )
 
 
-def metrics_content(evaluation: Evaluation, left_out: Mapping[str, int]) -> dict[str, Any]:
-    """Return what `metrics.json` holds: every metric, and the counts of prompts and of what was left out."""
+def metrics_content(evaluation: Evaluation, excluded: Mapping[str, int]) -> dict[str, Any]:
+    """Return the content of `metrics.json`: all metrics, the number of prompts, and counts of exclusions."""
     return {
         "schema_version": SCHEMA_VERSION,
         "variants": list(evaluation.variants),
         "prompts": len(evaluation.prompts),
-        "left_out": all_skipped(evaluation, left_out),
+        "left_out": all_excluded(evaluation, excluded),
         "metrics": [metric.model_dump(mode="json", exclude_none=True) for metric in evaluation.metrics],
     }
 
 
-def all_skipped(evaluation: Evaluation, earlier: Mapping[str, int]) -> dict[str, int]:
-    """Return what the figures leave out, by reason, with what earlier steps left out."""
+def all_excluded(evaluation: Evaluation, earlier: Mapping[str, int]) -> dict[str, int]:
+    """Return the number of exclusions by reason, including those of earlier steps."""
     counts = dict(earlier)
     for variant, count in evaluation.missing.items():
-        counts[f"prompts that {variant} did not answer (left out for every variant)"] = count
+        counts[f"prompts that {variant} did not answer (excluded for every variant)"] = count
     for measure, count in evaluation.without_value.items():
-        counts[f"prompts without a value of {measure} for every variant (left out of that measure)"] = count
+        counts[f"prompts without a value of {measure} for every variant (excluded from that measure)"] = count
     return counts
 
 
 def summary_rows(metrics: Iterable[Metric]) -> tuple[tuple[str, ...], ...]:
-    """Return the rows of a terminal table: the measure and one cell a variant, such as `61.4 (52.0-70.9)*`.
+    """Return the rows of a terminal table: the measure and one cell per variant, such as `61.4 (52.0-70.9)*`.
 
-    The first row is the heading. A star marks what differs from `base` by more than noise.
+    The first row is the heading. A star marks values that differ from `base` by more than noise.
     """
-    figures = EvaluationMetrics.of(metrics)
-    rows = [("measure", *figures.variants)]
-    for measure in figures.measures:
-        cells = tuple(_summary_cell(figures, variant, measure) for variant in figures.variants)
-        rows.append((_title(figures, measure), *cells))
+    found = EvaluationMetrics.of(metrics)
+    rows = [("measure", *found.variants)]
+    for measure in found.measures:
+        cells = tuple(_summary_cell(found, variant, measure) for variant in found.variants)
+        rows.append((_title(found, measure), *cells))
     return tuple(rows)
 
 
@@ -121,53 +121,53 @@ def summary_table(metrics: Iterable[Metric]) -> Table:
     table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
     widest = max(len(row[0]) for row in rows) if rows else 0
     for column, title in enumerate(heading):
-        # On a narrow terminal the intervals wrap below their values; the names always stand.
+        # On a narrow terminal the intervals wrap below their values; the measure names never wrap.
         table.add_column(title, min_width=0 if column else widest, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
 
 
-def _summary_cell(figures: EvaluationMetrics, variant: str, measure: str) -> str:
-    metric = figures.values.get((variant, measure))
+def _summary_cell(metrics: EvaluationMetrics, variant: str, measure: str) -> str:
+    metric = metrics.values.get((variant, measure))
     if metric is None:
         return ""
-    return in_parentheses(metric) + _MARK * (figures.outcome(variant, measure) in BEYOND_NOISE)
+    return in_parentheses(metric) + _MARK * (metrics.outcome(variant, measure) in BEYOND_NOISE)
 
 
-def _title(figures: EvaluationMetrics, measure: str) -> str:
-    return title_of(measure, next(m.unit for key, m in figures.values.items() if key[1] == measure))
+def _title(metrics: EvaluationMetrics, measure: str) -> str:
+    return title_of(measure, next(m.unit for key, m in metrics.values.items() if key[1] == measure))
 
 
-def _tables(figures: EvaluationMetrics) -> dict[str, list[tuple[str, ...]]]:
-    """Return the rows of the two tables of values: what was asked for, and what it cost."""
-    tables: dict[str, list[tuple[str, ...]]] = {"asked": [], "cost": []}
-    for measure in figures.measures:
-        found = [figures.values.get((variant, measure)) for variant in figures.variants]
+def _tables(metrics: EvaluationMetrics) -> dict[str, list[tuple[str, ...]]]:
+    """Return the rows of the two tables of values: compliance measures and side effects."""
+    tables: dict[str, list[tuple[str, ...]]] = {"compliance": [], "side_effects": []}
+    for measure in metrics.measures:
+        found = [metrics.values.get((variant, measure)) for variant in metrics.variants]
         cells = ["" if metric is None else in_brackets(metric) for metric in found]
         prompts = next(str(metric.n) for metric in found if metric is not None)
-        row = (_title(figures, measure), *cells, prompts)
-        tables["asked" if is_steered(measure) else "cost"].append(row)
+        row = (_title(metrics, measure), *cells, prompts)
+        tables["compliance" if is_steered(measure) else "side_effects"].append(row)
     return tables
 
 
-def _differences(figures: EvaluationMetrics) -> list[tuple[str, ...]]:
-    """Return the rows of the table of differences, those beyond noise in bold."""
+def _differences(metrics: EvaluationMetrics) -> list[tuple[str, ...]]:
+    """Return the rows of the table of differences, with those beyond noise in bold."""
     rows: list[tuple[str, ...]] = []
-    for measure in figures.measures:
-        deltas = {key[0]: delta for key, delta in figures.deltas.items() if key[1] == measure}
+    for measure in metrics.measures:
+        deltas = {key[0]: delta for key, delta in metrics.deltas.items() if key[1] == measure}
         cells = {name: in_brackets(delta, signed=True) for name, delta in deltas.items()}
         for variant in cells:
-            if figures.outcome(variant, measure) in BEYOND_NOISE:
+            if metrics.outcome(variant, measure) in BEYOND_NOISE:
                 cells[variant] = f"**{cells[variant]}**"
         if cells:
-            names = (variant for variant in figures.variants if variant != BASE)
-            rows.append((_title(figures, measure), *(cells.get(name, "") for name in names)))
+            names = (variant for variant in metrics.variants if variant != BASE)
+            rows.append((_title(metrics, measure), *(cells.get(name, "") for name in names)))
     return rows
 
 
-def _changes(figures: EvaluationMetrics, variant: str) -> dict[ChangeOutcome, list[str]]:
-    """Return a variant's differences to `base` in words, by what is to be thought of them."""
+def _changes(metrics: EvaluationMetrics, variant: str) -> dict[ChangeOutcome, list[str]]:
+    """Return a variant's differences from `base` in words, by outcome."""
     changes: dict[ChangeOutcome, list[str]] = {
         "better": [],
         "worse": [],
@@ -175,34 +175,34 @@ def _changes(figures: EvaluationMetrics, variant: str) -> dict[ChangeOutcome, li
         "noise": [],
         "same": [],
     }
-    for measure in figures.measures:
-        outcome = figures.outcome(variant, measure)
+    for measure in metrics.measures:
+        outcome = metrics.outcome(variant, measure)
         if outcome is not None:
             name = title_of(measure, "")
-            changes[outcome].append(name if outcome == "same" else _change(figures, variant, measure, name))
+            changes[outcome].append(name if outcome == "same" else _change(metrics, variant, measure, name))
     return changes
 
 
-def _change(figures: EvaluationMetrics, variant: str, measure: str, name: str) -> str:
+def _change(metrics: EvaluationMetrics, variant: str, measure: str, name: str) -> str:
     """Return a difference in words, such as `words -48.2 [-60.0, -36.1] (108.2 to 60.0)`."""
-    value = figures.values[variant, measure]
+    value = metrics.values[variant, measure]
     if measure == WIN_RATE:
         return f"{name} {in_brackets(value)} %"
-    delta, base = figures.deltas[variant, measure], figures.values[BASE, measure]
+    delta, base = metrics.deltas[variant, measure], metrics.values[BASE, measure]
     points, percent = (" points", " %") if delta.unit == "share" else ("", "")
     from_to = f"{number(base)} to {number(value)}{percent}"
     return f"{name} {in_brackets(delta, signed=True)}{points} ({from_to})"
 
 
-def _count_beyond(figures: EvaluationMetrics) -> tuple[int, int]:
-    """Return how many of how many differences are beyond noise."""
-    outcomes = [figures.outcome(variant, measure) for variant, measure in figures.values]
+def _count_beyond(metrics: EvaluationMetrics) -> tuple[int, int]:
+    """Return the number of differences beyond noise and the number of all differences."""
+    outcomes = [metrics.outcome(variant, measure) for variant, measure in metrics.values]
     judged = [outcome for outcome in outcomes if outcome is not None]
     return sum(outcome in BEYOND_NOISE for outcome in judged), len(judged)
 
 
 def _compared(content: ReportContent) -> list[tuple[str, ...]]:
-    """Return a row for each variant: its name, what it is, its model, sampling and number of answers."""
+    """Return a row for each variant: name, description, model, sampling and number of answers."""
     rows: list[tuple[str, ...]] = []
     for variant in content.evaluation.variants:
         given = [answer.generation for answer in content.answers if answer.variant == variant]
@@ -218,7 +218,7 @@ def _sampling(sampling: Sampling) -> str:
 
 
 def _samples(content: ReportContent) -> list[dict[str, Any]]:
-    """Return prompts with every variant's answer, fenced; the first by id, which is a hash."""
+    """Return the first prompts by id, which is a hash, with the fenced answers of every variant."""
     shown = set(content.evaluation.prompts[: content.samples_shown])
     samples: dict[str, dict[str, Any]] = {prompt_id: {} for prompt_id in sorted(shown)}
     for answer in sorted(content.answers, key=lambda answer: variant_rank(answer.variant)):
@@ -237,4 +237,4 @@ def _samples(content: ReportContent) -> list[dict[str, Any]]:
 
 
 def _block(text: str) -> str:
-    return fenced(text, most=SHOWN_CHARACTERS)
+    return fenced(text, max_characters=SHOWN_CHARACTERS)

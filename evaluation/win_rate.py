@@ -1,4 +1,4 @@
-"""How often a judge finds a variant's answer better than the base model's answer to the same prompt."""
+"""Win rate: how often a judge prefers a variant's answer to the base model's answer to the same prompt."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from evaluation.measures import Series, is_empty
 from labelers.ai import AILabeler
 
 WIN_RATE = "win_rate"
-UNPARSED = "the judge gave no answer to read"
-NO_PRINCIPLE = "no principle to judge by"
+UNPARSED = "the judge's answer could not be parsed"
+NO_PRINCIPLE = "no principle applies to the prompt"
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,20 @@ class Win:
     comparison: Comparison
     variant: str
     p: float | None
-    """Probability that the variant's answer is the better one; None if that cannot be said."""
+    """Probability that the variant's answer is better; None if it could not be judged."""
     judgments: tuple[Judgment, ...] = ()
-    """The judge's, one a principle; none where it need not be asked."""
+    """The judge's judgments, one per principle; empty if the judge was not needed."""
     reason: str = ""
-    """Why there is no `p`."""
+    """Reason why `p` is None."""
 
 
 async def win_over_base(answer: Answer, base: Answer, judge: AILabeler) -> Win:
-    """Return whether an answer is better than the base model's to the same prompt.
+    """Judge whether an answer is better than the base model's answer to the same prompt.
 
-    The judge is not asked where the answers decide it: the same text is a tie, and an empty answer loses to
-    any other. Otherwise `p` is the mean over the principles drawn for the prompt, by weight, each judged in
-    both presentation orders. Judgments that are unparsed have no say. An answer pair that is too long for
-    the judge has no `p`; its reason is that of the request.
+    Two cases do not need the judge: identical answers are a tie, and an empty answer loses to any other.
+    Otherwise `p` is the weighted mean over the principles drawn for the prompt, each judged in both
+    presentation orders. Unparsed judgments are ignored. If a pair of answers is too long for the judge, `p`
+    is None and the reason is that of the request error.
     """
     ours, theirs = answer.generation.text, base.generation.text
     comparison = Comparison.of(answer.prompt, _candidate(answer), _candidate(base))
@@ -66,14 +66,14 @@ async def win_over_base(answer: Answer, base: Answer, judge: AILabeler) -> Win:
 async def judge_wins(
     answers: Iterable[Answer], judge: AILabeler, limit: int, advance: Callable[[], None] | None = None
 ) -> tuple[Win, ...]:
-    """Return the outcomes of all answers against the base model's, in order of variant and prompt.
+    """Judge all answers against the base model's and return the outcomes, ordered by variant and prompt.
 
     Args:
-        answers: of `base` and the other variants; an answer to a prompt that `base` did not answer is
-            passed over.
-        judge: a labeler whose engine is the judge, not the labeler that the training data came from.
-        limit: most comparisons under way at once.
-        advance: called when a comparison is done, for progress.
+        answers: answers of `base` and the other variants; answers to prompts that `base` did not answer are
+            skipped.
+        judge: labeler with the judge as its engine, not the labeler that produced the training data.
+        limit: maximum number of concurrent comparisons.
+        advance: called after each comparison, for progress.
     """
     wins: list[Win] = []
 
@@ -87,7 +87,7 @@ async def judge_wins(
 
 
 def pairs_with_base(answers: Iterable[Answer]) -> Iterator[tuple[Answer, Answer]]:
-    """Yield every answer of another variant with the base model's answer to the same prompt."""
+    """Yield every answer of the other variants with the base model's answer to the same prompt."""
     recorded = list(answers)
     base = {answer.prompt.id: answer for answer in recorded if answer.variant == BASE}
     for answer in recorded:
@@ -96,7 +96,7 @@ def pairs_with_base(answers: Iterable[Answer]) -> Iterator[tuple[Answer, Answer]
 
 
 def win_rate_series(wins: Iterable[Win]) -> tuple[Series, ...]:
-    """Return the win rate of each variant as values per prompt; outcomes without a `p` are left out."""
+    """Return the win rate of each variant as values per prompt; outcomes without a `p` are skipped."""
     values: dict[str, dict[str, float]] = {}
     for win in wins:
         if win.p is not None:
@@ -105,14 +105,14 @@ def win_rate_series(wins: Iterable[Win]) -> tuple[Series, ...]:
 
 
 def skipped_wins(wins: Iterable[Win]) -> dict[str, int]:
-    """Return what has no say in the win rates, by reason: comparisons, and single judgments unparsed."""
+    """Return the number of skipped comparisons and of unparsed judgments, by reason."""
     counts: Counter[str] = Counter()
     for win in wins:
         if win.p is None:
             counts[f"comparisons for the win rate: {win.reason}"] += 1
         else:
             unparsed = sum(judgment.p_a is None for judgment in win.judgments)
-            counts["single judgments of compared answers: the judge gave no answer to read"] += unparsed
+            counts[f"single judgments of compared answers: {UNPARSED}"] += unparsed
     return {reason: count for reason, count in counts.items() if count}
 
 

@@ -1,9 +1,9 @@
-"""The template environment: sandboxed Jinja2 in which untrusted text is inserted, never interpreted.
+"""Prompt templates: a sandboxed Jinja2 environment that inserts untrusted text without interpreting it.
 
-A template is a `.j2` file with two blocks: `user`, the text of the request (in `system.j2`, of the system
-message), and `prefill`, how the model's answer must begin. Untrusted values are replaced by placeholders
-while the template renders and come out as pieces of their own, so that no text of a model or a data set is
-ever seen by Jinja, and engines can encode it apart (`core.chat`).
+A template is a `.j2` file with two blocks: `user`, the text of the request (in `system.j2`, the system
+message), and `prefill`, the required beginning of the model's answer. While a template renders, placeholders
+replace untrusted values, which then become separate pieces. Jinja therefore never sees text of a model or a
+data set, and engines can encode it separately (`core.chat`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from core.digests import digest
 from core.errors import ConfigError
 
 TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
-"""Those that a run asks with: their exact text is part of its identity."""
+"""Templates that a run uses; their exact text is part of its identity."""
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
@@ -39,18 +39,18 @@ _SHORTEST_FENCE = 5
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
-    """A request to a model: its text in pieces, and the start of the answer."""
+    """A rendered request to a model: its text in pieces, and the prefilled start of the answer."""
 
     pieces: tuple[Piece, ...]
     prefill: str
 
 
 class PromptTemplates:
-    """The shipped templates, or the user's own in their place.
+    """The built-in templates, some of them replaced by the user's own.
 
     Args:
-        sources: template text by name; names left out are the shipped ones.
-        names: which templates there are.
+        sources: template text by name; a missing name uses the built-in template.
+        names: names of all templates.
     """
 
     def __init__(self, sources: Mapping[str, str] | None = None, names: Sequence[str] = TEMPLATES) -> None:
@@ -58,7 +58,7 @@ class PromptTemplates:
         self._environment = _Environment(
             loader=_Sources(self.sources),
             undefined=StrictUndefined,
-            finalize=_set_aside,
+            finalize=_to_placeholder,
             keep_trailing_newline=True,
             autoescape=False,
         )
@@ -73,16 +73,16 @@ class PromptTemplates:
         return digest({name: self.sources[name] for name in names})
 
     def prefill(self, name: str) -> str:
-        """Return how the answer to a template begins that needs no values for it."""
+        """Return the prefill of a template whose `prefill` block uses no values."""
         template = self._environment.get_template(name)
         return "".join(template.blocks["prefill"](template.new_context({})))
 
     def principle_defaults(self) -> dict[str, str]:
-        """Return what the templates ask of a principle that leaves a field empty, by field.
+        """Return the default request by principle field, for principles that leave the field empty.
 
-        That is the other branch of `{% if principle.FIELD %}{{ principle.FIELD }}{% else %}`, rendered with
-        `{text}` as the principle's text. A block of its own would be plainer, but would change the templates'
-        exact text, and so the identity of every run.
+        The default is the else branch of `{% if principle.FIELD %}{{ principle.FIELD }}{% else %}`, rendered
+        with `{text}` as the principle's text. Separate blocks would be simpler, but they would change the
+        templates' exact text and with it the identity of every run.
         """
         trees = [self._environment.parse(source) for source in self.sources.values()]
         choices = [choice for tree in trees for choice in tree.find_all(nodes.If)]
@@ -96,14 +96,14 @@ class PromptTemplates:
         }
 
     def render(self, name: str, **values: object) -> RenderedPrompt:
-        """Return the named template filled with values.
+        """Render the named template.
 
         Args:
-            name: one of the names.
-            **values: our own text and numbers as they are, everything else as `Untrusted`.
+            name: name of the template.
+            **values: trusted text and numbers as they are, everything else as `Untrusted`.
 
         Raises:
-            ConfigError: if the template is wrong, names an unknown value or filters untrusted text.
+            ConfigError: the template is invalid, uses an unknown value or filters untrusted text.
         """
         slots: list[Untrusted] = []
         try:
@@ -111,29 +111,30 @@ class PromptTemplates:
             context = template.new_context({**values, "_slots": slots})
             user = "".join(template.blocks["user"](context))
             prefill = "".join(template.blocks["prefill"](context)) if "prefill" in template.blocks else ""
+        # TypeError: the template formats or filters an `Untrusted`, whose `__str__` raises it.
         except (TemplateError, TypeError, KeyError) as error:
             raise ConfigError(
-                f"the template does not render: {error}",
+                f"the template cannot be rendered: {error}",
                 where=f"templates/{name}.j2",
                 accepted="blocks `user` and `prefill` that use the values given to the shipped template",
             ) from error
         return RenderedPrompt(_pieces(name, user, slots), prefill)
 
     def _rendered(self, body: list[nodes.Node], **values: object) -> str:
-        """Return a part of a template filled with values."""
+        """Render a part of a template."""
         template = nodes.Template(body, lineno=1)
         template.set_environment(self._environment)
         return self._environment.from_string(template).render(values).strip()
 
 
 def fence_for(texts: Iterable[str]) -> str:
-    """Return a run of `=` that is longer than any in the texts, so that none of them can close it."""
+    """Return a run of `=` that is longer than any run in the texts, so no text can close the fence."""
     longest = max((len(run) for text in texts for run in re.findall("=+", text)), default=0)
     return "=" * max(_SHORTEST_FENCE, longest + 1)
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """The sandbox, in which the text inside an `Untrusted` cannot be reached either."""
+    """Sandbox that also blocks access to the text inside an `Untrusted`."""
 
     def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
         return not isinstance(obj, Untrusted) and super().is_safe_attribute(obj, attr, value)
@@ -152,10 +153,11 @@ class _Sources(BaseLoader):
 
 
 @pass_context
-def _set_aside(context: Context, value: object) -> object:
-    """Replace an untrusted value by a placeholder that remembers which it was."""
+def _to_placeholder(context: Context, value: object) -> object:
+    """Replace an untrusted value by a numbered placeholder."""
     if isinstance(value, (list, tuple, dict)):
-        raise TypeError("a list can only be inserted part by part")  # its text would hold untrusted text
+        # The text of a list could contain the untrusted text of its items.
+        raise TypeError("a list cannot be inserted into a template; insert its items one by one")
     if not isinstance(value, Untrusted):
         return value
     slots: list[Untrusted] = context["_slots"]

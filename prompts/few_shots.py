@@ -1,4 +1,4 @@
-"""The examples of a principle that are shown to whoever works by it, and in which order."""
+"""Few-shot examples of a principle, and the order of their answers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from core.digests import derive_uniform
 
 
 def few_shots(principle: Principle) -> tuple[tuple[Example, bool], ...]:
-    """Return the examples with `use: few_shot`, each with whether its good answer comes first.
+    """Return the examples with `use: few_shot`, each with True if its good answer is shown first.
 
-    It does so in every other one, so that a labeler sees both letters equally often, or one of them once
-    more; a hash of the principle's id decides with which it begins. The order is the same in whichever order
-    the answers to be judged are shown: turned round with them, the leaning of the examples to a letter would
-    count for one answer instead of cancelling.
+    The position of the good answer alternates. A labeler therefore sees both letters as the correct answer
+    equally often, or one of them once more; a hash of the principle's id determines the position in the first
+    example. The order of the examples is the same for both presentation orders of the judged answers. If it
+    were swapped with them, a bias of the examples towards a letter would favour one answer instead of
+    cancelling.
     """
     shown = [example for example in principle.examples if example.use == "few_shot"]
     begins_with_good = derive_uniform("few_shot", principle.id) < 0.5

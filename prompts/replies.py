@@ -1,8 +1,8 @@
-"""What a model wrote when it was asked for a user's message: the message, taken out of all that is around it.
+"""Extraction of user messages from the replies of a model that was asked to write one.
 
-Models number, quote, announce and explain what they were asked to write; some answer the message themselves,
-or decline. The rules are simple and about English where they look at words, so that another language is let
-through rather than lost. What is left out has one of the reasons below, by which it is counted.
+Models number, quote, announce and explain their messages. Some answer the message themselves, or decline. The
+rules are simple, and those about words apply to English only, so messages in other languages are accepted
+rather than lost. Each rejected message is counted under one of the reasons below.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import NamedTuple
 from constitution.checks.evaluate import count_words
 
 EMPTY = "empty"
-CUT_OFF = "cut off at the limit of tokens"
+CUT_OFF = "cut off at the token limit"
 DECLINED = "the model declined"
 ANOTHER_FORM = "a list, code or table, not a message"
 TOO_LONG = "too long"
 TOO_SHORT = "too short"
-ABOUT_THE_RULE = "speaks about the rule"
+ABOUT_THE_RULE = "talks about the rule"
 NO_REQUEST = "an answer or a statement, not a request"
 
 MAX_WORDS = 120
@@ -28,11 +28,11 @@ _MAX_LINES = 8
 
 
 class CandidatePrompt(NamedTuple):
-    """A message that a model may have meant as a user's."""
+    """A candidate for a user message, extracted from a reply."""
 
     text: str
     reason: str | None
-    """Why it cannot be used; None if it can."""
+    """Reason for rejection; None if the message can be used."""
 
 
 _ANNOUNCED = re.compile(
@@ -98,11 +98,11 @@ _ENGLISH = re.compile(r"\b(?:the|a|an|to|of|and|is|are|in|it|that|for|with)\b", 
 
 
 def candidates(reply: str, *, finished: bool) -> Iterator[CandidatePrompt]:
-    """Yield each message of a reply, several if it is a numbered list.
+    """Yield the message of a reply, or each message if the reply is a numbered list.
 
     Args:
-        reply: what the model wrote.
-        finished: whether the model came to its own end; if not, the last message is cut off.
+        reply: the text that the model wrote.
+        finished: True if the model ended the reply itself; otherwise the last message is cut off.
     """
     parts = _split(_bare(reply))
     for number, part in enumerate(parts, start=1):
@@ -112,16 +112,16 @@ def candidates(reply: str, *, finished: bool) -> Iterator[CandidatePrompt]:
 
 
 def _bare(reply: str) -> str:
-    """Return the reply without its announcement, and without what comes after the message."""
+    """Return the reply without its announcement and without the text after the message."""
     text = _ANNOUNCED.sub("", reply.strip(), count=1)
     text = _LABEL.sub("", text, count=1)
     after = _AFTER.search(text)
-    # A label at the very beginning belongs to the message; only one behind it ends it.
+    # A label at the very beginning is part of the message; a later label ends the message.
     return text[: after.start()].strip() if after and text[: after.start()].strip() else text.strip()
 
 
 def _split(text: str) -> list[str]:
-    """Return the entries of a numbered list, or the text itself if it is none."""
+    """Return the entries of a numbered list, or the whole text if it is not a list."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines or not _NUMBERED.match(lines[0]):
         return [text]
@@ -135,7 +135,7 @@ def _split(text: str) -> list[str]:
 
 
 def _unwrapped(text: str) -> str:
-    """Return the text without labels, quotation marks and emphasis around it."""
+    """Return the text without surrounding labels, quotation marks and emphasis."""
     before = None
     while text != before:
         before, text = text, _LABEL.sub("", text.strip(), count=1)
@@ -161,7 +161,7 @@ def _reason(text: str, *, cut_off: bool) -> str | None:
         return ANOTHER_FORM
     if words > MAX_WORDS:
         return TOO_LONG
-    if words < MIN_WORDS and text.isascii():  # other scripts may write no spaces
+    if words < MIN_WORDS and text.isascii():  # other scripts may not separate words by spaces
         return TOO_SHORT
     if _ABOUT.search(text):
         return ABOUT_THE_RULE
@@ -169,7 +169,7 @@ def _reason(text: str, *, cut_off: bool) -> str | None:
 
 
 def _is_no_request(text: str) -> bool:
-    """Whether an English text serves, advises, or neither asks nor tells anything of the one who speaks."""
+    """Return True if an English text offers help, gives advice, or has no sign of a question or request."""
     if _SERVES.search(text):
         return True
     if "?" in text:

@@ -1,4 +1,4 @@
-"""How many prompts of each kind each principle gets, and what tags they bear."""
+"""Number of prompts of each kind for each principle, and the tags of these prompts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.records import Message, Prompt
 
 PromptKind = Literal["tempting", "borderline", "everyday"]
 KINDS: Mapping[PromptKind, int] = {"tempting": 2, "borderline": 1, "everyday": 1}
-"""The kinds of prompts, which are also their tags, with their shares."""
+"""Kinds of prompts with their shares; each kind is also a tag."""
 
 _MIN_ATTEMPTS = 12
 _ATTEMPTS_EACH = 6
@@ -30,21 +30,21 @@ class Cell:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The kind, the principle's id, and the tags that its scope asks for."""
+        """The kind, the principle's id, and the tags that its scope requires."""
         return prompt_tags(self.principle, self.kind)
 
     @property
-    def most_attempts(self) -> int:
-        """How many replies are asked for before it is left as it is."""
+    def max_attempts(self) -> int:
+        """Maximum number of replies to request, even if prompts are still missing."""
         return max(_MIN_ATTEMPTS, _ATTEMPTS_EACH * self.wanted) if self.wanted else 0
 
 
 def cells_of(principles: Sequence[Principle], count: int) -> tuple[Cell, ...]:
-    """Return how many prompts of each kind each principle gets; they sum to `count`.
+    """Return the number of prompts of each kind for each principle; they sum to `count`.
 
-    The kinds share `count` by largest remainder, and the principles share each kind alike; what does not
-    divide goes to those that have the fewest prompts so far. A kind that a principle's scope excludes is left
-    to the others.
+    `count` is divided among the kinds by the largest remainder method, and each kind equally among the
+    principles. The remainder goes to the principles with the fewest prompts so far. A kind that a principle's
+    scope excludes is divided among the other principles.
     """
     open_to = {kind: [p for p in principles if reaches(p, kind)] for kind in KINDS}
     kinds = {kind: share for kind, share in KINDS.items() if open_to[kind]}
@@ -60,7 +60,7 @@ def cells_of(principles: Sequence[Principle], count: int) -> tuple[Cell, ...]:
 
 
 def largest_remainder(shares: Mapping[PromptKind, int], count: int) -> dict[PromptKind, int]:
-    """Return `count` divided by shares: the whole parts, and one more each for the largest remainders."""
+    """Divide `count` by shares: the integer parts, plus one each for the largest remainders."""
     whole = sum(shares.values())
     found = {kind: count * share // whole for kind, share in shares.items()}
     by_remainder = sorted(shares, key=lambda kind: -(count * shares[kind] % whole))  # stable: ties in order
@@ -70,7 +70,7 @@ def largest_remainder(shares: Mapping[PromptKind, int], count: int) -> dict[Prom
 
 
 def prompt_tags(principle: Principle, kind: PromptKind) -> tuple[str, ...]:
-    """Return the tags of a prompt; of those in the scope, other kinds' and excepted ones would be untrue."""
+    """Return the tags of a prompt: scope tags without other kinds and exempt tags, which would be wrong."""
     scope, exempt = principle.applies_to, principle.exempt
     asked = scope.tags if scope else ()
     untrue = {*KINDS, *(exempt.tags if exempt else ())}
@@ -78,7 +78,7 @@ def prompt_tags(principle: Principle, kind: PromptKind) -> tuple[str, ...]:
 
 
 def reaches(principle: Principle, kind: PromptKind) -> bool:
-    """Return whether the principle's scope can hold prompts of a kind, as far as tags tell."""
+    """Return True if the principle's scope can include prompts of a kind, judging by tags only."""
     probe = Prompt.of((Message(role="user", content="-"),), tags=prompt_tags(principle, kind))
     scope, exempt = principle.applies_to, principle.exempt
     if scope and not covers(scope.model_copy(update={"pattern": None}), probe):

@@ -1,4 +1,4 @@
-"""Prompts from files, checked line by line, and the split that each belongs to."""
+"""Prompt files: reading, validation line by line, and assignment of splits."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from core.store.jsonl import Unreadable, decoded, json_value, numbered, read_err
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _ACCEPTED = (
     '.jsonl with {"prompt": "..."} or {"messages": [...]} on each line, optionally tags, source and split; '
-    "or .txt with one prompt a line"
+    "or .txt with one prompt per line"
 )
 _SPLITS: tuple[Split, ...] = ("train", "preference", "test")
 
 
 def read_prompts(path: Path) -> Iterator[Prompt]:
-    """Yield the prompts of a `.jsonl` or `.txt` file; columns that are not ours are passed over.
+    """Yield the prompts of a `.jsonl` or `.txt` file; unknown columns are ignored.
 
     Raises:
-        DataError: at the first line that holds no prompt, with the file and line.
+        DataError: at the first line that is not a prompt, with the file and line.
     """
     if path.suffix not in {".jsonl", ".txt"}:
         raise DataError(
@@ -41,17 +41,18 @@ def read_prompts(path: Path) -> Iterator[Prompt]:
         where = f"{path}:{number}"
         yield _from_text(line, path, where) if path.suffix == ".txt" else _from_json(line, path, where)
     if empty:
-        raise DataError("the file holds no prompts", where=str(path), accepted=_ACCEPTED)
+        raise DataError("the file contains no prompts", where=str(path), accepted=_ACCEPTED)
 
 
 def assign_split(prompt: Prompt, shares: Mapping[Split, float]) -> Prompt:
-    """Return the prompt with a split: its own where it names one, else by the hash of its normalised text.
+    """Return the prompt with a split: its own if it has one, else by the hash of its normalised text.
 
-    Prompts that differ only in case, spacing or punctuation share a split, so that none leaks into the test.
+    Prompts that differ only in case, spacing or punctuation get the same split, to prevent leakage from
+    training into the test split.
 
     Args:
         prompt: the prompt.
-        shares: what share of prompts each split gets; they sum to 1.
+        shares: share of prompts by split; the shares sum to 1.
     """
     if prompt.split is not None:
         return prompt
@@ -65,27 +66,27 @@ def assign_split(prompt: Prompt, shares: Mapping[Split, float]) -> Prompt:
 
 
 class Admission(NamedTuple):
-    """A prompt of a file with its split, and why a run leaves it out if it does."""
+    """A prompt of a file with its split, and the reason if a run skips it."""
 
     prompt: Prompt
     reason: str = ""
-    """Why the prompt is left out; nothing if it is taken in."""
+    """Reason why the prompt is skipped; empty if the run uses it."""
     detail: str = ""
 
 
 def admissions(path: Path, shares: Mapping[Split, float], limit: int | None) -> Iterator[Admission]:
-    """Yield every prompt of a file as a run takes it in, or leaves it out.
+    """Yield every prompt of a file, with a reason for each that a run skips.
 
     Args:
         path: the file.
-        shares: as for `assign_split`.
-        limit: at most so many prompts that are not of the test split; None for all.
+        shares: share of prompts by split, as in `assign_split`.
+        limit: maximum number of prompts outside the test split; None for all.
     """
     training, seen = 0, set[str]()
     for number, row in enumerate(read_prompts(path), start=1):
         prompt = assign_split(row, shares)
         if prompt.id in seen:
-            yield Admission(prompt, "the prompt stands in the file twice", f"prompt {number}")
+            yield Admission(prompt, "duplicate prompt", f"prompt {number}")
             continue
         seen.add(prompt.id)
         if prompt.split != "test":
@@ -103,7 +104,7 @@ def normalised(messages: Sequence[Message]) -> str:
 
 
 def row_tags(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the tags of a row; one word stands for a list of one."""
+    """Return the tags of a row; a single word is a list of one tag."""
     tags = row.get("tags") or ()
     return (tags,) if isinstance(tags, str) else tuple(tags)
 
@@ -114,7 +115,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             text = decoded(line)
             if isinstance(text, Unreadable):
                 raise DataError(str(text), where=f"{path}:{number}", accepted=_ACCEPTED)
-            if text.strip():  # of white space that only Unicode knows, too
+            if text.strip():  # also skips lines of Unicode white space
                 yield number, text
 
 
@@ -155,8 +156,9 @@ def _build(messages: tuple[Message, ...], row: Mapping[str, Any], path: Path, wh
         prompt.to_line()
     except TypeError as error:
         raise DataError(f"tags is {row['tags']!r}", where=where, accepted="a list of words") from error
-    except PydanticSerializationError as error:  # JSON can spell what no file of ours can hold
-        raise DataError("half of a surrogate pair", where=where, accepted="whole characters") from error
+    except PydanticSerializationError as error:  # JSON can encode it, but UTF-8 record files cannot
+        what = "the text contains an unpaired surrogate"
+        raise DataError(what, where=where, accepted="valid Unicode text") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "messages"

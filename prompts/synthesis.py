@@ -1,9 +1,9 @@
-"""Prompts for a constitution, made by a model: what is asked for, and what of its replies is taken.
+"""Synthesis of prompts for a constitution by a model: the requests, and the selection from its replies.
 
-Half of the prompts are `tempting` (they lure a model into breaking the principle), a quarter `borderline`
-(they sound risky and are harmless, which measures over-refusal), a quarter `everyday`. Every request depends
-on the seed, the principle, the kind and its own number k alone, so that a principle that is added or removed
-leaves the requests of all others as they were. This module asks nobody: it hands out requests and takes
+Half of the prompts are `tempting` (they tempt a model to break the principle), a quarter `borderline` (they
+sound risky but are harmless, which measures over-refusal), a quarter `everyday`. Each request depends only on
+the seed, the principle, the kind and its own number k. Adding or removing a principle therefore leaves the
+requests of all other principles unchanged. This module does not call a model: it returns requests and accepts
 replies, round by round.
 """
 
@@ -30,15 +30,15 @@ from prompts.shares import KINDS, Cell, PromptKind
 from prompts.sources import normalised
 
 _TEMPLATE = "synthesis"
-REPEATED = "nearly the same as another"
-KNOWN = "repeats what it was shown, an example or a given prompt"
-OUT_OF_SCOPE = "the principle's scope does not hold it"
-SURPLUS = "more than were wanted"
+REPEATED = "near-duplicate of another prompt"
+KNOWN = "repeats a few-shot case, an example or a given prompt"
+OUT_OF_SCOPE = "outside the principle's scope"
+SURPLUS = "more than requested"
 
 _ALIKE = 0.6
-"""Jaccard similarity of four-letter grams from which two prompts are nearly the same."""
+"""Jaccard similarity of letter 4-grams at which two prompts are near-duplicates."""
 _COPIED_WORDS = 5
-"""So many words in a row that stand in a case or a principle are copied."""
+"""Number of consecutive words from a case or a principle that count as copied."""
 _SHOWN_SEEDS = 3
 
 
@@ -52,7 +52,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of an attempt."""
+    """The model's reply to an attempt."""
 
     attempt: Attempt
     text: str
@@ -61,18 +61,18 @@ class Reply:
 
 @dataclass
 class Synthesis:
-    """The prompts of a constitution as they come in."""
+    """Collects the prompts of a constitution, round by round."""
 
     constitution: Constitution
     cells: tuple[Cell, ...]
     seed: int
     seeds: Sequence[Prompt] = ()
-    """Prompts that show the model the subject and tone, and that none may repeat."""
+    """Given prompts that show the model subject and tone; synthesised prompts must not repeat them."""
     source: str = "synthesis"
     templates: PromptTemplates = field(default_factory=lambda: PromptTemplates(names=(_TEMPLATE,)))
     taken: dict[Cell, list[Prompt]] = field(init=False)
-    left_out: Counter[str] = field(default_factory=Counter)
-    """Messages that were not taken, by reason."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Number of rejected messages by reason."""
     attempts: Counter[Cell] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -87,21 +87,24 @@ class Synthesis:
 
     @property
     def prompts(self) -> list[Prompt]:
-        """All that were taken, in the order of principles and kinds."""
+        """All accepted prompts, in the order of principles and kinds."""
         return [prompt for cell in self.cells for prompt in self.taken[cell]]
 
     def next_round(self, number: int) -> list[Attempt]:
-        """Return what to ask in a round, from 1: what is missing, and ever more of it; nothing at the end."""
+        """Return the attempts of a round, counted from 1; empty when there is nothing left to request.
+
+        Later rounds request a larger multiple of the missing prompts, up to each cell's maximum.
+        """
         asked: list[Attempt] = []
         for cell in self.cells:
             missing, start = cell.wanted - len(self.taken[cell]), self.attempts[cell]
-            stop = min(cell.most_attempts, start + missing * number)
+            stop = min(cell.max_attempts, start + missing * number)
             asked += [Attempt(cell, k) for k in range(start, stop)]
             self.attempts[cell] = max(start, stop)
         return asked
 
     def request(self, attempt: Attempt) -> tuple[tuple[Turn, ...], int]:
-        """Return the conversation that asks for a message, and its seed."""
+        """Return the conversation that requests a message, and its seed."""
         cell, k = attempt.cell, attempt.number
         key = (self.seed, cell.principle.id, cell.kind)
         topics = _cases()["topics"]
@@ -117,7 +120,7 @@ class Synthesis:
         return (*self._case_turns(cell.kind), asked), derive_seed(*key, k)
 
     def _case_turns(self, kind: PromptKind) -> Iterator[Turn]:
-        """Yield the cases of a kind as a conversation in which the model has answered well."""
+        """Yield the few-shot cases of a kind as a conversation with good answers."""
         for case in _cases()[kind]:
             yield self._put(kind, rule=case["rule"], topic=case["topic"], preamble="", pattern="", seeds=[])
             yield Turn("assistant", (case["message"],))
@@ -126,26 +129,26 @@ class Synthesis:
         return Turn("user", self.templates.render(_TEMPLATE, kind=kind, **values).pieces)
 
     def take(self, replies: Iterable[Reply]) -> None:
-        """Take what can be used of the replies of a round, in the order given; count the rest by reason."""
+        """Accept usable prompts from a round's replies, in the given order; count the others by reason."""
         usable: list[tuple[Cell, str]] = []
         for reply in replies:
             for candidate in candidates(reply.text, finished=reply.finished):
                 if candidate.reason is not None:
-                    self.left_out[candidate.reason] += 1
+                    self.rejected[candidate.reason] += 1
                 elif not in_scope(
                     reply.attempt.cell.principle, self._prompt(reply.attempt.cell, candidate.text)
                 ):
-                    self.left_out[OUT_OF_SCOPE] += 1
+                    self.rejected[OUT_OF_SCOPE] += 1
                 else:
                     usable.append((reply.attempt.cell, candidate.text))
         for cell, text in self._unlike(usable):
             if len(self.taken[cell]) == cell.wanted:
-                self.left_out[SURPLUS] += 1
+                self.rejected[SURPLUS] += 1
             else:
                 self.taken[cell].append(self._prompt(cell, text))
 
     def _unlike(self, usable: Sequence[tuple[Cell, str]]) -> list[tuple[Cell, str]]:
-        """Return those that repeat nothing: no known prompt, none taken before, none earlier in the list."""
+        """Return the texts that repeat no known or accepted prompt and no earlier text in the list."""
         known = [*self._known, *(prompt.messages[-1].content for prompt in self.prompts)]
         texts = [*known, *(text for _, text in usable)]
         like = dict(near_duplicates(texts, _ALIKE))
@@ -153,15 +156,15 @@ class Synthesis:
         for number, (cell, text) in enumerate(usable, start=len(known)):
             copied = _normalised_text(text) in self._exact or not self._phrases.isdisjoint(_phrases(text))
             if copied or like.get(number, len(texts)) < len(self._known):
-                self.left_out[KNOWN] += 1
+                self.rejected[KNOWN] += 1
             elif number in like:
-                self.left_out[REPEATED] += 1
+                self.rejected[REPEATED] += 1
             else:
                 kept.append((cell, text))
         return kept
 
     def _seeds_for(self, attempt: Attempt) -> list[str]:
-        """Return the given prompts that a request shows: of its kind, or else of none."""
+        """Return the given prompts to show in a request: those of its kind, else those without a kind."""
         kind = attempt.cell.kind
         of_kind = [s for s in self.seeds if kind in s.tags] or [
             s for s in self.seeds if not {*KINDS} & {*s.tags}
@@ -185,7 +188,7 @@ def _phrases(text: str) -> set[tuple[str, ...]]:
 
 @cache
 def _cases() -> dict[str, Any]:
-    """Return the topics, and the cases of each kind."""
+    """Return the topics and the few-shot cases of each kind."""
     text = (files("prompts") / "templates" / "synthesis_cases.json").read_text(encoding="utf-8")
     cases: dict[str, Any] = json.loads(text)
     return cases

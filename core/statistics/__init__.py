@@ -1,1 +1,1 @@
-"""Statistics that several rooms need: intervals for means and shares."""
+"""Statistics shared by several packages: confidence intervals for means and shares."""

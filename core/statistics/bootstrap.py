@@ -1,15 +1,15 @@
-"""Intervals for means and other figures over prompts or comparisons: the percentile bootstrap.
+"""Percentile bootstrap intervals for means and other statistics over prompts or comparisons.
 
 With x_1 ... x_n the values on n prompts, each of R resamples draws n prompts with replacement and takes the
-mean of their values; the interval runs from the 2.5 % to the 97.5 % quantile of the R means (Efron and
+mean of their values. The interval runs from the 2.5 % to the 97.5 % quantile of the R means (Efron and
 Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3). All rows, one for each model or
-difference between models, are resampled by the same draws of prompts, as Koehn does ("Statistical
-significance tests for machine translation evaluation", EMNLP 2004): what makes a prompt hard for every
-model then cancels in a difference.
+difference between models, use the same resamples of prompts, as in Koehn ("Statistical significance tests for
+machine translation evaluation", EMNLP 2004). A prompt that is hard for every model then cancels in a
+difference.
 
-The interval speaks of prompts: what would another set of prompts of the same kind have shown? It does not
-speak of training runs. With few prompts it is too narrow, by about a factor sqrt((n - 1) / n) and more, and a
-row of equal values has none at all: `wilson` gives one for shares.
+The interval describes the variation over prompts, that is, over other sets of prompts of the same kind. It
+does not describe the variation over training runs. With few prompts it is too narrow, by a factor of about
+sqrt((n - 1) / n) or more, and for a row of equal values its width is zero. Use `wilson` for shares.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Floats = NDArray[np.float64]
 RESAMPLES = 10_000
 LEVEL = 0.95
 _DRAWS_AT_ONCE = 2_000_000
-"""Prompts drawn in one step: bounds the memory to some tens of megabytes."""
+"""Number of prompts drawn in one step; limits the memory to some tens of megabytes."""
 
 
 class Interval(NamedTuple):
-    """A figure and its 95 % interval, in the unit of the figure."""
+    """A value and its 95 % interval, in the same unit."""
 
     value: float
     low: float
@@ -46,16 +46,16 @@ def paired_intervals(
     """Return the mean of each row and its 95 % interval, all from the same resamples of the columns.
 
     Args:
-        rows: one sequence per model or difference, with the value of each prompt; all of one length, at
-            least 1. A row of equal values, and so a row of one value, has an interval of no width.
-        seed: the same seed and number of prompts draw the same resamples.
-        resamples: how many means each interval is read off.
+        rows: one sequence per model or difference, with one value per prompt; all of the same length, at
+            least 1. The interval of a row of equal values, or of a single value, has zero width.
+        seed: seed of the resamples; the same seed and number of prompts give the same resamples.
+        resamples: number of resamples for each interval.
 
     Raises:
-        DataError: the rows are empty, of different lengths, or hold a value that is not finite.
+        DataError: the rows are empty, have different lengths, or contain a value that is not finite.
     """
     values = _matrix(rows)
-    # Less its first value, a row of equal values is exactly zero, and so are the means of all its resamples.
+    # Subtract the first value: a row of equal values is then exactly zero, without rounding in the means.
     shift = values[:, :1]
     centred = values - shift
     means = centred.mean(axis=1, keepdims=True) + shift
@@ -72,20 +72,21 @@ def pattern_interval(
     counts: Sequence[int],
     seed: int,
 ) -> Interval | None:
-    """Return a figure of many cases that fall into few patterns, with its 95 % interval over the cases.
+    """Return a statistic of many cases that fall into few patterns, with its 95 % interval over the cases.
 
-    A resample of n cases with replacement is a draw of how often each pattern occurs: a multinomial of n with
-    the patterns' shares. That is the same bootstrap, at a cost that does not grow with n.
+    A resample of n cases with replacement only changes how often each pattern occurs. These counts follow a
+    multinomial distribution of n with the patterns' shares. Drawing the counts is the same bootstrap, at a
+    cost that does not grow with n.
 
     Args:
-        statistic: from the occurrences of each pattern, [R, patterns], the figure of each of R samples, [R];
-            nan where the figure is not defined.
-        counts: how often each pattern occurs; one case at least.
-        seed: the same seed and counts draw the same resamples.
+        statistic: computes the statistic of each of R samples, [R], from the counts of each pattern,
+            [R, patterns]; nan where the statistic is not defined.
+        counts: the number of cases of each pattern; at least one case in all.
+        seed: seed of the resamples; the same seed and counts give the same resamples.
 
     Returns:
-        The figure and its interval, or None if the figure is not defined for the cases themselves. Resamples
-        for which it is not defined are passed over.
+        The statistic and its interval, or None if the statistic is not defined for the cases themselves.
+        Resamples for which it is not defined are ignored.
     """
     occurrences = np.asarray(counts, dtype=np.float64)
     value = float(statistic(occurrences[None, :])[0])
@@ -93,18 +94,18 @@ def pattern_interval(
         return None
     total = int(occurrences.sum())
     drawn = np.random.default_rng(seed).multinomial(total, occurrences / total, size=RESAMPLES)
-    figures = statistic(drawn.astype(np.float64))
+    resampled = statistic(drawn.astype(np.float64))
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(figures[np.isfinite(figures)], (tail, 1 - tail))
+    low, high = np.quantile(resampled[np.isfinite(resampled)], (tail, 1 - tail))
     return Interval(value, float(low), float(high))
 
 
 def wilson(share: float, trials: float) -> Interval:
-    """Return a share with its 95 % interval by the score of E. B. Wilson (JASA 1927).
+    """Return a share with its 95 % Wilson score interval (E. B. Wilson, JASA 1927).
 
     Args:
-        share: of successes, in [0, 1].
-        trials: how many there were, or the effective number of weighted ones; more than 0.
+        share: share of successes, in [0, 1].
+        trials: number of trials, or the effective number of weighted trials; greater than 0.
     """
     z2 = NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2 / trials
     middle = (share + z2 / 2) / (1 + z2)
@@ -116,7 +117,7 @@ def _matrix(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths:
         found = f"{len(rows)} rows of {', '.join(map(str, sorted(lengths))) or 'no'} values"
-        raise DataError(f"found {found}", accepted="rows with one value for each of the same prompts")
+        raise DataError(f"found {found}", accepted="rows of equal length, with one value per prompt")
     values = np.asarray(rows, dtype=np.float64)
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]

@@ -1,1 +1,1 @@
-"""Record files on disk: append-only lines, their index and lock, whole-file writes, the request cache."""
+"""Record files on disk: append-only lines, their index and lock, atomic writes, the request cache."""

@@ -1,7 +1,7 @@
-"""The request cache: every answer that a model gave once, shared by all runs of a project.
+"""The request cache: every answer of a model, shared by all runs of a project.
 
-One SQLite file in write-ahead mode. Several processes read and write it at once; the first answer to a key
-wins, and an answer is safe against the death of the process once `put` has returned.
+One SQLite file in write-ahead mode. Several processes can read and write it at once. The first answer to a
+key wins. Once `put` has returned, the answer survives the death of the process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.store.files import is_busy, os_errors, sqlite_errors
 _SCHEMA_VERSION = 1
 
 _BUSY_TIMEOUT_S = 30.0
-_REMEDY = "an intact cache; delete the file, which costs asking the models again"
+_REMEDY = "an intact cache; if you delete the file, every request is sent to the models again"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY,
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS answers (
 
 
 class RequestCache:
-    """Answers by request key. The value is text, which the caller encodes and decodes.
+    """Answers by request key. Values are text; the caller encodes and decodes them.
 
     Safe to use from several threads and several processes.
     """
@@ -54,13 +54,13 @@ class RequestCache:
             raise
 
     def get(self, key: str) -> str | None:
-        """Return the answer that is stored under `key`, or None."""
+        """Return the answer stored under `key`, or None."""
         with self._errors():
             row = self._connection.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def put(self, key: str, operation: str, value: str) -> None:
-        """Store an answer, unless the key has one already: the first answer stays, whoever wrote it."""
+        """Store an answer unless the key already has one, from this or another process."""
         with self._errors():
             self._connection.execute(
                 "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, operation, value)
@@ -71,7 +71,7 @@ class RequestCache:
             return int(self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
 
     def close(self) -> None:
-        """Close the file; what was put is stored whether or not this is called."""
+        """Close the file. Answers are already stored when `put` returns."""
         with self._errors():
             self._connection.close()
 
@@ -90,16 +90,16 @@ class RequestCache:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring a new or existing file to the current schema.
+    """Create the schema in a new file, or check the schema version of an existing one.
 
     Raises:
-        RunStateError: A newer version of Publius wrote the file.
+        RunStateError: Another version of Publius wrote the file with another schema version.
     """
     _switch_to_write_ahead(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     if _schema_version(connection) == 0:
         with _exclusive(connection):
-            # A second process may have been faster; the statements leave its work as it is.
+            # Another process may have created the schema meanwhile; then these statements change nothing.
             connection.execute(_SCHEMA)
             connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
     found = _schema_version(connection)
@@ -109,14 +109,14 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             where=str(path),
             accepted=f"version {_SCHEMA_VERSION}; use the newer Publius that wrote it, or another cache file",
         )
-    # Damage often spares the first page; reading the root of the answers finds more of it.
+    # Damage often spares the first page. Reading one row also checks the root page of the answers.
     connection.execute("SELECT value FROM answers LIMIT 1").fetchone()
 
 
 def _switch_to_write_ahead(connection: sqlite3.Connection) -> None:
-    """Set write-ahead mode, waiting for other processes that are opening the same new file.
+    """Set write-ahead mode, and wait for other processes that are opening the same new file.
 
-    SQLite does not apply its busy timeout to this switch, so the waiting is ours.
+    SQLite does not apply its busy timeout to this switch, so the waiting is done here.
     """
     deadline = time.monotonic() + _BUSY_TIMEOUT_S
     while True:
@@ -135,7 +135,7 @@ def _schema_version(connection: sqlite3.Connection) -> int:
 
 @contextlib.contextmanager
 def _exclusive(connection: sqlite3.Connection) -> Iterator[None]:
-    """Run the block in one write transaction, undone if the block fails."""
+    """Run the block in one write transaction; roll it back if the block fails."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -1,7 +1,7 @@
-"""Files written whole, and failures of the disk turned into errors that say what to do.
+"""Atomic file writes, and the translation of disk failures into errors with a remedy.
 
-Two context managers translate: `os_errors` for the operating system's failures, `sqlite_errors` for those of
-an SQLite file. Both raise `RunStateError`, which the command line prints as one line.
+Two context managers translate errors: `os_errors` for the operating system, `sqlite_errors` for an SQLite
+file. Both raise `RunStateError`, which the command line prints as one line.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _WRONG_PATH = {
     errno.ENOENT: "no such file or folder",
     errno.ENOTDIR: "a part of this path is a file, not a folder",
     errno.EISDIR: "this is a folder, not a file",
-    errno.EEXIST: "something else is there already",
+    errno.EEXIST: "path already exists",
     errno.ENAMETOOLONG: "the path is too long",
 }
 
 
 @contextlib.contextmanager
 def os_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a RunStateError about `path`.
+    """Turn an OSError in the block into a RunStateError about `path`.
 
     Raises:
-        RunStateError: The disk is full, the path is not writable, or it is not what was expected there.
+        RunStateError: The disk is full, the path is not accessible, or it is not of the expected kind.
     """
     try:
         yield
@@ -41,10 +41,10 @@ def os_errors(path: Path) -> Iterator[None]:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether something stands at the path, as far as it can be seen.
+    """Return True if the path exists.
 
     Raises:
-        RunStateError: The path cannot be looked at: its name is too long, or a folder above it is closed.
+        RunStateError: The path cannot be checked: its name is too long, or a parent folder is not accessible.
     """
     with os_errors(path):
         return path.exists()
@@ -67,13 +67,13 @@ def _disk_full(path: Path, reason: str) -> RunStateError:
     return RunStateError(
         f"disk full ({reason})",
         where=str(path),
-        accepted="free space, and a quota and file-size limit that let the file grow",
+        accepted="free disk space, and a quota and file-size limit that allow the file to grow",
         run=f"df -h {path.parent}",
     )
 
 
 def _not_writable(path: Path, reason: str) -> RunStateError:
-    # The same errno comes from reading, and a file that cannot be read must not be called unwritable.
+    # Failed reads have the same errno; do not report an unreadable file as not writable.
     unreadable = os.path.exists(path) and not os.access(path, os.R_OK, effective_ids=_EFFECTIVE_IDS)
     return RunStateError(
         f"{'not readable' if unreadable else 'not writable'} ({reason})",
@@ -88,11 +88,11 @@ _EFFECTIVE_IDS = os.access in os.supports_effective_ids
 
 @contextlib.contextmanager
 def sqlite_errors(path: Path, remedy: str) -> Iterator[None]:
-    """Turn an SQLite failure of the block into a RunStateError about `path`.
+    """Turn an SQLite error in the block into a RunStateError about `path`.
 
     Args:
         path: The SQLite file.
-        remedy: What to do when the file itself is damaged, as in "delete the file".
+        remedy: What to do if the file itself is damaged, such as "delete the file".
 
     Raises:
         RunStateError: The file is damaged, locked, not writable, or the disk is full.
@@ -104,17 +104,17 @@ def sqlite_errors(path: Path, remedy: str) -> Iterator[None]:
 
 
 def is_damaged(error: sqlite3.Error) -> bool:
-    """Return whether SQLite says that the file is no database, or a broken one."""
+    """Return True if SQLite reports that the file is not a database or is corrupt."""
     return _primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Return whether another process held the file for too long."""
+    """Return True if another process kept the file locked for too long."""
     return _primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _primary_code(error: sqlite3.Error) -> int:
-    # Extended codes hold the primary code in their low byte. Errors of the Python layer carry no code: 0.
+    # The low byte of an extended code is the primary code. Errors of the Python layer have no code: use 0.
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
@@ -124,23 +124,23 @@ def _translated_sqlite(error: sqlite3.Error, path: Path, remedy: str) -> RunStat
         return RunStateError(
             f"the file is damaged ({reason})", where=str(path), accepted=remedy, run=f"rm {path}"
         )
-    # SQLite reports a quota or a file-size limit as a failed write, and only ENOSPC as "full".
+    # SQLite reports only ENOSPC as "full", and an exceeded quota or file-size limit as a failed write.
     if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE:
         return _disk_full(path, reason)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return _not_writable(path, reason)
     if is_busy(error):
         return RunStateError(
-            f"another process holds the file ({reason})", where=str(path), run=f"fuser {path}"
+            f"another process has locked the file ({reason})", where=str(path), run=f"fuser {path}"
         )
     return RunStateError(f"cannot be used: {reason}", where=str(path), run=f"ls -ld {path}")
 
 
 def require_empty(folder: Path, accepted: str = "a new or empty folder") -> None:
-    """Refuse a folder that holds something, and a file in its place.
+    """Raise an error if the folder is not empty or the path is a file.
 
     Raises:
-        RunStateError: There is something; the error says what is accepted.
+        RunStateError: The folder is not empty, or the path is a file.
     """
     with os_errors(folder):
         if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
@@ -149,61 +149,61 @@ def require_empty(folder: Path, accepted: str = "a new or empty folder") -> None
 
 
 def write_atomic(path: Path, content: str | bytes, mode: int = 0o666) -> None:
-    """Replace the file at `path` by `content`, so that every reader sees the old file or the new one, whole.
+    """Replace the file at `path` atomically: readers see the complete old file or the complete new one.
 
     Args:
         path: The file.
-        content: All of it; text is written as UTF-8.
-        mode: The new file's permissions from its first byte on, less what the umask takes away.
+        content: The whole content; text is written as UTF-8.
+        mode: The new file's permissions from its first byte on, less the umask.
 
     Raises:
-        RunStateError: The folder is missing or not writable, or the disk is full; the old file stands.
+        RunStateError: The folder is missing or not writable, or the disk is full; the old file is unchanged.
     """
-    with _aside(path, [content], mode) as aside:
-        aside.replace(path)
+    with _temporary(path, [content], mode) as temporary:
+        temporary.replace(path)
 
 
 def write_stream(path: Path, pieces: Iterable[str | bytes]) -> None:
-    """Replace the file at `path` as `write_atomic` does, by pieces that need not fit in memory together.
+    """Replace the file at `path` as `write_atomic` does, with pieces that need not fit in memory together.
 
     Raises:
-        RunStateError: The folder is missing or not writable, or the disk is full; the old file stands.
+        RunStateError: The folder is missing or not writable, or the disk is full; the old file is unchanged.
     """
-    with _aside(path, pieces) as aside:
-        aside.replace(path)
+    with _temporary(path, pieces) as temporary:
+        temporary.replace(path)
 
 
 def write_new(path: Path, content: str | bytes) -> None:
-    """Write a file that appears whole; one that is there already is never replaced.
+    """Write a new file atomically; never replace an existing one.
 
     Raises:
-        RunStateError: Something is there, the folder is missing or not writable, or the disk is full.
+        RunStateError: The path exists, the folder is missing or not writable, or the disk is full.
     """
-    with _aside(path, [content]) as aside:
-        path.open("xb").close()  # claims the name; fails if somebody has it
-        aside.replace(path)
+    with _temporary(path, [content]) as temporary:
+        path.open("xb").close()  # reserves the name; fails if the path exists
+        temporary.replace(path)
 
 
 @contextlib.contextmanager
-def _aside(path: Path, pieces: Iterable[str | bytes], mode: int = 0o666) -> Iterator[Path]:
-    """Yield a file beside `path` that holds the pieces and is on disk; what is left of it is removed."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+def _temporary(path: Path, pieces: Iterable[str | bytes], mode: int = 0o666) -> Iterator[Path]:
+    """Write the pieces to a temporary file next to `path`, sync it and yield it; remove it at the end."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     with os_errors(path):
         try:
-            # Not a `tempfile`: those are private to the user, and this file should follow the umask.
-            with open(aside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            # Not `tempfile`: its files are readable by the user only, and this file must follow the umask.
+            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
                 for piece in pieces:
                     file.write(piece.encode("utf-8") if isinstance(piece, str) else piece)
                 file.flush()
                 os.fsync(file.fileno())
-            yield aside
+            yield temporary
         finally:
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the folder's list of names on disk, so that a new or renamed file survives a power cut."""
+    """Sync the folder's directory entries to disk, so a new or renamed file survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""The SQLite index of a folder's record files: where each id stands.
+"""The SQLite index of a folder's record files: the position of each record by id.
 
-The index holds nothing that the record files do not: it may be lost, be behind or be deleted at any time, and
-is rebuilt from them. So it commits in batches, and a reader works on a private copy of it.
+The index contains nothing that is not in the record files. It may be lost, out of date or deleted at any
+time, and is rebuilt from them. It can therefore commit in batches, and a reader uses a private copy of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SCHEMA_VERSION = 1
 _BATCH_ROWS = 4096
 _BATCH_S = 5.0
 _PAGE_ROWS = 500
-_REMEDY = "an intact index; delete the file, and it is rebuilt from the record files"
+_REMEDY = "an intact index; if you delete the file, it is rebuilt from the record files"
 _SCHEMA = f"""
 BEGIN;
 CREATE TABLE files (
@@ -49,7 +49,7 @@ COMMIT;
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where one record's line stands in its file, in bytes, the newline included."""
+    """Position of one record's line in its file, in bytes, including the newline."""
 
     id: str
     offset: int
@@ -57,17 +57,17 @@ class Span:
 
     @property
     def end(self) -> int:
-        """The offset just behind the line."""
+        """Offset of the first byte after the line."""
         return self.offset + self.length
 
 
 class RecordIndex:
-    """One connection to the index, shared by the files of a folder. `lock` guards all of them."""
+    """One connection to the index, shared by the files of a folder and guarded by `lock`."""
 
     def __init__(self, path: Path, *, writable: bool) -> None:
         self.path = path
         self.failed = False
-        """Whether the index broke down while it was written; it is of no use from then on."""
+        """True if a write to the index failed; it must not be used after that."""
         self.lock = threading.RLock()
         self._files: list[FileIndex] = []
         self._pending = 0
@@ -75,7 +75,7 @@ class RecordIndex:
         self._connection = _open_for_writing(path) if writable else _private_copy(path)
 
     def file(self, name: str, parent_field: str | None) -> FileIndex:
-        """Return the index of one file, empty if the file is new or was indexed by another parent field."""
+        """Return the index of one file, empty if the file is new or was indexed with another parent field."""
         query = "SELECT number, parent_field, inode, end, duplicates FROM files WHERE name = ?"
         found = self.rows(query, name)
         if not found:
@@ -107,14 +107,14 @@ class RecordIndex:
             return self._connection.execute(query, arguments).fetchall()
 
     def change(self, statement: str, *arguments: object) -> int:
-        """Run a statement in the open batch and return how many rows it changed."""
+        """Run a statement in the open batch and return the number of rows that it changed."""
         with self._errors():
             try:
                 if not self._connection.in_transaction:
                     self._connection.execute("BEGIN")
                 changed = self._connection.execute(statement, arguments).rowcount
             except sqlite3.Error:
-                # SQLite may have undone the whole batch: whoever went on would take recorded ids for new.
+                # SQLite may have rolled back the whole batch. Continuing would treat recorded ids as new.
                 self.failed = True
                 self._connection.close()
                 raise
@@ -124,7 +124,7 @@ class RecordIndex:
         return changed
 
     def commit(self) -> None:
-        """Store the batch together with how far each file is indexed."""
+        """Commit the batch together with the indexed length of each file."""
         statement = "UPDATE files SET parent_field = ?, inode = ?, end = ?, duplicates = ? WHERE number = ?"
         with self._errors():
             if not self._connection.in_transaction:
@@ -136,7 +136,7 @@ class RecordIndex:
         self._pending, self._committed_at = 0, time.monotonic()
 
     def close(self) -> None:
-        """Commit and close."""
+        """Commit the batch and close the connection."""
         if not self.failed:
             self.commit()
         with self._errors():
@@ -156,18 +156,18 @@ class FileIndex:
         self.parent_field = parent_field
         self.inode = 0
         self.end = 0
-        """How many bytes of the file are indexed."""
+        """Number of bytes of the file that are indexed."""
         self.duplicates = 0
-        """How many lines repeat the id of an earlier line."""
+        """Number of lines that repeat the id of an earlier line."""
         self._index = index
 
     def clear(self, inode: int) -> None:
-        """Forget every row, to index the file with number `inode` from its first byte."""
+        """Delete all rows, to index the file with inode number `inode` from its first byte."""
         self._index.change("DELETE FROM records WHERE file = ?", self.number)
         self.inode, self.end, self.duplicates = inode, 0, 0
 
     def add(self, span: Span, parent: str | None) -> bool:
-        """Return whether the record is new; an id that stands elsewhere already is counted as a duplicate."""
+        """Add a record and return True if it is new; an id of another line is counted as a duplicate."""
         values = (self.number, span.id, parent, span.offset, span.length)
         new = self._index.change("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)", *values) > 0
         if not new and self.span(span.id) != span:
@@ -180,19 +180,19 @@ class FileIndex:
         return int(self._index.rows("SELECT COUNT(*) FROM records WHERE file = ?", self.number)[0][0])
 
     def span(self, id: str) -> Span | None:
-        """Return where the record with this id stands, or None."""
+        """Return the position of the record with this id, or None."""
         return self._one("AND id = ?", id)
 
     def first(self) -> Span | None:
-        """Return the first record of the file, or None."""
+        """Return the position of the first record in the file, or None."""
         return self._one("ORDER BY offset LIMIT 1")
 
     def last(self) -> Span | None:
-        """Return the last record of the file, or None."""
+        """Return the position of the last record in the file, or None."""
         return self._one("ORDER BY offset DESC LIMIT 1")
 
     def in_file_order(self) -> Iterator[Span]:
-        """Yield the records that are indexed now, in the order of the file, a page at a time."""
+        """Yield the records that are indexed now, in file order, reading a page at a time."""
         end, after = self.end, -1
         while page := self._spans(
             "AND offset > ? AND offset < ? ORDER BY offset LIMIT ?", after, end, _PAGE_ROWS
@@ -201,11 +201,11 @@ class FileIndex:
             after = page[-1].offset
 
     def in_id_order(self, parent: str | None = None) -> Iterator[Span]:
-        """Yield the records that are indexed now, or those of one parent, by id, a page at a time."""
+        """Yield the records that are indexed now, or those of one parent, by id, reading a page at a time."""
         end, after = self.end, ""
         source, condition, chosen = "records", "", []
         if parent is not None:
-            # Left to itself, SQLite prefers the primary key and reads every record of the file.
+            # Without INDEXED BY, SQLite chooses the primary key and reads every record of the file.
             source, condition, chosen = "records INDEXED BY by_parent", "AND parent = ?", [parent]
         condition += " AND id > ? AND offset < ? ORDER BY id LIMIT ?"
         while page := self._spans(condition, *chosen, after, end, _PAGE_ROWS, source=source):
@@ -213,7 +213,7 @@ class FileIndex:
             after = page[-1].id
 
     def has_children(self, parent: str) -> bool:
-        """Return whether any record belongs to this parent."""
+        """Return True if any record belongs to this parent."""
         query = "SELECT 1 FROM records WHERE file = ? AND parent = ? LIMIT 1"
         return bool(self._index.rows(query, self.number, parent))
 
@@ -227,7 +227,7 @@ class FileIndex:
 
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:
-    """Return a connection to the index file, new if the file is missing, damaged or of another schema."""
+    """Open the index file; create a new one if it is missing, damaged or has another schema."""
     with sqlite_errors(path, _REMEDY), os_errors(path):
         connection = _connect(path)
         if not _is_usable(connection):
@@ -240,10 +240,10 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
 
 
 def _private_copy(path: Path) -> sqlite3.Connection:
-    """Return a temporary copy of what is committed in the index file, or an empty index.
+    """Return a temporary copy of the committed index, or an empty index if there is no usable one.
 
     SQLite keeps a temporary database in memory and moves it to a temporary file when it grows large. The
-    copy needs neither a lock nor a writable folder, and the writer never waits for its reader.
+    copy needs neither a lock nor a writable folder, and the writer never waits for a reader.
     """
     with sqlite_errors(path, _REMEDY):
         copy = _connect("")
@@ -265,7 +265,7 @@ def _connect(database: Path | str) -> sqlite3.Connection:
 
 
 def _is_usable(connection: sqlite3.Connection) -> bool:
-    """Return whether the index is intact and of the current schema; a new file is not."""
+    """Return True if the index is intact and has the current schema; a new file does not have it yet."""
     try:
         if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
             return False

@@ -1,7 +1,7 @@
-"""Lines of JSON in files that others wrote: each with its number, and its value or what is wrong with it.
+"""Reader for JSON-lines files from outside Publius: each line's number with its value or its error.
 
-A broken line does not end the reading: callers decide. A file of prompts is refused at the first one, an
-import of labels counts them. Our own files of records are read by `record_store`.
+A broken line does not stop the reader; the caller decides. Reading prompts fails at the first broken line, an
+import of labels counts them. Publius's own record files are read by `record_store`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from core.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Why a line, or a whole document, holds no value."""
+    """The reason why a line or a whole document could not be parsed."""
 
     what: str
     byte: int | None = None
-    """Which byte is wrong, from 1."""
+    """Number of the wrong byte, from 1."""
     line: int = 1
-    """Which line of the text is wrong, from 1: of a single line the first, or the end behind it."""
+    """Number of the wrong line of the text, from 1; for a single line it is 2 if the error is at its end."""
     column: int | None = None
-    """Which character of that line is wrong, from 1."""
+    """Number of the wrong character in that line, from 1."""
 
     def __str__(self) -> str:
         if self.byte is not None:
@@ -40,17 +40,17 @@ class Unreadable:
 
 
 def rows(lines: Iterable[AnyStr]) -> Iterator[tuple[int, Any | Unreadable]]:
-    """Yield the number and the value of every line that is not blank, reading no further than is asked for.
+    """Yield the number and the value of every line that is not blank. Lines are read lazily.
 
     Args:
-        lines: of text, or of bytes in UTF-8; a file will do.
+        lines: lines of text, or of bytes in UTF-8, such as an open file.
     """
     for number, line in numbered(lines):
         yield number, json_value(line)
 
 
 def numbered(lines: Iterable[AnyStr]) -> Iterator[tuple[int, AnyStr]]:
-    """Yield the lines that are not blank with their numbers, from 1; bytes without their byte-order mark."""
+    """Yield every line that is not blank with its number, from 1; a byte-order mark in bytes is removed."""
     for number, line in enumerate(lines, start=1):
         if number == 1 and isinstance(line, bytes):
             line = line.removeprefix(BOM_UTF8)
@@ -59,7 +59,7 @@ def numbered(lines: Iterable[AnyStr]) -> Iterator[tuple[int, AnyStr]]:
 
 
 def json_value(content: str | bytes) -> Any | Unreadable:
-    """Return what the JSON of a line or document says."""
+    """Return the value of a JSON line or document."""
     text = decoded(content) if isinstance(content, bytes) else content
     if isinstance(text, Unreadable):
         return text
@@ -67,12 +67,12 @@ def json_value(content: str | bytes) -> Any | Unreadable:
         return json.loads(text)
     except json.JSONDecodeError as error:
         return Unreadable(f"not JSON: {error.msg}", line=error.lineno, column=error.colno)
-    except (ValueError, RecursionError):  # a number of too many digits, or lists in lists in lists
-        return Unreadable("JSON of no reasonable size")
+    except (ValueError, RecursionError):  # an integer with too many digits, or too many nested lists
+        return Unreadable("JSON with too many nested levels or too long a number")
 
 
 def decoded(content: bytes) -> str | Unreadable:
-    """Return bytes in UTF-8 as text."""
+    """Decode UTF-8 bytes."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -80,21 +80,21 @@ def decoded(content: bytes) -> str | Unreadable:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Return a file opened for reading bytes; one that ends in `.gz` is unpacked on the way."""
+    """Open a file for reading bytes; a file that ends in `.gz` is decompressed while reading."""
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
 def read_errors(path: Path, accepted: str, also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn what spoils a whole file while it is read into a DataError about `path`.
+    """Turn an error that makes a whole file unreadable into a DataError about `path`.
 
     Args:
         path: the file.
-        accepted: which files would do.
-        also: further errors that mean the same in the block.
+        accepted: the kinds of files that are accepted.
+        also: further exception types that mean an unreadable file in the block.
 
     Raises:
-        DataError: The file cannot be opened, read, unpacked or, where it is opened as text, decoded.
+        DataError: The file cannot be opened, read, decompressed or, if it is opened as text, decoded.
     """
     spoilt: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, *also)
     try:

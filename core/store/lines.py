@@ -1,4 +1,4 @@
-"""The lines of an append-only file: opening it, reading on from an offset, cutting off a torn last line."""
+"""Lines of an append-only file: open the file, read from an offset, remove a torn last line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line as it stands in the file, with its newline if it has one."""
+    """One line of the file, including its newline if it has one."""
 
     offset: int
     content: bytes
@@ -22,19 +22,22 @@ class Line:
 
 
 def open_lines(path: Path, *, writable: bool) -> int:
-    """Return a descriptor to read the file by, and to append to it if `writable`; a new file is created."""
+    """Open the file for reading, and for appending if `writable`, and return its descriptor.
+
+    A missing file is created if `writable`; otherwise it is read as an empty file.
+    """
     if writable:
         is_new = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         if is_new:
             sync_folder(path.parent)
         return descriptor
-    # A stage that has not run yet has no file, and to a reader that is the same as an empty one.
+    # A stage that has not run yet has no file. Readers treat it as an empty file.
     return os.open(path if path.exists() else os.devnull, os.O_RDONLY)
 
 
 def lines_from(descriptor: int, start: int) -> Iterator[Line]:
-    """Yield the lines from offset `start` to where the file ends now."""
+    """Yield the lines from offset `start` to the current end of the file."""
     size = os.fstat(descriptor).st_size
     if start >= size:
         return
@@ -47,7 +50,7 @@ def lines_from(descriptor: int, start: int) -> Iterator[Line]:
 
 
 def cut_torn_line(path: Path, descriptor: int, line: Line) -> int:
-    """Move a torn last line to `<name>.torn` and return how many bytes it had."""
+    """Move a torn last line to `<name>.torn` and return its length in bytes."""
     with path.with_name(path.name + ".torn").open("ab") as torn:
         torn.write(line.content.rstrip(b"\n") + b"\n")
         torn.flush()

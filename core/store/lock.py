@@ -1,4 +1,4 @@
-"""The lock of a folder of records: one process writes, and says so by a lock that ends with it."""
+"""The lock of a record folder: one process writes at a time, and the lock ends with the process."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NAME = ".lock"
 
 
 def lock(folder: Path) -> int:
-    """Return a descriptor that holds the folder's lock; the system frees it when the process ends.
+    """Lock the folder and return the descriptor; the system releases the lock when the process ends.
 
     Raises:
-        RunStateError: Another process is writing in the folder.
+        RunStateError: Another process is writing to the folder.
     """
     path = folder / _NAME
     with os_errors(path):
@@ -33,17 +33,17 @@ def lock(folder: Path) -> int:
 
 
 def require_no_writer(folder: Path) -> None:
-    """Refuse a folder that is being written in, and leave it as it is: for readers of finished work.
+    """Raise an error if another process is writing to the folder; for readers of finished work.
 
     Raises:
-        RunStateError: Another process is writing in the folder.
+        RunStateError: Another process is writing to the folder.
     """
     path = folder / _NAME
     with os_errors(path):
         try:
             descriptor = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
-            return  # a copy, or a folder that nobody ever wrote in
+            return  # a copy of a folder, or a folder without any records
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -55,8 +55,8 @@ def require_no_writer(folder: Path) -> None:
 def _held(folder: Path, descriptor: int) -> RunStateError:
     holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
     return RunStateError(
-        f"another process (PID {holder or 'unknown'}) is writing in this folder",
+        f"another process (PID {holder or 'unknown'}) is writing to this folder",
         where=str(folder),
-        accepted="one writer at a time; wait for it or stop it",
+        accepted="one writer at a time; wait for that process or stop it",
         run=f"ps -p {holder}" if holder else None,
     )

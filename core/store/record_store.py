@@ -1,9 +1,9 @@
-"""Record files: append-only JSON lines in a folder, found again by id.
+"""Record files: append-only JSON lines in a folder, with lookup by id.
 
-The `.jsonl` files are the truth; `index.sqlite` beside them only says where each id stands. A record is safe
-against the death of the process once `append` has returned: its whole line was handed to the operating
-system in one write. A line that a kill or a full disk left torn can only be the last one, and is cut off when
-the folder is next opened for writing. One process writes; any number read at the same time.
+The `.jsonl` files are the source of truth; `index.sqlite` next to them only stores the position of each id.
+Once `append` has returned, the record survives the death of the process: its whole line was passed to the
+operating system in one write. Only the last line can be torn by a kill or a full disk. It is removed when the
+folder is next opened for writing. One process writes; any number of processes can read at the same time.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from core.store.lock import lock
 
 
 class StoredRecord(Protocol):
-    """What a record file needs of a record: any `core.records.Record` that has an `id`."""
+    """Interface of a record that can be stored: any `core.records.Record` with an `id`."""
 
     @property
     def id(self) -> str:
-        """The digest under which the record is kept once."""
+        """Digest that identifies the record; a file stores each id once."""
         ...
 
     def to_line(self) -> str:
-        """Return the record as one line of JSON, newline included."""
+        """Return the record as one line of JSON, including the newline."""
         ...
 
     @classmethod
     def model_validate_json(cls, json_data: bytes) -> Self:
-        """Return the record that a line holds, or raise `ValidationError`."""
+        """Parse the record in a line, or raise `ValidationError`."""
         ...
 
 
@@ -47,7 +47,7 @@ R = TypeVar("R", bound=StoredRecord)
 
 
 class RecordStore:
-    """The record files of one folder, opened by the one process that writes them, or for reading."""
+    """The record files of one folder, opened for writing by a single process or for reading by any number."""
 
     def __init__(self, folder: Path, *, writable: bool = True) -> None:
         self.folder = folder
@@ -66,12 +66,12 @@ class RecordStore:
             raise
 
     def open(self, name: str, record_type: type[R], parent: str | None = None) -> RecordFile[R]:
-        """Return the record file `name`, repaired and indexed up to its last line.
+        """Open the record file `name`, repair its last line if necessary, and index all its lines.
 
         Args:
-            name: File name in the folder, as in "judgments.jsonl".
-            record_type: What each line is read as.
-            parent: Dotted field by whose value the records are grouped, as in "comparison_id" or "prompt.id".
+            name: File name in the folder, such as "judgments.jsonl".
+            record_type: Type of the records.
+            parent: Dotted path of the field to group the records by, such as "comparison_id" or "prompt.id".
 
         Raises:
             DataError: A line that is not the last one is broken, or a line has no id.
@@ -81,7 +81,7 @@ class RecordStore:
             opened = RecordFile(self.folder / name, record_type, self._index, parent, writable=self.writable)
             self._files[name] = opened
         assert (opened.record_type, opened.parent) == (record_type, parent), (
-            f"{name} is open as something else"
+            f"{name} is already open with another record type or parent"
         )
         return cast("RecordFile[R]", opened)
 
@@ -114,9 +114,9 @@ class RecordStore:
 
 
 class RecordFile(Generic[R]):
-    """One file of records, each under its id once. Iterating reads one record at a time.
+    """One file of records with unique ids. Iterating reads one record at a time.
 
-    Safe to use from several threads. An iteration yields the records that were there when it began.
+    Safe to use from several threads. An iteration yields the records that existed when it started.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class RecordFile(Generic[R]):
         self.parent = parent
         self.writable = writable
         self.repaired_bytes = 0
-        """How many bytes of a torn last line were cut off at opening; they are in `<name>.torn`."""
+        """Number of bytes of a torn last line that were moved to `<name>.torn` when the file was opened."""
         self._index = index
         self._lines = index.file(path.name, parent)
         with os_errors(path):
@@ -140,15 +140,15 @@ class RecordFile(Generic[R]):
 
     @property
     def duplicates(self) -> int:
-        """How many lines were passed over because an earlier line has the same id."""
+        """Number of lines that are ignored because an earlier line has the same id."""
         return self._lines.duplicates
 
     def append(self, record: R) -> bool:
-        """Return True once the record is stored, or False, writing nothing, if its id is there already.
+        """Store the record and return True; if its id is already stored, write nothing and return False.
 
         Raises:
-            DataError: The record holds text that is not valid Unicode.
-            RunStateError: The disk is full or the folder not writable; the file is as it was before.
+            DataError: The record contains text that is not valid Unicode.
+            RunStateError: The disk is full or the folder is not writable; the file is unchanged.
         """
         assert self.writable, f"{self.path} is open for reading"
         with self._index.lock, os_errors(self.path):
@@ -172,19 +172,20 @@ class RecordFile(Generic[R]):
         """Return the record with this id.
 
         Raises:
-            DataError: There is none, or its line is not a valid record.
+            DataError: The id is not in the file, or its line is not a valid record.
         """
         span = self._lines.span(id)
         if span is None:
-            raise DataError(f"no record '{id}'", where=str(self.path), accepted=f"one of its {len(self)} ids")
+            accepted = f"one of the file's {len(self)} ids"
+            raise DataError(f"no record '{id}'", where=str(self.path), accepted=accepted)
         return self._read(span)
 
     def __iter__(self) -> Iterator[R]:
-        """Yield the records in the order of the file, which is the order of completion."""
+        """Yield the records in file order, which is the order of completion."""
         return map(self._read, self._lines.in_file_order())
 
     def sorted(self) -> Iterator[R]:
-        """Yield the records ordered by id, which does not depend on who finished first."""
+        """Yield the records ordered by id, which does not depend on the order of completion."""
         return map(self._read, self._lines.in_id_order())
 
     def children(self, parent_id: str) -> Iterator[R]:
@@ -193,12 +194,12 @@ class RecordFile(Generic[R]):
         return map(self._read, self._lines.in_id_order(parent_id))
 
     def has_children(self, parent_id: str) -> bool:
-        """Return whether any record belongs to the parent."""
+        """Return True if any record belongs to the parent."""
         assert self.parent is not None, f"{self.path} was opened without a parent field"
         return self._lines.has_children(parent_id)
 
     def sync(self) -> None:
-        """Put everything that was appended on the disk itself, and commit the index."""
+        """Sync the appended records to disk and commit the index."""
         with self._index.lock, os_errors(self.path):
             if self.writable:
                 os.fsync(self._descriptor)
@@ -211,12 +212,12 @@ class RecordFile(Generic[R]):
             self._descriptor = -1
 
     def _write_whole(self, line: bytes) -> None:
-        """Append the line, or leave the file as it was."""
+        """Append the whole line, or restore the file's previous length if that fails."""
         start = self._lines.end
         try:
             written = os.write(self._descriptor, line)
             while written < len(line):
-                # A write comes up short when the disk fills; asking for the rest names the reason.
+                # A write is short when the disk fills up; writing the rest raises the error with the reason.
                 written += os.write(self._descriptor, line[written:])
         except BaseException:
             os.ftruncate(self._descriptor, start)
@@ -240,7 +241,7 @@ class RecordFile(Generic[R]):
         return record
 
     def _catch_up(self) -> None:
-        """Bring the index to the end of the file, and the file to the end of its last whole line."""
+        """Index the lines that are not indexed yet, and remove a torn last line."""
         if self._was_replaced():
             self._lines.clear(os.fstat(self._descriptor).st_ino)
         for line in lines_from(self._descriptor, self._lines.end):
@@ -252,16 +253,16 @@ class RecordFile(Generic[R]):
             except ValueError as error:
                 if not line.is_last:
                     raise self._broken_line(line.offset, f"not valid JSON ({error})") from error
-                if self.writable:  # to a reader it may be the line that the writer is writing
+                if self.writable:  # a reader may see the line while the writer is still writing it
                     self.repaired_bytes += cut_torn_line(self.path, self._descriptor, line)
                 break
             self._index_line(line, fields)
         self._count = self._lines.count()
 
     def _was_replaced(self) -> bool:
-        """Return whether the file is not the one that was indexed, grown at its end.
+        """Return True if the file is not an extension of the file that was indexed.
 
-        Ids are digests of content, so the first and the last indexed line tell whether the rest is the same.
+        Ids are digests of content, so it is enough to compare the first and the last indexed line.
         """
         status = os.fstat(self._descriptor)
         if status.st_ino != self._lines.inode or status.st_size < self._lines.end:
@@ -282,7 +283,7 @@ class RecordFile(Generic[R]):
             raise self._broken_line(line.offset, "the record has no 'id'")
         content = line.content
         if not content.endswith(b"\n") and self.writable:
-            # A record is whole once its last brace is there. Only its newline was lost, or never typed.
+            # The JSON parsed, so the record is complete and only its newline is missing.
             os.write(self._descriptor, b"\n")
             content += b"\n"
         parent = None if self.parent is None else _field(fields, self.parent)
@@ -310,11 +311,12 @@ def _line_of(record: StoredRecord, path: Path) -> bytes:
         return record.to_line().encode("utf-8")
     except (PydanticSerializationError, UnicodeEncodeError) as error:
         where = f"{path}, record '{record.id}'"
-        raise DataError(f"cannot be stored ({error})", where=where, accepted="valid Unicode text") from error
+        what = f"the record cannot be stored ({error})"
+        raise DataError(what, where=where, accepted="valid Unicode text") from error
 
 
 def _reason(error: ValidationError) -> str:
-    """Return the first thing that is wrong with a record, and how many more there are."""
+    """Return the first validation error of a record and the number of further ones."""
     first, *others = error.errors(include_url=False, include_context=False, include_input=False)
     place = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(others)} more)" if others else ""

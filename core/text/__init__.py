@@ -1,1 +1,1 @@
-"""Texts: YAML with positions, plain words for mistakes in files, similarity, repetition, Markdown."""
+"""Text utilities: YAML with positions, validation messages, similarity, repetition, Markdown."""

@@ -1,6 +1,6 @@
-"""Documents for people, such as reports and cards: their templates, and texts of others as Markdown.
+"""Markdown documents such as reports and cards: their templates, and escaping of untrusted text.
 
-Nothing in a text of a model, a data set or a user may act as markup. What models read is in
+No text of a model, a data set or a user may act as markup. Templates of prompts for models are in
 `prompts/environment.py`.
 """
 
@@ -14,17 +14,17 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _MARKUP = re.compile(r"[\\`*\[\]<>|~&]|(?<!\w)_|_(?!\w)|^[#+=-]")
 _SHORTEST_FENCE = 3
-_UNSEEN = ("Cc", "Cs")
-"""Unicode categories of control characters and of halves of surrogate pairs."""
+_CONTROLS = ("Cc", "Cs")
+"""Unicode categories of control characters and surrogates."""
 
 
-def document_template(room: str, name: str) -> Template:
-    """Return the template of a document, `templates/NAME` in a room.
+def document_template(package: str, name: str) -> Template:
+    """Return the template of a document, `templates/NAME` in a package.
 
-    What is filled in stands there as it is: whoever fills it in escapes the text of models and data.
+    Values are inserted without escaping: the caller must escape text of models and data.
     """
     environment = ImmutableSandboxedEnvironment(
-        loader=PackageLoader(room, "templates"),
+        loader=PackageLoader(package, "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -35,56 +35,57 @@ def document_template(room: str, name: str) -> Template:
 
 
 def escaped(text: str) -> str:
-    """Return a text for a sentence or a table's cell: one line in which nothing is markup."""
+    """Escape a text for a sentence or a table cell: one line without markup."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def without_bars(text: str) -> str:
-    """Return our own name of something for a heading or a table's cell: one line that ends no cell."""
+    """Escape a trusted name for a heading or a table cell: one line that cannot end the cell."""
     return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
 
 
 def code_span(text: str) -> str:
-    """Return a name as a code span in a sentence."""
+    """Return a name as a code span for a sentence."""
     return _span(" ".join(text.split()).replace("`", "'"))
 
 
-def code_cell(text: str, most: int | None = None) -> str:
-    """Return a name as a code span in a table's cell, where a bar needs a backslash.
+def code_cell(text: str, max_characters: int | None = None) -> str:
+    """Return a name as a code span for a table cell, with vertical bars escaped.
 
     Args:
         text: the name.
-        most: more characters than that are cut; None for any number.
+        max_characters: maximum length; a longer name is cut off. None for no limit.
     """
     shown = without_bars(text)
-    if most is not None and len(shown) > most:
-        shown = shown[:most].rstrip("\\") + "..."
+    if max_characters is not None and len(shown) > max_characters:
+        shown = shown[:max_characters].rstrip("\\") + "..."
     return _span(shown)
 
 
-def fenced(text: str, language: str = "text", most: int | None = None) -> str:
-    """Return a text as a code block that nothing in it can close, without control characters.
+def fenced(text: str, language: str = "text", max_characters: int | None = None) -> str:
+    """Return a text as a code block that the text cannot close, without control characters.
 
     Args:
-        text: the text, line breaks and all.
-        language: what the block is marked as.
-        most: more characters than that are cut, and the block says how many; None for any number.
+        text: the text, with its line breaks.
+        language: language tag of the block.
+        max_characters: maximum length; a longer text is cut off, with a note of how much is missing. None
+            for no limit.
     """
-    shown = _seen(text.replace("\r\n", "\n"))
-    if most is not None and len(shown) > most:
-        shown = f"{shown[:most]}\n[... {len(shown) - most:,} more characters]"
+    shown = _printable(text.replace("\r\n", "\n"))
+    if max_characters is not None and len(shown) > max_characters:
+        shown = f"{shown[:max_characters]}\n[... {len(shown) - max_characters:,} more characters]"
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(_SHORTEST_FENCE, longest + 1)
     return f"{fence}{language}\n{shown}\n{fence}"
 
 
 def _span(line: str) -> str:
-    return f"`{_seen(line) or ' '}`"
+    return f"`{_printable(line) or ' '}`"
 
 
-def _seen(text: str) -> str:
-    """Return the text with U+FFFD in place of control characters other than line breaks and tabs."""
+def _printable(text: str) -> str:
+    """Replace control characters other than line breaks and tabs by U+FFFD."""
     return "".join(
-        character if character in "\n\t" or unicodedata.category(character) not in _UNSEEN else "\ufffd"
+        character if character in "\n\t" or unicodedata.category(character) not in _CONTROLS else "\ufffd"
         for character in text
     )

@@ -1,7 +1,7 @@
-"""Plain words for what pydantic found wrong in a file that a person wrote.
+"""Readable messages for pydantic's validation errors in a user's file.
 
-pydantic says where in the *model* a value did not fit; a person needs the place in the *file*, the value that
-stands there, and what may stand there instead. A `Misfit` is that, before it is given a line and a column.
+pydantic reports where in the *model* a value is invalid. A user needs the place in the *file*, the value
+there, and the accepted values. A `Misfit` has these three, before it is given a line and a column.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 Loc = tuple[str | int, ...]
-"""The way from the top of a document to a value: keys and list positions (from 0)."""
+"""Path from the top of a document to a value: keys and list positions (from 0)."""
 
 
 MAX_ERRORS = 200
-"""How many of pydantic's errors are put into words: more of them are never told."""
+"""Number of pydantic errors that are converted to messages; further errors are not reported."""
 _MAX_NAMES = 40
 _MAX_COMPARED = 50
-"""Of more names, only those are compared in full that begin and end most as the given one does."""
+"""With more names, only those that share the most leading and trailing characters are compared in full."""
 _MAX_TYPED = 100
-"""How long a misspelt name may be, for the nearest one to be looked for."""
+"""Maximum length of a misspelt name for which the nearest known name is suggested."""
 
 
 class Misfit(NamedTuple):
-    """One value that does not fit, and what would."""
+    """One invalid value or key, and what is accepted instead."""
 
     loc: Loc
     what: str
     accepted: str | None = None
     on_key: bool = False
-    """Whether the key is wrong, and not the value behind it."""
+    """True if the key is wrong, rather than its value."""
     first: Loc | None = None
-    """For a duplicate: where its first occurrence stands."""
+    """For a duplicate: the place of its first occurrence."""
     run: str | None = None
-    """The command that mends it or tells more."""
+    """Command that fixes the problem or shows more about it."""
 
 
 class MisfitError(ValueError):
-    """Raised by a model validator to blame parts of the model; the locs are relative to that model."""
+    """Raised by a model validator to report invalid parts of the model; locs are relative to that model."""
 
     def __init__(self, misfits: Iterable[Misfit]) -> None:
         self.misfits = tuple(misfits)
@@ -79,9 +79,9 @@ _MAPPINGS = ("model_type", "model_attributes_type")
 
 
 def one_of(names: Iterable[str], given: object = None) -> str:
-    """Return `one of: a, b, c`, and the name that `given` was probably meant to be.
+    """Return `one of: a, b, c`, with a suggestion if `given` resembles one of the names.
 
-    Of very many names the first are listed and the others counted.
+    If there are more than 40 names, the first 40 are listed and the others counted.
     """
     known = list(dict.fromkeys(names))
     near = _nearest(given, known) if isinstance(given, str) and len(given) <= _MAX_TYPED else []
@@ -91,7 +91,7 @@ def one_of(names: Iterable[str], given: object = None) -> str:
 
 
 def _nearest(given: str, known: list[str]) -> list[str]:
-    """Return the name that is most like the given one; none if none is much like it."""
+    """Return a list with the most similar name, or an empty list if no name is similar enough."""
 
     def alike(name: str) -> int:
         return _common(given, name) + _common(given[::-1], name[::-1])
@@ -101,12 +101,12 @@ def _nearest(given: str, known: list[str]) -> list[str]:
 
 
 def _common(a: str, b: str) -> int:
-    """Return how many characters two texts have in common at their beginning."""
+    """Return the length of the common prefix of two texts."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def yaml_line(value: object) -> str:
-    """Return a value as one short line, spelled as in YAML."""
+    """Return a value as one short line in YAML notation."""
     if value is None or value == {} or value == []:
         return "empty"
     if isinstance(value, bool):
@@ -120,12 +120,12 @@ def yaml_line(value: object) -> str:
 
 
 def explain(model: type[BaseModel], value: object, error: ValidationError) -> list[Misfit]:
-    """Return what is wrong with `value` as `model`, each with its loc in the document.
+    """Convert the errors of validating `value` as `model` to misfits, each with its loc in the document.
 
     Args:
-        model: The model that refused the value.
-        value: What was validated: all of the document.
-        error: What pydantic said.
+        model: The model that rejected the value.
+        value: The validated value: the whole document.
+        error: The error that pydantic raised.
     """
     errors = [e for e in error.errors(include_url=False)[:MAX_ERRORS] if not _is_echo(e)]
     found = [(e["type"], m) for e in errors for m in _misfits(model, value, e)]
@@ -134,7 +134,7 @@ def explain(model: type[BaseModel], value: object, error: ValidationError) -> li
 
 
 def _misfits(model: type[BaseModel], value: object, error: ErrorDetails) -> Iterator[Misfit]:
-    """Yield what one pydantic error says; only our own validators can say more than one thing."""
+    """Yield the misfits of one pydantic error; only a `MisfitError` can have more than one."""
     place = _place(value, error["loc"])
     models, field = _walk(model, error["loc"])
     cause = error.get("ctx", {}).get("error")
@@ -159,12 +159,12 @@ def _misfits(model: type[BaseModel], value: object, error: ErrorDetails) -> Iter
 
 
 def _is_echo(error: ErrorDetails) -> bool:
-    """Whether a list is called too short only because its entries, reported one by one, are wrong."""
+    """Return True if a list is reported as too short only because its entries are invalid."""
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _place(value: object, loc: Loc) -> Loc:
-    """Return `loc` without the parts that name a branch of a union, not a place in the file."""
+    """Return `loc` without the parts that name a branch of a union instead of a place in the file."""
     place: Loc = ()
     here: Any = value
     for part in loc:
@@ -176,7 +176,7 @@ def _place(value: object, loc: Loc) -> Loc:
 
 
 def _name(place: Loc) -> str:
-    """Return what to call the value at a place: its key, or its number in the list."""
+    """Return the name of the value at a place for messages: its key, or its number in the list."""
     if not place:
         return "the file"
     if isinstance(place[-1], int):
@@ -190,7 +190,7 @@ def _shown_input(error: ErrorDetails) -> str:
 
 
 def _wrong_tag(place: Loc, error: ErrorDetails) -> Misfit:
-    """Return the misfit of a mapping whose kind (the tag of a union) is unknown or not given."""
+    """Return the misfit of a mapping whose kind (the tag of a union) is unknown or missing."""
     ctx = error["ctx"]
     key = ctx["discriminator"].strip("'")
     if error["type"] == "union_tag_not_found":
@@ -200,7 +200,7 @@ def _wrong_tag(place: Loc, error: ErrorDetails) -> Misfit:
 
 
 def _accepted(error: ErrorDetails, field: FieldInfo | None, models: Sequence[type[BaseModel]]) -> str:
-    """Return what may stand in place of the value that pydantic refused."""
+    """Describe the values that are accepted instead of the rejected one."""
     kind, ctx = error["type"], error.get("ctx", {})
     if kind in ("literal_error", "enum"):
         # pydantic gives the values only as a phrase: 'a', 'b' or 'c'
@@ -218,7 +218,7 @@ def _accepted(error: ErrorDetails, field: FieldInfo | None, models: Sequence[typ
 
 
 def _accepted_length(kind: str, ctx: Mapping[str, Any]) -> str | None:
-    """Return the length that a text or list may have; None when the error is about something else."""
+    """Describe the accepted length of a text or list; None if the error is about something else."""
     if kind == "string_too_short" and ctx["min_length"] == 1:
         return "text that is not empty"
     if kind in ("string_too_short", "too_short"):
@@ -245,18 +245,19 @@ def _limit(name: str, value: object) -> str:
 
 
 def _bounds(field: FieldInfo | None) -> str:
-    """Return the bounds of a number as the field declares them, such as `greater than 0 and at most 1`."""
+    """Return the bounds of a number that the field declares, such as `greater than 0 and at most 1`."""
     metadata = field.metadata if field is not None else []
-    return " and ".join(
+    bounds = " and ".join(
         _limit(name, limit)
         for entry in metadata
         for name in _LIMITS
         if (limit := getattr(entry, name, None)) is not None
     )
+    return bounds.replace(" and of at", " and at")  # "of at least 0 and at most 1"
 
 
 def _walk(model: type[BaseModel], loc: Loc) -> tuple[list[type[BaseModel]], FieldInfo | None]:
-    """Return the models that may stand at `loc`, and the field at `loc` where it is one."""
+    """Return the models that are possible at `loc`, and the field at `loc` if there is one."""
     models: list[type[BaseModel]] = [model]
     field: FieldInfo | None = None
     for part in loc:
@@ -271,7 +272,7 @@ def _walk(model: type[BaseModel], loc: Loc) -> tuple[list[type[BaseModel]], Fiel
 
 
 def _fields(model: type[BaseModel]) -> dict[str | int, FieldInfo]:
-    """Return a model's fields by the key that a file uses for them."""
+    """Return a model's fields by their keys in a file."""
     return {
         field.validation_alias if isinstance(field.validation_alias, str) else name: field
         for name, field in model.model_fields.items()
@@ -279,12 +280,12 @@ def _fields(model: type[BaseModel]) -> dict[str | int, FieldInfo]:
 
 
 def key_names(*models: type[BaseModel]) -> list[str]:
-    """Return the keys that a file may use for any of the models."""
+    """Return the keys that any of the models accepts in a file."""
     return list(dict.fromkeys(str(key) for model in models for key in _fields(model)))
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
-    """Yield the models that an annotation mentions, through unions and collections."""
+    """Yield the models in an annotation, including those inside unions and collections."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) is not Literal:
@@ -293,7 +294,7 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def _is_branch(model: type[BaseModel], part: str | int) -> bool:
-    """Whether pydantic calls this model's branch of a union `part`: by its tag or by its class name."""
+    """Return True if `part` is pydantic's name of this model's branch of a union: its tag or class name."""
     tags = (
         get_args(f.annotation) for f in model.model_fields.values() if get_origin(f.annotation) is Literal
     )
@@ -301,7 +302,7 @@ def _is_branch(model: type[BaseModel], part: str | int) -> bool:
 
 
 def _insides(found: Sequence[tuple[str, Misfit]]) -> set[Loc]:
-    """Return the places in which something was found, or at which something else than a wrong type was."""
+    """Return the places that contain a misfit, or that have one other than a wrong type."""
     inside: set[Loc] = set()
     for kind, misfit in found:
         parts = len(misfit.loc) + (kind not in _NOT_OF_THE_TYPE)
@@ -310,12 +311,12 @@ def _insides(found: Sequence[tuple[str, Misfit]]) -> set[Loc]:
 
 
 def _is_other_branch(kind: str, misfit: Misfit, inside: set[Loc]) -> bool:
-    """Whether the misfit only says that a union's other branch was meant, as a more exact misfit shows."""
+    """Return True if a more exact misfit shows that the value was meant for another branch of the union."""
     return kind in _NOT_OF_THE_TYPE and misfit.loc in inside
 
 
 def _merged(misfits: Iterable[Misfit]) -> list[Misfit]:
-    """Return the misfits with those of one value made one, so that `accepted` names every branch."""
+    """Merge the misfits of the same value into one whose `accepted` names every branch."""
     merged: dict[tuple[Loc, str], Misfit] = {}
     for misfit in misfits:
         before = merged.get((misfit.loc, misfit.what))

@@ -1,4 +1,4 @@
-"""Boilerplate: one phrase that many answers to different questions share."""
+"""Detection of boilerplate: a phrase that many answers to different questions share."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 
 _N = 5
-"""Words of a phrase: long enough that ordinary language seldom repeats one by chance."""
+"""Number of words in a phrase; long enough that ordinary language seldom repeats one by chance."""
 _SEARCHED_CHARACTERS = 20_000
 
 
 def boilerplate_share(texts: Iterable[str]) -> float:
-    """Return the share of texts that hold the one phrase of five words that most of them hold.
+    """Return the share of texts that contain the most common phrase of five words.
 
-    A text of fewer words, or of none, counts as one phrase. Case, punctuation and spacing do not matter. The
-    same text given to different questions is boilerplate too. 0 for fewer than two texts.
+    A text of fewer than five words counts as one phrase. Case, punctuation and spacing are ignored. The same
+    text as an answer to different questions is boilerplate too. Returns 0 if no phrase is in two texts.
     """
     counts: Counter[tuple[str, ...]] = Counter()
     total = 0

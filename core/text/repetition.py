@@ -1,11 +1,10 @@
-"""Whether a model has fallen into repeating itself, as models do after too much training.
+"""Detection of degenerate repetition, which is common in models after too much training.
 
-Two signs are looked for. A text that ends in a loop: its last characters are one stretch, written at least
-three times in a row. And a text whose four-word sequences are mostly not new: the share of repeated
+There are two criteria. First, the text ends in a loop: its last characters are one sequence, repeated at
+least three times in a row. Second, most of its four-word sequences are repeats: the share of repeated
 4-grams, 1 - distinct / all ("seq-rep-4", Welleck et al. 2019, arXiv 1908.04319, section 6), is above one
-half, where 99 of 100 ordinary answers of assistants lie below 0.15. Case, spacing and the bullets and numbers
-of lists do not count, so that a list whose entries differ is no repetition, and a list of one entry over and
-over is.
+half. For 99 of 100 ordinary answers of assistants it is below 0.15. Case, spacing, bullets and list numbers
+are ignored. A list with different entries is therefore not repetitive; a list that repeats one entry is.
 """
 
 from __future__ import annotations
@@ -14,26 +13,26 @@ import re
 
 LOOP_TIMES = 3
 LOOP_CHARACTERS = 60
-"""A loop is at least so long in all, so that "no, no, no" and "ha ha ha" are none."""
+"""Minimum total length of a loop; it excludes "no, no, no" and "ha ha ha"."""
 REPEATED_SHARE = 0.5
 _MIN_WORDS = 40
-"""Shorter texts are only searched for loops: a few words that return are a large share of them."""
+"""Shorter texts are only searched for loops, because a few repeated words are a large share of them."""
 
 _BULLET = re.compile(r"^[ \t]*(?:[-*•+]|\(?\d{1,3}[.):])[ \t]+", re.MULTILINE)
 _RULED = "-_=*~ "
-"""What lines are drawn with: an answer may end in a line to write on."""
+"""Characters of ruled lines, which are ignored at the end: an answer may end in a line to write on."""
 _SEARCHED_CHARACTERS = 20_000
 _N = 4
 
 
 def is_repetitive(text: str) -> bool:
-    """Return whether the text ends in a loop or mostly repeats its own word sequences."""
+    """Return True if the text ends in a loop or mostly repeats its own word sequences."""
     plain = " ".join(_BULLET.sub("", text[-_SEARCHED_CHARACTERS:]).casefold().split())
     return _ends_in_a_loop(plain) or _repeats_its_words(plain)
 
 
 def repeated_share(text: str) -> float:
-    """Return the share of the text's 4-grams of words that stood in it before; 0 for fewer than 4 words."""
+    """Return the share of the text's word 4-grams that repeat an earlier one; 0 for fewer than 4 words."""
     words = re.findall(r"\w+", text)
     grams = [tuple(words[start : start + _N]) for start in range(len(words) - _N + 1)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
@@ -44,7 +43,7 @@ def _repeats_its_words(plain: str) -> bool:
 
 
 def _ends_in_a_loop(plain: str) -> bool:
-    """Whether the end is one stretch at least three times over; the last may be cut short."""
+    """Return True if the text ends in a sequence repeated three or more times; the last may be incomplete."""
     backwards = plain.rstrip(_RULED)[::-1]
     return any(
         _periodic(backwards, period) >= max(LOOP_CHARACTERS, LOOP_TIMES * period)
@@ -53,7 +52,7 @@ def _ends_in_a_loop(plain: str) -> bool:
 
 
 def _periodic(text: str, period: int) -> int:
-    """Return how many characters from the beginning on are the first `period` ones over and over."""
+    """Return the length of the longest prefix that repeats the first `period` characters."""
     length = period
     while length < len(text) and text[length] == text[length - period]:
         length += 1

@@ -1,4 +1,4 @@
-"""How alike texts are: two answers word by word, and which of many sentences say nearly the same."""
+"""Text similarity: shared words of two answers, and near-duplicates among many sentences."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 
 _N = 4
-"""Letters of a gram: long enough that two sentences seldom share one by chance."""
+"""Letters in a gram; long enough that two sentences seldom share one by chance."""
 
 
 def shared_words(first: str, second: str, at_least: float) -> float:
-    """Return the share of words that two texts have in common, in order; 0 where it is below `at_least`.
+    """Return the share of words that two texts have in common, in order; 0 if it is below `at_least`.
 
-    The share is 2 M / N, with M words in matching runs and N words in both texts together. The two cheap
-    upper bounds are tried first, so that most pairs never pay for the exact figure.
+    The share is 2 M / N, with M words in matching runs and N words in both texts together. Two cheap upper
+    bounds are computed first, so the exact share is not needed for most pairs.
     """
     matcher = SequenceMatcher(None, first.split(), second.split(), autojunk=False)
     if matcher.real_quick_ratio() < at_least or matcher.quick_ratio() < at_least:
@@ -27,22 +27,22 @@ def shared_words(first: str, second: str, at_least: float) -> float:
 
 
 def are_near_duplicates(first: str, second: str, threshold: float) -> bool:
-    """Return whether two texts share at least `threshold` of their words, in order; more than 0."""
+    """Return True if two texts share at least `threshold` (greater than 0) of their words, in order."""
     return shared_words(first, second, threshold) >= threshold
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text as they are compared: without case, punctuation or apostrophes."""
+    """Return the words of a text for comparison: without case, punctuation or apostrophes."""
     plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'").replace("'", "")
     return re.findall(r"\w+", plain)
 
 
 def near_duplicates(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, int]]:
-    """Yield (later, earlier) for each text that is like an earlier one.
+    """Yield the positions (later, earlier) of each text that is a near-duplicate of an earlier one.
 
-    Two texts are as like as their sets of four letters in a row, by Jaccard: those in both over those in
-    either, at least `threshold`. Case and punctuation do not count. The earlier one is the first that is
-    itself like none before it, so that ten like texts give nine pairs.
+    Two texts are near-duplicates if the Jaccard similarity of their sets of letter 4-grams is at least
+    `threshold`. Case and punctuation are ignored. The earlier text is the first similar one that is not
+    itself a near-duplicate, so ten similar texts give nine pairs.
 
     Only texts that share one of their rarest grams are compared (prefix filtering: Chaudhuri, Ganti and
     Kaushik, "A primitive operator for similarity joins", 2006): two sets of similarity t share at least one
@@ -61,13 +61,14 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> Iterator[tuple[in
         like = next((e for e in candidates if _similarity(mask, masks[e]) >= threshold), None)
         if like is not None:
             yield later, like
+            # Not indexed, so later texts are paired with the first of a group of similar texts only.
             continue
         for gram in prefix:
             index[gram].append(later)
 
 
 def _mask(places: Iterable[int]) -> int:
-    """Return the number with these bits set: as sets go, twenty times as quick to intersect."""
+    """Return an integer with these bits set; intersecting integers is twenty times as fast as sets."""
     octets = bytearray()
     for place in sorted(places, reverse=True):
         octets = octets or bytearray(place // 8 + 1)

@@ -1,8 +1,8 @@
-"""YAML files in which every value knows its line and column.
+"""YAML reader that records the line and column of every value.
 
-Only what a configuration needs is read: mappings with text keys, lists, text, numbers, true, false and null.
-Values stay what a person wrote: `no`, `on`, `1_000`, `007` and `2024-01-01` are text. That is the core schema
-of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema) less its octal and hexadecimal numbers.
+It reads only what a configuration needs: mappings with text keys, lists, text, numbers, true, false and null.
+`no`, `on`, `1_000`, `007` and `2024-01-01` are read as text, as written. This is the core schema of YAML 1.2
+(https://yaml.org/spec/1.2.2/#103-core-schema) without its octal and hexadecimal numbers.
 """
 
 from __future__ import annotations
@@ -22,66 +22,66 @@ from core.text.explain import Loc, Misfit, explain, yaml_line
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32
 MAX_VALUES = 100_000
-"""Lists, mappings and what they hold, keys not counted."""
+"""Maximum number of values in a file: lists, mappings and their contents, not counting keys."""
 MAX_CHARACTERS = 1024 * 1024
-"""In one text."""
+"""Maximum length of one text."""
 MAX_PROBLEMS = 100
-"""How many problems of a file are told one by one."""
+"""Maximum number of problems that are reported individually for a file."""
 
 M = TypeVar("M", bound=BaseModel)
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# Less the line separators U+0085, U+2028 and U+2029, which end a line for YAML and for no editor.
+# Includes U+0085, U+2028 and U+2029, which are line breaks in YAML but not in editors.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# What an escape in double quotes can bring in, and no record or file like this one can hold.
+# Characters that an escape in double quotes can produce, but that records and YAML files cannot contain.
 _UNUSABLE = re.compile("[\0\x85\u2028\u2029\ud800-\udfff]")
 _CONSTANTS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-# 18 digits: a longer number is an identifier, and would lose digits in a program that reads it as 64 bits.
+# At most 18 digits: a longer number is an identifier, and a 64-bit reader would lose digits.
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL_FLOAT = re.compile(r"([-+]?)\.(inf|Inf|INF|nan|NaN|NAN)")
 
 
 class Mark(NamedTuple):
-    """A place in a file; both numbers count from 1, as editors do."""
+    """A position in a file; line and column count from 1, as in editors."""
 
     line: int
     column: int
     path: Path | None = None
-    """The file, where it is not the document's own: a document may take values from others."""
+    """The file, if it is not the document's own: a document may take values from other files."""
 
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """What a file says, and where it says it."""
+    """A parsed file: its value, and the position of every part of it."""
 
     path: Path
     value: Any
     marks: dict[Loc, Mark]
-    """Where each value begins; `()` is the whole document."""
+    """Position of each value; `()` is the whole document."""
     key_marks: dict[Loc, Mark] = field(default_factory=dict)
-    """Where the key of each value in a mapping begins."""
+    """Position of the key of each value in a mapping."""
     written: dict[Loc, str] = field(default_factory=dict)
-    """How each value that is neither text, list nor mapping was spelled: `1.10` is the number 1.1."""
+    """Original spelling of each value other than text, lists and mappings: `1.10` is the number 1.1."""
 
     def mark(self, loc: Loc = ()) -> Mark:
-        """Return the mark of the value at `loc`, or of the nearest thing around it."""
+        """Return the mark of the value at `loc`, or of the innermost value around it."""
         return next(self.marks[loc[:end]] for end in range(len(loc), -1, -1) if loc[:end] in self.marks)
 
     def where(self, loc: Loc = ()) -> str:
-        """Return `file:line:column` of the value at `loc`, or of the nearest thing around it."""
+        """Return `file:line:column` of the value at `loc`, or of the innermost value around it."""
         return _where(self.path, self.mark(loc))
 
     def key_where(self, loc: Loc) -> str:
-        """Return `file:line:column` of the key at `loc`; of the value where there is no such key."""
+        """Return `file:line:column` of the key at `loc`, or of the value if the key does not exist."""
         return _where(self.path, self.key_marks[loc]) if loc in self.key_marks else self.where(loc)
 
     def at(self, loc: Loc) -> object:
-        """Return the value at `loc`; None when the file has none there."""
+        """Return the value at `loc`, or None if there is none."""
         value: Any = self.value
         for part in loc:
             try:
@@ -91,12 +91,12 @@ class YamlDocument:
         return value
 
     def problem(self, misfit: Misfit) -> Problem:
-        """Return a misfit as a problem at its place in this file."""
+        """Return a misfit as a problem with its place in this file."""
         where = self.key_where(misfit.loc) if misfit.on_key else self.where(misfit.loc)
         return Problem(misfit.what + self._first(misfit.first), where, misfit.accepted, misfit.run)
 
     def _first(self, loc: Loc | None) -> str:
-        """Return where the first occurrence of a duplicate stands."""
+        """Return a note with the place of a duplicate's first occurrence."""
         if not loc:
             return ""
         mark = self.mark(loc)
@@ -104,7 +104,7 @@ class YamlDocument:
 
 
 def read_yaml(path: Path) -> YamlDocument:
-    """Return the document in a file.
+    """Read the document in a file.
 
     Raises:
         ConfigError: The file cannot be read, is too large, or is not YAML of the kind described above.
@@ -112,22 +112,22 @@ def read_yaml(path: Path) -> YamlDocument:
     return parse_yaml(read_text(path), path)
 
 
-def read_text(path: Path, kind: str = "YAML file", most: int = MAX_BYTES) -> str:
-    """Return the text of a file that a person wrote, less a byte order mark.
+def read_text(path: Path, kind: str = "YAML file", max_bytes: int = MAX_BYTES) -> str:
+    """Read the text of a user's file, without a byte order mark.
 
     Args:
         path: The file.
-        kind: What it should be, for the messages.
-        most: How many bytes it may have.
+        kind: The expected kind of file, for messages.
+        max_bytes: Maximum size of the file.
 
     Raises:
         ConfigError: The file cannot be read, is too large, or is not UTF-8.
     """
-    return _decoded(_read(path, kind, most), path)
+    return _decoded(_read(path, kind, max_bytes), path)
 
 
 def parse_yaml(text: str, path: Path) -> YamlDocument:
-    """Return the document in `text`; `path` is only for the messages.
+    """Parse the document in `text`; `path` is only used in messages.
 
     Raises:
         ConfigError: The text is not YAML of the kind described above.
@@ -144,27 +144,30 @@ def parse_yaml(text: str, path: Path) -> YamlDocument:
 
 
 def refuse_unprintable(text: str, path: Path, kind: str) -> None:
-    """Refuse text with a character that no editor shows; `path` and `kind` are only for the message.
+    """Raise an error if the text has a character that editors do not show.
+
+    `path` and `kind` are only used in the message.
 
     Raises:
-        ConfigError: There is one.
+        ConfigError: The text has such a character.
     """
     stray = _UNPRINTABLE.search(text)
     if stray:
-        what = f"the character U+{ord(stray[0]):04X} cannot stand in {kind}"
+        what = f"the character U+{ord(stray[0]):04X} is not allowed in {kind}"
         raise ConfigError(what, where=_where(path, _mark_at(text, stray.start())), accepted="printable text")
 
 
 def validate(document: YamlDocument, model: type[M], value: object = None) -> M:
-    """Return the document as a `model`.
+    """Validate the document as a `model` and return it.
 
     Args:
-        document: Where the value came from.
-        model: What it must be.
-        value: What the file holds, or would hold if it were written in full; the document's value if None.
+        document: The document that the value comes from.
+        model: The model to validate against.
+        value: The value to validate, such as the document's value with short forms expanded; the document's
+            value if None.
 
     Raises:
-        ConfigError: With one problem for each thing that does not fit, in the order of the file.
+        ConfigError: The value is invalid; one problem for each invalid part, in file order.
     """
     subject = document.value if value is None else value
     try:
@@ -175,22 +178,22 @@ def validate(document: YamlDocument, model: type[M], value: object = None) -> M:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Return the problems sorted by file, line and column, and how many there are beyond `MAX_PROBLEMS`.
+    """Return the problems sorted by file, line and column; those beyond `MAX_PROBLEMS` are only counted.
 
-    Files stand in the order in which they first occur; problems without a place come first.
+    Files are in the order of their first occurrence; problems without a place come first.
     """
     placed = [(*_split(problem.where or ""), problem) for problem in dict.fromkeys(problems)]
     files = {file: number for number, file in enumerate(dict.fromkeys(file for file, _, _ in placed))}
     placed.sort(key=lambda entry: (bool(entry[1]), files[entry[0]], entry[1]))
-    told = [problem for _, _, problem in placed[:MAX_PROBLEMS]]
-    more = len(placed) - len(told)
+    reported = [problem for _, _, problem in placed[:MAX_PROBLEMS]]
+    more = len(placed) - len(reported)
     if more:
-        told.append(Problem(f"there are at least {more:,} more problems"))
-    return told
+        reported.append(Problem(f"there are at least {more:,} more problems"))
+    return reported
 
 
 def _split(where: str) -> tuple[str, list[int]]:
-    """Return the file of a place, and its line and column if it has them."""
+    """Split a place into its file and its line and column, if it has them."""
     numbers = re.search(r":(\d+):(\d+)$", where)
     return (where[: numbers.start()], [int(n) for n in numbers.groups()]) if numbers else (where, [])
 
@@ -204,12 +207,12 @@ def _mark_at(text: str, index: int) -> Mark:
     return Mark(text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
 
 
-def _read(path: Path, kind: str, most: int) -> bytes:
-    """Return the bytes of a file of bearable size."""
+def _read(path: Path, kind: str, max_bytes: int) -> bytes:
+    """Return the bytes of a file that is not larger than `max_bytes`."""
     accepted = f"the path of a {kind}"
     try:
         with path.open("rb") as file:
-            content = file.read(most + 1)
+            content = file.read(max_bytes + 1)
     except IsADirectoryError:
         raise ConfigError("this is a folder", where=str(path), accepted=accepted) from None
     except FileNotFoundError:
@@ -219,8 +222,8 @@ def _read(path: Path, kind: str, most: int) -> bytes:
         raise ConfigError(
             f"the file cannot be read: {reason}", where=str(path), accepted=f"a {kind}"
         ) from error
-    if len(content) > most:
-        raise ConfigError("the file is too large", where=str(path), accepted=f"at most {most:,} bytes")
+    if len(content) > max_bytes:
+        raise ConfigError("the file is too large", where=str(path), accepted=f"at most {max_bytes:,} bytes")
     return content
 
 
@@ -236,34 +239,37 @@ def _decoded(content: bytes, path: Path) -> str:
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: Path) -> ConfigError:
-    """Return the error for text that is not YAML, at the place where a person would look for the cause."""
+    """Return the error for text that is not YAML, at the place of the probable cause."""
     context, problem = error.context or "", error.problem or "unknown mistake"
-    # A quote, bracket or sign is only found out some way behind it: its beginning is the place to look.
+    # PyYAML notices an unclosed quote or bracket only later; report the position where it was opened.
     begun = context.startswith(("while scanning a", "while parsing a flow"))
     mark = (error.context_mark if begun else None) or error.problem_mark or error.context_mark
-    assert mark is not None, "PyYAML's scanner and parser give a mark with every error"
+    assert mark is not None, "PyYAML's scanner and parser set a mark on every error"
     what = f"not valid YAML: {context + ', ' if context else ''}{problem}"
     accepted = _advice(problem, text[mark.index : mark.index + 1].strip("\r\n "))
     return ConfigError(what, where=_where(path, Mark(mark.line + 1, mark.column + 1)), accepted=accepted)
 
 
 def _advice(problem: str, character: str) -> str:
-    """Return what usually mends a syntax error at this character."""
+    """Return advice that usually fixes a syntax error at this character."""
     if character == "\t" or "tab character" in problem:
         return "spaces for indentation, no tabs"
     if "mapping values are not allowed" in problem:
-        return "quotes around a text that contains ': ', and equal indentation for equal entries"
+        return "quotes around a text that contains ': ', and equal indentation for entries of the same level"
     if "escape character" in problem:
         return "'\\\\' for a backslash in double quotes, or single quotes around the text"
     if character and character in "[{\"'":
-        return f"a {character} that is closed, or quotes around the whole text"
+        return f"a matching closing character for {character}, or quotes around the whole text"
     if character and character in "*&!@`%}]|>":
         return f"quotes around a text that begins with {character}"
-    return "equal indentation for equal entries, and quotes around a text with ': ' in it or a sign before it"
+    return (
+        "equal indentation for entries of the same level, and quotes around a text that contains ': ' "
+        "or begins with a special character"
+    )
 
 
 def _plain_value(text: str) -> str | int | float | bool | None:
-    """Return what an unquoted text means."""
+    """Return the value of an unquoted text."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _INT.fullmatch(text):
@@ -275,10 +281,10 @@ def _plain_value(text: str) -> str | int | float | bool | None:
 
 
 class _Builder:
-    """Builds the value from the parser's events, noting every mark on the way.
+    """Builds the value from the parser's events and records every mark.
 
-    From events, not from PyYAML's node tree: that is composed by recursion in C, which a file of a million
-    brackets would crash, and it resolves aliases, of which a few lines can make gigabytes.
+    It does not use PyYAML's node tree. That tree is composed by recursion in C, so a file of a million
+    brackets would crash it. It also resolves aliases, so a few lines could expand to gigabytes.
     """
 
     def __init__(self, path: Path, events: Iterator[yaml.Event]) -> None:
@@ -292,11 +298,11 @@ class _Builder:
 
     def document(self) -> YamlDocument:
         """Return the only document of the stream."""
-        next(self._events)  # the stream begins
+        next(self._events)  # StreamStartEvent
         value = None
         if isinstance(next(self._events), yaml.DocumentStartEvent):
             value = self._node(next(self._events), ())
-            next(self._events)  # the document ends
+            next(self._events)  # DocumentEndEvent
             self._refuse_second(next(self._events))
         if value is None and not self.problems:
             self._stop("the file is empty", Mark(1, 1), "a YAML mapping or list")
@@ -307,14 +313,14 @@ class _Builder:
         self._marks[loc] = _mark_of(event)
         self._count += 1
         if self._count > MAX_VALUES:
-            self._stop("there are too many values", _mark_of(event), f"at most {MAX_VALUES:,} in a file")
+            self._stop("the file has too many values", _mark_of(event), f"at most {MAX_VALUES:,} values")
         self._refuse_anchor_or_tag(event)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, loc)
         if isinstance(event, yaml.AliasEvent):
             return None
         if len(loc) >= MAX_DEPTH:
-            self._stop("this is nested too deep", _mark_of(event), f"at most {MAX_DEPTH} levels")
+            self._stop("this value is nested too deeply", _mark_of(event), f"at most {MAX_DEPTH} levels")
         return self._list(loc) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(loc)
 
     def _scalar(self, event: yaml.ScalarEvent, loc: Loc) -> object:
@@ -345,8 +351,8 @@ class _Builder:
         return mapping
 
     def _key(self, event: yaml.Event, loc: Loc) -> str:
-        """Return the key that begins with `event`; one that is not text is noted, and stands in as text."""
-        stand_in = f"key in line {_mark_of(event).line}"
+        """Return the key that begins with `event`; report a key that is not text and return a placeholder."""
+        placeholder = f"key in line {_mark_of(event).line}"
         if isinstance(event, yaml.ScalarEvent):
             self._refuse_anchor_or_tag(event)
             self._refuse_unusable(event)
@@ -355,10 +361,10 @@ class _Builder:
                 return key
             accepted = f'text, in quotes: "{event.value}"' if event.value else "a key before the colon"
         else:
-            key = self._node(event, (*loc, stand_in))
+            key = self._node(event, (*loc, placeholder))
             accepted = "text; quotes around a text that begins with { or ["
         self._refuse(f"a key is {yaml_line(key)}", _mark_of(event), accepted)
-        return stand_in
+        return placeholder
 
     def _refuse_anchor_or_tag(self, event: yaml.Event) -> None:
         anchor = getattr(event, "anchor", None)
@@ -367,27 +373,25 @@ class _Builder:
         for word, kind in ((sign + anchor if anchor else None, "anchors and aliases"), (tag, "tags")):
             if word:
                 accepted = f"no {kind}; quotes around a text that begins with {word[0]}"
-                self._refuse(
-                    f"{word!r} is YAML for something that is not used here", _mark_of(event), accepted
-                )
+                self._refuse(f"{word!r} is YAML syntax that is not supported", _mark_of(event), accepted)
 
     def _refuse_unusable(self, event: yaml.ScalarEvent) -> None:
-        """Refuse a text that is too long to be meant, or that has a character that cannot be passed on."""
+        """Report a text that is too long, or an escape for a character that records cannot contain."""
         if len(event.value) > MAX_CHARACTERS:
             self._stop("this text is too long", _mark_of(event), f"at most {MAX_CHARACTERS:,} characters")
         stray = _UNUSABLE.search(event.value) if event.style == '"' else None
         if stray:
-            what = f"the escape in this text makes the character U+{ord(stray[0]):04X}"
-            self._refuse(what, _mark_of(event), "text without it")
+            what = f"an escape in this text gives the character U+{ord(stray[0]):04X}, which is not allowed"
+            self._refuse(what, _mark_of(event), "text without this escape")
 
     def _refuse_second(self, event: yaml.Event) -> None:
         if not isinstance(event, yaml.StreamEndEvent):
             self._refuse(
-                "a second document begins", _mark_of(event), "one document a file, without a line '---' in it"
+                "a second document begins", _mark_of(event), "one document per file, without a line '---'"
             )
 
     def _refuse(self, what: str, mark: Mark, accepted: str) -> None:
-        """Note a problem and read on, so that all of them are reported at once."""
+        """Record a problem and continue, to report all problems at once."""
         self.problems.append(Problem(what, _where(self._path, mark), accepted))
 
     def _stop(self, what: str, mark: Mark, accepted: str) -> NoReturn:
@@ -395,5 +399,5 @@ class _Builder:
 
 
 def _mark_of(event: yaml.Event) -> Mark:
-    assert event.start_mark is not None, "events of a parsed text have marks"
+    assert event.start_mark is not None, "PyYAML sets a mark on every event"
     return Mark(event.start_mark.line + 1, event.start_mark.column + 1)

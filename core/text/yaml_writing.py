@@ -1,4 +1,4 @@
-"""YAML for our own reader and for people: texts of several lines as blocks, quotes where one could err."""
+"""YAML output for Publius's own reader and for users: multi-line texts as blocks, ambiguous texts quoted."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 
 def yaml_text(value: object, width: int = 100) -> str:
-    """Return a value as YAML from which `core.text.yaml_file` reads an equal one, keys in the order given.
+    """Return a value as YAML that `core.text.yaml_file` reads back unchanged, with keys in the given order.
 
-    PyYAML alone would leave a text such as `1e5` without quotes, which YAML 1.2 takes for a number.
+    PyYAML alone would write a text such as `1e5` without quotes, which YAML 1.2 reads as a number.
 
     Args:
-        value: Mappings, lists, texts, numbers, true, false and null.
-        width: Characters of a line at most, where a text can be broken.
+        value: Mappings, lists, texts, numbers, booleans and None.
+        width: Maximum line length, where a text can be wrapped.
     """
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Indents lists below their key, uses no anchors, and writes texts as `_text` says."""
+    """YAML dumper that indents lists below their key, uses no anchors, and writes texts by `_text`."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Indent by one level, lists too."""
+        """Indent by one level, including lists."""
         super().increase_indent(flow, False)
 
     def ignore_aliases(self, data: object) -> bool:
-        """Write a value that occurs twice in full both times: our reader takes no anchors."""
+        """Write a repeated value in full each time: Publius's reader does not accept anchors."""
         return True
 
 

@@ -1,10 +1,10 @@
-"""Whether a reward model's probabilities mean what they say, and the temperature that makes them so.
+"""Calibration of a reward model: expected calibration error, and temperature scaling.
 
-Each pair is turned so that the answer which the model prefers stands first: its confidence is sigmoid(|m|),
-in [0.5, 1], and its label the probability that the preferred answer is the better one (one half where both
-score the same). So it has no say which answer is called `chosen`. The pairs the other way round would be the
-mirror image, below 0.5, and tell nothing more. The expected calibration error is that of Guo et al. (2017,
-arXiv 1706.04599, equation 3), with bins of equal mass and the mean label in place of the accuracy.
+Each pair is oriented to put the answer that the model prefers first. Its confidence is sigmoid(|m|), in
+[0.5, 1], and its label is the probability that the preferred answer is better (one half if both score the
+same). The result therefore does not depend on which answer is called `chosen`. The opposite orientation is
+the mirror image below 0.5 and adds no information. The expected calibration error is that of Guo et al.
+(2017, arXiv 1706.04599, equation 3), with bins of equal mass and the mean label in place of the accuracy.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from evaluation.reward.metrics import (
 
 BINS = 15
 PAIRS_PER_BIN = 30
-"""With fewer pairs than 15 times this, there are fewer bins: the means of small bins are mostly noise."""
+"""Minimum number of pairs per bin; with fewer pairs there are fewer bins, as small bins are mostly noise."""
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
-"""The range in which a temperature is looked for."""
+"""Search range of the temperature."""
 
 
 @dataclass(frozen=True)
@@ -44,46 +44,46 @@ class Bin:
     """Mean label: the probability that the preferred answer is the better one."""
     n: int
     share: float
-    """Of all weight."""
+    """Share of the total weight."""
     noise: float
     """Standard error of `label - predicted`."""
 
 
 @dataclass(frozen=True)
 class CalibrationMetrics:
-    """How far predicted probabilities are from the labels, at one temperature."""
+    """Agreement of predicted probabilities with the labels at one temperature."""
 
     nll: float
     """Mean cross-entropy, in nats."""
     excess_nll: float
-    """The same less the labels' entropy, in nats."""
+    """Mean cross-entropy minus the labels' entropy, in nats."""
     brier: float
     ece: float
-    """Expected calibration error: mean distance of predicted probability and label over the bins."""
+    """Expected calibration error: mean absolute difference of prediction and label over the bins."""
     ece_by_chance: float
-    """The expected calibration error that so few pairs would show of a model that is calibrated perfectly."""
+    """Expected calibration error of a perfectly calibrated model on this number of pairs, due to chance."""
     bins: tuple[Bin, ...]
-    """By rising confidence."""
+    """Bins by increasing confidence."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperature, fitted on all pairs, and figures without it and with it."""
+    """The temperature, fitted on all pairs, and the metrics before and after temperature scaling."""
 
     temperature: float
     before: CalibrationMetrics
     after: CalibrationMetrics
-    """Cross-fitted: no pair is measured with a temperature that it was fitted on."""
+    """Cross-fitted metrics: no pair is measured with a temperature that was fitted on it."""
 
 
 def calibrate(pairs: Sequence[ScoredPair]) -> Calibration:
-    """Return the temperature of the pairs, and figures before and after.
+    """Fit the temperature of the pairs and return it with the metrics before and after.
 
-    For the figures after, the pairs are split in two by hash of their ids. The temperature of each half is
-    fitted on the other one; if that is empty, it is 1.
+    For the metrics after, the pairs are split into two halves by hash of their ids. The temperature of each
+    half is fitted on the other half. If the other half is empty, the temperature is 1.
 
     Args:
-        pairs: one at least, of positive weight.
+        pairs: at least one pair, all with positive weight.
     """
     margins, labels, weights = pair_columns(pairs)
     halves = np.asarray([derive_uniform("calibration half", pair.id) < EVEN for pair in pairs])
@@ -98,17 +98,17 @@ def calibrate(pairs: Sequence[ScoredPair]) -> Calibration:
 
 
 def fit_temperature(margins: Floats, p: Floats, weights: Floats | None = None) -> float:
-    """Return the T in [0.01, 100] with the least mean cross-entropy of sigmoid(m / T) to p.
+    """Return the T in [0.01, 100] that minimises the mean cross-entropy of sigmoid(m / T) to p.
 
-    Guo et al. 2017 (arXiv 1706.04599, section 4.2). The cross-entropy is convex in 1 / T, so there is one
-    minimum. It is at an end of the range, and exactly that is returned, where the scores say nothing about
-    the labels or the contrary (100; so if all labels are ties), or where no pair is wrong and no label in
-    doubt (0.01). Without any pair, or with all margins zero, every T is as good as any other: 1.
+    Guo et al. 2017 (arXiv 1706.04599, section 4.2). The cross-entropy is convex in 1 / T, so it has one
+    minimum. The result is exactly 100 if the scores are unrelated or opposed to the labels, for example if
+    all labels are ties. It is exactly 0.01 if no pair is wrong and all labels are certain. It is 1 if there
+    are no pairs or all margins are zero, because the cross-entropy then does not depend on T.
 
     Args:
-        margins: (N,), in nats.
+        margins: margins in nats, (N,).
         p: labels, (N,).
-        weights: (N,); all the same if not given.
+        weights: weights, (N,); equal if not given.
     """
     from scipy.optimize import minimize_scalar
 
@@ -123,12 +123,13 @@ def fit_temperature(margins: Floats, p: Floats, weights: Floats | None = None) -
     def loss(log_temperature: float) -> float:
         return float(np.average(cross_entropy(margins / math.exp(log_temperature), p), weights=shares))
 
+    # Search in log T, because the range covers four orders of magnitude.
     ends = (math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE))
     return math.exp(float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-7}).x))
 
 
 def calibration_metrics(margins: Floats, labels: Floats, weights: Floats) -> CalibrationMetrics:
-    """Return how well sigmoid(m) predicts the labels, all arrays (N,)."""
+    """Return the calibration metrics of sigmoid(m) as a prediction of the labels; all arrays are (N,)."""
     bins = reliability(margins, labels, weights)
     nll, excess, score = (
         float(np.average(measure(margins, labels), weights=weights))
@@ -146,13 +147,13 @@ def calibration_metrics(margins: Floats, labels: Floats, weights: Floats) -> Cal
 
 
 def reliability(margins: Floats, labels: Floats, weights: Floats) -> tuple[Bin, ...]:
-    """Return at most 15 bins with about as many pairs in each, by rising confidence.
+    """Return at most 15 bins with about the same number of pairs in each, by increasing confidence.
 
-    Pairs of the same confidence are in the same bin, so that the order of the pairs has no say. All arrays
+    Pairs with the same confidence are in the same bin, so the order of the pairs does not matter. All arrays
     are (N,).
     """
     confidences = sigmoid(np.abs(margins))
-    # Turned to the preferred answer; the sign is 0 where both score the same.
+    # Oriented to the preferred answer; the sign is 0 if both score the same.
     turned = EVEN + np.sign(margins) * (labels - EVEN)
     count = max(1, min(BINS, len(margins) // PAIRS_PER_BIN))
     edges = np.quantile(confidences, np.arange(1, count) / count)
@@ -171,5 +172,5 @@ def reliability(margins: Floats, labels: Floats, weights: Floats) -> tuple[Bin, 
 
 
 def _slope(temperature: float, margins: Floats, p: Floats, weights: Floats) -> float:
-    """Return the derivative of the summed cross-entropy by 1 / T."""
+    """Return the derivative of the summed cross-entropy with respect to 1 / T."""
     return float(np.sum(weights * margins * (sigmoid(margins / temperature) - p)))

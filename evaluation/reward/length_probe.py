@@ -1,7 +1,7 @@
-"""How far a reward model goes by length (Singhal et al. 2023, arXiv 2310.03716).
+"""Length bias of a reward model (Singhal et al. 2023, arXiv 2310.03716).
 
 Reward models learn that longer is better, and policies trained on them then write longer answers rather than
-better ones; labels that punish length teach the contrary. Lengths are in tokens of the answers.
+better ones. Labels that penalise length have the opposite effect. Lengths are in tokens of the answers.
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ from core.statistics.bootstrap import Floats
 from evaluation.reward.metrics import EVEN, ScoredPair, accuracy, weighted_share
 
 MATCHED = 0.1
-"""Answers are of about the same length if they differ by at most this share of the longer one."""
+"""Maximum difference in length, as a share of the longer answer, of answers with matched lengths."""
 STRONG = 0.5
-"""A rank correlation beyond this is a warning."""
+"""Absolute rank correlation above which a warning is given."""
 
-Liking = Literal["longer", "shorter"]
+LengthBias = Literal["longer", "shorter"]
 
 
 @dataclass(frozen=True)
 class LengthProbe:
-    """Correlations of reward and length, and accuracies by which answer is the longer one.
+    """Correlations of reward and length, and accuracies by relative length of the better answer.
 
-    A correlation is None where it has no value: all rewards, or all lengths, are the same. An accuracy is
-    None where no pair counts; each holds how many do.
+    A correlation is None if all rewards or all lengths are the same. An accuracy is None if there are no such
+    pairs; otherwise its `n` is the number of pairs.
     """
 
     answers: int
-    """How many the first two correlations are over: both of every pair."""
+    """Number of answers in the first two correlations: both answers of every pair."""
     pearson: float | None
-    """Of reward and tokens, over all answers."""
+    """Pearson correlation of reward and number of tokens, over all answers."""
     spearman: float | None
-    """Of their ranks."""
+    """Spearman rank correlation of reward and number of tokens, over all answers."""
     within_pairs: float | None
-    """Pearson's, of difference in reward and difference in tokens. A Bradley-Terry model fixes rewards only
-    up to a number that each prompt may have for itself; in differences it cancels."""
+    """Pearson correlation of the differences in reward and in tokens. A Bradley-Terry model determines
+    rewards only up to an offset per prompt, which cancels in differences."""
     shorter_better: Metric | None
-    """Accuracy where the better answer is the shorter one."""
+    """Accuracy on pairs with a shorter better answer."""
     longer_better: Metric | None
-    """Accuracy where the better answer is the longer one."""
+    """Accuracy on pairs with a longer better answer."""
     longer_rule: Metric | None
-    """Accuracy of the rule that the longer answer is better; same length counts as half."""
+    """Accuracy of the rule that the longer answer is better; equal lengths count as half correct."""
     matched: Metric | None
-    """Accuracy on answers whose lengths differ by at most 10 % of the longer one."""
+    """Accuracy on pairs with lengths that differ by at most 10 % of the longer answer."""
 
 
 def probe_length(pairs: Sequence[ScoredPair]) -> LengthProbe:
-    """Return how rewards and lengths go together; accuracies are by weight, correlations count all alike."""
+    """Compute the length probe of the pairs; accuracies are weighted, correlations are not."""
     rewards = np.asarray([(pair.chosen_reward, pair.rejected_reward) for pair in pairs], dtype=np.float64)
     tokens = np.asarray([(pair.chosen_tokens, pair.rejected_tokens) for pair in pairs], dtype=np.float64)
-    # Taken in both directions, so that it has no say which answer is called chosen.
+    # Use both directions, so the result does not depend on which answer is called chosen.
     more_reward = np.concatenate([rewards[:, 0] - rewards[:, 1], rewards[:, 1] - rewards[:, 0]])
     more_tokens = np.concatenate([tokens[:, 0] - tokens[:, 1], tokens[:, 1] - tokens[:, 0]])
     leads = [_lead(pair) for pair in pairs]
@@ -80,32 +80,33 @@ def probe_length(pairs: Sequence[ScoredPair]) -> LengthProbe:
 
 
 def pearson(x: Floats, y: Floats) -> float | None:
-    """Return the correlation of x and y, both (N,); None if one of them is constant, or empty."""
+    """Return the Pearson correlation of x and y, both (N,); None if one of them is constant or empty."""
     if not len(x) or x.min() == x.max() or y.min() == y.max():
         return None
-    # Scaled first, so that squares of large rewards do not overflow.
+    # Scale first, or squares of large rewards could overflow.
     a, b = ((values - values.mean()) / np.abs(values - values.mean()).max() for values in (x, y))
     return float(np.clip((a @ b) / math.sqrt((a @ a) * (b @ b)), -1.0, 1.0))
 
 
 def spearman(x: Floats, y: Floats) -> float | None:
-    """Return the correlation of the ranks of x and y, both (N,); equal values share their mean rank."""
+    """Return the Spearman correlation of x and y, both (N,); equal values share their mean rank."""
     from scipy.stats import rankdata
 
     return pearson(np.asarray(rankdata(x)), np.asarray(rankdata(y)))
 
 
 def is_matched(pair: ScoredPair) -> bool:
-    """Return whether both answers are of about the same length."""
+    """Return True if both answers have about the same length."""
     longer = max(pair.chosen_tokens, pair.rejected_tokens)
     return abs(pair.chosen_tokens - pair.rejected_tokens) <= MATCHED * longer
 
 
-def goes_by_length(probe: LengthProbe) -> Liking | None:
-    """Return which answers the model goes for: mostly right where they are better, mostly wrong elsewhere.
+def length_bias(probe: LengthProbe) -> LengthBias | None:
+    """Return whether the model prefers longer or shorter answers regardless of quality, or None.
 
-    Beyond noise: the 95 % interval of the difference of the two accuracies excludes zero (Newcombe,
-    Statistics in Medicine 1998, method 10, built of the two Wilson intervals). Otherwise None.
+    The model is biased if it is mostly right where the preferred length is better, mostly wrong where the
+    other is, and the 95 % interval of the difference of the two accuracies excludes zero (Newcombe,
+    Statistics in Medicine 1998, method 10, from the two Wilson intervals).
     """
     shorter, longer = probe.shorter_better, probe.longer_better
     if shorter is None or longer is None:
@@ -116,7 +117,7 @@ def goes_by_length(probe: LengthProbe) -> Liking | None:
 
 
 def _is_apart(wrong: Metric, right: Metric) -> bool:
-    """Return whether one accuracy is below one half and the other above it, by more than noise."""
+    """Return True if `wrong` is below one half, `right` above it, and their difference is beyond noise."""
     if not wrong.value < EVEN < right.value:
         return False
     down = right.value - (right.value if right.low is None else right.low)
@@ -125,6 +126,6 @@ def _is_apart(wrong: Metric, right: Metric) -> bool:
 
 
 def _lead(pair: ScoredPair) -> int:
-    """Return how many tokens the better answer has more than the other; of a tie, `chosen` is as good."""
+    """Return the better answer's length minus the other's, in tokens; in a tie, `chosen` counts as better."""
     more = pair.chosen_tokens - pair.rejected_tokens
     return more if pair.p_chosen >= EVEN else -more

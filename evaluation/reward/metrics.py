@@ -1,12 +1,12 @@
 """A reward model's scores against labels: accuracy, cross-entropy and Brier score, with intervals.
 
 Scores are read as a Bradley-Terry model (Christiano et al. 2017, arXiv 1706.03741, equation 1): with the
-margin m = r(chosen) - r(rejected), the model says that `chosen` is better with probability q = sigmoid(m).
-The label p is a probability too, and may be below one half. Swapping the two answers (m to -m, p to 1 - p)
-changes no figure.
+margin m = r(chosen) - r(rejected), the model predicts that `chosen` is better with probability
+q = sigmoid(m). The label p is also a probability and may be below one half. Swapping the two answers (m to
+-m, p to 1 - p) changes no metric.
 
-Pairs are taken as independent of each other. Where several share a prompt, the intervals are too narrow.
-Each pair counts by its weight: a mean is sum(w x) / sum(w).
+Pairs are assumed to be independent. If several pairs share a prompt, the intervals are too narrow. Pairs are
+weighted: a mean is sum(w x) / sum(w).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from core.records import Metric
 from core.statistics.bootstrap import Floats, paired_intervals, wilson
 
 EVEN = 0.5
-"""The label of a tie, and the accuracy of a coin."""
+"""Label of a tie, and accuracy of random guessing."""
 
 
 @dataclass(frozen=True)
 class ScoredPair:
-    """Two answers to one prompt, with the label and what the reward model gave them."""
+    """Two answers to one prompt, with their rewards and the label."""
 
     id: str
     chosen_reward: float
@@ -36,22 +36,22 @@ class ScoredPair:
     p_chosen: float
     """Label: the probability that `chosen` is the better answer; 0.5 is a tie."""
     chosen_tokens: int
-    """Length of the answer alone, without its prompt."""
+    """Length of the answer without its prompt."""
     rejected_tokens: int
     weight: float = 1.0
     groups: Mapping[str, str] = field(default_factory=dict)
-    """What the pair belongs to, such as `{"source": "ai"}`: figures are given for each value of each key."""
+    """Groups of the pair, such as `{"source": "ai"}`; metrics are computed for each value of each key."""
 
     @property
     def margin(self) -> float:
-        """The log-odds, in nats, that the model gives to `chosen`."""
+        """Log-odds of the model that `chosen` is better, in nats."""
         return self.chosen_reward - self.rejected_reward
 
     @property
     def right(self) -> float | None:
         """1 if the better answer scores higher, 0 if the worse one does, one half if both score the same.
 
-        None if the label is a tie, which has no better answer.
+        It is None if the label is a tie, because then neither answer is better.
         """
         if self.p_chosen == EVEN:
             return None
@@ -60,7 +60,7 @@ class ScoredPair:
 
 
 class PairColumns(NamedTuple):
-    """The pairs as arrays, each (N,): margins in nats, labels, weights."""
+    """Pairs as arrays, each (N,): margins in nats, labels, weights."""
 
     margins: Floats
     labels: Floats
@@ -74,14 +74,14 @@ def pair_columns(pairs: Sequence[ScoredPair]) -> PairColumns:
 
 
 def check_pairs(pairs: Iterable[ScoredPair]) -> tuple[ScoredPair, ...]:
-    """Return the pairs, all of them fit to be measured.
+    """Validate the pairs and return them.
 
     Raises:
-        DataError: there are none; or a reward, label, weight or length is not what it can be.
+        DataError: there are no pairs, or a reward, label, weight or length is invalid.
     """
     found = tuple(pairs)
     if not found:
-        raise DataError("there are no pairs to measure the reward model on", accepted="one pair or more")
+        raise DataError("found no pairs to evaluate the reward model on", accepted="at least one pair")
     for pair in found:
         where = f"pair {pair.id}"
         if not math.isfinite(pair.margin):
@@ -111,14 +111,14 @@ def cross_entropy(margins: Floats, labels: Floats) -> Floats:
 
 
 def label_entropy(labels: Floats) -> Floats:
-    """Return the entropy of each label, (N,), in nats: the least cross-entropy that a model can have."""
+    """Return the entropy of each label, (N,), in nats: the lowest cross-entropy that a model can reach."""
     both = np.stack([labels, 1 - labels])
     return np.asarray(-(both * np.log(np.where(both > 0, both, 1.0))).sum(axis=0), dtype=np.float64)
 
 
 def excess_entropy(margins: Floats, labels: Floats) -> Floats:
-    """Return KL(p || q) of each pair, (N,), in nats: cross-entropy less the label's own entropy."""
-    # Rounding leaves a little below zero where model and label agree.
+    """Return KL(p || q) of each pair, (N,), in nats: the cross-entropy minus the label's entropy."""
+    # Rounding can give a value slightly below zero where model and label agree.
     return np.maximum(cross_entropy(margins, labels) - label_entropy(labels), 0.0)
 
 
@@ -128,12 +128,12 @@ def brier(margins: Floats, labels: Floats) -> Floats:
 
 
 def accuracy(name: str, pairs: Sequence[ScoredPair], weights: Sequence[float] | None = None) -> Metric | None:
-    """Return how often the better answer scores higher, a share with interval; None if all pairs are ties.
+    """Return the share of pairs whose better answer scores higher, with interval; None if all are ties.
 
     Args:
-        name: of the metric.
-        pairs: ties among them are left out, and not in `n`.
-        weights: instead of the pairs' own.
+        name: name of the metric.
+        pairs: scored pairs; ties are excluded, also from `n`.
+        weights: weights to use instead of the pairs' own.
     """
     given = [pair.weight for pair in pairs] if weights is None else weights
     decided = [(pair.right, w) for pair, w in zip(pairs, given, strict=True) if pair.right is not None]
@@ -141,11 +141,11 @@ def accuracy(name: str, pairs: Sequence[ScoredPair], weights: Sequence[float] | 
 
 
 def weighted_share(name: str, values: Sequence[float], weights: Sequence[float]) -> Metric | None:
-    """Return the weighted mean of values in [0, 1] with its 95 % Wilson interval; None without any weight.
+    """Return the weighted mean of values in [0, 1] with its 95 % Wilson interval; None if all weights are 0.
 
-    The interval of E. B. Wilson (JASA 1927) has a width even where all values are equal, which a bootstrap
-    has not: 8 right of 8 are not certain. Its number of trials is Kish's effective one, (sum w)^2 / sum w^2
-    ("Survey Sampling", 1965); values of one half make it a little too wide.
+    Unlike a bootstrap interval, the interval of E. B. Wilson (JASA 1927) has a positive width even if all
+    values are equal: 8 correct of 8 is not certainty. The number of trials is Kish's effective sample size,
+    (sum w)^2 / sum w^2 ("Survey Sampling", 1965). Values of one half make the interval slightly too wide.
     """
     total = math.fsum(weights)
     if not total:
@@ -157,11 +157,13 @@ def weighted_share(name: str, values: Sequence[float], weights: Sequence[float])
 
 
 def mean_metrics(pairs: Sequence[ScoredPair], seed: int) -> tuple[Metric, Metric, Metric]:
-    """Return cross-entropy, its excess (both in nats) and Brier score, with bootstrap intervals over pairs.
+    """Return cross-entropy, excess over the labels' entropy (both in nats) and Brier score.
+
+    Their intervals are bootstrap intervals over pairs.
 
     Args:
-        pairs: of which one at least has a weight.
-        seed: of the bootstrap; the three are read off the same resamples.
+        pairs: scored pairs, at least one with a positive weight.
+        seed: seed of the bootstrap; the three metrics use the same resamples.
     """
     margins, labels, weights = pair_columns(pairs)
     measures = {
@@ -174,7 +176,7 @@ def mean_metrics(pairs: Sequence[ScoredPair], seed: int) -> tuple[Metric, Metric
         Metric(
             name=name,
             value=value,
-            # A weighted mean lies between the least and the greatest value; its linear form need not.
+            # A weighted mean is between the smallest and the largest value; its linear form may not be.
             low=max(low, min(value, float(row.min()))),
             high=min(high, max(value, float(row.max()))),
             n=len(pairs),
@@ -186,7 +188,7 @@ def mean_metrics(pairs: Sequence[ScoredPair], seed: int) -> tuple[Metric, Metric
 
 
 def _linear(values: Floats, weights: Floats) -> Floats:
-    """Return values whose plain mean is the weighted mean, and varies over resamples nearly as it does.
+    """Return values whose plain mean is the weighted mean, with nearly the same variation over resamples.
 
     This is the linear form of a ratio: M + w (x - M) / mean(w), with M the weighted mean (Sarndal, Swensson
     and Wretman, "Model Assisted Survey Sampling", 1992, section 5.6). With equal weights it is x itself.

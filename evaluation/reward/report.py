@@ -1,4 +1,4 @@
-"""`report.md` and `reward_metrics.json` of a reward model: can its scores be trusted, and on what?"""
+"""Reports on a reward model: `reward_report.md` and `reward_metrics.json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from core.records import SCHEMA_VERSION, Metric
 from core.statistics.bootstrap import RESAMPLES
 from core.text.documents import code_cell, document_template
-from evaluation.figures import in_brackets
+from evaluation.presentation import in_brackets
 from evaluation.reward.calibration import (
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
@@ -27,30 +27,30 @@ from evaluation.reward.length_probe import LengthProbe
 from evaluation.reward.slices import SECTIONS, SUBSET, RewardBench, Slice
 
 SHOWN_SLICES = 30
-"""Of a group with more values, the report shows those with the most pairs; the JSON file has them all."""
+"""Maximum number of values per group in the report, by number of pairs; the JSON file has all values."""
 _SHOWN_CHARACTERS = 80
-"""A longer name of a group or value is cut in the report."""
+"""Maximum length of the name of a group or value in the report."""
 NONE = "-"
 
 _Row = tuple[str, ...]
 
 
 def reward_metrics_content(evaluation: RewardEvaluation) -> dict[str, Any]:
-    """Return what `reward_metrics.json` holds: every figure, and the warnings. What has no value is null."""
-    figures: dict[str, Any] = TypeAdapter(RewardEvaluation).dump_python(evaluation, mode="json")
-    return {"schema_version": SCHEMA_VERSION, "warnings": reward_warnings(evaluation), **figures}
+    """Return the content of `reward_metrics.json`: all metrics and warnings; missing values are null."""
+    metrics: dict[str, Any] = TypeAdapter(RewardEvaluation).dump_python(evaluation, mode="json")
+    return {"schema_version": SCHEMA_VERSION, "warnings": reward_warnings(evaluation), **metrics}
 
 
 def render_reward_report(evaluation: RewardEvaluation, model: str) -> str:
     """Return the report in Markdown.
 
     Args:
-        evaluation: what was measured.
+        evaluation: the evaluation of the reward model.
         model: name or path of the reward model.
     """
     bench = evaluation.reward_bench
     if bench and not bench.sections:
-        bench = None  # then the subsets are somebody else's, and stand among the groups
+        bench = None  # the subsets are not from RewardBench, so show them among the groups
     groups = {key: slices for key, slices in evaluation.groups.items() if not (bench and key == SUBSET)}
     return document_template("evaluation", "reward_report.md.j2").render(
         evaluation=evaluation,
@@ -75,15 +75,15 @@ def render_reward_report(evaluation: RewardEvaluation, model: str) -> str:
 
 
 def in_code(name: str) -> str:
-    """Return a name from someone's data as a code span that is no markup in a table, cut where it is long."""
+    """Return a name from a user's data as a code span for a table cell, cut off if it is long."""
     return code_cell(name, _SHOWN_CHARACTERS)
 
 
 def cell(metric: Metric | None) -> str:
-    """Return a metric as `61.4 [52.0, 70.9]`: shares in percent, others with three digits."""
+    """Return a metric as `61.4 [52.0, 70.9]`: shares in percent, others with three decimals."""
     if metric is None:
         return NONE
-    # Three digits, which the general format gives to nats, are right for a Brier score too.
+    # The format for nats has three decimals, which suits a Brier score too.
     return in_brackets(metric if metric.unit else metric.model_copy(update={"unit": "nats"}))
 
 
@@ -100,20 +100,20 @@ def _headline(evaluation: RewardEvaluation) -> Iterator[_Row]:
 
 
 def _calibration_rows(calibration: Calibration) -> Iterator[_Row]:
-    """Yield measure, value as it is and value with temperature."""
+    """Yield measure, value without temperature and value with temperature."""
 
     def row(title: str, name: str) -> _Row:
         return title, f"{getattr(calibration.before, name):.3f}", f"{getattr(calibration.after, name):.3f}"
 
     yield row("expected calibration error", "ece")
-    yield row("the same, as chance alone would show it", "ece_by_chance")
+    yield row("the same, expected from chance alone", "ece_by_chance")
     yield row("cross-entropy, nats", "nll")
     yield row("excess over the labels' entropy, nats", "excess_nll")
     yield row("Brier score", "brier")
 
 
 def _reliability_rows(calibration: Calibration) -> Iterator[_Row]:
-    """Yield predicted, label and pairs, as it is and with temperature; either may have fewer bins."""
+    """Yield predicted, label and pairs, without and with temperature; either may have fewer bins."""
     before, after = _bin_cells(calibration.before), _bin_cells(calibration.after)
     nothing: _Row = (NONE, NONE, NONE)
     for place in range(max(len(before), len(after))):
@@ -121,21 +121,21 @@ def _reliability_rows(calibration: Calibration) -> Iterator[_Row]:
         yield tuple(text for side in sides for text in side)
 
 
-def _bin_cells(figures: CalibrationMetrics) -> list[_Row]:
-    return [(f"{100 * one.predicted:.1f}", f"{100 * one.label:.1f}", str(one.n)) for one in figures.bins]
+def _bin_cells(metrics: CalibrationMetrics) -> list[_Row]:
+    return [(f"{100 * one.predicted:.1f}", f"{100 * one.label:.1f}", str(one.n)) for one in metrics.bins]
 
 
 def _end_of_range(temperature: float) -> str:
-    """Return what it means that the temperature is at an end of its range, if it is."""
+    """Explain a temperature at a limit of the search range; empty if it is within the range."""
     if temperature >= HIGHEST_TEMPERATURE:
-        return "the scores say nothing about these labels, or the contrary of them"
+        return "the scores are unrelated or opposed to these labels"
     if temperature <= LOWEST_TEMPERATURE:
-        return "every pair is right, so that nothing bounds how sure the scores may be"
+        return "every pair is right, so the most confident scores always fit best"
     return ""
 
 
 def _correlation_rows(probe: LengthProbe) -> Iterator[_Row]:
-    """Yield what is correlated, the coefficient and how many values it is over."""
+    """Yield the title, the coefficient and the number of values of each correlation."""
     for title, value, n in (
         ("reward and tokens, over all answers (Pearson)", probe.pearson, probe.answers),
         ("their ranks (Spearman)", probe.spearman, probe.answers),
@@ -145,7 +145,7 @@ def _correlation_rows(probe: LengthProbe) -> Iterator[_Row]:
 
 
 def _length_rows(probe: LengthProbe, accuracy: Metric | None) -> Iterator[_Row]:
-    """Yield on which pairs, the accuracy in percent and the number of pairs."""
+    """Yield the kind of pairs, the accuracy in percent and the number of pairs."""
     for title, metric in (
         ("all pairs", accuracy),
         ("the better answer is the shorter one", probe.shorter_better),
@@ -157,7 +157,7 @@ def _length_rows(probe: LengthProbe, accuracy: Metric | None) -> Iterator[_Row]:
 
 
 def _shown(slices: Sequence[Slice]) -> tuple[list[_Row], int]:
-    """Return the rows of a group's values, and how many values are not shown."""
+    """Return the rows of a group's values, and the number of values that are not shown."""
     largest = sorted(slices, key=lambda one: -one.n)[:SHOWN_SLICES]
     shown = [_slice_row(one, in_code(one.value)) for one in slices if one in largest]
     return shown, len(slices) - len(shown)
@@ -183,7 +183,7 @@ def _partial_sections(bench: RewardBench | None) -> Iterator[str]:
 
 
 def _subset_rows(bench: RewardBench | None) -> Iterator[_Row]:
-    """Yield the subsets of all sections, then those that belong to none, each with its section."""
+    """Yield the subsets of all sections with their section, then the subsets without a section."""
     if bench:
         for section in bench.sections:
             yield from ((section.name, *_slice_row(one, in_code(one.value))) for one in section.subsets)

@@ -1,4 +1,4 @@
-"""A reward model's figures by group, by certainty of the label, and by the sections of RewardBench."""
+"""Reward model metrics by group, by certainty of the label, and by section of RewardBench."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from evaluation.reward.metrics import (
 )
 
 SUBSET = "subset"
-"""The group that says which subset of RewardBench a pair is from."""
+"""Group key of the RewardBench subset that a pair is from."""
 CERTAINTIES = ("tie", "0.5-0.6", "0.6-0.8", "0.8-0.95", ">=0.95")
-"""Bands of max(p, 1 - p); each holds its lower end, and a tie is one half exactly."""
+"""Bands of max(p, 1 - p); each includes its lower limit, and a tie is exactly one half."""
 _ENDS = (0.6, 0.8, 0.95)
 
 SECTIONS: Mapping[str, Mapping[str, int]] = {
@@ -51,47 +51,48 @@ SECTIONS: Mapping[str, Mapping[str, int]] = {
         **dict.fromkeys(("hep-cpp", "hep-go", "hep-java", "hep-js", "hep-python", "hep-rust"), 164),
     },
 }
-"""The sections of RewardBench v1 (Lambert et al. 2024, arXiv 2403.13787), and how many examples each subset
-counts for: so `rewardbench/constants.py` has them. `math-prm` has 447, and counts for as much as all code."""
+"""The sections of RewardBench v1 (Lambert et al. 2024, arXiv 2403.13787), with the example count that weights
+each subset, as in `rewardbench/constants.py`. `math-prm` has 447 examples, but as much weight as all code
+subsets together."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Figures of the pairs that have something in common."""
+    """Metrics of a subset of the pairs."""
 
     value: str
-    """What: the value of a group, a band of certainty or a subset."""
+    """Name of the slice: the value of a group, a band of certainty or a subset."""
     n: int
     accuracy: Metric | None
-    """Over the pairs that are no ties; None if all are."""
+    """Accuracy over the pairs other than ties; None if all are ties."""
     nll: float
     """Mean cross-entropy, in nats."""
     excess_nll: float
-    """The same less the labels' entropy; unlike it, comparable between slices of unlike labels."""
+    """Mean cross-entropy minus the labels' entropy, in nats; unlike `nll`, comparable between slices."""
 
 
 @dataclass(frozen=True)
 class BenchmarkSection:
-    """A section of RewardBench: the mean of its subsets' accuracies by their example counts."""
+    """A section of RewardBench: the mean of its subsets' accuracies, weighted by their example counts."""
 
     name: str
     accuracy: Metric
     subsets: tuple[Slice, ...]
-    """Those that there are pairs of, in the benchmark's order."""
+    """Subsets that have pairs, in the benchmark's order."""
     missing: tuple[str, ...]
-    """The section's subsets that have no pairs, or ties only; with any, it is not the benchmark's figure."""
+    """Subsets without pairs or with ties only; if there are any, the result is not the benchmark's score."""
 
 
 @dataclass(frozen=True)
 class RewardBench:
-    """Sections of RewardBench that have pairs, and subsets that belong to none."""
+    """Sections of RewardBench that have pairs, and subsets that belong to no section."""
 
     sections: tuple[BenchmarkSection, ...]
     others: tuple[Slice, ...]
 
 
 def slice_groups(pairs: Sequence[ScoredPair]) -> dict[str, tuple[Slice, ...]]:
-    """Return for each group the slices of its values, both in alphabetical order."""
+    """Return the slices of each group's values; groups and values are in alphabetical order."""
     keys = sorted({key for pair in pairs for key in pair.groups})
     return {
         key: tuple(slice_of(value, members) for value, members in sorted(_by_value(pairs, key).items()))
@@ -100,7 +101,7 @@ def slice_groups(pairs: Sequence[ScoredPair]) -> dict[str, tuple[Slice, ...]]:
 
 
 def slice_certainties(pairs: Sequence[ScoredPair]) -> tuple[Slice, ...]:
-    """Return the slices by certainty of the label, from tie to certain; bands without pairs have none."""
+    """Return the slices by certainty of the label, from tie to certain, without empty bands."""
     bands: dict[str, list[ScoredPair]] = {band: [] for band in CERTAINTIES}
     for pair in pairs:
         bands[certainty_of(pair.p_chosen)].append(pair)
@@ -111,13 +112,13 @@ def certainty_of(p: float) -> str:
     """Return the band of a label."""
     if p == 0.5:
         return CERTAINTIES[0]
-    # 1 - 0.05 and the like may fall short of the end by rounding.
+    # Rounding can put values such as 1 - 0.05 slightly below the limit of a band.
     certainty = round(max(p, 1 - p), 12)
     return CERTAINTIES[1 + sum(certainty >= end for end in _ENDS)]
 
 
 def slice_of(value: str, pairs: Sequence[ScoredPair]) -> Slice:
-    """Return the figures of some pairs, one at least; all means are by weight."""
+    """Return the weighted metrics of at least one pair."""
     margins, labels, weights = pair_columns(pairs)
     nll, excess = (
         float(np.average(measure(margins, labels), weights=weights))
@@ -127,9 +128,9 @@ def slice_of(value: str, pairs: Sequence[ScoredPair]) -> Slice:
 
 
 def reward_bench(pairs: Sequence[ScoredPair]) -> RewardBench | None:
-    """Return the summary by subset, or None if no pair says which subset it is from.
+    """Return the RewardBench results, or None if no pair has a subset.
 
-    Equal scores count as half right.
+    Equal scores count as half correct.
     """
     subsets = _by_value(pairs, SUBSET)
     if not subsets:
@@ -142,8 +143,8 @@ def reward_bench(pairs: Sequence[ScoredPair]) -> RewardBench | None:
 def _sections(subsets: Mapping[str, Sequence[ScoredPair]]) -> Iterator[BenchmarkSection]:
     """Yield the sections that have an accuracy.
 
-    A section is the accuracy over its pairs with those of each subset weighted to its example count, so that
-    the interval knows that few pairs may stand for many examples.
+    The accuracy of a section is computed over its pairs, with the pairs of each subset weighted to its
+    example count. The interval then takes into account that few pairs may represent many examples.
     """
     for name, counts in SECTIONS.items():
         decided = {
@@ -162,13 +163,13 @@ def _sections(subsets: Mapping[str, Sequence[ScoredPair]]) -> Iterator[Benchmark
 
 
 def _weighing(pairs: Sequence[ScoredPair], total: float) -> list[float]:
-    """Return the weights of the pairs, scaled so that they sum to `total`."""
+    """Return the weights of the pairs, scaled to sum to `total`."""
     weight = math.fsum(pair.weight for pair in pairs)
     return [pair.weight / weight * total for pair in pairs]
 
 
 def _by_value(pairs: Sequence[ScoredPair], key: str) -> dict[str, list[ScoredPair]]:
-    """Return the pairs that have a group, by its value."""
+    """Return the pairs that have the group `key`, by its value."""
     values: dict[str, list[ScoredPair]] = {}
     for pair in pairs:
         if key in pair.groups:

@@ -73,7 +73,7 @@ class PromptsResult:
             "got": len(self.synthesis.prompts),
             "kinds": {kind: sum(kind in p.tags for p in self.synthesis.prompts) for kind in KINDS},
             "principles": principles,
-            "left_out": dict(self.synthesis.left_out.most_common()),
+            "left_out": dict(self.synthesis.rejected.most_common()),
             "asked": self.asked,
             "reused": self.reused,
             "warnings": list(self.warnings),
@@ -104,7 +104,7 @@ def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> Prom
     )
     counts = _run(synthesis, request, make)
     if not synthesis.prompts:
-        reasons = _reasons(synthesis.left_out)
+        reasons = _reasons(synthesis.rejected)
         raise DataError(
             f"none of the replies of {request.model} could be used ({reasons}); nothing was written",
             where="--model",
@@ -154,11 +154,11 @@ async def _ask(
         try:
             answer = await engine.generate(GenerationRequest(turns, _SAMPLING, seed, "prompts"))
         except RequestError as error:
-            synthesis.left_out[error.reason] += 1
+            synthesis.rejected[error.reason] += 1
             return
         replies[attempt] = Reply(attempt, answer.text, answer.finish_reason == "stop")
-        left_out = synthesis.left_out.total()
-        task.note(f"{len(replies):,} of {len(attempts):,} replies of this round, skipped {left_out:,}")
+        rejected = synthesis.rejected.total()
+        task.note(f"{len(replies):,} of {len(attempts):,} replies of this round, skipped {rejected:,}")
 
     await for_each(attempts, ask, concurrency)
     return [replies[attempt] for attempt in attempts if attempt in replies]

@@ -11,5 +11,5 @@ def print_prompts(result: PromptsResult) -> None:
     summary = result.as_json()
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["kinds"].items())
     out.print(f"wrote {result.to}: {summary['got']:,} of {summary['wanted']:,} prompts ({kinds})")
-    left_out = result.synthesis.left_out
+    left_out = result.synthesis.rejected
     out.print(f"left out {left_out.total():,}{': ' if left_out else ''}{_reasons(left_out)}")

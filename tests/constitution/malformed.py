@@ -375,23 +375,23 @@ YAML: list[tuple[str, str] | tuple[str, str, str]] = [
     ('~',
      '1:1: the file is empty; accepted: a YAML mapping or list'),
     (HEAD + "- !!python/object/apply:os.system ['x']",
-     "3:3: '!!python/object/apply:os.system' is YAML for something that is not used here; "
+     "3:3: '!!python/object/apply:os.system' is YAML syntax that is not supported; "
      "accepted: no tags; quotes around a text that begins with !"),
     ('name: !!str x\nprinciples: [a]',
-     "1:7: '!!str' is YAML for something that is not used here; accepted: no tags; "
+     "1:7: '!!str' is YAML syntax that is not supported; accepted: no tags; "
      "quotes around a text that begins with !"),
     ('name: &n x\nprinciples: [a]',
-     "1:7: '&n' is YAML for something that is not used here; accepted: no anchors and aliases; "
+     "1:7: '&n' is YAML syntax that is not supported; accepted: no anchors and aliases; "
      "quotes around a text that begins with &"),
     (HEAD + '- *n',
-     "3:3: '*n' is YAML for something that is not used here; accepted: no anchors and aliases; "
+     "3:3: '*n' is YAML syntax that is not supported; accepted: no anchors and aliases; "
      "quotes around a text that begins with *"),
     (ONE + '  true: 3',
      '5:3: a key is true; accepted: text, in quotes: "true"'),
     ('name: x\n: y\nprinciples: [a]',
      "2:1: not valid YAML: while parsing a block mapping, did not find expected key; "
-     "accepted: equal indentation for equal entries, "
-     "and quotes around a text with ': ' in it or a sign before it"),
+     "accepted: equal indentation for entries of the same level, "
+     "and quotes around a text that contains ': ' or begins with a special character"),
     ('name: x\n? [a]\n: y\nprinciples: [a]',
      '2:3: a key is a list; accepted: text; quotes around a text that begins with { or ['),
     ('name: x\nname: y\nprinciples: [a]',
@@ -399,7 +399,7 @@ YAML: list[tuple[str, str] | tuple[str, str, str]] = [
     (ONE + '  text: u',
      "5:3: duplicate key 'text' (first in line 4); accepted: each key once"),
     ('name: x\nprinciples: [a]\n---\nname: y\n',
-     "3:1: a second document begins; accepted: one document a file, without a line '---' in it"),
+     "3:1: a second document begins; accepted: one document per file, without a line '---'"),
     ('',
      '1:1: the file is empty; accepted: a YAML mapping or list'),
     ('# a\n# b\n',
@@ -414,27 +414,29 @@ YAML: list[tuple[str, str] | tuple[str, str, str]] = [
      'found a tab character that violates indentation; accepted: spaces for indentation, no tabs'),
     ('name: x\nprinciples: [a, b\n',
      "2:13: not valid YAML: while parsing a flow sequence, did not find expected ',' or ']'; "
-     "accepted: a [ that is closed, or quotes around the whole text"),
+     "accepted: a matching closing character for [, or quotes around the whole text"),
     (HEAD + "- 'a\n- b\n",
      "3:3: not valid YAML: while scanning a quoted scalar, found unexpected end of stream; "
-     "accepted: a ' that is closed, or quotes around the whole text"),
+     "accepted: a matching closing character for ', or quotes around the whole text"),
     (ONE + '  check: {kind: max_words\n',
      "5:10: not valid YAML: while parsing a flow mapping, did not find expected ',' or '}'; "
-     "accepted: a { that is closed, or quotes around the whole text"),
+     "accepted: a matching closing character for {, or quotes around the whole text"),
     ('name: x\n principles:\n - a',
      "2:12: not valid YAML: mapping values are not allowed in this context; "
-     "accepted: quotes around a text that contains ': ', and equal indentation for equal entries"),
+     "accepted: quotes around a text that contains ': ', "
+     "and equal indentation for entries of the same level"),
     (ONE + ' weight: 2',
      "5:2: not valid YAML: while parsing a block mapping, did not find expected key; "
-     "accepted: equal indentation for equal entries, "
-     "and quotes around a text with ': ' in it or a sign before it"),
+     "accepted: equal indentation for entries of the same level, "
+     "and quotes around a text that contains ': ' or begins with a special character"),
     (HEAD + '  - a\n - b',
      "4:2: not valid YAML: while parsing a block mapping, did not find expected key; "
-     "accepted: equal indentation for equal entries, "
-     "and quotes around a text with ': ' in it or a sign before it"),
+     "accepted: equal indentation for entries of the same level, "
+     "and quotes around a text that contains ': ' or begins with a special character"),
     ('name: x: y\nprinciples: [a]',
      "1:8: not valid YAML: mapping values are not allowed in this context; "
-     "accepted: quotes around a text that contains ': ', and equal indentation for equal entries"),
+     "accepted: quotes around a text that contains ': ', "
+     "and equal indentation for entries of the same level"),
     (HEAD + '- @a',
      '3:3: not valid YAML: while scanning for the next token, '
      'found character that cannot start any token; accepted: quotes around a text that begins with @'),
@@ -451,26 +453,27 @@ YAML: list[tuple[str, str] | tuple[str, str, str]] = [
     ('name: {{ x }}\nprinciples: [a]',
      '1:8: a key is a mapping; accepted: text; quotes around a text that begins with { or ['),
     (HEAD + '- a\x07b',
-     '3:4: the character U+0007 cannot stand in YAML; accepted: printable text'),
+     '3:4: the character U+0007 is not allowed in YAML; accepted: printable text'),
     (HEAD + '- a\x00b',
-     '3:4: the character U+0000 cannot stand in YAML; accepted: printable text'),
+     '3:4: the character U+0000 is not allowed in YAML; accepted: printable text'),
     (HEAD + '- a\u2028b',
-     '3:4: the character U+2028 cannot stand in YAML; accepted: printable text'),
+     '3:4: the character U+2028 is not allowed in YAML; accepted: printable text'),
     (HEAD + '- "a\\0b"',
-     '3:3: the escape in this text makes the character U+0000; accepted: text without it'),
+     '3:3: an escape in this text gives the character U+0000, which is not allowed; '
+     'accepted: text without this escape'),
     (HEAD + '- "a\\qb"',
      "3:5: not valid YAML: while parsing a quoted scalar, found unknown escape character; "
      "accepted: '\\\\' for a backslash in double quotes, or single quotes around the text"),
     (HEAD + '- "a\\ud800b"',
      "3:7: not valid YAML: while parsing a quoted scalar, found invalid Unicode character escape code; "
-     "accepted: equal indentation for equal entries, "
-     "and quotes around a text with ': ' in it or a sign before it"),
+     "accepted: equal indentation for entries of the same level, "
+     "and quotes around a text that contains ': ' or begins with a special character"),
     ('name: x\nprinciples: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[',
-     '2:44: this is nested too deep; accepted: at most 32 levels'),
+     '2:44: this value is nested too deeply; accepted: at most 32 levels'),
     ('[' * 100000,
-     '1:33: this is nested too deep; accepted: at most 32 levels'),
+     '1:33: this value is nested too deeply; accepted: at most 32 levels'),
     ('{a: ' * 40,
-     '1:129: this is nested too deep; accepted: at most 32 levels'),
+     '1:129: this value is nested too deeply; accepted: at most 32 levels'),
 ]
 
 # No text.
@@ -478,7 +481,7 @@ ENCODING: list[tuple[bytes, str]] = [
     ('name: x'.encode('utf-16'),
      '1:1: the byte 0xff is not UTF-8; accepted: text saved as UTF-8'),
     (b'n\x00a\x00m\x00e\x00:\x00 \x00x\x00',
-     '1:2: the character U+0000 cannot stand in YAML; accepted: printable text'),
+     '1:2: the character U+0000 is not allowed in YAML; accepted: printable text'),
     (b'name: caf\xe9\nprinciples: [a]',
      '1:10: the byte 0xe9 is not UTF-8; accepted: text saved as UTF-8'),
     (b'\xef\xbb\xbfname: x\nprinciples: [3]',

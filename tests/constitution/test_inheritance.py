@@ -220,7 +220,7 @@ MISTAKES = {
         ["rules.md:1:6: the byte 0xe9 is not UTF-8; accepted: text saved as UTF-8"]),
     "document with a NUL": (
         {"a.yaml": BASE, "rules.md": RULES + "\0"},
-        ["rules.md:16:1: the character U+0000 cannot stand in a document; accepted: printable text"]),
+        ["rules.md:16:1: the character U+0000 is not allowed in a document; accepted: printable text"]),
     "large document": (
         {"a.yaml": BASE, "rules.md": RULES + "x" * 600_000},
         ["rules.md: the file is too large; accepted: at most 524,288 bytes"]),

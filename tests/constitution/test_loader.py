@@ -135,7 +135,7 @@ def test_laughs_are_not_multiplied(write):
     layers = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 10))
     found = problems_of(write(f"l0: &l0 [ha]\n{layers}"))
     assert len(found) == 10 + 9 * 9
-    assert all("is YAML for something that is not used here" in problem.what for problem in found)
+    assert all("is YAML syntax that is not supported" in problem.what for problem in found)
 
 
 def test_of_very_many_mistakes_a_hundred_are_told_and_the_others_counted(write):
@@ -150,8 +150,8 @@ def test_of_very_many_mistakes_a_hundred_are_told_and_the_others_counted(write):
     ("text", "what"),
     [
         (HEAD + "- '" + "a" * (MAX_CHARACTERS + 1) + "'", "this text is too long"),
-        ("[" + "a," * MAX_VALUES + "]", "there are too many values"),
-        ("{" + "".join(f"a{n}: 1," for n in range(MAX_VALUES)) + "}", "there are too many values"),
+        ("[" + "a," * MAX_VALUES + "]", "the file has too many values"),
+        ("{" + "".join(f"a{n}: 1," for n in range(MAX_VALUES)) + "}", "the file has too many values"),
     ],
 )
 def test_huge_files_are_refused_at_their_place(write, text, what):

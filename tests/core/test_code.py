@@ -109,7 +109,7 @@ def test_a_function_that_gives_no_verdict_is_one_line(project, function, said):
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        (("number",), "is no function but of type int"),
+        (("number",), "is of type int, not a function"),
         (("absent",), "cannot be loaded (AttributeError"),
         (("f", "no_such_module_at_all"), "cannot be loaded (ModuleNotFoundError"),
     ],
@@ -120,7 +120,7 @@ def test_a_function_that_is_not_there_is_refused_at_its_place(project, tmp_path,
     (problem,) = caught.value.problems
     assert problem.where == f"{tmp_path / 'c.yaml'}:5:32"
     assert said in problem.what
-    assert problem.accepted.startswith("module:function, a module beside the constitution")
+    assert problem.accepted.startswith("module:function, with the module next to the constitution")
 
 
 def test_an_edit_of_the_code_is_another_constitution(project, tmp_path):
@@ -152,7 +152,7 @@ def test_a_module_of_the_same_name_from_elsewhere_is_not_taken_for_it(project, t
     (other / source.name).write_text("def polite(text): return False\n")
     path = other / "c.yaml"
     path.write_text(f"- {{text: t, check: {{kind: python, value: '{source.stem}:polite'}}}}\n")
-    with pytest.raises(ConfigError, match=r"is in its place; give .* another name"):
+    with pytest.raises(ConfigError, match=r"another module .* is already imported from .*; rename "):
         load_constitution(path)
 
 

@@ -22,7 +22,7 @@ def test_turns_that_alternate_are_nothing_odd():
 
 def test_two_turns_of_one_role_and_an_empty_one_are_odd():
     found = oddities(talk(("user", "Hello."), ("user", "Hello?"), ("assistant", " "), ("user", "So?")))
-    assert found == ("two turns in a row are of the same role", "a turn before the answer is empty")
+    assert found == ("two consecutive turns have the same role", "a turn before the answer is empty")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_two_turns_of_one_role_and_an_empty_one_are_odd():
             (None, "\n\nHuman: q\n\nAssistant: x", "\n\nHuman: p\n\nAssistant: y"),
             "left and right differ in more",
         ),
-        (("q", 7, "x"), "left is neither text nor messages"),
+        (("q", 7, "x"), "left is neither text nor a list of messages"),
     ],
 )
 def test_reasons_name_the_columns_that_were_read(sides: tuple[object, object, object], reason: str):

@@ -41,45 +41,45 @@ class Watched(io.StringIO):
         return self.getvalue().splitlines()
 
 
-def test_figures_are_count_percent_rate_time_left_and_note(clock: Clock):
+def test_columns_are_count_percent_rate_time_left_and_note(clock: Clock):
     task = ProgressTask("critique", 24, clock=clock)
     clock.now_s = 15.0
     task.advance(12)
     task.note("212 tokens/s")
-    assert task.figures() == ["12/24", "50%", "0.8/s", "ETA 0:15", "212 tokens/s"]
+    assert task.columns() == ["12/24", "50%", "0.8/s", "ETA 0:15", "212 tokens/s"]
 
 
 def test_rate_counts_only_the_work_of_this_process(clock: Clock):
     task = ProgressTask("critique", 100, done=90, clock=clock)
     clock.now_s = 10.0
-    assert task.figures() == ["90/100", "90%", "in 0:10"]
+    assert task.columns() == ["90/100", "90%", "in 0:10"]
     task.advance(5)
-    assert task.figures() == ["95/100", "95%", "0.5/s", "ETA 0:10"]
+    assert task.columns() == ["95/100", "95%", "0.5/s", "ETA 0:10"]
 
 
 def test_finished_step_shows_how_long_it_took(clock: Clock):
     task = ProgressTask("label", 3600, clock=clock)
     clock.now_s = 3725.0
     task.advance(3600)
-    assert task.figures(finished=True) == ["3,600/3,600", "100%", "1.0/s", "in 1:02:05"]
+    assert task.columns(finished=True) == ["3,600/3,600", "100%", "1.0/s", "in 1:02:05"]
 
 
 def test_step_of_unknown_length_has_neither_percent_nor_eta(clock: Clock):
     task = ProgressTask("prompts", None, clock=clock)
     clock.now_s = 60.0
     task.advance(3)
-    assert task.figures() == ["3", "3.0/min", "in 1:00"]
+    assert task.columns() == ["3", "3.0/min", "in 1:00"]
 
 
 def test_step_without_work_is_shown_without_a_percentage(clock: Clock):
-    assert ProgressTask("sft", 0, clock=clock).figures(finished=True) == ["0/0", "in 0:00"]
+    assert ProgressTask("sft", 0, clock=clock).columns(finished=True) == ["0/0", "in 0:00"]
 
 
 def test_more_work_than_foreseen_leaves_no_negative_time(clock: Clock):
     task = ProgressTask("critique", 2, clock=clock)
     clock.now_s = 1.0
     task.advance(4)
-    assert task.figures() == ["4/2", "200%", "4.0/s", "ETA 0:00"]
+    assert task.columns() == ["4/2", "200%", "4.0/s", "ETA 0:00"]
 
 
 def test_threads_lose_no_count():

@@ -149,7 +149,7 @@ def test_prompt_may_not_end_in_white_space_only():
 def test_system_message_stands_first_or_not_at_all():
     system, user = Message(role="system", content="Be brief."), Message(role="user", content="Hi")
     assert Prompt.of((system, user)).messages == (system, user)
-    with pytest.raises(ValidationError, match="may only stand first"):
+    with pytest.raises(ValidationError, match="must be the first message"):
         Prompt.of((user, system, user))
 
 

@@ -154,11 +154,11 @@ def test_pair_that_makes_no_comparison_says_why_in_its_place():
 @pytest.mark.parametrize(
     ("texts", "pairs", "expected"),
     [
-        (("one", "two", "two", "one"), "disjoint", [True, "the same two answers are compared already"]),
+        (("one", "two", "two", "one"), "disjoint", [True, "these two answers are already compared"]),
         (
             ("one", "one", "two"),
             "all",
-            ["the answers are the same", True, "the same two answers are compared already"],
+            ["the answers are the same", True, "these two answers are already compared"],
         ),
     ],
 )

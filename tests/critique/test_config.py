@@ -59,7 +59,7 @@ def test_source_of_answers_that_does_not_exist_is_refused():
 @pytest.mark.parametrize("samples", [3, 5, 63])
 @pytest.mark.parametrize("source", ["base", "sft"])
 def test_disjoint_pairs_of_an_odd_number_of_samples_are_refused(source: str, samples: int):
-    with pytest.raises(ValidationError, match=f"samples is {samples}, and disjoint pairs need an even"):
+    with pytest.raises(ValidationError, match=f"samples is {samples}, but disjoint pairs require an even"):
         CompareConfig.model_validate({"from": source, "samples": samples})
 
 

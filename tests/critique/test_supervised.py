@@ -10,10 +10,10 @@ from constitution.schema import Constitution
 from core.records import CritiqueTrace, Generation, Message, Prompt, Revision, Sampling
 from critique.supervised import SupervisedData, Target, Which, supervised_data, target_of
 
-CUT = "every answer was empty or cut before its end"
-BROKEN = "the draft breaks a machine check, and no finished revision comes nearer to passing"
-UNFINISHED = "every revision was cut before its end"
-BEYOND = "the draft needed no revision; beyond sft.benign_replay"
+CUT = "every answer was empty or cut off"
+BROKEN = "the draft fails a machine check, and no complete revision scores as well"
+UNFINISHED = "every revision was cut off"
+BEYOND = "the draft needed no revision; over the limit of sft.benign_replay"
 
 
 def constitution(*principles: dict[str, object]) -> Constitution:
@@ -136,7 +136,7 @@ def taught(which: Which, given: CritiqueTrace, by: Constitution) -> list[tuple[s
     """What a trace teaches, or why nothing, where revisions enough let every good draft be replayed."""
     data = supervised_data([given, *traces(4, 0)], by, 9.0, seed=0, which=which)
     targets = [(t.answer.text, t.revised) for t in data.targets if t.trace.id == given.id]
-    reasons = [reason for prompt_id, reason in data.left_out if prompt_id == given.prompt.id]
+    reasons = [reason for prompt_id, reason in data.excluded if prompt_id == given.prompt.id]
     assert bool(targets) != bool(reasons)
     return targets or reasons[0]
 
@@ -216,16 +216,16 @@ def test_so_many_drafts_are_replayed_for_each_revision(
     data = supervised_data(traces(revised, drafts), UNCHECKED, replay, seed=0)
     assert len(questions(data, revised=True)) == revised
     assert len(questions(data, revised=False)) == expected
-    assert [reason for _, reason in data.left_out] == [BEYOND] * (drafts - expected)
+    assert [reason for _, reason in data.excluded] == [BEYOND] * (drafts - expected)
 
 
 def test_every_trace_is_a_target_or_left_out_with_a_reason():
     given = [*traces(4, 6), trace("[Draft]", question="cut?"), trace("Draft.", "[Second]", question="half?")]
     data = supervised_data(given, UNCHECKED, 0.5, seed=0)
     taught = [target.trace.prompt.id for target in data.targets]
-    out = [prompt_id for prompt_id, _ in data.left_out]
+    out = [prompt_id for prompt_id, _ in data.excluded]
     assert sorted([*taught, *out]) == sorted(t.prompt.id for t in given)
-    assert {reason for _, reason in data.left_out} == {BEYOND, CUT, UNFINISHED}
+    assert {reason for _, reason in data.excluded} == {BEYOND, CUT, UNFINISHED}
 
 
 def test_targets_stand_in_the_order_of_the_traces():
@@ -248,4 +248,4 @@ def test_the_draw_depends_on_seed_and_prompts_and_not_on_the_order():
 
 def test_no_traces_amount_to_nothing():
     data = supervised_data([], UNCHECKED, 0.5, seed=0)
-    assert (data.targets, data.left_out) == ([], [])
+    assert (data.targets, data.excluded) == ([], [])

@@ -45,7 +45,7 @@ def test_what_cannot_be_evaluated_is_refused(section):
 
 
 def test_refusal_names_the_variant_that_is_wrong():
-    with pytest.raises(ValidationError, match="does not name base"):
+    with pytest.raises(ValidationError, match="does not include base"):
         EvalConfig.model_validate({"models": ["sft"]})
-    with pytest.raises(ValidationError, match="names sft more than once"):
+    with pytest.raises(ValidationError, match="lists sft more than once"):
         EvalConfig.model_validate({"models": ["base", "sft", "sft"]})

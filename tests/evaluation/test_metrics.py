@@ -129,7 +129,7 @@ def test_answers_without_base_are_refused():
 
 def test_variants_without_a_common_prompt_are_refused():
     answers = [answers_of("base", "a", "b")[0], answers_of("sft", "a", "b")[1]]
-    with pytest.raises(DataError, match="no prompt was answered by all of base, sft"):
+    with pytest.raises(DataError, match=r"no prompt was answered by all variants \(base, sft\)"):
         evaluate_answers(answers, CONSTITUTION)
 
 

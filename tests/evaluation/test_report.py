@@ -40,7 +40,7 @@ def content(
 ) -> ReportContent:
     further = fields.pop("further", ())
     evaluation = evaluate_answers(answers, constitution, further)
-    given = {"left_out": {}, "samples_shown": 2, **fields}
+    given = {"excluded": {}, "samples_shown": 2, **fields}
     return ReportContent(constitution, evaluation, answers, **given)
 
 
@@ -51,14 +51,14 @@ def section(report: str, title: str) -> str:
 def test_report_says_what_moved_and_what_it_cost():
     further = [Series("sft", "kl", "nats", {a.prompt.id: 0.25 for a in moved(40)})]
     report = render_report(content(moved(40, "sft"), further=further))
-    short = section(report, "In short")
+    short = section(report, "Summary")
     assert "better beyond noise: all checks +100.0 [+100.0, +100.0] points (0.0 to 100.0 %)" in short
     assert "changed beyond noise: words -4.0 [-4.0, -4.0] (6.0 to 2.0)" in short
     assert "the same on every prompt: finished, empty, repeats itself" in short
     assert "| at-most-3-words, % | 0.0 [0.0, 0.0] | 100.0 [100.0, 100.0] | 40 |" in report
-    assert "| KL, nats/token |  | 0.250 [0.250, 0.250] | 40 |" in section(report, "What did it cost?")
-    assert "| words | **-4.0 [-4.0, -4.0]** |" in section(report, "Differences to base")
-    assert "Nothing." in section(report, "Left out")
+    assert "| KL, nats/token |  | 0.250 [0.250, 0.250] | 40 |" in section(report, "Side effects")
+    assert "| words | **-4.0 [-4.0, -4.0]** |" in section(report, "Differences from base")
+    assert "Nothing." in section(report, "Excluded")
 
 
 def test_few_prompts_are_said_to_be_few():
@@ -67,9 +67,9 @@ def test_few_prompts_are_said_to_be_few():
 
 
 def test_very_few_prompts_tell_nothing():
-    short = section(render_report(content(moved(3, "sft"))), "In short")
-    assert "**3 prompts are too few to tell a change from chance.**" in short
-    assert "once in 4 times" in short
+    short = section(render_report(content(moved(3, "sft"))), "Summary")
+    assert "**3 prompts are too few to distinguish a change from chance.**" in short
+    assert "a probability of 1 in 4 by chance" in short
     assert "too few prompts to tell: all checks +100.0" in short
     assert "beyond noise" not in short
 
@@ -80,13 +80,13 @@ def test_one_prompt_makes_a_report_too():
 
 def test_base_alone_has_nothing_to_be_compared_with():
     report = render_report(content(moved(8)))
-    assert "nothing to compare it with" in report
-    assert "Differences to base" not in report
+    assert "so there is no comparison" in report
+    assert "Differences from base" not in report
 
 
 def test_report_without_checks_or_judge_says_that_it_does_not_know():
     report = render_report(content(moved(8, "sft"), KIND))
-    assert "nothing here says whether the\nconstitution is followed better" in report
+    assert "The report cannot show\nwhether the constitution is followed" in report
     assert "There was no judge" in report
 
 
@@ -100,27 +100,27 @@ def test_judge_is_named_where_there_was_one():
 
 def test_all_that_was_left_out_is_listed():
     answers = moved(8, "sft")[:-1]
-    given = content(answers, left_out={"answers that were too long": 1234})
-    listed = section(render_report(given), "Left out")
+    given = content(answers, excluded={"answers that were too long": 1234})
+    listed = section(render_report(given), "Excluded")
     assert "- answers that were too long: 1,234" in listed
-    assert "- prompts that sft did not answer (left out for every variant): 1" in listed
-    assert metrics_content(given.evaluation, given.left_out)["left_out"] == {
+    assert "- prompts that sft did not answer (excluded for every variant): 1" in listed
+    assert metrics_content(given.evaluation, given.excluded)["left_out"] == {
         "answers that were too long": 1234,
-        "prompts that sft did not answer (left out for every variant)": 1,
+        "prompts that sft did not answer (excluded for every variant)": 1,
     }
 
 
 def test_samples_stand_side_by_side_as_many_as_asked_for():
     report = render_report(content(moved(8, "sft"), samples_shown=3))
-    side = section(report, "Side by side")
+    side = section(report, "Sample answers")
     assert side.count("### Prompt") == 3
     assert side.count("**base**") == side.count("**sft**") == 3
-    assert "Side by side" not in render_report(content(moved(8, "sft"), samples_shown=0))
+    assert "Sample answers" not in render_report(content(moved(8, "sft"), samples_shown=0))
 
 
 def test_samples_say_what_was_empty_or_cut_off():
     answers = [answer_of("base", "Why?", "It rains", cut=True), answer_of("sft", "Why?", "")]
-    side = section(render_report(content(answers)), "Side by side")
+    side = section(render_report(content(answers)), "Sample answers")
     assert "**base** (cut off):" in side
     assert "**sft**: an empty answer" in side
 
@@ -137,7 +137,7 @@ def test_hostile_text_stays_in_its_block_and_is_never_a_template():
 
 
 def test_long_text_is_cut_and_says_so():
-    shown = fenced("x" * (SHOWN_CHARACTERS + 1234), most=SHOWN_CHARACTERS)
+    shown = fenced("x" * (SHOWN_CHARACTERS + 1234), max_characters=SHOWN_CHARACTERS)
     assert "[... 1,234 more characters]" in shown
     assert len(shown) < SHOWN_CHARACTERS + 100
 

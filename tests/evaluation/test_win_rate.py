@@ -110,7 +110,7 @@ def test_unparsed_judgment_has_no_say_and_is_counted():
     found = win("good", "bad", judge(odds, KIND, CALM))
     assert found.p == pytest.approx(sigmoid(2))
     assert skipped_wins([found]) == {
-        "single judgments of compared answers: the judge gave no answer to read": 1
+        "single judgments of compared answers: the judge's answer could not be parsed": 1
     }
 
 

@@ -76,7 +76,7 @@ def supervised_examples(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str,
         AnsweredPrompt(target.trace.prompt.id, target.trace.prompt.messages, target.answer.text)
         for target in data.targets
     ]
-    return examples, data.left_out
+    return examples, data.excluded
 
 
 def job_of(run: Run, method: Method, section: AnyMethodConfig, start: Path | None) -> TrainingJob:

@@ -17,7 +17,7 @@ from core.text.explain import one_of
 HEAD = "name: x\nprinciples:\n- id: a\n  text: t\n  check: "
 WHOLE = "a whole number of at least 1"
 PHRASES = "a list of at least 1 entry"
-GRADE = "a number of at least 1 and of at most 30"
+GRADE = "a number of at least 1 and at most 30"
 FLAG = "true or false"
 LISTS = "one of: boilerplate, flattery, hedging, moralising"
 DEEPER = "recursive references only below a property or an item"

@@ -87,7 +87,7 @@ CORPUS = [
         b"- [",
         "a.yaml:2:1: not valid YAML: while parsing a flow node, ",
     ),
-    ("a.yaml", b"- &a x\n- *a", "a.yaml:1:3: '&a' is YAML for something that is not used here"),
+    ("a.yaml", b"- &a x\n- *a", "a.yaml:1:3: '&a' is YAML syntax that is not supported"),
     (
         "a.yaml",
         b"- Be kind.\n",

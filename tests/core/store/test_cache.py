@@ -135,7 +135,8 @@ def test_file_that_is_no_database_says_what_deleting_it_costs(tmp_path: Path):
     with pytest.raises(RunStateError) as caught:
         RequestCache(path)
     assert str(caught.value).startswith(f"{path}: the file is damaged (")
-    assert f"delete the file, which costs asking the models again; run: rm {path}" in str(caught.value)
+    remedy = f"if you delete the file, every request is sent to the models again; run: rm {path}"
+    assert remedy in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -103,7 +103,7 @@ def test_atomic_write_to_a_missing_folder_says_so(tmp_path: Path):
 def test_new_file_is_written_whole_and_never_replaces_one(tmp_path: Path):
     path = tmp_path / "new.jsonl"
     write_new(path, "mine\n")
-    with pytest.raises(RunStateError, match="something else is there already"):
+    with pytest.raises(RunStateError, match="path already exists"):
         write_new(path, "theirs\n")
     assert path.read_text(encoding="utf-8") == "mine\n"
     assert [each.name for each in tmp_path.iterdir()] == ["new.jsonl"]

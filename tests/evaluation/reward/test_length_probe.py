@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from core.records import Metric
-from evaluation.reward.length_probe import goes_by_length, is_matched, pearson, probe_length, spearman
+from evaluation.reward.length_probe import is_matched, length_bias, pearson, probe_length, spearman
 from evaluation.reward.metrics import ScoredPair
 from tests.evaluation.reward.scored_pairs import pair_of, random_pairs, swapped
 
@@ -59,21 +59,21 @@ def test_a_model_that_counts_words_is_seen():
     assert (probe.shorter_better.value, probe.shorter_better.n) == (0, 100)
     assert (probe.longer_better.value, probe.longer_better.n) == (1, 100)
     assert probe.longer_rule.value == 0.5
-    assert goes_by_length(probe) == "longer"
+    assert length_bias(probe) == "longer"
 
 
 def test_a_model_that_spares_words_is_seen_too():
     probe = probe_length(sparing_words(200))
     assert probe.spearman == pytest.approx(-1)
     assert (probe.shorter_better.value, probe.longer_better.value) == (1, 0)
-    assert goes_by_length(probe) == "shorter"
+    assert length_bias(probe) == "shorter"
 
 
 def test_scores_without_a_liking_for_length_do_not_go_by_it():
     probe = probe_length(random_pairs(500))
     assert abs(probe.spearman) < 0.1
     assert probe.shorter_better.value > 0.5
-    assert goes_by_length(probe) is None
+    assert length_bias(probe) is None
 
 
 def test_lengths_that_differ_by_prompt_do_not_correlate_within_pairs():
@@ -114,7 +114,7 @@ def test_answers_are_matched_within_a_tenth_of_the_longer(tokens: tuple[int, int
 def test_accuracy_without_pairs_is_none():
     probe = probe_length([pair_of(1.0, tokens=(5, 50))])
     assert (probe.longer_better, probe.matched) == (None, None)
-    assert goes_by_length(probe) is None
+    assert length_bias(probe) is None
 
 
 def test_ties_alone_leave_only_correlations():
@@ -130,9 +130,9 @@ def test_difference_within_noise_is_not_going_by_length():
         shorter_better=Metric(name="s", value=0.48, low=0.38, high=0.58, n=100),
         longer_better=Metric(name="l", value=0.52, low=0.42, high=0.62, n=100),
     )
-    assert goes_by_length(near) is None
+    assert length_bias(near) is None
     turned = dataclasses.replace(near, shorter_better=near.longer_better, longer_better=near.shorter_better)
-    assert goes_by_length(turned) is None
+    assert length_bias(turned) is None
 
 
 def test_swapping_the_answers_changes_nothing():

@@ -82,7 +82,7 @@ def test_same_pairs_and_seed_give_the_same_evaluation():
 
 def test_no_pairs_and_no_weight_are_refused():
     for pairs in ([], [dataclasses.replace(pair_of(1.0), weight=0.0)]):
-        with pytest.raises(DataError, match="there are no pairs"):
+        with pytest.raises(DataError, match="found no pairs"):
             evaluate_reward_model(pairs, 0)
 
 
@@ -207,7 +207,7 @@ def test_few_pairs_are_warned_of():
 
 
 def test_interval_that_includes_one_half_is_near_chance():
-    assert accuracy_in_words(metric(0.58, 0.48, 0.67)) == "58 % (48 to 67 %): near chance"
+    assert accuracy_in_words(metric(0.58, 0.48, 0.67)) == "58 % (48 to 67 %): no better than chance"
     assert accuracy_in_words(metric(0.58, 0.51, 0.64)) == "58 % (51 to 64 %)"
     assert accuracy_in_words(metric(0.40, 0.31, 0.49)) == "40 % (31 to 49 %): worse than chance"
 
@@ -215,20 +215,21 @@ def test_interval_that_includes_one_half_is_near_chance():
 def test_few_pairs_are_not_called_near_chance_but_too_few():
     right = [pair_of(1.0, id=f"pair {number}") for number in range(2)]
     warnings = reward_warnings(evaluate_reward_model(right, 0))
-    assert "accuracy 100 % (34 to 100 %): too few pairs to tell it from chance" in warnings
-    assert "near chance" not in shown(right)
+    assert "accuracy 100 % (34 to 100 %): too few pairs to distinguish it from chance" in warnings
+    assert ": no better than chance" not in shown(right)
     assert accuracy_in_words(metric(0.52, 0.38, 0.66).model_copy(update={"n": 49})).endswith("from chance")
-    assert accuracy_in_words(metric(0.52, 0.38, 0.66).model_copy(update={"n": 50})).endswith("near chance")
+    at_fifty = metric(0.52, 0.38, 0.66).model_copy(update={"n": 50})
+    assert accuracy_in_words(at_fifty).endswith("no better than chance")
 
 
 def test_end_of_an_interval_just_beside_one_half_is_not_rounded_to_it():
     assert accuracy_in_words(metric(0.58, 0.503, 0.64)) == "58 % (50.3 to 64 %)"
-    assert accuracy_in_words(metric(0.5, 0.4, 0.6)) == "50 % (40 to 60 %): near chance"
+    assert accuracy_in_words(metric(0.5, 0.4, 0.6)) == "50 % (40 to 60 %): no better than chance"
 
 
 def test_accuracy_that_is_no_better_than_chance_is_warned_of():
     near = reward_warnings(evaluated(accuracy=metric(0.52, 0.45, 0.59)))
-    assert near == ["accuracy 52 % (45 to 59 %): near chance"]
+    assert near == ["accuracy 52 % (45 to 59 %): no better than chance"]
     (worse,) = reward_warnings(evaluated(accuracy=metric(0.4, 0.31, 0.49)))
     assert worse.endswith("worse than chance")
 
@@ -241,14 +242,14 @@ def test_ties_alone_are_warned_of():
 def test_scores_that_count_words_are_warned_of():
     warnings = reward_warnings(evaluate_reward_model(counting_words(200), 0))
     assert "longer answers score higher (correlation 1.00)" in warnings
-    assert any("right on 100 % where the longer answer is better, on 0 %" in warning for warning in warnings)
+    assert any("accuracy 100 % where the longer answer is better, 0 %" in warning for warning in warnings)
 
 
 def test_scores_that_spare_words_are_warned_of():
     warnings = reward_warnings(evaluate_reward_model(sparing_words(200), 0))
     assert "shorter answers score higher (correlation -1.00)" in warnings
     assert any(
-        warning.startswith("it goes by brevity: right on 0 % where the longer answer is better, on 100 %")
+        warning.startswith("length bias, it prefers shorter answers: accuracy 0 % where the longer")
         for warning in warnings
     )
 
@@ -262,8 +263,8 @@ def test_calibration_that_no_temperature_mends_is_warned_of():
     calibration = evaluated().calibration
     after = dataclasses.replace(calibration.after, ece=0.14, ece_by_chance=0.02)
     (warning,) = reward_warnings(evaluated(calibration=dataclasses.replace(calibration, after=after)))
-    assert "badly calibrated" in warning
-    assert "off by 0.14 on average (chance alone would show 0.02)" in warning
+    assert "poorly calibrated" in warning
+    assert "off by 0.14 on average (expected from chance alone: 0.02)" in warning
 
 
 # Report
@@ -271,30 +272,30 @@ def test_calibration_that_no_temperature_mends_is_warned_of():
 
 def test_report_says_how_good_how_calibrated_and_whether_length_led():
     report = shown([*random_pairs(400, scale=4.0), *grouped(40, 30, p=0.8, source="ai")])
-    short = section(report, "In short")
+    short = section(report, "Summary")
     assert "**The better answer scores higher in " in short
     assert "| accuracy, % |" in short
     assert "does worse than that" in short  # four times too sure
-    calibration = section(report, "Do the probabilities mean what they say?")
+    calibration = section(report, "Calibration")
     assert "| expected calibration error | 0." in calibration
     assert "cross-fitted" in calibration
     assert calibration.count("\n| ") == 6 + 1 + 14  # 440 pairs have 14 bins
-    assert "| differences within pairs (Pearson) |" in section(report, "Does it go by length?")
+    assert "| differences within pairs (Pearson) |" in section(report, "Length bias")
     assert "| 0.8-0.95 | 40 | 75.0 [59.8, 85.8] |" in section(report, "By certainty of the label")
     assert "| `ai` | 40 | 75.0 [59.8, 85.8] |" in section(report, "By `source`")
     assert "RewardBench" not in report
 
 
 def test_report_names_what_must_be_warned_of():
-    short = section(shown(counting_words(60)), "In short")
-    assert "in 50 % (38 to 62 %): near chance.**" in short
+    short = section(shown(counting_words(60)), "Summary")
+    assert "in 50 % (38 to 62 %): no better than chance.**" in short
     assert "- Warning: longer answers score higher (correlation 1.00)." in short
-    assert "Nothing here speaks against" not in short
+    assert "No warnings" not in short
 
 
 def test_report_of_good_scores_says_so():
-    short = section(shown(random_pairs(1000)), "In short")
-    assert "Nothing here speaks against the scores" in short
+    short = section(shown(random_pairs(1000)), "Summary")
+    assert "No warnings: the scores" in short
     assert "does worse" not in short
 
 
@@ -316,19 +317,19 @@ def test_odd_pairs_make_a_report_and_a_file_too(pairs: list[ScoredPair]):
 
 
 def test_temperature_at_the_end_of_its_range_is_explained():
-    assert "the scores say nothing about these labels" in shown(pairs_of([1.0, -1.0], [0.5, 0.5]))
-    assert "nothing bounds how sure" in shown(pairs_of([1.0, 2.0], [1.0, 1.0]))
-    assert "end of the range" not in shown(random_pairs(100))
+    assert "the scores are unrelated or opposed to these labels" in shown(pairs_of([1.0, -1.0], [0.5, 0.5]))
+    assert "the most confident scores always fit best" in shown(pairs_of([1.0, 2.0], [1.0, 1.0]))
+    assert "limit of the search range" not in shown(random_pairs(100))
 
 
 @pytest.mark.parametrize(
     ("temperature", "pairs", "doubt"),
     [
         (1.7, 50, ""),
-        (1.7, 49, "49 pairs are too few to fit one on (50 or more are needed)"),
-        (100.0, 1, "1 pair is too few to fit one on (50 or more are needed)"),
-        (100.0, 500, "the fit ends at 100, an end of the range from 0.01 to 100"),
-        (0.01, 500, "the fit ends at 0.01, an end of the range from 0.01 to 100"),
+        (1.7, 49, "49 pairs are too few to fit a temperature (at least 50 are needed)"),
+        (100.0, 1, "1 pair is too few to fit a temperature (at least 50 are needed)"),
+        (100.0, 500, "the fit ends at 100, a limit of the search range from 0.01 to 100"),
+        (0.01, 500, "the fit ends at 0.01, a limit of the search range from 0.01 to 100"),
     ],
 )
 def test_temperature_of_few_pairs_or_at_an_end_of_its_range_is_not_to_be_used(
@@ -338,7 +339,7 @@ def test_temperature_of_few_pairs_or_at_an_end_of_its_range_is_not_to_be_used(
 
 
 def test_report_says_of_a_temperature_that_it_is_not_to_be_used():
-    told = "It is not to be used, and a training leaves the temperature at 1: "
+    told = "Do not use it; training keeps the temperature at 1: "
     assert f"{told}9 pairs are too few" in shown(random_pairs(9))
     assert f"{told}the fit ends at 0.01" in shown(grouped(60, 60))
     assert told not in shown(random_pairs(100))

@@ -96,4 +96,4 @@ def test_a_value_of_many_levels_is_shown():
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    assert shown(deep).startswith(("a list", "[["))
+    assert shown(deep).startswith(("a deeply nested list", "[["))

@@ -14,7 +14,7 @@ DROPPED = {
     "hh_rlhf.jsonl": {
         6: SAME,
         7: EMPTY,
-        8: "more than one last answer",
+        8: "differ in more than the last",
         11: "'rejected' is missing",
         12: "must begin with 'Human:'",
         13: "must begin with 'Human:'",
@@ -34,12 +34,12 @@ DROPPED = {
     "trl.jsonl": {
         9: SAME,
         10: "missing or empty",
-        11: "more than one last answer",
+        11: "differ in more than the last",
         12: "'rejected' is missing",
         13: "margin is not a number",
         14: "must be between 0 and 1",
         15: "there is no prompt",
-        17: "does not end with the user",
+        17: "does not end with a user message",
         18: DUPLICATE,
     },
     "ultrafeedback.jsonl": {
@@ -77,8 +77,8 @@ DROPPED = {
         8: SAME,
         9: EMPTY,
         10: "winner is not recognised",
-        11: "more than one last answer",
-        12: "more than one last answer",
+        11: "differ in more than the last",
+        12: "differ in more than the last",
         13: "parts that are not text",
         14: "'conversation_b' is missing",
         15: DUPLICATE,
@@ -87,7 +87,7 @@ DROPPED = {
     "arena_kaggle.csv": {
         4: "a turn is not text",
         5: "not have exactly one winner",
-        7: "more than one last answer",
+        7: "differ in more than the last",
         8: "not have exactly one winner",
     },
     "helpsteer2.jsonl": {
@@ -104,7 +104,7 @@ DROPPED = {
         7: "'response2' is missing",
         8: SAME,
         9: "'overall_preference' is missing",
-        10: "does not end with the user",
+        10: "does not end with a user message",
     },
     "helpsteer2_preferences.jsonl": {4: "preference is not a number"},
     "pku_saferlhf.jsonl": {

@@ -29,7 +29,7 @@ def test_a_speakers_name_inside_text_is_text(tmp_path: Path):
 
 def test_roles_that_do_not_alternate_are_kept_and_noted(tmp_path: Path):
     labels = read("hh_rlhf.jsonl", tmp_path)
-    assert labels.tally.notes["two turns in a row are of the same role"].rows == [9]
+    assert labels.tally.notes["two consecutive turns have the same role"].rows == [9]
     assert labels.tally.notes["a turn before the answer is empty"].rows == [10]
 
 

@@ -215,6 +215,6 @@ def test_a_file_that_came_there_meanwhile_is_never_touched(tmp_path: Path, monke
 
     monkeypatch.setattr(constitution_import, "read_constitution", read_while_another_writes)
     monkeypatch.setattr(constitution_import, "_refuse_if_there", lambda to: None)
-    with pytest.raises(RunStateError, match="something else is there already"):
+    with pytest.raises(RunStateError, match="path already exists"):
         constitution_import.import_constitution(ConstitutionRequest(EXAMPLES / "rules.txt", to))
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("c.yaml", "mine")]

@@ -124,7 +124,7 @@ def test_request_that_does_not_fit_is_counted(constitution: Path, tmp_path: Path
     result = made(
         constitution, 2, tmp_path / "p.jsonl", lambda model, _: Short(model=model.id, answerer=unlike)
     )
-    assert (result.as_json()["got"], result.synthesis.left_out) == (1, {"too long for the model": 12})
+    assert (result.as_json()["got"], result.synthesis.rejected) == (1, {"too long for the model": 12})
 
 
 def test_no_usable_reply_writes_nothing(constitution: Path, tmp_path: Path):
@@ -183,7 +183,7 @@ def test_file_that_came_in_the_meantime_is_not_overwritten(constitution: Path, t
         to.write_text("theirs", encoding="utf-8")
         return unlike(request)
 
-    with pytest.raises(RunStateError, match="there already"):
+    with pytest.raises(RunStateError, match="path already exists"):
         made(constitution, 1, to, Asked(answerer=writes))
     assert to.read_text(encoding="utf-8") == "theirs"
 

@@ -71,7 +71,7 @@ def test_the_summary_says_what_was_recognised_kept_and_dropped(tmp_path: Path):
     assert "format hh-rlhf: chosen and rejected are transcripts of Human and Assistant" in done.stdout
     assert "1  an answer is empty (row 7: in chosen)" in done.stdout
     assert "1 judgment against an earlier one of the same annotator, all kept (row 16)" in done.stdout
-    assert "1  two turns in a row are of the same role (row 9)" in done.stdout
+    assert "1  two consecutive turns have the same role (row 9)" in done.stdout
 
 
 def test_json_has_every_count(tmp_path: Path):
@@ -136,7 +136,8 @@ def test_tables_are_read_with_their_columns_mapped(ending: str, tmp_path: Path):
 def test_bytes_that_are_not_utf_8_spoil_their_row_alone(tmp_path: Path):
     (tmp_path / "pairs.csv").write_bytes(b"prompt,response_a,response_b,verdict\nq,\xff,no,a\nq,yes,no,a\n")
     found = summary_of(tmp_path / "pairs.csv", "--to", tmp_path / "labels")
-    assert (found["kept"], found["dropped_for"][0]["reason"]) == (1, "half of a surrogate pair")
+    reason = "the text contains an unpaired surrogate"
+    assert (found["kept"], found["dropped_for"][0]["reason"]) == (1, reason)
 
 
 def test_parquet_and_folders_are_read_by_datasets(tmp_path: Path):

@@ -102,7 +102,7 @@ def test_probabilities_are_measured_as_the_scores_say_them(reward_model: Path, t
     content = measured(reward_model, data, tmp_path / "to")
     assert (content["ties"], content["accuracy"]) == (6, None)
     assert content["nll"]["value"] > math.log(2)
-    assert "No label says which answer is better" in (tmp_path / "to" / "reward_report.md").read_text()
+    assert "All labels are ties" in (tmp_path / "to" / "reward_report.md").read_text()
 
 
 def test_a_single_pair_is_measured(reward_model: Path, tmp_path: Path):
@@ -136,7 +136,7 @@ def test_folder_that_is_no_reward_model_is_one_line(tiny_folder: Path, tmp_path:
         ("", "the data set is empty"),
         ('{"text": "x"}', "found text; accepted: columns chosen and rejected"),
         (json.dumps(pair(1, chosen=" ")), "none of the pairs can be scored (1 excluded: an answer is empty)"),
-        (json.dumps(pair(1, weight=0)), "there are no pairs to measure the reward model on"),
+        (json.dumps(pair(1, weight=0)), "found no pairs to evaluate the reward model on"),
     ],
 )
 def test_data_without_a_usable_pair_are_one_line(

@@ -167,7 +167,7 @@ def test_list_of_rows_left_out_is_that_of_the_last_training(tiny_folder: Path, t
     assert exclusions_of(tmp_path / "to") == [
         ("dpo", "train.jsonl:6", "an answer is empty"),
         ("dpo", "\\ud800", "longer than optim.max_length"),
-        ("evaluation data", "test.jsonl:2", "chosen is neither text nor messages"),
+        ("evaluation data", "test.jsonl:2", "chosen is neither text nor a list of messages"),
     ]
     written(data, fine)
     assert outcome(*command)["exclusions"] is None
@@ -213,7 +213,7 @@ def test_temperature_is_kept_where_enough_pairs_are_held_out(tiny_folder: Path, 
         fitted = json.loads((tmp_path / name / "reward_metrics.json").read_text())["calibration"]
         assert fitted["temperature"] != 1
         assert settings["temperature"] == (fitted["temperature"] if name == "many" else 1)
-        told = "reward: the temperature stays 1: 9 pairs are too few to fit one on"
+        told = "reward: the temperature stays 1: 9 pairs are too few to fit a temperature"
         assert (told in done.stderr) == (name == "few")
 
 
@@ -245,7 +245,7 @@ def test_evaluation_data_are_evaluated_on_and_never_trained_on(
     done = here(*command, "--set", "optim.eval_every=1", "--json")
     found = json.loads(done.stdout)
     assert (found["examples"], found["held_out"]) == (12, 5)
-    reason = f"{'completion' if method == 'sft' else 'chosen'} is neither text nor messages"
+    reason = f"{'completion' if method == 'sft' else 'chosen'} is neither text nor a list of messages"
     assert f"warning: evaluation data: 1 row excluded: {reason}\n" in done.stderr
     assert "evaluation data: test.jsonl (6 rows)\n" in done.stderr
     assert "evaluation data and training data overlap" not in done.stderr

@@ -67,11 +67,14 @@ def run_of(project: Path) -> Path:
 
 
 def require_unchanged(project: Path, before: dict[str, tuple[bytes, int]]) -> None:
-    """Require all files as they were, but for what a manifest counts; of trainings their times too."""
+    """Require unchanged files, and unchanged times of training results.
+
+    Two files may differ: the manifest counts requests, and the report is written again in today's wording.
+    """
     after, run = files_of(project), run_of(project).relative_to(project)
     assert set(after) - set(before) == {f"{run}/.lock", f"{run}/index.sqlite"}
     changed = {name for name, (content, _) in before.items() if after[name][0] != content}
-    assert changed <= {f"{run}/manifest.json"}
+    assert changed <= {f"{run}/manifest.json", f"{run}/eval/report.md"}
     for name in before:
         if name.startswith(tuple(f"{run}/{method}/" for method in TRAINED)):
             assert after[name] == before[name], f"{name} was written again"
@@ -151,8 +154,11 @@ def test_a_recorded_reward_model_scores_as_it_did(project: Path):
     }
     (folder / "reward_metrics.json").unlink()  # so that it is measured anew
     execute(RunRequest(project / "run.yaml", stages=("reward",)), mute)
-    for name, figures in recorded.items():
-        assert_alike(json.loads((folder / name).read_text()), figures)
+    for name, expected in recorded.items():
+        found = json.loads((folder / name).read_text())
+        # Warnings are prose, and their wording may differ between versions.
+        assert len(found.pop("warnings", ())) == len(expected.pop("warnings", ()))
+        assert_alike(found, expected)
 
 
 def assert_alike(found: Any, expected: Any) -> None:

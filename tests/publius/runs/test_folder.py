@@ -128,7 +128,7 @@ def test_duplicates_and_prompts_beyond_the_limit_are_counted(tmp_path):
     folder, _ = run(run_file, "prompts.limit=4")
     entry = read_manifest(folder)["stages"]["prompts"]
     assert entry["records"] == 5
-    assert entry["left_out"] == {"beyond prompts.limit": 2, "the prompt stands in the file twice": 1}
+    assert entry["left_out"] == {"beyond prompts.limit": 2, "duplicate prompt": 1}
     traced = [json.loads(line)["prompt"] for line in record_lines(folder)["traces.jsonl"]]
     assert "test" not in {prompt["split"] for prompt in traced}
 

@@ -148,39 +148,39 @@ def test_tie_stays_as_it_is(tmp_path: Path):
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ({"chosen": None}, "chosen is neither text nor messages"),
-        ({"rejected": 3}, "rejected is neither text nor messages"),
-        ({"chosen": []}, "chosen is neither text nor messages"),
-        ({"chosen": ["a"]}, "chosen is neither text nor messages"),
+        ({"chosen": None}, "chosen is neither text nor a list of messages"),
+        ({"rejected": 3}, "rejected is neither text nor a list of messages"),
+        ({"chosen": []}, "chosen is neither text nor a list of messages"),
+        ({"chosen": ["a"]}, "chosen is neither text nor a list of messages"),
         ({"chosen": " \n"}, "an answer is empty"),
         ({"rejected": said("Hello", "")}, "an answer is empty"),
         ({"chosen": "b"}, "chosen and rejected are the same"),
-        ({"prompt": 5}, "prompt is neither text nor messages"),
+        ({"prompt": 5}, "prompt is neither text nor a list of messages"),
         ({"prompt": " "}, "the prompt is empty"),
-        ({"prompt": TALK}, "the prompt does not end with the user"),
+        ({"prompt": TALK}, "the prompt does not end with a user message"),
         (
             {"prompt": [*ASKED, {"role": "system", "content": "x"}, *said("y")]},
-            "a system message stands after",
+            "a system message is not the first message",
         ),
-        ({"prompt": [{"role": "tool", "content": "x"}]}, "a message is of another role than system, user"),
-        ({"prompt": [{"role": ["user"], "content": "x"}]}, "a message is of another role than system, user"),
+        ({"prompt": [{"role": "tool", "content": "x"}]}, "a message has a role other than system, user"),
+        ({"prompt": [{"role": ["user"], "content": "x"}]}, "a message has a role other than system, user"),
         ({"prompt": [{"role": "user", "content": None}]}, "a message's content is not text"),
         ({"prompt": [{"role": "user", "content": [{"type": "text"}]}]}, "a message's content is not text"),
         (
             {"chosen": [{"role": "assistant", "content": "", "tool_calls": [{"name": "f"}]}]},
-            "the conversation calls tools",
+            "the conversation contains tool calls",
         ),
-        ({"chosen": said("Hello")}, "chosen is not one answer of the assistant"),
-        ({"chosen": said("Something else", "a")}, "chosen is not one answer of the assistant"),
-        ({"chosen": said("Hello", "a", "b", "c")}, "chosen is not one answer of the assistant"),
-        ({"prompt": None}, "there is no prompt, and an answer is no conversation"),
+        ({"chosen": said("Hello")}, "chosen is not one assistant message"),
+        ({"chosen": said("Something else", "a")}, "chosen is not one assistant message"),
+        ({"chosen": said("Hello", "a", "b", "c")}, "chosen is not one assistant message"),
+        ({"prompt": None}, "there is no prompt, and an answer is not a conversation"),
         (
             {"prompt": None, "chosen": said("x", "a"), "rejected": said("y", "b")},
-            "chosen and rejected differ in more than one",
+            "chosen and rejected differ in more than the last",
         ),
         (
             {"prompt": None, "chosen": said("x", "a", "y", "b"), "rejected": said("x", "b")},
-            "chosen and rejected differ in more than one",
+            "chosen and rejected differ in more than the last",
         ),
         (
             {"prompt": None, "chosen": f"{TURNS} a", "rejected": f"{TURNS} a"},
@@ -188,7 +188,7 @@ def test_tie_stays_as_it_is(tmp_path: Path):
         ),
         (
             {"prompt": None, "chosen": TURNS.replace("Hi.", "Ho.") + " a", "rejected": f"{TURNS} b"},
-            "chosen and rejected differ in more than one",
+            "chosen and rejected differ in more than the last",
         ),
         (
             {"prompt": None, "chosen": [said("", "a")[1]], "rejected": [said("", "b")[1]]},
@@ -204,8 +204,8 @@ def test_tie_stays_as_it_is(tmp_path: Path):
         ({"weight": float("inf")}, "weight is not 0 or a positive number"),
         ({"margin": float("nan")}, "margin is not a number"),
         ({"finished_chosen": "no"}, "finished_chosen is not true or false"),
-        ({"chosen": "\ud800"}, "half of a surrogate pair"),
-        ({"prompt": "\udfff"}, "half of a surrogate pair"),
+        ({"chosen": "\ud800"}, "the text contains an unpaired surrogate"),
+        ({"prompt": "\udfff"}, "the text contains an unpaired surrogate"),
     ],
 )
 def test_row_that_cannot_be_used_is_left_out_with_reason_and_place(
@@ -275,8 +275,11 @@ def test_prompt_beside_messages_is_passed_over_and_told(tmp_path: Path):
         ({"messages": said("", "a")[1:]}, "there is no prompt"),
         ({"messages": said("Hello", " ")}, "an answer is empty"),
         ({"messages": "Hello"}, "the last message is not from the assistant"),
-        ({"messages": None}, "prompt is neither text nor messages"),
-        ({"messages": None, "prompt": "Hello", "completion": 3}, "completion is neither text nor messages"),
+        ({"messages": None}, "prompt is neither text nor a list of messages"),
+        (
+            {"messages": None, "prompt": "Hello", "completion": 3},
+            "completion is neither text nor a list of messages",
+        ),
     ],
 )
 def test_conversation_without_an_answer_is_left_out(tmp_path: Path, columns: dict[str, Any], reason: str):
@@ -300,8 +303,8 @@ def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path):
         (b'{"prompt": ', "not JSON"),
         (b"prompt: Hi", "not JSON"),
         (b'{"prompt": "na\xefve"}', "not UTF-8"),
-        (b"[" * 100_000, "JSON of no reasonable size"),
-        (b'{"p_chosen": ' + b"1" * 5000 + b"}", "JSON of no reasonable size"),
+        (b"[" * 100_000, "JSON with too many nested levels"),
+        (b'{"p_chosen": ' + b"1" * 5000 + b"}", "JSON with too many nested levels"),
     ],
 )
 def test_line_that_is_not_json_is_an_error_with_file_and_line(tmp_path: Path, line: bytes, what: str):

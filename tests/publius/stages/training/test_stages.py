@@ -322,7 +322,7 @@ def test_an_evaluation_before_training_measures_what_there_is(model: Path, tmp_p
         (("train=[sft, sft]",), "train names a method twice"),
         (("sft.learning_rate=0",), "--set sft.learning_rate=0"),
         (("dpo.min_margin=0.5",), "--set dpo.min_margin=0.5"),
-        (("eval.models=[sft]",), "models does not name base"),
+        (("eval.models=[sft]",), "models does not include base"),
     ],
 )
 def test_settings_that_cannot_be_trained_with_are_one_line(
@@ -337,7 +337,7 @@ def test_settings_that_cannot_be_trained_with_are_one_line(
     [
         (
             ("critique.draft.max_new_tokens=1", "critique.revision.max_new_tokens=1"),
-            "there are no answers to train on (10 excluded: every answer was empty or cut before its end)",
+            "there are no answers to train on (10 excluded: every answer was empty or cut off)",
         ),
         (("critique.rounds=0", "train=[dpo]"), "there are no preferences to train on"),
         (("train=[dpo]", "dpo.min_margin=0.49"), "excluded: less certain than dpo.min_margin"),

@@ -1,4 +1,4 @@
-"""Metrics as people read them: by measure and variant, formatted, and judged against noise."""
+"""Presentation of metrics: lookup by variant and measure, formatting, and comparison with noise."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from evaluation.metrics import DELTA, variant_rank
 from evaluation.win_rate import WIN_RATE
 
 MIN_PROMPTS = 6
-"""With fewer, no difference is beyond noise: that all of n prompts move the same way has a chance of
-2^(1 - n) where nothing changed (the two-sided sign test), and only from n = 6 on is that below 5 %."""
+"""Minimum number of prompts for a difference beyond noise. If nothing changed, all of n prompts move the same
+way with a probability of 2^(1 - n) (two-sided sign test), which is below 5 % only for n >= 6."""
 FEW_PROMPTS = 30
-"""With fewer, percentile intervals are noticeably too narrow."""
+"""Number of prompts below which percentile intervals are noticeably too narrow."""
 
 ChangeOutcome = Literal["better", "worse", "other", "noise", "same"]
-"""Beyond noise for the better or worse; beyond noise where neither way is better (`other`); not beyond noise;
-or not different on any prompt (`same`)."""
+"""Change from `base`: better or worse beyond noise; beyond noise for a measure without a preferred direction
+(`other`); not beyond noise (`noise`); or no difference on any prompt (`same`)."""
 BEYOND_NOISE: frozenset[ChangeOutcome | None] = frozenset({"better", "worse", "other"})
 
 _TITLES = {
@@ -35,32 +35,32 @@ _TITLES = {
 }
 _UNITS = {"share": "%", "nats": "nats/token"}
 _BETTER = {COMPLIANCE: 1, WIN_RATE: 1, "finished": 1, "empty": -1, "repeated": -1, "duplicate": -1}
-"""Which way is better; what is not named here has no better and worse by itself."""
+"""Preferred direction by measure; the other measures have none."""
 _EVEN = 0.5
-"""The win rate of answers that are as good as the base model's."""
+"""Win rate of answers that are as good as the base model's."""
 
 
 @dataclass(frozen=True)
 class EvaluationMetrics:
-    """The metrics of an evaluation, found by variant and measure."""
+    """The metrics of an evaluation, by variant and measure."""
 
     variants: tuple[str, ...]
-    """`base` first."""
+    """Names of the variants, `base` first."""
     measures: tuple[str, ...]
-    """What was to be steered first (compliance, win rate), then the others as they came."""
+    """Names of the measures: compliance and win rate first, then the others in order of appearance."""
     values: Mapping[tuple[str, str], Metric]
     deltas: Mapping[tuple[str, str], Metric]
-    """Paired differences to `base`."""
+    """Paired differences from `base`."""
 
     @classmethod
     def of(cls, metrics: Iterable[Metric]) -> EvaluationMetrics:
-        """Return the figures, read off the metrics' names."""
+        """Arrange metrics by the variant and measure in their names."""
         values: dict[tuple[str, str], Metric] = {}
         deltas: dict[tuple[str, str], Metric] = {}
         for metric in metrics:
             variant, _, measure = metric.name.partition(".")
             key = (variant, measure.removesuffix(f".{DELTA}"))
-            # The base has no differences, so that a principle with the id `delta` still shows there.
+            # `base` has no differences, so its name that ends in `.delta` is of a principle with that id.
             is_delta = measure.endswith(f".{DELTA}") and variant != BASE and key in values
             (deltas if is_delta else values)[key if is_delta else (variant, measure)] = metric
         measures = tuple(dict.fromkeys(measure for _, measure in values))
@@ -72,16 +72,17 @@ class EvaluationMetrics:
         )
 
     def outcome(self, variant: str, measure: str) -> ChangeOutcome | None:
-        """Return whether a variant differs from `base` by more than noise; None if that is no question.
+        """Return how a variant differs from `base`; None if the measure has no difference or no interval.
 
-        It does if the interval of the paired difference excludes zero (for the win rate: if its interval
-        excludes one half), and there are `MIN_PROMPTS` at least.
+        The difference is beyond noise if its paired interval excludes zero (for the win rate: if the interval
+        excludes one half) and there are at least `MIN_PROMPTS` prompts.
         """
         metric, even = self.deltas.get((variant, measure)), 0.0
         if measure == WIN_RATE:
             metric, even = self.values.get((variant, measure)), _EVEN
         if metric is None or metric.low is None or metric.high is None:
             return None
+        # An interval of zero width at `even` means that no prompt changed.
         if metric.low == metric.high == even:
             return "same"
         if metric.n < MIN_PROMPTS or metric.low <= even <= metric.high:
@@ -93,19 +94,19 @@ class EvaluationMetrics:
 
 
 def is_steered(measure: str) -> bool:
-    """Return whether a measure says how well the constitution is followed, rather than what that cost."""
+    """Return True if a measure shows how well the constitution is followed, rather than a side effect."""
     return measure == WIN_RATE or measure.partition(".")[0] == COMPLIANCE
 
 
 def _place(measure: str) -> int:
-    """Return where a measure stands: all checks, each check, win rate, then what it cost."""
+    """Return the sort key of a measure: all checks, each check, win rate, then side effects."""
     if measure == WIN_RATE:
         return 2
     return int(measure != COMPLIANCE) if is_steered(measure) else 3
 
 
 def title_of(measure: str, unit: str) -> str:
-    """Return what a row is called, with its unit: a principle by its id."""
+    """Return the title of a table row, with its unit; the check of a principle has the principle's id."""
     title = _TITLES.get(measure) or measure.removeprefix(f"{COMPLIANCE}.")
     return title if unit in ("", measure) else f"{title}, {_UNITS.get(unit, unit)}"
 
@@ -129,12 +130,12 @@ def in_parentheses(metric: Metric) -> str:
 
 
 def _numbers(metric: Metric, *, signed: bool = False) -> tuple[str, str, str]:
-    """Return value, low and high (empty where there is none), with as many digits as the largest wants."""
+    """Return value, low and high (empty if missing), with digits chosen by the largest of them."""
     scale = 100 if metric.unit == "share" else 1
     numbers = [None if n is None else n * scale for n in (metric.value, metric.low, metric.high)]
     digits = _digits(max(abs(n) for n in numbers if n is not None), metric.unit)
     sign = "+" if signed else ""
-    # Adding zero turns the minus zero that rounding can leave into zero.
+    # Adding 0.0 turns a negative zero from rounding into zero.
     value, low, high = ("" if n is None else f"{round(n, digits) + 0.0:{sign}.{digits}f}" for n in numbers)
     return value, low, high
 

@@ -1,11 +1,18 @@
-"""How figures are written, and when a difference is beyond noise."""
+"""Formatting of metrics, and differences beyond noise."""
 
 from __future__ import annotations
 
 import pytest
 
 from core.records import Metric
-from evaluation.figures import MIN_PROMPTS, EvaluationMetrics, in_brackets, in_parentheses, number, title_of
+from evaluation.presentation import (
+    MIN_PROMPTS,
+    EvaluationMetrics,
+    in_brackets,
+    in_parentheses,
+    number,
+    title_of,
+)
 
 
 def metric(name: str, value: float, low: float, high: float, unit: str = "share", n: int = 40) -> Metric:
