@@ -166,7 +166,7 @@ def test_an_untrained_variant_is_refused_with_those_that_there_are(folder: Path)
 
 def test_an_unknown_variant_is_refused_with_all_there_can_be(folder: Path):
     with pytest.raises(
-        ConfigError, match="there is no variant 'kto'; accepted: base, prompted, sft, dpo, ppo, rloo, grpo"
+        ConfigError, match="unknown variant 'kto'; accepted: base, prompted, sft, dpo, ppo, rloo, grpo"
     ):
         talk(folder, "Hello", variants=("kto",))
 
@@ -306,7 +306,7 @@ def test_text_that_is_no_unicode_is_answered(folder: Path):
         (("--json",), "--json with --prompt"),
         (("--prompt", "  "), "the prompt is empty"),
         (("--with", "dpo"), "dpo is not trained in this run"),
-        (("--with", "kto"), "there is no variant 'kto'"),
+        (("--with", "kto"), "unknown variant 'kto'"),
         (("--temperature", "warm"), "temperature"),
         (("--temperature", "-1"), "--temperature: found -1.0"),
     ],

@@ -379,7 +379,7 @@ def test_presets_are_compared():
 def test_mistakes_are_told_in_one_line(made: tuple[Path, Path], tmp_path: Path):
     run, new = made
     assert "give OLD and NEW, or NEW and --run RUN" in failure(new)
-    assert "--estimate and --to go with --run" in failure(new, new, "--estimate")
+    assert "--estimate and --to require --run" in failure(new, new, "--estimate")
     assert "not a run folder" in failure(new, "--run", tmp_path)
     assert "not a run folder" in failure(tmp_path, new)
     assert "no such file" in failure(tmp_path / "gone.yaml", new)

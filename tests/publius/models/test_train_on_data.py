@@ -432,15 +432,15 @@ def test_each_loss_of_dpo_trains_another_policy(tiny_folder: Path, pairs: Path, 
     [
         ([], "give either a RUN.yaml or --data SOURCE"),
         (["run.yaml", "--data", "x.jsonl"], "give either a RUN.yaml or --data SOURCE"),
-        (["run.yaml", "--to", "x"], "go with --data"),
-        (["run.yaml", "--eval-data", "x.jsonl"], "go with --data"),
-        (["run.yaml", "--eval-split", "test"], "go with --data"),
-        (["run.yaml", "--subset", "soft"], "go with --data"),
-        (["run.yaml", "--split", "test"], "go with --data"),
-        (["run.yaml", "--model", "x"], "go with --data"),
-        (["--data", "x.jsonl", "--to", "y", "--eval-split", "test"], "--eval-split goes with --eval-data"),
+        (["run.yaml", "--to", "x"], "require --data"),
+        (["run.yaml", "--eval-data", "x.jsonl"], "require --data"),
+        (["run.yaml", "--eval-split", "test"], "require --data"),
+        (["run.yaml", "--subset", "soft"], "require --data"),
+        (["run.yaml", "--split", "test"], "require --data"),
+        (["run.yaml", "--model", "x"], "require --data"),
+        (["--data", "x.jsonl", "--to", "y", "--eval-split", "test"], "--eval-split requires --eval-data"),
         (["--data", "x.jsonl"], "--to DIR"),
-        (["--data", "x.jsonl", "--to", "y", "--resume", "z"], "without --resume"),
+        (["--data", "x.jsonl", "--to", "y", "--resume", "z"], "drop --resume"),
     ],
 )
 @pytest.mark.parametrize("method", ["sft", "reward", "dpo"])
@@ -456,7 +456,7 @@ def test_data_file_in_place_of_a_run_file_is_one_line_with_the_command(
 ):
     (tmp_path / name).write_text("{}\n{}\n")
     (line,) = mistakes(here("train", "dpo", tmp_path / name, *rest))
-    assert f"{tmp_path / name}: a data file in place of a run file" in line
+    assert f"{tmp_path / name}: this is a data file, not a run file" in line
     assert line.endswith(f"run: publius train dpo --data {tmp_path / name} --model MODEL --to DIR")
 
 

@@ -172,7 +172,7 @@ def test_interrupted_training_goes_on_to_the_same_weights_and_figures(finished: 
         patch.setattr(PairTrainer, "training_step", interrupted)
         stopped = here(*command)
     assert stopped.returncode == 130
-    assert "run the same command to go on" in stopped.stderr
+    assert "Run the same command to resume" in stopped.stderr
     assert not (folder / "reward" / "training.json").exists()
     assert here(*command).returncode == 0
     for name in (WEIGHTS, "metrics.jsonl", "reward.json", "reward_metrics.json", "reward_report.md"):
