@@ -336,7 +336,7 @@ def test_command_shows_what_changed_and_what_flips(made: tuple[Path, Path]):
     done = here("diff", new, "--run", run)
     assert done.returncode == 0, done.stderr
     assert "fulfils {+the fifth+} demand [-number 5-] of" in done.stdout
-    assert "asked again where it is drawn: critiques, revisions, labels" in done.stdout
+    assert "new requests where it is drawn: critiques, revisions, labels" in done.stdout
     assert "256 calls of the labeler: 16 are new, 240 are in the cache" in done.stderr
     assert "8 under both constitutions" in done.stdout
     assert here("diff", run / "constitution.yaml", new, "--run", run).returncode == 0
@@ -415,8 +415,8 @@ def test_examples_and_long_texts_are_shown_in_short(tmp_path: Path):
     done = here("diff", tmp_path / "old.yaml", tmp_path / "new.yaml")
     assert "[-old-] {+new+} word0 word1" in done.stdout
     assert "word24 … word275" in done.stdout
-    assert "asked again everywhere: critiques, revisions, labels" in done.stdout
-    assert "examples changed examples: none -> 1 test\n    nothing is asked again" in done.stdout
+    assert "new requests everywhere: critiques, revisions, labels" in done.stdout
+    assert "examples changed examples: none -> 1 test\n    no new requests" in done.stdout
 
 
 def test_run_without_labels_is_refused(tmp_path: Path):

@@ -153,7 +153,7 @@ def test_rows_that_cannot_be_used_are_listed_in_a_file_that_is_named(trained: Tr
         bad = (trained.method, "pairs.jsonl:25", "p_chosen is not a number from 0 to 1")
         expected = [bad, *((trained.method, f"pairs.jsonl:{line}", empty) for line in (26, 27))]
     assert exclusions_of(trained.folder) == expected
-    assert f"each row that was left out: {trained.folder / 'exclusions.jsonl'}\n" in trained.told.stderr
+    assert f"excluded rows: {trained.folder / 'exclusions.jsonl'}\n" in trained.told.stderr
     assert trained.again["exclusions"] == str(trained.folder / "exclusions.jsonl")
 
 
@@ -337,7 +337,7 @@ def ensemble(tiny_folder: Path, pairs: Path, tmp_path_factory: pytest.TempPathFa
 def test_ensemble_has_a_folder_for_each_member(ensemble: tuple[Path, Done]):
     folder, done = ensemble
     assert done.returncode == 0, done.stderr
-    assert "of 2 members each" in done.stdout
+    assert "for each of 2 members" in done.stdout
     settings = json.loads((folder / "reward.json").read_text())
     assert settings["members"] == ["member-0", "member-1"]
     weights = [(folder / member / WEIGHTS).read_bytes() for member in settings["members"]]
