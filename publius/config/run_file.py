@@ -37,7 +37,7 @@ class PromptsConfig(Section):
     path: Path
     """A `.jsonl` or `.txt` file, relative to the run file."""
     limit: int | None = Field(default=None, ge=1)
-    """Maximum number of prompts for training, taken in the order of the file; test prompts are always kept."""
+    """Maximum number of training prompts, taken in the order of the file; test prompts are always kept."""
 
 
 class SplitConfig(Section):
@@ -106,8 +106,8 @@ class StageSections(Section):
     label: LabelConfig = LabelConfig()
     """How comparisons are judged."""
     train: tuple[Method, ...] = ()
-    """Methods to train: `sft` trains the policy on the revisions; `reward` trains a reward model and `dpo` the
-    policy, both on the preferences; `ppo`, `rloo` and `grpo` train the policy against rewards."""
+    """Methods to train: `sft` trains the policy on the revisions, `reward` a reward model and `dpo` the
+    policy, both on the preferences, and `ppo`, `rloo` and `grpo` the policy against rewards."""
 
 
 class RunConfig(TrainingSections, StageSections):

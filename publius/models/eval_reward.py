@@ -76,7 +76,7 @@ def _measured(request: EvalRewardRequest, data: TrainingRows[PreferencePair]) ->
     _require_reward_model(request.model)
     model = load_reward_model(request.model, request.device)
     scored, left_out = scored_by(model, data.rows, OptimConfig(max_length=MAX_LENGTH))
-    left_out = [*data.left_out, *left_out]
+    left_out = [*data.excluded, *left_out]
     reasons, exclusions = by_reason(left_out), write_exclusions(request.to, {"eval-reward": left_out})
     for reason, count in reasons.items():
         note(f"left out: {count:,}  {reason}")

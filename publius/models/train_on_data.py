@@ -101,14 +101,14 @@ def train_on_data(request: DataTraining) -> DataOutcome:
         )
     read: Any = read_answers if request.method == "sft" else read_preferences
     data: TrainingRows[Any] = read(request.data)
-    require_examples(data.rows, data.left_out, "rows")
+    require_examples(data.rows, data.excluded, "rows")
     sides = _sides(data, read, request, config)
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
     if is_main():
         note(f"data: {data.origin}")
-    if is_main() and data.passed_over:
-        note(f"columns that are not used: {', '.join(data.passed_over)}")
+    if is_main() and data.ignored_columns:
+        note(f"columns that are not used: {', '.join(data.ignored_columns)}")
     return _trained(request, config, section, data, sides)
 
 
@@ -127,10 +127,10 @@ def _sides(data: TrainingRows[Any], read: Any, request: DataTraining, config: Da
         share: float = getattr(config, request.method).held_out
         return _Sides(*held_out_of(data.rows, share, request.method))
     unseen: TrainingRows[Any] = read(request.eval_data)
-    require_examples(unseen.rows, unseen.left_out, "rows to evaluate on")
+    require_examples(unseen.rows, unseen.excluded, "rows to evaluate on")
     if is_main():
         _tell_unseen(unseen, data)
-    return _Sides(data.rows, unseen.rows, unseen.left_out)
+    return _Sides(data.rows, unseen.rows, unseen.excluded)
 
 
 def _tell_unseen(unseen: TrainingRows[Any], data: TrainingRows[Any]) -> None:
@@ -138,7 +138,7 @@ def _tell_unseen(unseen: TrainingRows[Any], data: TrainingRows[Any]) -> None:
     note(f"evaluation data: {unseen.origin}")
     if unseen.origin.overlaps(data.origin):
         warn("the evaluation data are trained on too: their figures say nothing about other data")
-    for reason, count in by_reason(unseen.left_out).items():
+    for reason, count in by_reason(unseen.excluded).items():
         warn(f"evaluation data: {counted(count, 'row')} left out: {reason}")
 
 
@@ -159,7 +159,7 @@ def _trained(
         results = [train_dpo(sides.train, job, section, sides.held_out)]
     else:
         results = [train_sft(sides.train, job, sides.held_out)]
-    left_out = (*data.left_out, *results[0].left_out)
+    left_out = (*data.excluded, *results[0].left_out)
     if is_main():
         write_card(job, results, _provenance(data), section, evaluation)
         exclusions = write_exclusions(
@@ -171,4 +171,6 @@ def _trained(
 
 def _provenance(data: TrainingRows[Any]) -> Provenance:
     sources = Counter(row.groups["source"] for row in data.rows if "source" in getattr(row, "groups", {}))
-    return Provenance(str(data.origin), data.origin.digest, data.passed_over, tuple(data.left_out), sources)
+    return Provenance(
+        str(data.origin), data.origin.digest, data.ignored_columns, tuple(data.excluded), sources
+    )

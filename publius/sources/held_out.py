@@ -19,8 +19,8 @@ def held_out_of(
 ) -> tuple[list[Any], list[Any]]:
     """Return the examples to train on and those held out, by the hash of the prompt's normalised words.
 
-    All examples of a prompt are on the same side. If the share is above 0 and there are several prompts, neither
-    side is empty. Apart from that, the side of an example does not depend on the other examples.
+    All examples of a prompt are on the same side. If the share is above 0 and there are several prompts,
+    neither side is empty. Apart from that, the side of an example does not depend on the other examples.
 
     Args:
         pairs: pairs, or answered prompts.

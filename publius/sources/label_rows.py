@@ -86,7 +86,7 @@ def _document(file: IO[bytes]) -> Iterator[Row]:
 
 
 def _table(file: IO[bytes], delimiter: str) -> Iterator[Row]:
-    """Yield the rows of a table, with every cell as text. Bytes that are not UTF-8 affect only their own row."""
+    """Yield the rows of a table, with every cell as text. Bytes that are not UTF-8 affect only their row."""
     csv.field_size_limit(_LARGEST_CELL)
     with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         for number, row in enumerate(csv.DictReader(text, delimiter=delimiter), start=1):

@@ -49,7 +49,7 @@ def _comparison(row: Any, where: str, source: str) -> Comparison:
             for conversation in (first, second)
         ]
         if any(len(answer) != 1 or answer[0].role != "assistant" for answer in answers):
-            raise ValueError("the two sides may differ only in the last message, which must be an answer of the assistant")
+            raise ValueError("the two sides must differ only in the last message, an assistant's answer")
         asked = Prompt.of(prompt, tags=row_tags(row), source=source)
         one, two = (answer[0].content for answer in answers)
         return Comparison.of(asked, (one, names[0]), (two, names[1]), group=where)

@@ -1,8 +1,8 @@
 """The rows of a data set: from a file, from a folder, or from the Hugging Face hub.
 
 JSON files are read here, line by line, to report a mistake with its line. Everything else goes through
-`datasets.load_dataset`, which reads Parquet, CSV, the hub, and folders with a card such as those that `publius
-export` writes.
+`datasets.load_dataset`, which reads Parquet, CSV, the hub, and folders with a card such as those that
+`publius export` writes.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def is_data_file(path: Path) -> bool:
 def with_split(source: DataSource) -> DataSource:
     """Return the source with the split to read, if none was given. A file has no splits.
 
-    To train, the split is `train`; to evaluate, the first of `validation`, `test` and `train` that exists. If a
-    data set has only one split, it is taken whatever its name.
+    For training, the split is `train`; for evaluation, the first of `validation`, `test` and `train` that
+    exists. The only split of a data set is taken whatever its name.
 
     Raises:
         DataError: if the data set does not exist, or has several splits and none of these.
@@ -195,7 +195,9 @@ def _loader(source: DataSource) -> tuple[str, dict[str, Any]]:
     kind = path.suffix.removeprefix(".")
     if path.is_file():
         if kind not in _TABLES:
-            raise DataError(f"unsupported file type: {path.suffix or 'no ending'}", where=str(path), accepted=_ACCEPTED)
+            raise DataError(
+                f"unsupported file type: {path.suffix or 'no ending'}", where=str(path), accepted=_ACCEPTED
+            )
         return kind, {"data_files": str(path), **_TABLES[kind]}
     if path.is_dir():
         return str(path), {}
@@ -210,7 +212,11 @@ def _explain(source: DataSource, error: Exception) -> NoReturn:
     if isinstance(error, ValueError) and not source.path.is_file():
         subsets, splits = _listed(source)
         if subsets and source.subset not in subsets and (source.subset or len(subsets) > 1):
-            what = f"no subset {source.subset!r}" if source.subset else "the data set has several subsets, and none was given"
+            what = (
+                f"no subset {source.subset!r}"
+                if source.subset
+                else "the data set has several subsets, and none was given"
+            )
             accepted = f"--subset {' or '.join(subsets)}"
             if source.purpose == "evaluate":
                 accepted = "a file, or the data set of --data, whose --subset is then used"

@@ -188,12 +188,12 @@ def test_fields_of_a_tool_may_be_mapped_too(tmp_path: Path):
     ("arguments", "told"),
     [
         (["--format", "hh"], "no format 'hh'"),
-        (["--format", "hh-rlhf", "--columns", "prompt=q"], "hh-rlhf reads no column 'prompt'"),
+        (["--format", "hh-rlhf", "--columns", "prompt=q"], "the format hh-rlhf has no column 'prompt'"),
         (["--columns", "prompt=nothing"], "no column 'nothing'"),
         (["--columns", "prompt"], "found 'prompt'"),
-        (["--verdicts", "better=1"], "no verdict 'better'"),
-        (["--labeler", "ai"], "'ai' is a labeler of our own"),
-        (["--split", "test"], "a file has no subsets and splits"),
+        (["--verdicts", "better=1"], "unknown verdict 'better'"),
+        (["--labeler", "ai"], "'ai' is reserved for automatic labels"),
+        (["--split", "test"], "a file has no subsets or splits"),
         (["--format", "no_such_module:make"], "cannot be loaded (ModuleNotFoundError"),
         (["--format", "json:loads"], "cannot be loaded (TypeError"),
         (["--format", "collections:OrderedDict"], "which is no source of labels"),
@@ -210,7 +210,7 @@ def test_a_wrong_option_is_told_in_one_line(arguments: list[str], told: str, tmp
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("pairs.jsonl", b"", "there are no rows"),
+        ("pairs.jsonl", b"", "no rows found"),
         ("pairs.jsonl", b'{"x": 1}\n', "not recognised by its columns (x)"),
         ("pairs.jsonl", b"\xff\xfe\n", "not recognised by its columns (none)"),
         ("pairs.jsonl.gz", b"no gzip", "cannot be read"),

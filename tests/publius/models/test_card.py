@@ -108,7 +108,7 @@ def test_everything_that_was_given_is_told():
     for said in (
         "- chosen and rejected are the same: 31\n- longer than optim.max_length: 3\n",
         "Data: pairs.jsonl (1,234 rows)\n(SHA-256 `" + "ab" * 32,
-        "Columns that were not used: `score`, `chosen[].name`",
+        "Ignored columns: `score`, `chosen[].name`",
         "under the constitution harmless",
         "`" + "cd" * 32 + "`",
         "/ 1.5) is the probability that A is the better answer\n  (the temperature was fitted on",
@@ -128,11 +128,11 @@ def test_settings_stand_as_in_a_run_file():
 
 def test_what_was_not_given_leaves_no_empty_section():
     card = model_card(BARE)
-    assert "Left out:\n\nNothing.\n" in card
+    assert "Excluded:\n\nNothing.\n" in card
     for missing in (
         "Settings",
         "Evaluation",
-        "At the last step",
+        "Metrics at the last step",
         "by source",
         "SHA-256",
         "constitution",
@@ -198,7 +198,7 @@ def test_text_of_users_is_never_markup_or_template(text: str):
     one_line = " ".join(text.split())
     expected = {said.replace("word", one_line) for said in plain[1]}
     code = one_line.replace("`", "'")
-    assert set(shown[1]) - expected <= {code, f"Columns that were not used: {code}"}
+    assert set(shown[1]) - expected <= {code, f"Ignored columns: {code}"}
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ def test_list_of_rows_left_out_is_that_of_the_last_training(tiny_folder: Path, t
 def test_columns_that_are_not_used_are_told_in_one_line(trained: Trained):
     (line,) = (line for line in trained.told.stderr.splitlines() if "tags" in line)
     assert line == "columns that are not used: tags"
-    assert "Columns that were not used: `tags`" in trained.files["README.md"][0].decode()
+    assert "Ignored columns: `tags`" in trained.files["README.md"][0].decode()
 
 
 def test_card_names_folder_model_data_and_digest(trained: Trained, tiny_folder: Path):
@@ -304,7 +304,7 @@ def test_evaluation_data_of_the_same_data_set_are_its_split_test(
 def test_evaluation_data_of_several_subsets_are_one_line(data_set: Path, tiny_folder: Path, tmp_path: Path):
     data = written(tmp_path / "train.jsonl", [pair(1)])
     (line,) = mistakes(here(*base("dpo", data, tiny_folder, tmp_path / "to"), "--eval-data", data_set))
-    assert "several subsets, and none was named; accepted: a file, or the data set of --data" in line
+    assert "several subsets, and none was given; accepted: a file, or the data set of --data" in line
 
 
 def test_evaluation_without_held_out_examples_is_one_line(tiny_folder: Path, pairs: Path, tmp_path: Path):
@@ -464,7 +464,7 @@ def test_data_file_in_place_of_a_run_file_is_one_line_with_the_command(
     ("method", "content", "expected"),
     [
         ("reward", "", "the data set is empty"),
-        ("dpo", '{"text": "x"}', "found text; accepted: columns chosen and rejected"),
+        ("dpo", '{"text": "x"}', "found columns: text; accepted: columns chosen and rejected"),
         ("sft", '{"chosen": "x", "rejected": "y"}', "found chosen, rejected; accepted: a column messages"),
         ("dpo", '{"chosen": ', "not JSON"),
         (
@@ -491,7 +491,7 @@ def test_data_that_teach_nothing_are_one_line(
     [
         ({"--data": "absent.jsonl"}, "absent.jsonl: no such file or folder"),
         ({"--eval-data": "absent.jsonl"}, "absent.jsonl: no such file or folder"),
-        ({"--subset": "soft"}, "a file has no subsets and splits"),
+        ({"--subset": "soft"}, "a file has no subsets or splits"),
         ({"--set": "models.policy.adapter=some/adapter"}, "merge it first"),
         ({"--set": "dpo.init=sft"}, "dpo.init: there is no run whose SFT model could be started from"),
         ({"--set": "dpo.loss=hinge"}, "--set dpo.loss=hinge"),

@@ -218,7 +218,7 @@ def test_run_of_a_reward_model_alone_ends_with_its_report(model: Path, tmp_path:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (("train=[reward]", "reward.init=sft"), "reward.init is sft, but train does not name sft"),
+        (("train=[reward]", "reward.init=sft"), "reward.init is sft, but train does not list sft"),
         (("reward.held_out=0.9",), "--set reward.held_out=0.9"),
         (("reward.members=0",), "--set reward.members=0"),
         (("sft.answers=all",), "--set sft.answers=all"),
