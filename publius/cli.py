@@ -1,4 +1,4 @@
-"""The command-line interface. Errors that a user can fix are printed in one line each; the exit code is 2."""
+"""The command-line interface. Errors that a user can fix are printed on one line each; the exit code is 2."""
 
 from __future__ import annotations
 

@@ -58,13 +58,13 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     judged: Annotated[
         bool,
-        typer.Option("--judged", help="Ask a model which principles conflict; as reliable as the model."),
+        typer.Option("--judged", help="Ask a model which principles conflict; only as reliable as it is."),
     ] = False,
     model: Labeler = EMBEDDED_NAME,
     engine: EngineOption = "transformers",
     budget: Annotated[
         int,
-        typer.Option(min=1, help="With --judged: maximum pairs of principles to judge, most similar first."),
+        typer.Option(min=1, help="With --judged: maximum number of principle pairs, most similar first."),
     ] = 200,
     explain: Annotated[
         str | None, typer.Option(help="Explain a lint code; `all` lists every code.", metavar="CODE")
@@ -118,7 +118,7 @@ def exam(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every example.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Test a constitution by its own examples: good must beat bad.
+    """Test a constitution on its own examples: good must beat bad.
 
     The exit code is 1 if an example fails or is unparsed.
     """
@@ -158,14 +158,14 @@ def prompts(
         str, typer.Option(help="A Hugging Face id, a folder, or the embedded model.")
     ] = EMBEDDED_NAME,
     engine: EngineOption = "transformers",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed: another seed gives other prompts.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; another one gives other prompts.")] = 0,
     only: Annotated[
         list[str] | None, typer.Option(help="Only for this principle; may be repeated.", metavar="ID")
     ] = None,
     seeds_from: Annotated[
         Path | None,
         typer.Option(
-            help="Your own prompts (.jsonl or .txt), as examples of subject and tone; none is repeated.",
+            help="Your own prompts (.jsonl or .txt), as examples of subject and tone; copies are skipped.",
             metavar="FILE",
         ),
     ] = None,

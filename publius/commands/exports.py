@@ -48,7 +48,7 @@ def export(
 ) -> None:
     """Export a data set, a model, labels or a constitution.
 
-    By default, write the run's preferences and judgments as a data set for `datasets.load_dataset`.
+    By default, write the run's training data as a data set for `datasets.load_dataset`.
     """
     from publius.authoring.exporting import export_constitution
     from publius.labels.exporting import export_labels

@@ -17,7 +17,7 @@ def annotate(
     ],
     to: Annotated[
         Path | None,
-        typer.Option(help="Folder for the labels; human/ in the given folder if not set.", metavar="DIR"),
+        typer.Option(help="Folder for the labels; human/ inside RUN|DIR if not given.", metavar="DIR"),
     ] = None,
     annotators_per: Annotated[int, typer.Option(min=1, help="Number of annotators per comparison.")] = 1,
     select: Annotated[

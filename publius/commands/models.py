@@ -26,7 +26,10 @@ def eval_reward(
     ] = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Measure a reward model on pairs. Reports accuracy, calibration and the effect of length, by subset."""
+    """Measure a reward model on pairs.
+
+    The report has accuracy, calibration and the effect of length, overall and by subset.
+    """
     from publius.models.eval_reward import EvalRewardRequest
     from publius.models.eval_reward import measure_reward_model as measure
     from publius.sources.examples import DataSource

@@ -193,6 +193,7 @@ def build_run_config(value: dict[str, Any], overrides: Sequence[str] = ()) -> Ru
 def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     prompts = config.prompts.model_copy(update={"path": (folder / config.prompts.path).resolve()})
     named = config.constitution
+    # A file takes precedence over a preset of the same name.
     if named not in preset_names() or is_there(folder / named):
         named = str((folder / named).resolve())
     rewarded: dict[str, RLConfig] = {

@@ -151,6 +151,7 @@ def make_plan(collection: Collection, source: AnnotationSource) -> AnnotationPla
     gold: tuple[GoldTask, ...] = ()
     if collection.gold_questions is not None:
         gold = gold_questions(collection.gold_questions)
+    # A comparison that is also a gold question is asked only as the gold question.
     known = {task.task.id for task in gold}
     unknown = tuple(task for task in tasks if task.id not in known)
     if not unknown:

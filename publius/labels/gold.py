@@ -40,7 +40,10 @@ class GoldReport:
         excluded = [f"excluded: {reason}, {count}" for reason, count in self.excluded.items()]
         metric = self.accuracy
         if metric is None:
-            return ["the AI labeler's accuracy is unknown: annotators preferred no answer", *excluded]
+            return [
+                "the AI labeler's accuracy is unknown: annotators prefer an answer in no comparison",
+                *excluded,
+            ]
         interval = f"95 % interval {100 * (metric.low or 0):.1f} to {100 * (metric.high or 0):.1f} %"
         on = f"on {metric.n} comparison{'' if metric.n == 1 else 's'}"
         return [

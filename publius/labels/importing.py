@@ -37,7 +37,9 @@ from publius.sources.rows import DataSource, with_split
 
 SUMMARY = "import.json"
 _PEEKED = 25
+"""Rows from which the format is recognised and the names of columns are checked."""
 _SHOWN_PROBLEMS = 10
+"""Maximum number of reasons in the error of `--strict`."""
 _Summary = dict[str, Any]
 
 
@@ -160,7 +162,7 @@ def _written(
         with os_errors(request.to):
             (staging / ".lock").unlink(missing_ok=True)
             staging.rename(request.to)
-            sync_folder(request.to.parent)
+            sync_folder(request.to.parent)  # makes the new name durable
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise

@@ -145,7 +145,7 @@ def gold_slice(
 ) -> list[Comparison]:
     """Return comparisons drawn at random from those that the AI labeler has judged.
 
-    The draw depends only on the run's seed, so the slice is the same each time.
+    The draw depends only on the run's seed and the ids, so the slice is the same each time.
 
     Raises:
         DataError: the AI labeler has judged fewer than `count`.

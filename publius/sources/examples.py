@@ -29,6 +29,7 @@ _CONVERSATION = frozenset({"id", "messages"})
 _COMPLETION = frozenset({"id", "prompt", "completion"})
 _MESSAGE = frozenset({"role", "content"})
 _EVEN = 0.5
+"""Probability of a tie."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def held_out_of(
     order = sorted(draws, key=lambda text: draws[text])
     count = sum(draw < share for draw in draws.values())
     if share and order:
-        count = min(max(count, 1), len(order) - 1)
+        count = min(max(count, 1), len(order) - 1)  # neither side empty; a single prompt is trained on
     unseen = set(order[:count])
     sides: tuple[list[Any], list[Any]] = ([], [])
     for pair, text in zip(pairs, words, strict=True):

@@ -23,6 +23,7 @@ from publius.sources.rows import DataSource, read_rows
 _LINES = (".jsonl", ".ndjson")
 _TABLES = {".csv": ",", ".tsv": "\t"}
 _LARGEST_CELL = 2**31 - 1
+"""Limit of a cell, in characters; the default of `csv`, 131,072, is too small for long conversations."""
 ACCEPTED = (
     "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, a data set folder, or a Hugging Face id"
 )

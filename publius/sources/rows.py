@@ -82,6 +82,7 @@ class Origin:
         """Return True if both have the same data and at least one of them is all of it."""
         if self.digest or other.digest:
             return self.digest == other.digest
+        # A slice such as `train[:10]` adds a fourth part to name, subset and split.
         own, others = (
             (o.source.name, o.source.subset, *str(o.source.split).split("[")) for o in (self, other)
         )

@@ -56,7 +56,7 @@ def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
 
 def _print_annotators(report: AgreementReport) -> None:
     heading("Annotators: accuracy as estimated from all votes (the true answers are not known)")
-    table = _table("", "choices", "accuracy", "first place chosen")
+    table = _table("", "choices", "accuracy", "first answer chosen")
     positions = {bias.annotator: bias for bias in report.positions}
     for one in report.annotators:
         bias = positions.get(one.annotator)

@@ -75,6 +75,6 @@ def _orders(judgment: Judgment, a_is_revision: bool) -> str:
     if judgment.orders is None:
         return ""
     first, second = judgment.orders.a_first, judgment.orders.b_first
-    if not a_is_revision:
+    if not a_is_revision:  # the stored log-odds are those of `a`
         first, second = -second, -first
     return f"  (log-odds {first:+.2f} shown first, {second:+.2f} shown second)"

@@ -55,7 +55,7 @@ def test_mistakes_are_told_in_one_line(labels: Path, tmp_path: Path):
     (tmp_path / "there.json").write_text("mine")
     (tmp_path / "empty").mkdir()
     told = [
-        (("export", labels, "--labels", "excel", "--to", tmp_path / "x"), "no form 'excel'"),
+        (("export", labels, "--labels", "excel", "--to", tmp_path / "x"), "unknown format 'excel'"),
         (("export", labels, "--labels", "icai", "--to", tmp_path / "there.json"), "already exists"),
         (("export", tmp_path / "none", "--labels", "icai", "--to", tmp_path / "x"), "no such"),
         (("export", tmp_path / "empty", "--labels", "icai", "--to", tmp_path / "x"), "no comparisons"),
