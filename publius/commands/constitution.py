@@ -58,7 +58,7 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     judged: Annotated[
         bool,
-        typer.Option("--judged", help="Ask a model which principles conflict; only as reliable as it is."),
+        typer.Option("--judged", help="Ask a model which principles conflict; a weak model is unreliable."),
     ] = False,
     model: Labeler = EMBEDDED_NAME,
     engine: EngineOption = "transformers",
