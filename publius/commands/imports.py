@@ -27,9 +27,9 @@ def labels(
     format: Annotated[
         str,
         typer.Option(
-            help="Format: hh-rlhf, hhh, trl, ultrafeedback, argilla, label-studio, arena, helpsteer2, "
-            "helpsteer3, pku-saferlhf, rankings, icai-csv, icai-json, columns, an installed source, or "
-            "module:function; auto detects it from the columns.",
+            help="hh-rlhf, hhh, trl, ultrafeedback, argilla, label-studio, arena, helpsteer2, helpsteer3, "
+            "pku-saferlhf, rankings, icai-csv, icai-json, columns, an installed source, or module:function; "
+            "auto detects it from the columns.",
         ),
     ] = "auto",
     columns: Annotated[
@@ -74,8 +74,8 @@ def constitution(
     format: Annotated[
         str,
         typer.Option(
-            help="Format: anthropic, llm-swarm, langchain, nemo-aligner, markdown, csv, json or text; auto "
-            "detects it from the file."
+            help="anthropic, llm-swarm, langchain, nemo-aligner, markdown, csv, json or text; auto detects "
+            "it from the file."
         ),
     ] = "auto",
     name: Annotated[

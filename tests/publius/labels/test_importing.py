@@ -215,7 +215,7 @@ def test_a_wrong_option_is_told_in_one_line(arguments: list[str], told: str, tmp
         ("pairs.jsonl", b"\xff\xfe\n", "not recognised by its columns (none)"),
         ("pairs.jsonl.gz", b"no gzip", "cannot be read"),
         ("pairs.jsonl.gz", CUT_GZIP, "cannot be read"),
-        ("pairs.txt", b"x", "a .txt file"),
+        ("pairs.txt", b"x", "unsupported file type: .txt"),
         ("pairs.parquet", b"x", "cannot be loaded"),
     ],
 )

@@ -165,7 +165,7 @@ def test_exported_model_has_the_card_of_its_training_which_loads_it_from_its_fol
     for folder, method, training in ((sft, "sft", sft), (run, "reward", run / "reward")):
         to = exported(folder, method, tmp_path / method)
         card, of_training = ((path / "README.md").read_text() for path in (to, training))
-        assert "The LoRA adapter that was trained is merged into the weights." in card
+        assert "The trained LoRA adapter is merged into the weights." in card
         assert "peft" not in card.partition("## How it was trained")[0]
         assert 'base = "."  # this folder' in card
         assert card.partition("## How it was trained")[2] == of_training.partition("## How it was trained")[2]

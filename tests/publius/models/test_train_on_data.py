@@ -465,7 +465,11 @@ def test_data_file_in_place_of_a_run_file_is_one_line_with_the_command(
     [
         ("reward", "", "the data set is empty"),
         ("dpo", '{"text": "x"}', "found columns: text; accepted: columns chosen and rejected"),
-        ("sft", '{"chosen": "x", "rejected": "y"}', "found chosen, rejected; accepted: a column messages"),
+        (
+            "sft",
+            '{"chosen": "x", "rejected": "y"}',
+            "found columns: chosen, rejected; accepted: a column messages",
+        ),
         ("dpo", '{"chosen": ', "not JSON"),
         (
             "dpo",

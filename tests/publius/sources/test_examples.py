@@ -317,9 +317,9 @@ def test_line_that_is_not_json_is_an_error_with_file_and_line(tmp_path: Path, li
     [
         ("", "the data set is empty"),
         ("\n \n", "the data set is empty"),
-        ("[1]", "pairs.jsonl:1 is no object"),
-        ('{"question": "x", "answer": "y"}', "found question, answer"),
-        ('{"chosen": "x", "prompt": "y"}', "found chosen, prompt"),
+        ("[1]", "pairs.jsonl:1 is not an object"),
+        ('{"question": "x", "answer": "y"}', "found columns: question, answer"),
+        ('{"chosen": "x", "prompt": "y"}', "found columns: chosen, prompt"),
     ],
 )
 def test_file_of_another_kind_is_an_error_that_names_the_columns(tmp_path: Path, content: str, what: str):
@@ -441,7 +441,11 @@ def test_part_of_a_split_may_be_asked_for(exported: Path):
 @pytest.mark.parametrize(
     ("subset", "split", "said"),
     [
-        (None, "train", "several subsets, and none was given; accepted: --subset preference or soft"),
+        (
+            None,
+            "train",
+            "the data set has several subsets, and none was given; accepted: --subset preference or soft",
+        ),
         ("hard", "train", "no subset 'hard'; accepted: --subset preference or soft"),
         ("soft", "dev", "no split 'dev'; accepted: --split train or test"),
         ("soft", "dev[:5]", "no split 'dev[:5]'; accepted: --split train or test"),
@@ -489,7 +493,7 @@ def test_where_no_split_is_named_the_fitting_or_the_only_one_is_read(
     ("purpose", "said"),
     [
         ("train", "no split named train; accepted: --split raw or filtered"),
-        ("evaluate", "called validation or test or train; accepted: --eval-split raw or filtered"),
+        ("evaluate", "no split named validation or test or train; accepted: --eval-split raw or filtered"),
     ],
 )
 def test_several_splits_of_which_none_fits_are_named(
