@@ -37,7 +37,7 @@ from publius.sources.rows import DataSource, with_split
 
 SUMMARY = "import.json"
 _PEEKED = 25
-"""Rows from which the format is recognised and the names of columns are checked."""
+"""Rows used to recognise the format and to check the names of columns."""
 _SHOWN_PROBLEMS = 10
 """Maximum number of reasons in the error of `--strict`."""
 _Summary = dict[str, Any]
