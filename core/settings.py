@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 OPERATIONAL: dict[str, JsonValue] = {"operational": True}
 """Schema metadata that marks a field as not part of a run's identity."""
 ADDED: dict[str, JsonValue] = {"added": True}
-"""Schema metadata of a field that older runs were recorded without: its default is not part of the identity."""
+"""Schema metadata of a field that older runs lack: its default is not part of the identity."""
 
 
 class Section(BaseModel):

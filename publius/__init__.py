@@ -1,7 +1,7 @@
 """Steer a language model by editing a constitution.
 
-`import publius` is the library: the names in `__all__`, each loaded from its room when it is first used, so
-that importing the package loads no torch. `docs/library.md` shows how they fit together.
+`import publius` gives the library: the names in `__all__`. Each is imported from its module on first use, so
+`import publius` alone does not load torch. `docs/library.md` shows how the names fit together.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from training.rl.train import train_rloo as train_rloo
     from training.sft import train_sft as train_sft
 
-_ROOM_OF = {
+_MODULE_OF = {
     "aggregate": "labelers.crowd.aggregate",
     "AILabeler": "labelers.ai",
     "Answer": "core.records",
@@ -148,11 +148,11 @@ _ROOM_OF = {
     "VllmEngine": "engines.vllm.engine",
     "WeightedReward": "training.rl.reward_sum",
 }
-"""The module that defines each name; `module:name` where it has another name there."""
+"""Defining module of each public name; `module:name` if it has another name there."""
 
-__all__ = sorted(_ROOM_OF)
+__all__ = sorted(_MODULE_OF)
 
-_ROOMS = (
+_PACKAGES = (
     "constitution",
     "core",
     "critique",
@@ -162,15 +162,15 @@ _ROOMS = (
     "prompts",
     "training",
 )
-"""The packages beside this one that it is built of."""
+"""Top-level packages that are installed beside this one and that it uses."""
 
 
 def __getattr__(name: str) -> Any:
-    """Return a public name, loaded from its room (PEP 562)."""
-    place = _ROOM_OF.get(name)
+    """Return a public name, importing its module on first use (PEP 562)."""
+    place = _MODULE_OF.get(name)
     if place is None:
         raise AttributeError(f"module 'publius' has no attribute {name!r}")
-    require_own_rooms()
+    require_own_packages()
     module, _, attribute = place.partition(":")
     value = getattr(importlib.import_module(module), attribute or name)
     globals()[name] = value
@@ -181,26 +181,26 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def require_own_rooms() -> None:
-    """Refuse to go on where a folder of the user's hides a package that publius is built of.
+def require_own_packages() -> None:
+    """Refuse to start if a folder of the user's hides one of the packages in `_PACKAGES`.
 
-    Publius installs packages of plain names beside itself, and Python looks in the current folder first.
+    Their names are common words, and Python searches the current folder first.
 
     Raises:
-        ImportError: naming both folders.
+        ImportError: with the paths of both folders.
     """
     home = Path(__file__).resolve().parent.parent
-    for room in _ROOMS:
-        found = _folder_of(room)
-        if found != home / room:
+    for package in _PACKAGES:
+        found = _folder_of(package)
+        if found != home / package:
             raise ImportError(
-                f"{found or 'nothing'} hides the package {room!r} of publius, which is {home / room}; "
-                "run from another folder, or rename yours, or use the command `publius` or `python -P`"
+                f"{found or 'nothing'} hides the package {package!r} of publius in {home / package}; "
+                "run from another folder, rename yours, or use the command `publius` or `python -P`"
             )
 
 
 def _folder_of(package: str) -> Path | None:
-    """Return the folder that an import of a package would find."""
+    """Return the folder that importing a package would find; None if there is none."""
     if package in sys.modules:
         file = sys.modules[package].__file__
     else:

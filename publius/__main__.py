@@ -1,16 +1,16 @@
-"""`python -m publius` is the command `publius`: the form in which `accelerate launch -m` takes it."""
+"""Run the command `publius` as `python -m publius`, the form that `accelerate launch -m` needs."""
 
 from __future__ import annotations
 
 import sys
 
-from publius import require_own_rooms
+from publius import require_own_packages
 
 
 def main() -> None:
-    """Run the command line, or say in one line which folder hides a package of ours."""
+    """Run the command line, or print in one line which folder hides a package of publius."""
     try:
-        require_own_rooms()
+        require_own_packages()
     except ImportError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""`publius chat`: the policy before and after training, asked the same questions side by side."""
+"""`publius chat`: ask the policy before and after training the same questions, side by side."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ ChatReply = Generation | RequestError
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What the command line asks for."""
+    """Options of `publius chat`."""
 
     run: Path
     """A run folder."""
     variants: Sequence[str] = ()
-    """Who answers; none stands for `base` and the last variant that was trained."""
+    """Variants that answer. If empty: `base` and the variant trained last."""
     prompt: str | None = None
-    """Ask this once, and read nothing from standard input."""
+    """Ask this once, without reading standard input."""
     temperature: float | None = None
-    """In place of the one in `eval.sampling`."""
+    """Replaces the temperature of `eval.sampling`."""
     as_json: bool = False
     """Print the answers to `prompt` as JSON."""
 
 
 @dataclass
 class Speaker:
-    """One variant of the policy with its own side of the conversation."""
+    """One variant of the policy with its own history of the conversation."""
 
     variant: str
     engine: CachedEngine
@@ -62,21 +62,21 @@ class Replies:
     by_variant: dict[str, ChatReply]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the message and its answers as JSON-able values; a variant that was not asked is absent."""
+        """Return the message and its answers as JSON-able values, without variants that were not asked."""
         replies = self.by_variant.items()
         answers = {variant: reply.text for variant, reply in replies if isinstance(reply, Generation)}
         return {"prompt": self.prompt, "answers": answers}
 
 
 class Chat:
-    """A conversation with several variants, each of which sees its own earlier answers.
+    """A conversation with several variants. Each sees only its own earlier answers.
 
     Args:
-        speakers: who answers.
-        constitution: what `prompted` is told.
-        sampling: how answers are drawn.
-        seed: the run's.
-        alone: engines of which only one may be loaded at a time; None where all may.
+        speakers: the variants that answer.
+        constitution: the system prompt of the variant `prompted` is made from it.
+        sampling: sampling settings of the answers.
+        seed: the run's seed.
+        alone: the engines, if only one may be loaded at a time; None if all may.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Chat:
         self._asked = 0
 
     async def ask(self, text: str) -> dict[str, ChatReply]:
-        """Return every variant's answer to the next message, or why a variant cannot be asked."""
+        """Return every variant's answer to the next message, or the error if it cannot be asked."""
         replies: dict[str, ChatReply] = {}
         for speaker in self._speakers:
             if self._alone is not None:
@@ -114,7 +114,7 @@ class Chat:
     async def _ask(self, speaker: Speaker, text: str) -> ChatReply:
         messages = (*speaker.history, Message(role="user", content=text))
         prompt = Prompt.of(messages)
-        # The count is in the seed, so that a question that is asked again after a reset is drawn anew.
+        # The count is part of the seed: a question repeated after a reset gets a new answer.
         seed = derive_seed(self._seed, prompt.id, "chat", self._asked)
         turns = turns_for(self, speaker.variant, prompt)
         try:
@@ -127,7 +127,7 @@ class Chat:
 
 @contextmanager
 def open_chat(request: ChatRequest, make: EngineMaker = make_engine) -> Iterator[Chat]:
-    """Yield a chat with the variants of a run; it only reads the run, also while that is under way."""
+    """Yield a chat with the variants of a run. It only reads the run folder; the run may be in progress."""
     read_manifest(request.run)
     folder = request.run.resolve()
     variants = _chosen(folder, request.variants)
@@ -136,21 +136,26 @@ def open_chat(request: ChatRequest, make: EngineMaker = make_engine) -> Iterator
     sampling = _sampling(config.eval.sampling, request.temperature)
     with open_engines(config, folder.parent.parent, make) as engines:
         speakers = [Speaker(variant, _engine_of(engines, folder, variant)) for variant in variants]
-        alone = engines if config.engine.kind == "vllm" else None  # two would compete for the memory
+        alone = engines if config.engine.kind == "vllm" else None  # each reserves GPU memory
         yield Chat(speakers, constitution, sampling, config.seed, alone)
 
 
 def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
-    """Return the variants that answer. Raises where one is unknown, or not trained in this run."""
+    """Return the variants that answer.
+
+    Raises:
+        ConfigError: if one is unknown.
+        RunStateError: if one is not trained in this run.
+    """
     trained = [method for method in POLICY_METHODS if trained_adapter(folder, method)]
     if not wanted:
         if not trained:
-            note("nothing is trained in this run yet, so base answers alone")
+            note("this run has trained nothing yet; only base answers")
         return [BASE, *trained[-1:]]
     for variant in wanted:
         if variant not in (*UNTRAINED, *POLICY_METHODS):
             accepted = ", ".join((*UNTRAINED, *POLICY_METHODS))
-            raise ConfigError(f"there is no variant {variant!r}", where="--with", accepted=accepted)
+            raise ConfigError(f"unknown variant {variant!r}", where="--with", accepted=accepted)
         if variant not in (*UNTRAINED, *trained):
             raise RunStateError(
                 f"{variant} is not trained in this run",
@@ -173,5 +178,5 @@ def _sampling(configured: EvalSampling, temperature: float | None) -> EvalSampli
         return EvalSampling.model_validate({**configured.model_dump(), "temperature": temperature})
     except ValidationError as error:
         raise ConfigError(
-            f"found {temperature}", where="--temperature", accepted="a number from 0 on"
+            f"found {temperature}", where="--temperature", accepted="0 or a positive number"
         ) from error

@@ -1,4 +1,4 @@
-"""The command line. Errors that a user can mend become one line each and exit code 2."""
+"""The command-line interface. Errors that a user can fix are printed on one line each; the exit code is 2."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if os.environ.get("RANK", "0") != "0":  # one of several that `accelerate launch` started
+    if os.environ.get("RANK", "0") != "0":  # `accelerate launch` started several; rank 0 prints for all
         be_silent()
     else:
         attach_notices()
@@ -50,13 +50,16 @@ def main() -> None:
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
-    if code == _INTERRUPTED:  # typer makes an exit code of the exception
-        err.print("interrupted; nothing that was finished is lost, run the same command to go on")
+    if code == _INTERRUPTED:  # typer may return it instead of raising
+        err.print("interrupted; completed work is saved. Run the same command to resume")
     sys.exit(code or 0)
 
 
 def _with_root_option_first(arguments: list[str]) -> list[str]:
-    """Return the arguments with `--allow-code`, which may stand anywhere before a `--`, put first."""
+    """Return the arguments with `--allow-code` moved to the front from anywhere before a `--`.
+
+    Typer accepts an option of the root only before the name of the command.
+    """
     end = arguments.index("--") if "--" in arguments else len(arguments)
     if ALLOW_OPTION not in arguments[:end]:
         return arguments
@@ -67,7 +70,9 @@ def _with_root_option_first(arguments: list[str]) -> list[str]:
 def root(
     code: Annotated[
         bool,
-        typer.Option(ALLOW_OPTION, help="Run the functions that a constitution's python checks name."),
+        typer.Option(
+            ALLOW_OPTION, help="Allow a constitution's python checks to run the functions they name."
+        ),
     ] = False,
 ) -> None:
     """Steer a language model by editing a constitution."""
@@ -75,7 +80,7 @@ def root(
         allow_code()
 
 
-# In the order in which `publius --help` lists them: commands first, then groups.
+# `publius --help` lists them in this order: commands first, then groups.
 app.command()(init)
 app.command()(doctor)
 app.command("try")(try_)

@@ -1,4 +1,4 @@
-"""What commands print: results to standard output, notices and errors to standard error."""
+"""Console output: results go to standard output, notices and errors to standard error."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ _UNPRINTABLE = {
     for code in (*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000))
     if chr(code) not in "\n\t"
 }
-"""Control characters, with which a text could drive the terminal, and halves of characters."""
+"""Control characters, which could send escape sequences to the terminal, and lone surrogates."""
 
 
 class SafeConsole(Console):
-    """A console whose terminal no text can drive, whoever wrote it; colours of ours are no text."""
+    """A console that strips control characters, so untrusted text cannot send terminal escapes.
+
+    Rich's own control segments, such as colours, pass through.
+    """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Yield what is printed, with control characters taken out of the texts."""
+        """Yield the segments to print, with control characters removed from their text."""
         for segment in super().render(renderable, options):
             text = segment.text if segment.control else segment.text.translate(_UNPRINTABLE)
             yield segment._replace(text=text)
 
 
 _FILE_WIDTH = 100
-"""Columns where nobody's terminal says how many there are: a table of four models fits."""
+"""Columns of output that does not go to a terminal; a table of four models fits."""
 
 
 def _width(stream: TextIO) -> int | None:
@@ -47,7 +50,7 @@ err = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=not sys.
 
 
 class Result(Protocol):
-    """The result of an operation, which commands print."""
+    """The result of an operation, as commands print it."""
 
     def as_json(self) -> Any:
         """Return the result as JSON-able values."""
@@ -59,13 +62,13 @@ Printed = TypeVar("Printed", bound=Result)
 def emit(
     result: Printed, as_json: bool, view: Callable[[Printed], object], *, on_one_line: bool = False
 ) -> None:
-    """Print a result: as JSON for a program, or by its view for people.
+    """Print a result, either as JSON or as text for humans.
 
     Args:
-        result: what is printed.
-        as_json: whether it is printed as JSON.
-        view: prints it for people.
-        on_one_line: Print the JSON on one line, for a command that prints more than one result.
+        result: the result to print.
+        as_json: print it as JSON.
+        view: prints it as text; unused if `as_json`.
+        on_one_line: print the JSON on one line, for a command that prints more than one result.
     """
     if not as_json:
         view(result)
@@ -81,7 +84,7 @@ def print_json(result: Result) -> None:
 
 
 class NoticeHandler(logging.Handler):
-    """Writes notices to standard error: notes dim, warnings with their name in front."""
+    """Writes notices to standard error: notes in dim text, warnings with the prefix `warning:`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one notice."""
@@ -93,20 +96,20 @@ class NoticeHandler(logging.Handler):
 
 
 def attach_notices() -> None:
-    """Print the notices of this process from now on, however often it is called."""
+    """Print the notices of this process from now on. Calling it again has no effect."""
     if not any(isinstance(handler, NoticeHandler) for handler in LOGGER.handlers):
         LOGGER.addHandler(NoticeHandler())
     LOGGER.setLevel(logging.INFO)
 
 
 def be_silent() -> None:
-    """Print nothing but errors from now on: another process of the same training speaks."""
+    """Print only errors from now on, since another process of the same training prints the rest."""
     LOGGER.setLevel(logging.ERROR)
     out.quiet = True
 
 
 def fail(lines: Iterable[str]) -> None:
-    """Print what went wrong, one line a problem."""
+    """Print errors, one line each."""
     for line in lines:
         err.print(Text.assemble(("error: ", "bold red"), line))
 
@@ -117,12 +120,12 @@ def heading(title: str) -> None:
 
 
 def word_diff(before: str, after: str, context: int | None = None) -> Text:
-    """Return `after` with what went and what came marked by colour and by [-…-] and {+…+}.
+    """Return the word diff of two texts: removed words as red [-…-], added words as green {+…+}.
 
     Args:
         before: the older text.
-        after: the newer one.
-        context: of longer runs of words that stayed, only so many at each end are shown; None for all.
+        after: the newer text.
+        context: unchanged words to show at each end of a run of them; None shows all.
     """
     diff = Text()
     for words, style in _changes(before.split(), after.split()):
@@ -137,7 +140,7 @@ def word_diff(before: str, after: str, context: int | None = None) -> Text:
 
 
 def _changes(before: list[str], after: list[str]) -> Iterator[tuple[list[str], str]]:
-    """Yield runs of words with the style that says whether they stayed, went or came."""
+    """Yield runs of words with their style: none if unchanged, red if removed, green if added."""
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     for kind, i1, i2, j1, j2 in matcher.get_opcodes():
         if kind == "equal":

@@ -1,4 +1,4 @@
-"""`publius doctor`: what is installed, what works here, and the command that mends what does not."""
+"""`publius doctor`: check the installation, and name the command that fixes each problem."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from engines.vllm.setup import INSTALL, vllm_device, vllm_version
 
 _ENGINE_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "gguf")
 _TRAINING_PACKAGES = ("trl", "peft", "datasets")
-_ROOM_GIB = 2
+_MIN_FREE_GIB = 2
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentCheck:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     state: str
     ok: bool
     run: str | None = None
-    """The command that mends it."""
+    """Command that fixes the problem; None if there is none."""
 
 
 @dataclass(frozen=True)
 class Examination:
-    """All findings, in the order in which a newcomer needs them."""
+    """The results of all checks, in the order a new user needs them."""
 
     findings: tuple[EnvironmentCheck, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether everything works."""
+        """True if everything works."""
         return all(finding.ok for finding in self.findings)
 
     def as_json(self) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ class Examination:
 
 
 def examine() -> Examination:
-    """Return what is found."""
+    """Run all checks."""
     return Examination(tuple(_findings()))
 
 
@@ -70,7 +70,7 @@ def _findings() -> Iterator[EnvironmentCheck]:
 
 
 def _packages(name: str, packages: tuple[str, ...], extra: str) -> EnvironmentCheck:
-    """Return whether all packages of an extra are there."""
+    """Check that all packages of an extra are installed."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         state = f"not usable: {', '.join(missing)} not installed"
@@ -81,7 +81,7 @@ def _packages(name: str, packages: tuple[str, ...], extra: str) -> EnvironmentCh
 
 
 def _vllm() -> EnvironmentCheck:
-    """The engine for real work. To be without it is no fault: the others need nothing of it."""
+    """Check the vLLM engine. A missing vLLM counts as ok, since the other engines do not need it."""
     installed = vllm_version()
     if installed is None:
         return EnvironmentCheck("engine vllm", "not installed", ok=True, run=INSTALL)
@@ -101,10 +101,10 @@ def _embedded() -> EnvironmentCheck:
     if is_complete(folder):
         damaged = verify(folder)
         if damaged:
-            mend = f"rm -r {folder} && publius models pull"
-            return EnvironmentCheck("embedded model", f"damaged: {', '.join(damaged)}", ok=False, run=mend)
+            fix = f"rm -r {folder} && publius models pull"
+            return EnvironmentCheck("embedded model", f"damaged: {', '.join(damaged)}", ok=False, run=fix)
         return EnvironmentCheck("embedded model", f"converted and verified in {folder}", ok=True)
-    state = "in its wheel, not converted yet" if wheel_is_installed() else "not installed"
+    state = "wheel installed, not converted yet" if wheel_is_installed() else "not installed"
     return EnvironmentCheck("embedded model", state, ok=False, run="publius models pull")
 
 
@@ -119,8 +119,8 @@ def _cache() -> EnvironmentCheck:
         )
     free = shutil.disk_usage(place).free / 2**30
     state = f"{folder}, {free:.0f} GiB free"
-    mend = None if free >= _ROOM_GIB else "export PUBLIUS_CACHE=DIR on a disk with more room"
-    return EnvironmentCheck("model cache", state, ok=mend is None, run=mend)
+    fix = None if free >= _MIN_FREE_GIB else "export PUBLIUS_CACHE=DIR on a disk with more free space"
+    return EnvironmentCheck("model cache", state, ok=fix is None, run=fix)
 
 
 def _version(package: str) -> str:

@@ -1,1 +1,4 @@
-"""The command line's commands: options in, one call, one view out. Only these modules know typer."""
+"""Commands of the command line. Each parses its options, makes one call and prints one view.
+
+Typer is used only here and in `publius.cli`. Most imports are inside the commands, which keeps `--help` fast.
+"""

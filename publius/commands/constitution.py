@@ -1,4 +1,4 @@
-"""The commands about a constitution itself: it is tried, checked and tested like code."""
+"""The commands about a constitution: `try`, `check`, `test`, `schema`, `prompts`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ constitution_app = typer.Typer()
 ConstitutionSource = Annotated[
     str, typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION")
 ]
-Labeler = Annotated[str, typer.Option(help="Who judges: Hugging Face id, folder, or the embedded model.")]
+Labeler = Annotated[str, typer.Option(help="Judge: a Hugging Face id, a folder, or the embedded model.")]
 
 
 def try_(
     constitution: Annotated[str, typer.Argument(help="A constitution file or the name of a preset.")],
-    prompt: Annotated[str, typer.Option(help="What to ask.")] = DEFAULT_PROMPT,
+    prompt: Annotated[str, typer.Option(help="The question to ask.")] = DEFAULT_PROMPT,
     against: Annotated[str | None, typer.Option(help="Another constitution to compare with.")] = None,
     model: Annotated[
-        str, typer.Option(help="Hugging Face id, folder, or the embedded model.")
+        str, typer.Option(help="A Hugging Face id, a folder, or the embedded model.")
     ] = EMBEDDED_NAME,
     rounds: Annotated[int, typer.Option(min=1, max=8, help="Rounds of critique and revision.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws another principle and draft.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the principle and the draft.")] = 0,
 ) -> None:
-    """Show a draft, critique, revision and label. It takes seconds and makes no run."""
+    """Show a draft, its critique, revision and label. Takes seconds and creates no run."""
     from publius.authoring.trial import Trial, run_trial
     from publius.views.trial import print_trial
 
@@ -46,27 +46,32 @@ def check(
         typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION"),
     ] = None,
     prompts: Annotated[
-        Path | None, typer.Option(help="Check it against the prompts of this file too.", metavar="FILE")
+        Path | None, typer.Option(help="Also check against the prompts of this file.", metavar="FILE")
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(help="Check it, or else this run's own, against the run's prompts.", metavar="RUN.yaml"),
+        typer.Option(
+            help="Check against this run's prompts; without CONSTITUTION, check the run's own.",
+            metavar="RUN.yaml",
+        ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Count warnings as errors.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     judged: Annotated[
-        bool, typer.Option("--judged", help="Ask a model which principles conflict; as good as the model.")
+        bool,
+        typer.Option("--judged", help="Ask a model which principles conflict; a weak model is unreliable."),
     ] = False,
     model: Labeler = EMBEDDED_NAME,
     engine: EngineOption = "transformers",
     budget: Annotated[
-        int, typer.Option(min=1, help="With --judged: pairs of principles at most, those nearest first.")
+        int,
+        typer.Option(min=1, help="With --judged: maximum number of principle pairs, most similar first."),
     ] = 200,
     explain: Annotated[
-        str | None, typer.Option(help="Say what a lint code stands for; all lists them.", metavar="CODE")
+        str | None, typer.Option(help="Explain a lint code; `all` lists every code.", metavar="CODE")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Validate and lint a constitution. Every finding has its line and column; 2 if one is an error."""
+    """Validate and lint a constitution. Findings have line and column; errors give exit code 2."""
     from core.errors import ConfigError
     from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution, explain_codes
     from publius.config.run_file import load_run_config
@@ -76,7 +81,7 @@ def check(
         emit(explain_codes(explain), as_json, print_codes)
         return 0
     if prompts is not None and run is not None:
-        raise typer.BadParameter("give either --prompts or --run")
+        raise typer.BadParameter("give --prompts or --run, not both")
     if constitution is None:
         if run is None:
             raise typer.BadParameter("give a CONSTITUTION, --run RUN.yaml or --explain CODE")
@@ -102,18 +107,21 @@ def exam(
         bool, typer.Option("--checks-only", help="Skip the examples that need a model.")
     ] = False,
     only: Annotated[
-        list[str] | None, typer.Option(help="Test this principle alone; may be repeated.", metavar="ID")
+        list[str] | None, typer.Option(help="Test only this principle; may be repeated.", metavar="ID")
     ] = None,
     min_p: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Above this probability a judged example passes.")
+        float, typer.Option(min=0.0, max=1.0, help="A judged example passes above this probability.")
     ] = 0.5,
     junit: Annotated[
-        Path | None, typer.Option(help="Write the results as JUnit XML too.", metavar="FILE")
+        Path | None, typer.Option(help="Also write the results as JUnit XML.", metavar="FILE")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell of every example.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every example.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Test a constitution by its own examples: good must beat bad. 1 if one fails or is unparsed."""
+    """Test a constitution on its own examples: good must beat bad.
+
+    The exit code is 1 if an example fails or is unparsed.
+    """
     from publius.authoring.examples import ExamRequest, run_exams
     from publius.views.examples import print_exams, write_junit
 
@@ -126,9 +134,9 @@ def exam(
 
 @constitution_app.command()
 def schema(
-    to: Annotated[Path | None, typer.Option(help="Write it there instead.", metavar="FILE")] = None,
+    to: Annotated[Path | None, typer.Option(help="Write it to this file instead.", metavar="FILE")] = None,
 ) -> None:
-    """Print the JSON Schema of constitutions. Editors complete and check by it."""
+    """Print the JSON Schema of constitutions. Editors use it to complete and check files."""
     from constitution.file_schema import json_schema_text
     from core.store.files import os_errors, write_atomic
     from publius.views.check import print_schema
@@ -144,27 +152,29 @@ def schema(
 @constitution_app.command()
 def prompts(
     constitution: ConstitutionSource,
-    count: Annotated[int, typer.Option("-n", "--count", help="How many prompts, over all principles.")],
-    to: Annotated[Path, typer.Option(help="A new .jsonl file.", metavar="FILE")],
+    count: Annotated[int, typer.Option("-n", "--count", help="Number of prompts, over all principles.")],
+    to: Annotated[Path, typer.Option(help="The .jsonl file to create.", metavar="FILE")],
     model: Annotated[
-        str, typer.Option(help="Hugging Face id, folder, or the embedded model.")
+        str, typer.Option(help="A Hugging Face id, a folder, or the embedded model.")
     ] = EMBEDDED_NAME,
     engine: EngineOption = "transformers",
-    seed: Annotated[int, typer.Option(min=0, help="Another seed asks for other prompts.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; another one gives other prompts.")] = 0,
     only: Annotated[
         list[str] | None, typer.Option(help="Only for this principle; may be repeated.", metavar="ID")
     ] = None,
     seeds_from: Annotated[
         Path | None,
         typer.Option(
-            help="Prompts of yours (.jsonl or .txt): the model is shown some for subject and tone, "
-            "and repeats none.",
+            help="Your own prompts (.jsonl or .txt), as examples of subject and tone; copies are skipped.",
             metavar="FILE",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have a model write prompts for a constitution. They are tempting, borderline and everyday ones."""
+    """Have a model write prompts for a constitution.
+
+    They are tempting, borderline and everyday ones.
+    """
     from publius.authoring.prompts import PromptsRequest, synthesise
     from publius.views.prompts import print_prompts
 

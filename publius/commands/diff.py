@@ -15,7 +15,7 @@ def diff(
     old: Annotated[
         str,
         typer.Argument(
-            help="A constitution file, a preset or a run folder; with --run this may be left out.",
+            help="A constitution file, a preset or a run folder; may be omitted with --run.",
             metavar="OLD",
         ),
     ],
@@ -29,10 +29,10 @@ def diff(
     ] = None,
     estimate: Annotated[
         bool,
-        typer.Option("--estimate", help="With --run: say how much the labeler would be asked, and stop."),
+        typer.Option("--estimate", help="With --run: print how many labeler calls it would take, and exit."),
     ] = False,
     limit: Annotated[
-        int, typer.Option(min=0, help="With --run: how many flips are shown; --json has all.", metavar="N")
+        int, typer.Option(min=0, help="With --run: number of flips to show; --json has all.", metavar="N")
     ] = 10,
     to: Annotated[
         Path | None,
@@ -45,12 +45,12 @@ def diff(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Say what changed between two constitutions. With a run, also which of its preferences that flips."""
+    """Show what changed between two constitutions. With --run, also which preferences of the run flip."""
     from publius.authoring.diff import DiffRequest, run_diff
     from publius.views.diff import print_diff_outcome
 
     if run is None and (estimate or to is not None):
-        raise typer.BadParameter("--estimate and --to go with --run RUN")
+        raise typer.BadParameter("--estimate and --to require --run RUN")
     if new is None and run is None:
         raise typer.BadParameter("give OLD and NEW, or NEW and --run RUN")
     older, newer = (None, old) if new is None else (old, new)

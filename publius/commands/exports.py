@@ -1,4 +1,4 @@
-"""The command `publius export`: what a run, a training or a constitution is, in forms that others read."""
+"""The command `publius export`: write a run, a model, labels or a constitution for use with other tools."""
 
 from __future__ import annotations
 
@@ -15,37 +15,40 @@ def export(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="A run folder; with --model also that of one training, with --labels also one of labels, "
-            "with --constitution also a constitution file or the name of a preset.",
+            help="A run folder. Also accepted: with --model, the folder of one training; with --labels, a "
+            "folder of labels; with --constitution, a constitution file or the name of a preset.",
             metavar="RUN",
         ),
     ],
-    to: Annotated[Path, typer.Option(help="A new or empty folder; with --labels a new file.", metavar="DIR")],
+    to: Annotated[
+        Path, typer.Option(help="A new or empty folder; with --labels, a new file.", metavar="DIR")
+    ],
     model: Annotated[
         str | None,
         typer.Option(
-            help="Write the whole model of this training: sft, dpo, ppo, rloo, grpo or reward.",
+            help="Write the full model of this training: sft, dpo, ppo, rloo, grpo or reward.",
             metavar="METHOD",
         ),
     ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Write comparisons and judgments for a tool: argilla, label-studio or icai.", metavar="FORM"
+            help="Write comparisons and judgments for a tool: argilla, label-studio or icai.",
+            metavar="FORMAT",
         ),
     ] = None,
     constitution: Annotated[
         str | None,
         typer.Option(
-            help="Write a constitution in another form: anthropic, the Constitutional AI paper's files.",
-            metavar="FORM",
+            help="Write the constitution in another format: anthropic (the Constitutional AI paper's files).",
+            metavar="FORMAT",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write what others read. A data set, a trained model, labels or a constitution.
+    """Export a data set, a model, labels or a constitution.
 
-    `datasets.load_dataset` reads the data set.
+    By default, write the run's training data as a data set for `datasets.load_dataset`.
     """
     from publius.authoring.exporting import export_constitution
     from publius.labels.exporting import export_labels
@@ -54,7 +57,7 @@ def export(
     from publius.views import exports
 
     if sum(option is not None for option in (model, labels, constitution)) > 1:
-        raise typer.BadParameter("give one of --labels, --model and --constitution")
+        raise typer.BadParameter("give only one of --labels, --model and --constitution")
     if constitution is not None:
         emit(export_constitution(str(folder), constitution, to), as_json, exports.print_exported_constitution)
     elif labels is not None:
@@ -62,6 +65,6 @@ def export(
     elif model is not None:
         emit(export_model(folder, model, to), as_json, exports.print_exported_model)
     elif is_training(folder):
-        raise typer.BadParameter(f"{folder} holds one training and no run; give --model METHOD")
+        raise typer.BadParameter(f"{folder} is the folder of a training, not of a run; give --model METHOD")
     else:
         emit(export_run(folder, to), as_json, exports.print_exported_run)

@@ -1,4 +1,4 @@
-"""The commands `publius import ...`: what others have made becomes files of ours."""
+"""The commands `publius import ...`: convert other tools' labels and constitutions to Publius files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import typer
 from publius.commands.options import AsJson, SplitOption, Subset
 from publius.console import emit
 
-import_app = typer.Typer(help="Import what others have made.", no_args_is_help=True)
+import_app = typer.Typer(help="Import labels or a constitution from another tool.", no_args_is_help=True)
 
 
 @import_app.callback()
 def _commands() -> None:
-    """Import what others have made."""
+    """Import labels or a constitution from another tool."""
 
 
 @import_app.command()
@@ -29,29 +29,31 @@ def labels(
         typer.Option(
             help="hh-rlhf, hhh, trl, ultrafeedback, argilla, label-studio, arena, helpsteer2, helpsteer3, "
             "pku-saferlhf, rankings, icai-csv, icai-json, columns, an installed source, or module:function; "
-            "auto looks at the columns.",
+            "auto detects it from the columns.",
         ),
     ] = "auto",
     columns: Annotated[
         list[str] | None,
         typer.Option(
             metavar="OURS=THEIRS,...",
-            help="What the file calls our columns, as in prompt=question,verdict=label; may be repeated.",
+            help="Map our columns to the file's, as in prompt=question,verdict=label; may be repeated.",
         ),
     ] = None,
     verdicts: Annotated[
         list[str] | None,
-        typer.Option(metavar="OURS=THEIRS,...", help="What its verdicts mean, as in a=1,b=0,tie=2."),
+        typer.Option(metavar="OURS=THEIRS,...", help="Map our verdicts to the file's, as in a=1,b=0,tie=2."),
     ] = None,
     labeler: Annotated[
-        str | None, typer.Option(help="What the labels' source is called; the format's name if not given.")
+        str | None, typer.Option(help="Name of the labels' source; the format's name if not given.")
     ] = None,
     subset: Subset = None,
     split: SplitOption = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse, and do not leave out anything.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse the import if anything would be skipped.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import human labels. Every annotator's every answer becomes a judgment on a comparison."""
+    """Import human labels. Each answer of each annotator becomes a judgment on a comparison."""
     from publius.labels.importing import LabelsRequest, import_labels
     from publius.sources.column_names import ColumnNames, parse_columns, parse_verdicts
     from publius.sources.rows import DataSource
@@ -68,30 +70,30 @@ def constitution(
     file: Annotated[
         Path, typer.Argument(help="A file, or the folder of the Anthropic files.", metavar="FILE")
     ],
-    to: Annotated[Path, typer.Option(help="A new constitution file.", metavar="PATH.yaml")],
+    to: Annotated[Path, typer.Option(help="The constitution file to create.", metavar="PATH.yaml")],
     format: Annotated[
         str,
         typer.Option(
-            help="anthropic, llm-swarm, langchain, nemo-aligner, markdown, csv, json or text; auto looks at "
-            "the file."
+            help="anthropic, llm-swarm, langchain, nemo-aligner, markdown, csv, json or text; auto detects "
+            "it from the file."
         ),
     ] = "auto",
     name: Annotated[
-        str | None, typer.Option(help="What the constitution is called; as the file if not given.")
+        str | None, typer.Option(help="Name of the constitution; that of the file if not given.")
     ] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option(
             metavar="OURS=THEIRS,...",
-            help="What a table or list of objects calls our keys, as in text=rule; may be repeated.",
+            help="Map our keys to those of a table or list of objects, as in text=rule; may be repeated.",
         ),
     ] = None,
     examples: Annotated[
-        bool, typer.Option("--examples/--no-examples", help="Whether few-shots become examples.")
+        bool, typer.Option("--examples/--no-examples", help="Import few-shots as examples, or not at all.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Import a constitution. What cannot be taken is counted, with its place; no words are invented."""
+    """Import a constitution. Parts that do not fit are counted, with their places; no text is invented."""
     from publius.authoring.importing import ConstitutionRequest, import_constitution
     from publius.sources.column_names import parse_columns
     from publius.views.imports import print_imported_constitution

@@ -17,49 +17,61 @@ def annotate(
     ],
     to: Annotated[
         Path | None,
-        typer.Option(help="Where the labels go; human/ in the folder if not given.", metavar="DIR"),
+        typer.Option(help="Folder for the labels; human/ inside RUN|DIR if not given.", metavar="DIR"),
     ] = None,
-    annotators_per: Annotated[int, typer.Option(min=1, help="How many people judge each comparison.")] = 1,
+    annotators_per: Annotated[int, typer.Option(min=1, help="Number of annotators per comparison.")] = 1,
     select: Annotated[
         Path | None,
-        typer.Option(help="Ask what this file of `publius select` names, in its order.", metavar="FILE"),
+        typer.Option(
+            help="Ask only the comparisons in this file of `publius select`, in its order.", metavar="FILE"
+        ),
     ] = None,
     rank: Annotated[
-        bool, typer.Option("--rank", help="Rank the three or four answers of a group at once.")
+        bool, typer.Option("--rank", help="Rank the three or four answers of a group together.")
     ] = False,
     principle: Annotated[
         str | None, typer.Option(help="Ask about this principle of the run's constitution.", metavar="ID")
     ] = None,
     dimension: Annotated[
-        str | None, typer.Option(help="Ask about this respect, such as helpfulness.", metavar="NAME")
+        str | None,
+        typer.Option(help="Ask which answer is better in this respect, such as helpfulness.", metavar="NAME"),
     ] = None,
     gold: Annotated[
         int | None,
-        typer.Option(min=1, help="Ask N comparisons drawn at random; end with the AI labeler's accuracy."),
+        typer.Option(
+            min=1,
+            help="Ask N comparisons drawn at random, then report the AI labeler's accuracy.",
+            metavar="N",
+        ),
     ] = None,
     gold_questions: Annotated[
         Path | None,
         typer.Option(help="Mix in these pairs, whose better answer is known.", metavar="FILE"),
     ] = None,
     gold_share: Annotated[
-        float, typer.Option(min=0.01, max=0.5, help="Share of such pairs among what a person sees.")
+        float,
+        typer.Option(
+            min=0.01, max=0.5, help="Share of --gold-questions among the questions to an annotator."
+        ),
     ] = 0.1,
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8321,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 picks a free one.")] = 8321,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name by which browsers call the page; may be repeated.", metavar="NAME"),
+        typer.Option(
+            help="A host name under which browsers may open the page; may be repeated.", metavar="NAME"
+        ),
     ] = None,
     token: Annotated[
         str | None,
         typer.Option(
-            help="The secret in people's link; one is made and kept if not given.",
+            help="The secret in the annotators' link; generated and saved if not given.",
             envvar="PUBLIUS_ANNOTATE_TOKEN",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let people compare answers on a local page. Each decision is on disk before the next is shown."""
+    """Let people compare answers on a local page. Each decision is saved before the next is shown."""
     from publius.labels.annotating import Address, Collection, serve_page
     from publius.views.annotation import print_collected, print_links
 
@@ -90,12 +102,12 @@ def agreement(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            help="Runs, or folders of people's judgments; all are read together.", metavar="RUN|DIR"
+            help="Runs, or folders of human judgments; they are read together.", metavar="RUN|DIR"
         ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Say how far annotators agree. People and machines, each with an estimate of who is right how often."""
+    """Measure how far annotators agree. Also estimates the accuracy of each, human or machine."""
     from publius.labels.agreement import read_report
     from publius.views.agreement import print_report
 
@@ -105,20 +117,23 @@ def agreement(
 @labels_app.command()
 def select(
     folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
-    budget: Annotated[int, typer.Option(min=1, help="How many comparisons people can judge.", metavar="N")],
+    budget: Annotated[int, typer.Option(min=1, help="Number of comparisons to select.", metavar="N")],
     to: Annotated[
         Path | None,
-        typer.Option(help="Write them to this .jsonl file, and not to the output.", metavar="FILE"),
+        typer.Option(help="Write them to this .jsonl file instead of standard output.", metavar="FILE"),
     ] = None,
     control: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share drawn at random, for honest estimates.")
+        float, typer.Option(min=0.0, max=1.0, help="Share drawn at random, for unbiased estimates.")
     ] = 0.1,
     diversity: Annotated[
-        float, typer.Option(min=0.0, help="What likeness to a prompt that was picked costs; 0 is nothing.")
+        float, typer.Option(min=0.0, help="Penalty for similarity to prompts already selected; 0 for none.")
     ] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random share.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the share drawn at random.")] = 0,
 ) -> None:
-    """Pick comparisons for people. They are those whose label is most in doubt, and a random control."""
+    """Select comparisons for annotation.
+
+    Most are those with the most uncertain labels; a share drawn at random is the control.
+    """
     from core.store.files import write_atomic
     from labelers.selection import Selection
     from publius.labels.selecting import select_questions

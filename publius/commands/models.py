@@ -18,13 +18,18 @@ def eval_reward(
     data: Annotated[
         str, typer.Option(help="Preference pairs: a file, folder or Hugging Face id.", metavar="SOURCE")
     ],
-    to: Annotated[Path, typer.Option(help="Where the report goes.", metavar="DIR")],
+    to: Annotated[Path, typer.Option(help="Folder for the report.", metavar="DIR")],
     subset: Subset = None,
     split: SplitOption = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where it is run.")] = "auto",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Device to run the model on.")
+    ] = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Measure a reward model on pairs. The report has accuracy, calibration and length, and all by subset."""
+    """Measure a reward model on pairs.
+
+    The report has accuracy, calibration and the effect of length, overall and by subset.
+    """
     from publius.models.eval_reward import EvalRewardRequest
     from publius.models.eval_reward import measure_reward_model as measure
     from publius.sources.examples import DataSource
@@ -41,17 +46,18 @@ def chat(
         typer.Option(
             "--with",
             metavar="VARIANT",
-            help="Who answers: base, prompted, sft, dpo, ppo, rloo or grpo; may be repeated. "
-            "If not given, base and the last that was trained.",
+            help="A variant that answers: base, prompted, sft, dpo, ppo, rloo or grpo; may be repeated. "
+            "If not given: base and the variant trained last.",
         ),
     ] = None,
-    prompt: Annotated[str | None, typer.Option(help="Ask this once and end.", metavar="TEXT")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Ask this once and exit.", metavar="TEXT")] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="0 is greedy; that of the run's evaluation if not given.")
+        float | None,
+        typer.Option(help="Sampling temperature; 0 is greedy. If not given, that of the run's evaluation."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Talk to the policy before and after training, side by side."""
+    """Chat with the policy before and after training, side by side."""
     from publius.chat import ChatRequest
     from publius.views.chat import chat_with
 

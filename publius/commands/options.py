@@ -1,4 +1,4 @@
-"""What the commands have in common: their options, and how stages are run and reported."""
+"""Options that several commands share, and the function that runs stages and prints the result."""
 
 from __future__ import annotations
 
@@ -16,18 +16,16 @@ RunFile = Annotated[Path, typer.Argument(help="The run file.", metavar="RUN.yaml
 MaybeRun = Annotated[Path | None, typer.Argument(help="The run file.", metavar="RUN.yaml")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Set a value, whatever the run file says; may be repeated."
-    ),
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a value, overriding the run file; may be repeated."),
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(help="Go on with this run folder, and refuse if it is another run.", metavar="DIR"),
+    typer.Option(help="Resume this run folder; refused if it belongs to another run.", metavar="DIR"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 EngineOption = Annotated[
     Literal["transformers", "vllm"],
-    typer.Option("--engine", help="What runs the model: transformers in this process, or vLLM."),
+    typer.Option("--engine", help="Engine that runs the model: transformers in this process, or vLLM."),
 ]
 Subset = Annotated[
     str | None, typer.Option(help="Configuration of the data set, such as soft.", metavar="NAME")
@@ -35,8 +33,8 @@ Subset = Annotated[
 SplitOption = Annotated[
     str | None,
     typer.Option(
-        help="Split of the data set; train, or the only one, if not given. "
-        "train[:1000] is its first thousand rows.",
+        help="Split of the data set; if not given, train or the only one. "
+        "train[:1000] takes the first thousand rows.",
         metavar="NAME",
     ),
 ]
@@ -45,7 +43,7 @@ SplitOption = Annotated[
 def run_stages(
     run_file: Path, overrides: list[str] | None, stages: tuple[Stage, ...], resume: Path | None, as_json: bool
 ) -> None:
-    """Run stages of a run, or all that the run file asks for if none is named, and report."""
+    """Run the given stages, or all that the run file asks for if none is given, and print the result."""
     from publius.stages.runner import RunRequest, execute
     from publius.views.run_summary import print_summary
 

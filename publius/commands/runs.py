@@ -1,4 +1,4 @@
-"""The commands about a run: `run` and its stages one by one, and `show`."""
+"""The commands about a run: `run`, its single stages, and `show`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from publius.runs.project import DEFAULT_PRESET
 def run(
     run_file: RunFile,
     overrides: Overrides = None,
-    only: Annotated[str | None, typer.Option(help="Run one stage.", metavar="STAGE")] = None,
+    only: Annotated[str | None, typer.Option(help="Run only this stage.", metavar="STAGE")] = None,
     resume: Resume = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run every stage that the run file asks for. Run again to go on after an interrupt."""
+    """Run every stage that the run file asks for. After an interrupt, run the same command to resume."""
     from publius.stages.base import parse_stage
 
     run_stages(run_file, overrides, () if only is None else (parse_stage(only),), resume, as_json)
@@ -29,14 +29,14 @@ def run(
 def critique(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
-    """Run the critique-and-revise loop alone."""
+    """Run only the critique-and-revise loop."""
     run_stages(run_file, overrides, ("critique",), resume, as_json)
 
 
 def compare(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
-    """Make the comparisons alone."""
+    """Run only the stage that makes comparisons."""
     run_stages(run_file, overrides, ("compare",), resume, as_json)
 
 
@@ -52,7 +52,8 @@ def label(
         str | None, typer.Option(help="With --pairs: the labeler; the embedded model if not given.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(help="With --pairs: the project folder; here if not given.", metavar="DIR")
+        Path | None,
+        typer.Option(help="With --pairs: the project folder; the current one if not given.", metavar="DIR"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,12 +66,12 @@ def label(
     if run_file is not None:
         if (constitution, model, to) != (None, None, None):
             raise typer.BadParameter(
-                "--constitution, --model and --to go with --pairs; RUN.yaml names its own"
+                "--constitution, --model and --to require --pairs; RUN.yaml names its own"
             )
         run_stages(run_file, overrides, ("label",), resume, as_json)
     elif pairs is not None:
         if resume is not None:
-            raise typer.BadParameter("--resume goes with a RUN.yaml; pairs go on by themselves")
+            raise typer.BadParameter("--resume requires a RUN.yaml; --pairs resumes automatically")
         chosen = (constitution or DEFAULT_PRESET, model or EMBEDDED_NAME, to or Path())
         request = PairsRequest(pairs, *chosen, tuple(overrides or ()))
         emit(label_pairs(request), as_json, print_summary)
@@ -85,10 +86,10 @@ def eval_(
 
 def show(
     folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
-    record: Annotated[str, typer.Argument(help="The id of any record, or its first digits.", metavar="ID")],
+    record: Annotated[str, typer.Argument(help="Id of any record, or its first digits.", metavar="ID")],
     as_json: AsJson = False,
 ) -> None:
-    """Show a record. With it come all that it was made from, and all that was made of it."""
+    """Show a record with everything it was made from or led to."""
     from publius.runs.reader import show_record
     from publius.views.record import print_record
 

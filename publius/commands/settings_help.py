@@ -1,4 +1,4 @@
-"""The settings of a training in the help of its command: each key with its default and what it does."""
+"""Settings in the help of the training commands: each key with its default and description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHARED = ("optim", "lora")
 
 
 class TrainCommand(typer.core.TyperCommand):
-    """A command whose help ends with what `--set` takes."""
+    """A command whose help ends with the settings that `--set` accepts."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the settings of the method that the command is named after."""
@@ -22,7 +22,7 @@ class TrainCommand(typer.core.TyperCommand):
 
 
 def settings_of(method: str) -> Iterator[tuple[str, str]]:
-    """Yield `dpo.beta=0.1` and what it does, for a method's own settings and those that all methods share."""
+    """Yield settings as `dpo.beta=0.1` with their descriptions: the method's own and the shared ones."""
     from engines.config import EngineConfig, ModelConfig
     from publius.config.run_file import RunConfig
 
@@ -42,14 +42,14 @@ def _row(key: str, field: FieldInfo) -> tuple[str, str]:
 
 
 def _choices(kind: Any) -> tuple[Any, ...]:
-    """Return the values that a setting, or each of one that is a list, can have; none if they are open."""
+    """Return the accepted values of a setting, or of its elements if it is a list; empty if open-ended."""
     if get_origin(kind) is Literal:
         return get_args(kind)
     return _choices(get_args(kind)[0]) if get_origin(kind) is tuple else ()
 
 
 def _shown(value: Any) -> str:
-    """Return a value as it would stand behind `--set`."""
+    """Return a value as it is written after `KEY=` in `--set`."""
     if isinstance(value, str):
         return value
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)

@@ -11,14 +11,14 @@ from publius.commands.options import AsJson
 from publius.console import emit
 from publius.runs.project import DEFAULT_PRESET
 
-models_app = typer.Typer(help="The embedded model.", no_args_is_help=True)
+models_app = typer.Typer(help="Install the embedded model.", no_args_is_help=True)
 
 
 def init(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
-    preset: Annotated[str, typer.Option(help="The constitution to begin with.")] = DEFAULT_PRESET,
+    preset: Annotated[str, typer.Option(help="Preset to copy the constitution from.")] = DEFAULT_PRESET,
 ) -> None:
-    """Write a new project. It has constitution.yaml, run.yaml and prompts.jsonl."""
+    """Create a new project. It has constitution.yaml, run.yaml and prompts.jsonl."""
     from publius.runs.project import init_project
     from publius.views.setup import print_project
 
@@ -26,7 +26,7 @@ def init(
 
 
 def doctor(as_json: AsJson = False) -> int:
-    """Say what works here, and what to run for the rest."""
+    """Check the installation and name the fix for each problem."""
     from publius.doctor import examine
     from publius.views.setup import print_examination
 

@@ -33,22 +33,22 @@ train_app = typer.Typer(
 Data = Annotated[
     str | None,
     typer.Option(
-        help="Train on this instead of a run: a file, folder or Hugging Face id in TRL's columns.",
+        help="Train on this instead of a run: a file, folder or Hugging Face id with TRL's columns.",
         metavar="SOURCE",
     ),
 ]
 EvalData = Annotated[
     str | None,
     typer.Option(
-        help="With --data: evaluate on this at the end, and every optim.eval_every steps where that is set; "
-        "nothing of --data is held out.",
+        help="With --data: evaluate on this at the end, and every optim.eval_every steps if that is set; "
+        "no part of --data is then held out.",
         metavar="SOURCE",
     ),
 ]
 EvalSplit = Annotated[
     str | None,
     typer.Option(
-        help="Split of --eval-data; the first of validation, test and train, or the only one, if not given.",
+        help="Split of --eval-data; if not given, the first of validation, test and train, or the only one.",
         metavar="NAME",
     ),
 ]
@@ -61,7 +61,7 @@ TrainedModel = Annotated[
 ]
 TrainTo = Annotated[
     Path | None,
-    typer.Option(help="With --data: where adapter, metrics and card go; needed.", metavar="DIR"),
+    typer.Option(help="Required with --data: folder for the adapter, metrics and card.", metavar="DIR"),
 ]
 
 
@@ -79,7 +79,10 @@ def sft(
     to: TrainTo = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune the policy on answers (SFT, LoRA). They are the run's revisions, or those of a data set."""
+    """Fine-tune the policy on answers (SFT, LoRA).
+
+    The answers are the run's revisions, or those of a data set.
+    """
     request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
     _train("sft", run_file, overrides, resume, request, as_json)
 
@@ -98,7 +101,10 @@ def reward(
     to: TrainTo = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a reward model on preferences, and measure it (LoRA). Each pair counts by its probability."""
+    """Train a reward model on preferences, and measure it (LoRA).
+
+    The probability of each preference is its soft label.
+    """
     request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
     _train("reward", run_file, overrides, resume, request, as_json)
 
@@ -117,7 +123,10 @@ def dpo(
     to: TrainTo = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the policy on preferences (soft DPO, LoRA). Each pair counts by its probability."""
+    """Train the policy on preferences (soft DPO, LoRA).
+
+    The probability of each preference is its soft label.
+    """
     request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
     _train("dpo", run_file, overrides, resume, request, as_json)
 
@@ -126,7 +135,10 @@ def dpo(
 def ppo(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
-    """Train the policy against rewards (PPO with a KL penalty, LoRA), on the prompts of a run."""
+    """Train the policy against rewards (PPO with a KL penalty, LoRA).
+
+    The prompts are those of a run.
+    """
     run_stages(run_file, overrides, ("ppo",), resume, as_json)
 
 
@@ -134,7 +146,10 @@ def ppo(
 def rloo(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
-    """Train the policy against rewards (RLOO, LoRA). A prompt's answers are measured by each other."""
+    """Train the policy against rewards (RLOO, LoRA).
+
+    Each answer's baseline is the mean reward of the other answers to its prompt.
+    """
     run_stages(run_file, overrides, ("rloo",), resume, as_json)
 
 
@@ -142,12 +157,15 @@ def rloo(
 def grpo(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
-    """Train the policy against rewards (GRPO, LoRA). A prompt's answers are measured by each other."""
+    """Train the policy against rewards (GRPO, LoRA).
+
+    Each answer's baseline is the mean reward of all answers to its prompt.
+    """
     run_stages(run_file, overrides, ("grpo",), resume, as_json)
 
 
 class _DataRequest(NamedTuple):
-    """The options of a training on a data set, as they were given."""
+    """Options of a training on a data set, as given on the command line."""
 
     data: str | None
     eval_data: str | None
@@ -166,31 +184,31 @@ def _train(
     request: _DataRequest,
     as_json: bool,
 ) -> None:
-    """Train from a run, or on a data set."""
+    """Train on a run, or on a data set."""
     if (request.data is None) == (run_file is None):
         raise typer.BadParameter("give either a RUN.yaml or --data SOURCE")
     if run_file is not None:
         _require_run_file(run_file, method)
         if any(given is not None for given in request):
             raise typer.BadParameter(
-                "--eval-data, --eval-split, --subset, --split, --model and --to go with --data"
+                "--eval-data, --eval-split, --subset, --split, --model and --to require --data"
             )
         run_stages(run_file, overrides, (method,), resume, as_json)
         return
     if resume is not None or request.to is None:
-        raise typer.BadParameter("--data wants --to DIR, and goes on by itself without --resume")
+        raise typer.BadParameter("--data requires --to DIR; it resumes automatically, so drop --resume")
     if request.eval_split is not None and request.eval_data is None:
-        raise typer.BadParameter("--eval-split goes with --eval-data")
+        raise typer.BadParameter("--eval-split requires --eval-data")
     _train_on_data(method, request, request.to, overrides, as_json)
 
 
 def _require_run_file(path: Path, method: Method) -> None:
-    """Refuse a file of rows in place of a run file. Raises ConfigError."""
+    """Refuse a data file given as the run file. Raises ConfigError."""
     from publius.sources.rows import is_data_file
 
     if is_data_file(path):
         raise ConfigError(
-            "a data file in place of a run file",
+            "this is a data file, not a run file",
             where=str(path),
             accepted="RUN.yaml, or a data file with --data",
             run=f"publius train {method} --data {path} --model MODEL --to DIR",
@@ -212,7 +230,7 @@ def _train_on_data(
 
 
 def _unseen(request: _DataRequest) -> DataSource | None:
-    """Return what is evaluated on, in the subset that is trained on where it is the same data set."""
+    """Return the data set to evaluate on. If it is the one trained on, the same subset is used."""
     from publius.sources.examples import DataSource
 
     if request.eval_data is None:

@@ -1,4 +1,4 @@
-"""Overrides of a configuration: `--set a.b=value`, applied to a value tree before the models check it."""
+"""Overrides of a configuration: `--set a.b=value`, applied to a value tree before validation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.text.yaml_file import parse_yaml
 from publius.config.short_forms import expand_short_forms
 
 _NOTHING = ("", "~", "null", "Null", "NULL")
-"""Values behind `--set` that are no YAML document: no text, and none at all."""
+"""Texts after `--set KEY=` that are not parsed as YAML: the empty text and the spellings of null."""
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -31,7 +31,7 @@ def build_config(kind: type[Config], value: dict[str, Any], overrides: Sequence[
 
 
 def with_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> object:
-    """Return the value tree in full form with the overrides applied. Raises ConfigError for a mistake."""
+    """Return the value tree with short forms expanded and overrides applied. Raises ConfigError."""
     value = expand_short_forms(value)
     for override in overrides:
         value = _overridden(value, override)
@@ -54,16 +54,19 @@ def _overridden(value: object, override: str) -> object:
 
 
 def _with(tree: object, keys: Sequence[str], new: object, where: str) -> dict[str, Any]:
-    """Return a mapping with the value at a path of keys replaced, mappings made where there are none."""
+    """Return a mapping with the value at a path of keys replaced. Missing mappings are created."""
     if tree is not None and not isinstance(tree, dict):
-        raise ConfigError(f"{keys[0]!r} lies below {tree!r}, which has no keys", where=where)
+        raise ConfigError(f"cannot set {keys[0]!r} in {tree!r}, which is not a mapping", where=where)
     head, *rest = keys
     mapping = tree or {}
     return {**mapping, head: _with(mapping.get(head), rest, new, where) if rest else new}
 
 
 def _blame_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> None:
-    """Raise for a mistake in an overridden value at its option, not at a place in a faultless file."""
+    """Raise ConfigError for a mistake in an overridden value, with the option as its place.
+
+    Otherwise the error would point at a line of the file, where the value is correct.
+    """
     try:
         kind.model_validate(value)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The run file: each room's own section, composed; read with positions, overrides and defaults."""
+"""The run file: the sections of all packages in one model, read with positions, overrides and defaults."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from training.methods import RL_METHODS, Method, RLMethod
 from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
 
 _HAS_ADAPTER = (
-    "models.policy wears an adapter, and training puts its own on: merge it first (publius export --model)"
+    "models.policy already has an adapter and training adds its own; merge it first (publius export --model)"
 )
 
 OWN_REWARDS = (REWARD_MODEL, CHECKS, LABELER_REWARD) = ("reward", "checks", "labeler")
-"""What `rewards` of PPO, RLOO and GRPO may name that a run has of its own."""
+"""Names in `rewards` of PPO, RLOO and GRPO for rewards that the run itself provides."""
 
 
 class PromptsConfig(Section):
@@ -37,24 +37,24 @@ class PromptsConfig(Section):
     path: Path
     """A `.jsonl` or `.txt` file, relative to the run file."""
     limit: int | None = Field(default=None, ge=1)
-    """At most so many prompts for training, in the order of the file; test prompts are always kept."""
+    """Maximum number of training prompts, taken in the order of the file; test prompts are always kept."""
 
 
 class SplitConfig(Section):
-    """What share of the prompts that name no split goes where. The shares sum to 1."""
+    """Shares of the splits among prompts without a split of their own. They must sum to 1."""
 
     train: float = Field(default=0.45, ge=0.0, le=1.0)
-    """Critique and revision, and supervised training on the revisions."""
+    """Share for critique and revision, and for supervised training on the revisions."""
     preference: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Comparisons alone; where they are drafts against revisions, these prompts go through the loop too."""
+    """Share for comparisons only. If drafts are compared with revisions, these prompts are also revised."""
     test: float = Field(default=0.05, ge=0.0, le=1.0)
-    """Held out for evaluation."""
+    """Share held out for evaluation."""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
         total = self.train + self.preference + self.test
         if abs(total - 1) > 1e-6:
-            raise ValueError(f"the shares sum to {total:g}, and must sum to 1")
+            raise ValueError(f"the shares sum to {total:g} but must sum to 1")
         return self
 
     def shares(self) -> dict[Split, float]:
@@ -63,12 +63,12 @@ class SplitConfig(Section):
 
 
 class TrainingSections(Section):
-    """What every training needs to know, of a run or on a data set."""
+    """Settings of every training, on a run or on a data set."""
 
     lora: LoraConfig = LoraConfig()
-    """The adapter that is trained."""
+    """The LoRA adapter to train."""
     optim: OptimConfig = OptimConfig()
-    """What all training methods share."""
+    """Settings that all training methods share."""
     sft: SFTConfig = SFTConfig()
     """Supervised fine-tuning."""
     reward: RewardConfig = RewardConfig()
@@ -83,65 +83,65 @@ class TrainingSections(Section):
 
 
 class StageSections(Section):
-    """What the stages before training need to know, and which trainings follow."""
+    """Settings of the stages before training, and the list of trainings."""
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """First part of the run folder's name."""
     seed: int = Field(default=0, ge=0)
-    """From which every random draw of the run is derived."""
+    """Seed of every random draw of the run."""
     constitution: str
     """A constitution file, relative to the run file, or the name of a preset."""
     prompts: PromptsConfig
-    """Where prompts come from; a bare path will do."""
+    """Where prompts come from: a path, or a mapping with `path` and `limit`."""
     split: SplitConfig = SplitConfig()
     """Shares of the splits."""
     models: ModelsConfig
     """The models of the four roles."""
     engine: EngineConfig = EngineConfig()
-    """How models are run."""
+    """Engine that runs the models, and its limits."""
     critique: CritiqueConfig = CritiqueConfig()
     """The critique-and-revise loop."""
     compare: CompareConfig = CompareConfig()
-    """Which answers are compared."""
+    """Which answers to compare."""
     label: LabelConfig = LabelConfig()
     """How comparisons are judged."""
     train: tuple[Method, ...] = ()
-    """What is trained: the policy by `sft` on the revisions, then `reward`, a reward model, and the policy by
-    `dpo`, both on the preferences, and the policy by `ppo`, `rloo` or `grpo` against rewards."""
+    """Methods to train: `sft` trains the policy on the revisions, `reward` a reward model and `dpo` the
+    policy, both on the preferences, and `ppo`, `rloo` and `grpo` the policy against rewards."""
 
 
 class RunConfig(TrainingSections, StageSections):
-    """Everything that a run needs to know, as `run.yaml` states it.
+    """All settings of a run, as given in `run.yaml`.
 
-    The bases stand in this order for `resolved.yaml`, which has the fields in the order of a run.
+    The order of the base classes is that of the fields in `resolved.yaml`: the order of the stages.
     """
 
     ppo: PPOConfig = PPOConfig()
     """Proximal policy optimization."""
     rloo: RLOOConfig = RLOOConfig()
-    """REINFORCE, each answer measured by the others to its prompt."""
+    """REINFORCE leave-one-out: the baseline of an answer is the mean reward of its prompt's other answers."""
     grpo: GRPOConfig = GRPOConfig()
     """Group relative policy optimization."""
     eval: EvalConfig = EvalConfig()
-    """What is measured at the end."""
+    """Evaluation at the end of the run."""
 
     @model_validator(mode="after")
     def _trains_what_it_builds_on(self) -> Self:
         if len(set(self.train)) < len(self.train):
-            raise ValueError(f"train names a method twice: {', '.join(self.train)}")
+            raise ValueError(f"train lists a method twice: {', '.join(self.train)}")
         if "sft" not in self.train:
             if self.compare.source == "sft":
-                raise ValueError("compare.from is sft, but train does not name sft")
+                raise ValueError("compare.from is sft, but train does not list sft")
             for method in ("reward", "dpo", *RL_METHODS):
                 if method in self.train and getattr(self, method).init == "sft":
-                    raise ValueError(f"{method}.init is sft, but train does not name sft")
+                    raise ValueError(f"{method}.init is sft, but train does not list sft")
         for method in RL_METHODS:
             if method in self.train and self.rl(method).init == "dpo" and "dpo" not in self.train:
-                raise ValueError(f"{method}.init is dpo, but train does not name dpo")
+                raise ValueError(f"{method}.init is dpo, but train does not list dpo")
         if self.train and self.models.policy.adapter is not None:
             raise ValueError(_HAS_ADAPTER)
         if self.train and self.engine.kind == "scripted":
-            raise ValueError("train names methods, but the scripted engine has no weights to train")
+            raise ValueError("train lists methods, but the scripted engine has no weights to train")
         return self
 
     def rl(self, method: RLMethod) -> RLConfig:
@@ -150,14 +150,14 @@ class RunConfig(TrainingSections, StageSections):
 
 
 class DataTrainingConfig(TrainingSections):
-    """What a training on a data set of the user's own needs to know."""
+    """Settings of a training on the user's own data set."""
 
     seed: int = Field(default=0, ge=0)
-    """From which every random draw is derived."""
+    """Seed of every random draw."""
     models: ModelsConfig
-    """The model to train, as policy."""
+    """The model to train, under `policy`."""
     engine: EngineConfig = EngineConfig()
-    """On which device."""
+    """Device to train on."""
 
     @model_validator(mode="after")
     def _trains_a_bare_model(self) -> Self:
@@ -171,10 +171,10 @@ def load_run_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
     Args:
         path: the run file.
-        overrides: `a.b=value` each, with the value in YAML; they win over the file.
+        overrides: `a.b=value` each, with the value in YAML. They take precedence over the file.
 
     Raises:
-        ConfigError: for every mistake in the file or the overrides, with its place.
+        ConfigError: for every mistake in the file or the overrides, with its position.
     """
     document = read_yaml(path)
     value = with_overrides(RunConfig, document.value, overrides)
@@ -182,7 +182,7 @@ def load_run_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def build_run_config(value: dict[str, Any], overrides: Sequence[str] = ()) -> RunConfig:
-    """Return a run's configuration made in code, with the user's overrides.
+    """Return the configuration of a run whose values come from code, with the user's overrides.
 
     Raises:
         ConfigError: for a mistake in an override.
@@ -193,6 +193,7 @@ def build_run_config(value: dict[str, Any], overrides: Sequence[str] = ()) -> Ru
 def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     prompts = config.prompts.model_copy(update={"path": (folder / config.prompts.path).resolve()})
     named = config.constitution
+    # A file takes precedence over a preset of the same name.
     if named not in preset_names() or is_there(folder / named):
         named = str((folder / named).resolve())
     rewarded: dict[str, RLConfig] = {
@@ -211,7 +212,7 @@ def _with_absolute_rewards(section: RLConfig, folder: Path) -> RLConfig:
 
 
 def _beside(folder: Path, name: str) -> str:
-    """Return a reward's name; a path in it is relative to the run file."""
+    """Return a reward's name, with a path in it resolved relative to the run file."""
     if name in OWN_REWARDS:
         return name
     path, colon, function = name.partition(".py:")

@@ -1,4 +1,4 @@
-"""Short forms of a run file's values, written out in full before the models check them."""
+"""Short forms of a run file's values, expanded before validation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from engines.config import ROLES
 
 
 def expand_short_forms(value: object) -> object:
-    """Return a run file's value with its short forms in full.
+    """Return a run file's value with its short forms expanded.
 
-    `prompts: FILE` stands for `prompts: {path: FILE}`, and `policy: ID` for `policy: {id: ID}`.
+    `prompts: FILE` becomes `prompts: {path: FILE}`, and `policy: ID` becomes `policy: {id: ID}`.
     """
     if not isinstance(value, dict):
         return value

@@ -1,4 +1,4 @@
-"""What `publius agreement` finds in folders of judgments, for people and for programs."""
+"""Inter-annotator agreement, annotator reliability and position bias in folders of judgments."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from publius.runs.reader import open_judgments
 
 @dataclass(frozen=True)
 class AgreementReport:
-    """All that is found."""
+    """The result of `publius agreement`."""
 
     judgments: int
     taken_back: int
     without_choice: dict[str, int]
-    """Standing judgments that are no vote, by verdict."""
+    """Number of current judgments that are not votes, by verdict."""
     overall: Agreement | None
     by_principle: dict[str, Agreement]
     by_dimension: dict[str, Agreement]
-    """For each that two annotators judged on the same comparison."""
+    """Like `by_principle`: only those for which two annotators judged the same comparison."""
     pairs: list[PairAgreement]
     annotators: tuple[Reliability, ...]
     positions: list[PositionBias]
@@ -40,7 +40,7 @@ class AgreementReport:
 
 
 def read_report(folders: Sequence[Path]) -> AgreementReport:
-    """Return what the judgments of all folders together say.
+    """Return the agreement among the judgments of all folders together.
 
     Raises:
         DataError: a folder has no judgments, or holds an empty file of them.
@@ -51,27 +51,27 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
             found |= {judgment.id: judgment for judgment in files.judgments}
     if not found:
         where = ", ".join(map(str, folders))
-        raise DataError("there is no judgment", where=where, accepted="judgments.jsonl with judgments")
-    said = current_judgments(found.values())
-    votes = votes_of(said)
+        raise DataError("no judgments found", where=where, accepted="judgments.jsonl with judgments")
+    current = current_judgments(found.values())
+    votes = votes_of(current)
     return AgreementReport(
         judgments=len(found),
-        taken_back=len(found) - len(said),
+        taken_back=len(found) - len(current),
         without_choice=dict(
-            sorted(Counter(j.verdict for j in said if j.verdict in ("skip", "unparsed")).items())
+            sorted(Counter(j.verdict for j in current if j.verdict in ("skip", "unparsed")).items())
         ),
         overall=annotator_agreement(votes),
-        by_principle=_by(said, lambda judgment: judgment.principle_id),
-        by_dimension=_by(said, lambda judgment: judgment.dimension),
+        by_principle=_by(current, lambda judgment: judgment.principle_id),
+        by_dimension=_by(current, lambda judgment: judgment.dimension),
         pairs=pair_agreements(votes),
         annotators=graded_dawid_skene(votes).annotators,
-        positions=position_biases(said),
+        positions=position_biases(current),
     )
 
 
-def _by(said: Iterable[Judgment], key: Callable[[Judgment], str | None]) -> dict[str, Agreement]:
+def _by(judgments: Iterable[Judgment], key: Callable[[Judgment], str | None]) -> dict[str, Agreement]:
     groups: dict[str, list[Judgment]] = {}
-    for judgment in said:
+    for judgment in judgments:
         name = key(judgment)
         if name is not None:
             groups.setdefault(name, []).append(judgment)
@@ -80,7 +80,7 @@ def _by(said: Iterable[Judgment], key: Callable[[Judgment], str | None]) -> dict
 
 
 def _as_json(value: Any) -> Any:
-    """Return records, tuples and mappings of figures as what JSON knows."""
+    """Return records, tuples and mappings as JSON-able values."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return value._asdict()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""`publius annotate`: people compare the answers of a run, or of any folder of records, on a local page."""
+"""`publius annotate`: a local page on which annotators compare the answers of a run or folder of records."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from publius.labels.sources import (
 )
 
 _GRACE_S = 8.0
-"""How long the page stays after the last answer of a gold slice, for an undo."""
+"""Seconds that the page stays open after the last answer of a gold slice, to allow an undo."""
 
 
 @dataclass(frozen=True)
 class Collection:
-    """What is asked of how many people."""
+    """The comparisons to ask, how to ask them, and the number of annotators."""
 
     folder: Path
     """A run, or a folder with comparisons.jsonl."""
@@ -51,13 +51,13 @@ class Collection:
 
     @property
     def output(self) -> Path:
-        """The folder that the labels go to."""
+        """The folder that the labels are written to."""
         return self.to or self.folder / "human"
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the page listens, and who may call it."""
+    """Address of the page, and access control."""
 
     host: str
     port: int
@@ -67,23 +67,23 @@ class Address:
 
 @dataclass(frozen=True)
 class Links:
-    """Where the page is, and what it asks."""
+    """Links to the page, and the tasks on it."""
 
-    people: str
+    annotators: str
     owner: str
     folder: Path
-    """Where the labels go."""
+    """Folder of the labels."""
     tasks: tuple[Task, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return the links as JSON-able values."""
-        links = {"people": self.people, "owner": self.owner, "folder": str(self.folder)}
+        links = {"people": self.annotators, "owner": self.owner, "folder": str(self.folder)}
         return {**links, "tasks": len(self.tasks)}
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What people have answered when the page ends."""
+    """The answers of the annotators when the page closes."""
 
     overview: dict[str, Any]
     gold: GoldReport | None
@@ -95,17 +95,17 @@ class Collected:
 
 
 def serve_page(collection: Collection, address: Address, opened: Callable[[Links], None]) -> Collected:
-    """Serve the page until it is interrupted, or the gold slice is complete; return what was answered.
+    """Serve the page until it is interrupted or the gold slice is complete, and return the answers.
 
     Args:
-        collection: what is asked of how many people.
-        address: where the page listens.
+        collection: the comparisons to ask, and the number of annotators.
+        address: address and access control of the page.
         opened: called with the links once the page can be reached.
 
     Raises:
-        ConfigError: an option does not fit the folder or this machine.
-        DataError: there is nothing to compare, or a file cannot be read.
-        RunStateError: the labels of another run are in the folder, or it cannot be written.
+        ConfigError: an option does not match the folder or this machine.
+        DataError: there are no comparisons, or a file cannot be read.
+        RunStateError: the folder holds labels of another run, or is not writable.
     """
     for package in ("fastapi", "uvicorn"):
         require(package, ANNOTATE_EXTRA)
@@ -120,11 +120,11 @@ def serve_page(collection: Collection, address: Address, opened: Callable[[Links
         access = open_access(collection.output / "page.json", address.token)
         if not is_loopback(address.host):
             warn(
-                "texts, tokens and decisions travel unencrypted; put a server with HTTPS in front of this one"
+                "texts, tokens and decisions are sent unencrypted; put an HTTPS proxy in front of this server"
             )
-        base = f"http://{_called(address.host)}:{listening.getsockname()[1]}"
-        people, owner = f"{base}/#{access.token}", f"{base}/owner#{access.owner_token}"
-        opened(Links(people, owner, collection.output, plan.tasks))
+        base = f"http://{_browser_host(address.host)}:{listening.getsockname()[1]}"
+        annotators, owner = f"{base}/#{access.token}", f"{base}/owner#{access.owner_token}"
+        opened(Links(annotators, owner, collection.output, plan.tasks))
         is_done = session.is_complete if collection.gold is not None else lambda: False
         app = build_app(Page(session, access), Hosts.of(address.host, address.allow_hosts))
         serve(app, listening, is_done, _GRACE_S)
@@ -135,14 +135,14 @@ def serve_page(collection: Collection, address: Address, opened: Callable[[Links
 
 
 def make_plan(collection: Collection, source: AnnotationSource) -> AnnotationPlan:
-    """Return what is to be asked, in order. Raises ConfigError or DataError."""
+    """Return the plan of what to ask, in order. Raises ConfigError or DataError."""
     if collection.gold is not None and (collection.select is not None or collection.rank):
         raise ConfigError(
-            "--gold draws comparisons at random, so that the accuracy is that of all",
+            "--gold draws comparisons at random, to estimate the accuracy on all of them",
             accepted="--gold without --select and --rank",
         )
     question = _question(collection, source)
-    comparisons = source.asked(collection.principle)
+    comparisons = source.comparisons_about(collection.principle)
     if collection.gold is not None:
         comparisons = gold_slice(source, comparisons, collection.gold, collection.principle)
     elif collection.select is not None:
@@ -151,11 +151,12 @@ def make_plan(collection: Collection, source: AnnotationSource) -> AnnotationPla
     gold: tuple[GoldTask, ...] = ()
     if collection.gold_questions is not None:
         gold = gold_questions(collection.gold_questions)
+    # A comparison that is also a gold question is asked only as the gold question.
     known = {task.task.id for task in gold}
     unknown = tuple(task for task in tasks if task.id not in known)
     if not unknown:
         raise DataError(
-            "every comparison is a gold question, so that nothing is left to ask",
+            "every comparison is a gold question, so nothing is left to ask",
             where=f"--gold-questions {collection.gold_questions}",
             accepted="pairs that are not among the comparisons",
         )
@@ -166,11 +167,11 @@ def make_plan(collection: Collection, source: AnnotationSource) -> AnnotationPla
 
 @contextmanager
 def open_session(collection: Collection, source: AnnotationSource, plan: AnnotationPlan) -> Iterator[Session]:
-    """Open the folder that the labels go to, locked for this process, and go on from what is in it."""
+    """Open the folder of the labels, locked for this process, and resume from its contents."""
     folder = collection.output
     if (folder / "manifest.json").exists():
         raise RunStateError(
-            "this is a run folder, and labels have a folder of their own",
+            "this is a run folder; labels need a folder of their own",
             where=f"--to {folder}",
             accepted=f"a new folder, such as {folder / 'human'}",
         )
@@ -190,13 +191,13 @@ def open_session(collection: Collection, source: AnnotationSource, plan: Annotat
 
 
 def _require_same_source(ledger: Ledger, source: AnnotationSource, folder: Path) -> None:
-    """Refuse a folder whose comparisons are about prompts that the source does not have."""
+    """Refuse a folder with comparisons on prompts that are not in the source."""
     prompts = {comparison.prompt.id for comparison in source.comparisons}
     if any(comparison.prompt.id not in prompts for comparison in ledger.comparisons):
         raise RunStateError(
             "this folder holds labels of another run",
             where=str(folder),
-            accepted="a run with all prompts of the labels in it, or a new folder by --to DIR",
+            accepted="the run that has all prompts of these labels, or a new folder (--to DIR)",
         )
 
 
@@ -211,8 +212,8 @@ def _question(collection: Collection, source: AnnotationSource) -> Question:
     return Question("Which answer is better?", guide=guide)
 
 
-def _called(host: str) -> str:
-    """Return the name by which a browser reaches an address."""
+def _browser_host(host: str) -> str:
+    """Return the host name to open an address in a browser."""
     name = socket.gethostname() if host in ("0.0.0.0", "::") else host
     return f"[{name}]" if ":" in name else name
 

@@ -1,4 +1,4 @@
-"""`publius export --labels`: comparisons and judgments in the form of a labeling tool."""
+"""`publius export --labels`: write comparisons and judgments in the format of a labeling tool."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Labelled = tuple[Comparison, list[Judgment]]
 
 @dataclass(frozen=True)
 class ExportedLabels:
-    """The file that was written, and how much is in it."""
+    """The file that was written, and the number of comparisons and judgments in it."""
 
     file: Path
     comparisons: int
@@ -36,25 +36,25 @@ class ExportedLabels:
 
 
 def export_labels(folder: Path, form: str, to: Path) -> ExportedLabels:
-    """Write a folder's comparisons, with all judgments on them, to a new file; return how many of each.
+    """Write a folder's comparisons, with all their judgments, to a new file.
 
-    Comparisons that came with people's judgments into a run go out too.
+    Comparisons that were added to a run with human labels are included.
 
     Raises:
-        ConfigError: if there is no such form.
+        ConfigError: if the format is unknown.
         DataError: if the folder has no comparisons.
         RunStateError: if the file exists, or cannot be written.
     """
     if form not in LABEL_FORMS:
-        raise ConfigError(f"no form {form!r}", where="--labels", accepted=one_of(LABEL_FORMS, form))
+        raise ConfigError(f"unknown format {form!r}", where="--labels", accepted=one_of(LABEL_FORMS, form))
     with os_errors(to):
         if to.exists():
-            raise RunStateError("the file exists already", where=str(to), accepted="--to a new file")
+            raise RunStateError("the file already exists", where=str(to), accepted="--to a new file")
     with RecordsReader(folder) as files:
         known = len(files.comparisons) + len(files.added_comparisons)
         if not known:
             raise DataError(
-                "there are no comparisons",
+                "no comparisons found",
                 where=str(folder),
                 accepted="a run, or a folder of `publius import labels`",
             )
@@ -76,7 +76,7 @@ def export_labels(folder: Path, form: str, to: Path) -> ExportedLabels:
 def _pieces(
     form: str, files: RunFiles, name: str, labelled: Callable[[], Iterator[Labelled]]
 ) -> Iterator[str]:
-    """Yield the text of the file, a comparison at a time."""
+    """Yield the text of the file, one comparison at a time."""
     if form == "icai":
         annotators = {icai.annotator_id(j): icai.annotator_description(j) for j in files.judgments.sorted()}
         head = {"metadata": icai.head_of(annotators, name), "annotators": annotators}
@@ -91,7 +91,7 @@ def _pieces(
 
 
 def _listed(entries: Iterator[object]) -> Iterator[str]:
-    """Yield a JSON list, an entry on each line."""
+    """Yield a JSON list with one entry per line."""
     separator = "[\n"
     for entry in entries:
         yield separator + json.dumps(entry, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""How often the AI labeler agrees with people on a gold slice."""
+"""Accuracy of the AI labeler on a gold slice: how often it agrees with the annotators."""
 
 from __future__ import annotations
 
@@ -23,29 +23,32 @@ _METRIC = "labeler.accuracy"
 
 @dataclass(frozen=True)
 class GoldReport:
-    """The AI labeler's accuracy, with its 95 % interval, and which comparisons it is not on."""
+    """The AI labeler's accuracy with its 95 % interval, and the comparisons that do not count."""
 
     accuracy: Metric | None
-    """None while no comparison has a better answer."""
-    left_out: dict[str, int]
-    """Comparisons of the slice that say nothing about accuracy, by reason."""
+    """None as long as annotators prefer an answer in none of the comparisons."""
+    excluded: dict[str, int]
+    """Number of comparisons of the slice that accuracy is not computed on, by reason."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON-able values."""
         accuracy = self.accuracy.model_dump(exclude_none=True) if self.accuracy else None
-        return {"accuracy": accuracy, "left_out": self.left_out}
+        return {"accuracy": accuracy, "left_out": self.excluded}
 
     def lines(self) -> list[str]:
-        """Return the report for people."""
-        left_out = [f"left out: {reason}, {count}" for reason, count in self.left_out.items()]
+        """Return the report as lines of text."""
+        excluded = [f"excluded: {reason}, {count}" for reason, count in self.excluded.items()]
         metric = self.accuracy
         if metric is None:
-            return ["the AI labeler's accuracy is not known: no comparison has a better answer", *left_out]
+            return [
+                "the AI labeler's accuracy is unknown: annotators prefer an answer in no comparison",
+                *excluded,
+            ]
         interval = f"95 % interval {100 * (metric.low or 0):.1f} to {100 * (metric.high or 0):.1f} %"
         on = f"on {metric.n} comparison{'' if metric.n == 1 else 's'}"
         return [
-            f"the AI labeler agrees with people in {100 * metric.value:.1f} % ({interval}) {on}",
-            *left_out,
+            f"the AI labeler agrees with the annotators in {100 * metric.value:.1f} % ({interval}) {on}",
+            *excluded,
         ]
 
     def write(self, path: Path) -> None:
@@ -56,27 +59,27 @@ class GoldReport:
 def labeler_accuracy(
     source: AnnotationSource, tasks: Iterable[Task], ledger: Ledger, principle: str | None
 ) -> GoldReport:
-    """Return how often the AI labeler prefers the answer that people prefer; a tie of its own counts half.
+    """Return how often the AI labeler prefers the answer that the annotators prefer; its ties count one half.
 
-    People's answers to a comparison are averaged, each one alike. Where they find no answer better there is
-    nothing to be right about, and the comparison is left out. The interval is Wilson's.
+    The annotators' answers to a comparison are averaged with equal weights. A comparison in which they prefer
+    neither answer is excluded. The interval is Wilson's.
     """
-    rights: list[float] = []
-    left_out: Counter[str] = Counter()
+    hits: list[float] = []
+    excluded: Counter[str] = Counter()
     for task in tasks:
         comparison = task.comparisons[0]
-        people, ai = _annotator_mean(task, ledger), _labeler(comparison, source, principle)
-        if isinstance(people, str):
-            left_out[people] += 1
+        human, ai = _annotator_mean(task, ledger), _labeler(comparison, source, principle)
+        if isinstance(human, str):
+            excluded[human] += 1
         elif ai is None:
-            left_out["the AI labeler gives no number"] += 1
+            excluded["the AI labeler gives no probability"] += 1
         else:
-            rights.append(EVEN if ai == EVEN else float((ai > EVEN) == (people > EVEN)))
-    return GoldReport(weighted_share(_METRIC, rights, [1.0] * len(rights)), dict(left_out))
+            hits.append(EVEN if ai == EVEN else float((ai > EVEN) == (human > EVEN)))
+    return GoldReport(weighted_share(_METRIC, hits, [1.0] * len(hits)), dict(excluded))
 
 
 def _annotator_mean(task: Task, ledger: Ledger) -> float | str:
-    """Return the mean probability of `a` by people, or why there is none that prefers an answer."""
+    """Return the annotators' mean probability of `a`, or the reason why they prefer neither answer."""
     votes = votes_of(j for name in ledger.answerers(task) for j in ledger.current(name, task))
     if not votes:
         return "nobody has answered"
@@ -88,7 +91,7 @@ def _annotator_mean(task: Task, ledger: Ledger) -> float | str:
 
 
 def _labeler(comparison: Comparison, source: AnnotationSource, principle: str | None) -> float | None:
-    """Return the probability of `a` by the AI labeler's judgments, aggregated as in the run's preferences."""
+    """Return the AI labeler's probability of `a`, aggregated from its judgments as in a run's preferences."""
     if source.constitution is None:
         return None
     outcome = aggregate(comparison, source.ai_opinions(comparison, principle), source.constitution)

@@ -1,8 +1,8 @@
-"""`publius import labels`: a file of human labels becomes a folder of comparisons and judgments.
+"""`publius import labels`: convert a file of human labels to a folder of comparisons and judgments.
 
-The folder appears when it is whole: records are written to a hidden one beside it, which is renamed at the
-end. It holds `import.json`, which says what was imported from what. The same import again does nothing;
-another one into the same folder is refused.
+The folder appears only when it is complete: records are written to a hidden folder beside it, which is
+renamed at the end. Its `import.json` summarises the import and its source. Repeating the same import does
+nothing; another import into the same folder is refused.
 """
 
 from __future__ import annotations
@@ -37,30 +37,32 @@ from publius.sources.rows import DataSource, with_split
 
 SUMMARY = "import.json"
 _PEEKED = 25
+"""Rows used to recognise the format and to check the names of columns."""
 _SHOWN_PROBLEMS = 10
+"""Maximum number of reasons in the error of `--strict`."""
 _Summary = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class LabelsRequest:
-    """What to import, how, and where to."""
+    """A request to import labels."""
 
     source: DataSource
     to: Path
     format: str = AUTO_SOURCE
     names: ColumnNames = field(default_factory=ColumnNames)
     labeler: str | None = None
-    """What the judgments' source is called; the format's name if None."""
+    """Name of the judgments' source; the format's name if None."""
     strict: bool = False
-    """Refuse the import if anything at all would be left out."""
+    """Refuse the import if anything at all would be skipped."""
 
 
 @dataclass(frozen=True)
 class ImportedLabels:
-    """What was imported, from what, and what was not and why."""
+    """Summary of an import: its source, what was imported, and what was skipped, with reasons."""
 
     summary: _Summary
-    """As `import.json` holds it; `already` where the folder held this import before."""
+    """As in `import.json`; has the key `already` if the folder already held this import."""
 
     def as_json(self) -> _Summary:
         """Return the result as JSON-able values."""
@@ -68,22 +70,22 @@ class ImportedLabels:
 
 
 def import_labels(request: LabelsRequest) -> ImportedLabels:
-    """Return what was imported, once it is in the folder.
+    """Import labels into the folder, and return the summary.
 
     Raises:
-        ConfigError: if there is no such format, a column that nothing has, or a labeler that is ours.
-        DataError: if the file cannot be read or is of no known format, or something would be left out and
-            `strict` forbids it.
+        ConfigError: if the format is unknown, a column does not exist, or the labeler's name is reserved.
+        DataError: if the file cannot be read or its format is not recognised, or if `strict` is set and
+            something would be skipped.
         RunStateError: if the folder holds something else.
     """
     if request.labeler in MACHINES:
-        what = f"{request.labeler!r} is a labeler of our own"
+        what = f"{request.labeler!r} is reserved for automatic labels"
         raise ConfigError(what, where="--labeler", accepted="the name of a human source")
     source = with_split(request.source)
     rows = label_rows(source)
     first = list(itertools.islice(rows, _PEEKED))
     if not first:
-        raise DataError("there are no rows", where=source.name, accepted=ACCEPTED)
+        raise DataError("no rows found", where=source.name, accepted=ACCEPTED)
     found = _format_of(request, first)
     request.names.check(found.source, first)
     labeler = request.labeler or found.source.name
@@ -99,12 +101,12 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
 
 def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
     if request.format != AUTO_SOURCE:
-        return Recognised(source_named(request.format), "it was asked for")
+        return Recognised(source_named(request.format), "given by --format")
     return recognise(list(request.names.applied(first)), request.source.name)
 
 
 def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: str) -> str:
-    """Return the digest of all that decides what the folder will hold."""
+    """Return the digest of everything that determines the contents of the folder."""
     path = source.path
     with os_errors(path):
         content: object = [source.name, source.subset]
@@ -118,7 +120,7 @@ def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: 
 
 
 def _done_before(to: Path, identity: str) -> _Summary | None:
-    """Return the summary of the same import, if the folder holds it; None if the folder is new or empty.
+    """Return the summary of this import if the folder holds it; None if the folder is new or empty.
 
     Raises:
         RunStateError: if the folder holds anything else.
@@ -141,11 +143,11 @@ def _done_before(to: Path, identity: str) -> _Summary | None:
 def _written(
     request: LabelsRequest, found: Recognised, labeler: str, rows: Iterator[Row], identity: str
 ) -> _Summary:
-    """Write the records to a hidden folder, and let it appear whole; return the summary."""
-    aside = request.to.with_name(f".{request.to.name}.importing")
-    _clear(aside)
+    """Write the records to a hidden folder, rename it when it is complete, and return the summary."""
+    staging = request.to.with_name(f".{request.to.name}.importing")
+    _clear(staging)
     try:
-        with RecordStore(aside) as store, progress("import", None) as task:
+        with RecordStore(staging) as store, progress("import", None) as task:
             run = LabelImport(store, request.source.path.name, labeler)
             tally = _run(run, found.source, rows, task.advance)
             run.sync()
@@ -156,23 +158,23 @@ def _written(
             raise DataError(what, where=request.source.name, accepted=found.source.summary)
         if request.strict:
             _refuse_losses(summary, request)
-        write_atomic(aside / SUMMARY, json.dumps({"identity": identity, **summary}, indent=2) + "\n")
+        write_atomic(staging / SUMMARY, json.dumps({"identity": identity, **summary}, indent=2) + "\n")
         with os_errors(request.to):
-            (aside / ".lock").unlink(missing_ok=True)
-            aside.rename(request.to)
-            sync_folder(request.to.parent)
+            (staging / ".lock").unlink(missing_ok=True)
+            staging.rename(request.to)
+            sync_folder(request.to.parent)  # makes the new name durable
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
         raise
     return summary
 
 
-def _clear(aside: Path) -> None:
-    """Remove what an import that was killed left behind. Raises RunStateError if one is running."""
-    with os_errors(aside):
-        if aside.exists():
-            RecordStore(aside).close()
-            shutil.rmtree(aside)
+def _clear(staging: Path) -> None:
+    """Remove the hidden folder of an import that was killed. Raises RunStateError if one is running."""
+    with os_errors(staging):
+        if staging.exists():
+            RecordStore(staging).close()  # raises if another import holds the lock
+            shutil.rmtree(staging)
 
 
 def _run(run: LabelImport, source: LabelSource, rows: Iterator[Row], advance: Callable[[], None]) -> Tally:
@@ -185,7 +187,7 @@ def _run(run: LabelImport, source: LabelSource, rows: Iterator[Row], advance: Ca
 def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: str) -> _Summary:
     used = found.source.columns
     theirs = {name.partition(".")[0] for name in request.names.columns.values()}
-    passed_over = [] if used is None else [name for name in tally.columns if name not in used | theirs]
+    ignored = [] if used is None else [name for name in tally.columns if name not in used | theirs]
     repeated = sum(
         t[DUPLICATE_JUDGMENT].count for t in (tally.dropped, tally.skipped) if DUPLICATE_JUDGMENT in t
     )
@@ -207,18 +209,18 @@ def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: s
         "dropped_for": _listed(tally.dropped),
         "left_out": _listed(tally.skipped),
         "notes": _listed(tally.notes),
-        "passed_over": passed_over,
+        "passed_over": ignored,
     }
 
 
 def _listed(tallied: Tallied) -> list[Mapping[str, Any]]:
-    """Return what was counted, the most frequent first."""
+    """Return the reasons with their counts, most frequent first."""
     ordered: list[tuple[str, RowOccurrences]] = sorted(tallied.items(), key=lambda entry: -entry[1].count)
     return [{"reason": reason, **asdict(found)} for reason, found in ordered]
 
 
 def _refuse_losses(summary: _Summary, request: LabelsRequest) -> None:
-    """Raise a DataError, one line a reason, if anything was left out."""
+    """Raise a DataError, with one line per reason, if anything was skipped."""
     lost = [*summary["dropped_for"], *summary["left_out"]]
     problems = [_loss(entry, request.source.name) for entry in lost[:_SHOWN_PROBLEMS]]
     if problems:
@@ -231,5 +233,5 @@ def _loss(entry: Mapping[str, Any], name: str) -> Problem:
     return Problem(
         f"{entry['reason']}{detail}, {times}",
         where=f"{name}:{entry['rows'][0]}",
-        accepted="with --strict, only what can be used whole",
+        accepted="with --strict, a file that can be imported completely",
     )

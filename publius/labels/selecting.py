@@ -1,4 +1,4 @@
-"""`publius select`: the comparisons of a run that people should see."""
+"""`publius select`: select comparisons of a run for annotation."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ class SelectedQuestions:
 
     questions: tuple[SelectedComparison, ...]
     budget: int
-    """How many were asked for."""
+    """Number of comparisons that was requested."""
 
     def lines(self) -> str:
-        """Return one JSON line for each comparison, as `publius annotate --select` reads them."""
+        """Return one JSON line per comparison, the format that `publius annotate --select` reads."""
         return "".join(question.model_dump_json() + "\n" for question in self.questions)
 
 
 def select_questions(folder: Path, selection: Selection) -> SelectedQuestions:
-    """Return the run's comparisons that people should judge, in the order to ask them.
+    """Select the run's comparisons for annotation, in the order to ask them.
 
-    Those that people have judged already are passed over, and those that the label stage left out.
+    Comparisons that annotators have already judged are skipped, and those that the label stage excluded.
 
     Raises:
-        RunStateError: the folder is no run, its comparisons are not labelled yet, or none is left to ask
-            about.
+        RunStateError: the folder is not a run, its comparisons are not labelled yet, or none is left.
     """
     with RunReader(folder) as run:
         if "label" not in run.manifest["stages"]:
@@ -45,16 +44,18 @@ def select_questions(folder: Path, selection: Selection) -> SelectedQuestions:
         doubts = [doubt_about(*asked, constitution) for asked in _open_questions(run)]
     if not doubts:
         raise RunStateError(
-            "no comparison is left to ask about", where=str(folder), accepted="comparisons nobody judged yet"
+            "no comparison is left to annotate",
+            where=str(folder),
+            accepted="comparisons without human labels",
         )
     return SelectedQuestions(tuple(select_comparisons(doubts, selection)), selection.budget)
 
 
 def _open_questions(files: RunFiles) -> Iterator[tuple[Comparison, list[Judgment]]]:
-    """Yield the comparisons that no person has voted on, with their judgments."""
+    """Yield the comparisons without a human vote, with their judgments."""
     for comparison in files.comparisons.sorted():
         judgments = list(files.judgments.children(comparison.id))
-        left_out = any(exclusion.stage == "label" for exclusion in files.exclusions.children(comparison.id))
-        people = votes_of(judgment for judgment in judgments if judgment.labeler not in MACHINES)
-        if not left_out and not people:
+        excluded = any(exclusion.stage == "label" for exclusion in files.exclusions.children(comparison.id))
+        human = votes_of(judgment for judgment in judgments if judgment.labeler not in MACHINES)
+        if not excluded and not human:
             yield comparison, judgments

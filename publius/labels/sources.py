@@ -1,4 +1,4 @@
-"""What people are to compare: the comparisons of a run or folder, and the files that choose among them."""
+"""Comparisons to annotate: those of a run or folder, and the files that select among them."""
 
 from __future__ import annotations
 
@@ -25,56 +25,56 @@ _SELECTED = '{"comparison_id": "..."} on each line, as `publius select RUN --bud
 
 @dataclass(frozen=True)
 class AnnotationSource:
-    """Comparisons to be judged by people, with what is known about them."""
+    """Comparisons to annotate, with the constitution, seed and AI judgments of their run."""
 
     folder: Path
     comparisons: tuple[Comparison, ...]
-    """In order of id, which is no order at all: ids are digests."""
+    """Sorted by id, which is arbitrary: ids are hashes."""
     constitution: Constitution | None
     seed: int
     ai_judgments: dict[str, list[Judgment]]
-    """What the AI labeler said, by comparison."""
+    """The AI labeler's judgments, by comparison id."""
 
     def principle(self, identity: str) -> Principle:
-        """Return a principle of the constitution. Raises ConfigError if it has none of that id."""
+        """Return a principle of the constitution by id. Raises ConfigError if there is none."""
         principle = self.constitution.find(identity) if self.constitution else None
         if principle is not None:
             return principle
         known = ", ".join(p.id for p in self.constitution.principles) if self.constitution else ""
         raise ConfigError(
-            f"no principle '{identity}'",
+            f"unknown principle '{identity}'",
             where="--principle",
             accepted=f"one of {known}" if known else f"a run; {self.folder} has no constitution",
         )
 
-    def asked(self, principle: str | None) -> list[Comparison]:
-        """Return the comparisons whose prompts a principle is about; all without one."""
+    def comparisons_about(self, principle: str | None) -> list[Comparison]:
+        """Return the comparisons whose prompts a principle applies to; all if it is None."""
         if principle is None:
             return list(self.comparisons)
         wanted = self.principle(principle)
         found = [comparison for comparison in self.comparisons if in_scope(wanted, comparison.prompt)]
         if not found:
             raise DataError(
-                f"the principle '{principle}' is about none of the {len(self.comparisons)} prompts",
+                f"the principle '{principle}' applies to none of the {len(self.comparisons)} prompts",
                 where="--principle",
-                accepted="a principle whose applies_to fits some prompt",
+                accepted="a principle whose applies_to matches a prompt",
             )
         return found
 
     def ai_opinions(self, comparison: Comparison, principle: str | None) -> list[Judgment]:
-        """Return what the AI labeler said about a comparison, under one principle or all."""
-        said = self.ai_judgments.get(comparison.id, [])
-        return [judgment for judgment in said if principle in (None, judgment.principle_id)]
+        """Return the AI labeler's judgments of a comparison, under one principle or all."""
+        judgments = self.ai_judgments.get(comparison.id, [])
+        return [judgment for judgment in judgments if principle in (None, judgment.principle_id)]
 
 
 def read_annotation_source(folder: Path) -> AnnotationSource:
     """Return the comparisons of a run or of another folder of records.
 
-    Comparisons that the label stage left out, such as near duplicates, are left out here too.
+    Comparisons that the label stage excluded, such as near duplicates, are excluded here too.
 
     Raises:
-        DataError: there are none.
-        RunStateError: the folder is not there, or its record files cannot be read.
+        DataError: the folder has no comparisons.
+        RunStateError: the folder does not exist, or its record files cannot be read.
     """
     if not is_there(folder / "comparisons.jsonl"):
         raise _nothing_in(folder)
@@ -97,7 +97,7 @@ def _nothing_in(folder: Path) -> DataError | RunStateError:
     if not is_there(folder):
         return RunStateError("no such folder", where=str(folder), run="ls runs")
     return DataError(
-        "there are no comparisons",
+        "no comparisons found",
         where=str(folder),
         accepted="a run folder whose stage compare has run, or a folder with comparisons.jsonl",
         run="publius compare RUN.yaml",
@@ -105,10 +105,10 @@ def _nothing_in(folder: Path) -> DataError | RunStateError:
 
 
 def chosen_by(path: Path, comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons that a file of `publius select` names, in its order, each once.
+    """Return the comparisons listed in a file of `publius select`, in its order, without repeats.
 
     Raises:
-        DataError: the file cannot be read, is empty, or names a comparison that is not there.
+        DataError: the file cannot be read, is empty, or lists a comparison that does not exist.
     """
     known = {comparison.id: comparison for comparison in comparisons}
     chosen: dict[str, Comparison] = {}
@@ -118,19 +118,19 @@ def chosen_by(path: Path, comparisons: Sequence[Comparison]) -> list[Comparison]
             raise DataError("no comparison_id", where=where, accepted=_SELECTED)
         if identity not in known:
             raise DataError(
-                f"no comparison '{identity}' among the {len(known)} that can be asked",
+                f"comparison '{identity}' is not among the {len(known)} that can be asked",
                 where=where,
                 accepted="ids of comparisons of this run",
                 run="publius select RUN --budget N --to FILE",
             )
         chosen.setdefault(identity, known[identity])
     if not chosen:
-        raise DataError("the file names no comparisons", where=str(path), accepted=_SELECTED)
+        raise DataError("the file lists no comparisons", where=str(path), accepted=_SELECTED)
     return list(chosen.values())
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the lines of a JSONL file as values, each with its place."""
+    """Yield the values of a JSONL file, each with its place."""
     with read_errors(path, _SELECTED):
         lines = path.read_text(encoding="utf-8").splitlines()
     for number, row in rows(lines):
@@ -143,10 +143,12 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
 def gold_slice(
     source: AnnotationSource, comparisons: Sequence[Comparison], count: int, principle: str | None
 ) -> list[Comparison]:
-    """Return comparisons drawn at random among those that the AI labeler has judged; the same ones each time.
+    """Return comparisons drawn at random from those that the AI labeler has judged.
+
+    The draw depends only on the run's seed and the ids, so the slice is the same each time.
 
     Raises:
-        DataError: there are too few.
+        DataError: the AI labeler has judged fewer than `count`.
     """
     judged = [c for c in comparisons if any(j.p_a is not None for j in source.ai_opinions(c, principle))]
     if len(judged) < count:
@@ -163,7 +165,7 @@ def gold_questions(path: Path) -> tuple[GoldTask, ...]:
     """Return the questions of a file of pairs whose better answer is known.
 
     Raises:
-        DataError: the file is not one of pairs, or does not say which answer is better.
+        DataError: the file does not hold pairs, or a pair does not say which answer is better.
     """
     gold = []
     for comparison in read_pairs(path):

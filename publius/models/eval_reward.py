@@ -76,7 +76,7 @@ def _measured(request: EvalRewardRequest, data: TrainingRows[PreferencePair]) ->
     _require_reward_model(request.model)
     model = load_reward_model(request.model, request.device)
     scored, unscored = scored_by(model, data.rows, OptimConfig(max_length=MAX_LENGTH))
-    excluded = [*data.left_out, *unscored]
+    excluded = [*data.excluded, *unscored]
     reasons, exclusions = by_reason(excluded), write_exclusions(request.to, {"eval-reward": excluded})
     for reason, count in reasons.items():
         note(f"excluded: {count:,}  {reason}")

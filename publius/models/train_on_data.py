@@ -103,14 +103,14 @@ def train_on_data(request: DataTraining) -> DataOutcome:
         )
     read: Any = read_answers if request.method == "sft" else read_preferences
     data: TrainingRows[Any] = read(request.data)
-    require_examples(data.rows, data.left_out, "rows")
+    require_examples(data.rows, data.excluded, "rows")
     sides = _sides(data, read, request, config)
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
     if is_main():
         note(f"data: {data.origin}")
-    if is_main() and data.passed_over:
-        note(f"ignored columns: {', '.join(data.passed_over)}")
+    if is_main() and data.ignored_columns:
+        note(f"ignored columns: {', '.join(data.ignored_columns)}")
     return _trained(request, config, section, data, sides)
 
 
@@ -129,10 +129,10 @@ def _sides(data: TrainingRows[Any], read: Any, request: DataTraining, config: Da
         share: float = getattr(config, request.method).held_out
         return _Sides(*held_out_of(data.rows, share, request.method))
     unseen: TrainingRows[Any] = read(request.eval_data)
-    require_examples(unseen.rows, unseen.left_out, "rows to evaluate on")
+    require_examples(unseen.rows, unseen.excluded, "rows to evaluate on")
     if is_main():
         _note_evaluation_data(unseen, data)
-    return _Sides(data.rows, unseen.rows, unseen.left_out)
+    return _Sides(data.rows, unseen.rows, unseen.excluded)
 
 
 def _note_evaluation_data(unseen: TrainingRows[Any], data: TrainingRows[Any]) -> None:
@@ -140,7 +140,7 @@ def _note_evaluation_data(unseen: TrainingRows[Any], data: TrainingRows[Any]) ->
     note(f"evaluation data: {unseen.origin}")
     if unseen.origin.overlaps(data.origin):
         warn("evaluation data and training data overlap: the metrics do not measure generalisation")
-    for reason, count in by_reason(unseen.left_out).items():
+    for reason, count in by_reason(unseen.excluded).items():
         warn(f"evaluation data: {counted(count, 'row')} excluded: {reason}")
 
 
@@ -161,7 +161,7 @@ def _trained(
         results = [train_dpo(sides.train, job, section, sides.held_out)]
     else:
         results = [train_sft(sides.train, job, sides.held_out)]
-    excluded = (*data.left_out, *results[0].excluded)
+    excluded = (*data.excluded, *results[0].excluded)
     if is_main():
         write_card(job, results, _provenance(data), section, evaluation)
         exclusions = write_exclusions(
@@ -173,4 +173,6 @@ def _trained(
 
 def _provenance(data: TrainingRows[Any]) -> Provenance:
     sources = Counter(row.groups["source"] for row in data.rows if "source" in getattr(row, "groups", {}))
-    return Provenance(str(data.origin), data.origin.digest, data.passed_over, tuple(data.left_out), sources)
+    return Provenance(
+        str(data.origin), data.origin.digest, data.ignored_columns, tuple(data.excluded), sources
+    )

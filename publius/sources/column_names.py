@@ -1,4 +1,4 @@
-"""`--columns` and `--verdicts`: a user's names for columns and verdicts, replaced by ours."""
+"""`--columns` and `--verdicts`: map the user's names of columns and verdicts to ours."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ _VERDICTS = ("a", "b", "tie", "both_bad", "skip")
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """What the user calls our columns and verdicts."""
+    """The user's names for our columns and verdicts."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Of each of our columns, theirs; `data.question` is the column question in the column data."""
+    """Their column for each of ours; `data.question` is the key `question` in the column `data`."""
     verdicts: Mapping[str, str] = field(default_factory=dict)
-    """Of each value in their column of verdicts, which of ours it means."""
+    """Our verdict for each value in their column of verdicts."""
 
     def applied(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the rows with our columns added."""
         return map(self._applied, rows) if self.columns or self.verdicts else iter(rows)
 
     def check(self, source: LabelSource, rows: Sequence[Row]) -> None:
-        """Refuse names that nothing has.
+        """Refuse columns that do not exist.
 
         Args:
-            source: by which the rows are read.
-            rows: the first ones, before names are applied.
+            source: the source that reads the rows.
+            rows: the first rows, before names are applied.
 
         Raises:
-            ConfigError: if the source reads no such column, or none of the rows has the user's.
+            ConfigError: if the source does not read one of our columns, or no row has one of the user's.
         """
         for target, theirs in self.columns.items():
             if source.columns is not None and target not in source.columns:
                 accepted = one_of(sorted(source.columns), target)
                 raise ConfigError(
-                    f"{source.name} reads no column {target!r}", where="--columns", accepted=accepted
+                    f"the format {source.name} has no column {target!r}", where="--columns", accepted=accepted
                 )
             values = [row.values for row in rows if isinstance(row.values, Mapping)]
             if values and all(_found(row, theirs) is _NOTHING for row in values):
@@ -62,25 +62,25 @@ class ColumnNames:
 
 
 def parse_columns(given: Sequence[str], example: str = "prompt=question,verdict=label") -> dict[str, str]:
-    """Return the columns of options like `example`.
+    """Return the user's column for each of ours, from options like `example`.
 
     Raises:
-        ConfigError: if one is no such pair.
+        ConfigError: if one does not have the form OURS=THEIRS.
     """
     return dict(_pair(part, "--columns", example) for part in _parts(given))
 
 
 def parse_verdicts(given: Sequence[str]) -> dict[str, str]:
-    """Return what each of the user's verdicts means, of options like `a=1,b=0,tie=2`.
+    """Return our verdict for each of the user's, from options like `a=1,b=0,tie=2`.
 
     Raises:
-        ConfigError: if one is no such pair, or means no verdict.
+        ConfigError: if one does not have the form OURS=THEIRS, or is not a verdict of ours.
     """
     pairs = [_pair(part, "--verdicts", "a=1,b=0,tie=2") for part in _parts(given)]
     for verdict, _ in pairs:
         if verdict not in _VERDICTS:
             accepted = one_of(_VERDICTS, verdict)
-            raise ConfigError(f"no verdict {verdict!r}", where="--verdicts", accepted=accepted)
+            raise ConfigError(f"unknown verdict {verdict!r}", where="--verdicts", accepted=accepted)
     return {theirs: verdict for verdict, theirs in pairs}
 
 
@@ -99,7 +99,7 @@ _NOTHING = object()
 
 
 def _found(values: Mapping[str, Any], name: str) -> Any:
-    """Return the value under a name, or at a dotted path; `_NOTHING` if there is none."""
+    """Return the value of a column, or at a dotted path; `_NOTHING` if there is none."""
     if name in values:
         return values[name]
     here: Any = values
@@ -111,7 +111,7 @@ def _found(values: Mapping[str, Any], name: str) -> Any:
 
 
 def _spelled(value: Any) -> str:
-    """Return a value as the user would write it: 1.0, as tables with gaps have it, is 1."""
+    """Return a value as the user would write it. 1.0 becomes 1: tables with gaps store integers as floats."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip()

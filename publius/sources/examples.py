@@ -1,7 +1,7 @@
 """Training data from a user's own data set, in the columns that TRL's trainers take.
 
-A row that cannot be used is left out, with its place and the reason. Only what spoils the whole data set is
-an error: a file that is not JSON, or columns that are missing from the start.
+A row that cannot be used is excluded, with its place and the reason. Errors are raised only for problems of
+the whole data set: a file that is not JSON, or columns that the first row lacks.
 """
 
 from __future__ import annotations
@@ -29,47 +29,48 @@ _CONVERSATION = frozenset({"id", "messages"})
 _COMPLETION = frozenset({"id", "prompt", "completion"})
 _MESSAGE = frozenset({"role", "content"})
 _EVEN = 0.5
+"""Probability of a tie."""
 
 
 @dataclass(frozen=True)
 class TrainingRows(Generic[_Example]):
-    """What a data set holds for training."""
+    """The training examples of a data set."""
 
     rows: list[_Example]
-    left_out: list[ExcludedExample]
-    passed_over: tuple[str, ...]
+    excluded: list[ExcludedExample]
+    ignored_columns: tuple[str, ...]
     """Columns that are not used, and keys of messages as `chosen[].name`."""
     origin: Origin
-    """What was read."""
+    """The data that was read."""
 
 
 def read_preferences(source: DataSource) -> TrainingRows[PreferencePair]:
     """Return the preferences of a data set, each with `p_chosen` of one half or more.
 
     Raises:
-        DataError: if there is no such data set, or it has no columns `chosen` and `rejected`.
+        DataError: if the data set does not exist, or has no columns `chosen` and `rejected`.
         MissingExtraError: if the package datasets is needed and not installed.
     """
     return _read(
         source,
         (frozenset({"chosen", "rejected"}),),
-        "columns chosen and rejected, and prompt where these are not whole conversations",
+        "columns chosen and rejected, plus prompt unless they are whole conversations",
         lambda columns: _PREFERENCE,
         _pair,
     )
 
 
 def read_answers(source: DataSource) -> TrainingRows[AnsweredPrompt]:
-    """Return the prompts of a data set with the answer to learn.
+    """Return the prompts of a data set, each with the answer to learn.
 
     Raises:
-        DataError: if there is no such data set, or it has neither `messages` nor `prompt` and `completion`.
+        DataError: if the data set does not exist, or has neither `messages` nor `prompt` and `completion`.
         MissingExtraError: if the package datasets is needed and not installed.
     """
     return _read(
         source,
         (frozenset({"messages"}), frozenset({"prompt", "completion"})),
-        "a column messages, or prompt and completion",
+        "a column messages, or columns prompt and completion",
         lambda columns: _CONVERSATION if columns.get("messages") is not None else _COMPLETION,
         _answered,
     )
@@ -82,17 +83,17 @@ def _read(
     used: Callable[[Mapping[str, Any]], frozenset[str]],
     example_of: Callable[[Mapping[str, Any], str], _Example],
 ) -> TrainingRows[_Example]:
-    """Return the examples of all rows, those that cannot be used, and the columns that nothing reads.
+    """Return the examples of all rows, the excluded rows, and the ignored columns.
 
     Args:
-        source: what to read.
-        needed: sets of columns, one of which the first row must have.
-        accepted: the same in words.
-        used: which of a row's columns are read.
-        example_of: makes an example of a row and its id; raises RequestError if it cannot.
+        source: the data set to read.
+        needed: sets of columns; the first row must have all of at least one set.
+        accepted: the same in words, for errors.
+        used: returns the names of a row's columns that are read.
+        example_of: makes an example from a row and its id; raises RequestError if it cannot.
     """
     rows: list[_Example] = []
-    left_out: list[ExcludedExample] = []
+    excluded: list[ExcludedExample] = []
     seen: dict[str, None] = {}
     read: set[str] = set()
     count, source = 0, with_split(source)
@@ -106,30 +107,30 @@ def _read(
             seen |= dict.fromkeys(_unread(columns, names))
             rows.append(example_of(columns, _id(columns, row.id)))
         except RequestError as error:
-            left_out.append(ExcludedExample(row.id, error.reason, error.detail))
+            excluded.append(ExcludedExample(row.id, error.reason, error.detail))
     if not count:
         raise DataError("the data set is empty", where=source.name, accepted=accepted)
-    passed_over = tuple(name for name in seen if name not in read)
-    return TrainingRows(rows, left_out, passed_over, origin_of(source, count))
+    ignored = tuple(name for name in seen if name not in read)
+    return TrainingRows(rows, excluded, ignored, origin_of(source, count))
 
 
 def _require_columns(row: SourceRow, needed: tuple[frozenset[str], ...], accepted: str, where: str) -> None:
-    """Refuse a data set whose first row shows that it is of another kind."""
+    """Refuse a data set whose first row lacks the needed columns."""
     if not isinstance(row.values, Mapping):
-        raise DataError(f"{row.id} is no object with columns", where=where, accepted=accepted)
+        raise DataError(f"{row.id} is not an object with columns", where=where, accepted=accepted)
     if not any(names <= row.values.keys() for names in needed):
-        found = ", ".join(map(str, row.values)) or "no columns"
-        raise DataError(f"found {found}", where=where, accepted=accepted)
+        found = ", ".join(map(str, row.values)) or "none"
+        raise DataError(f"found columns: {found}", where=where, accepted=accepted)
 
 
 def _columns(row: SourceRow) -> Mapping[str, Any]:
     if not isinstance(row.values, Mapping):
-        raise RequestError("the row is no object with columns", detail=repr(row.values)[:60])
+        raise RequestError("the row is not an object with columns", detail=repr(row.values)[:60])
     return row.values
 
 
 def _unread(columns: Mapping[str, Any], names: frozenset[str]) -> list[str]:
-    """Return the columns that hold something and are not read, and such keys of messages."""
+    """Return the columns that have a value and are not read, and such keys of messages."""
     unread: list[str] = []
     for name, value in columns.items():
         if name not in names:
@@ -143,13 +144,13 @@ def _unread(columns: Mapping[str, Any], names: frozenset[str]) -> list[str]:
 
 
 def _id(columns: Mapping[str, Any], place: str) -> str:
-    """Return the row's own id, where it has one."""
+    """Return the row's own id if it has one, else its place."""
     own = columns.get("id")
     return str(own) if isinstance(own, str | int) and own != "" and not isinstance(own, bool) else place
 
 
 def _pair(columns: Mapping[str, Any], row_id: str) -> PreferencePair:
-    """Return a row's pair; where the label says that `rejected` is better, the sides are swapped."""
+    """Return a row's pair. If `p_chosen` is below one half, the sides are swapped."""
     sides = sides_of(columns.get("prompt"), columns.get("chosen"), columns.get("rejected"))
     p = _number(columns, "p_chosen", 1.0, "a number from 0 to 1", 0.0, 1.0)
     weight = _number(columns, "weight", 1.0, "0 or a positive number", 0.0)
@@ -177,7 +178,7 @@ def _number(
     low: float = -math.inf,
     high: float = math.inf,
 ) -> float:
-    """Return a column's number, or the default where it is empty."""
+    """Return a column's number, or the default if it is empty."""
     value = columns.get(name)
     if value is None:
         return default
@@ -188,7 +189,7 @@ def _number(
 
 
 def _flag(columns: Mapping[str, Any], name: str) -> bool:
-    """Return whether an answer ended by itself, which it did unless its column says otherwise."""
+    """Return True if an answer ended by itself, that is, unless its column is false."""
     value = columns.get(name)
     if value is not None and not isinstance(value, bool):
         raise RequestError(f"{name} is not true or false", detail=repr(value)[:60])

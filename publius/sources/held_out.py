@@ -1,4 +1,4 @@
-"""Prompts held out of a training set, chosen by hash so that every pair of a prompt is on one side."""
+"""Held-out prompts of a training set, chosen by hash: all examples of a prompt are on one side."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ def held_out_of(
 ) -> tuple[list[Any], list[Any]]:
     """Return the examples to train on and those held out, by the hash of the prompt's normalised words.
 
-    Examples of one prompt stand on one side. Where a share is asked for and there are several prompts,
-    neither side is empty; but for that, other examples have no say in where one stands.
+    All examples of a prompt are on the same side. If the share is above 0 and there are several prompts,
+    neither side is empty. Apart from that, the side of an example does not depend on the other examples.
 
     Args:
         pairs: pairs, or answered prompts.
-        share: of the prompts that are held out.
-        key: other keys hold out other prompts.
-        messages_of: returns the prompt of one of them.
+        share: share of the prompts to hold out, from 0 to 1.
+        key: part of the hash; another key holds out other prompts.
+        messages_of: returns the prompt of an example.
     """
     words = [normalised(messages_of(pair)) for pair in pairs]
     draws = {text: derive_uniform("held-out", key, text) for text in words}
     order = sorted(draws, key=lambda text: draws[text])
     count = sum(draw < share for draw in draws.values())
     if share and order:
-        count = min(max(count, 1), len(order) - 1)
+        count = min(max(count, 1), len(order) - 1)  # neither side empty; a single prompt is trained on
     unseen = set(order[:count])
     sides: tuple[list[Any], list[Any]] = ([], [])
     for pair, text in zip(pairs, words, strict=True):

@@ -1,7 +1,7 @@
-"""The rows of a file of labels, one at a time, each with its number; a broken line is a row with a problem.
+"""The rows of a file of labels, one at a time, each with its number. A broken line is a row with a problem.
 
-Lines of JSON and CSV are read here, as a single broken line must not end an import. A document of JSON is
-read whole, as it must be. Parquet, folders and the Hugging Face hub go through `datasets`.
+JSON lines and CSV are read here, since a single broken line must not end an import. A JSON document has to be
+read whole. Parquet, folders and the Hugging Face hub go through `datasets`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from publius.sources.rows import DataSource, read_rows
 _LINES = (".jsonl", ".ndjson")
 _TABLES = {".csv": ",", ".tsv": "\t"}
 _LARGEST_CELL = 2**31 - 1
+"""Limit of a cell, in characters; the default of `csv`, 131,072, is too small for long conversations."""
 ACCEPTED = (
     "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, a data set folder, or a Hugging Face id"
 )
@@ -32,7 +33,7 @@ def label_rows(source: DataSource) -> Iterator[Row]:
     """Yield the rows of a file or data set, in order.
 
     Raises:
-        DataError: if there is no such file, or it is broken as a whole.
+        DataError: if the file does not exist, or cannot be read at all.
         MissingExtraError: if the package datasets is needed and not installed.
     """
     path = source.path
@@ -44,8 +45,8 @@ def label_rows(source: DataSource) -> Iterator[Row]:
         yield from (Row(number, row.values) for number, row in found)
         return
     if source.subset is not None or source.split not in (None, "train"):
-        what = f"a file has no subsets and splits, and {source.subset or source.split!r} was asked for"
-        raise DataError(what, where=str(path), accepted="no --subset and no --split with a file")
+        what = f"a file has no subsets or splits, but {source.subset or source.split!r} was requested"
+        raise DataError(what, where=str(path), accepted="a file without --subset and --split")
     with read_errors(path, ACCEPTED, also=(csv.Error,)), opened(path) as file:
         if suffix in _TABLES:
             yield from _table(file, _TABLES[suffix])
@@ -64,14 +65,14 @@ def _row(number: int, value: Any) -> Row:
 
 
 def _problem(found: Unreadable) -> str:
-    """Return what is wrong with a row as the exclusions of imports hold it."""
+    """Return the problem of a row, as it is stored in the exclusions of an import."""
     if found.byte is not None:
         return f"{found.what} at byte {found.byte}"
     return found.what if found.column is None else f"{found.what} (column {found.column})"
 
 
 def _document(file: IO[bytes]) -> Iterator[Row]:
-    """Yield the rows of one JSON document: a list, annotated pairs, or one row; else lines after all."""
+    """Yield the rows of one JSON document: a list, annotated pairs, or one row; if it is none, read lines."""
     content = file.read().removeprefix(BOM_UTF8)
     whole = json_value(content)
     if isinstance(whole, Unreadable):
@@ -86,7 +87,7 @@ def _document(file: IO[bytes]) -> Iterator[Row]:
 
 
 def _table(file: IO[bytes], delimiter: str) -> Iterator[Row]:
-    """Yield the rows of a table; every cell is text, and bytes that are not UTF-8 spoil only their row."""
+    """Yield the rows of a table, with every cell as text. Bytes that are not UTF-8 affect only their row."""
     csv.field_size_limit(_LARGEST_CELL)
     with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         for number, row in enumerate(csv.DictReader(text, delimiter=delimiter), start=1):

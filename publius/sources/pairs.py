@@ -1,4 +1,4 @@
-"""`publius label --pairs FILE`: comparisons from someone else's pairs, judged without a run file's loop."""
+"""`publius label --pairs FILE`: comparisons from pairs that were not made by a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_pairs(path: Path) -> Iterator[Comparison]:
     """Yield the comparisons of a `.jsonl` file of pairs.
 
     Raises:
-        DataError: at the first line that holds no pair, with the file and line.
+        DataError: at the first line that is not a pair, with the file and line.
     """
     empty = True
     with read_errors(path, _ACCEPTED), path.open(encoding="utf-8") as file:
@@ -36,7 +36,7 @@ def read_pairs(path: Path) -> Iterator[Comparison]:
                 raise DataError(str(row), where=where, accepted=_ACCEPTED)
             yield _comparison(row, where, path.stem)
     if empty:
-        raise DataError("the file holds no pairs", where=str(path), accepted=_ACCEPTED)
+        raise DataError("the file has no pairs", where=str(path), accepted=_ACCEPTED)
 
 
 def _comparison(row: Any, where: str, source: str) -> Comparison:
@@ -49,7 +49,7 @@ def _comparison(row: Any, where: str, source: str) -> Comparison:
             for conversation in (first, second)
         ]
         if any(len(answer) != 1 or answer[0].role != "assistant" for answer in answers):
-            raise ValueError("the two sides must differ in one answer of the assistant, the last message")
+            raise ValueError("the two sides must differ only in the last message, an assistant's answer")
         asked = Prompt.of(prompt, tags=row_tags(row), source=source)
         one, two = (answer[0].content for answer in answers)
         return Comparison.of(asked, (one, names[0]), (two, names[1]), group=where)
@@ -64,7 +64,7 @@ def _comparison(row: Any, where: str, source: str) -> Comparison:
 
 
 def _messages(value: Any, role: str) -> tuple[Message, ...]:
-    """Return a column's value as messages; bare text is one message of that role."""
+    """Return a column's value as messages. A string becomes one message of the given role."""
     if isinstance(value, str):
         return _MESSAGES.validate_python([{"role": role, "content": value}])
     return _MESSAGES.validate_python(value)

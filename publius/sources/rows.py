@@ -1,7 +1,7 @@
 """The rows of a data set: from a file, from a folder, or from the Hugging Face hub.
 
-Files of JSON are read here, line by line, so that a mistake is told with its line. Everything else goes
-through `datasets.load_dataset`, which knows Parquet, CSV, the hub, and folders with a card such as those that
+JSON files are read here, line by line, to report a mistake with its line. Everything else goes through
+`datasets.load_dataset`, which reads Parquet, CSV, the hub, and folders with a card such as those that
 `publius export` writes.
 """
 
@@ -36,41 +36,41 @@ _ACCEPTED = "a .jsonl, .json, .parquet or .csv file, a data set folder, or a Hug
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """What to read."""
+    """A data set to read."""
 
     name: str
     """Path of a file or folder, or a Hugging Face id."""
     subset: str | None = None
     """Configuration of a data set that has several."""
     split: str | None = None
-    """As `datasets` names it; `train[:1000]` takes the first thousand rows. If None, `with_split` chooses."""
+    """As in `datasets`; `train[:1000]` takes the first thousand rows. If None, `with_split` chooses."""
     purpose: Literal["train", "evaluate"] = "train"
-    """What the rows are for."""
+    """Use of the rows; it decides the default split."""
 
     @property
     def path(self) -> Path:
-        """The name as a path, whether or not there is one."""
+        """The name as a path, which need not exist."""
         return Path(self.name).expanduser()
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One row as it came."""
+    """One row as it was read."""
 
     id: str
-    """Where it stands: `pairs.jsonl:3`, or `row 3`."""
+    """Place of the row: `pairs.jsonl:3`, or `row 3`."""
     values: Any
-    """A mapping of columns, if the row is what it should be."""
+    """A mapping of columns if the row is valid; any other JSON value if not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What was read, for the model card."""
+    """The data that was read, for the model card."""
 
     source: DataSource
     rows: int
     digest: str | None
-    """SHA-256 of the file, where it is a file."""
+    """SHA-256 of the file; None if the source is not a file."""
 
     def __str__(self) -> str:
         name = self.source.path.name if self.source.path.exists() else self.source.name
@@ -79,9 +79,10 @@ class Origin:
         return f"{name}{subset}{split} ({self.rows:,} row{'' if self.rows == 1 else 's'})"
 
     def overlaps(self, other: Origin) -> bool:
-        """Return whether both are of the same data, and one of them at least is all of it."""
+        """Return True if both have the same data and at least one of them is all of it."""
         if self.digest or other.digest:
             return self.digest == other.digest
+        # A slice such as `train[:10]` adds a fourth part to name, subset and split.
         own, others = (
             (o.source.name, o.source.subset, *str(o.source.split).split("[")) for o in (self, other)
         )
@@ -89,18 +90,18 @@ class Origin:
 
 
 def is_data_file(path: Path) -> bool:
-    """Return whether a path has the ending of a file whose rows can be read, whether or not there is one."""
+    """Return True if a path ends like a file whose rows can be read. It need not exist."""
     return path.name.endswith((*_JSON, *(f".{kind}" for kind in _TABLES)))
 
 
 def with_split(source: DataSource) -> DataSource:
-    """Return the source with the split that is read where none was named; a file has none.
+    """Return the source with the split to read, if none was given. A file has no splits.
 
-    To train on, that is `train`; to evaluate on, the first of `validation`, `test` and `train` that there is.
-    The only split of a data set will do whatever its name.
+    For training, the split is `train`; for evaluation, the first of `validation`, `test` and `train` that
+    exists. The only split of a data set is taken whatever its name.
 
     Raises:
-        DataError: if there is no such data set, or it has several splits and none of these.
+        DataError: if the data set does not exist, or has several splits and none of these.
         MissingExtraError: if the package datasets is needed and not installed.
     """
     with os_errors(source.path):
@@ -111,11 +112,11 @@ def with_split(source: DataSource) -> DataSource:
         splits = _listed(source)[1]
     preferred = _SPLITS[source.purpose]
     found = [name for name in preferred if name in splits] or splits
-    if not found:  # whatever the reason is, loading will tell it
+    if not found:  # loading will raise the actual error
         return replace(source, split="train")
     if len(found) > 1 and found[0] not in preferred:
         raise DataError(
-            f"none of the splits is called {' or '.join(preferred)}",
+            f"no split named {' or '.join(preferred)}",
             where=source.name,
             accepted=f"{_SPLIT_OPTIONS[source.purpose]} {' or '.join(splits)}",
         )
@@ -123,10 +124,10 @@ def with_split(source: DataSource) -> DataSource:
 
 
 def read_rows(source: DataSource) -> Iterator[SourceRow]:
-    """Yield the rows of a data set, in order; `with_split` has named the split.
+    """Yield the rows of a data set, in order. Its split is as returned by `with_split`.
 
     Raises:
-        DataError: if there is no such data set, subset or split, or a file is not what its name says.
+        DataError: if the data set, subset or split does not exist, or a file is not of the type in its name.
         MissingExtraError: if the package datasets is needed and not installed.
     """
     path = source.path
@@ -137,9 +138,9 @@ def read_rows(source: DataSource) -> Iterator[SourceRow]:
         return
     if source.subset is not None or source.split not in (None, "train"):
         raise DataError(
-            f"a file has no subsets and splits, and {source.subset or source.split!r} was asked for",
+            f"a file has no subsets or splits, but {source.subset or source.split!r} was requested",
             where=str(path),
-            accepted=f"no --subset and no {_SPLIT_OPTIONS[source.purpose]} with a file",
+            accepted=f"a file without --subset and {_SPLIT_OPTIONS[source.purpose]}",
         )
     if path.name.endswith(_JSON):
         yield from _json_rows(path)
@@ -148,7 +149,7 @@ def read_rows(source: DataSource) -> Iterator[SourceRow]:
 
 
 def origin_of(source: DataSource, rows: int) -> Origin:
-    """Return what was read, once it has been read to its end."""
+    """Return the origin of rows that were read to the end."""
     return Origin(source, rows, file_digest(source.path) if source.path.is_file() else None)
 
 
@@ -166,14 +167,14 @@ def _json_rows(path: Path) -> Iterator[SourceRow]:
 
 
 def _readable(row: Any, where: str) -> Any:
-    """Return a row or document as it is. Raises DataError if it could not be read."""
+    """Return a row or document unchanged. Raises DataError if it could not be read."""
     if isinstance(row, Unreadable):
         raise DataError(str(row), where=where, accepted="UTF-8 text with one JSON object on each line")
     return row
 
 
 def _loaded(source: DataSource) -> Iterator[SourceRow]:
-    """Yield rows by way of `datasets`."""
+    """Yield rows through `datasets`."""
     kind, options = _loader(source)
     datasets = require("datasets", _EXTRA)
     errors = (OSError, ValueError, RuntimeError, yaml.YAMLError, datasets.exceptions.DatasetsError)
@@ -186,16 +187,18 @@ def _loaded(source: DataSource) -> Iterator[SourceRow]:
 
 
 def _loader(source: DataSource) -> tuple[str, dict[str, Any]]:
-    """Return what `load_dataset` is to load, and with which options.
+    """Return the first argument and the options of `load_dataset`.
 
     Raises:
-        DataError: if there is no such path, or a file of no kind that can be read.
+        DataError: if the path does not exist, or is a file of a type that cannot be read.
     """
     path = source.path
     kind = path.suffix.removeprefix(".")
     if path.is_file():
         if kind not in _TABLES:
-            raise DataError(f"a {path.suffix or 'nameless'} file", where=str(path), accepted=_ACCEPTED)
+            raise DataError(
+                f"unsupported file type: {path.suffix or 'no ending'}", where=str(path), accepted=_ACCEPTED
+            )
         return kind, {"data_files": str(path), **_TABLES[kind]}
     if path.is_dir():
         return str(path), {}
@@ -206,14 +209,18 @@ def _loader(source: DataSource) -> tuple[str, dict[str, Any]]:
 
 
 def _explain(source: DataSource, error: Exception) -> NoReturn:
-    """Raise a DataError that says which subsets or splits there are, or why nothing can be loaded."""
+    """Raise a DataError that lists the subsets or splits, or gives the reason why loading failed."""
     if isinstance(error, ValueError) and not source.path.is_file():
         subsets, splits = _listed(source)
         if subsets and source.subset not in subsets and (source.subset or len(subsets) > 1):
-            what = f"no subset {source.subset!r}" if source.subset else "several subsets, and none was named"
+            what = (
+                f"no subset {source.subset!r}"
+                if source.subset
+                else "the data set has several subsets, and none was given"
+            )
             accepted = f"--subset {' or '.join(subsets)}"
             if source.purpose == "evaluate":
-                accepted = "a file, or the data set of --data, whose --subset is taken"
+                accepted = "a file, or the data set of --data, whose --subset is then used"
             raise DataError(what, where=source.name, accepted=accepted) from error
         if splits and str(source.split).partition("[")[0] not in splits:
             accepted = f"{_SPLIT_OPTIONS[source.purpose]} {' or '.join(splits)}"
@@ -224,7 +231,7 @@ def _explain(source: DataSource, error: Exception) -> NoReturn:
 
 
 def _listed(source: DataSource) -> tuple[list[str], list[str]]:
-    """Return the subsets of a data set, and the splits of the one that is asked for; empty if unknown."""
+    """Return the subsets of a data set and the splits of the requested one. Both are empty if unknown."""
     datasets = require("datasets", _EXTRA)
     name = str(source.path) if source.path.is_dir() else source.name
     subsets: list[str] = []

@@ -1,1 +1,1 @@
-"""What commands print: tables for people and JSON for programs."""
+"""Output of the commands, as text and tables on the terminal."""

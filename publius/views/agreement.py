@@ -1,4 +1,4 @@
-"""What `publius agreement` prints."""
+"""Output of `publius agreement`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from publius.console import heading, out
 from publius.labels.agreement import AgreementReport
 
 MAX_PAIRS = 30
-"""Pairs of annotators that are printed, those with most comparisons in common; --json gives all."""
+"""Pairs of annotators to print, those with most comparisons in common first; --json has all."""
 
 
 def print_report(report: AgreementReport) -> None:
-    """Print the report for people."""
+    """Print the report as tables."""
     silent = "".join(f", {count:,} {verdict}" for verdict, count in report.without_choice.items())
     note(f"{report.judgments:,} judgments, {report.taken_back:,} taken back{silent}")
     rows = [("all", report.overall)] if report.overall else []
     rows += [(f"principle {name}", found) for name, found in report.by_principle.items()]
     rows += [(f"dimension {name}", found) for name, found in report.by_dimension.items()]
     if not rows:
-        out.print("No comparison was judged by two annotators, so that nothing can be said of agreement.")
+        out.print("No comparison was judged by two annotators, so agreement cannot be measured.")
     else:
         _print_agreement(rows)
         _print_pairs(report.pairs)
@@ -32,31 +32,31 @@ def print_report(report: AgreementReport) -> None:
 
 
 def _print_agreement(rows: Sequence[tuple[str, Agreement | None]]) -> None:
-    heading("Agreement beyond chance, 95 % intervals over comparisons")
+    heading("Chance-corrected agreement, with 95 % intervals over comparisons")
     table = _table("", "comparisons", "annotators", "agree", "Fleiss' kappa", "Krippendorff's alpha")
     for name, found in rows:
         if found is not None:
-            figures = (f"{found.observed.value:.1%}", _figure(found.fleiss), _figure(found.alpha))
-            table.add_row(name, f"{found.comparisons:,}", f"{found.annotators:,}", *figures)
+            values = (f"{found.observed.value:.1%}", _interval(found.fleiss), _interval(found.alpha))
+            table.add_row(name, f"{found.comparisons:,}", f"{found.annotators:,}", *values)
     out.print(table)
 
 
 def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
-    heading("Who agrees with whom")
+    heading("Agreement of each pair of annotators")
     table = _table("", "", "comparisons", "agree", "Cohen's kappa")
-    most = sorted(pairs, key=lambda pair: (-pair.comparisons, pair.first, pair.second))[:MAX_PAIRS]
-    for pair in most:
+    shown = sorted(pairs, key=lambda pair: (-pair.comparisons, pair.first, pair.second))[:MAX_PAIRS]
+    for pair in shown:
         table.add_row(
-            pair.first, pair.second, f"{pair.comparisons:,}", f"{pair.observed:.1%}", _figure(pair.cohen)
+            pair.first, pair.second, f"{pair.comparisons:,}", f"{pair.observed:.1%}", _interval(pair.cohen)
         )
     out.print(table)
     if len(pairs) > MAX_PAIRS:
-        note(f"{len(pairs) - MAX_PAIRS:,} more pairs of annotators: --json")
+        note(f"{len(pairs) - MAX_PAIRS:,} more pairs of annotators; --json has all")
 
 
 def _print_annotators(report: AgreementReport) -> None:
-    heading("Annotators: accuracy as their votes among the others' suggest it, no truth being known")
-    table = _table("", "choices", "accuracy", "first place chosen")
+    heading("Annotators: accuracy as estimated from all votes (the true answers are not known)")
+    table = _table("", "choices", "accuracy", "first answer chosen")
     positions = {bias.annotator: bias for bias in report.positions}
     for one in report.annotators:
         bias = positions.get(one.annotator)
@@ -73,9 +73,9 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def _figure(interval: Interval | None) -> str:
+def _interval(interval: Interval | None) -> str:
     if interval is None:
-        return "not defined"
+        return "undefined"
     return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
 
 

@@ -1,4 +1,4 @@
-"""What `publius annotate` and `publius select` print: links, the answers given, and what to ask."""
+"""Output of `publius annotate` and `publius select`: links, counts of answers, selected comparisons."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ from publius.labels.selecting import SelectedQuestions
 
 
 def print_links(links: Links) -> None:
-    """Print where people and the owner find the page."""
+    """Print the links to the page, for annotators and for the owner."""
     note(f"{counted(len(links.tasks), 'question')}, {_kinds(links.tasks)}; labels go to {links.folder}")
-    out.print(f"For people who compare: {links.people}")
-    out.print(f"For you alone:          {links.owner}")
-    note("Ctrl-C ends it; the same command goes on")
+    out.print(f"For annotators: {links.annotators}")
+    out.print(f"For you only:   {links.owner}")
+    note("Press Ctrl-C to stop; run the same command to resume")
 
 
 def print_collected(collected: Collected) -> None:
-    """Print how many answers there are and how the labeler does on gold questions."""
-    figures = collected.overview
-    number = len(figures["annotators"])
-    people = "1 person" if number == 1 else f"{number} people"
-    out.print(f"{figures['given']:,} of {figures['wanted']:,} answers, by {people}")
+    """Print the number of answers, and the AI labeler's accuracy if a gold slice was asked."""
+    counts = collected.overview
+    annotators = counted(len(counts["annotators"]), "annotator")
+    out.print(f"{counts['given']:,} of {counts['wanted']:,} answers, by {annotators}")
     for line in collected.gold.lines() if collected.gold else ():
         out.print(line)
 
 
 def print_selected(selected: SelectedQuestions, to: Path | None) -> None:
-    """Print the comparisons, unless they are in the file `to`, and how many of them are the control."""
+    """Print the comparisons, unless they were written to `to`, and how many are the random control."""
     if to is None:
         out.print(selected.lines(), end="", soft_wrap=True)
     questions, budget = selected.questions, selected.budget
     controls = sum(question.control for question in questions)
-    fewer = f" (all there are; {budget:,} were asked for)" if len(questions) < budget else ""
+    fewer = f" (all that are left; {budget:,} were requested)" if len(questions) < budget else ""
     note(f"{len(questions):,} comparisons{fewer}, {controls:,} of them drawn at random")
 
 
 def _kinds(tasks: tuple[Task, ...]) -> str:
     rankings = sum(len(task.answers) > 2 for task in tasks)
-    return f"{counted(rankings, 'ranking')} among them" if rankings else "each of two answers"
+    return f"including {counted(rankings, 'ranking')}" if rankings else "each with two answers"

@@ -1,4 +1,4 @@
-"""`publius chat` on the terminal: messages typed, answers side by side."""
+"""Input and output of `publius chat`: typed messages, answers side by side."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from publius.runs.engines import EngineMaker, make_engine
 RESET, QUIT = "/reset", "/quit"
 
 _COLUMN = 38
-"""Narrowest column, in characters, in which an answer is pleasant to read."""
+"""Minimum width of an answer's column, in characters; narrower ones are hard to read."""
 
 
 def chat_with(
     request: ChatRequest, make: EngineMaker = make_engine, lines: Iterable[str] | None = None
 ) -> None:
-    """Ask the request's prompt, or talk until the user ends it.
+    """Ask the prompt of the request, or chat until the user ends it.
 
     Args:
-        request: with whom, and how.
-        make: builds an engine; tests give their own.
-        lines: what the user says; None reads standard input.
+        request: options of the command.
+        make: builds an engine; tests pass their own.
+        lines: the user's messages; None reads standard input.
 
     Raises:
-        ConfigError: for an option that cannot be used.
-        RequestError: if the request's one prompt is too long for a model.
-        RunStateError: if the folder is no run, or a variant is not trained there.
+        ConfigError: if an option is invalid.
+        RequestError: if the prompt of the request is too long for a model.
+        RunStateError: if the folder is not a run, or a variant is not trained there.
     """
     if request.as_json and request.prompt is None:
-        raise ConfigError("there is nothing to ask", where="--json", accepted="--json with --prompt TEXT")
+        raise ConfigError("--prompt is missing", where="--json", accepted="--json with --prompt TEXT")
     if request.prompt is not None and not request.prompt.strip():
-        raise ConfigError("the prompt is empty", where="--prompt", accepted="a text")
+        raise ConfigError("the prompt is empty", where="--prompt", accepted="text that is not blank")
     with open_chat(request, make) as chat:
         if request.prompt is None:
             converse(chat, _typed() if lines is None else lines)
@@ -50,21 +50,21 @@ def chat_with(
 
 
 def converse(chat: Chat, lines: Iterable[str]) -> None:
-    """Answer one message a line until the lines end or one of them says so."""
-    note(f"{' and '.join(chat.variants)} answer; {RESET} forgets the conversation, {QUIT} ends it")
+    """Answer each line as a message, until the lines end or one is `/quit`."""
+    note(f"{' and '.join(chat.variants)} answer; {RESET} starts a new conversation, {QUIT} ends the chat")
     for line in lines:
         text = line.strip()
         if text == QUIT:
             return
         if text == RESET:
             chat.reset()
-            note("the conversation begins anew")
+            note("new conversation")
         elif text:
             print_replies(asyncio.run(chat.ask(_encodable(text))))
 
 
 def print_replies(replies: Mapping[str, ChatReply]) -> None:
-    """Print the answers side by side where there is room for it, else one below the other."""
+    """Print the answers side by side if the terminal is wide enough, else one below the other."""
     if not out.is_terminal or out.width < _COLUMN * len(replies):
         for variant, reply in replies.items():
             heading(variant)
@@ -87,9 +87,9 @@ def _ask_once(chat: Chat, prompt: str, as_json: bool) -> None:
 
 
 def _shown(reply: ChatReply) -> Text:
-    """Return an answer as it is printed; as a `Text`, nothing in it acts as markup."""
+    """Return an answer as text to print. In a `Text`, nothing is read as markup."""
     if isinstance(reply, RequestError):
-        return Text(f"not asked: {reply}; {RESET} begins anew", style="red")
+        return Text(f"not asked: {reply}; {RESET} starts a new conversation", style="red")
     shown = Text(reply.text)
     if reply.finish_reason == "length":
         shown.append(f" [cut at {reply.sampling.max_new_tokens} tokens]", style="dim")
@@ -97,7 +97,7 @@ def _shown(reply: ChatReply) -> Text:
 
 
 def _typed() -> Iterator[str]:
-    """Yield the lines of standard input; a terminal is shown where to type, and edits its line."""
+    """Yield the lines of standard input. A terminal gets a prompt and line editing."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         for line in sys.stdin.buffer:
             yield line.decode("utf-8", errors="replace")
@@ -115,5 +115,5 @@ def _typed() -> Iterator[str]:
 
 
 def _encodable(text: str) -> str:
-    """Return a text that was typed or given as an option with the bytes that are no UTF-8 replaced."""
+    """Return a text from the terminal or an option, with bytes that are not UTF-8 replaced."""
     return text.encode("utf-8", errors="replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""What `publius check` prints, findings at file:line:column; and what `publius schema` prints."""
+"""Output of `publius check`, findings as file:line:column, and of `publius schema`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from publius.console import out
 
 
 def print_check(result: CheckedConstitution) -> None:
-    """Print the findings a line each, and what they come to."""
+    """Print the findings, one line each, and their totals."""
     if result.report.findings:
         out.print("\n".join(map(str, result.report.findings)), soft_wrap=True)
     constitution = result.loaded.constitution
@@ -24,8 +24,8 @@ def print_check(result: CheckedConstitution) -> None:
     if result.judged is not None:
         judged = result.judged
         out.print(f"{judged.asked:,} of {counted(judged.pairs, 'pair')} judged, {judged.unparsed:,} unparsed")
-    told = ", ".join(counted(result.report.count(severity), severity) for severity in SEVERITIES)
-    out.print(f"{told}; {len(result.report.silenced):,} silenced")
+    totals = ", ".join(counted(result.report.count(severity), severity) for severity in SEVERITIES)
+    out.print(f"{totals}; {len(result.report.silenced):,} silenced")
 
 
 def print_codes(explained: CodesExplained) -> None:
@@ -40,5 +40,5 @@ def print_codes(explained: CodesExplained) -> None:
 
 
 def print_schema(text: str) -> None:
-    """Print the JSON Schema of constitutions as it is, so that it can be sent to a file."""
+    """Print the JSON Schema of constitutions unchanged, so it can be redirected to a file."""
     sys.stdout.write(text)

@@ -1,4 +1,4 @@
-"""What `publius diff` prints for people."""
+"""Output of `publius diff`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from publius.authoring.flips import CameOrWent, Flip, Shift
 from publius.console import heading, out, word_diff
 
 _SHORT, _MAX_PRINCIPLES, _CONTEXT = 160, 20, 25
-"""Characters of a prompt or answer, principles in the table, and words around a change; --json has all."""
+"""Limits: characters of a text, principles in the table, words around a change. --json has everything."""
 _REQUESTS: dict[Effect, str] = {"critique": "critiques", "revision": "revisions", "labels": "labels"}
 _OTHERWISE: dict[Effect, str] = {
-    "checks": "the checks are run again",
-    "aggregation": "judgments are put together anew",
-    "rules": "judgments are put together anew where label.rules names the section",
-    "prompted": "the system prompt of the variant `prompted`",
+    "checks": "checks run again",
+    "aggregation": "judgments are aggregated again",
+    "rules": "judgments are aggregated again if label.rules names the section",
+    "prompted": "new system prompt of the variant `prompted`",
 }
 
 
 def print_diff_outcome(outcome: DiffOutcome) -> None:
-    """Print the changes, and the flips of a run's preferences, or what computing them would take."""
+    """Print the changes, and either the flips of a run's preferences or the calls it takes to find them."""
     print_diff(outcome.diff)
     if outcome.shift is not None:
         print_shift(outcome.shift)
@@ -39,7 +39,7 @@ def print_diff_outcome(outcome: DiffOutcome) -> None:
 
 
 def print_diff(diff: ConstitutionDiff) -> None:
-    """Print the differences, each with what it bears on."""
+    """Print the differences, each with its effects."""
     for sign, one in (("-", diff.old), ("+", diff.new)):
         version = f" {one.version}" if one.version else ""
         size = counted(len(one.principles), "principle")
@@ -56,31 +56,31 @@ def print_diff(diff: ConstitutionDiff) -> None:
 
 
 def bearing(change: Change) -> str:
-    """Return what a change bears on, in a line."""
-    said = []
+    """Return the effects of a change, on one line."""
+    effects = []
     asked = [name for effect, name in _REQUESTS.items() if effect in change.bears_on]
     if asked:
-        said.append(f"asked again {_where(change)}: {', '.join(asked)}")
+        effects.append(f"new requests {_where(change)}: {', '.join(asked)}")
     if "draw" in change.bears_on:
-        said.append(_drawn(change))
-    said += [text for effect, text in _OTHERWISE.items() if effect in change.bears_on]
+        effects.append(_drawn(change))
+    effects += [text for effect, text in _OTHERWISE.items() if effect in change.bears_on]
     if not set(change.bears_on) & {*_REQUESTS, "draw"}:
-        said.append("nothing is asked again")
-    return "; ".join(said)
+        effects.append("no new requests")
+    return "; ".join(effects)
 
 
 def print_shift(shift: Shift) -> None:
-    """Print what changed about the preferences of a run."""
+    """Print how the preferences of a run change."""
     heading("Preferences")
     out.print(Text(_summary(shift)))
     _print_one_sided("appeared", shift.appeared, shift.came)
     _print_one_sided("vanished", shift.vanished, shift.went)
     if shift.flips:
-        heading("Flips, the most decisive first (p: that the answer chosen now is better)")
+        heading("Flips, most decisive first (p: probability that the answer chosen now is better)")
     for number, flip in enumerate(shift.flips, start=1):
         _print_flip(number, flip)
     if len(shift.flips) < shift.flipped:
-        note(f"{shift.flipped - len(shift.flips):,} more flips: --limit, or --json for all")
+        note(f"{shift.flipped - len(shift.flips):,} more flips; raise --limit, or use --json for all")
     _print_principles(shift)
 
 
@@ -103,26 +103,26 @@ def _print_change(change: Change) -> None:
 def _where(change: Change) -> str:
     if change.principle is not None:
         return "where it is drawn"
-    return "everywhere" if change.field == "preamble" else "where a principle that points at it is drawn"
+    return "everywhere" if change.field == "preamble" else "where a principle that refers to it is drawn"
 
 
 def _drawn(change: Change) -> str:
-    """Return how the draws of principles change, which decides what is newly asked."""
+    """Return how the draws of principles change, which decides which requests are new."""
     if change.kind == "renamed":
-        return "draws and records go by id: it is drawn for other prompts, and older records name the old id"
-    if change.kind == "added":
-        return "asked only where it wins a draw"
-    if change.kind == "removed":
-        return "asked only what is drawn in its place"
-    if change.kind == "reweighted" and change.after > change.before:
-        return "wins more draws: asked only what it newly wins, nothing where all principles are drawn"
-    if change.kind == "reweighted":
         return (
-            "wins fewer draws: asked only what is drawn in its place, nothing where all principles are drawn"
+            "draws and records use the id: it is drawn for other prompts, and older records have the old id"
         )
+    if change.kind == "added":
+        return "new requests only where it is drawn"
+    if change.kind == "removed":
+        return "new requests only for principles drawn in its place"
+    if change.kind == "reweighted" and change.after > change.before:
+        return "drawn more often: new requests only where it is newly drawn, none if all are drawn"
+    if change.kind == "reweighted":
+        return "drawn less often: new requests only for principles drawn in its place, none if all are drawn"
     if change.kind == "check changed":
-        return "a principle with a check is not drawn for labels: asked only where that changes what is drawn"
-    return "drawn for other prompts: asked only what was not drawn before"
+        return "a principle with a check is not drawn for labels: new requests only where the draw changes"
+    return "drawn for other prompts: new requests only for what was not drawn before"
 
 
 def _value(value: Any) -> str:
@@ -144,12 +144,12 @@ def _summary(shift: Shift) -> str:
         return "no comparison has a preference under both constitutions"
     lines = [
         f"{shift.compared:,} under both constitutions, {shift.unchanged:,} of them unchanged; "
-        f"mean |change of p| {shift.mean_change:.4f}",
+        f"mean |change in p| {shift.mean_change:.4f}",
         f"{counted(shift.flipped, 'flip')}: {share.value:.1%} "
         f"({LEVEL:.0%} interval {share.low:.1%} to {share.high:.1%})",
     ]
     if shift.became_ties or shift.were_ties:
-        lines.append(f"{shift.became_ties:,} became a tie, {shift.were_ties:,} are one no more")
+        lines.append(f"{shift.became_ties:,} became ties, {shift.were_ties:,} are no longer ties")
     return "\n".join(lines)
 
 
@@ -179,15 +179,15 @@ def _print_principles(shift: Shift) -> None:
     rows = sorted(touched, key=lambda row: (-row[1].flips, -abs(row[1].after - row[1].before), row[0]))
     if not rows:
         return
-    heading("Principles that moved a flip, or are judged more or less often")
+    heading("Principles that moved a flip, or have more or fewer judgments")
     table = Table(box=None, pad_edge=False)
     for title in ("", "flips moved", "judgments before", "now"):
         table.add_column(title, justify="right" if title else "left")
     for name, found in rows[:_MAX_PRINCIPLES]:
-        table.add_row(name, *(f"{figure:,}" for figure in (found.flips, found.before, found.after)))
+        table.add_row(name, *(f"{count:,}" for count in (found.flips, found.before, found.after)))
     out.print(table)
     if len(rows) > _MAX_PRINCIPLES:
-        note(f"{len(rows) - _MAX_PRINCIPLES:,} more principles: --json")
+        note(f"{len(rows) - _MAX_PRINCIPLES:,} more principles; --json has all")
 
 
 def _short(text: str) -> str:

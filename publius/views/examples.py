@@ -1,4 +1,4 @@
-"""What `publius test` prints, and writes as JUnit XML."""
+"""Output of `publius test`, on the terminal and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def print_exams(report: ExamReport, *, verbose: bool) -> None:
-    """Print a line for each example that failed, with `verbose` for every one, and the counts."""
+    """Print a line for each failed or unparsed example, with `verbose` for every example, and the totals."""
     for result in report.results:
         if verbose or result.outcome in ("failed", "unparsed"):
             prompt = yaml_line(" ".join(result.exam.example.prompt.split()))
@@ -38,7 +38,7 @@ def _summary(report: ExamReport) -> Iterator[str]:
 
 
 def write_junit(report: ExamReport, path: Path) -> None:
-    """Write the results as JUnit XML: unparsed ones are errors, the rest what they are called."""
+    """Write the results as JUnit XML. Unparsed examples become errors, failed ones failures."""
     counts = {
         "tests": len(report.results),
         "failures": report.count("failed"),
@@ -52,8 +52,8 @@ def write_junit(report: ExamReport, path: Path) -> None:
             suite, "testcase", {"classname": name, "name": result.exam.name, "file": _xml(result.exam.where)}
         )
         if result.outcome in _JUNIT:
-            said = ElementTree.SubElement(case, _JUNIT[result.outcome], {"message": _xml(result.detail)})
-            said.text = _xml(result.exam.example.prompt)
+            element = ElementTree.SubElement(case, _JUNIT[result.outcome], {"message": _xml(result.detail)})
+            element.text = _xml(result.exam.example.prompt)
     with os_errors(path):
         write_atomic(path, ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n")
 

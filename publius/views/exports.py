@@ -1,4 +1,4 @@
-"""What `publius export` prints: the files that were written, and what is in them."""
+"""Output of `publius export`: the files that were written and their contents."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from publius.runs.dataset import ExportedRun
 
 
 def print_exported_run(exported: ExportedRun) -> None:
-    """Print how many rows each configuration has, and how to load one."""
+    """Print the number of rows of each configuration, and how to load one."""
     for name, count in exported.rows.items():
         out.print(f"{name:<12}{count:>8,} rows")
     out.print(f'\nfrom datasets import load_dataset; load_dataset("{exported.folder}", "preference")')
 
 
 def print_exported_model(exported: ExportedModel) -> None:
-    """Print where the model is."""
+    """Print the folder of the model."""
     out.print(f"wrote {exported.folder}")
 
 
 def print_exported_labels(exported: ExportedLabels) -> None:
-    """Print how many comparisons and judgments the file has."""
+    """Print the number of comparisons and judgments in the file."""
     counts = f"{exported.comparisons:,} comparisons, {exported.judgments:,} judgments"
     out.print(f"wrote {exported.file}: {counts}")
 
 
 def print_exported_constitution(exported: ExportedConstitution) -> None:
-    """Print what was written, and what the form has no place for."""
+    """Print what was written, and what the format cannot hold."""
     out.print(f"  {counted(exported.requests, 'critique and revision request')}")
     out.print(f"  {counted(exported.comparisons, 'comparison')}")
     out.print(f"  {counted(exported.few_shots, 'few-shot')}")

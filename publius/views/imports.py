@@ -1,4 +1,4 @@
-"""What `publius import` prints: counts, then every reason with the first places it holds of."""
+"""Output of `publius import`: counts, then every reason with the first places where it applies."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from publius.labels.importing import ImportedLabels
 
 
 def print_imported_labels(imported: ImportedLabels) -> None:
-    """Print what was kept, what was not, and why."""
+    """Print what was imported, what was skipped, and why."""
     summary = imported.as_json()
     if summary.get("already"):
-        out.print(f"{summary['folder']} holds this import already; nothing was done")
+        out.print(f"{summary['folder']} already holds this import; nothing was done")
     out.print(f"format {summary['format']}: {summary['recognised']}")
     for name in ("rows", "kept", "dropped", "comparisons", "judgments", "annotators"):
         out.print(f"  {name:<12}{summary[name]:>10,}")
@@ -23,15 +23,16 @@ def print_imported_labels(imported: ImportedLabels) -> None:
     out.print(f"  verdicts    {verdicts or 'none'}")
     conflicts = summary["conflicts"]
     if conflicts["count"]:
-        told = counted(conflicts["count"], "judgment")
+        conflicting = counted(conflicts["count"], "judgment")
         out.print(
-            f"  conflicts   {told} against an earlier one of the same annotator, all kept{_rows(conflicts)}"
+            f"  conflicts   {conflicting} against an earlier one of the same annotator, "
+            f"all kept{_rows(conflicts)}"
         )
     _reasons("Dropped rows", summary["dropped_for"])
-    _reasons("Left out of rows that are kept", summary["left_out"])
-    _reasons("Noted", summary["notes"])
+    _reasons("Skipped parts of kept rows", summary["left_out"])
+    _reasons("Notes", summary["notes"])
     if summary["passed_over"]:
-        heading("Columns that were not used")
+        heading("Ignored columns")
         out.print(f"  {', '.join(summary['passed_over'])}")
     out.print(f"\nwrote {summary['folder']}" if not summary.get("already") else "")
 
@@ -54,7 +55,7 @@ def _rows(entry: Mapping[str, Any], detail: str = "") -> str:
 
 
 def print_imported_constitution(imported: ImportedConstitution) -> None:
-    """Print what was taken, what was not, and why."""
+    """Print what was imported, what was skipped, and why."""
     summary = imported.as_json()
     out.print(f"format {summary['format']}: {summary['recognised']}")
     for key in ("principles", "with_critique", "with_revision", "with_comparison", "examples"):
@@ -63,10 +64,10 @@ def print_imported_constitution(imported: ImportedConstitution) -> None:
     renamed = [f"{name} is now {new}" for new, name in summary["renamed"].items()]
     for title, lines in (
         ("Stripped", [f"{count:>8,}  {sign}" for count, sign in stripped]),
-        ("Left out", [_line(entry, summary["source"]) for entry in summary["left_out"]]),
-        ("Noted", [_line(entry, summary["source"]) for entry in summary["notes"]]),
+        ("Skipped", [_line(entry, summary["source"]) for entry in summary["left_out"]]),
+        ("Notes", [_line(entry, summary["source"]) for entry in summary["notes"]]),
         ("Renamed", [_some(renamed)] if renamed else []),
-        ("Not used", [_some(summary["passed_over"])] if summary["passed_over"] else []),
+        ("Ignored", [_some(summary["passed_over"])] if summary["passed_over"] else []),
     ):
         if lines:
             heading(title)

@@ -1,4 +1,4 @@
-"""What `publius prompts` prints."""
+"""Output of `publius prompts`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from publius.console import out
 
 
 def print_prompts(result: PromptsResult) -> None:
-    """Print the figures for people."""
+    """Print the number of prompts by kind, and of skipped messages by reason."""
     summary = result.as_json()
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["kinds"].items())
     out.print(f"wrote {result.to}: {summary['got']:,} of {summary['wanted']:,} prompts ({kinds})")
-    left_out = result.synthesis.rejected
-    out.print(f"left out {left_out.total():,}{': ' if left_out else ''}{_reasons(left_out)}")
+    rejected = result.synthesis.rejected
+    out.print(f"skipped {rejected.total():,}{': ' if rejected else ''}{_reasons(rejected)}")

@@ -1,4 +1,4 @@
-"""What `publius show` prints of a record."""
+"""Output of `publius show`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from publius.runs.reader import AnyRecord, RecordInRun
 
 
 def print_record(found: RecordInRun) -> None:
-    """Print everything that a run holds about a record's prompt, the record itself marked."""
+    """Print all records of a run about a record's prompt, with a mark at the record itself."""
     for entry in found.history:
         _print(entry, marked=entry.id == found.record.id)
 
@@ -29,7 +29,7 @@ def _print(record: AnyRecord, *, marked: bool) -> None:
             Text(f"a ({record.origin_a}): {record.response_a}\nb ({record.origin_b}): {record.response_b}")
         )
     elif isinstance(record, Judgment):
-        p_a = "no number" if record.p_a is None else f"p(a) = {record.p_a:.3f}"
+        p_a = "no probability" if record.p_a is None else f"p(a) = {record.p_a:.3f}"
         under = f" on {record.principle_id}" if record.principle_id else ""
         out.print(Text(f"{annotator_of(record)}{under}: {record.verdict}, {p_a}"))
         if record.orders is not None:
@@ -43,7 +43,7 @@ def _print(record: AnyRecord, *, marked: bool) -> None:
     elif isinstance(record, Preference):
         out.print(Text(f"{record.origin_chosen} over {record.origin_rejected}, p = {record.p_chosen:.3f}"))
     elif isinstance(record, Exclusion):
-        out.print(Text(f"left out by {record.stage}: {record.reason}"))
+        out.print(Text(f"excluded by {record.stage}: {record.reason}"))
 
 
 def _print_trace(trace: CritiqueTrace) -> None:

@@ -1,4 +1,4 @@
-"""What a run prints at its end: a table of stages, the labels' figures, and what was left out and why."""
+"""Output at the end of a run: a table of stages, metrics of the labels, and exclusions with reasons."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from publius.views.training import print_reward
 
 
 def print_summary(outcome: RunOutcome) -> None:
-    """Print the end of a run for people."""
+    """Print the summary of a run."""
     summary = outcome.as_json()
     table = Table(box=None, pad_edge=False)
     for title in ("stage", "records", "asked", "reused", "seconds"):
@@ -32,14 +32,14 @@ def print_summary(outcome: RunOutcome) -> None:
         for name, value in summary["figures"].items():
             out.print(f"{name:<32}{value:>10,}")
     if summary["people"]:
-        people = summary["people"]
-        heading("People")
+        human = summary["people"]
+        heading("Human labels")
         out.print(
-            f"{people['judgments']:,} judgments of {people['annotators']:,} annotators, on "
-            f"{people['matched']:,} comparisons of the run and {people['added']:,} that came with them"
+            f"{human['judgments']:,} judgments by {human['annotators']:,} annotators, on "
+            f"{human['matched']:,} comparisons of the run and {human['added']:,} added from the label folders"
         )
     if summary["left_out"]:
-        heading("Left out")
+        heading("Excluded")
         for stage, reasons in summary["left_out"].items():
             for reason, count in reasons.items():
                 out.print(f"{stage:<12}{count:>6,}  {reason}")
@@ -50,6 +50,6 @@ def print_summary(outcome: RunOutcome) -> None:
 
 
 def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:
-    heading(f"Before and after, {evaluation['prompts']} held-out prompts")
+    heading(f"Before and after training, {evaluation['prompts']} held-out prompts")
     out.print(summary_table(Metric.model_validate(metric) for metric in evaluation["metrics"]))
     note(f"report: {folder / 'eval' / 'report.md'}")

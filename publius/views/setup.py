@@ -1,4 +1,4 @@
-"""What `publius init`, `doctor` and `models pull` print."""
+"""Output of `publius init`, `doctor` and `models pull`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from publius.doctor import Examination
 
 
 def print_project(folder: Path, written: Sequence[Path]) -> None:
-    """Print which files a new project has, and what to do with it."""
+    """Print the files of a new project and the commands to continue with."""
     for path in written:
         note(f"wrote {path}")
     for what, command, name in (("Try", "try", "constitution.yaml"), ("Run", "run", "run.yaml")):
@@ -29,5 +29,5 @@ def print_examination(examination: Examination) -> None:
 
 
 def print_pulled(folder: Path) -> None:
-    """Print where the embedded model is."""
+    """Print the folder of the embedded model."""
     out.print(f"{EMBEDDED_NAME} is ready in {folder}")

@@ -1,4 +1,4 @@
-"""What a training on a data set prints when it is done."""
+"""Output of a training on a data set, and of `publius eval-reward`."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ _MEASURES = {
 
 
 def print_training_outcome(outcome: DataOutcome) -> None:
-    """Print the end of a training for people."""
+    """Print the summary of a training."""
     summary = outcome.as_json()
     heading("Training")
-    members = f" of {summary['members']} members each" if summary["members"] > 1 else ""
+    members = f" for each of {summary['members']} members" if summary["members"] > 1 else ""
     out.print(f"{counted(summary['examples'], 'example')}, {summary['held_out']:,} held out")
     out.print(f"{counted(summary['steps'], 'step')}{members}, {summary['seconds']:,.0f} s")
-    heading("At the last step")
+    heading("Last step")
     for name, value in summary["metrics"].items():
         if name not in ("step", "epoch"):
             out.print(f"{name:<32}{value:>12.4g}")
     if outcome.excluded:
-        heading("Left out")
+        heading("Excluded")
         for reason, count in outcome.excluded.items():
             out.print(f"{count:>6,}  {reason}")
     if outcome.exclusions:
-        note(f"each row that was left out: {outcome.exclusions}")
+        note(f"excluded rows: {outcome.exclusions}")
     print_reward(outcome.folder, outcome.evaluation, "held-out pair")
     note(f"\nadapter, metrics and card: {outcome.folder}")
 
 
 def print_measured_reward(measured: MeasuredReward) -> None:
-    """Print what was measured of a reward model on a data set."""
+    """Print the metrics of a reward model on a data set."""
     print_reward(measured.folder, measured.metrics, "pair")
 
 
 def print_reward(folder: Path, evaluation: Mapping[str, Any] | None, what: str) -> None:
-    """Print what was measured of a reward model, and on how many of what."""
+    """Print the metrics of a reward model, and the number of pairs (`what`) they are computed on."""
     if evaluation is None:
         return
     heading(f"Reward model, {counted(evaluation['n'], what)}")
@@ -58,6 +58,6 @@ def print_reward(folder: Path, evaluation: Mapping[str, Any] | None, what: str) 
         out.print(f"{title:<38}{metric['value']:>8.3f}{interval}")
     calibration = evaluation["calibration"]
     for when in ("before", "after"):
-        out.print(f"{f'calibration error {when} temperature':<38}{calibration[when]['ece']:>8.3f}")
-    out.print(f"{'temperature that fits best':<38}{calibration['temperature']:>8.3g}")
+        out.print(f"{f'calibration error {when} scaling':<38}{calibration[when]['ece']:>8.3f}")
+    out.print(f"{'best-fitting temperature':<38}{calibration['temperature']:>8.3g}")
     note(f"report: {folder / 'reward_report.md'}")

@@ -1,4 +1,4 @@
-"""What `publius try` prints: draft, critiques, revisions, checks and labels."""
+"""Output of `publius try`: draft, critiques, revisions, checks and labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from publius.console import heading, out, word_diff
 
 
 def print_trial(results: Sequence[TrialResult]) -> None:
-    """Print each outcome for people; the draft, which no constitution changes, once."""
+    """Print every result. The draft is printed once, since it does not depend on the constitution."""
     heading("Prompt")
     out.print(Text(results[0].trace.prompt.messages[-1].content))
     heading("Draft")
@@ -26,7 +26,7 @@ def print_trial(results: Sequence[TrialResult]) -> None:
         _print_checks(result)
         _print_labels(result)
     if len(results) > 1:
-        heading("From the other constitution's answer to this one's (words taken out, words put in)")
+        heading("Changes from the other constitution's answer to this one's (words removed and added)")
         out.print(word_diff(results[1].trace.answers()[-1].text, results[0].trace.answers()[-1].text))
 
 
@@ -39,7 +39,7 @@ def _print_rounds(result: TrialResult) -> None:
         out.print(Text(f"\nCritique: {revision.critique.text}"))
         flags = f" ({', '.join(revision.flags)})" if revision.flags else ""
         kept = "" if revision.kept else ", not kept"
-        out.print(Text(f"\nRevision{flags}{kept}, words taken out and put in:"))
+        out.print(Text(f"\nRevision{flags}{kept}, words removed and added:"))
         out.print(word_diff(answer.text, revision.candidates[-1].text))
         answer = revision.candidates[-1] if revision.kept else answer
 
@@ -71,10 +71,10 @@ def _print_labels(result: TrialResult) -> None:
 
 
 def _orders(judgment: Judgment, a_is_revision: bool) -> str:
-    """Return what each presentation order said of the revision, in log-odds; nothing for a machine check."""
+    """Return the log-odds of the revision in each presentation order; empty for a machine check."""
     if judgment.orders is None:
         return ""
     first, second = judgment.orders.a_first, judgment.orders.b_first
-    if not a_is_revision:
+    if not a_is_revision:  # the stored log-odds are those of `a`
         first, second = -second, -first
     return f"  (log-odds {first:+.2f} shown first, {second:+.2f} shown second)"

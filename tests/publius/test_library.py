@@ -39,7 +39,7 @@ def test_type_checkers_see_the_same_names_from_the_same_modules():
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert seen == publius._ROOM_OF
+    assert seen == publius._MODULE_OF
 
 
 def test_no_exported_name_is_a_module_of_the_package():

@@ -337,7 +337,7 @@ def test_command_shows_what_changed_and_what_flips(made: tuple[Path, Path]):
     assert done.returncode == 0, done.stderr
     assert "fulfils {+the fifth+} demand [-number 5-] of" in done.stdout
     assert "asked again where it is drawn: critiques, revisions, labels" in done.stdout
-    assert "256 labeler calls: 16 new, 240 in the cache" in done.stderr
+    assert "256 calls of the labeler: 16 are new, 240 are in the cache" in done.stderr
     assert "8 under both constitutions" in done.stdout
     assert here("diff", run / "constitution.yaml", new, "--run", run).returncode == 0
 
@@ -379,7 +379,7 @@ def test_presets_are_compared():
 def test_mistakes_are_told_in_one_line(made: tuple[Path, Path], tmp_path: Path):
     run, new = made
     assert "give OLD and NEW, or NEW and --run RUN" in failure(new)
-    assert "--estimate and --to go with --run" in failure(new, new, "--estimate")
+    assert "--estimate and --to require --run" in failure(new, new, "--estimate")
     assert "not a run folder" in failure(new, "--run", tmp_path)
     assert "not a run folder" in failure(tmp_path, new)
     assert "no such file" in failure(tmp_path / "gone.yaml", new)
@@ -415,8 +415,8 @@ def test_examples_and_long_texts_are_shown_in_short(tmp_path: Path):
     done = here("diff", tmp_path / "old.yaml", tmp_path / "new.yaml")
     assert "[-old-] {+new+} word0 word1" in done.stdout
     assert "word24 … word275" in done.stdout
-    assert "asked again everywhere: critiques, revisions, labels" in done.stdout
-    assert "examples changed examples: none -> 1 test\n    nothing is asked again" in done.stdout
+    assert "new requests everywhere: critiques, revisions, labels" in done.stdout
+    assert "examples changed examples: none -> 1 test\n    no new requests" in done.stdout
 
 
 def test_run_without_labels_is_refused(tmp_path: Path):

@@ -111,7 +111,7 @@ def test_select_prints_the_same_lines_every_time(folder: Path):
 
 def test_select_says_when_there_are_fewer_than_the_budget(folder: Path):
     done = here("select", folder, "--budget", 500)
-    assert "all there are; 500 were asked for" in " ".join(done.stderr.split())
+    assert "all that are left; 500 were requested" in " ".join(done.stderr.split())
 
 
 def test_select_passes_over_what_people_have_judged(tmp_path: Path):

@@ -143,7 +143,7 @@ def test_comparison_that_most_people_find_both_bad_says_nothing_of_the_labeler(r
         for name, verdict in (("ana", "both_bad"), ("ben", "both_bad"), ("cleo", "first")):
             answer(opened, name, verdict)
         report = labeler_accuracy(source, plan.tasks, opened.ledger, None)
-    assert (report.accuracy, report.left_out) == (None, {"people find both bad": 1})
+    assert (report.accuracy, report.excluded) == (None, {"people find both bad": 1})
 
 
 @pytest.mark.slow
@@ -196,8 +196,8 @@ def test_option_that_does_not_fit_is_told_in_one_line(folder, options, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "names no comparisons"),
-        (b'{"comparison_id": "0123456789abcdef"}', ":1: no comparison '0123456789abcdef' among the 3"),
+        (b"", "lists no comparisons"),
+        (b'{"comparison_id": "0123456789abcdef"}', ":1: comparison '0123456789abcdef' is not among the 3"),
         (b"\n[]", ":2: no comparison_id"),
         (b'{"id": 3}', ":1: no comparison_id"),
         (b"{", ":1: not JSON"),
@@ -215,7 +215,7 @@ def test_wrong_selection_is_told_with_its_line(folder, tmp_path, content, said):
     [
         ('{"prompt": "x", "response_a": "y", "response_b": "z"}', "does not say which answer is better"),
         ("{", "not JSON"),
-        ("", "holds no pairs"),
+        ("", "has no pairs"),
     ],
 )
 def test_wrong_gold_file_is_told(folder, tmp_path, row, said):
@@ -235,7 +235,7 @@ def test_gold_file_that_leaves_nothing_to_ask_is_told(folder, tmp_path):
 
 def test_folder_without_comparisons_is_told(tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "there are no comparisons" in mistake(tmp_path / "empty")
+    assert "no comparisons found" in mistake(tmp_path / "empty")
     assert "no such folder" in mistake(tmp_path / "nowhere")
     write_folder(tmp_path / "none", [])
     assert "publius compare RUN.yaml" in mistake(tmp_path / "none")
@@ -252,7 +252,7 @@ def test_labels_of_another_run_are_refused(folder, tmp_path):
 
 
 def test_run_folder_is_no_place_for_labels(run):
-    assert "labels have a folder of their own" in mistake(run, "--to", run, "--port", 0)
+    assert "labels need a folder of their own" in mistake(run, "--to", run, "--port", 0)
 
 
 def test_broken_record_file_is_told(folder):

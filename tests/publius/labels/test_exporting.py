@@ -55,11 +55,11 @@ def test_mistakes_are_told_in_one_line(labels: Path, tmp_path: Path):
     (tmp_path / "there.json").write_text("mine")
     (tmp_path / "empty").mkdir()
     told = [
-        (("export", labels, "--labels", "excel", "--to", tmp_path / "x"), "no form 'excel'"),
-        (("export", labels, "--labels", "icai", "--to", tmp_path / "there.json"), "exists already"),
+        (("export", labels, "--labels", "excel", "--to", tmp_path / "x"), "unknown format 'excel'"),
+        (("export", labels, "--labels", "icai", "--to", tmp_path / "there.json"), "already exists"),
         (("export", tmp_path / "none", "--labels", "icai", "--to", tmp_path / "x"), "no such"),
         (("export", tmp_path / "empty", "--labels", "icai", "--to", tmp_path / "x"), "no comparisons"),
-        (("export", labels, "--labels", "icai", "--model", "sft", "--to", tmp_path / "x"), "give one of"),
+        (("export", labels, "--labels", "icai", "--model", "sft", "--to", tmp_path / "x"), "only one of"),
         (("export", labels, "--labels", "icai", "--to", tmp_path / "no" / "x"), "no such file or folder"),
     ]
     for command, expected in told:

@@ -207,7 +207,7 @@ def test_what_cannot_be_exported_is_one_line_and_writes_nothing(run: Path, sft: 
 def test_training_has_no_data_set_to_export(sft: Path, ensemble: Path, tmp_path: Path):
     for folder in (sft, ensemble):
         (line,) = mistakes(here("export", folder, "--to", tmp_path / "to"))
-        assert "holds one training and no run; give --model" in line
+        assert "is the folder of a training, not of a run; give --model" in line
     assert not (tmp_path / "to").exists()
 
 

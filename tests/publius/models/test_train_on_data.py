@@ -153,7 +153,7 @@ def test_rows_that_cannot_be_used_are_listed_in_a_file_that_is_named(trained: Tr
         bad = (trained.method, "pairs.jsonl:25", "p_chosen is not a number from 0 to 1")
         expected = [bad, *((trained.method, f"pairs.jsonl:{line}", empty) for line in (26, 27))]
     assert exclusions_of(trained.folder) == expected
-    assert f"each row that was left out: {trained.folder / 'exclusions.jsonl'}\n" in trained.told.stderr
+    assert f"excluded rows: {trained.folder / 'exclusions.jsonl'}\n" in trained.told.stderr
     assert trained.again["exclusions"] == str(trained.folder / "exclusions.jsonl")
 
 
@@ -304,7 +304,7 @@ def test_evaluation_data_of_the_same_data_set_are_its_split_test(
 def test_evaluation_data_of_several_subsets_are_one_line(data_set: Path, tiny_folder: Path, tmp_path: Path):
     data = written(tmp_path / "train.jsonl", [pair(1)])
     (line,) = mistakes(here(*base("dpo", data, tiny_folder, tmp_path / "to"), "--eval-data", data_set))
-    assert "several subsets, and none was named; accepted: a file, or the data set of --data" in line
+    assert "several subsets, and none was given; accepted: a file, or the data set of --data" in line
 
 
 def test_evaluation_without_held_out_examples_is_one_line(tiny_folder: Path, pairs: Path, tmp_path: Path):
@@ -337,7 +337,7 @@ def ensemble(tiny_folder: Path, pairs: Path, tmp_path_factory: pytest.TempPathFa
 def test_ensemble_has_a_folder_for_each_member(ensemble: tuple[Path, Done]):
     folder, done = ensemble
     assert done.returncode == 0, done.stderr
-    assert "of 2 members each" in done.stdout
+    assert "for each of 2 members" in done.stdout
     settings = json.loads((folder / "reward.json").read_text())
     assert settings["members"] == ["member-0", "member-1"]
     weights = [(folder / member / WEIGHTS).read_bytes() for member in settings["members"]]
@@ -432,15 +432,15 @@ def test_each_loss_of_dpo_trains_another_policy(tiny_folder: Path, pairs: Path, 
     [
         ([], "give either a RUN.yaml or --data SOURCE"),
         (["run.yaml", "--data", "x.jsonl"], "give either a RUN.yaml or --data SOURCE"),
-        (["run.yaml", "--to", "x"], "go with --data"),
-        (["run.yaml", "--eval-data", "x.jsonl"], "go with --data"),
-        (["run.yaml", "--eval-split", "test"], "go with --data"),
-        (["run.yaml", "--subset", "soft"], "go with --data"),
-        (["run.yaml", "--split", "test"], "go with --data"),
-        (["run.yaml", "--model", "x"], "go with --data"),
-        (["--data", "x.jsonl", "--to", "y", "--eval-split", "test"], "--eval-split goes with --eval-data"),
+        (["run.yaml", "--to", "x"], "require --data"),
+        (["run.yaml", "--eval-data", "x.jsonl"], "require --data"),
+        (["run.yaml", "--eval-split", "test"], "require --data"),
+        (["run.yaml", "--subset", "soft"], "require --data"),
+        (["run.yaml", "--split", "test"], "require --data"),
+        (["run.yaml", "--model", "x"], "require --data"),
+        (["--data", "x.jsonl", "--to", "y", "--eval-split", "test"], "--eval-split requires --eval-data"),
         (["--data", "x.jsonl"], "--to DIR"),
-        (["--data", "x.jsonl", "--to", "y", "--resume", "z"], "without --resume"),
+        (["--data", "x.jsonl", "--to", "y", "--resume", "z"], "drop --resume"),
     ],
 )
 @pytest.mark.parametrize("method", ["sft", "reward", "dpo"])
@@ -456,7 +456,7 @@ def test_data_file_in_place_of_a_run_file_is_one_line_with_the_command(
 ):
     (tmp_path / name).write_text("{}\n{}\n")
     (line,) = mistakes(here("train", "dpo", tmp_path / name, *rest))
-    assert f"{tmp_path / name}: a data file in place of a run file" in line
+    assert f"{tmp_path / name}: this is a data file, not a run file" in line
     assert line.endswith(f"run: publius train dpo --data {tmp_path / name} --model MODEL --to DIR")
 
 
@@ -464,8 +464,12 @@ def test_data_file_in_place_of_a_run_file_is_one_line_with_the_command(
     ("method", "content", "expected"),
     [
         ("reward", "", "the data set is empty"),
-        ("dpo", '{"text": "x"}', "found text; accepted: columns chosen and rejected"),
-        ("sft", '{"chosen": "x", "rejected": "y"}', "found chosen, rejected; accepted: a column messages"),
+        ("dpo", '{"text": "x"}', "found columns: text; accepted: columns chosen and rejected"),
+        (
+            "sft",
+            '{"chosen": "x", "rejected": "y"}',
+            "found columns: chosen, rejected; accepted: a column messages",
+        ),
         ("dpo", '{"chosen": ', "not JSON"),
         (
             "dpo",
@@ -491,7 +495,7 @@ def test_data_that_teach_nothing_are_one_line(
     [
         ({"--data": "absent.jsonl"}, "absent.jsonl: no such file or folder"),
         ({"--eval-data": "absent.jsonl"}, "absent.jsonl: no such file or folder"),
-        ({"--subset": "soft"}, "a file has no subsets and splits"),
+        ({"--subset": "soft"}, "a file has no subsets or splits"),
         ({"--set": "models.policy.adapter=some/adapter"}, "merge it first"),
         ({"--set": "dpo.init=sft"}, "dpo.init: training on a data set has no SFT stage to start from"),
         ({"--set": "dpo.loss=hinge"}, "--set dpo.loss=hinge"),

@@ -110,8 +110,8 @@ def the_error(source: DataSource) -> str:
 def test_each_of_trls_forms_is_read(tmp_path: Path, columns: dict[str, Any], prompt: tuple[Message, ...]):
     data = preferences(tmp_path, columns)
     assert data.rows == [PreferencePair("pairs.jsonl:1", prompt, "yes", "no", 1.0)]
-    assert data.left_out == []
-    assert data.passed_over == ()
+    assert data.excluded == []
+    assert data.ignored_columns == ()
 
 
 def test_answers_keep_their_white_space(tmp_path: Path):
@@ -214,7 +214,7 @@ def test_row_that_cannot_be_used_is_left_out_with_reason_and_place(
     fine = {"prompt": "Hello", "chosen": "a", "rejected": "b"}
     data = preferences(tmp_path, fine, fine | columns, fine)
     assert [pair.id for pair in data.rows] == ["pairs.jsonl:1", "pairs.jsonl:3"]
-    (row,) = data.left_out
+    (row,) = data.excluded
     assert row.id == "pairs.jsonl:2"
     assert row.reason.startswith(reason)
     assert "\n" not in row.detail
@@ -225,14 +225,14 @@ def test_later_row_that_is_no_object_or_lacks_a_column_is_left_out(tmp_path: Pat
     fine = {"prompt": "Hello", "chosen": "a", "rejected": "b"}
     data = preferences(tmp_path, fine, ["x"], {"prompt": "Hello", "chosen": "a"})
     assert len(data.rows) == 1
-    assert [row.id for row in data.left_out] == ["pairs.jsonl:2", "pairs.jsonl:3"]
+    assert [row.id for row in data.excluded] == ["pairs.jsonl:2", "pairs.jsonl:3"]
 
 
 def test_columns_and_keys_that_nothing_reads_are_told(tmp_path: Path):
     chosen = [{"role": "assistant", "content": "a", "name": "x", "extra": None}]
     row = {"prompt": "Hello", "chosen": chosen, "rejected": "b", "score": 5, "empty": None, "tags": ["x"]}
-    passed_over = preferences(tmp_path, row, row | {"late": 1}).passed_over
-    assert passed_over == ("chosen[].name", "score", "tags", "late")
+    ignored = preferences(tmp_path, row, row | {"late": 1}).ignored_columns
+    assert ignored == ("chosen[].name", "score", "tags", "late")
 
 
 def test_very_long_row_passes_through(tmp_path: Path):
@@ -265,7 +265,7 @@ def test_answers_are_read_from_messages_or_completions(
 def test_prompt_beside_messages_is_passed_over_and_told(tmp_path: Path):
     data = answers(tmp_path, {"prompt": "Hello", "messages": said("Hello", "yes"), "id": 7})
     assert data.rows == [AnsweredPrompt("7", HELLO, "yes")]
-    assert data.passed_over == ("prompt",)
+    assert data.ignored_columns == ("prompt",)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_prompt_beside_messages_is_passed_over_and_told(tmp_path: Path):
     ],
 )
 def test_conversation_without_an_answer_is_left_out(tmp_path: Path, columns: dict[str, Any], reason: str):
-    (row,) = answers(tmp_path, {"messages": TALK}, columns).left_out
+    (row,) = answers(tmp_path, {"messages": TALK}, columns).excluded
     assert (row.id, row.reason) == ("pairs.jsonl:2", reason)
 
 
@@ -320,9 +320,9 @@ def test_line_that_is_not_json_is_an_error_with_file_and_line(tmp_path: Path, li
     [
         ("", "the data set is empty"),
         ("\n \n", "the data set is empty"),
-        ("[1]", "pairs.jsonl:1 is no object"),
-        ('{"question": "x", "answer": "y"}', "found question, answer"),
-        ('{"chosen": "x", "prompt": "y"}', "found chosen, prompt"),
+        ("[1]", "pairs.jsonl:1 is not an object"),
+        ('{"question": "x", "answer": "y"}', "found columns: question, answer"),
+        ('{"chosen": "x", "prompt": "y"}', "found columns: chosen, prompt"),
     ],
 )
 def test_file_of_another_kind_is_an_error_that_names_the_columns(tmp_path: Path, content: str, what: str):
@@ -332,7 +332,9 @@ def test_file_of_another_kind_is_an_error_that_names_the_columns(tmp_path: Path,
 
 
 def test_answers_without_their_columns_are_an_error(tmp_path: Path):
-    with pytest.raises(DataError, match="found text; accepted: a column messages, or prompt and completion"):
+    with pytest.raises(
+        DataError, match="found columns: text; accepted: a column messages, or columns prompt"
+    ):
         answers(tmp_path, {"text": "x"})
 
 
@@ -381,7 +383,7 @@ def test_table_is_read_with_the_number_of_each_row(tmp_path: Path, kind: str):
         PreferencePair("row 1", HELLO, "None", "NA", 0.75),
         PreferencePair("row 2", HELLO, "a", "b", 1.0),
     ]
-    assert [row.id for row in data.left_out] == ["row 3"]
+    assert [row.id for row in data.excluded] == ["row 3"]
     assert data.origin.digest
 
 
@@ -398,7 +400,7 @@ def test_missing_path_is_not_looked_for_on_the_hub(name: str):
 
 
 def test_file_of_no_kind_that_can_be_read_is_named(tmp_path: Path):
-    assert "a .txt file" in the_error(written(tmp_path, "x", name="pairs.txt"))
+    assert "unsupported file type: .txt" in the_error(written(tmp_path, "x", name="pairs.txt"))
 
 
 @pytest.mark.parametrize("asked", [{"subset": "soft"}, {"split": "test"}])
@@ -430,7 +432,7 @@ def exported(tmp_path: Path) -> Path:
 def test_exported_folder_is_read_by_subset_and_split(exported: Path):
     data = read_preferences(DataSource(str(exported), "soft", "test"))
     assert data.rows == [PreferencePair("row 1", HELLO, "test", "no", 0.75, 0.5)]
-    assert data.passed_over == ("sources",)
+    assert data.ignored_columns == ("sources",)
     assert str(data.origin) == f"{exported.name}, subset soft, split test (1 row)"
     assert data.origin.digest is None
 
@@ -442,7 +444,11 @@ def test_part_of_a_split_may_be_asked_for(exported: Path):
 @pytest.mark.parametrize(
     ("subset", "split", "said"),
     [
-        (None, "train", "several subsets, and none was named; accepted: --subset preference or soft"),
+        (
+            None,
+            "train",
+            "the data set has several subsets, and none was given; accepted: --subset preference or soft",
+        ),
         ("hard", "train", "no subset 'hard'; accepted: --subset preference or soft"),
         ("soft", "dev", "no split 'dev'; accepted: --split train or test"),
         ("soft", "dev[:5]", "no split 'dev[:5]'; accepted: --split train or test"),
@@ -489,8 +495,8 @@ def test_where_no_split_is_named_the_fitting_or_the_only_one_is_read(
 @pytest.mark.parametrize(
     ("purpose", "said"),
     [
-        ("train", "none of the splits is called train; accepted: --split raw or filtered"),
-        ("evaluate", "called validation or test or train; accepted: --eval-split raw or filtered"),
+        ("train", "no split named train; accepted: --split raw or filtered"),
+        ("evaluate", "no split named validation or test or train; accepted: --eval-split raw or filtered"),
     ],
 )
 def test_several_splits_of_which_none_fits_are_named(
@@ -544,7 +550,7 @@ def test_hub_that_cannot_be_reached_is_an_error_in_one_line(monkeypatch: pytest.
 @pytest.mark.skipif(not HH_RLHF.exists(), reason="set PUBLIUS_HH_RLHF to hh-rlhf's harmless test split")
 def test_real_transcripts_of_hh_rlhf_are_read():
     data = read_preferences(DataSource(str(HH_RLHF)))
-    assert len(data.rows) + len(data.left_out) == data.origin.rows == 1800
+    assert len(data.rows) + len(data.excluded) == data.origin.rows == 1800
     assert len(data.rows) > 1780
     assert Counter(pair.prompt[-1].role for pair in data.rows) == {"user": len(data.rows)}
     assert not any("\n\nHuman:" in pair.chosen + pair.rejected for pair in data.rows)

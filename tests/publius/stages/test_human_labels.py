@@ -195,7 +195,7 @@ def test_summary_show_and_export_know_of_people(project: Path, own: list[Compari
     added = pair("May I?", split="train")
     write_people(project.parent / "people", [person(own[0].id, "a"), person(added.id, "a")], [added])
     done = here("run", project)
-    assert "2 judgments of 1 annotators, on 1 comparisons of the run and 1 that came with them" in " ".join(
+    assert "2 judgments by 1 annotators, on 1 comparisons of the run and 1 added" in " ".join(
         done.stdout.split()
     )
     folder = run(project).folder

@@ -102,8 +102,8 @@ def test_what_is_not_trained_yet_is_told_with_the_command(model: Path, tmp_path:
         ("grpo.rollouts=100", "num_generations (8) must divide rollouts (100)"),
         ("grpo.num_generations=1", "grpo.num_generations"),
         ("grpo.loss_type=dapa", "accepted: one of: dapo, dr_grpo, grpo, bnpo"),
-        ("grpo.init=dpo", "grpo.init is dpo, but train does not name dpo"),
-        ("grpo.init=sft", "grpo.init is sft, but train does not name sft"),
+        ("grpo.init=dpo", "grpo.init is dpo, but train does not list dpo"),
+        ("grpo.init=sft", "grpo.init is sft, but train does not list sft"),
         ("rloo.critic=shared", "rloo.critic"),
     ],
 )

@@ -111,7 +111,7 @@ def test_what_is_not_trained_yet_is_told_with_the_command(model: Path, tmp_path:
 
 def test_a_start_that_the_run_does_not_train_is_refused(model: Path, tmp_path: Path):
     run_file = write_trainable(tmp_path, model, train="[ppo]")
-    with pytest.raises(ConfigError, match=r"ppo\.init is dpo, but train does not name dpo"):
+    with pytest.raises(ConfigError, match=r"ppo\.init is dpo, but train does not list dpo"):
         execute(RunRequest(run_file, ("ppo.init=dpo",)))
 
 

@@ -172,7 +172,7 @@ def test_interrupted_training_goes_on_to_the_same_weights_and_figures(finished: 
         patch.setattr(PairTrainer, "training_step", interrupted)
         stopped = here(*command)
     assert stopped.returncode == 130
-    assert "run the same command to go on" in stopped.stderr
+    assert "Run the same command to resume" in stopped.stderr
     assert not (folder / "reward" / "training.json").exists()
     assert here(*command).returncode == 0
     for name in (WEIGHTS, "metrics.jsonl", "reward.json", "reward_metrics.json", "reward_report.md"):
@@ -218,7 +218,7 @@ def test_run_of_a_reward_model_alone_ends_with_its_report(model: Path, tmp_path:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (("train=[reward]", "reward.init=sft"), "reward.init is sft, but train does not name sft"),
+        (("train=[reward]", "reward.init=sft"), "reward.init is sft, but train does not list sft"),
         (("reward.held_out=0.9",), "--set reward.held_out=0.9"),
         (("reward.members=0",), "--set reward.members=0"),
         (("sft.answers=all",), "--set sft.answers=all"),
