@@ -47,9 +47,7 @@ def source_path(source: str | Path) -> Path:
     path = Path(source)
     if not os.path.exists(path):  # Path.exists raises where a name is too long
         accepted = f"a path, or a preset, {one_of(preset_names(), path.stem)}"
-        raise ConfigError(
-            "there is no such file", where=str(source), accepted=accepted, run="publius init DIR"
-        )
+        raise ConfigError("no such file", where=str(source), accepted=accepted, run="publius init DIR")
     return path
 
 

@@ -135,7 +135,7 @@ def read_foreign(path: Path, columns: Mapping[str, str] | None = None) -> Foreig
     """
     with os_errors(path):
         if not path.is_file():
-            what = "this is a folder" if path.is_dir() else "there is no such file"
+            what = "this is a folder" if path.is_dir() else "no such file"
             raise DataError(what, where=str(path), accepted="a file, or the folder of the Anthropic files")
         with path.open("rb") as file:
             content = file.read(MAX_SOURCE_BYTES + 1)

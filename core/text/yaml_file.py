@@ -216,7 +216,7 @@ def _read(path: Path, kind: str, max_bytes: int) -> bytes:
     except IsADirectoryError:
         raise ConfigError("this is a folder", where=str(path), accepted=accepted) from None
     except FileNotFoundError:
-        raise ConfigError("there is no such file", where=str(path), accepted=accepted) from None
+        raise ConfigError("no such file", where=str(path), accepted=accepted) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(

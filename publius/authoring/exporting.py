@@ -26,12 +26,13 @@ class ExportedConstitution:
     requests: int
     comparisons: int
     few_shots: int
-    left_out: dict[str, list[str]]
+    skipped: dict[str, list[str]]
     """Ids of principles that are not fully exported, by reason."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values."""
-        return asdict(self)
+        values = asdict(self)
+        return {**values, "left_out": values.pop("skipped")}
 
 
 def export_constitution(source: str, form: str, to: Path) -> ExportedConstitution:
@@ -69,7 +70,7 @@ def export_constitution(source: str, form: str, to: Path) -> ExportedConstitutio
         requests=export.requests,
         comparisons=export.comparisons,
         few_shots=export.few_shots,
-        left_out=export.skipped,
+        skipped=export.skipped,
     )
 
 

@@ -55,14 +55,15 @@ class ImportedConstitution:
     with_comparison: int
     examples: int
     stripped: dict[str, int]
-    left_out: list[Mapping[str, Any]]
+    skipped: list[Mapping[str, Any]]
     notes: list[Mapping[str, Any]]
     renamed: dict[str, str]
-    passed_over: list[str]
+    ignored: list[str]
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values."""
-        return asdict(self)
+        values = asdict(self)
+        return {**values, "left_out": values.pop("skipped"), "passed_over": values.pop("ignored")}
 
 
 def import_constitution(request: ConstitutionRequest) -> ImportedConstitution:
@@ -172,10 +173,10 @@ def _result(
         with_comparison=sum(principle.comparison is not None for principle in principles),
         examples=sum(len(principle.examples) for principle in principles),
         stripped={sign: count for sign, count in reading.stripped.items() if count},
-        left_out=_listed(reading.skipped),
+        skipped=_listed(reading.skipped),
         notes=_listed(reading.notes),
         renamed=reading.renamed,
-        passed_over=list(reading.ignored),
+        ignored=list(reading.ignored),
     )
 
 

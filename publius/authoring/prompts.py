@@ -211,8 +211,8 @@ def _warnings(request: PromptsRequest, principles: Sequence[Principle], synthesi
     return warnings
 
 
-def _reasons(left_out: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in left_out.most_common())
+def _reasons(rejected: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in rejected.most_common())
 
 
 def _line(prompt: Prompt) -> str:

@@ -84,10 +84,10 @@ def _annotator_mean(task: Task, ledger: Ledger) -> float | str:
     if not votes:
         return "nobody has answered"
     if mostly_both_bad(votes):
-        return "people find both bad"
+        return "annotators find both answers bad"
     given = [vote.p_a for vote in votes if vote.p_a is not None]
     mean = sum(given) / len(given)
-    return mean if mean != EVEN else "people find neither better"
+    return mean if mean != EVEN else "annotators prefer neither answer"
 
 
 def _labeler(comparison: Comparison, source: AnnotationSource, principle: str | None) -> float | None:

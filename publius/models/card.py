@@ -9,9 +9,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import Field
 
 from core.records import Metric
 from core.text.documents import code_cell, code_span, document_template, escaped
@@ -36,7 +37,7 @@ _COMBINED = {
 }
 _AI_LIMIT = (
     "Some or all labels come from a language model. Metrics on such labels measure agreement with that "
-    "model, not with people."
+    "model, not with annotators."
 )
 _EMBEDDED_LIMIT = (
     "The base model has 135 million parameters. It is a demonstration and not suitable for real use."
@@ -76,9 +77,9 @@ class CardContent:
     """The step whose weights were saved, if it is not the last one."""
     tokens: int | None = None
     """Number of tokens in one epoch."""
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    excluded: Annotated[Mapping[str, int], Field(alias="left_out")] = field(default_factory=dict)
     """Number of excluded examples by reason."""
-    passed_over: Sequence[str] = ()
+    ignored_columns: Annotated[Sequence[str], Field(alias="passed_over")] = ()
     """Ignored columns of the data."""
     sources: Mapping[str, int] = field(default_factory=dict)
     """Number of examples by label source, such as `{"ai": 900, "human": 100}`."""
@@ -115,8 +116,8 @@ def model_card(content: CardContent) -> str:
         sources=[(escaped(source), f"{count:,}") for source, count in content.sources.items()],
         data_origin=escaped(content.data_origin),
         data_digest=content.data_digest,
-        passed_over=", ".join(map(code_span, content.passed_over)),
-        left_out=[(escaped(reason), f"{count:,}") for reason, count in content.left_out.items()],
+        ignored_columns=", ".join(map(code_span, content.ignored_columns)),
+        excluded=[(escaped(reason), f"{count:,}") for reason, count in content.excluded.items()],
         settings=[(code_cell(name), code_cell(_value(value))) for name, value in content.settings.items()],
         metrics=[(code_cell(name), f"{value:.4g}") for name, value in content.metrics.items()],
         evaluation=[_evaluated(metric) for metric in content.evaluation],

@@ -84,8 +84,8 @@ def write_card(
         truncated=first.truncated,
         best_step=first.best_step,
         tokens=first.tokens,
-        left_out=by_reason((*provenance.excluded, *first.excluded)),
-        passed_over=provenance.ignored_columns,
+        excluded=by_reason((*provenance.excluded, *first.excluded)),
+        ignored_columns=provenance.ignored_columns,
         sources=provenance.sources,
         settings=_settings(job, section),
         metrics=first.metrics,
@@ -94,7 +94,10 @@ def write_card(
         constitution_digest=provenance.constitution_digest,
         reward=read_reward_settings(job.folder) if job.method == "reward" else None,
     )
-    write_atomic(job.folder / _CARD_CONTENT, TypeAdapter(CardContent).dump_json(content, indent=2) + b"\n")
+    write_atomic(
+        job.folder / _CARD_CONTENT,
+        TypeAdapter(CardContent).dump_json(content, indent=2, by_alias=True) + b"\n",
+    )
     write_atomic(path, model_card(content))
     return path
 
@@ -208,7 +211,7 @@ def report_training(
         if result.best_step is not None:
             note(f"{method}: saved the weights of step {result.best_step} of {result.steps}")
     if method == "reward" and evaluation is None:
-        note("reward: no pairs were held out, so there is no evaluation and the temperature stays 1")
+        note("reward: no pairs were held out, so nothing is evaluated and the temperature stays 1")
     if evaluation is not None:
         doubt = temperature_doubt(evaluation["calibration"]["temperature"], evaluation["n"])
         if doubt:

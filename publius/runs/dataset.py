@@ -156,11 +156,11 @@ def _write(folder: Path, rows: Iterator[_Sample]) -> dict[str, int]:
 
 
 def _card(manifest: dict[str, Any], constitution: str, counts: dict[str, dict[str, int]], run: Path) -> str:
-    left_out = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
+    excluded = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
     return document_template("publius", "card.md.j2").render(
         manifest=manifest,
         constitution=fenced(constitution.rstrip(), "yaml"),
         counts=counts,
-        left_out=left_out,
+        excluded=excluded,
         run=run.name,
     )

@@ -33,9 +33,9 @@ def print_exported_constitution(exported: ExportedConstitution) -> None:
     out.print(f"  {counted(exported.requests, 'critique and revision request')}")
     out.print(f"  {counted(exported.comparisons, 'comparison')}")
     out.print(f"  {counted(exported.few_shots, 'few-shot')}")
-    if exported.left_out:
+    if exported.skipped:
         heading("Not in the files")
-    for reason, ids in exported.left_out.items():
+    for reason, ids in exported.skipped.items():
         more = f", and {len(ids) - 5:,} more" if len(ids) > 5 else ""
         out.print(f"  {len(ids):>8,}  {reason} ({', '.join(ids[:5])}{more})")
     out.print(f"\nwrote {', '.join(exported.files)} to {exported.folder}")

@@ -114,7 +114,7 @@ def _train(task: RLTask, job: TrainingJob, config: LoopConfig) -> TrainingResult
     return TrainingResult.of(
         job.folder,
         outcome,
-        _without_effect(config, job),
+        _ignored_settings(config, job),
         examples=len(data.rows),
         held_out=len(unseen.rows),
         excluded=(*data.excluded, *unseen.excluded, *mixed.excluded),
@@ -134,7 +134,7 @@ def _decisive(
     return start, [repr(row) for row in mixed]
 
 
-def _without_effect(config: LoopConfig, job: TrainingJob) -> tuple[str, ...]:
+def _ignored_settings(config: LoopConfig, job: TrainingJob) -> tuple[str, ...]:
     """Return a warning for each setting that is given and ignored."""
     name, default = config.method, OptimConfig()
     ignored = [

@@ -153,7 +153,7 @@ def test_a_bad_file_is_refused_with_the_place(name: str, content: bytes, expecte
 
 def test_a_missing_file_is_refused(tmp_path: Path):
     assert refusal(tmp_path / "none.txt") == (
-        "none.txt: there is no such file; accepted: a file, or the folder of the Anthropic files"
+        "none.txt: no such file; accepted: a file, or the folder of the Anthropic files"
     )
 
 

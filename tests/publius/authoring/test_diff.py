@@ -336,8 +336,8 @@ def test_command_shows_what_changed_and_what_flips(made: tuple[Path, Path]):
     done = here("diff", new, "--run", run)
     assert done.returncode == 0, done.stderr
     assert "fulfils {+the fifth+} demand [-number 5-] of" in done.stdout
-    assert "asked again where it is drawn: critiques, revisions, labels" in done.stdout
-    assert "256 calls of the labeler: 16 are new, 240 are in the cache" in done.stderr
+    assert "new requests where it is drawn: critiques, revisions, labels" in done.stdout
+    assert "256 labeler calls: 16 new, 240 in the cache" in done.stderr
     assert "8 under both constitutions" in done.stdout
     assert here("diff", run / "constitution.yaml", new, "--run", run).returncode == 0
 

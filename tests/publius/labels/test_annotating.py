@@ -129,7 +129,7 @@ def test_gold_slice_ends_with_the_labelers_accuracy(run, tmp_path):
     assert (accuracy["name"], accuracy["n"], accuracy["value"]) == ("labeler.accuracy", 4, 0.75)
     # Wilson's interval of 3 right of 4.
     assert (accuracy["low"], accuracy["high"]) == pytest.approx((0.3006, 0.9544), abs=1e-4)
-    assert outcome["gold"]["left_out"] == {"people find neither better": 1}
+    assert outcome["gold"]["left_out"] == {"annotators prefer neither answer": 1}
     assert json.loads((tmp_path / "gold" / "gold.json").read_text()) == outcome["gold"]
 
 
@@ -143,7 +143,7 @@ def test_comparison_that_most_people_find_both_bad_says_nothing_of_the_labeler(r
         for name, verdict in (("ana", "both_bad"), ("ben", "both_bad"), ("cleo", "first")):
             answer(opened, name, verdict)
         report = labeler_accuracy(source, plan.tasks, opened.ledger, None)
-    assert (report.accuracy, report.excluded) == (None, {"people find both bad": 1})
+    assert (report.accuracy, report.excluded) == (None, {"annotators find both answers bad": 1})
 
 
 @pytest.mark.slow

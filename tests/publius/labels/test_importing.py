@@ -189,7 +189,7 @@ def test_fields_of_a_tool_may_be_mapped_too(tmp_path: Path):
     ("arguments", "told"),
     [
         (["--format", "hh"], "unknown format 'hh'"),
-        (["--format", "hh-rlhf", "--columns", "prompt=q"], "hh-rlhf reads no column 'prompt'"),
+        (["--format", "hh-rlhf", "--columns", "prompt=q"], "the format hh-rlhf has no column 'prompt'"),
         (["--columns", "prompt=nothing"], "no column 'nothing'"),
         (["--columns", "prompt"], "found 'prompt'"),
         (["--verdicts", "better=1"], "unknown verdict 'better'"),
@@ -212,8 +212,8 @@ def test_a_wrong_option_is_told_in_one_line(arguments: list[str], told: str, tmp
     ("name", "content", "told"),
     [
         ("pairs.jsonl", b"", "no rows found"),
-        ("pairs.jsonl", b'{"x": 1}\n', "not recognised by its columns (x)"),
-        ("pairs.jsonl", b"\xff\xfe\n", "not recognised by its columns (none)"),
+        ("pairs.jsonl", b'{"x": 1}\n', "cannot recognise the format from the columns (x)"),
+        ("pairs.jsonl", b"\xff\xfe\n", "cannot recognise the format from the columns (none)"),
         ("pairs.jsonl.gz", b"no gzip", "cannot be read"),
         ("pairs.jsonl.gz", CUT_GZIP, "cannot be read"),
         ("pairs.txt", b"x", "unsupported file type: .txt"),

@@ -37,8 +37,8 @@ FULL = replace(
     truncated=7,
     best_step=12,
     tokens=34_567,
-    left_out={"chosen and rejected are the same": 31, "longer than optim.max_length": 3},
-    passed_over=("score", "chosen[].name"),
+    excluded={"chosen and rejected are the same": 31, "longer than optim.max_length": 3},
+    ignored_columns=("score", "chosen[].name"),
     sources={"ai": 900, "human": 300},
     settings={
         "learning_rate": 1e-4,
@@ -144,7 +144,7 @@ def test_what_was_not_given_leaves_no_empty_section():
 
 
 def test_limits_say_what_kind_of_labels_and_model_it_was():
-    assert "agreement with that model, not with people" in model_card(FULL)
+    assert "agreement with that model, not with annotators" in model_card(FULL)
     assert "can be exploited" in model_card(FULL)
     people = model_card(replace(BARE, sources={"aisha": 3}))
     assert "agreement with that model" not in people
@@ -181,8 +181,8 @@ def parsed(card: str) -> tuple[list[str], list[str]]:
 def named(text: str) -> str:
     """A card in which every text that a user may have written is this one."""
     texts = dict.fromkeys(("name", "constitution", "data_origin"), text)
-    counts = {"left_out": {text: 3}, "sources": {text: 5}, "settings": {text: text}}
-    return model_card(replace(FULL, **texts, **counts, passed_over=(text,)))
+    counts = {"excluded": {text: 3}, "sources": {text: 5}, "settings": {text: text}}
+    return model_card(replace(FULL, **texts, **counts, ignored_columns=(text,)))
 
 
 @pytest.mark.parametrize(
