@@ -71,7 +71,7 @@ def root(
     code: Annotated[
         bool,
         typer.Option(
-            ALLOW_OPTION, help="Allow a constitution's python checks to run the functions they name."
+            ALLOW_OPTION, help="Allow the Python checks of a constitution to run the functions they name."
         ),
     ] = False,
 ) -> None:

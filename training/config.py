@@ -29,13 +29,15 @@ class OptimConfig(Section):
     """Optimizer settings shared by all training methods."""
 
     batch_size: int = Field(default=64, ge=1)
-    """Examples (or pairs) per optimizer step."""
+    """Examples (SFT) or pairs (reward, DPO) per optimizer step; no effect on PPO, RLOO and GRPO."""
     micro_batch: int = Field(default=8, ge=1, json_schema_extra=OPERATIONAL)
-    """Examples (SFT) or answers (RLOO, GRPO) per forward pass; bounds the memory."""
+    """Examples per forward pass of SFT; bounds the memory. GRPO: answers per block of the loss type
+    `bnpo`."""
     micro_tokens: int = Field(default=2048, ge=16, json_schema_extra=OPERATIONAL)
-    """Tokens of pairs per forward pass; bounds the memory. A longer pair is run alone."""
+    """Maximum tokens per forward pass of all methods except SFT; bounds the memory. A longer row runs
+    alone."""
     epochs: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    """Number of passes over the data."""
+    """Number of passes over the data (SFT, reward, DPO)."""
     warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of the steps during which the learning rate rises to its peak."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -47,7 +49,7 @@ class OptimConfig(Section):
     stop_grad_norm: float | None = Field(default=1.0e4, gt=0.0, allow_inf_nan=False)
     """Stop the training if the gradient norm exceeds this value before clipping."""
     max_length: int = Field(default=2048, ge=16)
-    """Most tokens of a prompt and its answer; no example may be longer than the model's context."""
+    """Maximum tokens of a prompt plus its answer; if the model's context is shorter, its length applies."""
     overlong: Literal["drop", "truncate"] = "drop"
     """Longer examples: `drop` excludes and counts them, `truncate` cuts their prompt from the left."""
     bf16: Literal["auto"] | bool = "auto"
@@ -57,7 +59,8 @@ class OptimConfig(Section):
     checkpoint_every: int = Field(default=50, ge=1, json_schema_extra=OPERATIONAL)
     """Optimizer steps between checkpoints."""
     eval_every: int | None = Field(default=None, ge=1)
-    """Optimizer steps between evaluations on held-out examples; if unset, evaluate once at the end."""
+    """Optimizer steps between evaluations on held-out examples; if unset, evaluate once at the end. This
+    setting, `keep` and `patience` apply to SFT, reward and DPO; PPO, RLOO and GRPO have their own."""
     keep: Literal["last", "best"] = "last"
     """Weights to keep as the result: the last, or those with the lowest held-out loss."""
     patience: int | None = Field(default=None, ge=1)
@@ -80,10 +83,10 @@ class SFTConfig(Section):
     epochs: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     """Number of passes over the data; if unset, `optim.epochs`."""
     benign_replay: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
-    """Maximum number of unrevised drafts per revision to train on, to preserve good behaviour."""
+    """Maximum ratio of unrevised drafts to revisions in the training data; drafts preserve good behaviour."""
     answers: Literal["best", "final", "every"] = "best"
-    """Answers of the critique loop to learn: `best` is the answer that does best in the machine checks (the
-    latest of equals), `final` is the last one, `every` is every revision that was kept."""
+    """Answers of the critique loop to train on: `best` is the answer that does best in the machine checks (of
+    ties, the last), `final` is the last one, `every` is every revision that was kept."""
     held_out: float = Field(default=0.0, ge=0.0, le=0.5)
     """Share of the prompts whose answers are held out from training for evaluation."""
 
@@ -92,7 +95,7 @@ class RewardConfig(Section):
     """Reward model: sigmoid of the score difference is the probability of a preference."""
 
     init: Literal["auto", "sft", "base"] = "auto"
-    """Start of training; `auto` is the SFT model if the run trains one, else the base model."""
+    """Model that training starts from; `auto` is the SFT model if the run trains one, else the base model."""
     learning_rate: float = Field(default=1.0e-4, gt=0.0, allow_inf_nan=False)
     """Peak learning rate."""
     epochs: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
@@ -116,7 +119,8 @@ class DPOConfig(Section):
     """Direct preference optimization (DPO) with a probability for each pair (soft labels)."""
 
     init: Literal["auto", "sft", "base"] = "auto"
-    """Start of training, and reference; `auto` is the SFT model if the run trains one, else the base."""
+    """Model that training starts from, which is also the reference; `auto` is the SFT model if the run trains
+    one, else the base model."""
     loss: Literal["sigmoid", "ipo", "robust"] = "sigmoid"
     """Loss function (`training/pairs/losses.py`): `sigmoid` is DPO's own loss, `ipo` is IPO's squared loss,
     `robust` is unbiased if a known share of labels is flipped."""
@@ -135,5 +139,5 @@ class DPOConfig(Section):
     held_out: float = Field(default=0.0, ge=0.0, le=0.5)
     """Share of the prompts whose pairs are held out from training for evaluation."""
     chosen_fall: float | None = Field(default=0.1, gt=0.0, allow_inf_nan=False)
-    """Warn if chosen answers have become less likely than under the reference by more than this, in nats per
-    token, on the mean of the last 10 steps."""
+    """Warn if the log-probability of chosen answers has fallen below the reference's by more than this, in
+    nats per token, averaged over the last 10 steps."""

@@ -19,18 +19,22 @@ constitution_app = typer.Typer()
 ConstitutionSource = Annotated[
     str, typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION")
 ]
-Labeler = Annotated[str, typer.Option(help="Judge: a Hugging Face id, a folder, or the embedded model.")]
+Labeler = Annotated[
+    str, typer.Option(help="The labeler: a Hugging Face id, a folder, or the embedded model.")
+]
 
 
 def try_(
     constitution: Annotated[str, typer.Argument(help="A constitution file or the name of a preset.")],
-    prompt: Annotated[str, typer.Option(help="The question to ask.")] = DEFAULT_PROMPT,
-    against: Annotated[str | None, typer.Option(help="Another constitution to compare with.")] = None,
+    prompt: Annotated[str, typer.Option(help="The prompt to answer.")] = DEFAULT_PROMPT,
+    against: Annotated[
+        str | None, typer.Option(help="Another constitution to run on the same draft.")
+    ] = None,
     model: Annotated[
         str, typer.Option(help="A Hugging Face id, a folder, or the embedded model.")
     ] = EMBEDDED_NAME,
     rounds: Annotated[int, typer.Option(min=1, max=8, help="Rounds of critique and revision.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the principle and the draft.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed that draws principles and answers.")] = 0,
 ) -> None:
     """Show a draft, its critique, revision and label. Takes seconds and creates no run."""
     from publius.authoring.trial import Trial, run_trial
@@ -46,19 +50,22 @@ def check(
         typer.Argument(help="A constitution file or the name of a preset.", metavar="CONSTITUTION"),
     ] = None,
     prompts: Annotated[
-        Path | None, typer.Option(help="Also check against the prompts of this file.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Also run the checks that need prompts (L5xx) on this file.", metavar="FILE"),
     ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
-            help="Check against this run's prompts; without CONSTITUTION, check the run's own.",
+            help="As --prompts, for the prompts of this run file; without CONSTITUTION, its own is checked.",
             metavar="RUN.yaml",
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     judged: Annotated[
         bool,
-        typer.Option("--judged", help="Ask a model which principles conflict; a weak model is unreliable."),
+        typer.Option(
+            "--judged", help="Also ask --model which principles conflict; weak models are unreliable."
+        ),
     ] = False,
     model: Labeler = EMBEDDED_NAME,
     engine: EngineOption = "transformers",
@@ -71,7 +78,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Validate and lint a constitution. Findings have line and column; errors give exit code 2."""
+    """Validate and lint a constitution. Findings name line and column; the exit code is 2 on errors."""
     from core.errors import ConfigError
     from publius.authoring.check import CheckRequest, JudgedRequest, check_constitution, explain_codes
     from publius.config.run_file import load_run_config
@@ -110,7 +117,8 @@ def exam(
         list[str] | None, typer.Option(help="Test only this principle; may be repeated.", metavar="ID")
     ] = None,
     min_p: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="A judged example passes above this probability.")
+        float,
+        typer.Option(min=0.0, max=1.0, help="A judged example passes if P(good is better) exceeds this."),
     ] = 0.5,
     junit: Annotated[
         Path | None, typer.Option(help="Also write the results as JUnit XML.", metavar="FILE")
@@ -120,7 +128,7 @@ def exam(
 ) -> int:
     """Test a constitution on its own examples: good must beat bad.
 
-    The exit code is 1 if an example fails or is unparsed.
+    The exit code is 1 if an example fails or the labeler gives no valid answer.
     """
     from publius.authoring.examples import ExamRequest, run_exams
     from publius.views.examples import print_exams, write_junit
@@ -136,7 +144,7 @@ def exam(
 def schema(
     to: Annotated[Path | None, typer.Option(help="Write it to this file instead.", metavar="FILE")] = None,
 ) -> None:
-    """Print the JSON Schema of constitutions. Editors use it to complete and check files."""
+    """Print the JSON Schema of constitution files, which editors use for completion and validation."""
     from constitution.file_schema import json_schema_text
     from core.store.files import os_errors, write_atomic
     from publius.views.check import print_schema
@@ -152,20 +160,22 @@ def schema(
 @constitution_app.command()
 def prompts(
     constitution: ConstitutionSource,
-    count: Annotated[int, typer.Option("-n", "--count", help="Number of prompts, over all principles.")],
+    count: Annotated[int, typer.Option("-n", "--count", help="Number of prompts in total.")],
     to: Annotated[Path, typer.Option(help="The .jsonl file to create.", metavar="FILE")],
     model: Annotated[
         str, typer.Option(help="A Hugging Face id, a folder, or the embedded model.")
     ] = EMBEDDED_NAME,
     engine: EngineOption = "transformers",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed; another one gives other prompts.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed; a different seed gives different prompts.")
+    ] = 0,
     only: Annotated[
         list[str] | None, typer.Option(help="Only for this principle; may be repeated.", metavar="ID")
     ] = None,
     seeds_from: Annotated[
         Path | None,
         typer.Option(
-            help="Your own prompts (.jsonl or .txt), as examples of subject and tone; copies are skipped.",
+            help="Seed prompts (.jsonl or .txt) that set topic and tone; copies of them are rejected.",
             metavar="FILE",
         ),
     ] = None,
@@ -173,7 +183,7 @@ def prompts(
 ) -> None:
     """Have a model write prompts for a constitution.
 
-    They are tempting, borderline and everyday ones.
+    There are three kinds: tempting, borderline and everyday prompts.
     """
     from publius.authoring.prompts import PromptsRequest, synthesise
     from publius.views.prompts import print_prompts

@@ -15,7 +15,7 @@ def diff(
     old: Annotated[
         str,
         typer.Argument(
-            help="A constitution file, a preset or a run folder; may be omitted with --run.",
+            help="A constitution file, a preset or a run folder. With --run, a single one is taken as NEW.",
             metavar="OLD",
         ),
     ],
@@ -29,7 +29,7 @@ def diff(
     ] = None,
     estimate: Annotated[
         bool,
-        typer.Option("--estimate", help="With --run: print how many labeler calls it would take, and exit."),
+        typer.Option("--estimate", help="With --run: print the number of labeler calls needed, and exit."),
     ] = False,
     limit: Annotated[
         int, typer.Option(min=0, help="With --run: number of flips to show; --json has all.", metavar="N")

@@ -15,8 +15,8 @@ def export(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="A run folder. Also accepted: with --model, the folder of one training; with --labels, a "
-            "folder of labels; with --constitution, a constitution file or the name of a preset.",
+            help="A run folder. Also accepted: with --model, a folder made by `publius train`; with "
+            "--labels, a folder of labels; with --constitution, a file or the name of a preset.",
             metavar="RUN",
         ),
     ],
@@ -26,7 +26,7 @@ def export(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Write the full model of this training: sft, dpo, ppo, rloo, grpo or reward.",
+            help="Write the merged model of this method: sft, dpo, ppo, rloo, grpo or reward.",
             metavar="METHOD",
         ),
     ] = None,
@@ -65,6 +65,6 @@ def export(
     elif model is not None:
         emit(export_model(folder, model, to), as_json, exports.print_exported_model)
     elif is_training(folder):
-        raise typer.BadParameter(f"{folder} is the folder of a training, not of a run; give --model METHOD")
+        raise typer.BadParameter(f"{folder} is a training folder, not a run folder; give --model METHOD")
     else:
         emit(export_run(folder, to), as_json, exports.print_exported_run)

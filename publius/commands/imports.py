@@ -28,8 +28,8 @@ def labels(
         str,
         typer.Option(
             help="hh-rlhf, hhh, trl, ultrafeedback, argilla, label-studio, arena, helpsteer2, helpsteer3, "
-            "pku-saferlhf, rankings, icai-csv, icai-json, columns, an installed source, or module:function; "
-            "auto detects it from the columns.",
+            "pku-saferlhf, rankings, icai-csv, icai-json, columns, the name of a plugin, or module:function; "
+            "auto detects the format from the columns.",
         ),
     ] = "auto",
     columns: Annotated[
@@ -44,16 +44,17 @@ def labels(
         typer.Option(metavar="OURS=THEIRS,...", help="Map our verdicts to the file's, as in a=1,b=0,tie=2."),
     ] = None,
     labeler: Annotated[
-        str | None, typer.Option(help="Name of the labels' source; the format's name if not given.")
+        str | None,
+        typer.Option(help="Name to record as the source of the labels; the format's name if not given."),
     ] = None,
     subset: Subset = None,
     split: SplitOption = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse the import if anything would be skipped.")
+        bool, typer.Option("--strict", help="Refuse the import if anything would be excluded.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import human labels. Each answer of each annotator becomes a judgment on a comparison."""
+    """Import human labels. Each label of each annotator becomes a judgment of a comparison."""
     from publius.labels.importing import LabelsRequest, import_labels
     from publius.sources.column_names import ColumnNames, parse_columns, parse_verdicts
     from publius.sources.rows import DataSource
@@ -68,7 +69,8 @@ def labels(
 @import_app.command()
 def constitution(
     file: Annotated[
-        Path, typer.Argument(help="A file, or the folder of the Anthropic files.", metavar="FILE")
+        Path,
+        typer.Argument(help="A file, or a folder with the Constitutional AI paper's files.", metavar="FILE"),
     ],
     to: Annotated[Path, typer.Option(help="The constitution file to create.", metavar="PATH.yaml")],
     format: Annotated[
@@ -79,21 +81,21 @@ def constitution(
         ),
     ] = "auto",
     name: Annotated[
-        str | None, typer.Option(help="Name of the constitution; that of the file if not given.")
+        str | None, typer.Option(help="Name of the constitution; the file's name if not given.")
     ] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option(
             metavar="OURS=THEIRS,...",
-            help="Map our keys to those of a table or list of objects, as in text=rule; may be repeated.",
+            help="Map our fields to the columns or keys of the file, as in text=rule; may be repeated.",
         ),
     ] = None,
     examples: Annotated[
-        bool, typer.Option("--examples/--no-examples", help="Import few-shots as examples, or not at all.")
+        bool, typer.Option("--examples/--no-examples", help="Import few-shot examples, or exclude them.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Import a constitution. Parts that do not fit are counted, with their places; no text is invented."""
+    """Import a constitution. Parts without a counterpart are reported with their location."""
     from publius.authoring.importing import ConstitutionRequest, import_constitution
     from publius.sources.column_names import parse_columns
     from publius.views.imports import print_imported_constitution

@@ -23,11 +23,11 @@ def annotate(
     select: Annotated[
         Path | None,
         typer.Option(
-            help="Ask only the comparisons in this file of `publius select`, in its order.", metavar="FILE"
+            help="Ask only about the comparisons that `publius select` wrote to this file.", metavar="FILE"
         ),
     ] = None,
     rank: Annotated[
-        bool, typer.Option("--rank", help="Rank the three or four answers of a group together.")
+        bool, typer.Option("--rank", help="Ask for a ranking where a prompt has three or four answers.")
     ] = False,
     principle: Annotated[
         str | None, typer.Option(help="Ask about this principle of the run's constitution.", metavar="ID")
@@ -40,18 +40,18 @@ def annotate(
         int | None,
         typer.Option(
             min=1,
-            help="Ask N comparisons drawn at random, then report the AI labeler's accuracy.",
+            help="Ask about N random comparisons, then report how often the AI labeler agrees.",
             metavar="N",
         ),
     ] = None,
     gold_questions: Annotated[
         Path | None,
-        typer.Option(help="Mix in these pairs, whose better answer is known.", metavar="FILE"),
+        typer.Option(help="Mix in attention checks: pairs whose better answer is known.", metavar="FILE"),
     ] = None,
     gold_share: Annotated[
         float,
         typer.Option(
-            min=0.01, max=0.5, help="Share of --gold-questions among the questions to an annotator."
+            min=0.01, max=0.5, help="Share of an annotator's questions that come from --gold-questions."
         ),
     ] = 0.1,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
@@ -71,7 +71,7 @@ def annotate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let people compare answers on a local page. Each decision is saved before the next is shown."""
+    """Let annotators compare answers on a local page. Each decision is saved before the next question."""
     from publius.labels.annotating import Address, Collection, serve_page
     from publius.views.annotation import print_collected, print_links
 
@@ -101,13 +101,11 @@ labels_app = typer.Typer()
 def agreement(
     folders: Annotated[
         list[Path],
-        typer.Argument(
-            help="Runs, or folders of human judgments; they are read together.", metavar="RUN|DIR"
-        ),
+        typer.Argument(help="Run folders or folders of human labels; all are combined.", metavar="RUN|DIR"),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Measure how far annotators agree. Also estimates the accuracy of each, human or machine."""
+    """Measure how well annotators agree, and estimate the accuracy of each and of the AI labeler."""
     from publius.labels.agreement import read_report
     from publius.views.agreement import print_report
 
@@ -123,16 +121,17 @@ def select(
         typer.Option(help="Write them to this .jsonl file instead of standard output.", metavar="FILE"),
     ] = None,
     control: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share drawn at random, for unbiased estimates.")
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of the budget drawn at random, for unbiased estimates."),
     ] = 0.1,
     diversity: Annotated[
         float, typer.Option(min=0.0, help="Penalty for similarity to prompts already selected; 0 for none.")
     ] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the share drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for --control.")] = 0,
 ) -> None:
     """Select comparisons for annotation.
 
-    Most are those with the most uncertain labels; a share drawn at random is the control.
+    Most have uncertain labels; the rest, a control sample, is drawn at random.
     """
     from core.store.files import write_atomic
     from labelers.selection import Selection

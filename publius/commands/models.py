@@ -26,9 +26,9 @@ def eval_reward(
     ] = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Measure a reward model on pairs.
+    """Evaluate a reward model on preference pairs.
 
-    The report has accuracy, calibration and the effect of length, overall and by subset.
+    The report has accuracy, calibration and length bias, overall and by subset.
     """
     from publius.models.eval_reward import EvalRewardRequest
     from publius.models.eval_reward import measure_reward_model as measure
@@ -53,7 +53,7 @@ def chat(
     prompt: Annotated[str | None, typer.Option(help="Ask this once and exit.", metavar="TEXT")] = None,
     temperature: Annotated[
         float | None,
-        typer.Option(help="Sampling temperature; 0 is greedy. If not given, that of the run's evaluation."),
+        typer.Option(help="Sampling temperature; 0 is greedy. If not given, as in the run's evaluation."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

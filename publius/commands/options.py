@@ -20,7 +20,9 @@ Overrides = Annotated[
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(help="Resume this run folder; refused if it belongs to another run.", metavar="DIR"),
+    typer.Option(
+        help="Resume this run folder; an error if its settings or constitution differ.", metavar="DIR"
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 EngineOption = Annotated[
@@ -28,7 +30,7 @@ EngineOption = Annotated[
     typer.Option("--engine", help="Engine that runs the model: transformers in this process, or vLLM."),
 ]
 Subset = Annotated[
-    str | None, typer.Option(help="Configuration of the data set, such as soft.", metavar="NAME")
+    str | None, typer.Option(help="Subset (configuration) of a Hugging Face data set.", metavar="NAME")
 ]
 SplitOption = Annotated[
     str | None,

@@ -16,11 +16,13 @@ from publius.runs.project import DEFAULT_PRESET
 def run(
     run_file: RunFile,
     overrides: Overrides = None,
-    only: Annotated[str | None, typer.Option(help="Run only this stage.", metavar="STAGE")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Run only this stage, such as critique.", metavar="STAGE")
+    ] = None,
     resume: Resume = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run every stage that the run file asks for. After an interrupt, run the same command to resume."""
+    """Run every stage of the run file. To resume after an interruption, run the same command again."""
     from publius.stages.base import parse_stage
 
     run_stages(run_file, overrides, () if only is None else (parse_stage(only),), resume, as_json)
@@ -36,7 +38,7 @@ def critique(
 def compare(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
-    """Run only the stage that makes comparisons."""
+    """Run only the stage that pairs answers for comparison."""
     run_stages(run_file, overrides, ("compare",), resume, as_json)
 
 
@@ -53,11 +55,13 @@ def label(
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option(help="With --pairs: the project folder; the current one if not given.", metavar="DIR"),
+        typer.Option(
+            help="With --pairs: folder for the run; the current folder if not given.", metavar="DIR"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge the comparisons of a run, or the pairs of a file."""
+    """Label the comparisons of a run, or the pairs of a file."""
     from publius.stages.label_pairs import PairsRequest, label_pairs
     from publius.views.run_summary import print_summary
 
@@ -86,10 +90,10 @@ def eval_(
 
 def show(
     folder: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
-    record: Annotated[str, typer.Argument(help="Id of any record, or its first digits.", metavar="ID")],
+    record: Annotated[str, typer.Argument(help="Id of a record, or a unique prefix of it.", metavar="ID")],
     as_json: AsJson = False,
 ) -> None:
-    """Show a record with everything it was made from or led to."""
+    """Show a record with all records that it was made from or that were made from it."""
     from publius.runs.reader import show_record
     from publius.views.record import print_record
 

@@ -26,7 +26,7 @@ def init(
 
 
 def doctor(as_json: AsJson = False) -> int:
-    """Check the installation and name the fix for each problem."""
+    """Check the installation and say how to fix each problem."""
     from publius.doctor import examine
     from publius.views.setup import print_examination
 

@@ -33,15 +33,15 @@ train_app = typer.Typer(
 Data = Annotated[
     str | None,
     typer.Option(
-        help="Train on this instead of a run: a file, folder or Hugging Face id with TRL's columns.",
+        help="Train on this data set, not on a run: a file, folder or Hugging Face id with TRL's columns.",
         metavar="SOURCE",
     ),
 ]
 EvalData = Annotated[
     str | None,
     typer.Option(
-        help="With --data: evaluate on this at the end, and every optim.eval_every steps if that is set; "
-        "no part of --data is then held out.",
+        help="With --data: data set to evaluate on, at the end and every optim.eval_every steps if set. "
+        "Without it, a part of --data may be held out (METHOD.held_out).",
         metavar="SOURCE",
     ),
 ]
@@ -61,7 +61,7 @@ TrainedModel = Annotated[
 ]
 TrainTo = Annotated[
     Path | None,
-    typer.Option(help="Required with --data: folder for the adapter, metrics and card.", metavar="DIR"),
+    typer.Option(help="Required with --data: folder for the adapter, metrics and model card.", metavar="DIR"),
 ]
 
 
@@ -101,9 +101,9 @@ def reward(
     to: TrainTo = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a reward model on preferences, and measure it (LoRA).
+    """Train a reward model on preferences and evaluate it (LoRA).
 
-    The probability of each preference is its soft label.
+    The soft label of each preference is the target probability.
     """
     request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
     _train("reward", run_file, overrides, resume, request, as_json)
@@ -123,9 +123,9 @@ def dpo(
     to: TrainTo = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the policy on preferences (soft DPO, LoRA).
+    """Train the policy on preferences (DPO with soft labels, LoRA).
 
-    The probability of each preference is its soft label.
+    The soft label of each preference is the target probability.
     """
     request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
     _train("dpo", run_file, overrides, resume, request, as_json)
@@ -137,7 +137,7 @@ def ppo(
 ) -> None:
     """Train the policy against rewards (PPO with a KL penalty, LoRA).
 
-    The prompts are those of a run.
+    The prompts are taken from the run.
     """
     run_stages(run_file, overrides, ("ppo",), resume, as_json)
 

@@ -21,58 +21,61 @@ class RLConfig(Section):
     """Name of the section, for messages."""
 
     init: Literal["auto", "sft", "dpo", "base"] = "auto"
-    """Model that training starts from, which is also the reference; `auto` is the run's SFT model, if any."""
+    """Model that training starts from, which is also the reference; `auto` is the SFT model if the run trains
+    one, else the base model."""
     rewards: dict[str, Finite] = Field(default={})
     """Rewards with their weights: `reward` (the run's reward model), `checks` (the machine checks of the
-    constitution), `labeler` (the AI labeler, answer by answer), a folder of a reward model, or
+    constitution), `labeler` (the AI labeler's pointwise score), the folder of a reward model, or
     `file.py:function`. Default: the reward model if the run trains one, else the machine checks."""
     gold: str | None = None
-    """Reward that is measured on held-out prompts and never optimised: one of the above."""
+    """Gold reward: measured on held-out prompts and never optimised, to detect reward hacking. It takes the
+    same forms as `rewards`, and must not be one of them."""
     eval_every: int = Field(default=10, ge=1)
-    """Steps between evaluations of gold."""
+    """Training steps between evaluations of the gold reward."""
     keep: Literal["last", "best"] = "last"
-    """Weights that are the result: the last, or those with the highest gold."""
+    """Weights to keep as the result: the last, or those with the highest gold reward."""
     patience: int | None = Field(default=None, ge=1)
-    """Stop after this many evaluations in a row without a higher gold."""
+    """Stop after this many evaluations in a row without a higher gold reward."""
     steps: int = Field(default=200, ge=1)
-    """Training steps; each draws answers and learns from them."""
+    """Number of training steps; each samples answers and trains on them."""
     rollouts: int = Field(default=256, ge=1)
-    """Answers drawn per step."""
+    """Number of answers sampled per step."""
     temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     """Sampling temperature; log-probabilities are computed at the same temperature."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Maximum tokens per answer."""
     max_batch: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
-    """Answers drawn together."""
+    """Maximum number of answers that are sampled in one batch."""
     kv_cache_gib: float = Field(default=1.0, gt=0.0, json_schema_extra=OPERATIONAL)
-    """Memory in GiB for the keys and values of unfinished answers (vllm on a CPU)."""
+    """Memory in GiB for the KV cache (vllm on a CPU)."""
     gpu_memory_utilization: float = Field(default=0.3, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
     """Share of the GPU's memory for vLLM's weights and cache, on the trainer's own GPU (vllm on CUDA)."""
     learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
     """Peak learning rate of the policy."""
     kl_coef: float = Field(default=0.05, ge=0.0, allow_inf_nan=False)
-    """KL penalty: reward subtracted per nat of divergence from the reference."""
+    """Weight of the penalty on the KL divergence from the reference, per nat; in GRPO it is part of the loss,
+    in PPO and RLOO it is subtracted from the reward."""
     stop_kl: float | None = Field(default=15.0, gt=0.0, allow_inf_nan=False)
     """Training stops when the mean divergence exceeds this, in nats per answer."""
     missing_eos_penalty: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
-    """Subtracted from the reward of an answer that was cut at `max_new_tokens`."""
+    """Subtracted from the reward of an answer that was truncated at `max_new_tokens`."""
     mask_truncated: bool = False
-    """True to learn nothing from answers that were cut."""
+    """True to mask truncated answers in the loss."""
     reward_clip: float | None = Field(default=5.0, gt=0.0, allow_inf_nan=False)
-    """Rewards are clipped to plus and minus this."""
+    """The reward is clipped to the range from -reward_clip to reward_clip; null never clips."""
     reward_normalise: Literal["none", "running"] = "none"
     """`running` subtracts the mean of all rewards so far and divides by their standard deviation."""
     held_out: float = Field(default=0.05, ge=0.0, le=0.5)
-    """Share of the prompts held out for evaluation, if there is gold."""
+    """Share of the prompts held out for evaluation if `gold` is set."""
     alarms: Literal["off", "warn", "stop"] = "warn"
     """Response to signs of reward hacking: none, a warning, or the end of training."""
     alarm_evals: int = Field(default=2, ge=1)
-    """Alarm when the reward rose and gold fell in this many evaluations in a row."""
+    """Alarm when the reward rose and the gold reward fell in this many evaluations in a row."""
     alarm_length: float = Field(default=1.5, gt=1.0, allow_inf_nan=False)
     """Alarm when the mean length exceeds this multiple of the first step's."""
     alarm_share: float = Field(default=0.3, gt=0.0, le=1.0)
-    """Alarm when the share of answers with the same phrase, of repetitive answers, or of cut answers has
-    risen by more than this since the first step."""
+    """Alarm when the share of answers with the same phrase, of repetitive answers, or of truncated answers
+    has risen by more than this since the first step."""
 
 
 class GroupConfig(RLConfig):
@@ -84,7 +87,7 @@ class GroupConfig(RLConfig):
     num_generations: int = Field(default=8, ge=2)
     """Answers per prompt, which are compared with each other; `rollouts` must be a multiple of it."""
     rollout_engine: RolloutEngine = Field(default="transformers", json_schema_extra=ADDED)
-    """Engine that draws answers, as in `ppo.rollout_engine`."""
+    """Engine that samples answers: the model in training (`transformers`), or vLLM in its own process."""
 
     # Settings of PPO that these methods fix, for the loop that all three share.
     critic: ClassVar[Critic] = "none"
@@ -134,12 +137,13 @@ class GRPOConfig(GroupConfig):
     method = "grpo"
 
     loss_type: Literal["dapo", "dr_grpo", "grpo", "bnpo"] = "dapo"
-    """Divisor of the sum of the token losses: the tokens of the step (`dapo`); the answers times
-    `max_new_tokens` (`dr_grpo`); each answer's own length, which makes long bad answers cheap (`grpo`); or
-    the tokens of `optim.micro_batch` answers at a time (`bnpo`)."""
+    """Divisor of the summed token losses: the number of tokens in the step (`dapo`); the number of answers
+    times `max_new_tokens` (`dr_grpo`); the length of each answer, so that bad long answers cost less
+    (`grpo`); or the number of tokens in each block of `optim.micro_batch` answers (`bnpo`)."""
     scale_rewards: Literal["batch", "group", "none"] = "batch"
-    """Standard deviation that advantages are divided by: of all rewards of the step (`batch`); of the
-    prompt's own answers, which amplifies prompts whose answers hardly differ (`group`); or none."""
+    """Advantages are divided by the standard deviation of all rewards of the step (`batch`), of the rewards
+    of the prompt's own answers (`group`; it amplifies prompts whose answers hardly differ), or by nothing
+    (`none`)."""
 
 
 class PPOConfig(RLConfig):
@@ -156,22 +160,22 @@ class PPOConfig(RLConfig):
     ppo_epochs: int = Field(default=1, ge=1)
     """Passes over the answers of one step."""
     rollout_engine: RolloutEngine = "transformers"
-    """Engine that draws answers: the model in training (`transformers`), or vLLM in its own process, which is
-    faster for large models and loads the policy's adapter before each step."""
+    """Engine that samples answers: the model in training (`transformers`), or vLLM in its own process, which
+    is faster for large models and loads the policy's adapter before each step."""
     critic_learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
     """Peak learning rate of the critic."""
     critic: Literal["separate", "shared"] = "separate"
-    """An adapter of its own for the critic, or only a head on the policy's hidden states: half the
-    computation, but policy and critic then train the same adapter."""
+    """`separate`: the critic has an adapter of its own; `shared`: it is only a head on the policy's hidden
+    states, which halves the computation, but policy and critic train the same adapter."""
     critic_init: Literal["auto", "reward", "zero"] = "auto"
-    """Initial weights of a separate critic: the run's reward model, or values of 0; `auto` is the reward
-    model if it is one of the rewards."""
+    """Initial weights of a separate critic: the run's reward model (`reward`), or a head that predicts 0
+    (`zero`); `auto` is `reward` if that model is one of the rewards, else `zero`."""
     critic_warmup: int = Field(default=0, ge=0)
     """Number of steps at the start that train the critic alone."""
     kl_target: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
-    """Target of the divergence in nats per answer: `kl_coef` is then adapted after each step."""
+    """Target KL divergence in nats per answer; if set, `kl_coef` is adapted after each step."""
     kl_rate: float = Field(default=0.1, gt=0.0, le=1.0)
-    """Rate of the adaptation."""
+    """Rate at which `kl_coef` is adapted to `kl_target`."""
     clip: float = Field(default=0.2, gt=0.0, lt=1.0)
     """Distance from 1 at which a token's probability ratio is clipped."""
     value_clip: float | None = Field(default=0.2, gt=0.0, allow_inf_nan=False)
@@ -185,14 +189,15 @@ class PPOConfig(RLConfig):
     whiten: bool = True
     """True to scale advantages to mean 0 and standard deviation 1 over all tokens of a step."""
     old_logprobs: Literal["auto", "trainer"] = "auto"
-    """Source of the log-probabilities before the update: the trainer, or, with `auto`, the sampler if it
-    computes with the same weights in float32, which is faster and equal up to rounding."""
+    """Source of the old log-probabilities: `trainer` computes them again; `auto` takes the sampler's if it
+    runs the same weights in float32, which is faster and equal up to rounding."""
     sampler_cap: float = Field(default=2.0, ge=1.0, allow_inf_nan=False)
-    """Upper bound on the importance weight between trainer and sampler."""
+    """Upper bound on the importance weights that correct the mismatch of sampler and trainer."""
     sft_coef: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    """Weight of the SFT loss that is mixed in (InstructGPT's gamma)."""
+    """Weight of an SFT loss on the run's answers, which is added (like gamma in InstructGPT's PPO-ptx)."""
     ema: float | None = Field(default=None, gt=0.0, lt=1.0)
-    """The result is the moving average of the policy's weights with this decay per step; unset, the last."""
+    """Decay per step of an exponential moving average of the policy's weights, which is then the result; if
+    unset, the last weights are the result."""
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
