@@ -105,7 +105,10 @@ def agreement(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Measure how well annotators agree, and estimate the accuracy of each and of the AI labeler."""
+    """Measure how well annotators agree.
+
+    Also estimates the accuracy of each annotator and of the AI labeler.
+    """
     from publius.labels.agreement import read_report
     from publius.views.agreement import print_report
 

@@ -93,7 +93,7 @@ def show(
     record: Annotated[str, typer.Argument(help="Id of a record, or a unique prefix of it.", metavar="ID")],
     as_json: AsJson = False,
 ) -> None:
-    """Show a record with all records that it was made from or that were made from it."""
+    """Show a record, its sources and the records made from it."""
     from publius.runs.reader import show_record
     from publius.views.record import print_record
 
