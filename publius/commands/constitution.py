@@ -144,7 +144,7 @@ def exam(
 def schema(
     to: Annotated[Path | None, typer.Option(help="Write it to this file instead.", metavar="FILE")] = None,
 ) -> None:
-    """Print the JSON Schema of constitution files, for completion in editors."""
+    """Print the JSON Schema of constitutions, for use in editors."""
     from constitution.file_schema import json_schema_text
     from core.store.files import os_errors, write_atomic
     from publius.views.check import print_schema

@@ -10,6 +10,8 @@ import typer.core
 from pydantic.fields import FieldInfo
 
 _SHARED = ("optim", "lora")
+_OF_EXAMPLES = ("optim.batch_size", "optim.epochs", "optim.eval_every", "optim.keep", "optim.patience")
+"""Shared settings that only methods on examples read: SFT, reward models and DPO."""
 
 
 class TrainCommand(typer.core.TyperCommand):
@@ -25,11 +27,13 @@ def settings_of(method: str) -> Iterator[tuple[str, str]]:
     """Yield settings as `dpo.beta=0.1` with their descriptions: the method's own and the shared ones."""
     from engines.config import EngineConfig, ModelConfig
     from publius.config.run_file import RunConfig
+    from training.methods import RL_METHODS
 
-    fields = RunConfig.model_fields
+    fields, ignored = RunConfig.model_fields, _OF_EXAMPLES if method in RL_METHODS else ()
     for name in (method, *_SHARED):
         for key, field in type(fields[name].default).model_fields.items():
-            yield _row(f"{name}.{key}", field)
+            if f"{name}.{key}" not in ignored:
+                yield _row(f"{name}.{key}", field)
     yield _row("seed", fields["seed"])
     yield _row("engine.device", EngineConfig.model_fields["device"])
     yield _row("models.policy.dtype", ModelConfig.model_fields["dtype"])
