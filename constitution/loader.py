@@ -1,8 +1,8 @@
 """Load a `Constitution` from a YAML file or preset, reporting every mistake with its line and column.
 
 A file may extend another one and refer to passages of a document. The returned constitution is
-self-contained. The base is read first and must be valid by itself. A mistake in an inherited value that only
-the extending file causes is reported at that file's `extends` line, together with the place in the base,
+self-contained. The base is read first and must be valid by itself. If an inherited value is a mistake only in
+the extending file, it is reported at that file's `extends` line, together with the place in the base,
 because the extending file is the one to fix.
 """
 
@@ -45,7 +45,7 @@ class LoadedConstitution:
     """The file in full form, merged with what it inherits. It has the position of every value, or of the
     nearest enclosing one. Its value also contains the passages that no principle refers to."""
     files: tuple[Path, ...]
-    """All files read: the file itself, its document, its base, the base's document, and so on."""
+    """All files read: the file, its Markdown document, its base, the base's Markdown document, and so on."""
 
     @property
     def path(self) -> Path:
@@ -64,7 +64,7 @@ class _Level:
     document: YamlDocument
     """The merged document in full form."""
     constitution: ConstitutionFile | None
-    """The validated model; None if the file or its base has a mistake."""
+    """The validated constitution; None if the file or its base has a mistake."""
     files: tuple[Path, ...]
 
 
@@ -110,7 +110,7 @@ def _level(file: YamlDocument, base: _Level | None, is_complete: bool) -> tuple[
         misfits += _first(misfits_of(below, own, merged))
     constitution, others = _fitted(document, misfits)
     misfits += others
-    if problems:  # with the document
+    if problems:  # in the Markdown document, which may be why a passage is unknown
         misfits = [misfit for misfit in misfits if not misfit.what.startswith("unknown passage")]
     if not is_complete:
         misfits = [misfit for misfit in misfits if not misfit.what.startswith(_ABOUT_THE_BASE)]
@@ -121,7 +121,7 @@ def _level(file: YamlDocument, base: _Level | None, is_complete: bool) -> tuple[
 
 
 def _first(misfits: Iterable[Misfit]) -> Iterator[Misfit]:
-    """Return the first `MAX_ERRORS` misfits: each message costs a search for the nearest name."""
+    """Return the first `MAX_ERRORS` misfits. More would be slow: each one searches for the nearest name."""
     return itertools.islice(misfits, MAX_ERRORS)
 
 
@@ -140,7 +140,7 @@ def _fitted(document: YamlDocument, known: Sequence[Misfit]) -> tuple[Constituti
 
 
 def _repeated(document: YamlDocument, known: Sequence[Misfit]) -> Callable[[Misfit], bool]:
-    """Return a predicate: does a misfit of the model repeat a known one in other words?"""
+    """Return a function that tells whether a validation misfit repeats a known one in other words."""
     of_principles = [misfit.loc for misfit in known if misfit.loc[:1] == ("principles",)]
     no_principle = {document.where(loc) for loc in of_principles if len(loc) == 2}
     no_text = {loc[:2] for loc in of_principles if len(loc) == 3}

@@ -160,7 +160,8 @@ def _answer(prompt: tuple[Message, ...], value: Any, column: str) -> str:
     if [message.role for message in rest] != ["assistant"]:
         roles = ", ".join(message.role for message in rest) or "nothing"
         raise RequestError(
-            f"{column} is not one assistant message, alone or after the prompt", detail=f"found {roles}"
+            f"{column} is neither one assistant message nor the prompt followed by one",
+            detail=f"found {roles}",
         )
     return _checked_answer(rest[0].content, column)
 
@@ -169,7 +170,9 @@ def _conversation(value: Any, column: str) -> tuple[Message, ...]:
     if is_transcript(value):
         return _transcript(value)
     if isinstance(value, str):
-        raise RequestError("there is no prompt, and an answer is not a conversation", detail=f"in {column}")
+        raise RequestError(
+            "there is no prompt, and the answer is text, not a conversation", detail=f"in {column}"
+        )
     return _messages(value, column)
 
 

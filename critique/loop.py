@@ -117,7 +117,7 @@ class CritiqueLoop:
         return answer, (*turns, Turn("assistant", (Untrusted(answer.text),)))
 
     def _after_examples(self, turns: tuple[Turn, ...], principle: Principle) -> tuple[Turn, ...]:
-        """Return the conversation with the principle's few-shot examples before it, criticised and rewritten.
+        """Return the conversation after the principle's few-shot examples with their critiques and revisions.
 
         An example without `why` has no critique to show and is skipped. A system message stays first.
         """

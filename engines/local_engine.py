@@ -73,7 +73,7 @@ class LocalEngine(ABC):
     async def generate(self, request: GenerationRequest) -> Generation:
         """Return the model's answer. Raises RequestError if prompt and answer exceed the model's context."""
         ids = self.encoder.encode(request.turns, request.prefill).ids
-        self._require_room(len(ids) + request.sampling.max_new_tokens)
+        self._require_context(len(ids) + request.sampling.max_new_tokens)
         return await self._generate(request, ids)
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
@@ -90,7 +90,7 @@ class LocalEngine(ABC):
         """Return log-probabilities of the choices. Raises EngineError if a choice is not a single token."""
         choice_ids = self.require_choices(request.prefill, request.choices)
         ids = self.encoder.encode(request.turns, request.prefill).ids
-        self._require_room(len(ids) + 1)
+        self._require_context(len(ids) + 1)
         return await self._choose(request, ids, choice_ids)
 
     @abstractmethod
@@ -125,7 +125,7 @@ class LocalEngine(ABC):
     def _max_tokens(self) -> int:
         """Maximum number of tokens in a prompt and its answer."""
 
-    def _require_room(self, tokens: int) -> None:
+    def _require_context(self, tokens: int) -> None:
         if tokens > self._max_tokens:
             raise RequestError(
                 f"prompt and answer are too long for {self.limits}",

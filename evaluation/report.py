@@ -97,7 +97,7 @@ def all_excluded(evaluation: Evaluation, earlier: Mapping[str, int]) -> dict[str
     for variant, count in evaluation.missing.items():
         counts[f"prompts that {variant} did not answer (excluded for every variant)"] = count
     for measure, count in evaluation.without_value.items():
-        counts[f"prompts without a value of {measure} for every variant (excluded from that measure)"] = count
+        counts[f"prompts without a value of {measure} for some variant (excluded from that measure)"] = count
     return counts
 
 

@@ -37,7 +37,7 @@ class KeyedChoiceScorer(ChoiceScorer, Protocol):
 
 @dataclass(frozen=True)
 class AILabeler:
-    """Judge comparisons under principles drawn from the constitution."""
+    """Labeler that asks a model to compare answers under principles drawn from the constitution."""
 
     constitution: Constitution
     engine: KeyedChoiceScorer
@@ -62,7 +62,7 @@ class AILabeler:
         return draw(candidates, self.config.principles, self.seed, comparison.prompt.id, "label")
 
     async def judge(self, comparison: Comparison, principle: Principle) -> Judgment:
-        """Return the judgment of a comparison under one principle, asked in both orders.
+        """Judge a comparison under one principle, in both presentation orders, and return the judgment.
 
         Raises:
             RequestError: if the two answers are too long for the labeler; the comparison is then skipped.
@@ -109,9 +109,9 @@ class AILabeler:
 
 
 def require_labeler(engine: Engine, templates: PromptTemplates) -> None:
-    """Reject an engine whose model cannot answer with a letter as its first token.
+    """Raise an error if the engine's model cannot answer with a letter as its first token.
 
-    Called before any request is sent.
+    Call this before sending any request.
 
     Raises:
         ConfigError: if the model may think before it answers.
@@ -134,5 +134,5 @@ def verdict_of(p_a: float) -> Verdict:
 
 
 def _top_tokens(one: ChoiceScores, two: ChoiceScores) -> str:
-    """Return the model's most likely token in each order, stored where it is not a letter."""
+    """Return the model's most likely token in each order; stored with unparsed judgments only."""
     return f"{one.top_token!r} (a first), {two.top_token!r} (b first)"

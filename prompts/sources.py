@@ -31,7 +31,7 @@ def read_prompts(path: Path) -> Iterator[Prompt]:
     """
     if path.suffix not in {".jsonl", ".txt"}:
         raise DataError(
-            f"prompts cannot be read from a {path.suffix or 'nameless'} file",
+            f"unsupported file type: {path.suffix or 'no extension'}",
             where=str(path),
             accepted=_ACCEPTED,
         )

@@ -150,7 +150,7 @@ def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
     trained = [method for method in POLICY_METHODS if trained_adapter(folder, method)]
     if not wanted:
         if not trained:
-            note("this run has trained nothing yet; only base answers")
+            note("no model of this run is trained yet; only the base model answers")
         return [BASE, *trained[-1:]]
     for variant in wanted:
         if variant not in (*UNTRAINED, *POLICY_METHODS):

@@ -165,7 +165,7 @@ def reporting(job: TrainingJob, model: Any, folder: TrainingFolder) -> Iterator[
     Args:
         job: names the trackers and the run.
         model: its configuration is logged too.
-        folder: of the training; TensorBoard's events are written there.
+        folder: folder of the training job; TensorBoard's events are written there.
     """
     sinks = job.optim.report_to if is_main() else ()
     callbacks = [_tracker(sink, folder) for sink in sinks]

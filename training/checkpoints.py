@@ -35,7 +35,7 @@ _SLACK = 1.2
 
 @dataclass(frozen=True)
 class TrainingFolder:
-    """Folder with the state of one training."""
+    """Folder with the state of one training job."""
 
     path: Path
 
@@ -55,7 +55,7 @@ class TrainingFolder:
         return self.path / "metrics.jsonl"
 
     def result(self, job: str) -> dict[str, Any] | None:
-        """Return the content of `training.json` if a training of this job is complete, else None."""
+        """Return the content of `training.json` if this job is complete, else None."""
         try:
             result: dict[str, Any] = json.loads((self.path / "training.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -126,7 +126,7 @@ class TrainingFolder:
         kept = [line.decode() + "\n" for line in lines if json.loads(line)["step"] <= step]
         write_atomic(path, "".join(kept))
 
-    def require_room(self, trainable_parameters: int) -> None:
+    def require_disk_space(self, trainable_parameters: int) -> None:
         """Refuse to start if the checkpoints and the result do not fit on the disk.
 
         A checkpoint contains the adapter and two Adam moments, at most 4 bytes per parameter each. The

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class _Warns(Protocol):
-    """A trainer that can warn about a training as a whole."""
+    """A trainer that can warn about the finished training job."""
 
     def warnings(self, history: Sequence[dict[str, Any]]) -> tuple[str, ...]: ...
 
@@ -68,7 +68,7 @@ def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: C
     """Run the trainer to its end and save the adapter; return the values for `training.json`."""
     policy: Any = trainer.model
     trainable = sum(p.numel() for p in policy.parameters() if p.requires_grad)
-    folder.require_room(trainable)  # before hours of training, not at its first checkpoint
+    folder.require_disk_space(trainable)  # before hours of training, not at its first checkpoint
     history = _run(trainer, folder, job, course)
     best = course.best(history)
     last = max((int(row["step"]) for row in history), default=0)
@@ -97,7 +97,7 @@ def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any
         "num_train_epochs": job.epochs,
         "learning_rate": job.learning_rate,
         "lr_scheduler_type": optim.schedule if optim.warmup == 0 else _with_warmup(optim.schedule),
-        # The first step of a warm-up has learning rate 0: a training of one step would learn nothing.
+        # The first step of a warm-up has learning rate 0: a job of one step would learn nothing.
         "warmup_steps": optim.warmup if steps > 1 else 0,
         "weight_decay": optim.weight_decay,
         "max_grad_norm": optim.max_grad_norm,

@@ -1,4 +1,4 @@
-"""Decisions from the logged metrics of a training: held-out losses, the best step, early stopping.
+"""Decisions from the logged metrics of a training job: held-out losses, the best step, early stopping.
 
 A history is the list that transformers saves in `trainer_state.json`: one mapping per logged step or
 evaluation.

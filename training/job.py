@@ -37,12 +37,12 @@ class MethodConfig(Protocol):
 
 
 _FORMAT = 2
-"""Version of the training code. It is raised when the same job would give other weights."""
+"""Version of the training code, increased whenever the same job would give different weights."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Everything except the data that determines the result of a training, and its folder."""
+    """Everything except the data that determines a training job's result, and its folder."""
 
     method: Method
     folder: Path
@@ -101,12 +101,12 @@ class TrainingJob:
 
     @property
     def run_name(self) -> str:
-        """The training's name in a tracker: the run's, and the folder's within it."""
+        """Name of the job in an experiment tracker: `<run folder>/<training folder>`."""
         return f"{self.folder.parent.name}/{self.folder.name}"
 
     def digest(self, examples: Sequence[object], held_out: Sequence[object], *settings: object) -> str:
         """Return a digest of all that determines the result. Raises EngineError if the model is missing."""
-        # `self.epochs` is used for `optim.epochs`. Micro-batch sizes are included, as they change rounding.
+        # `self.epochs` replaces `optim.epochs`. Micro-batch sizes are included, as they change rounding.
         optim = self.optim.model_dump(mode="json", exclude={"checkpoint_every", "epochs", "report_to"})
         return digest(
             "training",
@@ -125,7 +125,7 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Result of a training."""
+    """Result of a training job."""
 
     folder: Path
     """Folder of the adapter, which peft can load."""
@@ -134,7 +134,7 @@ class TrainingResult:
     """Number of examples used for evaluation."""
     excluded: tuple[ExcludedExample, ...]
     truncated: int
-    """Number of examples whose prompt was cut from the left to fit."""
+    """Number of examples whose prompt was truncated from the left to fit."""
     steps: int
     best_step: int | None
     """Step of the saved weights, if not the last."""
@@ -149,7 +149,7 @@ class TrainingResult:
 
     @classmethod
     def of(cls, folder: Path, outcome: Mapping[str, Any], warnings: tuple[str, ...] = (), **own: Any) -> Self:
-        """Return the result of a training, given the mapping that `fit` or `run_or_reuse` returned."""
+        """Return the result of a training job, given the mapping that `fit` or `run_or_reuse` returned."""
         return cls(
             folder=folder,
             steps=outcome["steps"],
@@ -162,14 +162,14 @@ class TrainingResult:
 
 
 def require_examples(examples: Sequence[object], excluded: Sequence[ExcludedExample], what: str) -> None:
-    """Raise DataError with the reasons for exclusion if there is nothing to train on."""
+    """Raise DataError with the reasons for exclusion if there are no examples; `what` names them."""
     if examples:
         return
     counts: dict[str, int] = {}
     for row in excluded:
         counts[row.reason] = counts.get(row.reason, 0) + 1
     reasons = "; ".join(f"{count} excluded: {reason}" for reason, count in counts.items())
-    raise DataError(f"there are no {what} to train on" + (f" ({reasons})" if reasons else ""))
+    raise DataError(f"there are no {what}" + (f" ({reasons})" if reasons else ""))
 
 
 def require_held_out(job: TrainingJob, held_out: Sequence[object]) -> None:
@@ -185,7 +185,7 @@ def require_held_out(job: TrainingJob, held_out: Sequence[object]) -> None:
 def run_or_reuse(
     job: TrainingJob, job_digest: str, examples: int, run: Callable[[TrainingFolder], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Run a training unless its result exists already; return the content of `training.json`.
+    """Run a training job unless its result already exists; return the content of `training.json`.
 
     Args:
         job: the training job.
@@ -275,7 +275,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _save_errors(folder: TrainingFolder) -> Iterator[None]:
-    """Turn a failure to write a checkpoint into an error of one line."""
+    """Turn a failure to write a checkpoint into a one-line error."""
     left, path = "; the previous one is intact", folder.path
     with (
         write_errors("checkpoint", path, path, after=left, is_writing=folder.is_saving),

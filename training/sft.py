@@ -41,7 +41,7 @@ def train_sft(
         require(package, TRAIN_EXTRA)
     encoder = load_encoder(job.policy)
     data, unseen = (encode_answers(rows, encoder, job.optim) for rows in (examples, held_out))
-    require_examples(data.rows, data.excluded, "answers")
+    require_examples(data.rows, data.excluded, "answers to train on")
     require_held_out(job, unseen.rows)
     require_context(job, [*data.rows, *unseen.rows])
     maker = _Maker(data.rows, unseen.rows, encoder, job)

@@ -136,7 +136,7 @@ def _bare(value: object, what: str, affixes: Affixes, where: str, reading: Readi
     within = bare.removesuffix(end)
     reading.stripped[end] += within != bare
     if affixes.around(within.strip()) != value:
-        reading.note("a text has other affixes than the paper's files; an export writes the paper's", where)
+        reading.note("a text's affixes are not the paper's; an export writes the paper's", where)
     return reading.text_at(within, what, where)
 
 

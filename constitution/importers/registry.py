@@ -88,7 +88,7 @@ def _recognised(file: ForeignFile) -> tuple[ConstitutionForm, str]:
 def _refuse_our_own(file: ForeignFile, form: ConstitutionForm) -> None:
     """Refuse a YAML file without a specific foreign format: it probably is a constitution already."""
     if form.name == JsonList.name and file.suffix in YAML_SUFFIXES:
-        what = "the YAML file has no known foreign format; it may already be a constitution"
+        what = "the YAML file is in none of the known formats; it may already be a constitution"
         accepted = "--format json to read it as a list anyway"
         raise DataError(what, where=str(file.path), accepted=accepted, run=f"publius check {file.path}")
 

@@ -329,7 +329,7 @@ _ALL = (
         "uncovered-prompts",
         "note",
         "Some prompts of the run have no principle in scope.",
-        "They are neither critiqued nor compared. Add a principle without `applies_to`, or remove them.",
+        "They are neither critiqued nor compared. Remove them, or add a principle without `applies_to`.",
     ),
     LintRule(
         "L601",

@@ -136,10 +136,10 @@ def _distinct(entries: Iterable[Checked]) -> list[Checked]:
 
 
 def _by_word(forbidding: Sequence[Checked]) -> tuple[dict[str, set[int]], set[int]]:
-    """Return the positions of forbidding checks by the first word of a phrase, and those without words.
+    """Return the positions of forbidding checks by the first word of each phrase, and the wordless ones.
 
-    A phrase can only contain another one if it has all its words, so this index rules out most pairs of
-    checks. Phrases in scripts without spaces cannot be split into words and count as wordless.
+    A phrase can contain another one only if it has all words of that one, so this index rules out most pairs
+    of checks. Phrases in scripts without spaces cannot be split into words and count as wordless.
     """
     by_word: dict[str, set[int]] = defaultdict(set)
     wordless = set()
@@ -213,7 +213,7 @@ def _are_distinct(one: Checked, two: Checked) -> bool:
 def _clashes(
     entries: Sequence[Checked], clash: Callable[[Checked, Checked], bool]
 ) -> Iterator[tuple[Checked, Checked]]:
-    """Yield each entry with the first earlier one that has another value and clashes on a shared prompt."""
+    """Yield each entry with the first earlier one of a different value that clashes on a shared prompt."""
     for position, later in enumerate(entries):
         others = (earlier for earlier in entries[:position] if earlier.value != later.value)
         overlapping = (earlier for earlier in others if scopes_overlap(earlier.principle, later.principle))

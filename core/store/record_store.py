@@ -2,8 +2,8 @@
 
 The `.jsonl` files are the source of truth; `index.sqlite` next to them only stores the position of each id.
 Once `append` has returned, the record survives the death of the process: its whole line was passed to the
-operating system in one write. Only the last line can be torn by a kill or a full disk. It is removed when the
-folder is next opened for writing. One process writes; any number of processes can read at the same time.
+operating system. Only the last line can be torn by a kill or a full disk. It is moved to `<name>.torn` when
+the folder is next opened for writing. One process writes; any number of processes can read at the same time.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class RecordStore:
             parent: Dotted path of the field to group the records by, such as "comparison_id" or "prompt.id".
 
         Raises:
-            DataError: A line that is not the last one is broken, or a line has no id.
+            DataError: A line other than the last is broken, or a line has no id.
         """
         opened = self._files.get(name)
         if opened is None:
@@ -150,10 +150,10 @@ class RecordFile(Generic[R]):
             DataError: The record contains text that is not valid Unicode.
             RunStateError: The disk is full or the folder is not writable; the file is unchanged.
         """
-        assert self.writable, f"{self.path} is open for reading"
+        assert self.writable, f"{self.path} is open for reading only"
         with self._index.lock, os_errors(self.path):
             if os.fstat(self._descriptor).st_size != self._lines.end:
-                self._catch_up()  # an earlier append was interrupted between the file and the index
+                self._catch_up()  # an earlier append wrote the line, but was interrupted before indexing it
             if self._lines.span(record.id) is not None:
                 return False
             line = _line_of(record, self.path)
@@ -241,7 +241,7 @@ class RecordFile(Generic[R]):
         return record
 
     def _catch_up(self) -> None:
-        """Index the lines that are not indexed yet, and remove a torn last line."""
+        """Index the lines that are not indexed yet, and move a torn last line out of the file."""
         if self._was_replaced():
             self._lines.clear(os.fstat(self._descriptor).st_ino)
         for line in lines_from(self._descriptor, self._lines.end):

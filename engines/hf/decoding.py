@@ -1,4 +1,4 @@
-"""Continuous batching on one model: rows join when there is room and leave as soon as they are finished."""
+"""Continuous batching on one model: rows join when slots are free and leave as soon as they finish."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class DecodingBatch:
             row.finish_reason = self._finish_reason(row)
         finished = [row for row in self.rows if row.finish_reason]
         if finished:
-            # Before the forward pass: finished rows cost nothing in the next step.
+            # Remove them before the forward pass, which then does not compute them.
             self._keep([i for i, row in enumerate(self.rows) if not row.finish_reason])
         if self.rows:
             # The mask covers the new token too: it attends to itself.
@@ -129,7 +129,7 @@ class DecodingBatch:
         return logits
 
     def _append_logprobs(self, drawn: Sequence[int]) -> None:
-        """Append the log-probability and entropy of its drawn token to every row."""
+        """Append to each row the drawn token's log-probability and the entropy of its distribution."""
         values = logprobs_and_entropies(self._logits, [row.sampling for row in self.rows], drawn)
         for row, (logprob, entropy) in zip(self.rows, values, strict=True):
             row.logprobs.append(logprob)
@@ -149,7 +149,7 @@ class DecodingBatch:
         if row.tokens[-1] in self._end_ids:
             return "stop"
         if row.sampling.stop:
-            # Text and not tokens: a stop string may begin or end within a token.
+            # Search the text, not the tokens: a stop string may begin or end within a token.
             tail = self._decode(row.tokens[-_STOP_WINDOW:])
             if any(stop in tail for stop in row.sampling.stop):
                 return "stop"

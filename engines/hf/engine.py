@@ -2,7 +2,7 @@
 
 Tasks encode their own requests and wait. The thread collects waiting requests into batches of similar length,
 scores single-token answers in one forward pass, and decodes the others together: a row leaves the batch when
-it is finished, and waiting rows join when there is room (`engines/hf/decoding.py`).
+it is finished, and waiting rows join when there are free slots (`engines/hf/decoding.py`).
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class TorchWorker:
             timeout = _GATHER_S
 
     def work(self) -> None:
-        """Score one batch of choices, admit rows where there is room, and decode one step."""
+        """Score one batch of choices, admit rows if there are free slots, and decode one step."""
         if self._choices:
             self._score()
         if self._drafts and self._should_admit():

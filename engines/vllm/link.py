@@ -1,4 +1,4 @@
-"""The parent's side of a host process: start it, send requests, and make sure that it ends.
+"""The parent's side of a host process, the child process that runs vLLM: start it, send requests, end it.
 
 Requests from all threads share one connection and are answered as they finish. The host is the leader of a
 session, so all processes that it starts are in its process group and can be ended together: by an orderly
@@ -169,7 +169,7 @@ class HostLink:
                         self._resolve(reply.id, reply)
                     case Refused() as refused:
                         self._resolve(refused.id, RequestError(refused.reason, detail=refused.detail))
-        # Before `wait`: until the host has been waited for, no other process can get its id.
+        # Kill before `wait`: only until then is it certain that no other process has the host's id.
         kill_group(self.group)
         wait_until_gone(self.group, _GONE_S)
         code = self._process.wait()

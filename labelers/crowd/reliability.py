@@ -12,7 +12,7 @@ and the model has one strength beta_j per annotator,
 
 the same for `a` and `b`: an annotator's accuracy cannot depend on a hash. For discrete human choices, x is
 +1 or -1 and this is the one-coin model of Dawid and Skene (1979; Zhang et al., JMLR 2016, section 2) with
-accuracy sigmoid(beta_j). beta_j < 0 is an annotator who is wrong more often than right, whose votes then
+accuracy sigmoid(beta_j). beta_j < 0 means that annotator j is wrong more often than right; such votes
 count for the other answer. For a machine, beta_j is an inverse temperature: 1 if its probabilities are
 calibrated, less if it is overconfident. A vote of weight w counts as w votes. The EM alternates
 
@@ -20,8 +20,8 @@ calibrated, less if it is overconfident. A vote of weight w counts as w votes. T
     M   beta_j = argmax sum_i w_ij [q_i log sigmoid(beta x_ij) + (1 - q_i) log sigmoid(-beta x_ij)] + prior
 
 where the M-step is a concave logistic regression in one variable, solved by Newton's method. The prior is
-equivalent to `IMAGINARY_VOTES` votes of size x0 with strength beta0: x0 = 1 and an accuracy of 0.84 for
-humans, the root mean square signal and beta0 = 1 for a machine. Comparisons with one vote carry no
+equivalent to `PSEUDO_VOTES` votes of size x0 with strength beta0. For humans, x0 = 1 and sigmoid(beta0) =
+0.84; for a machine, x0 is its root mean square signal and beta0 = 1. Comparisons with one vote carry no
 information about their voter and are excluded from the M-step, which they would only slow down.
 """
 
@@ -40,14 +40,14 @@ from labelers.crowd.votes import Vote
 PRIOR_ACCURACY = 0.84
 """Two annotators of this accuracy agree on 73 % of comparisons (0.84^2 + 0.16^2), as InstructGPT's labelers
 did (Ouyang et al. 2022, arXiv 2203.02155, section 3.4)."""
-IMAGINARY_VOTES = 4.0
+PSEUDO_VOTES = 4.0
 """Default weight of the prior on an annotator's strength, in votes."""
 _PROBABILITY_CLIP = 1e-4
 """Machine probabilities are clipped to [1e-4, 1 - 1e-4], so one extreme logit cannot outvote everybody."""
 _ROUNDS = 500
 """Maximum rounds of EM."""
 _TOLERANCE = 1e-8
-"""EM and Newton's method stop when no posterior or strength changes by more."""
+"""EM and Newton's method stop when no posterior or strength changes by more than this."""
 _MAX_STRENGTH = 20.0
 """Bound of |beta|, which would grow without limit for an annotator who is always right and has no prior."""
 
@@ -62,7 +62,7 @@ class Reliability:
     votes: int
     """Number of comparisons on which the annotator preferred an answer; ties do not count."""
     accuracy: float | None
-    """Expected share of these votes for the better answer, under the posterior; None without votes."""
+    """Expected share of these votes that chose the better answer, under the posterior; None without votes."""
     strength: float | None = None
     """The strength beta; None for methods without one."""
 
@@ -87,13 +87,13 @@ class _Ballots(NamedTuple):
 
 
 def graded_dawid_skene(
-    votes: Sequence[Vote], imaginary_votes: float = IMAGINARY_VOTES, rounds: int = _ROUNDS
+    votes: Sequence[Vote], pseudo_votes: float = PSEUDO_VOTES, rounds: int = _ROUNDS
 ) -> Crowd:
-    """Fit the module's model, and return posteriors and reliabilities.
+    """Fit the model described in the module docstring, and return posteriors and reliabilities.
 
     Args:
         votes: at most one per annotator and comparison; votes without a probability are ignored.
-        imaginary_votes: weight of the prior on each annotator's strength, in votes; 0 for no prior.
+        pseudo_votes: weight of the prior on each annotator's strength, in votes; 0 for no prior.
         rounds: maximum rounds of EM; it stops when no posterior changes by more than 1e-8.
     """
     voting = [vote for vote in votes if vote.p_a is not None]
@@ -111,7 +111,7 @@ def graded_dawid_skene(
     strength = start
     posterior = _posterior(ballots, strength, len(comparisons))
     for _ in range(rounds):
-        strength = _strengths(learning, posterior, strength, (size, start, imaginary_votes))
+        strength = _strengths(learning, posterior, strength, (size, start, pseudo_votes))
         before, posterior = posterior, _posterior(ballots, strength, len(comparisons))
         if not voting or float(np.abs(posterior - before).max()) < _TOLERANCE:
             break
@@ -150,7 +150,7 @@ def _ballots(votes: Sequence[Vote], voters: Sequence[str], comparisons: Sequence
 
 
 def _priors(ballots: _Ballots, machine: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return the size x0 of each voter's imaginary votes, and their strength beta0."""
+    """Return the size x0 of each voter's pseudo-votes, and their strength beta0."""
     voters = len(machine)
     cast = np.bincount(ballots.voter, minlength=voters)
     squares = _sums(ballots.voter, ballots.signal**2, voters)
@@ -169,15 +169,15 @@ def _strengths(
     ballots: _Ballots, posterior: Floats, strength: Floats, prior: tuple[Floats, Floats, float]
 ) -> Floats:
     """Return the strengths that maximise expected log-likelihood plus log-prior, by Newton's method."""
-    size, start, imaginary = prior
+    size, start, pseudo_votes = prior
     believed, voters = posterior[ballots.comparison], len(strength)
     for _ in range(50):
         p = _sigmoid(strength[ballots.voter] * ballots.signal)
         gradient = _sums(ballots.voter, ballots.weight * ballots.signal * (believed - p), voters)
         curvature = _sums(ballots.voter, ballots.weight * ballots.signal**2 * p * (1 - p), voters)
         at_prior = _sigmoid(strength * size)
-        gradient += imaginary * size * (_sigmoid(start * size) - at_prior)
-        curvature += imaginary * size**2 * at_prior * (1 - at_prior)
+        gradient += pseudo_votes * size * (_sigmoid(start * size) - at_prior)
+        curvature += pseudo_votes * size**2 * at_prior * (1 - at_prior)
         # Far from the optimum the curvature is almost 0 and Newton's method would overshoot, so a step is
         # limited to 1.
         newton = np.divide(gradient, curvature, out=np.zeros_like(gradient), where=curvature > 0)

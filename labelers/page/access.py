@@ -139,6 +139,6 @@ def _read(path: Path) -> dict[str, str] | None:
     raise RunStateError(
         "this file does not have the page's tokens",
         where=str(path),
-        accepted="the file as the page wrote it, or no file: annotators then need a new link",
+        accepted="an intact file, or no file (annotators then need a new link)",
         run=f"rm {path}",
     )

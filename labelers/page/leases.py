@@ -65,8 +65,8 @@ def _read(path: Path) -> dict[str, Lease]:
             return _LEASES.validate_json(path.read_bytes()) if path.exists() else {}
     except ValidationError as error:
         raise RunStateError(
-            "this file does not have valid leases of tasks",
+            "this file does not contain valid task leases",
             where=str(path),
-            accepted="the file as the page wrote it, or no file",
+            accepted="an intact file, or no file",
             run=f"rm {path}",
         ) from error

@@ -28,7 +28,7 @@ _NAME = Field(pattern=r"^[A-Za-z0-9-]{8,64}$")
 
 @dataclass(frozen=True)
 class Question:
-    """The question that annotators answer, and its identification in records."""
+    """The question that annotators answer, and what identifies it in records."""
 
     text: str
     principle_id: str | None = None

@@ -146,7 +146,8 @@ def _judge(
     note(f"{engine.model} judges {len(chosen):,} of {counted(len(pairs), 'pair')}, with 2 requests each")
     if engine.model == EMBEDDED_NAME:
         warn(
-            f"{EMBEDDED_JUDGES_BY_CHANCE}: it found none of 12 plain conflicts; set --model to a larger model"
+            f"{EMBEDDED_JUDGES_BY_CHANCE}: it found none of 12 obvious conflicts; "
+            "set --model to a larger model"
         )
     judge, judgments = ConflictJudge(templates, engine), list[ConflictJudgment]()
 

@@ -154,14 +154,14 @@ def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _require_same_labeler(finished: RunReader, engines: Engines) -> None:
-    """Raise RunStateError for another labeler: its judgments would differ for reasons other than the edit."""
+    """Raise RunStateError if the labeler is not the run's: its judgments would differ without the edit."""
     if finished.config.label.principles:
         here, recorded = engines.of("labeler").identity, finished.identity.models.get("labeler")
         if here != recorded:
             raise RunStateError(
                 f"the labeler {engines.of('labeler').model} is not the one that labelled the run",
                 where=str(finished.folder),
-                accepted="the same files, weight type and chat template",
+                accepted="the labeler of the run, with the same files, dtype and chat template",
                 run="publius run RUN.yaml, to label everything with the current labeler",
             )
     if finished.identity.templates != PromptTemplates().digest:

@@ -165,7 +165,7 @@ def grpo(
 
 
 class _DataRequest(NamedTuple):
-    """Options of a training on a data set, as given on the command line."""
+    """Options for training on a data set, as given on the command line."""
 
     data: str | None
     eval_data: str | None

@@ -63,7 +63,7 @@ class SplitConfig(Section):
 
 
 class TrainingSections(Section):
-    """Settings of every training, on a run or on a data set."""
+    """Settings that all training shares, on a run or on a data set."""
 
     lora: LoraConfig = LoraConfig()
     """The LoRA adapter to train."""
@@ -83,7 +83,7 @@ class TrainingSections(Section):
 
 
 class StageSections(Section):
-    """Settings of the stages before training, and the list of trainings."""
+    """Settings of the stages before training, and the list of training methods."""
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """First part of the run folder's name."""
@@ -150,7 +150,7 @@ class RunConfig(TrainingSections, StageSections):
 
 
 class DataTrainingConfig(TrainingSections):
-    """Settings of a training on the user's own data set."""
+    """Settings for training on the user's own data set."""
 
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw."""

@@ -138,8 +138,8 @@ def make_plan(collection: Collection, source: AnnotationSource) -> AnnotationPla
     """Return the plan of what to ask, in order. Raises ConfigError or DataError."""
     if collection.gold is not None and (collection.select is not None or collection.rank):
         raise ConfigError(
-            "--gold draws comparisons at random, to estimate the accuracy on all of them",
-            accepted="--gold without --select and --rank",
+            "--gold cannot be combined with --select or --rank, because it draws comparisons at random",
+            accepted="--gold alone",
         )
     question = _question(collection, source)
     comparisons = source.comparisons_about(collection.principle)
@@ -197,7 +197,7 @@ def _require_same_source(ledger: Ledger, source: AnnotationSource, folder: Path)
         raise RunStateError(
             "this folder holds labels of another run",
             where=str(folder),
-            accepted="the run that has all prompts of these labels, or a new folder (--to DIR)",
+            accepted="the run that these labels belong to, or a new folder for --to",
         )
 
 

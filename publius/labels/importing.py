@@ -54,7 +54,7 @@ class LabelsRequest:
     labeler: str | None = None
     """Name of the judgments' source; the format's name if None."""
     strict: bool = False
-    """Refuse the import if anything at all would be skipped."""
+    """True to refuse the import if anything at all would be skipped."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _done_before(to: Path, identity: str) -> _Summary | None:
             same, summary = False, None
     if same and isinstance(summary, dict):
         return summary | {"folder": str(to), "already": True}
-    accepted = "--to a new or empty folder, one for each import"
+    accepted = "a new or empty folder for --to, one for each import"
     if isinstance(summary, dict):
         raise RunStateError("the folder holds another import", where=str(to), accepted=accepted)
     require_empty(to, accepted)
@@ -154,7 +154,8 @@ def _written(
         summary = _summary(tally, request, found, labeler)
         if not tally.kept:
             why = summary["dropped_for"][0]
-            what = f"none of the {tally.rows:,} rows can be used ({why['reason']}, {why['count']:,} times)"
+            what = f"none of the {tally.rows:,} rows can be used (most often: "
+            what += f"{why['reason']}, {why['count']:,} times)"
             raise DataError(what, where=request.source.name, accepted=found.source.summary)
         if request.strict:
             _refuse_losses(summary, request)
@@ -233,5 +234,5 @@ def _loss(entry: Mapping[str, Any], name: str) -> Problem:
     return Problem(
         f"{entry['reason']}{detail}, {times}",
         where=f"{name}:{entry['rows'][0]}",
-        accepted="with --strict, a file that can be imported completely",
+        accepted="a file that can be imported completely, or no --strict",
     )

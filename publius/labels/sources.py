@@ -153,7 +153,7 @@ def gold_slice(
     judged = [c for c in comparisons if any(j.p_a is not None for j in source.ai_opinions(c, principle))]
     if len(judged) < count:
         raise DataError(
-            f"the AI labeler has judged {len(judged)} of the {len(comparisons)} comparisons",
+            f"the AI labeler has judged only {len(judged)} of the {len(comparisons)} comparisons",
             where=f"--gold {count}",
             accepted=f"a number up to {len(judged)}" if judged else "a run whose AI labeler has judged",
             run=None if judged else "publius label RUN.yaml",

@@ -32,12 +32,12 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
     """Merge a trained adapter into its base model; write the model and its card, and return the folder.
 
     Args:
-        folder: a run folder, or the folder of a training on a data set (`publius train ... --to DIR`).
+        folder: a run folder, or the folder of a training job on a data set (`publius train ... --to DIR`).
         method: the training method whose adapter is exported.
         to: a new or empty folder.
 
     Raises:
-        ConfigError: if the method is unknown, or the folder holds a model trained by another method.
+        ConfigError: if the method is unknown, or the folder holds a model trained with another method.
         RunStateError: if the run has no such model, the target is not empty, or the disk is too small.
         EngineError: if the adapter cannot be merged.
     """
@@ -48,7 +48,7 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
         found = trained_method(folder)
         if found not in (None, method):
             raise ConfigError(
-                f"{folder} holds a model trained by {found}", where=f"--model {method}", accepted=found
+                f"{folder} holds a model trained with {found}", where=f"--model {method}", accepted=found
             )
         named = str(read_settings(first)["base_model_name_or_path"])
         return _exported(folder, to, ModelConfig(id=named))

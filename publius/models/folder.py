@@ -21,7 +21,7 @@ _SLACK = 1.05
 """Factor on the size of the weights; leaves room for tokenizer, settings and file-system blocks."""
 
 
-def require_room(target: Path, weight_bytes: int) -> None:
+def require_disk_space(target: Path, weight_bytes: int) -> None:
     """Raise RunStateError, with both sizes, if the weights do not fit on the disk."""
     needed = int(_SLACK * weight_bytes)
     with os_errors(target):

@@ -19,7 +19,7 @@ from engines.loading import ModelFiles, load_tokenizer, locate
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings
 from engines.tokenization import TurnEncoder
-from publius.models.folder import GENERATION, require_room, write_model
+from publius.models.folder import GENERATION, require_disk_space, write_model
 
 _EXTRA = "train"
 _POLICY, _REWARD = "CAUSAL_LM", "SEQ_CLS"
@@ -47,7 +47,7 @@ def merge_adapter(adapter: Path, to: Path, base: ModelConfig) -> Path:
     task = _task_of(adapter)
     files = locate(base)
     _require_plain(files, task)
-    require_room(target, _weight_bytes(files.folder, adapter))
+    require_disk_space(target, _weight_bytes(files.folder, adapter))
     with quiet_transformers(_EXTRA):  # else it warns that the head of a reward model is newly initialised
         encoder = TurnEncoder(load_tokenizer(files), base.chat_template_kwargs, files.name)
         model = _merged(files, adapter, task)
@@ -125,9 +125,9 @@ def _merge_adapter(model: Any, adapter: Path) -> Any:
         isinstance(layer, tuner) for layer in ends
     ):
         raise EngineError(
-            "the adapter changes the embedding or the output head, and this model shares one matrix for both",
+            "the adapter changes the embedding or the output head, but this model has tied weights",
             where=str(adapter),
-            accepted="an adapter on the layers between them; use this one without merging it",
+            accepted="an adapter on the layers between them, or this one unmerged",
         )
     try:
         return attached.merge_and_unload(safe_merge=True)

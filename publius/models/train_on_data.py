@@ -37,7 +37,7 @@ from training.sft import train_sft
 
 @dataclass(frozen=True)
 class DataTraining:
-    """Options of a training on a data set."""
+    """Options for training on a data set."""
 
     method: Method
     data: DataSource
@@ -50,7 +50,7 @@ class DataTraining:
 
 @dataclass(frozen=True)
 class DataOutcome:
-    """Result of a training on a data set."""
+    """Result of training on a data set."""
 
     folder: Path
     results: tuple[TrainingResult, ...]
@@ -97,13 +97,13 @@ def train_on_data(request: DataTraining) -> DataOutcome:
     before = trained_method(request.to)
     if before not in (None, request.method):
         raise RunStateError(
-            f"the folder already holds a model trained by {before}",
+            f"the folder already holds a model trained with {before}",
             where=str(request.to),
             accepted="another folder for --to",
         )
     read: Any = read_answers if request.method == "sft" else read_preferences
     data: TrainingRows[Any] = read(request.data)
-    require_examples(data.rows, data.excluded, "rows")
+    require_examples(data.rows, data.excluded, "rows to train on")
     sides = _sides(data, read, request, config)
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Training jobs, built from the configuration of a run or of a training on a data set."""
+"""Training jobs, built from the configuration of a run or of training on a data set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def training_job(
     """Return the training job of a method.
 
     Args:
-        config: configuration of a run, or of a training on a data set.
+        config: configuration of a run, or of training on a data set.
         method: the training method.
         section: the method's section of `config`.
         folder: output folder of the training.

@@ -197,7 +197,7 @@ def _loader(source: DataSource) -> tuple[str, dict[str, Any]]:
     if path.is_file():
         if kind not in _TABLES:
             raise DataError(
-                f"unsupported file type: {path.suffix or 'no ending'}", where=str(path), accepted=_ACCEPTED
+                f"unsupported file type: {path.suffix or 'no extension'}", where=str(path), accepted=_ACCEPTED
             )
         return kind, {"data_files": str(path), **_TABLES[kind]}
     if path.is_dir():

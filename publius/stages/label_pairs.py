@@ -14,7 +14,7 @@ from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.folder import Run
 from publius.sources.pairs import read_pairs
 from publius.stages.outcome import RunOutcome
-from publius.stages.runner import StagePlan, carry_out
+from publius.stages.runner import StagePlan, run_plan
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
     }
     config = build_run_config(settings, request.overrides)
     ingest = partial(import_pairs, comparisons=comparisons)
-    return carry_out(StagePlan(config, request.project, ("label",), ingest, pairs_only=True), make)
+    return run_plan(StagePlan(config, request.project, ("label",), ingest, pairs_only=True), make)
 
 
 def import_pairs(run: Run, comparisons: Iterable[Comparison]) -> None:

@@ -59,7 +59,7 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
     config = load_run_config(request.run_file, request.overrides)
     stages = request.stages or planned_stages(config)
     plan = StagePlan(config, request.run_file.resolve().parent, stages, ingest_prompts, resume=request.resume)
-    return carry_out(plan, make)
+    return run_plan(plan, make)
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ class StagePlan:
     """Imports prompts or pairs into the run folder before the first stage; idempotent."""
     resume: Path | None = None
     pairs_only: bool = False
-    """True if all answers are imported, so no policy and no critic is needed."""
+    """True if all answers are imported, so no policy or critic is needed."""
 
 
-def carry_out(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
+def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
     """Open the run of a plan, run its stages in order and return the outcome."""
     config = plan.config
-    load_constitution(config.constitution)  # report errors in it before looking for models
+    load_constitution(config.constitution)  # report its errors before looking for models
     _require_one_process_unless_training(plan.stages)
     with open_engines(config, plan.project, make, pairs_only=plan.pairs_only) as engines:
         if not is_main():
@@ -109,7 +109,7 @@ def _require_one_process_unless_training(stages: Sequence[Stage]) -> None:
 def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
     """Return the stages of a complete run: data stages, the methods in `train`, and evaluation of the policy.
 
-    PPO, RLOO and GRPO need only prompts and rewards, so with them alone the data stages are skipped.
+    PPO, RLOO and GRPO need only prompts and rewards: if `train` lists no others, data stages are skipped.
     """
     evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
     before = () if config.train and set(config.train) <= set(RL_METHODS) else ("critique", "compare", "label")

@@ -1,4 +1,4 @@
-"""Output of a training on a data set, and of `publius eval-reward`."""
+"""Output of training on a data set, and of `publius eval-reward`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEASURES = {
 
 
 def print_training_outcome(outcome: DataOutcome) -> None:
-    """Print the summary of a training."""
+    """Print the summary of a training job."""
     summary = outcome.as_json()
     heading("Training")
     members = f" for each of {summary['members']} members" if summary["members"] > 1 else ""

@@ -2,8 +2,8 @@
 
 The reference is the policy at the start of training. Its log-probabilities are computed once before the first
 step, with the adapter that is then trained. No second model is needed, and the divergence from the reference
-is 0 at step 0 wherever training starts. (With the adapter disabled, the model would be the base model, not
-the SFT model.)
+is 0 at step 0 whichever model training starts from. (With the adapter disabled, the model would be the
+base model, not the SFT model.)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def train_dpo(
 ) -> TrainingResult:
     """Train the policy on the pairs; return the result with the folder of its adapter.
 
-    An interrupted training of the same job resumes from its newest checkpoint; a finished one is reused.
+    An interrupted run of the same job resumes from its newest checkpoint; a finished one is reused.
 
     Args:
         pairs: the training data.
@@ -50,14 +50,14 @@ def train_dpo(
 
     def objection(pair: PreferencePair) -> ExcludedExample | None:
         if abs(pair.p_chosen - 0.5) < config.min_margin:
-            return ExcludedExample(pair.id, "less certain than dpo.min_margin", f"p = {pair.p_chosen:.3f}")
+            return ExcludedExample(pair.id, "within dpo.min_margin of a tie", f"p = {pair.p_chosen:.3f}")
         # A cut answer has no end token: preferring it would teach the policy to run on.
         if not pair.chosen_finished:
             return ExcludedExample(pair.id, "the chosen answer was cut before its end")
         return None
 
     data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))
-    require_examples(data.rows, data.excluded, "preferences")
+    require_examples(data.rows, data.excluded, "preferences to train on")
     require_held_out(job, unseen.rows)
     require_context(job, [*data.rows, *unseen.rows])
     # Only what changes the weights: `min_margin` acts through the rows, `chosen_fall` only warns.
@@ -80,7 +80,7 @@ def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config:
 
         rows, tokens = [*data.rows, *held_out.rows], job.optim.micro_tokens
         policy = load_policy(job.policy, job.lora, job.device, job.seed, job.start)
-        # Probed on the longest pair: a sliding window, for example, shows only there.
+        # The scorer is tested on the longest pair: a sliding window, for example, matters only there.
         scorer = PolicyScorer(policy, max(rows, key=len).tree)
         settings = TrainingArguments(**arguments)
         known = with_reference(policy, scorer, rows, folder, tokens, bf16=settings.bf16)

@@ -23,7 +23,7 @@ class EncodedPairs:
     rows: list[EncodedPair] = field(default_factory=list)
     excluded: list[ExcludedExample] = field(default_factory=list)
     truncated: int = 0
-    """Number of pairs whose prompt was cut from the left to fit."""
+    """Number of pairs whose prompt was truncated from the left to fit."""
 
 
 def encode_pairs(
@@ -69,7 +69,7 @@ def require_context(job: TrainingJob, rows: Sequence[Sized]) -> None:
 def result_of(
     job: TrainingJob, outcome: Mapping[str, Any], data: EncodedPairs, held_out: EncodedPairs
 ) -> TrainingResult:
-    """Return the result of a training on pairs, given the mapping that `fit` returned."""
+    """Return the result of training on pairs, given the mapping that `fit` returned."""
     return TrainingResult.of(
         job.folder,
         outcome,

@@ -32,7 +32,7 @@ def with_reference(
 ) -> list[EncodedPair]:
     """Return the pairs with the log-probabilities of both answers in nats, under the policy as it is now.
 
-    A resumed training reads the saved values, so they are exactly the same.
+    A resumed job reads the saved values, so they are exactly the same.
 
     Args:
         policy: the policy before its first step, which is the reference.

@@ -54,7 +54,7 @@ def train_reward(
         return None
 
     data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))
-    require_examples(data.rows, data.excluded, "preferences")
+    require_examples(data.rows, data.excluded, "preferences to train on")
     require_held_out(job, unseen.rows)
     require_context(job, [*data.rows, *unseen.rows])
     return [_train(data, unseen, own, config) for own in _members(job, config)]

@@ -1,9 +1,9 @@
-"""Alarms: signs of reward hacking in the logged metrics of a training.
+"""Alarms: signs of reward hacking in the logged metrics of a training job.
 
 Any reward that can be computed is a proxy for the true objective (Gao et al. 2022, arXiv 2210.10760).
 Optimised for long enough, the proxy keeps rising while the true objective falls; often the answers only
-became longer, or all repeat one phrase that pays. Decisions follow from the history alone, which is part of
-every checkpoint: a training that was killed decides as an uninterrupted one.
+became longer, or all repeat one phrase that the reward favours. Decisions depend only on the history, which
+is part of every checkpoint, so an interrupted and an uninterrupted job decide alike.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.rl.config import RLConfig
 KL = "objective/kl"
 LENGTH = "completions/mean_length"
 SHARES = {
-    "completions/clipped_ratio": "answers cut at max_new_tokens",
+    "completions/clipped_ratio": "answers truncated at max_new_tokens",
     "completions/repetitive": "repetitive answers",
     "completions/boilerplate": "answers with the same phrase",
 }
@@ -69,7 +69,7 @@ def _length(steps: Sequence[_MetricsRow], config: RLConfig) -> Alarm | None:
     for row in steps:
         first = steps[0][LENGTH]
         if row[LENGTH] > config.alarm_length * first:
-            text = f"answers have {row[LENGTH]:.0f} tokens on average, {first:.0f} in the first step"
+            text = f"answers have {row[LENGTH]:.0f} tokens on average, up from {first:.0f} in the first step"
             return Alarm("length", row["step"], text)
     return None
 
@@ -78,7 +78,7 @@ def _risen(steps: Sequence[_MetricsRow], name: str, what: str, config: RLConfig)
     for row in steps:
         first = steps[0][name]
         if row[name] > first + config.alarm_share:
-            text = f"{what}: {100 * row[name]:.0f} %, {100 * first:.0f} % in the first step"
+            text = f"{what}: {100 * row[name]:.0f} %, up from {100 * first:.0f} % in the first step"
             return Alarm(name.rpartition("/")[2], row["step"], text)
     return None
 
@@ -96,8 +96,8 @@ def _parted(evaluations: Sequence[_MetricsRow], config: RLConfig) -> Alarm | Non
         start = evaluations[number - run]
         if run >= config.alarm_evals and start[EVAL_GOLD] - now[EVAL_GOLD] > now[EVAL_ERROR]:
             text = (
-                f"gold fell from {start[EVAL_GOLD]:.3g} to {now[EVAL_GOLD]:.3g} while the reward rose, "
-                f"{run} evaluations in a row"
+                f"the gold reward fell from {start[EVAL_GOLD]:.3g} to {now[EVAL_GOLD]:.3g} while the "
+                f"reward rose, {run} evaluations in a row"
             )
             return Alarm("gold", now["step"], text)
     return None
@@ -109,14 +109,14 @@ def gold_losses(history: Sequence[_MetricsRow]) -> list[tuple[int, float]]:
 
 
 def account_of(history: Sequence[_MetricsRow], config: RLConfig) -> dict[str, list[str]]:
-    """Return the alarms as a training's result records them: as warnings, and by name."""
+    """Return the alarms in the form that a training result records: as warnings, and by name."""
     alarms = alarms_of(history, config)
     warnings = [f"step {alarm.step}: {alarm.text}" for alarm in alarms]
     return {"warnings": warnings, "alarms": [alarm.name for alarm in alarms]}
 
 
 def best_gold_step(history: Sequence[_MetricsRow], config: RLConfig) -> int | None:
-    """Return the step with the highest gold if `keep: best` is set; else None, and the last is used."""
+    """Return the step with the highest gold reward with `keep: best`; else None, and the last is used."""
     return best_step(gold_losses(history)) if config.keep == "best" else None
 
 

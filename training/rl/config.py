@@ -211,14 +211,16 @@ class PPOConfig(RLConfig):
     @model_validator(mode="after")
     def _gets_somewhere(self) -> Self:
         if self.critic_warmup >= self.steps:
-            raise ValueError(f"critic_warmup ({self.critic_warmup}) leaves none of the {self.steps} steps")
+            raise ValueError(f"critic_warmup ({self.critic_warmup}) must be less than steps ({self.steps})")
         if self.kl_target is not None and self.stop_kl is not None and self.kl_target >= self.stop_kl:
-            raise ValueError(f"kl_target ({self.kl_target:g}) is not below stop_kl ({self.stop_kl:g})")
+            raise ValueError(f"kl_target ({self.kl_target:g}) must be less than stop_kl ({self.stop_kl:g})")
         if self.critic == "shared" and self.critic_init == "reward":
-            raise ValueError("a shared critic reads the policy and cannot start from a reward model")
+            raise ValueError(
+                "a shared critic uses the policy's hidden states and cannot start from a reward model"
+            )
         if self.ema is not None and self.keep == "best":
             raise ValueError(
-                "gold is not measured on averaged weights: keep: best cannot be combined with ema"
+                "keep: best cannot be combined with ema: gold rewards are not measured on averaged weights"
             )
         return self
 

@@ -32,9 +32,9 @@ def step_metrics(
     """Return the metrics of a step's answers before the update.
 
     Args:
-        tokens: of the answers, with the models' outputs and, for a critic, the returns.
+        tokens: the answers' tokens, with the models' outputs and, for a critic, the returns.
         rollouts: the answers.
-        totals: reward of each answer before the penalty for being cut; None if unscored.
+        totals: reward of each answer before the penalty for truncation; None if unscored.
         scores: (G, n) reward of each prompt's answers after it; nan if unscored.
         kl_coef: reward subtracted per nat of divergence.
     """
@@ -82,7 +82,7 @@ def reward_metrics(prefix: str, rollouts: Sequence[Rollout]) -> Metrics:
 
 
 def answer_metrics(prefix: str, rollouts: Sequence[Rollout]) -> Metrics:
-    """Return length in tokens, and shares of answers that were cut, repeat themselves or share a phrase."""
+    """Return length in tokens, and shares of answers that are truncated, repetitive or share a phrase."""
     texts = {rollout.prompt.prompt.id: rollout.text for rollout in rollouts}  # one for each prompt
     ended = [len(rollout.drawn.tokens) for rollout in rollouts if rollout.drawn.finished]
     found = {

@@ -12,7 +12,7 @@ from core.rewards import Reward, Sample
 
 Normalise = Literal["none", "running"]
 Scores = dict[str, float | None]
-"""Of one answer, by reward."""
+"""Scores of one answer, by reward."""
 
 
 @dataclass

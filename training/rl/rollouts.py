@@ -30,12 +30,12 @@ class Drawn:
     """One answer as a sampler gives it."""
 
     tokens: tuple[int, ...]
-    """Including the one that ends the turn, if the model ended it."""
+    """Token ids, including the one that ends the turn if the model ended it."""
     logprobs: tuple[float, ...]
-    """Of each token in nats, under the distribution that it was drawn from."""
+    """Log-probability of each token in nats, under the distribution that it was drawn from."""
     finished: bool
     entropies: tuple[float, ...] | None = None
-    """Of these distributions, in nats; None if the sampler does not give them."""
+    """Entropies of these distributions, in nats; None if the sampler does not return them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Rollout:
     prompt: RolloutPrompt
     drawn: Drawn
     text: str
-    """As a user would read it."""
+    """The answer as a user reads it."""
     scores: dict[str, float | None] = field(default_factory=dict)
-    """By reward; None if a reward could not score it."""
+    """Scores by reward; None if a reward could not score the answer."""
 
     @property
     def sample(self) -> Sample:

@@ -1,4 +1,4 @@
-"""The task of reinforcement learning: prompts, rewards, and gold on held-out prompts."""
+"""The task of reinforcement learning: prompts, rewards, and a gold reward on held-out prompts."""
 
 from __future__ import annotations
 
@@ -44,48 +44,48 @@ class CriticOrigin:
     """The reward model that PPO's separate critic starts from."""
 
     folder: Path
-    """Of the reward model's adapter."""
+    """Folder of the reward model's adapter."""
     mean: float = 0.0
     """Score of that reward model at which the initial value is 0."""
     scale: float = 1.0
-    """Factor on its scores."""
+    """Factor by which its scores are multiplied."""
 
 
 @dataclass(frozen=True)
 class RLTask:
-    """Prompts and rewards to learn from; held-out prompts and gold to evaluate with."""
+    """Prompts and rewards to train on; held-out prompts and a gold reward to evaluate with."""
 
     prompts: Sequence[Prompt]
     rewards: Sequence[WeightedReward]
     held_out: Sequence[Prompt] = ()
-    """Prompts that are never learned from, if there is gold."""
+    """Prompts that are held out from training if there is a gold reward."""
     gold: Reward | None = None
-    """Scores answers to the held-out prompts, and is never learned from."""
+    """Reward that is measured on held-out prompts and never optimised."""
     identity: tuple[str, ...] = ()
-    """Identifies these rewards among others of the same names."""
+    """What distinguishes these rewards from others with the same names."""
     answered: Sequence[AnsweredPrompt] = ()
-    """Examples of the SFT loss that PPO mixes in if `sft_coef` is above 0."""
+    """Examples for the SFT loss that PPO mixes in if `sft_coef` is above 0."""
     critic: CriticOrigin | None = None
-    """None starts PPO's critic with values of 0."""
+    """Reward model that PPO's critic starts from; None for initial values of 0."""
 
     @property
     def unseen(self) -> Sequence[Prompt]:
-        """The prompts to evaluate on: none without gold."""
+        """The prompts to evaluate on; empty without a gold reward."""
         return self.held_out if self.gold is not None else ()
 
 
 @dataclass(frozen=True)
 class RLData:
-    """A task as the loop takes it: the prompts encoded, the rewards summed."""
+    """A task in the form that the loop uses: encoded prompts, and the sum of the rewards."""
 
     prompts: Sequence[RolloutPrompt]
     rewards: RewardSum
     held_out: Sequence[RolloutPrompt] = ()
-    """Prompts that are never learned from."""
+    """Prompts that are held out from training."""
     gold: Reward | None = None
-    """Scores answers to the held-out prompts, and is never learned from."""
+    """Reward that is measured on held-out prompts and never optimised."""
     answered: Sequence[EncodedAnswer] = ()
-    """Examples of the SFT loss that PPO mixes in."""
+    """Examples for the SFT loss that PPO mixes in."""
 
 
 @dataclass
@@ -99,11 +99,9 @@ class EncodedPrompts:
 def encode_prompts(
     prompts: Sequence[Prompt], encoder: TurnEncoder, job: TrainingJob, config: RLConfig
 ) -> EncodedPrompts:
-    """Return the prompts that leave room for an answer, and the others with reasons."""
+    """Encode the prompts; those too long for `max_new_tokens` more tokens are excluded, with reasons."""
     room = max_tokens(job) - config.max_new_tokens
-    no_room = (
-        f"prompt and {config.method}.max_new_tokens are more than optim.max_length or the model's context"
-    )
+    no_room = f"prompt and {config.method}.max_new_tokens exceed optim.max_length or the model's context"
     encoded = EncodedPrompts()
     for prompt in prompts:
         try:
@@ -112,9 +110,7 @@ def encode_prompts(
             encoded.excluded.append(ExcludedExample(prompt.id, error.reason, error.detail))
             continue
         if len(ids) > room:
-            encoded.excluded.append(
-                ExcludedExample(prompt.id, no_room, f"{len(ids)} tokens, room for {room}")
-            )
+            encoded.excluded.append(ExcludedExample(prompt.id, no_room, f"{len(ids)} tokens, at most {room}"))
         else:
             encoded.rows.append(RolloutPrompt(prompt, ids))
     return encoded
@@ -125,18 +121,18 @@ def max_tokens(job: TrainingJob) -> int:
     return min(job.optim.max_length, context_tokens(locate(job.policy)) or _UNKNOWN_CONTEXT)
 
 
-def require_something_to_watch_by(task: RLTask, config: RLConfig, held_out: Sequence[object]) -> None:
-    """Raise ConfigError if a setting needs gold and there is none, or gold has no held-out prompts."""
+def require_gold(task: RLTask, config: RLConfig, held_out: Sequence[object]) -> None:
+    """Raise ConfigError if a gold reward is needed but not set, or is set without held-out prompts."""
     name = config.method
     if task.gold is None and (config.keep == "best" or config.patience is not None):
         raise ConfigError(
-            f"{name}.keep: best and {name}.patience need gold, and none is set",
+            f"{name}.keep: best and {name}.patience need a gold reward, but none is set",
             where=f"{name}.gold",
             accepted="a reward that is not trained on",
         )
     if task.gold is not None and not held_out:
         raise ConfigError(
-            "no held-out prompts to measure gold on",
+            "no held-out prompts to measure the gold reward on",
             where=f"{name}.held_out",
             accepted="a share above 0",
         )
@@ -156,7 +152,7 @@ def rl_digest(
         task: the rewards.
         job: the model, the optimizer's settings and the folder.
         config: the method's settings.
-        rows: prompts to learn from, and held-out prompts.
+        rows: training prompts, and held-out prompts.
         relevant: fields of `optim` that affect the result of this method.
         own: whatever else affects it.
     """
@@ -170,7 +166,7 @@ def rl_digest(
 
 
 def reader_of(policy: Any, encoder: TurnEncoder, name: str) -> AnswerReader:
-    """Return the reader of a policy's answers, which knows what ends them."""
+    """Return the reader of a policy's answers, which recognises the tokens that end them."""
     generation = policy.generation_config
     declared = generation.eos_token_id if generation else None
     ends = declared if isinstance(declared, list) else [declared]
@@ -178,7 +174,7 @@ def reader_of(policy: Any, encoder: TurnEncoder, name: str) -> AnswerReader:
 
 
 def prompt_at(seed: int, place: int, count: int) -> int:
-    """Return the number of the prompt at a place in an endless sequence: all prompts, shuffled each time."""
+    """Return the index of the prompt at a place in an endless sequence: all prompts, shuffled per pass."""
     return _shuffled(seed, place // count, count)[place % count]
 
 

@@ -36,7 +36,7 @@ from training.rl.task import (
     encode_prompts,
     max_tokens,
     reader_of,
-    require_something_to_watch_by,
+    require_gold,
     rl_digest,
 )
 from training.rl.vllm_sampler import VllmSampler
@@ -50,7 +50,7 @@ def train_ppo(task: RLTask, job: TrainingJob, config: PPOConfig) -> TrainingResu
     """Train the policy by proximal policy optimization, and return where its adapter is.
 
     Schulman et al. 2017, arXiv 1707.06347; the KL penalty: Ziegler et al. 2019, arXiv 1909.08593. An
-    interrupted training of the same job resumes from its newest checkpoint; a finished one is reused.
+    interrupted run of the same job resumes from its newest checkpoint; a finished one is reused.
 
     Args:
         task: prompts and rewards, answers to mix in, and the critic's origin.
@@ -58,7 +58,7 @@ def train_ppo(task: RLTask, job: TrainingJob, config: PPOConfig) -> TrainingResu
         config: the method's settings.
 
     Raises:
-        ConfigError: if `keep: best` or `patience` is set and there is no gold, or no held-out prompt for it.
+        ConfigError: if `keep: best` or `patience` is set without gold, or gold without held-out prompts.
         DataError: if there are no prompts, or a reward fails or returns anything but scores.
         EngineError: if the model cannot be loaded or trained, or no answer could be scored.
         MissingExtraError: if peft is not installed, or vLLM where it is to draw the answers.
@@ -90,8 +90,8 @@ def _train(task: RLTask, job: TrainingJob, config: LoopConfig) -> TrainingResult
         require_vllm(pick_device(job.device))
     encoder = load_encoder(job.policy)
     data, unseen = (encode_prompts(rows, encoder, job, config) for rows in (task.prompts, task.unseen))
-    require_examples(data.rows, data.excluded, "prompts")
-    require_something_to_watch_by(task, config, unseen.rows)
+    require_examples(data.rows, data.excluded, "prompts to train on")
+    require_gold(task, config, unseen.rows)
     mixed = encode_answers(task.answered if config.sft_coef else (), encoder, job.optim)
     if config.sft_coef:
         require_examples(mixed.rows, mixed.excluded, f"answers to mix in ({config.method}.sft_coef)")

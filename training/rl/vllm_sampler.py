@@ -37,7 +37,7 @@ from training.rl.rollouts import Drawn
 
 
 class VllmSampler:
-    """Draws answers in vLLM with the policy's adapter as of the last `update`.
+    """Sampler of answers in vLLM, with the policy's adapter as of the last `update`.
 
     The first `update` starts the process, which takes up to a minute to load. It ends with `close`, and with
     this process, however that ends (`engines/vllm/link.py`). Each of several training processes has its own.
@@ -69,7 +69,7 @@ class VllmSampler:
         if files.adapter is not None:
             problem = "vLLM attaches one adapter at a time, and the policy has two"
             raise EngineError(
-                problem, where=files.name, accepted="a model without an adapter: merge it first"
+                problem, where=files.name, accepted="a model without an adapter, such as the merged one"
             )
         self._policy, self._reader, self._sampling = policy, reader, sampling
         self._base, self._name, self._folder = base_name(model), files.name, folder

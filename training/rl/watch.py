@@ -1,4 +1,4 @@
-"""Evaluation on held-out prompts: the reward that is optimised, next to gold, which is not."""
+"""Evaluation on held-out prompts: the reward that is optimised, next to the gold reward, which is not."""
 
 from __future__ import annotations
 

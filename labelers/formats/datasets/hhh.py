@@ -81,7 +81,7 @@ def _from_targets(values: Mapping[str, Any]) -> tuple[Sides, Side]:
     choices = list_of(required(targets, "choices"), "choices")
     labels = list_of(required(targets, "labels"), "labels")
     if len(choices) != 2 or labels not in ([1, 0], [0, 1]):
-        raise RequestError("targets must have two choices, one of them labeled 1", detail=shown(labels))
+        raise RequestError("targets must have two choices, one of them labelled 1", detail=shown(labels))
     right = labels.index(1)
     answers = [answer_of(choice, "a choice") for choice in choices]
     if answers[0] == answers[1]:

@@ -36,7 +36,7 @@ async def sft_stage(run: Run, engines: Engines) -> StageResult:
     examples, excluded = supervised_examples(run)
     for prompt_id, reason in excluded:
         run.exclude("sft", prompt_id, reason)
-    require_examples(examples, [ExcludedExample(*row) for row in excluded], "answers")
+    require_examples(examples, [ExcludedExample(*row) for row in excluded], "answers to train on")
     train, held_out = held_out_of(examples, config.held_out, "sft")
     job = job_of(run, "sft", config, None)
     result = train_sft(train, job, held_out)

@@ -91,7 +91,7 @@ CORPUS = [
     (
         "a.yaml",
         b"- Be kind.\n",
-        "a.yaml: the YAML file has no known foreign format; it may already be a constitution",
+        "a.yaml: the YAML file is in none of the known formats; it may already be a constitution",
     ),
     (
         "a.yaml",

@@ -37,7 +37,7 @@ def test_one_round_is_as_worked_by_hand():
     ]
     # E: with everyone at 0.84, odds of 0.84 / 0.16 = 5.25 for each vote.
     q1, q2 = 5.25**3 / (1 + 5.25**3), 1 / (1 + 5.25)  # 0.99314 for a, 0.16 for a
-    # M: expected right votes with four imaginary ones of which 3.36 are right, over 2 + 4.
+    # M: expected right votes with four pseudo-votes of which 3.36 are right, over 2 + 4.
     anna = (q1 + (1 - q2) + 3.36) / 6
     cleo = (q1 + q2 + 3.36) / 6
     assert (anna, cleo) == pytest.approx((0.86552, 0.75219), abs=1e-5)
@@ -74,7 +74,7 @@ def test_plain_votes_without_a_prior_are_crowd_kits_one_coin_model():
     ]
     table = pandas.DataFrame(rows, columns=["task", "worker", "label"])
     model = crowdkit.OneCoinDawidSkene(n_iter=90, tol=-1.0).fit(table)
-    found = graded_dawid_skene(votes, imaginary_votes=0.0)
+    found = graded_dawid_skene(votes, pseudo_votes=0.0)
     for number in range(60):
         assert found.p_a[str(number)] == pytest.approx(model.probas_.loc[f"as it is {number}", "a"], abs=1e-6)
     for one in found.annotators:

@@ -195,7 +195,7 @@ def test_what_cannot_be_exported_is_one_line_and_writes_nothing(run: Path, sft: 
             "sft",
             "this run has no sft model; accepted: reward, dpo; run: publius train sft RUN.yaml",
         ),
-        (sft, "dpo", f"--model dpo: {sft} holds a model trained by sft; accepted: sft"),
+        (sft, "dpo", f"--model dpo: {sft} holds a model trained with sft; accepted: sft"),
         (tmp_path, "dpo", "not a run folder"),
         (tmp_path / "absent", "dpo", "not a run folder"),
     ):
@@ -207,7 +207,7 @@ def test_what_cannot_be_exported_is_one_line_and_writes_nothing(run: Path, sft: 
 def test_training_has_no_data_set_to_export(sft: Path, ensemble: Path, tmp_path: Path):
     for folder in (sft, ensemble):
         (line,) = mistakes(here("export", folder, "--to", tmp_path / "to"))
-        assert "is the folder of a training, not of a run; give --model" in line
+        assert "is a training folder, not a run folder; give --model" in line
     assert not (tmp_path / "to").exists()
 
 

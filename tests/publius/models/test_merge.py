@@ -15,7 +15,7 @@ from core.errors import EngineError, RunStateError
 from engines.config import ModelConfig
 from engines.reward_settings import RewardSettings, write_reward_settings
 from engines.tokenization import CHATML
-from publius.models.folder import require_room
+from publius.models.folder import require_disk_space
 from publius.models.merge import merge_adapter
 
 if TYPE_CHECKING:
@@ -259,8 +259,8 @@ def test_failed_write_leaves_nothing_behind(base: Path, policy: Path):
 
 def test_too_little_disk_is_told_before_anything_is_written(tmp_path: Path):
     with pytest.raises(RunStateError, match=r"not enough disk space for the model: .* MiB free"):
-        require_room(tmp_path / "new" / "folder", 2**60)
-    require_room(tmp_path / "new" / "folder", 1)
+        require_disk_space(tmp_path / "new" / "folder", 2**60)
+    require_disk_space(tmp_path / "new" / "folder", 1)
 
 
 def test_quantized_model_is_refused(base: Path, policy: Path):

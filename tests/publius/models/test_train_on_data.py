@@ -532,7 +532,7 @@ def test_training_of_another_method_is_not_replaced(tiny_folder: Path, pairs: Pa
         outcome(*base(method, data, tiny_folder, to), *options(*settings))
         files = files_of(to)
         (line,) = mistakes(here(*base("dpo", pairs, tiny_folder, to)))
-        message = f"the folder already holds a model trained by {method}; accepted: another folder for --to"
+        message = f"the folder already holds a model trained with {method}; accepted: another folder for --to"
         assert f"{to}: {message}" in line
         assert files_of(to) == files
 
@@ -589,7 +589,7 @@ def test_ties_are_left_out_of_dpo_unless_asked_for(tiny_folder: Path, tmp_path: 
     rows = [pair(number, p_chosen=0.5 if number < 3 else 0.9) for number in range(8)]
     data = written(tmp_path / "ties.jsonl", rows)
     found = outcome(*base("dpo", data, tiny_folder, tmp_path / "to"))
-    assert (found["examples"], found["left_out"]) == (5, {"less certain than dpo.min_margin": 3})
+    assert (found["examples"], found["left_out"]) == (5, {"within dpo.min_margin of a tie": 3})
 
 
 def test_a_single_pair_trains_each_method(tiny_folder: Path, tmp_path: Path):

@@ -110,7 +110,7 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tiny_folder: Path, tmp_
     ]
     result = train_dpo([*good, *unusable], job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
     reasons = {row.id: row.reason for row in result.excluded}
-    assert reasons["tie"] == "less certain than dpo.min_margin"
+    assert reasons["tie"] == "within dpo.min_margin of a tie"
     assert reasons["cut"] == "the chosen answer was cut before its end"
     assert reasons["long"] == "longer than optim.max_length"
     assert result.examples + len(result.excluded) == 12
@@ -119,7 +119,7 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tiny_folder: Path, tmp_
 def test_no_preferences_is_one_clear_line(tiny_folder: Path, tmp_path: Path):
     with pytest.raises(DataError, match="no preferences to train on"):
         train_dpo([], job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
-    with pytest.raises(DataError, match=r"12 excluded: less certain than dpo\.min_margin"):
+    with pytest.raises(DataError, match=r"12 excluded: within dpo\.min_margin of a tie"):
         train_dpo(pairs(p=0.51), job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)
 
 

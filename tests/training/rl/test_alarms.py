@@ -33,14 +33,14 @@ def test_a_quiet_training_raises_no_alarm():
 @pytest.mark.parametrize(
     ("figures", "name", "text"),
     [
-        ({"completions__mean_length": 151}, "length", "answers have 151 tokens on average, 100 in the first"),
+        ({"completions__mean_length": 151}, "length", "answers have 151 tokens on average, up from 100"),
         (
             {"completions__boilerplate": 0.41},
             "boilerplate",
             "the same phrase: 41 %, 10 % in the first",
         ),
         ({"completions__repetitive": 0.9}, "repetitive", "repetitive answers: 90 %"),
-        ({"completions__clipped_ratio": 0.5}, "clipped_ratio", "answers cut at max_new_tokens: 50 %"),
+        ({"completions__clipped_ratio": 0.5}, "clipped_ratio", "answers truncated at max_new_tokens: 50 %"),
     ],
 )
 def test_an_answer_shape_that_drifts_is_an_alarm(figures: dict[str, float], name: str, text: str):
@@ -66,7 +66,7 @@ def test_gold_that_falls_while_the_reward_rises_twice_in_a_row_is_an_alarm():
     falling = [watched(0, 1, 5), watched(5, 2, 6), watched(10, 3, 5.5), watched(15, 4, 5.2)]
     (alarm,) = alarms_of(falling, CONFIG)
     assert (alarm.name, alarm.step) == ("gold", 15)
-    assert alarm.text == "gold fell from 6 to 5.2 while the reward rose, 2 evaluations in a row"
+    assert alarm.text == "the gold reward fell from 6 to 5.2 while the reward rose, 2 evaluations in a row"
     assert alarms_of(falling[:3], CONFIG) == []
 
 

@@ -294,7 +294,7 @@ def test_prompts_without_room_for_an_answer_are_counted(lively: Path, tmp_path: 
     endless = Prompt.of((Message(role="user", content="x" * 600),))
     result = run("rloo", lively, tmp_path, steps=1, task={"prompts": [*asked(4), endless]})
     (left,) = result.excluded
-    assert left.reason.startswith("prompt and rloo.max_new_tokens are more than optim.max_length")
+    assert left.reason.startswith("prompt and rloo.max_new_tokens exceed optim.max_length")
     with pytest.raises(DataError, match="there are no prompts to train on"):
         run("rloo", lively, tmp_path / "none", task={"prompts": [endless]})
 
@@ -304,7 +304,7 @@ def test_a_single_prompt_is_enough(lively: Path, tmp_path: Path):
 
 
 def test_watching_without_anything_to_watch_by_is_one_clear_line(lively: Path, tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"grpo\.gold: grpo\.keep: best and grpo\.patience need gold"):
+    with pytest.raises(ConfigError, match=r"grpo\.gold: grpo\.keep: best and grpo\.patience need a gold"):
         run("grpo", lively, tmp_path, keep="best")
     with pytest.raises(ConfigError, match=r"rloo\.held_out: no held-out prompts"):
         run("rloo", lively, tmp_path, task={"gold": Brief()})

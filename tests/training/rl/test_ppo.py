@@ -331,17 +331,17 @@ def test_prompts_and_policies_that_cannot_be_used_are_told(lively: Path, tmp_pat
     endless = Prompt.of((Message(role="user", content="x" * 600),))
     result = run(lively, tmp_path, steps=1, task={"prompts": [*asked(4), endless]})
     (left,) = result.excluded
-    assert left.reason.startswith("prompt and ppo.max_new_tokens are more than optim.max_length")
-    assert left.detail.endswith("room for 248")
+    assert left.reason.startswith("prompt and ppo.max_new_tokens exceed optim.max_length")
+    assert left.detail.endswith("at most 248")
     with pytest.raises(DataError, match="there are no prompts to train on"):
         run(lively, tmp_path / "none", task={"prompts": [endless]})
 
 
 def test_watching_without_anything_to_watch_by_is_one_clear_line(lively: Path, tmp_path: Path):
     for settings in ({"keep": "best"}, {"patience": 3}):
-        with pytest.raises(ConfigError, match=r"ppo\.gold: ppo\.keep: best and ppo\.patience need gold"):
+        with pytest.raises(ConfigError, match=r"ppo\.gold: ppo\.keep: best and ppo\.patience need a gold"):
             run(lively, tmp_path, task={"held_out": asked(2)}, **settings)
-    with pytest.raises(ConfigError, match=r"ppo\.held_out: no held-out prompts to measure gold on"):
+    with pytest.raises(ConfigError, match=r"ppo\.held_out: no held-out prompts to measure the gold"):
         run(lively, tmp_path, task={"gold": Brief()})
 
 

@@ -51,9 +51,9 @@ class ActorCritic:
 
     Args:
         policy: a peft model with the adapters named above.
-        value_head: from hidden states (D) to one value; None without a critic.
+        value_head: maps hidden states (D) to one value; None without a critic.
         probe: a prompt with an answer, on which the fastest exact way to compute is chosen.
-        temperature: of the draws; logits are divided by it.
+        temperature: sampling temperature; logits are divided by it.
         bf16: whether to compute in mixed precision, with and without gradient.
         checkpointing: whether to recompute activations in the backward pass instead of keeping them.
     """
@@ -225,7 +225,7 @@ def load_actor_critic(
         critic: an adapter of its own (`separate`), a head on the policy's hidden states (`shared`), or none.
         origin: the reward model that a separate critic starts from; None starts with values of 0.
         probe: a prompt with an answer, on which the fastest exact way to compute is chosen.
-        temperature: of the draws.
+        temperature: sampling temperature.
 
     Raises:
         EngineError: if the model or an adapter cannot be loaded, or the reward model was made from another

@@ -1,4 +1,4 @@
-"""A step's answers as tensors, which the update learns from.
+"""A step's answers as tensors, for the update.
 
 Shapes: `G` prompts, `N` answers in order of the prompts, `A` tokens of the longest answer.
 """
@@ -34,7 +34,7 @@ class Experience:
     mask: torch.Tensor
     """True for real tokens."""
     counted: torch.Tensor
-    """True for real tokens that are learned from."""
+    """True for real tokens that are trained on."""
     sampler: torch.Tensor
     """Log-probabilities as the sampler gave them."""
     sampler_entropies: torch.Tensor
@@ -42,19 +42,19 @@ class Experience:
     is_recomputed: bool = field(init=False)
     """True if `logprobs` are the trainer's own, not the sampler's."""
     logprobs: torch.Tensor = field(init=False)
-    """Of the policy before the update."""
+    """Log-probabilities under the policy before the update."""
     entropies: torch.Tensor = field(init=False)
     reference: torch.Tensor = field(init=False)
     """Log-probabilities of the reference."""
     values: torch.Tensor = field(init=False)
-    """Of the critic before the update; 0 without a critic."""
+    """Values of the critic before the update; 0 without a critic."""
     rewards: torch.Tensor = field(init=False)
-    """Of each token; PPO alone."""
+    """Reward of each token (PPO only)."""
     advantages: torch.Tensor = field(init=False)
     returns: torch.Tensor = field(init=False)
-    """Targets of the critic; PPO alone."""
+    """Targets of the critic (PPO only)."""
     weights: torch.Tensor = field(init=False)
-    """Weight of each token's loss; 0 where a token is not learned from."""
+    """Weight of each token's loss; 0 for tokens that are not trained on."""
 
     @property
     def logratios(self) -> torch.Tensor:
@@ -62,22 +62,22 @@ class Experience:
         return self.logprobs - self.reference
 
     def rows_of(self, groups: Sequence[int]) -> torch.Tensor:
-        """Return the numbers of the answers to the prompts of these numbers, in order."""
+        """Return the indices of the answers to the prompts with these indices, in order."""
         return torch.tensor([row for g in groups for row in range(self.firsts[g], self.firsts[g + 1])])
 
     def known(self, rows: torch.Tensor, like: torch.Tensor, *names: str) -> list[torch.Tensor]:
-        """Return some of the matrices for the real tokens of some answers, one behind the other.
+        """Return some of the matrices for the real tokens of the given answers, concatenated.
 
         Args:
-            rows: the numbers of the answers.
+            rows: the indices of the answers.
             like: a tensor on the device where the result is wanted.
-            names: of the matrices.
+            names: the names of the matrices.
         """
         inside = self.mask[rows]
         return [getattr(self, name)[rows][inside].to(like.device) for name in names]
 
     def batches(self, groups: Sequence[int], tokens: int, *, packed: bool) -> list[list[int]]:
-        """Return prompts' numbers in micro-batches of at most so many tokens; one each if not packed."""
+        """Return the prompts' indices in micro-batches of at most `tokens` tokens; one each if not packed."""
         sizes = [len(self.trees[group]) for group in groups]
         found = micro_batches(sizes, tokens if packed else 0)
         return [[groups[index] for index in batch] for batch in found]
@@ -92,7 +92,7 @@ def experience_of(
         rollouts: in order, each prompt's `samples` answers together.
         samples: answers per prompt.
         packed: whether several answers can share a row.
-        mask_truncated: whether to learn nothing from answers that were cut.
+        mask_truncated: whether to mask truncated answers in the loss.
     """
     together = samples if packed else 1
     groups = [rollouts[start : start + together] for start in range(0, len(rollouts), together)]

@@ -86,7 +86,7 @@ class RLLoop:
         """Train to the end, from the newest checkpoint on; save the policy and return metrics."""
         groups = self._update.groups
         trainable = sum(p.numel() for group in groups for p in group.parameters.values())
-        self._folder.require_room(trainable)
+        self._folder.require_disk_space(trainable)
         done = self._resume()
         label = f"train {self._config.method}"
         quiet = contextlib.nullcontext(ProgressTask(label, None))
@@ -194,7 +194,7 @@ class RLLoop:
             self._commit(step)
 
     def _evaluate(self, step: int, task: ProgressTask) -> None:
-        """Log reward and gold of answers to the held-out prompts."""
+        """Log training reward and gold reward of answers to the held-out prompts."""
         data = self._data
         if data.gold is None:
             return

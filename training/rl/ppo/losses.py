@@ -60,7 +60,7 @@ def sums_of_answers(values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor
     """Return (A,) the sum over the tokens of each answer, once for each of its tokens.
 
     Args:
-        values: (A,) of answers one behind the other.
+        values: (A,) values of concatenated answers.
         lengths: (N,) tokens of each answer.
     """
     answer = torch.arange(len(lengths), device=values.device).repeat_interleave(lengths.to(values.device))

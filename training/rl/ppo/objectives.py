@@ -1,4 +1,4 @@
-"""The three methods on one loop: how scores become advantages, and tokens a loss.
+"""What differs between the three methods: how scores become advantages, and how token losses are weighted.
 
     PPO     advantages by a critic, which learns too; the KL penalty is part of each token's reward
     RLOO    leave-one-out advantages; the KL penalty is part of an answer's reward; ratios of whole answers
@@ -33,7 +33,7 @@ from training.rl.rollouts import Rollout
 def scores_of(
     rollouts: Sequence[Rollout], totals: Sequence[float | None], missing_eos_penalty: float
 ) -> torch.Tensor:
-    """Return (N,) the reward of each answer, less the penalty of one that was cut; nan if unscored."""
+    """Return the reward (N,) of each answer, minus the penalty if it was truncated; nan if unscored."""
     paid = torch.tensor([torch.nan if total is None else total for total in totals])
     cut = torch.tensor([not rollout.drawn.finished for rollout in rollouts])
     return torch.where(cut, paid - missing_eos_penalty, paid)
@@ -45,7 +45,7 @@ def estimate_advantages(
     """Fill in advantages, weights and, for a critic, rewards and returns.
 
     Args:
-        experience: with the outputs of the models.
+        experience: the step's answers with the models' outputs.
         scores: (N,) reward of each answer; nan where it could not be scored.
         config: the method's settings; its class says which method.
         kl_coef: reward subtracted per nat of divergence.
@@ -67,7 +67,7 @@ def estimate_advantages(
     if isinstance(config, RLOOConfig):
         earned = scores - kl_coef * divergence.masked_fill(~counted, 0.0).sum(dim=1)
         advantages = leave_one_out(earned, config.samples, normalize=config.normalize_advantages)
-        # The loss has one ratio per answer, and so has the correction; `grpo` weighs all answers alike.
+        # The loss has one ratio per answer, and so has the correction; `grpo` weights all answers equally.
         ours, theirs = (m.masked_fill(~counted, 0.0).sum(dim=1, keepdim=True) for m in (ours, theirs))
         shares = token_weights(counted, "grpo", config.max_new_tokens, micro_batch)
     else:
@@ -81,12 +81,12 @@ def estimate_advantages(
 def token_losses(
     logprobs: torch.Tensor, experience: Experience, rows: torch.Tensor, config: LoopConfig
 ) -> TokenLosses:
-    """Return the policy's loss for each token of some answers, one behind the other.
+    """Return the policy's loss for each token of the given answers, concatenated.
 
     Args:
-        logprobs: of these tokens under the policy, with gradient.
-        experience: of the step, with advantages.
-        rows: the numbers of the answers.
+        logprobs: log-probabilities of these tokens under the policy, with gradient.
+        experience: the step's answers, with advantages.
+        rows: the indices of the answers.
         config: the method's settings.
     """
     old, advantages, reference = experience.known(rows, logprobs, "logprobs", "advantages", "reference")
@@ -101,10 +101,10 @@ def token_losses(
 
 
 def loss_divisor(weights: torch.Tensor, config: LoopConfig) -> int:
-    """Return the divisor of a minibatch's weighted sum of token losses: its tokens in PPO, else its answers.
+    """Return the divisor of a minibatch's weighted token losses: number of tokens in PPO, else of answers.
 
     Args:
-        weights: of the minibatch's tokens, (n, A); 0 where a token is not learned from.
+        weights: weights of the minibatch's tokens, (n, A); 0 for tokens that are not trained on.
         config: the method's settings.
     """
     return int((weights > 0).sum()) if isinstance(config, PPOConfig) else len(weights)

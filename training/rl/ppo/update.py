@@ -1,8 +1,8 @@
-"""The optimizer steps on the answers of one step.
+"""The optimizer steps on the answers of one training step.
 
-Every process goes through the same minibatches. The micro-batches of one are split between the processes, and
-losses are divided by a number that belongs to the whole minibatch (`objectives.py`). Any number of processes
-and any size of a micro-batch thus takes the same steps, up to rounding.
+Every process goes through the same minibatches. The micro-batches of a minibatch are split between the
+processes, and losses are divided by a number for the whole minibatch (`objectives.py`). The steps are thus
+the same, up to rounding, for any number of processes and any micro-batch size.
 
 Shapes: `A` answer tokens of a micro-batch.
 """
@@ -45,14 +45,14 @@ class ParameterGroup:
 
 
 class PolicyUpdate:
-    """Takes the optimizer steps.
+    """The optimizer steps of policy and critic.
 
     Args:
         models: policy and critic.
         config: losses, minibatches and learning rates.
         job: schedule, clipping and micro-batches; the seed decides the order of answers.
-        answered: examples of the SFT loss that is mixed in; none if `sft_coef` is 0.
-        updates: optimizer steps of the whole training.
+        answered: examples for the mixed-in SFT loss; none if `sft_coef` is 0.
+        updates: total number of optimizer steps.
     """
 
     def __init__(
@@ -72,21 +72,21 @@ class PolicyUpdate:
         own = models.critic_parameters()
         self.critic = self._group("critic", own, config.critic_learning_rate) if own else None
         self.groups = [self.policy] if self.critic is None else [self.policy, self.critic]
-        """Everything that learns."""
+        """The parameter groups that are trained."""
 
     def run(self, experience: Experience, step: int) -> dict[str, float]:
-        """Learn from one step's answers; return metrics, averaged over tokens or optimizer steps."""
+        """Train on one step's answers; return metrics, averaged over tokens or optimizer steps."""
         averages = _Averages(measures_gap=not experience.is_recomputed)
         for epoch in range(self._config.ppo_epochs):
             for groups in self._minibatches(experience, step, epoch):
                 self._take(experience, groups, averages, learns_policy=step > self._config.critic_warmup)
-                averages.measures_gap = False  # after one optimizer step it is not the sampler's policy
+                averages.measures_gap = False  # from here on, the policy differs from the one sampled from
         return averages.means()
 
     def _minibatches(self, experience: Experience, step: int, epoch: int) -> list[list[int]]:
-        """Return the numbers of the prompts of each optimizer step, in an order of this step and epoch."""
+        """Return the indices of the prompts of each optimizer step, shuffled for this step and epoch."""
         count = len(experience.trees)
-        # By step and epoch alone, and so a resumed training has the same order without a saved generator.
+        # The seed depends on step and epoch only: a resumed job has the same order without a saved state.
         seed = derive_seed(self._seed, "minibatches", step, epoch)
         order = torch.randperm(count, generator=torch.Generator().manual_seed(seed % 2**63)).tolist()
         answers = len(experience.trees[0].answers)
@@ -98,7 +98,7 @@ class PolicyUpdate:
     ) -> None:
         """Take one optimizer step."""
         weights = experience.weights[experience.rows_of(groups)]
-        if weights.any():  # otherwise nothing is learned from any answer of the minibatch
+        if weights.any():  # otherwise no token of the minibatch is trained on
             divisor = loss_divisor(weights, self._config)
             batches = process_rows(
                 experience.batches(groups, self._optim.micro_tokens, packed=self._models.packed)
@@ -115,10 +115,10 @@ class PolicyUpdate:
                     self._step(group, averages)
             for group in self.groups:
                 group.optimizer.zero_grad()
-        self.done += 1  # without a step too: the learning rate must follow the number of minibatches
+        self.done += 1  # even without a step: the learning rate must follow the number of minibatches
 
     def _passes(self, *, learns_policy: bool) -> list[tuple[str, ...]]:
-        """Return what each pass through the model computes: one adapter, or both sides of a shared trunk."""
+        """Return the outputs of each pass through the model: policy or critic, or both on a shared trunk."""
         if self._models.critic == "shared":
             return [("policy", "critic")]
         sides = [group.name for group in self.groups if learns_policy or group is not self.policy]
@@ -144,7 +144,7 @@ class PolicyUpdate:
     def _policy_loss(
         self, experience: Experience, rows: torch.Tensor, logprobs: torch.Tensor, averages: _Averages
     ) -> torch.Tensor:
-        """Return the weighted sum over a micro-batch's tokens."""
+        """Return the weighted sum of the policy's losses over a micro-batch's tokens."""
         old, weights = experience.known(rows, logprobs, "logprobs", "weights")
         losses, clipped = token_losses(logprobs, experience, rows, self._config)
         counted = weights > 0
@@ -163,7 +163,7 @@ class PolicyUpdate:
     def _critic_loss(
         self, experience: Experience, rows: torch.Tensor, values: torch.Tensor, averages: _Averages
     ) -> torch.Tensor:
-        """Return the sum over a micro-batch's tokens that count."""
+        """Return the sum of the critic's losses over a micro-batch's tokens with a weight above 0."""
         old, returns, weights = experience.known(rows, values, "values", "returns", "weights")
         assert isinstance(self._config, PPOConfig)
         losses, clipped = value_losses(values, old, returns, self._config.value_clip)
@@ -216,7 +216,7 @@ class PolicyUpdate:
 
 
 def learning_rate_factor(update: int, total: int, optim: OptimConfig) -> float:
-    """Return the learning rate at an optimizer step, from 0 on, as a share of its peak; it is never 0."""
+    """Return the learning rate at an optimizer step, counted from 0, as a share of its peak; never 0."""
     warm = optim.warmup * total
     if update < warm:
         return (update + 1) / (warm + 1)
@@ -227,7 +227,7 @@ def learning_rate_factor(update: int, total: int, optim: OptimConfig) -> float:
 
 
 class _Averages:
-    """Sums over this process's tokens by name, and numbers by optimizer step, which all processes share."""
+    """Metrics to average: values of this process's tokens, and values per optimizer step (same in all)."""
 
     def __init__(self, *, measures_gap: bool) -> None:
         self.measures_gap = measures_gap
@@ -236,13 +236,13 @@ class _Averages:
         self._numbers: dict[str, list[float]] = defaultdict(list)
 
     def add(self, name: str, values: torch.Tensor, count: int | None = None) -> None:
-        """Add a value for each of some tokens; `count`, if given, is what their sum is divided by."""
+        """Add one value per token; their sum is divided by `count` or, if not given, the number of tokens."""
         total, tokens = self._sums.get(name, (0.0, 0.0))
         added = values.detach().double().sum().item()
         self._sums[name] = (total + added, tokens + (values.numel() if count is None else count))
 
     def note(self, name: str, number: float) -> None:
-        """Add a number of one optimizer step."""
+        """Add a value of one optimizer step."""
         self._numbers[name].append(number)
 
     def means(self) -> dict[str, float]:

@@ -119,9 +119,9 @@ def test_a_start_that_the_run_does_not_train_is_refused(model: Path, tmp_path: P
     ("setting", "message"),
     [
         (("ppo.samples=3",), "samples (3) must divide rollouts (256)"),
-        (("ppo.critic_warmup=200",), "critic_warmup (200) leaves none of the 200 steps"),
-        (("ppo.kl_target=20",), "kl_target (20) is not below stop_kl (15)"),
-        (("ppo.critic=shared", "ppo.critic_init=reward"), "a shared critic reads the policy"),
+        (("ppo.critic_warmup=200",), "critic_warmup (200) must be less than steps (200)"),
+        (("ppo.kl_target=20",), "kl_target (20) must be less than stop_kl (15)"),
+        (("ppo.critic=shared", "ppo.critic_init=reward"), "a shared critic uses the policy's hidden states"),
         (("ppo.ema=0.9", "ppo.keep=best"), "keep: best cannot be combined with ema"),
         (("ppo.rewards={checks: .nan}",), "ppo.rewards"),
     ],

@@ -340,7 +340,7 @@ def test_settings_that_cannot_be_trained_with_are_one_line(
             "there are no answers to train on (10 excluded: every answer was empty or cut off)",
         ),
         (("critique.rounds=0", "train=[dpo]"), "there are no preferences to train on"),
-        (("train=[dpo]", "dpo.min_margin=0.49"), "excluded: less certain than dpo.min_margin"),
+        (("train=[dpo]", "dpo.min_margin=0.49"), "excluded: within dpo.min_margin of a tie"),
     ],
 )
 def test_nothing_to_train_on_is_one_line_with_the_reasons(
