@@ -37,7 +37,7 @@ def test_a_quiet_training_raises_no_alarm():
         (
             {"completions__boilerplate": 0.41},
             "boilerplate",
-            "the same phrase: 41 %, 10 % in the first",
+            "the same phrase: 41 %, up from 10 % in the first",
         ),
         ({"completions__repetitive": 0.9}, "repetitive", "repetitive answers: 90 %"),
         ({"completions__clipped_ratio": 0.5}, "clipped_ratio", "answers truncated at max_new_tokens: 50 %"),
