@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_PROBE_TOKENS = 16
+"""Longest prompt of the short trees of a probe: enough for a state to build up, and quick."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:
@@ -15,6 +18,17 @@ class Tree:
 
     def __len__(self) -> int:
         return len(self.prompt_ids) + sum(map(len, self.answers))
+
+
+def probe_trees(probe: Tree) -> list[Tree]:
+    """Return the probe and two short trees, on which a packed row is compared with separate rows.
+
+    A packed row of one answer is an ordinary row. Only two prompts with two answers of several tokens show a
+    model whose layers carry a state across the row, from one prompt or answer into the next.
+    """
+    ids = probe.prompt_ids[:_PROBE_TOKENS]
+    answers = ((ids[0], ids[-1]), (ids[-1], ids[0], ids[-1]))
+    return [probe, Tree(ids, answers), Tree((*ids[1:], ids[0]), answers)]
 
 
 def micro_batches(sizes: Sequence[int], budget: int) -> list[list[int]]:

@@ -44,6 +44,7 @@ HEAVY_BY_NATURE = {
     "engines.hf.packing",
     "engines.hf.reward_model",
     "engines.hf.sampling",
+    "engines.hf.self_check",
     "training.rl.ppo.actor_critic",
     "training.rl.ppo.advantages",
     "training.callbacks",

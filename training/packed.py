@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from engines.hf.packing import PackedRow, pack
-from engines.trees import Tree
+from engines.hf.packing import PackedRow, attends_only, pack
+from engines.trees import Tree, probe_trees
 from training.examples import EncodedAnswer
 from training.logprobs import answer_logprobs, collate
 
@@ -103,7 +103,7 @@ class PolicyScorer:
 
     Args:
         policy: the model, not wrapped.
-        probe: a prompt with its answers, on which the methods are compared.
+        probe: a prompt with its answers, on which the methods are compared; short trees are added to it.
     """
 
     def __init__(self, policy: Any, probe: Tree) -> None:
@@ -112,10 +112,11 @@ class PolicyScorer:
         is_frozen = type(head) is torch.nn.Linear and not head.weight.requires_grad
         separable = is_frozen and not _caps_logits(policy)
         self.head: torch.nn.Linear | None = head if separable else None
-        self.packed = True
-        if separable and not self._is_exact(policy, probe):
+        # bfloat16's tolerance could hide a small leak, so the kinds of layers are looked up as well.
+        self.packed = attends_only(policy.config)
+        if separable and not (self.packed and self._is_exact(policy, probe)):
             self.head = None
-        if self.head is None and not self._is_exact(policy, probe):
+        if self.head is None and self.packed and not self._is_exact(policy, probe):
             self.packed = False
 
     def __call__(self, model: Any, trees: Sequence[Tree]) -> torch.Tensor:
@@ -128,18 +129,19 @@ class PolicyScorer:
 
     def _is_exact(self, policy: Any, probe: Tree) -> bool:
         """Return True if packed rows and padded rows agree on the probe, up to rounding."""
-        was_training = policy.training
+        was_training, trees = policy.training, probe_trees(probe)
         policy.eval()
         device = next(policy.parameters()).device
         with torch.inference_mode():
-            plain = answer_logprobs(policy, collate(_rows([probe])).to(device))
+            plain = answer_logprobs(policy, collate(_rows(trees)).to(device))
             try:
-                differences = (self(policy, [probe]) - plain).abs()
+                differences = (self(policy, trees) - plain).abs()
             except (RuntimeError, TypeError, ValueError, IndexError):  # an architecture that cannot be packed
                 return False
             finally:
                 policy.train(was_training)
-        tokens = torch.tensor([max(1, len(answer)) for answer in probe.answers], device=device)
+        answers = [answer for tree in trees for answer in tree.answers]
+        tokens = torch.tensor([max(1, len(answer)) for answer in answers], device=device)
         return bool((differences / tokens).max() < _TOLERANCE[next(policy.parameters()).dtype])
 
 

@@ -14,7 +14,7 @@ from core.lazy import require
 from core.store.files import os_errors, sync_folder, write_atomic
 from engines.adapter import SETTINGS, WEIGHTS, attach_adapter, read_settings
 from engines.config import ModelConfig
-from engines.hf.loading import load_classifier, load_model
+from engines.hf.loading import load_classifier, load_model, takes_packed_rows
 from engines.loading import load_tokenizer, locate, pick_dtype
 from engines.tokenization import TurnEncoder
 from training.checkpoints import ADAPTER_STAGING
@@ -107,11 +107,11 @@ def _copy_adapter(scorer: PeftModel, start: Path) -> None:
 
 
 def _attend_to_packed_rows(model: Any) -> None:
-    """Switch a model that was loaded for a GPU to the attention that supports packed rows."""
+    """Switch a model that was loaded for a GPU to the attention that supports packed rows, if it fits."""
     from engines.hf.attention import register
 
     name = register()
-    if model.config._attn_implementation != name:
+    if takes_packed_rows(model) and model.config._attn_implementation != name:
         model.set_attn_implementation(name)
 
 

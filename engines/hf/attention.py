@@ -19,6 +19,8 @@ from transformers.masking_utils import sdpa_mask
 from engines.hf.packing import packed_attention
 
 _NAME = "publius_grouped"
+_UNSUPPORTED = ("s_aux", "softcap")
+"""Keywords by which models pass attention sinks (gpt-oss) and a cap on scores (Gemma 2)."""
 
 
 def register() -> str:
@@ -42,7 +44,13 @@ def grouped_attention(
 
     `packed_blocks` marks a packed row. Otherwise transformers' own function is called for anything but a
     single new token with grouped heads.
+
+    Raises:
+        ValueError: if the model asks for attention sinks or capped scores, which this function does not have.
     """
+    for name in _UNSUPPORTED:
+        if kwargs.get(name) is not None:
+            raise ValueError(f"attention with {name} needs attn_implementation='eager'")
     if (blocks := kwargs.pop("packed_blocks", None)) is not None:
         output = packed_attention(query, key, value, blocks, scaling, kwargs.get("sliding_window"))
         return output.contiguous(), None

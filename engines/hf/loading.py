@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _EXTRA = "transformers"
+_EAGER = "eager"
 
 
 def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
@@ -35,7 +36,7 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=False,
-            attn_implementation=_attention(place),
+            attn_implementation=_attention(files, place == "cpu"),
         )
     if files.adapter is not None:
         # Merged, the adapter costs nothing in a decoding step (docs/log.md measures the difference).
@@ -65,8 +66,6 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
     """
     torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
-    from engines.hf.attention import register
-
     if files.adapter is not None:
         raise EngineError(
             "a reward model cannot be loaded on a model that has an adapter",
@@ -81,7 +80,7 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=False,
-            attn_implementation=register(),
+            attn_implementation=_attention(files, ours=True),
             output_loading_info=True,
         )
     head = getattr(model, "score", None)
@@ -100,9 +99,27 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
     return loaded
 
 
-def _attention(device: str) -> str:
+def takes_packed_rows(model: Any) -> bool:
+    """Return True if a model can use the attention function of this package, which packed rows need."""
+    return bool(model._supports_attention_backend) and model.config._attn_implementation != _EAGER
+
+
+def _attention(files: ModelFiles, ours: bool) -> str:
+    """Return the name of the attention function that is right for a model.
+
+    Args:
+        files: the model on disk.
+        ours: whether the function of this package is wanted where it fits. It is made for decoding on a CPU;
+            training needs it on a GPU too, for packed rows, and sets it itself (`training/policy.py`).
+    """
+    transformers: Any = require("transformers", _EXTRA)
     from engines.hf.attention import register
 
-    # The grouped function is made for decoding on a CPU. Training needs it on a GPU too, for packed rows, and
-    # sets it itself (`training/policy.py`).
-    return register() if device == "cpu" else "sdpa"
+    config = transformers.AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
+    kind = transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    # sdpa has no cap on scores and no attention sinks, and transformers only warns, or says nothing.
+    caps = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
+    if caps or not getattr(kind, "_supports_sdpa", True):
+        return _EAGER
+    # A model with attention classes of its own would not find a registered function, or ignore it.
+    return register() if ours and getattr(kind, "_supports_attention_backend", True) else "sdpa"

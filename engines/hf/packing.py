@@ -24,6 +24,9 @@ import torch
 
 from engines.trees import Tree
 
+_ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention", "attention"})
+"""Entries of a configuration's `layer_types` that a packed row is exact for."""
+
 
 @dataclass(slots=True)
 class Block:
@@ -90,6 +93,16 @@ class PackedRow:
             "use_cache": False,
             "packed_blocks": self.blocks,
         }
+
+
+def attends_only(config: Any) -> bool:
+    """Return False if some layer of a model mixes tokens by other means than attention.
+
+    A gated delta net, a state-space layer or a short convolution carries its state along the whole row, from
+    one answer into the next.
+    """
+    kinds = getattr(config.get_text_config(), "layer_types", None) or ()
+    return all(kind in _ATTENTION for kind in kinds)
 
 
 def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> PackedRow:

@@ -19,11 +19,11 @@ from core.errors import EngineError
 from engines.adapter import SETTINGS, attach_adapter, attach_further_adapter, read_settings
 from engines.config import ModelConfig
 from engines.hf.loading import load_classifier
-from engines.hf.packing import pack
+from engines.hf.packing import attends_only, pack
 from engines.loading import load_tokenizer, locate, pick_dtype
 from engines.reward_settings import RewardSettings, read_reward_settings
 from engines.tokenization import TurnEncoder
-from engines.trees import Tree, micro_batches
+from engines.trees import Tree, micro_batches, probe_trees
 
 MICRO_TOKENS = 4096
 """Maximum number of tokens that are scored together."""
@@ -164,12 +164,14 @@ def tree_scores(model: Any, trees: Sequence[Tree], head: torch.nn.Module, *, pac
 
 def is_packable(classifier: Any, probe: Tree) -> bool:
     """Return True if the classifier scores a packed row as it scores separate rows, up to rounding."""
-    head, was_training = score_head(classifier), classifier.training
+    if not attends_only(classifier.config):
+        return False
+    head, was_training, trees = score_head(classifier), classifier.training, probe_trees(probe)
     classifier.eval()
     with torch.inference_mode():
-        plain = tree_scores(classifier, [probe], head, packed=False)
+        plain = tree_scores(classifier, trees, head, packed=False)
         try:
-            packed = tree_scores(classifier, [probe], head, packed=True)
+            packed = tree_scores(classifier, trees, head, packed=True)
         except (RuntimeError, TypeError, ValueError, IndexError):  # an architecture that cannot be packed
             return False
         finally:

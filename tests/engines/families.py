@@ -26,7 +26,9 @@ def tiny(family: str, attention: str = "publius_grouped", *, scores: bool = Fals
     register()
     names = {"llama": "Llama", "mistral": "Mistral", "qwen3": "Qwen3", "gemma2": "Gemma2"}
     kind = getattr(transformers, f"{names[family]}Config")
-    windows = {"sliding_window": WINDOW} if family in ("mistral", "gemma2") else {}
+    windows: dict[str, Any] = {"sliding_window": WINDOW} if family in ("mistral", "gemma2") else {}
+    if family == "gemma2":
+        windows["attn_logit_softcapping"] = None  # scores are capped in eager attention alone
     defaults = {
         "vocab_size": 120,
         "hidden_size": 32,

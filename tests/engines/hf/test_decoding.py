@@ -18,6 +18,7 @@ from engines.config import EngineConfig, ModelConfig
 from engines.hf import decoding
 from engines.hf.decoding import DecodingBatch, DecodingRow, next_token_logprobs, pad_left, positions_of
 from engines.hf.engine import TransformersEngine
+from engines.hf.self_check import CHECKED_TOKENS
 from engines.protocols import GenerationRequest
 from engines.tokenization import TurnEncoder
 from prompts.sources import read_prompts
@@ -252,6 +253,8 @@ def test_greedy_answers_of_the_embedded_model_are_token_for_token_those_of_trans
     step = decoding.DecodingBatch.step
 
     def recording(batch: DecodingBatch) -> list[DecodingRow]:
+        if batch.rows[0].sampling.max_new_tokens == CHECKED_TOKENS:  # the check at load
+            return step(batch)
         sizes.add(len(batch.rows))
         finished = step(batch)
         written.update((row.prompt, row.tokens) for row in finished)

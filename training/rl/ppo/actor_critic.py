@@ -117,8 +117,8 @@ class ActorCritic:
         """
         self._attach(POLICY)
         with self._precision():
-            hidden, logits = self._forward(row, wants_logits=not self._apart)
-            return self._logprobs(row, hidden, logits, temperature)
+            _, output = self._forward(row, wants_logits=not self._apart)
+            return self._logprobs(row, output, temperature)
 
     def run(self, row: PackedRow, *, policy: bool, critic: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log-probabilities and values, (A,) each, by one pass; empty if not asked for.
@@ -127,8 +127,8 @@ class ActorCritic:
         """
         self._attach(POLICY if policy or self.critic == "shared" else CRITIC)
         with self._precision():
-            hidden, logits = self._forward(row, wants_logits=policy and not self._apart)
-            logprobs = self._logprobs(row, hidden, logits) if policy else hidden.new_empty(0)
+            hidden, output = self._forward(row, wants_logits=policy and not self._apart)
+            logprobs = self._logprobs(row, output) if policy else hidden.new_empty(0)
             return logprobs, self._values(hidden) if critic else hidden.new_empty(0)
 
     @torch.no_grad()
@@ -136,16 +136,16 @@ class ActorCritic:
         """Return log-probabilities, entropies and a shared critic's values, without gradient."""
         self._attach(POLICY)
         with self._precision():
-            hidden, logits = self._forward(row, wants_logits=not self._apart)
-            return self._outputs(row, hidden, logits)
+            hidden, output = self._forward(row, wants_logits=not self._apart)
+            return self._outputs(row, hidden, output)
 
     @torch.no_grad()
     def reference_logprobs(self, row: PackedRow) -> torch.Tensor:
         """Return (A,) the reference's log-probabilities in nats."""
         self._attach(REFERENCE if self._has_reference else POLICY)
         with nullcontext() if self._has_reference else self.policy.disable_adapter(), self._precision():
-            hidden, logits = self._forward(row, wants_logits=not self._apart)
-            return self._logprobs(row, hidden, logits)
+            _, output = self._forward(row, wants_logits=not self._apart)
+            return self._logprobs(row, output)
 
     @torch.no_grad()
     def attach_policy(self) -> None:
@@ -159,8 +159,12 @@ class ActorCritic:
         # Without `inference_mode`, peft would make the adapter's weights trainable.
         self.policy.set_adapter(name, inference_mode=not train)
 
-    def _forward(self, row: PackedRow, *, wants_logits: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return hidden states (A, D) before each answer token and, where wanted, logits (A, V)."""
+    def _forward(self, row: PackedRow, *, wants_logits: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return hidden states (A, D) before each answer token, and the model's output there.
+
+        The output is logits (A, V), or, if they are not wanted, the hidden states scaled as the model scales
+        its logits: Granite divides by a constant after the head, Cohere multiplies.
+        """
         inputs: dict[str, Any] = row.inputs()
         if not self.packed:  # a single answer and no packing arguments, as any model accepts
             inputs = {name: inputs[name] for name in ("input_ids", "position_ids", "use_cache")}
@@ -170,23 +174,19 @@ class ActorCritic:
         hook = self._head.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
         try:
             with nullcontext() if wants_logits else bypassed(self._head):
-                logits = self.policy(**inputs, logits_to_keep=row.predictors).logits[0]
+                output = self.policy(**inputs, logits_to_keep=row.predictors).logits[0]
         finally:
             hook.remove()
-        return seen[0][0], logits if wants_logits else None
+        return seen[0][0], output
 
     def _logprobs(
-        self,
-        row: PackedRow,
-        hidden: torch.Tensor,
-        logits: torch.Tensor | None,
-        temperature: float | None = None,
+        self, row: PackedRow, output: torch.Tensor, temperature: float | None = None
     ) -> torch.Tensor:
         divisor = temperature or self._temperature
-        if logits is None:
+        if self._apart:
             # The head is linear without a bias: hidden / T gives logits / T.
-            return frozen_logprobs(hidden / divisor, self._head, row.answer_ids)
-        logits = _wide(logits) / divisor
+            return frozen_logprobs(output / divisor, self._head, row.answer_ids)
+        logits = _wide(output) / divisor
         return logits.log_softmax(dim=-1).gather(-1, row.answer_ids.unsqueeze(-1)).squeeze(-1)
 
     def _values(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -199,14 +199,14 @@ class ActorCritic:
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
 
-    def _outputs(self, row: PackedRow, hidden: torch.Tensor, logits: torch.Tensor | None) -> PolicyOutputs:
+    def _outputs(self, row: PackedRow, hidden: torch.Tensor, output: torch.Tensor) -> PolicyOutputs:
         logprobs, entropies = [], []
         for start in range(0, len(hidden), _CHUNK):
             part = slice(start, start + _CHUNK)
-            if logits is None:
-                found = _wide(torch.nn.functional.linear(hidden[part] / self._temperature, self._head.weight))
-            else:
-                found = _wide(logits[part]) / self._temperature
+            found = output[part]
+            if self._apart:
+                found = torch.nn.functional.linear(found, self._head.weight)
+            found = _wide(found) / self._temperature
             total = found.logsumexp(dim=-1, keepdim=True)
             logprobs.append((found.gather(-1, row.answer_ids[part, None]) - total).squeeze(-1))
             probs = (found - total).exp()
