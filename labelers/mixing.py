@@ -25,12 +25,12 @@ from constitution.schema import Constitution
 from core.records import Comparison, Judgment, Preference, Prompt
 from labelers.config import LabelConfig, MixRule
 from labelers.crowd.aggregate import (
-    DECISIVE,
     Settled,
     Shares,
     WeightedOpinion,
     aggregate,
     aggregated_outcome,
+    is_decisive,
     opinions_of,
     settle,
     settle_by_tier,
@@ -123,7 +123,7 @@ class Mixer:
                 parts.append(part)
         if not parts:
             return "no source that label.mix allows has judged it"
-        decisive = next((part for part in parts if abs(part.p_a - 0.5) >= DECISIVE), None)
+        decisive = next((part for part in parts if is_decisive(part.p_a)), None)
         p_a = mean(part.p_a for part in parts) if decisive is None else decisive.p_a
         shares = _weighed_shares([(1.0, part) for part in parts]) if decisive is None else decisive.shares
         return Settled(p_a, [opinion for part in parts for opinion in part.behind], shares)

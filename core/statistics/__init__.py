@@ -1,1 +1,1 @@
-"""Statistics shared by several packages: confidence intervals for means and shares."""
+"""Statistics shared by several packages: confidence intervals for means and shares, distance from a tie."""

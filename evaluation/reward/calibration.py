@@ -166,9 +166,20 @@ def reliability(margins: Floats, labels: Floats, weights: Floats) -> tuple[Bin, 
         predicted, label = (
             float(np.average(values[inside], weights=weights[inside])) for values in (confidences, turned)
         )
-        noise = float((turned - confidences)[inside].std()) / math.sqrt(n)
+        noise = _error_of_mean((turned - confidences)[inside], weights[inside])
         bins.append(Bin(predicted, label, n, weight / total, noise))
     return tuple(bins)
+
+
+def _error_of_mean(values: Floats, weights: Floats) -> float:
+    """Return the standard error of the weighted mean of values, (N,) each.
+
+    The number of values is Kish's effective sample size, (sum w)^2 / sum w^2 ("Survey Sampling", 1965), which
+    is N if all weights are equal.
+    """
+    effective = float(weights.sum() ** 2 / (weights**2).sum())
+    # Unweighted: a few heavy pairs would otherwise be their own mean, and the deviation far too small.
+    return float(values.std()) / math.sqrt(effective)
 
 
 def _slope(temperature: float, margins: Floats, p: Floats, weights: Floats) -> float:

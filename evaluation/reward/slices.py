@@ -42,8 +42,8 @@ SECTIONS: Mapping[str, Mapping[str, int]] = {
     "Safety": {
         "refusals-dangerous": 100,
         "refusals-offensive": 100,
-        "xstest-should-refuse": 250,
-        "xstest-should-respond": 154,
+        "xstest-should-refuse": 154,
+        "xstest-should-respond": 250,
         "donotanswer": 136,
     },
     "Reasoning": {
@@ -52,8 +52,9 @@ SECTIONS: Mapping[str, Mapping[str, int]] = {
     },
 }
 """The sections of RewardBench v1 (Lambert et al. 2024, arXiv 2403.13787), with the example count that weights
-each subset, as in `rewardbench/constants.py`. `math-prm` has 447 examples, but as much weight as all code
-subsets together."""
+each subset, as in `rewardbench/constants.py`. From 2024-04-22 to 2024-09-10 RewardBench had the counts of the
+two XSTest subsets swapped; Safety scores from that time differ. `math-prm` has 447 examples, but as much
+weight as all code subsets together."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.records import Candidate, Comparison, Judgment, Message, Preference
+from core.statistics.ties import distance_from_tie
 from labelers.crowd.votes import MACHINES, current_judgments, probability_of
 
 DECISIVE = 0.1
@@ -167,9 +168,14 @@ def deciding(opinions: Sequence[WeightedOpinion]) -> list[WeightedOpinion]:
     speaking = [o for o in opinions if not o.neutral] or list(opinions)
     for tier in sorted({o.tier for o in speaking}):
         within = [o for o in speaking if o.tier == tier]
-        if abs(_mean(within) - 0.5) >= DECISIVE:
+        if is_decisive(_mean(within)):
             return within
     return speaking
+
+
+def is_decisive(p: float) -> bool:
+    """Return whether a probability is at least `DECISIVE` from one half; 3 of 5 votes are."""
+    return distance_from_tie(p) >= DECISIVE
 
 
 def shares_of(speaking: Sequence[WeightedOpinion]) -> Shares:

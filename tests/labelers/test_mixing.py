@@ -140,6 +140,13 @@ def test_rule_of_a_source_puts_experts_before_the_crowd():
     assert p_a(config, FOR) == 1.0
 
 
+@pytest.mark.parametrize("verdicts", ["aaabb", "aaaaaabbbb"])
+def test_six_tenths_of_the_experts_decide(verdicts: str):
+    config = policy(mix="override", rules=[{"mix": "humans", "sources": ["experts"]}])
+    said = [judged("c", v, who=str(n), labeler="experts") for n, v in enumerate(verdicts)]
+    assert p_a(config, *said, AGAINST) == pytest.approx(0.6)
+
+
 def test_rules_stand_before_those_of_the_classic_recipe():
     config = policy(mix="classic", rules=[{"mix": "humans", "tags": ["red-team"]}])
     assert p_a(config, AI, AGAINST, of=comparison("c", "red-team")) == 0.0

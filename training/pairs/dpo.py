@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.lazy import require
+from core.statistics.ties import distance_from_tie
 from training.checkpoints import TrainingFolder
 from training.config import DPOConfig
 from training.examples import ExcludedExample, PreferencePair
@@ -49,7 +50,7 @@ def train_dpo(
     encoder = load_encoder(job.policy)
 
     def objection(pair: PreferencePair) -> ExcludedExample | None:
-        if abs(pair.p_chosen - 0.5) < config.min_margin:
+        if distance_from_tie(pair.p_chosen) < config.min_margin:
             return ExcludedExample(pair.id, "within dpo.min_margin of a tie", f"p = {pair.p_chosen:.3f}")
         # A cut answer has no end token: preferring it would teach the policy to run on.
         if not pair.chosen_finished:

@@ -70,7 +70,8 @@ class RLConfig(Section):
     alarms: Literal["off", "warn", "stop"] = "warn"
     """Response to signs of reward hacking: none, a warning, or the end of training."""
     alarm_evals: int = Field(default=2, ge=1)
-    """Alarm when the reward rose and the gold reward fell in this many evaluations in a row."""
+    """Alarm when the gold reward is significantly below its best evaluation so far, and the reward above
+    that evaluation's, in this many evaluations in a row."""
     alarm_length: float = Field(default=1.5, gt=1.0, allow_inf_nan=False)
     """Alarm when the mean length exceeds this multiple of the first step's."""
     alarm_share: float = Field(default=0.3, gt=0.0, le=1.0)

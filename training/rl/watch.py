@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean, pstdev
-from typing import Any
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
 
 from core.errors import EngineError
 from core.rewards import Reward
@@ -20,8 +20,16 @@ from training.rl.reward_sum import RewardSum, reward_scores
 from training.rl.rollouts import Rollout
 
 
-def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward, where: str) -> Metrics:
-    """Return metrics of answers to held-out prompts; each process scores its share.
+class GoldEvaluation(NamedTuple):
+    """The result of an evaluation on held-out prompts."""
+
+    metrics: Metrics
+    golds: list[float | None]
+    """Gold reward of each answer, in the order of the prompts; None if unscored."""
+
+
+def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward, where: str) -> GoldEvaluation:
+    """Evaluate answers to held-out prompts; each process scores its share.
 
     Rewards are summed without normalising or clipping, which keeps evaluations comparable.
 
@@ -39,18 +47,20 @@ def watched(rollouts: Sequence[Rollout], rewards: RewardSum, gold: Reward, where
     pairs = list(zip(rewards.score(samples), reward_scores(gold, samples), strict=True))
     found: list[tuple[dict[str, float | None], float | None]] = gathered(pairs)
     scored = [replace(rollout, scores=row) for rollout, (row, _) in zip(rollouts, found, strict=True)]
-    golds = [score for _, score in found if score is not None]
-    if not golds:
+    golds = [score for _, score in found]
+    known = [score for score in golds if score is not None]
+    if not known:
         raise EngineError("no answer to a held-out prompt could be scored", where=where)
     sums = [value for value in rewards.sums([row for row, _ in found]) if value is not None]
-    return {
+    metrics = {
         **({EVAL_REWARD: fmean(sums)} if sums else {}),
-        EVAL_GOLD: fmean(golds),
-        EVAL_ERROR: pstdev(golds) / len(golds) ** 0.5,
-        "eval/gold/missing": 1 - len(golds) / len(found),
+        EVAL_GOLD: fmean(known),
+        EVAL_ERROR: stdev(known) / len(known) ** 0.5 if len(known) > 1 else 0.0,
+        "eval/gold/missing": 1 - len(known) / len(found),
         **reward_metrics("eval", scored),
         **answer_metrics("eval", scored),
     }
+    return GoldEvaluation(metrics, golds)
 
 
 _SHOWN = 3

@@ -109,6 +109,32 @@ def test_error_by_chance_is_what_perfect_calibration_shows_of_few_pairs():
     assert shown == pytest.approx(expected, rel=0.15)
 
 
+def test_error_by_chance_takes_unequal_weights_into_account():
+    found = []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        margins = generator.normal(0, 2, 500)
+        labels = (generator.random(500) < soft(margins)).astype(float)
+        found.append(calibration_metrics(margins, labels, generator.choice([1.0, 20.0], 500, p=[0.9, 0.1])))
+    shown, expected = (np.mean([getattr(one, name) for one in found]) for name in ("ece", "ece_by_chance"))
+    assert shown == pytest.approx(expected, rel=0.1)
+
+
+def test_error_by_chance_does_not_depend_on_the_scale_of_the_weights():
+    generator = np.random.default_rng(0)
+    margins, labels = odds(), generator.random(400).round()
+    one, ten = (calibration_metrics(margins, labels, np.full(400, w)).ece_by_chance for w in (1.0, 10.0))
+    assert one == pytest.approx(ten)
+
+
+def test_noise_of_a_bin_has_the_effective_number_of_pairs():
+    # Weights 3 and 1 are (3 + 1)^2 / (9 + 1) = 1.6 pairs; the values differ by 1, with deviation 1/2.
+    (only,) = reliability(np.zeros(2), np.array([1.0, 0.0]), np.array([3.0, 1.0]))
+    assert only.noise == 0  # equal scores prefer neither answer
+    (only,) = reliability(np.full(2, 2.0), np.array([1.0, 0.0]), np.array([3.0, 1.0]))
+    assert only.noise == pytest.approx(0.5 / math.sqrt(1.6))
+
+
 def test_scores_that_are_too_sure_are_mended_by_their_temperature():
     calibration = calibrate(random_pairs(5000, scale=4.0))
     assert calibration.temperature == pytest.approx(4, rel=0.1)

@@ -133,11 +133,56 @@ def test_bands_without_pairs_have_no_slice_and_ties_no_accuracy():
 # RewardBench
 
 
-def test_sections_have_the_23_subsets_and_math_counts_as_much_as_code():
-    assert [len(counts) for counts in SECTIONS.values()] == [5, 6, 5, 7]
-    reasoning = SECTIONS["Reasoning"]
-    assert reasoning["math-prm"] == sum(reasoning.values()) - reasoning["math-prm"] == 984
-    assert sum(SECTIONS["Safety"].values()) == 740
+def test_sections_have_the_example_counts_of_rewardbench():
+    # `rewardbench/constants.py` of commit 6552e93 (2024-09-10) and later.
+    assert SECTIONS == {
+        "Chat": {
+            "alpacaeval-easy": 100,
+            "alpacaeval-length": 95,
+            "alpacaeval-hard": 95,
+            "mt-bench-easy": 28,
+            "mt-bench-med": 40,
+        },
+        "Chat Hard": {
+            "mt-bench-hard": 37,
+            "llmbar-natural": 100,
+            "llmbar-adver-neighbor": 134,
+            "llmbar-adver-GPTInst": 92,
+            "llmbar-adver-GPTOut": 47,
+            "llmbar-adver-manual": 46,
+        },
+        "Safety": {
+            "refusals-dangerous": 100,
+            "refusals-offensive": 100,
+            "xstest-should-refuse": 154,
+            "xstest-should-respond": 250,
+            "donotanswer": 136,
+        },
+        "Reasoning": {
+            "math-prm": 984,
+            "hep-cpp": 164,
+            "hep-go": 164,
+            "hep-java": 164,
+            "hep-js": 164,
+            "hep-python": 164,
+            "hep-rust": 164,
+        },
+    }
+
+
+def test_safety_score_of_a_model_that_refuses_too_much_is_that_of_rewardbench():
+    # The accuracies of XSTest are those in RewardBench's README; its own score of these is 0.664.
+    right = {
+        "refusals-dangerous": 0.9,
+        "refusals-offensive": 0.95,
+        "xstest-should-refuse": 1.0,
+        "xstest-should-respond": 0.284,
+        "donotanswer": 0.6,
+    }
+    pairs = [pair for name, share in right.items() for pair in grouped(500, round(500 * share), subset=name)]
+    (safety,) = reward_bench(pairs).sections
+    assert safety.accuracy.value == pytest.approx(491.6 / 740)
+    assert safety.accuracy.value == pytest.approx(0.664, abs=5e-4)
 
 
 def test_section_is_the_mean_of_its_subsets_by_example_count():

@@ -88,7 +88,7 @@ def test_judgment_under_an_unknown_principle_is_an_error_that_names_it():
 HARD = constitution(principle("safe", hard=True), principle("kind", weight=9.0))
 
 
-@pytest.mark.parametrize(("safe", "kind"), [(0.2, 1.0), (0.39, 0.9), (0.61, 0.0), (0.95, 0.1)])
+@pytest.mark.parametrize(("safe", "kind"), [(0.2, 1.0), (0.4, 0.9), (0.6, 0.0), (0.95, 0.1)])
 def test_decisive_hard_principle_decides_alone(safe: float, kind: float):
     assert p_a(judgment("safe", safe), judgment("kind", kind), by=HARD) == pytest.approx(safe)
 
@@ -96,6 +96,11 @@ def test_decisive_hard_principle_decides_alone(safe: float, kind: float):
 @pytest.mark.parametrize("safe", [0.41, 0.5, 0.59])
 def test_hard_principle_that_is_undecided_leaves_it_to_the_rest(safe: float):
     assert p_a(judgment("safe", safe), judgment("kind", 0.9), by=HARD) == pytest.approx(0.9)
+
+
+def test_mean_of_exactly_0_6_decides_however_it_was_added_up():
+    votes = [judgment("safe", vote, id=f"vote {n}") for n, vote in enumerate((1.0, 1.0, 1.0, 0.0, 0.0))]
+    assert p_a(*votes, judgment("kind", 0.0), by=HARD) == pytest.approx(0.6)
 
 
 def test_all_speak_together_when_no_tier_is_decisive():

@@ -116,6 +116,14 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tiny_folder: Path, tmp_
     assert result.examples + len(result.excluded) == 12
 
 
+def test_pair_at_exactly_the_margin_is_not_within_it(tiny_folder: Path, tmp_path: Path):
+    config = DPO.model_copy(update={"min_margin": 0.1})
+    data = [*pairs(2, p=0.6), *(replace(pair, id=f"near {n}") for n, pair in enumerate(pairs(2, p=0.599)))]
+    result = train_dpo(data, job("dpo", tmp_path / "dpo", str(tiny_folder)), config)
+    assert result.examples == 2  # 0.6 - 0.5 is below 0.1 in floats
+    assert {row.id for row in result.excluded} == {"near 0", "near 1"}
+
+
 def test_no_preferences_is_one_clear_line(tiny_folder: Path, tmp_path: Path):
     with pytest.raises(DataError, match="no preferences to train on"):
         train_dpo([], job("dpo", tmp_path / "dpo", str(tiny_folder)), DPO)

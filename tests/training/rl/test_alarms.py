@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 import pytest
 
 from training.history import best_step, is_exhausted
@@ -63,22 +65,139 @@ def test_too_much_divergence_ends_training_whatever_alarms_say():
 
 
 def test_gold_that_falls_while_the_reward_rises_twice_in_a_row_is_an_alarm():
-    falling = [watched(0, 1, 5), watched(5, 2, 6), watched(10, 3, 5.5), watched(15, 4, 5.2)]
+    falling = [watched(0, 1, 5), watched(5, 2, 6), watched(10, 3, 4.5), watched(15, 4, 4.2)]
     (alarm,) = alarms_of(falling, CONFIG)
     assert (alarm.name, alarm.step) == ("gold", 15)
-    assert alarm.text == "the gold reward fell from 6 to 5.2 while the reward rose, 2 evaluations in a row"
+    assert alarm.text == (
+        "the gold reward fell from 6 at step 5 to 4.2 (standard error of the fall: 0.42) while the "
+        "reward rose, in 2 evaluations in a row"
+    )
     assert alarms_of(falling[:3], CONFIG) == []
 
 
 def test_a_fall_within_golds_own_error_is_no_alarm():
     assert alarms_of([watched(0, 1, 5), watched(1, 2, 4.9), watched(2, 3, 4.8)], CONFIG) == []
-    slowly = [watched(n, n, 5 - 0.1 * n) for n in range(6)]
-    assert [alarm.step for alarm in alarms_of(slowly, CONFIG)] == [4]
 
 
-def test_one_good_evaluation_begins_the_count_anew():
-    history = [watched(0, 1, 5), watched(1, 2, 4), watched(2, 3, 4.5), watched(3, 4, 4)]
-    assert alarms_of(history, CONFIG) == []
+def test_a_slow_fall_is_an_alarm_once_it_is_beyond_the_error_of_the_best():
+    # The error is 0.3 sqrt(2) = 0.42. Step 12 is the first whose fall exceeds its threshold of 2.71 errors.
+    slowly = [watched(n, n, 5 - 0.1 * n) for n in range(16)]
+    (alarm,) = alarms_of(slowly, CONFIG)
+    assert alarm.step == 13
+    assert "from 5 at step 0 to 3.7" in alarm.text
+
+
+# Gold by prompt
+
+
+def by_prompt(step: int, reward: float, golds: list[float | None]) -> dict[str, Any]:
+    """The row of an evaluation as the loop saves it."""
+    known = [gold for gold in golds if gold is not None]
+    error = stdev(known) / len(known) ** 0.5
+    return {
+        "step": step,
+        "eval/reward": reward,
+        "eval/gold": fmean(known),
+        "eval/gold/error": error,
+        "gold_by_prompt": golds,
+    }
+
+
+BETWEEN = [10.0 * n for n in range(8)]
+"""Golds of prompts that differ far more than an evaluation from the next."""
+NOISE = [0.1, -0.1, 0.2, -0.2, 0.1, -0.1, 0.2, -0.2]
+
+
+def course(*falls: float) -> list[dict[str, Any]]:
+    """Return evaluations in which each prompt's gold falls by that much, and noise of 0.1 to 0.2."""
+    rows = []
+    for number, fall in enumerate(falls):
+        noise = NOISE if number % 2 else [-x for x in NOISE]
+        golds = [g - fall + x for g, x in zip(BETWEEN, noise, strict=True)]
+        rows.append(by_prompt(number, number, golds))
+    return rows
+
+
+def test_differences_between_prompts_do_not_hide_a_fall():
+    (alarm,) = alarms_of(course(0, 1, 1), CONFIG)
+    assert (alarm.name, alarm.step) == ("gold", 2)
+    # The errors of the means are 8.7: unpaired, the fall of 1 would be nothing.
+    assert course(0)[0]["eval/gold/error"] > 8
+    without = [{k: v for k, v in row.items() if k != "gold_by_prompt"} for row in course(0, 1, 1)]
+    assert alarms_of(without, CONFIG) == []
+
+
+def test_error_of_a_fall_is_that_of_its_mean_over_prompts():
+    first = by_prompt(0, 0, [1.0, 2.0, 3.0])
+    rows = [first, *(by_prompt(n, n, [0.9, 1.85, 2.95]) for n in (1, 2))]
+    (alarm,) = alarms_of(rows, CONFIG.model_copy(update={"alarm_evals": 1}))
+    # Falls of 0.1, 0.15 and 0.05: mean 0.1, sample standard deviation 0.05, error 0.05 / sqrt(3) = 0.0289.
+    assert "standard error of the fall: 0.029)" in alarm.text
+
+
+def test_gold_that_only_wavers_is_no_alarm():
+    assert alarms_of(course(0, 0.05, 0.1, 0, 0.05, 0.1), CONFIG) == []
+
+
+def test_prompts_unscored_in_one_of_the_evaluations_are_skipped():
+    rows = course(0, 1, 1)
+    rows[1]["gold_by_prompt"][0] = None
+    rows[2]["gold_by_prompt"][7] = None
+    assert [alarm.step for alarm in alarms_of(rows, CONFIG)] == [2]
+    for row in rows[1:]:
+        row["gold_by_prompt"][1:] = [None] * 7
+    assert alarms_of(rows, CONFIG) == []  # one prompt in common has no error
+
+
+def test_evaluations_of_an_older_checkpoint_are_compared_without_pairing():
+    old, new = watched(0, 0, 5), course(10, 10)
+    gold = new[0]["eval/gold"]
+    rows = [
+        {**old, "eval/gold": gold + 1.0},
+        *({**row, "step": n, "eval/reward": n} for n, row in enumerate(new, 1)),
+    ]
+    assert alarms_of(rows, CONFIG) == []
+    rows[0]["eval/gold"] = gold + 100
+    assert [alarm.step for alarm in alarms_of(rows, CONFIG)] == [2]
+
+
+def simulated(
+    generator: np.random.Generator, within: float, noise: str, fall: float, looks: int = 20, prompts: int = 50
+) -> list[dict[str, Any]]:
+    """Return the evaluations of a training whose reward rises steadily.
+
+    Gold has variance 1 over answers, of which `within` lies within prompts. That part is drawn again at each
+    evaluation, or is a random walk that has parted by as much at the end. Gold falls linearly by `fall`.
+    """
+    if noise == "drawn":
+        parts = generator.normal(0, within**0.5, (looks, prompts))
+    else:
+        parts = generator.normal(0, (2 * within / (looks - 1)) ** 0.5, (looks, prompts)).cumsum(axis=0)
+    between = generator.normal(0, (1 - within) ** 0.5, prompts)
+    golds = between + parts - fall * np.linspace(0, 1, looks)[:, None]
+    return [by_prompt(10 * n, 0.1 * n, row.tolist()) for n, row in enumerate(golds)]
+
+
+def alarm_rate(trainings: int, within: float, noise: str, fall: float) -> float:
+    generator = np.random.default_rng(0)
+    return fmean(bool(alarms_of(simulated(generator, within, noise, fall), CONFIG)) for _ in range(trainings))
+
+
+def test_few_of_some_simulated_trainings_alarm_falsely_and_nearly_all_that_fall_do():
+    assert alarm_rate(100, 0.3, "drawn", 0.0) <= 0.08
+    assert alarm_rate(30, 0.3, "drawn", 0.5) >= 0.9
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("noise", ["drawn", "walk"])
+@pytest.mark.parametrize(
+    ("within", "drawn", "walked"), [(0.1, 0.99, 0.99), (0.3, 0.97, 0.92), (0.7, 0.75, 0.58)]
+)
+def test_at_most_a_twentieth_of_simulated_trainings_alarm_falsely(
+    noise: str, within: float, drawn: float, walked: float
+):
+    assert alarm_rate(1500, within, noise, 0.0) <= 0.05
+    assert alarm_rate(500, within, noise, 0.5) >= (drawn if noise == "drawn" else walked)
 
 
 def test_gold_that_falls_with_the_reward_is_no_sign_of_gaming():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -292,6 +294,49 @@ def test_best_weights_are_those_with_the_highest_gold(lively: Path, tmp_path: Pa
     best = max(golds, key=lambda step: (golds[step], -step))
     assert result.best_step == (best if best != 12 else None)
     assert result.held_out == 8
+
+
+def test_a_resumed_training_compares_gold_by_prompt_as_an_uninterrupted_one(lively: Path, tmp_path: Path):
+    optim = OPTIM.model_copy(update={"checkpoint_every": 2})
+    task = {"held_out": asked(24)[16:], "gold": Letters("gold", "a")}
+    settings = {"optim": optim, "task": task, "eval_every": 1, "alarms": "warn"}
+    whole = run(lively, tmp_path / "whole", steps=4, **settings)
+    with breaking_at(3), pytest.raises(KeyboardInterrupt):
+        run(lively, tmp_path / "broken", steps=4, **settings)
+    (state,) = (tmp_path / "broken").rglob("state.json")
+    saved = json.loads(state.read_text())
+    assert [len(row["gold_by_prompt"]) for row in saved["history"] if "eval/gold" in row] == [8, 8, 8]
+    shutil.copytree(tmp_path / "broken", tmp_path / "older")
+    resumed = run(lively, tmp_path / "broken", steps=4, **settings)
+    assert resumed.warnings == whole.warnings
+    metrics = (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    assert metrics == (tmp_path / "broken" / "metrics.jsonl").read_bytes()
+    assert b"gold_by_prompt" not in metrics  # no metric: it is in the checkpoints only
+
+    # A checkpoint of a version that did not save it.
+    for row in saved["history"]:
+        row.pop("gold_by_prompt", None)
+    (older,) = (tmp_path / "older").rglob("state.json")
+    older.write_text(json.dumps(saved))
+    run(lively, tmp_path / "older", steps=4, **settings)
+    assert metrics == (tmp_path / "older" / "metrics.jsonl").read_bytes()
+
+
+@contextmanager
+def breaking_at(step: int) -> Iterator[None]:
+    """Interrupt training in the update of a step."""
+    from training.rl.ppo.update import PolicyUpdate
+
+    once = PolicyUpdate.run
+
+    def run(*given: Any) -> dict[str, float]:
+        if given[2] == step:
+            raise KeyboardInterrupt
+        return once(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PolicyUpdate, "run", run)
+        yield
 
 
 def test_the_start_is_the_result_where_nothing_is_better(lively: Path, brief: Path, tmp_path: Path):

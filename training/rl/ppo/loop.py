@@ -24,7 +24,7 @@ from training.checkpoints import CRITIC_FILE, SAMPLES_FILE, TrainingFolder
 from training.job import TrainingJob, base_name
 from training.policy import save_adapter
 from training.processes import gathered, is_main, process_rows, wait_for_all
-from training.rl.alarms import KL, account_of, best_gold_step, is_over
+from training.rl.alarms import GOLD_BY_PROMPT, KL, account_of, best_gold_step, is_over
 from training.rl.clock import Clock
 from training.rl.config import LoopConfig
 from training.rl.kl import KLController
@@ -203,8 +203,8 @@ class RLLoop:
         seeds = [derive_seed(self._job.seed, "gold", prompt.prompt.id) for prompt in data.held_out]
         rollouts = self._drawn(data.held_out, seeds)
         with self._clock.phase("reward"):
-            metrics = watched(rollouts, data.rewards, data.gold, f"{self._config.method}.gold")
-        self._log(step, metrics)
+            found = watched(rollouts, data.rewards, data.gold, f"{self._config.method}.gold")
+        self._log(step, found.metrics, {GOLD_BY_PROMPT: found.golds})
 
     def _guard(self, metrics: Mapping[str, float], step: int) -> None:
         """Raise EngineError if a loss or gradient is not finite, or a gradient too large."""
@@ -262,9 +262,10 @@ class RLLoop:
             before = self._average.get(name)
             self._average[name] = now.clone() if before is None else before.lerp(now, 1 - self._config.ema)
 
-    def _log(self, step: int, metrics: Metrics) -> None:
+    def _log(self, step: int, metrics: Metrics, details: Mapping[str, Any] | None = None) -> None:
+        """Log metrics; details are for the alarms, and only the history and so the checkpoints have them."""
         row = {"step": step, **metrics}
-        self._history.append(row)
+        self._history.append({**row, **(details or {})})
         self._report(step, metrics)
         if is_main():
             append_row(self._folder.metrics, row)
