@@ -62,9 +62,20 @@ class _FrozenHead(torch.autograd.Function):
         return grads[0].unsqueeze(-1).to(slopes.dtype) * slopes, None, None, None
 
 
+def mixed_precision(device: torch.device, *, bf16: bool) -> torch.autocast:
+    """Return the context for all forward passes of a training.
+
+    The output head can run outside of the model's forward pass, where accelerate's autocast has ended. Policy
+    and reference must run it in one precision, or they differ before the first step.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
 def frozen_logprobs(hidden: torch.Tensor, head: torch.nn.Linear, tokens: torch.Tensor) -> torch.Tensor:
     """Return the log-probabilities (A,) in nats of `tokens` (A,) given `hidden` (A, D)."""
     apply: Any = _FrozenHead.apply
+    # accelerate widens a model's outputs to float32, and these hidden states are outputs.
+    hidden = hidden.to(head.weight.dtype)
     logprobs: torch.Tensor = apply(hidden, head.weight, head.bias, tokens)
     return logprobs
 

@@ -23,7 +23,7 @@ from engines.hf.packing import PackedRow, pack
 from engines.trees import Tree
 from training.config import LoraConfig
 from training.job import TrainingJob
-from training.packed import PolicyScorer, bypassed, frozen_logprobs
+from training.packed import PolicyScorer, bypassed, frozen_logprobs, mixed_precision
 from training.policy import TRAIN_EXTRA, adapter_shape, load_policy
 from training.rl.config import Critic
 from training.rl.task import CriticOrigin
@@ -197,7 +197,7 @@ class ActorCritic:
         return values.squeeze(-1)
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
+        return mixed_precision(self.device, bf16=self._bf16)
 
     def _outputs(self, row: PackedRow, hidden: torch.Tensor, logits: torch.Tensor | None) -> PolicyOutputs:
         logprobs, entropies = [], []
