@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import shutil
 import time
@@ -15,6 +16,7 @@ from core.digests import digest
 from core.errors import ConfigError, DataError, MissingExtraError
 from core.lazy import require
 from core.libraries import quiet_datasets, quiet_transformers, write_errors
+from core.notices import note
 from core.store.files import os_errors
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
@@ -24,7 +26,7 @@ from training.config import LoraConfig, OptimConfig
 from training.examples import ExcludedExample
 from training.methods import Method
 from training.policy import TRAIN_EXTRA, free_memory
-from training.processes import is_main, wait_for_all
+from training.processes import is_main, wait_for_all, world_size
 
 
 class MethodConfig(Protocol):
@@ -213,6 +215,7 @@ def run_or_reuse(
     done = done or folder.result(job_digest)
     if done is not None:
         return done | {"seconds": 0.0}
+    note_idle_gpus(job.device)
     started = time.monotonic()
     with _quiet(), _save_errors(folder):
         outcome = run(folder)
@@ -224,6 +227,19 @@ def run_or_reuse(
         folder.finish(result)
     wait_for_all()
     return result
+
+
+@functools.cache  # once per process, however many models it trains
+def note_idle_gpus(device: str) -> None:
+    """Note that one process trains on one GPU, if there are more and no launcher started other processes."""
+    if world_size() > 1 or pick_device(device) == "cpu":
+        return
+    count = require("torch", TRAIN_EXTRA).cuda.device_count()
+    if count > 1:
+        note(
+            f"training on 1 of {count} GPUs: use accelerate launch --multi_gpu --num_processes {count} "
+            "-m publius ..."
+        )
 
 
 def _require_sinks(optim: OptimConfig) -> None:
