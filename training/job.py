@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self
 from core.digests import digest
 from core.errors import ConfigError, DataError, MissingExtraError
 from core.lazy import require
-from core.libraries import quiet_datasets, quiet_transformers, write_errors
+from core.libraries import memory_errors, quiet_datasets, quiet_transformers, write_errors
 from core.notices import note
 from core.store.files import os_errors
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
@@ -217,7 +217,7 @@ def run_or_reuse(
         return done | {"seconds": 0.0}
     note_idle_gpus(job.device)
     started = time.monotonic()
-    with _quiet(), _save_errors(folder):
+    with _quiet(), _save_errors(folder), memory_errors(f"{job.method} training", job.folder, _smaller(job)):
         outcome = run(folder)
     free_memory()
     seconds = round(time.monotonic() - started, 1)
@@ -227,6 +227,21 @@ def run_or_reuse(
         folder.finish(result)
     wait_for_all()
     return result
+
+
+def _smaller(job: TrainingJob) -> str:
+    """Return the settings that reduce the memory of a training job, with their present values."""
+    optim = job.optim
+    if job.method == "sft":
+        size = f"optim.micro_batch (now {optim.micro_batch})"
+    else:
+        size = f"optim.micro_tokens (now {optim.micro_tokens})"
+    parts = [f"a smaller {size}"]
+    if job.method in ("sft", "reward", "dpo"):
+        parts.append(f"a smaller optim.max_length (now {optim.max_length})")
+    if not optim.gradient_checkpointing:
+        parts.append("optim.gradient_checkpointing=true")
+    return ", ".join(parts)
 
 
 @functools.cache  # once per process, however many models it trains

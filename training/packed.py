@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from core.libraries import is_out_of_memory
 from engines.hf.packing import PackedRow, pack
 from engines.trees import Tree
 from training.examples import EncodedAnswer
@@ -146,8 +147,10 @@ class PolicyScorer:
             plain = answer_logprobs(policy, collate(_rows([probe])).to(device))
             try:
                 differences = (self(policy, [probe]) - plain).abs()
-            except (RuntimeError, TypeError, ValueError, IndexError):  # an architecture that cannot be packed
-                return False
+            except (RuntimeError, TypeError, ValueError, IndexError) as error:
+                if is_out_of_memory(error):
+                    raise
+                return False  # an architecture that cannot be packed
             finally:
                 policy.train(was_training)
         tokens = torch.tensor([max(1, len(answer)) for answer in probe.answers], device=device)

@@ -40,7 +40,8 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
     if files.adapter is not None:
         # Merged, the adapter costs nothing in a decoding step (docs/log.md measures the difference).
         model = attach_adapter(model, files.adapter).merge_and_unload()
-    loaded: PreTrainedModel = model.to(place).eval()
+    with load_errors("model", files.folder):
+        loaded: PreTrainedModel = model.to(place).eval()
     if place == "cpu":
         from engines.hf.layout import lay_out_by_columns
 
@@ -96,7 +97,9 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
         # On the CPU, so the same seed gives the same head on every device.
         drawn = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
         head.weight.data.copy_(drawn)
-    loaded: PreTrainedModel = model.to(pick_device(device)).eval()
+    place = pick_device(device)
+    with load_errors("reward model", files.folder):
+        loaded: PreTrainedModel = model.to(place).eval()
     return loaded
 
 
