@@ -1,4 +1,4 @@
-"""Wrappers around the libraries that load and write models: one-line errors, no progress bars or messages.
+"""Wrappers around the libraries that load, run and write models: one-line errors and no progress bars.
 
 transformers, peft and safetensors may raise OSError, ValueError, RuntimeError, KeyError or SafetensorError
 when a file is damaged, does not match the model or cannot be written.
@@ -7,6 +7,7 @@ when a file is damaged, does not match the model or cannot be written.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from core.errors import EngineError, PubliusError, RunStateError, first_line, ty
 from core.lazy import require
 
 _EXTRA = "transformers"
+_LESS_TO_LOAD = "a smaller model, narrower weights (dtype: bfloat16), or a device with more free memory"
+_OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""Messages of a RuntimeError without memory left. torch has a type of its own for its CUDA allocator only."""
 
 
 @contextlib.contextmanager
@@ -32,6 +40,8 @@ def load_errors(part: str, folder: Path, accepted: str | None = None) -> Iterato
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(error, f"loading the {part}", folder, _LESS_TO_LOAD) from error
         raise unloadable(part, folder, error, accepted) from error
 
 
@@ -39,6 +49,51 @@ def unloadable(part: str, folder: Path, error: Exception, accepted: str | None =
     """Return a one-line error with the part that could not be loaded from a folder, and the reason."""
     reason = f"the {part} cannot be loaded ({type_and_first_line(error)})"
     return EngineError(reason, where=str(folder), accepted=accepted)
+
+
+@contextlib.contextmanager
+def memory_errors(doing: str, where: str | Path, accepted: str) -> Iterator[None]:
+    """Turn running out of memory, on a GPU or in the CPU's memory, into an EngineError.
+
+    Args:
+        doing: what needs the memory, such as `training`.
+        where: the model or folder.
+        accepted: the settings that reduce the memory, with their present values.
+
+    Raises:
+        EngineError: in place of torch's errors; all other errors pass unchanged.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory(error, doing, where, accepted) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if torch could not allocate memory on a GPU or in the CPU's memory."""
+    if isinstance(error, PubliusError) or not isinstance(error, RuntimeError):
+        return False
+    kind = require("torch", _EXTRA).OutOfMemoryError
+    return isinstance(error, kind) or any(text in str(error) for text in _OUT_OF_MEMORY)
+
+
+def out_of_memory(error: BaseException, doing: str, where: str | Path, accepted: str) -> EngineError:
+    """Return a one-line error with the size that torch tried to allocate and the peak on a GPU."""
+    torch = require("torch", _EXTRA)
+    facts = []
+    if found := re.search(r"tried to allocate ([\d.]+) (bytes|[KMGT]iB)", str(error), re.IGNORECASE):
+        size, unit = found.groups()
+        facts.append(f"tried to allocate {_gib(float(size)) if unit == 'bytes' else f'{size} {unit}'}")
+    if torch.cuda.is_available():
+        facts.append(f"peak {_gib(torch.cuda.max_memory_allocated())}")
+    known = f" ({'; '.join(facts)})" if facts else ""
+    return EngineError(f"out of memory in {doing}{known}", where=str(where), accepted=accepted)
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f} GiB"
 
 
 @contextlib.contextmanager

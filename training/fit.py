@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from core.progress import progress
 from engines.loading import pick_device
@@ -23,7 +23,9 @@ from training.policy import load_adapter_weights, save_adapter
 from training.processes import is_main, world_size
 
 if TYPE_CHECKING:
-    from transformers import Trainer
+    from transformers import Trainer, TrainingArguments
+
+_Arguments = TypeVar("_Arguments", bound="TrainingArguments")
 
 
 @runtime_checkable
@@ -127,6 +129,22 @@ def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any
         # transformers drops columns that the model's `forward` does not name, such as `prompt_ids`.
         "remove_unused_columns": False,
     }
+
+
+def one_gpu_arguments(kind: type[_Arguments], arguments: dict[str, Any], **own: Any) -> _Arguments:
+    """Return the arguments of a trainer that never uses more than one GPU per process.
+
+    A process that sees several GPUs would wrap the model in `nn.DataParallel`, which splits packed rows and
+    which TRL refuses. Several GPUs need a process each (`accelerate launch`).
+
+    Args:
+        kind: `TrainingArguments` or a class derived from it.
+        arguments: from `arguments_of`.
+        own: arguments of the derived class.
+    """
+    settings = kind(**arguments, **own)
+    settings._n_gpu = min(1, settings.n_gpu)  # transformers has no public way to set it
+    return settings
 
 
 def _batches(job: TrainingJob, examples: int) -> dict[str, int]:

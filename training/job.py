@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import shutil
 import time
@@ -14,7 +15,8 @@ from typing import Any, Protocol, Self
 from core.digests import digest
 from core.errors import ConfigError, DataError, MissingExtraError
 from core.lazy import require
-from core.libraries import quiet_datasets, quiet_transformers, write_errors
+from core.libraries import memory_errors, quiet_datasets, quiet_transformers, write_errors
+from core.notices import note
 from core.store.files import os_errors
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
@@ -24,7 +26,7 @@ from training.config import LoraConfig, OptimConfig
 from training.examples import ExcludedExample
 from training.methods import Method
 from training.policy import TRAIN_EXTRA, free_memory
-from training.processes import is_main, wait_for_all
+from training.processes import is_main, wait_for_all, world_size
 
 
 class MethodConfig(Protocol):
@@ -213,8 +215,9 @@ def run_or_reuse(
     done = done or folder.result(job_digest)
     if done is not None:
         return done | {"seconds": 0.0}
+    note_idle_gpus(job.device)
     started = time.monotonic()
-    with _quiet(), _save_errors(folder):
+    with _quiet(), _save_errors(folder), memory_errors(f"{job.method} training", job.folder, _smaller(job)):
         outcome = run(folder)
     free_memory()
     seconds = round(time.monotonic() - started, 1)
@@ -224,6 +227,34 @@ def run_or_reuse(
         folder.finish(result)
     wait_for_all()
     return result
+
+
+def _smaller(job: TrainingJob) -> str:
+    """Return the settings that reduce the memory of a training job, with their present values."""
+    optim = job.optim
+    if job.method == "sft":
+        size = f"optim.micro_batch (now {optim.micro_batch})"
+    else:
+        size = f"optim.micro_tokens (now {optim.micro_tokens})"
+    parts = [f"a smaller {size}"]
+    if job.method in ("sft", "reward", "dpo"):
+        parts.append(f"a smaller optim.max_length (now {optim.max_length})")
+    if not optim.gradient_checkpointing:
+        parts.append("optim.gradient_checkpointing=true")
+    return ", ".join(parts)
+
+
+@functools.cache  # once per process, however many models it trains
+def note_idle_gpus(device: str) -> None:
+    """Note that one process trains on one GPU, if there are more and no launcher started other processes."""
+    if world_size() > 1 or pick_device(device) == "cpu":
+        return
+    count = require("torch", TRAIN_EXTRA).cuda.device_count()
+    if count > 1:
+        note(
+            f"training on 1 of {count} GPUs: use accelerate launch --multi_gpu --num_processes {count} "
+            "-m publius ..."
+        )
 
 
 def _require_sinks(optim: OptimConfig) -> None:

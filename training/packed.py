@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from core.libraries import is_out_of_memory
 from engines.hf.packing import PackedRow, attends_only, pack
 from engines.trees import Tree, probe_trees
 from training.examples import EncodedAnswer
@@ -62,9 +63,20 @@ class _FrozenHead(torch.autograd.Function):
         return grads[0].unsqueeze(-1).to(slopes.dtype) * slopes, None, None, None
 
 
+def mixed_precision(device: torch.device, *, bf16: bool) -> torch.autocast:
+    """Return the context for all forward passes of a training.
+
+    The output head can run outside of the model's forward pass, where accelerate's autocast has ended. Policy
+    and reference must run it in one precision, or they differ before the first step.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
 def frozen_logprobs(hidden: torch.Tensor, head: torch.nn.Linear, tokens: torch.Tensor) -> torch.Tensor:
     """Return the log-probabilities (A,) in nats of `tokens` (A,) given `hidden` (A, D)."""
     apply: Any = _FrozenHead.apply
+    # accelerate widens a model's outputs to float32, and these hidden states are outputs.
+    hidden = hidden.to(head.weight.dtype)
     logprobs: torch.Tensor = apply(hidden, head.weight, head.bias, tokens)
     return logprobs
 
@@ -136,8 +148,10 @@ class PolicyScorer:
             plain = answer_logprobs(policy, collate(_rows(trees)).to(device))
             try:
                 differences = (self(policy, trees) - plain).abs()
-            except (RuntimeError, TypeError, ValueError, IndexError):  # an architecture that cannot be packed
-                return False
+            except (RuntimeError, TypeError, ValueError, IndexError) as error:
+                if is_out_of_memory(error):
+                    raise
+                return False  # an architecture that cannot be packed
             finally:
                 policy.train(was_training)
         answers = [answer for tree in trees for answer in tree.answers]

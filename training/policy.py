@@ -35,7 +35,7 @@ def load_encoder(config: ModelConfig) -> TurnEncoder:
 def load_policy(
     config: ModelConfig, lora: LoraConfig, device: str, seed: int, start: Path | None = None
 ) -> PeftModel:
-    """Return the model with a trainable adapter.
+    """Return the model with a trainable adapter. Dropout is off, except in the adapter if `lora` sets it.
 
     Args:
         config: the model.
@@ -47,7 +47,7 @@ def load_policy(
     Raises:
         EngineError: if the model or adapter cannot be loaded, or the model has no module in `lora.targets`.
     """
-    model: Any = load_model(locate(config), pick_dtype(config.dtype, device), device)
+    model: Any = load_model(locate(config), pick_dtype(config.dtype, device), device, for_training=True)
     _attend_to_packed_rows(model)
     if start is not None:
         return attach_adapter(model, start, trainable=True)
@@ -57,7 +57,7 @@ def load_policy(
 def load_reward_policy(
     config: ModelConfig, lora: LoraConfig, device: str, seed: int, start: Path | None = None
 ) -> PeftModel:
-    """Return the model with a trainable score head and a trainable adapter.
+    """Return the model with a trainable score head and a trainable adapter; dropout as in `load_policy`.
 
     Args:
         config: the model.
@@ -69,7 +69,9 @@ def load_reward_policy(
     Raises:
         EngineError: if the model or adapter cannot be loaded.
     """
-    model: Any = load_classifier(locate(config), pick_dtype(config.dtype, device), device, seed)
+    model: Any = load_classifier(
+        locate(config), pick_dtype(config.dtype, device), device, seed, for_training=True
+    )
     if start is None:
         return _with_adapter(model, adapter_shape(lora, "SEQ_CLS"), seed)
     scorer = _with_adapter(model, _scoring_shape(start), seed)

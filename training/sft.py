@@ -12,7 +12,7 @@ from engines.tokenization import TurnEncoder
 from training.checkpoints import TrainingFolder
 from training.config import OptimConfig
 from training.examples import AnsweredPrompt, EncodedAnswer, ExcludedExample, encode_answer
-from training.fit import fit
+from training.fit import fit, one_gpu_arguments
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs.encode import TOO_MANY_TOKENS, require_context
 from training.policy import TRAIN_EXTRA, load_encoder, load_policy
@@ -74,7 +74,9 @@ class _Maker:
         own = self._job
         policy = load_policy(own.policy, own.lora, own.device, own.seed, own.start)
         # Rows are encoded and cut already: TRL must neither tokenize nor truncate them.
-        settings = trl.SFTConfig(**arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
+        settings: Any = one_gpu_arguments(
+            trl.SFTConfig, arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}
+        )
         train, unseen = (
             [{"prompt_ids": row.prompt_ids, "answer_ids": row.answer_ids} for row in rows]
             for rows in (self._rows, self._held_out)

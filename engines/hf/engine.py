@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 from core.errors import EngineError, PubliusError, type_and_first_line
+from core.libraries import is_out_of_memory, out_of_memory
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.loading import load_model
@@ -91,7 +92,14 @@ class TransformersEngine(LocalEngine):
         except PubliusError as error:
             self._fail(error, worker)
         except Exception as error:  # noqa: BLE001  tasks wait in another thread and would wait forever
-            self._fail(EngineError(type_and_first_line(error), where=self.model), worker)
+            self._fail(self._as_problem(error), worker)
+
+    def _as_problem(self, error: Exception) -> EngineError:
+        if not is_out_of_memory(error):
+            return EngineError(type_and_first_line(error), where=self.model)
+        batch, tokens = self._engine.max_batch, self._engine.max_batch_tokens
+        smaller = f"a smaller engine.max_batch (now {batch}) or engine.max_batch_tokens (now {tokens})"
+        return out_of_memory(error, "inference", self.model, smaller)
 
     def _fail(self, error: PubliusError, worker: TorchWorker | None) -> None:
         self._failure = error

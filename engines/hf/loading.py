@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import EngineError
@@ -11,19 +12,22 @@ from engines.adapter import attach_adapter
 from engines.loading import ACCEPTED_MODELS, ModelFiles, pick_device
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 _EXTRA = "transformers"
 _EAGER = "eager"
+_DROPOUT = ("dropout", "pdrop", "layerdrop")
+"""Parts of the names of dropout probabilities in configurations, as in `attention_dropout`, `resid_pdrop`."""
 
 
-def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
+def load_model(files: ModelFiles, dtype: str, device: str, *, for_training: bool = False) -> PreTrainedModel:
     """Return the model on its device in evaluation mode; an adapter is merged into the weights.
 
     Args:
         files: the model on disk.
         dtype: `float32`, `bfloat16` or `float16`.
         device: `auto`, `cpu` or `cuda`.
+        for_training: True to set the model's own dropout to 0 (`config_without_dropout`).
     """
     torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
@@ -33,6 +37,7 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
     with load_errors("model", files.folder, ACCEPTED_MODELS):
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             files.folder,
+            config=config_without_dropout(files.folder) if for_training else None,
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=False,
@@ -41,7 +46,8 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
     if files.adapter is not None:
         # Merged, the adapter costs nothing in a decoding step (docs/log.md measures the difference).
         model = attach_adapter(model, files.adapter).merge_and_unload()
-    loaded: PreTrainedModel = model.to(place).eval()
+    with load_errors("model", files.folder):
+        loaded: PreTrainedModel = model.to(place).eval()
     if place == "cpu":
         from engines.hf.layout import lay_out_by_columns
 
@@ -49,7 +55,9 @@ def load_model(files: ModelFiles, dtype: str, device: str) -> PreTrainedModel:
     return loaded
 
 
-def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> PreTrainedModel:
+def load_classifier(
+    files: ModelFiles, dtype: str, device: str, seed: int, *, for_training: bool = False
+) -> PreTrainedModel:
     """Return a model with a scalar score head on the last hidden state, on its device, for packed rows.
 
     If the folder contains no head, it is drawn from a normal distribution of variance 1 / (width + 1)
@@ -60,6 +68,7 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
         dtype: `float32`, `bfloat16` or `float16`.
         device: `auto`, `cpu` or `cuda`.
         seed: seed of a new head.
+        for_training: True to set the model's own dropout to 0 (`config_without_dropout`).
 
     Raises:
         EngineError: if it cannot be loaded, or it has no linear layer `score` on the last hidden state.
@@ -74,9 +83,12 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
         )
     # transformers would warn that the score head is newly initialised, which is intended.
     with load_errors("reward model", files.folder, ACCEPTED_MODELS), quiet_transformers(_EXTRA):
+        options: dict[str, Any] = {"num_labels": 1}
+        if for_training:
+            options = {"config": config_without_dropout(files.folder, **options)}
         model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
             files.folder,
-            num_labels=1,
+            **options,
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=False,
@@ -95,7 +107,34 @@ def load_classifier(files: ModelFiles, dtype: str, device: str, seed: int) -> Pr
         # On the CPU, so the same seed gives the same head on every device.
         drawn = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
         head.weight.data.copy_(drawn)
-    loaded: PreTrainedModel = model.to(pick_device(device)).eval()
+    place = pick_device(device)
+    with load_errors("reward model", files.folder):
+        loaded: PreTrainedModel = model.to(place).eval()
+    return loaded
+
+
+def config_without_dropout(folder: Path, **options: Any) -> PreTrainedConfig:
+    """Return a model's configuration with every dropout probability set to 0.
+
+    Dropout would make a policy in training differ from its reference and from its sampler. The configuration
+    is changed and not the modules, because some families call a function with its number.
+
+    Args:
+        folder: folder of the model.
+        options: further values of the configuration.
+    """
+    transformers = require("transformers", _EXTRA)
+    loaded: PreTrainedConfig = transformers.AutoConfig.from_pretrained(
+        folder, trust_remote_code=False, **options
+    )
+    waiting: list[Any] = [loaded]
+    while waiting:
+        config = waiting.pop()
+        for name, value in list(vars(config).items()):
+            if isinstance(value, transformers.PreTrainedConfig):
+                waiting.append(value)  # the text model of a model with vision
+            elif isinstance(value, float) and any(part in name for part in _DROPOUT):
+                setattr(config, name, 0.0)
     return loaded
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from core.errors import EngineError
+from core.libraries import is_out_of_memory
 from engines.adapter import SETTINGS, attach_adapter, attach_further_adapter, read_settings
 from engines.config import ModelConfig
 from engines.hf.loading import load_classifier
@@ -172,8 +173,10 @@ def is_packable(classifier: Any, probe: Tree) -> bool:
         plain = tree_scores(classifier, trees, head, packed=False)
         try:
             packed = tree_scores(classifier, trees, head, packed=True)
-        except (RuntimeError, TypeError, ValueError, IndexError):  # an architecture that cannot be packed
-            return False
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            if is_out_of_memory(error):
+                raise
+            return False  # an architecture that cannot be packed
         finally:
             classifier.train(was_training)
     # Rounding of the weights' type; another attention pattern differs by far more.

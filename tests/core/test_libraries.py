@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from core.errors import EngineError, RunStateError
-from core.libraries import load_errors, quiet_datasets, quiet_transformers, write_errors
+from core.libraries import (
+    load_errors,
+    memory_errors,
+    quiet_datasets,
+    quiet_transformers,
+    write_errors,
+)
 
 safetensors = pytest.importorskip("safetensors")
 FOLDER = Path("models/tiny")
@@ -77,3 +83,55 @@ def test_libraries_are_as_loud_after_the_block_as_before():
         assert logging.get_verbosity() == logging.ERROR
         assert datasets.logging.get_verbosity() == datasets.logging.CRITICAL
     assert (logging.get_verbosity(), datasets.logging.get_verbosity()) == before
+
+
+CPU = (
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "
+    "you tried to allocate 8589934592 bytes. Error code 12 (Cannot allocate memory)"
+)
+GPU = (
+    "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.10 GiB of which 3.00 "
+    "MiB is free.\nIncluding non-PyTorch memory, this process has 79.09 GiB memory in use."
+)
+
+
+def test_no_memory_on_a_cpu_is_one_line_with_the_size_and_the_settings():
+    with pytest.raises(EngineError) as caught, memory_errors("training", FOLDER, "a smaller batch"):
+        raise RuntimeError(CPU)
+    expected = (
+        "models/tiny: out of memory in training (tried to allocate 8.00 GiB); accepted: a smaller batch"
+    )
+    assert str(caught.value) == expected
+
+
+def test_torch_itself_raises_what_is_recognised_as_no_memory():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(EngineError, match="tried to allocate 37252902"), memory_errors("", FOLDER, ""):
+        torch.empty(10**16)
+
+
+def test_no_memory_on_a_gpu_is_one_line_with_the_peak(monkeypatch: pytest.MonkeyPatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: int(78.5 * 2**30))
+    with pytest.raises(EngineError) as caught, memory_errors("training", FOLDER, "a smaller batch"):
+        raise torch.OutOfMemoryError(GPU)
+    assert caught.value.problems[0].what == (
+        "out of memory in training (tried to allocate 20.00 MiB; peak 78.50 GiB)"
+    )
+
+
+def test_other_failures_pass_where_memory_is_watched():
+    for error in (RuntimeError("out of order"), EngineError(GPU), ValueError(CPU)):
+        with pytest.raises(type(error)) as caught, memory_errors("training", FOLDER, "a smaller batch"):
+            raise error
+        assert caught.value is error
+
+
+def test_no_memory_to_load_a_model_names_a_smaller_one():
+    with pytest.raises(EngineError) as caught, load_errors("model", FOLDER, "another folder"):
+        raise RuntimeError(CPU)
+    (problem,) = caught.value.problems
+    assert problem.what == "out of memory in loading the model (tried to allocate 8.00 GiB)"
+    assert problem.accepted is not None
+    assert problem.accepted.startswith("a smaller model, narrower weights (dtype: bfloat16)")

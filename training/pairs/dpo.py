@@ -16,7 +16,7 @@ from core.statistics.ties import distance_from_tie
 from training.checkpoints import TrainingFolder
 from training.config import DPOConfig
 from training.examples import ExcludedExample, PreferencePair
-from training.fit import TrainerMaker, fit
+from training.fit import TrainerMaker, fit, one_gpu_arguments
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs.encode import EncodedPairs, encode_pairs, require_context, result_of
 from training.policy import TRAIN_EXTRA, load_encoder, load_policy
@@ -83,7 +83,7 @@ def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config:
         policy = load_policy(job.policy, job.lora, job.device, job.seed, job.start)
         # The scorer is tested on the longest pair: a sliding window, for example, matters only there.
         scorer = PolicyScorer(policy, max(rows, key=len).tree)
-        settings = TrainingArguments(**arguments)
+        settings = one_gpu_arguments(TrainingArguments, arguments)
         known = with_reference(policy, scorer, rows, folder, tokens, bf16=settings.bf16)
         return PairTrainer(
             policy,

@@ -15,7 +15,7 @@ from core.store.files import write_atomic
 from engines.trees import micro_batches
 from training.checkpoints import TrainingFolder
 from training.examples import EncodedPair
-from training.packed import PolicyScorer
+from training.packed import PolicyScorer, mixed_precision
 from training.processes import is_main, rank, state, world_size
 
 _FILE = "reference.safetensors"
@@ -68,7 +68,7 @@ def _computed(
     with (
         progress("reference", len(own)) if is_main() else nullcontext() as task,
         torch.inference_mode(),
-        torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+        mixed_precision(device, bf16=bf16),
     ):
         for group in micro_batches([pairs[index].packed_tokens for index in own], tokens):
             indices = [own[number] for number in group]

@@ -14,7 +14,7 @@ from core.lazy import require
 from training.checkpoints import TrainingFolder
 from training.config import RewardConfig
 from training.examples import ExcludedExample, PreferencePair
-from training.fit import TrainerMaker, fit
+from training.fit import TrainerMaker, fit, one_gpu_arguments
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs.encode import EncodedPairs, encode_pairs, require_context, result_of
 from training.policy import TRAIN_EXTRA, load_encoder, load_reward_policy
@@ -107,7 +107,7 @@ def _maker(
         packed = is_packable(scorer, max(data.rows, key=len).tree)
         return PairTrainer(
             scorer,
-            TrainingArguments(**arguments),
+            one_gpu_arguments(TrainingArguments, arguments),
             data.rows,
             held_out.rows,
             RewardObjective(scorer, config.center, packed=packed),

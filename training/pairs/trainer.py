@@ -16,6 +16,7 @@ from transformers import Trainer, TrainingArguments
 
 from engines.trees import micro_batches
 from training.examples import EncodedPair
+from training.packed import mixed_precision
 
 BatchMetrics = Mapping[str, torch.Tensor]
 """Values (B,) by metric name, to be averaged over pairs."""
@@ -113,7 +114,7 @@ class PairTrainer(Trainer):
 
     def _backward(self, model: Any, micro: _Micro, count: int) -> torch.Tensor:
         """Accumulate a micro-batch's gradients; return its part of the mean over the step's `count` pairs."""
-        with self.compute_loss_context_manager():
+        with self._precision():
             losses, metrics = self._objective.losses(model, micro.pairs)
             # Multiplied by 0 and not skipped: DDP waits for gradients from every process.
             loss = losses.sum() / count * (0.0 if micro.idle else 1.0)
@@ -133,7 +134,7 @@ class PairTrainer(Trainer):
         model: Any = self.model
         model.eval()
         totals = _Totals()
-        with torch.inference_mode(), self.compute_loss_context_manager():
+        with torch.inference_mode(), self._precision():
             for micro in self._share(pairs):
                 losses, values = self._objective.losses(model, micro.pairs)
                 totals.add({"loss": losses, **values}, micro)
@@ -152,6 +153,9 @@ class PairTrainer(Trainer):
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: transformers counts operations from padded tensors, which do not exist here."""
         return 0
+
+    def _precision(self) -> torch.autocast:
+        return mixed_precision(self.args.device, bf16=self.args.bf16)
 
     def _share(self, pairs: Sequence[EncodedPair]) -> list[_Micro]:
         """Return this process's pairs in micro-batches; each process gets the same number of them."""

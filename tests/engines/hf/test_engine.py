@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ DEMO = Path(__file__).parents[3] / "prompts" / "demo" / "prompts.jsonl"
 GREEDY = Sampling(temperature=0.0, max_new_tokens=12)
 SAMPLED = Sampling(max_new_tokens=12)
 PLAIN = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+
+NO_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 2147483648 bytes."
 
 Build = Callable[..., TransformersEngine]
 
@@ -269,6 +271,43 @@ def test_failure_while_decoding_reaches_every_asker_in_one_line(
     failures = generate(build(), *mixed_requests(9))
     assert [type(failure) for failure in failures] == [EngineError] * 9
     assert {str(failure) for failure in failures} == {"tiny: RuntimeError: out of memory"}
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError(NO_MEMORY)])
+def test_no_memory_while_decoding_names_the_settings_to_change(
+    build: Build, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+):
+    steps = count(1)
+
+    def run_out(batch: object) -> Any:
+        if next(steps) == 2:
+            raise error
+        return step(batch)
+
+    step: Any = decoding.DecodingBatch.step
+    monkeypatch.setattr(decoding.DecodingBatch, "step", run_out)
+    answers = generate(build(max_batch_tokens=512), *mixed_requests(9))
+    failures = [answer for answer in answers if isinstance(answer, EngineError)]
+    assert len(failures) > 5  # the first step may have ended an answer
+    size = " (tried to allocate 2.00 GiB)" if type(error) is RuntimeError else ""
+    assert {str(failure) for failure in failures} == {
+        f"tiny: out of memory in inference{size}; accepted: a smaller engine.max_batch (now 4) or "
+        "engine.max_batch_tokens (now 512)"
+    }
+
+
+def test_no_memory_for_the_weights_names_a_smaller_model(
+    build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def run_out(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 is full.")
+
+    monkeypatch.setattr(torch.nn.Module, "to", run_out)
+    (failure,) = generate(build(), *mixed_requests(1))
+    assert str(failure) == (
+        f"{folder}: out of memory in loading the model (tried to allocate 20.00 MiB); accepted: a smaller "
+        "model, narrower weights (dtype: bfloat16), or a device with more free memory"
+    )
 
 
 def test_failure_while_prompts_are_taken_in_reaches_every_asker(

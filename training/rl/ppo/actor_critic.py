@@ -23,7 +23,7 @@ from engines.hf.packing import PackedRow, pack
 from engines.trees import Tree
 from training.config import LoraConfig
 from training.job import TrainingJob
-from training.packed import PolicyScorer, bypassed, frozen_logprobs
+from training.packed import PolicyScorer, bypassed, frozen_logprobs, mixed_precision
 from training.policy import TRAIN_EXTRA, adapter_shape, load_policy
 from training.rl.config import Critic
 from training.rl.task import CriticOrigin
@@ -77,7 +77,7 @@ class ActorCritic:
         """Weight type of the value head, and of what is computed from log-probabilities."""
         self._has_reference = REFERENCE in policy.peft_config
         self._temperature, self._bf16, self._checkpointing = temperature, bf16, checkpointing
-        _disable_dropout(policy)
+        _disable_adapter_dropout(policy)
         if checkpointing:
             policy.gradient_checkpointing_enable({"use_reentrant": False})
         self.attach_policy()
@@ -197,7 +197,7 @@ class ActorCritic:
         return values.squeeze(-1)
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
+        return mixed_precision(self.device, bf16=self._bf16)
 
     def _outputs(self, row: PackedRow, hidden: torch.Tensor, output: torch.Tensor) -> PolicyOutputs:
         logprobs, entropies = [], []
@@ -285,13 +285,11 @@ def _parameters(policy: Any, adapter: str) -> dict[str, torch.nn.Parameter]:
     return {name: value for name, value in policy.named_parameters() if adapter in name.split(".")}
 
 
-def _disable_dropout(policy: Any) -> None:
-    """Set every dropout to 0: it would add noise to the probability ratios."""
+def _disable_adapter_dropout(policy: Any) -> None:
+    """Set the adapters' dropout to 0: it would add noise to the ratios. `load_policy` set the model's."""
     for module in policy.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
 
 
 def _wide_dtype(policy: Any) -> torch.dtype:

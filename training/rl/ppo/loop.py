@@ -17,6 +17,7 @@ from safetensors.torch import save
 
 from core.digests import derive_seed
 from core.errors import EngineError
+from core.libraries import memory_errors
 from core.progress import ProgressTask, progress
 from core.store.files import write_atomic
 from training.callbacks import reporting
@@ -164,7 +165,12 @@ class RLLoop:
 
     def _drawn(self, prompts: Sequence[RolloutPrompt], seeds: Sequence[int]) -> list[Rollout]:
         """Return an answer of the policy to each prompt; each process draws its share."""
-        with self._clock.phase("rollout"):
+        name, config = self._config.method, self._config
+        smaller = (
+            f"a smaller {name}.max_batch (now {config.max_batch}), "
+            f"a smaller {name}.max_new_tokens (now {config.max_new_tokens})"
+        )
+        with self._clock.phase("rollout"), memory_errors("sampling answers", self._folder.path, smaller):
             self._models.attach_policy()
             self._sampler.update()
             own = process_rows(prompts)
