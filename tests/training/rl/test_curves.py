@@ -82,7 +82,7 @@ def curve(case: str, model: Path, folder: Path) -> dict[str, list[float]]:
 @pytest.fixture(autouse=True)
 def in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     load = policy.load_model
-    monkeypatch.setattr(policy, "load_model", lambda *given: in_double(load(*given)))
+    monkeypatch.setattr(policy, "load_model", lambda *given, **named: in_double(load(*given, **named)))
 
 
 @pytest.mark.parametrize(

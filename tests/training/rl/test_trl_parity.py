@@ -95,7 +95,7 @@ CUT = Answers.of(SCORED.rewards, cut=True)
 @pytest.fixture(autouse=True)
 def in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     load = policy.load_model
-    monkeypatch.setattr(policy, "load_model", lambda *given: in_double(load(*given)))
+    monkeypatch.setattr(policy, "load_model", lambda *given, **named: in_double(load(*given, **named)))
     monkeypatch.setattr("trl.trainer.utils._ChunkedLogProbFunction", DoubleHead)
 
 
