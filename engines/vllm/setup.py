@@ -148,7 +148,24 @@ def host_environment() -> dict[str, str]:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if 1 <= len(cores) <= _FEW_CORES and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ:
         environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
-    return environment
+    return environment | _outside_process_group()
+
+
+def _outside_process_group() -> dict[str, str]:
+    """Return environment variables that keep vLLM out of the trainer's process group, on this process's GPU.
+
+    With the variables that a launcher set for the trainer, torch would take vLLM for one of the group and
+    wait for the others, and the hosts of all processes would load onto the first GPU.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return {}
+    place = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+    number, seen = int(os.environ.get("LOCAL_RANK", "0")), os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = seen.split(",") if seen else [f"{number}"]
+    return place | {
+        "TORCHELASTIC_USE_AGENT_STORE": "False",
+        "CUDA_VISIBLE_DEVICES": devices[number % len(devices)],
+    }
 
 
 def _lora_arguments(lora: Mapping[str, Any], where: str) -> dict[str, JsonValue]:

@@ -11,11 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
-import numpy as np
-
+from core.statistics.paired import MeanDifference, paired_difference
 from training.history import best_step, is_exhausted
 from training.rl.config import RLConfig
 
@@ -34,8 +32,6 @@ GOLD_BY_PROMPT = "gold_by_prompt"
 _LEVEL = 0.04
 """The n-th evaluation after the first is tested at the level 0.04 / n. Of simulated trainings with 20
 evaluations whose gold does not move, at most 5 % then raise a false alarm (docs/methods.md)."""
-_MANY = 1e6
-"""Degrees of freedom of an error whose number of prompts is unknown: the t test is then a normal one."""
 
 _MetricsRow = Mapping[str, Any]
 
@@ -107,7 +103,7 @@ def _parted(evaluations: Sequence[_MetricsRow], config: RLConfig) -> Alarm | Non
         start, now = evaluations[best], evaluations[number]
         fall = _fall(start, now)
         # Each evaluation is another chance of a false alarm, so later ones need more evidence.
-        parted = now[EVAL_REWARD] > start[EVAL_REWARD] and fall.is_significant(_LEVEL / number)
+        parted = now[EVAL_REWARD] > start[EVAL_REWARD] and fall.is_positive(_LEVEL / number)
         run = run + 1 if parted else 0
         if run >= config.alarm_evals:
             text = (
@@ -121,24 +117,7 @@ def _parted(evaluations: Sequence[_MetricsRow], config: RLConfig) -> Alarm | Non
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Fall:
-    """The fall of gold between two evaluations."""
-
-    mean: float
-    error: float
-    """Standard error of the mean; infinite if there are too few prompts to estimate it."""
-    degrees: float
-    """Degrees of freedom of the error."""
-
-    def is_significant(self, level: float) -> bool:
-        """Return whether a one-sided t test at `level` rejects that gold did not fall."""
-        from scipy.special import stdtrit
-
-        return self.mean > 0 and self.mean > float(stdtrit(self.degrees, 1 - level)) * self.error
-
-
-def _fall(before: _MetricsRow, now: _MetricsRow) -> _Fall:
+def _fall(before: _MetricsRow, now: _MetricsRow) -> MeanDifference:
     """Return the fall of gold, paired by prompt; prompts unscored in either evaluation are skipped.
 
     Both evaluations have the same prompts and seeds, so differences between prompts cancel. Checkpoints of
@@ -147,11 +126,8 @@ def _fall(before: _MetricsRow, now: _MetricsRow) -> _Fall:
     earlier, later = before.get(GOLD_BY_PROMPT), now.get(GOLD_BY_PROMPT)
     if earlier is None or later is None:
         error = math.hypot(before[EVAL_ERROR], now[EVAL_ERROR])
-        return _Fall(before[EVAL_GOLD] - now[EVAL_GOLD], error, _MANY)
-    falls = [a - b for a, b in zip(earlier, later, strict=True) if a is not None and b is not None]
-    if len(falls) < 2:
-        return _Fall(0.0, math.inf, 1)
-    return _Fall(fmean(falls), float(np.std(falls, ddof=1)) / math.sqrt(len(falls)), len(falls) - 1)
+        return MeanDifference(before[EVAL_GOLD] - now[EVAL_GOLD], error)
+    return paired_difference(earlier, later)
 
 
 def gold_losses(history: Sequence[_MetricsRow]) -> list[tuple[int, float]]:

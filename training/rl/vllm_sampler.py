@@ -11,7 +11,6 @@ may have it in a wider one. The log-probabilities are vLLM's own; the trainer co
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import EngineError, RequestError
-from core.lazy import require
 from core.records import Sampling
 from core.store.files import os_errors
 from engines.answers import AnswerReader
@@ -31,8 +29,7 @@ from engines.vllm.link import HostLink
 from engines.vllm.setup import HOST_COMMAND, host_environment, require_vllm, rollout_load
 from engines.vllm.wire import Adapter, Response
 from training.job import base_name
-from training.policy import TRAIN_EXTRA, save_adapter
-from training.processes import world_size
+from training.policy import save_adapter
 from training.rl.rollouts import Drawn
 
 
@@ -120,8 +117,7 @@ class VllmSampler:
             folder.mkdir()
         save_adapter(self._policy, folder, self._base)
         if self._link is None:
-            environment = host_environment() | _alone()
-            self._link = HostLink(HOST_COMMAND, self._load, self._name, environment)
+            self._link = HostLink(HOST_COMMAND, self._load, self._name, host_environment())
         self._link.attach(Adapter(name=f"policy-{self._number}", folder=str(folder))).result()
         shutil.rmtree(self._adapters / f"{self._number - 1}", ignore_errors=True)
 
@@ -137,19 +133,3 @@ class VllmSampler:
 
 def _drawn(answer: Response) -> Drawn:
     return Drawn(answer.token_ids, answer.drawn_logprobs, answer.finish_reason == "stop")
-
-
-def _alone() -> dict[str, str]:
-    """Return environment variables that keep vLLM out of the trainer's process group, on this process's GPU.
-
-    With the trainer's own variables, torch would take vLLM for one of the group and wait for the others.
-    """
-    if world_size() == 1:
-        return {}
-    place = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
-    place["TORCHELASTIC_USE_AGENT_STORE"] = "False"
-    cuda: Any = require("torch", TRAIN_EXTRA).cuda
-    if cuda.is_available():
-        number, seen = cuda.current_device(), os.environ.get("CUDA_VISIBLE_DEVICES")
-        place["CUDA_VISIBLE_DEVICES"] = seen.split(",")[number] if seen else f"{number}"
-    return place

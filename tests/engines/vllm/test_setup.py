@@ -139,3 +139,19 @@ def worn(folder: Path, settings: dict[str, object]) -> ModelFiles:
     (folder / "adapter_config.json").write_text(json.dumps(settings))
     (folder / "adapter_model.safetensors").touch()
     return ModelFiles("m+a", Path("/models/m"), "digest", folder)
+
+
+@pytest.mark.parametrize(("seen", "device"), [(None, "1"), ("4,6", "6"), ("5", "5")])
+def test_the_host_of_one_of_several_processes_stays_out_of_their_group_on_its_own_gpu(
+    seen: str | None, device: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert "RANK" not in host_environment()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    if seen is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    found = host_environment()
+    assert (found["RANK"], found["WORLD_SIZE"], found["CUDA_VISIBLE_DEVICES"]) == ("0", "1", device)
