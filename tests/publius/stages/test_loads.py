@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import weakref
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import training.policy
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
 from tests.engines.vllm.counted_hosts import Hosts, count_hosts
-from tests.publius.trainable import CONSTITUTION, roomy, write_trainable
+from tests.publius.trainable import CONSTITUTION, SPLITS, roomy, write_trainable
 
 SETTINGS = ("engine.kind=vllm", "label.principles=1", "optim.epochs=1")
 """The AI labeler is asked too."""
@@ -72,8 +73,9 @@ def model(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, model: Path, source: str, *settings: str) -> RunOutcome:
-    splits = ("train", "train", "preference", "preference", "test") * 2
+def run(
+    folder: Path, model: Path, source: str, *settings: str, splits: tuple[str, ...] = SPLITS[:10]
+) -> RunOutcome:
     run_file = write_trainable(folder, model, source, splits=splits)
     (folder / "constitution.yaml").write_text(CONSTITUTION + "  - {id: kind, text: The reply is kind.}\n")
     return execute(RunRequest(run_file, overrides=(*SETTINGS, *settings)))
@@ -116,3 +118,16 @@ def test_a_critic_of_its_own_is_loaded_between_drafts_and_labels(
     run(tmp_path / "project", model, "revisions", own[critic], "train=[]")
     assert len(hosts.loads) == loads_before
     assert loads.beside == []
+
+
+@pytest.mark.long
+def test_the_transformers_engine_loads_the_base_once_before_the_training_and_each_variant_once_after_it(
+    tmp_path: Path, model: Path, loads: Loads, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    outcome = run(tmp_path, model, "revisions", "engine.kind=transformers", splits=SPLITS)
+    asked = {stage.stage: stage.counts.asked.total() for stage in outcome.stages}
+    assert all(asked[stage] > 0 for stage in ("critique", "label", "eval"))
+    noted = [message for message in caplog.messages if message.startswith("loading ")]
+    assert noted == [f"loading {name} (transformers)" for name in ("tiny", "tiny", "tiny+sft", "tiny+dpo")]
+    assert len(loads.trained) == 3
