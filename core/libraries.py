@@ -1,7 +1,8 @@
 """Wrappers around the libraries that load, run and write models: one-line errors and no progress bars.
 
 transformers, peft and safetensors may raise OSError, ValueError, RuntimeError, KeyError or SafetensorError
-when a file is damaged, does not match the model or cannot be written.
+when a file is damaged, does not match the model or cannot be written, and ImportError when the kernels of a
+quantised model are not installed.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def load_errors(part: str, folder: Path, accepted: str | None = None) -> Iterato
     safetensors = require("safetensors", _EXTRA)
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+    except (ImportError, OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
         if is_out_of_memory(error):
             raise out_of_memory(error, f"loading the {part}", folder, _LESS_TO_LOAD) from error
         raise unloadable(part, folder, error, accepted) from error

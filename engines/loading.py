@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.digests import digest, file_digest
-from core.errors import EngineError, RunStateError, first_line
+from core.digests import digest
+from core.errors import EngineError, first_line
 from core.lazy import require
 from core.libraries import unloadable
-from core.store.files import write_atomic
 from engines.adapter import adapter_digest
 from engines.config import ModelConfig
-from engines.embedded import EMBEDDED_NAME, cache_folder, ensure_embedded
+from engines.embedded import EMBEDDED_NAME, ensure_embedded
+from engines.identity import MODEL_FILES, model_identity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _EXTRA = "transformers"
-_NEEDED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+_OTHER_FORMS = ("*/*.safetensors", "original/*", "consolidated*.safetensors")
+"""Patterns of files with the same weights in the authors' own form, as in Mistral and gpt-oss."""
 _CONTEXTS = ("max_position_embeddings", "n_positions")
 ACCEPTED_MODELS = f"a folder with config.json and safetensors, a Hugging Face id, or {EMBEDDED_NAME}"
 
@@ -37,6 +37,11 @@ class ModelFiles:
     """Digest of all files that affect the model's answers, including the adapter."""
     adapter: Path | None = None
     """Folder of the LoRA adapter to attach to the model."""
+
+    @property
+    def base_name(self) -> str:
+        """Name of the model without the adapter."""
+        return self.name if self.adapter is None else self.name.removesuffix(f"+{self.adapter.name}")
 
 
 def locate(config: ModelConfig) -> ModelFiles:
@@ -56,7 +61,7 @@ def locate(config: ModelConfig) -> ModelFiles:
         raise EngineError(
             "no model in this folder: config.json is missing", where=str(folder), accepted=ACCEPTED_MODELS
         )
-    identity = _identity(folder)
+    identity = model_identity(folder)
     if config.adapter is None:
         return ModelFiles(name, folder, identity)
     adapter = Path(config.adapter).expanduser().resolve()
@@ -113,41 +118,32 @@ def _is_folder(model_id: str) -> bool:
 
 def _fetch(config: ModelConfig) -> Path:
     hub = require("huggingface_hub", _EXTRA)
-    errors = (OSError, ValueError, require("huggingface_hub.errors", _EXTRA).HfHubHTTPError)
+    errors = require("huggingface_hub.errors", _EXTRA)
     try:
-        return Path(hub.snapshot_download(config.id, revision=config.revision, allow_patterns=list(_NEEDED)))
-    except errors as error:
+        return Path(
+            hub.snapshot_download(
+                config.id,
+                revision=config.revision,
+                allow_patterns=list(MODEL_FILES),
+                ignore_patterns=list(_OTHER_FORMS),
+            )
+        )
+    except errors.RepositoryNotFoundError as error:
+        # The hub answers alike for a repository that does not exist and for a private one without a token.
+        gated = isinstance(error, errors.GatedRepoError)
+        token = "the token in use gives no access" if hub.get_token() else "no access token is set"
+        raise EngineError(
+            f"the model {'is gated' if gated else 'does not exist or is private'}, and {token}",
+            where=config.id,
+            accepted=f"a token of an account that has access on https://huggingface.co/{config.id}"
+            if gated
+            else ACCEPTED_MODELS,
+            run="hf auth login, or set HF_TOKEN",
+        ) from error
+    except (OSError, ValueError, errors.HfHubHTTPError) as error:
         raise EngineError(
             f"not a local folder, and the download failed ({first_line(error)})",
             where=config.id,
             accepted=ACCEPTED_MODELS,
             run="publius doctor",
         ) from error
-
-
-def _identity(folder: Path) -> str:
-    """Return a digest of the content of every file that affects the answers.
-
-    Digests are cached by path, size, modification time and inode, so a model of many gigabytes is read once.
-    """
-    memo_path = cache_folder() / "digests.json"
-    try:
-        memo: dict[str, str] = json.loads(memo_path.read_text())
-    except (OSError, ValueError):
-        memo = {}
-    known = len(memo)
-    files = sorted(path for pattern in _NEEDED for path in folder.glob(pattern))
-    digests = [(path.name, _remembered_digest(path, memo)) for path in files if path.name != "publius.json"]
-    if len(memo) > known:
-        with contextlib.suppress(OSError, RunStateError):  # without the cache, files are only read again
-            memo_path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(memo_path, json.dumps(memo, indent=0))
-    return digest(digests)[:32]
-
-
-def _remembered_digest(path: Path, memo: dict[str, str]) -> str:
-    stat = path.stat()
-    key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}"
-    if key not in memo:
-        memo[key] = file_digest(path)
-    return memo[key]

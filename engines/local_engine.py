@@ -63,7 +63,7 @@ class LocalEngine(ABC):
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return a digest of token ids, model, data type and sampling; the seed counts only when sampling."""
         ids = self.encoder.encode(request.turns, request.prefill).ids
-        model = (self.kind, self.decoding, self._files.identity, self._dtype)
+        model = (self.kind, self._decoding_version, self._files.identity, self._dtype)
         if isinstance(request, ChoiceRequest):
             return digest("choose", model, ids, request.choices)
         sampling = request.sampling
@@ -114,6 +114,11 @@ class LocalEngine(ABC):
     @cached_property
     def _dtype(self) -> str:
         return pick_dtype(self._config.dtype, self._engine.device)
+
+    @property
+    def _decoding_version(self) -> int:
+        """Version of the decoding in keys."""
+        return self.decoding
 
     @cached_property
     def _context(self) -> int:

@@ -7,7 +7,7 @@ interfaces of their own, in training and evaluation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from core.chat import Turn
 from core.records import Generation, Probability, Record, Sampling
@@ -93,4 +93,20 @@ class Engine(Generator, ChoiceScorer, Protocol):
 
     def close(self) -> None:
         """Stop the engine and free its memory. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class SharesModel(Protocol):
+    """An engine that can use the loaded model of another engine."""
+
+    def join(self, other: object) -> bool:
+        """Use the model of another engine if it is the same one; return True if so.
+
+        Call it before the first request. The model is freed when all engines that used it are closed.
+        """
+        ...
+
+    def shares_model_with(self, other: object) -> bool:
+        """Return True if both engines use one loaded model."""
         ...

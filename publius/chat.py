@@ -135,7 +135,8 @@ def open_chat(request: ChatRequest, make: EngineMaker = make_engine) -> Iterator
     constitution = load_constitution(folder / "constitution.yaml")
     sampling = _sampling(config.eval.sampling, request.temperature)
     with open_engines(config, folder.parent.parent, make) as engines:
-        speakers = [Speaker(variant, _engine_of(engines, folder, variant)) for variant in variants]
+        adapters = [trained_adapter(folder, variant) for variant in variants]
+        speakers = [Speaker(*pair) for pair in zip(variants, map(engines.policy_with, adapters), strict=True)]
         alone = engines if config.engine.kind == "vllm" else None  # each reserves GPU memory
         yield Chat(speakers, constitution, sampling, config.seed, alone)
 
@@ -164,11 +165,6 @@ def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
                 run=f"publius train {variant} RUN.yaml",
             )
     return list(dict.fromkeys(wanted))
-
-
-def _engine_of(engines: Engines, folder: Path, variant: str) -> CachedEngine:
-    adapter = trained_adapter(folder, variant)
-    return engines.of("policy") if adapter is None else engines.with_adapter(adapter)
 
 
 def _sampling(configured: EvalSampling, temperature: float | None) -> EvalSampling:

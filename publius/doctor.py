@@ -62,6 +62,7 @@ def _findings() -> Iterator[EnvironmentCheck]:
             yield _device()
         except PubliusError as error:
             yield EnvironmentCheck("device", error.problems[0].what, ok=False, run=error.problems[0].run)
+        yield _hub_token()
     yield _vllm()
     yield EnvironmentCheck("engine scripted", "answers by rule, for dry runs and tests", ok=True)
     yield _packages("training", _TRAINING_PACKAGES, "train")
@@ -94,6 +95,18 @@ def _device() -> EnvironmentCheck:
         return EnvironmentCheck("device", f"{torch.cuda.get_device_name(0)}, bfloat16", ok=True)
     threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
     return EnvironmentCheck("device", f"CPU, {threads}, float32", ok=True)
+
+
+def _hub_token() -> EnvironmentCheck:
+    """Check for an access token, without showing it. A missing one counts as ok: most models need none."""
+    if require("huggingface_hub", "transformers").get_token():
+        return EnvironmentCheck("hub token", "set", ok=True)
+    return EnvironmentCheck(
+        "hub token",
+        "not set; only gated and private models need one",
+        ok=True,
+        run="hf auth login, or set HF_TOKEN",
+    )
 
 
 def _embedded() -> EnvironmentCheck:

@@ -14,9 +14,10 @@ from typing import Any
 
 from core.errors import EngineError, PubliusError, type_and_first_line
 from core.libraries import is_out_of_memory, out_of_memory
+from core.notices import note
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
-from engines.hf.loading import load_model
+from engines.hf.loading import load_model, merges_adapter
 from engines.hf.worker import Ticket, TorchWorker
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
@@ -46,6 +47,12 @@ class TransformersEngine(LocalEngine):
             self._queue.put(None)
             self._thread.join()
             self._thread = None
+
+    @property
+    def _decoding_version(self) -> int:
+        # One higher where an adapter is not merged: it was merged, with other answers, before version 2.
+        unmerged = self._files.adapter is not None and not merges_adapter(self._dtype)
+        return self.decoding + unmerged
 
     @property
     def _max_tokens(self) -> int:
@@ -82,6 +89,7 @@ class TransformersEngine(LocalEngine):
 
         worker: TorchWorker | None = None
         try:
+            note(f"loading {self.model} (transformers)")
             # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
             model = load_model(self._files, self._dtype, self._engine.device)
             require_batched_decoding(model, self.model)

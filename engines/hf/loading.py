@@ -21,13 +21,17 @@ _DROPOUT = ("dropout", "pdrop", "layerdrop")
 
 
 def load_model(files: ModelFiles, dtype: str, device: str, *, for_training: bool = False) -> PreTrainedModel:
-    """Return the model on its device in evaluation mode; an adapter is merged into the weights.
+    """Return the model on its device in evaluation mode, with its adapter.
+
+    In float32, the adapter is merged into the weights. In 16 bits it stays beside them, in float32: rounding
+    to the weights would lose most of an adapter after a short training.
 
     Args:
         files: the model on disk.
         dtype: `float32`, `bfloat16` or `float16`.
         device: `auto`, `cpu` or `cuda`.
-        for_training: True to set the model's own dropout to 0 (`config_without_dropout`).
+        for_training: True to set the model's own dropout to 0 (`config_without_dropout`), and to merge an
+            adapter in every data type, since training adds one of its own.
     """
     torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
@@ -44,8 +48,12 @@ def load_model(files: ModelFiles, dtype: str, device: str, *, for_training: bool
             attn_implementation=_attention(files, place == "cpu"),
         )
     if files.adapter is not None:
-        # Merged, the adapter costs nothing in a decoding step (docs/log.md measures the difference).
-        model = attach_adapter(model, files.adapter).merge_and_unload()
+        attached = attach_adapter(model, files.adapter)
+        if for_training or merges_adapter(dtype):
+            # Merged, the adapter costs nothing in a decoding step (docs/log.md measures the difference).
+            model = attached.merge_and_unload()
+        else:
+            model = attached.get_base_model()  # the model itself, whose linear layers have the adapter now
     with load_errors("model", files.folder):
         loaded: PreTrainedModel = model.to(place).eval()
     if place == "cpu":
@@ -53,6 +61,11 @@ def load_model(files: ModelFiles, dtype: str, device: str, *, for_training: bool
 
         lay_out_by_columns(loaded)
     return loaded
+
+
+def merges_adapter(dtype: str) -> bool:
+    """Return True if `load_model` merges an adapter into weights of this data type for inference."""
+    return dtype == "float32"
 
 
 def load_classifier(

@@ -1,8 +1,11 @@
-"""The vLLM engine: one model in a host process of its own, which batches all requests.
+"""The vLLM engine: a model in a host process, which batches all requests.
 
 This process encodes requests and decodes answers exactly as the transformers engine does, and never imports
 vLLM. The first request that runs starts the host (`engines/vllm/host.py`); loading takes up to a minute. The
 host ends with `close`, and also whenever this process ends, for any reason (`engines/vllm/link.py`).
+
+Engines of one model that differ in the adapter share a host: each request names its adapter
+(`engines/vllm/shared_host.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import threading
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -23,9 +26,9 @@ from engines.config import EngineConfig, ModelConfig
 from engines.loading import pick_dtype
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
-from engines.vllm.link import HostLink
-from engines.vllm.setup import HOST_COMMAND, host_environment, host_load, require_vllm
-from engines.vllm.wire import Response
+from engines.vllm.setup import attachable_rank, host_load, require_vllm
+from engines.vllm.shared_host import SharedHost
+from engines.vllm.wire import Adapter, Load, Response
 
 
 class VllmEngine(LocalEngine):
@@ -42,16 +45,25 @@ class VllmEngine(LocalEngine):
 
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         super().__init__(model, engine)
-        self._link: HostLink | None = None
-        self._lock = threading.Lock()
+        self._host = SharedHost()
+        self._joined(self._host)
+
+    def join(self, other: object) -> bool:
+        """Share the host of another engine if it can run this model too; return True if it can.
+
+        Call it before the first request.
+        """
+        if not isinstance(other, VllmEngine) or other._weights != self._weights:
+            return False
+        return self._joined(other._host)
+
+    def shares_model_with(self, other: object) -> bool:
+        """Return True if another engine has the same host."""
+        return isinstance(other, VllmEngine) and other._host is self._host
 
     def close(self) -> None:
-        """Shut down the host process and wait until all its processes are gone. Safe to call twice."""
-        # The lock is held only for the swap: closing may take seconds.
-        with self._lock:
-            link, self._link = self._link, None
-        if link is not None:
-            link.close()
+        """Release the host. With its last engine it ends, and all its processes. Safe to call twice."""
+        self._host.release(self)
 
     async def _generate(self, request: GenerationRequest, ids: tuple[int, ...]) -> Generation:
         reader = self._reader
@@ -97,15 +109,34 @@ class VllmEngine(LocalEngine):
     async def _ask(
         self, ids: tuple[int, ...], sampling: dict[str, JsonValue], choice_ids: tuple[int, ...] = ()
     ) -> Response:
-        future = self._opened_link().ask(ids, sampling, choice_ids)
-        return await asyncio.wrap_future(future)
+        adapter = self._adapter
+        link = self._host.link_for(self, self._files.base_name, self._load)
+        return await asyncio.wrap_future(link.ask(ids, sampling, choice_ids, adapter=adapter))
 
-    def _opened_link(self) -> HostLink:
-        with self._lock:
-            if self._link is None:
-                load = host_load(self._files, self._dtype, self._device, self._engine, self._max_tokens)
-                self._link = HostLink(HOST_COMMAND, load, self.model, host_environment())
-            return self._link
+    def _load(self, adapters: Sequence[Path]) -> Load:
+        return host_load(self._files, self._dtype, self._device, self._engine, self._max_tokens, adapters)
+
+    @cached_property
+    def _adapter(self) -> Adapter | None:
+        """The adapter of all requests. Raises EngineError if vLLM cannot attach it."""
+        folder = self._files.adapter
+        if folder is None:
+            return None
+        attachable_rank(folder)
+        return Adapter(name=f"{folder.name}-{self._files.identity}", folder=str(folder))
+
+    @property
+    def _weights(self) -> tuple[ModelConfig, EngineConfig]:
+        """Everything that the host loads and runs with, except adapters."""
+        return self._config.model_copy(update={"adapter": None, "chat_template_kwargs": {}}), self._engine
+
+    def _joined(self, host: SharedHost) -> bool:
+        """Use a host if it has room for the adapter."""
+        adapter = self._config.adapter
+        if adapter is not None and not host.admit(Path(adapter).expanduser().resolve()):
+            return False
+        self._host = host
+        return True
 
 
 def sampling_fields(

@@ -17,7 +17,9 @@ _EXTRA = "vllm"
 
 
 class VllmBackend:
-    """vLLM's asynchronous engine with one model and one LoRA adapter, which is used for all requests.
+    """vLLM's asynchronous engine with one model. Each request may have a LoRA adapter of its own.
+
+    vLLM identifies an adapter by number within a batch, and by name and folder in its prefix cache.
 
     Args:
         engine: an `AsyncLLM`.
@@ -25,8 +27,11 @@ class VllmBackend:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self._adapter: Any = None
-        self._adapter_number = 0
+        self._loras: dict[str, Any] = {}
+        """vLLM's description of each loaded adapter, by name."""
+        self._attached: Any = None
+        self._last_number = 0
+        self._loading = asyncio.Lock()
         self._params: Any = require("vllm.sampling_params", _EXTRA)
         self._inputs: Any = require("vllm.inputs", _EXTRA)
         errors: Any = require("vllm.exceptions", _EXTRA)
@@ -34,30 +39,19 @@ class VllmBackend:
 
     @classmethod
     async def load(cls, load: Load) -> VllmBackend:
-        """Load the model and its adapter; return the backend."""
+        """Load the model; return the backend."""
         arguments = require("vllm.engine.arg_utils", _EXTRA).AsyncEngineArgs(**load.arguments)
-        engine = require("vllm.v1.engine.async_llm", _EXTRA).AsyncLLM.from_engine_args(arguments)
-        backend = cls(engine)
-        if load.adapter is not None:
-            await backend.attach(load.adapter)
-        return backend
+        return cls(require("vllm.v1.engine.async_llm", _EXTRA).AsyncLLM.from_engine_args(arguments))
 
     async def attach(self, adapter: Adapter) -> None:
-        """Load an adapter that replaces the previous one for all later requests.
-
-        vLLM identifies adapters by number within a batch, and by name and folder in its prefix cache.
-        """
-        # A number of its own for each adapter: a number that is in use would give the old weights.
-        self._adapter_number += 1
-        lora = require("vllm.lora.request", _EXTRA)
-        request = lora.LoRARequest(adapter.name, self._adapter_number, adapter.folder)
-        await self._engine.add_lora(request)
-        self._adapter = request
+        """Load an adapter that replaces the previous one for all later requests that name none."""
+        self._attached = await self._loaded(adapter)
 
     async def answer(self, ask: Ask) -> Response:
         """Return the drawn tokens and the requested log-probabilities."""
+        lora = self._attached if ask.adapter is None else await self._loaded(ask.adapter)
         try:
-            output = await self._last_output(ask)
+            output = await self._last_output(ask, lora)
         except self._refusals as error:
             raise RequestError("vLLM rejected the request", detail=on_one_line(error)) from error
         reason = output.finish_reason
@@ -79,7 +73,21 @@ class VllmBackend:
         """Shut vLLM's processes down."""
         self._engine.shutdown()
 
-    async def _last_output(self, ask: Ask) -> Any:
+    async def _loaded(self, adapter: Adapter) -> Any:
+        """Return vLLM's description of an adapter, which is loaded when it is first asked for."""
+        # Loaded before any request uses it: in a request, an adapter that does not fit would end vLLM's
+        # engine process without the reason.
+        async with self._loading:
+            if adapter.name not in self._loras:
+                # A number of its own for each adapter: a number that is in use would give the old weights.
+                self._last_number += 1
+                lora = require("vllm.lora.request", _EXTRA)
+                request = lora.LoRARequest(adapter.name, self._last_number, adapter.folder)
+                await self._engine.add_lora(request)
+                self._loras[adapter.name] = request
+        return self._loras[adapter.name]
+
+    async def _last_output(self, ask: Ask, lora: Any) -> Any:
         sampling = self._params.SamplingParams(
             **ask.sampling,
             logprob_token_ids=list(ask.choice_ids) or None,
@@ -87,7 +95,7 @@ class VllmBackend:
             output_kind=self._params.RequestOutputKind.FINAL_ONLY,
         )
         prompt = self._inputs.tokens_input(list(ask.prompt_ids))
-        answers = self._engine.generate(prompt, sampling, str(ask.id), lora_request=self._adapter)
+        answers = self._engine.generate(prompt, sampling, str(ask.id), lora_request=lora)
         outputs = [output async for output in answers]
         return outputs[-1].outputs[0]
 

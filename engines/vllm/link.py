@@ -105,6 +105,7 @@ class HostLink:
         choice_ids: tuple[int, ...] = (),
         *,
         wants_logprobs: bool = False,
+        adapter: Adapter | None = None,
     ) -> Future[Response]:
         """Send a request; return its future. Cancelling the future makes the host drop the request."""
         ask = Ask(
@@ -113,11 +114,12 @@ class HostLink:
             sampling=dict(sampling),
             choice_ids=choice_ids,
             wants_logprobs=wants_logprobs,
+            adapter=adapter,
         )
         return self._post(ask)
 
     def attach(self, adapter: Adapter) -> Future[AdapterAttached]:
-        """Load an adapter for all later requests; return a future that is done when it is loaded."""
+        """Load an adapter for later requests without one; return a future that is done when it is loaded."""
         return self._post(AttachAdapter(id=next(self._numbers), adapter=adapter))
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ class Backend(Protocol):
         ...
 
     async def attach(self, adapter: Adapter) -> None:
-        """Load an adapter that replaces the previous one for all later requests."""
+        """Load an adapter that replaces the previous one for all later requests that name none."""
         ...
 
     def close(self) -> None:

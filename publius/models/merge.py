@@ -12,6 +12,7 @@ from typing import Any
 from core.errors import EngineError, first_line
 from core.lazy import require
 from core.libraries import load_errors, quiet_transformers
+from core.notices import warn
 from core.store.files import os_errors, require_empty
 from engines.adapter import WEIGHTS, attach_adapter, read_settings
 from engines.config import ModelConfig
@@ -22,6 +23,10 @@ from engines.tokenization import TurnEncoder
 from publius.models.folder import GENERATION, require_disk_space, write_model
 
 _EXTRA = "train"
+_16_BITS = 2
+"""Bytes of a weight in bfloat16 and float16."""
+_KEPT = 0.9
+"""Share of an adapter's changes that has to remain after rounding; below it, a warning is printed."""
 _POLICY, _REWARD = "CAUSAL_LM", "SEQ_CLS"
 
 
@@ -129,6 +134,7 @@ def _merge_adapter(model: Any, adapter: Path) -> Any:
             where=str(adapter),
             accepted="an adapter on the layers between them, or this one unmerged",
         )
+    _warn_of_rounding(attached, adapter)
     try:
         return attached.merge_and_unload(safe_merge=True)
     except ValueError as error:  # peft raises ValueError if a merged weight is NaN or infinite
@@ -137,6 +143,29 @@ def _merge_adapter(model: Any, adapter: Path) -> Any:
             where=str(adapter),
             accepted="an adapter whose weights are all finite",
         ) from error
+
+
+def _warn_of_rounding(attached: Any, adapter: Path) -> None:
+    """Print a warning if weights of 16 bits are too coarse for the changes that the adapter makes to them."""
+    tuner = require("peft.tuners.tuners_utils", _EXTRA).BaseTunerLayer
+    wanted, made, kind = 0.0, 0.0, ""
+    for layer in attached.modules():
+        if not isinstance(layer, tuner) or not hasattr(layer, "get_delta_weight"):
+            continue
+        weight = layer.get_base_layer().weight
+        delta = layer.get_delta_weight("default").float()
+        if weight.element_size() != _16_BITS or delta.shape != weight.shape:
+            continue
+        kind = str(weight.dtype).removeprefix("torch.")
+        rounded = (weight.float() + delta).to(weight.dtype).float() - weight.float()
+        wanted += float((delta * delta).sum())
+        made += float((rounded * delta).sum())
+    if made < _KEPT * wanted:
+        lost = f"{100 * (1 - made / wanted):.0f} %"
+        warn(
+            f"{adapter}: rounding to {kind} loses {lost} of the adapter's changes to the weights; "
+            "to keep them, use the adapter unmerged or merge it into float32 weights"
+        )
 
 
 def _prepare(model: Any, encoder: TurnEncoder, task: str) -> None:

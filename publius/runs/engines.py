@@ -1,4 +1,7 @@
-"""The engines of a run: one per distinct model, shared by its roles, all behind one request cache."""
+"""The engines of a run: one per distinct model, shared by its roles, all behind one request cache.
+
+Engines that differ only in the adapter share one loaded model where the kind of engine can (vLLM).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Literal
 from core.store.cache import RequestCache
 from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
-from engines.protocols import Engine
+from engines.protocols import Engine, SharesModel
 from engines.scripted import ScriptedEngine
 from publius.config.run_file import RunConfig
 from publius.runs.project import open_cache
@@ -62,25 +65,45 @@ class Engines:
         self._make = make
         self._roles = roles
         self._built: dict[str, CachedEngine] = {}
+        self._made: dict[CachedEngine, Engine] = {}
+        """The engine behind each cache."""
 
     def of(self, role: EngineRole) -> CachedEngine:
         """Return the engine of a role."""
         return self._engine_of(self._models.of(role))
 
-    def with_adapter(self, adapter: Path) -> CachedEngine:
-        """Return the engine of the policy with a trained adapter attached."""
-        return self._engine_of(self._models.policy.model_copy(update={"adapter": str(adapter)}))
+    def policy_with(self, adapter: Path | None) -> CachedEngine:
+        """Return the engine of the policy with a trained adapter attached, or as configured.
+
+        vLLM loads one model for all of them if they are requested here before the first one is asked.
+        """
+        policy = self._models.policy
+        return self._engine_of(
+            policy if adapter is None else policy.model_copy(update={"adapter": str(adapter)})
+        )
 
     def keep(self, *wanted: CachedEngine) -> None:
-        """Close all other engines, or all without arguments, to free memory; each reloads at its next use."""
+        """Close all engines that use another model, or all without arguments, to free memory.
+
+        Each reloads at its next use.
+        """
         for engine in self._built.values():
-            if engine not in wanted:
+            if not any(self.share_model(engine, other) for other in wanted):
                 engine.close()
+
+    def share_model(self, one: CachedEngine, other: CachedEngine) -> bool:
+        """Return True if two engines use one loaded model."""
+        made = self._made[one]
+        return one is other or (isinstance(made, SharesModel) and made.shares_model_with(self._made[other]))
 
     def _engine_of(self, model: ModelConfig) -> CachedEngine:
         key = model.model_dump_json()
         if key not in self._built:
-            self._built[key] = CachedEngine(self._make(model, self._engine), self._cache)
+            made = self._make(model, self._engine)
+            if isinstance(made, SharesModel):
+                any(made.join(other) for other in self._made.values())  # the first one that fits
+            self._built[key] = CachedEngine(made, self._cache)
+            self._made[self._built[key]] = made
         return self._built[key]
 
     def identities(self) -> dict[str, str]:

@@ -47,7 +47,7 @@ def _sampled_policy(run: Run, engines: Engines) -> CachedEngine:
     if run.config.compare.source == "sft":
         require_stage(run, "sft")
     adapter = run.adapter("sft") if run.config.compare.source == "sft" else None
-    policy = engines.of("policy") if adapter is None else engines.with_adapter(adapter)
+    policy = engines.policy_with(adapter)
     engines.keep(policy)
     return policy
 

@@ -1,14 +1,18 @@
 """KL divergence of each variant from the base model, on the variant's own answers.
 
-Computed by forward passes of the training code, not by the engines.
+Computed by forward passes of the training code, not by the engines. The model is loaded once, and the
+adapters of the variants take turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from core.progress import ProgressTask, progress
 from core.records import Answer
+from engines.adapter import attach_further_adapter
 from engines.tokenization import TurnEncoder
 from evaluation.config import BASE
 from evaluation.measures import Series
@@ -17,6 +21,8 @@ from publius.stages.variants import turns_for
 from training.examples import EncodedAnswer
 from training.policy import free_memory, load_encoder, load_policy
 
+_FIRST = "default"
+"""peft's name of the adapter that a model is wrapped with."""
 _TOGETHER = 4
 """Answers per forward pass. Memory holds two distributions over the vocabulary for each of their tokens."""
 
@@ -29,21 +35,59 @@ def divergence_series(run: Run, answers: Sequence[Answer]) -> list[Series]:
     """
     encoder = load_encoder(run.config.models.policy)
     others = [answer for answer in answers if answer.variant != BASE and answer.generation.text]
+    if not others:
+        return []
     variants = list(dict.fromkeys(answer.variant for answer in others))
     with progress("eval kl", len(others)) as task:
-        return [
-            _series(run, encoder, variant, [a for a in others if a.variant == variant], task)
+        policies = _Policies(run, variants)
+        series = [
+            _series(run, encoder, policies, variant, [a for a in others if a.variant == variant], task)
             for variant in variants
         ]
+    del policies
+    free_memory()
+    return series
+
+
+class _Policies:
+    """The policy with the adapters of several variants, one of which is active at a time.
+
+    Args:
+        run: the run that the adapters were trained in.
+        variants: variants with and without an adapter.
+    """
+
+    def __init__(self, run: Run, variants: Iterable[str]) -> None:
+        config = run.config
+        adapters = {variant: run.adapter(variant) for variant in variants}
+        trained: list[tuple[str, Path]] = [(v, adapter) for v, adapter in adapters.items() if adapter]
+        first = trained[0][1] if trained else None
+        device, seed = config.engine.device, config.seed
+        self._policy = load_policy(config.models.policy, config.lora, device, seed, first)
+        self._names = {variant: _FIRST for variant, _ in trained[:1]}
+        for variant, adapter in trained[1:]:
+            attach_further_adapter(self._policy, adapter, variant)
+            self._names[variant] = variant
+
+    def activate(self, variant: str) -> tuple[Any, bool]:
+        """Return the policy with the variant's adapter active, and whether the variant has one."""
+        name = self._names.get(variant)
+        if name is not None:
+            self._policy.set_adapter(name, inference_mode=True)
+        return self._policy, name is not None
 
 
 def _series(
-    run: Run, encoder: TurnEncoder, variant: str, answers: Sequence[Answer], task: ProgressTask
+    run: Run,
+    encoder: TurnEncoder,
+    policies: _Policies,
+    variant: str,
+    answers: Sequence[Answer],
+    task: ProgressTask,
 ) -> Series:
     from training.divergence import mean_token_kl
 
-    config, adapter = run.config, run.adapter(variant)
-    policy = load_policy(config.models.policy, config.lora, config.engine.device, config.seed, adapter)
+    policy, has_adapter = policies.activate(variant)
     values: dict[str, float] = {}
     by_length = sorted(answers, key=lambda answer: answer.generation.completion_tokens)
     for start in range(0, len(by_length), _TOGETHER):
@@ -52,12 +96,10 @@ def _series(
             policy,
             [_encoded(run, encoder, variant, answer) for answer in some],
             [_encoded(run, encoder, BASE, answer) for answer in some],
-            adapter=adapter is not None,
+            adapter=has_adapter,
         )
         values |= {answer.prompt.id: kl for answer, kl in zip(some, found, strict=True)}
         task.advance(len(some))
-    del policy
-    free_memory()
     return Series(variant, "kl", "nats", values)
 
 

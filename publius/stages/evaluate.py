@@ -42,10 +42,13 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
             where=str(run.config.prompts.path),
             accepted='prompts with "split": "test", or split.test above 0',
         )
-    variants = available_variants(run)
+    # All engines before the first request: those that share a model must know all adapters when it loads.
+    askers = [
+        _Asker(run, engines.policy_with(run.adapter(variant)), variant) for variant in available_variants(run)
+    ]
     answers: list[Answer] = []
-    for variant in variants:
-        answers += await _answers(run, engines, variant, prompts)
+    for asker in askers:
+        answers += await _answers(asker, engines, prompts)
     run.replace_answers(answers)
     further = list(await _judged(run, engines, answers))
     engines.keep()  # the KL pass loads the policy itself, and needs the memory
@@ -74,12 +77,10 @@ class _Asker:
         return Answer.of(self.variant, prompt, await self.engine.generate(request))
 
 
-async def _answers(run: Run, engines: Engines, variant: Variant, prompts: Sequence[Prompt]) -> list[Answer]:
+async def _answers(asker: _Asker, engines: Engines, prompts: Sequence[Prompt]) -> list[Answer]:
     """Return one variant's answers in the order of the prompts; prompts that fail are excluded."""
-    adapter = run.adapter(variant)
-    engine = engines.of("policy") if adapter is None else engines.with_adapter(adapter)
-    engines.keep(engine)
-    asker = _Asker(run, engine, variant)
+    run, variant = asker.run, asker.variant
+    engines.keep(asker.engine)
     found: dict[str, Answer] = {}
     with progress(f"eval {variant}", len(prompts)) as task:
 

@@ -109,9 +109,12 @@ def _require_one_process_unless_training(stages: Sequence[Stage]) -> None:
 def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
     """Return the stages of a complete run: data stages, the methods in `train`, and evaluation of the policy.
 
-    PPO, RLOO and GRPO need only prompts and rewards: if `train` lists no others, data stages are skipped.
+    All data stages come before the training, so that their model is loaded once; SFT comes before `compare`
+    only if samples of the SFT model are compared. PPO, RLOO and GRPO need only prompts and rewards, so data
+    stages are skipped if `train` lists no others.
     """
     evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
     before = () if config.train and set(config.train) <= set(RL_METHODS) else ("critique", "compare", "label")
     wanted = {*before, *config.train, *evaluated}
-    return tuple(stage for stage in STAGES if stage in wanted)
+    first = () if config.compare.source == "sft" else before
+    return tuple(stage for stage in dict.fromkeys((*first, *STAGES)) if stage in wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from core.chat import Turn
+from core.digests import digest
 from core.errors import EngineError
 from core.records import Sampling
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest, attach_adapter
@@ -100,6 +102,65 @@ def test_a_merged_adapter_gives_the_logits_that_peft_gives(tiny_folder: Path, ad
     assert (before - expected).abs().max() > 0.1
     assert not [name for name, _ in merged.named_parameters() if "lora" in name]
     assert not merged.training
+
+
+@pytest.mark.parametrize(("dtype", "change"), [("bfloat16", 2.3e-4), ("float16", 2.9e-5)])
+def test_a_young_adapter_is_not_rounded_away_in_16_bits(
+    tmp_path: Path, tiny_model: Callable[..., Any], dtype: str, change: float
+):
+    """The changes are below half of the last bit of a weight, which the model's weights of 0.125 all have."""
+    folder, adapter = young_adapter(tmp_path, tiny_model, change)
+    bare, dressed = (locate(config) for config in (ModelConfig(id=str(folder)), worn(folder, adapter)))
+    exact = logits(load_model(dressed, "float32", "cpu")) - logits(load_model(bare, "float32", "cpu"))
+    before = logits(load_model(bare, dtype, "cpu")).float()
+    model = load_model(dressed, dtype, "cpu")
+    moved = logits(model).float() - before
+    # Merged into the weights, the adapter would be gone.
+    merged = attach_adapter(load_model(bare, dtype, "cpu"), adapter).merge_and_unload()
+    assert torch.equal(logits(merged).float(), before)
+    # 1, but for the rounding of 16 bits in the passes themselves.
+    assert (moved * exact).sum() / (exact * exact).sum() == pytest.approx(1, abs=0.4)
+    assert model.dtype == getattr(torch, dtype)
+    assert {p.dtype for name, p in model.named_parameters() if "lora_" in name} == {torch.float32}
+
+
+def test_answers_of_an_unmerged_adapter_have_keys_of_their_own(tiny_folder: Path, adapter: Path):
+    request = GenerationRequest(
+        (Turn("user", ("Hi",)),), Sampling(temperature=0, max_new_tokens=3), 0, "test"
+    )
+    narrow = TransformersEngine(
+        ModelConfig(id=str(tiny_folder), adapter=str(adapter), dtype="bfloat16"), EngineConfig(device="cpu")
+    )
+    answer = asyncio.run(narrow.generate(request))
+    narrow.close()
+    assert answer.completion_tokens > 0
+    ids = narrow.encoder.encode(request.turns, "").ids
+    model = ("transformers", 1, locate(worn(tiny_folder, adapter)).identity)
+    sampling = request.sampling.model_dump()
+    merged_keys = {
+        digest("generate", (*model, dtype), ids, sampling, None) for dtype in ("float32", "bfloat16")
+    }
+    wide = TransformersEngine(worn(tiny_folder, adapter), EngineConfig(device="cpu"))
+    assert wide.key(request) in merged_keys
+    assert narrow.key(request) not in merged_keys
+
+
+def young_adapter(folder: Path, tiny_model: Callable[..., Any], change: float) -> tuple[Path, Path]:
+    """Save a model with weights of one size, and an adapter that changes each by `change`."""
+    import peft
+
+    model = tiny_model(initializer_range=0.1, attention="sdpa")
+    for name, weight in model.named_parameters():
+        if "proj" in name:
+            weight.data = 0.125 * weight.data.sign()
+    model.save_pretrained(folder / "model")
+    config = peft.LoraConfig(task_type="CAUSAL_LM", r=1, lora_alpha=1, target_modules=["q_proj", "v_proj"])
+    dressed = peft.get_peft_model(model, config)
+    for name, weight in dressed.named_parameters():
+        if "lora_" in name:
+            weight.data = torch.full_like(weight, change**0.5)
+    dressed.save_pretrained(str(folder / "young"))
+    return folder / "model", folder / "young"
 
 
 def test_an_adapter_is_trainable_only_when_it_is_asked_to_be(tiny_folder: Path, adapter: Path):

@@ -6,11 +6,14 @@ import importlib
 import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects, hf_raise_for_status
 from safetensors.torch import load_file
 
 from core.errors import EngineError
@@ -100,6 +103,67 @@ def test_damaged_digest_memory_is_begun_anew(folder: Path, own_cache: Path, cont
 def test_cache_that_does_not_exist_is_not_needed(folder: Path, own_cache: Path):
     own_cache.rmdir()
     assert locate(ModelConfig(id=str(folder))).identity
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("model-00001-of-00002.safetensors", True),
+        ("model.safetensors.index.json", True),
+        ("additional_chat_templates/tools.jinja", True),
+        ("consolidated.safetensors", False),
+        ("consolidated-00001-of-00010.safetensors", False),
+        ("original/model.safetensors", False),
+        ("original/params.json", False),
+        ("metal/model.safetensors", False),
+        ("pytorch_model.bin", False),
+    ],
+)
+def test_weights_are_downloaded_in_one_form_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, wanted: bool
+):
+    asked: dict[str, Any] = {}
+
+    def download(model: str, **options: Any) -> str:
+        asked.update(options)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    locate(ModelConfig(id="who/what"))
+    patterns = {key: asked[key] for key in ("allow_patterns", "ignore_patterns")}
+    assert list(filter_repo_objects([name], **patterns)) == [name] * wanted
+
+
+@pytest.mark.parametrize(("code", "status"), [("GatedRepo", 401), ("GatedRepo", 403), ("RepoNotFound", 401)])
+@pytest.mark.parametrize("token", [None, "hf_secret"])
+def test_repository_without_access_names_the_way_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, code: str, status: int, token: str | None
+):
+    request = httpx2.Request("GET", "https://huggingface.co/api/models/who/what/revision/main")
+    response = httpx2.Response(status, headers={"X-Error-Code": code}, request=request)
+
+    def refuse(*arguments: object, **options: object) -> None:
+        hf_raise_for_status(response)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: token)
+    error = the_error(lambda: locate(ModelConfig(id="who/what")))
+    assert error.problems[0].run == "hf auth login, or set HF_TOKEN"
+    assert ("gated" in str(error)) == (code == "GatedRepo")
+    assert ("no access token is set" in str(error)) == (token is None)
+    assert "hf_secret" not in str(error)
+
+
+@pytest.mark.parametrize(("method", "package"), [("awq", "gptqmodel"), ("gptq", "optimum")])
+def test_quantised_model_without_its_kernels_names_the_package(folder: Path, method: str, package: str):
+    if find_spec(package) is not None:
+        pytest.skip(f"{package} is installed")
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": method, "bits": 4}
+    files = damage(folder, "config.json", json.dumps(config).encode())
+    error = the_error(lambda: load_model(files, "float32", "cpu"))
+    assert str(folder) in str(error)
+    assert package in str(error)
 
 
 def test_model_is_loaded_ready_for_inference(folder: Path):

@@ -25,3 +25,16 @@ def test_installed_vllm_is_named_with_what_it_runs_on():
     assert found.run is None
     assert str(vllm_version()) in found.state
     assert found.state.endswith(("runs on cpu", "runs on cuda"))
+
+
+@pytest.mark.parametrize("token", [None, "hf_secret"])
+def test_access_token_of_the_hub_is_said_to_be_set_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch, token: str | None
+):
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: token)
+    examination = examine()
+    found = next(finding for finding in examination.findings if finding.name == "hub token")
+    assert found.ok
+    assert found.state.startswith("not set" if token is None else "set")
+    assert found.run == ("hf auth login, or set HF_TOKEN" if token is None else None)
+    assert "hf_secret" not in str(examination.as_json())

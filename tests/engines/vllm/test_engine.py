@@ -163,7 +163,7 @@ def test_request_that_does_not_fit_is_refused_before_it_is_sent(embedded_files: 
     assert isinstance(refused, RequestError)
     assert "the model's context or engine.max_model_len" in str(refused)
     assert "at most 64" in str(refused)
-    assert engine._link is None
+    assert engine._host._link is None
 
 
 def test_key_is_not_that_of_the_transformers_engine(engine: VllmEngine, embedded_engine: TransformersEngine):
@@ -208,7 +208,7 @@ def test_adapter_acts_as_it_does_in_transformers(embedded_files: Any, tmp_path: 
     assert worn.model == "smollm2-135m-instruct+lora"
 
 
-def random_adapter(folder: Path) -> Path:
+def random_adapter(folder: Path, seed: int = 0) -> Path:
     """Save an adapter for the embedded model whose weights are random and not small."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -216,7 +216,7 @@ def random_adapter(folder: Path) -> Path:
 
     from engines.embedded import embedded_folder
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     base = AutoModelForCausalLM.from_pretrained(embedded_folder(), dtype=torch.float32)
     config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
     model = get_peft_model(base, config)
@@ -235,7 +235,7 @@ def test_closing_leaves_no_process_and_the_next_request_starts_anew(embedded_fil
     engine = VllmEngine(ModelConfig(id="embedded"), CONFIG)
     request = drafts(1, GREEDY)[0]
     first = generate(engine, [request])
-    group, folder = group_of(engine), engine._link.log.parent
+    group, folder = group_of(engine), engine._host._link.log.parent
     assert len(living_members(group)) > 1
     engine.close()
     engine.close()
@@ -277,7 +277,7 @@ async def main():
         engine.generate(GenerationRequest(turns, Sampling(max_new_tokens=n), 0, "draft")))
     first = ask(1)
     await asyncio.sleep(0)
-    print(engine._link.group, flush=True)
+    print(engine._host._link.group, flush=True)
     await first
     long = [ask(4000) for _ in range(4)]
     await asyncio.sleep(2)
@@ -311,8 +311,8 @@ def test_killed_parent_leaves_no_process(moment: str, embedded_files: Any):
 
 
 def group_of(engine: VllmEngine) -> int:
-    assert engine._link is not None
-    return engine._link.group
+    assert engine._host._link is not None
+    return engine._host._link.group
 
 
 def until(true: Callable[[], bool], limit_s: float = 120) -> None:

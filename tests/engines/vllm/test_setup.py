@@ -14,7 +14,7 @@ from engines.config import EngineConfig, ModelConfig
 from engines.loading import ModelFiles
 from engines.vllm import setup as vllm_setup
 from engines.vllm.engine import VllmEngine, declared_ends, sampling_fields
-from engines.vllm.setup import host_environment, host_load, require_vllm, rollout_load
+from engines.vllm.setup import attachable_rank, host_environment, host_load, require_vllm, rollout_load
 from publius.runs.engines import make_engine
 
 FILES = ModelFiles("m", Path("/models/m"), "digest")
@@ -62,23 +62,46 @@ def test_gpu_gets_its_share_and_no_size_that_would_override_it():
 
 @pytest.mark.parametrize(("rank", "room"), [(1, 1), (2, 8), (8, 8), (9, 16), (300, 320)])
 def test_room_is_made_for_the_adapters_largest_rank(tmp_path: Path, rank: int, room: int):
-    load = host_load(
-        worn(tmp_path, {"r": 1, "rank_pattern": {"q": rank}}), "float32", "cpu", EngineConfig(), 512
+    adapters = (
+        worn(tmp_path / "sft", {"r": 1}),
+        worn(tmp_path / "dpo", {"r": 1, "rank_pattern": {"q": rank}}),
     )
-    assert load.arguments["max_lora_rank"] == room
-    assert load.adapter is not None
-    assert "digest" in load.adapter.name
+    arguments = host_load(FILES, "float32", "cpu", EngineConfig(), 512, adapters).arguments
+    assert arguments["max_lora_rank"] == room
+    assert (arguments["max_loras"], arguments["max_cpu_loras"]) == (2, 2)
 
 
 def test_adapter_that_is_too_large_is_refused(tmp_path: Path):
     with pytest.raises(EngineError, match="rank 513; accepted: at most 512"):
-        host_load(worn(tmp_path, {"r": 513}), "float32", "cpu", EngineConfig(), 512)
+        host_load(FILES, "float32", "cpu", EngineConfig(), 512, (worn(tmp_path, {"r": 513}),))
+
+
+def test_a_model_without_adapters_has_no_room_for_them():
+    assert not [
+        name for name in host_load(FILES, "float32", "cpu", EngineConfig(), 512).arguments if "lora" in name
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"use_dora": True}, "use_dora"),
+        ({"bias": "all", "lora_bias": True}, "lora_bias, bias"),
+    ],
+)
+def test_adapter_that_vllm_cannot_attach_is_refused_in_one_line(
+    tmp_path: Path, settings: dict[str, object], named: str
+):
+    with pytest.raises(EngineError) as caught:
+        attachable_rank(worn(tmp_path, {"r": 4, "bias": "none", **settings}))
+    assert f"{tmp_path}: vLLM cannot attach an adapter with {named}; accepted: " in str(caught.value)
+    assert "publius export --model" in str(caught.value)
 
 
 def test_rollouts_are_logged_as_they_are_drawn_with_one_adapter_after_the_other():
     engine = EngineConfig(max_batch=16, max_model_len=512)
     load = rollout_load(FILES, "float32", "cpu", engine, {"r": 4, "rank_pattern": {"q": 12}})
-    assert load.adapter is None
     told = {
         "logprobs_mode",
         "enable_prefix_caching",
@@ -135,10 +158,11 @@ def test_ends_are_those_that_the_files_declare(tmp_path: Path, files: dict[str, 
     assert declared_ends(tmp_path) == ends
 
 
-def worn(folder: Path, settings: dict[str, object]) -> ModelFiles:
+def worn(folder: Path, settings: dict[str, object]) -> Path:
+    folder.mkdir(exist_ok=True)
     (folder / "adapter_config.json").write_text(json.dumps(settings))
     (folder / "adapter_model.safetensors").touch()
-    return ModelFiles("m+a", Path("/models/m"), "digest", folder)
+    return folder
 
 
 @pytest.mark.parametrize(("seen", "device"), [(None, "1"), ("4,6", "6"), ("5", "5")])

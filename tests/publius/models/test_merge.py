@@ -44,7 +44,7 @@ def worn(base: Any, adapter: Path) -> Any:
     return peft.PeftModel.from_pretrained(base, adapter).eval()
 
 
-def write_adapter(base: Any, folder: Path, task: str, seed: int = 0, **shape: Any) -> Path:
+def write_adapter(base: Any, folder: Path, task: str, seed: int = 0, std: float = 0.2, **shape: Any) -> Path:
     """Write an adapter, with a head if it is a reward model's, that changes every output."""
     import peft
 
@@ -54,7 +54,7 @@ def write_adapter(base: Any, folder: Path, task: str, seed: int = 0, **shape: An
     model = peft.get_peft_model(base, peft.LoraConfig(**settings))
     for name, parameter in model.named_parameters():
         if "lora_B" in name or "modules_to_save" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
+            torch.nn.init.normal_(parameter, std=std)
     model.save_pretrained(folder)
     return folder
 
@@ -101,6 +101,21 @@ def test_merged_policy_has_the_logits_of_model_and_adapter(base: Path, policy: P
     found = outputs(loaded(merged(policy, base), "CAUSAL_LM"))
     assert (found - expected).abs().max() < 1e-5
     assert (found - before).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "std", "warned"),
+    [("bfloat16", 1e-5, True), ("bfloat16", 0.2, False), ("float32", 1e-5, False)],
+)
+def test_adapter_that_rounding_would_lose_is_warned_of(
+    base: Path, tmp_path: Path, dtype: str, std: float, warned: bool, caplog: pytest.LogCaptureFixture
+):
+    model = loaded(base, "CAUSAL_LM").to(getattr(torch, dtype))
+    model.save_pretrained(base)
+    adapter = write_adapter(model, tmp_path / "policy", "CAUSAL_LM", std=std)
+    merged(adapter, base)
+    warnings = [message for message in caplog.messages if "rounding to bfloat16 loses" in message]
+    assert len(warnings) == warned
 
 
 def test_merged_reward_model_has_the_scores_of_model_and_adapter(base: Path, reward: Path):

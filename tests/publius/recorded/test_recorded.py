@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 RECORDED = Path(__file__).with_name("project")
 REPOSITORY = Path(__file__).parents[3]
-STAGES = ["critique", "sft", "compare", "label", "reward", "dpo", "ppo", "eval"]
+STAGES = ["critique", "compare", "label", "sft", "reward", "dpo", "ppo", "eval"]
 TRAINED = ("sft", "reward", "dpo", "ppo")
 PEOPLE = {"judgments": 8, "matched": 4, "added": 2, "annotators": 2}
 ASKED_AFTER_AN_EDIT, REUSED_AFTER_AN_EDIT = 16, 30

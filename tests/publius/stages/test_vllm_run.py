@@ -77,7 +77,7 @@ def test_the_demo_s_run_passes_on_vllm(tmp_path: Path, embedded_files: object):
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     stages = summary["stages"]
-    assert list(stages) == ["critique", "sft", "compare", "label", "dpo", "eval"]
+    assert list(stages) == ["critique", "compare", "label", "sft", "dpo", "eval"]
     assert stages["critique"]["records"] == TRAINING
     assert stages["critique"]["asked"]["draft"] == TRAINING
     assert stages["eval"]["records"] == 4 * HELD_OUT

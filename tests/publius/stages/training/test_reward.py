@@ -76,7 +76,7 @@ def finished(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 def test_reward_model_is_trained_between_labels_and_dpo(finished: Finished):
-    stages = ["critique", "sft", "compare", "label", "reward", "dpo", "eval"]
+    stages = ["critique", "compare", "label", "sft", "reward", "dpo", "eval"]
     assert list(finished.again["stages"]) == stages
     names = {name.partition("/")[2] for name in finished.files if name.startswith("reward/")}
     expected = {"adapter_config.json", WEIGHTS, "job.json", "metrics.jsonl", "README.md", "training.json"}

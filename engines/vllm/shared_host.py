@@ -1,0 +1,74 @@
+"""A host process that several engines share: one loaded model, with an adapter per request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from core.errors import EngineError
+from core.notices import note
+from engines.vllm.link import HostLink
+from engines.vllm.setup import HOST_COMMAND, attachable_rank, host_environment
+from engines.vllm.wire import Load
+
+
+class SharedHost:
+    """The host process of one model. It starts at the first request and runs while an engine uses it.
+
+    vLLM reserves memory for adapters when it loads the model, so it must know their largest rank by then.
+    Engines announce their adapters when they are made (`admit`), which is before any of them is asked.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._link: HostLink | None = None
+        self._users: set[object] = set()
+        self._adapters: list[Path] = []
+        self._max_rank = 0
+        """Largest rank that the running host has room for; 0 if it has no room for adapters."""
+
+    def admit(self, adapter: Path) -> bool:
+        """Announce an adapter; return False if vLLM cannot attach it to this host.
+
+        An adapter that vLLM cannot attach at all is not announced, so that it does not end the requests of
+        other engines; its own requests raise the error.
+        """
+        try:
+            rank = attachable_rank(adapter)
+        except EngineError:
+            return False
+        with self._lock:
+            if self._link is not None and rank > self._max_rank:
+                return False
+            if adapter not in self._adapters:
+                self._adapters.append(adapter)
+        return True
+
+    def link_for(self, user: object, name: str, load: Callable[[Sequence[Path]], Load]) -> HostLink:
+        """Return the link to the running host; start the host first if needed.
+
+        Args:
+            user: the engine that asks; the host runs until it is released.
+            name: name of the model, for messages.
+            load: returns the host's first message; it takes the folders of all announced adapters.
+        """
+        with self._lock:
+            if self._link is None:
+                message = load(tuple(self._adapters))
+                note(f"loading {name} (vllm)")
+                self._link = HostLink(HOST_COMMAND, message, name, host_environment())
+                self._max_rank = int(str(message.arguments.get("max_lora_rank", 0)))
+            self._users.add(user)
+            return self._link
+
+    def release(self, user: object) -> None:
+        """Stop using the host. Its last user shuts it down and waits until all its processes are gone."""
+        # The lock is held only for the swap: closing may take seconds.
+        with self._lock:
+            self._users.discard(user)
+            if self._users:
+                return
+            link, self._link = self._link, None
+        if link is not None:
+            link.close()

@@ -1,0 +1,171 @@
+"""Engines of one model share its host process: requests name their adapter, and the last engine ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.chat import Turn
+from core.errors import EngineError
+from core.records import Sampling
+from engines.config import EngineConfig, ModelConfig
+from engines.hf.engine import TransformersEngine
+from engines.protocols import GenerationRequest
+from engines.vllm.engine import VllmEngine
+from engines.vllm.setup import INSTALL, vllm_device
+from tests.engines.hf.test_engine import comparison_requests
+from tests.engines.vllm.counted_hosts import Hosts, count_hosts
+from tests.engines.vllm.test_engine import CONFIG, GREEDY, choose, drafts, generate, random_adapter
+from tests.engines.vllm.test_setup import worn
+
+REQUEST = GenerationRequest((Turn("user", ("Hi",)),), Sampling(max_new_tokens=3), 0, "test")
+Make = Callable[..., VllmEngine]
+
+
+@pytest.fixture
+def hosts(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> Hosts:
+    return count_hosts(monkeypatch)
+
+
+@pytest.fixture
+def make(tiny_folder: Path, tmp_path: Path) -> Make:
+    """Make an engine of the tiny model, with an adapter of these settings where a name is given."""
+
+    def engine(name: str | None = None, model: dict[str, Any] | None = None, **settings: Any) -> VllmEngine:
+        adapter = None if name is None else str(worn(tmp_path / name, {"r": 4, **settings}))
+        config = ModelConfig(id=str(tiny_folder), adapter=adapter, **(model or {}))
+        return VllmEngine(config, EngineConfig(kind="vllm", device="cpu"))
+
+    return engine
+
+
+def ask(*engines: VllmEngine) -> None:
+    for engine in engines:
+        asyncio.run(engine.generate(REQUEST))
+
+
+def test_engines_that_differ_in_the_adapter_share_a_host(hosts: Hosts, make: Make, tmp_path: Path):
+    base, sft, dpo = make(), make("sft", r=4), make("dpo", r=20)
+    assert sft.join(base)
+    assert dpo.join(base)
+    ask(base, sft, dpo, base)
+    assert len(hosts.loads) == 1
+    assert hosts.asked == [(0, None), (0, str(tmp_path / "sft")), (0, str(tmp_path / "dpo")), (0, None)]
+    arguments = hosts.loads[0].arguments
+    assert (arguments["enable_lora"], arguments["max_loras"], arguments["max_lora_rank"]) == (True, 2, 32)
+
+
+def test_a_shared_host_ends_with_the_last_engine_that_used_it(hosts: Hosts, make: Make):
+    base, sft, dpo = make(), make("sft"), make("dpo")
+    assert sft.join(base)
+    assert dpo.join(base)
+    ask(base, sft)
+    dpo.close()  # it has not asked
+    base.close()
+    base.close()
+    assert len(hosts.running) == 1
+    ask(sft)
+    sft.close()
+    assert hosts.running == []
+    ask(dpo)
+    assert (len(hosts.loads), len(hosts.running)) == (2, 1)
+
+
+def test_sharing_changes_neither_keys_nor_identities(hosts: Hosts, make: Make):
+    alone, base, shared = make("sft"), make(), make("sft")
+    assert shared.join(base)
+    assert (shared.identity, shared.key(REQUEST)) == (alone.identity, alone.key(REQUEST))
+    assert shared.key(REQUEST) != base.key(REQUEST)
+
+
+def test_another_template_is_no_reason_to_load_the_model_again_but_other_weights_are(
+    hosts: Hosts, make: Make, tiny_folder: Path
+):
+    base = make()
+    thinking = make(model={"chat_template_kwargs": {"enable_thinking": True}})
+    assert thinking.join(base)
+    assert thinking.shares_model_with(base)
+    others = [
+        make(model={"dtype": "bfloat16"}),
+        VllmEngine(
+            ModelConfig(id=str(tiny_folder)), EngineConfig(kind="vllm", device="cpu", max_model_len=64)
+        ),
+        VllmEngine(ModelConfig(id="embedded"), EngineConfig(kind="vllm", device="cpu")),
+    ]
+    assert [other.join(base) or other.shares_model_with(base) for other in others] == [False] * 3
+    assert not base.join(TransformersEngine(ModelConfig(id=str(tiny_folder)), EngineConfig(device="cpu")))
+
+
+@pytest.mark.parametrize(("rank", "fits"), [(8, True), (16, False)])
+def test_a_running_host_takes_adapters_that_it_has_room_for(hosts: Hosts, make: Make, rank: int, fits: bool):
+    base, sft, late = make(), make("sft", r=8), make("late", r=rank)
+    assert sft.join(base)
+    ask(base)
+    assert late.join(base) == fits
+    ask(late)
+    assert len(hosts.loads) == (1 if fits else 2)
+
+
+def test_a_host_that_runs_without_room_for_adapters_takes_none_until_it_is_closed(hosts: Hosts, make: Make):
+    base, sft = make(), make("sft")
+    ask(base)
+    assert not sft.join(base)
+    base.close()
+    assert sft.join(base)
+    ask(base, sft)
+    assert len(hosts.loads) == 2
+
+
+def test_an_adapter_that_vllm_cannot_attach_fails_alone(hosts: Hosts, make: Make):
+    base, bad = make(), make("bad", modules_to_save=["lm_head"])
+    assert not bad.join(base)
+    with pytest.raises(EngineError, match="cannot attach an adapter with modules_to_save"):
+        ask(bad)
+    ask(base)
+    assert "enable_lora" not in hosts.loads[0].arguments
+
+
+@pytest.mark.vllm
+@pytest.mark.long  # loads vLLM twice
+@pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}")
+def test_a_shared_host_answers_as_hosts_of_their_own_do(
+    embedded_files: Any, vllm_engine: VllmEngine, tmp_path: Path
+):
+    folders = [random_adapter(tmp_path / name, seed) for seed, name in enumerate(("sft", "dpo"))]
+    models = [ModelConfig(id="embedded", adapter=str(folder)) for folder in folders]
+    base, sft, dpo = shared = [VllmEngine(model, CONFIG) for model in (ModelConfig(id="embedded"), *models)]
+    assert all(engine.join(base) for engine in (sft, dpo))
+    own = VllmEngine(models[0], CONFIG)
+    merged = TransformersEngine(models[1], EngineConfig(device="cpu"))
+    requests, questions = drafts(6, GREEDY), comparison_requests(6)
+    try:
+        # One engine after the other on the same prompts: the prefix cache of one must not serve another.
+        found = [generate(engine, requests) for engine in (base, sft, dpo, base, sft)]
+        scores = [choose(engine, questions) for engine in shared]
+        assert len({engine._host._link.group for engine in shared}) == 1
+        expected = [generate(engine, requests) for engine in (vllm_engine, own, merged)]
+        expected_scores = [choose(engine, questions) for engine in (vllm_engine, own, merged)]
+
+        async def mixed() -> list[Any]:
+            pairs = [engine.generate(request) for request in requests for engine in shared]
+            return await asyncio.gather(*pairs)
+
+        together = asyncio.run(mixed())
+    finally:
+        for engine in (*shared, own, merged):
+            engine.close()
+    texts = [[answer.text for answer in answers] for answers in found]
+    assert (texts[3], texts[4]) == (texts[0], texts[1])
+    for number in range(3):
+        same = [a.text == b.text for a, b in zip(found[number], expected[number], strict=True)]
+        assert sum(same) >= len(same) - 1, number  # one near-tie may be decided by rounding
+        for here, there in zip(scores[number], expected_scores[number], strict=True):
+            assert here.logprobs == pytest.approx(there.logprobs, abs=1e-3)
+        in_company = [answer.text for answer in together[number::3]]
+        assert sum(a == b for a, b in zip(in_company, texts[number], strict=True)) >= len(requests) - 1
+    assert not set(texts[0]) & set(texts[1])
+    assert not set(texts[1]) & set(texts[2])
