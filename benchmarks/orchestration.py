@@ -10,8 +10,8 @@ No model is loaded. The engine answers at once, so what is left is the cost of a
   both orders, and once under a single principle.
 - loop: milliseconds of processor time a request in the stages critique, compare and label, as `publius
   run` runs them: records, index and request cache are written.
-- memory (only with --memory): peak resident memory of each stage in a process of its own, for few and for many
-  conversations, and the difference in bytes a conversation.
+- memory (only with --memory): peak resident memory of each stage in a process of its own, for few and for
+  many conversations, and the difference in bytes a conversation.
 
 The peer is another checkout of this repository, such as an older commit (`git worktree add FOLDER COMMIT`).
 Processes of both checkouts take turns; ratios are of medians.
