@@ -12,10 +12,11 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
+from operator import itemgetter
 
 from constitution.checks.evaluate import matches
 from constitution.schema import Principle, Scope
-from core.digests import derive_uniform
+from core.digests import derive_uniforms
 from core.records import Prompt
 
 
@@ -45,9 +46,10 @@ def draw(principles: Sequence[Principle], count: int, *key: str | int) -> tuple[
         count: Number to draw. If there are fewer candidates, all are returned, in the order drawn.
         *key: Identifies the draw, such as run seed, prompt id and round.
     """
-
-    def score(principle: Principle) -> tuple[float, str]:
-        # The id only breaks ties between equal scores, which practically never occur.
-        return -math.log(derive_uniform("draw", *key, principle.id)) / principle.weight, principle.id
-
-    return tuple(heapq.nsmallest(count, principles, key=score))
+    units = derive_uniforms(("draw", *key), (principle.id for principle in principles))
+    # The id only breaks ties between equal scores, which practically never occur.
+    scored = [
+        (-math.log(unit) / principle.weight, principle.id, principle)
+        for unit, principle in zip(units, principles, strict=True)
+    ]
+    return tuple(drawn for _, _, drawn in heapq.nsmallest(count, scored, key=itemgetter(0, 1)))

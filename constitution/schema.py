@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
@@ -150,11 +151,17 @@ class Constitution(Part):
     principles: tuple[Principle, ...] = Field(min_length=1)
     """The principles; at least one."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the content. Layout, comments and explicitly written defaults do not affect it."""
         # Excluding defaults keeps digests stable when a later version adds a field.
         return digest("constitution", self.model_dump(mode="json", exclude_defaults=True, exclude=_SILENCERS))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some fields replaced, and a digest of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("digest", None)  # pydantic copies the cached value of the original
+        return copied
 
     def to_yaml(self) -> str:
         """Return a self-contained YAML file. Loading it gives an equal constitution."""

@@ -8,6 +8,7 @@ answer, not the history of all answers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from constitution.draw import draw, in_scope
@@ -141,12 +142,10 @@ class CritiqueLoop:
         return (*turns[:head], *shown, *turns[head:])
 
     def _id(self, prompt: Prompt) -> str:
-        settings = self.config.model_dump(mode="json")
-        return record_id(
-            "trace",
-            prompt.id,
-            self.constitution.digest,
-            self.templates.digest_of("critique", "revision"),
-            settings,
-            self.seed,
-        )
+        return record_id("trace", prompt.id, *self._id_parts)
+
+    @cached_property
+    def _id_parts(self) -> tuple[object, ...]:
+        """Everything besides the prompt that determines a trace."""
+        templates = self.templates.digest_of("critique", "revision")
+        return self.constitution.digest, templates, self.config.model_dump(mode="json"), self.seed

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from core.records import Generation
 from core.store.cache import RequestCache
@@ -55,6 +56,7 @@ class CachedEngine:
         self._engine = engine
         self._cache = cache
         self._under_way: dict[str, asyncio.Future[str | None]] = {}
+        self._keys: WeakKeyDictionary[GenerationRequest | ChoiceRequest, str] = WeakKeyDictionary()
         self.counts = RequestCounts()
 
     @property
@@ -73,12 +75,15 @@ class CachedEngine:
         return self._engine.is_base
 
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
-        """Return the wrapped engine's key."""
-        return self._engine.key(request)
+        """Return the wrapped engine's key, which is computed once for as long as the request exists."""
+        key = self._keys.get(request)
+        if key is None:
+            key = self._keys[request] = self._engine.key(request)
+        return key
 
     def knows(self, request: GenerationRequest | ChoiceRequest) -> bool:
         """Return True if the answer is in the cache, which means that the model would not be asked."""
-        return self._cache.get(self._engine.key(request)) is not None
+        return self._cache.get(self.key(request)) is not None
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the token ids of the choices; raise if the wrapped engine cannot answer with them."""
@@ -103,7 +108,7 @@ class CachedEngine:
         answer_type: type[_Answer],
         ask: Callable[[], Awaitable[_Answer]],
     ) -> _Answer:
-        key = self._engine.key(request)
+        key = self.key(request)
         stored = self._cache.get(key)
         while stored is None and key in self._under_way:
             # Without the shield, cancelling this task would cancel the future that all others wait for. None

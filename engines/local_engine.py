@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar
+from weakref import WeakKeyDictionary
 
 from core.digests import digest
 from core.errors import EngineError, RequestError
@@ -16,6 +17,7 @@ from engines.thinking import require_no_thinking
 from engines.tokenization import TurnEncoder
 
 _UNKNOWN_CONTEXT = 2**31
+_STORED_CHOICES = 64
 
 
 class LocalEngine(ABC):
@@ -39,6 +41,9 @@ class LocalEngine(ABC):
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         self._config = model
         self._engine = engine
+        self._encoded: WeakKeyDictionary[GenerationRequest | ChoiceRequest, tuple[int, ...]]
+        self._encoded = WeakKeyDictionary()
+        self._choice_ids = lru_cache(_STORED_CHOICES)(self.require_choices)
 
     @property
     def model(self) -> str:
@@ -62,7 +67,7 @@ class LocalEngine(ABC):
 
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return a digest of token ids, model, data type and sampling; the seed counts only when sampling."""
-        ids = self.encoder.encode(request.turns, request.prefill).ids
+        ids = self._ids(request)
         model = (self.kind, self._decoding_version, self._files.identity, self._dtype)
         if isinstance(request, ChoiceRequest):
             return digest("choose", model, ids, request.choices)
@@ -72,7 +77,7 @@ class LocalEngine(ABC):
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """Return the model's answer. Raises RequestError if prompt and answer exceed the model's context."""
-        ids = self.encoder.encode(request.turns, request.prefill).ids
+        ids = self._ids(request)
         self._require_context(len(ids) + request.sampling.max_new_tokens)
         return await self._generate(request, ids)
 
@@ -88,10 +93,17 @@ class LocalEngine(ABC):
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
         """Return log-probabilities of the choices. Raises EngineError if a choice is not a single token."""
-        choice_ids = self.require_choices(request.prefill, request.choices)
-        ids = self.encoder.encode(request.turns, request.prefill).ids
+        choice_ids = self._choice_ids(request.prefill, request.choices)
+        ids = self._ids(request)
         self._require_context(len(ids) + 1)
         return await self._choose(request, ids, choice_ids)
+
+    def _ids(self, request: GenerationRequest | ChoiceRequest) -> tuple[int, ...]:
+        """Return the token ids of a request; they are stored as long as the request exists."""
+        ids = self._encoded.get(request)
+        if ids is None:
+            ids = self._encoded[request] = self.encoder.encode(request.turns, request.prefill).ids
+        return ids
 
     @abstractmethod
     def close(self) -> None:

@@ -13,7 +13,7 @@ from core.chat import Turn
 from core.records import Generation, Probability, Record, Sampling
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class GenerationRequest:
     """Request for an answer to a conversation."""
 
@@ -26,7 +26,7 @@ class GenerationRequest:
     """Text that the answer is made to begin with; the result does not repeat it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ChoiceRequest:
     """Request for the probabilities of a few single-token answers as the assistant's next token."""
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
 from core.chat import Piece, Turn, Untrusted
 from core.errors import EngineError, RequestError
+from core.memo import BoundedMemo
+from core.records import Role
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,6 +38,15 @@ CHATML_STOP = "<|im_end|>"
 
 # From the Unicode private use area: no chat template writes these characters itself.
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
+
+_STORED_TOKENS = 1 << 21
+"""Tokens of pieces that an encoder keeps, 4 bytes each plus their text. The pieces of a comparison recur in
+each of its requests: 1,000 comparisons of 1,000 tokens can be in progress at once."""
+
+_STORED_SHAPES = 1024
+
+Shape = tuple[tuple[Role, int], ...]
+"""Role and number of pieces of each turn: all of a conversation that the chat template sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,10 @@ class TurnEncoder:
         self.is_base = not tokenizer.chat_template
         self.template: str = CHATML if self.is_base else str(tokenizer.chat_template)
         self._added = frozenset(self._tokenizer.added_tokens_decoder)
-        self._frames: dict[str, tuple[int, ...]] = {}
+        self._plain_ids = BoundedMemo(self._encode_plain, _STORED_TOKENS)
+        # A template that shows the time gives another text at each rendering.
+        shows_time = "strftime_now" in self.template
+        self._layout = self._lay_out if shows_time else lru_cache(_STORED_SHAPES)(self._lay_out)
 
     def encode(self, turns: Sequence[Turn], prefill: str = "") -> EncodedPrompt:
         """Return the ids of the conversation, the assistant's header and the prefill of its answer.
@@ -76,21 +91,16 @@ class TurnEncoder:
         """
         pieces: list[Piece] = [piece for turn in turns for piece in turn.pieces]
         ids: list[int] = []
-        spans: dict[int, tuple[int, int]] = {}
-        rendered = self._render(turns)
-        for number, part in enumerate(_PLACEHOLDER.split(rendered)):
-            if number % 2 == 0:  # re.split alternates: template text, placeholder number, template text, ...
-                ids += self._frame(part)
-                continue
-            start, index = len(ids), int(part)
-            ids += self.plain(pieces[index])
-            if index in spans:
-                raise RequestError(f"the chat template of {self._name} repeats a message")
-            spans[index] = (start, len(ids))
-        if len(spans) != len(pieces):
-            raise RequestError(f"the chat template of {self._name} drops a message of this conversation")
-        ids += self.plain(prefill)
-        return EncodedPrompt(tuple(ids), tuple(spans[i] for i in range(len(pieces))))
+        spans = [(0, 0)] * len(pieces)
+        for part in self._layout(_shape_of(turns)):
+            if isinstance(part, int):
+                start = len(ids)
+                ids.extend(self._plain_ids(_text_of(pieces[part])))
+                spans[part] = (start, len(ids))
+            else:
+                ids.extend(part)
+        ids.extend(self._plain_ids(prefill))
+        return EncodedPrompt(tuple(ids), tuple(spans))
 
     def answer(self, text: str, *, finished: bool = True) -> tuple[int, ...]:
         """Return the ids of an assistant's answer, followed by those that end the turn if it is finished."""
@@ -98,13 +108,7 @@ class TurnEncoder:
 
     def plain(self, piece: Piece) -> list[int]:
         """Return the ids of a text without special tokens."""
-        text = piece.text if isinstance(piece, Untrusted) else piece
-        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids if text else []
-        if not self._added.isdisjoint(ids):
-            raise RequestError(
-                f"the tokenizer of {self._name} turns plain text into a special token", detail=text[:80]
-            )
-        return ids
+        return self._plain_ids(_text_of(piece)).tolist()
 
     @cached_property
     def end_of_turn(self) -> tuple[int, ...]:
@@ -129,7 +133,7 @@ class TurnEncoder:
     def template_end(self) -> tuple[int, ...]:
         """Token ids with which the template itself ends an answer; empty if they include no special token."""
         try:
-            rendered = self._render((Turn("user", ("",)), Turn("assistant", ("",))), opened=False)
+            rendered = self._render((("user", 1), ("assistant", 1)), opened=False)
         except RequestError:  # the template rejects this conversation, so its end is unknown
             return ()
         # The text after the answer's placeholder; the user's piece has number 0, the assistant's number 1.
@@ -141,24 +145,41 @@ class TurnEncoder:
 
     def opens_thinking(self) -> bool:
         """Return True if the template itself opens a think block before the model's first token."""
-        rendered = self._render((Turn("user", ("",)),))
+        rendered = self._render((("user", 1),))
         return rendered.rpartition("<think>")[2].find("</think>") < 0 and "<think>" in rendered
 
-    def _frame(self, text: str) -> tuple[int, ...]:
-        if text not in self._frames:
-            encoded = self._tokenizer.encode(text, add_special_tokens=False) if text else []
-            self._frames[text] = tuple(encoded)
-        return self._frames[text]
+    def _encode_plain(self, text: str) -> array[int]:
+        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids if text else []
+        if not self._added.isdisjoint(ids):
+            raise RequestError(
+                f"the tokenizer of {self._name} turns plain text into a special token", detail=text[:80]
+            )
+        return array("I", ids)
 
-    def _render(self, turns: Sequence[Turn], *, opened: bool = True) -> str:
+    def _frame(self, text: str) -> tuple[int, ...]:
+        """Return the ids of the template's own text, special tokens included."""
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False)) if text else ()
+
+    def _lay_out(self, shape: Shape) -> tuple[int | tuple[int, ...], ...]:
+        """Return the conversation's parts in order: ids of the template's own text, and numbers of pieces."""
+        # re.split alternates: template text, placeholder number, template text, ...
+        parts = _PLACEHOLDER.split(self._render(shape))
+        numbers = [int(number) for number in parts[1::2]]
+        if len(set(numbers)) < len(numbers):
+            raise RequestError(f"the chat template of {self._name} repeats a message")
+        if len(numbers) < sum(count for _, count in shape):
+            raise RequestError(f"the chat template of {self._name} drops a message of this conversation")
+        return tuple(int(part) if i % 2 else self._frame(part) for i, part in enumerate(parts))
+
+    def _render(self, shape: Shape, *, opened: bool = True) -> str:
         """Render the chat template around placeholders; `opened` adds the header of the answer to come."""
         from jinja2 import TemplateError
 
-        messages, count = [], 0
-        for turn in turns:
-            content = "".join(f"\ue000{count + i}\ue001" for i in range(len(turn.pieces)))
-            count += len(turn.pieces)
-            messages.append({"role": turn.role, "content": content})
+        messages, first = [], 0
+        for role, count in shape:
+            content = "".join(f"\ue000{first + i}\ue001" for i in range(count))
+            first += count
+            messages.append({"role": role, "content": content})
         try:
             rendered: str = self._tokenizer.apply_chat_template(
                 messages,
@@ -168,11 +189,19 @@ class TurnEncoder:
                 **self._kwargs,
             )
         except TemplateError as error:
-            roles = ", ".join(turn.role for turn in turns)
+            roles = ", ".join(role for role, _ in shape)
             raise RequestError(
                 f"the chat template of {self._name} rejects the conversation", detail=f"{roles}: {error}"
             ) from error
         return rendered
+
+
+def _shape_of(turns: Sequence[Turn]) -> Shape:
+    return tuple((turn.role, len(turn.pieces)) for turn in turns)
+
+
+def _text_of(piece: Piece) -> str:
+    return piece.text if isinstance(piece, Untrusted) else piece
 
 
 def _without_added_tokens(tokenizer: PreTrainedTokenizerBase, name: str) -> Any:

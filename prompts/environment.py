@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from jinja2 import (
@@ -35,6 +35,10 @@ TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
+_STORED_FORMS = 1024
+
+Parts = tuple[str | int, ...]
+"""A rendered text: the template's own text, and numbers of the untrusted texts between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class PromptTemplates:
             keep_trailing_newline=True,
             autoescape=False,
         )
+        # A template never sees an untrusted text, so requests that differ only in those are rendered once.
+        self._parts = lru_cache(_STORED_FORMS)(self._render_form)
 
     @property
     def digest(self) -> str:
@@ -105,9 +111,18 @@ class PromptTemplates:
         Raises:
             ConfigError: the template is invalid, uses an unknown value or filters untrusted text.
         """
+        texts: dict[str, int] = {}
+        form = tuple((key, type(value), _form_of(value, texts)) for key, value in values.items())
+        parts, prefill = self._parts(name, form)
+        pieces = [Untrusted(text) for text in texts]
+        return RenderedPrompt(tuple(pieces[p] if isinstance(p, int) else p for p in parts), prefill)
+
+    def _render_form(self, name: str, form: tuple[tuple[str, type, object], ...]) -> tuple[Parts, str]:
+        """Render a template with numbers in place of untrusted texts; return its parts and the prefill."""
         slots: list[Untrusted] = []
         try:
             template = self._environment.get_template(name)
+            values = {key: _value_of(value) for key, _, value in form}
             context = template.new_context({**values, "_slots": slots})
             user = "".join(template.blocks["user"](context))
             prefill = "".join(template.blocks["prefill"](context)) if "prefill" in template.blocks else ""
@@ -118,7 +133,7 @@ class PromptTemplates:
                 where=f"templates/{name}.j2",
                 accepted="blocks `user` and `prefill` that use the values given to the shipped template",
             ) from error
-        return RenderedPrompt(_pieces(name, user, slots), prefill)
+        return _parts_of(name, user, slots), prefill
 
     def _rendered(self, body: list[nodes.Node], **values: object) -> str:
         """Render a part of a template."""
@@ -129,7 +144,8 @@ class PromptTemplates:
 
 def fence_for(texts: Iterable[str]) -> str:
     """Return a run of `=` that is longer than any run in the texts, so no text can close the fence."""
-    longest = max((len(run) for text in texts for run in re.findall("=+", text)), default=0)
+    runs = (run for text in texts if "=" in text for run in re.findall("=+", text))
+    longest = max(map(len, runs), default=0)
     return "=" * max(_SHORTEST_FENCE, longest + 1)
 
 
@@ -165,7 +181,36 @@ def _to_placeholder(context: Context, value: object) -> object:
     return f"\ue000{len(slots) - 1}\ue001"
 
 
-def _pieces(name: str, text: str, slots: list[Untrusted]) -> tuple[Piece, ...]:
+@dataclass(frozen=True, slots=True)
+class _Dictionary:
+    """A dictionary, hashable."""
+
+    members: tuple[tuple[str, object], ...]
+
+
+def _form_of(value: object, texts: dict[str, int]) -> object:
+    """Return a hashable copy of a template's value with numbers in place of untrusted texts.
+
+    Equal texts have equal numbers, so a template that compares two texts renders the same. `texts` collects
+    each text with its number.
+    """
+    if isinstance(value, Untrusted):
+        return Untrusted(str(texts.setdefault(value.text, len(texts))))
+    if isinstance(value, dict):
+        return _Dictionary(tuple((key, _form_of(member, texts)) for key, member in value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(_form_of(member, texts) for member in value)
+    return value
+
+
+def _value_of(form: object) -> object:
+    """Return the template's value for a form."""
+    if isinstance(form, _Dictionary):
+        return {key: _value_of(member) for key, member in form.members}
+    return tuple(map(_value_of, form)) if isinstance(form, tuple) else form
+
+
+def _parts_of(name: str, text: str, slots: list[Untrusted]) -> Parts:
     parts = _PLACEHOLDER.split(text)
     if [int(part) for part in parts[1::2]] != list(range(len(slots))):
         raise ConfigError(
@@ -173,8 +218,9 @@ def _pieces(name: str, text: str, slots: list[Untrusted]) -> tuple[Piece, ...]:
             where=f"templates/{name}.j2, the principle or the preamble",
             accepted="any other characters",
         )
-    pieces = [slots[int(part)] if i % 2 else part for i, part in enumerate(parts)]
-    return tuple(piece for piece in pieces if isinstance(piece, Untrusted) or piece)
+    # The text of a slot is the number of an untrusted text.
+    numbered = [int(slots[int(part)].text) if i % 2 else part for i, part in enumerate(parts)]
+    return tuple(part for part in numbered if part != "")
 
 
 @cache

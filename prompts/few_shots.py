@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from constitution.schema import Example, Principle
 from core.digests import derive_uniform
 
 
+@lru_cache(1024)
 def few_shots(principle: Principle) -> tuple[tuple[Example, bool], ...]:
     """Return the examples with `use: few_shot`, each with True if its good answer is shown first.
 

@@ -14,6 +14,7 @@ from core.digests import derive_uniform
 from core.errors import DataError
 from core.records import Message, Prompt, Split
 from core.store.jsonl import Unreadable, decoded, json_value, numbered, read_errors
+from core.store.seen_ids import SeenIds
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _ACCEPTED = (
@@ -82,19 +83,19 @@ def admissions(path: Path, shares: Mapping[Split, float], limit: int | None) -> 
         shares: share of prompts by split, as in `assign_split`.
         limit: maximum number of prompts outside the test split; None for all.
     """
-    training, seen = 0, set[str]()
-    for number, row in enumerate(read_prompts(path), start=1):
-        prompt = assign_split(row, shares)
-        if prompt.id in seen:
-            yield Admission(prompt, "duplicate prompt", f"prompt {number}")
-            continue
-        seen.add(prompt.id)
-        if prompt.split != "test":
-            if limit is not None and training >= limit:
-                yield Admission(prompt, "beyond prompts.limit")
+    training = 0
+    with SeenIds() as seen:
+        for number, row in enumerate(read_prompts(path), start=1):
+            prompt = assign_split(row, shares)
+            if not seen.add(prompt.id):
+                yield Admission(prompt, "duplicate prompt", f"prompt {number}")
                 continue
-            training += 1
-        yield Admission(prompt)
+            if prompt.split != "test":
+                if limit is not None and training >= limit:
+                    yield Admission(prompt, "beyond prompts.limit")
+                    continue
+                training += 1
+            yield Admission(prompt)
 
 
 def normalised(messages: Sequence[Message]) -> str:

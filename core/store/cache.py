@@ -40,14 +40,15 @@ class RequestCache:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._errors = sqlite_errors(path, _REMEDY)
         with os_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-        with self._errors():
+        with self._errors:
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
         try:
-            with self._errors():
+            with self._errors:
                 _prepare(self._connection, path)
         except RunStateError:
             self._connection.close()
@@ -55,24 +56,24 @@ class RequestCache:
 
     def get(self, key: str) -> str | None:
         """Return the answer stored under `key`, or None."""
-        with self._errors():
+        with self._lock, self._errors:
             row = self._connection.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def put(self, key: str, operation: str, value: str) -> None:
         """Store an answer unless the key already has one, from this or another process."""
-        with self._errors():
+        with self._lock, self._errors:
             self._connection.execute(
                 "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, operation, value)
             )
 
     def __len__(self) -> int:
-        with self._errors():
+        with self._lock, self._errors:
             return int(self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
 
     def close(self) -> None:
         """Close the file. Answers are already stored when `put` returns."""
-        with self._errors():
+        with self._lock, self._errors:
             self._connection.close()
 
     def __enter__(self) -> Self:
@@ -82,11 +83,6 @@ class RequestCache:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        with self._lock, sqlite_errors(self.path, _REMEDY):
-            yield
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

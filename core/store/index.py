@@ -69,6 +69,7 @@ class RecordIndex:
         self.failed = False
         """True if a write to the index failed; it must not be used after that."""
         self.lock = threading.RLock()
+        self._errors = sqlite_errors(path, _REMEDY)
         self._files: list[FileIndex] = []
         self._pending = 0
         self._committed_at = time.monotonic()
@@ -103,12 +104,12 @@ class RecordIndex:
 
     def rows(self, query: str, *arguments: object) -> list[Any]:
         """Return all rows of a query."""
-        with self._errors():
+        with self.lock, self._errors:
             return self._connection.execute(query, arguments).fetchall()
 
     def change(self, statement: str, *arguments: object) -> int:
         """Run a statement in the open batch and return the number of rows that it changed."""
-        with self._errors():
+        with self.lock, self._errors:
             try:
                 if not self._connection.in_transaction:
                     self._connection.execute("BEGIN")
@@ -126,7 +127,7 @@ class RecordIndex:
     def commit(self) -> None:
         """Commit the batch together with the indexed length of each file."""
         statement = "UPDATE files SET parent_field = ?, inode = ?, end = ?, duplicates = ? WHERE number = ?"
-        with self._errors():
+        with self.lock, self._errors:
             if not self._connection.in_transaction:
                 self._connection.execute("BEGIN")
             for file in self._files:
@@ -139,13 +140,8 @@ class RecordIndex:
         """Commit the batch and close the connection."""
         if not self.failed:
             self.commit()
-        with self._errors():
+        with self.lock, self._errors:
             self._connection.close()
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        with self.lock, sqlite_errors(self.path, _REMEDY):
-            yield
 
 
 class FileIndex:

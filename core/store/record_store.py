@@ -130,7 +130,8 @@ class RecordFile(Generic[R]):
         """Number of bytes of a torn last line that were moved to `<name>.torn` when the file was opened."""
         self._index = index
         self._lines = index.file(path.name, parent)
-        with os_errors(path):
+        self._errors = os_errors(path)
+        with self._errors:
             self._descriptor = open_lines(path, writable=writable)
             try:
                 self._catch_up()
@@ -151,7 +152,7 @@ class RecordFile(Generic[R]):
             RunStateError: The disk is full or the folder is not writable; the file is unchanged.
         """
         assert self.writable, f"{self.path} is open for reading only"
-        with self._index.lock, os_errors(self.path):
+        with self._index.lock, self._errors:
             if os.fstat(self._descriptor).st_size != self._lines.end:
                 self._catch_up()  # an earlier append wrote the line, but was interrupted before indexing it
             if self._lines.span(record.id) is not None:
@@ -200,7 +201,7 @@ class RecordFile(Generic[R]):
 
     def sync(self) -> None:
         """Sync the appended records to disk and commit the index."""
-        with self._index.lock, os_errors(self.path):
+        with self._index.lock, self._errors:
             if self.writable:
                 os.fsync(self._descriptor)
             self._index.commit()
@@ -230,7 +231,7 @@ class RecordFile(Generic[R]):
         return value if isinstance(value, str) else None
 
     def _read(self, span: Span) -> R:
-        with os_errors(self.path):
+        with self._errors:
             line = os.pread(self._descriptor, span.length, span.offset)
         try:
             record = self.record_type.model_validate_json(line)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from core.records import Comparison
+from core.store.seen_ids import SeenIds
 from engines.cached import RequestCounts
 from publius.config.run_file import build_run_config
 from publius.runs.engines import EngineMaker, make_engine
@@ -34,7 +35,8 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
     Raises:
         PubliusError: for any error that the user can fix. Completed work is saved.
     """
-    comparisons = list(read_pairs(request.pairs))
+    for _ in read_pairs(request.pairs):
+        pass  # read to the end first, so an error in the last line is raised before any pair is copied
     settings = {
         "name": "pairs",
         "constitution": request.constitution,
@@ -42,16 +44,15 @@ def label_pairs(request: PairsRequest, make: EngineMaker = make_engine) -> RunOu
         "models": {"policy": request.model},
     }
     config = build_run_config(settings, request.overrides)
-    ingest = partial(import_pairs, comparisons=comparisons)
+    ingest = partial(import_pairs, comparisons=read_pairs(request.pairs))
     return run_plan(StagePlan(config, request.project, ("label",), ingest, pairs_only=True), make)
 
 
 def import_pairs(run: Run, comparisons: Iterable[Comparison]) -> None:
     """Write comparisons to a run as the compare stage does; duplicates are excluded."""
-    seen: set[str] = set()
-    for comparison in comparisons:
-        if comparison.id in seen:
-            run.exclude("compare", comparison.id, "duplicate pair", comparison.group)
-        seen.add(comparison.id)
-        run.comparisons.append(comparison)
+    with SeenIds() as seen:
+        for comparison in comparisons:
+            if not seen.add(comparison.id):
+                run.exclude("compare", comparison.id, "duplicate pair", comparison.group)
+            run.comparisons.append(comparison)
     run.record_stage("compare", len(run.comparisons), RequestCounts(), 0.0)

@@ -104,7 +104,10 @@ def test_every_edit_changes_the_digest(write, old, new):
 def test_a_changed_copy_has_its_own_digest(write):
     constitution = load_constitution(write(FULL))
     before = constitution.digest
-    assert constitution.model_copy(update={"name": "other"}).digest != before
+    for deep in (False, True):
+        changed = constitution.model_copy(update={"name": "other"}, deep=deep)
+        assert changed.digest == load_constitution(write(changed.to_yaml())).digest != before
+    assert constitution.digest == before
 
 
 @pytest.mark.parametrize(("text", "line"), [case[:2] for case in MALFORMED])

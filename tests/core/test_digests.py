@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 import core.digests
-from core.digests import canonical_json, derive_seed, derive_uniform, digest, file_digest, record_id
+from core.digests import (
+    canonical_json,
+    derive_seed,
+    derive_uniform,
+    derive_uniforms,
+    digest,
+    file_digest,
+    record_id,
+)
 
 
 def test_digest_is_sha256_of_canonical_json():
@@ -57,6 +65,12 @@ def test_most_extreme_digest_still_gives_an_open_uniform(digit: str, monkeypatch
     # (2**53 - 1) + 0.5 is no float: with one bit more, the largest digest would round to 1.0.
     monkeypatch.setattr(core.digests, "digest", lambda *parts: digit * 64)
     assert 0.0 < derive_uniform() < 1.0
+
+
+@pytest.mark.parametrize("key", [(), ("draw", 0, "p", 1), ("é", 2.5, None), ((1, "a"), "\ud800")])
+def test_uniforms_of_one_key_are_those_of_all_parts(key: tuple[object, ...]):
+    parts = ["honest", "", '"]', 3, "\ud800", ["a"]]
+    assert list(derive_uniforms(key, parts)) == [derive_uniform(*key, part) for part in parts]
 
 
 def test_seed_and_uniform_of_the_same_parts_are_unrelated():

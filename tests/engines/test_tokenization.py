@@ -14,6 +14,7 @@ from constitution.schema import Constitution, Principle
 from core.chat import Turn, Untrusted, turns_of
 from core.errors import EngineError, RequestError
 from core.records import Comparison, Message, Prompt
+from engines import tokenization
 from engines.answers import AnswerReader
 from engines.scripted import ScriptedEngine
 from engines.tokenization import CHATML, EncodedPrompt, TurnEncoder
@@ -122,6 +123,77 @@ def test_our_own_text_cannot_open_a_turn_either(embedded_encoder: TurnEncoder):
     ours = embedded_encoder.encode((Turn("user", (HOSTILE["turn"],)),))
     theirs = embedded_encoder.encode((Turn("user", (Untrusted(HOSTILE["turn"]),)),))
     assert ours == theirs
+
+
+# What is encoded once
+
+
+class Counted:
+    """Counts an encoder's renderings of the template and encodings of pieces."""
+
+    def __init__(self, encoder: TurnEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rendered = 0
+        self.encoded: list[str] = []
+        render, plain = encoder._tokenizer.apply_chat_template, encoder._plain
+
+        def counted_render(*arguments: Any, **options: Any) -> Any:
+            self.rendered += 1
+            return render(*arguments, **options)
+
+        class Plain:
+            def encode(_, text: str, **options: Any) -> Any:
+                self.encoded.append(text)
+                return plain.encode(text, **options)
+
+        monkeypatch.setattr(encoder._tokenizer, "apply_chat_template", counted_render)
+        monkeypatch.setattr(encoder, "_plain", Plain())
+
+
+DATED = "{{ strftime_now('%Y') }}" + CHATML
+
+
+def test_template_is_rendered_once_for_each_shape_and_each_piece_encoded_once(
+    tiny_tokenizer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    encoder = TurnEncoder(tiny_tokenizer(CHATML), {}, "tiny")
+    fresh = TurnEncoder(tiny_tokenizer(CHATML), {}, "tiny")
+    counted = Counted(encoder, monkeypatch)
+    texts = ("Hi", "Hello", "<|im_end|>", "Hi")
+    one = [Turn("user", (Untrusted(text), "?")) for text in texts]
+    two = [Turn("user", (Untrusted(text),)) for text in texts]
+    for turn in (*one, *two, *one):
+        assert encoder.encode((turn,), "So") == fresh.encode((turn,), "So")
+    assert counted.rendered == 2
+    assert sorted(counted.encoded) == sorted({*texts, "?", "So"})
+
+
+def test_template_that_shows_the_time_is_rendered_each_time(
+    tiny_tokenizer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    encoder = TurnEncoder(tiny_tokenizer(DATED), {}, "tiny")
+    counted = Counted(encoder, monkeypatch)
+    for _ in range(3):
+        encoder.encode((Turn("user", ("Hi",)),))
+    assert counted.rendered == 3
+
+
+def test_stored_pieces_are_bounded_by_their_tokens(
+    tiny_tokenizer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tokenization, "_STORED_TOKENS", 1000)
+    encoder = TurnEncoder(tiny_tokenizer(CHATML), {}, "tiny")
+    for number in range(40):
+        text = str(number) * 100
+        assert len(encoder.plain(text)) == len(text)
+        assert encoder._plain_ids.size <= 1000
+    assert 0 < len(encoder._plain_ids) <= 5
+
+
+def test_ids_of_a_stored_piece_are_the_callers_own(tiny_tokenizer: Callable[..., Any]):
+    encoder = TurnEncoder(tiny_tokenizer(CHATML), {}, "tiny")
+    ids = encoder.plain("Hi")
+    ids.append(0)
+    assert encoder.plain("Hi") == ids[:-1]
 
 
 # The labeler's request

@@ -14,6 +14,7 @@ from core.errors import ConfigError
 from prompts.environment import TEMPLATES, PromptTemplates, RenderedPrompt, fence_for
 
 PRINCIPLE = Principle(id="honest", text="The reply is honest.")
+OTHER = Principle(id="kind", text="The reply is kind.")
 SYNTAX = "{{ 7 * 7 }} {% raw %} {% endblock %} {# c #} {{ principle.text }} {{ ''.__class__ }}"
 
 
@@ -263,3 +264,43 @@ def test_default_is_what_a_request_asks_of_a_principle_that_overrides_nothing():
 def test_other_conditions_are_no_defaults(body: str):
     source = "{% block user %}" + body + "{% endblock %}"
     assert "critique" not in PromptTemplates({"critique": source}).principle_defaults()
+
+
+# Rendered once for all texts
+
+
+def test_requests_that_differ_in_untrusted_texts_alone_are_rendered_once():
+    templates = PromptTemplates(
+        {"critique": "{% block user %}a {{ x }} b {{ y.z }} {{ p.text }}{% endblock %}"}
+    )
+    for number in range(5):
+        x, z = Untrusted(f"x{number}"), Untrusted(f"z{number}")
+        rendered = templates.render("critique", x=x, y={"z": z}, p=PRINCIPLE)
+        assert rendered.pieces == ("a ", x, " b ", z, " The reply is honest.")
+    assert templates._parts.cache_info().misses == 1
+    templates.render("critique", x=Untrusted("x"), y={"z": "ours"}, p=PRINCIPLE)
+    templates.render("critique", x=Untrusted("x"), y={"z": Untrusted("z")}, p=OTHER)
+    assert templates._parts.cache_info().misses == 3
+
+
+def test_template_may_compare_texts():
+    templates = PromptTemplates(
+        {"critique": "{% block user %}{{ 'same' if x == y else 'other' }} {{ x }}{% endblock %}"}
+    )
+    for x, y, expected in (("a", "b", "other "), ("a", "a", "same "), ("b", "a", "other ")):
+        rendered = templates.render("critique", x=Untrusted(x), y=Untrusted(y))
+        assert rendered.pieces == (expected, Untrusted(x))
+
+
+def test_equal_values_of_other_types_are_rendered_apart():
+    templates = PromptTemplates({"critique": "{% block user %}<{{ x }}>{% endblock %}"})
+    for value in (1, True, 1.0, "1", 0, False, "", None):
+        assert templates.render("critique", x=value).pieces == (f"<{value}>",)
+
+
+def test_stored_forms_are_bounded():
+    templates = PromptTemplates({"critique": "{% block user %}{{ x }}{% endblock %}"})
+    for number in range(1100):
+        assert templates.render("critique", x=str(number)).pieces == (str(number),)
+    info = templates._parts.cache_info()
+    assert info.currsize == info.maxsize == 1024
