@@ -6,7 +6,7 @@ speed or memory is marked `OPERATIONAL`: it is not part of a run's identity and 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -20,6 +20,15 @@ class Section(BaseModel):
     """Frozen settings that reject unknown keys; the string below a field is its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+def with_defaults(section: SectionType, **values: Any) -> SectionType:
+    """Return a section with other defaults: these values for the fields that were not set."""
+    unset = {name: value for name, value in values.items() if name not in section.model_fields_set}
+    return section.model_copy(update=unset) if unset else section
 
 
 def identity_of(section: BaseModel) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from core.errors import ConfigError, DataError, MissingExtraError
 from core.lazy import require
 from core.libraries import memory_errors, quiet_datasets, quiet_transformers, write_errors
 from core.notices import note
+from core.settings import with_defaults
 from core.store.files import os_errors
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
@@ -38,6 +39,8 @@ class MethodConfig(Protocol):
         ...
 
 
+CPU_MICRO_TOKENS = 512
+"""`optim.micro_tokens` on a CPU, if unset."""
 _FORMAT = 2
 """Version of the training code, increased whenever the same job would give different weights."""
 
@@ -59,6 +62,12 @@ class TrainingJob:
     """Folder of the adapter to start from; None starts from the model itself."""
     siblings: tuple[Path, ...] = ()
     """Folders of other runs; a finished result of the same job is copied from them."""
+
+    def __post_init__(self) -> None:
+        """Set the defaults of `optim` that depend on the device."""
+        if pick_device(self.device) == "cpu":
+            optim = with_defaults(self.optim, micro_tokens=CPU_MICRO_TOKENS)
+            object.__setattr__(self, "optim", optim)  # the only way to set a field of a frozen class
 
     @classmethod
     def of(
@@ -110,6 +119,9 @@ class TrainingJob:
         """Return a digest of all that determines the result. Raises EngineError if the model is missing."""
         # `self.epochs` replaces `optim.epochs`. Micro-batch sizes are included, as they change rounding.
         optim = self.optim.model_dump(mode="json", exclude={"checkpoint_every", "epochs", "report_to"})
+        if optim["micro_tokens"] == CPU_MICRO_TOKENS and pick_device(self.device) == "cpu":
+            # In older versions the default was the same on all devices: their results stay valid.
+            optim["micro_tokens"] = OptimConfig.model_fields["micro_tokens"].default
         return digest(
             "training",
             _FORMAT,

@@ -15,52 +15,129 @@ prompt with its answers, `H` query heads over `K` key-value heads of width `D`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import torch
 
 from engines.trees import Tree
 
+_SMALL = 256
+"""Tokens of a block with several answers up to which one call under a mask is faster than several without."""
+_FLASH_WIDTH = 256
+"""Largest head width of CUDA's flash kernel."""
+_STEP = 512
+"""Queries computed at a time where a window is shorter than a row."""
 _ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention", "attention"})
 """Entries of a configuration's `layer_types` that a packed row is exact for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Queries that one attention call computes, and the keys that they see."""
+
+    queries: slice
+    """Columns of the row."""
+    keys: tuple[slice, ...]
+    """Columns of the row."""
+    mask: torch.Tensor | None
+    """(queries of all heads of a group, keys): 0 where a query attends to a key, else minus infinity; None if
+    the keys are the queries' own columns, and each query attends to all up to its own."""
+
+
 @dataclass(slots=True)
 class Block:
-    """Place of one prompt and its answers in a packed row, and their attention mask."""
+    """Place of one prompt and its answers in a packed row, and the attention calls that it takes."""
 
     start: int
-    branch: torch.Tensor
-    """(L,) 0 for the prompt, 1 for the first answer, 2 for the second, ..."""
-    position: torch.Tensor
-    """(L,) position ids: answers continue from the prompt."""
-    _masks: dict[tuple[int | None, torch.dtype], torch.Tensor] = field(default_factory=dict)
+    lengths: tuple[int, ...]
+    """Number of tokens of the prompt and of each answer."""
+    device: torch.device | str = "cpu"
+    _pieces: dict[tuple[int | None, int, torch.dtype], list[_Piece]] = field(default_factory=dict)
 
     @property
     def span(self) -> slice:
         """Slice of the row that holds the block."""
-        return slice(self.start, self.start + len(self.branch))
+        return slice(self.start, self.start + sum(self.lengths))
 
-    def mask(self, window: int | None, dtype: torch.dtype) -> torch.Tensor:
-        """Return (L, L): 0 where a query (row) may attend to a key (column), else minus infinity.
+    def pieces(self, window: int | None, group: int, dtype: torch.dtype) -> list[_Piece]:
+        """Return the attention calls whose outputs, one after the other, are the block's.
 
         Args:
             window: number of positions that a query attends to, including its own; None for all.
+            group: number of query heads that share a key-value head.
             dtype: data type of the queries.
         """
         # Cached for all layers; some models alternate full attention and sliding windows.
-        if (window, dtype) not in self._masks:
-            distance = self.position[:, None] - self.position[None, :]
-            same = (self.branch[None, :] == 0) | (self.branch[None, :] == self.branch[:, None])
-            seen = same & (distance >= 0)
-            if window is not None:
-                seen &= distance < window
-            mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-            self._masks[window, dtype] = mask.masked_fill_(~seen, -torch.inf)
-        return self._masks[window, dtype]
+        case = (window, group, dtype)
+        if case not in self._pieces:
+            self._pieces[case] = [self._whole(*case)] if self._is_small() else list(self._branches(*case))
+        return self._pieces[case]
+
+    def _is_small(self) -> bool:
+        """Return True for a block whose mask is small, so that one call for all is fastest."""
+        return any(self.lengths[2:]) and sum(self.lengths) <= _SMALL
+
+    def _whole(self, window: int | None, group: int, dtype: torch.dtype) -> _Piece:
+        """Return the block as one piece, with a mask that hides the answers from each other."""
+        branch = torch.arange(len(self.lengths)).repeat_interleave(torch.tensor(self.lengths))
+        position = torch.tensor(_positions(self.lengths))
+        same = (branch[None, :] == 0) | (branch[None, :] == branch[:, None])
+        seen = same & _reached(position, position, window)
+        return _Piece(self.span, (self.span,), _mask(seen, group, dtype, self.device))
+
+    def _branches(self, window: int | None, group: int, dtype: torch.dtype) -> Iterator[_Piece]:
+        """Yield the pieces of each branch: the prompt with the first answer, and every further answer."""
+        masks: dict[tuple[int, int], torch.Tensor] = {}
+        prompt, begin = self.lengths[0], self.start
+        # The first answer directly follows its prompt: together they are an ordinary causal row.
+        for base, length in [(0, sum(self.lengths[:2])), *((prompt, n) for n in self.lengths[2:] if n)]:
+            # `base` positions before the branch are seen, `length` are computed.
+            reach = min(base + length, window or base + length)
+            # Where the window is shorter than the branch, queries are taken in parts: the keys and masks of a
+            # long row then grow with its length, not with its square.
+            step = length if reach == base + length else min(reach, _STEP)
+            stops = [*range(step if base else reach, length, step), length]
+            for first, last in pairwise([0, *stops]):
+                lowest = max(0, base + first - reach + 1)  # position of the first key in reach
+                keys = [slice(begin + max(0, lowest - base), begin + last)]
+                if lowest < base:
+                    keys.insert(0, slice(self.start + lowest, self.start + base))
+                queries = slice(begin + first, begin + last)
+                mask = None
+                if keys != [queries]:
+                    # The last query is at the position of the last key, so that sizes decide the mask.
+                    size = (last - first, base + last - lowest)
+                    if size not in masks:
+                        position = torch.arange(size[1])
+                        seen = _reached(position[-size[0] :], position, window)
+                        masks[size] = _mask(seen, group, dtype, self.device)
+                    mask = masks[size]
+                yield _Piece(queries, tuple(keys), mask)
+            begin += length
+
+
+def _positions(lengths: Sequence[int]) -> list[int]:
+    """Return the position of each token of a prompt and its answers, which continue from the prompt."""
+    prompt, *answers = lengths
+    return [*range(prompt), *chain.from_iterable(range(prompt, prompt + length) for length in answers)]
+
+
+def _reached(queries: torch.Tensor, keys: torch.Tensor, window: int | None) -> torch.Tensor:
+    """Return True (queries, keys) where a key's position is not after a query's, and in its window."""
+    distance = queries[:, None] - keys[None, :]
+    return (distance >= 0) & (distance < (len(keys) + 1 if window is None else window))
+
+
+def _mask(seen: torch.Tensor, group: int, dtype: torch.dtype, device: torch.device | str) -> torch.Tensor:
+    """Return the additive mask of what each query sees, repeated for each head of a group."""
+    queries, keys = seen.shape
+    # CUDA's kernel wants rows that begin at multiples of 8 elements, and in each layer copies any others.
+    padded = torch.zeros(group * queries, -(-keys // 8) * 8, dtype=dtype, device=device)
+    mask = padded[:, :keys]
+    return mask.masked_fill_(~seen.to(device).repeat(group, 1), -torch.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +192,6 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> PackedRow
     for tree in trees:
         start, prompt = len(ids), len(tree.prompt_ids)
         lengths = [len(answer) for answer in tree.answers]
-        local = [*range(prompt), *chain.from_iterable(range(prompt, prompt + n) for n in lengths)]
         for first, length in zip(accumulate(lengths, initial=start + prompt), lengths, strict=False):
             # The first token of every answer is predicted at the prompt's last column, the others one column
             # before their own.
@@ -123,10 +199,8 @@ def pack(trees: Sequence[Tree], device: torch.device | str = "cpu") -> PackedRow
             predictors += columns[:-1]
             ends.append(columns[-1])
         ids += [*tree.prompt_ids, *chain.from_iterable(tree.answers)]
-        positions += local
-        counts = torch.tensor([prompt, *lengths], device=device)
-        branch = torch.arange(len(counts), device=device).repeat_interleave(counts)
-        blocks.append(Block(start, branch, torch.tensor(local, device=device)))
+        positions += _positions((prompt, *lengths))
+        blocks.append(Block(start, (prompt, *lengths), device))
     answers = [answer for tree in trees for answer in tree.answers]
     return PackedRow(
         torch.tensor([ids], device=device),
@@ -151,17 +225,59 @@ def packed_attention(
 
     Attention weights get no dropout, even in training: both answers of a pair are treated alike.
     """
-    grouped = query.shape[1] != key.shape[1]
-    # One call per block: a single mask over the whole row would cost the square of the row's length.
+    group = query.shape[1] // key.shape[1]
     outputs = [
-        torch.nn.functional.scaled_dot_product_attention(
-            query[:, :, block.span],
-            key[:, :, block.span],
-            value[:, :, block.span],
-            attn_mask=block.mask(window, query.dtype),
-            scale=scale,
-            enable_gqa=grouped,
+        _attend(
+            query[:, :, piece.queries], *(_columns(s, piece.keys) for s in (key, value)), piece.mask, scale
         )
         for block in blocks
+        for piece in block.pieces(window, group, query.dtype)
     ]
     return torch.cat(outputs, dim=2).transpose(1, 2)
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scale: float | None,
+) -> torch.Tensor:
+    """Return the attention output (1, H, L, D) of a piece, by a kernel that stores no attention weights.
+
+    On CUDA the flash kernel takes no mask and only half precision, the memory-efficient kernel no groups of
+    heads; what neither takes goes to the math kernel, which keeps (H, L, L) in float32 for the backward pass.
+    (PyTorch, aten/src/ATen/native/transformers/cuda/sdp_utils.cpp, `can_use_flash_attention` and
+    `can_use_mem_efficient_attention`.)
+    """
+    attend = torch.nn.functional.scaled_dot_product_attention
+    groups = key.shape[1]
+    if mask is None:
+        is_grouped = query.shape[1] != groups
+        if is_grouped and not _takes_groups(query, value):
+            key, value = (s.repeat_interleave(query.shape[1] // groups, dim=1) for s in (key, value))
+            is_grouped = False
+        return attend(query, key, value, is_causal=True, scale=scale, enable_gqa=is_grouped)
+    # Query head h uses key-value head h // (H / K). The mask is repeated for each head of a group, so that
+    # they can pose as further queries of one head.
+    folded = query.unflatten(1, (groups, -1)).flatten(2, 3)
+    output = attend(folded, key, value, attn_mask=mask, scale=scale)
+    return output.unflatten(2, (-1, query.shape[2])).flatten(1, 2)
+
+
+def _takes_groups(query: torch.Tensor, value: torch.Tensor) -> bool:
+    """Return True if a kernel without a mask takes fewer key-value heads than query heads."""
+    if _is_on_cpu(query):
+        return True
+    is_half = query.dtype in (torch.float16, torch.bfloat16)
+    return is_half and query.shape[-1] == value.shape[-1] <= _FLASH_WIDTH
+
+
+def _is_on_cpu(query: torch.Tensor) -> bool:
+    return query.device.type == "cpu"
+
+
+def _columns(states: torch.Tensor, spans: tuple[slice, ...]) -> torch.Tensor:
+    """Return the states (1, K, L, D) of some columns of a row (1, K, T, D)."""
+    parts = [states[:, :, span] for span in spans]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)

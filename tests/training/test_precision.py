@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 
 from engines.config import ModelConfig
 from tests.training.jobs import GRPO, OPTIM, PPO, RLOO, Vowels, answered, asked, job, pairs
@@ -123,8 +124,17 @@ def first_step_of_all_pairs(to: Path, model: Path, dtype: str) -> dict[str, floa
     return first
 
 
-@pytest.mark.parametrize("method", ["sft", "reward", "dpo", "ppo"])
-def test_gradient_checkpointing_works_in_the_precision_of_a_gpu(
-    folders: dict[str, Path], method: Method, tmp_path: Path
+@pytest.mark.parametrize("method", METHODS)
+def test_gradient_checkpointing_recomputes_activations_in_the_precision_of_a_gpu(
+    folders: dict[str, Path], method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    layers: list[Any] = []
+    recomputed = transformers.modeling_utils.checkpoint
+
+    def noted(layer: Any, *args: Any, **options: Any) -> Any:
+        layers.append(layer)
+        return recomputed(layer, *args, **options)
+
+    monkeypatch.setattr(transformers.modeling_utils, "checkpoint", noted)
     first_step(method, tmp_path, folders["qwen3"], "bfloat16", gradient_checkpointing=True)
+    assert layers

@@ -45,7 +45,8 @@ class RLConfig(Section):
     max_new_tokens: int = Field(default=512, ge=1)
     """Maximum tokens per answer."""
     max_batch: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
-    """Maximum number of answers that are sampled in one batch."""
+    """Maximum number of answers that are sampled in one batch. If unset, 32 on a CPU (transformers), where
+    larger batches are not faster."""
     kv_cache_gib: float = Field(default=1.0, gt=0.0, json_schema_extra=OPERATIONAL)
     """Memory in GiB for the KV cache (vllm on a CPU)."""
     gpu_memory_utilization: float = Field(default=0.3, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)

@@ -13,6 +13,7 @@ from typing import Any
 
 from core.lazy import require
 from core.records import Sampling
+from core.settings import with_defaults
 from engines.adapter import adapter_digest
 from engines.answers import AnswerReader
 from engines.config import EngineConfig
@@ -42,6 +43,8 @@ from training.rl.task import (
 from training.rl.vllm_sampler import VllmSampler
 from training.sft import encode_answers
 
+_CPU_MAX_BATCH = 32
+"""`max_batch` of the model in training on a CPU, if unset."""
 _GROUP_LOOP = "one loop"
 """Part of the digest of RLOO and GRPO: results of TRL's trainers, which were used before, are not reused."""
 
@@ -88,6 +91,8 @@ def _train(task: RLTask, job: TrainingJob, config: LoopConfig) -> TrainingResult
         require(package, TRAIN_EXTRA)
     if config.rollout_engine == "vllm":
         require_vllm(pick_device(job.device))
+    elif pick_device(job.device) == "cpu":
+        config = with_defaults(config, max_batch=_CPU_MAX_BATCH)
     encoder = load_encoder(job.policy)
     data, unseen = (encode_prompts(rows, encoder, job, config) for rows in (task.prompts, task.unseen))
     require_examples(data.rows, data.excluded, "prompts to train on")

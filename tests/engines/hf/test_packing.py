@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from engines.hf import packing
 from engines.hf.packing import pack, packed_attention
 from engines.trees import Tree
 from tests.engines.families import FAMILIES, WINDOW, tiny
@@ -152,21 +154,22 @@ def test_worked_row():
     assert row.lengths == (2, 1, 1, 0)
     assert row.ends.tolist() == [4, 5, 7, 6]  # of the empty answer: the last token of its prompt
     assert [block.span for block in row.blocks] == [slice(0, 6), slice(6, 8)]
-    assert row.blocks[0].branch.tolist() == [0, 0, 0, 1, 1, 2]
+    assert [block.lengths for block in row.blocks] == [(3, 2, 1), (1, 1, 0)]
 
 
-def test_worked_mask():
+def test_a_small_block_is_one_piece_under_a_mask():
     block = pack([Tree((10, 11), ((20, 21), (30,)))]).blocks[0]
-    seen = (block.mask(None, torch.float64) == 0).int().tolist()
-    assert seen == [
+    (piece,) = block.pieces(None, 1, torch.float64)
+    assert (piece.queries, piece.keys) == (slice(0, 5), (slice(0, 5),))
+    assert (piece.mask == 0).int().tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
         [1, 1, 1, 0, 0],
         [1, 1, 1, 1, 0],
         [1, 1, 0, 0, 1],
     ]
-    near = (block.mask(2, torch.float64) == 0).int().tolist()
-    assert near == [
+    (near,) = block.pieces(2, 1, torch.float64)
+    assert (near.mask == 0).int().tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
         [0, 1, 1, 0, 0],
@@ -175,18 +178,45 @@ def test_worked_mask():
     ]
 
 
+def test_a_prompt_with_one_answer_needs_no_mask():
+    (piece,) = pack([ONE]).blocks[0].pieces(None, 1, torch.float32)
+    assert piece == packing._Piece(slice(0, 11), (slice(0, 11),), None)
+
+
+def test_a_large_block_has_a_piece_for_each_branch(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packing, "_SMALL", 0)
+    block = pack([ONE, Tree((10, 11), ((20, 21), (30,), (), (40, 41)))]).blocks[1]
+    first, second, third = block.pieces(None, 1, torch.float64)
+    assert first == packing._Piece(slice(11, 15), (slice(11, 15),), None)
+    assert (second.queries, second.keys) == (slice(15, 16), (slice(11, 13), slice(15, 16)))
+    assert (second.mask == 0).int().tolist() == [[1, 1, 1]]
+    assert (third.queries, third.keys) == (slice(16, 18), (slice(11, 13), slice(16, 18)))
+    assert (third.mask == 0).int().tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
+
+
+def test_a_window_shorter_than_a_branch_divides_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packing, "_SMALL", 0)
+    first, second, third = pack([Tree(tuple(range(10, 17)), ())]).blocks[0].pieces(3, 1, torch.float64)
+    assert first == packing._Piece(slice(0, 3), (slice(0, 3),), None)
+    assert (second.queries, second.keys) == (slice(3, 6), (slice(1, 6),))
+    assert (second.mask == 0).int().tolist() == [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1]]
+    assert (third.queries, third.keys) == (slice(6, 7), (slice(4, 7),))
+
+
 def test_what_is_not_seen_is_minus_infinity_in_the_type_of_the_queries():
     block = pack([Tree((10, 11), ((20,), (30,)))]).blocks[0]
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
-        mask = block.mask(None, dtype)
+        mask = block.pieces(None, 3, dtype)[0].mask
         assert mask.dtype == dtype
+        assert mask.shape == (3 * 4, 4)  # a row for each head of a group
+        assert mask.stride(0) % 8 == 0
         assert set(mask.unique().tolist()) == {0.0, float("-inf")}
 
 
-def test_a_mask_is_made_once_for_all_layers():
+def test_masks_are_made_once_for_all_layers():
     block = pack([TWO]).blocks[0]
-    assert block.mask(WINDOW, torch.float32) is block.mask(WINDOW, torch.float32)
-    assert block.mask(None, torch.float32) is not block.mask(WINDOW, torch.float32)
+    assert block.pieces(WINDOW, 2, torch.float32) is block.pieces(WINDOW, 2, torch.float32)
+    assert block.pieces(None, 2, torch.float32) is not block.pieces(WINDOW, 2, torch.float32)
 
 
 def test_transformers_is_given_no_mask_of_the_whole_row():
@@ -198,20 +228,158 @@ def test_transformers_is_given_no_mask_of_the_whole_row():
 # The attention itself
 
 
-@pytest.mark.parametrize(("heads", "groups"), [(9, 3), (4, 2), (3, 3), (8, 1)])
-@pytest.mark.parametrize("window", [None, 3])
-def test_packed_attention_is_softmax_over_what_is_seen(heads: int, groups: int, window: int | None):
-    row = pack([TWO, SHORT, EMPTY])
-    length, width, scale = row.input_ids.shape[1], 8, 0.3
-    generator = torch.Generator().manual_seed(0)
-    query = torch.randn(1, heads, length, width, generator=generator, dtype=torch.float64)
-    key, value = (
-        torch.randn(1, groups, length, width, generator=generator, dtype=torch.float64) for _ in range(2)
+def seen_of(trees: list[Tree], window: int | None) -> torch.Tensor:
+    """Return True (T, T) where a query of a packed row may attend to a key."""
+    tokens = [
+        (number, branch, position if branch == 0 else position + len(tree.prompt_ids))
+        for number, tree in enumerate(trees)
+        for branch, part in enumerate((tree.prompt_ids, *tree.answers))
+        for position in range(len(part))
+    ]
+    return torch.tensor(
+        [
+            [
+                number == other and seen in (0, branch) and 0 <= position - key < (window or len(tokens))
+                for other, seen, key in tokens
+            ]
+            for number, branch, position in tokens
+        ]
     )
-    seen = torch.block_diag(*[block.mask(window, torch.float64) == 0 for block in row.blocks]).bool()
-    wide_key, wide_value = (tensor.repeat_interleave(heads // groups, dim=1) for tensor in (key, value))
-    weights = (scale * query @ wide_key.transpose(-1, -2)).masked_fill(~seen, -torch.inf).softmax(dim=-1)
-    expected = (weights @ wide_value).transpose(1, 2)
-    found = packed_attention(query, key, value, row.blocks, scale, window)
-    assert found.shape == (1, length, heads, width)
+
+
+def softmax_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, seen: torch.Tensor, scale: float
+) -> torch.Tensor:
+    group = query.shape[1] // key.shape[1]
+    wide_key, wide_value = (tensor.repeat_interleave(group, dim=1) for tensor in (key, value))
+    scores = (scale * query @ wide_key.transpose(-1, -2)).masked_fill(~seen, -torch.inf)
+    return (scores.softmax(dim=-1) @ wide_value).transpose(1, 2)
+
+
+def states(heads: int, groups: int, length: int, width: int = 8, **kind: Any) -> list[torch.Tensor]:
+    """Return random queries, keys and values, laid out in memory as a model's."""
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randn(1, length, count, width, generator=generator, **kind).transpose(1, 2).requires_grad_()
+        for count in (heads, groups, groups)
+    ]
+
+
+@pytest.mark.parametrize(("heads", "groups"), [(9, 3), (4, 2), (3, 3), (8, 1)])
+@pytest.mark.parametrize(("window", "step"), [(None, 512), (3, 512), (7, 2), (11, 512), (14, 5), (40, 512)])
+@pytest.mark.parametrize("small", [0, 256])
+def test_packed_attention_and_its_gradients_are_those_of_softmax_over_what_is_seen(
+    heads: int, groups: int, window: int | None, step: int, small: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(packing, "_SMALL", small)
+    monkeypatch.setattr(packing, "_STEP", step)
+    trees = [TWO, SHORT, EMPTY, FOUR, ONE]
+    row = pack(trees)
+    length = row.input_ids.shape[1]
+    parts = states(heads, groups, length, dtype=torch.float64)
+    expected = softmax_attention(*parts, seen_of(trees, window), 0.3)
+    found = packed_attention(*parts, row.blocks, 0.3, window)
+    assert found.shape == (1, length, heads, 8)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    slope = torch.randn(found.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, parts, slope), torch.autograd.grad(expected, parts, slope), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+# The kernels that CUDA would take
+
+
+def cuda_kernel(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    enable_gqa: bool = False,
+    **others: Any,
+) -> str:
+    """Return the kernel that CUDA's dispatcher takes, by PyTorch's rules (sdp_utils.cpp)."""
+    same_heads = query.shape[1] == key.shape[1]
+    assert same_heads or enable_gqa
+    is_half = query.dtype in (torch.float16, torch.bfloat16)
+    if is_half and attn_mask is None and query.shape[-1] == value.shape[-1] <= 256:
+        return "flash"
+    return "efficient" if same_heads else "math"
+
+
+def kernels_of(
+    parts: list[torch.Tensor], trees: list[Tree], window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    taken = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def noted(*args: Any, **options: Any) -> torch.Tensor:
+        taken.append(cuda_kernel(*args, **options))
+        return attend(*args, **options)
+
+    monkeypatch.setattr(packing, "_is_on_cpu", lambda query: False)
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
+    packed_attention(*parts, pack(trees).blocks, None, window)
+    return taken
+
+
+LONG = Tree(tuple(range(200)), (tuple(range(90)), tuple(range(60))))
+
+
+@pytest.mark.parametrize("width", [8, 320])
+@pytest.mark.parametrize("window", [None, 64])
+def test_no_call_goes_to_the_math_kernel_of_cuda(
+    window: int | None, width: int, monkeypatch: pytest.MonkeyPatch
+):
+    trees = [LONG, TWO, ONE]
+    length = sum(map(len, trees))
+    for dtype in (torch.bfloat16, torch.float32):
+        kernels = kernels_of(states(4, 2, length, width, dtype=dtype), trees, window, monkeypatch)
+        assert "math" not in kernels
+        assert ("flash" in kernels) == (dtype is torch.bfloat16 and width == 8)
+    monkeypatch.undo()
+    parts = states(4, 2, length, width, dtype=torch.float32)
+    expected = packed_attention(*parts, pack(trees).blocks, None, window)
+    monkeypatch.setattr(packing, "_is_on_cpu", lambda query: False)
+    torch.testing.assert_close(packed_attention(*parts, pack(trees).blocks, None, window), expected)
+
+
+def saved_bytes(run: Any) -> int:
+    """Return the bytes that a forward pass keeps for the backward pass, each storage once."""
+    storages: dict[int, int] = {}
+
+    def pack_hook(tensor: torch.Tensor) -> torch.Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack_hook, lambda tensor: tensor):
+        kept = run()
+    assert kept.requires_grad
+    return sum(storages.values())
+
+
+@pytest.mark.parametrize("window", [None, 128])
+def test_what_is_kept_for_the_backward_pass_grows_with_the_row_and_not_with_its_square(
+    window: int | None,
+):
+    # What CUDA's flash and memory-efficient kernels keep is what the CPU's flash kernel keeps.
+    def kept(tokens: int) -> int:
+        tree = Tree(tuple(range(tokens)), (tuple(range(tokens)),))
+        parts = states(8, 2, len(tree), dtype=torch.float32)
+        return saved_bytes(lambda: packed_attention(*parts, pack([tree]).blocks, None, window))
+
+    assert kept(512) < 2.3 * kept(256)
+
+
+def test_a_pair_keeps_less_than_a_quarter_of_what_a_mask_over_the_block_keeps_on_cuda():
+    tree = Tree(tuple(range(320)), (tuple(range(160)), tuple(range(160))))
+    parts = states(32, 8, len(tree), 16, dtype=torch.float32)
+    mask = torch.zeros(len(tree), len(tree)).masked_fill(~seen_of([tree], None), -torch.inf)
+
+    def masked() -> torch.Tensor:
+        with sdpa_kernel(SDPBackend.MATH):
+            return torch.nn.functional.scaled_dot_product_attention(*parts, mask, enable_gqa=True)
+
+    ours = saved_bytes(lambda: packed_attention(*parts, pack([tree]).blocks))
+    assert ours < saved_bytes(masked) / 4

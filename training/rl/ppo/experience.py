@@ -132,10 +132,6 @@ def compute_token_metrics(
     batches = process_rows(
         experience.batches(range(len(experience.trees)), _MORE * tokens, packed=models.packed)
     )
-    rows = [
-        (experience.rows_of(batch), models.row([experience.trees[group] for group in batch]))
-        for batch in batches
-    ]
     readers: list[_Reader] = [lambda row: {"reference": models.reference_logprobs(row)}]
     if experience.is_recomputed:
         readers.append(lambda row: models.outputs(row)._asdict())  # with a shared critic's values
@@ -144,8 +140,11 @@ def compute_token_metrics(
     shape, wide = experience.mask.shape, models.wide
     matrices = {name: torch.zeros(shape, dtype=wide, device=models.device) for name in _OUTPUTS}
     for read in readers:  # each adapter runs over all rows before the next: switching takes time
-        for numbers, row in rows:
+        for batch in batches:
+            numbers = experience.rows_of(batch)
             inside = experience.mask[numbers].to(models.device)
+            # Packed anew for each adapter: a row that has been read holds its attention masks.
+            row = models.row([experience.trees[group] for group in batch])
             for name, found in read(row).items():
                 part = matrices[name][numbers]
                 part[inside] = found.to(wide)
