@@ -67,8 +67,7 @@ class ThreadChoice:
         if now - self._measured_at < _WINDOW_S:
             return self.threads
         self._measured_at = now
-        free = self._cores - self._measure()
-        fitting = max(1, min(self.limit, int(free / models + _TOLERATED)))
+        fitting = _fitting((self._cores - self._measure()) / models, self.limit)
         before, self._before = self._before, fitting
         if fitting < self.threads:
             self.threads, self._reduced_at = fitting, now
@@ -198,3 +197,25 @@ def is_set_by_user(threads: int, cores: int) -> bool:
     # torch starts with as many threads as there are cores, or physical cores.
     physical = require("psutil", "transformers").cpu_count(logical=False)
     return threads not in (cores, cores // 2, physical)
+
+
+def describe_threads() -> str:
+    """Measure the load for a moment and return how many threads a model would run on, and why."""
+    control = thread_control()
+    if not control.is_adaptive:
+        if control.set_by_user:
+            return f"{counted(control.current, 'thread')} (set by OMP_NUM_THREADS or the program)"
+        return counted(control.current, "thread")
+    cores = usable_cores()
+    load = OtherLoad(cores)
+    time.sleep(_WINDOW_S)
+    busy = load.measure()
+    return (
+        f"{_fitting(len(cores) - busy, control.default)} of {control.default} threads now "
+        f"(other processes use {busy:.1f} of {counted(len(cores), 'core')})"
+    )
+
+
+def _fitting(free: float, limit: int) -> int:
+    """Return the number of threads for `free` cores, from 1 to `limit`."""
+    return max(1, min(limit, int(free + _TOLERATED)))
