@@ -18,11 +18,12 @@ endif
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8
 FAST_TESTS := $(TESTS) --dist loadfile -m 'not slow and not vllm and not browser and not long'
 
-.PHONY: demo steer test test-all check fast-test format schema constraints clean help vllm-cpu
+.PHONY: demo steer gpu test test-all check fast-test format schema constraints clean help vllm-cpu
 
 help:
 	@echo "make demo     a constitution to a trained model and a table of before and after, on this CPU"
 	@echo "make steer    what one edited principle does to the trained model (about an hour)"
+	@echo "make gpu      each training method and engine once on a GPU, in under four minutes (no network)"
 	@echo "make test     format, lint, types and a test of everything that is promised, the real model included"
 	@echo "make test-all the long tests, which make test leaves out (about 20 minutes more)"
 	@echo "make check    format, lint, types and the fast tests"
@@ -62,6 +63,10 @@ demo: $(VENV)/model.stamp
 
 steer: $(VENV)/model.stamp
 	@$(BIN)/python benchmarks/steering.py --to $(STEER) --json $(STEER)/steering.json
+
+# Installs nothing, as machines with GPUs often have no network: the virtual environment if there is one, else PYTHON.
+gpu:
+	@PYTHONPATH=. $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/gpu_smoke.py $(GPU_OPTIONS)
 
 test: $(VENV)/dev.stamp $(VENV)/model.stamp $(VLLM)
 	@$(BIN)/ruff format --check .

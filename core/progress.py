@@ -25,12 +25,23 @@ _LINE_EVERY_S = 5.0
 _SIGN_OF_LIFE_S = 15.0
 _BAR_WIDTH = 32
 _on_screen = False
+_facts: dict[str, str] = {}
 
 
 def show_progress() -> None:
     """Write progress to standard error from now on, instead of the log."""
     global _on_screen
     _on_screen = True
+
+
+def show_fact(name: str, text: str) -> None:
+    """Show a short text about the process, such as "1 of 2 threads", at the right of every line from now on.
+
+    Args:
+        name: what the text is about; a later call with the same name replaces it.
+        text: empty to show nothing.
+    """
+    _facts[name] = text
 
 
 class ProgressTask:
@@ -83,7 +94,7 @@ class ProgressTask:
             columns.append(f"ETA {_duration(max(0, self.total - self.done) / rate)}")
         else:
             columns.append(f"in {_duration(self.elapsed_s)}")
-        return [*columns, self._note] if self._note else columns
+        return [*columns, *(text for text in (*_facts.values(), self._note) if text)]
 
 
 def _per_time(rate: float) -> str:

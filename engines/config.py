@@ -70,6 +70,6 @@ class EngineConfig(Section):
     kv_cache_gib: float = Field(default=4.0, gt=0.0, json_schema_extra=OPERATIONAL)
     """Memory in GiB for the KV cache, including cached prefixes (vllm on a CPU)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device; `auto` is a GPU if there is one, else the CPU."""
+    """Device; `auto` is an NVIDIA GPU if there is one, else the CPU. Apple's `mps` is not supported."""
     concurrency: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
     """Maximum number of conversations in progress at once."""

@@ -96,12 +96,20 @@ def pick_dtype(dtype: str, device: str) -> str:
 
 
 def pick_device(device: str) -> str:
-    """Return `cpu` or `cuda`; `auto` is `cuda` if a GPU is available."""
+    """Return `cpu` or `cuda`; `auto` is `cuda` if a GPU is available.
+
+    Raises:
+        EngineError: there is no GPU, or the device is of another kind, such as `mps`.
+    """
     torch = require("torch", _EXTRA)
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise EngineError("no CUDA device found", where="engine.device", accepted="auto, cpu")
+    if device != "cpu" and not device.startswith("cuda"):
+        raise EngineError(
+            f"the device {device!r} is not supported", where="engine.device", accepted="auto, cpu, cuda"
+        )
     return device
 
 

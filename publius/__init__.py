@@ -170,6 +170,7 @@ def __getattr__(name: str) -> Any:
     place = _MODULE_OF.get(name)
     if place is None:
         raise AttributeError(f"module 'publius' has no attribute {name!r}")
+    require_supported_system()
     require_own_packages()
     module, _, attribute = place.partition(":")
     value = getattr(importlib.import_module(module), attribute or name)
@@ -179,6 +180,19 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def require_supported_system() -> None:
+    """Refuse to start on Windows, which lacks the file locks and process groups that runs rely on.
+
+    Raises:
+        ImportError: with the command that installs the Windows Subsystem for Linux.
+    """
+    if sys.platform == "win32":
+        raise ImportError(
+            "Publius does not run on Windows itself, but in WSL (Windows Subsystem for Linux): "
+            "run wsl --install, and install Publius inside it"
+        )
 
 
 def require_own_packages() -> None:

@@ -1,15 +1,16 @@
-"""Run the command `publius` as `python -m publius`, the form that `accelerate launch -m` needs."""
+"""Run the command `publius`, also as `python -m publius`, the form that `accelerate launch -m` needs."""
 
 from __future__ import annotations
 
 import sys
 
-from publius import require_own_packages
+from publius import require_own_packages, require_supported_system
 
 
 def main() -> None:
-    """Run the command line, or print in one line which folder hides a package of publius."""
+    """Run the command line, or print in one line why it cannot start here."""
     try:
+        require_supported_system()  # before any import of a module that only Unix has
         require_own_packages()
     except ImportError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -13,12 +13,18 @@ from typing import Any
 
 from core.errors import PubliusError
 from core.lazy import require
+from core.machine import available_memory_gib
 from engines.embedded import cache_folder, embedded_folder, is_complete, verify, wheel_is_installed
+from engines.hf.threads import describe_threads
+from engines.loading import pick_dtype
 from engines.vllm.setup import INSTALL, vllm_device, vllm_version
 
 _ENGINE_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "gguf")
 _TRAINING_PACKAGES = ("trl", "peft", "datasets")
 _MIN_FREE_GIB = 2
+_TESTED_SYSTEM = "Linux x86_64"
+_EMBEDDED_PEAK_GIB = {"generating": 1.3, "training": 3.5}
+"""Peak memory of a process with the embedded model on a CPU, by what it does (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +61,13 @@ def examine() -> Examination:
 
 def _findings() -> Iterator[EnvironmentCheck]:
     yield EnvironmentCheck("publius", f"{_version('publius')}, Python {platform.python_version()}", ok=True)
+    yield _system()
     engine = _packages("engine transformers", _ENGINE_PACKAGES, "transformers")
     yield engine
     if engine.ok:
         try:
             yield _device()
+            yield _memory()
         except PubliusError as error:
             yield EnvironmentCheck("device", error.problems[0].what, ok=False, run=error.problems[0].run)
         yield _hub_token()
@@ -89,12 +97,38 @@ def _vllm() -> EnvironmentCheck:
     return EnvironmentCheck("engine vllm", f"vllm {installed}, runs on {vllm_device()}", ok=True)
 
 
+def _system() -> EnvironmentCheck:
+    """Check the operating system and processor against those that are tested."""
+    system, machine = platform.system(), platform.machine()
+    name = f"{system} {machine}" + (" (WSL)" if "microsoft" in platform.release().lower() else "")
+    tested = system == "Linux" and machine == "x86_64"
+    return EnvironmentCheck("system", name if tested else f"{name}; tested on {_TESTED_SYSTEM}", ok=True)
+
+
 def _device() -> EnvironmentCheck:
     torch = require("torch", "transformers")
     if torch.cuda.is_available():
-        return EnvironmentCheck("device", f"{torch.cuda.get_device_name(0)}, bfloat16", ok=True)
-    threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
-    return EnvironmentCheck("device", f"CPU, {threads}, float32", ok=True)
+        free, total = (size / 2**30 for size in torch.cuda.mem_get_info(0))
+        state = f"{torch.cuda.get_device_name(0)}, {free:.0f} of {total:.0f} GiB free"
+        return EnvironmentCheck("device", f"{state}, {pick_dtype('auto', 'cuda')}", ok=True)
+    unused = ", Apple GPU not used" if platform.system() == "Darwin" else ""
+    return EnvironmentCheck("device", f"CPU{unused}, {describe_threads()}, float32", ok=True)
+
+
+def _memory() -> EnvironmentCheck:
+    """Say what can be done with the embedded model in the memory that is available now."""
+    free = available_memory_gib()
+    missing = [f"{task} needs {gib} GiB" for task, gib in _EMBEDDED_PEAK_GIB.items() if gib > free]
+    if not missing:
+        return EnvironmentCheck(
+            "memory", f"{free:.1f} GiB available, enough to train the embedded model", ok=True
+        )
+    state = f"{free:.1f} GiB available; with the embedded model, {' and '.join(missing)}"
+    usable = len(missing) < len(_EMBEDDED_PEAK_GIB)
+    fix = (
+        "publius run RUN.yaml --set optim.micro_tokens=512 --set optim.micro_batch=2, or close other programs"
+    )
+    return EnvironmentCheck("memory", state, ok=usable, run=fix)
 
 
 def _hub_token() -> EnvironmentCheck:

@@ -21,6 +21,7 @@ from core.settings import with_defaults
 from core.store.files import os_errors
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
+from engines.hf.threads import fixed_threads
 from engines.loading import locate, pick_device, pick_dtype
 from training.checkpoints import EXTRA_FILES, TrainingFolder
 from training.config import LoraConfig, OptimConfig
@@ -229,7 +230,12 @@ def run_or_reuse(
         return done | {"seconds": 0.0}
     note_idle_gpus(job.device)
     started = time.monotonic()
-    with _quiet(), _save_errors(folder), memory_errors(f"{job.method} training", job.folder, _smaller(job)):
+    with (
+        _quiet(),
+        _save_errors(folder),
+        memory_errors(f"{job.method} training", job.folder, _smaller(job)),
+        fixed_threads(pick_device(job.device)),
+    ):
         outcome = run(folder)
     free_memory()
     seconds = round(time.monotonic() - started, 1)

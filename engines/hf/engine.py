@@ -18,7 +18,9 @@ from core.notices import note
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.loading import load_model, merges_adapter
+from engines.hf.threads import adaptive_threads, thread_control
 from engines.hf.worker import Ticket, TorchWorker
+from engines.loading import pick_device
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 
@@ -37,6 +39,7 @@ class TransformersEngine(LocalEngine):
 
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         super().__init__(model, engine)
+        thread_control()  # on this thread, before the engine's own changes torch's number of threads
         self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._failure: PubliusError | None = None
@@ -90,12 +93,14 @@ class TransformersEngine(LocalEngine):
         worker: TorchWorker | None = None
         try:
             note(f"loading {self.model} (transformers)")
-            # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
-            model = load_model(self._files, self._dtype, self._engine.device)
-            require_batched_decoding(model, self.model)
-            worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
-            while worker.collect(self._queue):
-                worker.work()
+            with adaptive_threads(pick_device(self._engine.device)) as adjust_threads:
+                # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
+                model = load_model(self._files, self._dtype, self._engine.device)
+                require_batched_decoding(model, self.model)
+                worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
+                while worker.collect(self._queue):
+                    adjust_threads()
+                    worker.work()
             self._reject(EngineError("the engine was closed before it answered", where=self.model), worker)
         except PubliusError as error:
             self._fail(error, worker)

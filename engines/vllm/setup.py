@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from core.errors import EngineError, MissingExtraError
+from core.lazy import short_waits
 from engines.adapter import read_settings
 from engines.config import EngineConfig
 from engines.loading import ModelFiles
@@ -186,7 +187,8 @@ def host_environment() -> dict[str, str]:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if 1 <= len(cores) <= _FEW_CORES and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ:
         environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
-    return environment | _outside_process_group()
+    # All cores even if one is busy now: vLLM cannot change the number while it runs, maybe for hours.
+    return environment | short_waits(os.environ) | _outside_process_group()
 
 
 def _outside_process_group() -> dict[str, str]:

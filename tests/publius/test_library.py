@@ -7,6 +7,7 @@ import importlib
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,25 @@ def test_folders_of_the_same_names_that_are_no_packages_hide_nothing(tmp_path: P
     for name in ("training", "prompts"):
         (tmp_path / name).mkdir()
     assert run_in(tmp_path, "-m", "publius", "check", "harmless").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [("from publius.__main__ import main; main()", 2), ("import publius; publius.RunReader", 1)],
+)
+def test_on_windows_one_line_names_wsl(program: str, code: int, tmp_path: Path):
+    # Modules that Windows lacks: none may be imported before the message.
+    lacking = "sys.modules.update(dict.fromkeys(('fcntl', 'resource', 'pwd', 'grp', 'termios'))); "
+    done = run_in(tmp_path, "-c", f"import sys; sys.platform = 'win32'; {lacking}{program}")
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith(
+        "rror: Publius does not run on Windows itself, but in WSL (Windows Subsystem for Linux): "
+        "run wsl --install, and install Publius inside it"
+    )
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == 1 or code == 1
+
+
+def test_the_installed_command_checks_the_system_before_it_imports_the_command_line():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"publius": "publius.__main__:main"}
