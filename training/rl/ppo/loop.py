@@ -49,6 +49,9 @@ from training.rl.watch import append_row, watched, write_samples
 _MAX_GAP = 1e-3
 """Mean gap in nats above which the sampler's log-probabilities are not taken for the policy's."""
 
+_MAX_FIRST_GAP = 0.1
+"""Mean gap in nats at the first step above which sampler and trainer do not have the same policy."""
+
 
 @dataclass(frozen=True)
 class LoopModels:
@@ -115,7 +118,7 @@ class RLLoop:
             experience = experience_of(
                 rollouts, config.samples, packed=self._models.packed, mask_truncated=config.mask_truncated
             )
-            tokens, recompute = self._job.optim.micro_tokens, self._recomputes()
+            tokens, recompute = self._job.optim.micro_tokens, self._recomputes(step)
             compute_token_metrics(experience, self._models, tokens, recompute=recompute)
             totals = self._data.rewards.totals([rollout.scores for rollout in rollouts])
             require_some(totals, step, f"{config.method}.rewards")
@@ -123,6 +126,7 @@ class RLLoop:
             estimate_advantages(experience, scores, config, coefficient, self._job.optim.micro_batch)
         groups = scores.view(-1, config.samples)
         metrics = step_metrics(experience, rollouts, totals, groups, coefficient)
+        self._require_same_policy(metrics, step)
         with self._clock.phase("update"):
             metrics |= self._update.run(experience, step)
             self._clock.count("update", config.ppo_epochs * int(experience.mask.sum()))
@@ -180,9 +184,12 @@ class RLLoop:
         self._clock.count("rollout", sum(len(rollout.drawn.tokens) for rollout in rollouts))
         return rollouts
 
-    def _recomputes(self) -> bool:
-        """Return whether the trainer recomputes the log-probabilities that the sampler gave."""
-        if self._config.old_logprobs == "trainer" or not self._sampler.is_exact:
+    def _recomputes(self, step: int) -> bool:
+        """Return whether the trainer recomputes the log-probabilities that the sampler gave.
+
+        The first step always does, to measure the gap between them.
+        """
+        if step == 1 or self._config.old_logprobs == "trainer" or not self._sampler.is_exact:
             return True
         return any(row.get(GAP, 0.0) > _MAX_GAP for row in self._history)
 
@@ -225,6 +232,18 @@ class RLLoop:
                     accepted=f"a smaller {self._config.method}.learning_rate "
                     f"(now {self._config.learning_rate:g})",
                 )
+
+    def _require_same_policy(self, metrics: Mapping[str, float], step: int) -> None:
+        """Raise EngineError if the first answers were drawn from another distribution than is trained."""
+        gap = metrics.get(GAP, 0.0)
+        # Later gaps may be due to training: the policy sharpens, and its rounding errors grow.
+        if step == 1 and not gap <= _MAX_FIRST_GAP:
+            raise EngineError(
+                f"log-probabilities of trainer and sampler differ by {gap:.2g} nats a token at the first step",
+                where=self._job.policy.id,
+                accepted=f"a model for which they differ by at most {_MAX_FIRST_GAP} on average, or another "
+                f"{self._config.method}.rollout_engine (now {self._config.rollout_engine})",
+            )
 
     # Checkpoints
 
