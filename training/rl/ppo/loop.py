@@ -48,7 +48,6 @@ from training.rl.watch import append_row, watched, write_samples
 
 _MAX_GAP = 1e-3
 """Mean gap in nats above which the sampler's log-probabilities are not taken for the policy's."""
-
 _MAX_FIRST_GAP = 0.1
 """Mean gap in nats at the first step above which sampler and trainer do not have the same policy."""
 
@@ -118,7 +117,7 @@ class RLLoop:
             experience = experience_of(
                 rollouts, config.samples, packed=self._models.packed, mask_truncated=config.mask_truncated
             )
-            tokens, recompute = self._job.optim.micro_tokens, self._recomputes(step)
+            tokens, recompute = self._job.optim.micro_tokens, self._recomputes()
             compute_token_metrics(experience, self._models, tokens, recompute=recompute)
             totals = self._data.rewards.totals([rollout.scores for rollout in rollouts])
             require_some(totals, step, f"{config.method}.rewards")
@@ -126,10 +125,10 @@ class RLLoop:
             estimate_advantages(experience, scores, config, coefficient, self._job.optim.micro_batch)
         groups = scores.view(-1, config.samples)
         metrics = step_metrics(experience, rollouts, totals, groups, coefficient)
-        self._require_same_policy(metrics, step)
         with self._clock.phase("update"):
             metrics |= self._update.run(experience, step)
             self._clock.count("update", config.ppo_epochs * int(experience.mask.sum()))
+        self._require_same_policy(metrics, step)
         self._guard(metrics, step)
         if step > config.critic_warmup:
             # While the critic learns alone the divergence is 0, and would drive the coefficient down.
@@ -184,12 +183,9 @@ class RLLoop:
         self._clock.count("rollout", sum(len(rollout.drawn.tokens) for rollout in rollouts))
         return rollouts
 
-    def _recomputes(self, step: int) -> bool:
-        """Return whether the trainer recomputes the log-probabilities that the sampler gave.
-
-        The first step always does, to measure the gap between them.
-        """
-        if step == 1 or self._config.old_logprobs == "trainer" or not self._sampler.is_exact:
+    def _recomputes(self) -> bool:
+        """Return whether the trainer recomputes the log-probabilities that the sampler gave."""
+        if self._config.old_logprobs == "trainer" or not self._sampler.is_exact:
             return True
         return any(row.get(GAP, 0.0) > _MAX_GAP for row in self._history)
 
