@@ -79,11 +79,12 @@ def load_reward_policy(
     )
     from engines.hf.reward_model import require_scores
 
-    require_scores(model, config.id)
     if start is None:
-        return _with_adapter(model, adapter_shape(lora, "SEQ_CLS"), seed)
-    scorer = _with_adapter(model, _scoring_shape(start), seed)
-    _copy_adapter(scorer, start)
+        scorer = _with_adapter(model, adapter_shape(lora, "SEQ_CLS"), seed)
+    else:
+        scorer = _with_adapter(model, _scoring_shape(start), seed)
+        _copy_adapter(scorer, start)
+    require_scores(scorer, config.id)
     return scorer
 
 

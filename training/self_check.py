@@ -1,4 +1,6 @@
-"""Checks of a policy at load: training must see the log-probabilities of single rows (`engines/hf/self_check.py`).
+"""Checks of a policy at load: training must see the log-probabilities of single rows.
+
+The checks of inference are in `engines/hf/self_check.py`.
 
 Shapes: `A` answer tokens.
 """

@@ -79,8 +79,8 @@ class _Maker:
             # Rows are encoded and cut already: TRL must neither tokenize nor truncate them.
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
-            # Else TRL adds a loss that balances the experts. The routers are frozen here, so it would only pull
-            # the adapter away from the answers; and TRL cannot compute it for every mixture of experts.
+            # Else TRL adds a loss that balances the experts. Routers are frozen here, so it would only draw
+            # the adapter away from the answers. For some mixtures of experts TRL cannot compute it.
             router_aux_loss_coef=0.0,
         )
         train, unseen = (

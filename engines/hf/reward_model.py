@@ -184,7 +184,7 @@ def require_scores(classifier: Any, name: str) -> None:
     head, how = score_head(classifier), "scoring"
 
     def check() -> None:
-        with one_line(classifier, how, name), torch.no_grad():
+        with one_line(classifier, how, name), acting_adapter(classifier), torch.no_grad():
             first, second, third = probe_rows(classifier)
             trees = [Tree(first, (second, third))]
             found = tree_scores(classifier, trees, head, packed=False)

@@ -1,4 +1,4 @@
-"""Architectures that nobody has listed, each wrong in one way: found at load, and computed rightly or refused."""
+"""Architectures on no list, each wrong in one way: found at load, and then computed rightly or refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from transformers.models.llama.modeling_llama import (
 from core.errors import EngineError
 from engines.config import ModelConfig
 from engines.hf.loading import load_model
-from engines.hf.reward_model import load_reward_model, require_scores
 from engines.hf.self_check import require_inference
 from engines.loading import locate
 from engines.tokenization import CHATML
@@ -29,8 +28,8 @@ from engines.trees import Tree
 from tests.architectures.models import SHAPE, widen
 from tests.training.jobs import OPTIM, PPO, SMALL, Vowels, asked
 from tests.training.jobs import job as job_of
-from training.logprobs import answer_logprobs, collate
 from training.examples import EncodedAnswer
+from training.logprobs import answer_logprobs, collate
 from training.packed import PolicyScorer
 from training.policy import load_policy, load_reward_policy
 from training.rl.reward_sum import WeightedReward
@@ -203,8 +202,8 @@ class ReadsWeights(LlamaForCausalLM):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         for layer in self.model.layers:
-            layer.mlp.forward = lambda hidden, mlp=layer.mlp: hidden @ mlp.up_proj.weight.T @ (
-                mlp.down_proj.weight.T
+            layer.mlp.forward = lambda hidden, mlp=layer.mlp: (
+                hidden @ mlp.up_proj.weight.T @ (mlp.down_proj.weight.T)
             )
 
 

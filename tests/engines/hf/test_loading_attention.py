@@ -88,7 +88,9 @@ def test_a_model_without_a_cache_of_keys_and_values_is_refused(
     more = {"num_heads": 8, "head_dim": 8, "state_size": 8, "n_groups": 1, "expand": 2}
     written("Mamba2Config", more, tmp_path, tiny_tokenizer)
     model = load_model(locate(ModelConfig(id=str(tmp_path))), "float32", "cpu")
-    with pytest.raises(EngineError, match="mamba: Mamba2ForCausalLM gives other results in batched decoding") as caught:
+    with pytest.raises(
+        EngineError, match="mamba: Mamba2ForCausalLM gives other results in batched decoding"
+    ) as caught:
         require_inference(model, "mamba")
     assert "\n" not in str(caught.value)
 

@@ -193,7 +193,9 @@ def test_a_sampler_of_another_policy_is_refused_at_the_first_step(
         return make(job, config, policy, reader, sampling.model_copy(update={"temperature": 1.5}))
 
     monkeypatch.setattr(rl, "_sampler", hotter)
-    with pytest.raises(EngineError, match="trainer and sampler differ by .* nats a token at the first step") as caught:
+    with pytest.raises(
+        EngineError, match=r"trainer and sampler differ by .* nats a token at the first step"
+    ) as caught:
         run(lively, tmp_path, steps=2)
     assert "\n" not in str(caught.value)
     assert str(lively) in str(caught.value)

@@ -235,7 +235,7 @@ class RLLoop:
         # Later gaps may be due to training: the policy sharpens, and its rounding errors grow.
         if step == 1 and not gap <= _MAX_FIRST_GAP:
             raise EngineError(
-                f"log-probabilities of trainer and sampler differ by {gap:.2g} nats a token at the first step",
+                f"trainer and sampler differ by {gap:.2g} nats a token at the first step",
                 where=self._job.policy.id,
                 accepted=f"a model for which they differ by at most {_MAX_FIRST_GAP} on average, or another "
                 f"{self._config.method}.rollout_engine (now {self._config.rollout_engine})",
