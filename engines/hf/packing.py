@@ -30,7 +30,7 @@ _FLASH_WIDTH = 256
 """Largest head width of CUDA's flash kernel."""
 _STEP = 512
 """Queries computed at a time where a window is shorter than a row."""
-_ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention", "attention"})
+_ATTENTION = frozenset({"full_attention", "sliding_attention", "attention"})
 """Entries of a configuration's `layer_types` that a packed row is exact for."""
 
 
