@@ -141,15 +141,18 @@ class Host:
             self._connection.sendall(message.to_line())
 
     def _watch(self, loop: asyncio.AbstractEventLoop, inbox: asyncio.Queue[ToHost]) -> None:
-        for line in _lines(self._connection, self._parent):
-            message = to_host.validate_json(line)
-            if isinstance(message, Close) and not self._loaded:
-                # The event loop is busy loading and could not react. Nothing needs an orderly shutdown yet.
-                break
-            try:
-                loop.call_soon_threadsafe(inbox.put_nowait, message)
-            except RuntimeError:  # the event loop is closed: the process is about to exit
-                return
+        try:
+            for line in _lines(self._connection, self._parent):
+                message = to_host.validate_json(line)
+                if isinstance(message, Close) and not self._loaded:
+                    # The event loop is busy loading and could not react. Nothing needs an orderly end yet.
+                    break
+                try:
+                    loop.call_soon_threadsafe(inbox.put_nowait, message)
+                except RuntimeError:  # the event loop is closed: the process is about to exit
+                    return
+        except ValueError as error:  # a parent of another version
+            self._send(Down(reason=f"a message that the host does not know ({_reason(error)})"))
         end_own_group()
 
 

@@ -132,6 +132,15 @@ def test_asker_that_gives_up_is_told_to_the_host(start: Start):
     until(lambda: "given up" in link.log.read_text())
 
 
+def test_host_that_does_not_know_a_message_ends_with_its_processes(start: Start):
+    link = loaded(start())
+    waiting = link.ask((1,), {"wait": 60_000})
+    link._outbox.put(b'{"kind": "ask", "id": 7, "from_another_version": 1}\n')
+    with pytest.raises(EngineError, match="a message that the host does not know"):
+        waiting.result(20)
+    assert wait_until_gone(link.group, 20)
+
+
 def test_requests_wear_the_adapter_that_was_loaded_last(start: Start):
     link = start()
     for number in (7, 8):

@@ -70,11 +70,12 @@ def test_drafts_revisions_and_labels_come_from_vllm(tmp_path: Path, vllm_engine:
     assert {trace["initial"]["model"] for trace in traces} == {"smollm2-135m-instruct"}
 
 
-@pytest.mark.long  # loads vLLM for each variant, and trains
+@pytest.mark.long  # loads vLLM before and after the training
 def test_the_demo_s_run_passes_on_vllm(tmp_path: Path, embedded_files: object):
     run_file = small_demo(tmp_path / "demo")
     done = publius("run", run_file, "--set", "engine.kind=vllm", "--set", "engine.kv_cache_gib=2", "--json")
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("loading smollm2-135m-instruct (vllm)") == 2
     summary = json.loads(done.stdout)
     stages = summary["stages"]
     assert list(stages) == ["critique", "compare", "label", "sft", "dpo", "eval"]
@@ -93,5 +94,6 @@ def test_the_demo_s_run_passes_on_vllm(tmp_path: Path, embedded_files: object):
 
     again = publius("run", run_file, "--set", "engine.kind=vllm", "--set", "engine.kv_cache_gib=2", "--json")
     assert again.returncode == 0, again.stderr
+    assert "loading" not in again.stderr
     for name, stage in json.loads(again.stdout)["stages"].items():
         assert not stage["asked"], f"{name} asked again"
