@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from core.records import Judgment, Preference
@@ -41,6 +40,24 @@ class RunOutcome:
 
 
 @dataclass
+class RunningMean:
+    """A mean of values that are not stored."""
+
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        """Add one value."""
+        self.total += value
+        self.count += 1
+
+    @property
+    def value(self) -> float:
+        """The mean of the values so far, at least one."""
+        return self.total / self.count
+
+
+@dataclass
 class LabelMetrics:
     """Accumulates metrics of a run's judgments and preferences."""
 
@@ -49,14 +66,14 @@ class LabelMetrics:
     unparsed: int = 0
     same_slot: int = 0
     """Number of AI judgments where the same slot won in both orders: position decided, not content."""
-    slot_bias: list[float] = field(default_factory=list)
-    """Position bias: log-odds of the first slot, averaged over both orders, in nats. One per AI judgment."""
-    answer_mass: list[float] = field(default_factory=list)
+    slot_bias: RunningMean = field(default_factory=RunningMean)
+    """Position bias: log-odds of the first slot, averaged over both orders, in nats."""
+    answer_mass: RunningMean = field(default_factory=RunningMean)
     checks_decided: int = 0
     preferences: int = 0
     ties: int = 0
     revision_chosen: int = 0
-    certainty: list[float] = field(default_factory=list)
+    certainty: RunningMean = field(default_factory=RunningMean)
 
     def add(self, judgment: Judgment) -> None:
         """Count one judgment."""
@@ -66,15 +83,15 @@ class LabelMetrics:
         if judgment.orders is not None:
             first, second = judgment.orders.a_first, judgment.orders.b_first
             self.same_slot += (first > 0) != (second > 0)
-            self.slot_bias.append((first - second) / 2)
-            self.answer_mass.append(judgment.answer_mass or 0.0)
+            self.slot_bias.add((first - second) / 2)
+            self.answer_mass.add(judgment.answer_mass or 0.0)
 
     def add_preference(self, preference: Preference) -> None:
         """Count one preference."""
         self.preferences += 1
         self.ties += preference.p_chosen == 0.5
         self.revision_chosen += preference.p_chosen > 0.5 and preference.origin_chosen.startswith("revision")
-        self.certainty.append(preference.p_chosen)
+        self.certainty.add(preference.p_chosen)
 
     def rows(self) -> dict[str, float | int]:
         """Return the metrics by name, without those that have no value."""
@@ -91,10 +108,10 @@ class LabelMetrics:
         if judged:
             rows["ai.unparsed"] = self.unparsed
             rows["ai.same_slot_in_both_orders"] = round(self.same_slot / judged, 3)
-            rows["ai.slot_bias_nats"] = round(mean(self.slot_bias), 3)
-            rows["ai.answer_mass"] = round(mean(self.answer_mass), 3)
-        if self.certainty:
-            rows["preferences.mean_p_chosen"] = round(mean(self.certainty), 3)
+            rows["ai.slot_bias_nats"] = round(self.slot_bias.value, 3)
+            rows["ai.answer_mass"] = round(self.answer_mass.value, 3)
+        if self.certainty.count:
+            rows["preferences.mean_p_chosen"] = round(self.certainty.value, 3)
         return rows
 
 

@@ -1,0 +1,49 @@
+"""Metrics of a run's labels are exact, and take the same memory however many labels there are."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+from statistics import mean
+
+from core.records import Judgment, OrderLogits
+from publius.stages.outcome import LabelMetrics
+
+GENERATOR = random.Random(0)
+JUDGMENTS = [
+    Judgment(
+        id=str(number),
+        comparison_id="c",
+        labeler="ai",
+        verdict="a",
+        p_a=0.6,
+        orders=OrderLogits(a_first=GENERATOR.gauss(0.5, 1), b_first=GENERATOR.gauss(0.2, 1)),
+        answer_mass=GENERATOR.random(),
+    )
+    for number in range(500)
+]
+
+
+def test_means_are_those_of_all_judgments():
+    metrics = LabelMetrics()
+    for judgment in JUDGMENTS:
+        metrics.add(judgment)
+    orders = [judgment.orders for judgment in JUDGMENTS if judgment.orders]
+    rows = metrics.rows()
+    assert rows["judgments.ai"] == len(orders) == 500
+    assert rows["ai.slot_bias_nats"] == round(mean((o.a_first - o.b_first) / 2 for o in orders), 3)
+    assert rows["ai.answer_mass"] == round(mean(j.answer_mass or 0.0 for j in JUDGMENTS), 3)
+    assert rows["ai.same_slot_in_both_orders"] == mean((o.a_first > 0) != (o.b_first > 0) for o in orders)
+
+
+def test_memory_does_not_grow_with_the_judgments():
+    metrics = LabelMetrics()
+    metrics.add(JUDGMENTS[0])
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            for judgment in JUDGMENTS:
+                metrics.add(judgment)
+        assert tracemalloc.get_traced_memory()[0] < 1000
+    finally:
+        tracemalloc.stop()
