@@ -145,7 +145,9 @@ class PolicyScorer:
         policy.eval()
         device = next(policy.parameters()).device
         with torch.inference_mode():
-            plain = answer_logprobs(policy, collate(_rows(trees)).to(device))
+            # A row at a time: their logits together can be larger than the model.
+            rows = [collate([row]).to(device) for row in _rows(trees)]
+            plain = torch.cat([answer_logprobs(policy, row) for row in rows])
             try:
                 differences = (self(policy, trees) - plain).abs()
             except (RuntimeError, TypeError, ValueError, IndexError) as error:
