@@ -145,7 +145,9 @@ class PolicyScorer:
         trees = probe_trees(probe)
         device = next(policy.parameters()).device
         with acting_adapter(policy), torch.inference_mode():
-            plain = answer_logprobs(policy, collate(_rows(trees)).to(device))
+            # A row at a time: their logits together can be larger than the model.
+            rows = [collate([row]).to(device) for row in _rows(trees)]
+            plain = torch.cat([answer_logprobs(policy, row) for row in rows])
             try:
                 with one_line(policy, "packed rows", ""):
                     differences = (self(policy, trees) - plain).abs()

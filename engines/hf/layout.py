@@ -17,13 +17,13 @@ def lay_out_by_columns(model: torch.nn.Module) -> None:
     the same layout. The model can compute but cannot be saved whole, since transformers' `save_pretrained`
     refuses tied weights in this layout. Adapters can be saved as usual.
     """
-    copied = set()
+    copied: set[int] = set()
     for module in model.modules():
         if type(module) is torch.nn.Linear:  # quantized subclasses store weights in other forms
             module.weight.data = module.weight.data.t().contiguous().t()
-            copied.add(module.weight)
+            copied.add(id(module.weight))
     for tensor in (*model.parameters(), *model.buffers()):
         # Weights of the file's own type are views of the mapped file. A single one that is left would keep
         # all pages of the file in memory, next to the copies.
-        if tensor not in copied:
+        if id(tensor) not in copied and type(tensor) in (torch.nn.Parameter, torch.Tensor):
             tensor.data = tensor.data.clone()

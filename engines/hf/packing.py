@@ -73,24 +73,37 @@ class Block:
         # Cached for all layers; some models alternate full attention and sliding windows.
         case = (window, group, dtype)
         if case not in self._pieces:
-            self._pieces[case] = [self._whole(*case)] if self._is_small() else list(self._branches(*case))
+            if any(self.lengths[2:]) and sum(self.lengths) <= _SMALL:
+                mask = _mask(self._seen(window), group, dtype, self.device)
+                self._pieces[case] = [_Piece(self.span, (self.span,), mask)]
+            else:
+                self._pieces[case] = list(self._branches(*case))
         return self._pieces[case]
 
-    def _is_small(self) -> bool:
-        """Return True for a block whose mask is small, so that one call for all is fastest."""
-        return any(self.lengths[2:]) and sum(self.lengths) <= _SMALL
-
-    def _whole(self, window: int | None, group: int, dtype: torch.dtype) -> _Piece:
-        """Return the block as one piece, with a mask that hides the answers from each other."""
+    def _seen(self, window: int | None) -> torch.Tensor:
+        """Return True (L, L) where a query (row) attends to a key (column)."""
         branch = torch.arange(len(self.lengths)).repeat_interleave(torch.tensor(self.lengths))
         position = torch.tensor(_positions(self.lengths))
         same = (branch[None, :] == 0) | (branch[None, :] == branch[:, None])
-        seen = same & _reached(position, position, window)
-        return _Piece(self.span, (self.span,), _mask(seen, group, dtype, self.device))
+        return same & _reached(position, position, window)
 
     def _branches(self, window: int | None, group: int, dtype: torch.dtype) -> Iterator[_Piece]:
-        """Yield the pieces of each branch: the prompt with the first answer, and every further answer."""
+        """Yield the pieces of the prompt with the first answer, and of every further answer."""
         masks: dict[tuple[int, int], torch.Tensor] = {}
+        for queries, keys in self._spans(window):
+            if keys == (queries,):
+                yield _Piece(queries, keys, None)
+                continue
+            # The last query is at the position of the last key, so that their numbers decide the mask.
+            size = (_length(queries), sum(map(_length, keys)))
+            if size not in masks:
+                position = torch.arange(size[1])
+                seen = _reached(position[-size[0] :], position, window)
+                masks[size] = _mask(seen, group, dtype, self.device)
+            yield _Piece(queries, keys, masks[size])
+
+    def _spans(self, window: int | None) -> Iterator[tuple[slice, tuple[slice, ...]]]:
+        """Yield columns of queries, with those of all keys that any of them reaches, in order of position."""
         prompt, begin = self.lengths[0], self.start
         # The first answer directly follows its prompt: together they are an ordinary causal row.
         for base, length in [(0, sum(self.lengths[:2])), *((prompt, n) for n in self.lengths[2:] if n)]:
@@ -102,21 +115,14 @@ class Block:
             stops = [*range(step if base else reach, length, step), length]
             for first, last in pairwise([0, *stops]):
                 lowest = max(0, base + first - reach + 1)  # position of the first key in reach
-                keys = [slice(begin + max(0, lowest - base), begin + last)]
-                if lowest < base:
-                    keys.insert(0, slice(self.start + lowest, self.start + base))
-                queries = slice(begin + first, begin + last)
-                mask = None
-                if keys != [queries]:
-                    # The last query is at the position of the last key, so that sizes decide the mask.
-                    size = (last - first, base + last - lowest)
-                    if size not in masks:
-                        position = torch.arange(size[1])
-                        seen = _reached(position[-size[0] :], position, window)
-                        masks[size] = _mask(seen, group, dtype, self.device)
-                    mask = masks[size]
-                yield _Piece(queries, tuple(keys), mask)
+                own = slice(begin + max(0, lowest - base), begin + last)
+                shared = [slice(self.start + lowest, self.start + base)] if lowest < base else []
+                yield slice(begin + first, begin + last), (*shared, own)
             begin += length
+
+
+def _length(span: slice) -> int:
+    return int(span.stop - span.start)
 
 
 def _positions(lengths: Sequence[int]) -> list[int]:
@@ -267,14 +273,10 @@ def _attend(
 
 def _takes_groups(query: torch.Tensor, value: torch.Tensor) -> bool:
     """Return True if a kernel without a mask takes fewer key-value heads than query heads."""
-    if _is_on_cpu(query):
+    if query.device.type == "cpu":
         return True
     is_half = query.dtype in (torch.float16, torch.bfloat16)
     return is_half and query.shape[-1] == value.shape[-1] <= _FLASH_WIDTH
-
-
-def _is_on_cpu(query: torch.Tensor) -> bool:
-    return query.device.type == "cpu"
 
 
 def _columns(states: torch.Tensor, spans: tuple[slice, ...]) -> torch.Tensor:

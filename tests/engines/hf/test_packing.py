@@ -308,9 +308,15 @@ def cuda_kernel(
     return "efficient" if same_heads else "math"
 
 
-def kernels_of(
-    parts: list[torch.Tensor], trees: list[Tree], window: int | None, monkeypatch: pytest.MonkeyPatch
-) -> list[str]:
+LONG = Tree(tuple(range(200)), (tuple(range(90)), tuple(range(60))))
+
+
+@pytest.mark.parametrize("width", [8, 320])
+@pytest.mark.parametrize("window", [None, 64])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_no_call_goes_to_the_math_kernel_of_cuda(
+    dtype: torch.dtype, window: int | None, width: int, monkeypatch: pytest.MonkeyPatch
+):
     taken = []
     attend = torch.nn.functional.scaled_dot_product_attention
 
@@ -318,30 +324,23 @@ def kernels_of(
         taken.append(cuda_kernel(*args, **options))
         return attend(*args, **options)
 
-    monkeypatch.setattr(packing, "_is_on_cpu", lambda query: False)
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
-    packed_attention(*parts, pack(trees).blocks, None, window)
-    return taken
-
-
-LONG = Tree(tuple(range(200)), (tuple(range(90)), tuple(range(60))))
-
-
-@pytest.mark.parametrize("width", [8, 320])
-@pytest.mark.parametrize("window", [None, 64])
-def test_no_call_goes_to_the_math_kernel_of_cuda(
-    window: int | None, width: int, monkeypatch: pytest.MonkeyPatch
-):
     trees = [LONG, TWO, ONE]
-    length = sum(map(len, trees))
-    for dtype in (torch.bfloat16, torch.float32):
-        kernels = kernels_of(states(4, 2, length, width, dtype=dtype), trees, window, monkeypatch)
-        assert "math" not in kernels
-        assert ("flash" in kernels) == (dtype is torch.bfloat16 and width == 8)
-    monkeypatch.undo()
-    parts = states(4, 2, length, width, dtype=torch.float32)
+    shapes = [(1, heads, sum(map(len, trees)), width) for heads in (4, 2, 2)]
+    # Tensors without data are on no CPU, and so take the way of a GPU.
+    query, key, value = (torch.empty(shape, dtype=dtype, device="meta") for shape in shapes)
+    found = packed_attention(query, key, value, pack(trees, "meta").blocks, None, window)
+    assert found.shape == (1, shapes[0][2], 4, width)
+    assert "math" not in taken
+    assert ("flash" in taken) == (dtype is torch.bfloat16 and width == 8)
+
+
+@pytest.mark.parametrize("window", [None, 64])
+def test_repeated_heads_change_nothing(window: int | None, monkeypatch: pytest.MonkeyPatch):
+    trees = [LONG, TWO, ONE]
+    parts = states(4, 2, sum(map(len, trees)), dtype=torch.float64)
     expected = packed_attention(*parts, pack(trees).blocks, None, window)
-    monkeypatch.setattr(packing, "_is_on_cpu", lambda query: False)
+    monkeypatch.setattr(packing, "_takes_groups", lambda query, value: False)
     torch.testing.assert_close(packed_attention(*parts, pack(trees).blocks, None, window), expected)
 
 
