@@ -57,7 +57,10 @@ def available_memory_gib(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> f
         limit = _words(folder / "memory.max") or _words(folder / "memory.limit_in_bytes")
         used = _words(folder / "memory.current") or _words(folder / "memory.usage_in_bytes")
         if limit and used and limit[0].isdecimal():
-            free.append(max(0, int(limit[0]) - int(used[0])))
+            # The file cache counts as used, but gives way to new work.
+            facts = _words(folder / "memory.stat")
+            cached = dict(zip(facts[::2], facts[1::2], strict=False)).get("inactive_file", "0")
+            free.append(max(0, int(limit[0]) - int(used[0]) + int(cached)))
     return float(min(free)) / 2**30
 
 
@@ -108,9 +111,13 @@ class OtherLoad:
 
     def _read(self) -> tuple[float, float, float]:
         """Return the time, the busy time of the cores and that of this process, in seconds."""
-        times = self._psutil.cpu_times(percpu=True)
+        own = time.process_time()
+        try:
+            times = self._psutil.cpu_times(percpu=True)
+        except OSError:  # some sandboxes hide the counters: nothing is known of other processes
+            return self._clock(), own, own
         busy = sum(_busy_s(times[core]._asdict()) for core in self._cores if core < len(times))
-        return self._clock(), busy, time.process_time()
+        return self._clock(), busy, own
 
 
 def _busy_s(times: Mapping[str, float]) -> float:

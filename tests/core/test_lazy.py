@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from core.errors import EngineError, MissingExtraError
-from core.lazy import require
+from core.lazy import require, short_waits
 
 
 @pytest.fixture
@@ -50,3 +52,23 @@ def test_package_whose_library_is_missing_repeats_the_reason_on_one_line(site: P
         require(f"publius_broken_{error}", "vllm")
     assert "libcudart.so.13: cannot open" in str(caught.value)
     assert "pip install --upgrade 'publius[vllm]'" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
+def test_waits_of_threads_are_short_unless_the_user_has_set_them(name: str):
+    assert short_waits({"OMP_NUM_THREADS": "2"}) == {"GOMP_SPINCOUNT": "1000"}
+    assert short_waits({name: "1"}) == {}
+
+
+def test_waits_are_set_before_torch_is_loaded(site: Path, monkeypatch: pytest.MonkeyPatch):
+    # OpenMP reads them when torch loads it: afterwards it would be too late, and a lie to child processes.
+    (site / "publius_watcher.py").write_text("import os\nseen = os.environ.get('GOMP_SPINCOUNT')\n")
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert require("publius_watcher", "transformers").seen == "1000"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setitem(sys.modules, "torch", sys.modules[__name__])
+    require("publius_watcher", "transformers")
+    assert "GOMP_SPINCOUNT" not in os.environ

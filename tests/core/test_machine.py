@@ -61,6 +61,8 @@ def test_threads_do_not_exceed_the_quota(monkeypatch: pytest.MonkeyPatch):
 def test_memory_is_that_of_the_smallest_group(tmp_path: Path):
     files = {"memory_max": "max\n", "a__memory_max": str(3 * 2**28), "a__memory_current": str(2**28)}
     assert available_memory_gib(*groups(tmp_path, "0::/a\n", **files)) == 0.5
+    files["a__memory_stat"] = f"anon 7\ninactive_file {2**27}\n"  # the file cache
+    assert available_memory_gib(*groups(tmp_path, "0::/a\n", **files)) == 0.625
     assert available_memory_gib(tmp_path / "none", tmp_path / "neither") > 0.0
 
 
@@ -81,3 +83,11 @@ def test_load_counts_other_processes_and_not_this_one():
     elapsed = time.monotonic() - began
     assert others >= theirs / elapsed - 0.15
     assert others + own / elapsed <= len(usable_cores()) + 0.15
+
+
+def test_where_the_counters_are_hidden_no_load_is_assumed(monkeypatch: pytest.MonkeyPatch):
+    def hidden(percpu: bool) -> None:
+        raise PermissionError("/proc/stat")
+
+    monkeypatch.setattr(psutil, "cpu_times", hidden)
+    assert OtherLoad(usable_cores()).measure() == 0.0

@@ -270,3 +270,18 @@ def test_context_is_what_the_configuration_names(
 ):
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert context_tokens(ModelFiles("m", tmp_path, "identity")) == expected
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu", "gpu"])
+def test_a_device_that_is_not_supported_is_refused_in_one_line(device: str):
+    with pytest.raises(EngineError) as caught:
+        pick_device(device)
+    assert str(caught.value) == (
+        f"engine.device: the device '{device}' is not supported; accepted: auto, cpu, cuda"
+    )
+
+
+def test_a_mac_with_a_gpu_of_its_own_runs_on_the_cpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert (pick_device("auto"), pick_dtype("auto", "auto")) == ("cpu", "float32")

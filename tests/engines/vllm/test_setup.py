@@ -134,6 +134,14 @@ def test_few_cores_are_all_used_unless_the_user_binds_them(monkeypatch: pytest.M
     assert "VLLM_CPU_OMP_THREADS_BIND" not in host_environment()
 
 
+def test_threads_of_the_host_wait_briefly_unless_the_user_has_set_it(monkeypatch: pytest.MonkeyPatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(name, raising=False)
+    assert host_environment()["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert "GOMP_SPINCOUNT" not in host_environment()
+
+
 def test_every_sampling_field_is_sent_and_the_seed_only_when_sampling():
     sampled = sampling_fields(Sampling(temperature=0.7, top_p=0.9, top_k=5), 7, ("\n",), frozenset({3, 2}))
     assert (sampled["temperature"], sampled["top_p"], sampled["top_k"], sampled["seed"]) == (0.7, 0.9, 5, 7)
