@@ -3,7 +3,7 @@
 Batched decoding pads on the left and keeps a cache of keys and values; training pads and packs; attention
 functions differ in what they support. A model that does not fit one of these gives other numbers without any
 error. So each way of running a model is compared at load with the plain one: single rows, without mask or
-cache, in eager attention. That takes milliseconds and needs no list of architectures.
+cache, in eager attention. That costs a few short forward passes and needs no list of architectures.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _BEST = 8
 """Tokens whose log-probabilities are compared where one of several is to be chosen."""
 DECODING, SCORING = "batched decoding", "scoring in a batch"
 """Ways of running a model, as they are named in messages."""
+_ACCEPTED = "a decoder whose results depend on no padding and no other row, or engine.kind=vllm for inference"
 FAILURES = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, AssertionError)
 """Exceptions of architectures that cannot be run in some way."""
 
@@ -183,7 +184,12 @@ def one_line(model: Any, how: str, name: str) -> Iterator[None]:
 
 
 def require_equal(
-    model: Any, how: str, found: Sequence[torch.Tensor], expected: Sequence[torch.Tensor], name: str
+    model: Any,
+    how: str,
+    found: Sequence[torch.Tensor],
+    expected: Sequence[torch.Tensor],
+    name: str,
+    tolerance: float = NARROW_TOLERANCE,
 ) -> None:
     """Raise EngineError if log-probabilities or scores differ by more than rounding.
 
@@ -193,11 +199,12 @@ def require_equal(
         found: values by row, computed that way.
         expected: the same by single rows in eager attention.
         name: the model's name, for the message.
+        tolerance: largest difference that is accepted as rounding, whatever the data type.
     """
     pairs = zip(found, expected, strict=True)
     apart = max(float((_wide(mine.cpu()) - _wide(theirs.cpu())).abs().mean()) for mine, theirs in pairs)
     # Negated, so that a difference of NaN is refused too.
-    if not apart <= tolerance_of(model):
+    if not apart <= min(tolerance, tolerance_of(model)):
         raise EngineError(
             f"{type_name(model)} gives other results in {how} than for single rows "
             f"(they differ by {apart:.2g} on average)",
@@ -236,9 +243,6 @@ def acting_adapter(model: Any) -> Iterator[None]:
             weight.zero_()
         for module, mode in modes:
             module.training = mode
-
-
-_ACCEPTED = "a decoder whose results depend on no padding and no other row, or engine.kind=vllm for inference"
 
 
 def type_name(model: Any) -> str:
