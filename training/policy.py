@@ -45,11 +45,12 @@ def load_policy(
         start: folder of an adapter to continue training.
 
     Raises:
-        EngineError: if the model or adapter cannot be loaded, or the model has no module in `lora.targets`.
+        EngineError: if the model or adapter cannot be loaded, the model has no module in `lora.targets`, or
+            it computes other log-probabilities in padded rows than in single rows.
     """
-    model: Any = load_model(locate(config), pick_dtype(config.dtype, device), device, for_training=True)
     from training.self_check import require_padded_rows
 
+    model: Any = load_model(locate(config), pick_dtype(config.dtype, device), device, for_training=True)
     _attend_to_packed_rows(model)
     if start is not None:
         policy = attach_adapter(model, start, trainable=True)
@@ -74,11 +75,11 @@ def load_reward_policy(
     Raises:
         EngineError: if the model or adapter cannot be loaded.
     """
+    from engines.hf.reward_model import require_scores
+
     model: Any = load_classifier(
         locate(config), pick_dtype(config.dtype, device), device, seed, for_training=True
     )
-    from engines.hf.reward_model import require_scores
-
     if start is None:
         scorer = _with_adapter(model, adapter_shape(lora, "SEQ_CLS"), seed)
     else:

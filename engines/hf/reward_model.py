@@ -35,6 +35,8 @@ from engines.trees import Tree, micro_batches, probe_trees
 
 MICRO_TOKENS = 4096
 """Maximum number of tokens that are scored together."""
+_NARROW_TOLERANCE = 0.05
+"""Largest difference of scores due to rounding in bfloat16 and float16, relative to 1 + the largest score."""
 
 
 class RewardModel:
@@ -191,7 +193,7 @@ def require_scores(classifier: Any, name: str) -> None:
             with eager_attention(classifier):
                 expected = tree_scores(classifier, trees, head, packed=False)
         scale = 1 + expected.abs().max()
-        require_equal(classifier, how, [found / scale], [expected / scale], name)
+        require_equal(classifier, how, [found / scale], [expected / scale], name, _NARROW_TOLERANCE)
 
     with_right_attention(classifier, name, check)
 
@@ -209,5 +211,6 @@ def is_packable(classifier: Any, probe: Tree) -> bool:
         except EngineError:
             return False  # an architecture that cannot be packed
     # Rounding of the weights' type; another attention pattern differs by far more.
-    tolerance = 0.05 if next(classifier.parameters()).dtype in (torch.bfloat16, torch.float16) else 1e-3
+    is_narrow = next(classifier.parameters()).dtype in (torch.bfloat16, torch.float16)
+    tolerance = _NARROW_TOLERANCE if is_narrow else 1e-3
     return bool((packed - plain).abs().max() <= tolerance * (1 + plain.abs().max()))
