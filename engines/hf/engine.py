@@ -18,6 +18,7 @@ from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.loading import load_model
 from engines.hf.worker import Ticket, TorchWorker
+from engines.loading import pick_gpu
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 
@@ -82,8 +83,9 @@ class TransformersEngine(LocalEngine):
 
         worker: TorchWorker | None = None
         try:
+            place = pick_gpu(self._engine.device, self._engine.gpus)
             # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
-            model = load_model(self._files, self._dtype, self._engine.device)
+            model = load_model(self._files, self._dtype, place)
             require_batched_decoding(model, self.model)
             worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
             while worker.collect(self._queue):

@@ -17,14 +17,22 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from core.notices import note
 from core.records import Generation, Sampling
 from engines.answers import AnswerReader
+from engines.arguments.rules import answer_arguments
 from engines.config import EngineConfig, ModelConfig
-from engines.loading import pick_dtype
+from engines.loading import UNKNOWN_CONTEXT, pick_dtype
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.vllm.link import HostLink
-from engines.vllm.setup import HOST_COMMAND, host_environment, host_load, require_vllm
+from engines.vllm.setup import (
+    HOST_COMMAND,
+    host_environment,
+    host_load,
+    require_arguments,
+    require_vllm,
+)
 from engines.vllm.wire import Response
 
 
@@ -33,7 +41,7 @@ class VllmEngine(LocalEngine):
 
     Args:
         model: the model.
-        engine: device, memory and the maximum length of requests.
+        engine: device, memory, the maximum length of requests and vLLM's own arguments.
     """
 
     kind = "vllm"
@@ -44,6 +52,8 @@ class VllmEngine(LocalEngine):
         super().__init__(model, engine)
         self._link: HostLink | None = None
         self._lock = threading.Lock()
+        self._fitted = UNKNOWN_CONTEXT
+        """Maximum number of tokens in a request that fits into vLLM's KV cache, once it is loaded."""
 
     def close(self) -> None:
         """Shut down the host process and wait until all its processes are gone. Safe to call twice."""
@@ -82,9 +92,17 @@ class VllmEngine(LocalEngine):
     def _dtype(self) -> str:
         return pick_dtype(self._config.dtype, self._device)
 
+    @cached_property
+    def _variant(self) -> tuple[object, ...]:
+        require_arguments(self._engine.arguments, "engine.arguments")
+        changing = answer_arguments(self._engine.arguments)
+        return (changing,) if changing else ()
+
     @property
     def _max_tokens(self) -> int:
-        return min(self._context, self._engine.max_model_len or self._context)
+        # Overrides may change the context: then only vLLM knows it.
+        context = UNKNOWN_CONTEXT if "hf_overrides" in self._engine.arguments else self._context
+        return min(context, self._engine.max_model_len or context, self._fitted)
 
     @property
     def _tokenizer(self) -> Any:
@@ -97,14 +115,29 @@ class VllmEngine(LocalEngine):
     async def _ask(
         self, ids: tuple[int, ...], sampling: dict[str, JsonValue], choice_ids: tuple[int, ...] = ()
     ) -> Response:
-        future = self._opened_link().ask(ids, sampling, choice_ids)
-        return await asyncio.wrap_future(future)
+        link = self._opened_link()
+        if self._fitted == UNKNOWN_CONTEXT:
+            self._fit(await asyncio.wrap_future(link.max_tokens))
+        # vLLM would not refuse this request: it would cut its answer off where the KV cache ends.
+        self._require_context(len(ids) + int(sampling["max_tokens"]))
+        return await asyncio.wrap_future(link.ask(ids, sampling, choice_ids))
+
+    def _fit(self, max_tokens: int) -> None:
+        """Take over the maximum length that vLLM has found, and report it if the KV cache is the limit."""
+        if self._fitted == UNKNOWN_CONTEXT and max_tokens < self._max_tokens < UNKNOWN_CONTEXT:
+            self.limits = "vLLM's KV cache (engine.kv_cache_gib, engine.gpu_memory_utilization)"
+            note(
+                f"{self.model}: vLLM's KV cache limits a prompt and its answer to {max_tokens:,} tokens; "
+                f"the model could take {self._max_tokens:,}"
+            )
+        self._fitted = max_tokens
 
     def _opened_link(self) -> HostLink:
         with self._lock:
             if self._link is None:
+                self._fitted = UNKNOWN_CONTEXT  # another host may find more or less memory
                 load = host_load(self._files, self._dtype, self._device, self._engine, self._max_tokens)
-                self._link = HostLink(HOST_COMMAND, load, self.model, host_environment())
+                self._link = HostLink(HOST_COMMAND, load, self.model, host_environment(self._engine))
             return self._link
 
 

@@ -12,6 +12,7 @@ from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Engine
 from engines.scripted import ScriptedEngine
+from engines.vllm.setup import vllm_device
 from publius.config.run_file import RunConfig
 from publius.runs.project import open_cache
 
@@ -35,6 +36,11 @@ def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
     from engines.hf.engine import TransformersEngine
 
     return TransformersEngine(model, engine)
+
+
+def conversations(engine: EngineConfig) -> int:
+    """Return the maximum number of conversations in progress at once, by the engine that runs them."""
+    return engine.conversations(vllm_device() if engine.kind == "vllm" else None)
 
 
 class Engines:
@@ -71,6 +77,20 @@ class Engines:
         """Return the engine of the policy with a trained adapter attached."""
         return self._engine_of(self._models.policy.model_copy(update={"adapter": str(adapter)}))
 
+    def fit_together(self, one: EngineRole, other: EngineRole) -> bool:
+        """Return True if the engines of two roles can be loaded at once: one model, or different GPUs.
+
+        vLLM reserves most of a GPU's memory, and what transformers needs is not known beforehand.
+        """
+        if self._engine.kind == "scripted" or self.of(one) is self.of(other):
+            return True
+        first, second = (self._engine.for_model(self._models.of(role)).gpus for role in (one, other))
+        return first is not None and second is not None and not set(first) & set(second)
+
+    def vllm_beside_trainer(self, role: EngineRole) -> bool:
+        """Return True if the engine of a role is vLLM and starts on the GPU of a training in this process."""
+        return self._engine.kind == "vllm" and self._engine.for_model(self._models.of(role)).gpus is None
+
     def keep(self, *wanted: CachedEngine) -> None:
         """Close all other engines, or all without arguments, to free memory; each reloads at its next use."""
         for engine in self._built.values():
@@ -80,7 +100,7 @@ class Engines:
     def _engine_of(self, model: ModelConfig) -> CachedEngine:
         key = model.model_dump_json()
         if key not in self._built:
-            self._built[key] = CachedEngine(self._make(model, self._engine), self._cache)
+            self._built[key] = CachedEngine(self._make(model, self._engine.for_model(model)), self._cache)
         return self._built[key]
 
     def identities(self) -> dict[str, str]:
