@@ -82,7 +82,7 @@ class LocalEngine(ABC):
             ConfigError: if the model may think before it answers.
             EngineError: if a choice is not a single token.
         """
-        require_no_thinking(self.model, self.encoder.template, self._config.chat_template_kwargs)
+        require_no_thinking(self.model, self.encoder, self._config.chat_template_kwargs)
         return tuple(self._next_token(prefill, choice) for choice in choices)
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from pydantic import JsonValue
 
 from core.chat import Piece, Turn, Untrusted
 from core.errors import EngineError, RequestError
+from engines.thinking import Thinking, thinking_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -89,7 +90,9 @@ class TurnEncoder:
             spans[index] = (start, len(ids))
         if len(spans) != len(pieces):
             raise RequestError(f"the chat template of {self._name} drops a message of this conversation")
-        ids += self.plain(prefill)
+        if prefill:
+            # An answer begins after thoughts: the block is closed, or the prefill would be part of them.
+            ids += (*self._frame(self.thinking.skip), *self.plain(prefill))
         return EncodedPrompt(tuple(ids), tuple(spans[i] for i in range(len(pieces))))
 
     def answer(self, text: str, *, finished: bool = True) -> tuple[int, ...]:
@@ -141,8 +144,31 @@ class TurnEncoder:
 
     def opens_thinking(self) -> bool:
         """Return True if the template itself opens a think block before the model's first token."""
-        rendered = self._render((Turn("user", ("",)),))
-        return rendered.rpartition("<think>")[2].find("</think>") < 0 and "<think>" in rendered
+        return self.thinking.opened
+
+    @cached_property
+    def thinking(self) -> Thinking:
+        """How the model thinks before it answers."""
+        try:
+            return self.thinking_with(self._kwargs)
+        except RequestError:  # the template rejects a single message, and will reject every request
+            return Thinking()
+
+    def thinking_with(self, kwargs: Mapping[str, JsonValue]) -> Thinking:
+        """Return how the model thinks with other arguments of the chat template.
+
+        Raises:
+            RequestError: if the template rejects a conversation of one message.
+        """
+        user = Turn("user", ("",))
+        own, _, header = self._render((user,), kwargs=kwargs).rpartition("\ue0000\ue001")
+        try:
+            answered = self._render((user, Turn("assistant", ("",))), opened=False, kwargs=kwargs)
+        except RequestError:  # the template rejects this conversation
+            answered = ""
+        before, found, _ = answered.partition("\ue0001\ue001")
+        thinking = thinking_in(header, before.rpartition("\ue0000\ue001")[2] if found else None, own)
+        return replace(thinking, prompt=own + header)
 
     def _frame(self, text: str) -> tuple[int, ...]:
         if text not in self._frames:
@@ -150,7 +176,13 @@ class TurnEncoder:
             self._frames[text] = tuple(encoded)
         return self._frames[text]
 
-    def _render(self, turns: Sequence[Turn], *, opened: bool = True) -> str:
+    def _render(
+        self,
+        turns: Sequence[Turn],
+        *,
+        opened: bool = True,
+        kwargs: Mapping[str, JsonValue] | None = None,
+    ) -> str:
         """Render the chat template around placeholders; `opened` adds the header of the answer to come."""
         from jinja2 import TemplateError
 
@@ -165,7 +197,7 @@ class TurnEncoder:
                 tokenize=False,
                 add_generation_prompt=opened,
                 chat_template=self.template,
-                **self._kwargs,
+                **(self._kwargs if kwargs is None else kwargs),
             )
         except TemplateError as error:
             roles = ", ".join(turn.role for turn in turns)
