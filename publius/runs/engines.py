@@ -12,9 +12,10 @@ from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Engine
 from engines.scripted import ScriptedEngine
-from engines.vllm.setup import vllm_device
+from engines.vllm.setup import require_arguments, vllm_device
 from publius.config.run_file import RunConfig
 from publius.runs.project import open_cache
+from training.methods import RL_METHODS
 
 EngineRole = Literal["policy", "critic", "labeler", "judge"]
 _RUN_ROLES: tuple[EngineRole, ...] = ("policy", "critic", "labeler")
@@ -132,7 +133,14 @@ class Engines:
 def open_engines(
     config: RunConfig, project: Path, make: EngineMaker = make_engine, *, pairs_only: bool = False
 ) -> Iterator[Engines]:
-    """Yield the engines of a configuration with the project's request cache; close both at the end."""
+    """Yield the engines of a configuration with the project's request cache; close both at the end.
+
+    Raises:
+        ConfigError: if the installed vLLM does not take the arguments of a sampler.
+    """
+    for method in RL_METHODS:
+        if method in config.train:  # checked before hours of other stages
+            require_arguments(config.rl(method).rollout_arguments, f"{method}.rollout_arguments")
     with open_cache(project) as cache:
         writers: tuple[EngineRole, ...] = () if pairs_only else ("policy", "critic")
         labelers: tuple[EngineRole, ...] = ("labeler",) if config.label.principles else ()
