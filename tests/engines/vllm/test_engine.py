@@ -357,33 +357,31 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.platforms import current_platform
 from engines.vllm.host import set_batch_limits
 
-memory, name, given, least = json.loads(sys.argv[1])
+gpu = {}
 type(current_platform).is_cpu = lambda self: False
-type(current_platform).get_device_total_memory = classmethod(lambda cls, *a: memory * 2**30)
-type(current_platform).get_device_name = classmethod(lambda cls, *a: name)
-arguments = AsyncEngineArgs(model=sys.argv[2], **given)
-usage = set_batch_limits(arguments, least)
-tokens, _ = arguments.get_batch_defaults(1)
-print(json.dumps([arguments.max_num_seqs, tokens.get(usage), usage.name]))
+type(current_platform).get_device_total_memory = classmethod(lambda cls, *a: gpu["memory"] * 2**30)
+type(current_platform).get_device_name = classmethod(lambda cls, *a: gpu["name"])
+found = []
+for gpu["memory"], gpu["name"], given, least in json.loads(sys.argv[1]):
+    arguments = AsyncEngineArgs(model=sys.argv[2], **given)
+    usage = set_batch_limits(arguments, least)
+    found.append([arguments.max_num_seqs, arguments.get_batch_defaults(1)[0].get(usage), usage.name])
+print(json.dumps(found))
 """
 
 
-@pytest.mark.long  # imports vLLM six times
-@pytest.mark.parametrize(
-    ("memory", "name", "given", "least", "limits"),
-    [
-        (80, "NVIDIA H100", {}, 512, [1024, 16384, "LLM_CLASS"]),
-        (80, "NVIDIA H100", {}, 2000, [2000, 16384, "LLM_CLASS"]),
-        (24, "NVIDIA L4", {}, 512, [512, 8192, "LLM_CLASS"]),
-        (24, "NVIDIA L4", {}, 64, [256, 8192, "LLM_CLASS"]),
-        (24, "NVIDIA L4", {"max_num_seqs": 16}, 512, [16, 8192, "LLM_CLASS"]),
-        (24, "NVIDIA L4", {}, None, [None, None, "ENGINE_CONTEXT"]),
-    ],
-)
-def test_batch_limits_are_those_of_the_gpu_and_hold_all_conversations(
-    memory: int, name: str, given: dict[str, int], least: int | None, limits: list[Any], embedded_files: Any
-):
-    told = json.dumps([memory, name, given, least])
+@pytest.mark.long  # imports vLLM
+def test_batch_limits_are_those_of_the_gpu_and_hold_all_conversations(embedded_files: Any):
+    h100, l4 = (80, "NVIDIA H100"), (24, "NVIDIA L4")
+    cases = [
+        ((*h100, {}, 512), [1024, 16384, "LLM_CLASS"]),
+        ((*h100, {}, 2000), [2000, 16384, "LLM_CLASS"]),
+        ((*l4, {}, 512), [512, 8192, "LLM_CLASS"]),
+        ((*l4, {}, 64), [256, 8192, "LLM_CLASS"]),
+        ((*l4, {"max_num_seqs": 16}, 512), [16, 8192, "LLM_CLASS"]),
+        ((*l4, {}, None), [None, None, "ENGINE_CONTEXT"]),
+    ]
+    told = json.dumps([case for case, _ in cases])
     found = subprocess.run(
         [sys.executable, "-c", LIMITS, told, str(embedded_files.folder)],
         capture_output=True,
@@ -391,7 +389,7 @@ def test_batch_limits_are_those_of_the_gpu_and_hold_all_conversations(
         check=True,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
-    assert json.loads(found.stdout.splitlines()[-1]) == limits
+    assert json.loads(found.stdout.splitlines()[-1]) == [limits for _, limits in cases]
 
 
 PARENT = """
