@@ -6,7 +6,7 @@ speed or memory is marked `OPERATIONAL`: it is not part of a run's identity and 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -21,6 +21,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    def decisive(self) -> Self:
+        """Return the section for its identity; overridden where part of a field's value is operational."""
+        return self
+
 
 SectionType = TypeVar("SectionType", bound=Section)
 
@@ -34,13 +38,17 @@ def with_defaults(section: SectionType, **values: Any) -> SectionType:
 def identity_of(section: BaseModel) -> dict[str, Any]:
     """Return a section's values without its operational fields: its part of a run's identity."""
     kept: dict[str, Any] = {}
+    section = section.decisive() if isinstance(section, Section) else section
     for name, field in type(section).model_fields.items():
         extra = field.json_schema_extra
         value, marks = getattr(section, name), extra if isinstance(extra, dict) else {}
         if marks.get("operational") or (marks.get("added") and value == field.default):
             continue
         if isinstance(value, BaseModel):
-            kept[name] = identity_of(value)
+            inner = identity_of(value)
+            # A new section with nothing but operational values is the same as its absence in older runs.
+            if inner or not marks.get("added"):
+                kept[name] = inner
         else:
             kept[name] = section.model_dump(mode="json", include={name})[name]
     return kept

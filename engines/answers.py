@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.records import Generation, Sampling
@@ -33,11 +34,13 @@ class AnswerReader:
     ) -> None:
         self._tokenizer: Any = tokenizer
         self._name = name
-        self._template_thinks = encoder.opens_thinking()
+        self._thinking = encoder.thinking
         self._base_stops = (CHATML_STOP,) if encoder.is_base else ()
         # Decoding drops special tokens, so a stop string that is a special token is matched by its id.
         added = self._tokenizer.get_added_vocab()
         stops = [added.get(stop) for stop in self._base_stops]
+        marks = self._thinking.start + self._thinking.end
+        self._marks = {token: mark for mark, token in added.items() if mark in marks}
         # A base model that ships a chat template often declares another end token than the template writes.
         ends = [*declared_ends, self._tokenizer.eos_token_id, *stops, *encoder.template_end[-1:]]
         self.end_ids: frozenset[int] = frozenset(i for i in ends if i is not None)
@@ -48,16 +51,32 @@ class AnswerReader:
         return sampling.stop + self._base_stops
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens without special tokens."""
-        text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
-        return text
+        """Return the text of tokens without special tokens, except for those that mark reasoning."""
+        parts: list[str] = []
+        if self._marks.keys().isdisjoint(tokens):
+            text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+            return text
+        for is_mark, run in groupby(tokens, self._marks.__contains__):
+            if is_mark:
+                parts += (self._marks[token] for token in run)
+            else:
+                parts.append(self._tokenizer.decode(list(run), skip_special_tokens=True))
+        return "".join(parts)
 
-    def text(self, tokens: Sequence[int], sampling: Sampling) -> tuple[str, str | None]:
-        """Return (answer, reasoning): the text up to the first stop string, with think blocks split off."""
+    def text(
+        self, tokens: Sequence[int], sampling: Sampling, *, prefilled: bool = False
+    ) -> tuple[str, str | None]:
+        """Return (answer, reasoning): the text up to the first stop string, with think blocks split off.
+
+        Args:
+            tokens: the drawn tokens.
+            sampling: the stop strings.
+            prefilled: True if the answer had been begun, which closes a block that the template opens.
+        """
         text = self.decode(tokens)
         for stop in self.stops(sampling):
             text = text.partition(stop)[0]
-        return split_reasoning(text, opened=self._template_thinks)
+        return split_reasoning(text, self._thinking, opened=self._thinking.opened and not prefilled)
 
     def read(
         self,
@@ -67,7 +86,7 @@ class AnswerReader:
         finish_reason: Literal["stop", "length"],
     ) -> Generation:
         """Return the record of an answer."""
-        answer, reasoning = self.text(tokens, request.sampling)
+        answer, reasoning = self.text(tokens, request.sampling, prefilled=bool(request.prefill))
         return Generation(
             text=answer,
             reasoning=reasoning,

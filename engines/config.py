@@ -2,14 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from core.errors import ConfigError
-from core.settings import OPERATIONAL, Section
+from core.settings import ADDED, OPERATIONAL, Section
+from engines.arguments.rules import answer_arguments, refuse_owned
 
 ROLES = ("policy", "critic", "labeler", "judge")
+
+_CONVERSATIONS = 64
+_VLLM_CONVERSATIONS = 512
+"""Conversations in progress with vLLM on a GPU, whose decoding steps cost about the same at any batch size
+up to here. vLLM queues what its KV cache cannot hold."""
+
+
+def _passed_on(arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    refuse_owned(arguments)
+    return arguments
+
+
+GpuIndex = Annotated[int, Field(ge=0)]
+VllmArguments = Annotated[dict[str, JsonValue], AfterValidator(_passed_on)]
+"""Arguments of vLLM's engine by name (`engines/arguments/rules.py`)."""
+
+
+class ModelEngineConfig(Section):
+    """Engine settings of one model, which take precedence over `engine`."""
+
+    gpus: tuple[GpuIndex, ...] | None = Field(default=None, min_length=1, json_schema_extra=OPERATIONAL)
+    """Indices of the GPUs that the model runs on, among those visible to the program. Default: all of them
+    (vllm), the first (transformers). Training runs on the first, or on one for each process of a launcher;
+    the processes share this list out equally."""
+    gpu_memory_utilization: float | None = Field(default=None, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
+    """As `engine.gpu_memory_utilization`."""
+    kv_cache_gib: float | None = Field(default=None, gt=0.0, json_schema_extra=OPERATIONAL)
+    """As `engine.kv_cache_gib`."""
+    max_model_len: int | None = Field(default=None, ge=16, json_schema_extra=OPERATIONAL)
+    """As `engine.max_model_len`."""
+    arguments: VllmArguments = Field(default={}, json_schema_extra=ADDED)
+    """As `engine.arguments`; added to those, and of two with the same name this one is used."""
+
+    def decisive(self) -> Self:
+        """Return the settings without the arguments that affect only speed and memory."""
+        return self.model_copy(update={"arguments": answer_arguments(self.arguments)})
 
 
 class ModelConfig(Section):
@@ -25,6 +62,8 @@ class ModelConfig(Section):
     """Data type of the weights; `auto` is float32 on a CPU and bfloat16 on a GPU."""
     chat_template_kwargs: dict[str, JsonValue] = Field(default={})
     """Arguments of the chat template, for example `{enable_thinking: false}`."""
+    engine: ModelEngineConfig | None = Field(default=None, json_schema_extra=ADDED)
+    """Engine settings of this model, for example `{gpus: [1]}`; they take precedence over `engine`."""
 
 
 class ModelsConfig(Section):
@@ -64,12 +103,56 @@ class EngineConfig(Section):
     max_batch_tokens: int = Field(default=16384, ge=256, json_schema_extra=OPERATIONAL)
     """Maximum number of tokens in a batch, prompts and answers together; bounds the memory (transformers)."""
     max_model_len: int | None = Field(default=None, ge=16, json_schema_extra=OPERATIONAL)
-    """Maximum number of tokens in a prompt and its answer; if unset, the model's context length (vllm)."""
-    gpu_memory_utilization: float = Field(default=0.9, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
-    """Share of the GPU's memory for weights and KV cache together (vllm on CUDA)."""
+    """Maximum number of tokens in a prompt and its answer; if unset, the model's context length or as much of
+    it as fits into the KV cache (vllm)."""
+    gpu_memory_utilization: float | None = Field(default=None, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
+    """Share of each GPU's memory for weights and KV cache together. Default: 0.9; beside models in training,
+    what is free less a quarter of the GPU, which their training needs (vllm on CUDA)."""
     kv_cache_gib: float = Field(default=4.0, gt=0.0, json_schema_extra=OPERATIONAL)
     """Memory in GiB for the KV cache, including cached prefixes (vllm on a CPU)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device; `auto` is an NVIDIA GPU if there is one, else the CPU. Apple's `mps` is not supported."""
-    concurrency: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
-    """Maximum number of conversations in progress at once."""
+    concurrency: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
+    """Maximum number of conversations in progress at once. Default: 512 with vllm on CUDA, else 64."""
+    arguments: VllmArguments = Field(default={}, json_schema_extra=ADDED)
+    """Further arguments of vLLM's engine, such as `{tensor_parallel_size: 2, quantization: fp8}`, checked
+    against the installed version. Those that change answers are part of the run's identity (vllm)."""
+    gpus: tuple[GpuIndex, ...] | None = Field(default=None, min_length=1, json_schema_extra=OPERATIONAL)
+    """Indices of the GPUs that the models run on, among those visible to the program; a model's own are
+    `models.ROLE.engine.gpus`. Default: all of them (vllm), the first (transformers)."""
+
+    @model_validator(mode="after")
+    def _passes_arguments_on(self) -> Self:
+        if self.arguments and self.kind == "transformers":
+            raise ValueError("arguments are those of vLLM, but kind is transformers; accepted: kind: vllm")
+        return self
+
+    def conversations(self, device: str | None) -> int:
+        """Return the maximum number of conversations in progress at once.
+
+        Args:
+            device: the device that vLLM runs on; None if another engine runs.
+        """
+        return self.concurrency or (_VLLM_CONVERSATIONS if device == "cuda" else _CONVERSATIONS)
+
+    def for_model(self, model: ModelConfig) -> EngineConfig:
+        """Return the settings with those of a model in `models.ROLE.engine`.
+
+        Raises:
+            ConfigError: if the model has arguments for vLLM, and the engine is transformers.
+        """
+        own = model.engine
+        if own is None:
+            return self
+        if own.arguments and self.kind == "transformers":
+            raise ConfigError(
+                "arguments are those of vLLM, but engine.kind is transformers",
+                where="models.ROLE.engine.arguments",
+                accepted="engine.kind: vllm",
+            )
+        given = {name: value for name, value in own if value is not None}
+        return self.model_copy(update={**given, "arguments": {**self.arguments, **own.arguments}})
+
+    def decisive(self) -> Self:
+        """Return the settings without the arguments that affect only speed and memory."""
+        return self.model_copy(update={"arguments": answer_arguments(self.arguments)})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _EXTRA = "transformers"
 _OTHER_FORMS = ("*/*.safetensors", "original/*", "consolidated*.safetensors")
 """Patterns of files with the same weights in the authors' own form, as in Mistral and gpt-oss."""
+UNKNOWN_CONTEXT = 2**31
+"""Context length, in tokens, of a model whose configuration gives none."""
 _CONTEXTS = ("max_position_embeddings", "n_positions")
 ACCEPTED_MODELS = f"a folder with config.json and safetensors, a Hugging Face id, or {EMBEDDED_NAME}"
 
@@ -96,21 +100,34 @@ def pick_dtype(dtype: str, device: str) -> str:
 
 
 def pick_device(device: str) -> str:
-    """Return `cpu` or `cuda`; `auto` is `cuda` if a GPU is available.
+    """Return the device, such as `cpu`, `cuda` or `cuda:1`; `auto` is `cuda` if there is a GPU, else `cpu`.
 
     Raises:
-        EngineError: there is no GPU, or the device is of another kind, such as `mps`.
+        EngineError: if there is no GPU, none with this index, or the device is of another kind such as `mps`.
     """
     torch = require("torch", _EXTRA)
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EngineError("no CUDA device found", where="engine.device", accepted="auto, cpu")
     if device != "cpu" and not device.startswith("cuda"):
         raise EngineError(
             f"the device {device!r} is not supported", where="engine.device", accepted="auto, cpu, cuda"
         )
+    if device != "cpu" and not torch.cuda.is_available():
+        raise EngineError("no CUDA device found", where="engine.device", accepted="auto, cpu")
+    index = int(device.partition(":")[2] or 0)
+    if index and index >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise EngineError(
+            f"no GPU {index}: {found} found", where="models.ROLE.engine.gpus", accepted=f"0 to {found - 1}"
+        )
     return device
+
+
+def pick_gpu(device: str, gpus: Sequence[int] | None) -> str:
+    """Return the device for this process's copy of a model: `device`, or one of the configured GPUs."""
+    if gpus is None or device == "cpu":
+        return device
+    return f"cuda:{gpus[int(os.environ.get('LOCAL_RANK', '0')) % len(gpus)]}"
 
 
 def _is_folder(model_id: str) -> bool:

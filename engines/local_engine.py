@@ -11,12 +11,11 @@ from core.digests import digest
 from core.errors import EngineError, RequestError
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
-from engines.loading import ModelFiles, context_tokens, load_tokenizer, locate, pick_dtype
+from engines.loading import UNKNOWN_CONTEXT, ModelFiles, context_tokens, load_tokenizer, locate, pick_dtype
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.thinking import require_no_thinking
 from engines.tokenization import TurnEncoder
 
-_UNKNOWN_CONTEXT = 2**31
 _STORED_CHOICES = 64
 
 
@@ -35,7 +34,7 @@ class LocalEngine(ABC):
     """Name of the engine in keys and identities."""
     decoding: ClassVar[int]
     """Version of the decoding, raised when answers to the same request change: old ones are not reused."""
-    limits: ClassVar[str]
+    limits: str
     """Name of the limit on a request's length, for error messages."""
 
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
@@ -53,7 +52,8 @@ class LocalEngine(ABC):
     @property
     def identity(self) -> str:
         """Digest of the engine's kind, the model's files, its data type and the chat template's arguments."""
-        return digest(self.kind, self._files.identity, self._dtype, self._config.chat_template_kwargs)
+        kwargs = self._config.chat_template_kwargs
+        return digest(self.kind, self._files.identity, self._dtype, kwargs, *self._variant)
 
     @property
     def is_base(self) -> bool:
@@ -68,7 +68,7 @@ class LocalEngine(ABC):
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return a digest of token ids, model, data type and sampling; the seed counts only when sampling."""
         ids = self._ids(request)
-        model = (self.kind, self._decoding_version, self._files.identity, self._dtype)
+        model = (self.kind, self._decoding_version, self._files.identity, self._dtype, *self._variant)
         if isinstance(request, ChoiceRequest):
             return digest("choose", model, ids, request.choices)
         sampling = request.sampling
@@ -88,7 +88,7 @@ class LocalEngine(ABC):
             ConfigError: if the model may think before it answers.
             EngineError: if a choice is not a single token.
         """
-        require_no_thinking(self.model, self.encoder.template, self._config.chat_template_kwargs)
+        require_no_thinking(self.model, self.encoder, self._config.chat_template_kwargs)
         return tuple(self._next_token(prefill, choice) for choice in choices)
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
@@ -133,9 +133,14 @@ class LocalEngine(ABC):
         return self.decoding
 
     @cached_property
+    def _variant(self) -> tuple[object, ...]:
+        """Settings of the engine that change answers and are not at their defaults."""
+        return ()
+
+    @cached_property
     def _context(self) -> int:
         """The model's context length in tokens."""
-        return context_tokens(self._files) or _UNKNOWN_CONTEXT
+        return context_tokens(self._files) or UNKNOWN_CONTEXT
 
     @property
     @abstractmethod

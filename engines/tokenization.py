@@ -12,7 +12,7 @@ import json
 import re
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from core.chat import Piece, Turn, Untrusted
 from core.errors import EngineError, RequestError
 from core.memo import BoundedMemo
 from core.records import Role
+from engines.thinking import Thinking, thinking_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -99,7 +100,10 @@ class TurnEncoder:
                 spans[part] = (start, len(ids))
             else:
                 ids.extend(part)
-        ids.extend(self._plain_ids(prefill))
+        if prefill:
+            # An answer begins after thoughts: the block is closed, or the prefill would be part of them.
+            ids.extend(self._frame(self.thinking.skip))
+            ids.extend(self._plain_ids(prefill))
         return EncodedPrompt(tuple(ids), tuple(spans))
 
     def answer(self, text: str, *, finished: bool = True) -> tuple[int, ...]:
@@ -145,8 +149,31 @@ class TurnEncoder:
 
     def opens_thinking(self) -> bool:
         """Return True if the template itself opens a think block before the model's first token."""
-        rendered = self._render((("user", 1),))
-        return rendered.rpartition("<think>")[2].find("</think>") < 0 and "<think>" in rendered
+        return self.thinking.opened
+
+    @cached_property
+    def thinking(self) -> Thinking:
+        """How the model thinks before it answers."""
+        try:
+            return self.thinking_with(self._kwargs)
+        except RequestError:  # the template rejects a single message, and will reject every request
+            return Thinking()
+
+    def thinking_with(self, kwargs: Mapping[str, JsonValue]) -> Thinking:
+        """Return how the model thinks with other arguments of the chat template.
+
+        Raises:
+            RequestError: if the template rejects a conversation of one message.
+        """
+        user: Shape = (("user", 1),)
+        own, _, header = self._render(user, kwargs=kwargs).rpartition("\ue0000\ue001")
+        try:
+            answered = self._render((*user, ("assistant", 1)), opened=False, kwargs=kwargs)
+        except RequestError:  # the template rejects this conversation
+            answered = ""
+        before, found, _ = answered.partition("\ue0001\ue001")
+        thinking = thinking_in(header, before.rpartition("\ue0000\ue001")[2] if found else None, own)
+        return replace(thinking, prompt=own + header)
 
     def _encode_plain(self, text: str) -> array[int]:
         ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids if text else []
@@ -171,7 +198,13 @@ class TurnEncoder:
             raise RequestError(f"the chat template of {self._name} drops a message of this conversation")
         return tuple(int(part) if i % 2 else self._frame(part) for i, part in enumerate(parts))
 
-    def _render(self, shape: Shape, *, opened: bool = True) -> str:
+    def _render(
+        self,
+        shape: Shape,
+        *,
+        opened: bool = True,
+        kwargs: Mapping[str, JsonValue] | None = None,
+    ) -> str:
         """Render the chat template around placeholders; `opened` adds the header of the answer to come."""
         from jinja2 import TemplateError
 
@@ -186,7 +219,7 @@ class TurnEncoder:
                 tokenize=False,
                 add_generation_prompt=opened,
                 chat_template=self.template,
-                **self._kwargs,
+                **(self._kwargs if kwargs is None else kwargs),
             )
         except TemplateError as error:
             roles = ", ".join(role for role, _ in shape)

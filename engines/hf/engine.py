@@ -20,7 +20,7 @@ from engines.config import EngineConfig, ModelConfig
 from engines.hf.loading import load_model, merges_adapter
 from engines.hf.threads import adaptive_threads, thread_control
 from engines.hf.worker import Ticket, TorchWorker
-from engines.loading import pick_device
+from engines.loading import pick_gpu
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 
@@ -93,9 +93,10 @@ class TransformersEngine(LocalEngine):
         worker: TorchWorker | None = None
         try:
             note(f"loading {self.model} (transformers)")
-            with adaptive_threads(pick_device(self._engine.device)) as adjust_threads:
+            place = pick_gpu(self._engine.device, self._engine.gpus)
+            with adaptive_threads(place) as adjust_threads:
                 # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
-                model = load_model(self._files, self._dtype, self._engine.device)
+                model = load_model(self._files, self._dtype, place)
                 require_inference(model, self.model)
                 worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
                 while worker.collect(self._queue):

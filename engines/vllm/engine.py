@@ -20,13 +20,16 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from core.notices import note
 from core.records import Generation, Sampling
 from engines.answers import AnswerReader
+from engines.arguments.rules import answer_arguments
 from engines.config import EngineConfig, ModelConfig
-from engines.loading import pick_dtype
+from engines.loading import UNKNOWN_CONTEXT, pick_dtype
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
-from engines.vllm.setup import attachable_rank, host_load, require_vllm
+from engines.vllm.link import HostLink
+from engines.vllm.setup import attachable_rank, host_load, require_arguments, require_vllm
 from engines.vllm.shared_host import SharedHost
 from engines.vllm.wire import Adapter, Load, Response
 
@@ -36,7 +39,7 @@ class VllmEngine(LocalEngine):
 
     Args:
         model: the model.
-        engine: device, memory and the maximum length of requests.
+        engine: device, memory, the maximum length of requests and vLLM's own arguments.
     """
 
     kind = "vllm"
@@ -46,6 +49,10 @@ class VllmEngine(LocalEngine):
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         super().__init__(model, engine)
         self._host = SharedHost()
+        self._fitted = UNKNOWN_CONTEXT
+        """Maximum number of tokens in a request that fits into vLLM's KV cache, once it is loaded."""
+        self._measured: HostLink | None = None
+        """Host that found this maximum; another one may find more or less memory."""
         self._joined(self._host)
 
     def join(self, other: object) -> bool:
@@ -94,9 +101,17 @@ class VllmEngine(LocalEngine):
     def _dtype(self) -> str:
         return pick_dtype(self._config.dtype, self._device)
 
+    @cached_property
+    def _variant(self) -> tuple[object, ...]:
+        require_arguments(self._engine.arguments, "engine.arguments")
+        changing = answer_arguments(self._engine.arguments)
+        return (changing,) if changing else ()
+
     @property
     def _max_tokens(self) -> int:
-        return min(self._context, self._engine.max_model_len or self._context)
+        # Overrides may change the context: then only vLLM knows it.
+        context = UNKNOWN_CONTEXT if "hf_overrides" in self._engine.arguments else self._context
+        return min(context, self._engine.max_model_len or context, self._fitted)
 
     @property
     def _tokenizer(self) -> Any:
@@ -110,10 +125,28 @@ class VllmEngine(LocalEngine):
         self, ids: tuple[int, ...], sampling: dict[str, JsonValue], choice_ids: tuple[int, ...] = ()
     ) -> Response:
         adapter = self._adapter
-        link = self._host.link_for(self, self._files.base_name, self._load)
+        link = self._host.link_for(self, self._files.base_name, self._load, self._engine)
+        if link is not self._measured:
+            self._fit(link, await asyncio.wrap_future(link.max_tokens))
+        # vLLM would not refuse this request: it would cut its answer off where the KV cache ends.
+        self._require_context(len(ids) + int(sampling["max_tokens"]))
         return await asyncio.wrap_future(link.ask(ids, sampling, choice_ids, adapter=adapter))
 
+    def _fit(self, link: HostLink, max_tokens: int) -> None:
+        """Take over the maximum length that vLLM has found, and report it if the KV cache is the limit."""
+        if link is self._measured:  # another request has waited for it too
+            return
+        self._measured, self._fitted = link, UNKNOWN_CONTEXT
+        if max_tokens < self._max_tokens < UNKNOWN_CONTEXT:
+            self.limits = "vLLM's KV cache (engine.kv_cache_gib, engine.gpu_memory_utilization)"
+            note(
+                f"{self.model}: vLLM's KV cache limits a prompt and its answer to {max_tokens:,} tokens; "
+                f"the model could take {self._max_tokens:,}"
+            )
+        self._fitted = max_tokens
+
     def _load(self, adapters: Sequence[Path]) -> Load:
+        self._fitted = UNKNOWN_CONTEXT  # the new host measures again
         return host_load(self._files, self._dtype, self._device, self._engine, self._max_tokens, adapters)
 
     @cached_property

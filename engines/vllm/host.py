@@ -41,7 +41,14 @@ class VllmBackend:
     async def load(cls, load: Load) -> VllmBackend:
         """Load the model; return the backend."""
         arguments = require("vllm.engine.arg_utils", _EXTRA).AsyncEngineArgs(**load.arguments)
-        return cls(require("vllm.v1.engine.async_llm", _EXTRA).AsyncLLM.from_engine_args(arguments))
+        usage = set_batch_limits(arguments, load.min_seqs)
+        async_llm = require("vllm.v1.engine.async_llm", _EXTRA).AsyncLLM
+        return cls(async_llm.from_engine_args(arguments, usage_context=usage))
+
+    @property
+    def max_tokens(self) -> int:
+        """Maximum number of tokens in a prompt and its answer, which vLLM may lower while loading."""
+        return int(self._engine.model_config.max_model_len)
 
     async def attach(self, adapter: Adapter) -> None:
         """Load an adapter that replaces the previous one for all later requests that name none."""
@@ -98,6 +105,26 @@ class VllmBackend:
         answers = self._engine.generate(prompt, sampling, str(ask.id), lora_request=lora)
         outputs = [output async for output in answers]
         return outputs[-1].outputs[0]
+
+
+def set_batch_limits(arguments: Any, min_seqs: int | None) -> Any:
+    """Set the batch limits that are not given, and return the usage context for vLLM's other defaults.
+
+    vLLM's limits depend on the GPU, for example 1,024 requests and 16,384 tokens per step on an H100. But in
+    the usage context that an `AsyncLLM` has by default, they are 128 and 2,048 on every GPU.
+
+    Args:
+        arguments: an `AsyncEngineArgs`.
+        min_seqs: number of requests that must run together at least; None leaves vLLM's defaults.
+    """
+    contexts = require("vllm.usage.usage_lib", _EXTRA).UsageContext
+    if min_seqs is None:
+        return contexts.ENGINE_CONTEXT
+    if arguments.max_num_seqs is None:
+        workers = arguments.pipeline_parallel_size * arguments.tensor_parallel_size
+        _, requests = arguments.get_batch_defaults(workers)
+        arguments.max_num_seqs = max(min_seqs, requests.get(contexts.LLM_CLASS, 0))
+    return contexts.LLM_CLASS
 
 
 def run_host(descriptor: str, parent: str) -> None:

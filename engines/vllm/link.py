@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,10 @@ class HostLink:
         self._numbers = itertools.count()
         self._waiting: dict[int, Future[Any]] = {}
         self._end: PubliusError | None = None
+        self.max_tokens: Future[int] = Future()
+        """Maximum number of tokens in a prompt and its answer; done when the model is loaded."""
+        # A running future cannot be cancelled: a caller that gives up must not take it away from the others.
+        self.max_tokens.set_running_or_notify_cancel()
         self._failed = False
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         # The host's TMPDIR: temporary files that vLLM leaves behind are removed with it.
@@ -162,8 +166,9 @@ class HostLink:
         with contextlib.suppress(OSError), self._connection.makefile("rb") as lines:
             for line in lines:
                 match from_host.validate_json(line):
-                    case Ready():
+                    case Ready() as ready:
                         loaded = True
+                        self._settle_length(ready.max_tokens)
                     case Down() as down:
                         reason = down.reason
                         break
@@ -190,11 +195,20 @@ class HostLink:
         else:
             future.set_result(result)
 
+    def _settle_length(self, result: int | PubliusError) -> None:
+        """Set the maximum length, or the reason why it will never be known, unless it is set already."""
+        with contextlib.suppress(InvalidStateError):
+            if isinstance(result, PubliusError):
+                self.max_tokens.set_exception(result)
+            else:
+                self.max_tokens.set_result(result)
+
     def _settle(self, end: PubliusError) -> None:
         """Fail all pending and later requests with this error; the first error given is kept."""
         with self._lock:
             self._end = self._end or end
             waiting = list(self._waiting)
+        self._settle_length(self._end)
         for number in waiting:
             self._resolve(number, self._end)
 

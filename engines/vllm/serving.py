@@ -44,6 +44,11 @@ _WATCH_S = 1.0
 class Backend(Protocol):
     """A loaded model."""
 
+    @property
+    def max_tokens(self) -> int:
+        """Maximum number of tokens in a prompt and its answer."""
+        ...
+
     async def answer(self, ask: Ask) -> Response:
         """Return the answer. Raises RequestError if this request alone cannot be run."""
         ...
@@ -90,7 +95,7 @@ class Host:
             self._send(Down(reason=_reason(error)))
             return
         self._loaded = True
-        self._send(Ready())
+        self._send(Ready(max_tokens=backend.max_tokens))
         try:
             await self._serve(backend, inbox)
         finally:

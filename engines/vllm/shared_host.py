@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.errors import EngineError
 from core.notices import note
+from engines.config import EngineConfig
 from engines.vllm.link import HostLink
 from engines.vllm.setup import HOST_COMMAND, attachable_rank, host_environment
 from engines.vllm.wire import Load
@@ -45,19 +46,22 @@ class SharedHost:
                 self._adapters.append(adapter)
         return True
 
-    def link_for(self, user: object, name: str, load: Callable[[Sequence[Path]], Load]) -> HostLink:
+    def link_for(
+        self, user: object, name: str, load: Callable[[Sequence[Path]], Load], engine: EngineConfig
+    ) -> HostLink:
         """Return the link to the running host; start the host first if needed.
 
         Args:
             user: the engine that asks; the host runs until it is released.
             name: name of the model, for messages.
             load: returns the host's first message; it takes the folders of all announced adapters.
+            engine: settings of all engines that share the host: GPUs and processes.
         """
         with self._lock:
             if self._link is None:
                 message = load(tuple(self._adapters))
                 note(f"loading {name} (vllm)")
-                self._link = HostLink(HOST_COMMAND, message, name, host_environment())
+                self._link = HostLink(HOST_COMMAND, message, name, host_environment(engine))
                 self._max_rank = int(str(message.arguments.get("max_lora_rank", 0)))
             self._users.add(user)
             return self._link

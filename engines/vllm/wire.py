@@ -29,6 +29,9 @@ class Load(_Message):
     kind: Literal["load"] = "load"
     arguments: dict[str, JsonValue]
     """Keyword arguments of vLLM's engine."""
+    min_seqs: int | None = None
+    """Number of requests that must run together at least. If it is given, vLLM's batch limits are those for
+    throughput; None leaves the limits to the arguments."""
 
 
 class Ask(_Message):
@@ -72,6 +75,8 @@ class Ready(_Message):
     """The model is loaded."""
 
     kind: Literal["ready"] = "ready"
+    max_tokens: int
+    """Maximum number of tokens in a prompt and its answer."""
 
 
 class Response(_Message):

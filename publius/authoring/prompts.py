@@ -24,7 +24,7 @@ from engines.protocols import GenerationRequest
 from prompts.shares import KINDS, cells_of, reaches
 from prompts.sources import read_prompts
 from prompts.synthesis import Attempt, Reply, Synthesis
-from publius.runs.engines import EngineMaker, make_engine
+from publius.runs.engines import EngineMaker, conversations, make_engine
 from publius.runs.one_model import EngineKind, one_model, project_of
 
 _EMBEDDED_WARNING = (
@@ -124,7 +124,7 @@ def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> Re
     """Fill the synthesis with replies, through the project's cache; return the request counts."""
     project = project_of(request.constitution)
     with one_model(request.model, project, make, request.engine) as engine:
-        asyncio.run(_fill(synthesis, engine, EngineConfig().concurrency))
+        asyncio.run(_fill(synthesis, engine, conversations(EngineConfig(kind=request.engine))))
         return engine.counts
 
 

@@ -15,8 +15,10 @@ from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Engine, SharesModel
 from engines.scripted import ScriptedEngine
+from engines.vllm.setup import require_arguments, vllm_device
 from publius.config.run_file import RunConfig
 from publius.runs.project import open_cache
+from training.methods import RL_METHODS
 
 EngineRole = Literal["policy", "critic", "labeler", "judge"]
 _RUN_ROLES: tuple[EngineRole, ...] = ("policy", "critic", "labeler")
@@ -38,6 +40,11 @@ def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
     from engines.hf.engine import TransformersEngine
 
     return TransformersEngine(model, engine)
+
+
+def conversations(engine: EngineConfig) -> int:
+    """Return the maximum number of conversations in progress at once, by the engine that runs them."""
+    return engine.conversations(vllm_device() if engine.kind == "vllm" else None)
 
 
 class Engines:
@@ -82,6 +89,20 @@ class Engines:
             policy if adapter is None else policy.model_copy(update={"adapter": str(adapter)})
         )
 
+    def fit_together(self, one: EngineRole, other: EngineRole) -> bool:
+        """Return True if the engines of two roles can be loaded at once: one model, or different GPUs.
+
+        vLLM reserves most of a GPU's memory, and what transformers needs is not known beforehand.
+        """
+        if self._engine.kind == "scripted" or self.share_model(self.of(one), self.of(other)):
+            return True
+        first, second = (self._engine.for_model(self._models.of(role)).gpus for role in (one, other))
+        return first is not None and second is not None and not set(first) & set(second)
+
+    def vllm_beside_trainer(self, role: EngineRole) -> bool:
+        """Return True if the engine of a role is vLLM and starts on the GPU of a training in this process."""
+        return self._engine.kind == "vllm" and self._engine.for_model(self._models.of(role)).gpus is None
+
     def keep(self, *wanted: CachedEngine) -> None:
         """Close all engines that use another model, or all without arguments, to free memory.
 
@@ -99,7 +120,7 @@ class Engines:
     def _engine_of(self, model: ModelConfig) -> CachedEngine:
         key = model.model_dump_json()
         if key not in self._built:
-            made = self._make(model, self._engine)
+            made = self._make(model, self._engine.for_model(model))
             if isinstance(made, SharesModel):
                 any(made.join(other) for other in self._made.values())  # the first one that fits
             self._built[key] = CachedEngine(made, self._cache)
@@ -135,7 +156,14 @@ class Engines:
 def open_engines(
     config: RunConfig, project: Path, make: EngineMaker = make_engine, *, pairs_only: bool = False
 ) -> Iterator[Engines]:
-    """Yield the engines of a configuration with the project's request cache; close both at the end."""
+    """Yield the engines of a configuration with the project's request cache; close both at the end.
+
+    Raises:
+        ConfigError: if the installed vLLM does not take the arguments of a sampler.
+    """
+    for method in RL_METHODS:
+        if method in config.train:  # checked before hours of other stages
+            require_arguments(config.rl(method).rollout_arguments, f"{method}.rollout_arguments")
     with open_cache(project) as cache:
         writers: tuple[EngineRole, ...] = () if pairs_only else ("policy", "critic")
         labelers: tuple[EngineRole, ...] = ("labeler",) if config.label.principles else ()

@@ -15,7 +15,7 @@ from core.progress import ProgressTask, progress
 from core.records import Prompt, Split
 from core.store.record_store import RecordFile
 from engines.cached import RequestCounts
-from publius.runs.engines import Engines
+from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from training.methods import METHODS
 
@@ -115,7 +115,7 @@ async def run_stage(
 
             pending = (item for item in items() if not is_done(item))
             async with live_note(task, stage.engines, started):
-                await for_each(pending, guarded, stage.run.config.engine.concurrency)
+                await for_each(pending, guarded, conversations(stage.run.config.engine))
     finally:
         stage.output.sync()
         counts, seconds = stage.engines.take_counts(), time.monotonic() - started

@@ -25,9 +25,9 @@ async def critique_stage(run: Run, engines: Engines) -> StageResult:
     async def work(prompt: Prompt) -> None:
         run.traces.append(await loop.trace(prompt))
 
-    if run.config.engine.kind == "vllm" and not engines.share_model(policy, critic):
-        # vLLM reserves most of the GPU's memory (90 % by default), so only one model is loaded at a time:
-        # all drafts are written first, and the loop then finds them in the cache.
+    if not engines.fit_together("policy", "critic"):
+        # Only one model is loaded at a time: all drafts are written first, and the loop then finds them in
+        # the cache.
         engines.keep(policy)
         await run_stage(stage, lambda: prompts_of(run, splits), is_done, draft)
         engines.keep(critic)

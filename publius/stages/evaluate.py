@@ -22,7 +22,7 @@ from evaluation.metrics import Evaluation, evaluate_answers
 from evaluation.report import ReportContent, metrics_content, render_report
 from evaluation.win_rate import judge_wins, skipped_wins, win_rate_series
 from labelers.ai import AILabeler
-from publius.runs.engines import Engines
+from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from publius.stages.base import Stage, StageResult, live_note, prompts_of
 from publius.stages.divergence import divergence_series
@@ -92,7 +92,7 @@ async def _answers(asker: _Asker, engines: Engines, prompts: Sequence[Prompt]) -
             task.advance()
 
         async with live_note(task, engines, time.monotonic()):
-            await for_each(iter(prompts), work, run.config.engine.concurrency)
+            await for_each(iter(prompts), work, conversations(run.config.engine))
     return [found[prompt.id] for prompt in prompts if prompt.id in found]
 
 
@@ -105,7 +105,7 @@ async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> Iter
     labeler = AILabeler(run.constitution, judge, run.config.label, run.config.seed, run.templates)
     others = sum(answer.variant != BASE for answer in answers)
     with progress("eval judge", others) as task:
-        wins = await judge_wins(answers, labeler, run.config.engine.concurrency, task.advance)
+        wins = await judge_wins(answers, labeler, conversations(run.config.engine), task.advance)
     for reason, count in skipped_wins(wins).items():
         run.exclude(_STAGE, "judge", reason, f"{count}")
     return iter(win_rate_series(wins))

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.settings import OPERATIONAL
-from engines.config import ROLES, EngineConfig, ModelConfig, ModelsConfig
+from engines.config import ROLES, EngineConfig, ModelConfig, ModelEngineConfig, ModelsConfig
 
 POLICY, CRITIC, LABELER = ({"id": name} for name in ("p", "c", "l"))
 
@@ -65,9 +65,37 @@ def test_only_speed_and_memory_are_operational():
         "gpu_memory_utilization",
         "kv_cache_gib",
         "concurrency",
+        "gpus",
     }
 
 
-@pytest.mark.parametrize("section", [ModelConfig, ModelsConfig, EngineConfig])
+@pytest.mark.parametrize("section", [ModelConfig, ModelEngineConfig, ModelsConfig, EngineConfig])
 def test_every_field_has_a_help_text(section: type[ModelConfig | ModelsConfig | EngineConfig]):
     assert [name for name, field in section.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "device", "count"),
+    [({}, "cuda", 512), ({}, "cpu", 64), ({}, None, 64), ({"concurrency": 8}, "cuda", 8)],
+)
+def test_conversations_in_progress_depend_on_the_engine(
+    given: dict[str, Any], device: str | None, count: int
+):
+    assert EngineConfig(**given).conversations(device) == count
+
+
+def test_a_model_s_own_settings_take_precedence():
+    engine = EngineConfig(
+        kind="vllm", gpu_memory_utilization=0.8, arguments={"quantization": "fp8", "max_num_seqs": 4}
+    )
+    own = {"gpus": [1, 2], "arguments": {"max_num_seqs": 9, "tensor_parallel_size": 2}}
+    merged = engine.for_model(ModelConfig.model_validate({"id": "m", "engine": own}))
+    assert (merged.gpus, merged.gpu_memory_utilization, merged.kind) == ((1, 2), 0.8, "vllm")
+    assert merged.arguments == {"quantization": "fp8", "max_num_seqs": 9, "tensor_parallel_size": 2}
+    assert engine.for_model(ModelConfig(id="m")) == engine
+
+
+@pytest.mark.parametrize("gpus", [[], [-1], ["a"]])
+def test_gpus_are_indices(gpus: list[Any]):
+    with pytest.raises(ValidationError):
+        ModelEngineConfig.model_validate({"gpus": gpus})

@@ -19,7 +19,15 @@ from safetensors.torch import load_file
 from core.errors import EngineError
 from engines.config import ModelConfig
 from engines.hf.loading import load_model
-from engines.loading import ModelFiles, context_tokens, load_tokenizer, locate, pick_device, pick_dtype
+from engines.loading import (
+    ModelFiles,
+    context_tokens,
+    load_tokenizer,
+    locate,
+    pick_device,
+    pick_dtype,
+    pick_gpu,
+)
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -285,3 +293,25 @@ def test_a_mac_with_a_gpu_of_its_own_runs_on_the_cpu(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert (pick_device("auto"), pick_dtype("auto", "auto")) == ("cpu", "float32")
+
+
+def test_a_gpu_is_picked_by_its_index(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [pick_device(name) for name in ("auto", "cuda:0", "cuda:1")] == ["cuda", "cuda:0", "cuda:1"]
+    assert pick_dtype("auto", "cuda:1") == "bfloat16"
+    error = the_error(lambda: pick_device("cuda:2"))
+    assert str(error) == "models.ROLE.engine.gpus: no GPU 2: 2 found; accepted: 0 to 1"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no CUDA device found" in str(the_error(lambda: pick_device("cuda:1")))
+
+
+def test_each_process_takes_one_of_the_configured_gpus(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert [pick_gpu("auto", None), pick_gpu("cpu", (1,)), pick_gpu("auto", (1, 2))] == [
+        "auto",
+        "cpu",
+        "cuda:1",
+    ]
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert pick_gpu("auto", (1, 2)) == "cuda:2"

@@ -8,10 +8,15 @@ from pydantic import Field, model_validator
 
 from core.records import Finite
 from core.settings import ADDED, OPERATIONAL, Section
+from engines.arguments.rules import answer_arguments
+from engines.config import GpuIndex, VllmArguments
 from training.methods import RLMethod
 
 Critic = Literal["separate", "shared", "none"]
 RolloutEngine = Literal["transformers", "vllm"]
+
+_BATCH = 64
+"""Answers that transformers samples in one batch."""
 
 
 class RLConfig(Section):
@@ -44,13 +49,21 @@ class RLConfig(Section):
     """Sampling temperature; log-probabilities are computed at the same temperature."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Maximum tokens per answer."""
-    max_batch: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
-    """Maximum number of answers that are sampled in one batch. If unset, 32 on a CPU (transformers), where
-    larger batches are not faster."""
+    max_batch: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
+    """Maximum number of answers that are sampled in one batch. Default: all `rollouts` with vLLM, which
+    queues what its KV cache cannot hold; else 64, or 32 on a CPU, where larger batches are not faster."""
     kv_cache_gib: float = Field(default=1.0, gt=0.0, json_schema_extra=OPERATIONAL)
     """Memory in GiB for the KV cache (vllm on a CPU)."""
-    gpu_memory_utilization: float = Field(default=0.3, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
-    """Share of the GPU's memory for vLLM's weights and cache, on the trainer's own GPU (vllm on CUDA)."""
+    gpu_memory_utilization: float | None = Field(default=None, gt=0.0, le=1.0, json_schema_extra=OPERATIONAL)
+    """Share of the GPU's memory for vLLM's weights and cache, on the trainer's own GPU. Default: what is free
+    beside the models in training less a quarter of the GPU, or half of that if a labeler that gives rewards
+    runs on the same GPU (vllm on CUDA)."""
+    rollout_gpus: tuple[GpuIndex, ...] | None = Field(
+        default=None, min_length=1, json_schema_extra=OPERATIONAL
+    )
+    """Indices of the GPUs on which vLLM samples answers. Default: the trainer's own (vllm on CUDA)."""
+    rollout_arguments: VllmArguments = Field(default={}, json_schema_extra=ADDED)
+    """Further arguments of the vLLM that samples answers, as in `engine.arguments`."""
     learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
     """Peak learning rate of the policy."""
     kl_coef: float = Field(default=0.05, ge=0.0, allow_inf_nan=False)
@@ -78,6 +91,14 @@ class RLConfig(Section):
     alarm_share: float = Field(default=0.3, gt=0.0, le=1.0)
     """Alarm when the share of answers with the same phrase, of repetitive answers, or of truncated answers
     has risen by more than this since the first step."""
+
+    def decisive(self) -> Self:
+        """Return the settings without vLLM's arguments that affect only speed and memory."""
+        return self.model_copy(update={"rollout_arguments": answer_arguments(self.rollout_arguments)})
+
+    def batch(self, engine: RolloutEngine) -> int:
+        """Return the maximum number of answers that an engine samples in one batch."""
+        return self.max_batch or (self.rollouts if engine == "vllm" else _BATCH)
 
 
 class GroupConfig(RLConfig):

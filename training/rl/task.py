@@ -16,7 +16,7 @@ from core.records import Prompt
 from core.rewards import Reward
 from core.settings import identity_of
 from engines.answers import AnswerReader
-from engines.loading import context_tokens, locate
+from engines.loading import UNKNOWN_CONTEXT, context_tokens, locate
 from engines.tokenization import TurnEncoder
 from training.config import OptimConfig
 from training.examples import AnsweredPrompt, EncodedAnswer, ExcludedExample
@@ -36,7 +36,6 @@ RELEVANT_FIELDS = (
     "micro_tokens",
 )
 """Fields of `optim` that affect the result of reinforcement learning."""
-_UNKNOWN_CONTEXT = 2**31
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,8 @@ class RLTask:
     """What distinguishes these rewards from others with the same names."""
     answered: Sequence[AnsweredPrompt] = ()
     """Examples for the SFT loss that PPO mixes in if `sft_coef` is above 0."""
+    vllm_engines: int = 0
+    """Number of vLLM engines that the rewards will start on the trainer's GPU."""
     critic: CriticOrigin | None = None
     """Reward model that PPO's critic starts from; None for initial values of 0."""
 
@@ -118,7 +119,7 @@ def encode_prompts(
 
 def max_tokens(job: TrainingJob) -> int:
     """Return how many tokens a prompt and its answer may have together."""
-    return min(job.optim.max_length, context_tokens(locate(job.policy)) or _UNKNOWN_CONTEXT)
+    return min(job.optim.max_length, context_tokens(locate(job.policy)) or UNKNOWN_CONTEXT)
 
 
 def require_gold(task: RLTask, config: RLConfig, held_out: Sequence[object]) -> None:

@@ -20,7 +20,7 @@ from engines.config import EngineConfig
 from engines.loading import pick_device
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree
-from engines.vllm.setup import require_vllm
+from engines.vllm.setup import require_arguments, require_vllm
 from training.checkpoints import TrainingFolder
 from training.config import OptimConfig
 from training.examples import EncodedAnswer
@@ -91,6 +91,7 @@ def _train(task: RLTask, job: TrainingJob, config: LoopConfig) -> TrainingResult
         require(package, TRAIN_EXTRA)
     if config.rollout_engine == "vllm":
         require_vllm(pick_device(job.device))
+        require_arguments(config.rollout_arguments, f"{config.method}.rollout_arguments")
     elif pick_device(job.device) == "cpu":
         config = with_defaults(config, max_batch=_CPU_MAX_BATCH)
     encoder = load_encoder(job.policy)
@@ -109,7 +110,7 @@ def _train(task: RLTask, job: TrainingJob, config: LoopConfig) -> TrainingResult
 
         rewards = RewardSum(task.rewards, config.reward_normalise, config.reward_clip)
         learned = RLData(data.rows, rewards, unseen.rows, task.gold, mixed.rows)
-        parts = _parts(job, config, task.critic, encoder, learned)
+        parts = _parts(job, config, task, encoder, learned)
         try:
             return RLLoop(job, config, learned, parts, folder).run()
         finally:
@@ -148,37 +149,48 @@ def _ignored_settings(config: LoopConfig, job: TrainingJob) -> tuple[str, ...]:
     return tuple(f"optim.{key} has no effect on {name}: set {name}.{key}" for key in ignored)
 
 
-def _parts(
-    job: TrainingJob, config: LoopConfig, origin: CriticOrigin | None, encoder: TurnEncoder, data: RLData
-) -> Any:
+def _parts(job: TrainingJob, config: LoopConfig, task: RLTask, encoder: TurnEncoder, data: RLData) -> Any:
     """Return the models and the sampler."""
     from training.rl.ppo.actor_critic import load_actor_critic
     from training.rl.ppo.loop import LoopModels
 
     longest = max(data.prompts, key=lambda row: len(row.ids)).ids
     probe = Tree(longest, (encoder.end_of_turn,))
-    models = load_actor_critic(job, config.critic, origin, probe, config.temperature)
+    models = load_actor_critic(job, config.critic, task.critic, probe, config.temperature)
     reader = reader_of(models.policy, encoder, job.policy.id)
     sampling = Sampling(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
 
     def read(drawn: Drawn) -> str:
         return reader.text(drawn.tokens, sampling)[0]
 
-    return LoopModels(models, _sampler(job, config, models.policy, reader, sampling), read)
-
-
-def _sampler(
-    job: TrainingJob, config: LoopConfig, policy: Any, reader: AnswerReader, sampling: Sampling
-) -> Sampler:
-    if config.rollout_engine == "transformers":
-        live = LiveSampler(policy, reader, sampling, config.max_batch, bf16=job.bf16)
+    if config.rollout_engine == "vllm":
+        beside = 1 + task.vllm_engines
+        sampler: Sampler = _vllm_sampler(job, config, models.policy, reader, sampling, beside)
+    else:
+        batch = config.batch("transformers")
+        live = LiveSampler(models.policy, reader, sampling, batch, bf16=job.bf16)
         live.require_exact(job.policy.id)
-        return live
+        sampler = live
+    return LoopModels(models, sampler, read)
+
+
+def _vllm_sampler(
+    job: TrainingJob,
+    config: LoopConfig,
+    policy: Any,
+    reader: AnswerReader,
+    sampling: Sampling,
+    engines: int,
+) -> VllmSampler:
+    """Return a sampler in vLLM; `engines` have yet to start beside the trainer, this one included."""
     engine = EngineConfig(
         kind="vllm",
-        max_batch=config.max_batch,
+        max_batch=config.batch("vllm"),
         max_model_len=max_tokens(job),
         kv_cache_gib=config.kv_cache_gib,
         gpu_memory_utilization=config.gpu_memory_utilization,
+        gpus=config.rollout_gpus,
+        arguments=config.rollout_arguments,
     )
-    return VllmSampler(policy, reader, sampling, job.policy, engine, TrainingFolder(job.folder).staging)
+    folder = TrainingFolder(job.folder).staging
+    return VllmSampler(policy, reader, sampling, job.policy, engine, folder, engines)

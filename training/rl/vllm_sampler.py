@@ -44,8 +44,11 @@ class VllmSampler:
         reader: recognises the end of an answer.
         sampling: temperature and length.
         model: the policy's model, without an adapter.
-        engine: memory, concurrent answers, longest request (`max_model_len`); the device is the policy's.
+        engine: memory, GPUs, concurrent answers, longest request (`max_model_len`), vLLM's own arguments; the
+            device is the policy's.
         folder: adapters are written there; `close` removes them.
+        engines: vLLM engines that have yet to start beside the trainer, this one included; they share the
+            free memory.
 
     Raises:
         EngineError: if the installed vLLM is built for another device, or the adapter's rank is too large.
@@ -60,6 +63,7 @@ class VllmSampler:
         model: ModelConfig,
         engine: EngineConfig,
         folder: Path,
+        engines: int = 1,
     ) -> None:
         device = require_vllm(policy.device.type)
         files = locate(model)
@@ -71,7 +75,8 @@ class VllmSampler:
         self._policy, self._reader, self._sampling = policy, reader, sampling
         self._base, self._name, self._folder = base_name(model), files.name, folder
         lora = policy.peft_config["default"].to_dict()
-        self._load = rollout_load(files, pick_dtype(model.dtype, device), device, engine, lora)
+        self._engine = engine
+        self._load = rollout_load(files, pick_dtype(model.dtype, device), device, engine, lora, engines)
         self._link: HostLink | None = None
         self._adapters: Path | None = None
         self._number = 0
@@ -117,7 +122,7 @@ class VllmSampler:
             folder.mkdir()
         save_adapter(self._policy, folder, self._base)
         if self._link is None:
-            self._link = HostLink(HOST_COMMAND, self._load, self._name, host_environment())
+            self._link = HostLink(HOST_COMMAND, self._load, self._name, host_environment(self._engine))
         self._link.attach(Adapter(name=f"policy-{self._number}", folder=str(folder))).result()
         shutil.rmtree(self._adapters / f"{self._number - 1}", ignore_errors=True)
 

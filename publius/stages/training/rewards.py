@@ -21,7 +21,7 @@ from labelers.rewards import (
     require_pointwise_labeler,
 )
 from publius.config.run_file import CHECKS, LABELER_REWARD, REWARD_MODEL
-from publius.runs.engines import Engines
+from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from publius.stages.base import COMMANDS
 from training.rl.config import RLConfig
@@ -152,7 +152,7 @@ def _labeler(run: Run, engines: Engines, weight: float, where: str) -> NamedRewa
     engine = engines.of("labeler")
     require_pointwise_labeler(engine, run.templates)
     reward = LabelerReward(
-        run.constitution, run.templates, config, engine, run.config.seed, run.config.engine.concurrency
+        run.constitution, run.templates, config, engine, run.config.seed, conversations(run.config.engine)
     )
     asks = (config.principles, config.min_answer_mass, run.templates.digest_of("pointwise"))
     return NamedReward(reward, weight, f"{engine.identity} {asks} {run.constitution.digest}")

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from operator import attrgetter
 
+from labelers.rewards import LabelerReward
 from publius.models.provenance import Provenance
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
@@ -63,12 +64,15 @@ def _task(run: Run, engines: Engines, config: RLConfig) -> tuple[RLTask, Provena
     prompts = sorted(prompts_of(run, {"train", "preference"}), key=lambda prompt: prompt.id)
     share = config.held_out if gold is not None else 0.0
     train, unseen = held_out_of(prompts, share, config.method, attrgetter("messages"))
+    every = (*rewards, *([gold] if gold else []))
+    asks_labeler = any(isinstance(entry.reward, LabelerReward) for entry in every)
     task = RLTask(
         prompts=train,
         rewards=[WeightedReward(entry.reward, entry.weight) for entry in rewards],
         held_out=unseen,
         gold=gold.reward if gold else None,
-        identity=tuple(entry.identity for entry in (*rewards, *([gold] if gold else []))),
+        vllm_engines=int(asks_labeler and engines.vllm_beside_trainer("labeler")),
+        identity=tuple(entry.identity for entry in every),
     )
     names = ", ".join(f"{entry.weight:g} x {entry.reward.name}" for entry in rewards)
     return task, provenance_of(run, f"prompts of the run, rewarded by {names}")

@@ -419,6 +419,12 @@ def test_thinking_that_the_template_opened_is_told_apart(build: Build, writer: A
     assert (answer.text, answer.reasoning) == ("", "Two and")
 
 
+def test_prefill_closes_a_block_that_the_template_opened(build: Build, writer: Any):
+    writer(["Four", 2], chat_template=CHATML + "<think>\n")
+    answer = generate(build(), ask(prefill="Fo"))[0]
+    assert (answer.text, answer.reasoning) == ("ur", None)
+
+
 def test_base_model_is_spoken_to_in_chatml_and_stops_at_its_end_of_turn(build: Build, writer: Any):
     # To this tokenizer the end of a turn is an ordinary token, and no end of text.
     writer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -16,11 +17,12 @@ from typing import Any
 import pytest
 
 from core.chat import Turn, Untrusted
-from core.errors import EngineError, RequestError
+from core.errors import ConfigError, EngineError, RequestError
 from core.records import Generation, Sampling
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.engine import TransformersEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.tokenization import CHATML
 from engines.vllm.engine import VllmEngine
 from engines.vllm.processes import living_members, wait_until_gone
 from engines.vllm.setup import INSTALL, vllm_device
@@ -166,6 +168,32 @@ def test_request_that_does_not_fit_is_refused_before_it_is_sent(embedded_files: 
     assert engine._host._link is None
 
 
+def test_arguments_that_change_answers_change_keys_and_others_do_not(embedded_files: Any):
+    request = drafts(1, GREEDY)[0]
+
+    def named(**arguments: Any) -> tuple[str, str]:
+        given = CONFIG.model_copy(update={"arguments": arguments})
+        engine = VllmEngine(ModelConfig(id="embedded"), given)
+        return engine.key(request), engine.identity
+
+    plain = named()
+    assert named(tensor_parallel_size=2, max_num_seqs=4, enforce_eager=False) == plain
+    for changing in (
+        {"quantization": "fp8"},
+        {"kv_cache_dtype": "fp8"},
+        {"hf_overrides": {"rope_theta": 1.0}},
+    ):
+        assert not set(named(**changing)) & set(plain)
+
+
+def test_argument_that_vllm_does_not_know_is_refused_before_anything_is_loaded(embedded_files: Any):
+    given = CONFIG.model_copy(update={"arguments": {"tensor_paralel_size": 2}})
+    engine = VllmEngine(ModelConfig(id="embedded"), given)
+    with pytest.raises(ConfigError, match="accepted: tensor_parallel_size"):
+        engine.identity  # noqa: B018  computed when a run is opened
+    assert engine._link is None
+
+
 def test_key_is_not_that_of_the_transformers_engine(engine: VllmEngine, embedded_engine: TransformersEngine):
     request = drafts(1, GREEDY)[0]
     assert engine.key(request) != embedded_engine.key(request)
@@ -253,13 +281,115 @@ def test_closing_leaves_no_process_and_the_next_request_starts_anew(embedded_fil
 
 
 @pytest.mark.long  # loads vLLM again
-def test_model_that_does_not_fit_says_so_in_one_line(embedded_files: Any):
-    engine = VllmEngine(ModelConfig(id="embedded"), CONFIG.model_copy(update={"kv_cache_gib": 0.02}))
+def test_cache_that_holds_no_request_says_so_in_one_line(embedded_files: Any):
+    engine = VllmEngine(ModelConfig(id="embedded"), CONFIG.model_copy(update={"kv_cache_gib": 1e-6}))
     error = together([engine.generate(drafts(1, GREEDY)[0])])[0]
     assert isinstance(error, EngineError)
-    assert str(error).startswith("smollm2-135m-instruct: the model cannot be loaded (ValueError: ")
+    assert str(error).startswith("smollm2-135m-instruct: the model cannot be loaded (")
     assert "\n" not in str(error)
-    assert "KV cache" in str(error)
+
+
+@pytest.mark.long  # loads vLLM again
+def test_long_context_starts_in_a_small_cache_and_longer_requests_are_refused(
+    long_context: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "publius")
+    small = CONFIG.model_copy(update={"kv_cache_gib": 0.05, "arguments": {"max_num_seqs": 4}})
+    engine = VllmEngine(ModelConfig(id=str(long_context)), small)
+    fits, *others = [
+        drafts(1, GREEDY.model_copy(update={"max_new_tokens": n}))[0] for n in (24, 2000, 200_000)
+    ]
+    try:
+        answer = generate(engine, [fits])[0]
+        refused = generate(engine, others)
+        limit = engine._max_tokens
+    finally:
+        engine.close()
+    assert answer.text
+    # 30 layers of 3 heads of 64 numbers of 4 bytes, keys and values: 46,080 bytes per token.
+    assert 0.05 * 2**30 / 46_080 * 0.8 < limit <= 0.05 * 2**30 / 46_080
+    for error in refused:
+        assert isinstance(error, RequestError)
+        assert f"at most {limit}" in str(error)
+        assert "vLLM's KV cache (engine.kv_cache_gib" in str(error)
+        assert "\n" not in str(error)
+    assert f"limits a prompt and its answer to {limit:,} tokens; the model could take 131,072" in caplog.text
+
+
+@pytest.fixture
+def long_context(embedded_files: Any, tmp_path: Path) -> Path:
+    """The embedded model, with a context of 131,072 tokens in its configuration."""
+    for path in embedded_files.folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 131_072}))
+    return tmp_path
+
+
+@pytest.mark.long  # loads vLLM again
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="each worker needs a core")
+def test_two_workers_share_one_model(
+    tiny_model: Callable[..., Any], tiny_tokenizer: Callable[..., Any], tmp_path: Path
+):
+    heads = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
+    tiny_model(attention="sdpa", initializer_range=0.1, **heads).save_pretrained(tmp_path)
+    tiny_tokenizer(CHATML).save_pretrained(tmp_path)
+    model = ModelConfig(id=str(tmp_path))
+    halves = CONFIG.model_copy(update={"kv_cache_gib": 0.1, "arguments": {"tensor_parallel_size": 2}})
+    split, whole = VllmEngine(model, halves), TransformersEngine(model, EngineConfig(device="cpu"))
+    turns = (Turn("user", ("Which one?",)),)
+    requests = [
+        ChoiceRequest(turns, ("A", "B"), "label", prefill) for prefill in ("", "Reply ", "The better ")
+    ]
+    try:
+        here, there = choose(split, requests), choose(whole, requests)
+    finally:
+        split.close()
+        whole.close()
+    for one, other in zip(here, there, strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-3)
+
+
+LIMITS = """
+import json, sys
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.platforms import current_platform
+from engines.vllm.host import set_batch_limits
+
+gpu = {}
+type(current_platform).is_cpu = lambda self: False
+type(current_platform).get_device_total_memory = classmethod(lambda cls, *a: gpu["memory"] * 2**30)
+type(current_platform).get_device_name = classmethod(lambda cls, *a: gpu["name"])
+found = []
+for gpu["memory"], gpu["name"], given, least in json.loads(sys.argv[1]):
+    arguments = AsyncEngineArgs(model=sys.argv[2], **given)
+    usage = set_batch_limits(arguments, least)
+    found.append([arguments.max_num_seqs, arguments.get_batch_defaults(1)[0].get(usage), usage.name])
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.long  # imports vLLM
+def test_batch_limits_are_those_of_the_gpu_and_hold_all_conversations(embedded_files: Any):
+    h100, l4 = (80, "NVIDIA H100"), (24, "NVIDIA L4")
+    cases = [
+        ((*h100, {}, 512), [1024, 16384, "LLM_CLASS"]),
+        ((*h100, {}, 2000), [2000, 16384, "LLM_CLASS"]),
+        ((*l4, {}, 512), [512, 8192, "LLM_CLASS"]),
+        ((*l4, {}, 64), [256, 8192, "LLM_CLASS"]),
+        ((*l4, {"max_num_seqs": 16}, 512), [16, 8192, "LLM_CLASS"]),
+        ((*l4, {}, None), [None, None, "ENGINE_CONTEXT"]),
+    ]
+    told = json.dumps([case for case, _ in cases])
+    found = subprocess.run(
+        [sys.executable, "-c", LIMITS, told, str(embedded_files.folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert json.loads(found.stdout.splitlines()[-1]) == [limits for _, limits in cases]
 
 
 PARENT = """

@@ -31,6 +31,7 @@ class Backend:
     '''Answers with the prompt reversed, after as many milliseconds as the field `wait` says.'''
 
     worn = ()
+    max_tokens = 64
 
     async def attach(self, adapter):
         if adapter.folder == "nowhere":

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 from core.errors import EngineError, MissingExtraError
 from core.records import Sampling
 from engines.config import EngineConfig, ModelConfig
-from engines.loading import ModelFiles
+from engines.loading import UNKNOWN_CONTEXT, ModelFiles
 from engines.vllm import setup as vllm_setup
 from engines.vllm.engine import VllmEngine, declared_ends, sampling_fields
 from engines.vllm.setup import attachable_rank, host_environment, host_load, require_vllm, rollout_load
@@ -58,6 +60,51 @@ def test_gpu_gets_its_share_and_no_size_that_would_override_it():
     arguments = host_load(FILES, "bfloat16", "cuda", EngineConfig(gpu_memory_utilization=0.7), 8192).arguments
     assert arguments["gpu_memory_utilization"] == 0.7
     assert not {"kv_cache_memory_bytes", "enforce_eager", "enable_chunked_prefill"} & arguments.keys()
+
+
+def test_length_fits_the_model_and_the_cache_unless_it_is_set():
+    for device in ("cpu", "cuda"):
+        default = host_load(FILES, "float32", device, EngineConfig(), 131_072).arguments
+        told = host_load(FILES, "float32", device, EngineConfig(max_model_len=512), 512).arguments
+        assert (default["max_model_len"], told["max_model_len"]) == (-1, 512)
+
+
+def test_cpu_leaves_a_context_that_is_unknown_to_vllm():
+    arguments = host_load(FILES, "float32", "cpu", EngineConfig(), UNKNOWN_CONTEXT).arguments
+    assert "max_num_batched_tokens" not in arguments
+
+
+def test_gpu_runs_at_least_all_conversations_together():
+    loads = [
+        host_load(FILES, "bfloat16", "cuda", EngineConfig(kind="vllm", concurrency=n), 512) for n in (None, 9)
+    ]
+    assert [load.min_seqs for load in loads] == [512, 9]
+    assert host_load(FILES, "float32", "cpu", EngineConfig(kind="vllm"), 512).min_seqs is None
+
+
+def test_arguments_of_the_run_file_reach_vllm_and_take_precedence():
+    given = {"tensor_parallel_size": 2, "enable_prefix_caching": False, "kv_cache_dtype": "fp8"}
+    engine = EngineConfig(
+        kind="vllm", max_batch=16, max_model_len=512, arguments={**given, "max_num_seqs": 7}
+    )
+    for load in (
+        host_load(FILES, "bfloat16", "cuda", engine, 512),
+        rollout_load(FILES, "bfloat16", "cuda", engine, {"r": 4}),
+    ):
+        assert {name: load.arguments[name] for name in given} == given
+        assert load.arguments["max_num_seqs"] == 7
+
+
+@pytest.mark.parametrize(
+    ("engine", "told"),
+    [
+        ({"arguments": {"enable_chunked_prefill": True}}, r"enable_chunked_prefill: vLLM's CPU build ends"),
+        ({"gpus": (1,)}, r"models\.ROLE\.engine\.gpus: the installed vLLM runs on cpu"),
+    ],
+)
+def test_what_a_cpu_cannot_do_is_refused(engine: dict[str, Any], told: str):
+    with pytest.raises(EngineError, match=told):
+        host_load(FILES, "float32", "cpu", EngineConfig(kind="vllm", **engine), 512)
 
 
 @pytest.mark.parametrize(("rank", "room"), [(1, 1), (2, 8), (8, 8), (9, 16), (300, 320)])
@@ -142,6 +189,20 @@ def test_threads_of_the_host_wait_briefly_unless_the_user_has_set_it(monkeypatch
     assert "GOMP_SPINCOUNT" not in host_environment()
 
 
+def test_several_workers_get_cores_of_their_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2, 3, 4, 5})
+
+    def bound(**arguments: JsonValue) -> str | None:
+        return host_environment(EngineConfig(kind="vllm", arguments=arguments)).get(
+            "VLLM_CPU_OMP_THREADS_BIND"
+        )
+
+    assert bound(tensor_parallel_size=2) == "2,4|3,5"
+    assert bound(tensor_parallel_size=2, data_parallel_size=2) == "2|3|4|5"
+    assert bound(tensor_parallel_size=8) is None
+
+
 def test_every_sampling_field_is_sent_and_the_seed_only_when_sampling():
     sampled = sampling_fields(Sampling(temperature=0.7, top_p=0.9, top_k=5), 7, ("\n",), frozenset({3, 2}))
     assert (sampled["temperature"], sampled["top_p"], sampled["top_k"], sampled["seed"]) == (0.7, 0.9, 5, 7)
@@ -187,3 +248,50 @@ def test_the_host_of_one_of_several_processes_stays_out_of_their_group_on_its_ow
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
     found = host_environment()
     assert (found["RANK"], found["WORLD_SIZE"], found["CUDA_VISIBLE_DEVICES"]) == ("0", "1", device)
+
+
+@pytest.mark.parametrize(
+    ("world", "rank", "seen", "gpus", "devices"),
+    [
+        (1, 0, None, (2, 3), "2,3"),
+        (1, 0, "4,5,6,7", (2, 3), "6,7"),
+        (2, 0, None, (2, 3, 4, 5), "2,3"),
+        (2, 1, None, (2, 3, 4, 5), "4,5"),
+        (2, 1, "GPU-a,GPU-b,GPU-c,GPU-d", (2, 3), "GPU-d"),
+    ],
+)
+def test_a_model_s_own_gpus_are_shared_out_among_the_processes(
+    world: int,
+    rank: int,
+    seen: str | None,
+    gpus: tuple[int, ...],
+    devices: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    set_up_processes(monkeypatch, world, rank, seen)
+    assert host_environment(EngineConfig(kind="vllm", gpus=gpus))["CUDA_VISIBLE_DEVICES"] == devices
+
+
+@pytest.mark.parametrize(
+    ("seen", "gpus", "told"),
+    [
+        (None, (0, 1, 2), "2 training processes cannot share 3 GPUs equally; accepted: a multiple of 2 GPUs"),
+        ("4,5", (1, 2), r"no GPU 2: 2 are visible \(CUDA_VISIBLE_DEVICES=4,5\); accepted: 0 to 1"),
+    ],
+)
+def test_gpus_that_cannot_be_had_are_refused(
+    seen: str | None, gpus: tuple[int, ...], told: str, monkeypatch: pytest.MonkeyPatch
+):
+    set_up_processes(monkeypatch, 2, 0, seen)
+    with pytest.raises(EngineError, match=rf"models\.ROLE\.engine\.gpus: {told}"):
+        host_environment(EngineConfig(kind="vllm", gpus=gpus))
+
+
+def set_up_processes(monkeypatch: pytest.MonkeyPatch, world: int, rank: int, seen: str | None) -> None:
+    """Set the variables of a launcher, and the GPUs that are visible."""
+    for name, value in (("WORLD_SIZE", world), ("LOCAL_WORLD_SIZE", world), ("LOCAL_RANK", rank)):
+        monkeypatch.setenv(name, str(value))
+    if seen is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)

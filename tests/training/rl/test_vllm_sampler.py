@@ -281,6 +281,28 @@ def test_training_goes_on_with_other_memory_but_not_with_another_sampler(
         run(model, tmp_path / "ppo", Vowels(), steps=1, rollout_engine="vllm")
 
 
+@pytest.mark.parametrize(("beside", "engines"), [(0, 1), (1, 2)])
+def test_sampler_gets_its_settings_and_the_number_of_engines_that_share_the_gpu(
+    beside: int, engines: int, model: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    given: list[Any] = []
+    monkeypatch.setattr(rl, "require_vllm", lambda device: "cpu")
+    monkeypatch.setattr(rl, "VllmSampler", lambda *args: (given.extend(args), pytest.fail("seen"))[1])
+    config = {
+        "rollout_engine": "vllm",
+        "rollout_gpus": (1,),
+        "rollout_arguments": {"tensor_parallel_size": 1},
+    }
+    own = TrainingJob("ppo", tmp_path / "ppo", model, SMALL, OPTIM, 1e-3, 1.0, 0, device="cpu")
+    task = RLTask(asked(), [WeightedReward(Vowels())], vllm_engines=beside)
+    with pytest.raises(pytest.fail.Exception, match="seen"):
+        train_ppo(task, own, PPO.model_copy(update=config))
+    settings, count = given[4], given[6]
+    assert (settings.gpus, settings.arguments, count) == ((1,), {"tensor_parallel_size": 1}, engines)
+    assert settings.max_batch == PPO.rollouts
+    assert settings.gpu_memory_utilization is None
+
+
 # What is refused
 
 

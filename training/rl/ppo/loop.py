@@ -170,7 +170,7 @@ class RLLoop:
         """Return an answer of the policy to each prompt; each process draws its share."""
         name, config = self._config.method, self._config
         smaller = (
-            f"a smaller {name}.max_batch (now {config.max_batch}), "
+            f"a smaller {name}.max_batch (now {config.batch(config.rollout_engine)}), "
             f"a smaller {name}.max_new_tokens (now {config.max_new_tokens})"
         )
         with self._clock.phase("rollout"), memory_errors("sampling answers", self._folder.path, smaller):

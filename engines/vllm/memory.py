@@ -1,0 +1,49 @@
+"""The share of a GPU's memory that vLLM takes, alone or beside models that this process trains."""
+
+from __future__ import annotations
+
+import sys
+
+from core.errors import EngineError
+
+ALONE = 0.9
+"""Share of a GPU that holds nothing else."""
+RESERVE = 0.25
+"""Share of a GPU left to the training on it: activations, gradients and optimizer states come after vLLM has
+taken its memory."""
+_LEAST = 0.02
+_GIB = 2**30
+
+
+def memory_share(gpu: int | None = None, engines: int = 1) -> float:
+    """Return the share of the GPU's memory for vLLM, as its `gpu_memory_utilization`.
+
+    It is `ALONE` unless this process holds memory on the GPU. Then models are in training there, and it is
+    the free memory less `RESERVE`, divided among the engines that are still to start.
+
+    Args:
+        gpu: index of the GPU; None for the current one.
+        engines: vLLM engines that have yet to start on this GPU, this one included.
+
+    Raises:
+        EngineError: if next to nothing is left.
+    """
+    torch = sys.modules.get("torch")
+    # Asking CUDA would set it up in this process, which costs half a gigabyte of the GPU.
+    if torch is None or not torch.cuda.is_initialized():
+        return ALONE
+    place = torch.cuda.current_device() if gpu is None else gpu
+    if torch.cuda.memory_allocated(place) == 0:
+        return ALONE
+    torch.cuda.empty_cache()  # memory that torch keeps for its next tensors would count as taken
+    free, total = torch.cuda.mem_get_info(place)
+    share = min(ALONE, (free / total - RESERVE) / engines)
+    if share < _LEAST:
+        raise EngineError(
+            f"no memory for vLLM beside the models in training: {free / _GIB:.1f} of {total / _GIB:.1f} GiB "
+            f"are free on GPU {place}, and training may need {RESERVE * total / _GIB:.1f} GiB of them",
+            where="gpu_memory_utilization",
+            accepted="another GPU for a labeler (models.labeler: {id: ID, engine: {gpus: [1]}}), smaller "
+            "models, or a share that is set by hand",
+        )
+    return share
