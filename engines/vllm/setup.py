@@ -34,7 +34,7 @@ _UNSUPPORTED = ("modules_to_save", "use_dora", "lora_bias")
 """Settings of an adapter that vLLM refuses (`vllm.lora.peft_helper`)."""
 
 _MAX_LORAS = 4
-"""Maximum number of adapters in one batch; room for each is reserved in the GPU's memory."""
+"""Maximum number of adapters in one batch on a GPU; room for each is reserved in its memory."""
 
 _MIN_BATCHED_TOKENS = 2048
 
@@ -139,9 +139,13 @@ def host_load(
         if max_tokens < UNKNOWN_CONTEXT:  # else vLLM takes what it finds to be the model's context
             arguments["max_num_batched_tokens"] = max(max_tokens, _MIN_BATCHED_TOKENS)
     if adapters:
-        arguments |= _lora_arguments(max(map(attachable_rank, adapters)), len(adapters))
-    together = engine.conversations(device) if device == "cuda" else None
-    return Load(arguments=arguments | engine.arguments, min_seqs=together)
+        count = len(adapters)
+        # On a CPU, vLLM 0.32 gives requests without an adapter the weights of the last place, if they share a
+        # batch with others: their index is -1. So there is one place more than adapters, which stays empty.
+        together = count + 1 if device == "cpu" else min(count, _MAX_LORAS)
+        arguments |= _lora_arguments(max(map(attachable_rank, adapters)), together, max(count, together))
+    conversations = engine.conversations(device) if device == "cuda" else None
+    return Load(arguments=arguments | engine.arguments, min_seqs=conversations)
 
 
 def attachable_rank(adapter: Path) -> int:
@@ -188,7 +192,7 @@ def rollout_load(
     assert engine.max_model_len is not None
     load = host_load(files, dtype, device, engine, engine.max_model_len, engines=engines)
     together: dict[str, JsonValue] = {"max_num_seqs": min(engine.max_batch, _MIN_BATCHED_TOKENS)}
-    arguments = together | load.arguments | _lora_arguments(_fitting_rank(lora, "lora.r"), 1)
+    arguments = together | load.arguments | _lora_arguments(_fitting_rank(lora, "lora.r"), 1, 1)
     arguments["logprobs_mode"] = "processed_logprobs"
     return load.model_copy(update={"arguments": arguments})
 
@@ -278,10 +282,9 @@ def _devices(gpus: Sequence[int] | None, processes: int) -> list[str]:
     return [names[gpu] if names else f"{gpu}" for gpu in mine]
 
 
-def _lora_arguments(rank: int, adapters: int) -> dict[str, JsonValue]:
-    """Return the arguments that make room for a number of adapters up to a rank in `_LORA_RANKS`."""
-    together = min(adapters, _MAX_LORAS)
-    return {"enable_lora": True, "max_loras": together, "max_cpu_loras": adapters, "max_lora_rank": rank}
+def _lora_arguments(rank: int, together: int, stored: int) -> dict[str, JsonValue]:
+    """Return the arguments for adapters up to a rank in `_LORA_RANKS`: how many in a batch, and in memory."""
+    return {"enable_lora": True, "max_loras": together, "max_cpu_loras": stored, "max_lora_rank": rank}
 
 
 def _fitting_rank(lora: Mapping[str, Any], where: str) -> int:

@@ -17,8 +17,8 @@ from engines.vllm.wire import Load
 class SharedHost:
     """The host process of one model. It starts at the first request and runs while an engine uses it.
 
-    vLLM reserves memory for adapters when it loads the model, so it must know their largest rank by then.
-    Engines announce their adapters when they are made (`admit`), which is before any of them is asked.
+    vLLM makes room for adapters when it loads the model, so it must know their number and largest rank by
+    then. Engines announce their adapters when they are made (`admit`), which is before any of them is asked.
     """
 
     def __init__(self) -> None:
@@ -26,23 +26,21 @@ class SharedHost:
         self._link: HostLink | None = None
         self._users: set[object] = set()
         self._adapters: list[Path] = []
-        self._max_rank = 0
-        """Largest rank that the running host has room for; 0 if it has no room for adapters."""
 
     def admit(self, adapter: Path) -> bool:
-        """Announce an adapter; return False if vLLM cannot attach it to this host.
+        """Announce an adapter; return False if vLLM cannot attach it to this host, or if the host is running.
 
         An adapter that vLLM cannot attach at all is not announced, so that it does not end the requests of
         other engines; its own requests raise the error.
         """
         try:
-            rank = attachable_rank(adapter)
+            attachable_rank(adapter)
         except EngineError:
             return False
         with self._lock:
-            if self._link is not None and rank > self._max_rank:
-                return False
             if adapter not in self._adapters:
+                if self._link is not None:
+                    return False
                 self._adapters.append(adapter)
         return True
 
@@ -62,7 +60,6 @@ class SharedHost:
                 message = load(tuple(self._adapters))
                 note(f"loading {name} (vllm)")
                 self._link = HostLink(HOST_COMMAND, message, name, host_environment(engine))
-                self._max_rank = int(str(message.arguments.get("max_lora_rank", 0)))
             self._users.add(user)
             return self._link
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import JsonValue
@@ -113,9 +113,19 @@ def test_room_is_made_for_the_adapters_largest_rank(tmp_path: Path, rank: int, r
         worn(tmp_path / "sft", {"r": 1}),
         worn(tmp_path / "dpo", {"r": 1, "rank_pattern": {"q": rank}}),
     )
-    arguments = host_load(FILES, "float32", "cpu", EngineConfig(), 512, adapters).arguments
+    arguments = host_load(FILES, "float32", "cuda", EngineConfig(), 512, adapters).arguments
     assert arguments["max_lora_rank"] == room
     assert (arguments["max_loras"], arguments["max_cpu_loras"]) == (2, 2)
+
+
+@pytest.mark.parametrize(("device", "count", "together"), [("cpu", 1, 2), ("cpu", 6, 7), ("cuda", 6, 4)])
+def test_a_cpu_has_an_empty_place_for_requests_without_an_adapter(
+    tmp_path: Path, device: Literal["cpu", "cuda"], count: int, together: int
+):
+    """vLLM's CPU build gives them the weights of the last place, if they share a batch with others."""
+    adapters = [worn(tmp_path / f"{number}", {"r": 4}) for number in range(count)]
+    arguments = host_load(FILES, "float32", device, EngineConfig(), 512, adapters).arguments
+    assert (arguments["max_loras"], arguments["max_cpu_loras"]) == (together, max(count, together))
 
 
 def test_adapter_that_is_too_large_is_refused(tmp_path: Path):

@@ -87,7 +87,7 @@ def test_sft_dpo_and_eval_load_vllm_twice(tmp_path: Path, model: Path, hosts: Ho
     assert all(asked[stage] > 0 for stage in ("critique", "label", "eval"))
     assert len(hosts.loads) == 2
     assert "enable_lora" not in hosts.loads[0].arguments
-    assert hosts.loads[1].arguments["max_loras"] == 2
+    assert hosts.loads[1].arguments["enable_lora"] is True
     variants = [folder and Path(folder).name for number, folder in hosts.asked if number == 1]
     assert list(dict.fromkeys(variants)) == [None, "sft", "dpo"]
     assert len(loads.trained) == 3  # sft, dpo, and one for the KL divergence of all variants
