@@ -119,7 +119,9 @@ class VllmEngine(LocalEngine):
         if self._fitted == UNKNOWN_CONTEXT:
             self._fit(await asyncio.wrap_future(link.max_tokens))
         # vLLM would not refuse this request: it would cut its answer off where the KV cache ends.
-        self._require_context(len(ids) + int(sampling["max_tokens"]))
+        new_tokens = sampling["max_tokens"]
+        assert isinstance(new_tokens, int)
+        self._require_context(len(ids) + new_tokens)
         return await asyncio.wrap_future(link.ask(ids, sampling, choice_ids))
 
     def _fit(self, max_tokens: int) -> None:
