@@ -52,10 +52,10 @@ class AnswerReader:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens without special tokens, except for those that mark reasoning."""
-        parts: list[str] = []
         if self._marks.keys().isdisjoint(tokens):
             text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
             return text
+        parts: list[str] = []
         for is_mark, run in groupby(tokens, self._marks.__contains__):
             if is_mark:
                 parts += (self._marks[token] for token in run)

@@ -27,9 +27,21 @@ _WORD = re.compile(r"\b[a-z_][a-z0-9_]*\b")
 _JINJA = re.compile(r"\{[%{](.*?)[%}]\}", re.DOTALL)
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
 _NOT_A_SWITCH = frozenset(
-    ("messages", "message", "tools", "documents", "conversation", "chat_template", "tokenize", "padding")
-) | frozenset(
-    ("add_generation_prompt", "continue_final_message", "truncation", "max_length", "return_tensors")
+    {
+        "add_generation_prompt",
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "documents",
+        "max_length",
+        "message",
+        "messages",
+        "padding",
+        "return_tensors",
+        "tokenize",
+        "tools",
+        "truncation",
+    }
 )
 """Names in templates that are data, or parameters of `apply_chat_template`."""
 _OFF: tuple[JsonValue, ...] = (False, "none", "off", 0)

@@ -129,7 +129,9 @@ class VllmEngine(LocalEngine):
         if link is not self._measured:
             self._fit(link, await asyncio.wrap_future(link.max_tokens))
         # vLLM would not refuse this request: it would cut its answer off where the KV cache ends.
-        self._require_context(len(ids) + int(sampling["max_tokens"]))
+        new_tokens = sampling["max_tokens"]
+        assert isinstance(new_tokens, int)
+        self._require_context(len(ids) + new_tokens)
         return await asyncio.wrap_future(link.ask(ids, sampling, choice_ids, adapter=adapter))
 
     def _fit(self, link: HostLink, max_tokens: int) -> None:

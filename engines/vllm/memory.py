@@ -12,13 +12,15 @@ RESERVE = 0.25
 """Share of a GPU left to the training on it: activations, gradients and optimizer states come after vLLM has
 taken its memory."""
 _LEAST = 0.02
+_LEFT_OVER = 2**28
+"""Bytes that may be left from an earlier stage: so little is no model."""
 _GIB = 2**30
 
 
 def memory_share(gpu: int | None = None, engines: int = 1) -> float:
     """Return the share of the GPU's memory for vLLM, as its `gpu_memory_utilization`.
 
-    It is `ALONE` unless this process holds memory on the GPU. Then models are in training there, and it is
+    It is `ALONE` unless this process holds a model on the GPU. Then models are in training there, and it is
     the free memory less `RESERVE`, divided among the engines that are still to start.
 
     Args:
@@ -33,11 +35,11 @@ def memory_share(gpu: int | None = None, engines: int = 1) -> float:
     if torch is None or not torch.cuda.is_initialized():
         return ALONE
     place = torch.cuda.current_device() if gpu is None else gpu
-    if torch.cuda.memory_allocated(place) == 0:
+    if torch.cuda.memory_allocated(place) < _LEFT_OVER:
         return ALONE
     torch.cuda.empty_cache()  # memory that torch keeps for its next tensors would count as taken
     free, total = torch.cuda.mem_get_info(place)
-    share = min(ALONE, (free / total - RESERVE) / engines)
+    share: float = min(ALONE, (free / total - RESERVE) / engines)
     if share < _LEAST:
         raise EngineError(
             f"no memory for vLLM beside the models in training: {free / _GIB:.1f} of {total / _GIB:.1f} GiB "

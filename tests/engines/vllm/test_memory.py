@@ -17,14 +17,14 @@ GIB = 2**30
 class Gpus:
     """GPUs of 80 GiB, of which this process and others have taken some."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, own: dict[int, int], others: int = 0) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, own: dict[int, float], others: int = 0) -> None:
         self.emptied = 0
-        own = {gpu: gib * GIB for gpu, gib in own.items()}
+        used = {gpu: round(gib * GIB) for gpu, gib in own.items()}
         cuda = {
             "is_initialized": lambda: True,
             "current_device": lambda: 0,
-            "memory_allocated": lambda gpu: own.get(gpu, 0),
-            "mem_get_info": lambda gpu: (80 * GIB - own.get(gpu, 0) - others * GIB, 80 * GIB),
+            "memory_allocated": lambda gpu: used.get(gpu, 0),
+            "mem_get_info": lambda gpu: (80 * GIB - used.get(gpu, 0) - others * GIB, 80 * GIB),
             "empty_cache": self.empty_cache,
         }
         for name, function in cuda.items():
@@ -37,7 +37,7 @@ class Gpus:
 def test_gpu_that_this_process_does_not_use_is_taken_whole(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: pytest.fail("CUDA would be set up"))
     assert memory_share() == ALONE
-    Gpus(monkeypatch, own={0: 18})
+    Gpus(monkeypatch, own={0: 18, 1: 0.1})
     assert memory_share(gpu=1) == ALONE
 
 
