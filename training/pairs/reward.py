@@ -111,8 +111,7 @@ def _maker(
             data.rows,
             held_out.rows,
             RewardObjective(scorer, config.center, packed=packed),
-            batch_size=min(job.optim.batch_size, len(data.rows)),
-            tokens=job.optim.micro_tokens,
+            job.optim,
         )
 
     return make
