@@ -54,7 +54,7 @@ def paired_intervals(
     Raises:
         DataError: the rows are empty, have different lengths, or contain a value that is not finite.
     """
-    values = _matrix(rows)
+    values = value_matrix(rows)
     # Subtract the first value: a row of equal values is then exactly zero, without rounding in the means.
     shift = values[:, :1]
     centred = values - shift
@@ -113,7 +113,12 @@ def wilson(share: float, trials: float) -> Interval:
     return Interval(share, max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share)))
 
 
-def _matrix(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+def value_matrix(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return rows as an array, [rows, values].
+
+    Raises:
+        DataError: the rows are empty, have different lengths, or contain a value that is not finite.
+    """
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths:
         found = f"{len(rows)} rows of {', '.join(map(str, sorted(lengths))) or 'no'} values"
