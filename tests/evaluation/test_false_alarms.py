@@ -74,7 +74,7 @@ def test_no_check_of_twenty_is_beyond_noise_in_most_reports(prompts: int):
 @pytest.mark.parametrize("prompts", [6, 10, 30])
 @pytest.mark.parametrize("kind", ["graded", "coin"])
 def test_false_alarms_of_a_judge_without_preference(prompts: int, kind: str):
-    assert share_beyond(judged, prompts, 4_000, kind) <= 0.055
+    assert share_beyond(judged, prompts, 10_000, kind) <= 0.055
 
 
 @pytest.mark.long
