@@ -216,7 +216,7 @@ def _publius(method: str, rows: Sequence[dict[str, Any]], folder: Path) -> Peer:
     from transformers import TrainingArguments
 
     from engines.config import ModelConfig
-    from training.config import DPOConfig, LoraConfig, OptimConfig
+    from training.config import DPOConfig, LoraConfig
     from training.packed import PolicyScorer
     from training.pairs.dpo_objective import DPOObjective
     from training.pairs.reward_objective import RewardObjective
@@ -242,12 +242,11 @@ def _publius(method: str, rows: Sequence[dict[str, Any]], folder: Path) -> Peer:
         objective = DPOObjective(DPOConfig(), scorer)
     _perturb(model)
     arguments = TrainingArguments(output_dir=tempfile.mkdtemp(), use_cpu=True, report_to=[])
-    optim = OptimConfig(batch_size=PAIRS_A_STEP, micro_tokens=2048)
-    trainer = PairTrainer(model, arguments, pairs, (), objective, optim)
+    trainer = PairTrainer(model, arguments, pairs, (), objective, batch_size=PAIRS_A_STEP, tokens=2048)
 
     def backward(number: int) -> Any:
         first = number * PAIRS_A_STEP
-        return trainer.training_step(model, {"rows": pairs[first : first + PAIRS_A_STEP]})
+        return trainer.training_step(model, {"pairs": pairs[first : first + PAIRS_A_STEP]})
 
     return Peer("publius", model, _optimizer(model), backward)
 

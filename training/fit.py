@@ -89,7 +89,7 @@ def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: C
 def arguments_of(job: TrainingJob, output: Path) -> dict[str, Any]:
     """Return keyword arguments of `TrainingArguments` for a job, which override TRL's own defaults.
 
-    Batches and the learning rate schedule are those of `training.steps.trainer.StepTrainer`.
+    Batches and the course of the warm-up are those of `training.steps.trainer.StepTrainer`.
     """
     optim = job.optim
     on_cpu = pick_device(job.device) == "cpu"
@@ -101,6 +101,8 @@ def arguments_of(job: TrainingJob, output: Path) -> dict[str, Any]:
         "gradient_accumulation_steps": 1,
         "num_train_epochs": job.epochs,
         "learning_rate": job.learning_rate,
+        "lr_scheduler_type": optim.schedule,
+        "warmup_steps": optim.warmup,
         "weight_decay": optim.weight_decay,
         "max_grad_norm": optim.max_grad_norm,
         "optim": "adamw_torch",

@@ -91,7 +91,8 @@ def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config:
             known[: len(data.rows)],
             known[len(data.rows) :],
             DPOObjective(config, scorer),
-            job.optim,
+            batch_size=job.optim.batch_size,
+            tokens=tokens,
         )
 
     return make

@@ -111,7 +111,8 @@ def _maker(
             data.rows,
             held_out.rows,
             RewardObjective(scorer, config.center, packed=packed),
-            job.optim,
+            batch_size=job.optim.batch_size,
+            tokens=job.optim.micro_tokens,
         )
 
     return make

@@ -13,7 +13,6 @@ import torch
 from transformers import TrainingArguments
 
 from engines.trees import micro_batches
-from training.config import OptimConfig
 from training.examples import EncodedPair
 from training.packed import mixed_precision
 from training.steps.trainer import Micro, StepTrainer, as_batch
@@ -37,7 +36,7 @@ class Objective(Protocol):
 class PairTrainer(StepTrainer[EncodedPair]):
     """Minimises the mean of an objective's losses over the pairs of each optimizer step.
 
-    A process runs its pairs in micro-batches of at most `optim.micro_tokens` tokens. Losses are divided by
+    A process runs its pairs in micro-batches of at most `tokens` tokens. Losses are divided by
     the number of pairs of the whole step.
 
     Args:
@@ -46,7 +45,8 @@ class PairTrainer(StepTrainer[EncodedPair]):
         pairs: encoded pairs.
         held_out: pairs to evaluate on.
         objective: the loss and its metrics.
-        optim: settings of batches and schedule.
+        batch_size: pairs per optimizer step, over all processes.
+        tokens: maximum number of tokens per micro-batch.
     """
 
     def __init__(
@@ -56,7 +56,9 @@ class PairTrainer(StepTrainer[EncodedPair]):
         pairs: Sequence[EncodedPair],
         held_out: Sequence[EncodedPair],
         objective: Objective,
-        optim: OptimConfig,
+        *,
+        batch_size: int,
+        tokens: int,
     ) -> None:
         super().__init__(
             model=policy,
@@ -65,7 +67,8 @@ class PairTrainer(StepTrainer[EncodedPair]):
             eval_dataset=list(held_out),
             data_collator=as_batch,
         )
-        self.use_rows(pairs, optim)
+        self.use_rows(pairs, batch_size)
+        self._tokens = tokens
         self._held_out = list(held_out)
         self._objective = objective
         self._totals = _Totals()
@@ -84,7 +87,7 @@ class PairTrainer(StepTrainer[EncodedPair]):
 
     def micro_batches(self, rows: Sequence[EncodedPair]) -> list[list[int]]:
         """Return the indices of the pairs in groups under the token budget."""
-        return micro_batches(list(map(self.tokens_of, rows)), self._optim.micro_tokens)
+        return micro_batches(list(map(self.tokens_of, rows)), self._tokens)
 
     def micro_loss(self, model: Any, micro: Micro[EncodedPair], divisor: int) -> torch.Tensor:
         """Return the summed loss of a micro-batch, divided by the step's pairs."""

@@ -33,7 +33,7 @@ class AnswerTrainer(StepTrainer[EncodedAnswer], SFTTrainer):
     Args:
         rows: encoded answers.
         held_out: answers to evaluate on.
-        optim: settings of batches and schedule.
+        optim: sizes of steps and micro-batches.
         own: further arguments of `SFTTrainer`.
     """
 
@@ -45,7 +45,8 @@ class AnswerTrainer(StepTrainer[EncodedAnswer], SFTTrainer):
         **own: Any,
     ) -> None:
         super().__init__(**own)
-        self.use_rows(rows, optim)
+        self.use_rows(rows, optim.batch_size)
+        self._optim = optim
         self._held_out = list(held_out)
 
     def tokens_of(self, row: EncodedAnswer) -> int:
@@ -60,11 +61,13 @@ class AnswerTrainer(StepTrainer[EncodedAnswer], SFTTrainer):
         """Return the indices of the rows in groups of similar length, longest rows first."""
         return padded_micro_batches(list(map(len, rows)), self._optim.micro_tokens, self._optim.micro_batch)
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
         """Run the rows of one optimizer step; see `StepTrainer.training_step`."""
         with self.maybe_activation_offload_context:
-            loss = StepTrainer.training_step(self, *args, **kwargs)
-        self._average("train", self.shared(args[1]["rows"]))
+            loss = StepTrainer.training_step(self, model, inputs)
+        self._average("train", self.shared(*inputs.values()))
         return loss
 
     def micro_loss(self, model: Any, micro: Micro[EncodedAnswer], divisor: int) -> torch.Tensor:

@@ -26,8 +26,3 @@ def learning_rate_factor(update: int, total: int, warm: float, schedule: Schedul
     if schedule == "constant":
         return 1.0
     return 1 - done if schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-
-
-def warmup_steps(total: int, share: float) -> int:
-    """Return the number of warm-up steps, rounded up as transformers does, but never all steps."""
-    return min(math.ceil(share * total), total - 1)

@@ -12,8 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 
-from training.config import OptimConfig
-from training.steps.schedule import learning_rate_factor, warmup_steps
+from training.steps.schedule import learning_rate_factor
 
 Row = TypeVar("Row")
 
@@ -32,8 +31,8 @@ class StepTrainer(Trainer, Generic[Row]):
     """Takes the rows of an optimizer step together, and divides them into micro-batches itself.
 
     The rows of a step are drawn by seed and epoch and distributed over the processes here, so any number of
-    processes takes the same steps. Each epoch is divided into steps of exactly `optim.batch_size` rows; the
-    last one has the rest. Losses are divided by a number for the whole step, so gradients do not depend on
+    processes takes the same steps. Each epoch is divided into steps of exactly `batch_size` rows; the last
+    one has the rest. Losses are divided by a number for the whole step, so gradients do not depend on
     the micro-batches, up to rounding.
 
     A derived class calls `use_rows` before training.
@@ -42,9 +41,9 @@ class StepTrainer(Trainer, Generic[Row]):
     # The loss is a mean over the whole step already; transformers must not scale it again.
     loss_is_scaled_for_ga = True
 
-    def use_rows(self, rows: Sequence[Row], optim: OptimConfig) -> None:
-        """Set the training rows and the settings of batches and schedule."""
-        self._rows, self._optim = list(rows), optim
+    def use_rows(self, rows: Sequence[Row], batch_size: int) -> None:
+        """Set the training rows, and how many of them a step takes over all processes."""
+        self._rows, self._batch_size = list(rows), batch_size
 
     def micro_batches(self, rows: Sequence[Row]) -> list[list[int]]:
         """Return the indices of the rows in groups that fit into one forward pass."""
@@ -65,16 +64,19 @@ class StepTrainer(Trainer, Generic[Row]):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return whole optimizer steps as batches, the same in every process."""
         # Not prepared by accelerate, which would distribute the batches over processes and repeat some.
-        return _StepLoader(self._rows, self._optim.batch_size, self.args.seed)
+        return _StepLoader(self._rows, self._batch_size, self.args.seed)
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> LambdaLR:
         """Return the learning rate schedule, in which no step has rate 0."""
         if self.lr_scheduler is None:
-            warm = warmup_steps(num_training_steps, self._optim.warmup)
             factor = partial(
-                learning_rate_factor, total=num_training_steps, warm=warm, schedule=self._optim.schedule
+                learning_rate_factor,
+                total=num_training_steps,
+                # A training that is warm-up alone would never reach its learning rate.
+                warm=min(self.args.get_warmup_steps(num_training_steps), num_training_steps - 1),
+                schedule=self.args.lr_scheduler_type.value,
             )
             self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)
             self._created_lr_scheduler = True
@@ -84,10 +86,11 @@ class StepTrainer(Trainer, Generic[Row]):
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        """Run the rows of one optimizer step; return their mean loss over all processes."""
+        """Run the rows of one optimizer step, the only entry of `inputs`; return their mean loss."""
         model.train()
         total = torch.zeros((), dtype=torch.float64, device=self.args.device)
-        rows: list[Row] = inputs["rows"]
+        rows: list[Row]
+        (rows,) = inputs.values()
         divisor = self.divisor(rows)
         *first, last = self.shared(rows)
         # Gradients are exchanged once per step, in the backward pass of the last micro-batch.
