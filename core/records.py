@@ -313,3 +313,6 @@ class Metric(Record):
     low: Finite | None = None
     high: Finite | None = None
     unit: str = ""
+    p_value: Annotated[Finite, Field(ge=0, le=1)] | None = Field(default=None, exclude_if=lambda p: p is None)
+    """Probability of a difference at least this large by chance, two-sided, for this metric alone; None if it
+    is not a difference or has too few prompts."""

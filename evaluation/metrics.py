@@ -4,6 +4,9 @@ A metric is named `<variant>.<measure>`, and its paired difference from `base` i
 `<variant>.<measure>.delta`. All variants are measured on the same prompts: the prompts that every variant
 answered and, for each measure, those with a value for every variant that has the measure at all. Excluded
 prompts are counted.
+
+Differences, and win rates as differences from one half, have a p-value too. Whether one is beyond noise is
+decided over all of them together (`evaluation/presentation.py`).
 """
 
 from __future__ import annotations
@@ -15,11 +18,19 @@ from typing import get_args
 from constitution.schema import Constitution
 from core.errors import DataError
 from core.records import Answer, Metric
-from core.statistics.bootstrap import paired_intervals
+from core.statistics.bootstrap import Interval, paired_intervals
+from core.statistics.significance import FEW, difference_p_values, student_intervals
 from evaluation.config import BASE, Variant
 from evaluation.measures import Series, answer_series
+from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
 
 DELTA = "delta"
+MIN_PROMPTS = 6
+"""Minimum number of prompts for a difference beyond noise. If nothing changed, all of n prompts move the same
+way with a probability of 2^(1 - n) (two-sided sign test), which is below 5 % only for n >= 6. From here to
+`FEW_PROMPTS`, intervals are Student's; with fewer prompts no interval is reliable."""
+FEW_PROMPTS = FEW
+"""Number of prompts below which percentile intervals are noticeably too narrow."""
 _ORDER: tuple[str, ...] = get_args(Variant)
 
 
@@ -112,18 +123,48 @@ def variant_rank(variant: str) -> tuple[int, str]:
 
 def _measured(found: Sequence[Series], prompts: Sequence[str], seed: int) -> list[Metric]:
     """Return the metrics of one measure, with all intervals from the same resamples of the prompts."""
+    measure, unit = found[0].measure, found[0].unit
     rows = {one.variant: [one.values[prompt_id] for prompt_id in prompts] for one in found}
-    names = {f"{one.variant}.{one.measure}": rows[one.variant] for one in found}
+    values = {f"{variant}.{measure}": row for variant, row in rows.items()}
+    differences: dict[str, list[float]] = {}
     if BASE in rows:
-        for one in found:
-            if one.variant != BASE:
-                paired = zip(rows[one.variant], rows[BASE], strict=True)
-                names[f"{one.variant}.{one.measure}.{DELTA}"] = [value - base for value, base in paired]
-    intervals = paired_intervals(list(names.values()), seed)
+        for variant in rows:
+            if variant != BASE:
+                paired = zip(rows[variant], rows[BASE], strict=True)
+                differences[f"{variant}.{measure}.{DELTA}"] = [value - base for value, base in paired]
+    tested = differences
+    if measure == WIN_RATE:
+        tested = {name: [value - EVEN_WIN_RATE for value in row] for name, row in values.items()}
+    p_values: dict[str, float] = {}
+    if tested and len(prompts) >= MIN_PROMPTS:
+        p_values = dict(zip(tested, difference_p_values(list(tested.values()), seed), strict=True))
+    intervals = [*_intervals(values, unit, 0.0, seed), *_intervals(differences, unit, -1.0, seed)]
     return [
-        Metric(name=name, value=value, low=low, high=high, n=len(prompts), unit=found[0].unit)
-        for name, (value, low, high) in zip(names, intervals, strict=True)
+        Metric(
+            name=name,
+            value=interval.value,
+            low=interval.low,
+            high=interval.high,
+            n=len(prompts),
+            unit=unit,
+            p_value=p_values.get(name),
+        )
+        for name, interval in zip([*values, *differences], intervals, strict=True)
     ]
+
+
+def _intervals(rows: Mapping[str, Sequence[float]], unit: str, least: float, seed: int) -> Sequence[Interval]:
+    """Return the interval of each row of one measure; `least` is the lowest possible value of a share."""
+    if not rows:
+        return ()
+    values = list(rows.values())
+    if not MIN_PROMPTS <= len(values[0]) < FEW_PROMPTS:
+        return paired_intervals(values, seed)
+    found = student_intervals(values)
+    if unit != "share":
+        return found
+    # Student's interval does not know where a share or a difference of shares ends.
+    return [Interval(value, max(low, least), min(high, 1.0)) for value, low, high in found]
 
 
 def _by_variant(answers: Iterable[Answer]) -> dict[str, dict[str, Answer]]:

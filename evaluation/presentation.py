@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from core.records import Metric
+from core.statistics.significance import LEVEL_OF_TESTS, holm
 from evaluation.config import BASE
 from evaluation.measures import COMPLIANCE
-from evaluation.metrics import DELTA, variant_rank
-from evaluation.win_rate import WIN_RATE
-
-MIN_PROMPTS = 6
-"""Minimum number of prompts for a difference beyond noise. If nothing changed, all of n prompts move the same
-way with a probability of 2^(1 - n) (two-sided sign test), which is below 5 % only for n >= 6."""
-FEW_PROMPTS = 30
-"""Number of prompts below which percentile intervals are noticeably too narrow."""
+from evaluation.metrics import DELTA, MIN_PROMPTS, variant_rank
+from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
 
 ChangeOutcome = Literal["better", "worse", "other", "noise", "same"]
 """Change from `base`: better or worse beyond noise; beyond noise for a measure without a preferred direction
@@ -36,8 +32,6 @@ _TITLES = {
 _UNITS = {"share": "%", "nats": "nats/token"}
 _BETTER = {COMPLIANCE: 1, WIN_RATE: 1, "finished": 1, "empty": -1, "repeated": -1, "duplicate": -1}
 """Preferred direction by measure; the other measures have none."""
-_EVEN = 0.5
-"""Win rate of answers that are as good as the base model's."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +68,48 @@ class EvaluationMetrics:
     def outcome(self, variant: str, measure: str) -> ChangeOutcome | None:
         """Return how a variant differs from `base`; None if the measure has no difference or no interval.
 
-        The difference is beyond noise if its paired interval excludes zero (for the win rate: if the interval
-        excludes one half) and there are at least `MIN_PROMPTS` prompts.
+        A difference is beyond noise if its p-value, adjusted for all differences of the evaluation (Holm), is
+        at most 5 %. If nothing changed at all, the probability that any of them is beyond noise is then at
+        most 5 %. Metrics without p-values, which older versions wrote, are judged one by one: their interval
+        excludes zero (for the win rate: one half), and there are at least `MIN_PROMPTS` prompts.
         """
-        metric, even = self.deltas.get((variant, measure)), 0.0
-        if measure == WIN_RATE:
-            metric, even = self.values.get((variant, measure)), _EVEN
+        metric, even = self._difference(variant, measure), _even(measure)
         if metric is None or metric.low is None or metric.high is None:
             return None
-        # An interval of zero width at `even` means that no prompt changed.
-        if metric.low == metric.high == even:
+        if _is_unchanged(metric, even):
             return "same"
-        if metric.n < MIN_PROMPTS or metric.low <= even <= metric.high:
+        adjusted = self._adjusted.get((variant, measure))
+        excluded = metric.n >= MIN_PROMPTS and not metric.low <= even <= metric.high
+        if not (excluded if adjusted is None else adjusted <= LEVEL_OF_TESTS):
             return "noise"
         direction = _BETTER.get(measure.partition(".")[0], 0)
         if not direction:
             return "other"
         return "better" if (metric.value > even) == (direction > 0) else "worse"
+
+    @cached_property
+    def _adjusted(self) -> dict[tuple[str, str], float]:
+        """Adjusted p-values by variant and measure; differences that are zero on every prompt have none."""
+        family: dict[tuple[str, str], float] = {}
+        for variant, measure in self.values:
+            metric = self._difference(variant, measure)
+            # Without a changed prompt a difference cannot be beyond noise, so it does not count as a test.
+            if metric and metric.p_value is not None and not _is_unchanged(metric, _even(measure)):
+                family[variant, measure] = metric.p_value
+        return dict(zip(family, holm(list(family.values())), strict=True))
+
+    def _difference(self, variant: str, measure: str) -> Metric | None:
+        """Return the metric that shows a difference from `base`: the win rate itself, else the delta."""
+        return (self.values if measure == WIN_RATE else self.deltas).get((variant, measure))
+
+
+def _even(measure: str) -> float:
+    return EVEN_WIN_RATE if measure == WIN_RATE else 0.0
+
+
+def _is_unchanged(metric: Metric, even: float) -> bool:
+    """Return True if no prompt changed: the interval then has zero width at `even`."""
+    return metric.low == metric.high == even
 
 
 def is_steered(measure: str) -> bool:

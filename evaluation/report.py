@@ -13,11 +13,9 @@ from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
 from core.statistics.bootstrap import RESAMPLES
 from core.text.documents import code_cell, document_template, fenced, without_bars
 from evaluation.config import BASE
-from evaluation.metrics import Evaluation, variant_rank
+from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS, Evaluation, variant_rank
 from evaluation.presentation import (
     BEYOND_NOISE,
-    FEW_PROMPTS,
-    MIN_PROMPTS,
     ChangeOutcome,
     EvaluationMetrics,
     in_brackets,
@@ -117,7 +115,7 @@ def summary_rows(metrics: Iterable[Metric]) -> tuple[tuple[str, ...], ...]:
 def summary_table(metrics: Iterable[Metric]) -> Table:
     """Return the table of all measures and variants; four variants fit in 100 columns."""
     heading, *rows = summary_rows(metrics)
-    caption = f"{_MARK} differs from base by more than noise (95 % interval over prompts)"
+    caption = f"{_MARK} differs from base by more than noise (at most 5 % by chance, for all rows together)"
     table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
     widest = max(len(row[0]) for row in rows) if rows else 0
     for column, title in enumerate(heading):

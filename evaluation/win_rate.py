@@ -14,6 +14,8 @@ from evaluation.measures import Series, is_empty
 from labelers.ai import AILabeler
 
 WIN_RATE = "win_rate"
+EVEN_WIN_RATE = 0.5
+"""Win rate of answers that are as good as the base model's."""
 UNPARSED = "the judge's answer could not be parsed"
 NO_PRINCIPLE = "no principle applies to the prompt"
 

@@ -9,8 +9,9 @@ turns its judgments of a comparison into one probability:
     weights    sum_s w_s p_s / sum_s w_s over the sources s; each source counts once, however many voted
     pooled     all votes together, with the AI labeler and the checks as one annotator each
 
-The first rule whose probability is at least `DECISIVE` from one half decides the comparison; if none is, the
-mean over the rules decides. An answer that breaks a hard machine check always loses. If more than half of the
+The rules combine as tiers do: the first rule whose probability is at least `DECISIVE` from one half decides
+the comparison, one that is closer to one half has a share in proportion to its distance, and later rules have
+the remainder. An answer that breaks a hard machine check always loses. If more than half of the
 annotators' weight says that both answers are bad, the comparison has no preference.
 
 Annotator reliability is estimated separately for each rule, since it may differ between dimensions.
@@ -19,20 +20,19 @@ Annotator reliability is estimated separately for each rule, since it may differ
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from statistics import mean
 
 from constitution.schema import Constitution
 from core.records import Comparison, Judgment, Preference, Prompt
 from labelers.config import LabelConfig, MixRule
 from labelers.crowd.aggregate import (
     Settled,
-    Shares,
+    TierRule,
     WeightedOpinion,
     aggregate,
     aggregated_outcome,
-    is_decisive,
+    combine_in_order,
+    mixed_shares,
     opinions_of,
-    settle,
     settle_by_tier,
 )
 from labelers.crowd.methods import aggregate_votes
@@ -78,6 +78,7 @@ class Mixer:
         config: the policy.
         constitution: its sections may be named by rules, and its tiers aggregate the machines' judgments.
         judged: every comparison with its judgments. Votes stay in memory, answers do not.
+        tiers: how tiers, and the rules of the policy, are combined.
     """
 
     def __init__(
@@ -85,8 +86,9 @@ class Mixer:
         config: LabelConfig,
         constitution: Constitution,
         judged: Iterable[tuple[Comparison, Iterable[Judgment]]],
+        tiers: TierRule = "smooth",
     ) -> None:
-        self._config, self._constitution = config, constitution
+        self._config, self._constitution, self._tiers = config, constitution, tiers
         self._rules = rules_of(config)
         ballots: dict[_Party, list[Vote]] = {}
         for comparison, judgments in judged:
@@ -123,9 +125,7 @@ class Mixer:
                 parts.append(part)
         if not parts:
             return "no source that label.mix allows has judged it"
-        decisive = next((part for part in parts if is_decisive(part.p_a)), None)
-        p_a = mean(part.p_a for part in parts) if decisive is None else decisive.p_a
-        shares = _weighed_shares([(1.0, part) for part in parts]) if decisive is None else decisive.shares
+        p_a, shares = combine_in_order(parts, [1.0] * len(parts), self._tiers)
         return Settled(p_a, [opinion for part in parts for opinion in part.behind], shares)
 
     def _mixed(
@@ -141,7 +141,7 @@ class Mixer:
             return self._voted((number, _EVERYONE), comparison, opinions)
         spoken = None if mix == "machines" else self._voted((number, _HUMANS), comparison, humans)
         if spoken is None and machines and mix != "humans":
-            return settle_by_tier(comparison, machines)
+            return self._by_tier(comparison, machines)
         return spoken
 
     def _weighed(
@@ -152,7 +152,7 @@ class Mixer:
         for source in sorted({o.judgment.labeler for o in opinions}):
             own = [o for o in opinions if o.judgment.labeler == source]
             weight = self._weight(source)
-            part: Settled | None = settle_by_tier(comparison, own)
+            part: Settled | None = self._by_tier(comparison, own)
             if source not in MACHINES:
                 part = self._voted((number, source), comparison, own)
             if part is not None and weight > 0:
@@ -161,7 +161,11 @@ class Mixer:
         if not parts:
             return None
         behind = [opinion for _, part in parts for opinion in part.behind]
-        return Settled(weighed / total, behind, _weighed_shares(parts))
+        shares = mixed_shares([(weight / total, part) for weight, part in parts])
+        return Settled(weighed / total, behind, shares)
+
+    def _by_tier(self, comparison: Comparison, opinions: Sequence[WeightedOpinion]) -> Settled:
+        return settle_by_tier(comparison, opinions, self._tiers)
 
     def _voted(
         self, party: _Party, comparison: Comparison, opinions: Sequence[WeightedOpinion]
@@ -195,7 +199,7 @@ class Mixer:
         for labeler in sorted(MACHINES):
             opinions = opinions_of((j for j in judgments if j.labeler == labeler), self._constitution)
             if opinions:
-                p_a = settle(opinions)
+                p_a = self._by_tier(comparison, opinions).p_a
                 yield Vote(comparison.id, labeler, labeler, choice_of(p_a), p_a)
 
     def _counted_human_judgments(
@@ -223,13 +227,3 @@ class Mixer:
             and (not rule.dimensions or judgment.dimension in rule.dimensions)
             and (not rule.sources or judgment.labeler in rule.sources)
         )
-
-
-def _weighed_shares(parts: Sequence[tuple[float, Settled]]) -> Shares:
-    """Return each contribution to the weighted mean of several parts' probabilities; see `Shares`."""
-    total = sum(weight for weight, _ in parts)
-    shares: dict[str, float] = {}
-    for weight, part in parts:
-        for name, share in part.shares.items():
-            shares[name] = shares.get(name, 0.0) + weight / total * share
-    return shares

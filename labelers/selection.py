@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict
 from constitution.schema import Constitution
 from core.digests import derive_uniform
 from core.records import Comparison, Judgment, OrderLogits
-from labelers.crowd.aggregate import opinions_of, settle
+from labelers.crowd.aggregate import TierRule, opinions_of, settle_by_tier
 from labelers.crowd.votes import MACHINES, current_judgments
 from prompts.sources import normalised
 
@@ -99,7 +99,12 @@ class Selection:
     seed: int = 0
 
 
-def doubt_about(comparison: Comparison, judgments: Iterable[Judgment], constitution: Constitution) -> Doubt:
+def doubt_about(
+    comparison: Comparison,
+    judgments: Iterable[Judgment],
+    constitution: Constitution,
+    tiers: TierRule = "smooth",
+) -> Doubt:
     """Return the doubt about a comparison after the machines' judgments; human judgments are ignored."""
     current = [judgment for judgment in current_judgments(judgments) if judgment.labeler in MACHINES]
     opinions = opinions_of(current, constitution)
@@ -107,7 +112,7 @@ def doubt_about(comparison: Comparison, judgments: Iterable[Judgment], constitut
     return Doubt(
         comparison.id,
         normalised(comparison.prompt.messages),
-        _entropy(settle(opinions)) if opinions else 1.0,
+        _entropy(settle_by_tier(comparison, opinions, tiers).p_a) if opinions else 1.0,
         mean([_order_gap(j.orders) for j in current if j.orders is not None] or [0.0]),
         2 * pstdev(speaking) if speaking else 0.0,
     )

@@ -66,6 +66,8 @@ HEAVY_BY_NATURE = {
     "training.pairs.reference",
     "training.pairs.reward_objective",
     "training.rl.metrics",
+    "training.steps.answers",
+    "training.steps.trainer",
     "training.rl.watch",
 }
 """Modules that may import a heavy package at their top. All others reach them from inside functions only."""

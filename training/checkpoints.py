@@ -28,6 +28,7 @@ ADAPTER_STAGING = ".adapter.new"
 """Temporary folder of the adapter, before it is moved to its place."""
 SAMPLES_FILE, CRITIC_FILE = EXTRA_FILES = ("samples.jsonl", "critic.safetensors")
 """Further files of PPO: sampled answers of each step, and the critic's trained parameters."""
+_MARKER = "job.json"
 _NAME = re.compile(r"checkpoint-([0-9]+)")
 _SLACK = 1.2
 """Factor for settings, states and file-system blocks in addition to the tensors."""
@@ -62,8 +63,18 @@ class TrainingFolder:
             return None
         return result if result.get("job") == job else None
 
-    def open(self, job: str) -> Path | None:
+    def is_of_older_steps(self, job: str, steps: int) -> bool:
+        """Return True if an older version of the job's optimizer steps left checkpoints of it here."""
+        marker = _marker(self.path)
+        is_other = marker.get("job") == job and marker["steps"] != steps
+        return is_other and self.checkpoints.is_dir() and self.newest() is not None
+
+    def open(self, job: str, steps: int = 0) -> Path | None:
         """Prepare the folder for a job; return its newest complete checkpoint, or None.
+
+        Args:
+            job: digest of the job and its data.
+            steps: version of the job's optimizer steps; checkpoints of another version are removed.
 
         Raises:
             RunStateError: if the folder cannot be written.
@@ -71,15 +82,14 @@ class TrainingFolder:
         with os_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self.staging, ignore_errors=True)
-            marker = self.path / "job.json"
-            if not _names(marker, job):
+            if _marker(self.path) != {"job": job, "steps": steps}:
                 # First, or a kill in between would leave a finished result without its metrics.
                 (self.path / "training.json").unlink(missing_ok=True)
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
                 for name in (self.metrics.name, *EXTRA_FILES):
                     (self.path / name).unlink(missing_ok=True)
                 # Last: if killed before, the next start cleans up again.
-                write_atomic(marker, json.dumps({"job": job}) + "\n")
+                write_atomic(self.path / _MARKER, json.dumps({"job": job, "steps": steps}) + "\n")
             self.staging.mkdir()
             self.checkpoints.mkdir(exist_ok=True)
             return self.newest()
@@ -155,8 +165,10 @@ class TrainingFolder:
         return [path for path in self.checkpoints.iterdir() if _NAME.fullmatch(path.name)]
 
 
-def _names(marker: Path, job: str) -> bool:
+def _marker(folder: Path) -> dict[str, Any]:
+    """Return the content of `job.json`, with `steps` 0 if it has none; empty if it is missing or invalid."""
     try:
-        return bool(json.loads(marker.read_text(encoding="utf-8"))["job"] == job)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {"steps": 0, **found} if isinstance(found, dict) else {}

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from core.settings import OPERATIONAL, Section
 
+Schedule = Literal["cosine", "linear", "constant"]
+"""Learning rate schedules (`training/steps/schedule.py`)."""
 Sink = Literal["tensorboard", "wandb", "trackio"]
 TENSORBOARD: Sink = "tensorboard"
 
@@ -29,18 +31,19 @@ class OptimConfig(Section):
     """Optimizer settings shared by all training methods."""
 
     batch_size: int = Field(default=64, ge=1)
-    """Examples (SFT) or pairs (reward, DPO) per optimizer step; no effect on PPO, RLOO and GRPO."""
+    """Examples (SFT) or pairs (reward, DPO) per optimizer step, over all processes; the last step of an epoch
+    has the rest. No effect on PPO, RLOO and GRPO."""
     micro_batch: int = Field(default=8, ge=1, json_schema_extra=OPERATIONAL)
-    """Examples per forward pass of SFT; bounds the memory. GRPO: answers per block of the loss type
-    `bnpo`."""
+    """Maximum examples per forward pass of SFT; bounds the memory together with `micro_tokens`. GRPO: answers
+    per block of the loss type `bnpo`."""
     micro_tokens: int = Field(default=2048, ge=16, json_schema_extra=OPERATIONAL)
-    """Maximum tokens per forward pass of all methods except SFT; bounds the memory. A longer row runs
-    alone. If unset, 512 on a CPU, where larger passes are not faster."""
+    """Maximum tokens per forward pass, in SFT with padding; bounds the memory. A longer row runs alone. If unset,
+    512 on a CPU, where larger passes are not faster."""
     epochs: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     """Number of passes over the data (SFT, reward, DPO)."""
     warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Share of the steps during which the learning rate rises to its peak."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Share of the steps during which the learning rate rises to its peak; the first step's is above 0."""
+    schedule: Schedule = "cosine"
     """Learning rate schedule after the warm-up."""
     weight_decay: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Decoupled weight decay of AdamW."""

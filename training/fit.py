@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -20,7 +19,7 @@ from training.config import TENSORBOARD
 from training.history import NONDETERMINISTIC, ByHeldOutLoss, Course
 from training.job import TrainingJob, base_name, run_or_reuse
 from training.policy import load_adapter_weights, save_adapter
-from training.processes import is_main, world_size
+from training.processes import is_main
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
@@ -60,7 +59,7 @@ def fit(
     course = ByHeldOutLoss(job.optim)
 
     def run(folder: TrainingFolder) -> dict[str, Any]:
-        trainer = make(arguments_of(job, folder.staging, examples), folder)
+        trainer = make(arguments_of(job, folder.staging), folder)
         return _train(job, folder, trainer, course)
 
     return run_or_reuse(job, job_digest, examples, run)
@@ -87,20 +86,23 @@ def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: C
     }
 
 
-def arguments_of(job: TrainingJob, output: Path, examples: int) -> dict[str, Any]:
-    """Return keyword arguments of `TrainingArguments` for a job, which override TRL's own defaults."""
+def arguments_of(job: TrainingJob, output: Path) -> dict[str, Any]:
+    """Return keyword arguments of `TrainingArguments` for a job, which override TRL's own defaults.
+
+    Batches and the course of the warm-up are those of `training.steps.trainer.StepTrainer`.
+    """
     optim = job.optim
     on_cpu = pick_device(job.device) == "cpu"
-    steps = math.ceil(job.epochs * math.ceil(examples / min(optim.batch_size, examples)))
     evaluates = optim.eval_every is not None
     return {
         "output_dir": str(output),
-        **_batches(job, examples),
+        # `StepTrainer` takes whole optimizer steps as batches.
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 1,
         "num_train_epochs": job.epochs,
         "learning_rate": job.learning_rate,
-        "lr_scheduler_type": optim.schedule if optim.warmup == 0 else _with_warmup(optim.schedule),
-        # The first step of a warm-up has learning rate 0: a job of one step would learn nothing.
-        "warmup_steps": optim.warmup if steps > 1 else 0,
+        "lr_scheduler_type": optim.schedule,
+        "warmup_steps": optim.warmup,
         "weight_decay": optim.weight_decay,
         "max_grad_norm": optim.max_grad_norm,
         "optim": "adamw_torch",
@@ -145,23 +147,6 @@ def one_gpu_arguments(kind: type[_Arguments], arguments: dict[str, Any], **own: 
     settings = kind(**arguments, **own)
     settings._n_gpu = min(1, settings.n_gpu)  # transformers has no public way to set it
     return settings
-
-
-def _batches(job: TrainingJob, examples: int) -> dict[str, int]:
-    """Return the batch sizes for SFT; other methods build their own batches, one per optimizer step."""
-    if job.method != "sft":
-        return {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
-    batch = min(job.optim.batch_size, examples)
-    micro = max(1, min(job.optim.micro_batch, batch // world_size()))
-    return {
-        "per_device_train_batch_size": micro,
-        "per_device_eval_batch_size": micro,
-        "gradient_accumulation_steps": max(1, round(batch / micro / world_size())),
-    }
-
-
-def _with_warmup(schedule: str) -> str:
-    return "constant_with_warmup" if schedule == "constant" else schedule
 
 
 def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Course) -> list[dict[str, Any]]:

@@ -43,7 +43,11 @@ class MethodConfig(Protocol):
 CPU_MICRO_TOKENS = 512
 """`optim.micro_tokens` on a CPU, if unset."""
 _FORMAT = 2
-"""Version of the training code, increased whenever the same job would give different weights."""
+"""Version of the training code, part of a job's digest: if it is increased, finished trainings run again."""
+_STEPS = {"sft": 1, "reward": 1, "dpo": 1}
+"""Version of a method's optimizer steps (batches, learning rates), 0 if not listed. If it is increased,
+finished trainings are still reused, but an unfinished one starts again: checkpoints of another version are
+not resumed, so no result mixes two versions."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +227,13 @@ def run_or_reuse(
     if done is None and is_main():
         done = _copied_from_sibling(folder, job, job_digest)
         if done is None:
-            folder.open(job_digest)
+            steps = _STEPS.get(job.method, 0)
+            if folder.is_of_older_steps(job_digest, steps):
+                note(
+                    f"{job.method} training starts again: an older version, whose batches or learning rates "
+                    f"differ, began it ({job.folder})"
+                )
+            folder.open(job_digest, steps)
     wait_for_all()
     done = done or folder.result(job_digest)
     if done is not None:
@@ -250,10 +260,9 @@ def run_or_reuse(
 def _smaller(job: TrainingJob) -> str:
     """Return the settings that reduce the memory of a training job, with their present values."""
     optim = job.optim
+    size = f"optim.micro_tokens (now {optim.micro_tokens})"
     if job.method == "sft":
-        size = f"optim.micro_batch (now {optim.micro_batch})"
-    else:
-        size = f"optim.micro_tokens (now {optim.micro_tokens})"
+        size += f" or optim.micro_batch (now {optim.micro_batch})"
     parts = [f"a smaller {size}"]
     if job.method in ("sft", "reward", "dpo"):
         parts.append(f"a smaller optim.max_length (now {optim.max_length})")
@@ -294,7 +303,7 @@ def _copied_from_sibling(folder: TrainingFolder, job: TrainingJob, job_digest: s
         result = TrainingFolder(sibling).result(job_digest)
         if result is None:
             continue
-        folder.open(job_digest)
+        folder.open(job_digest, _STEPS.get(job.method, 0))
         with os_errors(job.folder):
             for name in (WEIGHTS, SETTINGS, folder.metrics.name):
                 shutil.copy2(sibling / name, job.folder / name)

@@ -71,6 +71,10 @@ class _Maker:
 
     def __call__(self, arguments: dict[str, Any], folder: TrainingFolder) -> Any:
         trl, datasets = require("trl", TRAIN_EXTRA), require("datasets", TRAIN_EXTRA)
+
+        from training.steps.answers import AnswerTrainer
+        from training.steps.trainer import as_batch
+
         own = self._job
         policy = load_policy(own.policy, own.lora, own.device, own.seed, own.start)
         settings: Any = one_gpu_arguments(
@@ -83,35 +87,22 @@ class _Maker:
             # the adapter away from the answers. For some mixtures of experts TRL cannot compute it.
             router_aux_loss_coef=0.0,
         )
+        # TRL asks its data sets for columns; the rows themselves are taken from `AnswerTrainer`.
         train, unseen = (
-            [{"prompt_ids": row.prompt_ids, "answer_ids": row.answer_ids} for row in rows]
+            datasets.Dataset.from_list([{"input_ids": row.prompt_ids} for row in rows[:1]])
             for rows in (self._rows, self._held_out)
         )
-        return trl.SFTTrainer(
+        return AnswerTrainer(
+            self._rows,
+            self._held_out,
+            own.optim,
             model=policy,
             args=settings,
-            train_dataset=datasets.Dataset.from_list(train),
-            eval_dataset=datasets.Dataset.from_list(unseen) if unseen else None,
+            train_dataset=train,
+            eval_dataset=unseen if self._held_out else None,
             processing_class=self._encoder.tokenizer,
-            data_collator=_collate,
+            data_collator=as_batch,
         )
-
-
-def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Collate rows for TRL's trainer, with labels on answer tokens only."""
-    from training.logprobs import collate
-
-    batch = collate([EncodedAnswer(tuple(row["prompt_ids"]), tuple(row["answer_ids"])) for row in rows])
-    # -100 is the index that transformers' cross-entropy ignores.
-    labels = batch.input_ids.new_full(batch.input_ids.shape, -100)
-    answers = labels[:, -batch.answer_ids.shape[1] :]
-    answers[batch.answer_mask] = batch.answer_ids[batch.answer_mask]
-    return {
-        "input_ids": batch.input_ids,
-        "attention_mask": batch.attention_mask,
-        "position_ids": batch.position_ids,
-        "labels": labels,
-    }
 
 
 @dataclass

@@ -54,7 +54,7 @@ def paired_intervals(
     Raises:
         DataError: the rows are empty, have different lengths, or contain a value that is not finite.
     """
-    values = _matrix(rows)
+    values = value_matrix(rows)
     # Subtract the first value: a row of equal values is then exactly zero, without rounding in the means.
     shift = values[:, :1]
     centred = values - shift
@@ -71,30 +71,40 @@ def pattern_interval(
     statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     counts: Sequence[int],
     seed: int,
+    contents: Floats | None = None,
 ) -> Interval | None:
     """Return a statistic of many cases that fall into few patterns, with its 95 % interval over the cases.
 
     A resample of n cases with replacement only changes how often each pattern occurs. These counts follow a
     multinomial distribution of n with the patterns' shares. Drawing the counts is the same bootstrap, at a
-    cost that does not grow with n.
+    cost that does not grow with n. Where cases depend on each other in clusters, the clusters are resampled:
+    clusters with the same patterns are of one kind, and the counts are those of the kinds.
 
     Args:
         statistic: computes the statistic of each of R samples, [R], from the counts of each pattern,
             [R, patterns]; nan where the statistic is not defined.
-        counts: the number of cases of each pattern; at least one case in all.
+        counts: the number of cases of each pattern, or of clusters of each kind; at least one in all.
         seed: seed of the resamples; the same seed and counts give the same resamples.
+        contents: the number of cases of each pattern in a cluster of each kind, [kinds, patterns]; if not
+            given, each case is a cluster.
 
     Returns:
         The statistic and its interval, or None if the statistic is not defined for the cases themselves.
         Resamples for which it is not defined are ignored.
     """
     occurrences = np.asarray(counts, dtype=np.float64)
-    value = float(statistic(occurrences[None, :])[0])
+    inside = np.eye(len(occurrences)) if contents is None else contents
+    value = float(statistic((occurrences @ inside)[None, :])[0])
     if not np.isfinite(value):
         return None
-    total = int(occurrences.sum())
-    drawn = np.random.default_rng(seed).multinomial(total, occurrences / total, size=RESAMPLES)
-    resampled = statistic(drawn.astype(np.float64))
+    generator, total = np.random.default_rng(seed), int(occurrences.sum())
+    at_once = max(1, _DRAWS_AT_ONCE // len(occurrences))
+    parts = []
+    for start in range(0, RESAMPLES, at_once):
+        size = min(at_once, RESAMPLES - start)
+        drawn = generator.multinomial(total, occurrences / total, size=size)
+        parts.append(statistic(drawn.astype(np.float64) @ inside))
+    resampled = np.concatenate(parts)
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(resampled[np.isfinite(resampled)], (tail, 1 - tail))
     return Interval(value, float(low), float(high))
@@ -113,7 +123,12 @@ def wilson(share: float, trials: float) -> Interval:
     return Interval(share, max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share)))
 
 
-def _matrix(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+def value_matrix(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return rows as an array, [rows, values].
+
+    Raises:
+        DataError: the rows are empty, have different lengths, or contain a value that is not finite.
+    """
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths:
         found = f"{len(rows)} rows of {', '.join(map(str, sorted(lengths))) or 'no'} values"

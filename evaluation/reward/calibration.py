@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.digests import derive_uniform
 from core.statistics.bootstrap import Floats
+from core.statistics.clusters import cluster_places, design_effect
 from evaluation.reward.metrics import (
     EVEN,
     ScoredPair,
@@ -79,21 +81,26 @@ class Calibration:
 def calibrate(pairs: Sequence[ScoredPair]) -> Calibration:
     """Fit the temperature of the pairs and return it with the metrics before and after.
 
-    For the metrics after, the pairs are split into two halves by hash of their ids. The temperature of each
-    half is fitted on the other half. If the other half is empty, the temperature is 1.
+    For the metrics after, the prompts are split into two halves by hash, so all pairs of a prompt are in one
+    half. The temperature of each half is fitted on the other half. If the other half is empty, it is 1.
 
     Args:
         pairs: at least one pair, all with positive weight.
     """
     margins, labels, weights = pair_columns(pairs)
-    halves = np.asarray([derive_uniform("calibration half", pair.id) < EVEN for pair in pairs])
+    clusters = [pair.cluster for pair in pairs]
+    # The smallest pair id stands for its prompt: a prompt with one pair is in the half of that pair.
+    firsts: dict[str, str] = {}
+    for pair in pairs:
+        firsts[pair.cluster] = min(pair.id, firsts.get(pair.cluster, pair.id))
+    halves = np.asarray([derive_uniform("calibration half", firsts[c]) < EVEN for c in clusters])
     scaled = margins.copy()
     for half in (halves, ~halves):
         scaled[half] /= fit_temperature(margins[~half], labels[~half], weights[~half])
     return Calibration(
         temperature=fit_temperature(margins, labels, weights),
-        before=calibration_metrics(margins, labels, weights),
-        after=calibration_metrics(scaled, labels, weights),
+        before=calibration_metrics(margins, labels, weights, clusters),
+        after=calibration_metrics(scaled, labels, weights, clusters),
     )
 
 
@@ -128,9 +135,18 @@ def fit_temperature(margins: Floats, p: Floats, weights: Floats | None = None) -
     return math.exp(float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-7}).x))
 
 
-def calibration_metrics(margins: Floats, labels: Floats, weights: Floats) -> CalibrationMetrics:
-    """Return the calibration metrics of sigmoid(m) as a prediction of the labels; all arrays are (N,)."""
-    bins = reliability(margins, labels, weights)
+def calibration_metrics(
+    margins: Floats, labels: Floats, weights: Floats, clusters: Sequence[str] | None = None
+) -> CalibrationMetrics:
+    """Return the calibration metrics of sigmoid(m) as a prediction of the labels.
+
+    Args:
+        margins: margins in nats, (N,).
+        labels: labels, (N,).
+        weights: weights, (N,).
+        clusters: the prompt of each pair, N; if not given, each pair has its own.
+    """
+    bins = reliability(margins, labels, weights, clusters)
     nll, excess, score = (
         float(np.average(measure(margins, labels), weights=weights))
         for measure in (cross_entropy, excess_entropy, brier)
@@ -146,12 +162,15 @@ def calibration_metrics(margins: Floats, labels: Floats, weights: Floats) -> Cal
     )
 
 
-def reliability(margins: Floats, labels: Floats, weights: Floats) -> tuple[Bin, ...]:
+def reliability(
+    margins: Floats, labels: Floats, weights: Floats, clusters: Sequence[str] | None = None
+) -> tuple[Bin, ...]:
     """Return at most 15 bins with about the same number of pairs in each, by increasing confidence.
 
-    Pairs with the same confidence are in the same bin, so the order of the pairs does not matter. All arrays
-    are (N,).
+    Pairs with the same confidence are in the same bin, so the order of the pairs does not matter. Arguments
+    are those of `calibration_metrics`.
     """
+    prompts, _ = cluster_places(range(len(margins)) if clusters is None else clusters)
     confidences = sigmoid(np.abs(margins))
     # Oriented to the preferred answer; the sign is 0 if both score the same.
     turned = EVEN + np.sign(margins) * (labels - EVEN)
@@ -166,18 +185,19 @@ def reliability(margins: Floats, labels: Floats, weights: Floats) -> tuple[Bin, 
         predicted, label = (
             float(np.average(values[inside], weights=weights[inside])) for values in (confidences, turned)
         )
-        noise = _error_of_mean((turned - confidences)[inside], weights[inside])
+        noise = _error_of_mean((turned - confidences)[inside], weights[inside], prompts[inside])
         bins.append(Bin(predicted, label, n, weight / total, noise))
     return tuple(bins)
 
 
-def _error_of_mean(values: Floats, weights: Floats) -> float:
+def _error_of_mean(values: Floats, weights: Floats, prompts: NDArray[np.int64]) -> float:
     """Return the standard error of the weighted mean of values, (N,) each.
 
     The number of values is Kish's effective sample size, (sum w)^2 / sum w^2 ("Survey Sampling", 1965), which
-    is N if all weights are equal.
+    is N if all weights are equal, divided by the design effect of pairs that share prompts.
     """
     effective = float(weights.sum() ** 2 / (weights**2).sum())
+    effective /= design_effect(values, weights, prompts.tolist())
     # Unweighted: a few heavy pairs would otherwise be their own mean, and the deviation far too small.
     return float(values.std()) / math.sqrt(effective)
 

@@ -74,6 +74,7 @@ def probe_length(pairs: Sequence[ScoredPair]) -> LengthProbe:
             "longer_is_better.accuracy",
             [EVEN * (1 + np.sign(lead)) for _, lead in decided],
             [pair.weight for pair, _ in decided],
+            [pair.cluster for pair, _ in decided],
         ),
         matched=accuracy("reward.accuracy.matched", [pair for pair in pairs if is_matched(pair)]),
     )

@@ -5,8 +5,9 @@ margin m = r(chosen) - r(rejected), the model predicts that `chosen` is better w
 q = sigmoid(m). The label p is also a probability and may be below one half. Swapping the two answers (m to
 -m, p to 1 - p) changes no metric.
 
-Pairs are assumed to be independent. If several pairs share a prompt, the intervals are too narrow. Pairs are
-weighted: a mean is sum(w x) / sum(w).
+Pairs are weighted: a mean is sum(w x) / sum(w). Pairs of one prompt are alike, so intervals are over prompts:
+those of shares by the design effect (`core/statistics/clusters.py`), those of other means by a bootstrap over
+prompts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from core.errors import DataError
 from core.records import Metric
 from core.statistics.bootstrap import Floats, paired_intervals, wilson
+from core.statistics.clusters import cluster_places, effective_trials
 
 EVEN = 0.5
 """Label of a tie, and accuracy of random guessing."""
@@ -41,6 +43,13 @@ class ScoredPair:
     weight: float = 1.0
     groups: Mapping[str, str] = field(default_factory=dict)
     """Groups of the pair, such as `{"source": "ai"}`; metrics are computed for each value of each key."""
+    prompt: str = ""
+    """Digest of the prompt, which several pairs may share; if empty, the pair has a prompt of its own."""
+
+    @property
+    def cluster(self) -> str:
+        """The prompt, by which pairs depend on each other; the pair's id if the prompt is not known."""
+        return self.prompt or self.id
 
     @property
     def margin(self) -> float:
@@ -136,22 +145,40 @@ def accuracy(name: str, pairs: Sequence[ScoredPair], weights: Sequence[float] | 
         weights: weights to use instead of the pairs' own.
     """
     given = [pair.weight for pair in pairs] if weights is None else weights
-    decided = [(pair.right, w) for pair, w in zip(pairs, given, strict=True) if pair.right is not None]
-    return weighted_share(name, [right for right, _ in decided], [weight for _, weight in decided])
+    decided = [(pair, w) for pair, w in zip(pairs, given, strict=True) if pair.right is not None]
+    return weighted_share(
+        name,
+        [pair.right or 0.0 for pair, _ in decided],
+        [weight for _, weight in decided],
+        [pair.cluster for pair, _ in decided],
+    )
 
 
-def weighted_share(name: str, values: Sequence[float], weights: Sequence[float]) -> Metric | None:
+def weighted_share(
+    name: str, values: Sequence[float], weights: Sequence[float], clusters: Sequence[str] | None = None
+) -> Metric | None:
     """Return the weighted mean of values in [0, 1] with its 95 % Wilson interval; None if all weights are 0.
 
     Unlike a bootstrap interval, the interval of E. B. Wilson (JASA 1927) has a positive width even if all
-    values are equal: 8 correct of 8 is not certainty. The number of trials is Kish's effective sample size,
-    (sum w)^2 / sum w^2 ("Survey Sampling", 1965). Values of one half make the interval slightly too wide.
+    values are equal: 8 correct of 8 is not certainty. The number of trials is the effective number of
+    independent ones, given the weights and the clusters. Values of one half make the interval slightly too
+    wide.
+
+    Args:
+        name: name of the metric.
+        values: values in [0, 1].
+        weights: a weight for each value.
+        clusters: the prompt of each value; if not given, each value has its own.
     """
     total = math.fsum(weights)
     if not total:
         return None
     mean = math.fsum(v * w for v, w in zip(values, weights, strict=True)) / total
-    trials = total**2 / math.fsum(w**2 for w in weights)
+    trials = effective_trials(
+        np.asarray(values, dtype=np.float64),
+        np.asarray(weights, dtype=np.float64),
+        range(len(values)) if clusters is None else clusters,
+    )
     _, low, high = wilson(mean, trials)
     return Metric(name=name, value=mean, low=low, high=high, n=len(values), unit="share")
 
@@ -159,7 +186,7 @@ def weighted_share(name: str, values: Sequence[float], weights: Sequence[float])
 def mean_metrics(pairs: Sequence[ScoredPair], seed: int) -> tuple[Metric, Metric, Metric]:
     """Return cross-entropy, excess over the labels' entropy (both in nats) and Brier score.
 
-    Their intervals are bootstrap intervals over pairs.
+    Their intervals are bootstrap intervals over prompts.
 
     Args:
         pairs: scored pairs, at least one with a positive weight.
@@ -171,7 +198,9 @@ def mean_metrics(pairs: Sequence[ScoredPair], seed: int) -> tuple[Metric, Metric
         "reward.excess_nll": ("nats", excess_entropy(margins, labels)),
         "reward.brier": ("", brier(margins, labels)),
     }
-    intervals = paired_intervals([_linear(row, weights).tolist() for _, row in measures.values()], seed)
+    clusters = [pair.cluster for pair in pairs]
+    rows = [_linear(row, weights, clusters).tolist() for _, row in measures.values()]
+    intervals = paired_intervals(rows, seed)
     nll, excess, score = (
         Metric(
             name=name,
@@ -187,11 +216,14 @@ def mean_metrics(pairs: Sequence[ScoredPair], seed: int) -> tuple[Metric, Metric
     return nll, excess, score
 
 
-def _linear(values: Floats, weights: Floats) -> Floats:
-    """Return values whose plain mean is the weighted mean, with nearly the same variation over resamples.
+def _linear(values: Floats, weights: Floats, clusters: Sequence[str]) -> Floats:
+    """Return one value per cluster, (G,), whose mean is the weighted mean and varies alike over resamples.
 
-    This is the linear form of a ratio: M + w (x - M) / mean(w), with M the weighted mean (Sarndal, Swensson
-    and Wretman, "Model Assisted Survey Sampling", 1992, section 5.6). With equal weights it is x itself.
+    This is the linear form of a ratio: M + sum w (x - M) / mean(W), with M the weighted mean, the sum over a
+    cluster, and W the weights of clusters (Sarndal, Swensson and Wretman, "Model Assisted Survey Sampling",
+    1992, section 5.6). With equal weights and clusters of one value it is x itself.
     """
     mean = np.average(values, weights=weights)
-    return np.asarray(mean + weights / weights.mean() * (values - mean), dtype=np.float64)
+    places, count = cluster_places(clusters)
+    sums = np.bincount(places, weights / (weights.sum() / count) * (values - mean), minlength=count)
+    return np.asarray(mean + sums, dtype=np.float64)

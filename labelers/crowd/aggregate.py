@@ -3,7 +3,13 @@
 An answer that breaks a hard machine check loses, regardless of everything else. If both answers break one,
 there is no preference. Otherwise the probabilities under the principles are averaged by weight, in tiers:
 hard principles first, then, if the constitution's priority is `strict`, section by section, then the rest.
-The first tier with a decisive mean determines the preference alone.
+
+With t_1 ... t_n the means of the tiers that have an opinion, in order, the probability is
+
+    p_k = s_k t_k + (1 - s_k) p_{k+1}   with   s_k = min(1, |t_k - 1/2| / DECISIVE),   p_n = t_n
+
+A tier whose mean is at least `DECISIVE` from one half thus determines the preference alone, a tier at exactly
+one half leaves it to the later ones, and nothing jumps in between.
 
 Where annotators have judged too, labelers/mixing.py combines the opinions in place of the tiers.
 """
@@ -13,7 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from constitution.checks.evaluate import evaluate
 from constitution.draw import in_scope
@@ -25,6 +31,10 @@ from labelers.crowd.votes import MACHINES, current_judgments, probability_of
 
 DECISIVE = 0.1
 """Minimum distance from one half for a tier's mean to be decisive; later tiers are then ignored."""
+
+TierRule = Literal["smooth", "first"]
+"""How the tiers make up a probability. `smooth` is the rule above. `first` is that of runs made before it:
+the first decisive tier alone or, if none is, the mean over all opinions. Those runs keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +50,9 @@ class WeightedOpinion:
 
 
 Shares = Mapping[str, float]
-"""Contribution of each principle to a probability p of `a`: w_i (p_i - 1/2) / sum_j w_j for the counted
-opinions i with weights w_i and probabilities p_i. The contributions sum to p - 1/2."""
+"""Contribution of each principle to a probability p of `a`: S_k w_i (p_i - 1/2) / sum_j w_j for the opinions
+i of tier k with weights w_i and probabilities p_i, where S_k is the share of the tier. The contributions sum
+to p - 1/2."""
 
 
 class Settled(NamedTuple):
@@ -52,16 +63,58 @@ class Settled(NamedTuple):
     behind: Sequence[WeightedOpinion]
     """The opinions it is based on, including those of tiers that did not count."""
     shares: Shares
-    """The contribution of each principle."""
+    """The contribution of each principle; opinions of tiers that did not count have none."""
 
 
 Settle = Callable[[Comparison, Sequence[WeightedOpinion]], Settled | str]
 
 
-def settle_by_tier(comparison: Comparison, opinions: Sequence[WeightedOpinion]) -> Settled:
-    """Aggregate opinions by the first decisive tier, or all together if none is decisive."""
-    speaking = deciding(opinions)
-    return Settled(_mean(speaking), opinions, shares_of(speaking))
+def settle_by_tier(
+    comparison: Comparison, opinions: Sequence[WeightedOpinion], rule: TierRule = "smooth"
+) -> Settled:
+    """Aggregate opinions tier by tier; see the module's docstring."""
+    speaking = [o for o in opinions if not o.neutral] or list(opinions)
+    tiers = [[o for o in speaking if o.tier == tier] for tier in sorted({o.tier for o in speaking})]
+    parts = [Settled(_mean(tier), tier, shares_of(tier)) for tier in tiers]
+    p_a, shares = combine_in_order(parts, [sum(o.weight for o in tier) for tier in tiers], rule)
+    return Settled(p_a, opinions, shares)
+
+
+def combine_in_order(
+    parts: Sequence[Settled], weights: Sequence[float], rule: TierRule = "smooth"
+) -> tuple[float, Shares]:
+    """Combine probabilities of which the earlier ones have precedence.
+
+    Args:
+        parts: at least one.
+        weights: the weight of each part, used only by the rule `first`, where no part is decisive.
+        rule: how the parts are combined.
+
+    Returns:
+        The probability and the contribution of each principle to it.
+    """
+    given = _precedence([part.p_a for part in parts], weights, rule)
+    counted = [(share, part) for share, part in zip(given, parts, strict=True) if share]
+    return sum(share * part.p_a for share, part in counted), mixed_shares(counted)
+
+
+def _precedence(means: Sequence[float], weights: Sequence[float], rule: TierRule) -> list[float]:
+    """Return the share of each part in the probability; the shares sum to 1."""
+    if rule == "first":
+        first = next((n for n, p in enumerate(means) if decisiveness(p) == 1), None)
+        if first is None:
+            return [weight / sum(weights) for weight in weights]
+        return [float(n == first) for n in range(len(means))]
+    shares, left = [], 1.0
+    for p in means[:-1]:
+        shares.append(left * decisiveness(p))
+        left -= shares[-1]
+    return [*shares, left]
+
+
+def decisiveness(p: float) -> float:
+    """Return min(1, |p - 1/2| / DECISIVE): 1 for a decisive probability, such as 3 of 5 votes."""
+    return min(1.0, distance_from_tie(p) / DECISIVE)
 
 
 def aggregate(
@@ -158,26 +211,6 @@ def _tier(principle: Principle | None, constitution: Constitution) -> int:
     return last
 
 
-def settle(opinions: Sequence[WeightedOpinion]) -> float:
-    """Return the probability of `a` by the first decisive tier, or by all opinions if none is decisive."""
-    return _mean(deciding(opinions))
-
-
-def deciding(opinions: Sequence[WeightedOpinion]) -> list[WeightedOpinion]:
-    """Return the opinions whose mean decides: those of the first decisive tier, or all non-neutral ones."""
-    speaking = [o for o in opinions if not o.neutral] or list(opinions)
-    for tier in sorted({o.tier for o in speaking}):
-        within = [o for o in speaking if o.tier == tier]
-        if is_decisive(_mean(within)):
-            return within
-    return speaking
-
-
-def is_decisive(p: float) -> bool:
-    """Return whether a probability is at least `DECISIVE` from one half; 3 of 5 votes are."""
-    return distance_from_tie(p) >= DECISIVE
-
-
 def shares_of(speaking: Sequence[WeightedOpinion]) -> Shares:
     """Return the contribution of each principle to the mean of opinions; see `Shares`."""
     total = sum(o.weight for o in speaking)
@@ -185,6 +218,15 @@ def shares_of(speaking: Sequence[WeightedOpinion]) -> Shares:
     for opinion in speaking:
         name = opinion.judgment.principle_id or f"({opinion.judgment.labeler})"
         shares[name] = shares.get(name, 0.0) + opinion.weight / total * (opinion.p_a - 0.5)
+    return shares
+
+
+def mixed_shares(parts: Sequence[tuple[float, Settled]]) -> Shares:
+    """Return each contribution to a weighted mean of probabilities, given weights that sum to 1."""
+    shares: dict[str, float] = {}
+    for weight, part in parts:
+        for name, share in part.shares.items():
+            shares[name] = shares.get(name, 0.0) + weight * share
     return shares
 
 

@@ -1,4 +1,4 @@
-"""Inter-annotator agreement beyond chance, with confidence intervals over comparisons.
+"""Inter-annotator agreement beyond chance, with confidence intervals over prompts.
 
 Let n_iv be the number of annotators who chose v (`a`, `b`, `tie` or `both_bad`) on comparison i,
 n_i = sum_v n_iv >= 2 and N = sum_i n_i:
@@ -11,12 +11,14 @@ n_i = sum_v n_iv >= 2 and N = sum_i n_i:
 
 Fleiss' kappa is generalised to a varying number of annotators per comparison; with a constant number it is
 the original. Choices are unordered: a tie against `a` is as much a disagreement as `b` against `a`.
+
+Comparisons of one prompt are alike, so the bootstrap draws prompts, each with all its comparisons.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -28,7 +30,9 @@ from labelers.crowd.votes import CHOICES, Choice, Vote, by_comparison
 PairTable = Counter[tuple[Choice, Choice]]
 """Counts of the choices of two annotators, keyed by (first annotator's choice, second annotator's choice)."""
 _SEED = 0
-"""Seed of the bootstrap over comparisons."""
+"""Seed of the bootstrap over prompts."""
+Prompts = Mapping[str, str]
+"""The prompt of each comparison, by ids; a comparison that is not in it has a prompt of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +61,23 @@ class PairAgreement:
     """Cohen's kappa; None if undefined: both made one and the same choice throughout."""
 
 
-def annotator_agreement(votes: Iterable[Vote]) -> Agreement | None:
+def annotator_agreement(votes: Iterable[Vote], prompts: Prompts | None = None) -> Agreement | None:
     """Return the agreement of all annotators; None if no comparison was judged by two of them.
 
     Args:
         votes: at most one per annotator and comparison.
+        prompts: the prompts of the comparisons; if not given, each comparison has its own.
     """
     shared = [found for found in by_comparison(votes).values() if len(found) > 1]
     if not shared:
         return None
-    # The statistics depend only on how often each pattern of choices occurs, so the bootstrap draws counts of
-    # patterns instead of single comparisons.
-    patterns = Counter(_pattern(found) for found in shared)
-    table = np.array(sorted(patterns), dtype=np.float64)
-    counts = [patterns[pattern] for pattern in sorted(patterns)]
+    patterns = sorted({_pattern(found) for found in shared})
+    table = np.array(patterns, dtype=np.float64)
+    number = {pattern: place for place, pattern in enumerate(patterns)}
+    cases = {found[0].comparison_id: number[_pattern(found)] for found in shared}
+    counts, contents = _kinds(cases, prompts)
     observed, fleiss, alpha = (
-        pattern_interval(statistic, counts, _SEED)
+        pattern_interval(statistic, counts, _SEED, contents)
         for statistic in (
             lambda drawn: observed_agreement(table, drawn),
             lambda drawn: fleiss_kappa(table, drawn),
@@ -84,19 +89,45 @@ def annotator_agreement(votes: Iterable[Vote]) -> Agreement | None:
     return Agreement(len(shared), len(annotators), observed, fleiss, alpha)
 
 
-def pair_agreements(votes: Iterable[Vote]) -> list[PairAgreement]:
-    """Return the agreement of each pair of annotators with a comparison in common, in order of name."""
-    return [_pair(first, second, table) for (first, second), table in pair_tables(votes).items()]
+def pair_agreements(votes: Iterable[Vote], prompts: Prompts | None = None) -> list[PairAgreement]:
+    """Return the agreement of each pair of annotators with a comparison in common, in order of name.
+
+    Arguments are those of `annotator_agreement`.
+    """
+    return [_pair(first, second, choices, prompts) for (first, second), choices in _common(votes).items()]
 
 
 def pair_tables(votes: Iterable[Vote]) -> dict[tuple[str, str], PairTable]:
     """Return the choice counts of each pair of annotators on their common comparisons, in order of name."""
-    tables: dict[tuple[str, str], PairTable] = {}
-    for found in by_comparison(votes).values():
-        ordered = sorted(found, key=lambda vote: vote.annotator)
+    return {pair: Counter(choices.values()) for pair, choices in _common(votes).items()}
+
+
+def _common(votes: Iterable[Vote]) -> dict[tuple[str, str], dict[str, tuple[Choice, Choice]]]:
+    """Return the choices of each pair of annotators by comparison, in order of name."""
+    found: dict[tuple[str, str], dict[str, tuple[Choice, Choice]]] = {}
+    for comparison_id, given in by_comparison(votes).items():
+        ordered = sorted(given, key=lambda vote: vote.annotator)
         for one, two in combinations(ordered, 2):
-            tables.setdefault((one.annotator, two.annotator), Counter())[one.choice, two.choice] += 1
-    return {pair: tables[pair] for pair in sorted(tables)}
+            choices = found.setdefault((one.annotator, two.annotator), {})
+            choices[comparison_id] = (one.choice, two.choice)
+    return {pair: found[pair] for pair in sorted(found)}
+
+
+def _kinds(cases: Mapping[str, int], prompts: Prompts | None) -> tuple[list[int], Floats]:
+    """Return how often each kind of prompt occurs, and its comparisons of each pattern, [kinds, patterns].
+
+    Args:
+        cases: the number of each comparison's pattern.
+        prompts: the prompts of the comparisons.
+    """
+    known, groups = prompts or {}, dict[tuple[bool, str], list[int]]()
+    for comparison_id, pattern in cases.items():
+        key = (comparison_id in known, known.get(comparison_id, comparison_id))
+        groups.setdefault(key, []).append(pattern)
+    kinds = Counter(tuple(sorted(group)) for group in groups.values())
+    ordered, patterns = sorted(kinds), 1 + max(cases.values())
+    contents = np.asarray([np.bincount(kind, minlength=patterns) for kind in ordered], dtype=np.float64)
+    return [kinds[kind] for kind in ordered], contents
 
 
 def observed_in(table: PairTable) -> float:
@@ -161,10 +192,13 @@ def _pattern(votes: Sequence[Vote]) -> tuple[int, ...]:
     return tuple(counts[choice] for choice in CHOICES)
 
 
-def _pair(first: str, second: str, table: PairTable) -> PairAgreement:
+def _pair(
+    first: str, second: str, choices: Mapping[str, tuple[Choice, Choice]], prompts: Prompts | None
+) -> PairAgreement:
+    table = Counter(choices.values())
     cells = sorted(table)
-    counts = [table[cell] for cell in cells]
-    cohen = pattern_interval(lambda drawn: cohen_kappa(cells, drawn), counts, _SEED)
+    counts, contents = _kinds({name: cells.index(cell) for name, cell in choices.items()}, prompts)
+    cohen = pattern_interval(lambda drawn: cohen_kappa(cells, drawn), counts, _SEED, contents)
     return PairAgreement(first, second, table.total(), observed_in(table), cohen)
 
 

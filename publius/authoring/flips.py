@@ -15,9 +15,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from core.progress import progress
 from core.records import Comparison, Message
 from core.statistics.bootstrap import Interval, wilson
+from core.statistics.clusters import effective_trials
 from labelers.crowd.aggregate import Settled
 from publius.authoring.recompute import Recomputed
 from publius.runs.records import RunFiles
@@ -100,6 +103,8 @@ class Shift:
     went: list[CameOrWent] = field(default_factory=list)
     by_principle: dict[str, PrincipleFlips] = field(default_factory=dict)
     _decisive: list[tuple[float, str, Flip]] = field(default_factory=list)
+    _prompts: dict[str, list[bool]] = field(default_factory=dict)
+    """For each prompt whether its comparisons flipped, of those with a preference under both."""
 
     @property
     def flips(self) -> list[Flip]:
@@ -113,16 +118,25 @@ class Shift:
 
     @property
     def share(self) -> Interval | None:
-        """Share of flips among comparisons with a preference under both; None if there are none."""
-        return wilson(self.flipped / self.compared, self.compared) if self.compared else None
+        """Share of flips among comparisons with a preference under both; None if there are none.
+
+        The interval is over prompts, since comparisons of one prompt flip together.
+        """
+        if not self.compared:
+            return None
+        flipped = np.asarray([one for found in self._prompts.values() for one in found], dtype=np.float64)
+        prompts = [prompt for prompt, found in self._prompts.items() for _ in found]
+        trials = effective_trials(flipped, np.ones_like(flipped), prompts)
+        return wilson(self.flipped / self.compared, trials)
 
     def judged(self, principle: str) -> PrincipleFlips:
         """Return the counts of a principle."""
         return self.by_principle.setdefault(principle, PrincipleFlips())
 
-    def add(self, before: float, after: float) -> None:
+    def add(self, prompt_id: str, before: float, after: float) -> None:
         """Count a comparison with a preference under both constitutions, by its probabilities of `a`."""
         self.compared += 1
+        self._prompts.setdefault(prompt_id, []).append(is_flip(before, after))
         self.unchanged += before == after
         self.total_change += abs(after - before)
         self.became_ties += before != TIE == after
@@ -163,6 +177,11 @@ class Shift:
         }
 
 
+def is_flip(before: float, after: float) -> bool:
+    """Return True if a probability has crossed one half."""
+    return (before - TIE) * (after - TIE) < 0
+
+
 def shift_of(run: Recomputed, limit: int | None) -> Shift:
     """Return the shift from a run's preferences to recomputed ones. Reads one comparison at a time."""
     finished, shift = run.finished, Shift(limit)
@@ -176,8 +195,8 @@ def shift_of(run: Recomputed, limit: int | None) -> Shift:
             old, new = (next(files.preferences.children(comparison.id), None) for files in (finished, run))
             if old is not None and new is not None:
                 before, after = old.p_a(comparison), new.p_a(comparison)
-                shift.add(before, after)
-                if (before - TIE) * (after - TIE) < 0:
+                shift.add(comparison.prompt.id, before, after)
+                if is_flip(before, after):
                     settled = [
                         decide(comparison, files.judgments.children(comparison.id))
                         for decide, files in zip(decided, (finished, run), strict=True)

@@ -25,7 +25,7 @@ from core.store.record_store import RecordFile
 from labelers.crowd.votes import MACHINES
 from prompts.environment import PromptTemplates
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
-from publius.runs.folder import Run
+from publius.runs.folder import Run, tier_rule_of
 from publius.runs.project import has_cache
 from publius.runs.reader import RunReader
 from publius.stages.label import Labeling, judge_and_aggregate, warn_about_labels
@@ -58,6 +58,8 @@ class Recomputed(Run):
         self.finished = finished
         identity = replace(finished.identity, constitution=constitution.digest)
         super().__init__(folder, finished.config, constitution, identity)
+        # By the same rule, so that all that changes is due to the constitution.
+        self.manifest["tiers"] = tier_rule_of(finished.manifest)
         # AI and check judgments depend on the constitution, so only human ones are copied.
         for judgment in finished.judgments if finished.config.label.humans else ():
             if judgment.labeler not in MACHINES:

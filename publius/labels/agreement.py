@@ -10,7 +10,13 @@ from typing import Any
 
 from core.errors import DataError
 from core.records import Judgment
-from labelers.crowd.agreement import Agreement, PairAgreement, annotator_agreement, pair_agreements
+from labelers.crowd.agreement import (
+    Agreement,
+    PairAgreement,
+    Prompts,
+    annotator_agreement,
+    pair_agreements,
+)
 from labelers.crowd.reliability import Reliability, graded_dawid_skene
 from labelers.crowd.votes import current_judgments, votes_of
 from labelers.position import PositionBias, position_biases
@@ -46,9 +52,11 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
         DataError: a folder has no judgments, or holds an empty file of them.
     """
     found: dict[str, Judgment] = {}
+    prompts: dict[str, str] = {}
     for folder in folders:
         with open_judgments(folder) as files:
             found |= {judgment.id: judgment for judgment in files.judgments}
+            prompts |= {comparison.id: comparison.prompt.id for comparison in files.all_comparisons()}
     if not found:
         where = ", ".join(map(str, folders))
         raise DataError("no judgments found", where=where, accepted="judgments.jsonl with judgments")
@@ -60,22 +68,24 @@ def read_report(folders: Sequence[Path]) -> AgreementReport:
         without_choice=dict(
             sorted(Counter(j.verdict for j in current if j.verdict in ("skip", "unparsed")).items())
         ),
-        overall=annotator_agreement(votes),
-        by_principle=_by(current, lambda judgment: judgment.principle_id),
-        by_dimension=_by(current, lambda judgment: judgment.dimension),
-        pairs=pair_agreements(votes),
+        overall=annotator_agreement(votes, prompts),
+        by_principle=_by(current, prompts, lambda judgment: judgment.principle_id),
+        by_dimension=_by(current, prompts, lambda judgment: judgment.dimension),
+        pairs=pair_agreements(votes, prompts),
         annotators=graded_dawid_skene(votes).annotators,
         positions=position_biases(current),
     )
 
 
-def _by(judgments: Iterable[Judgment], key: Callable[[Judgment], str | None]) -> dict[str, Agreement]:
+def _by(
+    judgments: Iterable[Judgment], prompts: Prompts, key: Callable[[Judgment], str | None]
+) -> dict[str, Agreement]:
     groups: dict[str, list[Judgment]] = {}
     for judgment in judgments:
         name = key(judgment)
         if name is not None:
             groups.setdefault(name, []).append(judgment)
-    found = {name: annotator_agreement(votes_of(group)) for name, group in sorted(groups.items())}
+    found = {name: annotator_agreement(votes_of(group), prompts) for name, group in sorted(groups.items())}
     return {name: one for name, one in found.items() if one is not None}
 
 

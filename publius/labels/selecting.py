@@ -10,6 +10,7 @@ from core.errors import RunStateError
 from core.records import Comparison, Judgment
 from labelers.crowd.votes import MACHINES, votes_of
 from labelers.selection import SelectedComparison, Selection, doubt_about, select_comparisons
+from publius.runs.folder import tier_rule_of
 from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 
@@ -41,7 +42,8 @@ def select_questions(folder: Path, selection: Selection) -> SelectedQuestions:
                 "the stage label has not run yet", where=str(folder), run="publius label RUN.yaml"
             )
         constitution = run.constitution
-        doubts = [doubt_about(*asked, constitution) for asked in _open_questions(run)]
+        tiers = tier_rule_of(run.manifest)
+        doubts = [doubt_about(*asked, constitution, tiers) for asked in _open_questions(run)]
     if not doubts:
         raise RunStateError(
             "no comparison is left to annotate",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.digests import digest
 from core.store.files import write_atomic
 from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import RewardSettings, read_reward_settings, write_reward_settings
@@ -104,9 +105,9 @@ def scored_by(
     """Return the pairs with their scores, and those that are too long or rejected by the chat template."""
     encoded = encode_pairs(pairs, model.encoder, optim, lambda pair: None)
     scores = model.scores([row.tree for row in encoded.rows])
-    groups = {pair.id: pair.groups for pair in pairs}
+    by_id = {pair.id: pair for pair in pairs}
     return [
-        _scored(row, scores[2 * number], scores[2 * number + 1], groups[row.id])
+        _scored(row, scores[2 * number], scores[2 * number + 1], by_id[row.id])
         for number, row in enumerate(encoded.rows)
     ], encoded.excluded
 
@@ -120,7 +121,7 @@ def read_reward_metrics(folder: Path) -> dict[str, Any] | None:
     return content
 
 
-def _scored(row: EncodedPair, chosen: float, rejected: float, groups: Any) -> ScoredPair:
+def _scored(row: EncodedPair, chosen: float, rejected: float, pair: PreferencePair) -> ScoredPair:
     return ScoredPair(
         id=row.id,
         chosen_reward=chosen,
@@ -129,7 +130,9 @@ def _scored(row: EncodedPair, chosen: float, rejected: float, groups: Any) -> Sc
         chosen_tokens=len(row.chosen.answer_ids),
         rejected_tokens=len(row.rejected.answer_ids),
         weight=row.weight,
-        groups=groups,
+        groups=pair.groups,
+        # Not the encoded ids: truncation can make different prompts alike.
+        prompt=digest([message.model_dump(mode="json") for message in pair.prompt]),
     )
 
 

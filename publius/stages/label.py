@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from constitution.schema import Constitution, Principle
@@ -16,13 +17,14 @@ from engines.protocols import ChoiceRequest
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
 from labelers.config import LabelConfig
-from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome
+from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome, settle_by_tier
 from labelers.crowd.votes import MACHINES
 from labelers.mixing import Mixer, wants_machines
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, Engines
-from publius.runs.folder import Run
+from publius.runs.folder import Run, tier_rule_of
+from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 from publius.stages.base import StageResult, StageWork, require_stage, run_stage
 from publius.stages.human_labels import copy_annotations
@@ -112,22 +114,26 @@ class Labeling:
 
 
 def aggregation_rule(
-    files: RunFiles, config: LabelConfig, constitution: Constitution
+    run: Run | RunReader, config: LabelConfig, constitution: Constitution
 ) -> Callable[[Comparison, Iterable[Judgment]], Settled | str]:
     """Return the function that `write_preferences` aggregates the judgments of a comparison with."""
+    tiers = tier_rule_of(run.manifest)
     if config.humans:
-        return Mixer(config, constitution, _judged(files)).outcome
-    return lambda comparison, judgments: aggregated_outcome(comparison, judgments, constitution)
+        return Mixer(config, constitution, _judged(run), tiers).outcome
+    settled = partial(settle_by_tier, rule=tiers)
+    return lambda comparison, judgments: aggregated_outcome(comparison, judgments, constitution, settled)
 
 
 def write_preferences(run: Run) -> int:
     """Aggregate all judgments and rewrite `preferences.jsonl`; return the number of preferences."""
-    mixer = Mixer(run.config.label, run.constitution, _judged(run)) if run.config.label.humans else None
+    config, tiers = run.config.label, tier_rule_of(run.manifest)
+    mixer = Mixer(config, run.constitution, _judged(run), tiers) if config.humans else None
+    settled = partial(settle_by_tier, rule=tiers)
 
     def preferences() -> Iterator[Preference]:
         for comparison, judgments in _judged(run):
             if mixer is None:
-                outcome = aggregate(comparison, judgments, run.constitution)
+                outcome = aggregate(comparison, judgments, run.constitution, settled)
             else:
                 outcome = mixer.preference(comparison, judgments)
             if isinstance(outcome, Preference):

@@ -129,8 +129,9 @@ def test_section_goes_to_machines_and_the_first_decisive_rule_settles():
     config = policy(mix="override", rules=rules)
     safe, even = by_ai("c", 0.2, "safe"), by_ai("c", 0.55, "safe")
     assert p_a(config, safe, AI, FOR) == pytest.approx(0.2)  # safety first, though people prefer `a`
-    assert p_a(config, even, AI, AGAINST) == 0.0  # safety does not tell them apart
-    # Neither decides: the mean of 0.55 and of people's tie.
+    assert p_a(config, even, AI, AGAINST) == pytest.approx(0.275)  # safety has half of it, people the rest
+    assert p_a(config, by_ai("c", 0.5, "safe"), AI, AGAINST) == 0.0  # safety does not tell them apart
+    # Half of 0.55 and half of people's tie.
     assert p_a(config, even, judged("c", "tie")) == pytest.approx(0.525)
 
 

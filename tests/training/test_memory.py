@@ -22,7 +22,7 @@ GPU = (
 FACTS = " (tried to allocate 2.00 GiB)"
 EXAMPLES = "a smaller optim.max_length (now 128), optim.gradient_checkpointing=true"
 SETTINGS = {
-    "sft": f"a smaller optim.micro_batch (now 2), {EXAMPLES}",
+    "sft": f"a smaller optim.micro_tokens (now 300) or optim.micro_batch (now 2), {EXAMPLES}",
     "reward": f"a smaller optim.micro_tokens (now 300), {EXAMPLES}",
     "dpo": f"a smaller optim.micro_tokens (now 300), {EXAMPLES}",
     "ppo": "a smaller optim.micro_tokens (now 300), optim.gradient_checkpointing=true",

@@ -24,9 +24,8 @@ ACCELERATE += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backe
 
 
 def launch(method: Method, folder: Path, model: Path, processes: int) -> None:
-    # The last step of pairs has one pair. Accelerate repeats examples of SFT to fill such a step. PPO and
-    # GRPO take two steps for each prompt.
-    count = {"sft": "16", "ppo": "3", "grpo": "3"}.get(method, "17")
+    # The last step of SFT, reward and DPO has one row. PPO and GRPO take two steps for each prompt.
+    count = {"ppo": "3", "grpo": "3"}.get(method, "17")
     jobs = ["-m", "tests.training.jobs", method, str(folder), str(model), count]
     command = [*(ACCELERATE if processes == 2 else [sys.executable]), *jobs]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}

@@ -91,7 +91,7 @@ def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config:
             known[: len(data.rows)],
             known[len(data.rows) :],
             DPOObjective(config, scorer),
-            batch_size=min(job.optim.batch_size, len(data.rows)),
+            batch_size=job.optim.batch_size,
             tokens=tokens,
         )
 

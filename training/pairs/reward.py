@@ -111,7 +111,7 @@ def _maker(
             data.rows,
             held_out.rows,
             RewardObjective(scorer, config.center, packed=packed),
-            batch_size=min(job.optim.batch_size, len(data.rows)),
+            batch_size=job.optim.batch_size,
             tokens=job.optim.micro_tokens,
         )
 

@@ -67,8 +67,9 @@ class RLConfig(Section):
     learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
     """Peak learning rate of the policy."""
     kl_coef: float = Field(default=0.05, ge=0.0, allow_inf_nan=False)
-    """Weight of the penalty on the KL divergence from the reference, per nat; in GRPO it is part of the loss,
-    in PPO and RLOO it is subtracted from the reward."""
+    """Weight of the penalty on the KL divergence from the reference, per nat. In PPO and RLOO it is
+    subtracted from the reward. In GRPO it is part of the loss, where advantages are in units of the standard
+    deviation that `scale_rewards` divides by."""
     stop_kl: float | None = Field(default=15.0, gt=0.0, allow_inf_nan=False)
     """Training stops when the mean divergence exceeds this, in nats per answer."""
     missing_eos_penalty: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)

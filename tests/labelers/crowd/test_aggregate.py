@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -10,7 +11,14 @@ from constitution.checks.kinds import MaxWords
 from constitution.schema import Constitution, Principle, Scope
 from core.errors import ConfigError
 from core.records import Comparison, Judgment, Message, Preference, Prompt
-from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome
+from labelers.crowd.aggregate import (
+    DECISIVE,
+    Settled,
+    aggregate,
+    aggregated_outcome,
+    opinions_of,
+    settle_by_tier,
+)
 
 PROMPT = Prompt.of(
     (Message(role="user", content="What is this pill?"),), tags=("medicine",), split="preference"
@@ -93,9 +101,38 @@ def test_decisive_hard_principle_decides_alone(safe: float, kind: float):
     assert p_a(judgment("safe", safe), judgment("kind", kind), by=HARD) == pytest.approx(safe)
 
 
-@pytest.mark.parametrize("safe", [0.41, 0.5, 0.59])
-def test_hard_principle_that_is_undecided_leaves_it_to_the_rest(safe: float):
-    assert p_a(judgment("safe", safe), judgment("kind", 0.9), by=HARD) == pytest.approx(0.9)
+def test_hard_principle_at_exactly_one_half_leaves_it_to_the_rest():
+    assert p_a(judgment("safe", 0.5), judgment("kind", 0.9), by=HARD) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("safe", [0.41, 0.45, 0.51, 0.5999])
+def test_hard_principle_that_is_undecided_has_a_share_in_proportion_to_its_distance(safe: float):
+    share = abs(2 * safe - 1) / (2 * DECISIVE)
+    expected = share * safe + (1 - share) * 0.9
+    assert p_a(judgment("safe", safe), judgment("kind", 0.9), by=HARD) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("by", ["hard", "strict"])
+def test_no_label_jumps_where_a_tier_becomes_decisive(by: str):
+    rules = HARD if by == "hard" else STRICT
+    later = [judgment("kind", 0.05)] if by == "hard" else [judgment("true", 0.58), judgment("useful", 0.05)]
+    grid = [n / 1000 for n in range(1001)]
+    labels = [p_a(judgment("safe", safe), *later, by=rules) for safe in grid]
+    # A change of 0.001 moved the label by 0.55 where the first decisive tier decided alone.
+    assert max(abs(after - before) for before, after in pairwise(labels)) < 0.01
+    ends = [n for n, safe in enumerate(grid) if abs(safe - 0.5) >= DECISIVE]
+    assert [labels[n] for n in ends] == pytest.approx([grid[n] for n in ends])
+
+
+def test_rule_of_older_runs_is_the_first_decisive_tier_alone():
+    def settled(*judgments: Judgment) -> float:
+        found = settle_by_tier(COMPARISON, opinions_of(judgments, HARD), "first")
+        assert sum(found.shares.values()) == pytest.approx(found.p_a - 0.5)
+        return found.p_a
+
+    assert settled(judgment("safe", 0.5999), judgment("kind", 0.05)) == pytest.approx(0.05)
+    assert settled(judgment("safe", 0.6001), judgment("kind", 0.05)) == pytest.approx(0.6001)
+    assert settled(judgment("safe", 0.45), judgment("kind", 0.55)) == pytest.approx((0.45 + 9 * 0.55) / 10)
 
 
 def test_mean_of_exactly_0_6_decides_however_it_was_added_up():
@@ -103,9 +140,10 @@ def test_mean_of_exactly_0_6_decides_however_it_was_added_up():
     assert p_a(*votes, judgment("kind", 0.0), by=HARD) == pytest.approx(0.6)
 
 
-def test_all_speak_together_when_no_tier_is_decisive():
-    expected = (0.45 + 9 * 0.55) / 10
-    assert p_a(judgment("safe", 0.45), judgment("kind", 0.55), by=HARD) == pytest.approx(expected)
+def test_last_tier_takes_what_is_left_whatever_its_distance():
+    # The hard principle is half decisive: 0.5 of 0.45 and 0.5 of 0.53.
+    assert p_a(judgment("safe", 0.45), judgment("kind", 0.53), by=HARD) == pytest.approx(0.49)
+    assert p_a(judgment("safe", 0.52), by=HARD) == pytest.approx(0.52)
 
 
 STRICT = constitution(
@@ -123,7 +161,8 @@ STRICT = constitution(
         (0.1, 0.9, 0.9, 0.1),  # hard first, whatever its section
         (0.5, 0.2, 0.9, 0.2),  # then the first section
         (0.5, 0.5, 0.9, 0.9),  # then the second
-        (0.5, 0.45, 0.55, 0.5),  # then all together
+        (0.5, 0.45, 0.55, 0.5),  # the first section has half of it
+        (0.55, 0.45, 0.9, 0.6125),  # 0.5 of 0.55, 0.25 of 0.45, 0.25 of 0.9
     ],
 )
 def test_strict_priority_asks_section_by_section(safe: float, true: float, useful: float, expected: float):
@@ -347,4 +386,7 @@ def test_opinions_that_a_tier_silenced_have_no_share():
     assert found.shares == {"safe": pytest.approx(0.3)}
     undecided = aggregated_outcome(COMPARISON, [judgment("safe", 0.55), judgment("kind", 0.1)], by)
     assert isinstance(undecided, Settled)
-    assert undecided.shares == {"kind": pytest.approx(-0.4)}
+    assert undecided.shares == {"safe": pytest.approx(0.5 * 0.05), "kind": pytest.approx(0.5 * -0.4)}
+    even = aggregated_outcome(COMPARISON, [judgment("safe", 0.5), judgment("kind", 0.1)], by)
+    assert isinstance(even, Settled)
+    assert even.shares == {"kind": pytest.approx(-0.4)}

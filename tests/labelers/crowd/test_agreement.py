@@ -125,3 +125,34 @@ def test_liking_for_the_first_place_is_counted_over_choices_alone():
     (bias,) = position_biases(said)
     assert (bias.annotator, bias.choices, bias.first.value) == ("crowd/anna", 10, 0.8)
     assert bias.first.low == pytest.approx(0.490, abs=1e-3)  # Wilson's interval of 8 in 10
+
+
+def test_interval_is_over_prompts_where_comparisons_share_them():
+    draw = np.random.default_rng(0)
+    choices = [tuple("ab"[n] for n in draw.integers(2, size=3)) for _ in range(120)]
+
+    def votes(times: int) -> list[Vote]:
+        return [
+            Vote(f"c{number} {copy}", f"who {who}", "crowd", choice, float(choice == "a"))
+            for number, given in enumerate(choices)
+            for copy in range(times)
+            for who, choice in enumerate(given)
+        ]
+
+    prompts = {f"c{number} {copy}": f"p{number}" for number in range(120) for copy in range(4)}
+    one, independent = annotator_agreement(votes(1)), annotator_agreement(votes(4))
+    shared = annotator_agreement(votes(4), prompts)
+    assert one is not None
+    assert independent is not None
+    assert shared is not None
+    # Four copies of a comparison under its prompt say no more than one of them.
+    assert shared.observed == pytest.approx(one.observed)
+    assert shared.fleiss == pytest.approx(one.fleiss)
+    assert independent.fleiss is not None
+    assert shared.fleiss is not None
+    widths = [found.high - found.low for found in (independent.fleiss, shared.fleiss)]
+    assert widths[1] == pytest.approx(2 * widths[0], rel=0.1)
+    pairs = pair_agreements(votes(4), prompts)
+    for ours, alone in zip(pairs, pair_agreements(votes(1)), strict=True):
+        assert ours.cohen == pytest.approx(alone.cohen)
+        assert (ours.comparisons, ours.observed) == (4 * alone.comparisons, alone.observed)

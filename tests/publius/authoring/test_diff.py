@@ -14,11 +14,13 @@ import pytest
 
 from constitution.loader import load_constitution
 from core.records import Comparison, Judgment, Preference
+from core.statistics.bootstrap import wilson
 from core.store.lock import lock
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, ChoiceScores
 from engines.scripted import ScriptedEngine
 from publius.authoring.diff import DiffOutcome, DiffRequest, run_diff
+from publius.authoring.flips import Shift
 from publius.stages.label_pairs import PairsRequest, label_pairs
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import files_of, here
@@ -490,3 +492,21 @@ def test_real_model_is_asked_only_what_changed_and_agrees_with_a_run_of_its_own(
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.p_chosen == pytest.approx(theirs.p_chosen, abs=1e-4)
         assert ours.by_principle.keys() == theirs.by_principle.keys()
+
+
+def test_interval_of_the_share_of_flips_is_over_prompts():
+    def shift(times: int, *, shared: bool) -> Shift:
+        found = Shift(limit=None)
+        for number in range(40):
+            for copy in range(times):
+                prompt = f"{number}" if shared else f"{number} {copy}"
+                found.add(prompt, 0.4, 0.6 if number % 4 == 0 else 0.3)
+                found.flipped += number % 4 == 0
+        return found
+
+    one, shared, independent = shift(1, shared=True), shift(6, shared=True), shift(6, shared=False)
+    assert one.share == wilson(0.25, 40)
+    assert independent.share == wilson(0.25, 240)
+    assert shared.share.value == 0.25
+    # Six comparisons of a prompt that flip together say no more than one.
+    assert shared.share.high - shared.share.low == pytest.approx(one.share.high - one.share.low, rel=0.05)

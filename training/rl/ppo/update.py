@@ -9,7 +9,6 @@ Shapes: `A` answer tokens of a micro-batch.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from core.digests import derive_seed
 from engines.hf.packing import PackedRow
 from engines.trees import Tree, micro_batches
-from training.config import OptimConfig
 from training.examples import EncodedAnswer
 from training.job import TrainingJob
 from training.processes import gathered, process_rows, summed, world_size
@@ -31,6 +29,7 @@ from training.rl.ppo.actor_critic import ActorCritic
 from training.rl.ppo.experience import Experience
 from training.rl.ppo.losses import value_losses
 from training.rl.ppo.objectives import loss_divisor, token_losses
+from training.steps.schedule import learning_rate_factor
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,9 @@ class PolicyUpdate:
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._optim.max_grad_norm)
         # The policy's schedule begins when the critic has warmed up.
         before = self._warming if group is self.policy else 0
-        factor = learning_rate_factor(self.done - before, self._updates - before, self._optim)
+        total = self._updates - before
+        warm = self._optim.warmup * total
+        factor = learning_rate_factor(self.done - before, total, warm, self._optim.schedule)
         for settings in group.optimizer.param_groups:
             settings["lr"] = group.learning_rate * factor
         group.optimizer.step()
@@ -213,17 +214,6 @@ class PolicyUpdate:
             weight_decay=self._optim.weight_decay,
         )
         return ParameterGroup(name, parameters, optimizer, learning_rate)
-
-
-def learning_rate_factor(update: int, total: int, optim: OptimConfig) -> float:
-    """Return the learning rate at an optimizer step, counted from 0, as a share of its peak; never 0."""
-    warm = optim.warmup * total
-    if update < warm:
-        return (update + 1) / (warm + 1)
-    done = min(1.0, (update - warm) / max(1.0, total - warm))
-    if optim.schedule == "constant":
-        return 1.0
-    return 1 - done if optim.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
 
 
 class _Averages:

@@ -1,0 +1,1 @@
+"""Optimizer steps of SFT, reward models and DPO: whole steps as batches, micro-batches, learning rates."""
