@@ -37,8 +37,8 @@ class OptimConfig(Section):
     """Maximum examples per forward pass of SFT; bounds the memory together with `micro_tokens`. GRPO: answers
     per block of the loss type `bnpo`."""
     micro_tokens: int = Field(default=2048, ge=16, json_schema_extra=OPERATIONAL)
-    """Maximum tokens per forward pass, in SFT with padding; bounds the memory. A longer row runs alone. If unset,
-    512 on a CPU, where larger passes are not faster."""
+    """Maximum tokens per forward pass, in SFT with padding; bounds the memory. A longer row runs alone. If
+    unset, 512 on a CPU, where larger passes are not faster."""
     epochs: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
     """Number of passes over the data (SFT, reward, DPO)."""
     warmup: float = Field(default=0.1, ge=0.0, lt=1.0)
