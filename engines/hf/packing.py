@@ -232,13 +232,11 @@ def packed_attention(
     Attention weights get no dropout, even in training: both answers of a pair are treated alike.
     """
     group = query.shape[1] // key.shape[1]
-    outputs = [
-        _attend(
-            query[:, :, piece.queries], *(_columns(s, piece.keys) for s in (key, value)), piece.mask, scale
-        )
-        for block in blocks
-        for piece in block.pieces(window, group, query.dtype)
-    ]
+    outputs = []
+    for block in blocks:
+        for piece in block.pieces(window, group, query.dtype):
+            keys, values = (_columns(states, piece.keys) for states in (key, value))
+            outputs.append(_attend(query[:, :, piece.queries], keys, values, piece.mask, scale))
     return torch.cat(outputs, dim=2).transpose(1, 2)
 
 
@@ -266,9 +264,9 @@ def _attend(
         return attend(query, key, value, is_causal=True, scale=scale, enable_gqa=is_grouped)
     # Query head h uses key-value head h // (H / K). The mask is repeated for each head of a group, so that
     # they can pose as further queries of one head.
-    folded = query.unflatten(1, (groups, -1)).flatten(2, 3)
-    output = attend(folded, key, value, attn_mask=mask, scale=scale)
-    return output.unflatten(2, (-1, query.shape[2])).flatten(1, 2)
+    folded = query.reshape(1, groups, -1, query.shape[3])
+    output: torch.Tensor = attend(folded, key, value, attn_mask=mask, scale=scale)
+    return output.reshape(*query.shape[:3], -1)
 
 
 def _takes_groups(query: torch.Tensor, value: torch.Tensor) -> bool:
