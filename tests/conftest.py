@@ -44,6 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _as_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Notices and progress go to the log, whether or not something ran a command in this process before."""
     monkeypatch.setattr(core.progress, "_on_screen", False)
+    monkeypatch.setattr(core.progress, "_facts", {})
     monkeypatch.setattr(LOGGER, "handlers", [h for h in LOGGER.handlers if not isinstance(h, NoticeHandler)])
     LOGGER.setLevel(logging.NOTSET)
 
