@@ -46,12 +46,15 @@ def grouped_attention(
     single new token with grouped heads.
 
     Raises:
-        ValueError: if the model asks for attention sinks or capped scores, which this function does not have.
+        ValueError: if the model asks for attention sinks or capped scores, which this function does not have,
+            or a packed row needs a window that it is not told.
     """
     for name in _UNSUPPORTED:
         if kwargs.get(name) is not None:
             raise ValueError(f"attention with {name} needs attn_implementation='eager'")
     if (blocks := kwargs.pop("packed_blocks", None)) is not None:
+        if "sliding_window" not in kwargs and _windows(module):
+            raise ValueError("attention with a window that is in the mask only cannot be packed")
         output = packed_attention(query, key, value, blocks, scaling, kwargs.get("sliding_window"))
         return output.contiguous(), None
     batch, heads, length, width = query.shape
@@ -65,3 +68,9 @@ def grouped_attention(
         folded, key, value, attn_mask=attention_mask, scale=scaling
     )
     return output.reshape(batch, 1, heads, width), None
+
+
+def _windows(module: torch.nn.Module) -> bool:
+    """Return True if a model has windows or chunks of attention, in some of its layers at least."""
+    config = getattr(module, "config", None)
+    return any(getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))

@@ -24,7 +24,7 @@ import torch
 
 from engines.trees import Tree
 
-_ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention", "attention"})
+_ATTENTION = frozenset({"full_attention", "sliding_attention", "attention"})
 """Entries of a configuration's `layer_types` that a packed row is exact for."""
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from engines.config import ModelConfig
+from engines.hf.attention import register
 from engines.hf.packing import pack
 from engines.trees import Tree
 from tests.engines.families import tiny
@@ -282,6 +283,36 @@ def test_a_model_with_another_attention_is_scored_in_padded_rows(attention: str)
     with torch.no_grad():
         found, expected = scorer(other, TREES), plainly(with_lora(tiny("llama").float()), TREES)
     assert ((found - expected).abs() <= 1e-5 * expected.abs().clamp(min=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("Qwen2MoeConfig", {"use_sliding_window": True, "sliding_window": 12, "max_window_layers": 0}),
+        (
+            "Llama4TextConfig",
+            {"attention_chunk_size": 12, "num_local_experts": 2, "intermediate_size_mlp": 48},
+        ),
+    ],
+    ids=["window", "chunks"],
+)
+def test_a_window_that_only_the_mask_knows_is_found_on_rows_shorter_than_it(kind: str, more: dict[str, Any]):
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, kind)(
+        vocab_size=120,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        **more,
+    )
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=register())
+    scorer = PolicyScorer(model.eval(), Tree((1, 5, 6), ((8, 2),)))
+    assert not scorer.packed
 
 
 def bloom() -> Any:
