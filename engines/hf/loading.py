@@ -9,6 +9,7 @@ from core.errors import EngineError
 from core.lazy import require
 from core.libraries import load_errors, quiet_transformers
 from engines.adapter import attach_adapter
+from engines.hf.score_layer import classifier_class
 from engines.loading import ACCEPTED_MODELS, ModelFiles, pick_device
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _EXTRA = "transformers"
 _EAGER = "eager"
+_SCORE = "score.weight"
 _DROPOUT = ("dropout", "pdrop", "layerdrop")
 """Parts of the names of dropout probabilities in configurations, as in `attention_dropout`, `resid_pdrop`."""
 
@@ -83,12 +85,11 @@ def load_classifier(
         )
     # transformers would warn that the score head is newly initialised, which is intended.
     with load_errors("reward model", files.folder, ACCEPTED_MODELS), quiet_transformers(_EXTRA):
-        options: dict[str, Any] = {"num_labels": 1}
-        if for_training:
-            options = {"config": config_without_dropout(files.folder, **options)}
-        model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
+        read = config_without_dropout if for_training else transformers.AutoConfig.from_pretrained
+        config: Any = read(files.folder, num_labels=1)
+        model, found = classifier_class(config).from_pretrained(
             files.folder,
-            **options,
+            config=config,
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             trust_remote_code=False,
@@ -102,7 +103,14 @@ def load_classifier(
             where=str(files.folder),
             accepted="a causal language model, or a sequence classifier made from one",
         )
-    if "score.weight" in found["missing_keys"]:
+    if lost := sorted(set(found["missing_keys"]) - {_SCORE}):
+        raise EngineError(
+            f"{len(lost)} weights of {type(model).__name__} are not in the model's files, "
+            f"the first is {lost[0]}",
+            where=str(files.folder),
+            accepted="a causal language model, or a sequence classifier made from one",
+        )
+    if _SCORE in found["missing_keys"]:
         generator = torch.Generator().manual_seed(seed)
         # On the CPU, so the same seed gives the same head on every device.
         drawn = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5

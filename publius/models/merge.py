@@ -15,6 +15,7 @@ from core.libraries import load_errors, quiet_transformers
 from core.store.files import os_errors, require_empty
 from engines.adapter import WEIGHTS, attach_adapter, read_settings
 from engines.config import ModelConfig
+from engines.hf.score_layer import classifier_class
 from engines.loading import ModelFiles, load_tokenizer, locate
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings
@@ -107,9 +108,10 @@ def _merged(files: ModelFiles, adapter: Path, task: str) -> Any:
     transformers = require("transformers", _EXTRA)
     kind = transformers.AutoModelForCausalLM
     options: dict[str, Any] = {"dtype": "auto", "use_safetensors": True, "trust_remote_code": False}
-    if task == _REWARD:
-        kind, options = transformers.AutoModelForSequenceClassification, options | {"num_labels": 1}
     with load_errors("model", files.folder):
+        if task == _REWARD:
+            options["config"] = transformers.AutoConfig.from_pretrained(files.folder, num_labels=1)
+            kind = classifier_class(options["config"])
         model = kind.from_pretrained(files.folder, **options)
     for folder in (files.adapter, adapter) if files.adapter else (adapter,):
         model = _merge_adapter(model, folder)
