@@ -73,9 +73,15 @@ class _Maker:
         trl, datasets = require("trl", TRAIN_EXTRA), require("datasets", TRAIN_EXTRA)
         own = self._job
         policy = load_policy(own.policy, own.lora, own.device, own.seed, own.start)
-        # Rows are encoded and cut already: TRL must neither tokenize nor truncate them.
         settings: Any = one_gpu_arguments(
-            trl.SFTConfig, arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}
+            trl.SFTConfig,
+            arguments,
+            # Rows are encoded and cut already: TRL must neither tokenize nor truncate them.
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            # Else TRL adds a loss that balances the experts. Routers are frozen here, so it would only draw
+            # the adapter away from the answers. For some mixtures of experts TRL cannot compute it.
+            router_aux_loss_coef=0.0,
         )
         train, unseen = (
             [{"prompt_ids": row.prompt_ids, "answer_ids": row.answer_ids} for row in rows]
