@@ -15,7 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from core.errors import ConfigError, DataError, EngineError
-from core.records import Message, Prompt
+from core.records import Message, Prompt, Sampling
 from core.rewards import Reward, Sample
 from engines.adapter import WEIGHTS
 from engines.config import ModelConfig
@@ -23,6 +23,7 @@ from tests.training.jobs import Vowels, asked, train
 from tests.training.rl.gamed import PRINTABLE, Brief, Letters, Longer, Phrase, Varied
 from training.config import LoraConfig, OptimConfig
 from training.job import TrainingJob, TrainingResult
+from training.rl import train as rl
 from training.rl.config import PPOConfig
 from training.rl.metrics import GAP
 from training.rl.reward_sum import WeightedReward
@@ -181,6 +182,24 @@ def test_a_sampler_that_drifts_from_the_trainer_is_no_longer_believed(
     assert series(tmp_path, GAP) == pytest.approx([0.01] * 3, rel=1e-2)
     recomputed = ["sampling/importance_sampling_ratio/max" in row for row in rows_of(tmp_path)]
     assert recomputed == [False, True, True]
+
+
+def test_a_sampler_of_another_policy_is_refused_at_the_first_step(
+    lively: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    make = rl._sampler
+
+    def hotter(job: Any, config: Any, policy: Any, reader: Any, sampling: Sampling) -> Any:
+        return make(job, config, policy, reader, sampling.model_copy(update={"temperature": 1.5}))
+
+    monkeypatch.setattr(rl, "_sampler", hotter)
+    with pytest.raises(
+        EngineError, match=r"trainer and sampler differ by .* nats a token at the first step"
+    ) as caught:
+        run(lively, tmp_path, steps=2)
+    assert "\n" not in str(caught.value)
+    assert str(lively) in str(caught.value)
+    assert not list(tmp_path.glob("checkpoints/checkpoint-*"))
 
 
 def test_micro_batches_change_nothing(lively: Path, tmp_path: Path):

@@ -48,6 +48,8 @@ from training.rl.watch import append_row, watched, write_samples
 
 _MAX_GAP = 1e-3
 """Mean gap in nats above which the sampler's log-probabilities are not taken for the policy's."""
+_MAX_FIRST_GAP = 0.1
+"""Mean gap in nats at the first step above which sampler and trainer do not have the same policy."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class RLLoop:
         with self._clock.phase("update"):
             metrics |= self._update.run(experience, step)
             self._clock.count("update", config.ppo_epochs * int(experience.mask.sum()))
+        self._require_same_policy(metrics, step)
         self._guard(metrics, step)
         if step > config.critic_warmup:
             # While the critic learns alone the divergence is 0, and would drive the coefficient down.
@@ -225,6 +228,18 @@ class RLLoop:
                     accepted=f"a smaller {self._config.method}.learning_rate "
                     f"(now {self._config.learning_rate:g})",
                 )
+
+    def _require_same_policy(self, metrics: Mapping[str, float], step: int) -> None:
+        """Raise EngineError if the first answers were drawn from another distribution than is trained."""
+        gap = metrics.get(GAP, 0.0)
+        # Later gaps may be due to training: the policy sharpens, and its rounding errors grow.
+        if step == 1 and not gap <= _MAX_FIRST_GAP:
+            raise EngineError(
+                f"trainer and sampler differ by {gap:.2g} nats a token at the first step",
+                where=self._job.policy.id,
+                accepted=f"a model for which they differ by at most {_MAX_FIRST_GAP} on average, or another "
+                f"{self._config.method}.rollout_engine (now {self._config.rollout_engine})",
+            )
 
     # Checkpoints
 
