@@ -56,6 +56,7 @@ HEAVY_BY_NATURE = {
     "training.pairs.losses",
     "training.rl.merged",
     "training.packed",
+    "training.self_check",
     "training.pairs.trainer",
     "training.rl.ppo.loop",
     "training.rl.ppo.losses",

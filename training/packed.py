@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from core.libraries import is_out_of_memory
+from core.errors import EngineError
 from engines.hf.packing import PackedRow, attends_only, pack
+from engines.hf.self_check import acting_adapter, one_line
 from engines.trees import Tree, probe_trees
 from training.examples import EncodedAnswer
 from training.logprobs import answer_logprobs, collate
@@ -141,19 +142,15 @@ class PolicyScorer:
 
     def _is_exact(self, policy: Any, probe: Tree) -> bool:
         """Return True if packed rows and padded rows agree on the probe, up to rounding."""
-        was_training, trees = policy.training, probe_trees(probe)
-        policy.eval()
+        trees = probe_trees(probe)
         device = next(policy.parameters()).device
-        with torch.inference_mode():
+        with acting_adapter(policy), torch.inference_mode():
             plain = answer_logprobs(policy, collate(_rows(trees)).to(device))
             try:
-                differences = (self(policy, trees) - plain).abs()
-            except (RuntimeError, TypeError, ValueError, IndexError) as error:
-                if is_out_of_memory(error):
-                    raise
+                with one_line(policy, "packed rows", ""):
+                    differences = (self(policy, trees) - plain).abs()
+            except EngineError:
                 return False  # an architecture that cannot be packed
-            finally:
-                policy.train(was_training)
         answers = [answer for tree in trees for answer in tree.answers]
         tokens = torch.tensor([max(1, len(answer)) for answer in answers], device=device)
         return bool((differences / tokens).max() < _TOLERANCE[next(policy.parameters()).dtype])

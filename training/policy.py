@@ -45,13 +45,19 @@ def load_policy(
         start: folder of an adapter to continue training.
 
     Raises:
-        EngineError: if the model or adapter cannot be loaded, or the model has no module in `lora.targets`.
+        EngineError: if the model or adapter cannot be loaded, the model has no module in `lora.targets`, or
+            it computes other log-probabilities in padded rows than in single rows.
     """
+    from training.self_check import require_padded_rows
+
     model: Any = load_model(locate(config), pick_dtype(config.dtype, device), device, for_training=True)
     _attend_to_packed_rows(model)
     if start is not None:
-        return attach_adapter(model, start, trainable=True)
-    return _with_adapter(model, adapter_shape(lora, "CAUSAL_LM"), seed)
+        policy = attach_adapter(model, start, trainable=True)
+    else:
+        policy = _with_adapter(model, adapter_shape(lora, "CAUSAL_LM"), seed)
+    require_padded_rows(policy, config.id)
+    return policy
 
 
 def load_reward_policy(
@@ -69,13 +75,17 @@ def load_reward_policy(
     Raises:
         EngineError: if the model or adapter cannot be loaded.
     """
+    from engines.hf.reward_model import require_scores
+
     model: Any = load_classifier(
         locate(config), pick_dtype(config.dtype, device), device, seed, for_training=True
     )
     if start is None:
-        return _with_adapter(model, adapter_shape(lora, "SEQ_CLS"), seed)
-    scorer = _with_adapter(model, _scoring_shape(start), seed)
-    _copy_adapter(scorer, start)
+        scorer = _with_adapter(model, adapter_shape(lora, "SEQ_CLS"), seed)
+    else:
+        scorer = _with_adapter(model, _scoring_shape(start), seed)
+        _copy_adapter(scorer, start)
+    require_scores(scorer, config.id)
     return scorer
 
 

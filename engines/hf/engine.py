@@ -78,13 +78,13 @@ class TransformersEngine(LocalEngine):
 
     def _serve(self) -> None:
         """Answer tickets until closed. Any failure is passed to all tasks that wait."""
-        from engines.hf.self_check import require_batched_decoding
+        from engines.hf.self_check import require_inference
 
         worker: TorchWorker | None = None
         try:
             # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
             model = load_model(self._files, self._dtype, self._engine.device)
-            require_batched_decoding(model, self.model)
+            require_inference(model, self.model)
             worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
             while worker.collect(self._queue):
                 worker.work()

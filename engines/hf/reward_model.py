@@ -16,11 +16,18 @@ from typing import Any
 import torch
 
 from core.errors import EngineError
-from core.libraries import is_out_of_memory
 from engines.adapter import SETTINGS, attach_adapter, attach_further_adapter, read_settings
 from engines.config import ModelConfig
 from engines.hf.loading import load_classifier
 from engines.hf.packing import attends_only, pack
+from engines.hf.self_check import (
+    acting_adapter,
+    eager_attention,
+    one_line,
+    probe_rows,
+    require_equal,
+    with_right_attention,
+)
 from engines.loading import load_tokenizer, locate, pick_dtype
 from engines.reward_settings import RewardSettings, read_reward_settings
 from engines.tokenization import TurnEncoder
@@ -28,6 +35,8 @@ from engines.trees import Tree, micro_batches, probe_trees
 
 MICRO_TOKENS = 4096
 """Maximum number of tokens that are scored together."""
+_NARROW_TOLERANCE = 0.05
+"""Largest difference of scores due to rounding in bfloat16 and float16, relative to 1 + the largest score."""
 
 
 class RewardModel:
@@ -99,6 +108,7 @@ def load_reward_model(folder: Path, device: str = "auto", base: ModelConfig | No
     if not (members[0] / SETTINGS).exists():
         files = locate(base or ModelConfig(id=str(folder)))
         classifier = load_classifier(files, pick_dtype("auto", device), device, 0)
+        require_scores(classifier, files.name)
         return RewardModel(classifier, TurnEncoder(load_tokenizer(files), {}, files.name), settings)
     named = read_settings(members[0])["base_model_name_or_path"]
     config = base or ModelConfig(id=str(named))
@@ -107,6 +117,7 @@ def load_reward_model(folder: Path, device: str = "auto", base: ModelConfig | No
     names = ["default", *(f"member-{number}" for number in range(1, len(members)))]
     for name, member in zip(names[1:], members[1:], strict=True):
         attach_further_adapter(model, member, name)
+    require_scores(model, files.name)
     encoder = TurnEncoder(load_tokenizer(files), config.chat_template_kwargs, files.name)
     return RewardModel(model, encoder, settings, names)
 
@@ -163,22 +174,43 @@ def tree_scores(model: Any, trees: Sequence[Tree], head: torch.nn.Module, *, pac
     return scores if scores.dtype == torch.float64 else scores.float()
 
 
+def require_scores(classifier: Any, name: str) -> None:
+    """Raise EngineError if scores differ from those of eager attention by more than rounding.
+
+    A model whose attention function is at fault gets eager attention instead.
+
+    Args:
+        classifier: a model from `engines.hf.loading.load_classifier`, with its adapters if any.
+        name: the model's name, for the message.
+    """
+    head, how = score_head(classifier), "scoring"
+
+    def check() -> None:
+        with one_line(classifier, how, name), acting_adapter(classifier), torch.no_grad():
+            first, second, third = probe_rows(classifier)
+            trees = [Tree(first, (second, third))]
+            found = tree_scores(classifier, trees, head, packed=False)
+            with eager_attention(classifier):
+                expected = tree_scores(classifier, trees, head, packed=False)
+        scale = 1 + expected.abs().max()
+        require_equal(classifier, how, [found / scale], [expected / scale], name, _NARROW_TOLERANCE)
+
+    with_right_attention(classifier, name, check)
+
+
 def is_packable(classifier: Any, probe: Tree) -> bool:
     """Return True if the classifier scores a packed row as it scores separate rows, up to rounding."""
     if not attends_only(classifier.config):
         return False
-    head, was_training, trees = score_head(classifier), classifier.training, probe_trees(probe)
-    classifier.eval()
-    with torch.inference_mode():
+    head, trees = score_head(classifier), probe_trees(probe)
+    with acting_adapter(classifier), torch.inference_mode():
         plain = tree_scores(classifier, trees, head, packed=False)
         try:
-            packed = tree_scores(classifier, trees, head, packed=True)
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            if is_out_of_memory(error):
-                raise
+            with one_line(classifier, "packed rows", ""):
+                packed = tree_scores(classifier, trees, head, packed=True)
+        except EngineError:
             return False  # an architecture that cannot be packed
-        finally:
-            classifier.train(was_training)
     # Rounding of the weights' type; another attention pattern differs by far more.
-    tolerance = 0.05 if next(classifier.parameters()).dtype in (torch.bfloat16, torch.float16) else 1e-3
+    is_narrow = next(classifier.parameters()).dtype in (torch.bfloat16, torch.float16)
+    tolerance = _NARROW_TOLERANCE if is_narrow else 1e-3
     return bool((packed - plain).abs().max() <= tolerance * (1 + plain.abs().max()))

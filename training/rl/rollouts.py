@@ -11,6 +11,8 @@ from core.rewards import Sample
 from engines.answers import AnswerReader
 
 if TYPE_CHECKING:
+    import torch
+
     from engines.hf.decoding import DecodingBatch, DecodingRow
 
 
@@ -99,6 +101,19 @@ class LiveSampler:
         """True in float32 or wider."""
         return not self._bf16 and self._policy.dtype.itemsize >= _FLOAT32_BYTES
 
+    def require_exact(self, name: str) -> None:
+        """Raise EngineError if drawn tokens have other log-probabilities than single rows of the policy."""
+        from engines.hf import self_check as checks
+        from training.rl.merged import merged
+
+        policy = self._policy
+        with checks.acting_adapter(policy), self._precision():
+            with merged(policy):
+                rows = checks.decoded_rows(policy, name)
+            # The adapter is unmerged here: a module that training misses would be merged all the same.
+            expected = checks.plain_logprobs_of(policy, rows, name)
+            checks.require_equal(policy, checks.DECODING, checks.drawn_logprobs(rows), expected, name)
+
     def sample(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[int]) -> list[Drawn]:
         """Return an answer to each prompt, in their order."""
         from engines.hf.decoding import DecodingBatch, DecodingRow
@@ -116,12 +131,9 @@ class LiveSampler:
 
     def _decode(self, batch: DecodingBatch, waiting: list[DecodingRow]) -> None:
         """Decode all rows to their end."""
-        import torch
-
         from training.rl.merged import merged
 
-        precision = torch.autocast(self._policy.device.type, torch.bfloat16, enabled=self._bf16)
-        with merged(self._policy), precision:
+        with merged(self._policy), self._precision():
             while waiting or batch.rows:
                 free = self._max_batch - len(batch.rows)
                 # A prefill for every single free place would cost more than places that stay empty.
@@ -129,6 +141,11 @@ class LiveSampler:
                     batch.admit(waiting[:free])
                     del waiting[:free]
                 batch.step()
+
+    def _precision(self) -> torch.autocast:
+        from training.packed import mixed_precision
+
+        return mixed_precision(self._policy.device, bf16=self._bf16)
 
     def update(self) -> None:
         """Do nothing: the sampler uses the weights in training."""

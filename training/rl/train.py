@@ -166,7 +166,9 @@ def _sampler(
     job: TrainingJob, config: LoopConfig, policy: Any, reader: AnswerReader, sampling: Sampling
 ) -> Sampler:
     if config.rollout_engine == "transformers":
-        return LiveSampler(policy, reader, sampling, config.max_batch, bf16=job.bf16)
+        live = LiveSampler(policy, reader, sampling, config.max_batch, bf16=job.bf16)
+        live.require_exact(job.policy.id)
+        return live
     engine = EngineConfig(
         kind="vllm",
         max_batch=config.max_batch,

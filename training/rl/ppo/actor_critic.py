@@ -20,6 +20,13 @@ from core.errors import EngineError
 from core.lazy import require
 from engines.adapter import WEIGHTS, attach_further_adapter, read_settings
 from engines.hf.packing import PackedRow, pack
+from engines.hf.self_check import (
+    acting_adapter,
+    continuation_logprobs,
+    one_line,
+    probe_rows,
+    require_equal,
+)
 from engines.trees import Tree
 from training.config import LoraConfig
 from training.job import TrainingJob
@@ -116,7 +123,7 @@ class ActorCritic:
             temperature: None takes that of the draws.
         """
         self._attach(POLICY)
-        with self._precision():
+        with self.precision():
             _, output = self._forward(row, wants_logits=not self._apart)
             return self._logprobs(row, output, temperature)
 
@@ -126,7 +133,7 @@ class ActorCritic:
         Both at once are for a critic that shares the policy's trunk.
         """
         self._attach(POLICY if policy or self.critic == "shared" else CRITIC)
-        with self._precision():
+        with self.precision():
             hidden, output = self._forward(row, wants_logits=policy and not self._apart)
             logprobs = self._logprobs(row, output) if policy else hidden.new_empty(0)
             return logprobs, self._values(hidden) if critic else hidden.new_empty(0)
@@ -135,7 +142,7 @@ class ActorCritic:
     def outputs(self, row: PackedRow) -> PolicyOutputs:
         """Return log-probabilities, entropies and a shared critic's values, without gradient."""
         self._attach(POLICY)
-        with self._precision():
+        with self.precision():
             hidden, output = self._forward(row, wants_logits=not self._apart)
             return self._outputs(row, hidden, output)
 
@@ -143,7 +150,7 @@ class ActorCritic:
     def reference_logprobs(self, row: PackedRow) -> torch.Tensor:
         """Return (A,) the reference's log-probabilities in nats."""
         self._attach(REFERENCE if self._has_reference else POLICY)
-        with nullcontext() if self._has_reference else self.policy.disable_adapter(), self._precision():
+        with nullcontext() if self._has_reference else self.policy.disable_adapter(), self.precision():
             _, output = self._forward(row, wants_logits=not self._apart)
             return self._logprobs(row, output)
 
@@ -196,7 +203,8 @@ class ActorCritic:
             values: torch.Tensor = self.value_head(hidden.to(self.value_head.weight.dtype))
         return values.squeeze(-1)
 
-    def _precision(self) -> torch.autocast:
+    def precision(self) -> torch.autocast:
+        """Return the context of all forward passes."""
         return mixed_precision(self.device, bf16=self._bf16)
 
     def _outputs(self, row: PackedRow, hidden: torch.Tensor, output: torch.Tensor) -> PolicyOutputs:
@@ -228,9 +236,36 @@ def load_actor_critic(
         temperature: sampling temperature.
 
     Raises:
-        EngineError: if the model or an adapter cannot be loaded, or the reward model was made from another
-            model.
+        EngineError: if the model or an adapter cannot be loaded, the reward model was made from another
+            model, or the policy's log-probabilities are not those of single rows.
     """
+    models = _load(job, critic, origin, probe, temperature)
+    require_exact_rows(models, job.policy.id)
+    return models
+
+
+def require_exact_rows(models: ActorCritic, name: str) -> None:
+    """Raise EngineError if the policy's log-probabilities differ from those of single rows."""
+    policy = models.policy
+    how = "packed rows" if models.packed else "rows without padding"
+    with one_line(policy, how, name), acting_adapter(policy), torch.no_grad():
+        first, second, third = probe_rows(policy)
+        trees = [Tree(first, (second, third)), Tree(second, (third, first))]
+        if not models.packed:
+            trees = [Tree(tree.prompt_ids, (answer,)) for tree in trees for answer in tree.answers]
+        prompts = [tree.prompt_ids for tree in trees for _ in tree.answers]
+        answers = [answer for tree in trees for answer in tree.answers]
+        rows = [models.row(trees)] if models.packed else [models.row([tree]) for tree in trees]
+        joined: Any = torch.cat([models.logprobs(row, 1.0) for row in rows])
+        found = joined.split([len(answer) for answer in answers])
+        with models.precision():
+            expected = continuation_logprobs(policy, prompts, answers)
+            require_equal(policy, how, found, expected, name)
+
+
+def _load(
+    job: TrainingJob, critic: Critic, origin: CriticOrigin | None, probe: Tree, temperature: float
+) -> ActorCritic:
     policy: Any = load_policy(job.policy, job.lora, job.device, job.seed, job.start)
     if job.start is not None:
         attach_further_adapter(policy, job.start, REFERENCE)
