@@ -12,18 +12,33 @@ from typing import Any
 import pytest
 
 from engines.config import ModelConfig
-from tests.training.jobs import GRPO, OPTIM, PPO, RLOO, Vowels, answered, asked, job, pairs
+from tests.training.jobs import (
+    BY_EXAMPLES,
+    GRPO,
+    OPTIM,
+    PPO,
+    RLOO,
+    Vowels,
+    answered,
+    asked,
+    job,
+    pairs,
+)
 from training.config import DPOConfig, RewardConfig
 from training.methods import METHODS, Method
 from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
+from training.rl import train
 from training.rl.reward_sum import WeightedReward
+from training.rl.rollouts import Drawn
 from training.rl.task import RLTask
 from training.rl.train import train_grpo, train_ppo, train_rloo
 from training.sft import train_sft
 
 LN_2 = math.log(2)
 FAMILIES = ("qwen3", "gemma3")
+ONE_UPDATE = {"steps": 2, "minibatch": 8}
+"""Two steps of one update each, so that the first step's losses are those of the initial policy."""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +78,27 @@ def folders(tiny_tokenizer: Callable[..., Any], tmp_path_factory: pytest.TempPat
     return built
 
 
+class Notes:
+    """A sampler that notes the answers that it draws, or gives again those that are noted."""
+
+    is_exact = False
+
+    def __init__(self, sampler: Any, noted: list[list[Drawn]], *, again: bool) -> None:
+        self._sampler, self._noted, self._again = sampler, noted, again
+
+    def sample(self, prompts: Any, seeds: Any) -> list[Drawn]:
+        if not self._again:
+            self._noted.append(self._sampler.sample(prompts, seeds))
+            return self._noted[-1]
+        return self._noted.pop(0)
+
+    def update(self) -> None:
+        self._sampler.update()
+
+    def close(self) -> None:
+        self._sampler.close()
+
+
 def first_step(method: Method, to: Path, model: Path, dtype: str, **optim: Any) -> dict[str, float]:
     """Train for a few steps and return the first one's metrics."""
     settings = OPTIM.model_copy(update={"bf16": dtype == "bfloat16", **optim})
@@ -76,11 +112,11 @@ def first_step(method: Method, to: Path, model: Path, dtype: str, **optim: Any) 
     elif method == "dpo":
         train_dpo(pairs(8), own, DPOConfig())
     elif method == "ppo":
-        train_ppo(task, own, PPO.model_copy(update={"steps": 2}))
+        train_ppo(task, own, PPO.model_copy(update=ONE_UPDATE | {"ppo_epochs": 1}))
     elif method == "rloo":
-        train_rloo(task, own, RLOO.model_copy(update={"steps": 2}))
+        train_rloo(task, own, RLOO.model_copy(update=ONE_UPDATE))
     else:
-        train_grpo(task, own, GRPO.model_copy(update={"steps": 2}))
+        train_grpo(task, own, GRPO.model_copy(update=ONE_UPDATE))
     rows = [json.loads(line) for line in (to / "metrics.jsonl").read_text().splitlines()]
     assert len(rows) == 2
     losses = [value for row in rows for key, value in row.items() if "loss" in key or "grad_norm" in key]
@@ -92,12 +128,30 @@ def first_step(method: Method, to: Path, model: Path, dtype: str, **optim: Any) 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_in_the_precision_of_a_gpu(
-    folders: dict[str, Path], family: str, method: Method, tmp_path: Path
+    folders: dict[str, Path],
+    family: str,
+    method: Method,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    make, noted, again = train._sampler, [], False
+
+    def sampler(*args: Any) -> Notes:
+        return Notes(make(*args), noted, again=again)
+
+    # In another precision other answers would be drawn.
+    monkeypatch.setattr(train, "_sampler", sampler)
+    wide = first_step(method, tmp_path / "float32", folders[family], "float32")
+    again = True
     narrow = first_step(method, tmp_path / "bfloat16", folders[family], "bfloat16")
-    if method in ("sft", "reward", "dpo"):  # the others draw other answers in another precision
-        wide = first_step(method, tmp_path / "float32", folders[family], "float32")
+    if method in BY_EXAMPLES:
         assert narrow["loss"] == pytest.approx(wide["loss"], rel=0.02)
+    else:
+        # Before the first update this loss is minus the mean of the advantages, whose deviation is about 1.
+        assert narrow["loss/policy_avg"] == pytest.approx(wide["loss/policy_avg"], abs=0.02)
+        assert narrow["policy/grad_norm"] == pytest.approx(wide["policy/grad_norm"], rel=0.05)
+    if method == "ppo":
+        assert narrow["loss/value_avg"] == pytest.approx(wide["loss/value_avg"], rel=0.02)
     if method == "dpo":
         assert narrow["loss"] == pytest.approx(LN_2, abs=1e-3)
 
