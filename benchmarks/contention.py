@@ -78,10 +78,14 @@ def training(rows: int, tokens: int) -> Work:
     return step
 
 
+_BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""A program that is busy for as long as its parent lives."""
+
+
 @contextlib.contextmanager
 def busy_processes(count: int) -> Iterator[None]:
     """Keep `count` processes busy for the duration of the block."""
-    started = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    started = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(count)]
     try:
         yield
     finally:

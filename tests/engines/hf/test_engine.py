@@ -267,8 +267,10 @@ def test_failure_while_decoding_reaches_every_asker_in_one_line(
     def break_down(batch: object) -> None:
         raise RuntimeError("out of memory\nwith a long story")
 
+    engine = build()
+    generate(engine, ask())  # loads and checks the model
     monkeypatch.setattr(decoding.DecodingBatch, "step", break_down)
-    failures = generate(build(), *mixed_requests(9))
+    failures = generate(engine, *mixed_requests(9))
     assert [type(failure) for failure in failures] == [EngineError] * 9
     assert {str(failure) for failure in failures} == {"tiny: RuntimeError: out of memory"}
 

@@ -256,7 +256,8 @@ def require_exact_rows(models: ActorCritic, name: str) -> None:
         prompts = [tree.prompt_ids for tree in trees for _ in tree.answers]
         answers = [answer for tree in trees for answer in tree.answers]
         rows = [models.row(trees)] if models.packed else [models.row([tree]) for tree in trees]
-        found = torch.cat([models.logprobs(row, 1.0) for row in rows]).split([len(a) for a in answers])
+        joined: Any = torch.cat([models.logprobs(row, 1.0) for row in rows])
+        found = joined.split([len(answer) for answer in answers])
         with models.precision():
             expected = continuation_logprobs(policy, prompts, answers)
             require_equal(policy, how, found, expected, name)
