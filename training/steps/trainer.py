@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Sampler
-from transformers import Trainer
+from transformers import SchedulerType, Trainer
 
 from training.steps.schedule import learning_rate_factor
 
@@ -71,17 +71,18 @@ class StepTrainer(Trainer, Generic[Row]):
     ) -> LambdaLR:
         """Return the learning rate schedule, in which no step has rate 0."""
         if self.lr_scheduler is None:
+            schedule: Any = SchedulerType(self.args.lr_scheduler_type).value
             factor = partial(
                 learning_rate_factor,
                 total=num_training_steps,
                 # A training that is warm-up alone would never reach its learning rate.
                 warm=min(self.args.get_warmup_steps(num_training_steps), num_training_steps - 1),
-                schedule=self.args.lr_scheduler_type.value,
+                schedule=schedule,
             )
             self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)
             self._created_lr_scheduler = True
-        schedule: LambdaLR = self.lr_scheduler
-        return schedule
+        found: LambdaLR = self.lr_scheduler
+        return found
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
