@@ -15,7 +15,7 @@ from training.examples import AnsweredPrompt, EncodedAnswer, ExcludedExample, en
 from training.fit import fit, one_gpu_arguments
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs.encode import TOO_MANY_TOKENS, require_context
-from training.policy import TRAIN_EXTRA, load_encoder, load_policy
+from training.policy import TRAIN_EXTRA, keep_adapter_wide, load_encoder, load_policy
 
 
 def train_sft(
@@ -72,7 +72,7 @@ class _Maker:
     def __call__(self, arguments: dict[str, Any], folder: TrainingFolder) -> Any:
         trl, datasets = require("trl", TRAIN_EXTRA), require("datasets", TRAIN_EXTRA)
         own = self._job
-        policy = load_policy(own.policy, own.lora, own.device, own.seed, own.start)
+        policy = load_policy(own.policy, own.adapter, own.device, own.seed, own.start)
         # Rows are encoded and cut already: TRL must neither tokenize nor truncate them.
         settings: Any = one_gpu_arguments(
             trl.SFTConfig, arguments, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}
@@ -81,7 +81,7 @@ class _Maker:
             [{"prompt_ids": row.prompt_ids, "answer_ids": row.answer_ids} for row in rows]
             for rows in (self._rows, self._held_out)
         )
-        return trl.SFTTrainer(
+        trainer = trl.SFTTrainer(
             model=policy,
             args=settings,
             train_dataset=datasets.Dataset.from_list(train),
@@ -89,6 +89,8 @@ class _Maker:
             processing_class=self._encoder.tokenizer,
             data_collator=_collate,
         )
+        keep_adapter_wide(policy)  # TRL narrows it to bfloat16 on a quantized model
+        return trainer
 
 
 def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

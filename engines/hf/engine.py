@@ -83,7 +83,8 @@ class TransformersEngine(LocalEngine):
         worker: TorchWorker | None = None
         try:
             # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
-            model = load_model(self._files, self._dtype, self._engine.device)
+            place = {"device": self._engine.device, "device_map": self._engine.device_map}
+            model = load_model(self._files, self._dtype, **place)
             require_batched_decoding(model, self.model)
             worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
             while worker.collect(self._queue):

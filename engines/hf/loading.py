@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import EngineError
 from core.lazy import require
@@ -15,39 +15,59 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 _EXTRA = "transformers"
+NF4_EXTRA = "nf4"
 _EAGER = "eager"
+_UNQUANTIZED = ("lm_head", "embed_out", "score", r".*router", r".*\.gate", r".*_gate")
+"""Patterns of the modules that keep their data type in a quantized model."""
+_ATTENTION = (r".*attn", r".*attention")
+_NARROW = 2048
+"""Width below which the attention of a quantized model keeps its data type: models of about 1B and less."""
 _DROPOUT = ("dropout", "pdrop", "layerdrop")
 """Parts of the names of dropout probabilities in configurations, as in `attention_dropout`, `resid_pdrop`."""
 
 
-def load_model(files: ModelFiles, dtype: str, device: str, *, for_training: bool = False) -> PreTrainedModel:
-    """Return the model on its device in evaluation mode; an adapter is merged into the weights.
+def load_model(
+    files: ModelFiles,
+    dtype: str,
+    device: str,
+    *,
+    device_map: Literal["single", "auto"] = "single",
+    for_training: bool = False,
+) -> PreTrainedModel:
+    """Return the model on its device in evaluation mode.
+
+    An adapter is merged into the weights, unless they are quantized.
 
     Args:
         files: the model on disk.
         dtype: `float32`, `bfloat16` or `float16`.
         device: `auto`, `cpu` or `cuda`.
+        device_map: `auto` to spread the layers over all GPUs.
         for_training: True to set the model's own dropout to 0 (`config_without_dropout`).
+
+    Raises:
+        EngineError: if the model or its adapter cannot be loaded.
+        MissingExtraError: if the model is to be quantized and bitsandbytes is not installed.
     """
-    torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
-    require("accelerate", _EXTRA)
     place = pick_device(device)
+    options = _options(files, dtype, place)
+    if device_map == "auto" and place != "cpu":
+        options["device_map"] = "auto"
     transformers.utils.logging.disable_progress_bar()
     with load_errors("model", files.folder, ACCEPTED_MODELS):
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             files.folder,
             config=config_without_dropout(files.folder) if for_training else None,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=False,
             attn_implementation=_attention(files, place == "cpu"),
+            **options,
         )
     if files.adapter is not None:
-        # Merged, the adapter costs nothing in a decoding step (docs/log.md measures the difference).
-        model = attach_adapter(model, files.adapter).merge_and_unload()
-    with load_errors("model", files.folder):
-        loaded: PreTrainedModel = model.to(place).eval()
+        model = attach_adapter(model, files.adapter)
+        if files.quantization is None:  # rounding to 4 bits would lose most of the adapter
+            # Merged, the adapter costs nothing in a decoding step (docs/log.md measures the difference).
+            model = model.merge_and_unload()
+    loaded: PreTrainedModel = model.eval()
     if place == "cpu":
         from engines.hf.layout import lay_out_by_columns
 
@@ -75,6 +95,7 @@ def load_classifier(
     """
     torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
+    settings = _options(files, dtype, pick_device(device))
     if files.adapter is not None:
         raise EngineError(
             "a reward model cannot be loaded on a model that has an adapter",
@@ -89,9 +110,7 @@ def load_classifier(
         model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
             files.folder,
             **options,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=False,
+            **settings,
             attn_implementation=_attention(files, ours=True),
             output_loading_info=True,
         )
@@ -107,10 +126,46 @@ def load_classifier(
         # On the CPU, so the same seed gives the same head on every device.
         drawn = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
         head.weight.data.copy_(drawn)
-    place = pick_device(device)
-    with load_errors("reward model", files.folder):
-        loaded: PreTrainedModel = model.to(place).eval()
+    loaded: PreTrainedModel = model.eval()
     return loaded
+
+
+def _options(files: ModelFiles, dtype: str, place: str) -> dict[str, Any]:
+    """Return arguments of `from_pretrained` that place the weights and give them their data type.
+
+    With a device map, weights go from the files to the GPU without a copy of the model in the CPU's memory.
+    """
+    torch = require("torch", _EXTRA)
+    require("accelerate", _EXTRA)  # transformers needs it for a device map
+    options: dict[str, Any] = {
+        "dtype": getattr(torch, dtype),
+        "device_map": {"": place if place == "cpu" else torch.cuda.current_device()},
+        "use_safetensors": True,
+        "trust_remote_code": False,
+    }
+    if files.quantization is not None:
+        options["quantization_config"] = _nf4(files, options["dtype"])
+    return options
+
+
+def _nf4(files: ModelFiles, compute_dtype: Any) -> Any:
+    """Return the settings for weights in NF4 with double quantization.
+
+    Dettmers et al. 2023, arXiv 2305.14314. The output head keeps its data type, as do routers, whose rounding
+    would send tokens to other experts. In narrow models the attention keeps it as well: there, NF4 everywhere
+    raises the loss by 8 % (docs/log.md), and such a model needs little memory in any case.
+    """
+    transformers: Any = require("transformers", _EXTRA)
+    require("bitsandbytes", NF4_EXTRA)
+    config = transformers.AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
+    width = getattr(config.get_text_config(), "hidden_size", 0)
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
+        llm_int8_skip_modules=[*_UNQUANTIZED, *(_ATTENTION if width < _NARROW else ())],
+    )
 
 
 def config_without_dropout(folder: Path, **options: Any) -> PreTrainedConfig:

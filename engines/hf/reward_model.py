@@ -21,7 +21,7 @@ from engines.adapter import SETTINGS, attach_adapter, attach_further_adapter, re
 from engines.config import ModelConfig
 from engines.hf.loading import load_classifier
 from engines.hf.packing import attends_only, pack
-from engines.loading import load_tokenizer, locate, pick_dtype
+from engines.loading import holds_model, load_tokenizer, locate, pick_dtype
 from engines.reward_settings import RewardSettings, read_reward_settings
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree, micro_batches, probe_trees
@@ -97,7 +97,9 @@ def load_reward_model(folder: Path, device: str = "auto", base: ModelConfig | No
     settings = read_reward_settings(folder)
     members = [folder / member for member in settings.members]
     if not (members[0] / SETTINGS).exists():
-        files = locate(base or ModelConfig(id=str(folder)))
+        if base is None or holds_model(members[0]):  # without adapters, the folder itself is the model
+            base = ModelConfig(id=str(folder))
+        files = locate(base)
         classifier = load_classifier(files, pick_dtype("auto", device), device, 0)
         return RewardModel(classifier, TurnEncoder(load_tokenizer(files), {}, files.name), settings)
     named = read_settings(members[0])["base_model_name_or_path"]

@@ -24,7 +24,13 @@ from engines.loading import pick_dtype
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.vllm.link import HostLink
-from engines.vllm.setup import HOST_COMMAND, host_environment, host_load, require_vllm
+from engines.vllm.setup import (
+    HOST_COMMAND,
+    host_environment,
+    host_load,
+    require_unquantized,
+    require_vllm,
+)
 from engines.vllm.wire import Response
 
 
@@ -42,6 +48,7 @@ class VllmEngine(LocalEngine):
 
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         super().__init__(model, engine)
+        require_unquantized(self._files)
         self._link: HostLink | None = None
         self._lock = threading.Lock()
 

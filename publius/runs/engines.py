@@ -13,6 +13,7 @@ from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Engine
 from engines.scripted import ScriptedEngine
 from publius.config.run_file import RunConfig
+from publius.runs.folder import trained_model
 from publius.runs.project import open_cache
 
 EngineRole = Literal["policy", "critic", "labeler", "judge"]
@@ -68,8 +69,8 @@ class Engines:
         return self._engine_of(self._models.of(role))
 
     def with_adapter(self, adapter: Path) -> CachedEngine:
-        """Return the engine of the policy with a trained adapter attached."""
-        return self._engine_of(self._models.policy.model_copy(update={"adapter": str(adapter)}))
+        """Return the engine of a trained policy; the folder holds its adapter, or its whole model."""
+        return self._engine_of(trained_model(adapter, self._models.policy))
 
     def keep(self, *wanted: CachedEngine) -> None:
         """Close all other engines, or all without arguments, to free memory; each reloads at its next use."""

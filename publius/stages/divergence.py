@@ -6,13 +6,15 @@ Computed by forward passes of the training code, not by the engines.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from core.progress import ProgressTask, progress
 from core.records import Answer
 from engines.tokenization import TurnEncoder
 from evaluation.config import BASE
 from evaluation.measures import Series
-from publius.runs.folder import Run
+from publius.runs.folder import Run, trained_model
 from publius.stages.variants import turns_for
 from training.examples import EncodedAnswer
 from training.policy import free_memory, load_encoder, load_policy
@@ -42,8 +44,7 @@ def _series(
 ) -> Series:
     from training.divergence import mean_token_kl
 
-    config, adapter = run.config, run.adapter(variant)
-    policy = load_policy(config.models.policy, config.lora, config.engine.device, config.seed, adapter)
+    policy, base = _policy_and_base(run, variant)
     values: dict[str, float] = {}
     by_length = sorted(answers, key=lambda answer: answer.generation.completion_tokens)
     for start in range(0, len(by_length), _TOGETHER):
@@ -52,13 +53,25 @@ def _series(
             policy,
             [_encoded(run, encoder, variant, answer) for answer in some],
             [_encoded(run, encoder, BASE, answer) for answer in some],
-            adapter=adapter is not None,
+            adapter=run.adapter(variant) is not None,
+            base=base,
         )
         values |= {answer.prompt.id: kl for answer, kl in zip(some, found, strict=True)}
         task.advance(len(some))
-    del policy
+    del policy, base
     free_memory()
     return Series(variant, "kl", "nats", values)
+
+
+def _policy_and_base(run: Run, variant: str) -> tuple[Any, Any]:
+    """Return a variant's model and the base model; one peft model is both if only an adapter was trained."""
+    config, folder = run.config, run.adapter(variant)
+    own, device, seed = config.models.policy, config.engine.device, config.seed
+    trained = own if folder is None else trained_model(folder, own)
+    start = None if trained.adapter is None else Path(trained.adapter)
+    bare = trained.model_copy(update={"adapter": None})
+    policy = load_policy(bare, config.lora, device, seed, start)
+    return policy, policy if bare.id == own.id else load_policy(own, config.lora, device, seed)
 
 
 def _encoded(run: Run, encoder: TurnEncoder, variant: str, answer: Answer) -> EncodedAnswer:

@@ -155,7 +155,7 @@ class PairTrainer(Trainer):
         return 0
 
     def _precision(self) -> torch.autocast:
-        return mixed_precision(self.args.device, bf16=self.args.bf16)
+        return mixed_precision(self.args.device, bf16=self.args.bf16 or self.args.fp16)
 
     def _share(self, pairs: Sequence[EncodedPair]) -> list[_Micro]:
         """Return this process's pairs in micro-batches; each process gets the same number of them."""

@@ -116,11 +116,10 @@ class LiveSampler:
 
     def _decode(self, batch: DecodingBatch, waiting: list[DecodingRow]) -> None:
         """Decode all rows to their end."""
-        import torch
-
+        from training.packed import mixed_precision
         from training.rl.merged import merged
 
-        precision = torch.autocast(self._policy.device.type, torch.bfloat16, enabled=self._bf16)
+        precision = mixed_precision(self._policy.device, bf16=self._bf16)
         with merged(self._policy), precision:
             while waiting or batch.rows:
                 free = self._max_batch - len(batch.rows)
