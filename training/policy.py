@@ -15,13 +15,13 @@ from core.notices import note
 from core.store.files import os_errors, sync_folder, write_atomic
 from engines.adapter import SETTINGS, WEIGHTS, attach_adapter, read_settings
 from engines.config import ModelConfig
+from engines.hf.decoder import decoder_linears, expert_weights, freeze_towers
 from engines.hf.loading import load_classifier, load_model, takes_packed_rows
 from engines.hf.saving import restore_weights, save_into
 from engines.loading import holds_model, load_tokenizer, locate, model_files, pick_dtype
 from engines.tokenization import TurnEncoder
 from training.checkpoints import ADAPTER_STAGING
 from training.config import LoraConfig
-from training.decoder import decoder_linears, expert_weights, freeze_towers
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -59,7 +59,7 @@ def load_policy(
     if lora is None:
         return _trainable(attach_adapter(model, start).merge_and_unload() if start else model)
     if untrained := expert_weights(model):
-        note(f"LoRA does not adapt the weights of experts ({len(untrained)}, such as {untrained[0]})")
+        note(f"LoRA adapts no MLP of this mixture of experts, such as {untrained[0]}")
     if start is not None:
         return attach_adapter(model, start, trainable=True)
     return _with_adapter(model, adapter_shape(lora, "CAUSAL_LM", model), seed)

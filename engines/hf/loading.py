@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,6 +68,7 @@ def load_model(
         if files.quantization is None:  # rounding to 4 bits would lose most of the adapter
             # Merged, the adapter costs nothing in a decoding step (docs/log.md measures the difference).
             model = model.merge_and_unload()
+    _keep_unpacked(model)
     loaded: PreTrainedModel = model.eval()
     if place == "cpu":
         from engines.hf.layout import lay_out_by_columns
@@ -126,8 +128,19 @@ def load_classifier(
         # On the CPU, so the same seed gives the same head on every device.
         drawn = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
         head.weight.data.copy_(drawn)
+    _keep_unpacked(model)
     loaded: PreTrainedModel = model.eval()
     return loaded
+
+
+def _keep_unpacked(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights on a CPU at the first pass in evaluation mode.
+
+    The kernel for repacked weights rounds to bfloat16 and has no gradient: training passes would be wrong.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _options(files: ModelFiles, dtype: str, place: str) -> dict[str, Any]:
@@ -157,6 +170,8 @@ def _nf4(files: ModelFiles, compute_dtype: Any) -> Any:
     """
     transformers: Any = require("transformers", _EXTRA)
     require("bitsandbytes", NF4_EXTRA)
+    # It warns on a CPU that faster kernels could be downloaded.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     config = transformers.AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
     width = getattr(config.get_text_config(), "hidden_size", 0)
     return transformers.BitsAndBytesConfig(

@@ -14,6 +14,7 @@ from core.lazy import require
 _EXTRA = "transformers"
 _EXPERTS = "experts"
 _EXPERT_DIMENSIONS = 3
+_MLP = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3")
 _MAMBA = ("A_log", "D")
 """Parameters of a Mamba layer; gated delta nets, which call their output projection, have no `D`."""
 
@@ -23,7 +24,8 @@ def decoder_linears(model: Any) -> list[str]:
 
     Not among them: towers for images or audio with their projectors, the output head or score head, routers,
     gates with a single output, and the output projection of Mamba layers, which their kernels read without
-    calling the module. A module that has an adapter counts as the linear module inside it.
+    calling the module. In a mixture of experts no MLP is: peft would take its name for that of the experts'
+    weights and adapt all of them. A module that has an adapter counts as the linear module inside it.
 
     Args:
         model: a transformers model, possibly with adapters in its modules.
@@ -32,6 +34,7 @@ def decoder_linears(model: Any) -> list[str]:
     kinds = (torch.nn.Linear, transformers.pytorch_utils.Conv1D)  # GPT-2 has `Conv1D`
     heads = [model.get_output_embeddings(), getattr(model, "score", None)]
     modules = dict(_decoder_modules(model))
+    is_mixture = bool(expert_weights(model))
     found = []
     for name, module in modules.items():
         parent, _, leaf = name.rpartition(".")
@@ -41,7 +44,8 @@ def decoder_linears(model: Any) -> list[str]:
         is_inside_adapter = any(hasattr(modules.get(above), "base_layer") for above in _above(name))
         is_mamba = leaf == "out_proj" and all(hasattr(modules.get(parent), part) for part in _MAMBA)
         is_gate = getattr(linear, "out_features", None) == 1
-        if not (is_inside_adapter or is_mamba or is_gate or _is_router(name)):
+        is_expert = is_mixture and leaf in _MLP
+        if not (is_inside_adapter or is_mamba or is_gate or is_expert or _is_router(name)):
             found.append(name)
     return found
 
