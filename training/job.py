@@ -324,6 +324,8 @@ def _copied_from_sibling(folder: TrainingFolder, job: TrainingJob, job_digest: s
             continue
         folder.open(job_digest)
         with os_errors(job.folder):
+            for old in (*job.folder.glob("*.safetensors"), job.folder / SETTINGS, job.folder / CONFIG):
+                old.unlink(missing_ok=True)  # of an earlier job, perhaps of the other kind
             for name in (*_files_of(sibling), folder.metrics.name):
                 shutil.copy2(sibling / name, job.folder / name)
             for name in EXTRA_FILES:

@@ -22,6 +22,7 @@ from engines.loading import holds_model, load_tokenizer, locate, model_files, pi
 from engines.tokenization import TurnEncoder
 from training.checkpoints import ADAPTER_STAGING
 from training.config import LoraConfig
+from training.processes import is_main
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -58,10 +59,10 @@ def load_policy(
     _attend_to_packed_rows(model)
     if lora is None:
         return _trainable(attach_adapter(model, start).merge_and_unload() if start else model)
-    if untrained := expert_weights(model):
-        note(f"LoRA adapts no MLP of this mixture of experts, such as {untrained[0]}")
     if start is not None:
         return attach_adapter(model, start, trainable=True)
+    if lora.targets == "all-linear" and (untrained := expert_weights(model)) and is_main():
+        note(f"LoRA adapts no MLP of this mixture of experts, such as {untrained[0]}")
     return _with_adapter(model, adapter_shape(lora, "CAUSAL_LM", model), seed)
 
 

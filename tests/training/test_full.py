@@ -70,7 +70,9 @@ def test_first_loss_is_that_of_the_plain_model(method: Method, lively: Path, tmp
     assert first_row(tmp_path)["loss"] == pytest.approx(plain_loss(method, lively), abs=1e-5)
 
 
-@pytest.mark.parametrize("method", BY_EXAMPLES)
+@pytest.mark.parametrize(
+    "method", ["sft", *(pytest.param(name, marks=pytest.mark.long) for name in BY_EXAMPLES[1:])]
+)
 def test_result_is_a_whole_model_that_transformers_loads(method: Method, lively: Path, tmp_path: Path):
     import torch
     import transformers
@@ -100,6 +102,7 @@ def test_identity_of_a_trained_model_is_that_of_its_files_alone(lively: Path, tm
     assert locate(ModelConfig(id=str(tmp_path))).identity == before
 
 
+@pytest.mark.long
 def test_full_and_adapter_are_different_jobs_and_replace_each_other(lively: Path, tmp_path: Path):
     full = full_job("sft", tmp_path, lively)
     train_full(full)
@@ -112,6 +115,7 @@ def test_full_and_adapter_are_different_jobs_and_replace_each_other(lively: Path
     assert not (tmp_path / "adapter_model.safetensors").exists()
 
 
+@pytest.mark.long
 def test_full_fine_tuning_continues_from_an_adapter(lively: Path, tmp_path: Path):
     start = tmp_path / "sft"
     train_sft(answered(4), job("sft", start, str(lively), learning_rate=1e-2))
@@ -122,6 +126,7 @@ def test_full_fine_tuning_continues_from_an_adapter(lively: Path, tmp_path: Path
     assert first_row(tmp_path / "dpo")["loss"] == pytest.approx(plain_loss("dpo", lively), abs=1e-5)
 
 
+@pytest.mark.long
 def test_resumed_training_gives_the_same_weights(lively: Path, tmp_path: Path):
     from safetensors.torch import load_file
 
@@ -154,6 +159,7 @@ def test_resumed_training_gives_the_same_weights(lively: Path, tmp_path: Path):
     assert all((whole[name] == cut[name]).all() for name in whole)
 
 
+@pytest.mark.long
 def test_finished_model_is_copied_from_another_run(lively: Path, tmp_path: Path):
     own = full_job("sft", tmp_path / "one" / "sft", lively)
     train_full(own)

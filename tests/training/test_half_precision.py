@@ -49,7 +49,9 @@ def first_row(method: Method, to: Path, model: Path, dtype: str) -> dict[str, fl
 
 
 @pytest.mark.usefixtures("no_bfloat16")
-@pytest.mark.parametrize("method", ["reward", "dpo", pytest.param("ppo", marks=pytest.mark.long), "rloo"])
+@pytest.mark.parametrize(
+    "method", ["dpo", *(pytest.param(name, marks=pytest.mark.long) for name in ("reward", "ppo", "rloo"))]
+)
 def test_method_trains_with_a_loss_scale(method: Method, lively: Path, tmp_path: Path):
     narrow = first_row(method, tmp_path / "half", lively, "float16")
     if method in ("reward", "dpo"):  # the others draw other answers in another precision

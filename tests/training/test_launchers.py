@@ -68,24 +68,48 @@ def test_data_parallel_launches_are_accepted(monkeypatch: pytest.MonkeyPatch):
     require_data_parallel()
 
 
+def environment_of(path: Path) -> dict[str, str]:
+    """What accelerate sets for the processes that it starts by a configuration file with DeepSpeed.
+
+    `accelerate launch` itself starts none without the package deepspeed, which has no build for CPUs.
+    """
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+    from accelerate.utils.launch import prepare_deepspeed_cmd_env
+
+    arguments = launch_command_parser().parse_args(["--config_file", str(path), "script.py"])
+    arguments, *_ = _validate_launch_command(arguments)
+    arguments.deepspeed_fields_from_accelerate_config = "zero_stage"
+    environment: dict[str, str] = prepare_deepspeed_cmd_env(arguments)[1]
+    return environment
+
+
+def written(config: dict[str, object], folder: Path) -> Path:
+    shared = {"compute_environment": "LOCAL_MACHINE", "num_machines": 1, "num_processes": 2}
+    path = folder / "accelerate.yaml"
+    path.write_text(yaml.safe_dump({**shared, "mixed_precision": "no", **config}))
+    return path
+
+
+def test_configuration_of_zero_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, value in environment_of(written(ZERO, tmp_path)).items():
+        if name.startswith("ACCELERATE_"):
+            monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"asks for DeepSpeed \(ZeRO\)"):
+        require_data_parallel()
+
+
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("config", "named"),
-    [
-        (FSDP2, "ACCELERATE_USE_FSDP=true"),
-        (ZERO, "ACCELERATE_USE_DEEPSPEED=true"),
-        (COMPILED, "torch.compile"),
-    ],
-    ids=["fsdp2", "zero3", "compiled"],
+    [(FSDP2, "USE_FSDP=true"), (COMPILED, "torch.compile")],
+    ids=["fsdp2", "compiled"],
 )
 def test_real_configuration_files_of_accelerate_are_refused(
     config: dict[str, object], named: str, tiny_folder: Path, tmp_path: Path
 ):
-    shared = {"compute_environment": "LOCAL_MACHINE", "num_machines": 1, "num_processes": 2}
-    path = tmp_path / "accelerate.yaml"
-    path.write_text(yaml.safe_dump({**shared, "mixed_precision": "no", **config}))
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(path)]
+    command = [sys.executable, "-m", "accelerate.commands.launch"]
+    command += ["--config_file", str(written(config, tmp_path))]
     command += ["-m", "tests.training.jobs", "dpo", str(tmp_path / "dpo"), str(tiny_folder), "4"]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(

@@ -66,7 +66,10 @@ def test_score_head_is_not_quantized(folder: Path):
     assert classifier.score.weight.dtype == torch.float32
 
 
-@pytest.mark.parametrize("method", ["sft", "reward", "dpo"])
+@pytest.mark.parametrize(
+    "method",
+    ["sft", pytest.param("reward", marks=pytest.mark.long), pytest.param("dpo", marks=pytest.mark.long)],
+)
 def test_adapter_trains_on_quantized_weights(method: Method, folder: Path, tmp_path: Path):
     losses = {}
     for kind in (None, "nf4"):
@@ -126,6 +129,7 @@ def test_gradients_pass_through_quantized_layers_after_an_evaluation(folder: Pat
     assert all(torch.allclose(quantized[name], plain[name], atol=1e-5) for name in plain)
 
 
+@pytest.mark.long
 def test_trained_adapter_stays_beside_quantized_weights(folder: Path, tmp_path: Path):
     import torch
 
@@ -140,6 +144,7 @@ def test_trained_adapter_stays_beside_quantized_weights(folder: Path, tmp_path: 
             assert not torch.allclose(merged(input_ids=ids).logits, trained(input_ids=ids).logits, atol=1e-3)
 
 
+@pytest.mark.long
 def test_adapter_of_sft_keeps_float32_in_a_bfloat16_training(folder: Path, tmp_path: Path):
     import torch
     from safetensors.torch import load_file

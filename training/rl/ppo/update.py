@@ -66,8 +66,8 @@ class PolicyUpdate:
         self._models, self._config, self._optim = models, config, job.optim
         self._seed, self._answered, self._updates = job.seed, answered, updates
         self._warming = updates * config.critic_warmup // config.steps
-        # In float16 small gradients would be 0: the loss is scaled up, and the gradients down again. torch would
-        # begin with 65536 and skip steps until nothing overflows, but a step here has cost many answers.
+        # In float16 small gradients would be 0: the loss is scaled up, and the gradients down again. torch
+        # begins with 65536 and skips steps until nothing overflows, but a step here has cost many answers.
         self.scaler = torch.amp.GradScaler(models.device.type, init_scale=2.0**10, enabled=job.fp16)
         self.done = 0
         """Optimizer steps taken."""
