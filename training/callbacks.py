@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -18,6 +19,7 @@ from core.errors import EngineError
 from core.lazy import require
 from core.progress import ProgressTask
 from core.store.files import os_errors
+from engines.hf.saving import restore_weights
 from engines.loading import pick_device
 from training.checkpoints import TrainingFolder
 from training.config import TENSORBOARD, OptimConfig
@@ -88,6 +90,31 @@ class FolderCallback(TrainerCallback):
                     accepted=f"a smaller {self._method}.learning_rate (now {learning_rate:g}) "
                     "or optim.bf16=false",
                 )
+
+
+class RestoreCallback(TrainerCallback):
+    """Loads the weights of a checkpoint that a full fine-tuning resumes from.
+
+    transformers compares names of weights in a file with those of the model, ignores what differs, and files
+    of mixtures of experts have other names.
+
+    Args:
+        checkpoint: folder of the checkpoint.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._checkpoint = checkpoint
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        **_: Any,
+    ) -> None:
+        """Load the weights; called after transformers has loaded what it could."""
+        restore_weights(model, self._checkpoint)
 
 
 class HeldOutCallback(TrainerCallback):

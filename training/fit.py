@@ -174,7 +174,13 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
     """Train from the newest checkpoint on; return the history of logged metrics."""
     from transformers import PrinterCallback
 
-    from training.callbacks import FolderCallback, HeldOutCallback, ProgressCallback, tensorboard_callback
+    from training.callbacks import (
+        FolderCallback,
+        HeldOutCallback,
+        ProgressCallback,
+        RestoreCallback,
+        tensorboard_callback,
+    )
 
     checkpoint = folder.newest()
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
@@ -188,6 +194,8 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
         load_trained_weights(trainer.model, checkpoint)
         return ended
     trainer.remove_callback(PrinterCallback)
+    if checkpoint and job.adapter is None:
+        trainer.add_callback(RestoreCallback(checkpoint))
     trainer.add_callback(FolderCallback(folder, job.method, job.optim, course))
     if TENSORBOARD in job.optim.report_to:
         trainer.add_callback(tensorboard_callback(folder))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,26 @@ def train_full(own: TrainingJob, count: int = 4) -> TrainingResult:
     if own.method == "reward":
         return train_reward(pairs(count), own, RewardConfig())[0]
     return train_dpo(pairs(count), own, DPOConfig())
+
+
+def mixture(beside: Path, to: Path) -> Path:
+    """A tiny mixture of experts with the tokenizer of another model."""
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(beside).to_dict()
+    shape = {
+        name: config[name] for name in ("vocab_size", "hidden_size", "num_hidden_layers", "eos_token_id")
+    }
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48}
+    experts = {"num_local_experts": 2, "num_experts_per_tok": 1}
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(
+        transformers.MixtralConfig(**shape, **heads, **experts)
+    )
+    model.save_pretrained(to)
+    transformers.AutoTokenizer.from_pretrained(beside).save_pretrained(to)
+    return to
 
 
 def first_row(folder: Path) -> dict[str, float]:
@@ -127,33 +146,28 @@ def test_full_fine_tuning_continues_from_an_adapter(lively: Path, tmp_path: Path
 
 
 @pytest.mark.long
-def test_resumed_training_gives_the_same_weights(lively: Path, tmp_path: Path):
+@pytest.mark.parametrize("family", ["Llama", "Mixtral"])
+def test_resumed_training_gives_the_same_weights(family: str, lively: Path, tmp_path: Path):
     from safetensors.torch import load_file
 
-    own = full_job("sft", tmp_path / "whole", lively, checkpoint_every=1)
-    train_sft(answered(12), own)
+    model = lively if family == "Llama" else mixture(lively, tmp_path / "mixture")
+    own = full_job("sft", tmp_path / "whole", model, checkpoint_every=2)
+    train_sft(answered(24), own)
     own = replace(own, folder=tmp_path / "cut")
 
     class Killed(BaseException):
         pass
 
-    import training.fit
+    def killed(callback: Any, args: Any, state: Any, *rest: Any, **_: Any) -> None:
+        if state.global_step == 3:
+            raise Killed
 
-    original: Callable[..., Any] = training.fit.save_model
-
-    def killed(*args: Any) -> None:
-        raise Killed
-
-    training.fit.save_model = killed
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.callbacks.FolderCallback.on_step_end", killed)
         with pytest.raises(Killed):
-            train_sft(answered(12), own)
-    finally:
-        training.fit.save_model = original
-    checkpoints = own.folder / "checkpoints"
-    last = max(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
-    assert (last / "model.safetensors").exists()
-    train_sft(answered(12), own)
+            train_sft(answered(24), own)
+    assert (own.folder / "checkpoints" / "checkpoint-2" / "model.safetensors").exists()
+    train_sft(answered(24), own)
     whole, cut = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
     assert whole.keys() == cut.keys()
     assert all((whole[name] == cut[name]).all() for name in whole)
