@@ -57,6 +57,8 @@ def load_policy(
     dtype = training_dtype(config, device, full=lora is None)
     model: Any = load_model(locate(config), dtype, device, for_training=True)
     _attend_to_packed_rows(model)
+    if model.base_model is model and hasattr(model, "model"):
+        model.base_model_prefix = "model"  # Llama 4 names another one, so TRL would not find its decoder
     if lora is None:
         return _trainable(attach_adapter(model, start).merge_and_unload() if start else model)
     if start is not None:
