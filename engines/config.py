@@ -59,7 +59,11 @@ class ModelConfig(Section):
     adapter: str | None = None
     """Folder of a LoRA adapter to attach to the model."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Data type of the weights; `auto` is float32 on a CPU and bfloat16 on a GPU."""
+    """Data type of the weights; `auto` is float32 on a CPU, and on a GPU bfloat16, or float16 if it has no
+    bfloat16. With `quantization`, the data type of the computation."""
+    quantization: Literal["nf4"] | None = Field(default=None, json_schema_extra=ADDED)
+    """`nf4` stores the weights of the linear layers in 4 bits, as in QLoRA (bitsandbytes NF4 with double
+    quantization). Adapters keep their own data type. Needs `pip install 'publius[nf4]'`."""
     chat_template_kwargs: dict[str, JsonValue] = Field(default={})
     """Arguments of the chat template, for example `{enable_thinking: false}`."""
     engine: ModelEngineConfig | None = Field(default=None, json_schema_extra=ADDED)
@@ -112,6 +116,9 @@ class EngineConfig(Section):
     """Memory in GiB for the KV cache, including cached prefixes (vllm on a CPU)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device; `auto` is an NVIDIA GPU if there is one, else the CPU. Apple's `mps` is not supported."""
+    device_map: Literal["single", "auto"] = Field(default="single", json_schema_extra=OPERATIONAL)
+    """`auto` spreads the layers of a model that does not fit one GPU over all visible GPUs, and if they do
+    not suffice over the CPU's memory (transformers, inference only; training refuses it)."""
     concurrency: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
     """Maximum number of conversations in progress at once. Default: 512 with vllm on CUDA, else 64."""
     arguments: VllmArguments = Field(default={}, json_schema_extra=ADDED)

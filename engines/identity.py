@@ -18,6 +18,16 @@ from engines.embedded import cache_folder
 MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
 """Patterns of the files that affect a model's answers."""
 
+_OUR_FILE = "publius.json"
+_OF_TRAININGS = (
+    _OUR_FILE,
+    "training.json",
+    "job.json",
+    "card.json",
+    "reward.json",
+    "reward_metrics.json",
+)
+"""Files beside a model whose weights were trained; they do not affect its answers."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SLOW_BYTES = 2**30
 """Bytes to read from which progress is shown: at 1 GB/s, that is a second."""
@@ -29,14 +39,20 @@ def model_identity(folder: Path) -> str:
     Digests are cached by path, size, modification time and inode. Of several processes that need the same
     digests, such as those of a distributed training, one reads the files and the others wait for it.
     """
-    files = sorted(path for pattern in MODEL_FILES for path in folder.glob(pattern))
-    files = [path for path in files if path.name != "publius.json"]
+    files = model_files(folder)
     found = _known_digests(files)
     if len(found) < len(files):
         with _one_process_at_a_time():
             found = _known_digests(files)  # another process may have read them meanwhile
             found |= _read([path for path in files if path not in found], folder.name)
     return digest([(path.name, found[path]) for path in files])[:32]
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files of a whole model that affect its answers, sorted within each kind."""
+    others = _OF_TRAININGS if (folder / "job.json").exists() else (_OUR_FILE,)
+    files = sorted(path for pattern in MODEL_FILES for path in folder.glob(pattern))
+    return [path for path in files if path.name not in others]
 
 
 def _known_digests(files: Sequence[Path]) -> dict[Path, str]:

@@ -41,6 +41,8 @@ class ModelFiles:
     """Digest of all files that affect the model's answers, including the adapter."""
     adapter: Path | None = None
     """Folder of the LoRA adapter to attach to the model."""
+    quantization: str | None = None
+    """Form that the weights are quantized to while they are loaded: `nf4`, or None."""
 
     @property
     def base_name(self) -> str:
@@ -66,12 +68,23 @@ def locate(config: ModelConfig) -> ModelFiles:
             "no model in this folder: config.json is missing", where=str(folder), accepted=ACCEPTED_MODELS
         )
     identity = model_identity(folder)
+    if config.quantization is not None:
+        identity = digest(identity, config.quantization)[:32]
     if config.adapter is None:
-        return ModelFiles(name, folder, identity)
+        return ModelFiles(name, folder, identity, quantization=config.quantization)
     adapter = Path(config.adapter).expanduser().resolve()
     return ModelFiles(
-        f"{name}+{adapter.name}", folder, digest(identity, adapter_digest(adapter))[:32], adapter
+        f"{name}+{adapter.name}",
+        folder,
+        digest(identity, adapter_digest(adapter))[:32],
+        adapter,
+        config.quantization,
     )
+
+
+def holds_model(folder: Path) -> bool:
+    """Return True if a folder holds a whole model, and not only an adapter."""
+    return (folder / "config.json").is_file()
 
 
 def context_tokens(files: ModelFiles) -> int | None:
@@ -93,10 +106,25 @@ def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
 
 
 def pick_dtype(dtype: str, device: str) -> str:
-    """Return the data type of the weights; `auto` is float32 on a CPU and bfloat16 on a GPU."""
+    """Return the data type of the weights.
+
+    `auto` is float32 on a CPU, and on a GPU bfloat16, or float16 where the GPU has no bfloat16.
+    """
     if dtype != "auto":
         return dtype
-    return "float32" if pick_device(device) == "cpu" else "bfloat16"
+    place = pick_device(device)
+    return "float32" if place == "cpu" else half_dtype(place)
+
+
+def half_dtype(device: str) -> str:
+    """Return the data type of mixed precision on a device: bfloat16, or float16 where the GPU lacks it."""
+    return "bfloat16" if device == "cpu" or gpu_has_bfloat16() else "float16"
+
+
+def gpu_has_bfloat16() -> bool:
+    """Return True if the GPU computes in bfloat16. GPUs before Ampere (T4, V100) only emulate it, slowly."""
+    supported: bool = require("torch", _EXTRA).cuda.is_bf16_supported(including_emulation=False)
+    return supported
 
 
 def pick_device(device: str) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -18,6 +19,7 @@ from core.errors import EngineError
 from core.lazy import require
 from core.progress import ProgressTask
 from core.store.files import os_errors
+from engines.hf.saving import restore_weights
 from engines.loading import pick_device
 from training.checkpoints import TrainingFolder
 from training.config import TENSORBOARD, OptimConfig
@@ -53,6 +55,10 @@ class FolderCallback(TrainerCallback):
         if "train_runtime" in metrics:  # the summary at the end
             return
         # Before the file is written, and in every process: a bad step is neither logged nor saved.
+        if args.fp16 and not math.isfinite(metrics.get("grad_norm", 0.0)):
+            del metrics[
+                "grad_norm"
+            ]  # the loss scale was too large: the step is skipped, and the scale halved
         self._guard(metrics, args.learning_rate)
         kept = {name: value for name, value in metrics.items() if name not in NONDETERMINISTIC}
         if not is_main():
@@ -84,6 +90,31 @@ class FolderCallback(TrainerCallback):
                     accepted=f"a smaller {self._method}.learning_rate (now {learning_rate:g}) "
                     "or optim.bf16=false",
                 )
+
+
+class RestoreCallback(TrainerCallback):
+    """Loads the weights of a checkpoint that a full fine-tuning resumes from.
+
+    transformers compares names of weights in a file with those of the model, ignores what differs, and files
+    of mixtures of experts have other names.
+
+    Args:
+        checkpoint: folder of the checkpoint.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._checkpoint = checkpoint
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        **_: Any,
+    ) -> None:
+        """Load the weights; called after transformers has loaded what it could."""
+        restore_weights(model, self._checkpoint)
 
 
 class HeldOutCallback(TrainerCallback):

@@ -4,7 +4,8 @@
       job.json                        digest of everything that determines the result
       metrics.jsonl                   one line per optimizer step and per evaluation
       checkpoints/checkpoint-40/      the newest complete one; .staging/checkpoint-50/ is being written
-      adapter_model.safetensors, adapter_config.json, training.json      at the end, in this order
+      adapter_model.safetensors, adapter_config.json, training.json      at the end, in this order; or,
+                                      if all weights are trained, model.safetensors, config.json ...
 
 A checkpoint is written in `.staging` and renamed when it is complete, so training never resumes from a
 partial one. Checkpoints of another job (other data, other settings) are discarded.
@@ -25,10 +26,12 @@ from core.errors import RunStateError
 from core.store.files import os_errors, sync_folder, write_atomic
 
 ADAPTER_STAGING = ".adapter.new"
-"""Temporary folder of the adapter, before it is moved to its place."""
+"""Temporary folder of the result, before it is moved to its place."""
 SAMPLES_FILE, CRITIC_FILE = EXTRA_FILES = ("samples.jsonl", "critic.safetensors")
 """Further files of PPO: sampled answers of each step, and the critic's trained parameters."""
 _MARKER = "job.json"
+RESULT = "training.json"
+"""File that marks a training as complete."""
 _NAME = re.compile(r"checkpoint-([0-9]+)")
 _SLACK = 1.2
 """Factor for settings, states and file-system blocks in addition to the tensors."""
@@ -58,7 +61,7 @@ class TrainingFolder:
     def result(self, job: str) -> dict[str, Any] | None:
         """Return the content of `training.json` if this job is complete, else None."""
         try:
-            result: dict[str, Any] = json.loads((self.path / "training.json").read_text(encoding="utf-8"))
+            result: dict[str, Any] = json.loads((self.path / RESULT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return result if result.get("job") == job else None
@@ -84,7 +87,7 @@ class TrainingFolder:
             shutil.rmtree(self.staging, ignore_errors=True)
             if _marker(self.path) != {"job": job, "steps": steps}:
                 # First, or a kill in between would leave a finished result without its metrics.
-                (self.path / "training.json").unlink(missing_ok=True)
+                (self.path / RESULT).unlink(missing_ok=True)
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
                 for name in (self.metrics.name, *EXTRA_FILES):
                     (self.path / name).unlink(missing_ok=True)
@@ -121,7 +124,7 @@ class TrainingFolder:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write `training.json`, which marks the training as complete; remove the checkpoints."""
-        write_atomic(self.path / "training.json", json.dumps(result, indent=2) + "\n")
+        write_atomic(self.path / RESULT, json.dumps(result, indent=2) + "\n")
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.staging, ignore_errors=True)
 
@@ -139,8 +142,8 @@ class TrainingFolder:
     def require_disk_space(self, trainable_parameters: int) -> None:
         """Refuse to start if the checkpoints and the result do not fit on the disk.
 
-        A checkpoint contains the adapter and two Adam moments, at most 4 bytes per parameter each. The
-        newest, the best and the one being written exist at the same time.
+        A checkpoint contains the trained weights and two Adam moments, at most 4 bytes per parameter each.
+        The newest, the best and the one being written exist at the same time.
 
         Raises:
             RunStateError: there is too little space; the message gives the required and the free space.
@@ -153,7 +156,7 @@ class TrainingFolder:
             raise RunStateError(
                 f"not enough disk space for the checkpoints: {free / 2**20:,.0f} MiB free",
                 where=str(self.path),
-                accepted=f"{needed / 2**20:,.0f} MiB, or a smaller lora.r",
+                accepted=f"{needed / 2**20:,.0f} MiB, a smaller lora.r, or finetuning: lora",
                 run=f"df -h {self.path}",
             )
 

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.settings import OPERATIONAL, Section
+from core.settings import ADDED, OPERATIONAL, Section
 
 Schedule = Literal["cosine", "linear", "constant"]
 """Learning rate schedules (`training/steps/schedule.py`)."""
 Sink = Literal["tensorboard", "wandb", "trackio"]
 TENSORBOARD: Sink = "tensorboard"
+Finetuning = Literal["lora", "full"]
+
+
+class _ByExamples(Section):
+    """A method that learns from examples."""
+
+    finetuning: Finetuning = Field(default="lora", json_schema_extra=ADDED)
+    """Weights to train: `lora` an adapter, `full` all weights of the model (16 bytes of GPU memory per
+    parameter and more; the result is a whole model; the learning rate is a tenth unless set)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _smaller_steps_for_all_weights(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("finetuning") == "full" and "learning_rate" not in value:
+            return value | {"learning_rate": cls.model_fields["learning_rate"].default / 10}
+        return value
 
 
 class LoraConfig(Section):
@@ -78,7 +94,7 @@ class OptimConfig(Section):
         return self
 
 
-class SFTConfig(Section):
+class SFTConfig(_ByExamples):
     """Supervised fine-tuning (SFT) on the revisions."""
 
     learning_rate: float = Field(default=1.0e-4, gt=0.0, allow_inf_nan=False)
@@ -94,7 +110,7 @@ class SFTConfig(Section):
     """Share of the prompts whose answers are held out from training for evaluation."""
 
 
-class RewardConfig(Section):
+class RewardConfig(_ByExamples):
     """Reward model: sigmoid of the score difference is the probability of a preference."""
 
     init: Literal["auto", "sft", "base"] = "auto"
@@ -117,8 +133,14 @@ class RewardConfig(Section):
     uncertainty: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
     """Penalty per unit of variance between members."""
 
+    @model_validator(mode="after")
+    def _ensembles_share_a_model(self) -> Self:
+        if self.finetuning == "full" and self.members > 1:
+            raise ValueError("an ensemble shares one model: with finetuning: full, members must be 1")
+        return self
 
-class DPOConfig(Section):
+
+class DPOConfig(_ByExamples):
     """Direct preference optimization (DPO) with a probability for each pair (soft labels)."""
 
     init: Literal["auto", "sft", "base"] = "auto"

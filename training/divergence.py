@@ -13,7 +13,12 @@ from training.logprobs import answer_logits, collate
 
 
 def mean_token_kl(
-    policy: Any, rows: Sequence[EncodedAnswer], base_rows: Sequence[EncodedAnswer], *, adapter: bool = True
+    policy: Any,
+    rows: Sequence[EncodedAnswer],
+    base_rows: Sequence[EncodedAnswer],
+    *,
+    adapter: bool = True,
+    base: Any = None,
 ) -> list[float]:
     """Return KL(policy || base) per token in nats for each answer, averaged over the answer's tokens.
 
@@ -27,6 +32,7 @@ def mean_token_kl(
         base_rows: the same answers after the prompts that the base sees, which differ if the policy had a
             system prompt.
         adapter: False disables the policy's adapter, to compare the base under two prompts.
+        base: another peft model, whose base is the one to compare with; None takes the policy's own.
     """
     device = next(policy.parameters()).device
     policy.eval()
@@ -34,8 +40,9 @@ def mean_token_kl(
         batch, base_batch = collate(rows).to(device), collate(base_rows).to(device)
         with nullcontext() if adapter else policy.disable_adapter():
             ours = answer_logits(policy, batch).float().log_softmax(dim=-1)
-        with policy.disable_adapter():
-            theirs = answer_logits(policy, base_batch).float().log_softmax(dim=-1)
+        base = policy if base is None else base.eval()
+        with base.disable_adapter():
+            theirs = answer_logits(base, base_batch).float().log_softmax(dim=-1)
         # Summed over the vocabulary, rounding may give a tiny negative value.
         per_token = (ours.exp() * (ours - theirs)).sum(dim=-1).clamp(min=0)
         mask = batch.answer_mask

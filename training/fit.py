@@ -18,7 +18,7 @@ from training.checkpoints import SAMPLES_FILE, TrainingFolder
 from training.config import TENSORBOARD
 from training.history import NONDETERMINISTIC, ByHeldOutLoss, Course
 from training.job import TrainingJob, base_name, run_or_reuse
-from training.policy import load_adapter_weights, save_adapter
+from training.policy import load_trained_weights, save_adapter, save_model
 from training.processes import is_main
 
 if TYPE_CHECKING:
@@ -74,9 +74,12 @@ def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: C
     best = course.best(history)
     last = max((int(row["step"]) for row in history), default=0)
     if best not in (None, last):
-        load_adapter_weights(policy, folder.checkpoint(best))
+        load_trained_weights(policy, folder.checkpoint(best))
     if is_main():
-        save_adapter(policy, job.folder, base_name(job.policy))
+        if job.adapter is None:
+            save_model(policy, job.folder, job.policy)
+        else:
+            save_adapter(policy, job.folder, base_name(job.policy))
     return {
         "steps": last,
         "best_step": best if best != last else None,
@@ -108,7 +111,8 @@ def arguments_of(job: TrainingJob, output: Path) -> dict[str, Any]:
         "optim": "adamw_torch",
         "seed": job.seed % 2**32,  # numpy accepts 32 bits only
         "data_seed": job.seed % 2**32,
-        "bf16": job.bf16,
+        "bf16": job.bf16 and not job.fp16,
+        "fp16": job.fp16,
         "use_cpu": on_cpu,
         "gradient_checkpointing": optim.gradient_checkpointing,
         # The reentrant variant needs inputs that require gradients; under LoRA the embeddings are frozen.
@@ -146,6 +150,8 @@ def one_gpu_arguments(kind: type[_Arguments], arguments: dict[str, Any], **own: 
     """
     settings = kind(**arguments, **own)
     settings._n_gpu = min(1, settings.n_gpu)  # transformers has no public way to set it
+    # A launcher's own precision would reach the model and not the losses, which are computed beside it.
+    settings.mixed_precision = "fp16" if settings.fp16 else "bf16" if settings.bf16 else "no"
     return settings
 
 
@@ -153,7 +159,13 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
     """Train from the newest checkpoint on; return the history of logged metrics."""
     from transformers import PrinterCallback
 
-    from training.callbacks import FolderCallback, HeldOutCallback, ProgressCallback, tensorboard_callback
+    from training.callbacks import (
+        FolderCallback,
+        HeldOutCallback,
+        ProgressCallback,
+        RestoreCallback,
+        tensorboard_callback,
+    )
 
     checkpoint = folder.newest()
     done = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
@@ -164,9 +176,11 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
     ended = _history_of(checkpoint) if checkpoint else []
     if checkpoint and course.is_over(ended):
         # Training had ended at this checkpoint, but was killed before its result was saved.
-        load_adapter_weights(trainer.model, checkpoint)
+        load_trained_weights(trainer.model, checkpoint)
         return ended
     trainer.remove_callback(PrinterCallback)
+    if checkpoint and job.adapter is None:
+        trainer.add_callback(RestoreCallback(checkpoint))
     trainer.add_callback(FolderCallback(folder, job.method, job.optim, course))
     if TENSORBOARD in job.optim.report_to:
         trainer.add_callback(tensorboard_callback(folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,14 +22,16 @@ from core.settings import with_defaults
 from core.store.files import os_errors
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
+from engines.hf.saving import CONFIG
 from engines.hf.threads import fixed_threads
-from engines.loading import locate, pick_device, pick_dtype
-from training.checkpoints import EXTRA_FILES, TrainingFolder
-from training.config import LoraConfig, OptimConfig
+from engines.identity import model_files
+from engines.loading import gpu_has_bfloat16, half_dtype, holds_model, locate, pick_device
+from training.checkpoints import EXTRA_FILES, RESULT, TrainingFolder
+from training.config import Finetuning, LoraConfig, OptimConfig
 from training.examples import ExcludedExample
 from training.methods import Method
-from training.policy import TRAIN_EXTRA, free_memory
-from training.processes import is_main, wait_for_all, world_size
+from training.policy import TRAIN_EXTRA, free_memory, training_dtype
+from training.processes import is_main, require_data_parallel, wait_for_all, world_size
 
 
 class MethodConfig(Protocol):
@@ -67,6 +70,8 @@ class TrainingJob:
     """Folder of the adapter to start from; None starts from the model itself."""
     siblings: tuple[Path, ...] = ()
     """Folders of other runs; a finished result of the same job is copied from them."""
+    finetuning: Finetuning = "lora"
+    """Weights to train: an adapter, or all weights of the model."""
 
     def __post_init__(self) -> None:
         """Set the defaults of `optim` that depend on the device."""
@@ -96,7 +101,7 @@ class TrainingJob:
             optim: the optimizer's settings; the defaults if not given.
             own: `seed` (0 if not given), `device`, `start` or `siblings`.
         """
-        optim = optim or OptimConfig()
+        optim, own = optim or OptimConfig(), {"finetuning": getattr(config, "finetuning", "lora"), **own}
         epochs: float | None = getattr(config, "epochs", None)
         return cls(
             method=method,
@@ -111,9 +116,19 @@ class TrainingJob:
 
     @property
     def bf16(self) -> bool:
-        """True if training uses mixed precision."""
+        """True if training uses mixed precision: bfloat16, or float16 where the GPU has no bfloat16."""
         bf16 = self.optim.bf16
         return pick_device(self.device) != "cpu" if bf16 == "auto" else bf16
+
+    @property
+    def fp16(self) -> bool:
+        """True if mixed precision is in float16, whose gradients need a loss scale."""
+        return self.bf16 and half_dtype(pick_device(self.device)) == "float16"
+
+    @property
+    def adapter(self) -> LoraConfig | None:
+        """Shape of the adapter to train; None if all weights are trained."""
+        return None if self.finetuning == "full" else self.lora
 
     @property
     def run_name(self) -> str:
@@ -132,8 +147,8 @@ class TrainingJob:
             _FORMAT,
             self.method,
             locate(self.policy).identity,
-            pick_dtype(self.policy.dtype, self.device),
-            adapter_digest(self.start) if self.start else self.lora.model_dump(mode="json"),
+            training_dtype(self.policy, self.device, full=self.adapter is None),
+            self._begun_from(),
             optim,
             (self.learning_rate, self.epochs, self.seed),
             settings,
@@ -141,13 +156,20 @@ class TrainingJob:
             [repr(example) for example in held_out],
         )
 
+    def _begun_from(self) -> object:
+        """Return what determines the weights at the start of training, beside the model."""
+        start = adapter_digest(self.start) if self.start else None
+        if self.adapter is None:
+            return ["full", start]
+        return start or self.adapter.model_dump(mode="json")
+
 
 @dataclass(frozen=True)
 class TrainingResult:
     """Result of a training job."""
 
     folder: Path
-    """Folder of the adapter, which peft can load."""
+    """Folder of the adapter, which peft can load, or of the model if all weights were trained."""
     examples: int
     held_out: int
     """Number of examples used for evaluation."""
@@ -213,10 +235,12 @@ def run_or_reuse(
         run: trains from the folder's newest checkpoint on and returns the values for `training.json`.
 
     Raises:
+        ConfigError: if the launcher or the settings ask for what training cannot do.
         EngineError: if the model cannot be trained, or the loss is not finite.
         MissingExtraError: if a package of `optim.report_to` is not installed.
         RunStateError: if the disk is too small or full.
     """
+    require_data_parallel()
     folder = TrainingFolder(job.folder)
     # No process may look for a result while the main one prepares the folder.
     wait_for_all()
@@ -238,6 +262,7 @@ def run_or_reuse(
     done = done or folder.result(job_digest)
     if done is not None:
         return done | {"seconds": 0.0}
+    _require_possible(job)
     note_idle_gpus(job.device)
     started = time.monotonic()
     with (
@@ -250,11 +275,33 @@ def run_or_reuse(
     free_memory()
     seconds = round(time.monotonic() - started, 1)
     result = {"job": job_digest, "method": job.method, "examples": examples, "seconds": seconds, **outcome}
+    if (Path(job.policy.id) / RESULT).is_file():
+        # The adapter is of use only on the model that it was trained on. Relative: the run may be moved.
+        result["base"] = os.path.relpath(job.policy.id, job.folder)
+    if job.policy.quantization is not None:
+        result["quantization"] = job.policy.quantization
     wait_for_all()  # `finish` removes the checkpoints, which others may still read
     if is_main():
         folder.finish(result)
     wait_for_all()
     return result
+
+
+def _require_possible(job: TrainingJob) -> None:
+    """Raise ConfigError if the settings ask for what training cannot do."""
+    if job.adapter is None and job.policy.quantization is not None:
+        raise ConfigError(
+            "quantized weights cannot be trained, only an adapter on top of them",
+            where=f"{job.method}.finetuning",
+            accepted="lora, or a policy without `quantization`",
+        )
+    on_cpu = pick_device(job.device) == "cpu"
+    if job.optim.bf16 is True and not on_cpu and not gpu_has_bfloat16():
+        raise ConfigError(
+            "this GPU does not compute in bfloat16",
+            where="optim.bf16",
+            accepted="auto (float16 here), or false",
+        )
 
 
 def _smaller(job: TrainingJob) -> str:
@@ -305,7 +352,9 @@ def _copied_from_sibling(folder: TrainingFolder, job: TrainingJob, job_digest: s
             continue
         folder.open(job_digest, _STEPS.get(job.method, 0))
         with os_errors(job.folder):
-            for name in (WEIGHTS, SETTINGS, folder.metrics.name):
+            for old in (*job.folder.glob("*.safetensors"), job.folder / SETTINGS, job.folder / CONFIG):
+                old.unlink(missing_ok=True)  # of an earlier job, perhaps of the other kind
+            for name in (*_files_of(sibling), folder.metrics.name):
                 shutil.copy2(sibling / name, job.folder / name)
             for name in EXTRA_FILES:
                 if (sibling / name).exists():
@@ -313,6 +362,13 @@ def _copied_from_sibling(folder: TrainingFolder, job: TrainingJob, job_digest: s
         folder.finish(result)
         return result
     return None
+
+
+def _files_of(folder: Path) -> list[str]:
+    """Return the names of the files of a trained adapter or model; what makes it complete comes last."""
+    if not holds_model(folder):
+        return [WEIGHTS, SETTINGS]
+    return sorted((path.name for path in model_files(folder)), key=lambda name: name == CONFIG)
 
 
 def base_name(policy: ModelConfig) -> str:

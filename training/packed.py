@@ -14,6 +14,7 @@ import torch
 from core.errors import EngineError
 from engines.hf.packing import PackedRow, attends_only, pack
 from engines.hf.self_check import acting_adapter, one_line
+from engines.loading import half_dtype
 from engines.trees import Tree, probe_trees
 from training.examples import EncodedAnswer
 from training.logprobs import answer_logprobs, collate
@@ -65,12 +66,12 @@ class _FrozenHead(torch.autograd.Function):
 
 
 def mixed_precision(device: torch.device, *, bf16: bool) -> torch.autocast:
-    """Return the context for all forward passes of a training.
+    """Return the context for all forward passes of a training, in float16 where the GPU has no bfloat16.
 
     The output head can run outside of the model's forward pass, where accelerate's autocast has ended. Policy
     and reference must run it in one precision, or they differ before the first step.
     """
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    return torch.autocast(device.type, getattr(torch, half_dtype(device.type)), enabled=bf16)
 
 
 def frozen_logprobs(hidden: torch.Tensor, head: torch.nn.Linear, tokens: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Load and save models in training: frozen weights with a trainable LoRA adapter."""
+"""Load and save models in training: a trainable LoRA adapter on frozen weights, or trainable weights."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import EngineError, first_line
 from core.lazy import require
+from core.notices import note
 from core.store.files import os_errors, sync_folder, write_atomic
 from engines.adapter import SETTINGS, WEIGHTS, attach_adapter, read_settings
 from engines.config import ModelConfig
+from engines.hf.decoder import decoder_linears, expert_weights, freeze_towers
 from engines.hf.loading import load_classifier, load_model, takes_packed_rows
-from engines.loading import load_tokenizer, locate, pick_dtype
+from engines.hf.saving import restore_weights, save_into
+from engines.identity import model_files
+from engines.loading import holds_model, load_tokenizer, locate, pick_dtype
 from engines.tokenization import TurnEncoder
 from training.checkpoints import ADAPTER_STAGING
 from training.config import LoraConfig
+from training.processes import is_main
 
 if TYPE_CHECKING:
     from peft import PeftModel
+    from transformers import PreTrainedModel
 
 TRAIN_EXTRA = "train"
 
@@ -33,16 +39,18 @@ def load_encoder(config: ModelConfig) -> TurnEncoder:
 
 
 def load_policy(
-    config: ModelConfig, lora: LoraConfig, device: str, seed: int, start: Path | None = None
-) -> PeftModel:
-    """Return the model with a trainable adapter. Dropout is off, except in the adapter if `lora` sets it.
+    config: ModelConfig, lora: LoraConfig | None, device: str, seed: int, start: Path | None = None
+) -> PeftModel | PreTrainedModel:
+    """Return the model with a trainable adapter, or trainable itself.
+
+    Dropout is off, except in the adapter if `lora` sets it.
 
     Args:
         config: the model.
-        lora: shape of a new adapter; ignored with `start`.
+        lora: shape of a new adapter, ignored with `start`; None to train the model's own weights.
         device: `auto`, `cpu` or `cuda`.
         seed: seed of a new adapter, which does not change the outputs until it is trained.
-        start: folder of an adapter to continue training.
+        start: folder of an adapter to continue training; merged into the weights if those are trained.
 
     Raises:
         EngineError: if the model or adapter cannot be loaded, the model has no module in `lora.targets`, or
@@ -50,24 +58,33 @@ def load_policy(
     """
     from training.self_check import require_padded_rows
 
-    model: Any = load_model(locate(config), pick_dtype(config.dtype, device), device, for_training=True)
+    dtype = training_dtype(config, device, full=lora is None)
+    model: Any = load_model(locate(config), dtype, device, for_training=True)
     _attend_to_packed_rows(model)
-    if start is not None:
+    if model.base_model is model and hasattr(model, "model"):
+        model.base_model_prefix = "model"  # Llama 4 names another one, so TRL would not find its decoder
+    if lora is None:
+        policy: Any = _trainable(attach_adapter(model, start).merge_and_unload() if start else model)
+    elif start is not None:
         policy = attach_adapter(model, start, trainable=True)
     else:
-        policy = _with_adapter(model, adapter_shape(lora, "CAUSAL_LM"), seed)
+        if lora.targets == "all-linear" and (untrained := expert_weights(model)) and is_main():
+            note(f"LoRA adapts no MLP of this mixture of experts, such as {untrained[0]}")
+        policy = _with_adapter(model, adapter_shape(lora, "CAUSAL_LM", model), seed)
     require_padded_rows(policy, config.id)
     return policy
 
 
 def load_reward_policy(
-    config: ModelConfig, lora: LoraConfig, device: str, seed: int, start: Path | None = None
-) -> PeftModel:
-    """Return the model with a trainable score head and a trainable adapter; dropout as in `load_policy`.
+    config: ModelConfig, lora: LoraConfig | None, device: str, seed: int, start: Path | None = None
+) -> PeftModel | PreTrainedModel:
+    """Return the model with a trainable score head, and a trainable adapter or trainable weights.
+
+    Dropout is as in `load_policy`.
 
     Args:
         config: the model.
-        lora: shape of a new adapter; ignored with `start`.
+        lora: shape of a new adapter, ignored with `start`; None to train the model's own weights.
         device: `auto`, `cpu` or `cuda`.
         seed: seed of the head and of a new adapter.
         start: folder of a policy's adapter to continue training.
@@ -77,16 +94,37 @@ def load_reward_policy(
     """
     from engines.hf.reward_model import require_scores
 
-    model: Any = load_classifier(
-        locate(config), pick_dtype(config.dtype, device), device, seed, for_training=True
-    )
-    if start is None:
-        scorer = _with_adapter(model, adapter_shape(lora, "SEQ_CLS"), seed)
-    else:
-        scorer = _with_adapter(model, _scoring_shape(start), seed)
+    dtype = training_dtype(config, device, full=lora is None)
+    model: Any = load_classifier(locate(config), dtype, device, seed, for_training=True)
+    if start is not None:
+        scorer: Any = _with_adapter(model, _scoring_shape(start), seed)
         _copy_adapter(scorer, start)
+        if lora is None:
+            scorer = _trainable(scorer.merge_and_unload())
+    elif lora is None:
+        scorer = _trainable(model)
+    else:
+        scorer = _with_adapter(model, adapter_shape(lora, "SEQ_CLS", model), seed)
     require_scores(scorer, config.id)
     return scorer
+
+
+def training_dtype(config: ModelConfig, device: str, *, full: bool) -> str:
+    """Return the data type of the weights in training.
+
+    Weights that are trained themselves are in float32 unless `dtype` says otherwise. A GPU then computes in
+    mixed precision. In bfloat16 weights, small steps would be rounded away.
+    """
+    return "float32" if full and config.dtype == "auto" else pick_dtype(config.dtype, device)
+
+
+def _trainable(model: Any) -> PreTrainedModel:
+    """Return the model with the weights of its decoder stack and heads trainable."""
+    freeze_towers(model)
+    for weight in model.parameters():
+        weight.data = weight.data.contiguous()  # on a CPU they lie by columns, which no file can hold
+    trainable: PreTrainedModel = model
+    return trainable
 
 
 def _scoring_shape(start: Path) -> Any:
@@ -127,14 +165,22 @@ def _attend_to_packed_rows(model: Any) -> None:
         model.set_attn_implementation(name)
 
 
-def adapter_shape(lora: LoraConfig, task: str) -> Any:
-    """Return peft's settings of a new adapter; a reward model's head is trained and saved with it."""
+def adapter_shape(lora: LoraConfig, task: str, model: Any) -> Any:
+    """Return peft's settings of a new adapter; a reward model's head is trained and saved with it.
+
+    Args:
+        lora: rank, scale and targets. `all-linear` is resolved here: peft would also take vision towers and
+            the routers of experts.
+        task: peft's task type, `CAUSAL_LM` or `SEQ_CLS`.
+        model: the transformers model that the adapter is for.
+    """
     peft = require("peft", TRAIN_EXTRA)
+    targets = decoder_linears(model) if lora.targets == "all-linear" else list(lora.targets)
     return peft.LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        target_modules=targets,
         task_type=task,
         modules_to_save=["score"] if task == "SEQ_CLS" else None,
     )
@@ -155,11 +201,22 @@ def _with_adapter(model: Any, shape: Any, seed: int) -> PeftModel:
     return policy
 
 
-def load_adapter_weights(policy: Any, folder: Path) -> None:
-    """Load the adapter weights of a checkpoint into a policy."""
+def load_trained_weights(policy: Any, folder: Path) -> None:
+    """Load the weights of a checkpoint into a policy: those of its adapter, or all of them."""
     peft = require("peft", TRAIN_EXTRA)
     safetensors = require("safetensors.torch", TRAIN_EXTRA)
+    if not isinstance(policy, peft.PeftModel):
+        restore_weights(policy, folder)
+        return
     peft.set_peft_model_state_dict(policy, safetensors.load_file(folder / WEIGHTS))
+
+
+def keep_adapter_wide(policy: Any) -> None:
+    """Set an adapter's bfloat16 weights to float32, in which small steps are not rounded away."""
+    torch = require("torch", TRAIN_EXTRA)
+    for name, weight in policy.named_parameters():
+        if weight.requires_grad and "lora_" in name and weight.dtype == torch.bfloat16:
+            weight.data = weight.data.float()
 
 
 def free_memory() -> None:
@@ -168,6 +225,20 @@ def free_memory() -> None:
     gc.collect()  # trainers and models are in reference cycles
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def save_model(model: PreTrainedModel, folder: Path, policy: ModelConfig) -> None:
+    """Save a model whose weights were trained, with tokenizer and settings, as transformers and vLLM load it.
+
+    Args:
+        model: the trained model.
+        folder: the output folder.
+        policy: the model that training started from.
+
+    Raises:
+        RunStateError: if the disk is full or the folder not writable.
+    """
+    save_into(model, load_encoder(policy), locate(policy).folder, folder, folder / ADAPTER_STAGING)
 
 
 def save_adapter(policy: PeftModel, folder: Path, base: str) -> None:
@@ -196,6 +267,9 @@ def save_adapter(policy: PeftModel, folder: Path, base: str) -> None:
         # safetensors creates files that only the owner can read.
         (staging / WEIGHTS).chmod((staging / SETTINGS).stat().st_mode)
         (staging / WEIGHTS).replace(folder / WEIGHTS)
+        if holds_model(folder):  # of an earlier job; transformers would load it with the adapter on top
+            for path in model_files(folder):
+                path.unlink()
         write_atomic(folder / SETTINGS, json.dumps(settings, indent=2, sort_keys=True) + "\n")
         shutil.rmtree(staging)
         sync_folder(folder)

@@ -6,7 +6,17 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from core.errors import ConfigError
 from core.lazy import require
+
+_LAUNCHED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed (ZeRO)",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "tensor, context or sharded parallelism",
+}
+"""Variables by which `accelerate launch` asks for what it read from its configuration or its options."""
+_COMPILER = "ACCELERATE_DYNAMO_BACKEND"
 
 
 def world_size() -> int:
@@ -17,6 +27,29 @@ def world_size() -> int:
 def rank() -> int:
     """Return the rank of this process, counted from 0."""
     return int(os.environ.get("RANK", "0"))
+
+
+def require_data_parallel() -> None:
+    """Raise ConfigError if a launcher asks for anything but data parallelism: one whole model per process.
+
+    Losses read the output head's weights and packed rows bypass the head, which needs them unsharded.
+    """
+    asked = [
+        f"{what} ({name}={os.environ[name]})"
+        for name, what in _LAUNCHED.items()
+        if os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
+    ]
+    compiler = os.environ.get(_COMPILER, "no")
+    if compiler.lower() not in ("", "no"):
+        asked.append(f"torch.compile ({_COMPILER}={compiler})")
+    if asked:
+        raise ConfigError(
+            f"the launcher asks for {' and '.join(asked)}, but each process trains a whole model",
+            where="accelerate launch",
+            accepted="data parallelism: accelerate launch --multi_gpu --num_processes N (without --use_fsdp, "
+            "--use_deepspeed or a configuration file that sets them); for a model that does not fit one GPU, "
+            "models.policy.quantization=nf4 and optim.gradient_checkpointing=true",
+        )
 
 
 def is_main() -> bool:

@@ -15,7 +15,7 @@ from training.examples import AnsweredPrompt, EncodedAnswer, ExcludedExample, en
 from training.fit import fit, one_gpu_arguments
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs.encode import TOO_MANY_TOKENS, require_context
-from training.policy import TRAIN_EXTRA, load_encoder, load_policy
+from training.policy import TRAIN_EXTRA, keep_adapter_wide, load_encoder, load_policy
 
 
 def train_sft(
@@ -76,7 +76,7 @@ class _Maker:
         from training.steps.trainer import as_batch
 
         own = self._job
-        policy = load_policy(own.policy, own.lora, own.device, own.seed, own.start)
+        policy = load_policy(own.policy, own.adapter, own.device, own.seed, own.start)
         settings: Any = one_gpu_arguments(
             trl.SFTConfig,
             arguments,
@@ -92,7 +92,7 @@ class _Maker:
             datasets.Dataset.from_list([{"input_ids": row.prompt_ids} for row in rows[:1]])
             for rows in (self._rows, self._held_out)
         )
-        return AnswerTrainer(
+        trainer = AnswerTrainer(
             self._rows,
             self._held_out,
             own.optim,
@@ -103,6 +103,8 @@ class _Maker:
             processing_class=self._encoder.tokenizer,
             data_collator=as_batch,
         )
+        keep_adapter_wide(policy)  # TRL narrows it to bfloat16 on a quantized model
+        return trainer
 
 
 @dataclass

@@ -96,7 +96,7 @@ class TransformersEngine(LocalEngine):
             place = pick_gpu(self._engine.device, self._engine.gpus)
             with adaptive_threads(place) as adjust_threads:
                 # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
-                model = load_model(self._files, self._dtype, place)
+                model = load_model(self._files, self._dtype, place, device_map=self._engine.device_map)
                 require_inference(model, self.model)
                 worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
                 while worker.collect(self._queue):

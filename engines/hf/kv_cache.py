@@ -46,6 +46,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base r
 
     def select(self, rows: torch.Tensor, start: int) -> None:
         """Keep only the given rows (b,), without their first `start` positions."""
+        rows = rows.to(self.keys.device)  # with engine.device_map=auto, layers are on several GPUs
         self._allocate(self.keys[rows, :, start:], self.values[rows, :, start:], 0)
 
     def join(self, other: GrowingLayer) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import EngineError
 from core.lazy import require
@@ -16,48 +17,72 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 _EXTRA = "transformers"
+NF4_EXTRA = "nf4"
 _EAGER = "eager"
 _SCORE = "score.weight"
+_UNQUANTIZED = ("lm_head", "embed_out", "score", r".*router", r".*\.gate", r".*_gate")
+"""Patterns of the modules that keep their data type in a quantized model."""
+_ATTENTION = (r".*attn", r".*attention")
+_NARROW = 2048
+"""Width below which the attention of a quantized model keeps its data type: models of about 1B and less."""
 _DROPOUT = ("dropout", "pdrop", "layerdrop")
 """Parts of the names of dropout probabilities in configurations, as in `attention_dropout`, `resid_pdrop`."""
 
 
-def load_model(files: ModelFiles, dtype: str, device: str, *, for_training: bool = False) -> PreTrainedModel:
+def load_model(
+    files: ModelFiles,
+    dtype: str,
+    device: str,
+    *,
+    device_map: Literal["single", "auto"] = "single",
+    for_training: bool = False,
+) -> PreTrainedModel:
     """Return the model on its device in evaluation mode, with its adapter.
 
-    In float32, the adapter is merged into the weights. In 16 bits it stays beside them, in float32: rounding
-    to the weights would lose most of an adapter after a short training.
+    In float32, the adapter is merged into the weights. In 16 or 4 bits it stays beside them, in float32:
+    rounding to the weights would lose most of an adapter after a short training.
 
     Args:
         files: the model on disk.
         dtype: `float32`, `bfloat16` or `float16`.
         device: `auto`, `cpu` or `cuda`.
+        device_map: `auto` to spread the layers over all GPUs.
         for_training: True to set the model's own dropout to 0 (`config_without_dropout`), and to merge an
             adapter in every data type, since training adds one of its own.
+
+    Raises:
+        EngineError: if the model or its adapter cannot be loaded, or the adapter is to be merged into
+            quantized weights.
+        MissingExtraError: if the model is to be quantized and bitsandbytes is not installed.
     """
-    torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
-    require("accelerate", _EXTRA)
     place = pick_device(device)
+    options = _options(files, dtype, place)
+    if device_map == "auto" and place != "cpu":
+        options["device_map"] = "auto"
     transformers.utils.logging.disable_progress_bar()
     with load_errors("model", files.folder, ACCEPTED_MODELS):
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             files.folder,
             config=config_without_dropout(files.folder) if for_training else None,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=False,
             attn_implementation=_attention(files, place == "cpu"),
+            **options,
         )
     if files.adapter is not None:
         attached = attach_adapter(model, files.adapter)
-        if for_training or merges_adapter(dtype):
+        if for_training and files.quantization is not None:
+            raise EngineError(
+                f"an adapter cannot be merged into weights in {files.quantization} for training",
+                where=str(files.adapter),
+                accepted="a model without an adapter; merge the adapter first (publius export --model)",
+            )
+        if for_training or (files.quantization is None and merges_adapter(dtype)):
             # Merged, the adapter costs nothing in a decoding step (docs/log.md measures the difference).
             model = attached.merge_and_unload()
         else:
             model = attached.get_base_model()  # the model itself, whose linear layers have the adapter now
-    with load_errors("model", files.folder):
-        loaded: PreTrainedModel = model.to(place).eval()
+    _keep_unpacked(model)
+    loaded: PreTrainedModel = model.eval()
     if place == "cpu":
         from engines.hf.layout import lay_out_by_columns
 
@@ -90,6 +115,7 @@ def load_classifier(
     """
     torch = require("torch", _EXTRA)
     transformers = require("transformers", _EXTRA)
+    settings = _options(files, dtype, pick_device(device))
     if files.adapter is not None:
         raise EngineError(
             "a reward model cannot be loaded on a model that has an adapter",
@@ -103,9 +129,7 @@ def load_classifier(
         model, found = classifier_class(config).from_pretrained(
             files.folder,
             config=config,
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            trust_remote_code=False,
+            **settings,
             attn_implementation=_attention(files, ours=True),
             output_loading_info=True,
         )
@@ -128,10 +152,59 @@ def load_classifier(
         # On the CPU, so the same seed gives the same head on every device.
         drawn = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
         head.weight.data.copy_(drawn)
-    place = pick_device(device)
-    with load_errors("reward model", files.folder):
-        loaded: PreTrainedModel = model.to(place).eval()
+    _keep_unpacked(model)
+    loaded: PreTrainedModel = model.eval()
     return loaded
+
+
+def _keep_unpacked(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights on a CPU at the first pass in evaluation mode.
+
+    The kernel for repacked weights rounds to bfloat16 and has no gradient: training passes would be wrong.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _options(files: ModelFiles, dtype: str, place: str) -> dict[str, Any]:
+    """Return arguments of `from_pretrained` that place the weights and give them their data type.
+
+    With a device map, weights go from the files to the GPU without a copy of the model in the CPU's memory.
+    """
+    torch = require("torch", _EXTRA)
+    require("accelerate", _EXTRA)  # transformers needs it for a device map
+    options: dict[str, Any] = {
+        "dtype": getattr(torch, dtype),
+        "device_map": {"": torch.cuda.current_device() if place == "cuda" else place},
+        "use_safetensors": True,
+        "trust_remote_code": False,
+    }
+    if files.quantization is not None:
+        options["quantization_config"] = _nf4(files, options["dtype"])
+    return options
+
+
+def _nf4(files: ModelFiles, compute_dtype: Any) -> Any:
+    """Return the settings for weights in NF4 with double quantization.
+
+    Dettmers et al. 2023, arXiv 2305.14314. The output head keeps its data type, as do routers, whose rounding
+    would send tokens to other experts. In narrow models the attention keeps it as well: there, NF4 everywhere
+    raises the loss by 8 % (docs/log.md), and such a model needs little memory in any case.
+    """
+    transformers: Any = require("transformers", _EXTRA)
+    require("bitsandbytes", NF4_EXTRA)
+    # It warns on a CPU that faster kernels could be downloaded.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    config = transformers.AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
+    width = getattr(config.get_text_config(), "hidden_size", 0)
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
+        llm_int8_skip_modules=[*_UNQUANTIZED, *(_ATTENTION if width < _NARROW else ())],
+    )
 
 
 def config_without_dropout(folder: Path, **options: Any) -> PreTrainedConfig:

@@ -28,7 +28,7 @@ from engines.hf.self_check import (
     require_equal,
     with_right_attention,
 )
-from engines.loading import load_tokenizer, locate, pick_dtype
+from engines.loading import holds_model, load_tokenizer, locate, pick_dtype
 from engines.reward_settings import RewardSettings, read_reward_settings
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree, micro_batches, probe_trees
@@ -106,7 +106,9 @@ def load_reward_model(folder: Path, device: str = "auto", base: ModelConfig | No
     settings = read_reward_settings(folder)
     members = [folder / member for member in settings.members]
     if not (members[0] / SETTINGS).exists():
-        files = locate(base or ModelConfig(id=str(folder)))
+        if base is None or holds_model(members[0]):  # without adapters, the folder itself is the model
+            base = ModelConfig(id=str(folder))
+        files = locate(base)
         classifier = load_classifier(files, pick_dtype("auto", device), device, 0)
         require_scores(classifier, files.name)
         return RewardModel(classifier, TurnEncoder(load_tokenizer(files), {}, files.name), settings)

@@ -29,7 +29,13 @@ from engines.loading import UNKNOWN_CONTEXT, pick_dtype
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.vllm.link import HostLink
-from engines.vllm.setup import attachable_rank, host_load, require_arguments, require_vllm
+from engines.vllm.setup import (
+    attachable_rank,
+    host_load,
+    require_arguments,
+    require_unquantized,
+    require_vllm,
+)
 from engines.vllm.shared_host import SharedHost
 from engines.vllm.wire import Adapter, Load, Response
 
@@ -48,6 +54,7 @@ class VllmEngine(LocalEngine):
 
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         super().__init__(model, engine)
+        require_unquantized(model.quantization, model.id)
         self._host = SharedHost()
         self._fitted = UNKNOWN_CONTEXT
         """Maximum number of tokens in a request that fits into vLLM's KV cache, once it is loaded."""

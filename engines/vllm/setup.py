@@ -88,6 +88,17 @@ def require_arguments(arguments: Mapping[str, JsonValue], where: str) -> None:
     require_known(arguments, where, vllm_version() or "")
 
 
+def require_unquantized(quantization: str | None, name: str) -> None:
+    """Raise EngineError if a model is to be quantized to NF4, which vLLM 0.32 does not read."""
+    if quantization is not None:
+        raise EngineError(
+            f"vLLM cannot quantize a model to {quantization}",
+            where=f"{name}: quantization",
+            accepted="engine.kind=transformers, or a checkpoint quantized for vLLM (AWQ, GPTQ, FP8) without "
+            "the setting",
+        )
+
+
 def host_load(
     files: ModelFiles,
     dtype: str,
@@ -107,7 +118,11 @@ def host_load(
         max_tokens: no request has more tokens, prompt and answer together.
         adapters: folders of the adapters that requests will name.
         engines: vLLM engines that have yet to start beside models in training, this one included.
+
+    Raises:
+        EngineError: if the model is to be quantized while it is loaded.
     """
+    require_unquantized(files.quantization, files.name)
     arguments: dict[str, JsonValue] = {
         "model": str(files.folder),
         "tokenizer": str(files.folder),

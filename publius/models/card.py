@@ -93,7 +93,9 @@ class CardContent:
     reward: RewardSettings | None = None
     """Scale, temperature and members of a reward model."""
     merged: bool = False
-    """True if the folder holds a whole model instead of an adapter."""
+    """True if the folder holds a model with the adapter merged into its weights."""
+    full: bool = False
+    """True if all weights were trained, so that the folder holds a whole model."""
 
 
 def model_card(content: CardContent) -> str:
@@ -104,10 +106,11 @@ def model_card(content: CardContent) -> str:
         what=_DESCRIPTIONS.get(content.method, f"A model trained by {escaped(content.method)}."),
         base=code_span(content.base_model),
         merged=content.merged,
+        full=content.full,
         constitution=content.constitution and escaped(content.constitution),
         constitution_digest=content.constitution_digest,
         # A JSON string is also a valid Python literal, so quotes in a name cannot break the code block.
-        base_literal=json.dumps("." if content.merged else content.base_model),
+        base_literal=json.dumps("." if content.merged or content.full else content.base_model),
         adapter_literal=json.dumps(content.reward.members[0] if content.reward else "."),
         is_reward=content.method == REWARD,
         reward=content.reward and _scale(content.reward),
@@ -129,7 +132,7 @@ def model_card(content: CardContent) -> str:
 def _front_matter(content: CardContent) -> str:
     fields = {
         "base_model": content.base_model,
-        "library_name": "transformers" if content.merged else "peft",
+        "library_name": "transformers" if content.merged or content.full else "peft",
         "tags": ["publius", _TAGS.get(content.method, content.method)],
     }
     dumped: str = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=2**16)

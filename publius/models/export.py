@@ -1,4 +1,4 @@
-"""`publius export --model`: merge a trained adapter into its base model and write a standalone model."""
+"""`publius export --model`: write a trained model that loads without Publius and without an adapter."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigError, RunStateError
+from core.notices import note
+from core.store.files import require_empty
 from engines.adapter import SETTINGS, read_settings
 from engines.config import ModelConfig
+from engines.hf.saving import copy_model
+from engines.identity import model_files
+from engines.loading import holds_model
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings
 from publius.config.run_file import load_run_config
 from publius.models.merge import merge_adapter
-from publius.models.provenance import trained_method, write_merged_card
-from publius.runs.folder import read_manifest, trained_adapter
+from publius.models.provenance import trained_method, trained_quantization, write_merged_card
+from publius.runs.folder import base_of, read_manifest, trained_adapter
 from training.methods import METHODS
 
 
@@ -29,7 +34,9 @@ class ExportedModel:
 
 
 def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
-    """Merge a trained adapter into its base model; write the model and its card, and return the folder.
+    """Write a trained model and its card, and return the folder.
+
+    An adapter is merged into its base model; a model whose weights were trained is copied.
 
     Args:
         folder: a run folder, or the folder of a training job on a data set (`publius train ... --to DIR`).
@@ -44,14 +51,12 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
     if method not in METHODS:
         raise ConfigError(f"unknown method {method!r}", where="--model", accepted=", ".join(METHODS))
     if is_training(folder):
-        first = folder / read_reward_settings(folder).members[0]
         found = trained_method(folder)
         if found not in (None, method):
             raise ConfigError(
                 f"{folder} holds a model trained with {found}", where=f"--model {method}", accepted=found
             )
-        named = str(read_settings(first)["base_model_name_or_path"])
-        return _exported(folder, to, ModelConfig(id=named))
+        return _exported(folder, to, None)
     read_manifest(folder)
     trained = [name for name in METHODS if trained_adapter(folder, name) or is_training(folder / name)]
     if method not in trained:
@@ -64,12 +69,25 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
     return _exported(folder / method, to, load_run_config(folder / "resolved.yaml").models.policy)
 
 
-def _exported(training: Path, to: Path, base: ModelConfig) -> ExportedModel:
-    merged = merge_adapter(training, to, base)
-    write_merged_card(training, merged.expanduser())
-    return ExportedModel(merged)
+def _exported(training: Path, to: Path, policy: ModelConfig | None) -> ExportedModel:
+    """Export the model of a training; `policy` is the model of its run, None for training on a data set."""
+    if holds_model(training):
+        target = to.expanduser().resolve()
+        require_empty(target)
+        extra = [training / name for name in (REWARD_SETTINGS,) if (training / name).exists()]
+        copy_model([*model_files(training), *extra], target)
+    else:
+        first = training / read_reward_settings(training).members[0]
+        named = ModelConfig(id=str(read_settings(first)["base_model_name_or_path"]))
+        base = named if policy is None else base_of(first, policy)
+        if quantization := trained_quantization(first):
+            note(f"the adapter was trained on {quantization} weights and is merged into unquantized ones")
+        merge_adapter(training, to, base)
+    write_merged_card(training, to.expanduser())
+    return ExportedModel(to)
 
 
 def is_training(folder: Path) -> bool:
-    """Return True if a folder holds a trained adapter or an ensemble of adapters."""
-    return (folder / SETTINGS).is_file() or (folder / REWARD_SETTINGS).is_file()
+    """Return True if a folder holds a trained adapter, an ensemble of adapters or a trained model."""
+    is_model = holds_model(folder) and trained_method(folder) is not None
+    return is_model or (folder / SETTINGS).is_file() or (folder / REWARD_SETTINGS).is_file()

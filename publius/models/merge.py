@@ -16,12 +16,12 @@ from core.notices import warn
 from core.store.files import os_errors, require_empty
 from engines.adapter import WEIGHTS, attach_adapter, read_settings
 from engines.config import ModelConfig
+from engines.hf.saving import GENERATION, prepare_for_others, require_disk_space, write_model
 from engines.hf.score_layer import classifier_class
 from engines.loading import ModelFiles, load_tokenizer, locate
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings
 from engines.tokenization import TurnEncoder
-from publius.models.folder import GENERATION, require_disk_space, write_model
 
 _EXTRA = "train"
 _16_BITS = 2
@@ -57,7 +57,7 @@ def merge_adapter(adapter: Path, to: Path, base: ModelConfig) -> Path:
     with quiet_transformers(_EXTRA):  # else it warns that the head of a reward model is newly initialised
         encoder = TurnEncoder(load_tokenizer(files), base.chat_template_kwargs, files.name)
         model = _merged(files, adapter, task)
-        _prepare(model, encoder, task)
+        prepare_for_others(model, encoder)
         extra = (files.folder / GENERATION, adapter / REWARD_SETTINGS)
         write_model(model, encoder.tokenizer, extra, target)
     return to
@@ -168,37 +168,3 @@ def _warn_of_rounding(attached: Any, adapter: Path) -> None:
             f"{adapter}: rounding to {kind} loses {lost} of the adapter's changes to the weights; "
             "to keep them, use the adapter unmerged or merge it into float32 weights"
         )
-
-
-def _prepare(model: Any, encoder: TurnEncoder, task: str) -> None:
-    """Prepare model and tokenizer for use without Publius."""
-    tokenizer: Any = encoder.tokenizer
-    # vLLM rejects a folder whose config has a quantization entry, even a null one.
-    vars(model.config).pop("quantization_config", None)
-    if encoder.is_base:  # training used this template, so inference has to use it as well
-        tokenizer.chat_template = encoder.template
-    if task == _REWARD:
-        # transformers reads the score at the last token whose id is not the pad token's. If the pad token
-        # were the end-of-turn token, it would read an earlier position than training and vLLM do.
-        pad = _pad_token(encoder, model.get_input_embeddings().num_embeddings)
-        model.config.pad_token_id = pad
-        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
-
-
-def _pad_token(encoder: TurnEncoder, vocabulary: int) -> int:
-    """Return a pad token id that differs from the end-of-turn token; the tokenizer's own one, if possible."""
-    tokenizer: Any = encoder.tokenizer
-    end = encoder.end_of_turn[-1]
-    if tokenizer.pad_token_id not in (None, end):
-        return int(tokenizer.pad_token_id)
-    special = {number: token for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    free = [number for number in sorted(special) if number != end and number < vocabulary]
-    # Prefer tokens named "pad", and use the tokens that begin or end a sequence only if nothing else is free.
-    used = (tokenizer.bos_token_id, tokenizer.eos_token_id)
-    free.sort(key=lambda number: (number in used, "pad" not in str(special[number]).lower()))
-    if not free:
-        raise EngineError(
-            "no pad token: the tokenizer has no special token other than the end-of-turn token",
-            accepted="a tokenizer with another special token",
-        )
-    return int(free[0])

@@ -93,6 +93,7 @@ def write_card(
         constitution=provenance.constitution,
         constitution_digest=provenance.constitution_digest,
         reward=read_reward_settings(job.folder) if job.method == "reward" else None,
+        full=job.adapter is None,
     )
     write_atomic(
         job.folder / _CARD_CONTENT,
@@ -133,6 +134,15 @@ def trained_method(folder: Path) -> str | None:
         return str(json.loads(first.read_text(encoding="utf-8"))["method"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def trained_quantization(folder: Path) -> str | None:
+    """Return the form that the base model was quantized to while its adapter was trained, or None."""
+    try:
+        found: str | None = json.loads((folder / _RESULT).read_text(encoding="utf-8")).get("quantization")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found
 
 
 def by_reason(excluded: Iterable[ExcludedExample]) -> dict[str, int]:
@@ -178,8 +188,8 @@ def _loadable(job: TrainingJob) -> str:
 
 
 def _settings(job: TrainingJob, section: BaseModel) -> dict[str, Any]:
-    """Return the settings that differ from their defaults, and the five that every card shows."""
-    named = {"optim": job.optim, "lora": job.lora, job.method: section}
+    """Return the settings that differ from their defaults, and those that every card shows."""
+    named = {"optim": job.optim, job.method: section} | ({"lora": job.adapter} if job.adapter else {})
     changed = {
         f"{name}.{key}": value
         for name, config in named.items()
@@ -189,10 +199,11 @@ def _settings(job: TrainingJob, section: BaseModel) -> dict[str, Any]:
         f"{job.method}.learning_rate": job.learning_rate,
         "optim.epochs": job.epochs,
         "optim.batch_size": job.optim.batch_size,
-        "lora.r": job.lora.r,
+        **({"lora.r": job.adapter.r} if job.adapter else {}),
         "seed": job.seed,
     }
-    return {**asked, **changed}
+    quantization = job.policy.quantization
+    return {**asked, **changed, **({"quantization": quantization} if quantization else {})}
 
 
 def _metrics(evaluation: Mapping[str, Any]) -> list[Metric]:

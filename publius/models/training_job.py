@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.errors import ConfigError
 from publius.config.run_file import DataTrainingConfig, RunConfig
+from publius.runs.folder import trained_model
 from training.config import DPOConfig, RewardConfig, SFTConfig
 from training.job import TrainingJob
 from training.methods import Method
@@ -30,14 +32,29 @@ def training_job(
         method: the training method.
         section: the method's section of `config`.
         folder: output folder of the training.
-        start: the adapter to start from; None for the base model.
+        start: folder of the training to start from, with an adapter or a whole model; None for the base
+            model.
         siblings: folders of the same method in other runs of the project.
+
+    Raises:
+        ConfigError: if the configuration spreads the model over several GPUs.
     """
+    if config.engine.device_map == "auto":
+        raise ConfigError(
+            "training has the whole model on each GPU, and does not spread its layers",
+            where="engine.device_map",
+            accepted="single; for a model that does not fit: models.policy.quantization=nf4",
+        )
+    policy = config.models.policy
+    if start is not None:
+        trained = trained_model(start, policy)
+        policy = trained.model_copy(update={"adapter": None})
+        start = None if trained.adapter is None else Path(trained.adapter)
     epochs = None if isinstance(section, RLConfig) else section.epochs
     return TrainingJob(
         method=method,
         folder=folder,
-        policy=config.models.policy,
+        policy=policy,
         lora=config.lora,
         optim=config.optim,
         learning_rate=section.learning_rate,
@@ -46,4 +63,5 @@ def training_job(
         device=config.engine.device,
         start=start,
         siblings=tuple(siblings),
+        finetuning=getattr(section, "finetuning", "lora"),
     )

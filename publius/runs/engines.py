@@ -17,6 +17,7 @@ from engines.protocols import Engine, SharesModel
 from engines.scripted import ScriptedEngine
 from engines.vllm.setup import require_arguments, vllm_device
 from publius.config.run_file import RunConfig
+from publius.runs.folder import trained_model
 from publius.runs.project import open_cache
 from training.methods import RL_METHODS
 
@@ -80,14 +81,14 @@ class Engines:
         return self._engine_of(self._models.of(role))
 
     def policy_with(self, adapter: Path | None) -> CachedEngine:
-        """Return the engine of the policy with a trained adapter attached, or as configured.
+        """Return the engine of the policy as trained or, without a folder, as configured.
+
+        The folder holds the trained adapter, or a whole model.
 
         vLLM loads one model for all of them if they are requested here before the first one is asked.
         """
         policy = self._models.policy
-        return self._engine_of(
-            policy if adapter is None else policy.model_copy(update={"adapter": str(adapter)})
-        )
+        return self._engine_of(policy if adapter is None else trained_model(adapter, policy))
 
     def fit_together(self, one: EngineRole, other: EngineRole) -> bool:
         """Return True if the engines of two roles can be loaded at once: one model, or different GPUs.

@@ -31,11 +31,14 @@ from core.store.files import os_errors, write_atomic, write_stream
 from core.store.record_store import RecordStore
 from core.text.yaml_writing import yaml_text
 from engines.cached import RequestCounts
+from engines.config import ModelConfig
+from engines.loading import holds_model
 from labelers.crowd.aggregate import TierRule
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
 from publius.runs.judgment_folder import annotations_digest
 from publius.runs.records import RunFiles
+from training.checkpoints import RESULT
 
 _MANIFEST = {"digest": str, "identity": dict, "stages": dict}
 """Required keys of a manifest and their types, in all versions."""
@@ -130,7 +133,7 @@ class Run(RunFiles):
         return count
 
     def adapter(self, method: str) -> Path | None:
-        """Return the adapter folder of a completed training, or None."""
+        """Return the folder of a completed training, with its adapter or model, or None."""
         return trained_adapter(self.folder, method)
 
     def excluded(self, stage: str) -> dict[str, int]:
@@ -252,10 +255,39 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def trained_model(folder: Path, policy: ModelConfig) -> ModelConfig:
+    """Return the model of a completed training: the policy with an adapter, or a whole model.
+
+    Args:
+        folder: folder of the training.
+        policy: the model that the run trains.
+    """
+    if holds_model(folder):
+        return policy.model_copy(update={"id": str(folder), "revision": None, "adapter": None})
+    return base_of(folder, policy).model_copy(update={"adapter": str(folder)})
+
+
+def base_of(folder: Path, policy: ModelConfig) -> ModelConfig:
+    """Return the model that a trained adapter is for: the policy, or the whole model that a method trained.
+
+    Args:
+        folder: folder of the adapter.
+        policy: the model that the run trains.
+    """
+    try:
+        base = json.loads((folder / RESULT).read_text(encoding="utf-8")).get("base")
+    except FileNotFoundError:
+        return policy
+    return policy if base is None else trained_model((folder / base).resolve(), policy)
+
+
 def trained_adapter(run: Path, method: str) -> Path | None:
-    """Return the adapter folder of a completed training in a run folder, or None."""
+    """Return the folder of a completed training in a run folder, or None.
+
+    It holds an adapter, or a whole model if all weights were trained (`trained_model` tells them apart).
+    """
     folder = run / method
-    return folder if (folder / "training.json").is_file() else None
+    return folder if (folder / RESULT).is_file() else None
 
 
 def _require_same(folder: Path, identity: RunIdentity) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 from core.progress import ProgressTask, progress
 from core.records import Answer
 from engines.adapter import attach_further_adapter
+from engines.config import ModelConfig
 from engines.tokenization import TurnEncoder
 from evaluation.config import BASE
 from evaluation.measures import Series
-from publius.runs.folder import Run
+from publius.runs.folder import Run, trained_model
 from publius.stages.variants import turns_for
 from training.examples import EncodedAnswer
 from training.policy import free_memory, load_encoder, load_policy
@@ -50,31 +51,47 @@ def divergence_series(run: Run, answers: Sequence[Answer]) -> list[Series]:
 
 
 class _Policies:
-    """The policy with the adapters of several variants, one of which is active at a time.
+    """The models of several variants: the policy, whose adapters take turns, and whole models one at a time.
 
     Args:
-        run: the run that the adapters were trained in.
-        variants: variants with and without an adapter.
+        run: the run that the variants were trained in.
+        variants: trained variants, and those that are the policy itself under another prompt.
     """
 
     def __init__(self, run: Run, variants: Iterable[str]) -> None:
-        config = run.config
-        adapters = {variant: run.adapter(variant) for variant in variants}
-        trained: list[tuple[str, Path]] = [(v, adapter) for v, adapter in adapters.items() if adapter]
-        first = trained[0][1] if trained else None
-        device, seed = config.engine.device, config.seed
-        self._policy = load_policy(config.models.policy, config.lora, device, seed, first)
-        self._names = {variant: _FIRST for variant, _ in trained[:1]}
-        for variant, adapter in trained[1:]:
+        self._run, own = run, run.config.models.policy
+        folders = {variant: run.adapter(variant) for variant in variants}
+        self._trained = {variant: trained_model(path, own) for variant, path in folders.items() if path}
+        adapters = [(v, Path(model.adapter)) for v, model in self._trained.items() if _is_on(own, model)]
+        self._policy = self._load(own, adapters[0][1] if adapters else None)
+        self._names = {variant: _FIRST for variant, _ in adapters[:1]}
+        for variant, adapter in adapters[1:]:
             attach_further_adapter(self._policy, adapter, variant)
             self._names[variant] = variant
+        self._other: Any = None
 
-    def activate(self, variant: str) -> tuple[Any, bool]:
-        """Return the policy with the variant's adapter active, and whether the variant has one."""
+    def activate(self, variant: str) -> tuple[Any, bool, Any]:
+        """Return the variant's model, whether it was trained, and the base if it is not the model's own."""
         name = self._names.get(variant)
         if name is not None:
             self._policy.set_adapter(name, inference_mode=True)
-        return self._policy, name is not None
+        if name is not None or variant not in self._trained:
+            return self._policy, name is not None, None
+        self._other = None
+        free_memory()
+        trained = self._trained[variant]
+        adapter = None if trained.adapter is None else Path(trained.adapter)
+        self._other = self._load(trained.model_copy(update={"adapter": None}), adapter)
+        return self._other, True, self._policy
+
+    def _load(self, model: ModelConfig, adapter: Path | None) -> Any:
+        config = self._run.config
+        return load_policy(model, config.lora, config.engine.device, config.seed, adapter)
+
+
+def _is_on(policy: ModelConfig, trained: ModelConfig) -> bool:
+    """Return True if an adapter for the policy was trained, and no weights of its own."""
+    return trained.adapter is not None and trained.id == policy.id
 
 
 def _series(
@@ -87,7 +104,7 @@ def _series(
 ) -> Series:
     from training.divergence import mean_token_kl
 
-    policy, has_adapter = policies.activate(variant)
+    policy, has_adapter, base = policies.activate(variant)
     values: dict[str, float] = {}
     by_length = sorted(answers, key=lambda answer: answer.generation.completion_tokens)
     for start in range(0, len(by_length), _TOGETHER):
@@ -97,6 +114,7 @@ def _series(
             [_encoded(run, encoder, variant, answer) for answer in some],
             [_encoded(run, encoder, BASE, answer) for answer in some],
             adapter=has_adapter,
+            base=base,
         )
         values |= {answer.prompt.id: kl for answer, kl in zip(some, found, strict=True)}
         task.advance(len(some))

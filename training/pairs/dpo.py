@@ -80,11 +80,11 @@ def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config:
         from training.pairs.trainer import PairTrainer
 
         rows, tokens = [*data.rows, *held_out.rows], job.optim.micro_tokens
-        policy = load_policy(job.policy, job.lora, job.device, job.seed, job.start)
+        policy = load_policy(job.policy, job.adapter, job.device, job.seed, job.start)
         # The scorer is tested on the longest pair: a sliding window, for example, matters only there.
         scorer = PolicyScorer(policy, max(rows, key=len).tree)
         settings = one_gpu_arguments(TrainingArguments, arguments)
-        known = with_reference(policy, scorer, rows, folder, tokens, bf16=settings.bf16)
+        known = with_reference(policy, scorer, rows, folder, tokens, bf16=job.bf16)
         return PairTrainer(
             policy,
             settings,

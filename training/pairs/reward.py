@@ -103,7 +103,7 @@ def _maker(
         from training.pairs.reward_objective import RewardObjective
         from training.pairs.trainer import PairTrainer
 
-        scorer = load_reward_policy(job.policy, job.lora, job.device, job.seed, job.start)
+        scorer = load_reward_policy(job.policy, job.adapter, job.device, job.seed, job.start)
         packed = is_packable(scorer, max(data.rows, key=len).tree)
         return PairTrainer(
             scorer,

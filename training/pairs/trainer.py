@@ -125,7 +125,7 @@ class PairTrainer(StepTrainer[EncodedPair]):
         super().log(logs, start_time)
 
     def _precision(self) -> torch.autocast:
-        return mixed_precision(self.args.device, bf16=self.args.bf16)
+        return mixed_precision(self.args.device, bf16=self.args.bf16 or self.args.fp16)
 
     def _means(self, totals: _Totals) -> dict[str, float]:
         """Return the means over the pairs of all processes."""

@@ -22,7 +22,7 @@ from labelers.rewards import (
 )
 from publius.config.run_file import CHECKS, LABELER_REWARD, REWARD_MODEL
 from publius.runs.engines import Engines, conversations
-from publius.runs.folder import Run
+from publius.runs.folder import Run, base_of
 from publius.stages.base import COMMANDS
 from training.rl.config import RLConfig
 from training.rl.task import CriticOrigin
@@ -84,9 +84,9 @@ def critic_origin(run: Run) -> CriticOrigin | None:
     is_there = (member / ADAPTER).exists()
     if config.critic_init == "reward" and not is_there:
         raise ConfigError(
-            "the run has no reward model for the critic to start from",
+            "the run has no adapter of a reward model for the critic to start from",
             where="ppo.critic_init",
-            accepted="auto or zero; or train: [..., reward, ppo]",
+            accepted="auto or zero; or train: [..., reward, ppo] with reward.finetuning=lora",
         )
     wanted = config.critic_init == "reward" or (config.critic_init == "auto" and weight is not None)
     if not wanted or not is_there or config.critic == "shared":
@@ -136,7 +136,7 @@ def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
         digests = [adapter_digest(member) for member in members]
     else:
         digests = [locate(ModelConfig(id=str(folder))).identity]
-    base = run.config.models.policy if own else None
+    base = base_of(members[0], run.config.models.policy) if own else None
     reward = ModelReward(folder, folder.name, run.config.engine.device, base, run.config.optim.max_length)
     return NamedReward(reward, weight, f"{settings.model_dump_json()} {' '.join(digests)}")
 

@@ -278,16 +278,16 @@ def _load(
     torch.nn.init.zeros_(head.bias)
     if critic == "separate":
         torch.manual_seed(job.seed)
-        policy.add_adapter(CRITIC, _critic_shape(origin, job.lora))
+        policy.add_adapter(CRITIC, _critic_shape(origin, job.lora, policy.get_base_model()))
         if origin is not None:
             _begin_as_reward_model(policy, head, origin)
     return ActorCritic(policy, head, probe, temperature, **ways)
 
 
-def _critic_shape(origin: CriticOrigin | None, lora: LoraConfig) -> Any:
+def _critic_shape(origin: CriticOrigin | None, lora: LoraConfig, model: Any) -> Any:
     """Return peft's configuration of the critic's adapter: a new one, or the reward model's."""
     if origin is None:
-        return adapter_shape(lora, "CAUSAL_LM")
+        return adapter_shape(lora, "CAUSAL_LM", model)
     peft = require("peft", TRAIN_EXTRA)
     read_settings(origin.folder)
     shape = peft.LoraConfig.from_pretrained(str(origin.folder))

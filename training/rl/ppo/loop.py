@@ -252,6 +252,7 @@ class RLLoop:
             done, self._update.done = state["step"], state["updates"]
             self._kl.coefficient, self._history = state["kl_coef"], state["history"]
             self._data.rewards.load(state["rewards"])
+            self._update.scaler.load_state_dict(state.get("loss_scale", {}))
         if is_main():
             # Lines of steps after the checkpoint will be written again.
             for name in (self._folder.metrics.name, SAMPLES_FILE):
@@ -268,6 +269,7 @@ class RLLoop:
                 "kl_coef": self._kl.coefficient,
                 "rewards": self._data.rewards.state(),
                 "history": self._history,
+                **({"loss_scale": scale} if (scale := self._update.scaler.state_dict()) else {}),
             }
             save_state(self._folder.staging / f"checkpoint-{step}", self._update.groups, self._average, state)
             self._folder.commit(step, keep=best_gold_step(self._history, self._config))

@@ -9,6 +9,7 @@ Shapes: `A` answer tokens of a micro-batch.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,6 +66,9 @@ class PolicyUpdate:
         self._models, self._config, self._optim = models, config, job.optim
         self._seed, self._answered, self._updates = job.seed, answered, updates
         self._warming = updates * config.critic_warmup // config.steps
+        # In float16 small gradients would be 0: the loss is scaled up, and the gradients down again. torch
+        # begins with 65536 and skips steps until nothing overflows, but a step here has cost many answers.
+        self.scaler = torch.amp.GradScaler(models.device.type, init_scale=2.0**10, enabled=job.fp16)
         self.done = 0
         """Optimizer steps taken."""
         self.policy = self._group("policy", models.policy_parameters(), config.learning_rate)
@@ -106,12 +110,14 @@ class PolicyUpdate:
                 for batch in batches:
                     row = self._models.row([experience.trees[group] for group in batch])
                     loss = self._loss(experience, experience.rows_of(batch), row, sides, averages)
-                    (loss / divisor).backward()  # type: ignore[no-untyped-call]
+                    self._backward(loss / divisor)
             if learns_policy:
                 self._mix_in(averages)
             for group in self.groups:
                 if learns_policy or group is not self.policy:
                     self._step(group, averages)
+            if self.scaler.is_enabled():
+                self.scaler.update()
             for group in self.groups:
                 group.optimizer.zero_grad()
         self.done += 1  # even without a step: the learning rate must follow the number of minibatches
@@ -184,7 +190,10 @@ class PolicyUpdate:
             trees = [Tree(rows[index].prompt_ids, (rows[index].answer_ids,)) for index in batch]
             losses = -self._models.logprobs(self._models.row(trees), temperature=1.0)
             averages.add("loss/sft_avg", losses)
-            (self._config.sft_coef * losses.sum() / tokens).backward()  # type: ignore[no-untyped-call]
+            self._backward(self._config.sft_coef * losses.sum() / tokens)
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     def _step(self, group: ParameterGroup, averages: _Averages) -> None:
         """Take a group's optimizer step with the gradients of all processes."""
@@ -192,6 +201,7 @@ class PolicyUpdate:
         if world_size() > 1:
             # Sums, not means: losses are divided by the whole minibatch's divisor already.
             _sum_gradients(parameters)
+        self.scaler.unscale_(group.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._optim.max_grad_norm)
         # The policy's schedule begins when the critic has warmed up.
         before = self._warming if group is self.policy else 0
@@ -200,8 +210,9 @@ class PolicyUpdate:
         factor = learning_rate_factor(self.done - before, total, warm, self._optim.schedule)
         for settings in group.optimizer.param_groups:
             settings["lr"] = group.learning_rate * factor
-        group.optimizer.step()
-        averages.note(f"{group.name}/grad_norm", float(norm))
+        self.scaler.step(group.optimizer)
+        if not self.scaler.is_enabled() or math.isfinite(norm):  # else the scaler skips the step
+            averages.note(f"{group.name}/grad_norm", float(norm))
         averages.note("lr" if group is self.policy else "critic/lr", group.learning_rate * factor)
 
     def _group(
