@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from core.chat import Turn
 from core.errors import EngineError
 from core.records import Sampling
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.engine import TransformersEngine
+from engines.loading import ModelFiles
 from engines.protocols import GenerationRequest
 from engines.vllm.engine import VllmEngine
-from engines.vllm.setup import INSTALL, vllm_device
+from engines.vllm.setup import INSTALL, host_load, vllm_device
 from tests.engines.hf.test_engine import comparison_requests
 from tests.engines.vllm.counted_hosts import Hosts, count_hosts
 from tests.engines.vllm.test_engine import CONFIG, GREEDY, choose, drafts, generate, random_adapter
@@ -120,6 +123,31 @@ def test_an_adapter_that_vllm_cannot_attach_fails_alone(hosts: Hosts, make: Make
         ask(bad)
     ask(base)
     assert "enable_lora" not in hosts.loads[0].arguments
+
+
+@pytest.mark.vllm
+@pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}")
+def test_vllm_s_products_leave_a_request_without_an_adapter_alone_in_a_mixed_batch(tmp_path: Path):
+    punica: Any = importlib.import_module("vllm.lora.punica_wrapper.punica_cpu")
+    layers: Any = importlib.import_module("vllm.lora.layers.utils")
+    folders = [worn(tmp_path / name, {"r": 4}) for name in ("sft", "dpo")]
+    files = ModelFiles("m", tmp_path, "digest")
+    places = int(host_load(files, "float32", "cpu", CONFIG, 512, folders).arguments["max_loras"])
+    numbers = (1, 1, 0, 2)  # of the adapter of each token
+    wrapper = punica.PunicaWrapperCPU(64, 8, "cpu")
+    mapping = layers.LoRAMapping(numbers, numbers, is_prefill=True)
+    wrapper.update_metadata(mapping, [1, 2, *[None] * (places - 2)], places, 300)
+    torch.manual_seed(0)
+    tokens, narrow, wide = torch.randn(4, 16), torch.zeros(places, 1, 4, 16), torch.zeros(places, 1, 16, 4)
+    narrow[:2].normal_()
+    wide[:2].normal_()
+    found = torch.zeros(4, 16)
+    wrapper.add_lora_linear(found, tokens, (narrow,), (wide,), 1.0, (16,))
+    for row, number in enumerate(numbers):
+        expected = (
+            tokens[row] @ narrow[number - 1, 0].T @ wide[number - 1, 0].T if number else torch.zeros(16)
+        )
+        torch.testing.assert_close(found[row], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.vllm
