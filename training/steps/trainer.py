@@ -14,20 +14,20 @@ from transformers import SchedulerType, Trainer
 
 from training.steps.schedule import learning_rate_factor
 
-Row = TypeVar("Row")
+StepRow = TypeVar("StepRow")
 
 
 @dataclass(frozen=True, slots=True)
-class Micro(Generic[Row]):
+class Micro(Generic[StepRow]):
     """A micro-batch: rows that are run in one forward pass."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[StepRow, ...]
     idle: bool = False
     """True if the micro-batch has no weight. It is run because another process has more micro-batches
     and waits for this one's gradients."""
 
 
-class StepTrainer(Trainer, Generic[Row]):
+class StepTrainer(Trainer, Generic[StepRow]):
     """Takes the rows of an optimizer step together, and divides them into micro-batches itself.
 
     The rows of a step are drawn by seed and epoch and distributed over the processes here, so any number of
@@ -41,23 +41,23 @@ class StepTrainer(Trainer, Generic[Row]):
     # The loss is a mean over the whole step already; transformers must not scale it again.
     loss_is_scaled_for_ga = True
 
-    def use_rows(self, rows: Sequence[Row], batch_size: int) -> None:
+    def use_rows(self, rows: Sequence[StepRow], batch_size: int) -> None:
         """Set the training rows, and how many of them a step takes over all processes."""
         self._rows, self._batch_size = list(rows), batch_size
 
-    def micro_batches(self, rows: Sequence[Row]) -> list[list[int]]:
+    def micro_batches(self, rows: Sequence[StepRow]) -> list[list[int]]:
         """Return the indices of the rows in groups that fit into one forward pass."""
         raise NotImplementedError
 
-    def tokens_of(self, row: Row) -> int:
+    def tokens_of(self, row: StepRow) -> int:
         """Return the number of tokens of a row."""
         raise NotImplementedError
 
-    def divisor(self, rows: Sequence[Row]) -> int:
+    def divisor(self, rows: Sequence[StepRow]) -> int:
         """Return what the summed loss of a step is divided by."""
         raise NotImplementedError
 
-    def micro_loss(self, model: Any, micro: Micro[Row], divisor: int) -> torch.Tensor:
+    def micro_loss(self, model: Any, micro: Micro[StepRow], divisor: int) -> torch.Tensor:
         """Return the summed loss of a micro-batch, divided by the divisor of the whole step."""
         raise NotImplementedError
 
@@ -90,7 +90,7 @@ class StepTrainer(Trainer, Generic[Row]):
         """Run the rows of one optimizer step, the only entry of `inputs`; return their mean loss."""
         model.train()
         total = torch.zeros((), dtype=torch.float64, device=self.args.device)
-        rows: list[Row]
+        rows: list[StepRow]
         (rows,) = inputs.values()
         divisor = self.divisor(rows)
         *first, last = self.shared(rows)
@@ -102,7 +102,7 @@ class StepTrainer(Trainer, Generic[Row]):
         # Each process has computed its part of the mean.
         return self.reduced(total)
 
-    def _backward(self, model: Any, micro: Micro[Row], divisor: int) -> torch.Tensor:
+    def _backward(self, model: Any, micro: Micro[StepRow], divisor: int) -> torch.Tensor:
         """Accumulate a micro-batch's gradients; return its part of the step's mean loss."""
         # Multiplied by 0 and not skipped: DDP waits for gradients from every process.
         loss = self.micro_loss(model, micro, divisor) * (0.0 if micro.idle else 1.0)
@@ -114,7 +114,7 @@ class StepTrainer(Trainer, Generic[Row]):
         """Return 0: transformers counts operations from padded tensors, which do not exist here."""
         return 0
 
-    def shared(self, rows: Sequence[Row]) -> list[Micro[Row]]:
+    def shared(self, rows: Sequence[StepRow]) -> list[Micro[StepRow]]:
         """Return this process's rows in micro-batches; each process gets the same number of them."""
         world = self.args.world_size
         # Dealt by length, so all processes get about the same number of tokens.
@@ -124,7 +124,7 @@ class StepTrainer(Trainer, Generic[Row]):
         # The shortest row costs the least.
         return [Micro((order[-1],), idle=True)] * (max(map(len, shares)) - len(own)) + own
 
-    def _grouped(self, rows: Sequence[Row]) -> list[Micro[Row]]:
+    def _grouped(self, rows: Sequence[StepRow]) -> list[Micro[StepRow]]:
         return [Micro(tuple(rows[index] for index in group)) for group in self.micro_batches(rows)]
 
     def reduced(self, values: torch.Tensor) -> torch.Tensor:
