@@ -83,8 +83,8 @@ class TransformersEngine(LocalEngine):
         worker: TorchWorker | None = None
         try:
             # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
-            place = {"device": self._engine.device, "device_map": self._engine.device_map}
-            model = load_model(self._files, self._dtype, **place)
+            own = self._engine
+            model = load_model(self._files, self._dtype, own.device, device_map=own.device_map)
             require_batched_decoding(model, self.model)
             worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
             while worker.collect(self._queue):
