@@ -23,8 +23,8 @@ from engines.hf.reward_model import require_scores
 from engines.hf.self_check import require_inference
 from engines.loading import locate
 from training.config import LoraConfig
+from training.logprobs import require_padded_rows
 from training.policy import adapter_shape
-from training.self_check import require_padded_rows
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

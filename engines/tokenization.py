@@ -20,8 +20,8 @@ from pydantic import JsonValue
 
 from core.chat import Piece, Turn, Untrusted
 from core.errors import EngineError, RequestError
-from core.memo import BoundedMemo
 from core.records import Role
+from core.store.memo import BoundedMemo
 from engines.thinking import Thinking, thinking_in
 
 if TYPE_CHECKING:

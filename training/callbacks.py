@@ -19,7 +19,7 @@ from core.errors import EngineError
 from core.lazy import require
 from core.progress import ProgressTask
 from core.store.files import os_errors
-from engines.hf.saving import restore_weights
+from engines.hf.weights.saving import restore_weights
 from engines.loading import pick_device
 from training.checkpoints import TrainingFolder
 from training.config import TENSORBOARD, OptimConfig

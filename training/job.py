@@ -22,8 +22,8 @@ from core.settings import with_defaults
 from core.store.files import os_errors
 from engines.adapter import SETTINGS, WEIGHTS, adapter_digest
 from engines.config import ModelConfig
-from engines.hf.saving import CONFIG
 from engines.hf.threads import fixed_threads
+from engines.hf.weights.saving import CONFIG
 from engines.identity import model_files
 from engines.loading import gpu_has_bfloat16, half_dtype, holds_model, locate, pick_device
 from training.checkpoints import EXTRA_FILES, RESULT, TrainingFolder

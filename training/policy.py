@@ -15,9 +15,9 @@ from core.notices import note
 from core.store.files import os_errors, sync_folder, write_atomic
 from engines.adapter import SETTINGS, WEIGHTS, attach_adapter, read_settings
 from engines.config import ModelConfig
-from engines.hf.decoder import decoder_linears, expert_weights, freeze_towers
 from engines.hf.loading import load_classifier, load_model, takes_packed_rows
-from engines.hf.saving import restore_weights, save_into
+from engines.hf.weights.decoder import decoder_linears, expert_weights, freeze_towers
+from engines.hf.weights.saving import restore_weights, save_into
 from engines.identity import model_files
 from engines.loading import holds_model, load_tokenizer, locate, pick_dtype
 from engines.tokenization import TurnEncoder
@@ -56,7 +56,7 @@ def load_policy(
         EngineError: if the model or adapter cannot be loaded, the model has no module in `lora.targets`, or
             it computes other log-probabilities in padded rows than in single rows.
     """
-    from training.self_check import require_padded_rows
+    from training.logprobs import require_padded_rows
 
     dtype = training_dtype(config, device, full=lora is None)
     model: Any = load_model(locate(config), dtype, device, for_training=True)

@@ -10,7 +10,7 @@ from core.errors import EngineError
 from core.lazy import require
 from core.libraries import load_errors, quiet_transformers
 from engines.adapter import attach_adapter
-from engines.hf.score_layer import classifier_class
+from engines.hf.weights.score_layer import classifier_class
 from engines.loading import ACCEPTED_MODELS, ModelFiles, pick_device
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def load_model(
     _keep_unpacked(model)
     loaded: PreTrainedModel = model.eval()
     if place == "cpu":
-        from engines.hf.layout import lay_out_by_columns
+        from engines.hf.weights.layout import lay_out_by_columns
 
         lay_out_by_columns(loaded)
     return loaded

@@ -10,7 +10,7 @@ from core.notices import note
 from core.store.files import require_empty
 from engines.adapter import SETTINGS, read_settings
 from engines.config import ModelConfig
-from engines.hf.saving import copy_model
+from engines.hf.weights.saving import copy_model
 from engines.identity import model_files
 from engines.loading import holds_model
 from engines.reward_settings import FILE as REWARD_SETTINGS

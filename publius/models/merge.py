@@ -16,8 +16,8 @@ from core.notices import warn
 from core.store.files import os_errors, require_empty
 from engines.adapter import WEIGHTS, attach_adapter, read_settings
 from engines.config import ModelConfig
-from engines.hf.saving import GENERATION, prepare_for_others, require_disk_space, write_model
-from engines.hf.score_layer import classifier_class
+from engines.hf.weights.saving import GENERATION, prepare_for_others, require_disk_space, write_model
+from engines.hf.weights.score_layer import classifier_class
 from engines.loading import ModelFiles, load_tokenizer, locate
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings

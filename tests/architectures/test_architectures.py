@@ -21,8 +21,8 @@ from engines.config import ModelConfig
 from engines.hf.decoding import DecodingBatch, DecodingRow, next_token_logprobs
 from engines.hf.loading import load_classifier, load_model
 from engines.hf.reward_model import RewardModel, require_scores, score_head
-from engines.hf.score_layer import classifier_class
 from engines.hf.self_check import require_inference
+from engines.hf.weights.score_layer import classifier_class
 from engines.loading import ModelFiles, locate
 from engines.reward_settings import RewardSettings
 from engines.tokenization import CHATML, TurnEncoder

@@ -13,7 +13,7 @@ import pytest
 
 from core.errors import EngineError, RunStateError
 from engines.config import ModelConfig
-from engines.hf.saving import require_disk_space
+from engines.hf.weights.saving import require_disk_space
 from engines.reward_settings import RewardSettings, write_reward_settings
 from engines.tokenization import CHATML
 from publius.models.merge import merge_adapter

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engines.hf.decoder import decoder_linears, expert_weights, freeze_towers
+from engines.hf.weights.decoder import decoder_linears, expert_weights, freeze_towers
 
 SHAPE = {
     "vocab_size": 64,

@@ -20,7 +20,7 @@ from core.errors import EngineError
 from engines.config import ModelConfig
 from engines.hf.loading import load_classifier
 from engines.hf.reward_model import load_reward_model
-from engines.hf.score_layer import classifier_class
+from engines.hf.weights.score_layer import classifier_class
 from engines.loading import locate
 from engines.tokenization import CHATML
 from engines.trees import Tree

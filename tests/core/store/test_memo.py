@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from core.memo import BoundedMemo
+from core.store.memo import BoundedMemo
 
 
 class Counting:
