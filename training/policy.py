@@ -64,7 +64,9 @@ def load_policy(
     if model.base_model is model and hasattr(model, "model"):
         model.base_model_prefix = "model"  # Llama 4 names another one, so TRL would not find its decoder
     if lora is None:
-        policy: Any = _trainable(attach_adapter(model, start).merge_and_unload() if start else model)
+        policy: PeftModel | PreTrainedModel = _trainable(
+            attach_adapter(model, start).merge_and_unload() if start else model
+        )
     elif start is not None:
         policy = attach_adapter(model, start, trainable=True)
     else:
@@ -97,10 +99,11 @@ def load_reward_policy(
     dtype = training_dtype(config, device, full=lora is None)
     model: Any = load_classifier(locate(config), dtype, device, seed, for_training=True)
     if start is not None:
-        scorer: Any = _with_adapter(model, _scoring_shape(start), seed)
-        _copy_adapter(scorer, start)
-        if lora is None:
-            scorer = _trainable(scorer.merge_and_unload())
+        adapted: Any = _with_adapter(model, _scoring_shape(start), seed)
+        _copy_adapter(adapted, start)
+        scorer: PeftModel | PreTrainedModel = (
+            _trainable(adapted.merge_and_unload()) if lora is None else adapted
+        )
     elif lora is None:
         scorer = _trainable(model)
     else:

@@ -62,7 +62,11 @@ class _Policies:
         self._run, own = run, run.config.models.policy
         folders = {variant: run.adapter(variant) for variant in variants}
         self._trained = {variant: trained_model(path, own) for variant, path in folders.items() if path}
-        adapters = [(v, Path(model.adapter)) for v, model in self._trained.items() if _is_on(own, model)]
+        adapters = [
+            (variant, Path(model.adapter))
+            for variant, model in self._trained.items()
+            if model.adapter is not None and model.id == own.id  # not on weights that were trained themselves
+        ]
         self._policy = self._load(own, adapters[0][1] if adapters else None)
         self._names = {variant: _FIRST for variant, _ in adapters[:1]}
         for variant, adapter in adapters[1:]:
@@ -87,11 +91,6 @@ class _Policies:
     def _load(self, model: ModelConfig, adapter: Path | None) -> Any:
         config = self._run.config
         return load_policy(model, config.lora, config.engine.device, config.seed, adapter)
-
-
-def _is_on(policy: ModelConfig, trained: ModelConfig) -> bool:
-    """Return True if an adapter for the policy was trained, and no weights of its own."""
-    return trained.adapter is not None and trained.id == policy.id
 
 
 def _series(

@@ -66,6 +66,7 @@ def test_only_speed_and_memory_are_operational():
         "kv_cache_gib",
         "concurrency",
         "gpus",
+        "device_map",
     }
 
 

@@ -252,6 +252,7 @@ def test_weight_type_is_float32_on_a_cpu_and_bfloat16_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch, gpu: bool, kind: str
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     assert pick_dtype("auto", "auto") == kind
     assert pick_dtype("float32", "cpu") == "float32"
     assert pick_dtype("float16", "auto") == "float16"
@@ -299,6 +300,7 @@ def test_a_gpu_is_picked_by_its_index(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [pick_device(name) for name in ("auto", "cuda:0", "cuda:1")] == ["cuda", "cuda:0", "cuda:1"]
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     assert pick_dtype("auto", "cuda:1") == "bfloat16"
     error = the_error(lambda: pick_device("cuda:2"))
     assert str(error) == "models.ROLE.engine.gpus: no GPU 2: 2 found; accepted: 0 to 1"

@@ -157,6 +157,7 @@ def test_template_is_rendered_once_for_each_shape_and_each_piece_encoded_once(
 ):
     encoder = TurnEncoder(tiny_tokenizer(CHATML), {}, "tiny")
     fresh = TurnEncoder(tiny_tokenizer(CHATML), {}, "tiny")
+    assert not encoder.thinking.opened  # rendered once for each encoder, to know where a prefill belongs
     counted = Counted(encoder, monkeypatch)
     texts = ("Hi", "Hello", "<|im_end|>", "Hi")
     one = [Turn("user", (Untrusted(text), "?")) for text in texts]

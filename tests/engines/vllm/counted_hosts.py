@@ -39,6 +39,9 @@ class CountedLink:
         hosts.loads.append(load)
         hosts.running.append(self)
         self._hosts, self._number = hosts, len(hosts.loads) - 1
+        self.max_tokens: Future[int] = Future()
+        """Maximum length of a request, which is known at once."""
+        self.max_tokens.set_result(2**15)
 
     def ask(
         self,
