@@ -15,8 +15,8 @@ VLLM := $(VENV)/vllm.stamp
 endif
 
 # A process each core, with one thread each: two that each take all cores would wait for one another.
-TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadfile
-FAST_TESTS := $(TESTS) -m 'not slow and not vllm and not browser and not long'
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8
+FAST_TESTS := $(TESTS) --dist loadfile -m 'not slow and not vllm and not browser and not long'
 
 .PHONY: demo steer test test-all check fast-test format schema constraints clean help vllm-cpu
 
@@ -67,10 +67,10 @@ test: $(VENV)/dev.stamp $(VENV)/model.stamp $(VLLM)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(TESTS) -m 'not long'
+	@$(TESTS) --dist loadfile -m 'not long'
 
 test-all: $(VENV)/dev.stamp $(VENV)/model.stamp $(VLLM)
-	@$(BIN)/python -m pytest -m long
+	@$(TESTS) --dist loadgroup -m long
 
 check: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check .

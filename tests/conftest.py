@@ -29,6 +29,17 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 TINY_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of vLLM in one worker process, where `--dist loadgroup` is given.
+
+    Two hosts at once would wait for each other's cores, and each would load the same model.
+    """
+    for item in items:
+        if item.get_closest_marker("vllm"):
+            item.add_marker(pytest.mark.xdist_group("vllm"))
+
+
 @pytest.fixture(autouse=True)
 def _as_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Notices and progress go to the log, whether or not something ran a command in this process before."""
