@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from trl import SFTTrainer
+from trl import SFTTrainer  # type: ignore[attr-defined]  # exported lazily
 
 from training.config import OptimConfig
 from training.examples import EncodedAnswer
@@ -24,7 +24,7 @@ _AVERAGED = ("entropy", "mean_token_accuracy")
 """Metrics of TRL that are means over the answer tokens of a micro-batch."""
 
 
-class AnswerTrainer(StepTrainer[EncodedAnswer], SFTTrainer):
+class AnswerTrainer(StepTrainer[EncodedAnswer], SFTTrainer):  # type: ignore[misc]  # both set one flag
     """Minimises the mean negative log-likelihood per answer token of each optimizer step.
 
     The mean is over the tokens of the whole step, over all processes. Micro-batches have at most
@@ -73,10 +73,12 @@ class AnswerTrainer(StepTrainer[EncodedAnswer], SFTTrainer):
     def micro_loss(self, model: Any, micro: Micro[EncodedAnswer], divisor: int) -> torch.Tensor:
         """Return the summed negative log-likelihood of a micro-batch, divided by the step's tokens."""
         inputs = self._prepare_inputs(collate_answers(micro.rows))
+        compute: Any = self.compute_loss
         with self.compute_loss_context_manager():
-            loss: torch.Tensor = self.compute_loss(model, inputs, num_items_in_batch=divisor)
+            loss = compute(model, inputs, num_items_in_batch=divisor)
         # TRL multiplies by the number of processes, as DDP averages gradients; `StepTrainer` does so too.
-        return loss / self.accelerator.num_processes
+        mean: torch.Tensor = loss / self.args.world_size
+        return mean
 
     def evaluate(
         self,

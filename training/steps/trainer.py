@@ -79,7 +79,8 @@ class StepTrainer(Trainer, Generic[StepRow]):
                 warm=min(self.args.get_warmup_steps(num_training_steps), num_training_steps - 1),
                 schedule=schedule,
             )
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)
+            used: Any = optimizer or self.optimizer
+            self.lr_scheduler = LambdaLR(used, factor)
             self._created_lr_scheduler = True
         found: LambdaLR = self.lr_scheduler
         return found
