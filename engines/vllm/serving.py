@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from core.errors import RequestError, on_one_line
 from engines.vllm.processes import kill_group
 from engines.vllm.wire import (
@@ -147,7 +149,11 @@ class Host:
 
     def _watch(self, loop: asyncio.AbstractEventLoop, inbox: asyncio.Queue[ToHost]) -> None:
         for line in _lines(self._connection, self._parent):
-            message = to_host.validate_json(line)
+            try:
+                message = to_host.validate_json(line)
+            except ValidationError as error:  # the parent is of another version, and would wait forever
+                self._send(Down(reason=_reason(error)))
+                break
             if isinstance(message, Close) and not self._loaded:
                 # The event loop is busy loading and could not react. Nothing needs an orderly shutdown yet.
                 break

@@ -159,6 +159,27 @@ def test_broken_model_fails_every_asker_in_one_line(start: Start):
     assert living_members(link.group) == []
 
 
+def test_message_that_the_host_does_not_know_ends_it_and_hangs_nobody(start: Start):
+    class Newer(Load):
+        """The first message of another version."""
+
+        unheard_of: int = 1
+
+    link = HostLink((sys.executable, "-c", HOST), Newer(arguments={}), "toy")
+    try:
+        with pytest.raises(EngineError, match=r"toy: the model cannot be loaded \(ValidationError: "):
+            link.ask((1,), {}).result(20)
+        with pytest.raises(EngineError):
+            link.max_tokens.result(20)
+        assert wait_until_gone(link.group, 10)
+    finally:
+        link.close()
+
+
+def test_length_that_the_host_reports_is_known_once_it_is_loaded(start: Start):
+    assert start().max_tokens.result(20) == 64
+
+
 def test_host_that_is_killed_fails_every_asker_and_takes_its_workers_along(start: Start):
     link = loaded(start())
     assert len(living_members(link.group)) == 2
