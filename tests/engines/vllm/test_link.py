@@ -168,6 +168,10 @@ def test_broken_model_fails_every_asker_in_one_line(start: Start):
     assert living_members(link.group) == []
 
 
+def test_length_that_the_host_reports_is_known_once_it_is_loaded(start: Start):
+    assert start().max_tokens.result(20) == 64
+
+
 def test_host_that_is_killed_fails_every_asker_and_takes_its_workers_along(start: Start):
     link = loaded(start())
     assert len(living_members(link.group)) == 2
