@@ -86,7 +86,7 @@ def test_a_function_of_the_users_and_checks_are_weighed(model: Path, tmp_path: P
         ),
         (["ppo.gold=checks"], "ppo.gold: checks is a training reward"),
         (["ppo.rewards={labeler: 1.0}"], "the labeler has no principle to judge by"),
-        (["ppo.critic_init=reward"], "ppo.critic_init: the run has no reward model"),
+        (["ppo.critic_init=reward"], "ppo.critic_init: the run has no adapter of a reward model"),
         (["ppo.rewards={'/none.py:f': 1.0}"], "ppo.rewards: Python file not found: '/none.py'"),
     ],
 )
