@@ -65,9 +65,9 @@ def test_method_trains_with_a_loss_scale(method: Method, lively: Path, tmp_path:
 @pytest.mark.usefixtures("no_bfloat16")
 def test_trainers_are_told_float16(lively: Path, tmp_path: Path):
     own = job("dpo", tmp_path, str(lively), optim=OPTIM.model_copy(update={"bf16": True}))
-    arguments = arguments_of(own, tmp_path, 8)
+    arguments = arguments_of(own, tmp_path)
     assert (arguments["fp16"], arguments["bf16"]) == (True, False)
-    arguments = arguments_of(replace(own, optim=OPTIM), tmp_path, 8)  # `auto` on a CPU
+    arguments = arguments_of(replace(own, optim=OPTIM), tmp_path)  # `auto` on a CPU
     assert (arguments["fp16"], arguments["bf16"]) == (False, False)
 
 

@@ -163,26 +163,24 @@ def _parts(job: TrainingJob, config: LoopConfig, task: RLTask, encoder: TurnEnco
     def read(drawn: Drawn) -> str:
         return reader.text(drawn.tokens, sampling)[0]
 
-    if config.rollout_engine == "vllm":
-        beside = 1 + task.vllm_engines
-        sampler: Sampler = _vllm_sampler(job, config, models.policy, reader, sampling, beside)
-    else:
-        batch = config.batch("transformers")
-        live = LiveSampler(models.policy, reader, sampling, batch, bf16=job.bf16)
-        live.require_exact(job.policy.id)
-        sampler = live
+    sampler = _sampler(job, config, models.policy, reader, sampling, 1 + task.vllm_engines)
     return LoopModels(models, sampler, read)
 
 
-def _vllm_sampler(
+def _sampler(
     job: TrainingJob,
     config: LoopConfig,
     policy: Any,
     reader: AnswerReader,
     sampling: Sampling,
     engines: int,
-) -> VllmSampler:
-    """Return a sampler in vLLM; `engines` have yet to start beside the trainer, this one included."""
+) -> Sampler:
+    """Return the sampler; `engines` of vLLM have yet to start beside the trainer, this one included."""
+    if config.rollout_engine == "transformers":
+        batch = config.batch("transformers")
+        live = LiveSampler(policy, reader, sampling, batch, bf16=job.bf16)
+        live.require_exact(job.policy.id)
+        return live
     engine = EngineConfig(
         kind="vllm",
         max_batch=config.batch("vllm"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from constitution.schema import Constitution, Principle
 from core.chat import Turn, Untrusted
@@ -304,7 +305,7 @@ def test_no_memory_for_the_weights_names_a_smaller_model(
     def run_out(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 is full.")
 
-    monkeypatch.setattr(torch.nn.Module, "to", run_out)
+    monkeypatch.setattr(PreTrainedModel, "_load_pretrained_model", run_out)
     (failure,) = generate(build(), *mixed_requests(1))
     assert str(failure) == (
         f"{folder}: out of memory in loading the model (tried to allocate 20.00 MiB); accepted: a smaller "

@@ -181,7 +181,7 @@ def test_a_gamed_reward_is_told_and_ends_training_where_asked(
     assert result.warnings[0].startswith(f"step {result.steps}: ")
     assert [row["step"] for row in rows_of(tmp_path, "eval/gold")] == list(range(result.steps + 1))
     golds = series(tmp_path, "eval/gold")
-    assert golds[-1] > 0.9 * max(golds)
+    assert golds[-1] > 0.8 * max(golds)
 
 
 def test_the_start_is_the_result_where_nothing_is_better(lively: Path, brief: Path, tmp_path: Path):
