@@ -83,8 +83,8 @@ class _Maker:
             # Rows are encoded and cut already: TRL must neither tokenize nor truncate them.
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
-            # Else TRL adds a loss that balances the experts. It cannot compute it for every mixture; and under
-            # an adapter routers are frozen, so it would only draw the adapter away from the answers.
+            # Else TRL adds a loss that balances the experts. It cannot compute it for every mixture; and
+            # under an adapter routers are frozen, so it would only draw the adapter away from the answers.
             router_aux_loss_coef=0.0,
         )
         # TRL asks its data sets for columns; the rows themselves are taken from `AnswerTrainer`.

@@ -15,7 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from core.errors import ConfigError, DataError, EngineError
-from core.records import Message, Prompt, Sampling
+from core.records import Message, Prompt
 from core.rewards import Reward, Sample
 from engines.adapter import WEIGHTS
 from engines.config import ModelConfig
@@ -189,8 +189,9 @@ def test_a_sampler_of_another_policy_is_refused_at_the_first_step(
 ):
     make = rl._sampler
 
-    def hotter(job: Any, config: Any, policy: Any, reader: Any, sampling: Sampling) -> Any:
-        return make(job, config, policy, reader, sampling.model_copy(update={"temperature": 1.5}))
+    def hotter(*parts: Any) -> Any:
+        *before, sampling, engines = parts
+        return make(*before, sampling.model_copy(update={"temperature": 1.5}), engines)
 
     monkeypatch.setattr(rl, "_sampler", hotter)
     with pytest.raises(
