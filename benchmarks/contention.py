@@ -44,7 +44,7 @@ def generation(prompts: int, new_tokens: int) -> Work:
     from engines.protocols import GenerationRequest
     from prompts.sources import read_prompts
 
-    engine = TransformersEngine(ModelConfig(id="embedded"), EngineConfig(device="cpu"))
+    engine = TransformersEngine(ModelConfig(id="embedded"), EngineConfig())
     sampling = Sampling(temperature=0.0, max_new_tokens=new_tokens)
     requests = [
         GenerationRequest(turns_of(prompt.messages), sampling, 0, "benchmark")

@@ -42,7 +42,7 @@ def one_repeat(config: ModelConfig) -> dict[str, float]:
     found = {}
     found["load"], model = timed(lambda: load_model(files, "float32", "cpu"))
     found["inference"], _ = timed(lambda: require_inference(model, files.name))
-    policy = peft.get_peft_model(model, adapter_shape(LoraConfig(), "CAUSAL_LM"))
+    policy = peft.get_peft_model(model, adapter_shape(LoraConfig(), "CAUSAL_LM", model))
     found["policy"], _ = timed(lambda: require_padded_rows(policy, files.name))
     classifier = load_classifier(files, "float32", "cpu", 0)
     found["reward model"], _ = timed(lambda: require_scores(classifier, files.name))

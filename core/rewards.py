@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from core.records import Prompt
 
@@ -30,4 +30,13 @@ class Reward(Protocol):
 
     def scores(self, samples: Sequence[Sample]) -> Sequence[float | None]:
         """Return one finite number for each answer; None for an answer that it cannot score."""
+        ...
+
+
+@runtime_checkable
+class LoadedReward(Protocol):
+    """A reward that runs a model of its own, which can be loaded before the first answer."""
+
+    def load(self) -> None:
+        """Load the model, so that others know how much memory is left."""
         ...

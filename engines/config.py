@@ -132,6 +132,11 @@ class EngineConfig(Section):
     def _passes_arguments_on(self) -> Self:
         if self.arguments and self.kind == "transformers":
             raise ValueError("arguments are those of vLLM, but kind is transformers; accepted: kind: vllm")
+        if self.device_map == "auto" and (self.kind == "vllm" or self.gpus is not None):
+            raise ValueError(
+                "device_map: auto is for kind: transformers without gpus; accepted: device_map: single, or "
+                "arguments: {tensor_parallel_size: N} for vllm"
+            )
         return self
 
     def conversations(self, device: str | None) -> int:
@@ -156,6 +161,12 @@ class EngineConfig(Section):
                 "arguments are those of vLLM, but engine.kind is transformers",
                 where="models.ROLE.engine.arguments",
                 accepted="engine.kind: vllm",
+            )
+        if own.gpus is not None and self.device_map == "auto":
+            raise ConfigError(
+                "device_map is auto, which takes all visible GPUs",
+                where="models.ROLE.engine.gpus",
+                accepted="engine.device_map: single, or no gpus (CUDA_VISIBLE_DEVICES selects some)",
             )
         given = {name: value for name, value in own if value is not None}
         return self.model_copy(update={**given, "arguments": {**self.arguments, **own.arguments}})

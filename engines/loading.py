@@ -152,10 +152,20 @@ def pick_device(device: str) -> str:
 
 
 def pick_gpu(device: str, gpus: Sequence[int] | None) -> str:
-    """Return the device for this process's copy of a model: `device`, or one of the configured GPUs."""
-    if gpus is None or device == "cpu":
-        return device
-    return f"cuda:{gpus[int(os.environ.get('LOCAL_RANK', '0')) % len(gpus)]}"
+    """Return the device for this process's copy of a model, such as `cpu`, `cuda` or `cuda:1`.
+
+    It is one of the configured GPUs or, in one of several processes, the GPU of the process. The index is
+    named then: CUDA's current device is that of a thread, and engines have threads of their own.
+    """
+    place = "cuda" if gpus and device == "auto" else pick_device(device)
+    if place == "cpu":
+        return place
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if gpus:
+        return f"cuda:{gpus[rank % len(gpus)]}"
+    if place == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return f"cuda:{rank % require('torch', _EXTRA).cuda.device_count()}"
+    return place
 
 
 def _is_folder(model_id: str) -> bool:

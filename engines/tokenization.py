@@ -102,7 +102,7 @@ class TurnEncoder:
                 ids.extend(part)
         if prefill:
             # An answer begins after thoughts: the block is closed, or the prefill would be part of them.
-            ids.extend(self._frame(self.thinking.skip))
+            ids.extend(self._skip)
             ids.extend(self._plain_ids(prefill))
         return EncodedPrompt(tuple(ids), tuple(spans))
 
@@ -147,9 +147,10 @@ class TurnEncoder:
                 return after[: number + 1]
         return ()
 
-    def opens_thinking(self) -> bool:
-        """Return True if the template itself opens a think block before the model's first token."""
-        return self.thinking.opened
+    @cached_property
+    def _skip(self) -> tuple[int, ...]:
+        """Token ids that close a block of thoughts before a prefill."""
+        return self._frame(self.thinking.skip)
 
     @cached_property
     def thinking(self) -> Thinking:

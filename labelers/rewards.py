@@ -89,6 +89,10 @@ class ModelReward:
         self.name = name
         self._folder, self._device, self._base, self._max_tokens = folder, device, base, max_tokens
 
+    def load(self) -> None:
+        """Load the reward model, which the first answers would do otherwise."""
+        _ = self._model
+
     def scores(self, samples: Sequence[Sample]) -> list[float | None]:
         """Return the score of each answer; None if it is too long or the chat template rejects it."""
         trees = [self._encoded(sample) for sample in samples]

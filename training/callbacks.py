@@ -56,9 +56,8 @@ class FolderCallback(TrainerCallback):
             return
         # Before the file is written, and in every process: a bad step is neither logged nor saved.
         if args.fp16 and not math.isfinite(metrics.get("grad_norm", 0.0)):
-            del metrics[
-                "grad_norm"
-            ]  # the loss scale was too large: the step is skipped, and the scale halved
+            # The loss scale was too large: the step is skipped, and the scale halved.
+            del metrics["grad_norm"]
         self._guard(metrics, args.learning_rate)
         kept = {name: value for name, value in metrics.items() if name not in NONDETERMINISTIC}
         if not is_main():

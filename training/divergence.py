@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -38,13 +38,21 @@ def mean_token_kl(
     policy.eval()
     with torch.inference_mode():
         batch, base_batch = collate(rows).to(device), collate(base_rows).to(device)
-        with nullcontext() if adapter else policy.disable_adapter():
+        with nullcontext() if adapter else _without_adapter(policy):
             ours = answer_logits(policy, batch).float().log_softmax(dim=-1)
         base = policy if base is None else base.eval()
-        with base.disable_adapter():
+        with _without_adapter(base):
             theirs = answer_logits(base, base_batch).float().log_softmax(dim=-1)
         # Summed over the vocabulary, rounding may give a tiny negative value.
         per_token = (ours.exp() * (ours - theirs)).sum(dim=-1).clamp(min=0)
         mask = batch.answer_mask
         means = (per_token * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)
     return [float(mean) for mean in means]
+
+
+def _without_adapter(model: Any) -> AbstractContextManager[Any]:
+    """Return a context in which the trained adapter is off; a model without one is left as it is."""
+    off: AbstractContextManager[Any] = (
+        model.disable_adapter() if hasattr(model, "disable_adapter") else nullcontext()
+    )
+    return off

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -206,5 +207,7 @@ def _last_metrics(history: Sequence[dict[str, Any]]) -> dict[str, float]:
     for name in ("eval_loss", "loss"):
         rows = [row for row in history if name in row]
         if rows:
-            found |= {key: value for key, value in rows[-1].items() if isinstance(value, int | float)}
+            numbers = {key: value for key, value in rows[-1].items() if isinstance(value, int | float)}
+            # A step that the loss scale skips has an infinite gradient.
+            found |= {key: value for key, value in numbers.items() if math.isfinite(value)}
     return {key: value for key, value in found.items() if key not in NONDETERMINISTIC}

@@ -296,6 +296,19 @@ def _require_possible(job: TrainingJob) -> None:
             accepted="lora, or a policy without `quantization`",
         )
     on_cpu = pick_device(job.device) == "cpu"
+    full = job.adapter is None
+    if full and job.policy.dtype == "float16":
+        raise ConfigError(
+            "weights in float16 cannot be trained themselves: small steps are rounded away",
+            where="models.policy.dtype",
+            accepted="auto (float32 in mixed precision), float32, bfloat16",
+        )
+    if not on_cpu and not job.bf16 and training_dtype(job.policy, job.device, full=full) == "float16":
+        raise ConfigError(
+            "float16 without mixed precision has no loss scale, and small gradients are lost",
+            where="optim.bf16",
+            accepted="auto, or models.policy.dtype=float32",
+        )
     if job.optim.bf16 is True and not on_cpu and not gpu_has_bfloat16():
         raise ConfigError(
             "this GPU does not compute in bfloat16",
@@ -352,7 +365,8 @@ def _copied_from_sibling(folder: TrainingFolder, job: TrainingJob, job_digest: s
             continue
         folder.open(job_digest, _STEPS.get(job.method, 0))
         with os_errors(job.folder):
-            for old in (*job.folder.glob("*.safetensors"), job.folder / SETTINGS, job.folder / CONFIG):
+            weights = (*job.folder.glob("*.safetensors"), *job.folder.glob("*.safetensors.index.json"))
+            for old in (*weights, job.folder / SETTINGS, job.folder / CONFIG):
                 old.unlink(missing_ok=True)  # of an earlier job, perhaps of the other kind
             for name in (*_files_of(sibling), folder.metrics.name):
                 shutil.copy2(sibling / name, job.folder / name)

@@ -215,10 +215,14 @@ def load_trained_weights(policy: Any, folder: Path) -> None:
 
 
 def keep_adapter_wide(policy: Any) -> None:
-    """Set an adapter's bfloat16 weights to float32, in which small steps are not rounded away."""
+    """Set the 16-bit weights of an adapter and its score head to float32.
+
+    In bfloat16 small steps are rounded away, and the loss scale of float16 takes no gradients of 16 bits.
+    """
     torch = require("torch", TRAIN_EXTRA)
     for name, weight in policy.named_parameters():
-        if weight.requires_grad and "lora_" in name and weight.dtype == torch.bfloat16:
+        is_own = "lora_" in name or ".modules_to_save." in name
+        if weight.requires_grad and is_own and weight.dtype in (torch.bfloat16, torch.float16):
             weight.data = weight.data.float()
 
 
@@ -269,10 +273,10 @@ def save_adapter(policy: PeftModel, folder: Path, base: str) -> None:
             os.fsync(file.fileno())
         # safetensors creates files that only the owner can read.
         (staging / WEIGHTS).chmod((staging / SETTINGS).stat().st_mode)
-        (staging / WEIGHTS).replace(folder / WEIGHTS)
         if holds_model(folder):  # of an earlier job; transformers would load it with the adapter on top
             for path in model_files(folder):
                 path.unlink()
+        (staging / WEIGHTS).replace(folder / WEIGHTS)
         write_atomic(folder / SETTINGS, json.dumps(settings, indent=2, sort_keys=True) + "\n")
         shutil.rmtree(staging)
         sync_folder(folder)

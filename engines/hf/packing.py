@@ -273,8 +273,10 @@ def _takes_groups(query: torch.Tensor, value: torch.Tensor) -> bool:
     """Return True if a kernel without a mask takes fewer key-value heads than query heads."""
     if query.device.type == "cpu":
         return True
+    # The flash kernel needs Ampere or newer; on older GPUs (T4, V100) only the math kernel would be left.
+    has_flash = torch.cuda.get_device_capability(query.device) >= (8, 0)
     is_half = query.dtype in (torch.float16, torch.bfloat16)
-    return is_half and query.shape[-1] == value.shape[-1] <= _FLASH_WIDTH
+    return has_flash and is_half and query.shape[-1] == value.shape[-1] <= _FLASH_WIDTH
 
 
 def _columns(states: torch.Tensor, spans: tuple[slice, ...]) -> torch.Tensor:

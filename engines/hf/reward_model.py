@@ -105,13 +105,16 @@ def load_reward_model(folder: Path, device: str = "auto", base: ModelConfig | No
     """
     settings = read_reward_settings(folder)
     members = [folder / member for member in settings.members]
-    if not (members[0] / SETTINGS).exists():
-        if base is None or holds_model(members[0]):  # without adapters, the folder itself is the model
-            base = ModelConfig(id=str(folder))
-        files = locate(base)
-        classifier = load_classifier(files, pick_dtype("auto", device), device, 0)
+    if not (members[0] / SETTINGS).exists():  # without adapters, the folder itself is the model
+        config = base or ModelConfig(id=str(folder))
+        if holds_model(members[0]):
+            own = {"id": str(folder), "revision": None, "adapter": None, "quantization": None}
+            config = config.model_copy(update=own)
+        files = locate(config)
+        classifier = load_classifier(files, pick_dtype(config.dtype, device), device, 0)
         require_scores(classifier, files.name)
-        return RewardModel(classifier, TurnEncoder(load_tokenizer(files), {}, files.name), settings)
+        encoder = TurnEncoder(load_tokenizer(files), config.chat_template_kwargs, files.name)
+        return RewardModel(classifier, encoder, settings)
     named = read_settings(members[0])["base_model_name_or_path"]
     config = base or ModelConfig(id=str(named))
     files = locate(config)

@@ -78,6 +78,8 @@ class VllmEngine(LocalEngine):
     def close(self) -> None:
         """Release the host. With its last engine it ends, and all its processes. Safe to call twice."""
         self._host.release(self)
+        # The next host may have another share of the memory.
+        self._fitted, self._measured, self.limits = UNKNOWN_CONTEXT, None, type(self).limits
 
     async def _generate(self, request: GenerationRequest, ids: tuple[int, ...]) -> Generation:
         reader = self._reader

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
+from typing import Any
 
 from core.errors import EngineError
 
@@ -28,16 +31,24 @@ def memory_share(gpu: int | None = None, engines: int = 1) -> float:
         engines: vLLM engines that have yet to start on this GPU, this one included.
 
     Raises:
-        EngineError: if next to nothing is left.
+        EngineError: if next to nothing is left, or there is no such GPU.
     """
     torch = sys.modules.get("torch")
-    # Asking CUDA would set it up in this process, which costs half a gigabyte of the GPU.
+    # Setting CUDA up in this process costs half a gigabyte of the GPU, and nothing can be on it before.
     if torch is None or not torch.cuda.is_initialized():
         return ALONE
-    place = torch.cuda.current_device() if gpu is None else gpu
+    if gpu is not None and gpu >= torch.cuda.device_count():
+        raise EngineError(
+            f"no GPU {gpu}: {torch.cuda.device_count()} found",
+            where="models.ROLE.engine.gpus",
+            accepted=f"0 to {torch.cuda.device_count() - 1}",
+        )
+    place = _own_gpu(torch) if gpu is None else gpu
+    # Memory of the last stage's models, and what torch keeps for its next tensors, would count as taken.
+    gc.collect()
+    torch.cuda.empty_cache()
     if torch.cuda.memory_allocated(place) < _LEFT_OVER:
         return ALONE
-    torch.cuda.empty_cache()  # memory that torch keeps for its next tensors would count as taken
     free, total = torch.cuda.mem_get_info(place)
     share: float = min(ALONE, (free / total - RESERVE) / engines)
     if share < _LEAST:
@@ -49,3 +60,10 @@ def memory_share(gpu: int | None = None, engines: int = 1) -> float:
             "models, or a share that is set by hand",
         )
     return share
+
+
+def _own_gpu(torch: Any) -> int:
+    """Return the GPU of this process; the current device may be that of a thread other than the trainer's."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return int(os.environ.get("LOCAL_RANK", "0")) % int(torch.cuda.device_count())
+    return int(torch.cuda.current_device())

@@ -140,7 +140,7 @@ def host_load(
         "disable_log_stats": True,
     }
     if device == "cuda":
-        share = engine.gpu_memory_utilization or memory_share((engine.gpus or (None,))[0], engines)
+        share = engine.gpu_memory_utilization or memory_share(_first_gpu(engine.gpus), engines)
         arguments["gpu_memory_utilization"] = share
     else:
         _require_cpu_settings(engine)
@@ -271,6 +271,15 @@ def _outside_process_group(gpus: Sequence[int] | None) -> dict[str, str]:
     if gpus is not None or processes > 1:
         place["CUDA_VISIBLE_DEVICES"] = ",".join(_devices(gpus, processes))
     return place
+
+
+def _first_gpu(gpus: Sequence[int] | None) -> int | None:
+    """Return the first of the configured GPUs that are this process's."""
+    if gpus is None:
+        return None
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", "1")))
+    own = len(gpus) // processes
+    return gpus[int(os.environ.get("LOCAL_RANK", "0")) * own % len(gpus)]
 
 
 def _devices(gpus: Sequence[int] | None, processes: int) -> list[str]:

@@ -197,7 +197,10 @@ def _error_of_mean(values: Floats, weights: Floats, prompts: NDArray[np.int64]) 
     is N if all weights are equal, divided by the design effect of pairs that share prompts.
     """
     effective = float(weights.sum() ** 2 / (weights**2).sum())
-    effective /= design_effect(values, weights, prompts.tolist())
+    if len(set(prompts.tolist())) == 1:  # how far pairs of one prompt agree is then unknown
+        effective = 1.0
+    else:
+        effective /= design_effect(values, weights, prompts.tolist())
     # Unweighted: a few heavy pairs would otherwise be their own mean, and the deviation far too small.
     return float(values.std()) / math.sqrt(effective)
 

@@ -76,6 +76,9 @@ def settle_by_tier(
     speaking = [o for o in opinions if not o.neutral] or list(opinions)
     tiers = [[o for o in speaking if o.tier == tier] for tier in sorted({o.tier for o in speaking})]
     parts = [Settled(_mean(tier), tier, shares_of(tier)) for tier in tiers]
+    if rule == "first" and not any(decisiveness(part.p_a) == 1 for part in parts):
+        # To the last digit as older versions, or the trainings of older runs would run again.
+        return Settled(_mean(speaking), opinions, shares_of(speaking))
     p_a, shares = combine_in_order(parts, [sum(o.weight for o in tier) for tier in tiers], rule)
     return Settled(p_a, opinions, shares)
 

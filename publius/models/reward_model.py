@@ -95,6 +95,7 @@ def score_pairs(
 
     model = load_reward_model(folder, job.device, job.policy)
     scored = scored_by(model, pairs, job.optim)
+    del model
     free_memory()
     return scored
 

@@ -102,7 +102,8 @@ class Engines:
 
     def vllm_beside_trainer(self, role: EngineRole) -> bool:
         """Return True if the engine of a role is vLLM and starts on the GPU of a training in this process."""
-        return self._engine.kind == "vllm" and self._engine.for_model(self._models.of(role)).gpus is None
+        gpus = self._engine.for_model(self._models.of(role)).gpus
+        return self._engine.kind == "vllm" and (gpus is None or 0 in gpus)
 
     def keep(self, *wanted: CachedEngine) -> None:
         """Close all engines that use another model, or all without arguments, to free memory.

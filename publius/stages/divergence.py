@@ -14,6 +14,8 @@ from core.progress import ProgressTask, progress
 from core.records import Answer
 from engines.adapter import attach_further_adapter
 from engines.config import ModelConfig
+from engines.hf.loading import load_model
+from engines.loading import locate, pick_dtype
 from engines.tokenization import TurnEncoder
 from evaluation.config import BASE
 from evaluation.measures import Series
@@ -60,6 +62,7 @@ class _Policies:
 
     def __init__(self, run: Run, variants: Iterable[str]) -> None:
         self._run, own = run, run.config.models.policy
+        self._device = run.config.engine.device
         folders = {variant: run.adapter(variant) for variant in variants}
         self._trained = {variant: trained_model(path, own) for variant, path in folders.items() if path}
         adapters = [
@@ -67,7 +70,11 @@ class _Policies:
             for variant, model in self._trained.items()
             if model.adapter is not None and model.id == own.id  # not on weights that were trained themselves
         ]
-        self._policy = self._load(own, adapters[0][1] if adapters else None)
+        if own.adapter is not None:  # a policy that is not trained further, as the engine runs it
+            files = locate(own)
+            self._policy: Any = load_model(files, pick_dtype(own.dtype, self._device), self._device)
+        else:
+            self._policy = self._load(own, adapters[0][1] if adapters else None)
         self._names = {variant: _FIRST for variant, _ in adapters[:1]}
         for variant, adapter in adapters[1:]:
             attach_further_adapter(self._policy, adapter, variant)

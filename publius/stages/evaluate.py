@@ -11,6 +11,8 @@ from pathlib import Path
 from core.concurrency import for_each
 from core.digests import derive_seed
 from core.errors import DataError, RequestError
+from core.libraries import memory_errors
+from core.notices import note
 from core.progress import progress
 from core.records import Answer, Prompt
 from core.store.files import os_errors, write_atomic
@@ -52,8 +54,11 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     run.replace_answers(answers)
     further = list(await _judged(run, engines, answers))
     engines.keep()  # the KL pass loads the policy itself, and needs the memory
-    if run.config.eval.kl:
-        further += divergence_series(run, answers)
+    if run.config.eval.kl and run.config.engine.device_map == "auto":
+        note("no KL divergence: it needs the model on one device, and engine.device_map is auto")
+    elif run.config.eval.kl:
+        with memory_errors("the KL divergence", run.folder, "eval.kl=false, or a smaller max_new_tokens"):
+            further += divergence_series(run, answers)
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed)
     _write(run, evaluation, answers)
     counts, seconds = engines.take_counts(), time.monotonic() - started

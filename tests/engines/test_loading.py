@@ -308,12 +308,14 @@ def test_a_gpu_is_picked_by_its_index(monkeypatch: pytest.MonkeyPatch):
     assert "no CUDA device found" in str(the_error(lambda: pick_device("cuda:1")))
 
 
-def test_each_process_takes_one_of_the_configured_gpus(monkeypatch: pytest.MonkeyPatch):
+def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert [pick_gpu("auto", None), pick_gpu("cpu", (1,)), pick_gpu("auto", (1, 2))] == [
-        "auto",
-        "cpu",
-        "cuda:1",
-    ]
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert [pick_gpu(device, None) for device in ("auto", "cpu")] == ["cpu", "cpu"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [pick_gpu("auto", None), pick_gpu("cpu", (1,))] == ["cuda", "cpu"]
+    assert pick_gpu("auto", (1, 2)) == "cuda:1"
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert pick_gpu("auto", (1, 2)) == "cuda:2"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert [pick_gpu("auto", None), pick_gpu("auto", (1, 2))] == ["cuda:1", "cuda:2"]

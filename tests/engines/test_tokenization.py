@@ -314,7 +314,7 @@ def test_template_arguments_reach_the_template(embedded_encoder: TurnEncoder):
     ("end", "opened"), [("<think>\n", True), ("<think>\n\n</think>\n\n", False), ("", False)]
 )
 def test_open_think_block_of_the_template_is_seen(embedded_encoder: TurnEncoder, end: str, opened: bool):
-    assert with_template(embedded_encoder, CHATML + end).opens_thinking() is opened
+    assert with_template(embedded_encoder, CHATML + end).thinking.opened is opened
 
 
 def test_tokenizer_without_a_fast_version_is_refused():
@@ -394,7 +394,6 @@ def test_answer_ends_at_the_token_that_training_teaches_it_to_end_with(
 ):
     tokenizer = tiny_tokenizer(template, eos_token=eos)
     encoder = TurnEncoder(tokenizer, {}, "tiny")
-    monkeypatch.setattr(encoder, "opens_thinking", lambda: False)  # which renders the template, too
     assert AnswerReader(tokenizer, encoder, [], "tiny").end_ids == expected
     if expected and "raise" not in template:
         assert encoder.end_of_turn[-1] in expected

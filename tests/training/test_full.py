@@ -127,6 +127,7 @@ def test_full_and_adapter_are_different_jobs_and_replace_each_other(lively: Path
     train_full(full)
     train_sft(answered(4), replace(full, finetuning="lora"))
     assert (tmp_path / "adapter_config.json").exists()
+    assert (tmp_path / "adapter_model.safetensors").exists()
     assert not (tmp_path / "config.json").exists()
     assert not (tmp_path / "model.safetensors").exists()
     train_full(full)

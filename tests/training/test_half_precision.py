@@ -8,15 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.errors import ConfigError
 from engines.config import ModelConfig
 from tests.training.jobs import OPTIM, PPO, RLOO, Vowels, answered, asked, job, pairs
-from training.config import DPOConfig, RewardConfig
+from training.config import DPOConfig, LoraConfig, RewardConfig
 from training.fit import arguments_of
 from training.methods import Method
 from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
+from training.policy import keep_adapter_wide, load_reward_policy
 from training.rl.reward_sum import WeightedReward
 from training.rl.task import RLTask
 from training.rl.train import train_ppo, train_rloo
@@ -79,3 +81,12 @@ def test_bfloat16_is_refused_where_the_gpu_has_none(
     own = job("sft", tmp_path, str(lively), optim=OPTIM.model_copy(update={"bf16": True}))
     with pytest.raises(ConfigError, match=r"optim\.bf16: this GPU does not compute in bfloat16"):
         train_sft(answered(4), own)
+
+
+def test_a_score_head_and_its_adapter_are_trained_in_float32(lively: Path):
+    weights = ModelConfig(id=str(lively), dtype="float16")
+    scorer = load_reward_policy(weights, LoraConfig(r=2), "cpu", 0)
+    keep_adapter_wide(scorer)
+    kinds = {name: weight.dtype for name, weight in scorer.named_parameters() if weight.requires_grad}
+    assert any(".score." in name for name in kinds)
+    assert set(kinds.values()) == {torch.float32}

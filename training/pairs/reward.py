@@ -17,7 +17,7 @@ from training.examples import ExcludedExample, PreferencePair
 from training.fit import TrainerMaker, fit, one_gpu_arguments
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs.encode import EncodedPairs, encode_pairs, require_context, result_of
-from training.policy import TRAIN_EXTRA, load_encoder, load_reward_policy
+from training.policy import TRAIN_EXTRA, keep_adapter_wide, load_encoder, load_reward_policy
 
 
 def train_reward(
@@ -105,6 +105,8 @@ def _maker(
 
         scorer = load_reward_policy(job.policy, job.adapter, job.device, job.seed, job.start)
         packed = is_packable(scorer, max(data.rows, key=len).tree)
+        if job.bf16:  # mixed precision
+            keep_adapter_wide(scorer)
         return PairTrainer(
             scorer,
             one_gpu_arguments(TrainingArguments, arguments),

@@ -13,6 +13,7 @@ from typing import Any
 
 from core.lazy import require
 from core.records import Sampling
+from core.rewards import LoadedReward
 from core.settings import with_defaults
 from engines.adapter import adapter_digest
 from engines.answers import AnswerReader
@@ -163,6 +164,9 @@ def _parts(job: TrainingJob, config: LoopConfig, task: RLTask, encoder: TurnEnco
     def read(drawn: Drawn) -> str:
         return reader.text(drawn.tokens, sampling)[0]
 
+    for reward in (*(weighted.reward for weighted in task.rewards), task.gold):
+        if isinstance(reward, LoadedReward):
+            reward.load()  # before a sampler in vLLM takes what is free
     sampler = _sampler(job, config, models.policy, reader, sampling, 1 + task.vllm_engines)
     return LoopModels(models, sampler, read)
 

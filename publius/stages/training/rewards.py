@@ -71,17 +71,21 @@ def gold_of(run: Run, engines: Engines, config: RLConfig) -> NamedReward | None:
     return _reward(run, engines, name, 1.0, where)
 
 
-def critic_origin(run: Run) -> CriticOrigin | None:
+def critic_origin(run: Run, policy: ModelConfig) -> CriticOrigin | None:
     """Return the reward model that a separate critic starts from, or None for initial values of 0.
 
+    Args:
+        run: the run.
+        policy: the model in training, whose weights the reward model's adapter must be for.
+
     Raises:
-        ConfigError: if `ppo.critic_init` is `reward`, and the run has no adapter of a reward model.
+        ConfigError: if `ppo.critic_init` is `reward`, and the run has no adapter of a reward model for it.
     """
     config, folder = run.config.ppo, run.folder / REWARD_MODEL
     weight = (config.rewards or _default(run, config)).get(REWARD_MODEL)
     settings = read_reward_settings(folder)
     member = (folder / settings.members[0]).resolve()
-    is_there = (member / ADAPTER).exists()
+    is_there = (member / ADAPTER).exists() and base_of(member, run.config.models.policy).id == policy.id
     if config.critic_init == "reward" and not is_there:
         raise ConfigError(
             "the run has no adapter of a reward model for the critic to start from",

@@ -30,14 +30,16 @@ async def ppo_stage(run: Run, engines: Engines) -> StageResult:
     """Train the policy by PPO, starting from `ppo.init`, on the prompts that are not held out."""
     started, config = time.monotonic(), run.config.ppo
     job = job_of(run, "ppo", config, start_of(run, "ppo", config.init))
-    (task, origin), critic = _task(run, engines, config), critic_origin(run)
+    (task, origin), critic = _task(run, engines, config), critic_origin(run, job.policy)
     engines.keep()
     held_out = {prompt.messages for prompt in task.held_out}
     answered = supervised_examples(run)[0] if config.sft_coef else []
     # Prompts held out for the gold reward must not be learned through the mixed-in SFT loss either.
     mixed = [example for example in answered if example.prompt not in held_out]
     task = replace(task, answered=mixed, critic=critic)
-    return record_training(run, job, [train_ppo(task, job, config)], origin, config, started)
+    result = train_ppo(task, job, config)
+    engines.keep()  # a labeler beside the trainer has less memory than later stages want
+    return record_training(run, job, [result], origin, config, started)
 
 
 async def rloo_stage(run: Run, engines: Engines) -> StageResult:
@@ -46,7 +48,9 @@ async def rloo_stage(run: Run, engines: Engines) -> StageResult:
     job = job_of(run, "rloo", config, start_of(run, "rloo", config.init))
     task, origin = _task(run, engines, config)
     engines.keep()
-    return record_training(run, job, [train_rloo(task, job, config)], origin, config, started)
+    result = train_rloo(task, job, config)
+    engines.keep()
+    return record_training(run, job, [result], origin, config, started)
 
 
 async def grpo_stage(run: Run, engines: Engines) -> StageResult:
@@ -55,7 +59,9 @@ async def grpo_stage(run: Run, engines: Engines) -> StageResult:
     job = job_of(run, "grpo", config, start_of(run, "grpo", config.init))
     task, origin = _task(run, engines, config)
     engines.keep()
-    return record_training(run, job, [train_grpo(task, job, config)], origin, config, started)
+    result = train_grpo(task, job, config)
+    engines.keep()
+    return record_training(run, job, [result], origin, config, started)
 
 
 def _task(run: Run, engines: Engines, config: RLConfig) -> tuple[RLTask, Provenance]:

@@ -143,7 +143,7 @@ def test_engine_gives_way_to_busy_processes_and_sets_the_number_back(
             enough.set()
 
     monkeypatch.setattr(TorchWorker, "work", recorded)
-    engine = TransformersEngine(ModelConfig(id=str(tiny_folder)), EngineConfig(device="cpu"))
+    engine = TransformersEngine(ModelConfig(id=str(tiny_folder)), EngineConfig())
     sampling = Sampling(temperature=0.0, max_new_tokens=4)
     request = GenerationRequest(turns_of((Message(role="user", content="Hello"),)), sampling, 0, "test")
 

@@ -191,7 +191,7 @@ def test_argument_that_vllm_does_not_know_is_refused_before_anything_is_loaded(e
     engine = VllmEngine(ModelConfig(id="embedded"), given)
     with pytest.raises(ConfigError, match="accepted: tensor_parallel_size"):
         engine.identity  # noqa: B018  computed when a run is opened
-    assert engine._link is None
+    assert engine._host._link is None
 
 
 def test_key_is_not_that_of_the_transformers_engine(engine: VllmEngine, embedded_engine: TransformersEngine):

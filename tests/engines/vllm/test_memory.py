@@ -23,6 +23,7 @@ class Gpus:
         cuda = {
             "is_initialized": lambda: True,
             "current_device": lambda: 0,
+            "device_count": lambda: 2,
             "memory_allocated": lambda gpu: used.get(gpu, 0),
             "mem_get_info": lambda gpu: (80 * GIB - used.get(gpu, 0) - others * GIB, 80 * GIB),
             "empty_cache": self.empty_cache,
@@ -81,3 +82,16 @@ def test_hosts_are_told_the_share_unless_the_user_has_set_one(monkeypatch: pytes
     sampler = EngineConfig(kind="vllm", max_model_len=512)
     load = rollout_load(FILES, "bfloat16", "cuda", sampler, {"r": 4}, engines=2)
     assert load.arguments["gpu_memory_utilization"] == pytest.approx((62 / 80 - RESERVE) / 2)
+
+
+def test_a_process_of_several_measures_its_own_gpu(monkeypatch: pytest.MonkeyPatch):
+    Gpus(monkeypatch, own={1: 40})
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert memory_share() == pytest.approx(0.5 - RESERVE)
+
+
+def test_a_gpu_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    Gpus(monkeypatch, own={})
+    with pytest.raises(EngineError, match=r"engine\.gpus: no GPU 9: 2 found; accepted: 0 to 1$"):
+        memory_share(9)

@@ -252,7 +252,8 @@ class RLLoop:
             done, self._update.done = state["step"], state["updates"]
             self._kl.coefficient, self._history = state["kl_coef"], state["history"]
             self._data.rewards.load(state["rewards"])
-            self._update.scaler.load_state_dict(state.get("loss_scale", {}))
+            if scale := state.get("loss_scale"):
+                self._update.scaler.load_state_dict(scale)
         if is_main():
             # Lines of steps after the checkpoint will be written again.
             for name in (self._folder.metrics.name, SAMPLES_FILE):
