@@ -72,7 +72,7 @@ class OptimConfig(Section):
     overlong: Literal["drop", "truncate"] = "drop"
     """Longer examples: `drop` excludes and counts them, `truncate` cuts their prompt from the left."""
     bf16: Literal["auto"] | bool = "auto"
-    """Mixed precision in bfloat16; `auto` is on for a GPU and off for a CPU."""
+    """Mixed precision; `auto` is on for a GPU (bfloat16, or float16 if it has none) and off for a CPU."""
     gradient_checkpointing: bool = Field(default=False, json_schema_extra=OPERATIONAL)
     """Recompute activations in the backward pass: less memory, about a third more time."""
     checkpoint_every: int = Field(default=50, ge=1, json_schema_extra=OPERATIONAL)

@@ -67,7 +67,7 @@ def fit(
 
 
 def _train(job: TrainingJob, folder: TrainingFolder, trainer: Trainer, course: Course) -> dict[str, Any]:
-    """Run the trainer to its end and save the adapter; return the values for `training.json`."""
+    """Run the trainer to its end and save the result; return the values for `training.json`."""
     policy: Any = trainer.model
     trainable = sum(p.numel() for p in policy.parameters() if p.requires_grad)
     folder.require_disk_space(trainable)  # before hours of training, not at its first checkpoint

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning (SFT) with TRL's `SFTTrainer`: LoRA, loss on the assistant's tokens only."""
+"""Supervised fine-tuning (SFT) with TRL's `SFTTrainer`: loss on the assistant's tokens only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.policy import TRAIN_EXTRA, keep_adapter_wide, load_encoder, load_p
 def train_sft(
     examples: Sequence[AnsweredPrompt], job: TrainingJob, held_out: Sequence[AnsweredPrompt] = ()
 ) -> TrainingResult:
-    """Fine-tune the policy on the answers; return the result with the folder of its adapter.
+    """Fine-tune the policy on the answers; return the result with its folder.
 
     An interrupted training of the same job resumes from its newest checkpoint; a finished one is reused.
 

@@ -1,7 +1,7 @@
 """Direct preference optimization (DPO) on pairs with a probability and a weight (`training/pairs/losses.py`).
 
 The reference is the policy at the start of training. Its log-probabilities are computed once before the first
-step, with the adapter that is then trained. No second model is needed, and the divergence from the reference
+step, with the weights that are then trained. No second model is needed, and the divergence from the reference
 is 0 at step 0 whichever model training starts from. (With the adapter disabled, the model would be the
 base model, not the SFT model.)
 """
@@ -28,7 +28,7 @@ def train_dpo(
     config: DPOConfig,
     held_out: Sequence[PreferencePair] = (),
 ) -> TrainingResult:
-    """Train the policy on the pairs; return the result with the folder of its adapter.
+    """Train the policy on the pairs; return the result with its folder.
 
     An interrupted run of the same job resumes from its newest checkpoint; a finished one is reused.
 

@@ -26,7 +26,7 @@ def train_reward(
     config: RewardConfig,
     held_out: Sequence[PreferencePair] = (),
 ) -> list[TrainingResult]:
-    """Train `config.members` reward models on the pairs; return their results with the adapters' folders.
+    """Train `config.members` reward models on the pairs; return their results with their folders.
 
     Each member has its own head, adapter and order of pairs. An interrupted training of the same job resumes
     from its newest checkpoint; a finished one is reused.

@@ -1,7 +1,7 @@
 """The decoder stack of a language model: the part that training changes.
 
-Models with vision or audio have towers beside it, and mixtures of experts have routers inside it. Neither
-should be trained on text answers: a tower sees no input, and a router that changes sends tokens elsewhere.
+Models with vision or audio have towers beside it, which see no input in training on text and stay frozen.
+Mixtures of experts have routers inside it, which adapters leave alone: tokens would be sent elsewhere.
 """
 
 from __future__ import annotations

@@ -49,6 +49,11 @@ def _generic(decoder: type) -> Any:
     family = [kind for kind in decoder.__mro__ if issubclass(kind, base) and kind is not base][-1]
     # The decoder must be in the attribute that it has in the causal model, or no weight would be found. The
     # generic class would take `model`, but Mamba 2 has `backbone`.
-    place = {"base_model_prefix": decoder.base_model_prefix, "__module__": decoder.__module__}  # type: ignore[attr-defined]
+    place: dict[str, Any] = {
+        "base_model_prefix": decoder.base_model_prefix,  # type: ignore[attr-defined]
+        # The family's own is that of the model with vision: Llama 4 would be built whole, in its full size.
+        "config_class": decoder.config_class,  # type: ignore[attr-defined]
+        "__module__": decoder.__module__,
+    }
     name = f"{decoder.__name__.removesuffix('Model')}ForSequenceClassification"
     return type(name, (layers.GenericForSequenceClassification, family), place)
