@@ -315,7 +315,10 @@ LONG = Tree(tuple(range(200)), (tuple(range(90)), tuple(range(60))))
 @pytest.mark.parametrize("window", [None, 64])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_no_call_goes_to_the_math_kernel_of_cuda(
-    dtype: torch.dtype, window: int | None, width: int, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype,
+    window: int | None,
+    width: int,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     taken = []
     attend = torch.nn.functional.scaled_dot_product_attention
@@ -325,6 +328,7 @@ def test_no_call_goes_to_the_math_kernel_of_cuda(
         return attend(*args, **options)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     trees = [LONG, TWO, ONE]
     shapes = [(1, heads, sum(map(len, trees)), width) for heads in (4, 2, 2)]
     # Tensors without data are on no CPU, and so take the way of a GPU.

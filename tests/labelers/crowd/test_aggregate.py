@@ -126,8 +126,7 @@ def test_no_label_jumps_where_a_tier_becomes_decisive(by: str):
 
 def test_rule_of_older_runs_is_exact_where_no_tier_is_decisive():
     # To the last digit: trainings of older runs are found again by a digest of their labels.
-    given = [judgment("safe", 0.5401), judgment("kind", 0.5703), judgment("true", 0.4507)]
-    opinions = opinions_of(given, HARD)
+    opinions = opinions_of([judgment("safe", 0.5401), judgment("kind", 0.5703)], HARD)
     plain = sum(o.p_a * o.weight for o in opinions) / sum(o.weight for o in opinions)
     assert settle_by_tier(COMPARISON, opinions, "first").p_a == plain
 
