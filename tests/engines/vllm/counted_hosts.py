@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,7 +57,8 @@ class CountedLink:
         assert self in self._hosts.running
         folder = None if adapter is None else adapter.folder
         self._hosts.asked.append((self._number, folder))
-        drawn = random.Random(f"{prompt_ids} {adapter} {sampling['seed']}")
+        # By name: the folder's path differs from run to run.
+        drawn = random.Random(f"{prompt_ids} {folder and Path(folder).name} {sampling['seed']}")
         first, ends = self._hosts.first, sampling["stop_token_ids"]
         count = min(6, sampling["max_tokens"])
         letters = tuple(drawn.randrange(first, first + LETTERS) for _ in range(count))
