@@ -97,6 +97,12 @@ def recognise(rows: Sequence[Row], where: str) -> Recognised:
     )
 
 
+def most_specific(rows: Sequence[Mapping[str, Any]]) -> LabelSource | None:
+    """Return the built-in source that recognises the rows, or None."""
+    found = _most(BUILT_IN, rows)
+    return None if found is None else found.source
+
+
 def _most(sources: Iterable[LabelSource], rows: Sequence[Mapping[str, Any]]) -> Recognised | None:
     """Return the first source that recognises at least half as many rows as the best source does."""
     found: list[tuple[int, Recognised]] = []

@@ -33,8 +33,11 @@ from labelers.formats.registry import (
 from labelers.formats.source import LabelSource, Row
 from labelers.importing import DUPLICATE_JUDGMENT, LabelImport, RowOccurrences, Tallied, Tally
 from publius.sources.column_names import ColumnNames
+from publius.sources.empty_columns import without_empty_column
 from publius.sources.label_rows import ACCEPTED, label_rows
 from publius.sources.rows import DataSource, with_split
+from publius.sources.unusable import nothing_usable, suggested_columns
+from training.examples import ExcludedExample
 
 SUMMARY = "import.json"
 _PEEKED = 25
@@ -95,7 +98,8 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     done = _done_before(request.to, identity)
     if done is None:
         every = request.names.applied(itertools.chain(first, rows))
-        done = _written(request, found, labeler, every, identity)
+        again = lambda: request.names.applied(label_rows(source))  # noqa: E731
+        done = _written(request, found, labeler, without_empty_column(every, "p_chosen", again), identity)
     elif request.strict:
         _refuse_losses(done, request)
     return ImportedLabels(done)
@@ -168,10 +172,7 @@ def _written(
             run.sync()
         summary = _summary(tally, request, found, labeler)
         if not tally.kept:
-            why = summary["dropped_for"][0]
-            what = f"none of the {tally.rows:,} rows can be used (most often: "
-            what += f"{why['reason']}, {why['count']:,} times)"
-            raise DataError(what, where=request.source.name, accepted=found.source.summary)
+            raise _nothing_kept(tally, request, found)
         if request.strict:
             _refuse_losses(summary, request)
         write_atomic(staging / SUMMARY, json.dumps({"identity": identity, **summary}, indent=2) + "\n")
@@ -183,6 +184,18 @@ def _written(
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return summary
+
+
+def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> DataError:
+    """Return the error of a file of which no row can be used."""
+    first = [
+        ExcludedExample(f"row {seen.rows[0]}", reason, seen.detail)
+        for reason, seen in sorted(tally.dropped.items(), key=lambda entry: entry[1].rows[0])
+    ]
+    what = f"none of the {tally.rows:,} rows can be used" if tally.rows > 1 else "the only row cannot be used"
+    targets = ("prompt", "response_a", "response_b", "verdict")
+    hint = found.source.summary + suggested_columns(tally.first, targets)
+    return nothing_usable(what, request.source.name, first, list(tally.columns), hint)
 
 
 def _clear(staging: Path) -> None:
@@ -202,7 +215,7 @@ def _run(run: LabelImport, source: LabelSource, rows: Iterator[Row], advance: Ca
 
 def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: str) -> _Summary:
     used = found.source.columns
-    theirs = {name.partition(".")[0] for name in request.names.columns.values()}
+    theirs = request.names.read
     ignored = [] if used is None else [name for name in tally.columns if name not in used | theirs]
     repeated = sum(
         t[DUPLICATE_JUDGMENT].count for t in (tally.dropped, tally.skipped) if DUPLICATE_JUDGMENT in t

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -162,14 +163,18 @@ def test_list_of_rows_left_out_is_that_of_the_last_training(tiny_folder: Path, t
     long, empty = pair(5, id="\ud800", prompt="word " * 20_000), pair(6, chosen="")
     data = written(tmp_path / "train.jsonl", [*fine, long, empty])
     unseen = written(tmp_path / "test.jsonl", [pair(9), pair(10, chosen=3)])
-    command = base("dpo", data, tiny_folder, tmp_path / "to")
-    outcome(*command, "--eval-data", unseen)
+    command = [*base("dpo", data, tiny_folder, tmp_path / "to"), "--eval-data", unseen]
+    outcome(*command)
     assert exclusions_of(tmp_path / "to") == [
         ("dpo", "train.jsonl:6", "an answer is empty"),
         ("dpo", "\\ud800", "longer than optim.max_length"),
         ("evaluation data", "test.jsonl:2", "chosen is neither text nor a list of messages"),
     ]
+    shutil.rmtree(tmp_path / "to")
+    written(data, [*fine, empty])
+    outcome(*command)
     written(data, fine)
+    written(unseen, [pair(9)])
     assert outcome(*command)["exclusions"] is None
     assert not (tmp_path / "to" / "exclusions.jsonl").exists()
 
@@ -294,6 +299,7 @@ def test_evaluation_data_of_the_same_data_set_are_its_split_test(
     assert (found["examples"], found["held_out"]) == (6, 3)
     assert "\nevaluation data: set, subset two, split test (3 rows)\n" in f"\n{done.stderr}"
     assert "\ndata: set, subset two, split train (6 rows)\n" in f"\n{done.stderr}"
+    shutil.rmtree(tmp_path / "to")
     done = here(*command, "--eval-data", data_set, "--eval-split", "train[:2]")
     assert json.loads(done.stdout)["held_out"] == 2
     assert "warning: evaluation data and training data overlap" in done.stderr
@@ -385,7 +391,6 @@ def test_without_held_out_pairs_there_is_a_scale_and_no_report(
 ):
     to = tmp_path / "to"
     command = base("reward", pairs, tiny_folder, to)
-    outcome(*command)
     found = outcome(*command, *options("reward.held_out=0"))
     assert (found["held_out"], found["evaluation"]) == (0, None)
     assert not {"reward_metrics.json", "reward_report.md"} & files_of(to).keys()
@@ -474,7 +479,7 @@ def test_data_file_in_place_of_a_run_file_is_one_line_with_the_command(
         (
             "dpo",
             json.dumps(pair(1, chosen="")),
-            "there are no rows to train on (1 excluded: an answer is empty)",
+            "there are no rows to train on (1 excluded: an answer is empty; first",
         ),
         ("reward", json.dumps(pair(1, p_chosen=0.5)), "1 excluded: a tie, and reward.keep_ties is off"),
     ],

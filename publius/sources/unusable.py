@@ -1,0 +1,105 @@
+"""Errors about data of which no row can be used: the first reasons, the columns, and what would read them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import islice, pairwise
+from typing import Any
+
+from core.errors import DataError
+from training.examples import ExcludedExample
+
+_FIRST = 3
+"""Rows whose reasons are shown."""
+_COLUMNS = 300
+"""Length of the shown columns, in characters."""
+_LIKELY: Mapping[str, re.Pattern[str]] = {
+    "prompt": re.compile(r"prompt|question|query|instruct|input|context|history|post|ask|user|problem|task"),
+    "chosen": re.compile(r"chosen|prefer|better|best|good|win|accept|positive|pos$|response_j"),
+    "rejected": re.compile(r"reject|worse|worst|bad|los[et]|dispref|negative|neg$|response_k"),
+    "completion": re.compile(r"completion|response|answer|output|target|reply|chosen|text"),
+    "verdict": re.compile(r"verdict|winner|label|prefer|choice|vote|better|judg"),
+}
+_NEGATED = re.compile(r"non[_-]|not[_-]|dis(pref|lik)|un(pref|accept)|less")
+_TWO = (("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second"), ("j", "k"))
+
+
+def nothing_usable(
+    what: str, where: str, excluded: Sequence[ExcludedExample], columns: Sequence[str], hint: str = ""
+) -> DataError:
+    """Return the error of a data set without a usable row.
+
+    Args:
+        what: what is missing, such as `there are no rows to train on`.
+        where: the data set.
+        excluded: the excluded rows with their reasons.
+        columns: the columns of the data set.
+        hint: what would read them, such as a `--columns`.
+    """
+    reasons = Counter(row.reason for row in excluded)
+    counts = "; ".join(f"{count:,} excluded: {reason}" for reason, count in reasons.most_common(_FIRST))
+    details = (f"{row.id}: {row.reason}" + (f", {row.detail}" if row.detail else "") for row in excluded)
+    found = ", ".join(columns)[:_COLUMNS] or "none"
+    text = f"{what} ({counts}; first {'; '.join(islice(details, _FIRST))}; columns: {found})"
+    return DataError(" ".join(text.split()), where=where, accepted=hint.removeprefix("; ") or None)
+
+
+def suggested_columns(row: Any, targets: Sequence[str]) -> str:
+    """Return `; or --columns ...` for the columns of a row that look like `targets`; empty if none do.
+
+    Lists of two or more texts are suggested by position, as in `chosen=responses[0]`.
+    """
+    if not isinstance(row, Mapping):
+        return ""
+    names = _paths(row)
+    taken: dict[str, str] = {}
+    for target in targets:
+        found = [name for name in names if name not in taken.values() and _is_like(name, target)]
+        if found and target not in row:
+            taken[target] = found[0]
+        elif target in row:
+            taken[target] = target
+    sides = [target for target in targets if target in ("chosen", "rejected", "response_a", "response_b")]
+    if len(sides) == 2 and not all(side in taken for side in sides):
+        two = _two(names)
+        if two:
+            taken |= dict(zip(sides, two, strict=True))
+    if not all(target in taken for target in targets):
+        return ""
+    mapped = [f"{ours}={theirs}" for ours, theirs in taken.items() if ours != theirs]
+    return f"; or --columns {','.join(mapped)}" if mapped else ""
+
+
+def _paths(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a row, and paths to what they hold where that is a mapping or a list of texts."""
+    found = []
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            found += [f"{name}.{key}" for key in value]
+        elif isinstance(value, list) and len(value) > 1 and all(isinstance(entry, str) for entry in value):
+            found += [f"{name}[{place}]" for place in (0, 1)]
+        else:
+            found.append(str(name))
+    return found
+
+
+def _is_like(name: str, target: str) -> bool:
+    word = name.casefold()
+    pattern = _LIKELY.get(target)
+    if pattern is None or not pattern.search(word):
+        return False
+    return target == "rejected" or target != "chosen" or not _NEGATED.search(word)
+
+
+def _two(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first two columns whose names differ only in a letter, number or side."""
+    for one, other in pairwise(names):
+        for first, second in _TWO:
+            if (
+                re.sub(rf"{first}(?=\]?$|_|\b)", second, one, flags=re.IGNORECASE).casefold()
+                == other.casefold()
+            ):
+                return one, other
+    return None
