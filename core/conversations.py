@@ -49,21 +49,26 @@ class Turns(NamedTuple):
 
 
 def sides_of(
-    prompt: Any, chosen: Any, rejected: Any, names: tuple[str, str] = ("chosen", "rejected")
+    prompt: Any,
+    chosen: Any,
+    rejected: Any,
+    names: tuple[str, str] = ("chosen", "rejected"),
+    *,
+    implicit: bool = False,
 ) -> Sides:
     """Return the prompt and the two answers of a preference.
 
     Args:
-        prompt: text or messages; None if both sides share the prompt, as whole conversations, or as texts
-            with the same beginning.
+        prompt: text or messages; None if both sides are whole conversations that share the prompt.
         chosen: an answer, as text or as one message, or a conversation that begins with the prompt.
         rejected: the same.
         names: names of the two columns, for error messages.
+        implicit: True if the prompt of two texts without one is the beginning that they share.
 
     Raises:
         RequestError: the values have another form, an answer is empty, or the answers are the same.
     """
-    if prompt is None and is_plain_text(chosen) and is_plain_text(rejected):
+    if implicit and prompt is None and is_plain_text(chosen) and is_plain_text(rejected):
         sides = _from_texts(chosen, rejected, names)
     elif prompt is None:
         whole = (_conversation(chosen, names[0]), _conversation(rejected, names[1]))

@@ -48,6 +48,11 @@ _WORDS: Mapping[str, Outcome] = {word: outcome for outcome, words in _SYNONYMS.i
 _SIDES: Mapping[str, Outcome] = {"a": "first", "1": "first", "b": "second", "2": "second"}
 
 
+def is_blank(value: object) -> bool:
+    """Return whether a cell holds nothing: None or blank text. NaN is a value that cannot be read."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def is_missing(value: object) -> bool:
     """Return whether a cell is empty: None, blank text, or NaN, as tables mark missing cells."""
     if isinstance(value, str):

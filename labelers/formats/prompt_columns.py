@@ -21,8 +21,9 @@ from core.text.messages import is_conversation, is_message, messages_of, shown
 from labelers.formats.fields import is_missing, present
 
 SYSTEMS = ("system", "system_prompt", "system_message")
-TALKS = ("messages", "conversations", "conversation", "trajectory", "dialogue", "context")
+TALKS = ("messages", "conversations", "conversation", "trajectory", "contents", "dialogue", "context")
 _TEXTS = ("instruction", "question", "query", "input", "context", "history", "post")
+SIDE_NAMES = ("chosen", "rejected")
 _MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 _TEXT_KEYS = ("full_text", "text", "content")
 PROMPT_COLUMNS = frozenset({"prompt", *SYSTEMS, *TALKS, *_TEXTS})
@@ -65,8 +66,10 @@ def asked_in(row: Mapping[str, Any]) -> Asked:
     return Asked(with_system(row[system], value), columns | {system})
 
 
-def sides_in(row: Mapping[str, Any], names: tuple[str, str] = ("chosen", "rejected")) -> ReadSides:
+def sides_in(row: Mapping[str, Any], names: tuple[str, str] = SIDE_NAMES) -> ReadSides:
     """Return the prompt and the answers of a preference.
+
+    Without a prompt, the beginning that two texts in `chosen` and `rejected` share is the prompt, as in TRL.
 
     Args:
         row: the row.
@@ -90,8 +93,9 @@ def sides_in(row: Mapping[str, Any], names: tuple[str, str] = ("chosen", "reject
         value = _without_answer(value, chosen)
     elif is_conversation(value):
         value = _without_answer(value, [chosen])
-    note = IMPLICIT if value is None and is_plain_text(chosen) and is_plain_text(rejected) else ""
-    return ReadSides(sides_of(value, chosen, rejected, names), own | asked.columns, note)
+    texts = value is None and is_plain_text(chosen) and is_plain_text(rejected)
+    sides = sides_of(value, chosen, rejected, names, implicit=names == SIDE_NAMES)
+    return ReadSides(sides, own | asked.columns, IMPLICIT if texts else "")
 
 
 def with_system(system: Any, prompt: Any) -> tuple[Message, ...]:

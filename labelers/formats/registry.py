@@ -18,6 +18,14 @@ from labelers.formats.datasets.hhh import HelpfulHonestHarmless
 from labelers.formats.datasets.safe_rlhf import SafeRlhf
 from labelers.formats.datasets.transcripts import Transcripts
 from labelers.formats.datasets.trl import TrlPreferences
+from labelers.formats.datasets.two_answers import (
+    AlpacaEval,
+    JudgeBench,
+    OpenAIPreferences,
+    StanfordPreferences,
+    Summaries,
+    WebGpt,
+)
 from labelers.formats.datasets.ultrafeedback import UltraFeedback
 from labelers.formats.rankings import Rankings
 from labelers.formats.source import GROUP, LabelSource, Row
@@ -30,6 +38,12 @@ BUILT_IN: tuple[LabelSource, ...] = (
     LabelStudio(),
     Argilla(),
     UltraFeedback(),
+    AlpacaEval(),
+    Summaries(),
+    WebGpt(),
+    StanfordPreferences(),
+    OpenAIPreferences(),
+    JudgeBench(),
     SafeRlhf(),
     HelpSteerPreferences(),
     HelpSteer2(),

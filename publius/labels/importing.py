@@ -36,12 +36,14 @@ from publius.sources.column_names import ColumnNames
 from publius.sources.empty_columns import without_empty_column
 from publius.sources.label_rows import ACCEPTED, label_rows
 from publius.sources.rows import DataSource, with_split
-from publius.sources.unusable import nothing_usable, suggested_columns
+from publius.sources.unusable import nearest_format, nothing_usable, suggested_columns
 from training.examples import ExcludedExample
 
 SUMMARY = "import.json"
 _PEEKED = 25
 """Rows used to recognise the format and to check the names of columns."""
+_TARGETS = ("prompt", "response_a", "response_b", "verdict")
+"""Our columns that any table of labels can be mapped to."""
 _SHOWN_PROBLEMS = 10
 """Maximum number of reasons in the error of `--strict`."""
 _Summary = dict[str, Any]
@@ -121,7 +123,13 @@ def _refuse_unreadable(source: DataSource, first: list[Row]) -> None:
 def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
     if request.format != AUTO_SOURCE:
         return Recognised(source_named(request.format), "given by --format")
-    return recognise(list(request.names.applied(first)), request.source.name)
+    try:
+        return recognise(list(request.names.applied(first)), request.source.name)
+    except DataError as error:
+        (problem,) = error.problems
+        row = next((row.values for row in first if isinstance(row.values, Mapping)), {})
+        more = nearest_format(list(map(str, row))) + suggested_columns(row, _TARGETS)
+        raise DataError(problem.what, where=problem.where, accepted=f"{problem.accepted}{more}") from error
 
 
 def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: str) -> str:
@@ -193,8 +201,7 @@ def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> Da
         for reason, seen in sorted(tally.dropped.items(), key=lambda entry: entry[1].rows[0])
     ]
     what = f"none of the {tally.rows:,} rows can be used" if tally.rows > 1 else "the only row cannot be used"
-    targets = ("prompt", "response_a", "response_b", "verdict")
-    hint = found.source.summary + suggested_columns(tally.first, targets)
+    hint = found.source.summary + suggested_columns(tally.first, _TARGETS)
     return nothing_usable(what, request.source.name, first, list(tally.columns), hint)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from labelers.formats.fields import is_blank
 from labelers.formats.source import Row
 from publius.sources.rows import SourceRow
 
@@ -28,18 +29,14 @@ def without_empty_column(
     filled: bool | None = None
     for row in rows:
         if isinstance(row.values, Mapping) and name in row.values:
-            if not _is_empty(row.values[name]):
+            if not is_blank(row.values[name]):
                 filled = True
             elif filled is None:
                 filled = any(
-                    isinstance(other.values, Mapping) and not _is_empty(other.values.get(name))
+                    isinstance(other.values, Mapping) and not is_blank(other.values.get(name))
                     for other in again()
                 )
             if not filled:
                 values = {key: value for key, value in row.values.items() if key != name}
                 row = replace(row, values=values)
         yield row
-
-
-def _is_empty(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())

@@ -28,7 +28,7 @@ from publius.sources.pair_rows import (
     contradictions,
 )
 from publius.sources.rows import DataSource, Origin, SourceRow, origin_of, read_rows, with_split
-from publius.sources.unusable import nothing_usable, suggested_columns
+from publius.sources.unusable import nearest_format, nothing_usable, suggested_columns
 from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair
 
 __all__ = ["DataSource", "TrainingRows", "read_answers", "read_preferences"]
@@ -40,6 +40,7 @@ _MESSAGE = frozenset({*ROLE_KEYS, *CONTENT_KEYS, "weight", "train", "type"})
 _PREFERENCES = (
     "columns chosen and rejected, with prompt unless they are whole conversations; or a format of labels"
 )
+_PAIR_TARGETS, _ANSWER_TARGETS = ("prompt", "chosen", "rejected"), ("prompt", "completion")
 _ANSWERS = "a column messages, or columns prompt and completion"
 
 
@@ -94,14 +95,24 @@ class _Reading:
         self.seen |= dict.fromkeys(_unread(columns, names))
 
     def finished(
-        self, rows: list[_Example], source: DataSource, notes: tuple[str, ...]
+        self,
+        rows: list[_Example],
+        source: DataSource,
+        notes: tuple[str, ...],
+        openings: Mapping[str, tuple[Message, ...]] | None = None,
+        hint: str = "",
     ) -> TrainingRows[_Example]:
         """Return the rows with what was collected."""
-        ignored = tuple(name for name in self.seen if name not in self.read)
         said = (f"{counted(count, 'row')}: {what}" for what, count in self.notes.items())
-        origin = origin_of(source, self.count)
         return TrainingRows(
-            rows, self.excluded, ignored, origin, (*said, *notes), columns=tuple(self.columns)
+            rows,
+            self.excluded,
+            ignored_columns=tuple(name for name in self.seen if name not in self.read),
+            origin=origin_of(source, self.count),
+            notes=(*said, *notes),
+            openings=openings or {},
+            columns=tuple(self.columns),
+            hint=hint,
         )
 
 
@@ -137,7 +148,8 @@ def read_preferences(source: DataSource, names: ColumnNames | None = None) -> Tr
     last = reader.rest()
     found += last.pairs
     reading.excluded += last.left
-    return reading.finished(found, source, (*reader.notes, *contradictions(found)))
+    hint = _PREFERENCES + suggested_columns(first[0].values, _PAIR_TARGETS)
+    return reading.finished(found, source, (*reader.notes, *contradictions(found)), hint=hint)
 
 
 def read_answers(source: DataSource, names: ColumnNames | None = None) -> TrainingRows[AnsweredPrompt]:
@@ -160,9 +172,9 @@ def read_answers(source: DataSource, names: ColumnNames | None = None) -> Traini
     names.check_columns(ANSWER_ROW, "training on answers", [row.values for row in first])
     applied = [row.values for row in names.applied(first)]
     if isinstance(applied[0], Mapping) and not has_answers(applied[0]):
-        raise _unknown(source, first, _ANSWERS, suggested_columns(applied[0], ("prompt", "completion")))
+        raise _unknown(source, first, _ANSWERS, suggested_columns(applied[0], _ANSWER_TARGETS))
     reading, found, openings = _Reading(), list[AnsweredPrompt](), dict[str, tuple[Message, ...]]()
-    several = 0
+    talks, several = 0, 0
     for row in rows:
         try:
             columns = reading.columns_of(row)
@@ -174,27 +186,18 @@ def read_answers(source: DataSource, names: ColumnNames | None = None) -> Traini
         except RequestError as error:
             reading.excluded.append(ExcludedExample(row.id, error.reason, error.detail))
             continue
+        talks += turns.count > 1
         several += len(turns.learned) if turns.count > 1 else 0
-        reading.notes["several assistant turns, each one an example"] += turns.count > 1
         reading.excluded += [ExcludedExample(row.id, e.reason, e.detail) for e in turns.skipped]
         for number, answered in turns.learned:
             example = AnsweredPrompt(f"{own}.{number}" if turns.count > 1 else own, *answered)
             found.append(example)
             if turns.count > 1:
                 openings[example.id] = turns.learned[0][1].prompt
-    reading.notes = +reading.notes
-    said = (
-        (f"{counted(several, 'example')} from conversations with several assistant turns",) if several else ()
-    )
-    return _with_openings(reading.finished(found, source, said), openings)
-
-
-def _with_openings(
-    data: TrainingRows[AnsweredPrompt], openings: Mapping[str, tuple[Message, ...]]
-) -> TrainingRows[AnsweredPrompt]:
-    return TrainingRows(
-        data.rows, data.excluded, data.ignored_columns, data.origin, data.notes, openings, data.columns
-    )
+    learned = f"{counted(several, 'example')}, one for each turn"
+    said = (f"{counted(talks, 'conversation')} with several assistant turns: {learned}",) if talks else ()
+    hint = _ANSWERS + suggested_columns(first[0].values, _ANSWER_TARGETS)
+    return reading.finished(found, source, said, openings, hint)
 
 
 def _opened(
@@ -228,7 +231,7 @@ def _pair_reader(first: list[SourceRow], source: DataSource, names: ColumnNames)
         known = KtoPairs()
     reader = LabelledPairs.of(values, known)
     if reader is None:
-        suggestion = suggested_columns(values[0], ("prompt", "chosen", "rejected"))
+        suggestion = suggested_columns(values[0], _PAIR_TARGETS)
         raise _unknown(source, first, _PREFERENCES, suggestion)
     names.check_columns(reader.columns, "training on preferences", [row.values for row in first])
     return reader
@@ -236,8 +239,10 @@ def _pair_reader(first: list[SourceRow], source: DataSource, names: ColumnNames)
 
 def _unknown(source: DataSource, first: list[SourceRow], accepted: str, suggestion: str) -> DataError:
     """Return the error about columns from which nothing can be read."""
-    found = ", ".join(map(str, first[0].values)) or "none"
-    return DataError(f"found columns: {found}", where=source.name, accepted=accepted + suggestion)
+    names = list(map(str, first[0].values))
+    near = nearest_format(names) if accepted == _PREFERENCES else ""
+    found = ", ".join(names) or "none"
+    return DataError(f"found columns: {found}", where=source.name, accepted=accepted + near + suggestion)
 
 
 def _unread(columns: Mapping[str, Any], names: frozenset[str]) -> list[str]:

@@ -14,7 +14,7 @@ from core.notices import counted
 from core.records import Message
 from labelers.formats.datasets.transcripts import Transcripts
 from labelers.formats.datasets.trl import SCORES, TrlPreferences, answer_pairs, lead_of
-from labelers.formats.fields import is_missing, number_of
+from labelers.formats.fields import is_blank, number_of
 from labelers.formats.opinions import Pair
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
 from labelers.formats.registry import most_specific
@@ -143,7 +143,7 @@ def _groups(columns: Mapping[str, Any]) -> dict[str, str]:
 
 def _p_chosen(columns: Mapping[str, Any], notes: Counter[str]) -> float:
     """Return the probability that `chosen` is better: its column, 0.5 for equal scores, or 1."""
-    if "p_chosen" in columns and columns["p_chosen"] in (None, ""):
+    if "p_chosen" in columns and is_blank(columns["p_chosen"]):
         raise RequestError("p_chosen is empty, but not in every row")
     if "p_chosen" in columns:
         return _number(columns, "p_chosen", 1.0, "a number from 0 to 1", 0.0, 1.0)
@@ -311,7 +311,7 @@ def _number(
 ) -> float:
     """Return a column's number, which may be text, or the default if it is empty."""
     value = columns.get(name)
-    if value is None or (isinstance(value, str) and is_missing(value)):
+    if is_blank(value):
         return default
     try:
         number = number_of(value, name)

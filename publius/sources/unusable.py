@@ -9,6 +9,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from core.errors import DataError
+from labelers.formats.registry import BUILT_IN
 from training.examples import ExcludedExample
 
 _FIRST = 3
@@ -47,29 +48,44 @@ def nothing_usable(
 
 
 def suggested_columns(row: Any, targets: Sequence[str]) -> str:
-    """Return `; or --columns ...` for the columns of a row that look like `targets`; empty if none do.
+    """Return `; or --columns ...` for the columns of a row that look like `targets`; empty if one is missing.
 
-    Lists of two or more texts are suggested by position, as in `chosen=responses[0]`.
+    Two answers whose names do not say which is better are suggested with the column of their verdict, never
+    as chosen and rejected.
     """
     if not isinstance(row, Mapping):
         return ""
     names = _paths(row)
+    mapped = _mapped(names, targets, row)
+    if mapped is None and "completion" not in targets:
+        two = _two(names)
+        verdict = next(
+            (name for name in names if _is_like(name, "verdict") and name not in (two or ())), None
+        )
+        prompt = _mapped(names, ("prompt",), row)
+        if two is None or verdict is None or prompt is None:
+            return ""
+        mapped = prompt | dict(zip(("response_a", "response_b", "verdict"), (*two, verdict), strict=True))
+    given = [f"{ours}={theirs}" for ours, theirs in (mapped or {}).items() if ours != theirs]
+    return f"; or --columns {','.join(given)}" if given else ""
+
+
+def nearest_format(columns: Sequence[str]) -> str:
+    """Return `; nearest format: ...` for the format that reads most of the columns; empty without two."""
+    shared = {source: len(source.columns & set(columns)) for source in reversed(BUILT_IN) if source.columns}
+    best = max(shared, key=lambda source: shared[source])
+    return f"; nearest format: {best.name} ({best.summary})" if shared[best] > 1 else ""
+
+
+def _mapped(names: Sequence[str], targets: Sequence[str], row: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the column for each target, by its name; None if a target has none."""
     taken: dict[str, str] = {}
     for target in targets:
         found = [name for name in names if name not in taken.values() and _is_like(name, target)]
-        if found and target not in row:
-            taken[target] = found[0]
-        elif target in row:
-            taken[target] = target
-    sides = [target for target in targets if target in ("chosen", "rejected", "response_a", "response_b")]
-    if len(sides) == 2 and not all(side in taken for side in sides):
-        two = _two(names)
-        if two:
-            taken |= dict(zip(sides, two, strict=True))
-    if not all(target in taken for target in targets):
-        return ""
-    mapped = [f"{ours}={theirs}" for ours, theirs in taken.items() if ours != theirs]
-    return f"; or --columns {','.join(mapped)}" if mapped else ""
+        if target not in row and not found:
+            return None
+        taken[target] = target if target in row else found[0]
+    return taken
 
 
 def _paths(row: Mapping[str, Any]) -> list[str]:

@@ -13,13 +13,13 @@ from typing import Any
 
 from core.conversations import Sides, oddities, shown, sides_of
 from core.errors import RequestError
+from labelers.formats.annotation_columns import moment_in
 from labelers.formats.fields import (
     annotator_name,
     from_json_text,
     is_missing,
     list_of,
     maybe_number,
-    moment_of,
     number_of,
     outcome_of,
     present,
@@ -27,7 +27,7 @@ from labelers.formats.fields import (
     value_of,
 )
 from labelers.formats.opinions import Opinion, Outcome, pair_of
-from labelers.formats.source import RowLabels, RowSource
+from labelers.formats.source import RowLabels, RowSource, Skipped
 
 _ONE_HOT: Mapping[str, Outcome] = {
     "winner_model_a": "first",
@@ -61,15 +61,16 @@ class ArenaVotes(RowSource):
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
         """Return the pair of a vote, model A first."""
         outcome = _outcome(values)
-        sides = _sides(values)
+        sides, skipped = _sides(values), list[Skipped]()
         opinion = Opinion(
             verdict=outcome,
             annotator=annotator_name(value_of(values, *_ANNOTATOR_COLUMNS)),
             shown_first="first",
-            created=moment_of(value_of(values, *_TIMES)),
+            created=moment_in(values, skipped, *_TIMES),
         )
         origins = (_model(values, "model_a"), _model(values, "model_b"))
-        return RowLabels((number,), (pair_of(sides, [opinion], origins),), notes=oddities(sides.prompt))
+        pair = pair_of(sides, [opinion], origins)
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _model(values: Mapping[str, Any], name: str) -> str:

@@ -15,7 +15,7 @@ from core.errors import RequestError
 from core.text.literals import parsed_literal
 from core.text.messages import is_conversation
 from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
-from labelers.formats.fields import is_missing, maybe_number, maybe_text, number_of, required
+from labelers.formats.fields import is_blank, is_missing, maybe_number, maybe_text, number_of, required
 from labelers.formats.opinions import Outcome, Pair, pair_of
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
 from labelers.formats.source import RowLabels, RowSource, Skipped
@@ -138,7 +138,7 @@ def _p_chosen(values: Mapping[str, Any], lead: float | None) -> float | None:
     """Return the probability that the chosen answer is better; None if nothing but the columns says so."""
     if "p_chosen" not in values:
         return 0.5 if lead == 0 else None
-    if values["p_chosen"] in (None, ""):
+    if is_blank(values["p_chosen"]):
         raise RequestError("p_chosen is empty, but not in every row")
     p_chosen = number_of(values["p_chosen"], "p_chosen")
     if not 0 <= p_chosen <= 1:

@@ -70,7 +70,6 @@ DROPPED = {
         13: "verdict is not recognised",
         14: DUPLICATE,
         16: "not found in the data",
-        17: "lead_time is not a number",
     },
     "label_studio_min.json": {5: "no result", 6: SAME, 7: "no prompt"},
     "arena.jsonl": {
