@@ -17,7 +17,7 @@ from core.conversations import Sides, is_plain_text, is_whole, prompt_of, sides_
 from core.errors import RequestError
 from core.records import Message
 from core.text.literals import parsed_literal
-from core.text.messages import is_conversation, is_message, messages_of, shown
+from core.text.messages import is_conversation, is_message, messages_of, shown, whole_text
 from labelers.formats.fields import is_missing, present
 
 SYSTEMS = ("system", "system_prompt", "system_message")
@@ -108,7 +108,7 @@ def with_system(system: Any, prompt: Any) -> tuple[Message, ...]:
     if not isinstance(system, str):
         raise RequestError("the system message is not text", detail=shown(system))
     if messages[0].role != "system":
-        return (Message(role="system", content=system), *messages)
+        return (Message(role="system", content=whole_text(system)), *messages)
     if messages[0].content.strip() != system.strip():
         raise RequestError("the system message is not that of the conversation", detail=shown(system))
     return tuple(messages)

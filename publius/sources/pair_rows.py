@@ -18,10 +18,11 @@ from labelers.formats.fields import is_blank, number_of
 from labelers.formats.opinions import Pair
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
 from labelers.formats.registry import most_specific
-from labelers.formats.source import LabelSource, Row
+from labelers.formats.source import LabelSource, Row, Skipped
 from publius.sources.answer_rows import ANSWER_ROW, has_answers, is_desired, is_labelled, turns_in
 from training.examples import ExcludedExample, PreferencePair
 
+SAME_ANSWERS = "the two answers differ by white space only"
 SIDES = frozenset({"chosen", "rejected"})
 _GROUPS = ("source", "section", "subset")
 PAIR_COLUMNS = (
@@ -119,7 +120,7 @@ def _pair(
     """Return a row's pair, with its sides swapped if `p_chosen` is below one half, and the columns read."""
     sides, read, note = sides_in(columns)
     if sides.chosen.split() == sides.rejected.split():
-        raise RequestError("chosen and rejected differ by white space only")
+        raise RequestError(SAME_ANSWERS)
     p = _p_chosen(columns, notes)
     weight = _number(columns, "weight", 1.0, "0 or a positive number", 0.0)
     margin = _number(columns, "margin", 0.0, "a number")
@@ -245,14 +246,13 @@ class LabelledPairs:
         for labels in self.source.read(rows):
             row_id, values = self._pending[labels.rows[0]]
             found = _of_labels(labels.pairs, row_id, _groups(values))
+            parts = [*labels.skipped, *(Skipped(SAME_ANSWERS) for pair in labels.pairs if _is_same(pair))]
             pairs += found
-            left += [ExcludedExample(row_id, part.reason, part.detail) for part in labels.skipped]
-            if not found and not labels.skipped:
-                left.append(ExcludedExample(row_id, "no judgment prefers an answer or calls it a tie"))
+            left += [ExcludedExample(row_id, part.reason, part.detail) for part in parts]
             if not found:
-                own = labels.skipped[0] if labels.skipped else None
-                why = ("no judgment prefers an answer or calls it a tie", "") if own is None else own
-                left += [ExcludedExample(self._pending[number][0], *why) for number in labels.rows[1:]]
+                why = parts[0] if parts else Skipped("no judgment prefers an answer or calls it a tie")
+                others = labels.rows[1:] if parts else labels.rows
+                left += [ExcludedExample(self._pending[number][0], *why) for number in others]
         return RestPairs(pairs, left)
 
 
@@ -260,6 +260,8 @@ def _of_labels(pairs: Iterable[Pair], row_id: str, groups: Mapping[str, str]) ->
     """Return one preference for each two answers of a row, with the mean probability of their judgments."""
     votes: dict[tuple[tuple[Message, ...], str, str], list[tuple[float, float, bool]]] = {}
     for pair in pairs:
+        if _is_same(pair):
+            continue
         first, second = pair.first.response, pair.second.response
         turned = (pair.prompt, second, first) in votes
         key = (pair.prompt, second, first) if turned else (pair.prompt, first, second)
@@ -280,6 +282,11 @@ def _of_labels(pairs: Iterable[Pair], row_id: str, groups: Mapping[str, str]) ->
         own = row_id if len(votes) == 1 else f"{row_id}.{number}"
         found.append(PreferencePair(own, prompt, *answers, max(p, 1 - p), total / len(used), groups=groups))
     return found
+
+
+def _is_same(pair: Pair) -> bool:
+    """Return True if two answers differ by white space at most."""
+    return pair.first.response.split() == pair.second.response.split()
 
 
 def contradictions(pairs: Sequence[PreferencePair]) -> tuple[str, ...]:

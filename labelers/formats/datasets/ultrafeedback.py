@@ -43,7 +43,9 @@ class UltraFeedback(RowSource):
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
         """Return why a row looks like UltraFeedback, or None."""
-        rated = [c for c in row.get("completions") or () if isinstance(c, Mapping) and "annotations" in c]
+        listed = row.get("completions")
+        completions = listed if isinstance(listed, list) else []
+        rated = [c for c in completions if isinstance(c, Mapping) and "annotations" in c]
         both = "instruction" in row and bool(rated)
         return "it has the columns instruction and completions" if both else None
 

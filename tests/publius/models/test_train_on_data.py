@@ -222,6 +222,37 @@ def test_temperature_is_kept_where_enough_pairs_are_held_out(tiny_folder: Path, 
         assert (told in done.stderr) == (name == "few")
 
 
+def test_finished_model_is_not_overwritten(tiny_folder: Path, tmp_path: Path):
+    to, data = tmp_path / "a model", written(tmp_path / "one.jsonl", [pair(number) for number in range(4)])
+    command = base("dpo", data, tiny_folder, to)
+    assert here(*command).returncode == 0
+    files = files_of(to)
+    other = written(tmp_path / "two.jsonl", [pair(number) for number in range(4, 8)])
+    for changed in (base("dpo", other, tiny_folder, to), [*command, "--set", "dpo.learning_rate=1e-3"]):
+        (line,) = mistakes(here(*changed))
+        assert (
+            "a model: the folder holds a finished model of other data, other settings or another base" in line
+        )
+        assert f"run: rm -r '{to}'" in line
+        assert files_of(to) == files
+    assert outcome(*command)["seconds"] == 0
+
+
+def test_columns_are_mapped_and_said(tiny_folder: Path, tmp_path: Path):
+    rows = [{"ask": f"Q{n}?", "replies": [f"Yes, {n}.", "No."], "extra": 1} for n in range(4)]
+    data = written(tmp_path / "rows.jsonl", rows)
+    (line,) = mistakes(here(*base("dpo", data, tiny_folder, tmp_path / "to")))
+    assert "found columns: ask, replies, extra" in line
+    columns = ("--columns", "prompt=ask,chosen=replies[0]", "--columns", "rejected=replies[1]")
+    done = here(*base("dpo", data, tiny_folder, tmp_path / "to"), *columns)
+    assert done.returncode == 0, done.stderr
+    assert "ignored columns: extra\n" in done.stderr
+    assert "4 examples" in done.stdout
+    with_run = here("train", "dpo", "run.yaml", *columns)
+    assert "--columns" in with_run.stderr
+    assert with_run.returncode == 2
+
+
 def base(method: str, data: Path, model: Path, to: Path) -> list[object]:
     return ["train", method, "--data", data, "--model", model, "--to", to, *SMALL]
 
