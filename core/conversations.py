@@ -44,7 +44,7 @@ class Turns(NamedTuple):
     """Each usable turn with its number among the assistant's turns, from 1, and its history as the prompt."""
     skipped: tuple[RequestError, ...]
     """Why the others are not used."""
-    count: int
+    total: int
     """Number of assistant turns."""
 
 

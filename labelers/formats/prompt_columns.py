@@ -128,10 +128,10 @@ def _without_system(row: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
     """Return the prompt without the system column, and the columns that it was read from."""
     if row.get("prompt") is not None:
         return _opened(row["prompt"]), frozenset({"prompt"})
-    for name in TALKS:
-        value = _opened(row.get(name))
+    for talk in TALKS:
+        value = _opened(row.get(talk))
         if is_conversation(value):
-            return value, frozenset({name})
+            return value, frozenset({talk})
     name = present(row, _TEXTS)
     if name is None:
         return None, frozenset()
