@@ -78,7 +78,7 @@ def test_json_has_every_count(tmp_path: Path):
     found = summary_of(FIXTURES / "label_studio.json", "--to", tmp_path / "labels")
     assert found["rows"] == found["kept"] + found["dropped"] == 17
     assert found["format"] == "label-studio"
-    assert found["duplicates"] == 1
+    assert found["duplicates"] == 2
     assert found["conflicts"] == {"count": 1, "rows": [15], "detail": found["conflicts"]["detail"]}
     assert sum(entry["count"] for entry in found["dropped_for"]) == found["dropped"]
     pairs, judgments = records(tmp_path / "labels")
