@@ -11,7 +11,7 @@ from typing import Any
 from core.records import Judgment, Preference
 from labelers.crowd.votes import MACHINES
 from publius.models.reward_model import read_reward_metrics
-from publius.runs.folder import read_manifest
+from publius.runs.manifest import read_manifest
 from publius.runs.reader import RecordsReader
 from publius.stages.base import StageResult
 from publius.stages.human_labels import STAGE
