@@ -196,7 +196,6 @@ class CachedEngine:
         except FailedRequestError as error:
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= MAX_FAILURES:
-                self._failed_in_a_row = 0
                 raise EngineError(
                     f"{MAX_FAILURES} requests in a row failed; the last one: {error}",
                     where=self.model,
