@@ -359,7 +359,7 @@ def _require_same(folder: Path, identity: RunIdentity) -> None:
     recorded = manifest["identity"]
     changed = [part for part in vars(identity) if recorded.get(part) != vars(identity)[part]]
     if "configuration" in changed:
-        before, now = recorded["configuration"], identity.configuration
+        before, now = recorded.get("configuration", {}), identity.configuration
         keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         changed[changed.index("configuration")] = f"configuration ({', '.join(keys)})"
     raise RunStateError(

@@ -54,7 +54,7 @@ class _Manifest(_Part):
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a run folder's manifest.
+    """Return a run folder's manifest, with a default for each key that it lacks.
 
     Raises:
         RunStateError: if the folder is not a run folder, or its manifest is damaged.
@@ -70,7 +70,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     manifest = usable_manifest(path)
     if manifest is None:
         raise RunStateError("the manifest is damaged", where=str(path), run=RUN_AGAIN)
-    return manifest
+    return _Manifest.model_validate(manifest).model_dump()
 
 
 def usable_manifest(path: Path) -> dict[str, Any] | None:
