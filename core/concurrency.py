@@ -21,6 +21,8 @@ async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[Non
         # All workers share one iterator, so each item is taken exactly once.
         for item in iterator:
             await work(item)
+            # Work that is answered from a cache never waits; without this, an interruption would wait for it.
+            await asyncio.sleep(0)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -166,3 +166,22 @@ def test_cancelling_from_outside_cancels_the_work():
 
     asyncio.run(main())
     assert sorted(cancelled) == [0, 1]
+
+
+def test_work_that_never_waits_can_be_cancelled():
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        done.append(number)  # answered at once, as from a cache
+
+    async def main() -> None:
+        task = asyncio.create_task(for_each(range(10_000), work, limit=4))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert len(done) < 100
+    assert done == sorted(done)
