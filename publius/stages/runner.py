@@ -107,7 +107,7 @@ def _run_stage(stage: Stage, run: Run, engines: Engines) -> StageResult:
         raise RunStateError(
             f"the stage {stage} skipped every record ({reasons})",
             where=str(run.folder),
-            accepted="input of which at least one record can be used; exclusions.jsonl names each record",
+            accepted="input of which at least one record can be used, and a model that answers",
         )
     return result
 
