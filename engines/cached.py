@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
@@ -83,7 +83,8 @@ class CachedEngine:
     def __init__(self, engine: Engine, cache: RequestCache, timeout_s: float | None = None) -> None:
         self._engine = engine
         self._cache = cache
-        self._under_way: dict[str, asyncio.Future[Generation | ChoiceScores | None]] = {}
+        self._under_way: dict[str, asyncio.Future[Any]] = {}
+        """The answer that each key will have; None if the task that asked was cancelled."""
         self._keys: WeakKeyDictionary[GenerationRequest | ChoiceRequest, str] = WeakKeyDictionary()
         self._failed_in_a_row = 0
         self.waiting = WaitingRequests(engine, timeout_s)
@@ -156,8 +157,8 @@ class CachedEngine:
             answer = await asyncio.shield(self._under_way[key])
         if answer is not None:
             self.counts.reused[request.purpose] += 1
-            return cast("_Answer", answer)
-        future: asyncio.Future[Generation | ChoiceScores | None] = asyncio.get_running_loop().create_future()
+            return answer
+        future: asyncio.Future[_Answer | None] = asyncio.get_running_loop().create_future()
         self._under_way[key] = future
         try:
             answer, line = await self._ask(request, answer_type, ask)
@@ -250,6 +251,11 @@ def _read(
         answer = answer_type.model_validate_json(line)
     except ValidationError:
         return None
+    return answer if _fits(answer, request) else None
+
+
+def _fits(answer: Generation | ChoiceScores, request: GenerationRequest | ChoiceRequest) -> bool:
+    """Return True if the scores are as many as the choices; a generation always fits."""
     if isinstance(answer, ChoiceScores) and isinstance(request, ChoiceRequest):
-        return answer if len(answer.logprobs) == len(request.choices) else None
-    return answer
+        return len(answer.logprobs) == len(request.choices)
+    return True
