@@ -34,7 +34,6 @@ from training.job import base_name
 from training.policy import save_adapter
 from training.rl.rollouts import Drawn, require_drawn
 
-
 _LOOK_S = 5.0
 """Seconds between two looks whether vLLM is still working."""
 
