@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
-from core.errors import EngineError, FailedRequestError, PubliusError, on_one_line, type_and_first_line
-from core.libraries import is_out_of_memory
+from core.errors import EngineError, FailedRequestError
 from core.records import Generation
 from core.store.cache import RequestCache
 from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest
-from engines.waiting import WaitingRequests
+from engines.requests.failures import failure_of_one_request, line_of
+from engines.requests.waiting import WaitingRequests
 
 MAX_FAILURES = 32
 """Number of requests that have to fail one after the other for the engine to count as broken."""
-_SHOWN, _MAX_DETAIL = 80, 300
-"""Characters of an invalid answer, and of an exception, in a message."""
+_SHOWN = 80
+"""Characters of an invalid answer in a message."""
 
 _Answer = TypeVar("_Answer", bound=Generation | ChoiceScores)
 
@@ -147,7 +144,7 @@ class CachedEngine:
         answer_type: type[_Answer],
         ask: Callable[[], Awaitable[_Answer]],
     ) -> _Answer:
-        with _failure_of_one_request(self.model):
+        with failure_of_one_request(self.model):
             key = self.key(request)
         stored = self._cache.get(key)
         answer = None if stored is None else _read(stored, request, answer_type)
@@ -189,9 +186,9 @@ class CachedEngine:
     ) -> tuple[_Answer, str]:
         """Return the engine's answer, and its line for the cache, from which it can be read back."""
         try:
-            with _failure_of_one_request(self.model), self.waiting.request():
+            with failure_of_one_request(self.model), self.waiting.request():
                 answer = await ask()
-                line = _line_of(answer)
+                line = line_of(answer)
                 if _read(line, request, answer_type) is None:
                     raise FailedRequestError("the engine's answer is not valid", detail=line[:_SHOWN])
         except FailedRequestError as error:
@@ -211,36 +208,6 @@ class CachedEngine:
         self.counts.prompt_tokens += answer.prompt_tokens
         if isinstance(answer, Generation):
             self.counts.completion_tokens += answer.completion_tokens
-
-
-@contextmanager
-def _failure_of_one_request(model: str) -> Iterator[None]:
-    """Turn what an engine raises for a request into FailedRequestError, but not what ends the work.
-
-    Our own errors pass, and so does the cancellation of this task by others.
-    """
-    try:
-        yield
-    except PubliusError:
-        raise
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise FailedRequestError("the engine cancelled the request") from error
-    except Exception as error:
-        if isinstance(error, MemoryError) or ("torch" in sys.modules and is_out_of_memory(error)):
-            raise EngineError(f"out of memory ({type_and_first_line(error)})", where=model) from error
-        reason = f"the engine failed on the request ({type(error).__name__})"
-        raise FailedRequestError(reason, detail=on_one_line(error)[:_MAX_DETAIL]) from error
-
-
-def _line_of(answer: Generation | ChoiceScores) -> str:
-    """Return the answer as JSON. Raises FailedRequestError if its text cannot be stored."""
-    try:
-        return answer.model_dump_json(exclude_none=True)
-    except (PydanticSerializationError, UnicodeEncodeError) as error:
-        raise FailedRequestError("the answer is not valid Unicode", detail=on_one_line(error)) from error
 
 
 def _read(
