@@ -215,7 +215,7 @@ def _read(
 ) -> _Answer | None:
     """Return the answer in a line of JSON, or None if it is not an answer to such a request."""
     try:
-        answer = answer_type.model_validate_json(line)
+        answer: _Answer = answer_type.model_validate_json(line)
     except ValidationError:
         return None
     return answer if _fits(answer, request) else None

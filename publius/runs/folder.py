@@ -209,7 +209,7 @@ class Run(RunFiles):
             return False
         path = self.folder / "prompts.jsonl"
         found = digest_lines(path)
-        as_written = found.count == entry["records"] and found.digest == entry.get("lines", found.digest)
+        as_written = found.lines == entry["records"] and found.digest == entry.get("lines", found.digest)
         if as_written and sum(self.excluded(_PROMPTS).values()) == sum(entry["left_out"].values()):
             return True
         if not as_written:
