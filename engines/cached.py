@@ -23,7 +23,7 @@ MAX_FAILURES = 32
 _SHOWN = 80
 """Characters of an invalid answer in a message."""
 
-_Answer = TypeVar("_Answer", bound=Generation | ChoiceScores)
+_Answer = TypeVar("_Answer", Generation, ChoiceScores)
 
 
 @dataclass
@@ -113,8 +113,11 @@ class CachedEngine:
     def knows(self, request: GenerationRequest | ChoiceRequest) -> bool:
         """Return True if the answer is in the cache, which means that the model would not be asked."""
         stored = self._cache.get(self.key(request))
-        answer_type = ChoiceScores if isinstance(request, ChoiceRequest) else Generation
-        return stored is not None and _read(stored, request, answer_type) is not None
+        if stored is None:
+            return False
+        if isinstance(request, ChoiceRequest):
+            return _read(stored, request, ChoiceScores) is not None
+        return _read(stored, request, Generation) is not None
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the token ids of the choices; raise if the wrapped engine cannot answer with them."""
@@ -215,7 +218,7 @@ def _read(
 ) -> _Answer | None:
     """Return the answer in a line of JSON, or None if it is not an answer to such a request."""
     try:
-        answer: _Answer = answer_type.model_validate_json(line)
+        answer = answer_type.model_validate_json(line)
     except ValidationError:
         return None
     return answer if _fits(answer, request) else None
