@@ -201,9 +201,10 @@ class RecordFile(Generic[R]):
 
     def sync(self) -> None:
         """Sync the appended records to disk and commit the index."""
-        with self._index.lock, self._errors:
+        with self._errors:
             if self.writable:
-                os.fsync(self._descriptor)
+                os.fsync(self._descriptor)  # without the lock, so other threads append meanwhile
+        with self._index.lock, self._errors:
             self._index.commit()
 
     def close(self) -> None:
