@@ -18,7 +18,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, cast
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from core.errors import DataError, RunStateError
+from core.errors import DataError, RunStateError, shell_command
 from core.store.files import os_errors
 from core.store.index import RecordIndex, Span
 from core.store.lines import Line, cut_torn_line, line_number, lines_from, open_lines
@@ -57,7 +57,9 @@ class RecordStore:
             if writable:
                 folder.mkdir(parents=True, exist_ok=True)
             elif not folder.is_dir():
-                raise RunStateError("no such run folder", where=str(folder), run=f"ls {folder.parent}")
+                raise RunStateError(
+                    "no such run folder", where=str(folder), run=shell_command("ls", folder.parent)
+                )
         self._lock = lock(folder) if writable else None
         try:
             self._index = RecordIndex(folder / "index.sqlite", writable=writable)
@@ -297,7 +299,7 @@ class RecordFile(Generic[R]):
             reason,
             where=f"{self.path}:{number}",
             accepted=f"one {self.record_type.__name__} record as JSON on each line",
-            run=f"sed -n {number}p {self.path}",
+            run=shell_command("sed", "-n", f"{number}p", self.path),
         )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from core.errors import RunStateError
+from core.errors import RunStateError, shell_command
 from core.store.files import os_errors, write_atomic
 
 
@@ -122,7 +122,7 @@ def _read(path: Path) -> dict[str, Lease]:
                 "this file does not contain valid task leases",
                 where=str(path),
                 accepted="an intact file, or no file",
-                run=f"rm {path}",
+                run=shell_command("rm", path),
             ) from error
     return held
 
