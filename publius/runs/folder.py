@@ -24,7 +24,7 @@ from typing import Any, Self
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.digests import digest, file_digest
-from core.errors import DataError, FailedRequestError, RequestError, RunStateError
+from core.errors import DataError, FailedRequestError, RequestError, RunStateError, shell_command
 from core.notices import warn
 from core.records import Answer, Exclusion, Preference, Record
 from core.store.files import is_there, write_atomic, write_stream
@@ -236,7 +236,7 @@ class Run(RunFiles):
                 "the manifest is that of another run",
                 where=str(path),
                 accepted=f"a folder of this run, {self.identity.digest[:8]}; without the file, it is one",
-                run=f"rm {path}",
+                run=shell_command("rm", path),
             )
         restore_inputs(self.folder, self.config, self.constitution, is_new=not exists)
         if manifest is not None:
