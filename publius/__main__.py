@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 from publius import require_own_packages, require_supported_system
@@ -17,7 +16,7 @@ def main() -> None:
         if sys.stderr is not None:  # None if the descriptor is closed
             sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    from core.terminal.interrupts import INTERRUPTED, caught, exit_code, received, say_nothing
+    from core.terminal.interrupts import INTERRUPTED, caught, end_interrupted, say_nothing
     from core.terminal.streams import make_steady
 
     make_steady()
@@ -29,7 +28,7 @@ def main() -> None:
         except KeyboardInterrupt:
             sys.stderr.write(f"{INTERRUPTED}\n")
             say_nothing()
-            sys.exit(exit_code(received() or signal.SIGINT))
+            sys.exit(end_interrupted())
 
 
 if __name__ == "__main__":

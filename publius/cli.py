@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from core.code import ALLOW_OPTION, allow_code
 from core.errors import PubliusError
 from core.notices import warn
 from core.progress import show_progress
-from core.terminal.interrupts import INTERRUPTED, caught, exit_code, received, say_nothing
+from core.terminal.interrupts import INTERRUPTED, caught, end_interrupted, say_nothing
 from core.terminal.streams import lost, make_steady
 from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
@@ -49,7 +48,7 @@ def main() -> None:
         if code == _TYPER_INTERRUPTED:
             err.print(INTERRUPTED)
             say_nothing()
-            code = exit_code(received() or signal.SIGINT)
+            code = end_interrupted()
     sys.exit(code)
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = "interrupted; completed work is saved. Run the same command to resume"
 
-_RAISE_AFTER_S = 0.25
-_EXIT_AFTER_S = 0.6
+_RAISE_AFTER_S = 0.2
+_EXIT_AFTER_S = 0.45
 _SHOW_CURSOR = "\x1b[?25h"
 """A progress bar hides the terminal's cursor; a process that exits at once must show it again."""
 
@@ -189,6 +189,21 @@ def stopped_by(stop: Callable[[], None]) -> Iterator[None]:
 def received() -> int | None:
     """Return the signal that interrupted this process; None if there was none."""
     return None if _watch is None else _watch.received
+
+
+def end_interrupted() -> int:
+    """End this process, whose message was printed, with the code of its signal.
+
+    The interpreter's own clean-up is left out: it waits for the threads of libraries, and may die of a second
+    SIGINT that it sends to itself. Without a signal, as in a test that raises KeyboardInterrupt, the code of
+    SIGINT is returned.
+    """
+    number = received()
+    if number is None:
+        return exit_code(signal.SIGINT)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(exit_code(number))
 
 
 def say_nothing() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from labelers.crowd.agreement import kappa_in, observed_in
 from labelers.page.session import Session
 
-MAX_PAIRS = 100
+SHOWN_PAIRS = 100
 """Pairs of annotators on the owner's page; 200 annotators make 19,900."""
 
 
@@ -52,7 +52,7 @@ def _annotator(session: Session, name: str) -> dict[str, Any]:
 def _agreement(session: Session) -> list[dict[str, Any]]:
     """Return raw agreement and kappa of the pairs of annotators with most comparisons in common."""
     tables = session.ledger.pairs.tables
-    shown = nlargest(MAX_PAIRS, tables, key=lambda pair: tables[pair].total())
+    shown = nlargest(SHOWN_PAIRS, tables, key=lambda pair: tables[pair].total())
     return [
         {
             "names": list(pair),
