@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from core.records import Comparison, Message, Prompt
 from labelers.page.leases import Leases
 from labelers.page.ledger import Ledger
 from labelers.page.session import LEASE_MINUTES, AnnotationPlan, Session
-from labelers.page.tasks import Decision, Question, make_tasks
+from labelers.page.tasks import Decision, Question, Task, make_tasks
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _PROGRAM = "import sys; sys.argv[0] = 'publius'; from publius.cli import main; main()"
@@ -53,8 +54,14 @@ def comparisons(count: int) -> list[Comparison]:
     ]
 
 
-def decide_before(folder: Path, made: list[Comparison], per: int, share: float) -> int:
-    """Decide a share of the tasks by as many annotators as are wanted; return the number of decisions."""
+def decide_before(
+    folder: Path, made: list[Comparison], per: int, share: float
+) -> tuple[int, dict[str, float]]:
+    """Decide a share of the tasks by as many annotators as are wanted.
+
+    Returns:
+        The number of decisions, and the processor time of a view.
+    """
     plan = AnnotationPlan(tuple(make_tasks(made, rank=False)), _QUESTION, per)
     ledger, gold = Ledger(folder, _QUESTION), Ledger(folder / "gold", _QUESTION)
     ledger.sync = lambda: None  # type: ignore[method-assign]  # one write to the disk at the end is enough
@@ -65,8 +72,35 @@ def decide_before(folder: Path, made: list[Comparison], per: int, share: float) 
             decision = Decision(request=f"before-{number:08d}-{k}", task=task.id, verdict="first")
             assert session.decide(f"earlier {(number + k) % 20}", decision) is None
             count += 1
+    costs = view_costs(session)
     session.close()
-    return count
+    return count, costs
+
+
+def view_costs(session: Session) -> dict[str, float]:
+    """Return the processor time in ms of a view, and of the look at every task that it took before."""
+    ledger, plan = session.ledger, session.plan
+
+    def look(name: str) -> None:
+        def taken(task: Task) -> set[str]:
+            return set(ledger.answerers(task)) | session.leases.holders(task.id, session.clock())
+
+        def decided(task: Task) -> bool:
+            return ledger.has_decided(name, task)
+
+        per = plan.annotators_per_task
+        next((t for t in plan.tasks if not decided(t) and len(taken(t) - {name}) < per), None)
+        sum(len(ledger.answerers(t)) < per and not decided(t) for t in plan.tasks)
+
+    view_ms = statistics.median(_processor_ms(session.view, f"new {k}") for k in range(20))
+    look_ms = statistics.median(_processor_ms(look, f"other {k}") for k in range(5))
+    return {"view, ms": view_ms, "look at every task, ms": look_ms, "ratio": look_ms / view_ms}
+
+
+def _processor_ms(work: Callable[[str], object], name: str) -> float:
+    began = time.process_time()
+    work(name)
+    return 1000 * (time.process_time() - began)
 
 
 @dataclass
@@ -231,7 +265,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float | int]:
         folder.mkdir()
         made = comparisons(arguments.tasks)
         (folder / "comparisons.jsonl").write_text("".join(c.to_line() for c in made), encoding="utf-8")
-        before = decide_before(folder / "human", made, arguments.annotators_per, arguments.decided)
+        before, costs = decide_before(folder / "human", made, arguments.annotators_per, arguments.decided)
         server = Server(folder, arguments.annotators_per, _free_port())
         server.start()
         began, processor_s = time.monotonic(), server.processor_now_s()
@@ -255,6 +289,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float | int]:
         "wait for a decision, 95th percentile, ms": 1000 * waits[int(0.95 * len(waits))] if waits else 0.0,
         "start of the server, s": server.start_s,
         "refused": load.refused,
+        **costs,
         "lost": lost,
         "doubled": doubled,
     }

@@ -105,6 +105,7 @@ def interrupted(work: str, *signals: signal.Signals, end: str = END) -> tuple[in
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)  # until it is in the call that follows
     for number in signals:
         process.send_signal(number)
         time.sleep(0.005)
