@@ -102,7 +102,7 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
 
 
 def _require_records(run: Run, results: Sequence[StageResult]) -> None:
-    """Raise RunStateError if a stage skipped every record. The stages after it have run as far as they can."""
+    """Raise RunStateError if a stage skipped every record; the stages after it have run if they could."""
     for result in results:
         if result.excluded and not result.records:
             reasons = "; ".join(f"{reason}: {count:,}" for reason, count in result.excluded.items())
