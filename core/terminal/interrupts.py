@@ -31,6 +31,8 @@ INTERRUPTED = "interrupted; completed work is saved. Run the same command to res
 
 _RAISE_AFTER_S = 0.2
 _EXIT_AFTER_S = 0.45
+_STOP_AFTER_S = 0.9
+"""As `_EXIT_AFTER_S`, for a block that a signal ends in the normal way."""
 _SHOW_CURSOR = "\x1b[?25h"
 """A progress bar hides the terminal's cursor; a process that exits at once must show it again."""
 
@@ -89,7 +91,8 @@ class _Watch:
             _silence_asyncio()
             self.raising = True
             signal.pthread_kill(threading.main_thread().ident or 0, number)
-        if self.exits and not settled.wait(_EXIT_AFTER_S - _RAISE_AFTER_S):
+        after_s = _STOP_AFTER_S if stops else _EXIT_AFTER_S
+        if self.exits and not settled.wait(after_s - _RAISE_AFTER_S):
             self.exit_now(number)
 
     def exit_now(self, number: int) -> None:
