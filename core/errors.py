@@ -5,6 +5,7 @@
     ├── DataError          a prompts, pairs or record file is wrong         (also ValueError)
     ├── EngineError        a model or engine cannot be used at all          (also RuntimeError)
     ├── RequestError       one request cannot be run: its record is skipped (also ValueError)
+    │   └── FailedRequestError  the engine failed on one request: skipped, and sent again on resume
     ├── MissingExtraError  a package of an optional extra is not installed  (also ImportError)
     └── RunStateError      a run folder, lock or disk is not as needed      (also RuntimeError)
 
@@ -15,6 +16,8 @@ code 2. A bad answer from a model is not an error: it is stored and counted as d
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -101,7 +104,15 @@ class RequestError(PubliusError, ValueError):
         self.reason, self.detail, self.accepted = reason, detail, accepted
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_request_error, (self.reason, self.detail, self.accepted))
+        return (_request_error, (type(self), self.reason, self.detail, self.accepted))
+
+
+class FailedRequestError(RequestError):
+    """The engine failed on one request, for a reason that may pass: an exception, no answer in time, NaN.
+
+    Stages skip and count its record, as for any `RequestError`, but try it again when the run resumes. The
+    answer is never cached.
+    """
 
 
 class MissingExtraError(PubliusError, ImportError):
@@ -110,6 +121,26 @@ class MissingExtraError(PubliusError, ImportError):
 
 class RunStateError(PubliusError, RuntimeError):
     """A run folder, its lock or its disk is not in the state that the command requires."""
+
+
+def shell_command(*words: object) -> str:
+    """Return a command to copy into a POSIX shell, with each word quoted where it needs it.
+
+    Characters that a terminal does not show, such as a line break in the name of a folder, are written as
+    escapes in the shell's form `$'...'`.
+    """
+    return " ".join(_shell_word(str(word)) for word in words)
+
+
+def _shell_word(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(c if c.isprintable() else _shell_escape(c) for c in escaped) + "'"
+
+
+def _shell_escape(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
 def first_line(error: BaseException) -> str:
@@ -129,6 +160,6 @@ def on_one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _request_error(reason: str, detail: str, accepted: str | None) -> RequestError:
+def _request_error(kind: type[RequestError], reason: str, detail: str, accepted: str | None) -> RequestError:
     """Rebuild a pickled error, whose arguments are keyword-only."""
-    return RequestError(reason, detail=detail, accepted=accepted)
+    return kind(reason, detail=detail, accepted=accepted)

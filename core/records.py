@@ -34,6 +34,10 @@ class Record(BaseModel):
         """Return the record as one JSON line, including the newline."""
         return self.model_dump_json(exclude_none=True) + "\n"
 
+    def has_own_id(self) -> bool:
+        """Return False if the id is a digest of content that has changed since. Some ids digest more."""
+        return True
+
 
 class Message(BaseModel):
     """One turn of a conversation."""
@@ -72,6 +76,10 @@ class Prompt(Record):
             source=source,
             split=split,
         )
+
+    def has_own_id(self) -> bool:
+        """Return True if the id is that of the messages."""
+        return self.id == record_id("prompt", [m.model_dump() for m in self.messages])
 
     @model_validator(mode="after")
     def _ends_with_the_user(self) -> Self:
@@ -137,6 +145,10 @@ class CritiqueTrace(Record):
     revisions: tuple[Revision, ...]
     constitution_digest: str
 
+    def has_own_id(self) -> bool:
+        """Return True if the prompt has the id of its messages; the answers have no part in a trace's id."""
+        return self.prompt.has_own_id()
+
     def answers(self) -> tuple[Generation, ...]:
         """Return the draft and every kept revision, in order; the last one is the final answer."""
         return (self.initial, *(r.candidates[-1] for r in self.revisions if r.kept))
@@ -192,6 +204,11 @@ class Comparison(Record):
             finished_b=b.finished,
             group=group,
         )
+
+    def has_own_id(self) -> bool:
+        """Return True if the id is that of the prompt and both answers."""
+        own = record_id("comparison", self.prompt.id, self.response_a, self.response_b)
+        return self.id == own and self.prompt.has_own_id()
 
 
 class OrderLogits(BaseModel):

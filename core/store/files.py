@@ -9,13 +9,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from core.errors import RunStateError
+from core.errors import RunStateError, shell_command
 
+_TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp")
+"""Names that `_temporary` gives."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
@@ -77,8 +81,10 @@ def _translated(error: OSError, path: Path) -> RunStateError:
     if error.errno in _TOO_MANY:
         return RunStateError(f"too many open files ({reason})", where=str(path), run="ulimit -n 4096")
     if error.errno in _WRONG_PATH:
-        return RunStateError(_WRONG_PATH[error.errno], where=str(path), run=f"ls -ld {path.parent}")
-    return RunStateError(f"cannot be used: {reason}", where=str(path), run=f"ls -ld {path}")
+        return RunStateError(
+            _WRONG_PATH[error.errno], where=str(path), run=shell_command("ls", "-ld", path.parent)
+        )
+    return RunStateError(f"cannot be used: {reason}", where=str(path), run=shell_command("ls", "-ld", path))
 
 
 def _disk_full(path: Path, reason: str) -> RunStateError:
@@ -86,7 +92,7 @@ def _disk_full(path: Path, reason: str) -> RunStateError:
         f"disk full ({reason})",
         where=str(path),
         accepted="free disk space, and a quota and file-size limit that allow the file to grow",
-        run=f"df -h {path.parent}",
+        run=shell_command("df", "-h", path.parent),
     )
 
 
@@ -97,7 +103,7 @@ def _not_writable(path: Path, reason: str) -> RunStateError:
         f"{'not readable' if unreadable else 'not writable'} ({reason})",
         where=str(path),
         accepted="a file that this user may read" if unreadable else "a folder that this user may write to",
-        run=f"ls -ld {path.parent} {path}",
+        run=shell_command("ls", "-ld", path.parent, path),
     )
 
 
@@ -136,9 +142,10 @@ def _primary_code(error: sqlite3.Error) -> int:
 
 def _translated_sqlite(error: sqlite3.Error, path: Path, remedy: str) -> RunStateError:
     code, reason = _primary_code(error), str(error)
-    if is_damaged(error):
+    # A dropped table or column is damage too, but SQLite reports it as a wrong statement.
+    if is_damaged(error) or code == sqlite3.SQLITE_ERROR:
         return RunStateError(
-            f"the file is damaged ({reason})", where=str(path), accepted=remedy, run=f"rm {path}"
+            f"the file is damaged ({reason})", where=str(path), accepted=remedy, run=shell_command("rm", path)
         )
     # SQLite reports only ENOSPC as "full", and an exceeded quota or file-size limit as a failed write.
     if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE:
@@ -147,9 +154,11 @@ def _translated_sqlite(error: sqlite3.Error, path: Path, remedy: str) -> RunStat
         return _not_writable(path, reason)
     if is_busy(error):
         return RunStateError(
-            f"another process has locked the file ({reason})", where=str(path), run=f"fuser {path}"
+            f"another process has locked the file ({reason})",
+            where=str(path),
+            run=shell_command("fuser", path),
         )
-    return RunStateError(f"cannot be used: {reason}", where=str(path), run=f"ls -ld {path}")
+    return RunStateError(f"cannot be used: {reason}", where=str(path), run=shell_command("ls", "-ld", path))
 
 
 def require_empty(folder: Path, accepted: str = "a new or empty folder") -> None:
@@ -201,6 +210,38 @@ def write_new(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `target`, which becomes `target` when the block ends without an error.
+
+    Readers see no folder, or the complete one, and a failed attempt leaves nothing in the way of the next.
+
+    Args:
+        target: a new or empty folder.
+
+    Raises:
+        RunStateError: The target is not empty, or its folder is not writable, or the disk is full.
+    """
+    target = target.expanduser()
+    require_empty(target)
+    with os_errors(target):
+        target = target.resolve()
+        temporary = target.with_name(f".{target.name}.unfinished")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    with path.open("rb") as file:
+                        os.fsync(file.fileno())
+            temporary.rename(target)
+            sync_folder(target.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def _temporary(path: Path, pieces: Iterable[str | bytes], mode: int = 0o666) -> Iterator[Path]:
     """Write the pieces to a temporary file next to `path`, sync it and yield it; remove it at the end."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
@@ -216,6 +257,17 @@ def _temporary(path: Path, pieces: Iterable[str | bytes], mode: int = 0o666) -> 
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of whole-file writes that a killed process left in a folder.
+
+    Call it only where no other process writes to the folder.
+    """
+    with os_errors(folder):
+        for path in folder.glob(".*.tmp"):
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from core.errors import ConfigError, DataError, RequestError, RunStateError
 from core.progress import ProgressTask, progress
 from core.records import Prompt, Sampling
 from core.store.files import is_there, os_errors, write_new
+from core.terminal.interrupts import run_interruptibly
 from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig
 from engines.embedded import EMBEDDED_NAME
@@ -124,7 +124,7 @@ def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> Re
     """Fill the synthesis with replies, through the project's cache; return the request counts."""
     project = project_of(request.constitution)
     with one_model(request.model, project, make, request.engine) as engine:
-        asyncio.run(_fill(synthesis, engine, conversations(EngineConfig(kind=request.engine))))
+        run_interruptibly(_fill(synthesis, engine, conversations(EngineConfig(kind=request.engine))))
         return engine.counts
 
 

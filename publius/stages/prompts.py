@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from engines.cached import RequestCounts
 from prompts.sources import admissions, read_prompts
 from publius.runs.folder import Run
 
@@ -12,7 +11,7 @@ def ingest_prompts(run: Run) -> None:
 
     The whole file is checked before any request is sent.
     """
-    if "prompts" in run.manifest["stages"]:
+    if run.holds_prompts():
         return
     config = run.config
     for _ in read_prompts(config.prompts.path):
@@ -24,5 +23,4 @@ def ingest_prompts(run: Run) -> None:
             run.exclude("prompts", prompt.id, reason, detail)
         else:
             run.prompts.append(prompt)
-    run.prompts.sync()
-    run.record_stage("prompts", len(run.prompts), RequestCounts(), 0.0)
+    run.record_prompts()
