@@ -157,8 +157,7 @@ class LocalEngine(ABC):
 
     def _next_token(self, prefill: str, choice: str) -> int:
         """Return the token id with which the choice continues the prefill."""
-        # Encoded together, since tokenizers may merge characters across the boundary.
-        before, after = self.encoder.plain(prefill), self.encoder.plain(prefill + choice)
+        before, after = self.encoder.next_ids(prefill, choice)
         if after[:-1] != before:
             raise EngineError(
                 f"{choice!r} after {prefill!r} is not a single token for {self.model}",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from core.chat import turns_of
 from core.records import Message
-from engines.tokenization import TurnEncoder
+from engines.tokenization import TurnEncoder, WrittenAnswer
 from engines.trees import Tree
 
 
@@ -103,15 +103,21 @@ def encode_answer(
     Raises:
         RequestError: if the chat template rejects the conversation.
     """
-    return EncodedAnswer(encoder.encode(turns_of(prompt)).ids, encoder.answer(answer, finished=finished))
+    ids, (answer_ids,) = encoder.encode_answers(turns_of(prompt), [WrittenAnswer(answer, finished)])
+    return EncodedAnswer(ids, answer_ids)
 
 
 def encode_pair(encoder: TurnEncoder, pair: PreferencePair) -> EncodedPair:
     """Return the ids of a pair. Raises RequestError if the chat template rejects the conversation."""
+    answers = [
+        WrittenAnswer(pair.chosen, pair.chosen_finished),
+        WrittenAnswer(pair.rejected, pair.rejected_finished),
+    ]
+    prompt_ids, (chosen, rejected) = encoder.encode_answers(turns_of(pair.prompt), answers)
     return EncodedPair(
         pair.id,
-        encode_answer(encoder, pair.prompt, pair.chosen, finished=pair.chosen_finished),
-        encode_answer(encoder, pair.prompt, pair.rejected, finished=pair.rejected_finished),
+        EncodedAnswer(prompt_ids, chosen),
+        EncodedAnswer(prompt_ids, rejected),
         pair.p_chosen,
         pair.weight,
         pair.margin,

@@ -110,14 +110,29 @@ def test_what_training_objects_to_is_left_out_for_its_reason(encoder: TurnEncode
 def test_a_pair_that_the_chat_template_refuses_is_left_out(
     tiny_tokenizer: Callable[..., PreTrainedTokenizerBase],
 ):
-    refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    refuses = "{% if messages | length > 3 %}{{ raise_exception('too many turns') }}{% endif %}"
     strict = TurnEncoder(tiny_tokenizer(refuses + CHATML), {}, "strict")
     good = pairs(1)[0]
-    refused = replace(good, id="odd", prompt=(Message(role="system", content="Be brief."), *good.prompt))
+    more = (Message(role="user", content="Hi"), Message(role="assistant", content="Hello"))
+    refused = replace(good, id="odd", prompt=(*more, *good.prompt))
     encoded = encode_pairs([good, refused], strict, OptimConfig(), accepts)
     assert [row.id for row in encoded.rows] == ["0"]
     assert [row.id for row in encoded.excluded] == ["odd"]
-    assert "no system role" in f"{encoded.excluded[0].reason} {encoded.excluded[0].detail}"
+    assert "too many turns" in f"{encoded.excluded[0].reason} {encoded.excluded[0].detail}"
+
+
+def test_a_pair_whose_system_message_the_template_refuses_has_it_in_the_user_message(
+    tiny_tokenizer: Callable[..., PreTrainedTokenizerBase],
+):
+    refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    strict = TurnEncoder(tiny_tokenizer(refuses + CHATML), {}, "strict")
+    pair = pairs(1)[0]
+    asked = pair.prompt[0].content
+    with_system = replace(pair, prompt=(Message(role="system", content="Be brief."), *pair.prompt))
+    folded = replace(pair, prompt=(Message(role="user", content=f"Be brief.\n\n{asked}"),))
+    encoded = encode_pairs([with_system, folded], strict, OptimConfig(), accepts)
+    assert encoded.excluded == []
+    assert encoded.rows[0] == encoded.rows[1]
 
 
 def test_only_labels_that_are_all_one_half_are_warned_of(encoder: TurnEncoder):
