@@ -15,11 +15,11 @@ from engines.encoding.template import TemplateRenderer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Message = Mapping[str, str]
+ChatMessage = Mapping[str, str]
 
 _CODE = "def f(x):\n    if x:\n\n        return [x, '<b>']\n\treturn  None  # ok\n"
 _LIST = " A list, é and 日本:\n\n- one\n-  two\n\n\nDone... "
-_CONVERSATIONS: tuple[tuple[Message, ...], ...] = (
+_CONVERSATIONS: tuple[tuple[ChatMessage, ...], ...] = (
     ({"role": "user", "content": "Hi, what's 2+2?"},),
     ({"role": "system", "content": "Be brief.\nBe kind."}, {"role": "user", "content": _LIST}),
     (
@@ -36,7 +36,7 @@ _SHOWN_TOKENS = 8
 class Encode(Protocol):
     """Encodes a conversation, with the header of an answer to come if it is open."""
 
-    def __call__(self, messages: Sequence[Message], *, opened: bool) -> tuple[int, ...]:
+    def __call__(self, messages: Sequence[ChatMessage], *, opened: bool) -> tuple[int, ...]:
         """Return the token ids. Raises RequestError if the template rejects the conversation."""
         ...
 

@@ -161,13 +161,15 @@ def _pair(columns: Mapping[str, Any], row_id: str) -> PreferencePair:
         p, margin = 1 - p, 0.0 - margin
         answers, finished = answers[::-1], finished[::-1]
     groups = {name: columns[name] for name in _GROUPS if _names_a_group(columns.get(name))}
-    return PreferencePair(row_id, sides.prompt, *answers, p, weight, *finished, margin, groups)
+    as_text = isinstance(columns.get("prompt"), str)
+    return PreferencePair(row_id, sides.prompt, *answers, p, weight, *finished, margin, groups, as_text)
 
 
 def _answered(columns: Mapping[str, Any], row_id: str) -> AnsweredPrompt:
     if columns.get("messages") is not None:
         return AnsweredPrompt(row_id, *last_answer_of(columns["messages"]))
-    return AnsweredPrompt(row_id, *answered_of(columns.get("prompt"), columns.get("completion")))
+    as_text = isinstance(columns.get("prompt"), str)
+    return AnsweredPrompt(row_id, *answered_of(columns.get("prompt"), columns.get("completion")), as_text)
 
 
 def _number(
