@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
+from core.notices import counted, note
 from core.records import Generation
 from core.store.cache import RequestCache
-from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest
+from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest, HasOlderKeys
 
 _Answer = TypeVar("_Answer", Generation, ChoiceScores)
 
@@ -58,6 +59,9 @@ class CachedEngine:
         self._under_way: dict[str, asyncio.Future[str | None]] = {}
         self._keys: WeakKeyDictionary[GenerationRequest | ChoiceRequest, str] = WeakKeyDictionary()
         self.counts = RequestCounts()
+        self._changed = 0
+        # A cache that is empty when work starts has no answers of older versions.
+        self._older = engine if isinstance(engine, HasOlderKeys) and len(cache) else None
 
     @property
     def model(self) -> str:
@@ -100,7 +104,18 @@ class CachedEngine:
 
     def close(self) -> None:
         """Close the wrapped engine; the cache belongs to the caller."""
+        if self._changed:
+            note(
+                f"{counted(self._changed, 'answer')} of {self.model} asked again: conversations now have the "
+                "token ids of apply_chat_template, and theirs were others"
+            )
+            self._changed = 0
         self._engine.close()
+
+    def _was_answered(self, request: GenerationRequest | ChoiceRequest) -> bool:
+        """Return True if the cache has the answer under the key of an older version."""
+        key = self._older.older_key(request) if self._older else None
+        return key is not None and self._cache.get(key) is not None
 
     async def _cached_or_ask(
         self,
@@ -117,6 +132,7 @@ class CachedEngine:
         if stored is not None:
             self.counts.reused[request.purpose] += 1
             return answer_type.model_validate_json(stored)
+        self._changed += self._was_answered(request)
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._under_way[key] = future
         try:

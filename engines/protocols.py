@@ -110,3 +110,12 @@ class SharesModel(Protocol):
     def shares_model_with(self, other: object) -> bool:
         """Return True if both engines use one loaded model."""
         ...
+
+
+@runtime_checkable
+class HasOlderKeys(Protocol):
+    """An engine that knows which keys its requests had in older versions."""
+
+    def older_key(self, request: GenerationRequest | ChoiceRequest) -> str | None:
+        """Return the key that older versions gave a request whose token ids have changed; None for others."""
+        ...

@@ -18,6 +18,7 @@ from core.errors import EngineError, RequestError
 from core.notices import note
 from core.records import Role
 from engines.encoding.check import require_same_ids
+from engines.encoding.older import PiecewiseEncoder
 from engines.encoding.sealed import SealedTokenizer, require_fast
 from engines.encoding.template import CHATML, CHATML_STOP, TemplateRenderer, with_system_in_user
 from engines.thinking import Thinking, names_thoughts, thinking_in
@@ -94,6 +95,10 @@ class TurnEncoder:
             RequestError: if the chat template rejects the conversation, or drops or repeats a part of it.
         """
         return EncodedPrompt(self._sealed.ids(self._rendered(turns) + self._begun(prefill)))
+
+    def older_ids(self, turns: Sequence[Turn], prefill: str = "") -> tuple[int, ...]:
+        """Return the ids that older versions gave a conversation. Raises RequestError where they refused it."""
+        return self._older.ids(turns, self.thinking.skip, prefill)
 
     def encode_answers(
         self, turns: Sequence[Turn], answers: Sequence[WrittenAnswer]
@@ -216,6 +221,10 @@ class TurnEncoder:
         except RequestError:  # the template rejects this conversation
             return replace(thinking_in(header, None, own), prompt=own + header)
         return replace(thinking_in(header, before_answer, own), prompt=own + header)
+
+    @cached_property
+    def _older(self) -> PiecewiseEncoder:
+        return PiecewiseEncoder(self.tokenizer, self._renderer)
 
     @cached_property
     def _end(self) -> _End:

@@ -1,1 +1,1 @@
-"""Parts of the encoder of conversations (`engines/tokenization.py`): chat template, tokenizer, check at load."""
+"""Parts of the encoder of conversations in `engines/tokenization.py`."""

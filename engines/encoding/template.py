@@ -59,8 +59,15 @@ class TemplateRenderer:
         *,
         opened: bool = True,
         kwargs: Mapping[str, JsonValue] | None = None,
+        source: str | None = None,
     ) -> str:
-        """Return the rendering of a conversation; `opened` adds the header of the answer to come.
+        """Return the rendering of a conversation.
+
+        Args:
+            messages: the conversation.
+            opened: add the header of the answer to come.
+            kwargs: other arguments of the template.
+            source: another template.
 
         Raises:
             RequestError: if the template rejects the conversation.
@@ -72,7 +79,7 @@ class TemplateRenderer:
                 messages,
                 tokenize=False,
                 add_generation_prompt=opened,
-                chat_template=self.source,
+                chat_template=source or self.source,
                 **(self._kwargs if kwargs is None else kwargs),
             )
         except TemplateError as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +15,13 @@ import pytest
 from constitution.schema import Constitution, Principle
 from core.chat import Turn, Untrusted, turns_of
 from core.errors import EngineError
-from core.records import Comparison, Message, Prompt
+from core.records import Comparison, Generation, Message, Prompt, Sampling
+from core.store.cache import RequestCache
+from engines.cached import CachedEngine
+from engines.config import EngineConfig, ModelConfig
 from engines.encoding.template import with_system_in_user
+from engines.local_engine import LocalEngine
+from engines.protocols import GenerationRequest
 from engines.scripted import ScriptedEngine
 from engines.tokenization import TurnEncoder, WrittenAnswer
 from labelers.ai import AILabeler
@@ -376,3 +384,70 @@ def test_moved_system_message_is_told_once(
     assert told == [
         "the chat template of gemma2 takes no system message: it becomes the beginning of the first user message"
     ]
+
+
+# Answers of older versions
+
+
+class Echo(LocalEngine):
+    """An engine with a tokenizer and no weights."""
+
+    kind, decoding, limits, _max_tokens = "echo", 1, "the test", 4096
+    model = "echo"
+
+    def __init__(self, encoder: TurnEncoder) -> None:
+        super().__init__(ModelConfig(id="echo"), EngineConfig())
+        for name, value in (
+            ("encoder", encoder),
+            ("_dtype", "float32"),
+            ("_files", SimpleNamespace(identity="x")),
+        ):
+            self.__dict__[name] = value
+
+    async def _generate(self, request: GenerationRequest, ids: tuple[int, ...]) -> Generation:
+        return Generation(
+            text="x",
+            finish_reason="stop",
+            prompt_tokens=len(ids),
+            completion_tokens=1,
+            model="echo",
+            sampling=request.sampling,
+        )
+
+    async def _choose(self, *_: Any) -> Any:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("name", "changed"), [("chatml", 0), ("mistral", 3), ("llama3_base", 3)])
+def test_answers_that_are_asked_again_for_their_token_ids_are_counted(
+    encoders: dict[str, TurnEncoder],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    name: str,
+    changed: int,
+):
+    encoder = encoders[name]
+    requests = [
+        GenerationRequest(turns_of([Message(role="user", content=text)]), Sampling(), 0, "draft")
+        for text in ("Hello there.", "Is this a list?", "def f")
+    ]
+    with RequestCache(tmp_path / "cache.sqlite") as cache:
+        for request in requests:  # as an older version left them
+            engine = Echo(encoder)
+            answer = asyncio.run(engine.generate(request))
+            key = engine.older_key(request) or engine.key(request)
+            cache.put(key, "draft", answer.model_dump_json(exclude_none=True))
+        engine = CachedEngine(Echo(encoder), cache)
+        for request in requests:
+            asyncio.run(engine.generate(request))
+        assert engine.counts.asked.total() == changed
+        with caplog.at_level("INFO", logger="publius"):
+            engine.close()
+    told = [record.message for record in caplog.records]
+    assert told == [
+        "3 answers of echo asked again: conversations now have the token ids of apply_chat_template, "
+        "and theirs were others"
+    ] * bool(changed)
