@@ -97,7 +97,7 @@ class TurnEncoder:
         return EncodedPrompt(self._sealed.ids(self._rendered(turns) + self._begun(prefill)))
 
     def older_ids(self, turns: Sequence[Turn], prefill: str = "") -> tuple[int, ...]:
-        """Return the ids that older versions gave a conversation. Raises RequestError where they refused it."""
+        """Return the ids that older versions gave a conversation. Raises RequestError if they refused it."""
         return self._older.ids(turns, self.thinking.skip, prefill)
 
     def encode_answers(

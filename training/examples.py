@@ -141,8 +141,8 @@ def note_renderings(count: int, total: int) -> None:
     """Print how many text rows are encoded as they are."""
     if count and is_main():
         note(
-            f"{count:,} of {total:,} rows hold a rendered chat template already: they are encoded as they are, "
-            "special tokens included"
+            f"{count:,} of {total:,} rows hold a rendered chat template already: "
+            "they are encoded as they are, special tokens included"
         )
 
 

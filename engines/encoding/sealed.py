@@ -1,7 +1,7 @@
 """A tokenizer whose protected tokens no text can produce: only the chat template writes them.
 
-Protected are special tokens and the added tokens that the chat template writes, such as `<think>` or markers of
-turns. Every other added token (runs of spaces, newlines, HTML tags) is how ordinary text is encoded.
+Protected are special tokens, and the added tokens that the chat template writes, such as `<think>` or markers
+of turns. Every other added token (runs of spaces, newlines, HTML tags) is how ordinary text is encoded.
 
 A rendering of the template is encoded in one call, as `apply_chat_template` does, so that merges across the
 borders of messages and the tokenizer's treatment of white space are the model's own. What keeps text harmless
@@ -9,8 +9,9 @@ is done before and after the template is rendered:
 
 1. `seal` breaks each protected string in a message's content with secret marks. The template still sees the
    real content: it trims it, looks for strings in it, or splits it.
-2. Protected strings that are whole in the rendering are then the template's own. `ids` replaces them by secret
-   names, removes the marks, and encodes the text with a copy of the tokenizer that knows only these names.
+2. Protected strings that are whole in the rendering are then the template's own. `ids` replaces them by
+   secret names, removes the marks, and encodes the text with a copy of the tokenizer that knows only these
+   names.
 
 Names and marks are random characters of Unicode's private use area. They differ in each process and have no
 effect on token ids.
@@ -25,6 +26,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from core.errors import EngineError, RequestError
+from engines.encoding.words import WordEncoder, encodes_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,7 +37,7 @@ _SECRET_CHARACTERS = 8
 _MARKER = re.compile(r"[^\w\s▁](?=.*\w).+[^\w\s▁]", re.DOTALL)
 """Form of an added token that marks a structure: a name in brackets of some kind."""
 _REWRITES = re.compile(r"\b(?:replace|join)\b")
-"""Operations of a template that may join parts of a message, and so complete a string that had been broken."""
+"""Operations of a template that may join parts of a message, and so complete a string that was broken."""
 
 
 class SealedTokenizer:
@@ -61,10 +63,12 @@ class SealedTokenizer:
         self._shut, self._mark = _secret(), _secret()
         self._copy, self._original = _renamed_copy(description, names)
         self._names = names
+        self._words = WordEncoder(self._copy) if encodes_words(description) else None
         self._counted = frozenset(self.tokens.values()) - {_unknown(description["model"], self.tokens)}
         whole = _any_of(self.tokens)
         self._whole = re.compile(whole)
         self._own = re.compile(f"(?<!{self._shut}){whole}")
+        self._split = re.compile(f"(?<!{self._shut})({whole})")
         # A lookahead, since occurrences may overlap.
         first = _any_of({token[0] for token in self.tokens})
         self._starts = re.compile(f"(?={first if _REWRITES.search(template) else whole})(.)", re.DOTALL)
@@ -94,6 +98,8 @@ class SealedTokenizer:
         Raises:
             RequestError: if the tokenizer makes a protected token of other text.
         """
+        if self._words is not None:
+            return self._ids_by_words(rendering, self._words)
         written: list[str] = []
 
         def name_of(found: re.Match[str]) -> str:
@@ -106,8 +112,27 @@ class SealedTokenizer:
             ids = [self._original.get(token, token) for token in ids]
         expected = sum(self.tokens[token] in self._counted for token in written)
         if sum(map(self._counted.__contains__, ids)) != expected:
-            raise RequestError(f"the tokenizer of {self._name} turns plain text into a special token")
+            raise self._not_plain()
         return tuple(ids)
+
+    def _ids_by_words(self, rendering: str, words: WordEncoder) -> tuple[int, ...]:
+        """Return the same as `ids`: the text between protected tokens is encoded on its own anyway."""
+        # re.split alternates: other text, protected string, other text, ...
+        parts = self._split.split(rendering)
+        ids: list[int] = []
+        for i, part in enumerate(parts):
+            if i % 2:
+                ids.append(self.tokens[part])
+                continue
+            text = part.replace(self._mark, "").replace(self._shut, "")
+            found = words.ids(text) if text else []
+            ids += found
+            if not self._counted.isdisjoint(found):
+                raise self._not_plain()
+        return tuple(ids)
+
+    def _not_plain(self) -> RequestError:
+        return RequestError(f"the tokenizer of {self._name} turns plain text into a special token")
 
     def end_of_first_own(self, text: str) -> int | None:
         """Return where the first protected token of a rendering ends; None if there is none."""
@@ -116,10 +141,8 @@ class SealedTokenizer:
 
     def last_own(self, text: str) -> tuple[int, int] | None:
         """Return start and end of the last protected token of a rendering; None if there is none."""
-        found = None
-        for found in self._own.finditer(text):
-            pass
-        return found.span() if found else None
+        spans = [found.span() for found in self._own.finditer(text)]
+        return spans[-1] if spans else None
 
     def found_in(self, text: str) -> list[str]:
         """Return the protected strings in a text, in order."""

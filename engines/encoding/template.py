@@ -144,7 +144,7 @@ class TemplateRenderer:
 
 
 def with_system_in_user(turns: Sequence[Turn]) -> tuple[Turn, ...]:
-    """Return a conversation with its first system messages at the beginning of the user message after them."""
+    """Return a conversation with its first system messages at the beginning of the next user message."""
     count = next((i for i, turn in enumerate(turns) if turn.role != "system"), len(turns))
     if not count:
         return tuple(turns)

@@ -1,7 +1,7 @@
 """Shorten prompts that are too long: old turns go first, then the beginning of the last message.
 
-What remains is a conversation that the chat template renders whole, with its start token, the system message and
-the header of the answer. A cut through token ids would lose all three.
+What remains is a conversation that the chat template renders whole, with its start token, the system message
+and the header of the answer. A cut through token ids would lose all three.
 """
 
 from __future__ import annotations

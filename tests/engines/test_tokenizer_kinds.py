@@ -1,4 +1,4 @@
-"""On each kind of tokenizer, ids are those of `apply_chat_template`, split as TRL does, whatever texts hold."""
+"""On each kind of tokenizer, ids are those of `apply_chat_template`, split as TRL does."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TEXTS = (
 
 
 def conversations() -> list[tuple[Message, ...]]:
-    """Twenty conversations that end with a user message: one to three questions, half with a system message."""
+    """Twenty conversations of one to three questions, half of them with a system message."""
     found = []
     for number in range(20):
         drawn = random.Random(number)
@@ -230,6 +230,27 @@ def test_base_model_gets_the_start_token_that_its_tokenizer_adds(encoders: dict[
     assert ids.count(start) == (1 if name == "llama3_base" else ids.count(start))
 
 
+@pytest.mark.parametrize("name", ["chatml", "llama3", "qwen25", "deepseek", "neox_base"])
+def test_texts_that_are_encoded_by_words_get_the_ids_of_the_whole(
+    encoders: dict[str, TurnEncoder], name: str
+):
+    encoder, drawn = encoders[name], random.Random(0)
+    assert encoder._sealed._words is not None
+    parts = [*TEXTS, *"aB1.,'<>-_()[]{}#", "'s", "é", "e\u0301", "日本", "\u00a0", "\u3000", "\x85", "\x1c"]
+    parts += [" ", " ", " ", "  ", "\n", "\n\n", "\t", "\r\n", "\U0001f600"]
+    for _ in range(300):
+        text = "".join(drawn.choices(parts, k=drawn.randrange(1, 12)))
+        whole = encoder.tokenizer(text, add_special_tokens=False).input_ids
+        assert encoder.plain(text) == whole, text
+
+
+@pytest.mark.parametrize("name", ["llama2", "mistral", "gemma2", "gemma3", "phi", "unigram"])
+def test_tokenizers_that_join_words_are_never_asked_for_single_ones(
+    encoders: dict[str, TurnEncoder], name: str
+):
+    assert encoders[name]._sealed._words is None
+
+
 # No text gives a protected token
 
 
@@ -382,7 +403,8 @@ def test_moved_system_message_is_told_once(
             encoder.encode(turns)
     told = [record.message for record in caplog.records if "system message" in record.message]
     assert told == [
-        "the chat template of gemma2 takes no system message: it becomes the beginning of the first user message"
+        "the chat template of gemma2 takes no system message: "
+        "it becomes the beginning of the first user message"
     ]
 
 

@@ -1,7 +1,7 @@
-"""Small tokenizers of the kinds that model families use, trained on the spot, with templates of their structure.
+"""Small tokenizers of the kinds that model families use, trained on the spot, and templates like theirs.
 
-Vocabulary and merges are tiny. Normalisers, pre-tokenizers, flags of added tokens and the templates' treatment
-of messages are those of the families, written in our own words.
+Vocabulary and merges are tiny. Normalisers, pre-tokenizers, flags of added tokens and the templates'
+treatment of messages are those of the families, written in our own words.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 LLAMA2 = (
-    "{% if messages[0].role == 'system' %}{% set head = '<<SYS>>\n' + messages[0].content + '\n<</SYS>>\n\n' %}"
+    "{% if messages[0].role == 'system' %}"
+    "{% set head = '<<SYS>>\n' + messages[0].content + '\n<</SYS>>\n\n' %}"
     "{% set rest = messages[1:] %}{% else %}{% set head = '' %}{% set rest = messages %}{% endif %}"
     "{% for m in rest %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('turns must alternate') }}{% endif %}"
@@ -73,11 +74,13 @@ QWEN3 = (
     "{% set why = text.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}"
     "{% set text = text.split('</think>')[-1].lstrip('\n') %}{% endif %}"
     "<|im_start|>assistant\n{% if loop.index0 > ns.last %}"
-    "{{ '<think>\n' + why.strip('\n') + '\n</think>\n\n' + text.lstrip('\n') }}{% else %}{{ text }}{% endif %}"
-    "<|im_end|>\n{% else %}{{ '<|im_start|>' + m.role + '\n' + text + '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{{ '<think>\n' + why.strip('\n') + '\n</think>\n\n' + text.lstrip('\n') }}"
+    "{% else %}{{ text }}{% endif %}<|im_end|>\n"
+    "{% else %}{{ '<|im_start|>' + m.role + '\n' + text + '<|im_end|>\n' }}{% endif %}{% endfor %}"
     "{% if tools %}<tool_call></tool_call>{% endif %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n"
-    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
+    "{% endif %}"
 )
 PHI = (
     "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}{% endfor %}"
