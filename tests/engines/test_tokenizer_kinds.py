@@ -24,9 +24,14 @@ from engines.local_engine import LocalEngine
 from engines.protocols import GenerationRequest
 from engines.scripted import ScriptedEngine
 from engines.tokenization import TurnEncoder, WrittenAnswer
+from evaluation.prompted import prompted_turns
 from labelers.ai import AILabeler
+from prompts.environment import PromptTemplates
 from tests.engines.tokenizer_kinds import NAMES, Kind, kinds
+from tests.training.jobs import job
 from training.examples import AnsweredPrompt, PreferencePair, encode_answer, encode_pair
+from training.rl import task
+from training.rl.config import PPOConfig
 
 TEXTS = (
     "Hello there.",
@@ -120,6 +125,33 @@ def test_label_requests_are_those_of_apply_chat_template(encoders: dict[str, Tur
         if name != "deepseek":  # its template opens thoughts, which a prefill has to close
             expected = tuple(kind.tokenizer(begun, add_special_tokens=False).input_ids)
             assert encoder.encode(turns, prefill).ids == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prompts_of_reinforcement_learning_are_those_of_generation(
+    encoders: dict[str, TurnEncoder], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    kind, encoder = kinds()[name], encoders[name]
+    monkeypatch.setattr(task, "max_tokens", lambda job: 1 << 20)  # no model is loaded
+    prompts = [Prompt.of(messages) for messages in conversations()]
+    own = job("ppo", tmp_path, "none")
+    encoded = task.encode_prompts(prompts, encoder, own, PPOConfig())
+    assert encoded.excluded == []
+    for row in encoded.rows:
+        expected = usual(kind, encoder, dicts(kind, row.prompt.messages), add_generation_prompt=True)
+        assert row.ids == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prompted_variant_is_asked_whatever_the_template_takes(encoders: dict[str, TurnEncoder], name: str):
+    kind, encoder = kinds()[name], encoders[name]
+    constitution = Constitution(name="c", principles=(Principle(id="kind", text="The reply is kind."),))
+    for messages in conversations()[:6]:
+        turns = prompted_turns(Prompt.of(messages), constitution, PromptTemplates())
+        written = [Message(role=turn.role, content=turn.text) for turn in turns]
+        assert "The reply is kind." in written[0].content
+        expected = usual(kind, encoder, dicts(kind, written), add_generation_prompt=True)
+        assert encoder.encode(turns).ids == expected
 
 
 def trl_split(
