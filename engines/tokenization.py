@@ -142,19 +142,18 @@ class TurnEncoder:
     def is_rendered(self, text: str) -> bool:
         """Return True if a text is a rendering of the chat template rather than a message's content.
 
-        It begins as the template begins a conversation, with a marker of its own, or ends with the header of
-        an answer.
+        It begins as the template begins a conversation, or ends with the header of an answer. The start
+        token alone is not enough: `<s>` is HTML, too.
         """
-        if not text:
-            return False
-        try:
-            before, header = self._renderer.around("user")
-        except RequestError:
-            return False
-        bare = text.strip()
-        own = self._sealed.found_in(bare)
-        starts = bool(own) and bare.startswith(own[0]) and own[0] in self._sealed.found_in(before)
-        return starts or (bool(header.strip()) and bare.endswith(header.strip()))
+        start = self._tokenizer.bos_token or ""
+        bare = text.strip().removeprefix(start).lstrip()
+        conversations: tuple[tuple[Role, ...], ...] = (("user",), ("system", "user"))
+        frames = [frame for roles in conversations if (frame := self._around(*roles))]
+        openings = [frame[0].removeprefix(start).strip() for frame in frames]
+        headers = [frame[-1].strip() for frame in frames]
+        return any(opening and bare.startswith(opening) for opening in openings) or any(
+            header and bare.endswith(header) for header in headers
+        )
 
     def plain(self, piece: Piece) -> list[int]:
         """Return the ids of a text on its own, without special tokens."""
@@ -259,7 +258,7 @@ class TurnEncoder:
         return frozenset(
             token
             for token, is_special in self._sealed.special.items()
-            if names_thoughts(token) or not (is_special or token in of_turns)
+            if (names_thoughts(token) and token in self.template) or not (is_special or token in of_turns)
         )
 
     def _around(self, *roles: Role, opened: bool = True) -> list[str]:

@@ -13,6 +13,7 @@ from core.errors import ConfigError
 from core.records import Message
 from engines.config import ModelConfig
 from engines.tokenization import CHATML, TurnEncoder
+from tests.engines.tokenizer_kinds import kinds
 from tests.training.jobs import OPTIM, job, pairs
 from training.config import DPOConfig, OptimConfig, RewardConfig
 from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair, encode_pair
@@ -152,6 +153,24 @@ def test_text_that_only_names_a_special_token_is_no_rendering(encoder: TurnEncod
     assert not encoder.is_rendered("What does <|im_end|> mean?")
     assert not encoder.is_rendered("")
     assert encoder.is_rendered(RENDERED)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("mistral", "<s>struck out</s> What is this?", False),
+        ("mistral", "<s>[INST] Q? [/INST]", True),
+        ("mistral", "[INST] Q? [/INST]", True),
+        ("qwen25", "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nQ?<|im_end|>\n", True),
+        ("llama3", "<|start_header_id|>user<|end_header_id|>\n\nQ?<|eot_id|>", True),
+        ("llama3", "Q?", False),
+        ("gemma2", "<bos><start_of_turn>user\nQ?<end_of_turn>\n<start_of_turn>model\n", True),
+        ("deepseek", "<｜User｜>Q?<｜Assistant｜>", True),
+    ],
+)
+def test_renderings_are_told_by_their_beginning_and_end(kind: str, text: str, expected: bool):
+    own = kinds()[kind]
+    assert TurnEncoder(own.tokenizer, own.kwargs, kind).is_rendered(text) is expected
 
 
 def test_what_training_objects_to_is_left_out_for_its_reason(encoder: TurnEncoder):
