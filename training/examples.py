@@ -24,7 +24,7 @@ class AnsweredPrompt:
     id: str
     prompt: tuple[Message, ...]
     answer: str
-    as_text: bool = False
+    as_text: bool = field(default=False, compare=False)
     """True if a data set gives the prompt as text, which may hold a rendered chat template."""
 
 
@@ -45,7 +45,7 @@ class PreferencePair:
     """Required lead of the chosen answer's score over the other's (reward models only)."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Groups for the breakdown in reports, such as `{"source": "ai", "section": "safety"}`."""
-    as_text: bool = False
+    as_text: bool = field(default=False, compare=False)
     """True if a data set gives the prompt as text, which may hold a rendered chat template."""
 
 
