@@ -190,8 +190,8 @@ def require_fast(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
 
 def _description(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """Return the tokenizer as the `tokenizers` library describes it."""
-    backend: Any = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
-    description: dict[str, Any] = json.loads(backend.to_str())
+    own: Any = tokenizer  # its type does not have all that a tokenizer of the `tokenizers` library has
+    description: dict[str, Any] = json.loads(own.backend_tokenizer.to_str())
     # A rendering is complete, so nothing may be added to it, cut off or padded.
     description.update(post_processor=None, truncation=None, padding=None)
     return description

@@ -31,7 +31,8 @@ def fit_prompt(
             return row
     if not turns:
         return None
-    last, found = turns[-1], None
+    last = turns[-1]
+    found: _Encoded | None = None
     low, high = 1, len(last.content) - 1
     while low <= high:  # longer texts have more tokens, but for a few at the cut
         kept = (low + high) // 2
