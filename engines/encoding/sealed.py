@@ -215,7 +215,7 @@ def _renamed_copy(description: dict[str, Any], names: dict[str, str]) -> tuple[A
         {**token, "content": names.get(token["content"], token["content"])}
         for token in description["added_tokens"]
     ]
-    copy = Tokenizer.from_str(json.dumps({**description, "model": model, "added_tokens": added}))
+    copy: Any = Tokenizer.from_str(json.dumps({**description, "model": model, "added_tokens": added}))
     found = ((copy.token_to_id(token["content"]), token["id"]) for token in added)
     return copy, {mine: original for mine, original in found if mine != original}
 
