@@ -1,9 +1,8 @@
 """Conversations to send to a model, with untrusted text separated from trusted text.
 
 A `Turn` holds pieces of content. A `str` piece is trusted (a template, a principle). An `Untrusted` piece was
-written by a model, a user or a data set. Engines encode every piece on its own with special tokens disabled
-and concatenate the ids. No piece can therefore open a new turn, and no untrusted text can change how the text
-around it is tokenized.
+written by a model, a user or a data set. Engines encode the chat template's rendering of all turns, in which
+no text of a piece can act as a special token (`engines/encoding/sealed.py`): none can open a turn.
 """
 
 from __future__ import annotations

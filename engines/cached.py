@@ -12,9 +12,10 @@ from weakref import WeakKeyDictionary
 from pydantic import ValidationError
 
 from core.errors import EngineError, FailedRequestError
+from core.notices import counted, note
 from core.records import Generation
 from core.store.cache import RequestCache
-from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest
+from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest, HasOlderKeys
 from engines.requests.failures import failure_of_one_request, line_of
 from engines.requests.waiting import WaitingRequests
 
@@ -87,6 +88,9 @@ class CachedEngine:
         self.waiting = WaitingRequests(engine, timeout_s)
         """Requests that the engine has not answered yet."""
         self.counts = RequestCounts()
+        self._changed = 0
+        # A cache that is empty when work starts has no answers of older versions.
+        self._older = engine if isinstance(engine, HasOlderKeys) and len(cache) else None
 
     @property
     def model(self) -> str:
@@ -139,7 +143,18 @@ class CachedEngine:
 
     def close(self) -> None:
         """Close the wrapped engine; the cache belongs to the caller."""
+        if self._changed:
+            note(
+                f"{counted(self._changed, 'answer')} of {self.model} asked again: conversations now have the "
+                "token ids of apply_chat_template, and theirs were others"
+            )
+            self._changed = 0
         self._engine.close()
+
+    def _was_answered(self, request: GenerationRequest | ChoiceRequest) -> bool:
+        """Return True if the cache has the answer under the key of an older version."""
+        key = self._older.older_key(request) if self._older else None
+        return key is not None and self._cache.get(key) is not None
 
     async def _cached_or_ask(
         self,
@@ -158,6 +173,7 @@ class CachedEngine:
         if answer is not None:
             self.counts.reused[request.purpose] += 1
             return answer
+        self._changed += stored is None and self._was_answered(request)
         future: asyncio.Future[_Answer | None] = asyncio.get_running_loop().create_future()
         self._under_way[key] = future
         try:

@@ -67,7 +67,17 @@ class LocalEngine(ABC):
 
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return a digest of token ids, model, data type and sampling; the seed counts only when sampling."""
-        ids = self._ids(request)
+        return self._key(request, self._ids(request))
+
+    def older_key(self, request: GenerationRequest | ChoiceRequest) -> str | None:
+        """Return the key that older versions gave a request whose token ids have changed; None for others."""
+        try:
+            older = self.encoder.older_ids(request.turns, request.prefill)
+        except RequestError:
+            return None
+        return None if older == self._ids(request) else self._key(request, older)
+
+    def _key(self, request: GenerationRequest | ChoiceRequest, ids: tuple[int, ...]) -> str:
         model = (self.kind, self._decoding_version, self._files.identity, self._dtype, *self._variant)
         if isinstance(request, ChoiceRequest):
             return digest("choose", model, ids, request.choices)
@@ -157,8 +167,7 @@ class LocalEngine(ABC):
 
     def _next_token(self, prefill: str, choice: str) -> int:
         """Return the token id with which the choice continues the prefill."""
-        # Encoded together, since tokenizers may merge characters across the boundary.
-        before, after = self.encoder.plain(prefill), self.encoder.plain(prefill + choice)
+        before, after = self.encoder.next_ids(prefill, choice)
         if after[:-1] != before:
             raise EngineError(
                 f"{choice!r} after {prefill!r} is not a single token for {self.model}",

@@ -130,3 +130,12 @@ class ReportsProgress(Protocol):
     def progress(self) -> int | None:
         """A number that changes with each step of work; None while the model is loading."""
         ...
+
+
+@runtime_checkable
+class HasOlderKeys(Protocol):
+    """An engine that knows which keys its requests had in older versions."""
+
+    def older_key(self, request: GenerationRequest | ChoiceRequest) -> str | None:
+        """Return the key that older versions gave a request whose token ids have changed; None for others."""
+        ...

@@ -114,6 +114,11 @@ def split_reasoning(
     return (_unwrapped(answer.strip(), thinking.wrapper) if closed else ""), thoughts
 
 
+def names_thoughts(token: str) -> bool:
+    """Return True if a token is a tag around thoughts."""
+    return _TAG.fullmatch(token) is not None and _THOUGHT.search(token) is not None
+
+
 class ChatTemplate(Protocol):
     """A chat template with its arguments."""
 

@@ -1,53 +1,35 @@
 """Encode conversations as token ids without letting any text in them act as a special token.
 
-The chat template is rendered around placeholders. The template's own text is encoded with special tokens.
-Every piece of content is encoded separately, by a copy of the tokenizer that has no added tokens, and spliced
-in. Otherwise SmolLM2's tokenizer, for example, would turn the text `<|im_end|>` in a response into the token
-that ends the turn.
+The ids are those of the tokenizer's own `apply_chat_template`. Text that spells a special token, such as
+`<|im_end|>` in a response, is encoded as letters (`engines/encoding/sealed.py`).
 """
 
 from __future__ import annotations
 
-import json
-import re
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import JsonValue
 
 from core.chat import Piece, Turn, Untrusted
 from core.errors import EngineError, RequestError
+from core.notices import note
 from core.records import Role
-from core.store.memo import BoundedMemo
-from engines.thinking import Thinking, thinking_in
+from engines.encoding.check import require_same_ids
+from engines.encoding.older import PiecewiseEncoder
+from engines.encoding.sealed import SealedTokenizer, require_fast
+from engines.encoding.template import CHATML, CHATML_STOP, TemplateRenderer, with_system_in_user
+from engines.thinking import Thinking, names_thoughts, thinking_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CHATML = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-"""Chat template for base models, which have none."""
+__all__ = ["CHATML", "CHATML_STOP", "EncodedPrompt", "TurnEncoder", "WrittenAnswer"]
 
-CHATML_STOP = "<|im_end|>"
-
-# From the Unicode private use area: no chat template writes these characters itself.
-_PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
-
-_STORED_TOKENS = 1 << 21
-"""Tokens of pieces that an encoder keeps, 4 bytes each plus their text. The pieces of a comparison recur in
-each of its requests: 1,000 comparisons of 1,000 tokens can be in progress at once."""
-
-_STORED_SHAPES = 1024
-
-Shape = tuple[tuple[Role, int], ...]
-"""Role and number of pieces of each turn: all of a conversation that the chat template sees."""
+_PROBES: tuple[tuple[Role, ...], ...] = (("user", "assistant", "user"), ("system", "user"))
+"""Conversations whose renderings show which markers a template writes around turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +37,23 @@ class EncodedPrompt:
     """Token ids of a conversation, up to where the model continues."""
 
     ids: tuple[int, ...]
-    spans: tuple[tuple[int, int], ...]
-    """Start and end (exclusive) of each piece of content in `ids`, in order of the pieces."""
+
+
+class WrittenAnswer(NamedTuple):
+    """An assistant's answer as text."""
+
+    text: str
+    finished: bool = True
+    """True if it ended by itself. A cut answer gets no end token, since it should not end there."""
+
+
+class _End(NamedTuple):
+    """What the template writes after an answer."""
+
+    text: str
+    """All of it."""
+    own: str
+    """Its beginning, up to the token that ends the turn; empty if it has no such token."""
 
 
 class TurnEncoder:
@@ -66,53 +63,114 @@ class TurnEncoder:
         tokenizer: a tokenizer backed by the `tokenizers` library.
         template_kwargs: arguments of the chat template.
         name: the model's name, for error messages.
+
+    Raises:
+        EngineError: if the tokenizer is of another kind, or ids differ from those of its own
+            `apply_chat_template`.
     """
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, template_kwargs: Mapping[str, JsonValue], name: str
     ) -> None:
+        require_fast(tokenizer, name)
         self.tokenizer = tokenizer
         self._tokenizer: Any = tokenizer
         self._kwargs = dict(template_kwargs)
         self._name = name
-        self._plain = _without_added_tokens(tokenizer, name)
-        self.is_base = not tokenizer.chat_template
-        self.template: str = CHATML if self.is_base else str(tokenizer.chat_template)
-        self._added = frozenset(self._tokenizer.added_tokens_decoder)
-        self._plain_ids = BoundedMemo(self._encode_plain, _STORED_TOKENS)
-        # A template that shows the time gives another text at each rendering.
-        shows_time = "strftime_now" in self.template
-        self._layout = self._lay_out if shows_time else lru_cache(_STORED_SHAPES)(self._lay_out)
+        self._renderer = TemplateRenderer(tokenizer, template_kwargs, name)
+        self.template = self._renderer.source
+        self.is_base = self._renderer.is_base
+        self._written = "".join("\n".join(self._around(*roles)) for roles in _PROBES)
+        self._sealed = SealedTokenizer(tokenizer, self.template, self._written, name)
+        self._told: set[str] = set()
+        require_same_ids(tokenizer, self._renderer, self._rendering_ids, name)
 
     def encode(self, turns: Sequence[Turn], prefill: str = "") -> EncodedPrompt:
         """Return the ids of the conversation, the assistant's header and the prefill of its answer.
 
+        A system message that the template takes in no other way becomes the beginning of the first user
+        message.
+
         Raises:
             RequestError: if the chat template rejects the conversation, or drops or repeats a part of it.
         """
-        pieces: list[Piece] = [piece for turn in turns for piece in turn.pieces]
-        ids: list[int] = []
-        spans = [(0, 0)] * len(pieces)
-        for part in self._layout(_shape_of(turns)):
-            if isinstance(part, int):
-                start = len(ids)
-                ids.extend(self._plain_ids(_text_of(pieces[part])))
-                spans[part] = (start, len(ids))
-            else:
-                ids.extend(part)
-        if prefill:
-            # An answer begins after thoughts: the block is closed, or the prefill would be part of them.
-            ids.extend(self._skip)
-            ids.extend(self._plain_ids(prefill))
-        return EncodedPrompt(tuple(ids), tuple(spans))
+        return EncodedPrompt(self._sealed.ids(self._rendered(turns) + self._begun(prefill)))
 
-    def answer(self, text: str, *, finished: bool = True) -> tuple[int, ...]:
-        """Return the ids of an assistant's answer, followed by those that end the turn if it is finished."""
-        return (*self.plain(Untrusted(text)), *(self.end_of_turn if finished else ()))
+    def older_ids(self, turns: Sequence[Turn], prefill: str = "") -> tuple[int, ...]:
+        """Return the ids that older versions gave a conversation. Raises RequestError if they refused it."""
+        return self._older.ids(turns, self.thinking.skip, prefill)
+
+    def encode_answers(
+        self, turns: Sequence[Turn], answers: Sequence[WrittenAnswer]
+    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+        """Return the ids of a conversation and those of each answer to it.
+
+        Conversation and answer together are the rendering of both, up to the token that ends the turn. As in
+        TRL, an answer begins where its ids leave those of the prompt with the assistant's header: what the
+        template writes between them belongs to the answer. All answers begin at the same place.
+
+        Raises:
+            RequestError: if the chat template rejects the conversation, or drops or repeats a part of it.
+            EngineError: if neither the template nor the tokenizer defines an end token.
+        """
+        turns = self._taken(turns)
+        prompt = self._sealed.ids(self._rendered(turns, learned=True))
+        whole = [self._with_answer(turns, answer) for answer in answers]
+        return self._split(prompt, whole)
+
+    def encode_rendered(
+        self, prompt: str, answers: Sequence[WrittenAnswer]
+    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+        """Return the ids of a prompt that holds a rendering of the template already, and of its answers.
+
+        Special tokens in both texts are encoded as such: use it for the user's own training data only. An
+        answer ends after its first end token, and gets one if it has none.
+        """
+        begins = self._tokenizer.bos_token or ""
+        own = self._sealed.ids(self._renderer.around("user")[0])
+        starts = bool(begins) and own[:1] == (self._tokenizer.bos_token_id,)
+        if starts and not prompt.startswith(begins):
+            prompt = begins + prompt
+        whole = []
+        for answer in answers:
+            end = self._end.own.strip()
+            text, ended, _ = answer.text.partition(end) if end else (answer.text, "", "")
+            ids = self._sealed.ids(prompt + text + (end if ended else ""))
+            whole.append(ids if ended or not answer.finished else (*ids, *self.end_of_turn))
+        return self._split(self._sealed.ids(prompt), whole)
+
+    def is_rendered(self, text: str) -> bool:
+        """Return True if a text is a rendering of the chat template rather than a message's content.
+
+        It begins as the template begins a conversation, or ends with the header of an answer. The start
+        token alone is not enough: `<s>` is HTML, too.
+        """
+        start = self._tokenizer.bos_token or ""
+        bare = text.strip().removeprefix(start).lstrip()
+        conversations: tuple[tuple[Role, ...], ...] = (("user",), ("system", "user"))
+        frames = [frame for roles in conversations if (frame := self._around(*roles))]
+        openings = [frame[0].removeprefix(start).strip() for frame in frames]
+        headers = [frame[-1].strip() for frame in frames]
+        return any(opening and bare.startswith(opening) for opening in openings) or any(
+            header and bare.endswith(header) for header in headers
+        )
 
     def plain(self, piece: Piece) -> list[int]:
-        """Return the ids of a text without special tokens."""
-        return self._plain_ids(_text_of(piece)).tolist()
+        """Return the ids of a text on its own, without special tokens."""
+        return list(self._sealed.ids(self._sealed.seal(_text_of(piece))))
+
+    def next_ids(self, prefill: str, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the ids of a conversation with a prefill, and those with a text after the prefill.
+
+        The text is encoded where it will be: tokenizers merge characters across the border.
+
+        Raises:
+            RequestError: if the template rejects a conversation of one message.
+        """
+        before = self._rendered((Turn("user", ("?",)),))
+        start = self._skip if self._skip.strip() or prefill else self._lead
+        after = before + start + self._sealed.seal(prefill + text)
+        return self._sealed.ids(before + self._begun(prefill)), self._sealed.ids(after)
 
     @cached_property
     def end_of_turn(self) -> tuple[int, ...]:
@@ -136,21 +194,11 @@ class TurnEncoder:
     @cached_property
     def template_end(self) -> tuple[int, ...]:
         """Token ids with which the template itself ends an answer; empty if they include no special token."""
-        try:
-            rendered = self._render((("user", 1), ("assistant", 1)), opened=False)
-        except RequestError:  # the template rejects this conversation, so its end is unknown
+        if not self._end.own:
             return ()
-        # The text after the answer's placeholder; the user's piece has number 0, the assistant's number 1.
-        after = self._frame(rendered.partition("\ue0001\ue001")[2])
-        for number, token in enumerate(after):
-            if token in self._added:
-                return after[: number + 1]
-        return ()
-
-    @cached_property
-    def _skip(self) -> tuple[int, ...]:
-        """Token ids that close a block of thoughts before a prefill."""
-        return self._frame(self.thinking.skip)
+        # After a letter, since a tokenizer may add a space to the beginning of a text.
+        before, whole = self._sealed.ids("y"), self._sealed.ids("y" + self._end.own)
+        return whole[_common_prefix(before, whole) :]
 
     @cached_property
     def thinking(self) -> Thinking:
@@ -166,89 +214,153 @@ class TurnEncoder:
         Raises:
             RequestError: if the template rejects a conversation of one message.
         """
-        user: Shape = (("user", 1),)
-        own, _, header = self._render(user, kwargs=kwargs).rpartition("\ue0000\ue001")
+        own, header = self._renderer.around("user", kwargs=kwargs)
         try:
-            answered = self._render((*user, ("assistant", 1)), opened=False, kwargs=kwargs)
+            before_answer = self._renderer.around("user", "assistant", opened=False, kwargs=kwargs)[1]
         except RequestError:  # the template rejects this conversation
-            answered = ""
-        before, found, _ = answered.partition("\ue0001\ue001")
-        thinking = thinking_in(header, before.rpartition("\ue0000\ue001")[2] if found else None, own)
-        return replace(thinking, prompt=own + header)
+            return replace(thinking_in(header, None, own), prompt=own + header)
+        return replace(thinking_in(header, before_answer, own), prompt=own + header)
 
-    def _encode_plain(self, text: str) -> array[int]:
-        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids if text else []
-        if not self._added.isdisjoint(ids):
-            raise RequestError(
-                f"the tokenizer of {self._name} turns plain text into a special token", detail=text[:80]
-            )
-        return array("I", ids)
+    @cached_property
+    def _older(self) -> PiecewiseEncoder:
+        return PiecewiseEncoder(self.tokenizer, self._renderer)
 
-    def _frame(self, text: str) -> tuple[int, ...]:
-        """Return the ids of the template's own text, special tokens included."""
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False)) if text else ()
+    @cached_property
+    def _end(self) -> _End:
+        text = (self._around("user", "assistant", opened=False) or [""])[-1]
+        stop = self._sealed.end_of_first_own(text)
+        if stop is None and self.is_base:  # a model without the token ends its turn in letters
+            stop = text.index(CHATML_STOP) + len(CHATML_STOP)
+        return _End(text, text[:stop] if stop else "")
 
-    def _lay_out(self, shape: Shape) -> tuple[int | tuple[int, ...], ...]:
-        """Return the conversation's parts in order: ids of the template's own text, and numbers of pieces."""
-        # re.split alternates: template text, placeholder number, template text, ...
-        parts = _PLACEHOLDER.split(self._render(shape))
-        numbers = [int(number) for number in parts[1::2]]
-        if len(set(numbers)) < len(numbers):
-            raise RequestError(f"the chat template of {self._name} repeats a message")
-        if len(numbers) < sum(count for _, count in shape):
-            raise RequestError(f"the chat template of {self._name} drops a message of this conversation")
-        return tuple(int(part) if i % 2 else self._frame(part) for i, part in enumerate(parts))
+    @cached_property
+    def _lead(self) -> str:
+        """Text that the template writes between the header of an answer and the answer itself."""
+        header, answered = (self._around(*roles, opened=opened) for roles, opened in _ANSWERED)
+        if not header or not answered or not answered[1].startswith(header[1]):
+            return ""
+        return answered[1][len(header[1]) :]
 
-    def _render(
-        self,
-        shape: Shape,
-        *,
-        opened: bool = True,
-        kwargs: Mapping[str, JsonValue] | None = None,
-    ) -> str:
-        """Render the chat template around placeholders; `opened` adds the header of the answer to come."""
-        from jinja2 import TemplateError
+    @property
+    def _skip(self) -> str:
+        """Template text before a prefill: an answer begins after thoughts, so an open block is closed."""
+        return self.thinking.skip or self._lead
 
-        messages, first = [], 0
-        for role, count in shape:
-            content = "".join(f"\ue000{first + i}\ue001" for i in range(count))
-            first += count
-            messages.append({"role": role, "content": content})
+    @cached_property
+    def _takes_system(self) -> bool:
+        return self._renderer.takes_system()
+
+    @cached_property
+    def _of_assistant(self) -> frozenset[str]:
+        """Protected strings that are tokens in learned answers: all that mark no turn, such as `<think>`."""
+        special = set(self._tokenizer.all_special_tokens)
+        of_turns = set(self._sealed.found_in(self._written)) | special
+        return frozenset(
+            token
+            for token, is_special in self._sealed.special.items()
+            if (names_thoughts(token) and token in self.template) or not (is_special or token in of_turns)
+        )
+
+    def _around(self, *roles: Role, opened: bool = True) -> list[str]:
+        """Return what the template writes around messages; nothing if it rejects the conversation."""
         try:
-            rendered: str = self._tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=opened,
-                chat_template=self.template,
-                **(self._kwargs if kwargs is None else kwargs),
+            return self._renderer.around(*roles, opened=opened)
+        except RequestError:
+            return []
+
+    def _rendering_ids(self, messages: Sequence[Mapping[str, str]], *, opened: bool) -> tuple[int, ...]:
+        """Return the ids of a conversation as it is, without a check of what the template does with it."""
+        sealed = [{**message, "content": self._sealed.seal(message["content"])} for message in messages]
+        return self._sealed.ids(self._renderer.render(sealed, opened=opened))
+
+    def _taken(self, turns: Sequence[Turn]) -> Sequence[Turn]:
+        """Return the conversation in a form that the template takes, and check that it keeps all of it."""
+        if turns and turns[0].role == "system" and not self._takes_system:
+            turns = with_system_in_user(turns)
+            self._tell(
+                f"the chat template of {self._name} takes no system message: "
+                "it becomes the beginning of the first user message"
             )
-        except TemplateError as error:
-            roles = ", ".join(role for role, _ in shape)
-            raise RequestError(
-                f"the chat template of {self._name} rejects the conversation", detail=f"{roles}: {error}"
-            ) from error
-        return rendered
+        self._renderer.require_kept(tuple(turn.role for turn in turns))
+        return turns
+
+    def _rendered(self, turns: Sequence[Turn], *, learned: bool = False) -> str:
+        """Return the rendering of a conversation with sealed contents and the header of an answer.
+
+        Args:
+            turns: the conversation.
+            learned: the conversation is training data, in whose assistant turns markers are tokens.
+        """
+        turns = self._taken(turns)
+        return self._renderer.render([self._message(turn, learned=learned) for turn in turns])
+
+    def _message(self, turn: Turn, *, learned: bool) -> dict[str, str]:
+        text = turn.text
+        if turn.role != "assistant":
+            return {"role": turn.role, "content": self._sealed.seal(text)}
+        if learned:
+            return {"role": turn.role, "content": self._sealed.seal(text, self._of_assistant)}
+        return {"role": turn.role, "content": self._with_thoughts(text)}
+
+    def _with_thoughts(self, text: str) -> str:
+        """Return a sealed answer of a prompt; the tags of thoughts at its beginning stay tokens.
+
+        Templates remove old thoughts, and have to find them for that. Everything else is letters.
+        """
+        start, end = self.thinking.start, self.thinking.end
+        tags = frozenset({start, end}) & self._of_assistant
+        thoughts, closed, answer = text.partition(end)
+        if not tags or not closed or not text.lstrip().startswith(start) or thoughts.count(start) != 1:
+            return self._sealed.seal(text)
+        return self._sealed.seal(thoughts + closed, tags) + self._sealed.seal(answer)
+
+    def _begun(self, prefill: str) -> str:
+        return self._skip + self._sealed.seal(prefill) if prefill else ""
+
+    def _with_answer(self, turns: Sequence[Turn], answer: WrittenAnswer) -> tuple[int, ...]:
+        """Return the ids of a conversation with an answer, up to the token that ends the turn."""
+        whole = (*turns, Turn("assistant", (Untrusted(answer.text),)))
+        self._renderer.require_kept(tuple(turn.role for turn in whole))
+        messages = [self._message(turn, learned=True) for turn in whole]
+        text = self._renderer.render(messages, opened=False)
+        end, last = self._end, self._sealed.last_own(text)
+        if text.endswith(end.text):
+            body = text[: len(text) - len(end.text)]
+            text = body + end.own if answer.finished else body
+        elif last is not None:  # the template ends this answer in another way
+            return self._sealed.ids(text[: last[answer.finished]])
+        return (*self._sealed.ids(text), *(() if end.own or not answer.finished else self.end_of_turn))
+
+    def _split(
+        self, prompt: tuple[int, ...], whole: Sequence[tuple[int, ...]]
+    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+        """Return the ids that the prompt has in common with all whole conversations, and the rest of each."""
+        common = min((_common_prefix(prompt, ids) for ids in whole), default=len(prompt))
+        if common < len(prompt):
+            lost = self._tokenizer.decode(list(prompt[common:]))
+            self._tell(
+                f"the chat template of {self._name} writes {lost!r} before an answer to come and not before "
+                "a finished one: as in TRL, training leaves it out of the prompt"
+            )
+        return prompt[:common], [ids[common:] for ids in whole]
+
+    def _tell(self, message: str) -> None:
+        """Print a note once."""
+        if message not in self._told:
+            self._told.add(message)
+            note(message)
 
 
-def _shape_of(turns: Sequence[Turn]) -> Shape:
-    return tuple((turn.role, len(turn.pieces)) for turn in turns)
+_ANSWERED: tuple[tuple[tuple[Role, ...], bool], ...] = ((("user",), True), (("user", "assistant"), False))
+"""A conversation that waits for an answer, and one that has it."""
+
+
+def _common_prefix(one: Sequence[int], two: Sequence[int]) -> int:
+    """Return how many ids two sequences begin with in common."""
+    return next(
+        (i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two))
+    )
 
 
 def _text_of(piece: Piece) -> str:
     return piece.text if isinstance(piece, Untrusted) else piece
-
-
-def _without_added_tokens(tokenizer: PreTrainedTokenizerBase, name: str) -> Any:
-    """Return a copy of the tokenizer that treats `<|im_end|>` and other added tokens as ordinary text."""
-    from tokenizers import Tokenizer
-
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise EngineError(
-            f"the tokenizer of {name} has no fast version",
-            accepted="a model with a tokenizer.json",
-        )
-    description = json.loads(backend.to_str())
-    # Pieces are spliced into a conversation, so nothing may be added to them, cut off or padded.
-    description.update(added_tokens=[], post_processor=None, truncation=None, padding=None)
-    return Tokenizer.from_str(json.dumps(description))

@@ -25,6 +25,7 @@ from core.errors import ConfigError, RequestError
 from core.rewards import Sample
 from engines.config import ModelConfig
 from engines.protocols import ChoiceRequest, ChoiceScorer, Engine
+from engines.tokenization import WrittenAnswer
 from engines.trees import Tree
 from labelers.config import LabelConfig
 from labelers.questions import WORDS, Questions
@@ -113,11 +114,11 @@ class ModelReward:
     def _encoded(self, sample: Sample) -> Tree | None:
         encoder = self._model.encoder
         try:
-            prompt = encoder.encode(turns_of(sample.prompt.messages)).ids
-            answer = encoder.answer(sample.text, finished=sample.finished)
+            answer = WrittenAnswer(sample.text, sample.finished)
+            prompt, answers = encoder.encode_answers(turns_of(sample.prompt.messages), [answer])
         except RequestError:
             return None
-        tree = Tree(prompt, (answer,))
+        tree = Tree(prompt, tuple(answers))
         return tree if 0 < len(tree) <= self._max_tokens else None
 
 

@@ -70,7 +70,8 @@ class OptimConfig(Section):
     max_length: int = Field(default=2048, ge=16)
     """Maximum tokens of a prompt plus its answer; if the model's context is shorter, its length applies."""
     overlong: Literal["drop", "truncate"] = "drop"
-    """Longer examples: `drop` excludes and counts them, `truncate` cuts their prompt from the left."""
+    """Longer examples: `drop` excludes and counts them; `truncate` shortens their prompt by its oldest turns,
+    then by the beginning of its last message. System message, role headers and answers stay whole."""
     bf16: Literal["auto"] | bool = "auto"
     """Mixed precision; `auto` is on for a GPU (bfloat16, or float16 if it has none) and off for a CPU."""
     gradient_checkpointing: bool = Field(default=False, json_schema_extra=OPERATIONAL)

@@ -7,12 +7,14 @@ generation, and no text of a data set can act as a special token.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from core.chat import turns_of
+from core.notices import note
 from core.records import Message
-from engines.tokenization import TurnEncoder
+from engines.tokenization import TurnEncoder, WrittenAnswer
 from engines.trees import Tree
+from training.processes import is_main
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class AnsweredPrompt:
     id: str
     prompt: tuple[Message, ...]
     answer: str
+    as_text: bool = field(default=False, compare=False)
+    """True if a data set gives the prompt as text, which may hold a rendered chat template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class PreferencePair:
     """Required lead of the chosen answer's score over the other's (reward models only)."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Groups for the breakdown in reports, such as `{"source": "ai", "section": "safety"}`."""
+    as_text: bool = field(default=False, compare=False)
+    """True if a data set gives the prompt as text, which may hold a rendered chat template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +59,6 @@ class EncodedAnswer:
 
     def __len__(self) -> int:
         return len(self.prompt_ids) + len(self.answer_ids)
-
-    def with_prompt_cut(self, room: int) -> EncodedAnswer:
-        """Return the answer with only the last `room` tokens of its prompt."""
-        return replace(self, prompt_ids=self.prompt_ids[-room:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +105,50 @@ def encode_answer(
     Raises:
         RequestError: if the chat template rejects the conversation.
     """
-    return EncodedAnswer(encoder.encode(turns_of(prompt)).ids, encoder.answer(answer, finished=finished))
+    ids, (answer_ids,) = encoder.encode_answers(turns_of(prompt), [WrittenAnswer(answer, finished)])
+    return EncodedAnswer(ids, answer_ids)
 
 
 def encode_pair(encoder: TurnEncoder, pair: PreferencePair) -> EncodedPair:
     """Return the ids of a pair. Raises RequestError if the chat template rejects the conversation."""
+    answers = [
+        WrittenAnswer(pair.chosen, pair.chosen_finished),
+        WrittenAnswer(pair.rejected, pair.rejected_finished),
+    ]
+    prompt_ids, (chosen, rejected) = _encoded(encoder, pair, answers)
     return EncodedPair(
         pair.id,
-        encode_answer(encoder, pair.prompt, pair.chosen, finished=pair.chosen_finished),
-        encode_answer(encoder, pair.prompt, pair.rejected, finished=pair.rejected_finished),
+        EncodedAnswer(prompt_ids, chosen),
+        EncodedAnswer(prompt_ids, rejected),
         pair.p_chosen,
         pair.weight,
         pair.margin,
     )
+
+
+def encode_example(encoder: TurnEncoder, example: AnsweredPrompt) -> EncodedAnswer:
+    """Return the ids of an example. Raises RequestError if the chat template rejects the conversation."""
+    ids, (answer,) = _encoded(encoder, example, [WrittenAnswer(example.answer)])
+    return EncodedAnswer(ids, answer)
+
+
+def holds_rendering(encoder: TurnEncoder, example: AnsweredPrompt | PreferencePair) -> bool:
+    """Return True if the prompt is a text that the chat template has been applied to already."""
+    return example.as_text and len(example.prompt) == 1 and encoder.is_rendered(example.prompt[0].content)
+
+
+def note_renderings(count: int, total: int) -> None:
+    """Print how many text rows are encoded as they are."""
+    if count and is_main():
+        note(
+            f"{count:,} of {total:,} rows hold a rendered chat template already: "
+            "they are encoded as they are, special tokens included"
+        )
+
+
+def _encoded(
+    encoder: TurnEncoder, example: AnsweredPrompt | PreferencePair, answers: Sequence[WrittenAnswer]
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    if holds_rendering(encoder, example):
+        return encoder.encode_rendered(example.prompt[0].content, answers)
+    return encoder.encode_answers(turns_of(example.prompt), answers)

@@ -178,7 +178,7 @@ class TrainingResult:
     """Number of examples used for evaluation."""
     excluded: tuple[ExcludedExample, ...]
     truncated: int
-    """Number of examples whose prompt was truncated from the left to fit."""
+    """Number of examples whose prompt was shortened to fit."""
     steps: int
     best_step: int | None
     """Step of the saved weights, if not the last."""

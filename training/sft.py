@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import RequestError
 from core.lazy import require
+from engines.encoding.truncation import fit_prompt
 from engines.tokenization import TurnEncoder
 from training.checkpoints import TrainingFolder
 from training.config import OptimConfig
-from training.examples import AnsweredPrompt, EncodedAnswer, ExcludedExample, encode_answer
+from training.examples import (
+    AnsweredPrompt,
+    EncodedAnswer,
+    ExcludedExample,
+    encode_example,
+    holds_rendering,
+    note_renderings,
+)
 from training.fit import fit, one_gpu_arguments
 from training.job import TrainingJob, TrainingResult, require_examples, require_held_out
 from training.pairs.encode import TOO_MANY_TOKENS, require_context
@@ -121,21 +129,35 @@ class EncodedAnswers:
 def encode_answers(
     examples: Sequence[AnsweredPrompt], encoder: TurnEncoder, optim: OptimConfig
 ) -> EncodedAnswers:
-    """Encode answers as token ids; those that are too long are cut or excluded."""
-    encoded = EncodedAnswers()
+    """Encode answers as token ids; prompts of those that are too long are shortened, or they are excluded."""
+    encoded, rendered = EncodedAnswers(), 0
     for example in examples:
         try:
-            row = encode_answer(encoder, example.prompt, example.answer)
+            _take(example, encoder, optim, encoded)
         except RequestError as error:
             encoded.excluded.append(ExcludedExample(example.id, error.reason, error.detail))
             continue
-        # Only the prompt is cut, from the left: a cut answer would teach the model to stop there.
-        room = optim.max_length - len(row.answer_ids)
-        if len(row) <= optim.max_length:
-            encoded.rows.append(row)
-        elif optim.overlong == "drop" or room < 1:
-            encoded.excluded.append(ExcludedExample(example.id, TOO_MANY_TOKENS, f"{len(row)} tokens"))
-        else:
-            encoded.truncated += 1
-            encoded.rows.append(row.with_prompt_cut(room))
+        rendered += holds_rendering(encoder, example)
+    note_renderings(rendered, len(examples))
     return encoded
+
+
+def _take(example: AnsweredPrompt, encoder: TurnEncoder, optim: OptimConfig, encoded: EncodedAnswers) -> None:
+    """Add an example, shorten its prompt if it is too long and may be shortened, or exclude it."""
+    row: EncodedAnswer | None = encode_example(encoder, example)
+    assert row is not None
+    tokens = len(row)
+    if tokens > optim.max_length:
+        row = None
+        if optim.overlong == "truncate" and not holds_rendering(encoder, example):
+            # Only the prompt is shortened: a cut answer would teach the model to stop there.
+            row = fit_prompt(
+                example.prompt,
+                optim.max_length,
+                lambda prompt: encode_example(encoder, replace(example, prompt=prompt)),
+            )
+        if row is None:
+            encoded.excluded.append(ExcludedExample(example.id, TOO_MANY_TOKENS, f"{tokens} tokens"))
+            return
+        encoded.truncated += 1
+    encoded.rows.append(row)

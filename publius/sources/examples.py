@@ -190,7 +190,8 @@ def read_answers(source: DataSource, names: ColumnNames | None = None) -> Traini
         several += len(turns.learned) if turns.total > 1 else 0
         reading.excluded += [ExcludedExample(row.id, e.reason, e.detail) for e in turns.skipped]
         for number, answered in turns.learned:
-            example = AnsweredPrompt(f"{own}.{number}" if turns.total > 1 else own, *answered)
+            name = f"{own}.{number}" if turns.total > 1 else own
+            example = AnsweredPrompt(name, *answered, as_text=isinstance(columns.get("prompt"), str))
             found.append(example)
             if turns.total > 1:
                 openings[example.id] = turns.learned[0][1].prompt

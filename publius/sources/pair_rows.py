@@ -132,8 +132,10 @@ def _pair(
     if note:
         notes[note] += 1
     read |= _OPTIONAL | {name for names in SCORES for name in names}
+    prompt = columns.get("prompt")
+    as_text = isinstance(columns.get("chosen") if prompt is None else prompt, str)
     return PreferencePair(
-        row_id, sides.prompt, *answers, p, weight, *finished, margin, _groups(columns)
+        row_id, sides.prompt, *answers, p, weight, *finished, margin, _groups(columns), as_text
     ), read
 
 

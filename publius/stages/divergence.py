@@ -16,7 +16,7 @@ from engines.adapter import attach_further_adapter
 from engines.config import ModelConfig
 from engines.hf.loading import load_model
 from engines.loading import locate, pick_dtype
-from engines.tokenization import TurnEncoder
+from engines.tokenization import TurnEncoder, WrittenAnswer
 from evaluation.config import BASE
 from evaluation.measures import Series
 from publius.runs.folder import Run, trained_model
@@ -128,6 +128,7 @@ def _series(
 
 
 def _encoded(run: Run, encoder: TurnEncoder, variant: str, answer: Answer) -> EncodedAnswer:
-    finished = answer.generation.finish_reason == "stop"
-    prompt_ids = encoder.encode(turns_for(run, variant, answer.prompt)).ids
-    return EncodedAnswer(prompt_ids, encoder.answer(answer.generation.text, finished=finished))
+    generation = answer.generation
+    written = WrittenAnswer(generation.text, generation.finish_reason == "stop")
+    prompt_ids, (ids,) = encoder.encode_answers(turns_for(run, variant, answer.prompt), [written])
+    return EncodedAnswer(prompt_ids, ids)

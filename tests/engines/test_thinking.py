@@ -138,7 +138,7 @@ def test_thoughts_are_no_part_of_an_answer_however_the_template_marks_them(
         (templates.UNLISTED_CHANNEL, {}, "<<assistant>><plan></plan>"),
         (templates.COMMAND_R7B, {}, "<|CHATBOT_TOKEN|><|START_RESPONSE|>"),
         (templates.LLAMA, {}, "assistant<|end_header_id|>\n\n"),
-        (templates.MISTRAL, {}, "[/INST]"),
+        (templates.MISTRAL, {}, "[/INST] "),  # with the space that it writes before an answer
         (CHATML, {}, "<|im_start|>assistant\n"),
     ],
 )

@@ -14,10 +14,9 @@ from constitution.schema import Constitution, Principle
 from core.chat import Turn, Untrusted, turns_of
 from core.errors import EngineError, RequestError
 from core.records import Comparison, Message, Prompt
-from engines import tokenization
 from engines.answers import AnswerReader
 from engines.scripted import ScriptedEngine
-from engines.tokenization import CHATML, EncodedPrompt, TurnEncoder
+from engines.tokenization import CHATML, TurnEncoder
 from labelers.ai import AILabeler
 from prompts.sources import read_prompts
 
@@ -41,30 +40,14 @@ HOSTILE = {
 }
 
 
-def positions(encoder: TurnEncoder, ids: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Place and id of every special token."""
+def special_tokens(encoder: TurnEncoder, ids: tuple[int, ...]) -> list[int]:
+    """The special tokens among the ids, in order."""
     special = set(encoder._tokenizer.added_tokens_decoder)
-    return [(place, token) for place, token in enumerate(ids) if token in special]
+    return [token for token in ids if token in special]
 
 
-def frame(encoded: EncodedPrompt, turns: tuple[Turn, ...]) -> list[int | None]:
-    """The ids with every untrusted piece's own ids blotted out."""
-    ids: list[int | None] = list(encoded.ids)
-    pieces = [piece for turn in turns for piece in turn.pieces]
-    for piece, (start, end) in zip(pieces, encoded.spans, strict=True):
-        if isinstance(piece, Untrusted):
-            ids[start:end] = [None] * (end - start)
-    return ids
-
-
-def harmless(encoder: TurnEncoder, hostile: str) -> str:
-    """A harmless text of exactly as many tokens, with as long a run of equals signs."""
-    length = len(encoder.plain(hostile))
-    run = max(re.findall("=+", hostile), key=len, default="")
-    start = run or "a"
-    text = start + " a" * (length - len(encoder.plain(start)))
-    assert len(encoder.plain(text)) == length
-    return text
+def spelled(encoder: TurnEncoder, ids: tuple[int, ...]) -> str:
+    return str(encoder._tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
 
 def conversation(content: str) -> tuple[Turn, ...]:
@@ -97,26 +80,20 @@ def test_usual_way_would_take_the_text_for_special_tokens(embedded_encoder: Turn
     harmless_ids = embedded_encoder._tokenizer.apply_chat_template(
         [{"role": "user", "content": "hello"}], return_dict=False
     )
-    assert len(positions(embedded_encoder, ids)) > len(positions(embedded_encoder, harmless_ids))
+    assert len(special_tokens(embedded_encoder, ids)) > len(special_tokens(embedded_encoder, harmless_ids))
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_content_leaves_special_tokens_and_frame_as_they_are(embedded_encoder: TurnEncoder, name: str):
+def test_content_gives_no_special_token_and_is_spelled_as_it_is(embedded_encoder: TurnEncoder, name: str):
     hostile = conversation(HOSTILE[name])
-    tame = conversation(harmless(embedded_encoder, HOSTILE[name]))
-    one, two = embedded_encoder.encode(hostile), embedded_encoder.encode(tame)
-    assert positions(embedded_encoder, one.ids) == positions(embedded_encoder, two.ids)
-    assert one.spans == two.spans
-    assert frame(one, hostile) == frame(two, tame)
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_content_comes_back_from_its_span(embedded_encoder: TurnEncoder, name: str):
-    encoded = embedded_encoder.encode(conversation(HOSTILE[name]))
-    assert len(encoded.spans) == 4
-    for start, end in encoded.spans:
-        text = embedded_encoder._tokenizer.decode(encoded.ids[start:end], clean_up_tokenization_spaces=False)
-        assert text == HOSTILE[name]
+    one, two = (embedded_encoder.encode(turns).ids for turns in (hostile, conversation("tame")))
+    assert special_tokens(embedded_encoder, one) == special_tokens(embedded_encoder, two)
+    written = embedded_encoder._tokenizer.apply_chat_template(
+        [{"role": turn.role, "content": turn.text} for turn in hostile],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    assert spelled(embedded_encoder, one) == written
 
 
 def test_our_own_text_cannot_open_a_turn_either(embedded_encoder: TurnEncoder):
@@ -125,76 +102,13 @@ def test_our_own_text_cannot_open_a_turn_either(embedded_encoder: TurnEncoder):
     assert ours == theirs
 
 
-# What is encoded once
-
-
-class Counted:
-    """Counts an encoder's renderings of the template and encodings of pieces."""
-
-    def __init__(self, encoder: TurnEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.rendered = 0
-        self.encoded: list[str] = []
-        render, plain = encoder._tokenizer.apply_chat_template, encoder._plain
-
-        def counted_render(*arguments: Any, **options: Any) -> Any:
-            self.rendered += 1
-            return render(*arguments, **options)
-
-        class Plain:
-            def encode(_, text: str, **options: Any) -> Any:
-                self.encoded.append(text)
-                return plain.encode(text, **options)
-
-        monkeypatch.setattr(encoder._tokenizer, "apply_chat_template", counted_render)
-        monkeypatch.setattr(encoder, "_plain", Plain())
-
-
 DATED = "{{ strftime_now('%Y') }}" + CHATML
 
 
-def test_template_is_rendered_once_for_each_shape_and_each_piece_encoded_once(
-    tiny_tokenizer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-):
-    encoder = TurnEncoder(tiny_tokenizer(CHATML), {}, "tiny")
-    fresh = TurnEncoder(tiny_tokenizer(CHATML), {}, "tiny")
-    assert not encoder.thinking.opened  # rendered once for each encoder, to know where a prefill belongs
-    counted = Counted(encoder, monkeypatch)
-    texts = ("Hi", "Hello", "<|im_end|>", "Hi")
-    one = [Turn("user", (Untrusted(text), "?")) for text in texts]
-    two = [Turn("user", (Untrusted(text),)) for text in texts]
-    for turn in (*one, *two, *one):
-        assert encoder.encode((turn,), "So") == fresh.encode((turn,), "So")
-    assert counted.rendered == 2
-    assert sorted(counted.encoded) == sorted({*texts, "?", "So"})
-
-
-def test_template_that_shows_the_time_is_rendered_each_time(
-    tiny_tokenizer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-):
+def test_template_may_show_the_time(tiny_tokenizer: Callable[..., Any]):
     encoder = TurnEncoder(tiny_tokenizer(DATED), {}, "tiny")
-    counted = Counted(encoder, monkeypatch)
-    for _ in range(3):
-        encoder.encode((Turn("user", ("Hi",)),))
-    assert counted.rendered == 3
-
-
-def test_stored_pieces_are_bounded_by_their_tokens(
-    tiny_tokenizer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(tokenization, "_STORED_TOKENS", 1000)
-    encoder = TurnEncoder(tiny_tokenizer(CHATML), {}, "tiny")
-    for number in range(40):
-        text = str(number) * 100
-        assert len(encoder.plain(text)) == len(text)
-        assert encoder._plain_ids.size <= 1000
-    assert 0 < len(encoder._plain_ids) <= 5
-
-
-def test_ids_of_a_stored_piece_are_the_callers_own(tiny_tokenizer: Callable[..., Any]):
-    encoder = TurnEncoder(tiny_tokenizer(CHATML), {}, "tiny")
-    ids = encoder.plain("Hi")
-    ids.append(0)
-    assert encoder.plain("Hi") == ids[:-1]
+    ids = encoder.encode((Turn("user", ("Hi",)),)).ids
+    assert re.match(r"20\d\d<\|im_start\|>user", spelled(encoder, ids))
 
 
 # The labeler's request
@@ -223,14 +137,11 @@ def test_labeler_prompt_keeps_its_form_whatever_is_judged(
     embedded_encoder: TurnEncoder, name: str, a_first: bool
 ):
     texts = (HOSTILE[name], HOSTILE[name] + " And more.", "Well: " + HOSTILE[name])
-    tame = [harmless(embedded_encoder, text) for text in texts]
-    hostile_turns, prefill = labeler_turns(*texts, a_first=a_first)
-    tame_turns, _ = labeler_turns(*tame, a_first=a_first)
-    one = embedded_encoder.encode(hostile_turns, prefill)
-    two = embedded_encoder.encode(tame_turns, prefill)
-    assert one.spans == two.spans
-    assert positions(embedded_encoder, one.ids) == positions(embedded_encoder, two.ids)
-    assert frame(one, hostile_turns) == frame(two, tame_turns)
+    hostile, prefill = labeler_turns(*texts, a_first=a_first)
+    tame, _ = labeler_turns("one", "two", "three", a_first=a_first)
+    one, two = (embedded_encoder.encode(turns, prefill).ids for turns in (hostile, tame))
+    assert special_tokens(embedded_encoder, one) == special_tokens(embedded_encoder, two)
+    assert spelled(embedded_encoder, one).count(hostile[-1].text) == 1
 
 
 @pytest.mark.parametrize("a_first", [True, False])
@@ -251,12 +162,10 @@ def test_labeler_fence_occurs_only_where_the_template_writes_it(name: str, a_fir
 @pytest.mark.parametrize("a_first", [True, False])
 def test_labeler_shows_the_replies_in_the_order_asked_for(embedded_encoder: TurnEncoder, a_first: bool):
     turns, prefill = labeler_turns("first <|im_end|>", "second", "question", a_first=a_first)
-    encoded = embedded_encoder.encode(turns, prefill)
-    texts = [embedded_encoder._tokenizer.decode(encoded.ids[start:end]) for start, end in encoded.spans]
-    replies = [text for text in texts if text in ("first <|im_end|>", "second")]
-    assert replies == (["first <|im_end|>", "second"] if a_first else ["second", "first <|im_end|>"])
-    end = embedded_encoder.plain(prefill)
-    assert list(encoded.ids[-len(end) :]) == end
+    ids = embedded_encoder.encode(turns, prefill).ids
+    text = spelled(embedded_encoder, ids)
+    assert (text.index("first <|im_end|>") < text.index("second")) is a_first
+    assert text.endswith(prefill)
 
 
 # Templates of other models
@@ -276,12 +185,15 @@ def test_base_model_is_spoken_to_in_chatml(embedded_encoder: TurnEncoder):
     assert base._tokenizer.decode(ids) == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_template_that_trims_content_does_not_change_it(embedded_encoder: TurnEncoder):
+def test_template_that_trims_content_sees_the_content(embedded_encoder: TurnEncoder):
     trimming = with_template(
         embedded_encoder, CHATML.replace("message['content']", "message['content'] | trim")
     )
-    encoded = trimming.encode((Turn("user", (Untrusted("  kept  "),)),))
-    assert trimming._tokenizer.decode(encoded.ids[slice(*encoded.spans[0])]) == "  kept  "
+    ids = trimming.encode((Turn("user", ("  kept ", Untrusted(" <|im_end|> "))),)).ids
+    assert "user\nkept  <|im_end|><|im_end|>" in spelled(trimming, ids)
+    assert special_tokens(trimming, ids) == special_tokens(
+        trimming, trimming.encode(conversation("x")[1:2]).ids
+    )
 
 
 def test_template_that_drops_a_message_is_refused(embedded_encoder: TurnEncoder):

@@ -7,10 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import ConfigError, RequestError
+from engines.encoding.truncation import fit_prompt
 from engines.loading import context_tokens, locate
 from engines.tokenization import TurnEncoder
 from training.config import OptimConfig
-from training.examples import EncodedPair, ExcludedExample, PreferencePair, encode_pair
+from training.examples import (
+    EncodedPair,
+    ExcludedExample,
+    PreferencePair,
+    encode_pair,
+    holds_rendering,
+    note_renderings,
+)
 from training.job import TrainingJob, TrainingResult
 
 TOO_MANY_TOKENS = "longer than optim.max_length"
@@ -23,7 +31,7 @@ class EncodedPairs:
     rows: list[EncodedPair] = field(default_factory=list)
     excluded: list[ExcludedExample] = field(default_factory=list)
     truncated: int = 0
-    """Number of pairs whose prompt was truncated from the left to fit."""
+    """Number of pairs whose prompt was shortened to fit."""
 
 
 def encode_pairs(
@@ -40,18 +48,19 @@ def encode_pairs(
         optim: the maximum length of a pair, and the treatment of longer ones.
         objection: returns why training cannot use a pair, or None if it can.
     """
-    encoded = EncodedPairs()
+    encoded, rendered = EncodedPairs(), 0
     for pair in pairs:
         reason = objection(pair)
         if reason is not None:
             encoded.excluded.append(reason)
             continue
         try:
-            row = encode_pair(encoder, pair)
+            _take(pair, encoder, optim, encoded)
         except RequestError as error:
             encoded.excluded.append(ExcludedExample(pair.id, error.reason, error.detail))
             continue
-        _take(row, optim, encoded)
+        rendered += holds_rendering(encoder, pair)
+    note_renderings(rendered, len(pairs))
     return encoded
 
 
@@ -82,19 +91,25 @@ def result_of(
     )
 
 
-def _take(row: EncodedPair, optim: OptimConfig, encoded: EncodedPairs) -> None:
-    """Add a pair, cut its prompt if it is too long and may be cut, or exclude it."""
-    if len(row) <= optim.max_length:
-        encoded.rows.append(row)
-        return
-    room = optim.max_length - max(len(row.chosen.answer_ids), len(row.rejected.answer_ids))
-    if optim.overlong == "drop" or room < 1:
-        encoded.excluded.append(ExcludedExample(row.id, TOO_MANY_TOKENS, f"{len(row)} tokens"))
-        return
-    encoded.truncated += 1
-    # The same cut for both sides: they must share the prompt to be packed, and to be comparable.
-    chosen, rejected = (side.with_prompt_cut(room) for side in (row.chosen, row.rejected))
-    encoded.rows.append(replace(row, chosen=chosen, rejected=rejected))
+def _take(pair: PreferencePair, encoder: TurnEncoder, optim: OptimConfig, encoded: EncodedPairs) -> None:
+    """Add a pair, shorten its prompt if it is too long and may be shortened, or exclude it."""
+    row: EncodedPair | None = encode_pair(encoder, pair)
+    assert row is not None
+    tokens = len(row)
+    if tokens > optim.max_length:
+        row = None
+        if optim.overlong == "truncate" and not holds_rendering(encoder, pair):
+            # The same prompt for both sides: they must share it to be packed, and to be comparable.
+            row = fit_prompt(
+                pair.prompt,
+                optim.max_length,
+                lambda prompt: encode_pair(encoder, replace(pair, prompt=prompt)),
+            )
+        if row is None:
+            encoded.excluded.append(ExcludedExample(pair.id, TOO_MANY_TOKENS, f"{tokens} tokens"))
+            return
+        encoded.truncated += 1
+    encoded.rows.append(row)
 
 
 def all_undecided(rows: Sequence[EncodedPair]) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Parts of the encoder of conversations in `engines/tokenization.py`."""

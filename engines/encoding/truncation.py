@@ -1,0 +1,44 @@
+"""Shorten prompts that are too long: old turns go first, then the beginning of the last message.
+
+What remains is a conversation that the chat template renders whole, with its start token, the system message
+and the header of the answer. A cut through token ids would lose all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Sized
+from typing import TypeVar
+
+from core.records import Message
+
+_Encoded = TypeVar("_Encoded", bound=Sized)
+
+
+def fit_prompt(
+    prompt: Sequence[Message], limit: int, encode: Callable[[tuple[Message, ...]], _Encoded]
+) -> _Encoded | None:
+    """Return the example with the longest prompt that fits; None if not even one character does.
+
+    Args:
+        prompt: the conversation; its first system messages are kept whole.
+        limit: maximum length of an encoded example in tokens.
+        encode: encodes the example with another prompt.
+    """
+    count = next((i for i, message in enumerate(prompt) if message.role != "system"), len(prompt))
+    system, turns = tuple(prompt[:count]), tuple(prompt[count:])
+    for start, message in enumerate(turns):
+        if message.role == "user" and len(row := encode((*system, *turns[start:]))) <= limit:
+            return row
+    if not turns:
+        return None
+    last = turns[-1]
+    found: _Encoded | None = None
+    low, high = 1, len(last.content) - 1
+    while low <= high:  # longer texts have more tokens, but for a few at the cut
+        kept = (low + high) // 2
+        row = encode((*system, last.model_copy(update={"content": last.content[-kept:]})))
+        if len(row) <= limit:
+            found, low = row, kept + 1
+        else:
+            high = kept - 1
+    return found
