@@ -86,6 +86,16 @@ class Prompt(Record):
         return self
 
 
+class PromptColumns(Record):
+    """The user's own columns of a prompt, carried to the export; no other record depends on them."""
+
+    id: str
+    """Id of the prompt."""
+    row: str
+    """Place of the row in the user's data, such as `tickets.csv row 17`."""
+    columns: dict[str, str | int | float | bool | None]
+
+
 class Sampling(BaseModel):
     """Sampling parameters. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 disable truncation."""
 

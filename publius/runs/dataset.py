@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from core.digests import derive_uniform
 from core.errors import RunStateError
 from core.records import Message, Preference
 from core.store.files import os_errors, require_empty, write_atomic
-from core.text.documents import document_template, fenced
+from core.text.documents import code_span, document_template, fenced
 from prompts.sources import normalised
 from publius.runs.folder import read_manifest
 from publius.runs.reader import RecordsReader
@@ -28,6 +29,8 @@ _Row = dict[str, Any]
 _Sample = tuple[tuple[Message, ...], _Row]
 """A row, and the prompt that determines its split."""
 
+OWN_COLUMNS = "prompt_columns"
+"""Column of an exported row with the user's own columns of its prompt, so that no name can collide."""
 TEST_SHARE = 0.1
 
 
@@ -57,7 +60,8 @@ def export_run(run: Path, to: Path) -> ExportedRun:
     with os_errors(to):
         to.mkdir(parents=True, exist_ok=True)
     with RecordsReader(run) as files:
-        rows = _all_rows(files)
+        carried = tuple(manifest.get("prompts", {}).get("carried", ()))
+        rows = _all_rows(files, carried)
         counts = {name: _write(to / name, config) for name, config in rows.items()}
     constitution = (run / "constitution.yaml").read_text(encoding="utf-8")
     write_atomic(to / "constitution.yaml", constitution)
@@ -65,22 +69,40 @@ def export_run(run: Path, to: Path) -> ExportedRun:
     return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 
-def _all_rows(files: RunFiles) -> dict[str, Iterator[_Sample]]:
-    """Return the rows of each configuration."""
+def _all_rows(files: RunFiles, carried: Sequence[str]) -> dict[str, Iterator[_Sample]]:
+    """Return the rows of each configuration.
+
+    Args:
+        files: the run's records.
+        carried: the user's own columns of the prompts.
+    """
+    own = partial(_own_columns, files, carried)
+    preferences = files.preferences
     return {
-        "sft": _sft(files),
-        "preference": ((p.prompt, _hard(p)) for p in files.preferences.sorted() if p.p_chosen > 0.5),
-        "soft": ((p.prompt, _soft(p)) for p in files.preferences.sorted()),
-        "judgments": _judgments(files),
+        "sft": _sft(files, own),
+        "preference": (
+            (p.prompt, {**_hard(p), **own(p.prompt_id)}) for p in preferences.sorted() if p.p_chosen > 0.5
+        ),
+        "soft": ((p.prompt, {**_soft(p), **own(p.prompt_id)}) for p in preferences.sorted()),
+        "judgments": _judgments(files, own),
     }
 
 
-def _sft(files: RunFiles) -> Iterator[_Sample]:
+def _own_columns(files: RunFiles, carried: Sequence[str], prompt_id: str) -> _Row:
+    """Return the user's columns of a prompt as one column; a prompt that came with labels has empty ones."""
+    if not carried:
+        return {}
+    found = files.prompt_columns.get(prompt_id).columns if prompt_id in files.prompt_columns else {}
+    return {OWN_COLUMNS: {name: found.get(name) for name in carried}}
+
+
+def _sft(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
     for trace in files.traces.sorted():
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
             answer = Message(role="assistant", content=answers[-1].text)
-            yield trace.prompt.messages, {"messages": _messages_as_json((*trace.prompt.messages, answer))}
+            messages = _messages_as_json((*trace.prompt.messages, answer))
+            yield trace.prompt.messages, {"messages": messages, **own(trace.prompt.id)}
 
 
 def _hard(preference: Preference) -> _Row:
@@ -106,7 +128,7 @@ def _soft(preference: Preference) -> _Row:
     }
 
 
-def _judgments(files: RunFiles) -> Iterator[_Sample]:
+def _judgments(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
     for judgment in files.judgments.sorted():
         comparison = files.comparison(judgment.comparison_id)
         orders = judgment.orders
@@ -125,6 +147,7 @@ def _judgments(files: RunFiles) -> Iterator[_Sample]:
                 "log_odds_a_shown_first": orders.a_first if orders else None,
                 "log_odds_a_shown_second": orders.b_first if orders else None,
                 "answer_mass": judgment.answer_mass,
+                **own(comparison.prompt.id),
             },
         )
 
@@ -162,5 +185,7 @@ def _card(manifest: dict[str, Any], constitution: str, counts: dict[str, dict[st
         constitution=fenced(constitution.rstrip(), "yaml"),
         counts=counts,
         excluded=excluded,
+        own_columns=OWN_COLUMNS,
+        carried=[code_span(name) for name in manifest.get("prompts", {}).get("carried", ())],
         run=run.name,
     )

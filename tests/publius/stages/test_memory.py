@@ -93,7 +93,7 @@ def test_prompts_are_ingested_without_holding_them(tmp_path: Path, monkeypatch: 
     from publius.stages import runner
 
     grown: list[float] = []
-    ingest = runner.ingest_prompts
+    ingest = runner.PromptIngestion
 
     def watched(run: runner.Run) -> None:
         before = tracemalloc.get_traced_memory()[0]
@@ -101,7 +101,7 @@ def test_prompts_are_ingested_without_holding_them(tmp_path: Path, monkeypatch: 
         ingest(run)
         grown.append(tracemalloc.get_traced_memory()[1] - before)
 
-    monkeypatch.setattr(runner, "ingest_prompts", watched)
+    monkeypatch.setattr(runner, "PromptIngestion", watched)
     for count in (1000, 5000):
         folder = tmp_path / str(count)
         folder.mkdir()

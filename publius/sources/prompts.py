@@ -1,0 +1,225 @@
+"""Prompts from a file, a folder or the Hugging Face hub: rows of any form, one at a time.
+
+A row that cannot be used is skipped with its place and the reason. Errors are raised only for problems of the
+whole data set: a file that cannot be read, a mapped column that does not exist, or not one usable row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.conversations import shown
+from core.digests import file_digest
+from core.errors import DataError, RequestError
+from core.records import Prompt
+from core.store.files import os_errors
+from core.store.jsonl import Unreadable, decoded, numbered, opened, read_errors
+from core.store.regular import require_regular
+from labelers.formats.source import Row
+from prompts.rows import PROMPT_COLUMNS, ParsedRow, prompt_of_row
+from prompts.sources import may_be_on_hub
+from publius.sources.column_names import ColumnNames
+from publius.sources.label_rows import label_rows
+from publius.sources.rows import DataSource, with_split
+
+ACCEPTED = (
+    "a .jsonl, .json, .csv, .tsv, .txt (each also .gz) or .parquet file, a data set folder, or a Hugging "
+    "Face id; with a column prompt, messages, conversations, question, instruction (and input), query or text"
+)
+_LINES = (".jsonl", ".ndjson", ".txt")
+_TABLES = (".csv", ".tsv")
+_MARK = "\0"
+
+
+class PromptSource(Protocol):
+    """What to read; the section `prompts` of a run file is one."""
+
+    @property
+    def path(self) -> Path:
+        """A file or folder, or a Hugging Face id."""
+        ...
+
+    @property
+    def subset(self) -> str | None:
+        """Subset (configuration) of the data set."""
+        ...
+
+    @property
+    def split(self) -> str | None:
+        """Split of the data set, as in `datasets`."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """The user's column for each of ours."""
+        ...
+
+    @property
+    def keep(self) -> Sequence[str] | None:
+        """Columns to carry to the export; None for all short ones that are not read."""
+        ...
+
+
+@dataclass(frozen=True)
+class PromptFile:
+    """A data set of prompts without settings of its own."""
+
+    path: Path
+    subset: str | None = None
+    split: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    keep: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """One row, with its prompt or the reason why it is skipped."""
+
+    place: str
+    """Place of the row: `tickets.csv:17`, or `row 17`."""
+    values: Mapping[str, Any]
+    """The row as it was read; empty if it is not an object with columns."""
+    parsed: ParsedRow | None
+    reason: str = ""
+    detail: str = ""
+    absent: frozenset[str] = frozenset()
+    """Our names of mapped columns that the row does not have."""
+
+
+def read_prompts(source: PromptSource | Path | str) -> Iterator[Prompt]:
+    """Yield the prompts of a file, a data set folder or a Hugging Face id.
+
+    Raises:
+        DataError: the data set cannot be read, or at the first row that is not a prompt, with its place.
+        ConfigError: the path is a device or a named pipe.
+    """
+    given = PromptFile(Path(source)) if isinstance(source, Path | str) else source
+    empty = True
+    for row in read_prompt_rows(given):
+        empty = False
+        if row.parsed is None:
+            what = f"{row.reason} ({row.detail})" if row.detail else row.reason
+            raise DataError(what, where=row.place, accepted=ACCEPTED)
+        yield row.parsed.prompt
+    if empty:
+        raise _no_prompts(given)
+
+
+def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
+    """Yield every row of a data set, in order.
+
+    Raises:
+        DataError: the data set, subset or split does not exist, or cannot be read at all.
+        MissingExtraError: the package datasets is needed and not installed.
+    """
+    path = source.path.expanduser()
+    suffix = Path(path.name.removesuffix(".gz")).suffix
+    name = _stem(path)
+    for row in _rows(path, source, suffix):
+        place = f"{path}:{row.number}" if suffix in _LINES else f"{source.path} row {row.number}"
+        if row.problem is not None or not isinstance(row.values, Mapping):
+            yield _without_columns(row, place)
+            continue
+        values = _mapped(row, source.columns)
+        absent = frozenset(source.columns.keys() - values.keys())
+        try:
+            first = _prompt_columns(source.columns, absent)
+            parsed = prompt_of_row(values, name, first, is_table=suffix in _TABLES)
+        except RequestError as error:
+            yield PromptRow(place, row.values, None, error.reason, error.detail, absent)
+            continue
+        read = frozenset(_top(source.columns.get(column, column), row.values) for column in parsed.read)
+        yield PromptRow(place, row.values, parsed._replace(read=read), absent=absent)
+
+
+def digest_of(source: PromptSource) -> str:
+    """Return a digest of the content of a data set: of a file's bytes, or of all rows.
+
+    Raises:
+        DataError: the data set does not exist or cannot be read.
+        ConfigError: the path is a device or a named pipe.
+    """
+    path = source.path.expanduser()
+    require_regular(path)
+    if path.is_file():
+        with read_errors(path, ACCEPTED):
+            return file_digest(path)
+    found = hashlib.sha256()
+    for row in _rows(path, source, ""):
+        found.update(json.dumps(row.values, sort_keys=True, default=str).encode() + b"\n")
+    return found.hexdigest()
+
+
+def _rows(path: Path, source: PromptSource, suffix: str) -> Iterator[Row]:
+    """Yield the rows before they are read as prompts; a line of a text file is the column `prompt`."""
+    require_regular(path)
+    with os_errors(path):
+        exists, is_text = path.exists(), suffix == ".txt" and path.is_file()
+    if not exists and not may_be_on_hub(source.path):
+        raise DataError("no such file or folder", where=str(source.path), accepted=ACCEPTED)
+    if is_text:
+        yield from _text_lines(path)
+    else:
+        yield from label_rows(with_split(DataSource(str(source.path), source.subset, source.split)))
+
+
+def _text_lines(path: Path) -> Iterator[Row]:
+    with read_errors(path, ACCEPTED), opened(path) as file:
+        for number, line in numbered(file):
+            text = decoded(line)
+            if isinstance(text, Unreadable):
+                yield Row(number, None, str(text))
+            elif text.strip():  # also skips lines of Unicode white space
+                yield Row(number, {"prompt": text.strip()})
+
+
+def _without_columns(row: Row, place: str) -> PromptRow:
+    if row.problem is None:
+        reason, detail = "the row is not an object with columns", shown(row.values)
+    else:
+        # The place of the mistake differs from row to row, and rows are counted by the reason.
+        reason, _, detail = row.problem.partition(" at byte ")
+        reason, _, column = reason.partition(" (column ")
+        detail = f"byte {detail}" if detail else f"column {column.rstrip(')')}" if column else ""
+    return PromptRow(place, {}, None, reason, detail)
+
+
+def _mapped(row: Row, columns: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return a row with the user's columns under our names. Ours that are mapped are not read as they are."""
+    values: Mapping[str, Any] = row.values
+    if not columns:
+        return values
+    marked = ColumnNames({f"{_MARK}{ours}": theirs for ours, theirs in columns.items()})
+    found: Mapping[str, Any] = next(marked.applied([row])).values
+    kept = {name: value for name, value in values.items() if name not in columns}
+    return kept | {ours: found[f"{_MARK}{ours}"] for ours in columns if f"{_MARK}{ours}" in found}
+
+
+def _prompt_columns(columns: Mapping[str, str], absent: frozenset[str]) -> tuple[str, ...]:
+    """Return the mapped columns that hold the prompt. Raises RequestError if the row lacks one."""
+    mapped = tuple(name for name in PROMPT_COLUMNS if name in columns)
+    missing = [columns[name] for name in mapped if name in absent]
+    if missing:
+        raise RequestError(f"the row has no column {missing[0]!r}")
+    return mapped
+
+
+def _top(name: str, values: Mapping[str, Any]) -> str:
+    """Return the column that a path such as `data.turns[0]` begins with."""
+    return name if name in values else re.split(r"[.\[]", name, maxsplit=1)[0]
+
+
+def _stem(path: Path) -> str:
+    """Return a file's name without its endings; a data set's name as it is."""
+    name = path.name.removesuffix(".gz")
+    return Path(name).stem if path.is_file() else str(path) if not path.exists() else path.name
+
+
+def _no_prompts(source: PromptSource) -> DataError:
+    return DataError("the file contains no prompts", where=str(source.path), accepted=ACCEPTED)
