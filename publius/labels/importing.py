@@ -18,6 +18,7 @@ from typing import Any
 from core.digests import digest, file_digest
 from core.errors import ConfigError, DataError, Problem, RunStateError
 from core.progress import progress
+from core.store.containers import not_utf8
 from core.store.files import os_errors, require_empty, sync_folder, write_atomic
 from core.store.record_store import RecordStore
 from labelers.crowd.votes import MACHINES
@@ -86,6 +87,7 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     first = list(itertools.islice(rows, _PEEKED))
     if not first:
         raise DataError("no rows found", where=source.name, accepted=ACCEPTED)
+    _refuse_unreadable(source, first)
     found = _format_of(request, first)
     request.names.check(found.source, first)
     labeler = request.labeler or found.source.name
@@ -97,6 +99,19 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     elif request.strict:
         _refuse_losses(done, request)
     return ImportedLabels(done)
+
+
+def _refuse_unreadable(source: DataSource, first: list[Row]) -> None:
+    """Raise a DataError with the first problem if none of the first rows could be read."""
+    problem = first[0].problem
+    if problem is not None and all(row.problem is not None for row in first):
+        what = f"none of the first {len(first)} rows can be read" if len(first) > 1 else "it cannot be read"
+        raise DataError(
+            f"{what}: {problem}",
+            where=f"{source.name}:{first[0].number}",
+            accepted=ACCEPTED,
+            run=not_utf8(source.path) if problem.startswith("not UTF-8") else None,
+        )
 
 
 def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:

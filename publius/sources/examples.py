@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from core.conversations import answered_of, last_answer_of, sides_of
+from core.conversations import answered_of, last_answer_of, shown, sides_of
 from core.errors import DataError, RequestError
+from labelers.formats.fields import number_of
 from publius.sources.rows import DataSource, Origin, SourceRow, origin_of, read_rows, with_split
 from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair
 
@@ -182,10 +183,13 @@ def _number(
     value = columns.get(name)
     if value is None:
         return default
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:
-        raise RequestError(f"{name} is not {accepted}", detail=repr(value)[:60])
-    return float(value)
+    try:
+        number = number_of(value, name)
+    except RequestError:
+        number = math.nan
+    if not low <= number <= high:
+        raise RequestError(f"{name} is not {accepted}", detail=shown(value))
+    return number
 
 
 def _flag(columns: Mapping[str, Any], name: str) -> bool:

@@ -1,14 +1,15 @@
 """The rows of a data set: from a file, from a folder, or from the Hugging Face hub.
 
-JSON files are read here, line by line, to report a mistake with its line. Everything else goes through
-`datasets.load_dataset`, which reads Parquet, CSV, the hub, and folders with a card such as those that
-`publius export` writes.
+JSON files and tables are read by `core/store/containers.py`, which reports a mistake with its line.
+Everything else goes through `datasets`: Parquet, the hub, folders with a card such as those that
+`publius export` writes, and folders of `save_to_disk`.
 """
 
 from __future__ import annotations
 
 import contextlib
-from codecs import BOM_UTF8
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,18 +21,25 @@ from core.digests import file_digest
 from core.errors import DataError, type_and_first_line
 from core.lazy import require
 from core.libraries import quiet_datasets
+from core.store.containers import file_rows, is_read_here, not_utf8, refuse_pointers
 from core.store.files import os_errors
-from core.store.jsonl import Unreadable, json_value, opened, read_errors, rows
+from core.store.jsonl import Unreadable
 
 _EXTRA = "train"
-_JSON = (".jsonl", ".jsonl.gz", ".json")
-_TABLES: dict[str, dict[str, Any]] = {
-    "parquet": {},
-    "csv": {"na_values": [""], "keep_default_na": False},  # an answer may be the word "None" or "NA"
-}
+_BINARY = (".parquet", ".arrow")
+_OTHER_FILES = re.compile(
+    r"\.(txt|text|md|gz|bz2|xz|zst|zip|tar|tgz|xlsx?|ods|ya?ml|xml|html?|pdf|db|sqlite3?|feather|pickle|pkl|npz?"
+    r"|safetensors|pt|bin|py|log|tab|dat)$",
+    re.IGNORECASE,
+)
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _SPLITS = {"train": ("train",), "evaluate": ("validation", "test", "train")}
 _SPLIT_OPTIONS = {"train": "--split", "evaluate": "--eval-split"}
-_ACCEPTED = "a .jsonl, .json, .parquet or .csv file, a data set folder, or a Hugging Face id"
+_ACCEPTED = (
+    "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, a data set folder, or a Hugging Face id"
+)
+_DICT, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
+"""Files of a folder that `save_to_disk` of `datasets` wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ class Origin:
 
 def is_data_file(path: Path) -> bool:
     """Return True if a path ends like a file whose rows can be read. It need not exist."""
-    return path.name.endswith((*_JSON, *(f".{kind}" for kind in _TABLES)))
+    return is_read_here(path) or path.suffix.lower() in _BINARY
 
 
 def with_split(source: DataSource) -> DataSource:
@@ -107,9 +115,12 @@ def with_split(source: DataSource) -> DataSource:
     with os_errors(source.path):
         if source.split is not None or source.path.is_file():
             return source
-    _loader(source)
-    with quiet_datasets(_EXTRA):
-        splits = _listed(source)[1]
+    if is_saved(source.path):
+        splits = _saved_splits(source)
+    else:
+        _loader(source)
+        with quiet_datasets(_EXTRA):
+            splits = _listed(source)[1]
     preferred = _SPLITS[source.purpose]
     found = [name for name in preferred if name in splits] or splits
     if not found:  # loading will raise the actual error
@@ -142,9 +153,10 @@ def read_rows(source: DataSource) -> Iterator[SourceRow]:
             where=str(path),
             accepted=f"a file without --subset and {_SPLIT_OPTIONS[source.purpose]}",
         )
-    if path.name.endswith(_JSON):
-        yield from _json_rows(path)
+    if is_read_here(path):
+        yield from _file_rows(path)
     else:
+        refuse_pointers(path, _ACCEPTED)
         yield from _loaded(source)
 
 
@@ -153,37 +165,102 @@ def origin_of(source: DataSource, rows: int) -> Origin:
     return Origin(source, rows, file_digest(source.path) if source.path.is_file() else None)
 
 
-def _json_rows(path: Path) -> Iterator[SourceRow]:
-    """Yield the rows of a file with one JSON object a line, or with one list of objects."""
-    with read_errors(path, _ACCEPTED), opened(path) as file:
-        first = file.read(1024).removeprefix(BOM_UTF8).lstrip()
-        file.seek(0)
-        if path.suffix == ".json" and first.startswith(b"["):
-            listed = _readable(json_value(file.read().removeprefix(BOM_UTF8)), str(path))
-            yield from (SourceRow(f"row {number}", row) for number, row in enumerate(listed, start=1))
-            return
-        for number, row in rows(file):
-            yield SourceRow(f"{path.name}:{number}", _readable(row, f"{path}:{number}"))
-
-
-def _readable(row: Any, where: str) -> Any:
-    """Return a row or document unchanged. Raises DataError if it could not be read."""
-    if isinstance(row, Unreadable):
-        raise DataError(str(row), where=where, accepted="UTF-8 text with one JSON object on each line")
-    return row
+def _file_rows(path: Path) -> Iterator[SourceRow]:
+    """Yield the rows of a JSON file or a table. Raises DataError at the first that cannot be read."""
+    for row in file_rows(path, _ACCEPTED):
+        place = f"{path.name}:{row.number}" if row.is_line else f"row {row.number}"
+        if isinstance(row.value, Unreadable):
+            where = f"{path}:{row.number}" if row.is_line else f"{path}: {place}"
+            run = not_utf8(path) if row.value.what.startswith("not UTF-8") else None
+            accepted = "UTF-8 text with one JSON object on each line, or a table with one row on each"
+            raise DataError(str(row.value), where=where, accepted=accepted, run=run)
+        yield SourceRow(place, row.value)
 
 
 def _loaded(source: DataSource) -> Iterator[SourceRow]:
-    """Yield rows through `datasets`."""
-    kind, options = _loader(source)
+    """Yield rows through `datasets`, with the names of class labels in place of their numbers."""
     datasets = require("datasets", _EXTRA)
     errors = (OSError, ValueError, RuntimeError, yaml.YAMLError, datasets.exceptions.DatasetsError)
     with quiet_datasets(_EXTRA):
         try:
-            rows = datasets.load_dataset(kind, source.subset, split=source.split or "train", **options)
+            if is_saved(source.path):
+                rows = _saved(source)
+            else:
+                kind, options = _loader(source)
+                rows = datasets.load_dataset(kind, source.subset, split=source.split or "train", **options)
+        except DataError:
+            raise
         except errors as error:
             _explain(source, error)
-    yield from (SourceRow(f"row {number}", row) for number, row in enumerate(rows, start=1))
+    named = {name: kind for name, kind in rows.features.items() if isinstance(kind, datasets.ClassLabel)}
+    for number, row in enumerate(rows, start=1):
+        yield SourceRow(
+            f"row {number}", {**row, **{name: _class_name(row[name], named[name]) for name in named}}
+        )
+
+
+def _class_name(value: Any, label: Any) -> Any:
+    """Return the name of a class; None for -1, which stands for no label."""
+    is_known = isinstance(value, int) and 0 <= value < label.num_classes
+    return label.int2str(value) if is_known else None if value == -1 else value
+
+
+# Folders of `save_to_disk`
+
+
+def is_saved(path: Path) -> bool:
+    """Return True if a folder was written by `save_to_disk`: a data set, its splits, or several subsets."""
+    with os_errors(path):
+        own = (path / _DICT).is_file() or ((path / _STATE).is_file() and (path / _INFO).is_file())
+        return path.is_dir() and (own or bool(_saved_subsets(path)))
+
+
+def _saved_subsets(path: Path) -> list[str]:
+    """Return the folders of splits inside a folder, as a Distiset has them."""
+    return sorted(found.parent.name for found in path.glob(f"*/{_DICT}"))
+
+
+def _saved_folder(source: DataSource) -> Path:
+    """Return the folder of the requested subset. Raises DataError if it does not exist."""
+    path, subsets = source.path, _saved_subsets(source.path)
+    if (path / _DICT).is_file() or (path / _STATE).is_file():
+        if source.subset is not None:
+            accepted = "the folder without --subset"
+            raise DataError(f"no subset {source.subset!r}", where=source.name, accepted=accepted)
+        return path
+    if source.subset is None and len(subsets) == 1:
+        return path / subsets[0]
+    if source.subset not in subsets:
+        what = f"no subset {source.subset!r}" if source.subset else "the folder has several subsets"
+        raise DataError(what, where=source.name, accepted=f"--subset {' or '.join(subsets)}")
+    return path / str(source.subset)
+
+
+def _saved_splits(source: DataSource) -> list[str]:
+    """Return the splits of a saved folder; a single data set has none and is called `train`."""
+    folder = _saved_folder(source)
+    try:
+        return [str(name) for name in json.loads((folder / _DICT).read_text(encoding="utf-8"))["splits"]]
+    except FileNotFoundError:
+        return ["train"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{_DICT} is damaged", where=str(folder), accepted=_ACCEPTED) from error
+
+
+def _saved(source: DataSource) -> Any:
+    """Return the rows of the requested split or slice of a saved folder."""
+    datasets = require("datasets", _EXTRA)
+    folder, splits = _saved_folder(source), _saved_splits(source)
+    asked = source.split or "train"
+    name = asked.partition("[")[0]
+    if name not in splits:
+        accepted = f"{_SPLIT_OPTIONS[source.purpose]} {' or '.join(splits)}"
+        raise DataError(f"no split {asked!r}", where=source.name, accepted=accepted)
+    whole = datasets.load_from_disk(str(folder / name if (folder / _DICT).is_file() else folder))
+    if name == asked:
+        return whole
+    (part,) = datasets.ReadInstruction.from_spec(asked).to_absolute({name: len(whole)})
+    return whole.select(range(part.from_ or 0, len(whole) if part.to is None else part.to))
 
 
 def _loader(source: DataSource) -> tuple[str, dict[str, Any]]:
@@ -193,17 +270,16 @@ def _loader(source: DataSource) -> tuple[str, dict[str, Any]]:
         DataError: if the path does not exist, or is a file of a type that cannot be read.
     """
     path = source.path
-    kind = path.suffix.removeprefix(".")
     if path.is_file():
-        if kind not in _TABLES:
+        kind = path.suffix.lower()
+        if kind not in _BINARY:
             raise DataError(
                 f"unsupported file type: {path.suffix or 'no extension'}", where=str(path), accepted=_ACCEPTED
             )
-        return kind, {"data_files": str(path), **_TABLES[kind]}
+        return kind[1:], {"data_files": str(path)}
     if path.is_dir():
         return str(path), {}
-    is_path = path.is_absolute() or source.name.startswith((".", "~")) or source.name.count("/") > 1
-    if is_path or is_data_file(path):
+    if is_data_file(path) or _OTHER_FILES.search(source.name) or not _HUB_NAME.fullmatch(source.name):
         raise DataError("no such file or folder", where=source.name, accepted=_ACCEPTED)
     return source.name, {}
 

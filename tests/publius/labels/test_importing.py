@@ -136,8 +136,18 @@ def test_tables_are_read_with_their_columns_mapped(ending: str, tmp_path: Path):
 def test_bytes_that_are_not_utf_8_spoil_their_row_alone(tmp_path: Path):
     (tmp_path / "pairs.csv").write_bytes(b"prompt,response_a,response_b,verdict\nq,\xff,no,a\nq,yes,no,a\n")
     found = summary_of(tmp_path / "pairs.csv", "--to", tmp_path / "labels")
-    reason = "the text contains an unpaired surrogate"
-    assert (found["kept"], found["dropped_for"][0]["reason"]) == (1, reason)
+    (dropped,) = found["dropped_for"]
+    assert (found["kept"], dropped["reason"]) == (1, "the row cannot be read")
+    assert dropped["detail"] == "not UTF-8 text, but probably Windows-1252 or Latin-1"
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.csv"])
+def test_a_file_in_an_8_bit_encoding_is_named_with_the_command_that_converts_it(name: str, tmp_path: Path):
+    lines = {"csv": "prompt,chosen,rejected\nq,Sí,no\n", "jsonl": '{"prompt": "q", "chosen": "Sí"}\n'}
+    (tmp_path / name).write_bytes(lines[name.partition(".")[2]].encode("latin-1"))
+    (line,) = mistakes(here("import", "labels", tmp_path / name, "--to", tmp_path / "labels"))
+    assert "not UTF-8 text" in line
+    assert f"run: iconv -f WINDOWS-1252 -t UTF-8 {tmp_path / name} > pairs-utf8" in line
 
 
 def test_parquet_and_folders_are_read_by_datasets(tmp_path: Path):
@@ -213,7 +223,7 @@ def test_a_wrong_option_is_told_in_one_line(arguments: list[str], told: str, tmp
     [
         ("pairs.jsonl", b"", "no rows found"),
         ("pairs.jsonl", b'{"x": 1}\n', "cannot recognise the format from the columns (x)"),
-        ("pairs.jsonl", b"\xff\xfe\n", "cannot recognise the format from the columns (none)"),
+        ("pairs.jsonl", b"\xff\xfe\n", "not utf-16 text"),
         ("pairs.jsonl.gz", b"no gzip", "cannot be read"),
         ("pairs.jsonl.gz", CUT_GZIP, "cannot be read"),
         ("pairs.txt", b"x", "unsupported file type: .txt"),

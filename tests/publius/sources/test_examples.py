@@ -198,7 +198,7 @@ def test_tie_stays_as_it_is(tmp_path: Path):
         ({"p_chosen": 1.5}, "p_chosen is not a number from 0 to 1"),
         ({"p_chosen": -0.1}, "p_chosen is not a number from 0 to 1"),
         ({"p_chosen": float("nan")}, "p_chosen is not a number from 0 to 1"),
-        ({"p_chosen": "0.7"}, "p_chosen is not a number from 0 to 1"),
+        ({"p_chosen": "high"}, "p_chosen is not a number from 0 to 1"),
         ({"p_chosen": True}, "p_chosen is not a number from 0 to 1"),
         ({"weight": -1}, "weight is not 0 or a positive number"),
         ({"weight": float("inf")}, "weight is not 0 or a positive number"),
@@ -387,10 +387,15 @@ def test_table_is_read_with_the_number_of_each_row(tmp_path: Path, kind: str):
     assert data.origin.digest
 
 
-@pytest.mark.parametrize("name", ["bad.parquet", "bad.csv"])
-def test_damaged_table_is_an_error_in_one_line(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]):
-    (tmp_path / name).write_bytes(b"a,b\n1,2,3,4\n\xff\xfe")
-    assert "the data set cannot be loaded (" in the_error(DataSource(str(tmp_path / name)))
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("bad.parquet", "the data set cannot be loaded ("), ("bad.csv", "2 more cells than columns")],
+)
+def test_damaged_table_is_an_error_in_one_line(
+    tmp_path: Path, name: str, what: str, capfd: pytest.CaptureFixture[str]
+):
+    (tmp_path / name).write_bytes(b"chosen,rejected\n1,2,3,4\n\xff\xfe")
+    assert what in the_error(DataSource(str(tmp_path / name)))
     assert capfd.readouterr() == ("", "")
 
 

@@ -1,0 +1,283 @@
+"""Rows of a file of JSON or of a table, whatever wraps them: encoding, compression, one document or lines.
+
+Recognised by content, not by name: gzip, UTF-16 and UTF-32, a JSON array in a `.jsonl` file, JSON lines in a
+`.json` file, a table separated by semicolons or tabs. A file that is something else (a Git LFS pointer, a web
+page, a workbook) is refused by name with the command that converts it.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import shlex
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from core.errors import DataError
+from core.store.jsonl import Unreadable, json_value, numbered, read_errors, rows
+from core.text.literals import parsed_literal
+
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+TABLE_SUFFIXES = (".csv", ".tsv")
+_DELIMITERS = (",", ";", "\t", "|")
+_LARGEST_CELL = 2**31 - 1
+"""Limit of a cell, in characters; the default of `csv`, 131,072, is too small for long conversations."""
+_SNIFFED = 65_536
+_WRAPPERS = ("data", "rows", "examples", "instances", "records", "results", "items", "train")
+"""Keys under which a JSON document may hold its rows."""
+_MESSAGE_KEYS = ("role", "from")
+NOT_UTF8 = "not UTF-8 text, but probably Windows-1252 or Latin-1"
+_LFS, _ANNEX, _GZIP = b"version https://git-lfs", b"/annex/objects/", b"\x1f\x8b"
+_FOREIGN = (
+    (b"PAR1", "a Parquet file", "a name that ends in .parquet"),
+    (
+        b"PK\x03\x04",
+        "a ZIP archive or an Excel workbook",
+        "the file inside it; a workbook saved as CSV UTF-8",
+    ),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook", "the workbook saved as CSV UTF-8"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "the file after `zstd -d`"),
+    (b"BZh", "compressed with bzip2", "the file after `bunzip2`"),
+    (b"\xfd7zXZ", "compressed with xz", "the file after `unxz`"),
+    (b"ARROW1", "an Arrow file", "a name that ends in .arrow"),
+    (b"SQLite format 3", "an SQLite database", "a table exported as CSV"),
+)
+
+
+class FileRow(NamedTuple):
+    """One row of a file."""
+
+    number: int
+    """Number from 1: the line in a file of lines, otherwise the position."""
+    is_line: bool
+    """True if the number is that of a line."""
+    value: Any
+    """A mapping of columns if the row is valid; `Unreadable` if it could not be read."""
+
+
+def kind_of(path: Path) -> str:
+    """Return the suffix of a file without `.gz`, in lower case."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def is_read_here(path: Path) -> bool:
+    """Return True if a path ends like a file that `file_rows` reads. It need not exist."""
+    return kind_of(path) in (*JSON_SUFFIXES, *TABLE_SUFFIXES)
+
+
+def refuse_pointers(path: Path, accepted: str) -> bytes:
+    """Refuse a file that stands for the data: a pointer of Git LFS or git-annex, or a web page.
+
+    Returns:
+        The first bytes of the file.
+
+    Raises:
+        DataError: if it is one of these, with the command that gets the data.
+    """
+    with read_errors(path, accepted), path.open("rb") as file:
+        head = file.read(1024)
+    name = shlex.quote(str(path))
+    if head.startswith(_LFS):
+        size = next((line[5:] for line in head.split(b"\n") if line.startswith(b"size ")), b"")
+        held = f" ({int(size):,} bytes)" if size.strip().isdigit() else ""
+        raise DataError(
+            f"this is a Git LFS pointer to the data{held}, not the data itself",
+            where=str(path),
+            run=f"git lfs pull --include {name}",
+        )
+    if _ANNEX in head[:400] and len(head) < 1024:
+        what = "this is a git-annex pointer, not the data"
+        raise DataError(what, where=str(path), run=f"git annex get {name}")
+    if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        raise DataError("this is a web page, not data", where=str(path), accepted="the file's raw download")
+    return head
+
+
+def file_rows(path: Path, accepted: str) -> Iterator[FileRow]:
+    """Yield the rows of a `.jsonl`, `.ndjson`, `.json`, `.csv` or `.tsv` file, each also compressed by gzip.
+
+    Cells of tables are text, or None if they are empty. A cell that spells out a list of messages is that
+    list.
+
+    Args:
+        path: the file.
+        accepted: the kinds of files that are accepted, for errors.
+
+    Raises:
+        DataError: if the file cannot be read at all, or is of another kind.
+    """
+    start = refuse_pointers(path, accepted)
+    for mark, what, instead in _FOREIGN:
+        if start.startswith(mark):
+            raise DataError(f"this file is {what}", where=str(path), accepted=instead)
+    with read_errors(path, accepted, also=(csv.Error,)), path.open("rb") as plain:
+        packed = plain.read(2) == _GZIP
+        plain.seek(0)
+        file: IO[bytes] = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]  # noqa: SIM115
+        head = file.read(_SNIFFED)
+        if (
+            path.suffix == ".gz"
+            and not packed
+            and not head.lstrip(BOM_UTF8 + b" \t\r\n").startswith((b"{", b"["))
+        ):
+            raise DataError("cannot be read: not a gzip file", where=str(path), accepted=accepted)
+        file.seek(0)
+        encoding = json.detect_encoding(head)
+        wide = encoding if encoding.startswith(("utf-16", "utf-32")) else None
+        try:
+            if kind_of(path) in TABLE_SUFFIXES:
+                yield from _table(file, head, wide, path)
+            else:
+                yield from _json(file, head, wide, path)
+        except UnicodeDecodeError as error:
+            what = f"not {wide or 'UTF-8'} text: {error.reason}"
+            raise DataError(what, where=str(path), accepted=accepted) from error
+
+
+def not_utf8(path: Path) -> str:
+    """Return the command that converts a file from the usual 8-bit encoding."""
+    name = shlex.quote(str(path))
+    return f"iconv -f WINDOWS-1252 -t UTF-8 {name} > {shlex.quote(f'{path.stem}-utf8{path.suffix}')}"
+
+
+# JSON
+
+
+def _json(file: IO[bytes], head: bytes, wide: str | None, path: Path) -> Iterator[FileRow]:
+    """Yield the rows of JSON lines, or of one document."""
+    start = head.decode(wide or "utf-8", "replace").lstrip("\ufeff \t\r\n")
+    first_line = json_value(start.partition("\n")[0])
+    one_line = not isinstance(first_line, Unreadable)
+    if start[:1] == "[" or kind_of(path) == ".json" or (start[:1] == "{" and not one_line):
+        content = file.read()
+        text: str | bytes = content.decode(wide) if wide else content.removeprefix(BOM_UTF8)
+        found = _document(text, kind_of(path) == ".json", one_line)
+        if found is not None:
+            yield from (FileRow(number, False, value) for number, value in enumerate(found, start=1))
+            return
+        file.seek(0)
+    if wide:
+        with io.TextIOWrapper(file, encoding=wide, newline="\n") as lines:
+            yield from (FileRow(number, True, value) for number, value in _wide_rows(lines))
+    else:
+        yield from (FileRow(number, True, value) for number, value in rows(file))
+
+
+def _wide_rows(lines: IO[str]) -> Iterator[tuple[int, Any]]:
+    return ((number, json_value(line.lstrip("\ufeff"))) for number, line in numbered(lines))
+
+
+def _document(content: str | bytes, is_json: bool, one_line: bool) -> Sequence[Any] | None:
+    """Return the rows of one JSON document, or of several one after the other; None if it has lines.
+
+    Args:
+        content: the whole file.
+        is_json: True if the file's name ends in `.json`.
+        one_line: True if its first line is JSON by itself.
+    """
+    whole = json_value(content.lstrip("\ufeff") if isinstance(content, str) else content)
+    if isinstance(whole, list):
+        return whole if is_json or any(isinstance(row, Mapping) for row in whole) else None
+    if isinstance(whole, Mapping):
+        return _unwrapped(whole) if is_json or not one_line else None
+    if isinstance(whole, Unreadable):
+        if one_line:
+            return None
+        several = _concatenated(content)
+        return several or ([whole] if is_json else None)
+    return [whole] if is_json else None
+
+
+def _concatenated(content: str | bytes) -> list[Any]:
+    """Return JSON values that follow each other, each over several lines; empty if they are none."""
+    text = content.decode("utf-8", "replace") if isinstance(content, bytes) else content
+    decoder, found, place = json.JSONDecoder(), [], 0
+    text = text.strip().lstrip("\ufeff")
+    try:
+        while place < len(text):
+            value, place = decoder.raw_decode(text, place)
+            found.append(value)
+            place += len(text[place : place + 64]) - len(text[place : place + 64].lstrip())
+    except (ValueError, RecursionError):
+        return []
+    return found if len(found) > 1 else []
+
+
+def _unwrapped(document: Mapping[str, Any]) -> Sequence[Any]:
+    """Return the rows of a JSON object: under a usual key, by column, or the object itself."""
+    for name in _WRAPPERS:
+        held = document.get(name)
+        if isinstance(held, list) and held and all(_is_row(row) for row in held):
+            # The API of Hugging Face's data set server wraps each row once more.
+            return [row["row"] if isinstance(row.get("row"), Mapping) else row for row in held]
+    columns = list(document.values())
+    keys = [list(c) if isinstance(c, Mapping) else None for c in columns]
+    if (
+        len(columns) > 1
+        and keys[0]
+        and all(own == keys[0] for own in keys)
+        and all(map(str.isdigit, keys[0]))
+    ):
+        return [{name: document[name][key] for name in document} for key in keys[0]]  # as pandas writes it
+    return [document]
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, Mapping) and not any(key in value for key in _MESSAGE_KEYS)
+
+
+# Tables
+
+
+def _table(file: IO[bytes], head: bytes, wide: str | None, path: Path) -> Iterator[FileRow]:
+    """Yield the rows of a table. Bytes that are not UTF-8 affect only their row."""
+    csv.field_size_limit(_LARGEST_CELL)
+    first = head.decode(wide or "utf-8", "replace").lstrip("\ufeff")
+    encoding, errors = (wide, "strict") if wide else ("utf-8-sig", "surrogateescape")
+    with io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="") as text:
+        if first.startswith("sep="):  # the line by which Excel is told the separator
+            delimiter = text.readline().lstrip("\ufeff").rstrip("\r\n")[4:5] or ","
+        else:
+            delimiter = _delimiter(first, "\t" if kind_of(path) == ".tsv" else ",")
+        lines = (line.lstrip("\ufeff") if number == 0 else line for number, line in enumerate(text))
+        reader = csv.DictReader(lines, delimiter=delimiter)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        for number, row in enumerate(reader, start=1):
+            yield FileRow(number, False, _cells(row))
+
+
+def _delimiter(head: str, usual: str) -> str:
+    """Return the separator that gives the first line the most cells; the usual one if several do."""
+    lines = head.lstrip("\r\n").splitlines()
+    if not lines:
+        return usual
+    cells = {mark: len(next(csv.reader([lines[0]], delimiter=mark), [])) for mark in _DELIMITERS}
+    most = max(cells.values())
+    return usual if cells.get(usual) == most else next(mark for mark in _DELIMITERS if cells[mark] == most)
+
+
+def _cells(row: dict[Any, Any]) -> Any:
+    """Return the cells of a row by column."""
+    surplus = row.pop(None, None)
+    if surplus:
+        return Unreadable(f"{len(surplus)} more cells than columns")
+    for name, cell in row.items():
+        try:
+            f"{name}{cell or ''}".encode()
+        except UnicodeEncodeError:
+            return Unreadable(NOT_UTF8)
+    return {name: _cell(cell) for name, cell in row.items()}
+
+
+def _cell(text: str | None) -> Any:
+    """Return a cell: None if it is empty, the messages if it spells out a list of them, else its text."""
+    if not text or text.lstrip()[:1] not in ("[", "{"):
+        return text or None
+    found = parsed_literal(text)
+    listed = found if isinstance(found, list) else [found]
+    is_talk = listed and all(isinstance(m, Mapping) and any(k in m for k in _MESSAGE_KEYS) for m in listed)
+    return found if is_talk else text

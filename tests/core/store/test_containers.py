@@ -1,0 +1,146 @@
+"""Files of rows in every wrapping that people have, and files that are something else."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import DataError
+from core.store.containers import file_rows
+from core.store.jsonl import Unreadable
+from core.text.literals import parsed_literal
+
+ROWS = [
+    {"prompt": "Qué?", "chosen": "Sí.", "rejected": "No."},
+    {"prompt": "B", "chosen": "c", "rejected": "d"},
+]
+LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
+TABLE = "prompt,chosen,rejected\r\nQué?,Sí.,No.\r\nB,c,d\r\n"
+TALK = [{"role": "user", "content": "Q?"}, {"role": "assistant", "content": "It's good."}]
+
+
+def read(path: Path, content: str | bytes) -> list[Any]:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return [row.value for row in file_rows(path, "a file of rows")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.jsonl", LINES), ("a.csv", TABLE), ("a.json", json.dumps(ROWS))]
+)
+def test_unicode_encodings_are_recognised(name: str, content: str, encoding: str, tmp_path: Path):
+    assert read(tmp_path / name, content.encode(encoding)) == ROWS
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.json", "a.JSONL"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        LINES,
+        "\n" + LINES,
+        json.dumps(ROWS),
+        json.dumps(ROWS, indent=2),
+        "\n".join(json.dumps(row, indent=2) for row in ROWS),
+    ],
+    ids=["lines", "blank line", "array", "indented array", "indented objects"],
+)
+def test_arrays_and_lines_are_read_under_either_name(name: str, content: str, tmp_path: Path):
+    assert read(tmp_path / name, content) == ROWS
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"data": ROWS},
+        {"version": 1, "rows": [{"row_idx": i, "row": row} for i, row in enumerate(ROWS)]},
+        {name: {str(i): row[name] for i, row in enumerate(ROWS)} for name in ROWS[0]},
+    ],
+    ids=["under a key", "data set server", "pandas columns"],
+)
+def test_wrapped_rows_of_a_json_document_are_found(document: Any, tmp_path: Path):
+    assert read(tmp_path / "a.json", json.dumps(document)) == ROWS
+
+
+def test_one_row_with_messages_stays_one_row(tmp_path: Path):
+    row = {"id": 1, "data": TALK, "items": ["x"]}
+    assert read(tmp_path / "a.json", json.dumps(row)) == [row]
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+@pytest.mark.parametrize("start", ["", "sep={mark}\r\n"])
+def test_tables_with_other_separators_are_read(mark: str, start: str, tmp_path: Path):
+    content = start.format(mark=mark) + TABLE.replace(",", mark)
+    assert read(tmp_path / "a.csv", content) == ROWS
+
+
+def test_text_with_separators_does_not_change_the_separator(tmp_path: Path):
+    content = 'prompt,chosen,rejected\n"a; b; c",d;e,f\n'
+    assert read(tmp_path / "a.csv", content) == [{"prompt": "a; b; c", "chosen": "d;e", "rejected": "f"}]
+
+
+def test_compression_is_recognised_by_content(tmp_path: Path):
+    packed = gzip.compress(LINES.encode())
+    assert read(tmp_path / "a.jsonl.gz", packed) == read(tmp_path / "b.jsonl", packed) == ROWS
+    assert read(tmp_path / "c.jsonl.gz", LINES) == ROWS
+    assert read(tmp_path / "d.csv.gz", gzip.compress(TABLE.encode("utf-16"))) == ROWS
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        json.dumps(TALK),
+        repr(TALK),
+        "[{'role': 'user', 'content': 'Q?'}\n {'role': 'assistant', 'content': \"It's good.\"}]",
+    ],
+    ids=["JSON", "Python", "numpy"],
+)
+def test_messages_in_a_cell_are_messages(cell: str, tmp_path: Path):
+    quoted = cell.replace('"', '""')
+    assert read(tmp_path / "a.csv", f'chosen,n\n"{quoted}",\n') == [{"chosen": TALK, "n": None}]
+
+
+@pytest.mark.parametrize("cell", ["[1] is the answer", "[1, 2]", "{'a': 1}", "[{'x': 1}]", "[", "{}{"])
+def test_other_cells_stay_text(cell: str, tmp_path: Path):
+    assert read(tmp_path / "a.csv", f'chosen\n"{cell}"\n') == [{"chosen": cell}]
+
+
+def test_literals_are_data_and_never_code():
+    assert parsed_literal("[__import__('os').getcwd()]") == "[__import__('os').getcwd()]"
+    assert parsed_literal("['a', None]") == ["a", None]
+    assert parsed_literal("[" * 100_000) == "[" * 100_000
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.jsonl.gz", "a.json"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:01\nsize 12345\n",
+            r"Git LFS.*12,345 bytes.*git lfs",
+        ),
+        (b"../../.git/annex/objects/x/y", "git-annex"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+        (b"PK\x03\x04rest", "Excel workbook"),
+        (b"PAR1rest", "a Parquet file"),
+        (b"\x28\xb5\x2f\xfdrest", "zstd"),
+    ],
+)
+def test_files_of_another_kind_are_named(name: str, content: bytes, said: str, tmp_path: Path):
+    with pytest.raises(DataError, match=said) as caught:
+        read(tmp_path / name, content)
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_not_utf_8_spoil_one_row(tmp_path: Path):
+    first, second = read(tmp_path / "a.csv", "chosen\nSí\n".encode("latin-1") + b"yes\n")
+    assert isinstance(first, Unreadable)
+    assert second == {"chosen": "yes"}
+
+
+def test_torn_utf_16_is_an_error(tmp_path: Path):
+    with pytest.raises(DataError, match="not utf-16 text"):
+        read(tmp_path / "a.jsonl", LINES.encode("utf-16")[:-1])
