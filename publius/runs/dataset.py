@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from core.errors import RunStateError
 from core.records import Message, Preference
 from core.store.files import os_errors, require_empty, write_atomic
 from core.text.documents import code_span, document_template, fenced
+from core.text.yaml_writing import yaml_text
 from prompts.sources import normalised
 from publius.runs.folder import read_manifest
 from publius.runs.reader import RecordsReader
@@ -32,6 +33,36 @@ _Sample = tuple[tuple[Message, ...], _Row]
 OWN_COLUMNS = "prompt_columns"
 """Column of an exported row with the user's own columns of its prompt, so that no name can collide."""
 TEST_SHARE = 0.1
+
+
+def _typed(columns: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"name": name, "dtype": dtype} for name, dtype in columns.items()]
+
+
+_CONVERSATION = _typed({"role": "string", "content": "string"})
+_HARD = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "chosen", "rejected")]
+_FEATURES: dict[str, list[dict[str, Any]]] = {
+    "sft": [{"name": "messages", "list": _CONVERSATION}],
+    "preference": _HARD,
+    "soft": [
+        *_HARD,
+        *_typed({"p_chosen": "float64", "weight": "float64"}),
+        {"name": "by_principle", "list": _typed({"principle": "string", "p_chosen": "float64"})},
+        {"name": "sources", "list": "string"},
+        *_typed({"origin_chosen": "string", "origin_rejected": "string"}),
+        {"name": "tags", "list": "string"},
+        *_typed({"comparison_id": "string", "constitution_digest": "string"}),
+    ],
+    "judgments": [
+        *_typed({"comparison_id": "string"}),
+        {"name": "prompt", "list": _CONVERSATION},
+        *_typed(dict.fromkeys(("response_a", "response_b", "labeler", "model", "principle"), "string")),
+        *_typed({"verdict": "string", "p_a": "float64"}),
+        *_typed({"log_odds_a_shown_first": "float64", "log_odds_a_shown_second": "float64"}),
+        *_typed({"answer_mass": "float64"}),
+    ],
+}
+"""Columns of each configuration and their types, in the form of a data set card."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +91,12 @@ def export_run(run: Path, to: Path) -> ExportedRun:
     with os_errors(to):
         to.mkdir(parents=True, exist_ok=True)
     with RecordsReader(run) as files:
-        carried = tuple(manifest.get("prompts", {}).get("carried", ()))
+        carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
         rows = _all_rows(files, carried)
         counts = {name: _write(to / name, config) for name, config in rows.items()}
     constitution = (run / "constitution.yaml").read_text(encoding="utf-8")
     write_atomic(to / "constitution.yaml", constitution)
-    write_atomic(to / "README.md", _card(manifest, constitution, counts, run))
+    write_atomic(to / "README.md", _card(manifest, constitution, counts, run, carried))
     return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 
@@ -178,7 +209,27 @@ def _write(folder: Path, rows: Iterator[_Sample]) -> dict[str, int]:
     return dict(counts)
 
 
-def _card(manifest: dict[str, Any], constitution: str, counts: dict[str, dict[str, int]], run: Path) -> str:
+def _features(counts: dict[str, dict[str, int]], carried: Mapping[str, str]) -> str:
+    """Return the types of all columns for the card's header, as `datasets` writes them.
+
+    Without them, `datasets` takes the types from the first rows of each file, and fails if those are empty.
+    """
+    own = [{"name": OWN_COLUMNS, "struct": _typed(carried)}] if carried else []
+    listed = [
+        {"config_name": name, "features": [*_FEATURES[name], *own]}
+        for name, splits in counts.items()
+        if splits
+    ]
+    return yaml_text({"dataset_info": listed})
+
+
+def _card(
+    manifest: dict[str, Any],
+    constitution: str,
+    counts: dict[str, dict[str, int]],
+    run: Path,
+    carried: Mapping[str, str],
+) -> str:
     excluded = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
     return document_template("publius", "card.md.j2").render(
         manifest=manifest,
@@ -186,6 +237,7 @@ def _card(manifest: dict[str, Any], constitution: str, counts: dict[str, dict[st
         counts=counts,
         excluded=excluded,
         own_columns=OWN_COLUMNS,
-        carried=[code_span(name) for name in manifest.get("prompts", {}).get("carried", ())],
+        carried=[code_span(name) for name in carried],
+        features=_features(counts, carried),
         run=run.name,
     )

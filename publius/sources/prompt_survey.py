@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -45,6 +45,14 @@ class ColumnUse:
     long: bool = False
     """True if a cell is long text, a list or a mapping."""
     characters: int = 0
+
+    @property
+    def dtype(self) -> str:
+        """Type that holds all cells, in Arrow's words; values of several types are text."""
+        if self.kinds == {"int", "float"}:
+            return "float64"
+        only = next(iter(self.kinds)) if len(self.kinds) == 1 else ""
+        return {"int": "int64", "float": "float64", "bool": "bool"}.get(only, "string")
 
     def add(self, value: Any, read: bool) -> None:
         """Count one cell."""
@@ -89,13 +97,17 @@ class PromptSurvey:
             if name in self.columns or len(self.columns) < _MAX_COLUMNS:
                 self.columns.setdefault(str(name), ColumnUse()).add(value, name in read)
 
-    def carried(self, keep: Sequence[str] | None) -> tuple[str, ...]:
-        """Return the columns to carry to the export: those named, or all short ones that are not read."""
-        if keep is not None:
-            return tuple(keep)
-        return tuple(name for name, use in self.columns.items() if not (use.read or use.long) and use.kinds)
+    def carried(self, keep: Sequence[str] | None) -> dict[str, str]:
+        """Return the columns to carry to the export, each with its type in Arrow's words.
 
-    def unread(self, carried: Sequence[str]) -> list[str]:
+        Args:
+            keep: the columns; None for all short ones that are not read.
+        """
+        if keep is None:
+            keep = [name for name, use in self.columns.items() if not (use.read or use.long) and use.kinds]
+        return {name: self.columns[name].dtype if name in self.columns else "string" for name in keep}
+
+    def unread(self, carried: Collection[str]) -> list[str]:
         """Return the columns with values that are neither read nor carried."""
         return [
             name for name, use in self.columns.items() if use.kinds and not use.read and name not in carried
@@ -110,21 +122,6 @@ class PromptSurvey:
             if not use.read and near and near[0] != plain and near[0] not in self.columns:
                 found[name] = near[0]
         return found
-
-    def cells(self, row: PromptRow, carried: Sequence[str]) -> dict[str, Cell]:
-        """Return a row's cells of the carried columns, each column with one type in all rows."""
-        return {name: self._cell(name, row.values.get(name)) for name in carried}
-
-    def _cell(self, name: str, value: Any) -> Cell:
-        if _kind(value) == "missing":
-            return None
-        kinds = self.columns[name].kinds if name in self.columns else set()
-        if kinds == {"int", "float"}:
-            return float(value)
-        if len(kinds) == 1 and kinds <= {"bool", "int", "float"}:
-            kept: Cell = value
-            return kept
-        return str(value) if isinstance(value, _TIMES) else _encodable(value)
 
 
 def survey(source: PromptSource) -> PromptSurvey:
@@ -147,6 +144,19 @@ def survey(source: PromptSource) -> PromptSurvey:
     if not found.usable:
         _refuse_all(source, found)
     return found
+
+
+def cells_of(row: PromptRow, carried: Mapping[str, str]) -> dict[str, Cell]:
+    """Return a row's cells of the carried columns, each as the column's type."""
+    return {name: _cell(row.values.get(name), dtype) for name, dtype in carried.items()}
+
+
+def _cell(value: Any, dtype: str) -> Cell:
+    if _kind(value) == "missing":
+        return None
+    if dtype == "string":
+        return str(value) if isinstance(value, _TIMES) else _encodable(value)
+    return float(value) if dtype == "float64" else bool(value) if dtype == "bool" else int(value)
 
 
 def _refuse_column(where: str, name: str, found: PromptSurvey) -> NoReturn:

@@ -7,17 +7,20 @@ whole data set: a file that cannot be read, a mapped column that does not exist,
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from core.conversations import shown
 from core.digests import file_digest
 from core.errors import DataError, RequestError
 from core.records import Prompt
+from core.store.containers import TABLE_SUFFIXES, file_rows, is_read_here, kind_of, refuse_pointers
 from core.store.files import os_errors
 from core.store.jsonl import Unreadable, decoded, numbered, opened, read_errors
 from core.store.regular import require_regular
@@ -25,15 +28,12 @@ from labelers.formats.source import Row
 from prompts.rows import PROMPT_COLUMNS, ParsedRow, prompt_of_row
 from prompts.sources import may_be_on_hub
 from publius.sources.column_names import ColumnNames
-from publius.sources.label_rows import label_rows
-from publius.sources.rows import DataSource, with_split
+from publius.sources.rows import DataSource, read_rows, with_split
 
 ACCEPTED = (
     "a .jsonl, .json, .csv, .tsv, .txt (each also .gz) or .parquet file, a data set folder, or a Hugging "
     "Face id; with a column prompt, messages, conversations, question, instruction (and input), query or text"
 )
-_LINES = (".jsonl", ".ndjson", ".txt")
-_TABLES = (".csv", ".tsv")
 _MARK = "\0"
 
 
@@ -119,23 +119,21 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
         MissingExtraError: the package datasets is needed and not installed.
     """
     path = source.path.expanduser()
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    name = _stem(path)
-    for row in _rows(path, source, suffix):
-        place = f"{path}:{row.number}" if suffix in _LINES else f"{source.path} row {row.number}"
-        if row.problem is not None or not isinstance(row.values, Mapping):
-            yield _without_columns(row, place)
+    name, is_table = _stem(path), kind_of(path) in TABLE_SUFFIXES
+    for raw in _rows(path, source):
+        if not isinstance(raw.values, Mapping):
+            yield _without_columns(raw)
             continue
-        values = _mapped(row, source.columns)
+        values = _mapped(raw.values, source.columns)
         absent = frozenset(source.columns.keys() - values.keys())
         try:
             first = _prompt_columns(source.columns, absent)
-            parsed = prompt_of_row(values, name, first, is_table=suffix in _TABLES)
+            parsed = prompt_of_row(values, name, first, is_table=is_table)
         except RequestError as error:
-            yield PromptRow(place, row.values, None, error.reason, error.detail, absent)
+            yield PromptRow(raw.place, raw.values, None, error.reason, error.detail, absent)
             continue
-        read = frozenset(_top(source.columns.get(column, column), row.values) for column in parsed.read)
-        yield PromptRow(place, row.values, parsed._replace(read=read), absent=absent)
+        read = frozenset(_top(source.columns.get(column, column), raw.values) for column in parsed.read)
+        yield PromptRow(raw.place, raw.values, parsed._replace(read=read), absent=absent)
 
 
 def digest_of(source: PromptSource) -> str:
@@ -151,52 +149,68 @@ def digest_of(source: PromptSource) -> str:
         with read_errors(path, ACCEPTED):
             return file_digest(path)
     found = hashlib.sha256()
-    for row in _rows(path, source, ""):
+    for row in _rows(path, source):
         found.update(json.dumps(row.values, sort_keys=True, default=str).encode() + b"\n")
     return found.hexdigest()
 
 
-def _rows(path: Path, source: PromptSource, suffix: str) -> Iterator[Row]:
-    """Yield the rows before they are read as prompts; a line of a text file is the column `prompt`."""
+class _Raw(NamedTuple):
+    """A row before it is read as a prompt."""
+
+    place: str
+    values: Any
+    """A mapping of columns if the row is valid; `Unreadable` if it could not be read."""
+
+
+def _rows(path: Path, source: PromptSource) -> Iterator[_Raw]:
+    """Yield the rows of a data set; a line of a text file is the column `prompt`."""
     require_regular(path)
     with os_errors(path):
-        exists, is_text = path.exists(), suffix == ".txt" and path.is_file()
+        exists, is_file = path.exists(), path.is_file()
     if not exists and not may_be_on_hub(source.path):
         raise DataError("no such file or folder", where=str(source.path), accepted=ACCEPTED)
-    if is_text:
+    if is_file and (source.subset is not None or source.split not in (None, "train")):
+        what = f"a file has no subsets or splits, but {source.subset or source.split!r} was requested"
+        raise DataError(what, where=str(path), accepted="a file without prompts.subset and prompts.split")
+    if is_file and kind_of(path) == ".txt":
         yield from _text_lines(path)
+    elif is_file and is_read_here(path):
+        for row in file_rows(path, ACCEPTED):
+            yield _Raw(f"{path}:{row.number}" if row.is_line else f"{path} row {row.number}", row.value)
     else:
-        yield from label_rows(with_split(DataSource(str(source.path), source.subset, source.split)))
+        data = with_split(DataSource(str(source.path), source.subset, source.split))
+        yield from (_Raw(f"{source.path} {row.id}", row.values) for row in read_rows(data))
 
 
-def _text_lines(path: Path) -> Iterator[Row]:
+def _text_lines(path: Path) -> Iterator[_Raw]:
+    """Yield the lines of a text file that are not blank."""
+    start = refuse_pointers(path, ACCEPTED)
+    encoding = "utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else None
     with read_errors(path, ACCEPTED), opened(path) as file:
-        for number, line in numbered(file):
-            text = decoded(line)
+        lines = io.TextIOWrapper(file, encoding=encoding, newline="\n") if encoding else file
+        for number, line in numbered(lines):
+            text = decoded(line) if isinstance(line, bytes) else line
             if isinstance(text, Unreadable):
-                yield Row(number, None, str(text))
+                yield _Raw(f"{path}:{number}", text)
             elif text.strip():  # also skips lines of Unicode white space
-                yield Row(number, {"prompt": text.strip()})
+                yield _Raw(f"{path}:{number}", {"prompt": text.strip()})
 
 
-def _without_columns(row: Row, place: str) -> PromptRow:
-    if row.problem is None:
-        reason, detail = "the row is not an object with columns", shown(row.values)
-    else:
-        # The place of the mistake differs from row to row, and rows are counted by the reason.
-        reason, _, detail = row.problem.partition(" at byte ")
-        reason, _, column = reason.partition(" (column ")
-        detail = f"byte {detail}" if detail else f"column {column.rstrip(')')}" if column else ""
-    return PromptRow(place, {}, None, reason, detail)
+def _without_columns(raw: _Raw) -> PromptRow:
+    """Return a row that could not be read; the place of the mistake is the detail, as rows are counted."""
+    found = raw.values
+    if not isinstance(found, Unreadable):
+        return PromptRow(raw.place, {}, None, "the row is not an object with columns", shown(found))
+    detail = str(found).removeprefix(found.what).strip()
+    return PromptRow(raw.place, {}, None, found.what, detail)
 
 
-def _mapped(row: Row, columns: Mapping[str, str]) -> Mapping[str, Any]:
+def _mapped(values: Mapping[str, Any], columns: Mapping[str, str]) -> Mapping[str, Any]:
     """Return a row with the user's columns under our names. Ours that are mapped are not read as they are."""
-    values: Mapping[str, Any] = row.values
     if not columns:
         return values
     marked = ColumnNames({f"{_MARK}{ours}": theirs for ours, theirs in columns.items()})
-    found: Mapping[str, Any] = next(marked.applied([row])).values
+    found: Mapping[str, Any] = next(marked.applied([Row(1, values)])).values
     kept = {name: value for name, value in values.items() if name not in columns}
     return kept | {ours: found[f"{_MARK}{ours}"] for ours in columns if f"{_MARK}{ours}" in found}
 

@@ -15,7 +15,7 @@ from engines.cached import RequestCounts
 from prompts.sources import Admission, Admissions
 from publius.config.run_file import PromptsConfig, SplitConfig
 from publius.runs.folder import Run
-from publius.sources.prompt_survey import PromptSurvey, survey
+from publius.sources.prompt_survey import PromptSurvey, cells_of, survey
 from publius.sources.prompts import PromptRow, read_prompt_rows
 
 SUMMARY = "prompts"
@@ -87,13 +87,13 @@ class PromptIngestion:
         if carried or (run.folder / "prompt_columns.jsonl").exists():
             run.replace_prompt_columns(self._column_records(run, carried))
 
-    def _column_records(self, run: Run, carried: tuple[str, ...]) -> Iterator[PromptColumns]:
+    def _column_records(self, run: Run, carried: dict[str, str]) -> Iterator[PromptColumns]:
         with SeenIds() as seen:
             for row in read_prompt_rows(self._prompts) if carried else ():
                 if row.parsed is None or row.parsed.prompt.id not in run.prompts:
                     continue
                 if seen.add(row.parsed.prompt.id):  # of duplicates, the run has the first
-                    cells = self._survey.cells(row, carried)
+                    cells = cells_of(row, carried)
                     yield PromptColumns(id=row.parsed.prompt.id, row=row.place, columns=cells)
 
     @property
@@ -102,7 +102,7 @@ class PromptIngestion:
 
     def _columns(self) -> dict[str, Any]:
         carried = self._survey.carried(self._prompts.keep)
-        return {"keep": self._keep, "carried": list(carried), "ignored": self._survey.unread(carried)}
+        return {"keep": self._keep, "carried": carried, "ignored": self._survey.unread(carried)}
 
 
 def admitted_rows(prompts: PromptsConfig, split: SplitConfig, found: PromptSurvey) -> Iterator[AdmittedRow]:
@@ -129,7 +129,10 @@ def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]
             f"prompts: the column {name!r} is not read; did you mean {ours!r}? "
             f"(prompts.columns: {{{ours}: {name}}})"
         )
-    for title, names in (("carried to the export", summary["carried"]), ("not read", summary["ignored"])):
+    for title, names in (
+        ("carried to the export", list(summary["carried"])),
+        ("not read", summary["ignored"]),
+    ):
         if names:
             more = f" and {len(names) - _SHOWN_COLUMNS:,} more" if len(names) > _SHOWN_COLUMNS else ""
             note(f"prompts: columns {title}: {', '.join(names[:_SHOWN_COLUMNS])}{more}")
