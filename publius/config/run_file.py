@@ -53,8 +53,8 @@ class PromptsConfig(Section):
     """Your column for each of ours, for example `{prompt: question, tags: category}`; `data.question` is a
     key in a column, `turns[0]` an entry of a list."""
     keep: tuple[str, ...] | None = Field(default=None, json_schema_extra=OPERATIONAL)
-    """Columns of yours to carry to the export. Default: all with short values that are not read as the
-    prompt; `[]` carries none."""
+    """Columns of yours to carry to the export. Default: all that are not read and have at most 1,000
+    characters on average; `[]` carries none."""
     duplicates: Duplicates = Field(default="exact", json_schema_extra=ADDED)
     """Prompts to skip: `exact`, those with the same messages as an earlier prompt; `normalised`, also those
     that differ only in case, spacing and punctuation; `near`, also near-duplicates (Jaccard similarity of

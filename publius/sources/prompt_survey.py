@@ -24,7 +24,7 @@ from publius.sources.prompts import ACCEPTED, PromptRow, PromptSource, read_prom
 
 _MAX_COLUMNS = 100
 _SHORT = 1000
-"""Characters in a cell of a column that is carried to the export without being named."""
+"""Mean characters in the cells of a column that is carried to the export without being named."""
 _FIRST = 3
 """Skipped rows that an error shows if no row can be used."""
 _INTEGERS = range(-(2**63), 2**63)
@@ -42,9 +42,14 @@ class ColumnUse:
     read: bool = False
     kinds: set[str] = field(default_factory=set)
     """Kinds of values: `text`, `bool`, `int`, `float`, `time`, `other`."""
-    long: bool = False
-    """True if a cell is long text, a list or a mapping."""
+    cells: int = 0
     characters: int = 0
+    """Characters of text, and of lists and mappings as JSON."""
+
+    @property
+    def is_short(self) -> bool:
+        """True if the cells are short on average."""
+        return self.cells > 0 and self.characters <= _SHORT * self.cells
 
     @property
     def dtype(self) -> str:
@@ -59,8 +64,9 @@ class ColumnUse:
         kind = _kind(value)
         self.read |= read
         self.kinds |= {kind} - {"missing"}
-        self.long |= kind == "other" or (kind == "text" and len(value) > _SHORT)
-        self.characters += len(value) if kind == "text" else 0
+        self.cells += kind != "missing"
+        if kind in ("text", "other"):
+            self.characters += len(_encodable(value) or "")
 
 
 @dataclass
@@ -104,7 +110,7 @@ class PromptSurvey:
             keep: the columns; None for all short ones that are not read.
         """
         if keep is None:
-            keep = [name for name, use in self.columns.items() if not (use.read or use.long) and use.kinds]
+            keep = [name for name, use in self.columns.items() if use.is_short and not use.read]
         return {name: self.columns[name].dtype if name in self.columns else "string" for name in keep}
 
     def unread(self, carried: Collection[str]) -> list[str]:

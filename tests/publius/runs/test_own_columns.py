@@ -97,9 +97,11 @@ def test_columns_of_mixed_types_load_with_datasets(tmp_path: Path, rare: int):
     assert {own["count"] for own in found.values()} <= {0.5, 1.0, 2.5, 3.0, 4.5, 5.0, 6.5, 7.0}
 
 
-def test_long_and_nested_columns_are_carried_only_if_they_are_named(tmp_path: Path):
-    rows = [{**row, "body": "x" * 2000, "answers": ["a", "b"]} for row in ROWS]
+def test_long_columns_are_carried_only_if_they_are_named(tmp_path: Path):
+    rows: list[dict[str, Any]] = [
+        {**row, "body": "x" * 2000, "answers": ["a", "b"] * 200, "few": [n]} for n, row in enumerate(ROWS)
+    ]
     folder = run(tmp_path, rows)
     summary = read_manifest(folder)["prompts"]
-    assert summary["carried"] == {"ticket": "string", "created": "int64", "vip": "bool"}
+    assert summary["carried"] == {"ticket": "string", "created": "int64", "vip": "bool", "few": "string"}
     assert summary["ignored"] == ["body", "answers"]
