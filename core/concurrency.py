@@ -13,6 +13,7 @@ async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[Non
     """Run `work` on every item, at most `limit` at a time. An item is taken only when its work can start.
 
     The first failure cancels the work in progress. It is raised as it is, not inside an exception group.
+    Work that ends with CancelledError although nobody cancelled it is a failure too.
     """
     assert limit >= 1, "limit must be at least 1"
     iterator = iter(items)
@@ -20,7 +21,13 @@ async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[Non
     async def worker() -> None:
         # All workers share one iterator, so each item is taken exactly once.
         for item in iterator:
-            await work(item)
+            try:
+                await work(item)
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
+                # Nobody cancelled this worker, and a task group would take its end for a success.
+                raise RuntimeError("the work on an item was cancelled from within") from None
 
     try:
         async with asyncio.TaskGroup() as group:

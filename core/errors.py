@@ -5,6 +5,7 @@
     ├── DataError          a prompts, pairs or record file is wrong         (also ValueError)
     ├── EngineError        a model or engine cannot be used at all          (also RuntimeError)
     ├── RequestError       one request cannot be run: its record is skipped (also ValueError)
+    │   └── FailedRequestError  the engine failed on one request: skipped, and sent again on resume
     ├── MissingExtraError  a package of an optional extra is not installed  (also ImportError)
     └── RunStateError      a run folder, lock or disk is not as needed      (also RuntimeError)
 
@@ -101,7 +102,15 @@ class RequestError(PubliusError, ValueError):
         self.reason, self.detail, self.accepted = reason, detail, accepted
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_request_error, (self.reason, self.detail, self.accepted))
+        return (_request_error, (type(self), self.reason, self.detail, self.accepted))
+
+
+class FailedRequestError(RequestError):
+    """The engine failed on one request, for a reason that may pass: an exception, no answer in time, NaN.
+
+    Stages skip and count its record, as for any `RequestError`, but try it again when the run resumes. The
+    answer is never cached.
+    """
 
 
 class MissingExtraError(PubliusError, ImportError):
@@ -129,6 +138,6 @@ def on_one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _request_error(reason: str, detail: str, accepted: str | None) -> RequestError:
+def _request_error(kind: type[RequestError], reason: str, detail: str, accepted: str | None) -> RequestError:
     """Rebuild a pickled error, whose arguments are keyword-only."""
-    return RequestError(reason, detail=detail, accepted=accepted)
+    return kind(reason, detail=detail, accepted=accepted)

@@ -34,6 +34,10 @@ class Record(BaseModel):
         """Return the record as one JSON line, including the newline."""
         return self.model_dump_json(exclude_none=True) + "\n"
 
+    def has_own_id(self) -> bool:
+        """Return False if the id is a digest of content that has changed since. Some ids digest more."""
+        return True
+
 
 class Message(BaseModel):
     """One turn of a conversation."""
@@ -73,6 +77,10 @@ class Prompt(Record):
             split=split,
         )
 
+    def has_own_id(self) -> bool:
+        """Return True if the id is that of the messages."""
+        return self.id == record_id("prompt", [m.model_dump() for m in self.messages])
+
     @model_validator(mode="after")
     def _ends_with_the_user(self) -> Self:
         if self.messages[-1].role != "user":
@@ -105,7 +113,7 @@ class Sampling(BaseModel):
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     top_k: int = Field(default=0, ge=0)
     max_new_tokens: int = Field(default=512, ge=1)
-    stop: tuple[str, ...] = ()
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
 class Generation(Record):
@@ -146,6 +154,10 @@ class CritiqueTrace(Record):
     initial: Generation
     revisions: tuple[Revision, ...]
     constitution_digest: str
+
+    def has_own_id(self) -> bool:
+        """Return True if the prompt has the id of its messages; the answers have no part in a trace's id."""
+        return self.prompt.has_own_id()
 
     def answers(self) -> tuple[Generation, ...]:
         """Return the draft and every kept revision, in order; the last one is the final answer."""
@@ -202,6 +214,11 @@ class Comparison(Record):
             finished_b=b.finished,
             group=group,
         )
+
+    def has_own_id(self) -> bool:
+        """Return True if the id is that of the prompt and both answers."""
+        own = record_id("comparison", self.prompt.id, self.response_a, self.response_b)
+        return self.id == own and self.prompt.has_own_id()
 
 
 class OrderLogits(BaseModel):

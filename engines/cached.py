@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 from weakref import WeakKeyDictionary
 
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from core.errors import EngineError, FailedRequestError, PubliusError, on_one_line, type_and_first_line
+from core.libraries import is_out_of_memory
 from core.records import Generation
 from core.store.cache import RequestCache
 from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest
+from engines.waiting import WaitingRequests
 
-_Answer = TypeVar("_Answer", Generation, ChoiceScores)
+MAX_FAILURES = 32
+"""Number of requests that have to fail one after the other for the engine to count as broken."""
+_SHOWN, _MAX_DETAIL = 80, 300
+"""Characters of an invalid answer, and of an exception, in a message."""
+
+_Answer = TypeVar("_Answer", bound=Generation | ChoiceScores)
 
 
 @dataclass
@@ -26,6 +39,8 @@ class RequestCounts:
     """Requests whose answer was in the cache, or already requested by another task."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    unusable: int = 0
+    """Stored answers that could not be read, and were asked for again."""
 
     def __add__(self, other: RequestCounts) -> RequestCounts:
         return RequestCounts(
@@ -33,6 +48,7 @@ class RequestCounts:
             self.reused + other.reused,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
+            self.unusable + other.unusable,
         )
 
     @property
@@ -42,7 +58,10 @@ class RequestCounts:
 
     def summary(self) -> str:
         """Return one line, such as `asked 127 of 12,000 requests, reused 11,873`."""
-        return f"asked {self.asked.total():,} of {self.total:,} requests, reused {self.reused.total():,}"
+        again = f", replaced {self.unusable:,} unreadable in the cache" if self.unusable else ""
+        return (
+            f"asked {self.asked.total():,} of {self.total:,} requests, reused {self.reused.total():,}{again}"
+        )
 
 
 class CachedEngine:
@@ -50,13 +69,25 @@ class CachedEngine:
 
     The cache key is the engine's own, so an answer is reused only if everything that determines it is the
     same. Equal requests that run at the same time are sent to the model once.
+
+    An exception of the engine is the failure of one request, and so are an answer that cannot be stored or
+    read back and one that does not come in time: none of them is cached, and only `MAX_FAILURES` of them in a
+    row mean that the engine is broken. A stored answer that cannot be read is asked for again.
+
+    Args:
+        engine: the engine.
+        cache: the project's answers.
+        timeout_s: seconds without progress of the engine after which a request fails; None for no limit.
     """
 
-    def __init__(self, engine: Engine, cache: RequestCache) -> None:
+    def __init__(self, engine: Engine, cache: RequestCache, timeout_s: float | None = None) -> None:
         self._engine = engine
         self._cache = cache
-        self._under_way: dict[str, asyncio.Future[str | None]] = {}
+        self._under_way: dict[str, asyncio.Future[Generation | ChoiceScores | None]] = {}
         self._keys: WeakKeyDictionary[GenerationRequest | ChoiceRequest, str] = WeakKeyDictionary()
+        self._failed_in_a_row = 0
+        self.waiting = WaitingRequests(engine, timeout_s)
+        """Requests that the engine has not answered yet."""
         self.counts = RequestCounts()
 
     @property
@@ -83,19 +114,26 @@ class CachedEngine:
 
     def knows(self, request: GenerationRequest | ChoiceRequest) -> bool:
         """Return True if the answer is in the cache, which means that the model would not be asked."""
-        return self._cache.get(self.key(request)) is not None
+        stored = self._cache.get(self.key(request))
+        answer_type = ChoiceScores if isinstance(request, ChoiceRequest) else Generation
+        return stored is not None and _read(stored, request, answer_type) is not None
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the token ids of the choices; raise if the wrapped engine cannot answer with them."""
         return self._engine.require_choices(prefill, choices)
 
     async def generate(self, request: GenerationRequest) -> Generation:
-        """Return the cached answer, or ask the engine and cache its answer."""
-        answer = await self._cached_or_ask(request, Generation, lambda: self._engine.generate(request))
-        return answer
+        """Return the cached answer, or ask the engine and cache its answer.
+
+        Raises:
+            EngineError: if the engine failed on many requests in a row, or cannot continue.
+            RequestError: if the request cannot be run.
+            FailedRequestError: if the engine failed on this request, or its answer cannot be used.
+        """
+        return await self._cached_or_ask(request, Generation, lambda: self._engine.generate(request))
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
-        """Return the cached scores, or ask the engine and cache them."""
+        """Return the cached scores, or ask the engine and cache them. Raises as `generate` does."""
         return await self._cached_or_ask(request, ChoiceScores, lambda: self._engine.choose(request))
 
     def close(self) -> None:
@@ -108,22 +146,26 @@ class CachedEngine:
         answer_type: type[_Answer],
         ask: Callable[[], Awaitable[_Answer]],
     ) -> _Answer:
-        key = self.key(request)
+        with _failure_of_one_request(self.model):
+            key = self.key(request)
         stored = self._cache.get(key)
-        while stored is None and key in self._under_way:
+        answer = None if stored is None else _read(stored, request, answer_type)
+        while answer is None and key in self._under_way:
             # Without the shield, cancelling this task would cancel the future that all others wait for. None
             # means that the task that asked was cancelled: then one of those that wait asks again.
-            stored = await asyncio.shield(self._under_way[key])
-        if stored is not None:
+            answer = await asyncio.shield(self._under_way[key])
+        if answer is not None:
             self.counts.reused[request.purpose] += 1
-            return answer_type.model_validate_json(stored)
-        future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+            return cast("_Answer", answer)
+        future: asyncio.Future[Generation | ChoiceScores | None] = asyncio.get_running_loop().create_future()
         self._under_way[key] = future
         try:
-            answer = await ask()
-            line = answer.model_dump_json(exclude_none=True)
+            answer, line = await self._ask(request, answer_type, ask)
             # Written before the caller can write its record, so a kill costs only the requests in flight.
-            self._cache.put(key, request.purpose, line)
+            if stored is None:
+                self._cache.put(key, request.purpose, line)
+            else:
+                self._cache.replace(key, stored, line)
         except asyncio.CancelledError:
             future.set_result(None)
             raise
@@ -133,12 +175,81 @@ class CachedEngine:
             raise
         finally:
             del self._under_way[key]
-        future.set_result(line)
+        future.set_result(answer)
+        self.counts.unusable += stored is not None
         self._count(request, answer)
         return answer
+
+    async def _ask(
+        self,
+        request: GenerationRequest | ChoiceRequest,
+        answer_type: type[_Answer],
+        ask: Callable[[], Awaitable[_Answer]],
+    ) -> tuple[_Answer, str]:
+        """Return the engine's answer, and its line for the cache, from which it can be read back."""
+        try:
+            with _failure_of_one_request(self.model), self.waiting.request():
+                answer = await ask()
+                line = _line_of(answer)
+                if _read(line, request, answer_type) is None:
+                    raise FailedRequestError("the engine's answer is not valid", detail=line[:_SHOWN])
+        except FailedRequestError as error:
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= MAX_FAILURES:
+                raise EngineError(
+                    f"{MAX_FAILURES} requests in a row failed; the last one: {error}",
+                    where=self.model,
+                    accepted="a model that answers; completed work is saved, and the same command resumes",
+                ) from error
+            raise
+        self._failed_in_a_row = 0
+        return answer, line
 
     def _count(self, request: GenerationRequest | ChoiceRequest, answer: Generation | ChoiceScores) -> None:
         self.counts.asked[request.purpose] += 1
         self.counts.prompt_tokens += answer.prompt_tokens
         if isinstance(answer, Generation):
             self.counts.completion_tokens += answer.completion_tokens
+
+
+@contextmanager
+def _failure_of_one_request(model: str) -> Iterator[None]:
+    """Turn what an engine raises for a request into FailedRequestError, but not what ends the work.
+
+    Our own errors pass, and so does the cancellation of this task by others.
+    """
+    try:
+        yield
+    except PubliusError:
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise FailedRequestError("the engine cancelled the request") from error
+    except Exception as error:
+        if isinstance(error, MemoryError) or ("torch" in sys.modules and is_out_of_memory(error)):
+            raise EngineError(f"out of memory ({type_and_first_line(error)})", where=model) from error
+        reason = f"the engine failed on the request ({type(error).__name__})"
+        raise FailedRequestError(reason, detail=on_one_line(error)[:_MAX_DETAIL]) from error
+
+
+def _line_of(answer: Generation | ChoiceScores) -> str:
+    """Return the answer as JSON. Raises FailedRequestError if its text cannot be stored."""
+    try:
+        return answer.model_dump_json(exclude_none=True)
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        raise FailedRequestError("the answer is not valid Unicode", detail=on_one_line(error)) from error
+
+
+def _read(
+    line: str, request: GenerationRequest | ChoiceRequest, answer_type: type[_Answer]
+) -> _Answer | None:
+    """Return the answer in a line of JSON, or None if it is not an answer to such a request."""
+    try:
+        answer = answer_type.model_validate_json(line)
+    except ValidationError:
+        return None
+    if isinstance(answer, ChoiceScores) and isinstance(request, ChoiceRequest):
+        return answer if len(answer.logprobs) == len(request.choices) else None
+    return answer

@@ -119,6 +119,11 @@ class EngineConfig(Section):
     device_map: Literal["single", "auto"] = Field(default="single", json_schema_extra=OPERATIONAL)
     """`auto` spreads the layers of a model that does not fit one GPU over all visible GPUs, and if they do
     not suffice over the CPU's memory (transformers, inference only; training refuses it)."""
+    request_timeout_s: float | None = Field(
+        default=3600.0, gt=0.0, allow_inf_nan=False, json_schema_extra=OPERATIONAL
+    )
+    """Seconds without progress of the engine on any request after which a request without an answer fails: it
+    is skipped, counted and asked again on resume. Waiting in the queue does not count; null for no limit."""
     concurrency: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
     """Maximum number of conversations in progress at once. Default: 512 with vllm on CUDA, else 64."""
     arguments: VllmArguments = Field(default={}, json_schema_extra=ADDED)

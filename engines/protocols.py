@@ -6,11 +6,14 @@ interfaces of their own, in training and evaluation.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from core.chat import Turn
-from core.records import Generation, Probability, Record, Sampling
+from core.errors import FailedRequestError
+from core.records import Finite, Generation, Probability, Record, Sampling
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -39,7 +42,7 @@ class ChoiceRequest:
 class ChoiceScores(Record):
     """Exact next-token log-probabilities of the offered answers."""
 
-    logprobs: tuple[float, ...]
+    logprobs: tuple[Finite, ...]
     """Natural logarithms, normalised over the whole vocabulary, in the order of the choices."""
     answer_mass: Probability
     """Sum of the choices' probabilities: the share of the model's probability mass on the offered answers."""
@@ -47,6 +50,13 @@ class ChoiceScores(Record):
     """Most likely next token, whether or not it was offered."""
     prompt_tokens: int
     model: str
+
+
+def require_finite(logprobs: Sequence[float]) -> None:
+    """Raise FailedRequestError if a log-probability is NaN or infinite. Engines call it first."""
+    if not all(map(math.isfinite, logprobs)):
+        shown = ", ".join(f"{value:.4g}" for value in logprobs)
+        raise FailedRequestError("the model's log-probabilities are not finite", detail=shown)
 
 
 class Generator(Protocol):
@@ -109,4 +119,14 @@ class SharesModel(Protocol):
 
     def shares_model_with(self, other: object) -> bool:
         """Return True if both engines use one loaded model."""
+        ...
+
+
+@runtime_checkable
+class ReportsProgress(Protocol):
+    """An engine that shows that it is working before the first of its requests is answered."""
+
+    @property
+    def progress(self) -> int | None:
+        """A number that changes with each step of work; None while the model is loading."""
         ...

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from core.digests import derive_seed, derive_uniform, digest
 from core.records import Generation
-from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_finite
 
 Answerer = Callable[[GenerationRequest], str]
 Chooser = Callable[[ChoiceRequest], tuple[float, ...]]
@@ -115,6 +115,7 @@ class ScriptedEngine:
         if self._keep_history:
             self.history.append(request)
         logprobs = self._chooser(request)
+        require_finite(logprobs)
         return ChoiceScores(
             logprobs=logprobs,
             answer_mass=min(1.0, sum(math.exp(value) for value in logprobs)),

@@ -94,11 +94,15 @@ class ModelReward:
         _ = self._model
 
     def scores(self, samples: Sequence[Sample]) -> list[float | None]:
-        """Return the score of each answer; None if it is too long or the chat template rejects it."""
+        """Return the score of each answer; None if the model cannot score it.
+
+        It is too long, the chat template rejects it, or the model's score is NaN or infinite.
+        """
         trees = [self._encoded(sample) for sample in samples]
         found = iter(self._model.scores([tree for tree in trees if tree is not None]))
         settings = self._model.settings
-        return [None if tree is None else (next(found) - settings.mean) / settings.std for tree in trees]
+        scores = [None if tree is None else (next(found) - settings.mean) / settings.std for tree in trees]
+        return [score if score is not None and math.isfinite(score) else None for score in scores]
 
     @cached_property
     def _model(self) -> RewardModel:

@@ -11,8 +11,8 @@ from typing import Any, Literal, Self
 
 from core.digests import derive_uniform
 from core.records import Message, Prompt, Split
+from core.store.near_duplicates import GramCounts, Match, NearDuplicates
 from core.store.seen_ids import SeenIds
-from core.text.near_duplicates import GramCounts, Match, NearDuplicates
 
 Duplicates = Literal["exact", "normalised", "near"]
 """Prompts to skip: with the same messages as an earlier one; also those that differ only in case, spacing and

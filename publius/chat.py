@@ -22,7 +22,8 @@ from evaluation.config import BASE, EvalSampling
 from prompts.environment import PromptTemplates
 from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
-from publius.runs.folder import read_manifest, trained_adapter
+from publius.runs.folder import trained_adapter
+from publius.runs.manifest import read_manifest
 from publius.stages.variants import UNTRAINED, turns_for
 from training.methods import POLICY_METHODS
 

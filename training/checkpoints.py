@@ -14,6 +14,7 @@ partial one. Checkpoints of another job (other data, other settings) are discard
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -33,6 +34,11 @@ _MARKER = "job.json"
 RESULT = "training.json"
 """File that marks a training as complete."""
 _NAME = re.compile(r"checkpoint-([0-9]+)")
+_COMPLETE = "complete.json"
+"""File of a checkpoint with the sizes of its other files in bytes."""
+_SIZES = "files"
+"""Key of `training.json` with the sizes of the result's files in bytes."""
+_TENSORS, _SETTINGS = "*.safetensors", ("adapter_config.json", "config.json", "*.safetensors.index.json")
 _SLACK = 1.2
 """Factor for settings, states and file-system blocks in addition to the tensors."""
 
@@ -59,12 +65,14 @@ class TrainingFolder:
         return self.path / "metrics.jsonl"
 
     def result(self, job: str) -> dict[str, Any] | None:
-        """Return the content of `training.json` if this job is complete, else None."""
-        try:
-            result: dict[str, Any] = json.loads((self.path / RESULT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        """Return the content of `training.json` if this job is complete and undamaged, else None."""
+        result = _json_object(self.path / RESULT)
+        if result.get("job") != job:
             return None
-        return result if result.get("job") == job else None
+        sizes = result.get(_SIZES)
+        if sizes is None:  # written by an older version
+            sizes = {path.name: None for path in self.path.glob(_TENSORS)} or {"no weights": None}
+        return result if _are_whole(self.path, sizes) else None
 
     def is_of_older_steps(self, job: str, steps: int) -> bool:
         """Return True if an older version of the job's optimizer steps left checkpoints of it here."""
@@ -108,9 +116,12 @@ class TrainingFolder:
         with os_errors(self.path):
             # The content must be on the disk before the rename, or a crash could leave a complete-looking
             # checkpoint of empty files. Older checkpoints are removed only after the rename is synced.
-            for file in (self.staging / name).iterdir():
+            files = list((self.staging / name).iterdir())
+            for file in files:
                 with file.open("rb") as stream:
                     os.fsync(stream.fileno())
+            sizes = {file.name: file.stat().st_size for file in files}
+            write_atomic(self.staging / name / _COMPLETE, json.dumps(sizes))
             shutil.rmtree(self.checkpoints / name, ignore_errors=True)
             (self.staging / name).rename(self.checkpoints / name)
             sync_folder(self.checkpoints)
@@ -124,7 +135,9 @@ class TrainingFolder:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write `training.json`, which marks the training as complete; remove the checkpoints."""
-        write_atomic(self.path / RESULT, json.dumps(result, indent=2) + "\n")
+        files = [path for name in (_TENSORS, *_SETTINGS) for path in self.path.glob(name)]
+        sizes = {path.name: path.stat().st_size for path in sorted(files)}
+        write_atomic(self.path / RESULT, json.dumps({**result, _SIZES: sizes}, indent=2) + "\n")
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.staging, ignore_errors=True)
 
@@ -136,8 +149,7 @@ class TrainingFolder:
             *lines, _ = path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return
-        kept = [line.decode() + "\n" for line in lines if json.loads(line)["step"] <= step]
-        write_atomic(path, "".join(kept))
+        write_atomic(path, b"".join(line + b"\n" for line in lines if _step_of(line) <= step))
 
     def require_disk_space(self, trainable_parameters: int) -> None:
         """Refuse to start if the checkpoints and the result do not fit on the disk.
@@ -161,8 +173,9 @@ class TrainingFolder:
             )
 
     def newest(self) -> Path | None:
-        """Return the newest complete checkpoint, or None if there is none."""
-        return max(self._all(), key=lambda path: int(path.name.partition("-")[2]), default=None)
+        """Return the newest complete checkpoint, or None if there is none. Damaged ones are passed over."""
+        whole = (path for path in self._all() if _are_whole(path, _json_object(path / _COMPLETE)))
+        return max(whole, key=lambda path: int(path.name.partition("-")[2]), default=None)
 
     def _all(self) -> list[Path]:
         return [path for path in self.checkpoints.iterdir() if _NAME.fullmatch(path.name)]
@@ -170,8 +183,34 @@ class TrainingFolder:
 
 def _marker(folder: Path) -> dict[str, Any]:
     """Return the content of `job.json`, with `steps` 0 if it has none; empty if it is missing or invalid."""
+    found = _json_object(folder / _MARKER)
+    return {"steps": 0, **found} if found else {}
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; empty if the file is missing or damaged."""
     try:
-        found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
-    return {"steps": 0, **found} if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _are_whole(folder: Path, sizes: Mapping[str, int | None]) -> bool:
+    """Return True if all files are in the folder with these sizes in bytes; None is any size above 0."""
+    for name, size in sizes.items():
+        try:
+            found = (folder / name).stat().st_size
+        except OSError:
+            return False
+        if found == 0 or found != (size or found):
+            return False
+    return True
+
+
+def _step_of(line: bytes) -> float:
+    """Return the step of a line of metrics or samples; infinity if the line is damaged."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from core.errors import ConfigError, DataError
 from core.store.files import os_errors
-from core.store.regular import require_regular
 from core.text.explain import Loc, yaml_line
+from core.text.special_files import require_regular
 from core.text.yaml_file import YamlDocument, parse_yaml
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024

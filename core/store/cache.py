@@ -67,6 +67,13 @@ class RequestCache:
                 "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, operation, value)
             )
 
+    def replace(self, key: str, unusable: str, value: str) -> None:
+        """Store an answer in place of one that cannot be used, unless another process replaced it already."""
+        with self._lock, self._errors:
+            self._connection.execute(
+                "UPDATE answers SET value = ? WHERE key = ? AND value = ?", (value, key, unusable)
+            )
+
     def __len__(self) -> int:
         with self._lock, self._errors:
             return int(self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()[0])

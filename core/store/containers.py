@@ -117,7 +117,7 @@ def file_rows(path: Path, accepted: str) -> Iterator[FileRow]:
     with read_errors(path, accepted, also=(csv.Error,)), path.open("rb") as plain:
         packed = plain.read(2) == _GZIP
         plain.seek(0)
-        file: IO[bytes] = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]  # noqa: SIM115
+        file: IO[bytes] = gzip.GzipFile(fileobj=plain) if packed else plain  # type: ignore[assignment]
         head = file.read(_SNIFFED)
         if (
             path.suffix == ".gz"

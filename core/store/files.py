@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -16,6 +18,8 @@ from types import TracebackType
 
 from core.errors import RunStateError
 
+_TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp")
+"""Names that `_temporary` gives."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _TOO_MANY = frozenset({errno.EMFILE, errno.ENFILE})
@@ -136,7 +140,8 @@ def _primary_code(error: sqlite3.Error) -> int:
 
 def _translated_sqlite(error: sqlite3.Error, path: Path, remedy: str) -> RunStateError:
     code, reason = _primary_code(error), str(error)
-    if is_damaged(error):
+    # A dropped table or column is damage too, but SQLite reports it as a wrong statement.
+    if is_damaged(error) or code == sqlite3.SQLITE_ERROR:
         return RunStateError(
             f"the file is damaged ({reason})", where=str(path), accepted=remedy, run=f"rm {path}"
         )
@@ -201,6 +206,38 @@ def write_new(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `target`, which becomes `target` when the block ends without an error.
+
+    Readers see no folder, or the complete one, and a failed attempt leaves nothing in the way of the next.
+
+    Args:
+        target: a new or empty folder.
+
+    Raises:
+        RunStateError: The target is not empty, or its folder is not writable, or the disk is full.
+    """
+    target = target.expanduser()
+    require_empty(target)
+    with os_errors(target):
+        target = target.resolve()
+        temporary = target.with_name(f".{target.name}.unfinished")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    with path.open("rb") as file:
+                        os.fsync(file.fileno())
+            temporary.rename(target)
+            sync_folder(target.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def _temporary(path: Path, pieces: Iterable[str | bytes], mode: int = 0o666) -> Iterator[Path]:
     """Write the pieces to a temporary file next to `path`, sync it and yield it; remove it at the end."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
@@ -216,6 +253,17 @@ def _temporary(path: Path, pieces: Iterable[str | bytes], mode: int = 0o666) -> 
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of whole-file writes that a killed process left in a folder.
+
+    Call it only where no other process writes to the folder.
+    """
+    with os_errors(folder):
+        for path in folder.glob(".*.tmp"):
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

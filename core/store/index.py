@@ -265,8 +265,10 @@ def _is_usable(connection: sqlite3.Connection) -> bool:
     try:
         if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
             return False
+        for table in ("files", "records"):
+            connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
         return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
     except sqlite3.DatabaseError as error:
-        if is_damaged(error):
+        if is_damaged(error) or "no such table" in str(error):
             return False
         raise

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, AnyStr
 
 from core.errors import DataError
-from core.store.regular import require_regular
+from core.text.special_files import require_regular
 
 
 @dataclass(frozen=True, slots=True)

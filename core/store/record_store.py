@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from core.errors import DataError, RunStateError
-from core.store.files import os_errors
+from core.store.files import os_errors, remove_leftovers
 from core.store.index import RecordIndex, Span
 from core.store.lines import Line, cut_torn_line, line_number, lines_from, open_lines
 from core.store.lock import lock
@@ -35,6 +35,10 @@ class StoredRecord(Protocol):
 
     def to_line(self) -> str:
         """Return the record as one line of JSON, including the newline."""
+        ...
+
+    def has_own_id(self) -> bool:
+        """Return False if the id is a digest of content that has changed since."""
         ...
 
     @classmethod
@@ -59,6 +63,8 @@ class RecordStore:
             elif not folder.is_dir():
                 raise RunStateError("no such run folder", where=str(folder), run=f"ls {folder.parent}")
         self._lock = lock(folder) if writable else None
+        if writable:
+            remove_leftovers(folder)
         try:
             self._index = RecordIndex(folder / "index.sqlite", writable=writable)
         except RunStateError:
@@ -84,6 +90,16 @@ class RecordStore:
             f"{name} is already open with another record type or parent"
         )
         return cast("RecordFile[R]", opened)
+
+    def set_aside(self, name: str) -> None:
+        """Rename a file to `<name>.damaged` if it exists; the next `open` makes a new one."""
+        opened = self._files.pop(name, None)
+        if opened is not None:
+            opened.close()
+        path = self.folder / name
+        with os_errors(path):
+            if path.exists():
+                path.replace(path.with_name(f"{name}.damaged"))
 
     def find(self, prefix: str) -> list[tuple[str, str]]:
         """Return (file name, id) of every record whose id starts with `prefix`, in all indexed files."""
@@ -239,6 +255,8 @@ class RecordFile(Generic[R]):
             raise self._broken_line(span.offset, _reason(error)) from error
         if record.id != span.id:
             raise self._broken_line(span.offset, f"the file was changed: expected record '{span.id}' here")
+        if not record.has_own_id():
+            raise self._broken_line(span.offset, f"the content of record '{record.id}' is not that of its id")
         return record
 
     def _catch_up(self) -> None:
@@ -295,7 +313,8 @@ class RecordFile(Generic[R]):
         return DataError(
             reason,
             where=f"{self.path}:{number}",
-            accepted=f"one {self.record_type.__name__} record as JSON on each line",
+            accepted=f"one {self.record_type.__name__} record as JSON on each line, as it was written; a run "
+            "makes the record of a deleted line again",
             run=f"sed -n {number}p {self.path}",
         )
 

@@ -17,8 +17,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from core.errors import ConfigError, Problem
-from core.store.regular import require_regular
 from core.text.explain import Loc, Misfit, explain, yaml_line
+from core.text.special_files import require_regular
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32

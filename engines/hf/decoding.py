@@ -33,6 +33,8 @@ class DecodingRow:
     entropies: list[float] = field(default_factory=list)
     """Entropies in nats of the distributions that the tokens were drawn from; only if recorded."""
     finish_reason: Literal["stop", "length"] | None = None
+    failed: bool = False
+    """True if the row ended because the model's logits were not finite; its last token has no meaning."""
     random: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,18 +96,21 @@ class DecodingBatch:
 
     @torch.inference_mode()
     def step(self) -> list[DecodingRow]:
-        """Draw one token for every row; return the rows that are finished by it."""
+        """Draw one token for every row; return the rows that are finished by it, or that failed."""
+        # The maximum is NaN or infinite where any logit is NaN or +inf; -inf only masks a token.
+        usable = self._logits.amax(dim=-1).isfinite()
         uniforms = [row.random.random() if row.sampling.temperature > 0 else 0.0 for row in self.rows]
         drawn = draw_tokens(self._logits, [row.sampling for row in self.rows], uniforms)
         if self._record_logprobs:
             self._append_logprobs(drawn)
-        for row, token in zip(self.rows, drawn, strict=True):
+        for row, token, is_usable in zip(self.rows, drawn, usable.tolist(), strict=True):
             row.tokens.append(token)
+            row.failed = not is_usable
             row.finish_reason = self._finish_reason(row)
-        finished = [row for row in self.rows if row.finish_reason]
+        finished = [row for row in self.rows if row.finish_reason or row.failed]
         if finished:
             # Remove them before the forward pass, which then does not compute them.
-            self._keep([i for i, row in enumerate(self.rows) if not row.finish_reason])
+            self._keep([i for i, row in enumerate(self.rows) if not (row.finish_reason or row.failed)])
         if self.rows:
             # The mask covers the new token too: it attends to itself.
             self._mask = torch.nn.functional.pad(self._mask, (0, 1), value=1)

@@ -14,7 +14,7 @@ from typing import Any
 
 from core.errors import EngineError, PubliusError, type_and_first_line
 from core.libraries import is_out_of_memory, out_of_memory
-from core.notices import note
+from core.notices import note, warn
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.loading import load_model, merges_adapter
@@ -23,6 +23,9 @@ from engines.hf.worker import Ticket, TorchWorker
 from engines.loading import pick_gpu
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+
+_CLOSE_S = 60.0
+"""Seconds that the step under way may take when the engine is closed."""
 
 
 class TransformersEngine(LocalEngine):
@@ -43,13 +46,25 @@ class TransformersEngine(LocalEngine):
         self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._failure: PubliusError | None = None
+        self._steps: int | None = None
+
+    @property
+    def progress(self) -> int | None:
+        """Number of steps that the torch thread has taken; None while it loads the model."""
+        return self._steps
 
     def close(self) -> None:
-        """Stop the thread after the current step and free the model. Safe to call twice."""
+        """Stop the thread after the current step and free the model. Safe to call twice.
+
+        A thread whose step does not end is left behind; it ends with the process.
+        """
         if self._thread is not None:
             self._queue.put(None)
-            self._thread.join()
-            self._thread = None
+            self._thread.join(_CLOSE_S)
+            if self._thread.is_alive():
+                warn(f"{self.model}: the model's step does not end; its thread is left behind")
+                self._queue = queue.SimpleQueue()  # the thread still reads the old one
+            self._thread, self._steps = None, None
 
     @property
     def _decoding_version(self) -> int:
@@ -91,6 +106,7 @@ class TransformersEngine(LocalEngine):
         from engines.hf.self_check import require_inference
 
         worker: TorchWorker | None = None
+        tickets = self._queue
         try:
             note(f"loading {self.model} (transformers)")
             place = pick_gpu(self._engine.device, self._engine.gpus)
@@ -99,14 +115,18 @@ class TransformersEngine(LocalEngine):
                 model = load_model(self._files, self._dtype, place, device_map=self._engine.device_map)
                 require_inference(model, self.model)
                 worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
-                while worker.collect(self._queue):
+                self._steps = 0
+                while worker.collect(tickets):
                     adjust_threads()
                     worker.work()
-            self._reject(EngineError("the engine was closed before it answered", where=self.model), worker)
+                    if tickets is self._queue:  # else the engine was closed and this thread left behind
+                        self._steps = (self._steps or 0) + 1
+            error = EngineError("the engine was closed before it answered", where=self.model)
+            _reject(error, worker, tickets)
         except PubliusError as error:
-            self._fail(error, worker)
+            self._fail(error, worker, tickets)
         except Exception as error:  # noqa: BLE001  tasks wait in another thread and would wait forever
-            self._fail(self._as_problem(error), worker)
+            self._fail(self._as_problem(error), worker, tickets)
 
     def _as_problem(self, error: Exception) -> EngineError:
         if not is_out_of_memory(error):
@@ -115,17 +135,24 @@ class TransformersEngine(LocalEngine):
         smaller = f"a smaller engine.max_batch (now {batch}) or engine.max_batch_tokens (now {tokens})"
         return out_of_memory(error, "inference", self.model, smaller)
 
-    def _fail(self, error: PubliusError, worker: TorchWorker | None) -> None:
-        self._failure = error
-        self._reject(error, worker)
+    def _fail(
+        self, error: PubliusError, worker: TorchWorker | None, tickets: queue.SimpleQueue[Ticket | None]
+    ) -> None:
+        if tickets is self._queue:
+            self._failure = error
+        _reject(error, worker, tickets)
 
-    def _reject(self, error: PubliusError, worker: TorchWorker | None) -> None:
-        for ticket in worker.unanswered() if worker else []:
-            ticket.resolve(error)
-        while True:
-            try:
-                ticket_or_end = self._queue.get_nowait()
-            except queue.Empty:
-                return
-            if ticket_or_end is not None:
-                ticket_or_end.resolve(error)
+
+def _reject(
+    error: PubliusError, worker: TorchWorker | None, tickets: queue.SimpleQueue[Ticket | None]
+) -> None:
+    """Resolve all tickets that have no result with an error."""
+    for ticket in worker.unanswered() if worker else []:
+        ticket.resolve(error)
+    while True:
+        try:
+            ticket_or_end = tickets.get_nowait()
+        except queue.Empty:
+            return
+        if ticket_or_end is not None:
+            ticket_or_end.resolve(error)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import queue
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from core.errors import PubliusError
+from core.errors import FailedRequestError, PubliusError, RequestError, type_and_first_line
+from core.libraries import is_out_of_memory
 from core.records import Generation
 from engines.answers import AnswerReader
 from engines.config import EngineConfig
-from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_finite
 from engines.tokenization import TurnEncoder
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from engines.hf.decoding import DecodingBatch, DecodingRow
@@ -68,8 +72,6 @@ class TorchWorker:
         limits: EngineConfig,
         name: str,
     ) -> None:
-        from engines.hf.decoding import DecodingBatch
-
         self._model = model
         self._tokenizer: Any = tokenizer
         self._name = name
@@ -80,7 +82,7 @@ class TorchWorker:
         self._open: set[Ticket] = set()
         self._choices: list[Ticket] = []
         self._drafts: list[Ticket] = []
-        self._batch: DecodingBatch = DecodingBatch(model, self._reader.end_ids, self._reader.decode)
+        self._batch = self._new_batch()
 
     def collect(self, tickets: queue.SimpleQueue[Ticket | None]) -> bool:
         """Collect new tickets; wait only if there is nothing to do. Return False if the engine was closed."""
@@ -104,16 +106,29 @@ class TorchWorker:
         if self._drafts and self._should_admit():
             self._admit()
         if self._batch.rows:
-            for row in self._batch.step():
-                self._resolve(row.ticket, self._generation(row))
+            self._step()
+
+    def _new_batch(self) -> DecodingBatch:
+        from engines.hf.decoding import DecodingBatch
+
+        return DecodingBatch(self._model, self._reader.end_ids, self._reader.decode)
 
     def unanswered(self) -> list[Ticket]:
         """Return all tickets that have no result yet."""
         return list(self._open)
 
-    def _resolve(self, ticket: Ticket, result: Generation | ChoiceScores) -> None:
+    def _resolve(self, ticket: Ticket, result: Generation | ChoiceScores | PubliusError) -> None:
         ticket.resolve(result)
         self._open.remove(ticket)
+
+    def _resolve_with(self, ticket: Ticket, result: Callable[[], Generation | ChoiceScores]) -> None:
+        """Resolve a ticket with what the function returns, or with its failure."""
+        try:
+            self._resolve(ticket, result())
+        except RequestError as error:
+            self._resolve(ticket, error)
+        except Exception as error:  # noqa: BLE001  other tickets are not affected
+            self._resolve(ticket, _failure(error))
 
     def _should_admit(self) -> bool:
         """Return True if waiting tickets should join now.
@@ -149,31 +164,87 @@ class TorchWorker:
             rows.append(row)
             self._drafts.remove(ticket)
         if rows:
+            self._join(rows)
+
+    def _join(self, rows: list[DecodingRow]) -> None:
+        """Add rows to the batch. If the model fails on them, each joins alone, without those that fail."""
+        try:
             self._batch.admit(rows)
+        except Exception as error:  # noqa: BLE001  a request's failure, or raised again by `_failure`
+            if len(rows) > 1 and _is_of_a_request(error):
+                for row in rows:
+                    self._join([row])
+                return
+            self._resolve(rows[0].ticket, _failure(error))
+
+    def _step(self) -> None:
+        """Decode one token of each row. If the model fails, so do all rows: none has a usable cache."""
+        try:
+            finished = self._batch.step()
+        except Exception as error:  # noqa: BLE001  as in `_join`
+            failed, failure = self._batch.rows, _failure(error)
+            self._batch = self._new_batch()
+            for row in failed:
+                self._resolve(row.ticket, failure)
+            return
+        for row in finished:
+            self._resolve_with(row.ticket, partial(self._generation, row))
 
     def _score(self) -> None:
-        from engines.hf.decoding import next_token_logprobs
-
+        """Score one batch of choices. If the model fails on it, each ticket is scored alone."""
         longest = max(len(ticket.ids) for ticket in self._choices)
         count = max(1, min(self._limits.max_batch, self._limits.max_batch_tokens // longest))
         tickets = _similar(self._choices, count)
-        logprobs = next_token_logprobs(self._model, [ticket.ids for ticket in tickets])
-        tops = logprobs.argmax(dim=-1).tolist()
-        for ticket, row, top in zip(tickets, logprobs, tops, strict=True):
-            chosen = row[list(ticket.choice_ids)]
+        for ticket in tickets:
             self._choices.remove(ticket)
-            scores = ChoiceScores(
-                logprobs=tuple(chosen.tolist()),
-                answer_mass=min(1.0, float(chosen.exp().sum())),
-                top_token=self._tokenizer.decode([top]),
-                prompt_tokens=len(ticket.ids),
-                model=self._name,
-            )
-            self._resolve(ticket, scores)
+        self._score_together(tickets)
+
+    def _score_together(self, tickets: list[Ticket]) -> None:
+        from engines.hf.decoding import next_token_logprobs
+
+        try:
+            logprobs = next_token_logprobs(self._model, [ticket.ids for ticket in tickets])
+            tops = logprobs.argmax(dim=-1).tolist()
+        except Exception as error:  # noqa: BLE001  as in `_join`
+            if len(tickets) > 1 and _is_of_a_request(error):
+                for ticket in tickets:
+                    self._score_together([ticket])
+                return
+            self._resolve(tickets[0], _failure(error))
+            return
+        for ticket, row, top in zip(tickets, logprobs, tops, strict=True):
+            self._resolve_with(ticket, partial(self._scores, ticket, row, top))
+
+    def _scores(self, ticket: Ticket, logprobs: torch.Tensor, top: int) -> ChoiceScores:
+        """Return the scores from the log-probabilities (V,) of the next token."""
+        chosen = logprobs[list(ticket.choice_ids)]
+        require_finite(chosen.tolist())
+        return ChoiceScores(
+            logprobs=tuple(chosen.tolist()),
+            answer_mass=min(1.0, float(chosen.exp().sum())),
+            top_token=self._tokenizer.decode([top]),
+            prompt_tokens=len(ticket.ids),
+            model=self._name,
+        )
 
     def _generation(self, row: DecodingRow) -> Generation:
+        if row.failed:
+            raise FailedRequestError("the model's logits are not finite", detail=f"token {len(row.tokens)}")
         assert row.finish_reason is not None
         return self._reader.read(row.ticket.request, len(row.prompt), row.tokens, row.finish_reason)
+
+
+def _is_of_a_request(error: Exception) -> bool:
+    """Return False if an exception ends the work of the whole engine: our own errors, and lack of memory."""
+    return not (isinstance(error, PubliusError | MemoryError) or is_out_of_memory(error))
+
+
+def _failure(error: Exception) -> FailedRequestError:
+    """Return an exception of the model as the failure of one request; raise it if it ends the engine."""
+    if not _is_of_a_request(error):
+        raise error
+    reason = f"the engine failed on the request ({type(error).__name__})"
+    return FailedRequestError(reason, detail=type_and_first_line(error))
 
 
 def _similar(tickets: list[Ticket], count: int) -> list[Ticket]:

@@ -27,7 +27,7 @@ from engines.arguments.rules import answer_arguments
 from engines.config import EngineConfig, ModelConfig
 from engines.loading import UNKNOWN_CONTEXT, pick_dtype
 from engines.local_engine import LocalEngine
-from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_finite
 from engines.vllm.link import HostLink
 from engines.vllm.setup import (
     attachable_rank,
@@ -75,6 +75,11 @@ class VllmEngine(LocalEngine):
         """Return True if another engine has the same host."""
         return isinstance(other, VllmEngine) and other._host is self._host
 
+    @property
+    def progress(self) -> int | None:
+        """A number that changes while the model draws tokens; None while it is loading."""
+        return self._host.progress
+
     def close(self) -> None:
         """Release the host. With its last engine it ends, and all its processes. Safe to call twice."""
         self._host.release(self)
@@ -94,6 +99,7 @@ class VllmEngine(LocalEngine):
         # Greedy: the one drawn token is then the most likely one.
         sampling = sampling_fields(Sampling(temperature=0.0, max_new_tokens=1))
         answer = await self._ask(ids, sampling, choice_ids)
+        require_finite(answer.logprobs)
         return ChoiceScores(
             logprobs=answer.logprobs,
             answer_mass=min(1.0, sum(math.exp(logprob) for logprob in answer.logprobs)),

@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import Any
 
-from core.errors import EngineError, RequestError, on_one_line
+from core.errors import FailedRequestError, RequestError, on_one_line
 from core.lazy import require
 from engines.vllm.serving import Host
 from engines.vllm.wire import Adapter, Ask, Load, Response
@@ -31,6 +31,8 @@ class VllmBackend:
         """vLLM's description of each loaded adapter, by name."""
         self._attached: Any = None
         self._last_number = 0
+        self._drawn = 0
+        self._is_broken = False
         self._loading = asyncio.Lock()
         self._params: Any = require("vllm.sampling_params", _EXTRA)
         self._inputs: Any = require("vllm.inputs", _EXTRA)
@@ -50,6 +52,18 @@ class VllmBackend:
         """Maximum number of tokens in a prompt and its answer, which vLLM may lower while loading."""
         return int(self._engine.model_config.max_model_len)
 
+    @property
+    def is_broken(self) -> bool:
+        """True if vLLM's engine process has ended or failed in a step, or an adapter cannot be loaded."""
+        return self._is_broken or bool(self._engine.errored)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens drawn for finished and running requests."""
+        states = self._engine.output_processor.request_states.values()
+        running = sum(state.detokenizer.num_output_tokens() for state in states if state.detokenizer)
+        return self._drawn + running
+
     async def attach(self, adapter: Adapter) -> None:
         """Load an adapter that replaces the previous one for all later requests that name none."""
         self._attached = await self._loaded(adapter)
@@ -63,12 +77,13 @@ class VllmBackend:
             raise RequestError("vLLM rejected the request", detail=on_one_line(error)) from error
         reason = output.finish_reason
         if reason not in ("stop", "length"):
-            raise EngineError(f"vLLM returned the finish reason {reason!r}", accepted="stop, length")
+            raise FailedRequestError(f"vLLM returned the finish reason {reason!r}")
         logprobs: tuple[float, ...] = ()
         if ask.choice_ids:
             first = output.logprobs[0]
             logprobs = tuple(first[i].logprob for i in ask.choice_ids)
         tokens = tuple(output.token_ids)
+        self._drawn += len(tokens)
         drawn: tuple[float, ...] = ()
         if ask.wants_logprobs:
             drawn = tuple(of[token].logprob for token, of in zip(tokens, output.logprobs, strict=True))
@@ -90,7 +105,11 @@ class VllmBackend:
                 self._last_number += 1
                 lora = require("vllm.lora.request", _EXTRA)
                 request = lora.LoRARequest(adapter.name, self._last_number, adapter.folder)
-                await self._engine.add_lora(request)
+                try:
+                    await self._engine.add_lora(request)
+                except Exception:
+                    self._is_broken = True  # all requests with this adapter would fail alike
+                    raise
                 self._loras[adapter.name] = request
         return self._loras[adapter.name]
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from core.errors import EngineError, PubliusError, RequestError
+from core.errors import EngineError, FailedRequestError, PubliusError, RequestError, first_line
 from engines.vllm.processes import kill_group, wait_until_gone
 from engines.vllm.wire import (
     Adapter,
@@ -36,6 +36,7 @@ from engines.vllm.wire import (
     Close,
     Down,
     Load,
+    Progress,
     Ready,
     Refused,
     Response,
@@ -75,6 +76,8 @@ class HostLink:
         # A running future cannot be cancelled: a caller that gives up must not take it away from the others.
         self.max_tokens.set_running_or_notify_cancel()
         self._failed = False
+        self.progress = 0
+        """A number that changes while the model draws tokens."""
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         # The host's TMPDIR: temporary files that vLLM leaves behind are removed with it.
         self._folder = Path(tempfile.mkdtemp(prefix="publius-"))
@@ -165,7 +168,12 @@ class HostLink:
         reason: str | None = None
         with contextlib.suppress(OSError), self._connection.makefile("rb") as lines:
             for line in lines:
-                match from_host.validate_json(line):
+                try:
+                    message = from_host.validate_json(line)
+                except ValueError as error:  # not ours: nothing that follows can be trusted
+                    reason = f"a message that cannot be read: {first_line(error)}"
+                    break
+                match message:
                     case Ready() as ready:
                         loaded = True
                         self._settle_length(ready.max_tokens)
@@ -175,7 +183,10 @@ class HostLink:
                     case Response() | AdapterAttached() as reply:
                         self._resolve(reply.id, reply)
                     case Refused() as refused:
-                        self._resolve(refused.id, RequestError(refused.reason, detail=refused.detail))
+                        kind = FailedRequestError if refused.may_pass else RequestError
+                        self._resolve(refused.id, kind(refused.reason, detail=refused.detail))
+                    case Progress() as sign:
+                        self.progress = sign.tokens
         # Kill before `wait`: only until then is it certain that no other process has the host's id.
         kill_group(self.group)
         wait_until_gone(self.group, _GONE_S)

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Protocol
 
-from core.errors import RequestError, on_one_line
+from core.errors import FailedRequestError, RequestError, on_one_line
 from engines.vllm.processes import kill_group
 from engines.vllm.wire import (
     Adapter,
@@ -30,6 +30,7 @@ from engines.vllm.wire import (
     Down,
     FromHost,
     Load,
+    Progress,
     Ready,
     Refused,
     Response,
@@ -37,6 +38,8 @@ from engines.vllm.wire import (
     to_host,
 )
 
+_SIGN_S = 5.0
+"""Seconds between two signs that the model is working."""
 _WATCH_S = 1.0
 """Seconds between checks of the parent's id: a forked child of the parent may keep the socket open."""
 
@@ -55,6 +58,16 @@ class Backend(Protocol):
 
     async def attach(self, adapter: Adapter) -> None:
         """Load an adapter that replaces the previous one for all later requests that name none."""
+        ...
+
+    @property
+    def is_broken(self) -> bool:
+        """True if no further request can be answered."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """A number that changes while tokens are drawn."""
         ...
 
     def close(self) -> None:
@@ -103,6 +116,22 @@ class Host:
 
     async def _serve(self, backend: Backend, inbox: asyncio.Queue[ToHost]) -> None:
         broken = asyncio.Event()
+        signs = asyncio.create_task(self._show_progress(backend))
+        try:
+            await self._receive(backend, inbox, broken)
+        finally:
+            signs.cancel()
+
+    async def _show_progress(self, backend: Backend) -> None:
+        """Report from time to time that tokens are drawn: an answer is sent only when it is complete."""
+        shown = -1
+        while True:
+            await asyncio.sleep(_SIGN_S)
+            if self._tasks and backend.tokens != shown:
+                shown = backend.tokens
+                self._send(Progress(tokens=shown))
+
+    async def _receive(self, backend: Backend, inbox: asyncio.Queue[ToHost], broken: asyncio.Event) -> None:
         end = asyncio.create_task(broken.wait())
         while True:
             got = asyncio.create_task(inbox.get())
@@ -111,9 +140,11 @@ class Host:
                 return
             match got.result():
                 case Ask() as ask:
-                    self._start(ask.id, partial(backend.answer, ask), broken)
+                    work = self._reply(ask.id, backend, partial(backend.answer, ask), broken)
+                    self._tasks[ask.id] = asyncio.create_task(work)
                 case AttachAdapter() as attach:
-                    self._start(attach.id, partial(_attach, backend, attach), broken)
+                    work = self._reply(attach.id, backend, partial(_attach, backend, attach), broken)
+                    self._tasks[attach.id] = asyncio.create_task(work)
                 case Cancel(id=number) if number in self._tasks:
                     self._tasks[number].cancel()
                 case Close():
@@ -123,17 +154,23 @@ class Host:
         # The backend may only be closed when no task uses it any more.
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def _start(self, number: int, work: Callable[[], Awaitable[FromHost]], broken: asyncio.Event) -> None:
-        self._tasks[number] = asyncio.create_task(self._reply(number, work, broken))
-
     async def _reply(
-        self, number: int, work: Callable[[], Awaitable[FromHost]], broken: asyncio.Event
+        self,
+        number: int,
+        backend: Backend,
+        work: Callable[[], Awaitable[FromHost]],
+        broken: asyncio.Event,
     ) -> None:
         try:
             self._send(await work())
         except RequestError as error:
-            self._send(Refused(id=number, reason=error.reason, detail=error.detail))
+            may_pass = isinstance(error, FailedRequestError)
+            self._send(Refused(id=number, reason=error.reason, detail=error.detail, may_pass=may_pass))
         except Exception as error:  # noqa: BLE001  see `run`
+            if not backend.is_broken:
+                reason = f"the engine failed on the request ({type(error).__name__})"
+                self._send(Refused(id=number, reason=reason, detail=on_one_line(error), may_pass=True))
+                return
             # After one failure the host shuts down and other requests fail too: only the first is reported.
             if not broken.is_set():
                 self._send(Down(reason=_reason(error)))

@@ -63,6 +63,12 @@ class SharedHost:
             self._users.add(user)
             return self._link
 
+    @property
+    def progress(self) -> int | None:
+        """A number that changes while the model draws tokens; None while it is loading."""
+        link = self._link
+        return link.progress if link is not None and link.max_tokens.done() else None
+
     def release(self, user: object) -> None:
         """Stop using the host. Its last user shuts it down and waits until all its processes are gone."""
         # The lock is held only for the swap: closing may take seconds.

@@ -107,6 +107,16 @@ class Refused(_Message):
     id: int
     reason: str
     detail: str
+    may_pass: bool = False
+    """True if the backend failed on the request, so that it may succeed when it is sent again."""
+
+
+class Progress(_Message):
+    """Sign that the model is working, sent from time to time while requests are running."""
+
+    kind: Literal["progress"] = "progress"
+    tokens: int
+    """A number that changes while tokens are drawn."""
 
 
 class Down(_Message):
@@ -117,7 +127,7 @@ class Down(_Message):
 
 
 ToHost = Load | Ask | AttachAdapter | Cancel | Close
-FromHost = Ready | Response | AdapterAttached | Refused | Down
+FromHost = Ready | Response | AdapterAttached | Refused | Progress | Down
 
 to_host: TypeAdapter[ToHost] = TypeAdapter(Annotated[ToHost, Field(discriminator="kind")])
 from_host: TypeAdapter[FromHost] = TypeAdapter(Annotated[FromHost, Field(discriminator="kind")])

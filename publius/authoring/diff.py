@@ -22,7 +22,7 @@ from publius.authoring.recompute import (
     require_place_for,
 )
 from publius.runs.engines import EngineMaker, make_engine
-from publius.runs.folder import read_manifest
+from publius.runs.manifest import read_manifest
 from publius.runs.reader import RunReader, open_labelled
 
 

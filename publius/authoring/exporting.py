@@ -9,7 +9,7 @@ from typing import Any
 from constitution.importers.anthropic_export import to_anthropic
 from constitution.loader import load_constitution
 from core.errors import ConfigError
-from core.store.files import os_errors, require_empty, write_atomic
+from core.store.files import os_errors, whole_folder, write_atomic
 from core.text.explain import one_of
 
 EXPORT_FORMS = ("anthropic",)
@@ -57,11 +57,9 @@ def export_constitution(source: str, form: str, to: Path) -> ExportedConstitutio
         what = "nothing to export: no principle has its own requests, and the format holds only requests"
         accepted = "principles with critique and revision, or with comparison"
         raise ConfigError(what, where=source, accepted=accepted)
-    require_empty(to)
-    with os_errors(to):
-        to.mkdir(parents=True, exist_ok=True)
-    for name, content in export.files.items():
-        write_atomic(to / name, content)
+    with whole_folder(to) as folder:
+        for name, content in export.files.items():
+            write_atomic(folder / name, content)
     return ExportedConstitution(
         folder=str(to),
         form=form,

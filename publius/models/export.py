@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.errors import ConfigError, RunStateError
 from core.notices import note
-from core.store.files import require_empty
+from core.store.files import os_errors, whole_folder
 from engines.adapter import SETTINGS, read_settings
 from engines.config import ModelConfig
 from engines.hf.weights.saving import copy_model
@@ -18,7 +18,9 @@ from engines.reward_settings import read_reward_settings
 from publius.config.run_file import load_run_config
 from publius.models.merge import merge_adapter
 from publius.models.provenance import trained_method, trained_quantization, write_merged_card
-from publius.runs.folder import base_of, read_manifest, trained_adapter
+from publius.runs.folder import base_of, trained_adapter
+from publius.runs.inputs import RESOLVED
+from publius.runs.manifest import read_manifest
 from training.methods import METHODS
 
 
@@ -66,28 +68,28 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
             accepted=", ".join(trained) or "none yet",
             run=f"publius train {method} RUN.yaml",
         )
-    return _exported(folder / method, to, load_run_config(folder / "resolved.yaml").models.policy)
+    return _exported(folder / method, to, load_run_config(folder / RESOLVED).models.policy)
 
 
 def _exported(training: Path, to: Path, policy: ModelConfig | None) -> ExportedModel:
     """Export the model of a training; `policy` is the model of its run, None for training on a data set."""
-    if holds_model(training):
-        target = to.expanduser().resolve()
-        require_empty(target)
-        extra = [training / name for name in (REWARD_SETTINGS,) if (training / name).exists()]
-        copy_model([*model_files(training), *extra], target)
-    else:
-        first = training / read_reward_settings(training).members[0]
-        named = ModelConfig(id=str(read_settings(first)["base_model_name_or_path"]))
-        base = named if policy is None else base_of(first, policy)
-        if quantization := trained_quantization(first):
-            note(f"the adapter was trained on {quantization} weights and is merged into unquantized ones")
-        merge_adapter(training, to, base)
-    write_merged_card(training, to.expanduser())
+    with whole_folder(to) as folder:  # the model and its card
+        if holds_model(training):
+            extra = [training / name for name in (REWARD_SETTINGS,) if (training / name).exists()]
+            copy_model([*model_files(training), *extra], folder)
+        else:
+            first = training / read_reward_settings(training).members[0]
+            named = ModelConfig(id=str(read_settings(first)["base_model_name_or_path"]))
+            base = named if policy is None else base_of(first, policy)
+            if quantization := trained_quantization(first):
+                note(f"the adapter was trained on {quantization} weights and is merged into unquantized ones")
+            merge_adapter(training, folder, base)
+        write_merged_card(training, folder)
     return ExportedModel(to)
 
 
 def is_training(folder: Path) -> bool:
     """Return True if a folder holds a trained adapter, an ensemble of adapters or a trained model."""
-    is_model = holds_model(folder) and trained_method(folder) is not None
-    return is_model or (folder / SETTINGS).is_file() or (folder / REWARD_SETTINGS).is_file()
+    with os_errors(folder):
+        is_model = holds_model(folder) and trained_method(folder) is not None
+        return is_model or (folder / SETTINGS).is_file() or (folder / REWARD_SETTINGS).is_file()

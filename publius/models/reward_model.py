@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.digests import digest
+from core.errors import EngineError, type_and_first_line
+from core.notices import warn
 from core.store.files import write_atomic
 from engines.reward_settings import FILE as SETTINGS
 from engines.reward_settings import RewardSettings, read_reward_settings, write_reward_settings
@@ -80,9 +83,12 @@ def _is_current(
     is no metrics file; then a scale other than the default proves it.
     """
     last = folder / (METRICS if is_reported else SETTINGS)
-    if not is_up_to_date(last, results):
+    if not is_up_to_date(last, results) or (is_reported and read_reward_metrics(folder) is None):
         return False
-    written = read_reward_settings(folder)
+    try:
+        written = read_reward_settings(folder)
+    except EngineError:  # damaged: it is written again
+        return False
     scale = written.model_dump(include={"mean", "std", "temperature"})
     return written != settings and written == settings.model_copy(update=scale)
 
@@ -103,23 +109,38 @@ def score_pairs(
 def scored_by(
     model: RewardModel, pairs: Sequence[PreferencePair], optim: OptimConfig
 ) -> tuple[list[ScoredPair], list[ExcludedExample]]:
-    """Return the pairs with their scores, and those that are too long or rejected by the chat template."""
+    """Return the pairs with their scores, and those that have none.
+
+    These are too long, the chat template rejects them, or a score is NaN or infinite.
+    """
     encoded = encode_pairs(pairs, model.encoder, optim, lambda pair: None)
     scores = model.scores([row.tree for row in encoded.rows])
     by_id = {pair.id: pair for pair in pairs}
-    return [
-        _scored(row, scores[2 * number], scores[2 * number + 1], by_id[row.id])
-        for number, row in enumerate(encoded.rows)
-    ], encoded.excluded
+    scored, excluded = list[ScoredPair](), list(encoded.excluded)
+    for row, chosen, rejected in zip(encoded.rows, scores[::2], scores[1::2], strict=True):
+        if math.isfinite(chosen) and math.isfinite(rejected):
+            scored.append(_scored(row, chosen, rejected, by_id[row.id]))
+        else:
+            found = f"{chosen:g} and {rejected:g}"
+            excluded.append(ExcludedExample(row.id, "the model's scores are not finite", found))
+    return scored, excluded
 
 
 def read_reward_metrics(folder: Path) -> dict[str, Any] | None:
     """Return the content of a reward model's metrics file, or None if there is none."""
+    return read_metrics(folder / METRICS)
+
+
+def read_metrics(path: Path) -> dict[str, Any] | None:
+    """Return the content of a metrics file, or None if it is missing or damaged."""
     try:
-        content: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return content
+    except (OSError, ValueError) as error:
+        warn(f"{path} is damaged and is not shown ({type_and_first_line(error)})")
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _scored(row: EncodedPair, chosen: float, rejected: float, pair: PreferencePair) -> ScoredPair:

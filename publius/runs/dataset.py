@@ -18,11 +18,12 @@ from typing import Any
 from core.digests import derive_uniform
 from core.errors import RunStateError
 from core.records import Message, Preference
-from core.store.files import os_errors, require_empty, write_atomic
+from core.store.files import os_errors, whole_folder, write_atomic
 from core.text.documents import code_span, document_template, fenced
 from core.text.yaml_writing import yaml_text
 from prompts.sources import normalised
-from publius.runs.folder import read_manifest
+from publius.runs.inputs import CONSTITUTION, read_input
+from publius.runs.manifest import read_manifest
 from publius.runs.reader import RecordsReader
 from publius.runs.records import RunFiles
 
@@ -87,16 +88,13 @@ def export_run(run: Path, to: Path) -> ExportedRun:
     manifest = read_manifest(run)
     if "aggregate" not in manifest["stages"]:
         raise RunStateError("the run has no preferences yet", where=str(run), run="publius run RUN.yaml")
-    require_empty(to)
-    with os_errors(to):
-        to.mkdir(parents=True, exist_ok=True)
-    with RecordsReader(run) as files:
+    constitution = read_input(run / CONSTITUTION)
+    with whole_folder(to) as folder, RecordsReader(run) as files:
         carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
         rows = _all_rows(files, carried)
-        counts = {name: _write(to / name, config) for name, config in rows.items()}
-    constitution = (run / "constitution.yaml").read_text(encoding="utf-8")
-    write_atomic(to / "constitution.yaml", constitution)
-    write_atomic(to / "README.md", _card(manifest, constitution, counts, run, carried))
+        counts = {name: _write(folder / name, config) for name, config in rows.items()}
+        write_atomic(folder / CONSTITUTION, constitution)
+        write_atomic(folder / "README.md", _card(manifest, constitution, counts, run, carried))
     return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 

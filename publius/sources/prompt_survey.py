@@ -16,11 +16,11 @@ from decimal import Decimal
 from typing import Any, NoReturn
 
 from core.errors import ConfigError, DataError
+from core.store.near_duplicates import GramCounts
 from core.text.explain import one_of
-from core.text.near_duplicates import GramCounts
 from prompts.rows import PROMPT_COLUMNS, READ_COLUMNS, text_cell
 from prompts.sources import compared_text
-from publius.sources.prompts import ACCEPTED, PromptRow, PromptSource, read_prompt_rows
+from publius.sources.prompts import PROMPT_FORMS, PromptRow, PromptSource, read_prompt_rows
 
 _MAX_COLUMNS = 100
 _SHORT = 1000
@@ -31,7 +31,7 @@ _INTEGERS = range(-(2**63), 2**63)
 """Integers that Arrow, and therefore `datasets`, can store."""
 _TIMES = (date, time, timedelta, Decimal)
 
-Cell = str | int | float | bool | None
+CarriedValue = str | int | float | bool | None
 """A value of a carried column; a list or a mapping is carried as JSON text."""
 
 
@@ -141,7 +141,7 @@ def survey(source: PromptSource) -> PromptSurvey:
     for row in read_prompt_rows(source):
         found.add(row)
     if not found.rows:
-        raise DataError("the file contains no prompts", where=str(source.path), accepted=ACCEPTED)
+        raise DataError("the file contains no prompts", where=str(source.path), accepted=PROMPT_FORMS)
     for ours in sorted(found.absent or ()):
         _refuse_column(f"prompts.columns.{ours}", source.columns[ours], found)
     for name in source.keep or ():
@@ -152,12 +152,12 @@ def survey(source: PromptSource) -> PromptSurvey:
     return found
 
 
-def cells_of(row: PromptRow, carried: Mapping[str, str]) -> dict[str, Cell]:
+def carried_values(row: PromptRow, carried: Mapping[str, str]) -> dict[str, CarriedValue]:
     """Return a row's cells of the carried columns, each as the column's type."""
     return {name: _cell(row.values.get(name), dtype) for name, dtype in carried.items()}
 
 
-def _cell(value: Any, dtype: str) -> Cell:
+def _cell(value: Any, dtype: str) -> CarriedValue:
     if _kind(value) == "missing":
         return None
     if dtype == "string":
@@ -172,14 +172,13 @@ def _refuse_column(where: str, name: str, found: PromptSurvey) -> NoReturn:
 def _refuse_all(source: PromptSource, found: PromptSurvey) -> NoReturn:
     """Raise an error with the first rows' reasons, the columns, and the mapping that would read them."""
     shown = "; ".join(
-        f"{row.place.rpartition('/')[2]}: {row.reason}{f' ({row.detail})' if row.detail else ''}"
-        for row in found.first
+        f"{row.place}: {row.reason}{f' ({row.detail})' if row.detail else ''}" for row in found.first
     )
     columns = f"; columns: {', '.join(found.columns)}" if found.columns else ""
     what = f"none of the {found.rows:,} rows is a prompt: {shown}{columns}"
     guess = _likely_prompt(found.columns)
     run = f"publius run RUN.yaml --set 'prompts.columns={{prompt: {guess}}}'" if guess else None
-    raise DataError(what, where=str(source.path), accepted=ACCEPTED, run=run)
+    raise DataError(what, where=str(source.path), accepted=PROMPT_FORMS, run=run)
 
 
 def _likely_prompt(columns: Mapping[str, ColumnUse]) -> str | None:

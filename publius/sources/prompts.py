@@ -23,14 +23,14 @@ from core.records import Prompt
 from core.store.containers import TABLE_SUFFIXES, file_rows, is_read_here, kind_of, refuse_pointers
 from core.store.files import os_errors
 from core.store.jsonl import Unreadable, decoded, numbered, opened, read_errors
-from core.store.regular import require_regular
+from core.text.special_files import require_regular
 from labelers.formats.source import Row
 from prompts.rows import PROMPT_COLUMNS, ParsedRow, prompt_of_row
 from prompts.sources import may_be_on_hub
 from publius.sources.column_names import ColumnNames
 from publius.sources.rows import DataSource, read_rows, with_split
 
-ACCEPTED = (
+PROMPT_FORMS = (
     "a .jsonl, .json, .csv, .tsv, .txt (each also .gz) or .parquet file, a data set folder, or a Hugging "
     "Face id; with a column prompt, messages, conversations, question, instruction (and input), query or text"
 )
@@ -82,7 +82,7 @@ class PromptRow:
     """One row, with its prompt or the reason why it is skipped."""
 
     place: str
-    """Place of the row: `tickets.csv:17`, or `row 17`."""
+    """Place of the row by the file's name: `tickets.jsonl:17`, or `tickets.csv row 17`."""
     values: Mapping[str, Any]
     """The row as it was read; empty if it is not an object with columns."""
     parsed: ParsedRow | None
@@ -105,7 +105,7 @@ def read_prompts(source: PromptSource | Path | str) -> Iterator[Prompt]:
         empty = False
         if row.parsed is None:
             what = f"{row.reason} ({row.detail})" if row.detail else row.reason
-            raise DataError(what, where=row.place, accepted=ACCEPTED)
+            raise DataError(what, where=str(given.path.parent / row.place), accepted=PROMPT_FORMS)
         yield row.parsed.prompt
     if empty:
         raise _no_prompts(given)
@@ -146,7 +146,7 @@ def digest_of(source: PromptSource) -> str:
     path = source.path.expanduser()
     require_regular(path)
     if path.is_file():
-        with read_errors(path, ACCEPTED):
+        with read_errors(path, PROMPT_FORMS):
             return file_digest(path)
     found = hashlib.sha256()
     for row in _rows(path, source):
@@ -168,32 +168,34 @@ def _rows(path: Path, source: PromptSource) -> Iterator[_Raw]:
     with os_errors(path):
         exists, is_file = path.exists(), path.is_file()
     if not exists and not may_be_on_hub(source.path):
-        raise DataError("no such file or folder", where=str(source.path), accepted=ACCEPTED)
+        raise DataError("no such file or folder", where=str(source.path), accepted=PROMPT_FORMS)
     if is_file and (source.subset is not None or source.split not in (None, "train")):
         what = f"a file has no subsets or splits, but {source.subset or source.split!r} was requested"
         raise DataError(what, where=str(path), accepted="a file without prompts.subset and prompts.split")
     if is_file and kind_of(path) == ".txt":
         yield from _text_lines(path)
     elif is_file and is_read_here(path):
-        for row in file_rows(path, ACCEPTED):
-            yield _Raw(f"{path}:{row.number}" if row.is_line else f"{path} row {row.number}", row.value)
+        for row in file_rows(path, PROMPT_FORMS):
+            yield _Raw(
+                f"{path.name}:{row.number}" if row.is_line else f"{path.name} row {row.number}", row.value
+            )
     else:
         data = with_split(DataSource(str(source.path), source.subset, source.split))
-        yield from (_Raw(f"{source.path} {row.id}", row.values) for row in read_rows(data))
+        yield from (_Raw(f"{path.name} {row.id}", row.values) for row in read_rows(data))
 
 
 def _text_lines(path: Path) -> Iterator[_Raw]:
     """Yield the lines of a text file that are not blank."""
-    start = refuse_pointers(path, ACCEPTED)
+    start = refuse_pointers(path, PROMPT_FORMS)
     encoding = "utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else None
-    with read_errors(path, ACCEPTED), opened(path) as file:
+    with read_errors(path, PROMPT_FORMS), opened(path) as file:
         lines = io.TextIOWrapper(file, encoding=encoding, newline="\n") if encoding else file
         for number, line in numbered(lines):
             text = decoded(line) if isinstance(line, bytes) else line
             if isinstance(text, Unreadable):
-                yield _Raw(f"{path}:{number}", text)
+                yield _Raw(f"{path.name}:{number}", text)
             elif text.strip():  # also skips lines of Unicode white space
-                yield _Raw(f"{path}:{number}", {"prompt": text.strip()})
+                yield _Raw(f"{path.name}:{number}", {"prompt": text.strip()})
 
 
 def _without_columns(raw: _Raw) -> PromptRow:
@@ -236,4 +238,4 @@ def _stem(path: Path) -> str:
 
 
 def _no_prompts(source: PromptSource) -> DataError:
-    return DataError("the file contains no prompts", where=str(source.path), accepted=ACCEPTED)
+    return DataError("the file contains no prompts", where=str(source.path), accepted=PROMPT_FORMS)

@@ -24,7 +24,7 @@ from core.libraries import quiet_datasets
 from core.store.containers import file_rows, is_read_here, not_utf8, refuse_pointers
 from core.store.files import os_errors
 from core.store.jsonl import Unreadable
-from core.store.regular import require_regular
+from core.text.special_files import require_regular
 
 _EXTRA = "train"
 _BINARY = (".parquet", ".arrow")

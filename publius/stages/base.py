@@ -40,6 +40,8 @@ COMMANDS: dict[Stage, str] = {
 """The command that runs each stage on its own."""
 
 _REFRESH_S = 1.0
+_QUIET_S = 10.0
+"""Seconds without progress of an engine after which the progress line says so."""
 
 
 @dataclass
@@ -100,6 +102,7 @@ async def run_stage(
     """Do the work on every item that is not done, with progress; record the stage even if it fails."""
     started = time.monotonic()
     stage.engines.take_counts()
+    stage.run.forget_failures(stage.name)
     total, owed = 0, 0
     for item in items():
         total, owed = total + 1, owed + (not is_done(item))
@@ -110,7 +113,7 @@ async def run_stage(
                 try:
                     await work(item)
                 except RequestError as error:
-                    stage.run.exclude(stage.name, item.id, error.reason, error.detail)
+                    stage.run.leave_out(stage.name, item.id, error)
                 task.advance()
 
             pending = (item for item in items() if not is_done(item))
@@ -132,7 +135,7 @@ async def live_note(task: ProgressTask, engines: Engines, started: float) -> Asy
     def show() -> None:
         counts = engines.counts()
         written = (counts.completion_tokens - before) / (time.monotonic() - started)
-        task.note(f"{written:,.0f} tokens/s, {counts.summary()}")
+        task.note(f"{written:,.0f} tokens/s, {counts.summary()}{_waiting(engines)}")
 
     async def refresh() -> None:
         while True:
@@ -145,6 +148,15 @@ async def live_note(task: ProgressTask, engines: Engines, started: float) -> Asy
     finally:
         ticker.cancel()
         show()
+
+
+def _waiting(engines: Engines) -> str:
+    """Return how many requests wait for a model that does nothing, and for how long; else nothing."""
+    count, quiet_s = engines.stuck()
+    if quiet_s < _QUIET_S:
+        return ""
+    waiting = "1 request waits" if count == 1 else f"{count:,} requests wait"
+    return f", {waiting} for over {quiet_s:.0f} s without progress (engine.request_timeout_s)"
 
 
 def prompts_of(run: Run, splits: set[Split]) -> Iterator[Prompt]:

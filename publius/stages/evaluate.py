@@ -37,6 +37,7 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     """Answer the held-out prompts with every variant, compute metrics and write `eval/`."""
     started = time.monotonic()
     engines.take_counts()
+    run.forget_failures(_STAGE)
     prompts = list(prompts_of(run, {"test"}))
     if not prompts:
         raise DataError(
@@ -93,7 +94,7 @@ async def _answers(asker: _Asker, engines: Engines, prompts: Sequence[Prompt]) -
             try:
                 found[prompt.id] = await asker.answer(prompt)
             except RequestError as error:
-                run.exclude(_STAGE, prompt.id, error.reason, f"{variant}: {error.detail}")
+                run.leave_out(_STAGE, prompt.id, error, variant)
             task.advance()
 
         async with live_note(task, engines, time.monotonic()):

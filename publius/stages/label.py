@@ -132,6 +132,8 @@ def write_preferences(run: Run) -> int:
 
     def preferences() -> Iterator[Preference]:
         for comparison, judgments in _judged(run):
+            if run.failed("label", comparison.id):
+                continue  # counted by the label stage, and judged when the run resumes
             if mixer is None:
                 outcome = aggregate(comparison, judgments, run.constitution, settled)
             else:

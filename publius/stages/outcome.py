@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 from core.records import Judgment, Preference
 from labelers.crowd.votes import MACHINES
-from publius.models.reward_model import read_reward_metrics
-from publius.runs.folder import read_manifest
+from publius.models.reward_model import read_metrics, read_reward_metrics
+from publius.runs.manifest import read_manifest
 from publius.runs.reader import RecordsReader
 from publius.stages.base import StageResult
 from publius.stages.human_labels import STAGE
@@ -128,8 +127,4 @@ def label_metrics(folder: Path) -> dict[str, float | int]:
 
 def evaluation_of(folder: Path) -> dict[str, Any] | None:
     """Return the content of a run's `eval/metrics.json`, or None if the run was not evaluated."""
-    try:
-        content: dict[str, Any] = json.loads((folder / "eval" / "metrics.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return content
+    return read_metrics(folder / "eval" / "metrics.json")

@@ -11,14 +11,14 @@ from typing import Any
 from core.notices import counted, note, warn
 from core.records import PromptColumns
 from core.store.seen_ids import SeenIds
-from engines.cached import RequestCounts
 from prompts.sources import Admission, Admissions
 from publius.config.run_file import PromptsConfig, SplitConfig
 from publius.runs.folder import Run
-from publius.sources.prompt_survey import PromptSurvey, cells_of, survey
+from publius.runs.inputs import digest_lines
+from publius.sources.prompt_survey import PromptSurvey, carried_values, survey
 from publius.sources.prompts import PromptRow, read_prompt_rows
 
-SUMMARY = "prompts"
+PROMPTS_SUMMARY = "prompts"
 """Key of the summary of the import in the manifest."""
 _SHOWN_COLUMNS = 12
 
@@ -49,12 +49,11 @@ class PromptIngestion:
 
     def __call__(self, run: Run) -> None:
         """Copy the prompts into the run, each with its split; exclude skipped rows with their reasons."""
-        if "prompts" not in run.manifest["stages"]:
+        if not run.holds_prompts():
             self._copy(run)
-        elif SUMMARY in run.manifest and run.manifest[SUMMARY]["keep"] != self._keep:
-            self._carry(run)
-            run.manifest[SUMMARY] |= self._columns()
-            run.record_stage("prompts", len(run.prompts), RequestCounts(), 0.0)
+        elif PROMPTS_SUMMARY in run.manifest and not self._has_carried(run):
+            run.manifest[PROMPTS_SUMMARY] |= self._carry(run)
+            run.record_prompts()
 
     def _copy(self, run: Run) -> None:
         rows, near, excluded = 0, 0, Counter[str]()
@@ -70,22 +69,31 @@ class PromptIngestion:
             else:
                 run.prompts.append(entry.admission.prompt)
                 near += entry.admission.near
-        run.prompts.sync()
-        self._carry(run)
-        run.manifest[SUMMARY] = {
+        run.manifest[PROMPTS_SUMMARY] = {
             "rows": rows,
             "near_duplicates": near,
             "unreadable": dict(self._survey.lost),
-            **self._columns(),
+            **self._carry(run),
         }
-        run.record_stage("prompts", len(run.prompts), RequestCounts(), 0.0)
-        _report(self._survey, run.manifest[SUMMARY], excluded)
+        run.record_prompts()
+        _report(self._survey, run.manifest[PROMPTS_SUMMARY], excluded)
 
-    def _carry(self, run: Run) -> None:
-        """Write the carried columns of the run's prompts, if there are any."""
+    def _has_carried(self, run: Run) -> bool:
+        """Return True if the run has the columns that were asked for, as they were written."""
+        summary = run.manifest[PROMPTS_SUMMARY]
+        return (summary["keep"], summary["lines"]) == (self._keep, _digest_of_columns(run))
+
+    def _carry(self, run: Run) -> dict[str, Any]:
+        """Write the carried columns of the prompts, if there are any; return what the manifest holds."""
         carried = self._survey.carried(self._prompts.keep)
         if carried or (run.folder / "prompt_columns.jsonl").exists():
             run.replace_prompt_columns(self._column_records(run, carried))
+        return {
+            "keep": self._keep,
+            "carried": carried,
+            "ignored": self._survey.unread(carried),
+            "lines": _digest_of_columns(run),
+        }
 
     def _column_records(self, run: Run, carried: dict[str, str]) -> Iterator[PromptColumns]:
         with SeenIds() as seen:
@@ -93,16 +101,16 @@ class PromptIngestion:
                 if row.parsed is None or row.parsed.prompt.id not in run.prompts:
                     continue
                 if seen.add(row.parsed.prompt.id):  # of duplicates, the run has the first
-                    cells = cells_of(row, carried)
+                    cells = carried_values(row, carried)
                     yield PromptColumns(id=row.parsed.prompt.id, row=row.place, columns=cells)
 
     @property
     def _keep(self) -> list[str] | None:
         return None if self._prompts.keep is None else list(self._prompts.keep)
 
-    def _columns(self) -> dict[str, Any]:
-        carried = self._survey.carried(self._prompts.keep)
-        return {"keep": self._keep, "carried": carried, "ignored": self._survey.unread(carried)}
+
+def _digest_of_columns(run: Run) -> str:
+    return digest_lines(run.folder / "prompt_columns.jsonl").digest
 
 
 def admitted_rows(prompts: PromptsConfig, split: SplitConfig, found: PromptSurvey) -> Iterator[AdmittedRow]:

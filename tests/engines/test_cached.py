@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from core.chat import Turn
-from core.errors import RequestError
+from core.errors import EngineError, FailedRequestError, RequestError
 from core.records import Generation, Sampling
 from core.store.cache import RequestCache
-from engines.cached import CachedEngine, RequestCounts
+from engines.cached import MAX_FAILURES, CachedEngine, RequestCounts
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.scripted import ScriptedEngine
 
@@ -193,3 +193,137 @@ def test_engine_knows_what_was_answered_without_asking_or_counting(tmp_path: Pat
         asyncio.run(engine.generate(request))
         assert engine.knows(request)
         assert (len(scripted.history), engine.counts.total) == (1, 1)
+
+
+# Failures of single requests
+
+
+class FailingEngine(ScriptedEngine):
+    """A scripted engine that fails on each request as long as `failure` is set."""
+
+    failure: BaseException | None = None
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        if self.failure is not None:
+            raise self.failure
+        return await super().generate(request)
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (ValueError("odd"), "the engine failed on the request (ValueError)"),
+        (TimeoutError(), "the engine failed on the request (TimeoutError)"),
+        (ConnectionError("reset"), "the engine failed on the request (ConnectionError)"),
+        (RuntimeError("a\nb"), "the engine failed on the request (RuntimeError)"),
+        (asyncio.CancelledError(), "the engine cancelled the request"),
+    ],
+)
+def test_exception_is_the_failure_of_one_request_and_is_not_kept(
+    cache: RequestCache, failure: BaseException, reason: str
+):
+    engine = FailingEngine()
+    cached = CachedEngine(engine, cache)
+    engine.failure = failure
+    with pytest.raises(FailedRequestError) as caught:
+        asyncio.run(cached.generate(ask()))
+    assert caught.value.reason == reason
+    assert "\n" not in str(caught.value)
+    assert len(cache) == 0
+    engine.failure = None
+    assert isinstance(asyncio.run(cached.generate(ask())), Generation)
+
+
+@pytest.mark.parametrize("failure", [EngineError("the host died"), RequestError("too long")])
+def test_our_own_errors_pass_unchanged(cache: RequestCache, failure: Exception):
+    engine = FailingEngine()
+    engine.failure = failure
+    with pytest.raises(type(failure)) as caught:
+        asyncio.run(CachedEngine(engine, cache).generate(ask()))
+    assert caught.value is failure
+
+
+def test_memory_that_ran_out_ends_the_engine(cache: RequestCache):
+    engine = FailingEngine()
+    engine.failure = MemoryError()
+    with pytest.raises(EngineError, match="out of memory"):
+        asyncio.run(CachedEngine(engine, cache).generate(ask()))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_log_probabilities_that_are_not_finite_are_not_kept(cache: RequestCache, bad: float):
+    engine = ScriptedEngine(chooser=lambda request: (bad, -1.0))
+    with pytest.raises(FailedRequestError, match="log-probabilities are not finite"):
+        asyncio.run(CachedEngine(engine, cache).choose(choice()))
+    assert len(cache) == 0
+
+
+@pytest.mark.parametrize("spoilt", [{"logprobs": (float("nan"), -1.0)}, {"logprobs": (-1.0,)}])
+def test_an_answer_that_could_not_be_read_back_is_not_kept(cache: RequestCache, spoilt: dict[str, object]):
+    class Careless(ScriptedEngine):
+        async def choose(self, request: ChoiceRequest) -> ChoiceScores:
+            return (await super().choose(request)).model_copy(update=spoilt)
+
+    with pytest.raises(FailedRequestError, match="the engine's answer is not valid"):
+        asyncio.run(CachedEngine(Careless(), cache).choose(choice()))
+    assert len(cache) == 0
+
+
+def test_half_a_surrogate_is_not_kept(cache: RequestCache):
+    class Torn(ScriptedEngine):
+        async def generate(self, request: GenerationRequest) -> Generation:
+            return (await super().generate(request)).model_copy(update={"text": "a\ud83d"})
+
+    with pytest.raises(FailedRequestError, match="not valid Unicode"):
+        asyncio.run(CachedEngine(Torn(), cache).generate(ask()))
+    assert len(cache) == 0
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "not JSON",
+        "null",
+        '{"logprobs": [null, -1.0], "answer_mass": 1.0, "top_token": "A", "prompt_tokens": 1, "model": "m"}',
+        '{"logprobs": [-1.0], "answer_mass": 1.0, "top_token": "A", "prompt_tokens": 1, "model": "m"}',
+        '{"schema_version": 2, "logprobs": [-1.0, -2.0]}',
+    ],
+)
+def test_a_stored_answer_that_no_longer_fits_is_asked_again_and_replaced(cache: RequestCache, stored: str):
+    engine = ScriptedEngine()
+    cached = CachedEngine(engine, cache)
+    cache.put(engine.key(choice()), "label", stored)
+    assert not cached.knows(choice())
+    first, second = (asyncio.run(cached.choose(choice())) for _ in range(2))
+    assert first == second
+    assert len(engine.history) == 1
+    assert (cached.counts.asked.total(), cached.counts.reused.total(), cached.counts.unusable) == (1, 1, 1)
+    assert cached.counts.summary() == "asked 1 of 2 requests, reused 1, replaced 1 unreadable in the cache"
+    assert len(cache) == 1
+
+
+def test_only_failures_in_a_row_mean_that_the_engine_is_broken(cache: RequestCache):
+    engine = FailingEngine()
+    cached = CachedEngine(engine, cache)
+
+    def failures(number: int, texts: str) -> list[type[BaseException]]:
+        engine.failure, found = ConnectionError("refused"), list[type[BaseException]]()
+        for place in range(number):
+            with pytest.raises((FailedRequestError, EngineError)) as caught:
+                asyncio.run(cached.generate(ask(f"{texts} {place}")))
+            found.append(caught.type)
+        engine.failure = None
+        return found
+
+    assert set(failures(MAX_FAILURES - 1, "first")) == {FailedRequestError}
+    asyncio.run(cached.generate(ask("between")))
+    assert failures(MAX_FAILURES, "then") == [FailedRequestError] * (MAX_FAILURES - 1) + [EngineError]
+
+
+def test_a_request_that_never_returns_is_given_up_and_those_that_wait_for_it_too(cache: RequestCache):
+    async def both() -> list[Generation | BaseException]:
+        cached = CachedEngine(WaitingEngine(), cache, timeout_s=0.05)
+        return await asyncio.gather(*(cached.generate(ask()) for _ in range(2)), return_exceptions=True)
+
+    assert [type(found) for found in asyncio.run(both())] == [FailedRequestError] * 2
+    assert len(cache) == 0

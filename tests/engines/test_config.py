@@ -65,6 +65,7 @@ def test_only_speed_and_memory_are_operational():
         "gpu_memory_utilization",
         "kv_cache_gib",
         "concurrency",
+        "request_timeout_s",
         "gpus",
         "device_map",
     }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.records import Message, Prompt, Split
-from core.text.near_duplicates import GramCounts
+from core.store.near_duplicates import GramCounts
 from prompts.sources import Admission, Admissions, Duplicates, assign_split, compared_text, normalised
 
 SHARES: dict[Split, float] = {"train": 0.45, "preference": 0.5, "test": 0.05}

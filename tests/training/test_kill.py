@@ -26,9 +26,9 @@ pytestmark = pytest.mark.slow  # processes that each import torch and load a mod
 REPOSITORY = Path(__file__).parents[2]
 KILLED: tuple[Method, ...] = ("dpo", "ppo")
 """One trainer of pairs and one that draws answers; the others have the same checkpoints as one of these."""
-EXAMPLES = {"dpo": 16, "ppo": 2}
+EXAMPLES: dict[Method, int] = {"sft": 16, "dpo": 16, "ppo": 2}
 """How many for each kill, and for two more."""
-STEPS = {"dpo": 1 / 2, "ppo": 2}
+STEPS: dict[Method, float] = {"sft": 1 / 2, "dpo": 1 / 2, "ppo": 2}
 """For each example."""
 
 
@@ -52,8 +52,13 @@ def same_in_the_end(folder: Path, whole: Path) -> None:
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])
-@pytest.mark.parametrize("method", KILLED)
+@pytest.mark.parametrize(
+    ("method", "kills"),
+    [
+        *((method, 1) for method in KILLED),
+        *(pytest.param(method, 10, marks=pytest.mark.long) for method in EXAMPLES),
+    ],
+)
 def test_killed_the_weights_are_those_of_an_undisturbed_training(
     method: Method, kills: int, tmp_path: Path, tiny_folder: Path
 ):

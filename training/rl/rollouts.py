@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from core.errors import EngineError
 from core.records import Prompt, Sampling
 from core.rewards import Sample
 from engines.answers import AnswerReader
@@ -78,6 +79,18 @@ class Sampler(Protocol):
         ...
 
 
+def require_drawn(is_finite: bool) -> None:
+    """Raise EngineError unless all tokens were drawn from finite distributions.
+
+    A policy whose logits are NaN has diverged: no answer of it can be learned from.
+    """
+    if not is_finite:
+        raise EngineError(
+            "the policy's logits are not finite, so no answer can be drawn; the last checkpoint is intact",
+            accepted="a smaller learning rate, or weights and a data type in which the model works",
+        )
+
+
 class LiveSampler:
     """Draws from the weights in training themselves, in batches that shrink as answers end.
 
@@ -124,6 +137,7 @@ class LiveSampler:
             for number, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
         ]
         self._decode(batch, sorted(rows, key=lambda row: len(row.prompt)))  # similar lengths pad least
+        require_drawn(not any(row.failed for row in rows))
         return [
             Drawn(tuple(row.tokens), tuple(row.logprobs), row.finish_reason == "stop", tuple(row.entropies))
             for row in rows

@@ -11,6 +11,7 @@ may have it in a wider one. The log-probabilities are vLLM's own; the trainer co
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from engines.vllm.setup import HOST_COMMAND, host_environment, require_vllm, rol
 from engines.vllm.wire import Adapter, Response
 from training.job import base_name
 from training.policy import save_adapter
-from training.rl.rollouts import Drawn
+from training.rl.rollouts import Drawn, require_drawn
 
 
 class VllmSampler:
@@ -99,7 +100,9 @@ class VllmSampler:
             for ids, seed in zip(prompts, seeds, strict=True):
                 fields = sampling_fields(self._sampling, seed, stops, ends)
                 futures.append(self._link.ask(ids, fields, wants_logprobs=True))
-            return [_drawn(future.result()) for future in futures]
+            answers = [future.result() for future in futures]
+            require_drawn(all(math.isfinite(p) for answer in answers for p in answer.drawn_logprobs))
+            return [_drawn(answer) for answer in answers]
         except RequestError as error:
             raise EngineError(str(error), where=self._name) from error
         finally:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from constitution.schema import Constitution, Principle
 from core.chat import Turn, Untrusted
-from core.errors import ConfigError, EngineError, RequestError
+from core.errors import ConfigError, EngineError, FailedRequestError, RequestError
 from core.records import Comparison, Generation, Message, Prompt, Sampling
 from engines.config import EngineConfig, ModelConfig
 from engines.hf import decoding
@@ -262,18 +262,109 @@ def test_model_that_cannot_be_loaded_fails_every_asker_in_one_line(build: Build,
         assert "\n" not in str(failure)
 
 
-def test_failure_while_decoding_reaches_every_asker_in_one_line(
+def test_failure_while_decoding_fails_the_rows_of_the_batch_and_the_engine_goes_on(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ):
-    def break_down(batch: object) -> None:
-        raise RuntimeError("out of memory\nwith a long story")
+    steps = count(1)
+
+    def break_down(batch: object) -> Any:
+        if next(steps) == 2:
+            raise IndexError("no such row\nwith a long story")
+        return step(batch)
+
+    engine, step = build(max_batch=3), decoding.DecodingBatch.step
+    expected = generate(engine, *mixed_requests(9))
+    monkeypatch.setattr(decoding.DecodingBatch, "step", break_down)
+    answers = generate(engine, *mixed_requests(9))
+    failures = [answer for answer in answers if isinstance(answer, FailedRequestError)]
+    assert {str(failure) for failure in failures} == {
+        "the engine failed on the request (IndexError) (IndexError: no such row)"
+    }
+    assert 1 <= len(failures) <= 3
+    assert all(a == e for a, e in zip(answers, expected, strict=True) if a not in failures)
+
+
+def test_logits_that_are_nan_fail_their_own_row_only(build: Build, monkeypatch: pytest.MonkeyPatch):
+    engine, step = build(), decoding.DecodingBatch.step
+    requests = [ask(f"Question {i}") for i in range(4)]
+    expected = generate(engine, *requests)
+
+    def spoil(batch: Any) -> Any:
+        # Only the third question's row; -inf masks a token in models that do so, and is no fault.
+        batch._logits = batch._logits.clone()
+        for place, row in enumerate(batch.rows):
+            if row.ticket.request is requests[2]:
+                batch._logits[place, 7] = float("nan")
+        batch._logits[:, 0] = -float("inf")
+        return step(batch)
+
+    monkeypatch.setattr(decoding.DecodingBatch, "step", spoil)
+    answers = generate(engine, *requests)
+    assert isinstance(answers[2], FailedRequestError)
+    assert answers[2].reason == "the model's logits are not finite"
+    assert [answers[i] for i in (0, 1, 3)] == [expected[i] for i in (0, 1, 3)]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_choices_without_finite_logprobs_fail_alone(
+    build: Build, monkeypatch: pytest.MonkeyPatch, bad: float
+):
+    scored = decoding.next_token_logprobs
+
+    def spoil(model: Any, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        logprobs = scored(model, prompts).clone()
+        logprobs[-1, :] = bad  # the longest prompt is last
+        return logprobs
+
+    monkeypatch.setattr(decoding, "next_token_logprobs", spoil)
+    requests = [ChoiceRequest((Turn("user", ("x" * n,)),), ("A", "B"), "label") for n in (3, 9, 30)]
+    engine = build()
+
+    async def ask_all() -> list[ChoiceScores | BaseException]:
+        return await asyncio.gather(*map(engine.choose, requests), return_exceptions=True)
+
+    scores = asyncio.run(ask_all())
+    assert [type(found) for found in scores] == [ChoiceScores, ChoiceScores, FailedRequestError]
+
+
+def test_choice_on_which_the_model_fails_is_found_among_the_others(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+):
+    scored = decoding.next_token_logprobs
+
+    def fail(model: Any, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        if any(len(prompt) == longest for prompt in prompts):
+            raise IndexError("index out of range")
+        return scored(model, prompts)
 
     engine = build()
-    generate(engine, ask())  # loads and checks the model
-    monkeypatch.setattr(decoding.DecodingBatch, "step", break_down)
-    failures = generate(engine, *mixed_requests(9))
-    assert [type(failure) for failure in failures] == [EngineError] * 9
-    assert {str(failure) for failure in failures} == {"tiny: RuntimeError: out of memory"}
+    requests = [ChoiceRequest((Turn("user", ("x" * n,)),), ("A", "B"), "label") for n in (3, 9, 30)]
+    longest = max(len(engine._ids(request)) for request in requests)
+    monkeypatch.setattr(decoding, "next_token_logprobs", fail)
+
+    async def ask_all() -> list[ChoiceScores | BaseException]:
+        return await asyncio.gather(*map(engine.choose, requests), return_exceptions=True)
+
+    scores = asyncio.run(ask_all())
+    assert [type(found) for found in scores] == [ChoiceScores, ChoiceScores, FailedRequestError]
+
+
+def test_step_that_does_not_end_is_left_behind(build: Build, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("engines.hf.engine._CLOSE_S", 0.2)
+    engine, step, gate = build(), decoding.DecodingBatch.step, threading.Event()
+    expected = generate(engine, ask())
+    monkeypatch.setattr(decoding.DecodingBatch, "step", lambda batch: gate.wait() and step(batch))
+
+    async def give_up() -> None:
+        async with asyncio.timeout(0.3):
+            await engine.generate(ask("Hangs"))
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
+    engine.close()
+    monkeypatch.setattr(decoding.DecodingBatch, "step", step)
+    assert generate(engine, ask()) == expected  # on a new thread
+    gate.set()
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError(NO_MEMORY)])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import EngineError, RequestError
+from core.errors import EngineError, FailedRequestError, RequestError
 from engines.vllm.link import HostLink, last_cause
 from engines.vllm.processes import living_members, wait_until_gone
 from engines.vllm.wire import Adapter, Load, Response
@@ -24,6 +24,7 @@ REPOSITORY = Path(__file__).parents[3]
 HOST = """
 import asyncio, os, signal, socket, subprocess, sys, time
 from core.errors import RequestError
+from engines.vllm import serving
 from engines.vllm.serving import Host
 from engines.vllm.wire import Response
 
@@ -32,9 +33,17 @@ class Backend:
 
     worn = ()
     max_tokens = 64
+    is_broken = False
+    calls = 0
+
+    @property
+    def tokens(self):
+        self.calls += 1
+        return self.calls
 
     async def attach(self, adapter):
         if adapter.folder == "nowhere":
+            self.is_broken = True
             raise ValueError("no adapter there")
         await asyncio.sleep(0.1)
         self.worn = (int(adapter.name),)
@@ -42,7 +51,12 @@ class Backend:
     async def answer(self, ask):
         if ask.sampling.get("refuse"):
             raise RequestError("not this one", detail="7 is unlucky")
+        if ask.sampling.get("fail"):
+            raise TimeoutError("no answer from the core")
+        if ask.sampling.get("garble"):
+            host._connection.sendall(b"\\xff not a message\\n")
         if ask.sampling.get("break"):
+            self.is_broken = True
             raise RuntimeError("out of memory\\nat once")
         if ask.sampling.get("die"):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -62,6 +76,7 @@ hang = 0
 async def load(message):
     global hang
     hang = message.arguments.get("hang", 0)
+    serving._SIGN_S = message.arguments.get("signs", 5)
     # A worker that does not notice its parent's death, as the libraries' own do not.
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     time.sleep(message.arguments.get("slow", 0))
@@ -124,6 +139,31 @@ def test_refused_request_disturbs_nobody(start: Start):
         refused.result(20)
     assert (caught.value.reason, caught.value.detail) == ("not this one", "7 is unlucky")
     assert fine.result(20).token_ids == (2,)
+
+
+def test_failure_of_one_request_disturbs_nobody_and_may_pass(start: Start):
+    link = start()
+    failed, fine = link.ask((1,), {"fail": 1}), link.ask((2,), {"wait": 50})
+    with pytest.raises(FailedRequestError) as caught:
+        failed.result(20)
+    assert caught.value.reason == "the engine failed on the request (TimeoutError)"
+    assert caught.value.detail == "no answer from the core"
+    assert fine.result(20).token_ids == (2,)
+
+
+def test_message_that_cannot_be_read_fails_every_asker_in_one_line(start: Start):
+    link = loaded(start())
+    asked = [link.ask((1,), {"wait": 60_000}), link.ask((2,), {"garble": 1, "wait": 60_000})]
+    messages = {str(future.exception(20)) for future in asked}
+    assert len(messages) == 1
+    assert "the model's process ended (a message that cannot be read" in messages.pop()
+    assert living_members(link.group) == []
+
+
+def test_host_shows_that_it_works_before_its_first_answer(start: Start):
+    link = loaded(start(signs=0.05))
+    link.ask((1,), {"wait": 60_000})
+    until(lambda: link.progress > 2)
 
 
 def test_asker_that_gives_up_is_told_to_the_host(start: Start):

@@ -19,7 +19,7 @@ import pytest
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, Engine, GenerationRequest
 from publius.runs.engines import make_engine
-from publius.runs.folder import read_manifest
+from publius.runs.manifest import read_manifest
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import files_of, here
 from tests.publius.projects import record_lines

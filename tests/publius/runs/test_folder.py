@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import DataError, RunStateError
-from publius.runs.folder import read_manifest
+from publius.runs.manifest import read_manifest
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import CONSTITUTION, RUN, Recorder, ids, record_lines, write_project
 

@@ -270,7 +270,7 @@ def test_bad_row_is_one_skipped_row_with_place_and_reason(tmp_path: Path, line: 
     assert first.parsed is not None
     assert last.parsed is not None
     assert bad.parsed is None
-    assert bad.place == f"{path}:3"
+    assert bad.place == "prompts.jsonl:3"
     assert reason in f"{bad.reason} {bad.detail}"
     with pytest.raises(DataError, match=r"prompts\.jsonl:3"):
         list(read_prompts(path))

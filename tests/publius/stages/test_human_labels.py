@@ -188,7 +188,7 @@ def test_other_answers_under_an_id_of_the_run_are_refused(project: Path, own: li
     write_people(project.parent / "people", [person(own[0].id, "a")], [turned])
     done = here("run", project)
     assert done.returncode == 2
-    assert "differ from the run's" in " ".join(done.stderr.split())
+    assert f"the content of record '{own[0].id}' is not that of its id" in " ".join(done.stderr.split())
 
 
 def test_summary_show_and_export_know_of_people(project: Path, own: list[Comparison], tmp_path: Path):

@@ -10,7 +10,7 @@ import pytest
 from core.errors import ConfigError, RunStateError
 from publius.config.run_file import load_run_config
 from publius.models.export import export_model
-from publius.runs.folder import read_manifest
+from publius.runs.manifest import read_manifest
 from publius.stages.runner import RunRequest, execute, planned_stages
 from tests.publius.invoking import here
 from tests.publius.trainable import roomy, write_trainable

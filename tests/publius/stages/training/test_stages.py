@@ -13,7 +13,7 @@ import pytest
 
 from core.records import Prompt
 from publius.cli import main
-from publius.runs.folder import read_manifest
+from publius.runs.manifest import read_manifest
 from publius.runs.reader import RunReader
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute

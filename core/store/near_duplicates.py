@@ -19,7 +19,7 @@ import numpy.typing as npt
 from core.store.files import sqlite_errors
 from core.text.similarity import words_of
 
-NEAR = 0.8
+NEAR_DUPLICATE = 0.8
 """Jaccard similarity from which two texts are near-duplicates, as in Lee et al. 2022, arXiv 2107.06499."""
 
 _N = 4
@@ -104,7 +104,7 @@ class NearDuplicates:
         threshold: Jaccard similarity of near-duplicates.
     """
 
-    def __init__(self, counts: GramCounts, threshold: float = NEAR) -> None:
+    def __init__(self, counts: GramCounts, threshold: float = NEAR_DUPLICATE) -> None:
         self._counts = counts
         self._threshold = threshold
         self._count = 0

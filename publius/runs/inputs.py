@@ -1,0 +1,111 @@
+"""Files of a run folder that are written once: settings, constitution, prompts. A resume restores them.
+
+All of them have a source: the run file, the constitution and the prompts file, whose digests name the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from constitution.loader import load_constitution
+from constitution.schema import Constitution
+from core.errors import RunStateError
+from core.notices import warn
+from core.settings import identity_of
+from core.store.files import os_errors, write_atomic
+from core.text.yaml_writing import yaml_text
+from publius.config.run_file import RunConfig, load_run_config
+from publius.runs.manifest import RUN_AGAIN
+
+RESOLVED, CONSTITUTION = "resolved.yaml", "constitution.yaml"
+"""The run's settings with all defaults, and its constitution."""
+_BITS = 64
+
+
+def decisive_settings(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that are part of a run's identity, without label folders.
+
+    Content identifies a run, not names and paths: prompts, labels, constitution and models enter by digest.
+    """
+    settings = identity_of(config)
+    settings["prompts"].pop("path")
+    settings["label"]["humans"] = []
+    for field in ("constitution", "name", "models"):
+        settings.pop(field)
+    return settings
+
+
+def restore_inputs(folder: Path, config: RunConfig, constitution: Constitution, *, is_new: bool) -> None:
+    """Write a run's settings and constitution to its folder, unless they are there and unchanged.
+
+    Args:
+        folder: the run folder.
+        config: the run's configuration.
+        constitution: the run's constitution.
+        is_new: True for a new run folder; else, a file that is written was damaged, and a warning says so.
+    """
+    resolved = yaml_text(config.model_dump(mode="json", by_alias=True))
+    written = constitution.to_yaml()
+    if not _has_settings(folder / RESOLVED, resolved, config):
+        _restore(folder / RESOLVED, resolved, is_new=is_new)
+    if not _has_constitution(folder / CONSTITUTION, written, constitution):
+        _restore(folder / CONSTITUTION, written, is_new=is_new)
+
+
+def read_input(path: Path) -> str:
+    """Return the text of one of these files. Raises RunStateError if it is missing or damaged."""
+    with os_errors(path):
+        if not path.is_file():
+            raise RunStateError("the file is missing", where=str(path), run=RUN_AGAIN)
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise RunStateError("the file is not UTF-8 text", where=str(path), run=RUN_AGAIN) from error
+
+
+def _restore(path: Path, text: str, *, is_new: bool) -> None:
+    if not is_new:
+        warn(f"{path} is damaged or was changed; it is written again")
+    with os_errors(path):
+        write_atomic(path, text)
+
+
+def _has_settings(path: Path, text: str, config: RunConfig) -> bool:
+    """Return True if a file holds the run's settings. Operational ones may be those of an earlier start."""
+    with contextlib.suppress(OSError, ValueError, RunStateError):  # a ConfigError is a ValueError
+        if path.read_text(encoding="utf-8") == text:
+            return True
+        return decisive_settings(load_run_config(path)) == decisive_settings(config)
+    return False
+
+
+def _has_constitution(path: Path, text: str, constitution: Constitution) -> bool:
+    with contextlib.suppress(OSError, ValueError, RunStateError):
+        if path.read_text(encoding="utf-8") == text:
+            return True
+        return load_constitution(path).digest == constitution.digest
+    return False
+
+
+class LinesDigest(NamedTuple):
+    """Number and digest of the lines of a file."""
+
+    count: int
+    """Number of lines; -1 if the last one is torn."""
+    digest: str
+
+
+def digest_lines(path: Path) -> LinesDigest:
+    """Return the number of lines and their digest, in any order; a missing file has none."""
+    count, total, line = 0, 0, b"\n"
+    with os_errors(path):
+        if not path.exists():
+            return LinesDigest(0, f"{0:016x}")
+        with path.open("rb") as file:
+            for line in file:
+                count += 1
+                total += int.from_bytes(hashlib.sha256(line).digest()[: _BITS // 8], "big")
+    return LinesDigest(count if line.endswith(b"\n") else -1, f"{total % 2**_BITS:016x}")

@@ -1,0 +1,92 @@
+"""The manifest of a run folder: its identity, versions, and the requests and records of each stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
+
+from core.errors import RunStateError
+from core.store.files import is_there
+
+MANIFEST = "manifest.json"
+RUN_AGAIN = "publius run RUN.yaml, with the run file that made this folder; it writes the file again"
+"""Advice for a file of a run folder that is damaged or missing, and that a run can restore."""
+
+
+class _Part(BaseModel):
+    """A part of the manifest. Newer and older versions may have other keys beside these."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class _Identity(_Part):
+    constitution: str = ""
+    configuration: dict[str, Any] = {}
+    prompts: str = ""
+    templates: str = ""
+    models: dict[str, str] = {}
+
+
+class _Stage(_Part):
+    records: StrictInt = 0
+    requests: dict[str, StrictInt] = {}
+    seconds: float = 0.0
+    left_out: dict[str, StrictInt] = {}
+
+
+class _Manifest(_Part):
+    """The types of everything that Publius reads from a manifest, in all versions."""
+
+    digest: str
+    identity: _Identity
+    stages: dict[str, _Stage]
+    name: str = ""
+    seed: StrictInt = 0
+    created: str = ""
+    python: str = ""
+    tiers: str = ""
+    models: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    people: dict[str, StrictInt] = {}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a run folder's manifest, with a default for each key that it lacks.
+
+    Raises:
+        RunStateError: if the folder is not a run folder, or its manifest is damaged.
+    """
+    path = folder / MANIFEST
+    if not is_there(path):
+        raise RunStateError(
+            f"not a run folder: it has no {MANIFEST}",
+            where=str(folder),
+            accepted="a folder in runs/",
+            run="publius run RUN.yaml, which makes one",
+        )
+    manifest = usable_manifest(path)
+    if manifest is None:
+        raise RunStateError("the manifest is damaged", where=str(path), run=RUN_AGAIN)
+    return _Manifest.model_validate(manifest).model_dump()
+
+
+def usable_manifest(path: Path) -> dict[str, Any] | None:
+    """Return the content of a manifest file, or None if it is missing or damaged.
+
+    Raises:
+        RunStateError: if this user may not read the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        manifest: dict[str, Any] = json.loads(text)
+        _Manifest.model_validate(manifest)
+        for entry in manifest["stages"].values():
+            entry.setdefault("left_out", {})
+    except PermissionError as error:
+        raise RunStateError("not readable", where=str(path), run=f"ls -ld {path}") from error
+    except (OSError, ValueError, ValidationError, RecursionError):
+        return None
+    return manifest
