@@ -12,12 +12,14 @@ from constitution.loader import preset_names
 from core.records import Split
 from core.settings import ADDED, OPERATIONAL, Section
 from core.store.files import is_there
+from core.text.explain import MisfitError
 from core.text.yaml_file import read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig
 from engines.config import EngineConfig, ModelsConfig
 from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
 from prompts.sources import Duplicates, may_be_on_hub
+from publius.config.bounds import unusable
 from publius.config.overrides import build_config, with_overrides
 from publius.config.short_forms import expand_short_forms
 from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig, SFTConfig
@@ -101,6 +103,12 @@ class TrainingSections(Section):
     @classmethod
     def _accept_short_forms(cls, value: object) -> object:
         return expand_short_forms(value)
+
+    @model_validator(mode="after")
+    def _can_be_used(self) -> Self:
+        if found := list(unusable(self)):
+            raise MisfitError(found)
+        return self
 
 
 class StageSections(Section):
