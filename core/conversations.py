@@ -1,8 +1,8 @@
-"""Parsing of conversations in the formats of TRL's data sets into prompt and answer.
+"""Parsing of conversations in the forms of public data sets into prompt and answer.
 
-A column is text, a list of messages, or a transcript as in hh-rlhf: turns that begin with `Human:` and
-`Assistant:`, each after an empty line. A row that cannot be used raises `RequestError`. Skipped rows are
-counted by the reason of that error.
+A column is text, a message, a list of messages (`core/text/messages.py`), or a transcript as in hh-rlhf:
+turns that begin with `Human:` and `Assistant:`, each after an empty line. A row that cannot be used raises
+`RequestError`. Skipped rows are counted by the reason of that error.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from core.errors import RequestError
 from core.records import Message, Role
+from core.text.messages import message_entries, messages_of, whole_text
+from core.text.messages import shown as shown
 
 TRANSCRIPT_START = "\n\nHuman:"
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 _SPEAKERS: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
-_ROLES: tuple[str, ...] = get_args(Role)
-_TOOL_KEYS = ("tool_calls", "function_call")
-_SHOWN = 60
 
 
 class Sides(NamedTuple):
@@ -38,8 +37,24 @@ class Answered(NamedTuple):
     answer: str
 
 
+class Turns(NamedTuple):
+    """The assistant turns of a conversation."""
+
+    learned: tuple[tuple[int, Answered], ...]
+    """Each usable turn with its number among the assistant's turns, from 1, and its history as the prompt."""
+    skipped: tuple[RequestError, ...]
+    """Why the others are not used."""
+    count: int
+    """Number of assistant turns."""
+
+
 def sides_of(
-    prompt: Any, chosen: Any, rejected: Any, names: tuple[str, str] = ("chosen", "rejected")
+    prompt: Any,
+    chosen: Any,
+    rejected: Any,
+    names: tuple[str, str] = ("chosen", "rejected"),
+    *,
+    implicit: bool = False,
 ) -> Sides:
     """Return the prompt and the two answers of a preference.
 
@@ -48,13 +63,18 @@ def sides_of(
         chosen: an answer, as text or as one message, or a conversation that begins with the prompt.
         rejected: the same.
         names: names of the two columns, for error messages.
+        implicit: True if the prompt of two texts without one is the beginning that they share.
 
     Raises:
         RequestError: the values have another form, an answer is empty, or the answers are the same.
     """
-    if prompt is None:
+    if implicit and prompt is None and is_plain_text(chosen) and is_plain_text(rejected):
+        sides = _from_texts(chosen, rejected, names)
+    elif prompt is None:
         whole = (_conversation(chosen, names[0]), _conversation(rejected, names[1]))
         sides = _from_conversations(*whole, names)
+    elif is_whole(chosen) and is_whole(rejected):
+        sides = _beside(prompt_of(prompt), chosen, rejected, names, is_transcript(prompt))
     else:
         first = _prompted(prompt, chosen, names[0])
         sides = Sides(*first, _prompted(prompt, rejected, names[1]).answer)
@@ -75,38 +95,51 @@ def prompt_of(value: Any) -> tuple[Message, ...]:
         RequestError: the value is not a prompt.
     """
     if not is_transcript(value):
-        return _checked_prompt(_messages(value, "prompt"))
+        return _checked_prompt(messages_of(value, "prompt"))
     messages = _transcript(value)
     opened = messages[-1] == Message(role="assistant", content="")
     return _checked_prompt(messages[:-1] if opened else messages)
 
 
-def last_answer_of(messages: Any) -> Answered:
-    """Return a conversation's last answer, with the messages before it as the prompt.
+def answers_of(messages: Any) -> Turns:
+    """Return every assistant turn of a conversation, each with the messages before it as its prompt.
+
+    A message with `weight` 0 or `train` false, as other trainers mark it, is not learned.
 
     Raises:
-        RequestError: the conversation does not end with an assistant message that answers a user message.
+        RequestError: the conversation has another form, or no assistant turn.
     """
-    conversation = _messages(messages, "messages")
-    if conversation[-1].role != "assistant":
-        raise RequestError(
-            "the last message is not from the assistant", detail=f"it is from the {conversation[-1].role}"
-        )
-    return Answered(_checked_prompt(conversation[:-1]), _checked_answer(conversation[-1].content, "messages"))
+    is_talk = is_transcript(messages)
+    entries: Sequence[Any] = () if is_talk else message_entries(messages)
+    conversation = _transcript(messages) if is_talk else messages_of(messages, "messages")
+    places = [place for place, message in enumerate(conversation) if message.role == "assistant"]
+    if not places:
+        raise RequestError("the conversation has no assistant message")
+    learned, skipped = [], []
+    for number, place in enumerate(places, start=1):
+        try:
+            if entries and _is_masked(entries[place]):
+                raise RequestError("the data set excludes the turn from training", detail=f"turn {number}")
+            answer = _checked_answer(conversation[place].content, "messages")
+            learned.append((number, Answered(_checked_prompt(conversation[:place]), answer)))
+        except RequestError as error:
+            skipped.append(error)
+    return Turns(tuple(learned), tuple(skipped), len(places))
+
+
+def is_plain_text(value: Any) -> bool:
+    """Return True if the value is text and not a transcript."""
+    return isinstance(value, str) and not is_transcript(value)
+
+
+def is_whole(value: Any) -> bool:
+    """Return True if the value is a conversation with more than one message."""
+    return is_transcript(value) or (isinstance(value, list | tuple) and len(value) > 1)
 
 
 def is_transcript(value: Any) -> bool:
     """Return True if the value is a transcript: text with `Human:` and `Assistant:` turns."""
     return isinstance(value, str) and value.startswith(TRANSCRIPT_START)
-
-
-def shown(value: object) -> str:
-    """Return a value as one short line, for the detail of an error."""
-    try:
-        text = repr(value)
-    except RecursionError:
-        text = f"a deeply nested {type(value).__name__}"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def oddities(messages: Sequence[Message]) -> tuple[str, ...]:
@@ -120,8 +153,8 @@ def oddities(messages: Sequence[Message]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def shared_start(first: Sequence[Message], second: Sequence[Message]) -> int:
-    """Return the number of leading messages that two conversations share."""
+def shared_start(first: Sequence[object], second: Sequence[object]) -> int:
+    """Return the number of leading messages that two conversations share, or of characters of two texts."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((number for number, (one, other) in pairs if one != other), min(len(first), len(second)))
 
@@ -142,6 +175,53 @@ def _from_conversations(
     first, second = (rest[0].content for rest in rests)
     prompt = _checked_prompt(chosen[:start])
     return Sides(prompt, _checked_answer(first, names[0]), _checked_answer(second, names[1]))
+
+
+def _from_texts(chosen: str, rejected: str, names: tuple[str, str]) -> Sides:
+    """Return the sides of two texts that begin with the same prompt, as TRL's `extract_prompt` splits them.
+
+    Unlike there, a word is never split, and the shared beginning must be a word or more.
+    """
+    if chosen == rejected:
+        raise RequestError(f"{names[0]} and {names[1]} are the same")
+    start = shared_start(chosen, rejected)
+    if any(re.match(r"\w", text[start:]) for text in (chosen, rejected)):
+        start = len(re.sub(r"\w+\Z", "", chosen[:start]))
+    start -= chosen[start - 1 : start] == " "  # the answer keeps the space before it
+    if not re.search(r"\w", chosen[:start]):
+        raise RequestError(
+            "there is no prompt, and the answer is text, not a conversation", detail=f"in {names[0]}"
+        )
+    prompt = _checked_prompt(messages_of(chosen[:start], "prompt"))
+    answers = (
+        _checked_answer(text[start:], name) for text, name in zip((chosen, rejected), names, strict=True)
+    )
+    return Sides(prompt, *answers)
+
+
+def _beside(
+    asked: tuple[Message, ...], chosen: Any, rejected: Any, names: tuple[str, str], stripped: bool
+) -> Sides:
+    """Return the sides of two whole conversations beside a prompt column, which must agree with them.
+
+    Either may have a system message or earlier turns that the other lacks.
+    """
+    talks = (_conversation(chosen, names[0]), _conversation(rejected, names[1]))
+    if all(talk[: len(asked)] == asked and len(talk) == len(asked) + 1 for talk in talks):
+        first, second = (
+            _answer(asked, value, name) for value, name in zip((chosen, rejected), names, strict=True)
+        )
+        return Sides(asked, first.strip() if stripped else first, second.strip() if stripped else second)
+    sides = _from_conversations(*talks, names)
+    own, others = (tuple((m.role, m.content.strip()) for m in found) for found in (asked, sides.prompt))
+    if any(others[start : start + len(own)] == own for start in range(len(others))):
+        return sides
+    if own[-len(others) :] == others:
+        return sides._replace(prompt=asked)
+    raise RequestError(
+        f"the prompt is not in the conversations of {names[0]} and {names[1]}",
+        detail=shown(asked[-1].content),
+    )
 
 
 def _prompted(prompt: Any, value: Any, column: str) -> Answered:
@@ -173,39 +253,14 @@ def _conversation(value: Any, column: str) -> tuple[Message, ...]:
         raise RequestError(
             "there is no prompt, and the answer is text, not a conversation", detail=f"in {column}"
         )
-    return _messages(value, column)
+    return messages_of(value, column)
 
 
 def _transcript(text: str) -> tuple[Message, ...]:
     """Return the turns of a transcript, with white space at their ends removed."""
     _, *parts = _TURN.split(text)
     turns = zip(parts[::2], parts[1::2], strict=True)
-    return tuple(Message(role=_SPEAKERS[name], content=_whole(words).strip()) for name, words in turns)
-
-
-def _messages(value: Any, column: str) -> tuple[Message, ...]:
-    """Return a column's messages; plain text is one user message."""
-    if isinstance(value, str):
-        return (Message(role="user", content=_whole(value)),)
-    if not isinstance(value, list) or not value:
-        raise RequestError(f"{column} is neither text nor a list of messages", detail=shown(value))
-    return tuple(_message(entry, column) for entry in value)
-
-
-def _message(value: Any, column: str) -> Message:
-    if not isinstance(value, Mapping):
-        raise RequestError(
-            f"{column} is neither text nor a list of messages", detail=f"it contains {shown(value)}"
-        )
-    if any(value.get(key) for key in _TOOL_KEYS):
-        raise RequestError("the conversation contains tool calls", detail=f"in {column}")
-    role, content = value.get("role"), value.get("content")
-    if role not in _ROLES:
-        accepted = ", ".join(_ROLES)
-        raise RequestError(f"a message has a role other than {accepted}", detail=f"{column}: {shown(role)}")
-    if not isinstance(content, str):
-        raise RequestError("a message's content is not text", detail=f"{column}: {shown(content)}")
-    return Message(role=role, content=_whole(content))
+    return tuple(Message(role=_SPEAKERS[name], content=whole_text(words).strip()) for name, words in turns)
 
 
 def _checked_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -223,19 +278,9 @@ def _checked_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def _checked_answer(text: str, column: str) -> str:
     if not text.strip():
         raise RequestError("an answer is empty", detail=f"in {column}")
-    return _whole(text)
+    return whole_text(text)
 
 
-def _whole(text: str) -> str:
-    """Return the text unchanged.
-
-    Raises:
-        RequestError: the text contains an unpaired surrogate, which JSON can encode and no tokenizer accepts.
-    """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RequestError(
-            "the text contains an unpaired surrogate", detail=f"at character {error.start + 1}"
-        ) from error
-    return text
+def _is_masked(entry: Any) -> bool:
+    """Return True if a message is marked as not to be learned."""
+    return isinstance(entry, Mapping) and (entry.get("weight") in (0, "0") or entry.get("train") is False)

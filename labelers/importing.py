@@ -8,7 +8,7 @@ the same comparison, both judgments are kept and counted as a conflict.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -66,6 +66,8 @@ class Tally:
     """Annotators that the source names."""
     columns: dict[str, None] = field(default_factory=dict)
     """All columns seen, in order."""
+    first: Mapping[str, object] = field(default_factory=dict)
+    """The first row that has columns."""
 
     @property
     def dropped_rows(self) -> int:
@@ -125,6 +127,7 @@ class LabelImport:
             self.tally.rows += 1
             if isinstance(row.values, dict):
                 self.tally.columns |= dict.fromkeys(map(str, row.values))
+                self.tally.first = self.tally.first or row.values
             yield row
 
     def _take(self, labels: RowLabels) -> None:

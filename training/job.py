@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from core.digests import digest
-from core.errors import ConfigError, DataError, MissingExtraError
+from core.errors import ConfigError, DataError, MissingExtraError, RunStateError
 from core.lazy import require
 from core.libraries import memory_errors, quiet_datasets, quiet_transformers, write_errors
 from core.notices import note
@@ -72,6 +73,8 @@ class TrainingJob:
     """Folders of other runs; a finished result of the same job is copied from them."""
     finetuning: Finetuning = "lora"
     """Weights to train: an adapter, or all weights of the model."""
+    keep_finished: bool = False
+    """True to refuse a folder with the finished result of another job; otherwise that is replaced."""
 
     def __post_init__(self) -> None:
         """Set the defaults of `optim` that depend on the device."""
@@ -248,6 +251,8 @@ def run_or_reuse(
     if done is None:
         _require_sinks(job.optim)
     wait_for_all()
+    if done is None and job.keep_finished:
+        _refuse_finished(job)
     if done is None and is_main():
         done = _copied_from_sibling(folder, job, job_digest)
         if done is None:
@@ -285,6 +290,22 @@ def run_or_reuse(
         folder.finish(result)
     wait_for_all()
     return result
+
+
+def _refuse_finished(job: TrainingJob) -> None:
+    """Raise RunStateError if the folder holds the finished model of another job."""
+    folder, is_member = job.folder, job.folder.name.startswith("member-")
+    places = [folder, folder / "member-0", *([folder.parent] if is_member else [])]
+    with os_errors(folder):
+        finished = any((place / RESULT).is_file() for place in places)
+    folder = folder.parent if is_member else folder
+    if finished:
+        raise RunStateError(
+            "the folder holds a finished model of other data, other settings or another base model",
+            where=str(folder),
+            accepted="another folder for --to, or this one after it is removed",
+            run=f"rm -r {shlex.quote(str(folder))}",
+        )
 
 
 def _require_possible(job: TrainingJob) -> None:

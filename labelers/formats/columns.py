@@ -1,6 +1,7 @@
 """Read any table of comparisons with these columns; the user may map other names to them.
 
 prompt, response_a, response_b       text, or messages; without prompt the responses are conversations
+system                               system message before the prompt (other names: prompt_columns.py)
 verdict                              a, b, tie, both_bad, skip (also left, right, response_1, model_a)
 rating_a, rating_b                   instead of a verdict: their difference is the margin
 p_a                                  instead of a verdict: probability that response_a is better
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.conversations import Sides, oddities, shown, sides_of
+from core.conversations import Sides, oddities, shown
 from core.errors import RequestError
 from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
 from labelers.formats.fields import (
@@ -27,12 +28,17 @@ from labelers.formats.fields import (
     required,
 )
 from labelers.formats.opinions import Outcome, Side, outcome_by, pair_of
-from labelers.formats.source import RowLabels, RowSource
+from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
+from labelers.formats.source import RowLabels, RowSource, Skipped
 
 NAMES = ("response_a", "response_b")
-TARGETS = ANNOTATION_COLUMNS | frozenset(
-    {"prompt", *NAMES, "verdict", "rating_a", "rating_b", "p_a", "shown_first", "margin", "weight"}
-    | {"origin_a", "origin_b"}
+TARGETS = (
+    ANNOTATION_COLUMNS
+    | PROMPT_COLUMNS
+    | frozenset(
+        {*NAMES, "verdict", "rating_a", "rating_b", "p_a", "shown_first", "margin", "weight"}
+        | {"origin_a", "origin_b"}
+    )
 )
 """The columns that are read; other columns may be mapped to them."""
 
@@ -54,8 +60,10 @@ class Columns(RowSource):
         sides = _sides(values)
         outcome, margin = _outcome(values)
         weight, given = maybe_number(values, "weight"), maybe_number(values, "margin")
+        skipped: list[Skipped] = []
         opinion = opinion_of(
             values,
+            skipped,
             verdict=outcome,
             p_first=maybe_number(values, "p_a"),
             margin=margin if given is None else given,
@@ -64,21 +72,22 @@ class Columns(RowSource):
         )
         origins = (maybe_text(values, "origin_a") or NAMES[0], maybe_text(values, "origin_b") or NAMES[1])
         pair = pair_of(sides, [opinion], origins, cell_tags(values.get("tags")))
-        return RowLabels((number,), (pair,), notes=oddities(sides.prompt))
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _sides(values: Mapping[str, Any]) -> Sides:
     """Return the prompt and the answers of a row; cells may hold messages as JSON."""
-    prompt, first, second = (_cell(values, name) for name in ("prompt", *NAMES))
-    for name, value in zip(NAMES, (first, second), strict=True):
-        if is_missing(value):
+    cells = {name: _cell(value) for name, value in values.items() if name in PROMPT_COLUMNS or name in NAMES}
+    for name in NAMES:
+        if is_missing(cells.get(name)):
             raise RequestError("an answer is empty", detail=f"in {name}")
-    return sides_of(None if is_missing(prompt) else prompt, first, second, NAMES)
+    if is_missing(cells.get("prompt")):
+        cells.pop("prompt", None)
+    return sides_in(cells, NAMES).sides
 
 
-def _cell(values: Mapping[str, Any], name: str) -> Any:
+def _cell(value: Any) -> Any:
     """Return a cell: messages if it is a JSON list of them, otherwise its value as it is."""
-    value = values.get(name)
     found = from_json_text(value) if isinstance(value, str) else value
     return found if isinstance(found, list) and found and isinstance(found[0], Mapping) else value
 

@@ -6,8 +6,8 @@ differ in spelling, so numbers may be text and lists may be JSON in a cell.
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from core.conversations import prompt_of, shown
 from core.errors import RequestError
 from core.records import Message
+from core.text.literals import parsed_literal
 from labelers.formats.opinions import Outcome
 
 _MILLISECONDS_FROM = 1e11
@@ -40,9 +41,16 @@ _SYNONYMS: Mapping[Outcome, tuple[str, ...]] = {
     "both_bad": ("both_bad", "bothbad", "tie_(bothbad)", "tie_(both_bad)", "neither", "both_are_bad"),
     "skip": ("skip", "skipped", "unsure", "not_sure"),
 }
+_WHOLE = re.compile(r"\d+\.0+")
+"""A whole number as tables write it in a column with gaps."""
 _NOUNS = ("response", "model", "text", "answer", "option", "output", "completion", "choice", "assistant")
 _WORDS: Mapping[str, Outcome] = {word: outcome for outcome, words in _SYNONYMS.items() for word in words}
 _SIDES: Mapping[str, Outcome] = {"a": "first", "1": "first", "b": "second", "2": "second"}
+
+
+def is_blank(value: object) -> bool:
+    """Return whether a cell holds nothing: None or blank text. NaN is a value that cannot be read."""
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def is_missing(value: object) -> bool:
@@ -147,13 +155,8 @@ def mapping_of(value: Any, what: str) -> Mapping[str, Any]:
 
 
 def from_json_text(text: str) -> Any:
-    """Return the value of a JSON list or mapping in a cell; any other text is returned unchanged."""
-    if text.lstrip()[:1] not in ("[", "{"):
-        return text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+    """Return the list or mapping that a cell spells out (JSON or Python); other text unchanged."""
+    return parsed_literal(text)
 
 
 def annotator_name(value: Any) -> str | None:
@@ -170,7 +173,8 @@ def annotator_name(value: Any) -> str | None:
         return None
     if isinstance(value, float) and value.is_integer():  # a column of numbers with gaps
         value = int(value)
-    return text_of(str(value).strip(), "the annotator")
+    name = text_of(str(value).strip(), "the annotator")
+    return name.partition(".")[0] if _WHOLE.fullmatch(name) else name
 
 
 def moment_of(value: Any) -> datetime | None:

@@ -4,11 +4,16 @@ A ranking of K answers covers K (K - 1) / 2 pairs, but is a single decision of o
 judgments therefore has weight 1 / (number of pairs), which sum to 1, and all share the ranking's `group`.
 Answers of equal rank are a tie (p_a 0.5). For ratings, the margin is the difference of the two ratings. A
 ranking has no margin, since ranks give an order without distances.
+
+A row has the responses in one list and ranks, an order or ratings in another (distilabel's `generations`
+and `ratings`), or one list of objects with text and rank or rating (Nectar's `answers`, NeMo-RL's
+`completions`). An answer that is empty, or whose rank or rating is not a number, is skipped, not the ranking.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -16,7 +21,8 @@ from core.conversations import prompt_of, shown
 from core.digests import record_id
 from core.errors import RequestError
 from core.records import Candidate, Message
-from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
+from core.text.messages import is_conversation, is_message, messages_of
+from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of, optional
 from labelers.formats.fields import (
     answer_of,
     is_missing,
@@ -24,15 +30,20 @@ from labelers.formats.fields import (
     number_of,
     present,
     required,
+    value_of,
 )
 from labelers.formats.opinions import Opinion, Pair, outcome_by
-from labelers.formats.source import RowLabels, RowSource, Skipped
+from labelers.formats.prompt_columns import PROMPT_COLUMNS, asked_in
+from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
 
 MAX_ANSWERS = 64
 """Maximum number of answers in one ranking; more would make thousands of pairs of one decision."""
-_RESPONSES = ("responses", "answers", "completions", "outputs", "candidates")
+_RESPONSES = ("responses", "answers", "completions", "outputs", "candidates", "generations")
 _ORDER = ("ranks", "rank", "ranking")
 _RATINGS = ("ratings", "scores", "rating", "score")
+_MODELS = ("models", "model_names", "generation_models")
+_TEXTS = ("text", "answer", "response", "completion", "content", "output", "generation")
+_OWN_RATINGS = ("rating", "score", "overall_score", "reward")
 
 
 class ScoredAnswer(NamedTuple):
@@ -105,58 +116,109 @@ class Rankings(RowSource):
 
     name = "rankings"
     summary = "K responses per row with ranks (1 is best, equal ranks tie), an order of positions, or ratings"
-    columns = ANNOTATION_COLUMNS | {"prompt", "order", "models", *_RESPONSES, *_ORDER, *_RATINGS}
+    columns = ANNOTATION_COLUMNS | PROMPT_COLUMNS | {"id", "order", *_MODELS, *_RESPONSES, *_ORDER, *_RATINGS}
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
         """Return why a row looks like a ranking, or None."""
         responses, order = present(row, _RESPONSES), present(row, (*_ORDER, "order", *_RATINGS))
-        found = responses and order and "prompt" in row
-        return f"it has the columns prompt, {responses} and {order}" if found else None
+        prompt = "prompt" if "prompt" in row else next((name for name in row if name in PROMPT_COLUMNS), None)
+        if responses is None or prompt is None:
+            return None
+        if _has_own_scores(row[responses]):
+            return f"it has the columns {prompt} and {responses}, with a rank or rating in each answer"
+        is_list = isinstance(row[responses], list | tuple) or str(row[responses]).lstrip()[:1] == "["
+        return f"it has the columns {prompt}, {responses} and {order}" if order and is_list else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
         """Return the pairs of a row's ranking."""
-        prompt = prompt_of(required(values, "prompt"))
-        answers = _answers(values)
-        scores, margins = _scores(values, len(answers))
-        by = opinion_of(values, verdict="tie")
-        rated = [ScoredAnswer(a, s) for a, s in zip(answers, scores, strict=True) if s is not None]
-        unrated = (Skipped("an answer has no rank or rating"),) * (len(answers) - len(rated))
-        pairs, skipped = pairs_of(prompt, rated, by, margins=margins, tags=cell_tags(values.get("tags")))
-        return RowLabels((number,), pairs, unrated + skipped)
+        asked = asked_in(values).value
+        if asked is None:
+            required(values, "prompt")
+        prompt = prompt_of(asked)
+        answers, skipped = _answers(values)
+        scores, margins = _scores(values, len(answers), skipped)
+        by = opinion_of(values, skipped, verdict="tie")
+        rated = []
+        for place, (answer, score) in enumerate(zip(answers, scores, strict=True), start=1):
+            if answer is not None and score is not None:
+                rated.append(ScoredAnswer(answer, score))
+            elif answer is not None:
+                skipped.append(Skipped("an answer has no rank or rating", f"response {place}"))
+        if len(rated) < 2 and skipped:
+            raise refusal(skipped, "fewer than two answers")
+        pairs, same = pairs_of(prompt, rated, by, margins=margins, tags=cell_tags(values.get("tags")))
+        return RowLabels((number,), pairs, (*skipped, *same))
 
 
-def _answers(values: Mapping[str, Any]) -> list[Candidate]:
+def _answers(values: Mapping[str, Any]) -> tuple[list[Candidate | None], list[Skipped]]:
+    """Return the answers, None for one that cannot be used, and why it cannot."""
     responses = list_of(required(values, *_RESPONSES), "responses")
-    models = list_of(values["models"], "models") if not is_missing(values.get("models")) else []
-    names = [
-        models[n] if n < len(models) and isinstance(models[n], str) else f"response_{n + 1}"
-        for n in range(len(responses))
-    ]
-    return [
-        Candidate(answer_of(response, f"response {n}"), name)
-        for n, (response, name) in enumerate(zip(responses, names, strict=True), start=1)
-    ]
+    name = present(values, _MODELS)
+    models = list_of(values[name], name) if name else []
+    answers: list[Candidate | None] = []
+    skipped: list[Skipped] = []
+    for place, response in enumerate(responses):
+        model = models[place] if place < len(models) else None
+        if isinstance(response, Mapping):
+            model = response.get("model", model)
+            response = value_of(response, *_TEXTS)
+        origin = model if isinstance(model, str) and model else f"response_{place + 1}"
+        try:
+            answers.append(Candidate(_text(response, f"response {place + 1}"), origin))
+        except RequestError as error:
+            answers.append(None)
+            skipped.append(Skipped(error.reason, error.detail))
+    return answers, skipped
 
 
-def _scores(values: Mapping[str, Any], count: int) -> tuple[list[float | None], bool]:
+def _text(response: Any, what: str) -> str:
+    """Return the text of an answer, which may be a list of one message."""
+    if is_conversation(response) or is_message(response):
+        messages = messages_of(response, what)
+        if len(messages) != 1 or messages[0].role != "assistant":
+            raise RequestError("an answer is not one assistant message", detail=what)
+        response = messages[0].content
+    if is_missing(response):
+        raise RequestError("an answer is empty", detail=f"in {what}")
+    return answer_of(response, what)
+
+
+def _has_own_scores(responses: Any) -> bool:
+    """Return True if a list of answers has a rank or rating in each answer."""
+    found = responses if isinstance(responses, list) else []
+    scored = [entry for entry in found if isinstance(entry, Mapping)]
+    return bool(scored) and all("rank" in entry or present(entry, _OWN_RATINGS) for entry in scored)
+
+
+def _scores(values: Mapping[str, Any], count: int, skipped: list[Skipped]) -> tuple[list[float | None], bool]:
     """Return the score of each answer (None if it has none), and whether the scores are ratings."""
+    responses = list_of(required(values, *_RESPONSES), "responses")
+    if _has_own_scores(responses):
+        entries = [entry if isinstance(entry, Mapping) else {} for entry in responses]
+        ranked = any(not is_missing(entry.get("rank")) for entry in entries)
+        found = [entry.get("rank") if ranked else value_of(entry, *_OWN_RATINGS) for entry in entries]
+        numbers = _numbers(found, "rank" if ranked else "rating", count, skipped)
+        return [None if n is None else -n for n in numbers] if ranked else numbers, not ranked
     name = present(values, _RATINGS)
     if name is not None:
-        ratings = _numbers(values[name], name, count)
+        ratings = _numbers(values[name], name, count, skipped)
         return ratings, True
     name = present(values, _ORDER)
     if name is not None:
-        ranks = _numbers(values[name], name, count)
+        ranks = _numbers(values[name], name, count, skipped)
         return [None if rank is None else -rank for rank in ranks], False
     order = list_of(required(values, "ranks", "order"), "order")
     return list(_by_order(order, count)), False
 
 
-def _numbers(value: Any, what: str, count: int) -> list[float | None]:
+def _numbers(value: Any, what: str, count: int, skipped: list[Skipped]) -> list[float | None]:
+    """Return the numbers of a list, None for an entry that is no number."""
     found = list_of(value, what)
     if len(found) != count:
         raise RequestError(f"{what} and responses differ in length", detail=f"{len(found)} and {count}")
-    return [None if is_missing(entry) else number_of(entry, what) for entry in found]
+    return [
+        None if is_missing(entry) else optional(partial(number_of, entry, what), skipped) for entry in found
+    ]
 
 
 def _by_order(order: Sequence[Any], count: int) -> list[float]:

@@ -18,6 +18,14 @@ from labelers.formats.datasets.hhh import HelpfulHonestHarmless
 from labelers.formats.datasets.safe_rlhf import SafeRlhf
 from labelers.formats.datasets.transcripts import Transcripts
 from labelers.formats.datasets.trl import TrlPreferences
+from labelers.formats.datasets.two_answers import (
+    AlpacaEval,
+    JudgeBench,
+    OpenAIPreferences,
+    StanfordPreferences,
+    Summaries,
+    WebGpt,
+)
 from labelers.formats.datasets.ultrafeedback import UltraFeedback
 from labelers.formats.rankings import Rankings
 from labelers.formats.source import GROUP, LabelSource, Row
@@ -30,6 +38,12 @@ BUILT_IN: tuple[LabelSource, ...] = (
     LabelStudio(),
     Argilla(),
     UltraFeedback(),
+    AlpacaEval(),
+    Summaries(),
+    WebGpt(),
+    StanfordPreferences(),
+    OpenAIPreferences(),
+    JudgeBench(),
     SafeRlhf(),
     HelpSteerPreferences(),
     HelpSteer2(),
@@ -95,6 +109,12 @@ def recognise(rows: Sequence[Row], where: str) -> Recognised:
         where=where,
         accepted=f"--format {names} or module:function; or columns with --columns prompt=NAME,...",
     )
+
+
+def most_specific(rows: Sequence[Mapping[str, Any]]) -> LabelSource | None:
+    """Return the built-in source that recognises the rows, or None."""
+    found = _most(BUILT_IN, rows)
+    return None if found is None else found.source
 
 
 def _most(sources: Iterable[LabelSource], rows: Sequence[Mapping[str, Any]]) -> Recognised | None:

@@ -36,7 +36,8 @@ def labels(
         list[str] | None,
         typer.Option(
             metavar="OURS=THEIRS,...",
-            help="Map our columns to the file's, as in prompt=question,verdict=label; may be repeated.",
+            help="Map our columns to the file's, as in prompt=question,response_a=responses[0].text; may be "
+            "repeated.",
         ),
     ] = None,
     verdicts: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from publius.commands.options import AsJson, SplitOption, Subset
+from publius.commands.options import AsJson, Columns, SplitOption, Subset
 from publius.console import emit
 
 
@@ -21,6 +21,7 @@ def eval_reward(
     to: Annotated[Path, typer.Option(help="Folder for the report.", metavar="DIR")],
     subset: Subset = None,
     split: SplitOption = None,
+    columns: Columns = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Device to run the model on.")
     ] = "auto",
@@ -32,10 +33,13 @@ def eval_reward(
     """
     from publius.models.eval_reward import EvalRewardRequest
     from publius.models.eval_reward import measure_reward_model as measure
+    from publius.sources.column_names import ColumnNames, parse_columns
     from publius.sources.examples import DataSource
     from publius.views.training import print_measured_reward
 
-    measured = measure(EvalRewardRequest(folder, DataSource(data, subset, split), to, device))
+    names = ColumnNames(parse_columns(columns or [], example="prompt=question,chosen=responses[0]"))
+    source = DataSource(data, subset, split)
+    measured = measure(EvalRewardRequest(folder, source, to, device, names))
     emit(measured, as_json, print_measured_reward)
 
 

@@ -32,6 +32,14 @@ EngineOption = Annotated[
 Subset = Annotated[
     str | None, typer.Option(help="Subset (configuration) of a Hugging Face data set.", metavar="NAME")
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="OURS=THEIRS,...",
+        help="Map our columns to the data set's, as in prompt=question or chosen=responses[0].text; "
+        "may be repeated.",
+    ),
+]
 SplitOption = Annotated[
     str | None,
     typer.Option(

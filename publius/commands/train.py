@@ -11,6 +11,7 @@ from core.errors import ConfigError
 from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import (
     AsJson,
+    Columns,
     MaybeRun,
     Overrides,
     Resume,
@@ -33,7 +34,8 @@ train_app = typer.Typer(
 Data = Annotated[
     str | None,
     typer.Option(
-        help="Train on this data set, not on a run: a file, folder or Hugging Face id with TRL's columns.",
+        help="Train on this data set, not on a run: a file, folder or Hugging Face id, in TRL's columns or "
+        "another known form.",
         metavar="SOURCE",
     ),
 ]
@@ -75,6 +77,7 @@ def sft(
     eval_split: EvalSplit = None,
     subset: Subset = None,
     split: SplitOption = None,
+    columns: Columns = None,
     model: TrainedModel = None,
     to: TrainTo = None,
     as_json: AsJson = False,
@@ -83,7 +86,7 @@ def sft(
 
     The answers are the run's revisions, or those of a data set.
     """
-    request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
+    request = _DataRequest(data, eval_data, eval_split, subset, split, columns, model, to)
     _train("sft", run_file, overrides, resume, request, as_json)
 
 
@@ -97,6 +100,7 @@ def reward(
     eval_split: EvalSplit = None,
     subset: Subset = None,
     split: SplitOption = None,
+    columns: Columns = None,
     model: TrainedModel = None,
     to: TrainTo = None,
     as_json: AsJson = False,
@@ -105,7 +109,7 @@ def reward(
 
     The soft label of each preference is the target probability.
     """
-    request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
+    request = _DataRequest(data, eval_data, eval_split, subset, split, columns, model, to)
     _train("reward", run_file, overrides, resume, request, as_json)
 
 
@@ -119,6 +123,7 @@ def dpo(
     eval_split: EvalSplit = None,
     subset: Subset = None,
     split: SplitOption = None,
+    columns: Columns = None,
     model: TrainedModel = None,
     to: TrainTo = None,
     as_json: AsJson = False,
@@ -127,7 +132,7 @@ def dpo(
 
     The soft label of each preference is the target probability.
     """
-    request = _DataRequest(data, eval_data, eval_split, subset, split, model, to)
+    request = _DataRequest(data, eval_data, eval_split, subset, split, columns, model, to)
     _train("dpo", run_file, overrides, resume, request, as_json)
 
 
@@ -172,6 +177,7 @@ class _DataRequest(NamedTuple):
     eval_split: str | None
     subset: str | None
     split: str | None
+    columns: list[str] | None
     model: str | None
     to: Path | None
 
@@ -191,7 +197,7 @@ def _train(
         _require_run_file(run_file, method)
         if any(given is not None for given in request):
             raise typer.BadParameter(
-                "--eval-data, --eval-split, --subset, --split, --model and --to require --data"
+                "--eval-data, --eval-split, --subset, --split, --columns, --model and --to require --data"
             )
         run_stages(run_file, overrides, (method,), resume, as_json)
         return
@@ -219,13 +225,15 @@ def _train_on_data(
     method: Method, request: _DataRequest, to: Path, overrides: list[str] | None, as_json: bool
 ) -> None:
     from publius.models.train_on_data import DataTraining, train_on_data
+    from publius.sources.column_names import ColumnNames, parse_columns
     from publius.sources.examples import DataSource
     from publius.views.training import print_training_outcome
 
     source = DataSource(request.data or "", request.subset, request.split)
     unseen = _unseen(request)
     model = request.model or EMBEDDED_NAME
-    outcome = train_on_data(DataTraining(method, source, model, to, unseen, tuple(overrides or ())))
+    names = ColumnNames(parse_columns(request.columns or [], example="prompt=question,chosen=responses[0]"))
+    outcome = train_on_data(DataTraining(method, source, model, to, unseen, tuple(overrides or ()), names))
     emit(outcome, as_json, print_training_outcome)
 
 

@@ -33,12 +33,17 @@ from labelers.formats.registry import (
 from labelers.formats.source import LabelSource, Row
 from labelers.importing import DUPLICATE_JUDGMENT, LabelImport, RowOccurrences, Tallied, Tally
 from publius.sources.column_names import ColumnNames
+from publius.sources.empty_columns import without_empty_column
 from publius.sources.label_rows import ACCEPTED, label_rows
 from publius.sources.rows import DataSource, with_split
+from publius.sources.unusable import nearest_format, nothing_usable, suggested_columns
+from training.examples import ExcludedExample
 
 SUMMARY = "import.json"
 _PEEKED = 25
 """Rows used to recognise the format and to check the names of columns."""
+_TARGETS = ("prompt", "response_a", "response_b", "verdict")
+"""Our columns that any table of labels can be mapped to."""
 _SHOWN_PROBLEMS = 10
 """Maximum number of reasons in the error of `--strict`."""
 _Summary = dict[str, Any]
@@ -95,7 +100,8 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     done = _done_before(request.to, identity)
     if done is None:
         every = request.names.applied(itertools.chain(first, rows))
-        done = _written(request, found, labeler, every, identity)
+        again = lambda: request.names.applied(label_rows(source))  # noqa: E731
+        done = _written(request, found, labeler, without_empty_column(every, "p_chosen", again), identity)
     elif request.strict:
         _refuse_losses(done, request)
     return ImportedLabels(done)
@@ -117,7 +123,13 @@ def _refuse_unreadable(source: DataSource, first: list[Row]) -> None:
 def _format_of(request: LabelsRequest, first: list[Row]) -> Recognised:
     if request.format != AUTO_SOURCE:
         return Recognised(source_named(request.format), "given by --format")
-    return recognise(list(request.names.applied(first)), request.source.name)
+    try:
+        return recognise(list(request.names.applied(first)), request.source.name)
+    except DataError as error:
+        (problem,) = error.problems
+        row = next((row.values for row in first if isinstance(row.values, Mapping)), {})
+        more = nearest_format(list(map(str, row))) + suggested_columns(row, _TARGETS)
+        raise DataError(problem.what, where=problem.where, accepted=f"{problem.accepted}{more}") from error
 
 
 def _identity(request: LabelsRequest, source: DataSource, format: str, labeler: str) -> str:
@@ -168,10 +180,7 @@ def _written(
             run.sync()
         summary = _summary(tally, request, found, labeler)
         if not tally.kept:
-            why = summary["dropped_for"][0]
-            what = f"none of the {tally.rows:,} rows can be used (most often: "
-            what += f"{why['reason']}, {why['count']:,} times)"
-            raise DataError(what, where=request.source.name, accepted=found.source.summary)
+            raise _nothing_kept(tally, request, found)
         if request.strict:
             _refuse_losses(summary, request)
         write_atomic(staging / SUMMARY, json.dumps({"identity": identity, **summary}, indent=2) + "\n")
@@ -183,6 +192,17 @@ def _written(
         shutil.rmtree(staging, ignore_errors=True)
         raise
     return summary
+
+
+def _nothing_kept(tally: Tally, request: LabelsRequest, found: Recognised) -> DataError:
+    """Return the error of a file of which no row can be used."""
+    first = [
+        ExcludedExample(f"row {seen.rows[0]}", reason, seen.detail)
+        for reason, seen in sorted(tally.dropped.items(), key=lambda entry: entry[1].rows[0])
+    ]
+    what = f"none of the {tally.rows:,} rows can be used" if tally.rows > 1 else "the only row cannot be used"
+    hint = found.source.summary + suggested_columns(tally.first, _TARGETS)
+    return nothing_usable(what, request.source.name, first, list(tally.columns), hint)
 
 
 def _clear(staging: Path) -> None:
@@ -202,7 +222,7 @@ def _run(run: LabelImport, source: LabelSource, rows: Iterator[Row], advance: Ca
 
 def _summary(tally: Tally, request: LabelsRequest, found: Recognised, labeler: str) -> _Summary:
     used = found.source.columns
-    theirs = {name.partition(".")[0] for name in request.names.columns.values()}
+    theirs = request.names.read
     ignored = [] if used is None else [name for name in tally.columns if name not in used | theirs]
     repeated = sum(
         t[DUPLICATE_JUDGMENT].count for t in (tally.dropped, tally.skipped) if DUPLICATE_JUDGMENT in t

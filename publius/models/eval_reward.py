@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from engines.reward_settings import read_reward_settings
 from evaluation.reward.evaluation import evaluate_reward_model
 from publius.models.provenance import by_reason, write_exclusions
 from publius.models.reward_model import scored_by, write_reward_report
+from publius.sources.column_names import ColumnNames
 from publius.sources.examples import DataSource, TrainingRows, read_preferences
 from training.config import OptimConfig
 from training.examples import PreferencePair
@@ -35,6 +36,8 @@ class EvalRewardRequest:
     to: Path
     """Folder for the report."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    names: ColumnNames = field(default_factory=ColumnNames)
+    """The user's names for our columns."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,13 @@ def measure_reward_model(request: EvalRewardRequest) -> MeasuredReward:
         EngineError: if the model cannot be loaded or has no trained reward head.
         RunStateError: if the report cannot be written.
     """
-    pairs = read_preferences(request.data)
+    pairs = read_preferences(request.data, request.names)
     note(f"data: {pairs.origin}")
+    if pairs.ignored_columns:
+        note(f"ignored columns: {', '.join(pairs.ignored_columns)}")
+    for said in pairs.notes:
+        note(said)
+    pairs.require("pairs to score")
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
     measured = _measured(request, pairs)

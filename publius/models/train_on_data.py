@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +23,12 @@ from publius.models.provenance import (
 )
 from publius.models.reward_model import finish_reward_model
 from publius.models.training_job import training_job
+from publius.sources.column_names import ColumnNames
 from publius.sources.examples import DataSource, TrainingRows, read_answers, read_preferences
 from publius.sources.held_out import held_out_of
 from training.config import DPOConfig, RewardConfig, SFTConfig
 from training.examples import ExcludedExample
-from training.job import TrainingResult, require_examples
+from training.job import TrainingResult
 from training.methods import Method
 from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
@@ -46,6 +47,8 @@ class DataTraining:
     eval_data: DataSource | None = None
     """Evaluation data; if None, the share `held_out` of the prompts is held out of `data`."""
     overrides: Sequence[str] = ()
+    names: ColumnNames = field(default_factory=ColumnNames)
+    """The user's names for our columns, in both data sets."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ def train_on_data(request: DataTraining) -> DataOutcome:
             accepted="another folder for --to",
         )
     read: Any = read_answers if request.method == "sft" else read_preferences
-    data: TrainingRows[Any] = read(request.data)
-    require_examples(data.rows, data.excluded, "rows to train on")
+    data: TrainingRows[Any] = read(request.data, request.names)
+    data.require("rows to train on")
     sides = _sides(data, read, request, config)
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
@@ -111,6 +114,8 @@ def train_on_data(request: DataTraining) -> DataOutcome:
         note(f"data: {data.origin}")
     if is_main() and data.ignored_columns:
         note(f"ignored columns: {', '.join(data.ignored_columns)}")
+    for said in data.notes if is_main() else ():
+        note(said)
     return _trained(request, config, section, data, sides)
 
 
@@ -127,9 +132,11 @@ def _sides(data: TrainingRows[Any], read: Any, request: DataTraining, config: Da
     """Return the training examples and the held-out examples."""
     if request.eval_data is None:
         share: float = getattr(config, request.method).held_out
-        return _Sides(*held_out_of(data.rows, share, request.method))
-    unseen: TrainingRows[Any] = read(request.eval_data)
-    require_examples(unseen.rows, unseen.excluded, "rows to evaluate on")
+        # All turns of a conversation are on one side: each turn holds those before it.
+        prompt_of = lambda row: data.openings.get(row.id, row.prompt)  # noqa: E731
+        return _Sides(*held_out_of(data.rows, share, request.method, prompt_of))
+    unseen: TrainingRows[Any] = read(request.eval_data, request.names)
+    unseen.require("rows to evaluate on")
     if is_main():
         _note_evaluation_data(unseen, data)
     return _Sides(data.rows, unseen.rows, unseen.excluded)
@@ -152,6 +159,7 @@ def _trained(
     sides: _Sides,
 ) -> DataOutcome:
     job = training_job(config, request.method, section, request.to.resolve())
+    job = replace(job, keep_finished=True)
     evaluation, exclusions = None, None
     if isinstance(section, RewardConfig):
         results = train_reward(sides.train, job, section, sides.held_out)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from core.errors import ConfigError
 from core.text.explain import one_of
+from core.text.literals import parsed_literal
 from labelers.formats.source import LabelSource, Row
+from publius.sources.rows import SourceRow
 
+_AnyRow = TypeVar("_AnyRow", Row, SourceRow)
+_STEP = re.compile(r"([^.\[\]]+)|\[(-?\d+)\]")
+"""One step of a path: a key, or a position in a list."""
+_PATH = re.compile(r"([^.\[\]]+|\[-?\d+\])((\.[^.\[\]]+)|\[-?\d+\])*")
 _VERDICTS = ("a", "b", "tie", "both_bad", "skip")
 
 
@@ -18,11 +25,18 @@ class ColumnNames:
     """The user's names for our columns and verdicts."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Their column for each of ours; `data.question` is the key `question` in the column `data`."""
+    """Their column for each of ours, or a path: `data.question` is the key `question` in the column `data`,
+    and `responses[0].text` the key `text` in the first element of the list `responses`."""
     verdicts: Mapping[str, str] = field(default_factory=dict)
     """Our verdict for each value in their column of verdicts."""
 
-    def applied(self, rows: Iterable[Row]) -> Iterator[Row]:
+    @property
+    def read(self) -> frozenset[str]:
+        """The user's columns that are read, by the first step of their paths and by their whole names."""
+        paths = list(self.columns.values())
+        return frozenset(paths) | {step[1] for name in paths if (step := _STEP.match(name)) and step[1]}
+
+    def applied(self, rows: Iterable[_AnyRow]) -> Iterator[_AnyRow]:
         """Yield the rows with our columns added."""
         return map(self._applied, rows) if self.columns or self.verdicts else iter(rows)
 
@@ -36,18 +50,29 @@ class ColumnNames:
         Raises:
             ConfigError: if the source does not read one of our columns, or no row has one of the user's.
         """
+        self.check_columns(source.columns, f"the format {source.name}", [row.values for row in rows])
+
+    def check_columns(self, ours: Collection[str] | None, reader: str, rows: Sequence[Any]) -> None:
+        """Refuse columns that do not exist.
+
+        Args:
+            ours: the columns that are read; None for all.
+            reader: what reads them, for the error.
+            rows: the values of the first rows, before names are applied.
+
+        Raises:
+            ConfigError: if `ours` lacks one of our columns, or no row has one of the user's.
+        """
         for target, theirs in self.columns.items():
-            if source.columns is not None and target not in source.columns:
-                accepted = one_of(sorted(source.columns), target)
-                raise ConfigError(
-                    f"the format {source.name} has no column {target!r}", where="--columns", accepted=accepted
-                )
-            values = [row.values for row in rows if isinstance(row.values, Mapping)]
+            if ours is not None and target not in ours:
+                accepted = one_of(sorted(ours), target)
+                raise ConfigError(f"{reader} has no column {target!r}", where="--columns", accepted=accepted)
+            values = [row for row in rows if isinstance(row, Mapping)]
             if values and all(_found(row, theirs) is _NOTHING for row in values):
                 names = list(dict.fromkeys(str(name) for row in values for name in row))
                 raise ConfigError(f"no column {theirs!r}", where="--columns", accepted=one_of(names, theirs))
 
-    def _applied(self, row: Row) -> Row:
+    def _applied(self, row: _AnyRow) -> _AnyRow:
         if not isinstance(row.values, Mapping):
             return row
         values = dict(row.values)
@@ -99,14 +124,27 @@ _NOTHING = object()
 
 
 def _found(values: Mapping[str, Any], name: str) -> Any:
-    """Return the value of a column, or at a dotted path; `_NOTHING` if there is none."""
+    """Return the value of a column, or at a path; `_NOTHING` if there is none.
+
+    A list that is shorter than a path's position has None there: other rows may have that many elements.
+    """
     if name in values:
         return values[name]
+    if not _PATH.fullmatch(name):
+        return _NOTHING
     here: Any = values
-    for part in name.split("."):
-        if not isinstance(here, Mapping) or part not in here:
+    for key, position in _STEP.findall(name):
+        if isinstance(here, str):
+            here = parsed_literal(here)
+        if key and isinstance(here, Mapping) and key in here:
+            here = here[key]
+        elif position and isinstance(here, list | tuple):
+            number = int(position)
+            here = here[number] if -len(here) <= number < len(here) else None
+        elif here is None:
+            return None
+        else:
             return _NOTHING
-        here = here[part]
     return here
 
 

@@ -1,36 +1,47 @@
-"""Training data from a user's own data set, in the columns that TRL's trainers take.
+"""Training data from a user's own data set: preferences and answers, in the forms that people have.
 
 A row that cannot be used is excluded, with its place and the reason. Errors are raised only for problems of
-the whole data set: a file that is not JSON, or columns that the first row lacks.
+the whole data set: a file that is not JSON, or columns from which no example can be read.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
-from core.conversations import answered_of, last_answer_of, shown, sides_of
 from core.errors import DataError, RequestError
-from labelers.formats.fields import number_of
+from core.notices import counted
+from core.records import Message
+from core.text.messages import CONTENT_KEYS, ROLE_KEYS
+from publius.sources.answer_rows import ANSWER_ROW, has_answers, is_desired, turns_in
+from publius.sources.column_names import ColumnNames
+from publius.sources.empty_columns import without_empty_column
+from publius.sources.pair_rows import (
+    SIDES,
+    KtoPairs,
+    LabelledPairs,
+    PairReader,
+    PlainPairs,
+    contradictions,
+)
 from publius.sources.rows import DataSource, Origin, SourceRow, origin_of, read_rows, with_split
+from publius.sources.unusable import nearest_format, nothing_usable, suggested_columns
 from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair
 
 __all__ = ["DataSource", "TrainingRows", "read_answers", "read_preferences"]
 
 _Example = TypeVar("_Example")
-
-_GROUPS = ("source", "section", "subset")
-_PREFERENCE = frozenset(
-    {"id", "prompt", "chosen", "rejected", "p_chosen", "weight", "margin", *_GROUPS}
-    | {"finished_chosen", "finished_rejected"}
+_PEEKED = 25
+"""Rows used to recognise the format and to check the names of columns."""
+_MESSAGE = frozenset({*ROLE_KEYS, *CONTENT_KEYS, "weight", "train", "type"})
+_PREFERENCES = (
+    "columns chosen and rejected, with prompt unless they are whole conversations; or a format of labels"
 )
-_CONVERSATION = frozenset({"id", "messages"})
-_COMPLETION = frozenset({"id", "prompt", "completion"})
-_MESSAGE = frozenset({"role", "content"})
-_EVEN = 0.5
-"""Probability of a tie."""
+_PAIR_TARGETS, _ANSWER_TARGETS = ("prompt", "chosen", "rejected"), ("prompt", "completion")
+_ANSWERS = "a column messages, or columns prompt and completion"
 
 
 @dataclass(frozen=True)
@@ -43,91 +54,195 @@ class TrainingRows(Generic[_Example]):
     """Columns that are not used, and keys of messages as `chosen[].name`."""
     origin: Origin
     """The data that was read."""
+    notes: tuple[str, ...] = ()
+    """How rows were read where that is not plain, and doubts about the labels, each with a count."""
+    openings: Mapping[str, tuple[Message, ...]] = field(default_factory=dict)
+    """First prompt of the conversation that an example is a turn of, by the example's id."""
+    columns: tuple[str, ...] = ()
+    """All columns seen."""
+    hint: str = ""
+    """What would read the rows if none can be used."""
+
+    def require(self, what: str) -> None:
+        """Raise a DataError with reasons, columns and a way to read them if there are no rows."""
+        if not self.rows:
+            text = f"there are no {what}"
+            raise nothing_usable(text, self.origin.source.name, self.excluded, self.columns, self.hint)
 
 
-def read_preferences(source: DataSource) -> TrainingRows[PreferencePair]:
+@dataclass
+class _Reading:
+    """Columns seen and read, and what happened to the rows, collected while they are read."""
+
+    seen: dict[str, None] = field(default_factory=dict)
+    columns: dict[str, None] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    excluded: list[ExcludedExample] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+    count: int = 0
+
+    def columns_of(self, row: SourceRow) -> Mapping[str, Any]:
+        """Return the columns of a row. Raises RequestError if it has none."""
+        self.count += 1
+        if not isinstance(row.values, Mapping):
+            raise RequestError("the row is not an object with columns", detail=repr(row.values)[:60])
+        self.columns |= dict.fromkeys(map(str, row.values))
+        return row.values
+
+    def note_columns(self, columns: Mapping[str, Any], names: frozenset[str]) -> None:
+        """Note the columns of a row that are read, and those that have a value and are not."""
+        self.read |= names
+        self.seen |= dict.fromkeys(_unread(columns, names))
+
+    def finished(
+        self,
+        rows: list[_Example],
+        source: DataSource,
+        notes: tuple[str, ...],
+        openings: Mapping[str, tuple[Message, ...]] | None = None,
+        hint: str = "",
+    ) -> TrainingRows[_Example]:
+        """Return the rows with what was collected."""
+        said = (f"{counted(count, 'row')}: {what}" for what, count in self.notes.items())
+        return TrainingRows(
+            rows,
+            self.excluded,
+            ignored_columns=tuple(name for name in self.seen if name not in self.read),
+            origin=origin_of(source, self.count),
+            notes=(*said, *notes),
+            openings=openings or {},
+            columns=tuple(self.columns),
+            hint=hint,
+        )
+
+
+def read_preferences(source: DataSource, names: ColumnNames | None = None) -> TrainingRows[PreferencePair]:
     """Return the preferences of a data set, each with `p_chosen` of one half or more.
 
-    Raises:
-        DataError: if the data set does not exist, or has no columns `chosen` and `rejected`.
-        MissingExtraError: if the package datasets is needed and not installed.
-    """
-    return _read(
-        source,
-        (frozenset({"chosen", "rejected"}),),
-        "columns chosen and rejected, plus prompt unless they are whole conversations",
-        lambda columns: _PREFERENCE,
-        _pair,
-    )
-
-
-def read_answers(source: DataSource) -> TrainingRows[AnsweredPrompt]:
-    """Return the prompts of a data set, each with the answer to learn.
-
-    Raises:
-        DataError: if the data set does not exist, or has neither `messages` nor `prompt` and `completion`.
-        MissingExtraError: if the package datasets is needed and not installed.
-    """
-    return _read(
-        source,
-        (frozenset({"messages"}), frozenset({"prompt", "completion"})),
-        "a column messages, or columns prompt and completion",
-        lambda columns: _CONVERSATION if columns.get("messages") is not None else _COMPLETION,
-        _answered,
-    )
-
-
-def _read(
-    source: DataSource,
-    needed: tuple[frozenset[str], ...],
-    accepted: str,
-    used: Callable[[Mapping[str, Any]], frozenset[str]],
-    example_of: Callable[[Mapping[str, Any], str], _Example],
-) -> TrainingRows[_Example]:
-    """Return the examples of all rows, the excluded rows, and the ignored columns.
+    Read are `chosen` and `rejected` in all their forms; KTO's `completion` and `label`, as pairs of a good
+    and a bad answer to one prompt; and every format of labels that `publius import labels` recognises.
 
     Args:
         source: the data set to read.
-        needed: sets of columns; the first row must have all of at least one set.
-        accepted: the same in words, for errors.
-        used: returns the names of a row's columns that are read.
-        example_of: makes an example from a row and its id; raises RequestError if it cannot.
+        names: the user's names for our columns.
+
+    Raises:
+        ConfigError: if a column of `names` does not exist.
+        DataError: if the data set does not exist, or no preference can be read from its columns.
+        MissingExtraError: if the package datasets is needed and not installed.
     """
-    rows: list[_Example] = []
-    excluded: list[ExcludedExample] = []
-    seen: dict[str, None] = {}
-    read: set[str] = set()
-    count, source = 0, with_split(source)
-    for count, row in enumerate(read_rows(source), start=1):
-        if count == 1:
-            _require_columns(row, needed, accepted, source.name)
+    names = names or ColumnNames()
+    source, first, rows = _opened(source, names, _PREFERENCES)
+    reader = _pair_reader(first, source, names)
+    reading, found = _Reading(), list[PreferencePair]()
+    again = lambda: names.applied(read_rows(source))  # noqa: E731
+    for row in without_empty_column(rows, "p_chosen", again):
         try:
-            columns = _columns(row)
-            names = used(columns)
-            read |= names
-            seen |= dict.fromkeys(_unread(columns, names))
-            rows.append(example_of(columns, _id(columns, row.id)))
+            columns = reading.columns_of(row)
+            pairs = reader.pairs_of(columns, _id(columns, row.id), reading.notes)
+            reading.note_columns(columns, pairs.columns | names.read)
+            found += pairs.pairs
+            reading.excluded += [ExcludedExample(row.id, e.reason, e.detail) for e in pairs.excluded]
         except RequestError as error:
-            excluded.append(ExcludedExample(row.id, error.reason, error.detail))
-    if not count:
+            reading.excluded.append(ExcludedExample(row.id, error.reason, error.detail))
+    last = reader.rest()
+    found += last.pairs
+    reading.excluded += last.left
+    hint = _PREFERENCES + suggested_columns(first[0].values, _PAIR_TARGETS)
+    return reading.finished(found, source, (*reader.notes, *contradictions(found)), hint=hint)
+
+
+def read_answers(source: DataSource, names: ColumnNames | None = None) -> TrainingRows[AnsweredPrompt]:
+    """Return the prompts of a data set, each with the answer to learn.
+
+    Every assistant turn of a conversation is an example, with its history as the prompt; the turns of the row
+    `file:3` are `file:3.1`, `file:3.2` and so on. Answers that a column `label` calls bad are excluded.
+
+    Args:
+        source: the data set to read.
+        names: the user's names for our columns.
+
+    Raises:
+        ConfigError: if a column of `names` does not exist.
+        DataError: if the data set does not exist, or has neither `messages` nor `prompt` and `completion`.
+        MissingExtraError: if the package datasets is needed and not installed.
+    """
+    names = names or ColumnNames()
+    source, first, rows = _opened(source, names, _ANSWERS)
+    names.check_columns(ANSWER_ROW, "training on answers", [row.values for row in first])
+    applied = [row.values for row in names.applied(first)]
+    if isinstance(applied[0], Mapping) and not has_answers(applied[0]):
+        raise _unknown(source, first, _ANSWERS, suggested_columns(applied[0], _ANSWER_TARGETS))
+    reading, found, openings = _Reading(), list[AnsweredPrompt](), dict[str, tuple[Message, ...]]()
+    talks, several = 0, 0
+    for row in rows:
+        try:
+            columns = reading.columns_of(row)
+            turns, read = turns_in(columns)
+            reading.note_columns(columns, read | names.read)
+            own = _id(columns, row.id)
+            if not is_desired(columns):
+                raise RequestError("the label says that the answer is not a good one")
+        except RequestError as error:
+            reading.excluded.append(ExcludedExample(row.id, error.reason, error.detail))
+            continue
+        talks += turns.count > 1
+        several += len(turns.learned) if turns.count > 1 else 0
+        reading.excluded += [ExcludedExample(row.id, e.reason, e.detail) for e in turns.skipped]
+        for number, answered in turns.learned:
+            example = AnsweredPrompt(f"{own}.{number}" if turns.count > 1 else own, *answered)
+            found.append(example)
+            if turns.count > 1:
+                openings[example.id] = turns.learned[0][1].prompt
+    learned = f"{counted(several, 'example')}, one for each turn"
+    said = (f"{counted(talks, 'conversation')} with several assistant turns: {learned}",) if talks else ()
+    hint = _ANSWERS + suggested_columns(first[0].values, _ANSWER_TARGETS)
+    return reading.finished(found, source, said, openings, hint)
+
+
+def _opened(
+    source: DataSource, names: ColumnNames, accepted: str
+) -> tuple[DataSource, list[SourceRow], Iterator[SourceRow]]:
+    """Return the source with its split, its first rows, and all rows with the user's names applied.
+
+    Raises:
+        DataError: if the data set is empty, or its first row has no columns.
+    """
+    source = with_split(source)
+    rows = read_rows(source)
+    first = list(islice(rows, _PEEKED))
+    if not first:
         raise DataError("the data set is empty", where=source.name, accepted=accepted)
-    ignored = tuple(name for name in seen if name not in read)
-    return TrainingRows(rows, excluded, ignored, origin_of(source, count))
+    if not isinstance(first[0].values, Mapping):
+        raise DataError(f"{first[0].id} is not an object with columns", where=source.name, accepted=accepted)
+    return source, first, names.applied(chain(first, rows))
 
 
-def _require_columns(row: SourceRow, needed: tuple[frozenset[str], ...], accepted: str, where: str) -> None:
-    """Refuse a data set whose first row lacks the needed columns."""
-    if not isinstance(row.values, Mapping):
-        raise DataError(f"{row.id} is not an object with columns", where=where, accepted=accepted)
-    if not any(names <= row.values.keys() for names in needed):
-        found = ", ".join(map(str, row.values)) or "none"
-        raise DataError(f"found columns: {found}", where=where, accepted=accepted)
+def _pair_reader(first: list[SourceRow], source: DataSource, names: ColumnNames) -> PairReader:
+    """Return the reader of a data set's preferences.
+
+    Raises:
+        ConfigError: if a column of `names` does not exist.
+        DataError: if there is none.
+    """
+    values = [row.values for row in names.applied(first) if isinstance(row.values, Mapping)]
+    known: PairReader | None = PlainPairs() if values[0].keys() >= SIDES else None
+    if known is None and any(map(KtoPairs.reads, values)):
+        known = KtoPairs()
+    reader = LabelledPairs.of(values, known)
+    if reader is None:
+        suggestion = suggested_columns(values[0], _PAIR_TARGETS)
+        raise _unknown(source, first, _PREFERENCES, suggestion)
+    names.check_columns(reader.columns, "training on preferences", [row.values for row in first])
+    return reader
 
 
-def _columns(row: SourceRow) -> Mapping[str, Any]:
-    if not isinstance(row.values, Mapping):
-        raise RequestError("the row is not an object with columns", detail=repr(row.values)[:60])
-    return row.values
+def _unknown(source: DataSource, first: list[SourceRow], accepted: str, suggestion: str) -> DataError:
+    """Return the error about columns from which nothing can be read."""
+    names = list(map(str, first[0].values))
+    near = nearest_format(names) if accepted == _PREFERENCES else ""
+    found = ", ".join(names) or "none"
+    return DataError(f"found columns: {found}", where=source.name, accepted=accepted + near + suggestion)
 
 
 def _unread(columns: Mapping[str, Any], names: frozenset[str]) -> list[str]:
@@ -135,11 +250,11 @@ def _unread(columns: Mapping[str, Any], names: frozenset[str]) -> list[str]:
     unread: list[str] = []
     for name, value in columns.items():
         if name not in names:
-            unread += [name] if value is not None else []
+            unread += [name] if value is not None and value != [] else []
         elif isinstance(value, list):
-            keys = [
-                key for message in value if isinstance(message, Mapping) for key in message if message[key]
-            ]
+            talk = [message for message in value if isinstance(message, Mapping)]
+            is_talk = any(key in message for message in talk for key in ROLE_KEYS)
+            keys = [key for message in talk for key in message if message[key]] if is_talk else []
             unread += [f"{name}[].{key}" for key in keys if key not in _MESSAGE]
     return unread
 
@@ -148,57 +263,3 @@ def _id(columns: Mapping[str, Any], place: str) -> str:
     """Return the row's own id if it has one, else its place."""
     own = columns.get("id")
     return str(own) if isinstance(own, str | int) and own != "" and not isinstance(own, bool) else place
-
-
-def _pair(columns: Mapping[str, Any], row_id: str) -> PreferencePair:
-    """Return a row's pair. If `p_chosen` is below one half, the sides are swapped."""
-    sides = sides_of(columns.get("prompt"), columns.get("chosen"), columns.get("rejected"))
-    p = _number(columns, "p_chosen", 1.0, "a number from 0 to 1", 0.0, 1.0)
-    weight = _number(columns, "weight", 1.0, "0 or a positive number", 0.0)
-    margin = _number(columns, "margin", 0.0, "a number")
-    answers = (sides.chosen, sides.rejected)
-    finished = (_flag(columns, "finished_chosen"), _flag(columns, "finished_rejected"))
-    if p < _EVEN:
-        p, margin = 1 - p, 0.0 - margin
-        answers, finished = answers[::-1], finished[::-1]
-    groups = {name: columns[name] for name in _GROUPS if _names_a_group(columns.get(name))}
-    return PreferencePair(row_id, sides.prompt, *answers, p, weight, *finished, margin, groups)
-
-
-def _answered(columns: Mapping[str, Any], row_id: str) -> AnsweredPrompt:
-    if columns.get("messages") is not None:
-        return AnsweredPrompt(row_id, *last_answer_of(columns["messages"]))
-    return AnsweredPrompt(row_id, *answered_of(columns.get("prompt"), columns.get("completion")))
-
-
-def _number(
-    columns: Mapping[str, Any],
-    name: str,
-    default: float,
-    accepted: str,
-    low: float = -math.inf,
-    high: float = math.inf,
-) -> float:
-    """Return a column's number, or the default if it is empty."""
-    value = columns.get(name)
-    if value is None:
-        return default
-    try:
-        number = number_of(value, name)
-    except RequestError:
-        number = math.nan
-    if not low <= number <= high:
-        raise RequestError(f"{name} is not {accepted}", detail=shown(value))
-    return number
-
-
-def _flag(columns: Mapping[str, Any], name: str) -> bool:
-    """Return True if an answer ended by itself, that is, unless its column is false."""
-    value = columns.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise RequestError(f"{name} is not true or false", detail=repr(value)[:60])
-    return value is not False
-
-
-def _names_a_group(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())

@@ -2,8 +2,8 @@
 
 Supported are releases with `winner` (which distinguish a tie from "both bad"), messages whose content is text
 or a list of parts, and the one-hot format with `winner_model_a`, `winner_model_b` and `winner_tie` and lists
-of turns as JSON. Model A was shown on the left. Conversations that differ before their last answers do not
-compare two answers to one prompt and are skipped.
+of turns as JSON. Model A was shown on the left. MT-bench's `turn` says which answer was judged. Conversations
+that differ before that answer do not compare two answers to one prompt and are skipped.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 from core.conversations import Sides, oddities, shown, sides_of
 from core.errors import RequestError
+from labelers.formats.annotation_columns import moment_in
 from labelers.formats.fields import (
     annotator_name,
     from_json_text,
     is_missing,
     list_of,
-    mapping_of,
-    moment_of,
+    maybe_number,
     number_of,
     outcome_of,
     present,
@@ -27,7 +27,7 @@ from labelers.formats.fields import (
     value_of,
 )
 from labelers.formats.opinions import Opinion, Outcome, pair_of
-from labelers.formats.source import RowLabels, RowSource
+from labelers.formats.source import RowLabels, RowSource, Skipped
 
 _ONE_HOT: Mapping[str, Outcome] = {
     "winner_model_a": "first",
@@ -46,7 +46,7 @@ class ArenaVotes(RowSource):
     name = "arena"
     summary = "Arena and MT-bench votes: model_a, model_b, tie and both bad, or one-hot columns"
     columns = frozenset(
-        {"model_a", "model_b", "winner", *_ONE_HOT, *_TALKS, *_ANNOTATOR_COLUMNS, *_TIMES}
+        {"model_a", "model_b", "winner", "turn", *_ONE_HOT, *_TALKS, *_ANNOTATOR_COLUMNS, *_TIMES}
         | {"prompt", "response_a", "response_b"}
     )
 
@@ -61,15 +61,16 @@ class ArenaVotes(RowSource):
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
         """Return the pair of a vote, model A first."""
         outcome = _outcome(values)
-        sides = _sides(values)
+        sides, skipped = _sides(values), list[Skipped]()
         opinion = Opinion(
             verdict=outcome,
             annotator=annotator_name(value_of(values, *_ANNOTATOR_COLUMNS)),
             shown_first="first",
-            created=moment_of(value_of(values, *_TIMES)),
+            created=moment_in(values, skipped, *_TIMES),
         )
         origins = (_model(values, "model_a"), _model(values, "model_b"))
-        return RowLabels((number,), (pair_of(sides, [opinion], origins),), notes=oddities(sides.prompt))
+        pair = pair_of(sides, [opinion], origins)
+        return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _model(values: Mapping[str, Any], name: str) -> str:
@@ -87,8 +88,8 @@ def _outcome(values: Mapping[str, Any]) -> Outcome:
 
 def _sides(values: Mapping[str, Any]) -> Sides:
     if present(values, _TALKS):
-        first, second = (_conversation(required(values, name), name) for name in _TALKS)
-        return sides_of(None, first, second, _TALKS)
+        first, second = (list_of(required(values, name), name) for name in _TALKS)
+        return sides_of(None, *_up_to(values, first, second), _TALKS)
     names = ("response_a", "response_b")
     turns = [_turns(required(values, name), name) for name in ("prompt", *names)]
     if len(turns[1]) != len(turns[0]) or len(turns[2]) != len(turns[0]):
@@ -97,24 +98,22 @@ def _sides(values: Mapping[str, Any]) -> Sides:
     return sides_of(None, first, second, names)
 
 
-def _conversation(value: Any, what: str) -> list[dict[str, Any]]:
-    """Return messages whose content is text; parts that are not text (images) are rejected."""
-    messages = (mapping_of(message, f"a message of {what}") for message in list_of(value, what))
-    return [
-        {"role": message.get("role"), "content": _content(message.get("content"))} for message in messages
-    ]
-
-
-def _content(value: Any) -> Any:
-    if not isinstance(value, list):
-        return value
-    parts = [mapping_of(part, "a part of a message") for part in value]
-    if any(part.get("type", "text") != "text" for part in parts):
-        raise RequestError("a message has parts that are not text")
-    texts = [part.get("text") for part in parts]
-    if not all(isinstance(text, str) for text in texts):
-        raise RequestError("a message's content is not text", detail=shown(texts))
-    return "\n".join(text for text in texts if isinstance(text, str))
+def _up_to(values: Mapping[str, Any], first: list[Any], second: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Return the messages up to the judged answers, which MT-bench's `turn` names."""
+    turn = maybe_number(values, "turn")
+    if turn is None:
+        return first, second
+    talks = []
+    for talk in (first, second):
+        ends = [
+            n for n, m in enumerate(talk, start=1) if isinstance(m, Mapping) and m.get("role") == "assistant"
+        ]
+        if turn not in range(1, len(ends) + 1):
+            raise RequestError(
+                "turn does not name an answer of the conversation", detail=shown(values["turn"])
+            )
+        talks.append(talk[: ends[int(turn) - 1]])
+    return talks[0], talks[1]
 
 
 def _turns(value: Any, what: str) -> list[Any]:

@@ -1,19 +1,42 @@
-"""Read TRL's preference data: `chosen` and `rejected`, with or without `prompt`, as text or as messages."""
+"""Read TRL's preference data: `chosen` and `rejected`, with or without `prompt`, as text or as messages.
+
+Other data sets with these columns are read too: ShareGPT's `conversations` beside one message each,
+`question` or `instruction` in place of `prompt`, `system`, and lists of answers (RewardBench 2), of which
+each chosen one is paired with each rejected one. Equal scores of the two answers are a tie.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from core.conversations import oddities, sides_of
+from core.conversations import oddities
 from core.errors import RequestError
+from core.text.literals import parsed_literal
+from core.text.messages import is_conversation
 from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
-from labelers.formats.fields import is_missing, maybe_number, maybe_text, required
-from labelers.formats.opinions import Outcome, pair_of
-from labelers.formats.source import RowLabels, RowSource
+from labelers.formats.fields import is_blank, is_missing, maybe_number, maybe_text, number_of, required
+from labelers.formats.opinions import Outcome, Pair, pair_of
+from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
+from labelers.formats.source import RowLabels, RowSource, Skipped
 
-_SCORES = ("score_chosen", "score_rejected")
+SCORES = (
+    ("score_chosen", "score_rejected"),
+    ("chosen_score", "rejected_score"),
+    ("chosen_rating", "rejected_rating"),
+    ("rating_chosen", "rating_rejected"),
+    ("chosen-rating", "rejected-rating"),
+    ("chosen_avg_rating", "rejected_avg_rating"),
+)
+"""Columns of the scores that the two answers had."""
 _SOURCES = ("source", "section", "subset")
+
+
+class AnswerPairs(NamedTuple):
+    """Each chosen answer with each rejected one, and the answers that are not used."""
+
+    pairs: tuple[tuple[Any, Any], ...]
+    excluded: tuple[RequestError, ...]
 
 
 class TrlPreferences(RowSource):
@@ -22,7 +45,9 @@ class TrlPreferences(RowSource):
     name = "trl"
     summary = "TRL's preference data: chosen and rejected, with or without prompt, text or messages, margin"
     columns = (
-        frozenset({"prompt", "chosen", "rejected", "margin", "p_chosen", "weight", *_SCORES, *_SOURCES})
+        frozenset({"id", "chosen", "rejected", "margin", "p_chosen", "weight", *_SOURCES})
+        | {name for names in SCORES for name in names}
+        | PROMPT_COLUMNS
         | ANNOTATION_COLUMNS
     )
 
@@ -31,37 +56,97 @@ class TrlPreferences(RowSource):
         return "it has the columns chosen and rejected" if {"chosen", "rejected"} <= row.keys() else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:
-        """Return the pair of a row, the chosen answer first."""
-        chosen, rejected = required(values, "chosen"), required(values, "rejected")
-        prompt = None if is_missing(values.get("prompt")) else values["prompt"]
-        sides = sides_of(prompt, chosen, rejected)
-        p_chosen = maybe_number(values, "p_chosen")
-        weight = maybe_number(values, "weight")
-        opinion = opinion_of(
-            values,
-            verdict=_outcome(p_chosen),
-            p_first=p_chosen,
-            margin=_margin(values),
-            weight=1.0 if weight is None else weight,
-        )
-        source = maybe_text(values, *_SOURCES)
-        tags = (*cell_tags(values.get("tags")), *((source,) if source else ()))
-        pair = pair_of(sides, [opinion], ("chosen", "rejected"), tags)
-        return RowLabels((number,), (pair,), notes=oddities(sides.prompt))
+        """Return the pair of a row, the chosen answer first, or the pairs of its lists of answers."""
+        required(values, "chosen"), required(values, "rejected")
+        several = answer_pairs(values)
+        if several is None:
+            skipped: list[Skipped] = []
+            pair, notes = _pair(values, 1, skipped)
+            return RowLabels((number,), (pair,), tuple(skipped), notes)
+        pairs: list[Pair] = []
+        skipped = [Skipped(error.reason, error.detail) for error in several.excluded]
+        notes = ()
+        for chosen, rejected in several.pairs:
+            try:
+                one = {**values, "chosen": chosen, "rejected": rejected}
+                pair, notes = _pair(one, len(several.pairs), skipped)
+                pairs.append(pair)
+            except RequestError as error:
+                skipped.append(Skipped(error.reason, error.detail))
+        return RowLabels((number,), tuple(pairs), tuple(skipped), notes)
+
+
+def answer_pairs(values: Mapping[str, Any]) -> AnswerPairs | None:
+    """Return the pairs of a row whose `chosen` or `rejected` is a list of answers; None if neither is."""
+    sides = [_several(values.get(name)) for name in ("chosen", "rejected")]
+    if all(side is None for side in sides):
+        return None
+    chosen, rejected = (
+        [values.get(name)] if side is None else side
+        for name, side in zip(("chosen", "rejected"), sides, strict=True)
+    )
+    empty = sum(is_missing(answer) for answer in (*chosen, *rejected))
+    kept = ([answer for answer in side if not is_missing(answer)] for side in (chosen, rejected))
+    first, second = kept
+    pairs = tuple((one, other) for one in first for other in second)
+    return AnswerPairs(pairs, (RequestError("an answer of a list is empty"),) * empty)
+
+
+def lead_of(values: Mapping[str, Any]) -> float | None:
+    """Return the score of the chosen answer less that of the rejected one; None without two numbers."""
+    for names in SCORES:
+        try:
+            chosen, rejected = (number_of(values.get(name), name) for name in names)
+        except RequestError:
+            continue
+        return chosen - rejected
+    return None
+
+
+def _several(value: Any) -> list[Any] | None:
+    """Return a list of answers, each text or messages; None for anything else."""
+    value = parsed_literal(value) if isinstance(value, str) else value
+    if not isinstance(value, list) or not value or is_conversation(value):
+        return None
+    usable = [entry for entry in value if entry is not None]
+    of_one_kind = all(isinstance(entry, str) for entry in usable) or all(map(is_conversation, usable))
+    return value if usable and of_one_kind and (len(value) > 1 or isinstance(usable[0], str)) else None
+
+
+def _pair(values: Mapping[str, Any], count: int, skipped: list[Skipped]) -> tuple[Pair, tuple[str, ...]]:
+    """Return one pair of a row with `count` of them, and the notes on it."""
+    sides, _, note = sides_in(values)
+    lead = lead_of(values)
+    p_chosen = _p_chosen(values, lead)
+    weight, margin = maybe_number(values, "weight"), maybe_number(values, "margin")
+    opinion = opinion_of(
+        values,
+        skipped,
+        verdict=_outcome(p_chosen),
+        p_first=p_chosen,
+        margin=lead if margin is None else margin,
+        weight=(1.0 if weight is None else weight) / count,
+    )
+    source = maybe_text(values, *_SOURCES)
+    tags = (*cell_tags(values.get("tags")), *((source,) if source else ()))
+    doubt = ("the chosen answer has the lower score",) if lead is not None and lead < 0 else ()
+    notes = (*oddities(sides.prompt), *((note,) if note else ()), *doubt)
+    return pair_of(sides, [opinion], ("chosen", "rejected"), tags), notes
+
+
+def _p_chosen(values: Mapping[str, Any], lead: float | None) -> float | None:
+    """Return the probability that the chosen answer is better; None if nothing but the columns says so."""
+    if "p_chosen" not in values:
+        return 0.5 if lead == 0 else None
+    if is_blank(values["p_chosen"]):
+        raise RequestError("p_chosen is empty, but not in every row")
+    p_chosen = number_of(values["p_chosen"], "p_chosen")
+    if not 0 <= p_chosen <= 1:
+        raise RequestError("p_chosen must be between 0 and 1", detail=str(p_chosen))
+    return p_chosen
 
 
 def _outcome(p_chosen: float | None) -> Outcome:
-    if p_chosen is not None and not 0 <= p_chosen <= 1:
-        raise RequestError("p_chosen must be between 0 and 1", detail=str(p_chosen))
     if p_chosen is None or p_chosen > 0.5:
         return "first"
     return "tie" if p_chosen == 0.5 else "second"
-
-
-def _margin(values: Mapping[str, Any]) -> float | None:
-    margin = maybe_number(values, "margin")
-    if margin is not None:
-        return margin
-    scores = [maybe_number(values, name) for name in _SCORES]
-    chosen, rejected = scores
-    return None if chosen is None or rejected is None else chosen - rejected

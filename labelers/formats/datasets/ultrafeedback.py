@@ -43,7 +43,10 @@ class UltraFeedback(RowSource):
 
     def recognises(self, row: Mapping[str, Any]) -> str | None:
         """Return why a row looks like UltraFeedback, or None."""
-        both = {"instruction", "completions"} <= row.keys()
+        listed = row.get("completions")
+        completions = listed if isinstance(listed, list) else []
+        rated = [c for c in completions if isinstance(c, Mapping) and "annotations" in c]
+        both = "instruction" in row and bool(rated)
         return "it has the columns instruction and completions" if both else None
 
     def labels_of(self, values: Mapping[str, Any], number: int) -> RowLabels:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from core.errors import RequestError
-from labelers.formats.fields import annotator_name, is_missing, list_of, mapping_of, moment_of, value_of
+from labelers.formats.annotation_columns import moment_in
+from labelers.formats.fields import annotator_name, is_missing, list_of, mapping_of
 from labelers.formats.source import Skipped
 
 SUFFIX = ".responses"
@@ -55,7 +56,7 @@ def _by_user(responses: Sequence[Any], skipped: list[Skipped]) -> Iterator[Submi
                 str(question): value.get("value") if isinstance(value, Mapping) else value
                 for question, value in (given.items() if isinstance(given, Mapping) else ())
             }
-            created = moment_of(value_of(answer, "inserted_at", "updated_at"))
+            created = moment_in(answer, skipped, "inserted_at", "updated_at")
             yield Submission(
                 annotator_name(answer.get("user_id")), _status(answer.get("status")), values, created
             )

@@ -14,13 +14,12 @@ from typing import Any
 from core.conversations import Sides, oddities, shown, sides_of
 from core.errors import RequestError
 from core.records import Candidate
+from labelers.formats.annotation_columns import confidence_in, moment_in
 from labelers.formats.fields import (
     answer_of,
     is_missing,
     mapping_of,
-    maybe_number,
     maybe_text,
-    moment_of,
     outcome_of,
     required,
     value_of,
@@ -139,18 +138,19 @@ def _candidate(values: Mapping[str, Any], side: str) -> Candidate:
 def _answers(values: Mapping[str, Any]) -> tuple[list[ShownAnswer], list[Skipped]]:
     annotators = values.get(ANNOTATORS)
     known = annotators if isinstance(annotators, Mapping) else {}
-    answers, skipped = [], []
+    answers: list[ShownAnswer] = []
+    skipped: list[Skipped] = []
     for key, annotation in mapping_of(required(values, "annotations"), "annotations").items():
         annotator = known.get(key)
         described = annotator if isinstance(annotator, Mapping) else {}
         try:
-            answers.append(ShownAnswer(str(key), _opinion(annotation, str(key), described)))
+            answers.append(ShownAnswer(str(key), _opinion(annotation, str(key), described, skipped)))
         except RequestError as error:
             skipped.append(Skipped(error.reason, f"{key}: {error.detail}"[:200]))
     return answers, skipped
 
 
-def _opinion(value: Any, key: str, described: Mapping[str, Any]) -> Opinion:
+def _opinion(value: Any, key: str, described: Mapping[str, Any], skipped: list[Skipped]) -> Opinion:
     annotation = mapping_of(value, "an annotation")
     who = maybe_text(described, "name", "description") or key
     is_principle = described.get("type") == "principle"
@@ -160,8 +160,8 @@ def _opinion(value: Any, key: str, described: Mapping[str, Any]) -> Opinion:
         annotator=key if is_principle else None if who == DEFAULT_ANNOTATOR else who,
         dimension=maybe_text(described, "description") or key if is_principle else None,
         comment=maybe_text(annotation, "comment"),
-        confidence=maybe_number(annotation, "confidence"),
-        created=moment_of(annotation.get("created")),
+        confidence=confidence_in(annotation, skipped, "confidence"),
+        created=moment_in(annotation, skipped, "created"),
         raw="invalid" if verdict == "unparsed" else None,
     )
 

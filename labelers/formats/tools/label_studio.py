@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from core.conversations import Sides, oddities, shown
 from core.errors import RequestError
 from core.records import Candidate
+from labelers.formats.annotation_columns import moment_in, optional
 from labelers.formats.fields import (
     MAPPED_ANSWERS,
     PROMPTS,
@@ -28,7 +29,6 @@ from labelers.formats.fields import (
     mapping_of,
     maybe_number,
     maybe_text,
-    moment_of,
     number_of,
     outcome_of,
     present,
@@ -38,6 +38,7 @@ from labelers.formats.fields import (
 )
 from labelers.formats.opinions import OTHER, Opinion, Outcome, outcome_by, pair_of
 from labelers.formats.source import RowLabels, RowSource, Skipped, refusal
+from labelers.formats.tools.label_studio_ranker import is_ranked, ranker_labels
 from labelers.formats.tools.packed_records import KEY, ShownAnswer, unpack
 
 _RESPONSES = (
@@ -89,6 +90,8 @@ class LabelStudio(RowSource):
         annotations = [
             mapping_of(entry, "an annotation") for entry in list_of(values.get("annotations"), "annotations")
         ]
+        if any(map(is_ranked, annotations)):
+            return ranker_labels(fields, annotations, number)
         names = _names(fields, annotations)
         answers, skipped = _answers(annotations, names)
         packed = fields.get(KEY)
@@ -157,15 +160,19 @@ def _answers(
     skipped: list[Skipped] = []
     for position, annotation in enumerate(annotations, start=1):
         try:
-            answers += _answers_of(annotation, names)
+            answers += _answers_of(annotation, names, skipped)
         except RequestError as error:
             where = f"annotation {position}"
             skipped.append(Skipped(error.reason, f"{where}: {error.detail}" if error.detail else where))
     return answers, skipped
 
 
-def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterator[ShownAnswer]:
+def _answers_of(
+    annotation: Mapping[str, Any], names: tuple[str, str], skipped: list[Skipped]
+) -> Iterator[ShownAnswer]:
     """Yield the answers of one annotation, one for each control with a result.
+
+    An unreadable time or duration is appended to `skipped`.
 
     Raises:
         RequestError: if it has no readable result.
@@ -176,8 +183,8 @@ def _answers_of(annotation: Mapping[str, Any], names: tuple[str, str]) -> Iterat
         annotator=annotator_name(value_of(annotation, "completed_by", "annotator")),
         shown_first="first",
         comment=content.comment,
-        duration_s=maybe_number(annotation, "lead_time"),
-        created=moment_of(value_of(annotation, "created_at", "updated_at")),
+        duration_s=optional(lambda: maybe_number(annotation, "lead_time"), skipped),
+        created=moment_in(annotation, skipped, "created_at", "updated_at"),
     )
     if annotation.get("was_cancelled") or annotation.get("skipped"):
         yield ShownAnswer(_first_id(annotation), by)
@@ -249,6 +256,7 @@ def _choice(value: Any) -> Any:
 
 def _minimal(values: Mapping[str, Any], number: int) -> RowLabels:
     """Return the pair of a JSON-MIN row, which is one annotation with its task's data."""
+    skipped: list[Skipped] = []
     names = _names(values, ())
     control = _control(values, {*names, *PROMPTS})
     opinion = Opinion(
@@ -256,11 +264,12 @@ def _minimal(values: Mapping[str, Any], number: int) -> RowLabels:
         annotator=annotator_name(values.get("annotator")),
         shown_first="first",
         comment=maybe_text(values, *_COMMENTS),
-        duration_s=maybe_number(values, "lead_time"),
-        created=moment_of(value_of(values, "created_at", "updated_at")),
+        duration_s=optional(lambda: maybe_number(values, "lead_time"), skipped),
+        created=moment_in(values, skipped, "created_at", "updated_at"),
     )
     sides = _sides(values, names)
-    return RowLabels((number,), (pair_of(sides, [opinion], names),), notes=oddities(sides.prompt))
+    pair = pair_of(sides, [opinion], names)
+    return RowLabels((number,), (pair,), tuple(skipped), oddities(sides.prompt))
 
 
 def _control(values: Mapping[str, Any], taken: set[str]) -> str:

@@ -70,7 +70,6 @@ DROPPED = {
         13: "verdict is not recognised",
         14: DUPLICATE,
         16: "not found in the data",
-        17: "lead_time is not a number",
     },
     "label_studio_min.json": {5: "no result", 6: SAME, 7: "no prompt"},
     "arena.jsonl": {
@@ -139,14 +138,12 @@ DROPPED = {
         13: "not a mapping",
     },
     "columns.csv": {
-        5: "confidence is not a number",
         6: "verdict is not recognised",
         7: SAME,
         8: EMPTY,
         9: "no prompt",
         10: "'verdict' is missing",
         11: "must be a or b",
-        12: "time cannot be read",
         13: DUPLICATE,
     },
     "columns.jsonl": {5: "verdict is not recognised", 6: "rating_a is not a number"},

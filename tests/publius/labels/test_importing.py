@@ -208,7 +208,7 @@ def test_fields_of_a_tool_may_be_mapped_too(tmp_path: Path):
         (["--format", "no_such_module:make"], "cannot be loaded (ModuleNotFoundError"),
         (["--format", "json:loads"], "cannot be loaded (TypeError"),
         (["--format", "collections:OrderedDict"], "which is not a label source"),
-        (["--format", "arena"], "none of the 1 rows can be used"),
+        (["--format", "arena"], "the only row cannot be used (1 excluded: the row does not have"),
     ],
 )
 def test_a_wrong_option_is_told_in_one_line(arguments: list[str], told: str, tmp_path: Path):

@@ -135,7 +135,10 @@ def test_folder_that_is_no_reward_model_is_one_line(tiny_folder: Path, tmp_path:
     [
         ("", "the data set is empty"),
         ('{"text": "x"}', "found columns: text; accepted: columns chosen and rejected"),
-        (json.dumps(pair(1, chosen=" ")), "none of the pairs can be scored (1 excluded: an answer is empty)"),
+        (
+            json.dumps(pair(1, chosen=" ")),
+            "there are no pairs to score (1 excluded: an answer is empty; first",
+        ),
         (json.dumps(pair(1, weight=0)), "found no pairs to evaluate the reward model on"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -162,14 +163,18 @@ def test_list_of_rows_left_out_is_that_of_the_last_training(tiny_folder: Path, t
     long, empty = pair(5, id="\ud800", prompt="word " * 20_000), pair(6, chosen="")
     data = written(tmp_path / "train.jsonl", [*fine, long, empty])
     unseen = written(tmp_path / "test.jsonl", [pair(9), pair(10, chosen=3)])
-    command = base("dpo", data, tiny_folder, tmp_path / "to")
-    outcome(*command, "--eval-data", unseen)
+    command = [*base("dpo", data, tiny_folder, tmp_path / "to"), "--eval-data", unseen]
+    outcome(*command)
     assert exclusions_of(tmp_path / "to") == [
         ("dpo", "train.jsonl:6", "an answer is empty"),
         ("dpo", "\\ud800", "longer than optim.max_length"),
         ("evaluation data", "test.jsonl:2", "chosen is neither text nor a list of messages"),
     ]
+    shutil.rmtree(tmp_path / "to")
+    written(data, [*fine, empty])
+    outcome(*command)
     written(data, fine)
+    written(unseen, [pair(9)])
     assert outcome(*command)["exclusions"] is None
     assert not (tmp_path / "to" / "exclusions.jsonl").exists()
 
@@ -215,6 +220,37 @@ def test_temperature_is_kept_where_enough_pairs_are_held_out(tiny_folder: Path, 
         assert settings["temperature"] == (fitted["temperature"] if name == "many" else 1)
         told = "reward: the temperature stays 1: 9 pairs are too few to fit a temperature"
         assert (told in done.stderr) == (name == "few")
+
+
+def test_finished_model_is_not_overwritten(tiny_folder: Path, tmp_path: Path):
+    to, data = tmp_path / "a model", written(tmp_path / "one.jsonl", [pair(number) for number in range(4)])
+    command = base("dpo", data, tiny_folder, to)
+    assert here(*command).returncode == 0
+    files = files_of(to)
+    other = written(tmp_path / "two.jsonl", [pair(number) for number in range(4, 8)])
+    for changed in (base("dpo", other, tiny_folder, to), [*command, "--set", "dpo.learning_rate=1e-3"]):
+        (line,) = mistakes(here(*changed))
+        assert (
+            "a model: the folder holds a finished model of other data, other settings or another base" in line
+        )
+        assert f"run: rm -r '{to}'" in line
+        assert files_of(to) == files
+    assert outcome(*command)["seconds"] == 0
+
+
+def test_columns_are_mapped_and_said(tiny_folder: Path, tmp_path: Path):
+    rows = [{"ask": f"Q{n}?", "replies": [f"Yes, {n}.", "No."], "extra": 1} for n in range(4)]
+    data = written(tmp_path / "rows.jsonl", rows)
+    (line,) = mistakes(here(*base("dpo", data, tiny_folder, tmp_path / "to")))
+    assert "found columns: ask, replies, extra" in line
+    columns = ("--columns", "prompt=ask,chosen=replies[0]", "--columns", "rejected=replies[1]")
+    done = here(*base("dpo", data, tiny_folder, tmp_path / "to"), *columns)
+    assert done.returncode == 0, done.stderr
+    assert "ignored columns: extra\n" in done.stderr
+    assert "4 examples" in done.stdout
+    with_run = here("train", "dpo", "run.yaml", *columns)
+    assert "--columns" in with_run.stderr
+    assert with_run.returncode == 2
 
 
 def base(method: str, data: Path, model: Path, to: Path) -> list[object]:
@@ -294,6 +330,7 @@ def test_evaluation_data_of_the_same_data_set_are_its_split_test(
     assert (found["examples"], found["held_out"]) == (6, 3)
     assert "\nevaluation data: set, subset two, split test (3 rows)\n" in f"\n{done.stderr}"
     assert "\ndata: set, subset two, split train (6 rows)\n" in f"\n{done.stderr}"
+    shutil.rmtree(tmp_path / "to")
     done = here(*command, "--eval-data", data_set, "--eval-split", "train[:2]")
     assert json.loads(done.stdout)["held_out"] == 2
     assert "warning: evaluation data and training data overlap" in done.stderr
@@ -385,7 +422,6 @@ def test_without_held_out_pairs_there_is_a_scale_and_no_report(
 ):
     to = tmp_path / "to"
     command = base("reward", pairs, tiny_folder, to)
-    outcome(*command)
     found = outcome(*command, *options("reward.held_out=0"))
     assert (found["held_out"], found["evaluation"]) == (0, None)
     assert not {"reward_metrics.json", "reward_report.md"} & files_of(to).keys()
@@ -474,7 +510,7 @@ def test_data_file_in_place_of_a_run_file_is_one_line_with_the_command(
         (
             "dpo",
             json.dumps(pair(1, chosen="")),
-            "there are no rows to train on (1 excluded: an answer is empty)",
+            "there are no rows to train on (1 excluded: an answer is empty; first",
         ),
         ("reward", json.dumps(pair(1, p_chosen=0.5)), "1 excluded: a tie, and reward.keep_ties is off"),
     ],

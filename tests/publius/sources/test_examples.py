@@ -151,7 +151,7 @@ def test_tie_stays_as_it_is(tmp_path: Path):
         ({"chosen": None}, "chosen is neither text nor a list of messages"),
         ({"rejected": 3}, "rejected is neither text nor a list of messages"),
         ({"chosen": []}, "chosen is neither text nor a list of messages"),
-        ({"chosen": ["a"]}, "chosen is neither text nor a list of messages"),
+        ({"chosen": ["a", 3]}, "chosen is neither text nor a list of messages"),
         ({"chosen": " \n"}, "an answer is empty"),
         ({"rejected": said("Hello", "")}, "an answer is empty"),
         ({"chosen": "b"}, "chosen and rejected are the same"),
@@ -246,10 +246,6 @@ def test_very_long_row_passes_through(tmp_path: Path):
     ("columns", "prompt"),
     [
         ({"messages": said("Hello", "yes")}, HELLO),
-        (
-            {"messages": [*ASKED, {"role": "assistant", "content": "yes"}]},
-            messages("Hello", "Hi.", "How are you?"),
-        ),
         ({"prompt": "Hello", "completion": "yes"}, HELLO),
         ({"prompt": said("Hello"), "completion": [said("", "yes")[1]]}, HELLO),
         ({"prompt": said("Hello"), "completion": said("Hello", "yes")}, HELLO),
@@ -271,10 +267,10 @@ def test_prompt_beside_messages_is_passed_over_and_told(tmp_path: Path):
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ({"messages": ASKED}, "the last message is not from the assistant"),
+        ({"messages": said("Hello")}, "the conversation has no assistant message"),
         ({"messages": said("", "a")[1:]}, "there is no prompt"),
         ({"messages": said("Hello", " ")}, "an answer is empty"),
-        ({"messages": "Hello"}, "the last message is not from the assistant"),
+        ({"messages": "Hello"}, "the conversation has no assistant message"),
         ({"messages": None}, "prompt is neither text nor a list of messages"),
         (
             {"messages": None, "prompt": "Hello", "completion": 3},
@@ -381,9 +377,9 @@ def test_table_is_read_with_the_number_of_each_row(tmp_path: Path, kind: str):
     data = read_preferences(DataSource(str(path)))
     assert data.rows == [
         PreferencePair("row 1", HELLO, "None", "NA", 0.75),
-        PreferencePair("row 2", HELLO, "a", "b", 1.0),
     ]
-    assert [row.id for row in data.excluded] == ["row 3"]
+    assert [row.id for row in data.excluded] == ["row 2", "row 3"]
+    assert data.excluded[0].reason == "p_chosen is empty, but not in every row"
     assert data.origin.digest
 
 

@@ -1,0 +1,339 @@
+"""Rows of preferences: chosen and rejected answers, KTO's labelled answers, and formats of human labels."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+from core.conversations import shown
+from core.errors import RequestError
+from core.notices import counted
+from core.records import Message
+from labelers.formats.datasets.transcripts import Transcripts
+from labelers.formats.datasets.trl import SCORES, TrlPreferences, answer_pairs, lead_of
+from labelers.formats.fields import is_blank, number_of
+from labelers.formats.opinions import Pair
+from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
+from labelers.formats.registry import most_specific
+from labelers.formats.source import LabelSource, Row, Skipped
+from publius.sources.answer_rows import ANSWER_ROW, has_answers, is_desired, is_labelled, turns_in
+from training.examples import ExcludedExample, PreferencePair
+
+SAME_ANSWERS = "the two answers differ by white space only"
+SIDES = frozenset({"chosen", "rejected"})
+_GROUPS = ("source", "section", "subset")
+PAIR_COLUMNS = (
+    PROMPT_COLUMNS
+    | SIDES
+    | frozenset(
+        {"id", "p_chosen", "weight", "margin", *_GROUPS, *(name for names in SCORES for name in names)}
+    )
+    | frozenset({"finished_chosen", "finished_rejected"})
+)
+_OPTIONAL = frozenset(
+    {"id", "p_chosen", "weight", "margin", *_GROUPS, "finished_chosen", "finished_rejected"}
+)
+_EVEN = 0.5
+"""Probability of a tie."""
+_OVERALL = (None, "overall")
+"""Dimensions of an overall judgment."""
+_P_FIRST = {"first": 1.0, "second": 0.0, "tie": _EVEN}
+
+
+class ReadPairs(NamedTuple):
+    """The pairs of a row, the columns that were read, and the parts that were not used."""
+
+    pairs: Sequence[PreferencePair]
+    columns: frozenset[str]
+    excluded: Sequence[RequestError] = ()
+
+
+class RestPairs(NamedTuple):
+    """Pairs that are complete only after the last row, and the rows that are in none."""
+
+    pairs: Sequence[PreferencePair] = ()
+    left: Sequence[ExcludedExample] = ()
+
+
+class PairReader(Protocol):
+    """Reads the preferences of a data set, one row after the other."""
+
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """The columns that it reads; None for all."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the data set was read."""
+        ...
+
+    def pairs_of(self, columns: Mapping[str, Any], row_id: str, notes: Counter[str]) -> ReadPairs:
+        """Return the pairs of a row; count in `notes` how it was read. Raises RequestError if it has none."""
+        ...
+
+    def rest(self) -> RestPairs:
+        """Return what is left after the last row."""
+        ...
+
+
+class PlainPairs:
+    """Rows with `chosen` and `rejected`."""
+
+    columns: frozenset[str] | None = PAIR_COLUMNS
+    notes: tuple[str, ...] = ()
+
+    def pairs_of(self, columns: Mapping[str, Any], row_id: str, notes: Counter[str]) -> ReadPairs:
+        """Return a row's pair, or all pairs of a chosen and a rejected answer if these are lists."""
+        several = answer_pairs(columns)
+        if several is None:
+            pair, read = _pair(columns, row_id, notes)
+            return ReadPairs((pair,), read)
+        pairs, excluded, read = [], list(several.excluded), frozenset[str]()
+        for number, (chosen, rejected) in enumerate(several.pairs, start=1):
+            one = {**columns, "chosen": chosen, "rejected": rejected}
+            try:
+                pair, read = _pair(one, f"{row_id}.{number}", notes)
+                pairs.append(replace(pair, weight=pair.weight / len(several.pairs)))
+            except RequestError as error:
+                excluded.append(error)
+        if not pairs:
+            raise (
+                excluded[0]
+                if excluded
+                else RequestError("there is no answer", detail="in chosen or rejected")
+            )
+        notes["lists of answers, each chosen one paired with each rejected one"] += 1
+        return ReadPairs(pairs, read, excluded)
+
+    def rest(self) -> RestPairs:
+        """Return nothing: every row is complete by itself."""
+        return RestPairs()
+
+
+def _pair(
+    columns: Mapping[str, Any], row_id: str, notes: Counter[str]
+) -> tuple[PreferencePair, frozenset[str]]:
+    """Return a row's pair, with its sides swapped if `p_chosen` is below one half, and the columns read."""
+    sides, read, note = sides_in(columns)
+    if sides.chosen.split() == sides.rejected.split():
+        raise RequestError(SAME_ANSWERS)
+    p = _p_chosen(columns, notes)
+    weight = _number(columns, "weight", 1.0, "0 or a positive number", 0.0)
+    margin = _number(columns, "margin", 0.0, "a number")
+    answers = (sides.chosen, sides.rejected)
+    finished = (_flag(columns, "finished_chosen"), _flag(columns, "finished_rejected"))
+    if p < _EVEN:
+        p, margin = 1 - p, 0.0 - margin
+        answers, finished = answers[::-1], finished[::-1]
+    if note:
+        notes[note] += 1
+    read |= _OPTIONAL | {name for names in SCORES for name in names}
+    return PreferencePair(
+        row_id, sides.prompt, *answers, p, weight, *finished, margin, _groups(columns)
+    ), read
+
+
+def _groups(columns: Mapping[str, Any]) -> dict[str, str]:
+    values = {name: columns.get(name) for name in _GROUPS}
+    return {name: value for name, value in values.items() if isinstance(value, str) and value.strip()}
+
+
+def _p_chosen(columns: Mapping[str, Any], notes: Counter[str]) -> float:
+    """Return the probability that `chosen` is better: its column, 0.5 for equal scores, or 1."""
+    if "p_chosen" in columns and is_blank(columns["p_chosen"]):
+        raise RequestError("p_chosen is empty, but not in every row")
+    if "p_chosen" in columns:
+        return _number(columns, "p_chosen", 1.0, "a number from 0 to 1", 0.0, 1.0)
+    lead = lead_of(columns)
+    if lead == 0:
+        notes["equal scores, read as ties"] += 1
+        return _EVEN
+    if lead is not None and lead < 0:
+        notes["the chosen answer has the lower score"] += 1
+    return 1.0
+
+
+class KtoPairs:
+    """Single answers with a label, good or not: one good and one bad answer to a prompt are a pair.
+
+    The n-th good answer to a prompt is paired with its n-th bad one, which undoes TRL's
+    `unpair_preference_dataset`.
+    """
+
+    columns: frozenset[str] | None = ANSWER_ROW
+    notes: tuple[str, ...] = ("answers with a label: a good and a bad answer to the same prompt are a pair",)
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[Message, ...], tuple[list[tuple[str, str]], list[tuple[str, str]]]]
+        self._answers = defaultdict(lambda: ([], []))
+
+    @staticmethod
+    def reads(row: Mapping[str, Any]) -> bool:
+        """Return True if a row has an answer and its label."""
+        return is_labelled(row) and has_answers(row) and not row.keys() >= SIDES
+
+    def pairs_of(self, columns: Mapping[str, Any], row_id: str, notes: Counter[str]) -> ReadPairs:
+        """Store a row's answer; its pair is complete after the last row."""
+        if not is_labelled(columns):
+            raise RequestError("the row has no label that says whether its answer is good")
+        turns, read = turns_in(columns)
+        last = [answered for number, answered in turns.learned if number == turns.count]
+        if not last:
+            raise turns.skipped[-1]
+        side = 0 if is_desired(columns) else 1
+        self._answers[last[0].prompt][side].append((row_id, last[0].answer))
+        return ReadPairs((), read)
+
+    def rest(self) -> RestPairs:
+        """Return the pairs, and the answers without a partner."""
+        pairs, left = [], []
+        for prompt, (good, bad) in self._answers.items():
+            for (row_id, chosen), (other, rejected) in zip(good, bad, strict=False):
+                if chosen.split() == rejected.split():
+                    reason = "a good and a bad answer to the same prompt are the same"
+                    left += [ExcludedExample(own, reason) for own in (row_id, other)]
+                else:
+                    pairs.append(PreferencePair(row_id, prompt, chosen, rejected, 1.0))
+            for row_id, _ in [*good[len(bad) :], *bad[len(good) :]]:
+                left.append(ExcludedExample(row_id, "no answer with the other label to the same prompt"))
+        return RestPairs(pairs, left)
+
+
+@dataclass
+class LabelledPairs:
+    """Rows in a format of human labels, as `publius import labels` reads them.
+
+    The probability of a pair is the mean over its judgments; over those without a dimension (or `overall`) if
+    there are any. Skipped and both-bad votes are not used.
+    """
+
+    source: LabelSource
+    _number: int = 0
+    _pending: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]], known: PairReader | None) -> PairReader | None:
+        """Return the reader of the format that recognises the rows; `known` if that is TRL's or none does."""
+        source = most_specific(rows)
+        if source is None or isinstance(source, TrlPreferences | Transcripts):
+            return known
+        return known if isinstance(known, KtoPairs) else cls(source)
+
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """The columns of the format."""
+        return self.source.columns
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return the format."""
+        return (f"format {self.source.name}: {self.source.summary}",)
+
+    def pairs_of(self, columns: Mapping[str, Any], row_id: str, notes: Counter[str]) -> ReadPairs:
+        """Store a row: a format may need the rows that follow."""
+        self._pending.append((row_id, columns))
+        return ReadPairs((), frozenset(columns) if self.columns is None else self.columns)
+
+    def rest(self) -> RestPairs:
+        """Return the pairs of all rows."""
+        rows = (Row(number, values) for number, (_, values) in enumerate(self._pending))
+        pairs: list[PreferencePair] = []
+        left: list[ExcludedExample] = []
+        for labels in self.source.read(rows):
+            row_id, values = self._pending[labels.rows[0]]
+            found = _of_labels(labels.pairs, row_id, _groups(values))
+            parts = [*labels.skipped, *(Skipped(SAME_ANSWERS) for pair in labels.pairs if _is_same(pair))]
+            pairs += found
+            left += [ExcludedExample(row_id, part.reason, part.detail) for part in parts]
+            if not found:
+                why = parts[0] if parts else Skipped("no judgment prefers an answer or calls it a tie")
+                others = labels.rows[1:] if parts else labels.rows
+                left += [ExcludedExample(self._pending[number][0], *why) for number in others]
+        return RestPairs(pairs, left)
+
+
+def _of_labels(pairs: Iterable[Pair], row_id: str, groups: Mapping[str, str]) -> list[PreferencePair]:
+    """Return one preference for each two answers of a row, with the mean probability of their judgments."""
+    votes: dict[tuple[tuple[Message, ...], str, str], list[tuple[float, float, bool]]] = {}
+    for pair in pairs:
+        if _is_same(pair):
+            continue
+        first, second = pair.first.response, pair.second.response
+        turned = (pair.prompt, second, first) in votes
+        key = (pair.prompt, second, first) if turned else (pair.prompt, first, second)
+        for opinion in pair.opinions:
+            p = _P_FIRST.get(opinion.verdict) if opinion.p_first is None else opinion.p_first
+            if p is None or opinion.verdict not in _P_FIRST:
+                continue
+            vote = (1 - p if turned else p, opinion.weight, opinion.dimension in _OVERALL)
+            votes.setdefault(key, []).append(vote)
+    found = []
+    for number, ((prompt, first, second), given) in enumerate(votes.items(), start=1):
+        used = [vote for vote in given if vote[2]] or given
+        total = math.fsum(weight for _, weight, _ in used)
+        if not total:
+            continue
+        p = math.fsum(p * weight for p, weight, _ in used) / total
+        answers = (first, second) if p >= _EVEN else (second, first)
+        own = row_id if len(votes) == 1 else f"{row_id}.{number}"
+        found.append(PreferencePair(own, prompt, *answers, max(p, 1 - p), total / len(used), groups=groups))
+    return found
+
+
+def _is_same(pair: Pair) -> bool:
+    """Return True if two answers differ by white space at most."""
+    return pair.first.response.split() == pair.second.response.split()
+
+
+def contradictions(pairs: Sequence[PreferencePair]) -> tuple[str, ...]:
+    """Return what is to be said of pairs that occur again, or with the opposite preference."""
+    seen: dict[tuple[tuple[Message, ...], frozenset[str]], Counter[str]] = {}
+    for pair in pairs:
+        if pair.p_chosen > _EVEN:
+            key = (pair.prompt, frozenset((pair.chosen, pair.rejected)))
+            seen.setdefault(key, Counter())[pair.chosen] += 1
+    opposed = sum(votes.total() for votes in seen.values() if len(votes) > 1)
+    repeated = sum(count - 1 for votes in seen.values() for count in votes.values())
+    said = []
+    if opposed:
+        said.append(
+            f"{counted(opposed, 'pair')} with contradicting preferences on the same two answers, all kept"
+        )
+    if repeated:
+        said.append(f"{counted(repeated, 'repeated pair')}, all kept")
+    return tuple(said)
+
+
+def _number(
+    columns: Mapping[str, Any],
+    name: str,
+    default: float,
+    accepted: str,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> float:
+    """Return a column's number, which may be text, or the default if it is empty."""
+    value = columns.get(name)
+    if is_blank(value):
+        return default
+    try:
+        number = number_of(value, name)
+    except RequestError:
+        number = math.nan
+    if not low <= number <= high:
+        raise RequestError(f"{name} is not {accepted}", detail=shown(value))
+    return number
+
+
+def _flag(columns: Mapping[str, Any], name: str) -> bool:
+    """Return True if an answer ended by itself, that is, unless its column is false."""
+    value = columns.get(name)
+    if isinstance(value, str) and value.strip().casefold() in ("true", "false"):
+        value = value.strip().casefold() == "true"
+    if value is not None and not isinstance(value, bool):
+        raise RequestError(f"{name} is not true or false", detail=repr(value)[:60])
+    return value is not False

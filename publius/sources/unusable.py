@@ -1,0 +1,121 @@
+"""Errors about data of which no row can be used: the first reasons, the columns, and what would read them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import islice, pairwise
+from typing import Any
+
+from core.errors import DataError
+from labelers.formats.registry import BUILT_IN
+from training.examples import ExcludedExample
+
+_FIRST = 3
+"""Rows whose reasons are shown."""
+_COLUMNS = 300
+"""Length of the shown columns, in characters."""
+_LIKELY: Mapping[str, re.Pattern[str]] = {
+    "prompt": re.compile(r"prompt|question|query|instruct|input|context|history|post|ask|user|problem|task"),
+    "chosen": re.compile(r"chosen|prefer|better|best|good|win|accept|positive|pos$|response_j"),
+    "rejected": re.compile(r"reject|worse|worst|bad|los[et]|dispref|negative|neg$|response_k"),
+    "completion": re.compile(r"completion|response|answer|output|target|reply|chosen|text"),
+    "verdict": re.compile(r"verdict|winner|label|prefer|choice|vote|better|judg"),
+}
+_NEGATED = re.compile(r"non[_-]|not[_-]|dis(pref|lik)|un(pref|accept)|less")
+_TWO = (("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second"), ("j", "k"))
+
+
+def nothing_usable(
+    what: str, where: str, excluded: Sequence[ExcludedExample], columns: Sequence[str], hint: str = ""
+) -> DataError:
+    """Return the error of a data set without a usable row.
+
+    Args:
+        what: what is missing, such as `there are no rows to train on`.
+        where: the data set.
+        excluded: the excluded rows with their reasons.
+        columns: the columns of the data set.
+        hint: what would read them, such as a `--columns`.
+    """
+    reasons = Counter(row.reason for row in excluded)
+    counts = "; ".join(f"{count:,} excluded: {reason}" for reason, count in reasons.most_common(_FIRST))
+    details = (f"{row.id}: {row.reason}" + (f", {row.detail}" if row.detail else "") for row in excluded)
+    found = ", ".join(columns)[:_COLUMNS] or "none"
+    text = f"{what} ({counts}; first {'; '.join(islice(details, _FIRST))}; columns: {found})"
+    return DataError(" ".join(text.split()), where=where, accepted=hint.removeprefix("; ") or None)
+
+
+def suggested_columns(row: Any, targets: Sequence[str]) -> str:
+    """Return `; or --columns ...` for the columns of a row that look like `targets`; empty if one is missing.
+
+    Two answers whose names do not say which is better are suggested with the column of their verdict, never
+    as chosen and rejected.
+    """
+    if not isinstance(row, Mapping):
+        return ""
+    names = _paths(row)
+    mapped = _mapped(names, targets, row)
+    if mapped is None and "completion" not in targets:
+        two = _two(names)
+        verdict = next(
+            (name for name in names if _is_like(name, "verdict") and name not in (two or ())), None
+        )
+        prompt = _mapped(names, ("prompt",), row)
+        if two is None or verdict is None or prompt is None:
+            return ""
+        mapped = prompt | dict(zip(("response_a", "response_b", "verdict"), (*two, verdict), strict=True))
+    given = [f"{ours}={theirs}" for ours, theirs in (mapped or {}).items() if ours != theirs]
+    return f"; or --columns {','.join(given)}" if given else ""
+
+
+def nearest_format(columns: Sequence[str]) -> str:
+    """Return `; nearest format: ...` for the format that reads most of the columns; empty without two."""
+    shared = {source: len(source.columns & set(columns)) for source in reversed(BUILT_IN) if source.columns}
+    best = max(shared, key=lambda source: shared[source])
+    return f"; nearest format: {best.name} ({best.summary})" if shared[best] > 1 else ""
+
+
+def _mapped(names: Sequence[str], targets: Sequence[str], row: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the column for each target, by its name; None if a target has none."""
+    taken: dict[str, str] = {}
+    for target in targets:
+        found = [name for name in names if name not in taken.values() and _is_like(name, target)]
+        if target not in row and not found:
+            return None
+        taken[target] = target if target in row else found[0]
+    return taken
+
+
+def _paths(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a row, and paths to what they hold where that is a mapping or a list of texts."""
+    found = []
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            found += [f"{name}.{key}" for key in value]
+        elif isinstance(value, list) and len(value) > 1 and all(isinstance(entry, str) for entry in value):
+            found += [f"{name}[{place}]" for place in (0, 1)]
+        else:
+            found.append(str(name))
+    return found
+
+
+def _is_like(name: str, target: str) -> bool:
+    word = name.casefold()
+    pattern = _LIKELY.get(target)
+    if pattern is None or not pattern.search(word):
+        return False
+    return target == "rejected" or target != "chosen" or not _NEGATED.search(word)
+
+
+def _two(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first two columns whose names differ only in a letter, number or side."""
+    for one, other in pairwise(names):
+        for first, second in _TWO:
+            if (
+                re.sub(rf"{first}(?=\]?$|_|\b)", second, one, flags=re.IGNORECASE).casefold()
+                == other.casefold()
+            ):
+                return one, other
+    return None
