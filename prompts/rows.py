@@ -13,7 +13,7 @@ from core.conversations import TRANSCRIPT_START, is_transcript, prompt_of, shown
 from core.errors import RequestError
 from core.records import Message, Prompt, Role, Split
 
-PROMPT_COLUMNS = (
+PROMPT_COLUMN_ORDER = (
     "messages",
     "conversations",
     "conversation",
@@ -27,7 +27,7 @@ PROMPT_COLUMNS = (
 """Columns that may hold a prompt. The first one with a value is read."""
 OUR_COLUMNS = ("prompt", "messages", "input", "system", "tags", "source", "split")
 """Columns that `prompts.columns` can map a user's column to."""
-READ_COLUMNS = (*PROMPT_COLUMNS, "input", "history", "system", "tags", "source", "split")
+READ_COLUMNS = (*PROMPT_COLUMN_ORDER, "input", "history", "system", "tags", "source", "split")
 
 _SPEAKERS: dict[str, Role] = {
     "human": "user",
@@ -75,7 +75,7 @@ def prompt_of_row(
     Args:
         values: the row by column. Names match whatever their case.
         source: the prompt's source, unless the row names one.
-        first: columns that hold a prompt if they have a value, before those of `PROMPT_COLUMNS`.
+        first: columns that hold a prompt if they have a value, before those of `PROMPT_COLUMN_ORDER`.
         is_table: True if all cells are text, as in CSV; tags are then separated by commas or semicolons.
 
     Raises:
@@ -122,7 +122,7 @@ def text_cell(value: Any) -> str:
 
 
 def _prompt_column(row: Mapping[str, Any], first: Sequence[str]) -> str:
-    candidates = [name for name in (*first, *PROMPT_COLUMNS) if name in row]
+    candidates = [name for name in (*first, *PROMPT_COLUMN_ORDER) if name in row]
     for name in candidates:
         if not _is_missing(row[name]) and not (name == "chosen" and not _is_conversation(row[name])):
             return name
@@ -178,7 +178,7 @@ def _instruction(messages: tuple[Message, ...], row: Mapping[str, Any]) -> tuple
             raise RequestError("input is not text", detail=shown(added))
         if added.strip():
             last = messages[-1]
-            messages = (*messages[:-1], Message(role="user", content=f"{last.content}\n\n{added}"))
+            messages = (*messages[:-1], Message(role="user", content=f"{last.content}\n{added}"))
     if not history:
         return prompt_of([message.model_dump() for message in messages])
     if not isinstance(history, list) or not all(_is_exchange(turn) for turn in history):

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from core.errors import ConfigError, DataError
 from core.store.near_duplicates import GramCounts
 from core.text.explain import one_of
-from prompts.rows import PROMPT_COLUMNS, READ_COLUMNS, text_cell
+from prompts.rows import PROMPT_COLUMN_ORDER, READ_COLUMNS, text_cell
 from prompts.sources import compared_text
 from publius.sources.prompts import PROMPT_FORMS, PromptRow, PromptSource, read_prompt_rows
 
@@ -183,7 +183,7 @@ def _refuse_all(source: PromptSource, found: PromptSurvey) -> NoReturn:
 
 def _likely_prompt(columns: Mapping[str, ColumnUse]) -> str | None:
     """Return the column that most likely holds prompts: the one with the most text, if none has our name."""
-    if any(name.strip().casefold() in PROMPT_COLUMNS for name in columns):
+    if any(name.strip().casefold() in PROMPT_COLUMN_ORDER for name in columns):
         return None
     texts = {name: use.characters for name, use in columns.items() if use.characters}
     near = difflib.get_close_matches("prompt", texts, n=1, cutoff=0.8)

@@ -25,7 +25,7 @@ from core.store.files import os_errors
 from core.store.jsonl import Unreadable, decoded, numbered, opened, read_errors
 from core.text.special_files import require_regular
 from labelers.formats.source import Row
-from prompts.rows import PROMPT_COLUMNS, ParsedRow, prompt_of_row
+from prompts.rows import PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
 from prompts.sources import may_be_on_hub
 from publius.sources.column_names import ColumnNames
 from publius.sources.rows import DataSource, read_rows, with_split
@@ -219,7 +219,7 @@ def _mapped(values: Mapping[str, Any], columns: Mapping[str, str]) -> Mapping[st
 
 def _prompt_columns(columns: Mapping[str, str], absent: frozenset[str]) -> tuple[str, ...]:
     """Return the mapped columns that hold the prompt. Raises RequestError if the row lacks one."""
-    mapped = tuple(name for name in PROMPT_COLUMNS if name in columns)
+    mapped = tuple(name for name in PROMPT_COLUMN_ORDER if name in columns)
     missing = [columns[name] for name in mapped if name in absent]
     if missing:
         raise RequestError(f"the row has no column {missing[0]!r}")

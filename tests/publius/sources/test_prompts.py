@@ -71,7 +71,7 @@ HH = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: And now?\n\nAssistant: Nothin
         ({"text": "Hi", "label": 1}, ASKED),
         ({"instruction": "Hi"}, ASKED),
         ({"instruction": "Sum up.", "input": "", "output": "x"}, [("user", "Sum up.")]),
-        ({"instruction": "Sum up.", "input": "A text."}, [("user", "Sum up.\n\nA text.")]),
+        ({"instruction": "Sum up.", "input": "A text."}, [("user", "Sum up.\nA text.")]),
         ({"instruction": "And now?", "history": [["Hi", "Hello."]]}, TALK),
         ({"system": "Be kind.", "question": "Hi"}, [("system", "Be kind."), *ASKED]),
         ({"system": "", "question": "Hi"}, ASKED),
