@@ -70,7 +70,7 @@ def ingest(count: int) -> dict[str, float]:
 
 
 def compare(count: int, repeats: int) -> dict[str, float]:
-    """Return the seconds of both searches on the same texts, and the share of the pairs that MinHash found."""
+    """Return the seconds of both searches on the same texts, and how many near-duplicates each found."""
     from core.store.near_duplicates import NEAR_DUPLICATE, GramCounts, NearDuplicates
     from core.text.similarity import near_duplicates
 
@@ -129,7 +129,9 @@ def main() -> None:
     growth = sizes[-1]["us_per_prompt"] / sizes[0]["us_per_prompt"]
     print(f"time for each prompt, largest over smallest: {growth:.2f}")
     search = result["search"]
-    print(f"near-duplicates of {search['texts']:,} texts, exhaustive over MinHash: {search['ratio']:.2f}")
+    print(
+        f"{search['texts']:,} texts, seconds of the exhaustive search over MinHash's: {search['ratio']:.2f}"
+    )
     print(
         f"{search['found_by_both']} of the {search['found_by_exhaustive']} of the exhaustive search were found"
     )
