@@ -129,9 +129,7 @@ def main() -> None:
     growth = sizes[-1]["us_per_prompt"] / sizes[0]["us_per_prompt"]
     print(f"time for each prompt, largest over smallest: {growth:.2f}")
     search = result["search"]
-    print(
-        f"{search['texts']:,} texts, seconds of the exhaustive search over MinHash's: {search['ratio']:.2f}"
-    )
+    print(f"{search['texts']:,} texts, exhaustive search over MinHash: {search['ratio']:.2f}")
     print(
         f"{search['found_by_both']} of the {search['found_by_exhaustive']} of the exhaustive search were found"
     )
