@@ -130,9 +130,8 @@ def main() -> None:
     print(f"time for each prompt, largest over smallest: {growth:.2f}")
     search = result["search"]
     print(f"{search['texts']:,} texts, exhaustive search over MinHash: {search['ratio']:.2f}")
-    print(
-        f"{search['found_by_both']} of the {search['found_by_exhaustive']} of the exhaustive search were found"
-    )
+    both, exact = search["found_by_both"], search["found_by_exhaustive"]
+    print(f"{both} of the {exact} that the exhaustive search finds were found")
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 

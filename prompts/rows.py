@@ -81,7 +81,7 @@ def prompt_of_row(
     Raises:
         RequestError: the row has no prompt that can be used.
     """
-    names = {str(name).strip().casefold(): name for name in reversed(values)} | {
+    names = {str(name).strip().casefold(): name for name in reversed(list(values))} | {
         name: name for name in values
     }
     row = {column: values[names[column]] for column in READ_COLUMNS if column in names}
@@ -127,7 +127,7 @@ def _prompt_column(row: Mapping[str, Any], first: Sequence[str]) -> str:
         if not _is_missing(row[name]) and not (name == "chosen" and not _is_conversation(row[name])):
             return name
     if not candidates:
-        raise RequestError("no column holds a prompt", detail=f"columns: {shown(', '.join(row)) or 'none'}")
+        raise RequestError("no column holds a prompt")
     if all(_is_missing(row[name]) for name in candidates):
         raise RequestError("the prompt is empty", detail=f"{candidates[0]} is null")
     raise RequestError("there is no prompt, and the answer is text, not a conversation", detail="in chosen")

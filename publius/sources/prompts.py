@@ -189,8 +189,10 @@ def _text_lines(path: Path) -> Iterator[_Raw]:
     start = refuse_pointers(path, PROMPT_FORMS)
     encoding = "utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else None
     with read_errors(path, PROMPT_FORMS), opened(path) as file:
-        lines = io.TextIOWrapper(file, encoding=encoding, newline="\n") if encoding else file
-        for number, line in numbered(lines):
+        lines: Iterator[tuple[int, str | bytes]] = numbered(file)
+        if encoding:
+            lines = numbered(io.TextIOWrapper(file, encoding=encoding, newline="\n"))
+        for number, line in lines:
             text = decoded(line) if isinstance(line, bytes) else line
             if isinstance(text, Unreadable):
                 yield _Raw(f"{path.name}:{number}", text)
