@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from core.errors import RequestError
 from core.records import Message, Role
-from core.text.messages import message_entries, messages_of, whole_text
+from core.text.messages import message_entries, parsed_messages, whole_text
 from core.text.messages import shown as shown
 
 TRANSCRIPT_START = "\n\nHuman:"
@@ -44,7 +44,7 @@ class Turns(NamedTuple):
     """Each usable turn with its number among the assistant's turns, from 1, and its history as the prompt."""
     skipped: tuple[RequestError, ...]
     """Why the others are not used."""
-    count: int
+    total: int
     """Number of assistant turns."""
 
 
@@ -95,7 +95,7 @@ def prompt_of(value: Any) -> tuple[Message, ...]:
         RequestError: the value is not a prompt.
     """
     if not is_transcript(value):
-        return _checked_prompt(messages_of(value, "prompt"))
+        return _checked_prompt(parsed_messages(value, "prompt"))
     messages = _transcript(value)
     opened = messages[-1] == Message(role="assistant", content="")
     return _checked_prompt(messages[:-1] if opened else messages)
@@ -111,7 +111,7 @@ def answers_of(messages: Any) -> Turns:
     """
     is_talk = is_transcript(messages)
     entries: Sequence[Any] = () if is_talk else message_entries(messages)
-    conversation = _transcript(messages) if is_talk else messages_of(messages, "messages")
+    conversation = _transcript(messages) if is_talk else parsed_messages(messages, "messages")
     places = [place for place, message in enumerate(conversation) if message.role == "assistant"]
     if not places:
         raise RequestError("the conversation has no assistant message")
@@ -192,7 +192,7 @@ def _from_texts(chosen: str, rejected: str, names: tuple[str, str]) -> Sides:
         raise RequestError(
             "there is no prompt, and the answer is text, not a conversation", detail=f"in {names[0]}"
         )
-    prompt = _checked_prompt(messages_of(chosen[:start], "prompt"))
+    prompt = _checked_prompt(parsed_messages(chosen[:start], "prompt"))
     answers = (
         _checked_answer(text[start:], name) for text, name in zip((chosen, rejected), names, strict=True)
     )
@@ -253,7 +253,7 @@ def _conversation(value: Any, column: str) -> tuple[Message, ...]:
         raise RequestError(
             "there is no prompt, and the answer is text, not a conversation", detail=f"in {column}"
         )
-    return messages_of(value, column)
+    return parsed_messages(value, column)
 
 
 def _transcript(text: str) -> tuple[Message, ...]:

@@ -249,7 +249,7 @@ def run_or_reuse(
     wait_for_all()
     done = folder.result(job_digest)
     if done is None:
-        _require_sinks(job.optim)
+        require_possible(job)
     wait_for_all()
     if done is None and job.keep_finished:
         _refuse_finished(job)
@@ -267,7 +267,6 @@ def run_or_reuse(
     done = done or folder.result(job_digest)
     if done is not None:
         return done | {"seconds": 0.0}
-    _require_possible(job)
     note_idle_gpus(job.device)
     started = time.monotonic()
     with (
@@ -308,8 +307,14 @@ def _refuse_finished(job: TrainingJob) -> None:
         )
 
 
-def _require_possible(job: TrainingJob) -> None:
-    """Raise ConfigError if the settings ask for what training cannot do."""
+def require_possible(job: TrainingJob) -> None:
+    """Refuse settings that ask for what training cannot do.
+
+    Raises:
+        ConfigError: if weights, precision or device do not allow it.
+        MissingExtraError: if a package of `optim.report_to` is not installed.
+    """
+    _require_sinks(job.optim)
     if job.adapter is None and job.policy.quantization is not None:
         raise ConfigError(
             "quantized weights cannot be trained, only an adapter on top of them",

@@ -18,6 +18,7 @@ from engines.hf.self_check import (
     acting_adapter,
     continuation_logprobs,
     one_line,
+    plain_logprobs,
     probe_rows,
     require_equal,
     with_right_attention,
@@ -26,6 +27,8 @@ from training.examples import EncodedAnswer
 
 _FILLER = 0
 """Token id of padding; any valid id will do, since the mask is 0 there."""
+_BEST = 8
+"""Most likely next tokens whose log-probabilities are compared; far down the tail rounding is larger."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +91,23 @@ def answer_logprobs(model: Any, batch: AnswerBatch) -> torch.Tensor:
     return (logprobs * batch.answer_mask).sum(dim=-1)
 
 
+def probe_answers(policy: Any) -> list[EncodedAnswer]:
+    """Return answers to short prompts on which ways of running a model are compared."""
+    short, long, middle = probe_rows(policy)
+    return [EncodedAnswer(short, long), EncodedAnswer(long, short), EncodedAnswer(middle, middle)]
+
+
+def single_row_means(policy: Any, rows: Sequence[EncodedAnswer]) -> list[torch.Tensor]:
+    """Return each answer's mean log-probability (1,) in nats, computed in single rows."""
+    prompts, answers = [row.prompt_ids for row in rows], [row.answer_ids for row in rows]
+    return [logprobs.mean()[None] for logprobs in continuation_logprobs(policy, prompts, answers)]
+
+
 def require_padded_rows(policy: Any, name: str) -> None:
     """Raise EngineError if answers in a padded batch have other log-probabilities than in single rows.
 
-    A model whose attention function is at fault gets eager attention instead.
+    A model whose tokens see later ones is refused too: it would read the answer that it is to predict. If the
+    attention function is at fault, the model gets eager attention instead.
 
     Args:
         policy: the model with its adapter, in evaluation mode.
@@ -101,14 +117,14 @@ def require_padded_rows(policy: Any, name: str) -> None:
 
     def check() -> None:
         with one_line(policy, how, name), acting_adapter(policy), torch.no_grad():
-            short, long, middle = probe_rows(policy)
-            rows = [EncodedAnswer(short, long), EncodedAnswer(long, short), EncodedAnswer(middle, middle)]
+            rows = probe_answers(policy)
             found = answer_logprobs(policy, collate(rows).to(policy.device))
-            expected = continuation_logprobs(
-                policy, [row.prompt_ids for row in rows], [row.answer_ids for row in rows]
-            )
+            expected = single_row_means(policy, rows)
+            row = (*rows[0].prompt_ids, *rows[0].answer_ids)
+            cut, whole = plain_logprobs(policy, [row[:-1], row])
+        best = cut[0].topk(_BEST).indices
+        require_equal(policy, "a row without its last token", [cut[0][best]], [whole[0][best]], name)
         lengths = torch.tensor([len(row.answer_ids) for row in rows], device=found.device)
-        means = torch.stack([logprobs.mean() for logprobs in expected])
-        require_equal(policy, how, list((found / lengths)[:, None]), list(means[:, None]), name)
+        require_equal(policy, how, list((found / lengths)[:, None]), expected, name)
 
     with_right_attention(policy, name, check)

@@ -72,11 +72,12 @@ class _Maker:
     def __call__(self, arguments: dict[str, Any], folder: TrainingFolder) -> Any:
         trl, datasets = require("trl", TRAIN_EXTRA), require("datasets", TRAIN_EXTRA)
 
-        from training.steps.answers import AnswerTrainer
+        from training.steps.answers import AnswerTrainer, LossProbe
         from training.steps.trainer import as_batch
 
         own = self._job
         policy = load_policy(own.policy, own.adapter, own.device, own.seed, own.start)
+        probe = LossProbe.of(policy)  # before TRL replaces the output head
         settings: Any = one_gpu_arguments(
             trl.SFTConfig,
             arguments,
@@ -104,6 +105,7 @@ class _Maker:
             data_collator=as_batch,
         )
         keep_adapter_wide(policy)  # TRL narrows it to bfloat16 on a quantized model
+        trainer.require_right_loss(probe, own.policy.id)
         return trainer
 
 

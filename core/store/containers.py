@@ -21,8 +21,8 @@ from core.errors import DataError
 from core.store.jsonl import Unreadable, json_value, numbered, read_errors, rows
 from core.text.literals import parsed_literal
 
-JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-TABLE_SUFFIXES = (".csv", ".tsv")
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_TABLE_SUFFIXES = (".csv", ".tsv")
 _DELIMITERS = (",", ";", "\t", "|")
 _LARGEST_CELL = 2**31 - 1
 """Limit of a cell, in characters; the default of `csv`, 131,072, is too small for long conversations."""
@@ -66,7 +66,7 @@ def kind_of(path: Path) -> str:
 
 def is_read_here(path: Path) -> bool:
     """Return True if a path ends like a file that `file_rows` reads. It need not exist."""
-    return kind_of(path) in (*JSON_SUFFIXES, *TABLE_SUFFIXES)
+    return kind_of(path) in (*_JSON_SUFFIXES, *_TABLE_SUFFIXES)
 
 
 def refuse_pointers(path: Path, accepted: str) -> bytes:
@@ -129,7 +129,7 @@ def file_rows(path: Path, accepted: str) -> Iterator[FileRow]:
         encoding = json.detect_encoding(head)
         wide = encoding if encoding.startswith(("utf-16", "utf-32")) else None
         try:
-            if kind_of(path) in TABLE_SUFFIXES:
+            if kind_of(path) in _TABLE_SUFFIXES:
                 yield from _table(file, head, wide, path)
             else:
                 yield from _json(file, head, wide, path)

@@ -53,7 +53,7 @@ def is_conversation(value: object) -> bool:
     return isinstance(value, list | tuple) and bool(value) and all(map(is_message, value))
 
 
-def messages_of(value: Any, column: str) -> tuple[Message, ...]:
+def parsed_messages(value: Any, column: str) -> tuple[Message, ...]:
     """Return a column's messages. Plain text is one user message, and one message is a list of one.
 
     A system message without content is no message.

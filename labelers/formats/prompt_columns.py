@@ -17,7 +17,7 @@ from core.conversations import Sides, is_plain_text, is_whole, prompt_of, sides_
 from core.errors import RequestError
 from core.records import Message
 from core.text.literals import parsed_literal
-from core.text.messages import is_conversation, is_message, messages_of, shown, whole_text
+from core.text.messages import is_conversation, is_message, parsed_messages, shown, whole_text
 from labelers.formats.fields import is_missing, present
 
 SYSTEMS = ("system", "system_prompt", "system_message")
@@ -128,10 +128,10 @@ def _without_system(row: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
     """Return the prompt without the system column, and the columns that it was read from."""
     if row.get("prompt") is not None:
         return _opened(row["prompt"]), frozenset({"prompt"})
-    for name in TALKS:
-        value = _opened(row.get(name))
+    for talk in TALKS:
+        value = _opened(row.get(talk))
         if is_conversation(value):
-            return value, frozenset({name})
+            return value, frozenset({talk})
     name = present(row, _TEXTS)
     if name is None:
         return None, frozenset()
@@ -178,8 +178,8 @@ def _answer_value(value: Any) -> Any:
 
 def _without_answer(talk: Any, chosen: Any) -> Any:
     """Return a conversation without its last message if that is the chosen answer."""
-    last = messages_of(talk, "messages")[-1]
+    last = parsed_messages(talk, "messages")[-1]
     if last.role != "assistant":
         return talk
-    answer = chosen if isinstance(chosen, str) else messages_of(chosen, "chosen")[-1].content
+    answer = chosen if isinstance(chosen, str) else parsed_messages(chosen, "chosen")[-1].content
     return list(talk)[:-1] if answer.strip() == last.content.strip() else talk

@@ -21,7 +21,7 @@ from core.conversations import prompt_of, shown
 from core.digests import record_id
 from core.errors import RequestError
 from core.records import Candidate, Message
-from core.text.messages import is_conversation, is_message, messages_of
+from core.text.messages import is_conversation, is_message, parsed_messages
 from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of, optional
 from labelers.formats.fields import (
     answer_of,
@@ -174,7 +174,7 @@ def _answers(values: Mapping[str, Any]) -> tuple[list[Candidate | None], list[Sk
 def _text(response: Any, what: str) -> str:
     """Return the text of an answer, which may be a list of one message."""
     if is_conversation(response) or is_message(response):
-        messages = messages_of(response, what)
+        messages = parsed_messages(response, what)
         if len(messages) != 1 or messages[0].role != "assistant":
             raise RequestError("an answer is not one assistant message", detail=what)
         response = messages[0].content

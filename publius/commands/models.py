@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from publius.commands.options import AsJson, Columns, SplitOption, Subset
+from publius.commands.options import AsJson, DataColumns, SplitOption, Subset
 from publius.console import emit
 
 
@@ -21,7 +21,7 @@ def eval_reward(
     to: Annotated[Path, typer.Option(help="Folder for the report.", metavar="DIR")],
     subset: Subset = None,
     split: SplitOption = None,
-    columns: Columns = None,
+    columns: DataColumns = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="Device to run the model on.")
     ] = "auto",

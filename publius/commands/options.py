@@ -32,7 +32,7 @@ EngineOption = Annotated[
 Subset = Annotated[
     str | None, typer.Option(help="Subset (configuration) of a Hugging Face data set.", metavar="NAME")
 ]
-Columns = Annotated[
+DataColumns = Annotated[
     list[str] | None,
     typer.Option(
         metavar="OURS=THEIRS,...",

@@ -8,7 +8,7 @@ from typing import Any
 from core.conversations import Turns, answered_of, answers_of, is_transcript
 from core.errors import RequestError
 from core.text.literals import parsed_literal
-from core.text.messages import is_conversation, message_entries, messages_of
+from core.text.messages import is_conversation, message_entries, parsed_messages
 from labelers.formats.fields import present
 from labelers.formats.prompt_columns import (
     PROMPT_COLUMNS,
@@ -96,12 +96,12 @@ def _literal(value: Any) -> Any:
 
 def _ends_with_user(value: Any) -> bool:
     talk = _literal(value)
-    return is_conversation(talk) and messages_of(talk, "messages")[-1].role == "user"
+    return is_conversation(talk) and parsed_messages(talk, "messages")[-1].role == "user"
 
 
 def _begun(system: Any, talk: Any) -> Any:
     """Return a conversation with the system message before it, if it does not begin with one."""
-    messages = messages_of(talk, "messages")
+    messages = parsed_messages(talk, "messages")
     if messages[0].role == "system":
         with_system(system, messages)  # raises if it is another one
         return talk

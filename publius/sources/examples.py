@@ -186,13 +186,13 @@ def read_answers(source: DataSource, names: ColumnNames | None = None) -> Traini
         except RequestError as error:
             reading.excluded.append(ExcludedExample(row.id, error.reason, error.detail))
             continue
-        talks += turns.count > 1
-        several += len(turns.learned) if turns.count > 1 else 0
+        talks += turns.total > 1
+        several += len(turns.learned) if turns.total > 1 else 0
         reading.excluded += [ExcludedExample(row.id, e.reason, e.detail) for e in turns.skipped]
         for number, answered in turns.learned:
-            example = AnsweredPrompt(f"{own}.{number}" if turns.count > 1 else own, *answered)
+            example = AnsweredPrompt(f"{own}.{number}" if turns.total > 1 else own, *answered)
             found.append(example)
-            if turns.count > 1:
+            if turns.total > 1:
                 openings[example.id] = turns.learned[0][1].prompt
     learned = f"{counted(several, 'example')}, one for each turn"
     said = (f"{counted(talks, 'conversation')} with several assistant turns: {learned}",) if talks else ()

@@ -181,7 +181,7 @@ class KtoPairs:
         if not is_labelled(columns):
             raise RequestError("the row has no label that says whether its answer is good")
         turns, read = turns_in(columns)
-        last = [answered for number, answered in turns.learned if number == turns.count]
+        last = [answered for number, answered in turns.learned if number == turns.total]
         if not last:
             raise turns.skipped[-1]
         side = 0 if is_desired(columns) else 1

@@ -11,6 +11,7 @@ from constitution.loader import load_constitution
 from core.errors import ConfigError
 from core.notices import note
 from publius.config.run_file import RunConfig, load_run_config
+from publius.models.training_job import training_job
 from publius.runs.engines import EngineMaker, make_engine, open_engines
 from publius.runs.folder import Run, open_run
 from publius.stages.base import STAGES, Stage
@@ -22,6 +23,8 @@ from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
 from publius.stages.training.examples import dpo_stage, reward_stage, sft_stage
 from publius.stages.training.rl import grpo_stage, ppo_stage, rloo_stage
+from training.checkpoints import RESULT
+from training.job import require_possible
 from training.methods import METHODS, POLICY_METHODS, RL_METHODS
 from training.processes import is_main, wait_for_all, world_size
 
@@ -99,6 +102,7 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
         )
         with opened as run:
             note(f"run folder {run.folder}")
+            _require_possible_trainings(run, plan.stages)
             warn_about_labels(config, engines, self_labels=not plan.pairs_only)
             if writes:
                 plan.ingest(run)
@@ -116,6 +120,14 @@ def _require_one_process_unless_training(stages: Sequence[Stage]) -> None:
             where="accelerate launch",
             accepted=f"publius train {', '.join(METHODS)}, after the stages before it have run",
         )
+
+
+def _require_possible_trainings(run: Run, stages: Sequence[Stage]) -> None:
+    """Refuse settings of the trainings to come before hours of generating and labeling."""
+    for method in (method for method in METHODS if method in stages):
+        folder = run.folder / method
+        if not (folder / RESULT).is_file():
+            require_possible(training_job(run.config, method, getattr(run.config, method), folder))
 
 
 def planned_stages(config: RunConfig) -> tuple[Stage, ...]:

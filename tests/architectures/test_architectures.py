@@ -260,8 +260,13 @@ SHORT = {("gpt_oss", "generation"), ("granite", "reward scores"), ("cohere2", "p
 
 
 def cases() -> list[Any]:
+    """Each architecture with each cell. One worker process takes all cells of one, and writes it once."""
     return [
-        pytest.param(name, cell, marks=() if (name, cell) in SHORT else pytest.mark.long)
+        pytest.param(
+            name,
+            cell,
+            marks=[pytest.mark.xdist_group(name), *([] if (name, cell) in SHORT else [pytest.mark.long])],
+        )
         for name in ARCHITECTURES
         for cell in CELLS
         # RLOO and PPO run one loop; a few families are enough to see that.

@@ -26,7 +26,7 @@ from engines.loading import locate
 from engines.tokenization import CHATML
 from engines.trees import Tree
 from tests.architectures.models import SHAPE, widen
-from tests.training.jobs import OPTIM, PPO, SMALL, Vowels, asked
+from tests.training.jobs import OPTIM, PPO, SMALL, Vowels, answered, asked
 from tests.training.jobs import job as job_of
 from training.examples import EncodedAnswer
 from training.logprobs import answer_logprobs, collate
@@ -35,6 +35,7 @@ from training.policy import load_policy, load_reward_policy
 from training.rl.reward_sum import WeightedReward
 from training.rl.task import RLTask
 from training.rl.train import train_ppo
+from training.sft import train_sft
 
 CAP = 1.5
 TREES = [Tree((5, 6, 7, 8, 9, 10), ((8, 9, 2), (20, 21, 22, 23, 24, 2)))]
@@ -207,6 +208,23 @@ class ReadsWeights(LlamaForCausalLM):
             )
 
 
+class SeesLaterTokensConfig(LlamaConfig):
+    model_type = "unlisted_sees_later_tokens"
+
+
+class SeesLaterTokens(LlamaForCausalLM):
+    """Adds to each token's embedding the mean of its whole row, as an encoder would."""
+
+    config_class = SeesLaterTokensConfig
+
+    def forward(self, input_ids: Any = None, attention_mask: Any = None, **kwargs: Any) -> Any:
+        embedded = self.model.embed_tokens(input_ids)
+        real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        mean = (embedded * real[..., None]).sum(dim=1, keepdim=True) / real.sum(dim=1)[:, None, None]
+        kwargs["inputs_embeds"] = embedded + 0.3 * mean
+        return super().forward(attention_mask=attention_mask, **kwargs)
+
+
 KINDS = (
     IgnoresMask,
     IgnoresPositions,
@@ -216,6 +234,7 @@ KINDS = (
     ScalesLogits,
     CapsLogits,
     ReadsWeights,
+    SeesLaterTokens,
 )
 
 
@@ -291,6 +310,20 @@ def test_a_policy_that_is_wrong_in_padded_rows_is_refused(written: Callable[[Any
     folder = written(kind)
     message = refusal(lambda: load_policy(ModelConfig(id=str(folder)), SMALL, "cpu", 0))
     assert f"{kind.__name__} gives other results in padded rows than for single rows" in message
+
+
+def test_a_policy_that_reads_the_answer_it_is_to_predict_is_refused(written: Callable[[Any], Path]):
+    folder = written(SeesLaterTokens)
+    message = refusal(lambda: load_policy(ModelConfig(id=str(folder)), SMALL, "cpu", 0))
+    assert "SeesLaterTokens gives other results in a row without its last token than for" in message
+
+
+def test_sft_is_refused_where_trl_computes_other_logits_than_the_model(
+    written: Callable[[Any], Path], tmp_path: Path
+):
+    own = job_of("sft", tmp_path, str(written(ScalesLogits)), None, OPTIM)
+    message = refusal(lambda: train_sft(answered(2), own))
+    assert "ScalesLogits gives other results in TRL's loss than for single rows" in message
 
 
 def test_a_state_that_leaks_across_a_packed_row_is_found(written: Callable[[Any], Path]):

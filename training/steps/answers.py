@@ -6,22 +6,43 @@ Shapes: `N` rows of a micro-batch, `T` tokens of its longest row.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from trl import SFTTrainer  # type: ignore[attr-defined]  # exported lazily
 
+from engines.hf.self_check import acting_adapter, one_line, require_equal
 from training.config import OptimConfig
 from training.examples import EncodedAnswer
+from training.logprobs import probe_answers, single_row_means
 from training.steps.trainer import Micro, StepTrainer
 
 _FILLER = 0
 """Token id of padding; any valid id will do, since the mask is 0 there."""
 _IGNORED = -100
 """Label that transformers' cross-entropy ignores."""
+_FUSED = "TRL's loss"
+"""Name of what is compared, in messages."""
 _AVERAGED = ("entropy", "mean_token_accuracy")
 """Metrics of TRL that are means over the answer tokens of a micro-batch."""
+
+
+@dataclass(frozen=True)
+class LossProbe:
+    """What the loss of a few short answers must be."""
+
+    rows: list[EncodedAnswer]
+    means: list[torch.Tensor]
+    """Mean log-probability (1,) of each answer in nats, by the model's own forward in single rows."""
+
+    @classmethod
+    def of(cls, model: Any) -> LossProbe:
+        """Compute the losses of a model, with a new adapter acting."""
+        rows = probe_answers(model)
+        with acting_adapter(model):
+            return cls(rows, single_row_means(model, rows))
 
 
 class AnswerTrainer(StepTrainer[EncodedAnswer], SFTTrainer):  # type: ignore[misc]  # both set one flag
@@ -79,6 +100,19 @@ class AnswerTrainer(StepTrainer[EncodedAnswer], SFTTrainer):  # type: ignore[mis
         # TRL multiplies by the number of processes, as DDP averages gradients; `StepTrainer` does so too.
         mean: torch.Tensor = loss / self.args.world_size
         return mean
+
+    def require_right_loss(self, probe: LossProbe, name: str) -> None:
+        """Raise EngineError if TRL's loss is not that of the model's own logits.
+
+        TRL multiplies hidden states and output head itself. It knows some ways in which models scale their
+        logits, and no others.
+        """
+        model: Any = self.model
+        with acting_adapter(model), torch.no_grad(), self.compute_loss_context_manager():
+            with one_line(model, _FUSED, name):
+                losses = [self.micro_loss(model, Micro((row,)), len(row.answer_ids)) for row in probe.rows]
+            require_equal(model, _FUSED, [-loss[None] for loss in losses], probe.means, name)
+        self._metrics["eval"].clear()  # TRL has recorded those of the probe
 
     def evaluate(
         self,

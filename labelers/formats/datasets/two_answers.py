@@ -46,6 +46,11 @@ _MORE: Mapping[str, Outcome] = {
 }
 
 
+def _both(values: Mapping[str, Any], names: tuple[str, str]) -> tuple[Any, Any]:
+    """Return the two answers of a row. Raises RequestError if one is empty."""
+    return required(values, names[0]), required(values, names[1])
+
+
 def _labels(
     number: int,
     sides: Sides,
@@ -92,7 +97,7 @@ class AlpacaEval(RowSource):
         task = maybe_text(values, "input")
         instruction = required(values, "instruction")
         prompt = f"{instruction}\n{task}" if task and isinstance(instruction, str) else instruction
-        sides = sides_of(prompt, *(required(values, name) for name in _OUTPUTS), names=_OUTPUTS)
+        sides = sides_of(prompt, *_both(values, _OUTPUTS), _OUTPUTS)
         opinion = Opinion(
             verdict=outcome_by(1.5 - preference),
             p_first=2 - preference,
@@ -123,7 +128,8 @@ class Summaries(RowSource):
         if len(summaries) != 2 or choice not in (0, 1):
             what = "a row has two summaries, and choice is 0 or 1"
             raise RequestError(what, detail=f"{len(summaries)} summaries, choice {shown(values['choice'])}")
-        sides = sides_of(required(info, "post", "article"), *(required(s, "text") for s in summaries))
+        first, second = (required(s, "text") for s in summaries)
+        sides = sides_of(required(info, "post", "article"), first, second)
         skipped: list[Skipped] = []
         extra = values.get("extra")
         certain = extra.get("confidence") if isinstance(extra, Mapping) else None
@@ -156,7 +162,7 @@ class WebGpt(RowSource):
         if isinstance(question, Mapping):
             question = required(question, "full_text", "text")
         scores = [number_of(required(values, name), name) for name in ("score_0", "score_1")]
-        sides = sides_of(question, *(required(values, name) for name in _ANSWERS), names=_ANSWERS)
+        sides = sides_of(question, *_both(values, _ANSWERS), _ANSWERS)
         lead = scores[0] - scores[1]
         return _labels(number, sides, Opinion(verdict=outcome_by(lead), margin=lead), _ANSWERS)
 
@@ -178,8 +184,7 @@ class StanfordPreferences(RowSource):
         label = number_of(required(values, "labels"), "labels")
         if label not in (0, 1):
             raise RequestError("labels must be 0 or 1", detail=shown(values["labels"]))
-        answers = (required(values, name) for name in _REFERENCES)
-        sides = sides_of(required(values, "history"), *answers, names=_REFERENCES)
+        sides = sides_of(required(values, "history"), *_both(values, _REFERENCES), _REFERENCES)
         scores = [maybe_number(values, name) for name in ("score_A", "score_B")]
         lead = None if scores[0] is None or scores[1] is None else scores[0] - scores[1]
         agrees = lead is not None and (lead > 0) == (label == 1)
@@ -209,7 +214,7 @@ class OpenAIPreferences(RowSource):
             if asked.get("tools"):
                 raise RequestError("the conversation contains tool calls", detail="in input.tools")
             asked = required(asked, "messages")
-        sides = sides_of(prompt_of(asked), *(required(values, name) for name in _PREFERRED), names=_PREFERRED)
+        sides = sides_of(prompt_of(asked), *_both(values, _PREFERRED), _PREFERRED)
         return _labels(number, sides, Opinion(verdict="first"), _PREFERRED)
 
 
@@ -236,8 +241,7 @@ class JudgeBench(RowSource):
         outcome = _order(label) if isinstance(label, str) else None
         if outcome is None:
             raise RequestError("the verdict is not recognised", detail=shown(label))
-        answers = (required(values, name) for name in _RESPONSES)
-        sides = sides_of(required(values, "question", "prompt"), *answers, names=_RESPONSES)
+        sides = sides_of(required(values, "question", "prompt"), *_both(values, _RESPONSES), _RESPONSES)
         return _labels(number, sides, Opinion(verdict=outcome), _RESPONSES, maybe_text(values, "source"))
 
 

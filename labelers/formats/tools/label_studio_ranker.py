@@ -7,6 +7,7 @@ bucket are in their order there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from core.conversations import oddities, shown
@@ -54,7 +55,7 @@ def ranker_labels(
         by = Opinion(
             verdict="skip",
             annotator=annotator_name(value_of(annotation, "completed_by", "annotator")),
-            duration_s=optional(lambda own=annotation: maybe_number(own, "lead_time"), skipped),
+            duration_s=optional(partial(maybe_number, annotation, "lead_time"), skipped),
             created=moment_in(annotation, skipped, "created_at", "updated_at"),
         )
         try:

@@ -188,5 +188,8 @@ def test_a_shared_host_answers_as_hosts_of_their_own_do(
             assert here.logprobs == pytest.approx(there.logprobs, abs=1e-3)
         in_company = [answer.text for answer in together[number::3]]
         assert sum(a == b for a, b in zip(in_company, texts[number], strict=True)) >= len(requests) - 1
-    assert not set(texts[0]) & set(texts[1])
-    assert not set(texts[1]) & set(texts[2])
+    # Each adapter acts: another model scores otherwise, and few short answers come out the same by chance.
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert sum(a == b for a, b in zip(texts[one], texts[other], strict=True)) <= len(requests) // 2
+        moved = [abs(a.logprobs[0] - b.logprobs[0]) for a, b in zip(scores[one], scores[other], strict=True)]
+        assert max(moved) > 0.02
