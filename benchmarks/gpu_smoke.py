@@ -300,7 +300,9 @@ def reason_to_skip(device: str) -> str | None:
     """Return why nothing can be run here, or None."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        return f"not installed: {', '.join(missing)}; run: pip install 'publius[train]'"
+        from core.lazy import install_command
+
+        return f"not installed: {', '.join(missing)}; run: {install_command('train')}"
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():

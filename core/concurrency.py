@@ -28,6 +28,8 @@ async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[Non
                     raise
                 # Nobody cancelled this worker, and a task group would take its end for a success.
                 raise RuntimeError("the work on an item was cancelled from within") from None
+            # Work that is answered from a cache never waits; without this, an interruption would wait for it.
+            await asyncio.sleep(0)
 
     try:
         async with asyncio.TaskGroup() as group:

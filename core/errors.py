@@ -16,6 +16,8 @@ code 2. A bad answer from a model is not an error: it is stored and counted as d
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -119,6 +121,26 @@ class MissingExtraError(PubliusError, ImportError):
 
 class RunStateError(PubliusError, RuntimeError):
     """A run folder, its lock or its disk is not in the state that the command requires."""
+
+
+def shell_command(*words: object) -> str:
+    """Return a command to copy into a POSIX shell, with each word quoted where it needs it.
+
+    Characters that a terminal does not show, such as a line break in the name of a folder, are written as
+    escapes in the shell's form `$'...'`.
+    """
+    return " ".join(_shell_word(str(word)) for word in words)
+
+
+def _shell_word(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(c if c.isprintable() else _shell_escape(c) for c in escaped) + "'"
+
+
+def _shell_escape(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
 def first_line(error: BaseException) -> str:

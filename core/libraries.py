@@ -12,7 +12,14 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from core.errors import EngineError, PubliusError, RunStateError, first_line, type_and_first_line
+from core.errors import (
+    EngineError,
+    PubliusError,
+    RunStateError,
+    first_line,
+    shell_command,
+    type_and_first_line,
+)
 from core.lazy import require
 
 _EXTRA = "transformers"
@@ -132,7 +139,7 @@ def write_errors(
             f"the {part} cannot be written ({first_line(error)}){after}",
             where=str(path),
             accepted="free disk space, and a quota and file-size limit that allow the files to grow",
-            run=f"df -h {disk}",
+            run=shell_command("df", "-h", disk),
         ) from error
 
 

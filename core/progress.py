@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from core.notices import note
+from core.terminal.inert import inert
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,7 +51,7 @@ class ProgressTask:
     def __init__(
         self, label: str, total: int | None, done: int = 0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.label = label
+        self.label = inert(label)
         self.total = total
         self.done = done
         self._done_before = done
@@ -66,7 +67,7 @@ class ProgressTask:
 
     def note(self, text: str) -> None:
         """Show a short text at the right, such as "212 tokens/s", until the next call."""
-        self._note = " ".join(text.split())
+        self._note = inert(" ".join(text.split()))
 
     @property
     def elapsed_s(self) -> float:

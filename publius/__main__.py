@@ -13,11 +13,22 @@ def main() -> None:
         require_supported_system()  # before any import of a module that only Unix has
         require_own_packages()
     except ImportError as error:
-        sys.stderr.write(f"error: {error}\n")
+        if sys.stderr is not None:  # None if the descriptor is closed
+            sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    from publius.cli import main as run_command_line
+    from core.terminal.interrupts import INTERRUPTED, caught, end_interrupted, say_nothing
+    from core.terminal.streams import make_steady
 
-    run_command_line()
+    make_steady()
+    with caught():  # here, since the imports of the command line take a while
+        try:
+            from publius.cli import main as run_command_line
+
+            run_command_line()
+        except KeyboardInterrupt:
+            sys.stderr.write(f"{INTERRUPTED}\n")
+            say_nothing()
+            sys.exit(end_interrupted())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.digests import derive_seed
-from core.errors import ConfigError, RequestError, RunStateError
+from core.errors import ConfigError, RequestError, RunStateError, shell_command
 from core.notices import note
 from core.records import Generation, Message, Prompt
 from engines.cached import CachedEngine
@@ -163,7 +163,7 @@ def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
                 f"{variant} is not trained in this run",
                 where=str(folder),
                 accepted=", ".join((*UNTRAINED, *trained)),
-                run=f"publius train {variant} RUN.yaml",
+                run=shell_command("publius", "train", variant, "RUN.yaml"),
             )
     return list(dict.fromkeys(wanted))
 

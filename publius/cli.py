@@ -10,7 +10,10 @@ import typer
 
 from core.code import ALLOW_OPTION, allow_code
 from core.errors import PubliusError
+from core.notices import warn
 from core.progress import show_progress
+from core.terminal.interrupts import INTERRUPTED, caught, end_interrupted, say_nothing
+from core.terminal.streams import lost, make_steady
 from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
 from publius.commands.exports import export
@@ -30,29 +33,58 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 110},
 )
-_INTERRUPTED = 130
+_TYPER_INTERRUPTED = 130
+_ONLY_PRINT = frozenset(
+    {"agreement", "check", "diff", "doctor", "eval-reward", "schema", "select", "show", "test", "try"}
+)
+"""Commands whose result is what they print; the others leave files behind."""
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    make_steady()
+    with caught():
+        code = _run_command(sys.argv[1:])
+        if code == _TYPER_INTERRUPTED:
+            err.print(INTERRUPTED)
+            say_nothing()
+            code = end_interrupted()
+    sys.exit(code)
+
+
+def _run_command(arguments: list[str]) -> int:
+    """Run a command and return its exit code, with every error that a user can fix printed on a line."""
     if os.environ.get("RANK", "0") != "0":  # `accelerate launch` started several; rank 0 prints for all
         be_silent()
+        say_nothing()
     else:
         attach_notices()
         show_progress()
     try:
-        code = app(args=_with_root_option_first(sys.argv[1:]), standalone_mode=False)
+        # Typer may return the code of an interruption instead of raising.
+        return _checked(app(args=_with_root_option_first(arguments), standalone_mode=False) or 0, arguments)
     except PubliusError as error:
         fail(str(problem) for problem in error.problems)
-        sys.exit(2)
+        return 2
     except typer.TyperException as error:
         fail([error.format_message()])
-        sys.exit(2)
+        return 2
     except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
-    if code == _INTERRUPTED:  # typer may return it instead of raising
-        err.print("interrupted; completed work is saved. Run the same command to resume")
-    sys.exit(code or 0)
+        return _TYPER_INTERRUPTED
+
+
+def _checked(code: int, arguments: list[str]) -> int:
+    """Return the exit code of a command that ended, after a look at whether its output was written."""
+    sys.stdout.flush()
+    failure = lost()
+    if failure is None or code != 0:
+        return code
+    what = f"standard output: cannot be written ({failure.strerror})"
+    if _ONLY_PRINT.intersection(arguments[:2]):
+        fail([f"{what}; accepted: a disk with free space"])
+        return 2
+    warn(f"{what}; the files that the command wrote are complete")
+    return 0
 
 
 def _with_root_option_first(arguments: list[str]) -> list[str]:

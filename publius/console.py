@@ -11,29 +11,24 @@ from difflib import SequenceMatcher
 from typing import Any, Protocol, TextIO, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.highlighter import JSONHighlighter
 from rich.segment import Segment
 from rich.text import Text
 
 from core.notices import LOGGER
-
-_UNPRINTABLE = {
-    code: None
-    for code in (*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000))
-    if chr(code) not in "\n\t"
-}
-"""Control characters, which could send escape sequences to the terminal, and lone surrogates."""
+from core.terminal.inert import inert, inert_json
 
 
 class SafeConsole(Console):
-    """A console that strips control characters, so untrusted text cannot send terminal escapes.
+    """A console that strips control and direction characters, so untrusted text cannot drive the terminal.
 
     Rich's own control segments, such as colours, pass through.
     """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Yield the segments to print, with control characters removed from their text."""
+        """Yield the segments to print, with the characters that a terminal obeys removed from their text."""
         for segment in super().render(renderable, options):
-            text = segment.text if segment.control else segment.text.translate(_UNPRINTABLE)
+            text = segment.text if segment.control else inert(segment.text)
             yield segment._replace(text=text)
 
 
@@ -41,12 +36,18 @@ _FILE_WIDTH = 100
 """Columns of output that does not go to a terminal; a table of four models fits."""
 
 
-def _width(stream: TextIO) -> int | None:
-    return None if stream.isatty() or "COLUMNS" in os.environ else _FILE_WIDTH
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
-out = SafeConsole(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty(), width=_width(sys.stdout))
-err = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=not sys.stderr.isatty())
+def _width(stream: TextIO | None) -> int | None:
+    return None if _is_terminal(stream) or "COLUMNS" in os.environ else _FILE_WIDTH
+
+
+out = SafeConsole(
+    highlight=False, markup=False, soft_wrap=not _is_terminal(sys.stdout), width=_width(sys.stdout)
+)
+err = SafeConsole(stderr=True, highlight=False, markup=False, soft_wrap=not _is_terminal(sys.stderr))
 
 
 class Result(Protocol):
@@ -73,14 +74,20 @@ def emit(
     if not as_json:
         view(result)
     elif on_one_line:
-        out.print(json.dumps(result.as_json()))
+        print_lines(json.dumps(result.as_json()) + "\n")
     else:
         print_json(result)
 
 
 def print_json(result: Result) -> None:
-    """Print a result as JSON."""
-    out.print_json(json.dumps(result.as_json()))
+    """Print a result as JSON that a program reads back without a loss."""
+    text = json.dumps(result.as_json(), ensure_ascii=False, indent=2)
+    out.print(JSONHighlighter()(inert_json(text)), soft_wrap=True)
+
+
+def print_lines(text: str) -> None:
+    """Print lines of JSON, unchanged but for escapes of the characters that a terminal obeys."""
+    out.print(Text(inert_json(text)), end="", soft_wrap=True)
 
 
 class NoticeHandler(logging.Handler):

@@ -11,13 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
-from core.errors import PubliusError
-from core.lazy import require
+from core.errors import PubliusError, shell_command
+from core.lazy import install_command, require
 from core.machine import available_memory_gib
 from engines.embedded import cache_folder, embedded_folder, is_complete, verify, wheel_is_installed
 from engines.hf.threads import describe_threads
 from engines.loading import pick_dtype
-from engines.vllm.setup import INSTALL, vllm_device, vllm_version
+from engines.vllm.setup import install_vllm, vllm_device, vllm_version
 
 _ENGINE_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "gguf")
 _TRAINING_PACKAGES = ("trl", "peft", "datasets")
@@ -83,7 +83,7 @@ def _packages(name: str, packages: tuple[str, ...], extra: str) -> EnvironmentCh
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         state = f"not usable: {', '.join(missing)} not installed"
-        return EnvironmentCheck(name, state, ok=False, run=f"pip install 'publius[{extra}]'")
+        return EnvironmentCheck(name, state, ok=False, run=install_command(extra))
     return EnvironmentCheck(
         name, ", ".join(f"{package} {_version(package)}" for package in packages), ok=True
     )
@@ -93,7 +93,7 @@ def _vllm() -> EnvironmentCheck:
     """Check the vLLM engine. A missing vLLM counts as ok, since the other engines do not need it."""
     installed = vllm_version()
     if installed is None:
-        return EnvironmentCheck("engine vllm", "not installed", ok=True, run=INSTALL)
+        return EnvironmentCheck("engine vllm", "not installed", ok=True, run=install_vllm())
     return EnvironmentCheck("engine vllm", f"vllm {installed}, runs on {vllm_device()}", ok=True)
 
 
@@ -148,7 +148,7 @@ def _embedded() -> EnvironmentCheck:
     if is_complete(folder):
         damaged = verify(folder)
         if damaged:
-            fix = f"rm -r {folder} && publius models pull"
+            fix = f"{shell_command('rm', '-r', folder)} && publius models pull"
             return EnvironmentCheck("embedded model", f"damaged: {', '.join(damaged)}", ok=False, run=fix)
         return EnvironmentCheck("embedded model", f"converted and verified in {folder}", ok=True)
     state = "wheel installed, not converted yet" if wheel_is_installed() else "not installed"

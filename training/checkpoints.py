@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import RunStateError
+from core.errors import RunStateError, shell_command
 from core.store.files import os_errors, sync_folder, write_atomic
 
 ADAPTER_STAGING = ".adapter.new"
@@ -169,7 +169,7 @@ class TrainingFolder:
                 f"not enough disk space for the checkpoints: {free / 2**20:,.0f} MiB free",
                 where=str(self.path),
                 accepted=f"{needed / 2**20:,.0f} MiB, a smaller lora.r, or finetuning: lora",
-                run=f"df -h {self.path}",
+                run=shell_command("df", "-h", self.path),
             )
 
     def newest(self) -> Path | None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 
 from core.digests import digest
 from core.errors import ConfigError, DataError, MissingExtraError, RunStateError
-from core.lazy import require
+from core.lazy import pip_command, require
 from core.libraries import memory_errors, quiet_datasets, quiet_transformers, write_errors
 from core.notices import note
 from core.settings import with_defaults
@@ -379,7 +379,7 @@ def _require_sinks(optim: OptimConfig) -> None:
             raise MissingExtraError(
                 f"the package '{sink}' is not installed",
                 where="optim.report_to",
-                run=f"pip install {sink}",
+                run=pip_command(sink),
             ) from error
 
 

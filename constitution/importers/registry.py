@@ -14,7 +14,7 @@ from constitution.importers.pairs import LangChain, LlmSwarm
 from constitution.importers.reading import Reading
 from constitution.importers.records import JsonList, Table
 from constitution.importers.source import YAML_SUFFIXES, ForeignFile, read_foreign
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, shell_command
 from core.store.files import os_errors
 from core.text.explain import one_of
 
@@ -90,7 +90,9 @@ def _refuse_our_own(file: ForeignFile, form: ConstitutionForm) -> None:
     if form.name == JsonList.name and file.suffix in YAML_SUFFIXES:
         what = "the YAML file is in none of the known formats; it may already be a constitution"
         accepted = "--format json to read it as a list anyway"
-        raise DataError(what, where=str(file.path), accepted=accepted, run=f"publius check {file.path}")
+        raise DataError(
+            what, where=str(file.path), accepted=accepted, run=shell_command("publius", "check", file.path)
+        )
 
 
 def _read_folder(path: Path, asked: ConstitutionForm | None) -> Imported:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from core.errors import RunStateError
+from core.errors import RunStateError, shell_command
 
 _TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp")
 """Names that `_temporary` gives."""
@@ -81,8 +81,10 @@ def _translated(error: OSError, path: Path) -> RunStateError:
     if error.errno in _TOO_MANY:
         return RunStateError(f"too many open files ({reason})", where=str(path), run="ulimit -n 4096")
     if error.errno in _WRONG_PATH:
-        return RunStateError(_WRONG_PATH[error.errno], where=str(path), run=f"ls -ld {path.parent}")
-    return RunStateError(f"cannot be used: {reason}", where=str(path), run=f"ls -ld {path}")
+        return RunStateError(
+            _WRONG_PATH[error.errno], where=str(path), run=shell_command("ls", "-ld", path.parent)
+        )
+    return RunStateError(f"cannot be used: {reason}", where=str(path), run=shell_command("ls", "-ld", path))
 
 
 def _disk_full(path: Path, reason: str) -> RunStateError:
@@ -90,7 +92,7 @@ def _disk_full(path: Path, reason: str) -> RunStateError:
         f"disk full ({reason})",
         where=str(path),
         accepted="free disk space, and a quota and file-size limit that allow the file to grow",
-        run=f"df -h {path.parent}",
+        run=shell_command("df", "-h", path.parent),
     )
 
 
@@ -101,7 +103,7 @@ def _not_writable(path: Path, reason: str) -> RunStateError:
         f"{'not readable' if unreadable else 'not writable'} ({reason})",
         where=str(path),
         accepted="a file that this user may read" if unreadable else "a folder that this user may write to",
-        run=f"ls -ld {path.parent} {path}",
+        run=shell_command("ls", "-ld", path.parent, path),
     )
 
 
@@ -143,7 +145,7 @@ def _translated_sqlite(error: sqlite3.Error, path: Path, remedy: str) -> RunStat
     # A dropped table or column is damage too, but SQLite reports it as a wrong statement.
     if is_damaged(error) or code == sqlite3.SQLITE_ERROR:
         return RunStateError(
-            f"the file is damaged ({reason})", where=str(path), accepted=remedy, run=f"rm {path}"
+            f"the file is damaged ({reason})", where=str(path), accepted=remedy, run=shell_command("rm", path)
         )
     # SQLite reports only ENOSPC as "full", and an exceeded quota or file-size limit as a failed write.
     if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE:
@@ -152,9 +154,11 @@ def _translated_sqlite(error: sqlite3.Error, path: Path, remedy: str) -> RunStat
         return _not_writable(path, reason)
     if is_busy(error):
         return RunStateError(
-            f"another process has locked the file ({reason})", where=str(path), run=f"fuser {path}"
+            f"another process has locked the file ({reason})",
+            where=str(path),
+            run=shell_command("fuser", path),
         )
-    return RunStateError(f"cannot be used: {reason}", where=str(path), run=f"ls -ld {path}")
+    return RunStateError(f"cannot be used: {reason}", where=str(path), run=shell_command("ls", "-ld", path))
 
 
 def require_empty(folder: Path, accepted: str = "a new or empty folder") -> None:

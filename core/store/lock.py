@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from core.errors import RunStateError
+from core.errors import RunStateError, shell_command
 from core.store.files import os_errors
 
 _NAME = ".lock"
@@ -58,5 +58,5 @@ def _held(folder: Path, descriptor: int) -> RunStateError:
         f"another process (PID {holder or 'unknown'}) is writing to this folder",
         where=str(folder),
         accepted="one writer at a time; wait for that process or stop it",
-        run=f"ps -p {holder}" if holder else None,
+        run=shell_command("ps", "-p", holder) if holder else None,
     )

@@ -18,7 +18,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, cast
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from core.errors import DataError, RunStateError
+from core.errors import DataError, RunStateError, shell_command
 from core.store.files import os_errors, remove_leftovers
 from core.store.index import RecordIndex, Span
 from core.store.lines import Line, cut_torn_line, line_number, lines_from, open_lines
@@ -61,7 +61,9 @@ class RecordStore:
             if writable:
                 folder.mkdir(parents=True, exist_ok=True)
             elif not folder.is_dir():
-                raise RunStateError("no such run folder", where=str(folder), run=f"ls {folder.parent}")
+                raise RunStateError(
+                    "no such run folder", where=str(folder), run=shell_command("ls", folder.parent)
+                )
         self._lock = lock(folder) if writable else None
         if writable:
             remove_leftovers(folder)
@@ -217,9 +219,10 @@ class RecordFile(Generic[R]):
 
     def sync(self) -> None:
         """Sync the appended records to disk and commit the index."""
-        with self._index.lock, self._errors:
+        with self._errors:
             if self.writable:
-                os.fsync(self._descriptor)
+                os.fsync(self._descriptor)  # without the lock, so other threads append meanwhile
+        with self._index.lock, self._errors:
             self._index.commit()
 
     def close(self) -> None:
@@ -315,7 +318,7 @@ class RecordFile(Generic[R]):
             where=f"{self.path}:{number}",
             accepted=f"one {self.record_type.__name__} record as JSON on each line, as it was written; a run "
             "makes the record of a deleted line again",
-            run=f"sed -n {number}p {self.path}",
+            run=shell_command("sed", "-n", f"{number}p", self.path),
         )
 
 

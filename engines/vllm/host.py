@@ -62,7 +62,7 @@ class VllmBackend:
         """Number of tokens drawn for finished and running requests."""
         states = self._engine.output_processor.request_states.values()
         running = sum(state.detokenizer.num_output_tokens() for state in states if state.detokenizer)
-        return self._drawn + running
+        return self._drawn + int(running)
 
     async def attach(self, adapter: Adapter) -> None:
         """Load an adapter that replaces the previous one for all later requests that name none."""

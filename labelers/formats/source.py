@@ -17,11 +17,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
-from core.errors import RequestError
+from core.errors import RequestError, on_one_line
 from labelers.formats.opinions import Pair
 
 GROUP = "publius.label_sources"
 """Entry-point group of packages that provide sources."""
+_OWN = "labelers."
+"""Package of the built-in sources."""
 
 
 class Skipped(NamedTuple):
@@ -130,6 +132,11 @@ def guarded(row: Row, labels_of: LabelsOf) -> RowLabels:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         return dropped(row.number, RequestError("a value is out of range", detail=f"{place}: {first['msg']}"))
+    except Exception as error:
+        if str(getattr(labels_of, "__module__", "")).startswith(_OWN):
+            raise  # a mistake of ours, which must not pass for a bad row
+        reason = f"the label source failed on the row ({type(error).__name__})"
+        return dropped(row.number, RequestError(reason, detail=on_one_line(error)))
 
 
 def columns_of(row: Row) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import ConfigError, DataError, RunStateError
+from core.errors import ConfigError, DataError, RunStateError, shell_command
 from core.store.files import os_errors, write_atomic
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
@@ -84,12 +84,16 @@ def _same(given: str, expected: str) -> bool:
 
 
 def clean_name(given: str) -> str:
-    """Return an annotator's name as stored in records: NFC-normalised, lower case, single spaces.
+    """Return an annotator's name as stored in records: NFKC-normalised, lower case, single spaces.
+
+    NFKC maps full-width letters, ligatures and other forms of a letter to the letter itself, so one annotator
+    with two keyboards is not counted as two.
 
     Raises:
         DataError: if it is not a valid name.
     """
-    name = " ".join(unicodedata.normalize("NFC", given).split()).casefold()
+    name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", given).casefold())
+    name = " ".join(name.split())
     if not _NAME.fullmatch(name):
         raise DataError(
             "this name cannot be used",
@@ -140,5 +144,5 @@ def _read(path: Path) -> dict[str, str] | None:
         "this file does not have the page's tokens",
         where=str(path),
         accepted="an intact file, or no file (annotators then need a new link)",
-        run=f"rm {path}",
+        run=shell_command("rm", path),
     )

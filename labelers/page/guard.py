@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 65_536
 """Twice the size of a request with the longest comment, 4,000 characters."""
+BODY_S = 10.0
+"""Seconds to wait for a whole body; a client that sends half of one would hold its connection for ever."""
 OWN_HEADER = b"x-publius"
 """CSRF protection: a form on another site cannot send this header; a script there needs a CORS preflight."""
 
@@ -49,7 +52,13 @@ class Guard:
         if refusal is not None:
             await _refuse(send_guarded, 403, refusal)
             return
-        body = await _read_body(receive, headers)
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await _read_body(receive, headers)
+        except TimeoutError:
+            reason = f"the request was not complete after {BODY_S:g} seconds"
+            await _refuse(send_guarded, 408, reason, (b"connection", b"close"))
+            return
         if body is None:
             await _refuse(send_guarded, 413, f"the request is larger than {MAX_BODY_BYTES:,} bytes")
             return
@@ -98,8 +107,8 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _refuse(send: Send, status: int, reason: str) -> None:
+async def _refuse(send: Send, status: int, reason: str, *more: tuple[bytes, bytes]) -> None:
     body = json.dumps({"error": reason}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

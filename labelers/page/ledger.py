@@ -6,11 +6,13 @@ So every annotator has at most one current (not superseded) judgment on a compar
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from core.records import Comparison, Judgment
 from core.store.record_store import RecordStore
+from labelers.page.tally import AnnotatorTally, PairTallies
 from labelers.page.tasks import HUMAN_LABELER, Question, Task
 
 _NO_ANSWER = "skip"
@@ -29,6 +31,12 @@ class Ledger:
             self._by: dict[str, dict[str, list[Judgment]]] = {}
             self._undone: dict[tuple[str, str], str] = {}
             self._decisions: set[str] = set()
+            self._tallies: dict[str, AnnotatorTally] = {}
+            self.pairs = PairTallies()
+            """Choices of each pair of annotators on their common comparisons."""
+            self._syncing = threading.Lock()
+            self._added, self._synced = 0, 0
+            self._synced_comparisons = len(self.comparisons)
             for judgment in self.judgments:
                 self._take_in(judgment)
         except BaseException:
@@ -36,20 +44,45 @@ class Ledger:
             raise
 
     def add(self, comparisons: Iterable[Comparison], judgments: Sequence[Judgment]) -> None:
-        """Store judgments and their comparisons, and sync them to disk before returning.
+        """Store judgments and their comparisons; `sync` waits until they are on disk.
 
         Records that are already stored are ignored, so a failed call can be repeated.
 
         Raises:
             RunStateError: if the disk is full or failed. Some of the records may be stored.
         """
-        is_new = [self.comparisons.append(comparison) for comparison in comparisons]
-        if any(is_new):
-            self.comparisons.sync()  # first, so no judgment is on disk without its comparison
+        for comparison in comparisons:
+            self.comparisons.append(comparison)
         for judgment in judgments:
             if self.judgments.append(judgment):
                 self._take_in(judgment)
-        self.judgments.sync()
+        self._added += 1
+
+    def sync(self) -> None:
+        """Return once all that was added before this call is on disk.
+
+        Calls that wait for each other are served by one write to the disk, so the disk does not limit the
+        number of decisions per second. Call it without the lock that guards `add`.
+
+        Raises:
+            RunStateError: if the disk failed; the same call may be repeated.
+        """
+        mine = self._added
+        with self._syncing:
+            if self._synced >= mine:
+                return
+            added, comparisons = self._added, len(self.comparisons)
+            if comparisons > self._synced_comparisons:
+                self.comparisons.sync()
+                self._synced_comparisons = comparisons
+            self.judgments.sync()
+            self._synced = added
+
+    def restore(self, comparisons: Iterable[Comparison]) -> None:
+        """Store the comparisons of judgments that a power cut left without theirs."""
+        for comparison in comparisons:
+            if comparison.id in self._on and comparison.id not in self.comparisons:
+                self.comparisons.append(comparison)
 
     def has_decided(self, annotator: str, task: Task) -> bool:
         """Return whether an annotator has current judgments on all pairs of a task."""
@@ -78,6 +111,19 @@ class Ledger:
         """Return an annotator's current decisions, oldest first; a ranking is one decision."""
         return list(self._by.get(annotator, {}).values())
 
+    def count(self, annotator: str) -> int:
+        """Return the number of an annotator's current decisions."""
+        return len(self._by.get(annotator, ()))
+
+    def latest(self, annotator: str) -> list[Judgment] | None:
+        """Return an annotator's last current decision, or None."""
+        decisions = self._by.get(annotator)
+        return decisions[next(reversed(decisions))] if decisions else None
+
+    def tally(self, annotator: str) -> AnnotatorTally:
+        """Return the counts of an annotator's current decisions."""
+        return self._tallies.get(annotator) or AnnotatorTally()
+
     def undone(self, annotator: str, task: Task) -> dict[str, str]:
         """Return, by comparison, the id of the undo of an annotator's last decision on it."""
         keys = ((c.id, self._undone.get((annotator, c.id))) for c in task.comparisons)
@@ -92,7 +138,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the files and release the folder."""
-        self._store.close()
+        with self._syncing:
+            self._store.close()
 
     def _take_in(self, judgment: Judgment) -> None:
         """Update the index with a judgment. Judgments of other sources and other questions are ignored."""
@@ -113,14 +160,31 @@ class Ledger:
             return
         self._undone.pop(key, None)
         self._decisions.add(judgment.id)
-        self._on.setdefault(judgment.comparison_id, {})[name] = judgment
-        self._by.setdefault(name, {}).setdefault(_decision_of(judgment), []).append(judgment)
+        others = self._on.setdefault(judgment.comparison_id, {})
+        self.pairs.change(judgment, others.values(), 1)
+        others[name] = judgment
+        decision = self._by.setdefault(name, {}).setdefault(_decision_of(judgment), [])
+        self._recount(name, decision, [*decision, judgment])
+        decision.append(judgment)
 
     def _forget(self, annotator: str, judgment: Judgment) -> None:
+        """Take a judgment, which is no longer the annotator's current one, out of the counts."""
+        self.pairs.change(judgment, self._on[judgment.comparison_id].values(), -1)
         decisions = self._by[annotator]
-        decisions[_decision_of(judgment)].remove(judgment)
-        if not decisions[_decision_of(judgment)]:
+        decision = decisions[_decision_of(judgment)]
+        rest = [other for other in decision if other is not judgment]
+        self._recount(annotator, decision, rest)
+        if rest:
+            decisions[_decision_of(judgment)] = rest
+        else:
             del decisions[_decision_of(judgment)]
+
+    def _recount(self, annotator: str, before: Sequence[Judgment], after: Sequence[Judgment]) -> None:
+        tally = self._tallies.setdefault(annotator, AnnotatorTally())
+        if before:
+            tally.remove(before)
+        if after:
+            tally.add(after)
 
 
 def _decision_of(judgment: Judgment) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
+import logging
 import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from core.errors import ConfigError
+from core.errors import ConfigError, shell_command
 from core.lazy import require
+from core.terminal.interrupts import stopped_by
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -18,6 +22,10 @@ if TYPE_CHECKING:
 
 ANNOTATE_EXTRA = "annotate"
 _LOOK_S = 0.5
+_GRACEFUL_S = 0.25
+"""Seconds that requests may take to end when the server stops; browsers repeat what was not acknowledged."""
+_HEAD_S = 10.0
+"""Seconds that a client has for the head of a request; half of one would hold its connection for ever."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -52,7 +60,7 @@ def _not_bound(error: OSError, host: str, port: int) -> ConfigError:
             "the port is already in use",
             where=f"--port {port}",
             accepted="another port, or 0 for a free one",
-            run=f"ss -ltnp 'sport = :{port}'",
+            run=shell_command("ss", "-ltnp", f"sport = :{port}"),
         )
     if error.errno == errno.EADDRNOTAVAIL:
         what, accepted = "this machine has no such address", "an address of this machine, such as 127.0.0.1"
@@ -74,25 +82,69 @@ def serve(app: ASGIApp, listening: socket.socket, is_done: Callable[[], bool], g
         grace_s: seconds for which `is_done` must hold before serving ends, since an annotator may undo.
     """
     uvicorn = require("uvicorn", ANNOTATE_EXTRA)
+    protocol = _protocol_with_time_out()
     config = uvicorn.Config(
         app,
+        http=protocol,
         log_level="warning",
         access_log=False,
         lifespan="off",
         ws="none",
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=_GRACEFUL_S,
     )
     server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # signals are handled here
+
+    def stop() -> None:
+        # It reports each request that it ends.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        server.should_exit = True
+
     threading.Thread(target=_end_when_done, args=(server, is_done, grace_s), daemon=True).start()
     try:
-        server.run(sockets=[listening])
-    except KeyboardInterrupt:
-        pass  # Ctrl-C is the normal way to stop the server
+        # Ctrl-C is the normal way to stop the server.
+        with contextlib.suppress(KeyboardInterrupt), stopped_by(stop):
+            server.run(sockets=[listening])
     finally:
         server.should_exit = True
         listening.close()
+
+
+def _protocol_with_time_out() -> type[asyncio.Protocol]:
+    """Return uvicorn's HTTP protocol, with a limit on the time that the head of a request may take."""
+    base: Any = require("uvicorn.protocols.http.h11_impl", ANNOTATE_EXTRA).H11Protocol
+
+    class TimedProtocol(base):  # type: ignore[misc]  # the class is untyped here
+        timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self.timer = self.loop.call_later(_HEAD_S, self.close_if_waiting)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.timer is None:
+                self.timer = self.loop.call_later(_HEAD_S, self.close_if_waiting)
+            if self.is_answering():
+                self.timer.cancel()
+                self.timer = None
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self.timer is not None:
+                self.timer.cancel()
+            super().connection_lost(exc)
+
+        def is_answering(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
+
+        def close_if_waiting(self) -> None:
+            self.timer = None
+            if not self.is_answering():
+                self.transport.close()
+
+    return TimedProtocol
 
 
 def _end_when_done(server: Server, is_done: Callable[[], bool], grace_s: float) -> None:

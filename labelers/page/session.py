@@ -17,6 +17,7 @@ from core.digests import derive_uniform
 from core.records import Judgment
 from labelers.page.leases import Leases
 from labelers.page.ledger import Ledger
+from labelers.page.queues import Queues
 from labelers.page.tasks import (
     Decision,
     Question,
@@ -70,6 +71,14 @@ class Session:
         self._tasks: Mapping[str, Task] = {task.id: task for task in self.plan.tasks} | {
             gold.task.id: gold.task for gold in self.plan.gold
         }
+        self._gold_order: dict[str, list[Task]] = {}
+        self.ledger.restore(c for task in self.plan.tasks for c in task.comparisons)
+        self.queues = Queues(
+            self.plan.tasks,
+            self.plan.annotators_per_task,
+            self.ledger,
+            lambda task: self.leases.holders(task, self.clock()),
+        )
         self._by_pairs = {frozenset(c.id for c in task.comparisons): task for task in self._tasks.values()}
 
     def view(self, annotator: str) -> dict[str, Any]:
@@ -81,14 +90,14 @@ class Session:
         with self._lock:
             task = self._next(annotator)
             latest = self._latest(annotator)
-            open_tasks = [t for t in self.plan.tasks if self._is_wanted(t, annotator)]
+            left = self.queues.left(annotator)
             return {
                 "annotator": annotator,
                 "task": None if task is None else self._shown(task, annotator),
                 "question": {"text": self.plan.question.text, "guide": self.plan.question.guide},
                 "decided": self._decided(annotator),
-                "left": self._with_gold(len(open_tasks), annotator),
-                "waiting": task is None and bool(open_tasks),
+                "left": self._with_gold(left, annotator),
+                "waiting": task is None and left > 0,
                 "undo": latest[1][0].id if latest else None,
             }
 
@@ -99,22 +108,16 @@ class Session:
             DataError: if the decision does not fit the task.
             RunStateError: if the disk failed; the same call may be repeated.
         """
+        task = self._tasks.get(decision.task)
+        if task is None:
+            return "This question is no longer part of the collection."
         with self._lock:
-            task = self._tasks.get(decision.task)
-            if task is None:
-                return "This question is no longer part of the collection."
-            ledger = self._ledger_of(task)
-            ids = judgment_ids(task, annotator, decision.request)
-            if all(identity in ledger.judgments for identity in ids):
-                ledger.add((), ())  # sync again: the earlier request may have failed at that
-                return None
-            if ledger.has_decided(annotator, task):
-                return "You have already decided this question, perhaps in another window."
-            if not self._has_room(task, annotator):
-                return "This question was given to somebody else in the meantime."
-            self._store(task, annotator, decision, ids)
-            self.leases.release(annotator)
-            return None
+            refusal = self._accept(task, annotator, decision)
+        if refusal is None:
+            # Without the lock, so decisions that arrive meanwhile share one write to the disk. Also for a
+            # repeated request: the earlier one may have failed at this.
+            self._ledger_of(task).sync()
+        return refusal
 
     def undo(self, annotator: str, judgment_id: str) -> str | None:
         """Take back an annotator's last decision and lease its task again; return None, or why it cannot.
@@ -130,9 +133,12 @@ class Session:
             if latest is None or latest[1][0].id != judgment_id:
                 return "Only your last decision can be undone."
             task, judgments = latest
-            self._ledger_of(task).add((), [undo_of(judgment, self._now()) for judgment in judgments])
-            self.leases.take(annotator, task.id, self.clock())
-            return None
+            ledger = self._ledger_of(task)
+            ledger.add((), [undo_of(judgment, self._now()) for judgment in judgments])
+            self.queues.update(task.id, annotator)
+            self._lease(annotator, task)
+        ledger.sync()
+        return None
 
     def is_complete(self) -> bool:
         """Return whether all tasks are done.
@@ -141,12 +147,7 @@ class Session:
         of them have answered or skipped it.
         """
         with self._lock:
-            everyone, wanted = set(self.ledger.annotators()), self.plan.annotators_per_task
-            return all(
-                len(self.ledger.answerers(task)) >= wanted
-                or (len(everyone) >= wanted and everyone <= set(self.ledger.deciders(task)))
-                for task in self.plan.tasks
-            )
+            return self.queues.is_complete()
 
     def reading(self) -> threading.RLock:
         """Return the lock to hold while reading the ledgers."""
@@ -162,6 +163,29 @@ class Session:
         with self._lock:
             self.ledger.close()
             self.gold_ledger.close()
+
+    def _accept(self, task: Task, annotator: str, decision: Decision) -> str | None:
+        """Store a decision that is valid now and return None, or return the reason why it is not accepted."""
+        ledger = self._ledger_of(task)
+        ids = judgment_ids(task, annotator, decision.request)
+        if all(identity in ledger.judgments for identity in ids):
+            return None
+        if ledger.has_decided(annotator, task):
+            return "You have already decided this question, perhaps in another window."
+        if not self._has_room(task, annotator):
+            return "This question was given to somebody else in the meantime."
+        try:
+            self._store(task, annotator, decision, ids)
+            released = self.leases.release(annotator)
+        finally:
+            self.queues.update(task.id, annotator)  # also after a failure: some records may be stored
+        for other in released:
+            self.queues.update(other)
+        return None
+
+    def _lease(self, annotator: str, task: Task) -> None:
+        for changed in self.leases.take(annotator, task.id, self.clock()):
+            self.queues.update(changed)
 
     def _store(self, task: Task, annotator: str, decision: Decision, ids: list[str]) -> None:
         ledger, now = self._ledger_of(task), self._now()
@@ -183,29 +207,25 @@ class Session:
 
     def _next(self, annotator: str) -> Task | None:
         """Return the annotator's leased task, or lease a new one to them."""
+        for task_id in self.leases.expired(self.clock()):
+            self.queues.update(task_id)
         lease = self.leases.of(annotator)
         held = self._tasks.get(lease.task) if lease is not None else None
         task = held if held is not None and self._is_open(held, annotator) else self._draw(annotator)
         if task is not None:
-            self.leases.take(annotator, task.id, self.clock())
+            self._lease(annotator, task)
         return task
 
     def _draw(self, annotator: str) -> Task | None:
         plan = self.plan
         gold = self._gold_left(annotator)
         if gold and derive_uniform(plan.seed, "gold", annotator, self._decided(annotator)) < plan.gold_share:
-            return min(gold, key=lambda task: derive_uniform(plan.seed, "gold order", annotator, task.id))
-        return next((task for task in plan.tasks if self._is_open(task, annotator)), None)
+            return gold[0]
+        return self.queues.first_open(annotator)
 
     def _is_open(self, task: Task, annotator: str) -> bool:
         """Return whether an annotator may decide on a task now."""
         return not self._ledger_of(task).has_decided(annotator, task) and self._has_room(task, annotator)
-
-    def _is_wanted(self, task: Task, annotator: str) -> bool:
-        """Return whether a task needs an answer that an annotator can give, now or when leases expire."""
-        if len(self.ledger.answerers(task)) >= self.plan.annotators_per_task:
-            return False
-        return not self.ledger.has_decided(annotator, task)
 
     def _has_room(self, task: Task, annotator: str) -> bool:
         """Return whether fewer other annotators than wanted have answered a task or hold a lease on it."""
@@ -224,7 +244,7 @@ class Session:
 
     def _latest(self, annotator: str) -> tuple[Task, list[Judgment]] | None:
         """Return an annotator's last decision with its task, if the task is in the plan."""
-        last = [d[-1] for d in (self.ledger.decisions(annotator), self.gold_ledger.decisions(annotator)) if d]
+        last = [d for d in (self.ledger.latest(annotator), self.gold_ledger.latest(annotator)) if d]
         if not last:
             return None
         newest = max(last, key=lambda judgments: judgments[0].created or datetime.min.replace(tzinfo=UTC))
@@ -232,11 +252,17 @@ class Session:
         return None if task is None else (task, newest)
 
     def _decided(self, annotator: str) -> int:
-        return len(self.ledger.decisions(annotator)) + len(self.gold_ledger.decisions(annotator))
+        return self.ledger.count(annotator) + self.gold_ledger.count(annotator)
 
     def _gold_left(self, annotator: str) -> list[Task]:
-        gold = (gold.task for gold in self.plan.gold)
-        return [task for task in gold if not self.gold_ledger.has_decided(annotator, task)]
+        """Return the gold questions that an annotator has not decided, in the annotator's own order."""
+        if annotator not in self._gold_order:
+            self._gold_order[annotator] = sorted(
+                (gold.task for gold in self.plan.gold),
+                key=lambda task: derive_uniform(self.plan.seed, "gold order", annotator, task.id),
+            )
+        order = self._gold_order[annotator]
+        return [task for task in order if not self.gold_ledger.has_decided(annotator, task)]
 
     def _with_gold(self, left: int, annotator: str) -> int:
         """Return the number of questions left, including the expected number of gold questions."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from core.concurrency import for_each
 from core.notices import counted, note, warn
 from core.progress import progress
 from core.records import Prompt
+from core.terminal.interrupts import run_interruptibly
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
 from labelers.conflict import CONFLICT_TEMPLATE, ConflictJudge, ConflictJudgment, judged_pairs, nearest_pairs
@@ -159,7 +159,7 @@ def _judge(
             judgments.append(await judge.judge(constitution, *pair))
             task.advance()
 
-        asyncio.run(for_each(chosen, work, _CONCURRENCY))
+        run_interruptibly(for_each(chosen, work, _CONCURRENCY))
     unparsed = sum(judgment.p is None for judgment in judgments)
     return JudgedConflicts(engine.model, len(pairs), len(chosen), unparsed), judgments
 

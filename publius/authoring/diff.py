@@ -9,7 +9,7 @@ from typing import Any
 from constitution.diff import ConstitutionDiff, compare_constitutions
 from constitution.loader import load_constitution, preset_names
 from constitution.schema import Constitution
-from core.errors import ConfigError
+from core.errors import ConfigError, shell_command
 from core.notices import note
 from core.store.files import is_there
 from publius.authoring.flips import Shift, shift_of
@@ -119,5 +119,5 @@ def _require_constitution_of(finished: RunReader, old: str) -> None:
             f"the run's {finished.constitution.digest[:16]}",
             where=old,
             accepted=f"{finished.folder}/constitution.yaml, or no OLD",
-            run=f"publius diff NEW --run {finished.folder}",
+            run=shell_command("publius", "diff", "NEW", "--run", finished.folder),
         )

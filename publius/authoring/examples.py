@@ -8,7 +8,6 @@ above `min_p`. If the labeler would not answer with a letter, the example is unp
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from core.errors import ConfigError, Problem, RequestError
 from core.notices import warn
 from core.progress import progress
 from core.records import Comparison, Judgment, Message, Prompt
+from core.terminal.interrupts import run_interruptibly
 from core.text.explain import yaml_line
 from engines.cached import CachedEngine
 from engines.embedded import EMBEDDED_NAME
@@ -196,7 +196,7 @@ def _by_model(
             results.append(await _judged(exam, labeler, min_p))
             task.advance()
 
-        asyncio.run(for_each(exams, work, _CONCURRENCY))
+        run_interruptibly(for_each(exams, work, _CONCURRENCY))
     return results
 
 

@@ -17,7 +17,7 @@ from constitution.importers.registry import AUTO_FORM, Imported, read_source
 from constitution.importers.writing import constitution_file
 from constitution.loader import read_constitution
 from constitution.schema import Constitution
-from core.errors import ConfigError, DataError, RunStateError
+from core.errors import ConfigError, DataError, RunStateError, shell_command
 from core.store.files import is_there, os_errors, write_atomic, write_new
 
 _SHOWN = 20
@@ -90,7 +90,9 @@ def _refuse_if_there(to: Path) -> None:
     if is_there(to):
         raise RunStateError("path already exists", where=str(to), accepted="a new file for --to")
     if not is_there(to.parent):
-        raise RunStateError("no such folder", where=str(to.parent), run=f"mkdir -p {to.parent}")
+        raise RunStateError(
+            "no such folder", where=str(to.parent), run=shell_command("mkdir", "-p", to.parent)
+        )
     if to.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"found {to.name!r}", where="--to", accepted="the path of a new .yaml file")
 

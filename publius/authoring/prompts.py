@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from core.notices import counted, warn
 from core.progress import ProgressTask, progress
 from core.records import Prompt, Sampling
 from core.store.files import is_there, os_errors, write_new
+from core.terminal.interrupts import run_interruptibly
 from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig
 from engines.embedded import EMBEDDED_NAME
@@ -136,7 +136,7 @@ def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> Re
     """Fill the synthesis with replies, through the project's cache; return the request counts."""
     project = project_of(request.constitution)
     with one_model(request.model, project, make, request.engine) as engine:
-        asyncio.run(_fill(synthesis, engine, conversations(EngineConfig(kind=request.engine))))
+        run_interruptibly(_fill(synthesis, engine, conversations(EngineConfig(kind=request.engine))))
         return engine.counts
 
 

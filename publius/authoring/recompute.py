@@ -7,7 +7,6 @@ the project's request cache, and new answers are added to it.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from core.progress import progress
 from core.records import Comparison
 from core.store.files import is_there, os_errors, write_stream
 from core.store.record_store import RecordFile
+from core.terminal.interrupts import run_interruptibly
 from labelers.crowd.votes import MACHINES
 from prompts.environment import PromptTemplates
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
@@ -120,7 +120,7 @@ def estimate(run: Recomputed, engines: Engines) -> Estimate:
 
 def fill(run: Recomputed, engines: Engines) -> None:
     """Judge all comparisons and write the preferences; answers stay in the cache even if it fails."""
-    asyncio.run(judge_and_aggregate(run, engines))
+    run_interruptibly(judge_and_aggregate(run, engines))
 
 
 def require_place_for(to: Path, finished: Path) -> None:

@@ -10,6 +10,7 @@ from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError
 from core.records import Comparison, CritiqueTrace, Judgment, Message, Prompt, Sampling
+from core.terminal.interrupts import run_interruptibly
 from critique.comparisons import draft_against_revision
 from critique.config import CritiqueConfig, CritiqueSampling, DraftSampling, RevisionSampling
 from critique.loop import CritiqueLoop
@@ -54,7 +55,7 @@ def run_trial(trial: Trial, make: EngineMaker = make_engine) -> list[TrialResult
     constitutions = [load_constitution(name) for name in names]
     with one_model(trial.model, project_of(trial.constitution), make) as engine:
         require_labeler(engine, PromptTemplates())
-        return asyncio.run(_all(trial, constitutions, engine))
+        return run_interruptibly(_all(trial, constitutions, engine))
 
 
 async def _all(trial: Trial, constitutions: Sequence[Constitution], engine: Engine) -> list[TrialResult]:

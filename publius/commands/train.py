@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from core.errors import ConfigError
+from core.errors import ConfigError, shell_command
 from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import (
     AsJson,
@@ -217,7 +217,7 @@ def _require_run_file(path: Path, method: Method) -> None:
             "this is a data file, not a run file",
             where=str(path),
             accepted="RUN.yaml, or a data file with --data",
-            run=f"publius train {method} --data {path} --model MODEL --to DIR",
+            run=shell_command("publius", "train", method, "--data", path, "--model", "MODEL", "--to", "DIR"),
         )
 
 

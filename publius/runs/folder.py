@@ -24,7 +24,7 @@ from typing import Any, Self
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.digests import digest
-from core.errors import FailedRequestError, RequestError, RunStateError
+from core.errors import FailedRequestError, RequestError, RunStateError, shell_command
 from core.notices import warn
 from core.records import Answer, Exclusion, Preference, PromptColumns, Record
 from core.store.files import is_there, write_atomic, write_stream
@@ -210,7 +210,7 @@ class Run(RunFiles):
             return False
         path = self.folder / "prompts.jsonl"
         found = digest_lines(path)
-        as_written = found.count == entry["records"] and found.digest == entry.get("lines", found.digest)
+        as_written = found.lines == entry["records"] and found.digest == entry.get("lines", found.digest)
         if as_written and sum(self.excluded(_PROMPTS).values()) == sum(entry["left_out"].values()):
             return True
         if not as_written:
@@ -237,7 +237,7 @@ class Run(RunFiles):
                 "the manifest is that of another run",
                 where=str(path),
                 accepted=f"a folder of this run, {self.identity.digest[:8]}; without the file, it is one",
-                run=f"rm {path}",
+                run=shell_command("rm", path),
             )
         restore_inputs(self.folder, self.config, self.constitution, is_new=not exists)
         if manifest is not None:

@@ -93,7 +93,7 @@ def _has_constitution(path: Path, text: str, constitution: Constitution) -> bool
 class LinesDigest(NamedTuple):
     """Number and digest of the lines of a file."""
 
-    count: int
+    lines: int
     """Number of lines; -1 if the last one is torn."""
     digest: str
 

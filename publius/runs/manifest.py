@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 
-from core.errors import RunStateError
+from core.errors import RunStateError, shell_command
 from core.store.files import is_there
 
 MANIFEST = "manifest.json"
@@ -86,7 +86,7 @@ def usable_manifest(path: Path) -> dict[str, Any] | None:
         for entry in manifest["stages"].values():
             entry.setdefault("left_out", {})
     except PermissionError as error:
-        raise RunStateError("not readable", where=str(path), run=f"ls -ld {path}") from error
+        raise RunStateError("not readable", where=str(path), run=shell_command("ls", "-ld", path)) from error
     except (OSError, ValueError, ValidationError, RecursionError):
         return None
     return manifest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from constitution.file_schema import SCHEMA_NAME, json_schema_text, with_header
 from constitution.loader import preset_path, read_constitution
-from core.errors import RunStateError
+from core.errors import RunStateError, shell_command
 from core.store.cache import RequestCache
 from core.store.files import is_there, os_errors, write_atomic
 
@@ -36,7 +36,7 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
             f"the folder already contains a project ({', '.join(taken)}); nothing was written",
             where=str(folder),
             accepted="a new or empty folder",
-            run=f"publius run {folder / 'run.yaml'}",
+            run=shell_command("publius", "run", folder / "run.yaml"),
         )
     with os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

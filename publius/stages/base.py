@@ -61,6 +61,7 @@ class StageResult:
             "records": self.records,
             "asked": dict(self.counts.asked),
             "reused": dict(self.counts.reused),
+            **({"unusable": self.counts.unusable} if self.counts.unusable else {}),
             "seconds": round(self.seconds, 1),
         }
 

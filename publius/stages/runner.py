@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from constitution.loader import load_constitution
-from core.errors import ConfigError
+from core.errors import ConfigError, RunStateError
 from core.notices import note
+from core.terminal.interrupts import run_interruptibly
 from publius.config.run_file import RunConfig, load_run_config
 from publius.models.training_job import training_job
-from publius.runs.engines import EngineMaker, make_engine, open_engines
+from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.folder import Run, open_run
-from publius.stages.base import STAGES, Stage
+from publius.stages.base import STAGES, Stage, StageResult
 from publius.stages.compare import compare_stage
 from publius.stages.critique import critique_stage
 from publius.stages.evaluate import eval_stage
@@ -107,9 +107,21 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             if writes:
                 plan.ingest(run)
                 wait_for_all()  # the other processes may open the folder from here on
-            results = [asyncio.run(_RUNNERS[stage](run, engines)) for stage in plan.stages]
+            results = [_run_stage(stage, run, engines) for stage in plan.stages]
             wait_for_all()
         return RunOutcome(run.folder, tuple(results))
+
+
+def _run_stage(stage: Stage, run: Run, engines: Engines) -> StageResult:
+    result = run_interruptibly(_RUNNERS[stage](run, engines))
+    if result.excluded and not result.records:
+        reasons = "; ".join(f"{reason}: {count:,}" for reason, count in result.excluded.items())
+        raise RunStateError(
+            f"the stage {stage} skipped every record ({reasons})",
+            where=str(run.folder),
+            accepted="input of which at least one record can be used, and a model that answers",
+        )
+    return result
 
 
 def _require_one_process_unless_training(stages: Sequence[Stage]) -> None:

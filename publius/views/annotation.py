@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.notices import counted, note
 from labelers.page.tasks import Task
-from publius.console import out
+from publius.console import out, print_lines
 from publius.labels.annotating import Collected, Links
 from publius.labels.selecting import SelectedQuestions
 
@@ -31,7 +31,7 @@ def print_collected(collected: Collected) -> None:
 def print_selected(selected: SelectedQuestions, to: Path | None) -> None:
     """Print the comparisons, unless they were written to `to`, and how many are the random control."""
     if to is None:
-        out.print(selected.lines(), end="", soft_wrap=True)
+        print_lines(selected.lines())
     questions, budget = selected.questions, selected.budget
     controls = sum(question.control for question in questions)
     fewer = f" (all that are left; {budget:,} were requested)" if len(questions) < budget else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from core.errors import ConfigError, RequestError
 from core.notices import note
+from core.terminal.interrupts import run_interruptibly
 from publius.chat import Chat, ChatReply, ChatRequest, Replies, open_chat
 from publius.console import emit, heading, out
 from publius.runs.engines import EngineMaker, make_engine
@@ -60,7 +60,7 @@ def converse(chat: Chat, lines: Iterable[str]) -> None:
             chat.reset()
             note("new conversation")
         elif text:
-            print_replies(asyncio.run(chat.ask(_encodable(text))))
+            print_replies(run_interruptibly(chat.ask(_encodable(text))))
 
 
 def print_replies(replies: Mapping[str, ChatReply]) -> None:
@@ -79,7 +79,7 @@ def print_replies(replies: Mapping[str, ChatReply]) -> None:
 
 def _ask_once(chat: Chat, prompt: str, as_json: bool) -> None:
     text = _encodable(prompt)
-    replies = asyncio.run(chat.ask(text))
+    replies = run_interruptibly(chat.ask(text))
     for reply in replies.values():
         if isinstance(reply, RequestError):
             raise reply

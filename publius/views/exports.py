@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from core.notices import counted
 from publius.authoring.exporting import ExportedConstitution
 from publius.console import heading, out
@@ -14,7 +16,8 @@ def print_exported_run(exported: ExportedRun) -> None:
     """Print the number of rows of each configuration, and how to load one."""
     for name, count in exported.rows.items():
         out.print(f"{name:<12}{count:>8,} rows")
-    out.print(f'\nfrom datasets import load_dataset; load_dataset("{exported.folder}", "preference")')
+    folder = json.dumps(str(exported.folder), ensure_ascii=False)
+    out.print(f'\nfrom datasets import load_dataset; load_dataset({folder}, "preference")')
 
 
 def print_exported_model(exported: ExportedModel) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from core.errors import shell_command
 from core.notices import counted, note
 from core.records import Metric
 from evaluation.report import summary_table
@@ -47,7 +48,9 @@ def print_summary(outcome: RunOutcome) -> None:
     print_reward(Path(summary["run"]) / "reward", summary["reward"], "held-out pair")
     if summary["evaluation"]:
         _print_evaluation(summary["evaluation"], Path(summary["run"]))
-    note(f"\n{summary['run']}: publius show {summary['run']}, publius export {summary['run']} --to DIR")
+    folder = summary["run"]
+    show, export = (shell_command("publius", name, folder) for name in ("show", "export"))
+    note(f"\n{folder}: {show}, {export} --to DIR")
 
 
 def _print_near_duplicates(count: int) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.errors import shell_command
 from core.notices import note
 from engines.embedded import EMBEDDED_NAME
 from publius.console import out
@@ -17,7 +17,7 @@ def print_project(folder: Path, written: Sequence[Path]) -> None:
     for path in written:
         note(f"wrote {path}")
     for what, command, name in (("Try", "try", "constitution.yaml"), ("Run", "run", "run.yaml")):
-        line = f"{what} it: publius {command} {shlex.quote(str(folder / name))}"
+        line = f"{what} it: publius {command} {shell_command(folder / name)}"
         out.print(line, soft_wrap=True, markup=False)
 
 

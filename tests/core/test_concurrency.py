@@ -166,3 +166,32 @@ def test_cancelling_from_outside_cancels_the_work():
 
     asyncio.run(main())
     assert sorted(cancelled) == [0, 1]
+
+
+def test_work_that_never_waits_can_be_cancelled():
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        done.append(number)  # answered at once, as from a cache
+
+    async def main() -> None:
+        task = asyncio.create_task(for_each(range(10_000), work, limit=4))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert len(done) < 100
+    assert done == sorted(done)
+
+
+def test_work_that_cancels_itself_is_a_failure_and_no_quiet_end():
+    async def work(number: int) -> None:
+        await asyncio.sleep(0)
+        if number == 3:
+            raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="cancelled from within"):
+        asyncio.run(for_each(range(10), work, limit=2))

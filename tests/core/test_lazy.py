@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+import core.lazy
 from core.errors import EngineError, MissingExtraError
-from core.lazy import require, short_waits
+from core.lazy import install_command, pip_command, require, short_waits
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def test_absent_package_names_the_extra_to_install(module: str):
     with pytest.raises(MissingExtraError) as caught:
         require(module, "transformers")
     assert str(caught.value) == (
-        "the package 'publius_absent' is not installed; run: pip install 'publius[transformers]'"
+        f"the package 'publius_absent' is not installed; run: {install_command('transformers')}"
     )
 
 
@@ -51,7 +54,7 @@ def test_package_whose_library_is_missing_repeats_the_reason_on_one_line(site: P
     with pytest.raises(EngineError) as caught:
         require(f"publius_broken_{error}", "vllm")
     assert "libcudart.so.13: cannot open" in str(caught.value)
-    assert "pip install --upgrade 'publius[vllm]'" in str(caught.value)
+    assert install_command("vllm", upgrade=True) in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
@@ -72,3 +75,73 @@ def test_waits_are_set_before_torch_is_loaded(site: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "torch", sys.modules[__name__])
     require("publius_watcher", "transformers")
     assert "GOMP_SPINCOUNT" not in os.environ
+
+
+class Installed:
+    """The record that an installer leaves of this program."""
+
+    requires: ClassVar[list[str]] = [
+        "rich>=15",
+        'fastapi<1,>=0.136; extra == "annotate"',
+        'uvicorn>=0.54; extra == "annotate"',
+        'publius[annotate]; extra == "dev"',
+        'ruff; extra == "dev"',
+    ]
+
+    def __init__(self, origin: dict[str, object] | None) -> None:
+        self.origin = origin
+
+    def read_text(self, name: str) -> str | None:
+        assert name == "direct_url.json"
+        return None if self.origin is None else json.dumps(self.origin)
+
+
+def advice(monkeypatch: pytest.MonkeyPatch, origin: dict[str, object] | None, extra: str) -> list[str]:
+    """Return the arguments of `pip install` that are advised for an installation."""
+    monkeypatch.setattr(core.lazy, "distribution", lambda name: Installed(origin))
+    words = shlex.split(install_command(extra))
+    return words[words.index("install") + 1 :]
+
+
+def test_advice_for_a_checkout_names_its_folder_and_its_tested_versions(monkeypatch, tmp_path):
+    folder = tmp_path / "my; checkout"
+    folder.mkdir()
+    origin = {"url": folder.as_uri(), "dir_info": {"editable": True}}
+    assert advice(monkeypatch, origin, "annotate") == ["-e", f"{folder}[annotate]"]
+    (folder / "constraints.txt").touch()
+    constraints = ["-c", str(folder / "constraints.txt")]
+    assert advice(monkeypatch, origin, "annotate") == [*constraints, "-e", f"{folder}[annotate]"]
+    assert advice(monkeypatch, {"url": folder.as_uri(), "dir_info": {}}, "dev")[-2:] == [
+        constraints[1],
+        f"{folder}[dev]",
+    ]
+
+
+def test_advice_for_a_wheel_names_the_wheel_or_the_packages_themselves(monkeypatch, tmp_path):
+    wheel = tmp_path / "publius-0.1.0-py3-none-any.whl"
+    origin = {"url": wheel.as_uri(), "archive_info": {}}
+    assert advice(monkeypatch, origin, "dev") == ["fastapi<1,>=0.136", "uvicorn>=0.54", "ruff"]
+    wheel.touch()
+    assert advice(monkeypatch, origin, "dev") == [f"{wheel}[dev]"]
+
+
+def test_advice_for_a_repository_names_the_same_commit(monkeypatch):
+    origin = {"url": "https://host/publius.git", "vcs_info": {"vcs": "git", "commit_id": "abc123"}}
+    assert advice(monkeypatch, origin, "annotate") == [
+        "publius[annotate] @ git+https://host/publius.git@abc123"
+    ]
+
+
+def test_no_advice_asks_an_index_for_a_package_of_our_name(monkeypatch, tmp_path):
+    missing = {"url": (tmp_path / "gone.whl").as_uri(), "archive_info": {}}
+    for origin in (None, {}, missing):
+        for extra in ("annotate", "dev"):
+            named = [word for word in advice(monkeypatch, origin, extra) if word.startswith("publius")]
+            assert named == []
+
+
+def test_advice_installs_into_the_environment_of_this_process(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    assert pip_command("x") == f"{tmp_path / 'bin' / 'python'} -m pip install x"
+    monkeypatch.setattr(core.lazy, "find_spec", lambda name: None)
+    assert pip_command("x") == f"uv pip install --python {tmp_path / 'bin' / 'python'} x"

@@ -201,3 +201,9 @@ def test_the_command_line_shows_progress_on_standard_error(capsys: pytest.Captur
     with progress("critique", 2) as task:
         task.advance(2)
     assert "critique  2/2" in capsys.readouterr().err
+
+
+def test_a_label_or_note_cannot_drive_the_terminal():
+    task = ProgressTask("stage\x1b[2J\u202e", 1)
+    task.note("model\x9b31m \u2066x")
+    assert (task.label, task.columns()[-1]) == ("stage[2J", "model31m x")

@@ -163,7 +163,7 @@ def test_a_function_that_is_not_there_is_one_clear_line(
 
 
 def test_a_reward_model_with_another_tokenizer_and_no_pad_token_is_shown_the_text(
-    tiny_model: Callable[..., Any], tiny_tokenizer: Callable[..., Any], tmp_path: Path
+    tiny_tokenizer: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     import torch
     from transformers import LlamaConfig, LlamaForSequenceClassification
@@ -192,3 +192,5 @@ def test_a_reward_model_with_another_tokenizer_and_no_pad_token_is_shown_the_tex
         for text, score in zip((texts[0] + "<|im_end|>", texts[1]), scores[:2], strict=True):
             hidden = model.model(torch.tensor([tokenizer(chat + text)["input_ids"]])).last_hidden_state
             assert score == pytest.approx(float(model.score(hidden[0, -1])), abs=1e-5)
+    monkeypatch.setattr(type(reward._model), "scores", lambda _, trees: [float("nan"), float("inf")])
+    assert reward.scores([sample("yes"), sample("no")]) == [None, None]

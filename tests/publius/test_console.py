@@ -11,7 +11,7 @@ from rich.text import Text
 
 from core.errors import DataError
 from core.notices import note, warn
-from publius.console import SafeConsole, attach_notices, emit, err, fail, out, word_diff
+from publius.console import SafeConsole, attach_notices, emit, err, fail, out, print_lines, word_diff
 
 HOSTILE = "a\x1b]0;owned\x07b\x1b[2Jc\x9b31md\re\x08f\x00g\x7fh\ud800i\tj\nk"
 HARMLESS = "a]0;ownedb[2Jc31mdefghi"
@@ -62,9 +62,33 @@ def test_both_streams_are_safe(capsys: pytest.CaptureFixture[str]):
     assert isinstance(err, SafeConsole)
 
 
-def test_json_reads_back(capsys: pytest.CaptureFixture[str]):
-    out.print_json(json.dumps({"text": "a\x1b[2Jb\nc é"}))
-    assert json.loads(capsys.readouterr().out) == {"text": "a\x1b[2Jb\nc é"}
+DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+@pytest.mark.parametrize("renderable", [DIRECTIONS, Text(DIRECTIONS)], ids=["str", "text"])
+def test_text_cannot_change_the_direction_in_which_it_shows(renderable: object):
+    assert printed(renderable, terminal=True) == "\n"
+
+
+class Hostile:
+    """A result with every character that a terminal obeys."""
+
+    texts = (HOSTILE, DIRECTIONS, "\x80\x85\x9b\x9f", "\u2028\u2029", "\x7f", "\\u202e", "é 🙂")
+
+    def as_json(self) -> dict[str, object]:
+        return {"texts": list(self.texts), DIRECTIONS: True}
+
+
+@pytest.mark.parametrize("on_one_line", [False, True])
+def test_json_is_inert_and_loses_nothing(capsys: pytest.CaptureFixture[str], on_one_line: bool):
+    emit(Hostile(), True, unused, on_one_line=on_one_line)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == Hostile().as_json()
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    print_lines(json.dumps(Hostile().as_json(), ensure_ascii=False) + "\n")
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == Hostile().as_json()
+    assert all(c.isprintable() or c == "\n" for c in shown)
 
 
 def test_word_diff_can_leave_out_what_stayed_far_from_any_change():

@@ -11,7 +11,7 @@ import torch
 from core.machine import usable_cores
 from engines.hf.threads import thread_control
 from engines.vllm import setup as vllm_setup
-from engines.vllm.setup import INSTALL, vllm_version
+from engines.vllm.setup import install_vllm, vllm_version
 from publius import doctor
 from publius.doctor import EnvironmentCheck, examine
 
@@ -22,10 +22,10 @@ def vllm_finding() -> EnvironmentCheck:
 
 def test_missing_vllm_is_no_fault_and_its_installation_is_told(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(vllm_setup, "find_spec", lambda name: None)
-    assert vllm_finding() == EnvironmentCheck("engine vllm", "not installed", ok=True, run=INSTALL)
+    assert vllm_finding() == EnvironmentCheck("engine vllm", "not installed", ok=True, run=install_vllm())
 
 
-@pytest.mark.skipif(vllm_version() is None, reason=f"vLLM is not installed; run: {INSTALL}")
+@pytest.mark.skipif(vllm_version() is None, reason=f"vLLM is not installed; run: {install_vllm()}")
 def test_installed_vllm_is_named_with_what_it_runs_on():
     found = vllm_finding()
     assert found.ok

@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from engines.vllm.wire import Adapter, Response
 from training.job import base_name
 from training.policy import save_adapter
 from training.rl.rollouts import Drawn, require_drawn
+
+_LOOK_S = 5.0
+"""Seconds between two looks whether vLLM is still working."""
 
 
 class VllmSampler:
@@ -91,7 +95,8 @@ class VllmSampler:
         """Return an answer to each prompt, in order.
 
         Raises:
-            EngineError: if vLLM refuses a prompt, or its process has ended.
+            EngineError: if vLLM refuses a prompt, draws no token for an hour (the default of
+                `engine.request_timeout_s`), or its process has ended.
         """
         assert self._link is not None, "update comes first"
         stops, ends = self._reader.stops(self._sampling), self._reader.end_ids
@@ -100,7 +105,7 @@ class VllmSampler:
             for ids, seed in zip(prompts, seeds, strict=True):
                 fields = sampling_fields(self._sampling, seed, stops, ends)
                 futures.append(self._link.ask(ids, fields, wants_logprobs=True))
-            answers = [future.result() for future in futures]
+            answers = self._answers(self._link, futures)
             require_drawn(all(math.isfinite(p) for answer in answers for p in answer.drawn_logprobs))
             return [_drawn(answer) for answer in answers]
         except RequestError as error:
@@ -108,6 +113,23 @@ class VllmSampler:
         finally:
             for future in futures:  # if one fails, nothing waits for the others
                 future.cancel()
+
+    def _answers(self, link: HostLink, futures: Sequence[Future[Response]]) -> list[Response]:
+        """Return the answers, unless vLLM neither answers nor draws a token for too long."""
+        limit_s = self._engine.request_timeout_s
+        seen, moved_at = (-1, -1), time.monotonic()
+        while wait(futures, timeout=_LOOK_S).not_done:
+            now = time.monotonic()
+            state = (sum(future.done() for future in futures), link.progress)
+            if state != seen:
+                seen, moved_at = state, now
+            elif limit_s is not None and now - moved_at >= limit_s:
+                raise EngineError(
+                    f"vLLM has drawn no token for {limit_s:g} s; the last checkpoint is intact",
+                    where=self._name,
+                    accepted="the same command, which resumes from it",
+                )
+        return [future.result() for future in futures]
 
     def update(self) -> None:
         """Transfer the policy's current adapter; return when vLLM has attached it.

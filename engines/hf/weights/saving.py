@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.errors import EngineError, RunStateError
+from core.errors import EngineError, RunStateError, shell_command
 from core.lazy import require
 from core.libraries import write_errors
 from core.store.files import os_errors, sync_folder
@@ -37,7 +37,7 @@ def require_disk_space(target: Path, weight_bytes: int) -> None:
             f"not enough disk space for the model: {free / 2**20:,.0f} MiB free",
             where=str(target),
             accepted=f"at least {needed / 2**20:,.0f} MiB",
-            run=f"df -h {there}",
+            run=shell_command("df", "-h", there),
         )
 
 

@@ -1,7 +1,7 @@
 // Requests to the server. A request that cannot be delivered is repeated until it is; a rejected one is an error.
 
 const FIRST_PAUSE_MS = 300;
-const LONGEST_PAUSE_MS = 5000;
+const LONGEST_PAUSE_MS = 30000;
 const PATIENCE_MS = 20000;
 
 /** The server rejected the request. */
@@ -23,7 +23,9 @@ export async function call(path, body, tell) {
       return answer;
     }
     tell(`${trouble} Nothing is lost: this page retries automatically.`);
-    await new Promise((resolve) => setTimeout(resolve, pause));
+    // At random, so that many pages do not return to a busy server at the same moment.
+    const wait = pause * (0.5 + Math.random() / 2);
+    await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }
 

@@ -44,7 +44,13 @@ function draw(metrics) {
   byId("question").textContent = metrics.question;
   byId("people").replaceChildren(table(PEOPLE, metrics.annotators, "No decisions yet."));
   byId("agreement").replaceChildren(
-    table(PAIRS, metrics.agreement, "No two annotators have judged the same comparison yet."));
+    table(PAIRS, metrics.agreement, "No two annotators have judged the same comparison yet."),
+    ...moreThan(metrics.agreement.length, metrics.agreement_pairs));
+}
+
+/** Return a note if the table shows only some of the pairs. */
+function moreThan(shown, all) {
+  return all > shown ? [make("p", "note", `The ${shown} pairs with most comparisons in common, of ${all}.`)] : [];
 }
 
 async function refresh() {

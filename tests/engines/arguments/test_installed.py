@@ -12,9 +12,9 @@ from core.errors import ConfigError
 from engines.arguments import installed
 from engines.arguments.installed import require_known
 from engines.arguments.rules import OPERATIONAL_ARGUMENTS, OWNED
-from engines.vllm.setup import INSTALL, vllm_device
+from engines.vllm.setup import install_vllm, vllm_device
 
-pytestmark = pytest.mark.skipif(vllm_device() is None, reason=f"vLLM is not installed; run: {INSTALL}")
+pytestmark = pytest.mark.skipif(vllm_device() is None, reason=f"vLLM is not installed; run: {install_vllm()}")
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_missing_package_names_the_extra(folder: Path, monkeypatch: pytest.Monke
     import sys
 
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises((MissingExtraError, EngineError), match=r"pip install .*'publius\[nf4\]'"):
+    with pytest.raises((MissingExtraError, EngineError), match=r"pip install .*\[nf4\]'"):
         load_model(locate(nf4(folder)), "float32", "cpu")
 
 

@@ -29,7 +29,7 @@ from engines.loading import locate
 from engines.reward_settings import RewardSettings, write_reward_settings
 from engines.tokenization import CHATML, TurnEncoder
 from engines.trees import Tree
-from engines.vllm.setup import INSTALL, host_environment, vllm_device
+from engines.vllm.setup import host_environment, install_vllm, vllm_device
 from publius.models.merge import merge_adapter
 from tests.engines.families import FAMILIES, tiny
 
@@ -335,7 +335,7 @@ def scored_by_vllm(folder: Path, rows: list[list[int]], script: Path) -> list[fl
 
 @pytest.mark.vllm
 @pytest.mark.long  # loads vLLM in another way, to judge
-@pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}")
+@pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {install_vllm()}")
 def test_vllm_gives_a_merged_reward_model_the_same_scores(
     tiny_model: Callable[..., Any], tiny_tokenizer: Callable[..., Any], tmp_path: Path
 ):

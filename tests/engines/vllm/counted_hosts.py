@@ -43,6 +43,8 @@ class CountedLink:
         self.max_tokens: Future[int] = Future()
         """Maximum length of a request, which is known at once."""
         self.max_tokens.set_result(2**15)
+        self.progress = 0
+        """No token is ever on its way: answers come at once."""
 
     def ask(
         self,

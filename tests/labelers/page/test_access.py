@@ -83,3 +83,9 @@ def test_token_file_holds_no_more_than_it_must(tmp_path):
     open_access(tmp_path / "page.json", None)
     kept = json.loads((tmp_path / "page.json").read_text())
     assert kept.keys() == {"schema_version", "token", "owner_token"}
+
+
+def test_forms_of_the_same_letters_are_one_annotator():
+    assert clean_name("ＡＬＩＣＥ") == clean_name("alice") == "alice"
+    assert clean_name("ﬁna") == clean_name("FINA")
+    assert clean_name("cafe\u0301") == clean_name("café")

@@ -280,4 +280,4 @@ def test_folder_in_use_is_told(folder):
 
 def test_missing_extra_names_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "fastapi", None)
-    assert "publius[annotate]" in mistake(folder, "--port", 0)
+    assert "[annotate]'" in mistake(folder, "--port", 0)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from core.lazy import pip_command
 from publius.runs.dataset import export_run
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import files_of, here, options
@@ -697,5 +698,5 @@ def test_a_logger_that_is_not_installed_is_one_line(
     monkeypatch.setattr(importlib, "import_module", absent)
     command = base("dpo", pairs, tiny_folder, tmp_path / "to")
     (line,) = mistakes(here(*command, *options(f"optim.report_to=[{sink}]")))
-    assert line.endswith(f"optim.report_to: the package '{sink}' is not installed; run: pip install {sink}")
+    assert line.endswith(f"optim.report_to: the package '{sink}' is not installed; run: {pip_command(sink)}")
     assert not list((tmp_path / "to").iterdir())

@@ -17,6 +17,7 @@ from engines.scripted import ScriptedEngine
 from publius.runs.dataset import export_run
 from publius.runs.reader import RunReader, show_record
 from publius.stages.runner import RunRequest, execute
+from tests.publius.invoking import here
 from tests.publius.projects import record_lines, write_project
 
 INPUTS = ("prompts.jsonl", "constitution.yaml", "resolved.yaml", "manifest.json")
@@ -38,6 +39,7 @@ def binary(path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00" * 20)
 
 
+LONG = pytest.mark.long
 Damage = Callable[[Path], None]
 DAMAGES: tuple[Damage, ...] = (emptied, halved, removed, binary)
 
@@ -81,7 +83,7 @@ def folder_of(run_file: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", [halved, *(pytest.param(d, marks=LONG) for d in DAMAGES if d != halved)])
 @pytest.mark.parametrize("name", INPUTS)
 def test_an_input_that_was_damaged_is_written_again(project: Path, name: str, damage: Damage):
     folder = folder_of(project)
@@ -177,6 +179,41 @@ def test_a_manifest_of_wrong_types_is_one_line_for_readers(project: Path, conten
         with pytest.raises(RunStateError, match=r"manifest is damaged; run: publius run") as caught:
             read()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "empty manifest",
+        *(pytest.param(name, marks=LONG) for name in ("no constitution", "binary constitution", "long path")),
+    ],
+)
+def test_every_command_on_a_broken_run_folder_ends_in_one_line(project: Path, trouble: str):
+    folder, out = folder_of(project), project.parent / "out"
+    match trouble:
+        case "empty manifest":
+            emptied(folder / "manifest.json")
+        case "no constitution":
+            removed(folder / "constitution.yaml")
+        case "binary constitution":
+            binary(folder / "constitution.yaml")
+        case "long path":
+            folder = project.parent / ("long" * 70)
+    for command in (
+        ("show", folder, "zz"),
+        ("export", folder, "--to", out),
+        ("export", folder, "--model", "sft", "--to", out),
+        ("export", folder, "--constitution", "anthropic", "--to", out),
+        ("select", folder, "--budget", "0", "--to", out),
+        ("diff", project.parent / "constitution.yaml", folder / "constitution.yaml", "--run", folder),
+        ("chat", folder),
+        ("train", "sft", project, "--set", "models.policy=none", "--resume", folder),
+    ):
+        done = here(*command)
+        assert done.returncode == 2, command
+        assert done.stderr.splitlines()[-1].startswith("error: "), command
+        assert "Traceback" not in done.stderr, command
+    assert not out.exists()
 
 
 def test_leftovers_of_a_killed_write_are_removed(project: Path):

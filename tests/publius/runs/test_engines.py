@@ -13,7 +13,7 @@ from core.store.cache import RequestCache
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Engine
 from engines.scripted import ScriptedEngine
-from engines.vllm.setup import INSTALL, vllm_device
+from engines.vllm.setup import install_vllm, vllm_device
 from publius.config.run_file import build_run_config
 from publius.runs import engines as run_engines
 from publius.runs.engines import EngineRole, Engines, conversations, open_engines
@@ -86,7 +86,7 @@ def test_a_labeler_without_gpus_of_its_own_starts_beside_the_trainer(
     assert engines_of(cache, EngineConfig(kind=kind), labeler=labeler)[0].vllm_beside_trainer(role) is beside
 
 
-@pytest.mark.skipif(vllm_device() is None, reason=f"vLLM is not installed; run: {INSTALL}")
+@pytest.mark.skipif(vllm_device() is None, reason=f"vLLM is not installed; run: {install_vllm()}")
 def test_a_sampler_s_arguments_are_checked_when_a_run_starts(tmp_path: Path):
     sampler = {"rollout_engine": "vllm", "rollout_arguments": {"tensor_paralel_size": 2}}
     config = build_run_config(

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from engines.vllm.engine import VllmEngine
-from engines.vllm.setup import INSTALL, vllm_device
+from engines.vllm.setup import install_vllm, vllm_device
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import write_project
 from tests.publius.test_cli import publius
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}"),
+    pytest.mark.skipif(
+        vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {install_vllm()}"
+    ),
 ]
 
 TRAINING, HELD_OUT = 6, 4

@@ -19,6 +19,7 @@ from core.records import Message, Prompt
 from core.rewards import Reward, Sample
 from engines.adapter import WEIGHTS
 from engines.config import ModelConfig
+from engines.hf.decoding import DecodingBatch
 from tests.training.jobs import Vowels, asked, train
 from tests.training.rl.gamed import PRINTABLE, Brief, Letters, Longer, Phrase, Varied
 from training.config import LoraConfig, OptimConfig
@@ -417,6 +418,24 @@ def test_a_reward_that_is_no_number_stops_with_its_name(lively: Path, tmp_path: 
 
     with pytest.raises(DataError, match="reward 'vowels': it returned nan"):
         run(lively, tmp_path, reward=Broken())
+
+
+def test_a_policy_whose_logits_are_nan_ends_in_one_line_and_keeps_its_checkpoint(
+    lively: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    step = DecodingBatch.step
+
+    def spoilt(batch: Any) -> Any:
+        if (tmp_path / "checkpoints" / "checkpoint-1").exists():
+            batch._logits = batch._logits * float("nan")
+        return step(batch)
+
+    monkeypatch.setattr(DecodingBatch, "step", spoilt)
+    optim = OPTIM.model_copy(update={"checkpoint_every": 1})
+    with pytest.raises(EngineError, match="the policy's logits are not finite") as caught:
+        run(lively, tmp_path, steps=3, optim=optim)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "checkpoints" / "checkpoint-1").is_dir()
 
 
 def test_answers_without_a_score_teach_nothing_and_are_counted(lively: Path, tmp_path: Path):

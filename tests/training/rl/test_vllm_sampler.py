@@ -23,7 +23,7 @@ from engines.tokenization import CHATML
 from engines.trees import Tree
 from engines.vllm import setup as vllm_setup
 from engines.vllm.processes import living_members
-from engines.vllm.setup import INSTALL, vllm_device
+from engines.vllm.setup import install_vllm, vllm_device
 from tests.training.jobs import OPTIM, PPO, RLOO, SMALL, Vowels, asked, job
 from training.job import TrainingJob, TrainingResult
 from training.policy import load_encoder, save_adapter
@@ -35,7 +35,9 @@ from training.rl.task import RLTask
 from training.rl.train import train_ppo, train_rloo
 from training.rl.vllm_sampler import VllmSampler
 
-_CPU = pytest.mark.skipif(vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {INSTALL}")
+_CPU = pytest.mark.skipif(
+    vllm_device() != "cpu", reason=f"vLLM for a CPU is not installed; run: {install_vllm()}"
+)
 
 
 def on_vllm(test: Any) -> Any:
@@ -312,7 +314,7 @@ def test_missing_vllm_is_said_with_both_ways_to_install_it(
     monkeypatch.setattr(vllm_setup, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError) as caught:
         run(model, tmp_path / "ppo", Vowels(), rollout_engine="vllm")
-    assert str(caught.value) == f"the package 'vllm' is not installed; run: {INSTALL}"
+    assert str(caught.value) == f"the package 'vllm' is not installed; run: {install_vllm()}"
 
 
 def test_a_second_adapter_below_the_policy_s_is_refused(

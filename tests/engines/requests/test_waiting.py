@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from core.errors import FailedRequestError
-from engines.waiting import WaitingRequests
+from engines.requests.waiting import WaitingRequests
 
 
 class Clock:
