@@ -20,7 +20,7 @@ from core.conversations import shown
 from core.digests import file_digest
 from core.errors import DataError, RequestError
 from core.records import Prompt
-from core.store.containers import TABLE_SUFFIXES, file_rows, is_read_here, kind_of, refuse_pointers
+from core.store.containers import file_rows, is_read_here, kind_of, refuse_pointers
 from core.store.files import os_errors
 from core.store.jsonl import Unreadable, decoded, numbered, opened, read_errors
 from core.text.special_files import require_regular
@@ -35,6 +35,7 @@ PROMPT_FORMS = (
     "Face id; with a column prompt, messages, conversations, question, instruction (and input), query or text"
 )
 _MARK = "\0"
+_TABLES = (".csv", ".tsv")
 
 
 class PromptSource(Protocol):
@@ -119,7 +120,7 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
         MissingExtraError: the package datasets is needed and not installed.
     """
     path = source.path.expanduser()
-    name, is_table = _stem(path), kind_of(path) in TABLE_SUFFIXES
+    name, is_table = _stem(path), kind_of(path) in _TABLES
     for raw in _rows(path, source):
         if not isinstance(raw.values, Mapping):
             yield _without_columns(raw)
@@ -191,7 +192,7 @@ def _text_lines(path: Path) -> Iterator[_Raw]:
     with read_errors(path, PROMPT_FORMS), opened(path) as file:
         lines: Iterator[tuple[int, str | bytes]] = numbered(file)
         if encoding:
-            lines = numbered(io.TextIOWrapper(file, encoding=encoding, newline="\n"))
+            lines = numbered(io.StringIO(file.read().decode(encoding), newline="\n"))
         for number, line in lines:
             text = decoded(line) if isinstance(line, bytes) else line
             if isinstance(text, Unreadable):
