@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -98,7 +98,7 @@ def export_run(run: Path, to: Path) -> ExportedRun:
     return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 
-def _all_rows(files: RunFiles, carried: Sequence[str]) -> dict[str, Iterator[_Sample]]:
+def _all_rows(files: RunFiles, carried: Collection[str]) -> dict[str, Iterator[_Sample]]:
     """Return the rows of each configuration.
 
     Args:
@@ -117,7 +117,7 @@ def _all_rows(files: RunFiles, carried: Sequence[str]) -> dict[str, Iterator[_Sa
     }
 
 
-def _own_columns(files: RunFiles, carried: Sequence[str], prompt_id: str) -> _Row:
+def _own_columns(files: RunFiles, carried: Collection[str], prompt_id: str) -> _Row:
     """Return the user's columns of a prompt as one column; a prompt that came with labels has empty ones."""
     if not carried:
         return {}

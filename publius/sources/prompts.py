@@ -57,7 +57,7 @@ class PromptSource(Protocol):
         ...
 
     @property
-    def columns(self) -> Mapping[str, str]:
+    def columns(self) -> Mapping[Any, str]:
         """The user's column for each of ours."""
         ...
 
