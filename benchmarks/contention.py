@@ -42,7 +42,7 @@ def generation(prompts: int, new_tokens: int) -> Work:
     from engines.config import EngineConfig, ModelConfig
     from engines.hf.engine import TransformersEngine
     from engines.protocols import GenerationRequest
-    from prompts.sources import read_prompts
+    from publius.sources.prompts import read_prompts
 
     engine = TransformersEngine(ModelConfig(id="embedded"), EngineConfig())
     sampling = Sampling(temperature=0.0, max_new_tokens=new_tokens)

@@ -27,7 +27,7 @@ from engines.config import EngineConfig, ModelConfig
 from engines.hf.engine import TransformersEngine
 from engines.loading import load_tokenizer, locate, pick_device
 from engines.protocols import GenerationRequest
-from prompts.sources import read_prompts
+from publius.sources.prompts import read_prompts
 
 DEMO = Path(__file__).parents[1] / "prompts" / "demo" / "prompts.jsonl"
 KINDS = {"greedy": Sampling(temperature=0.0), "top_p 0.95": Sampling(temperature=1.0, top_p=0.95)}

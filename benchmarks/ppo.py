@@ -102,7 +102,7 @@ def main() -> None:
 def _speed(options: argparse.Namespace) -> Found:
     """Return medians over the updates of all rounds; the peers take turns."""
     from engines.embedded import ensure_embedded
-    from prompts.sources import read_prompts
+    from publius.sources.prompts import read_prompts
 
     settings: Found = {
         "model": str(ensure_embedded()),

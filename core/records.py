@@ -94,6 +94,16 @@ class Prompt(Record):
         return self
 
 
+class PromptColumns(Record):
+    """The user's own columns of a prompt, carried to the export; no other record depends on them."""
+
+    id: str
+    """Id of the prompt."""
+    row: str
+    """Place of the row in the user's data, such as `tickets.csv row 17`."""
+    columns: dict[str, str | int | float | bool | None]
+
+
 class Sampling(BaseModel):
     """Sampling parameters. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 disable truncation."""
 
@@ -103,7 +113,7 @@ class Sampling(BaseModel):
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     top_k: int = Field(default=0, ge=0)
     max_new_tokens: int = Field(default=512, ge=1)
-    stop: tuple[str, ...] = ()
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
 class Generation(Record):

@@ -1,48 +1,27 @@
-"""Prompt files: reading, validation line by line, and assignment of splits."""
+"""Prompts of a run: their splits, and which are admitted: duplicates, near-duplicates and the limit."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from types import TracebackType
+from typing import Any, Literal, Self
 
 from core.digests import derive_uniform
-from core.errors import DataError
 from core.records import Message, Prompt, Split
-from core.store.jsonl import Unreadable, decoded, json_value, numbered, read_errors
+from core.store.near_duplicates import GramCounts, Match, NearDuplicates
 from core.store.seen_ids import SeenIds
 
-_MESSAGES = TypeAdapter(tuple[Message, ...])
-_ACCEPTED = (
-    '.jsonl with {"prompt": "..."} or {"messages": [...]} on each line, optionally tags, source and split; '
-    "or .txt with one prompt per line"
-)
+Duplicates = Literal["exact", "normalised", "near"]
+"""Prompts to skip: with the same messages as an earlier one; also those that differ only in case, spacing and
+punctuation; also near-duplicates."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_FILE_ENDINGS = {
+    ".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".yaml", ".yml", ".xlsx", ".zip"
+}  # fmt: skip
 _SPLITS: tuple[Split, ...] = ("train", "preference", "test")
-
-
-def read_prompts(path: Path) -> Iterator[Prompt]:
-    """Yield the prompts of a `.jsonl` or `.txt` file; unknown columns are ignored.
-
-    Raises:
-        DataError: at the first line that is not a prompt, with the file and line.
-    """
-    if path.suffix not in {".jsonl", ".txt"}:
-        raise DataError(
-            f"unsupported file type: {path.suffix or 'no extension'}",
-            where=str(path),
-            accepted=_ACCEPTED,
-        )
-    empty = True
-    for number, line in _lines(path):
-        empty = False
-        where = f"{path}:{number}"
-        yield _from_text(line, path, where) if path.suffix == ".txt" else _from_json(line, path, where)
-    if empty:
-        raise DataError("the file contains no prompts", where=str(path), accepted=_ACCEPTED)
 
 
 def assign_split(prompt: Prompt, shares: Mapping[Split, float]) -> Prompt:
@@ -66,36 +45,103 @@ def assign_split(prompt: Prompt, shares: Mapping[Split, float]) -> Prompt:
     return prompt.model_copy(update={"split": max(shares, key=lambda split: shares[split])})
 
 
-class Admission(NamedTuple):
-    """A prompt of a file with its split, and the reason if a run skips it."""
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A prompt with its split, and the reason if a run skips it."""
 
     prompt: Prompt
     reason: str = ""
     """Reason why the prompt is skipped; empty if the run uses it."""
     detail: str = ""
+    near: bool = False
+    """True if the prompt nearly repeats an earlier one that the run uses."""
 
 
-def admissions(path: Path, shares: Mapping[Split, float], limit: int | None) -> Iterator[Admission]:
-    """Yield every prompt of a file, with a reason for each that a run skips.
+class Admissions:
+    """Decides one prompt after another. Memory does not grow with their number.
+
+    A near-duplicate of an admitted prompt has that prompt's split, so nothing that was trained on is nearly
+    repeated in the test split. If it has another split of its own, and one of both is `test`, it is skipped.
 
     Args:
-        path: the file.
         shares: share of prompts by split, as in `assign_split`.
+        counts: grams of all prompts, from `compared_text`.
         limit: maximum number of prompts outside the test split; None for all.
+        duplicates: prompts to skip besides exact duplicates.
     """
-    training = 0
-    with SeenIds() as seen:
-        for number, row in enumerate(read_prompts(path), start=1):
-            prompt = assign_split(row, shares)
-            if not seen.add(prompt.id):
-                yield Admission(prompt, "duplicate prompt", f"prompt {number}")
-                continue
-            if prompt.split != "test":
-                if limit is not None and training >= limit:
-                    yield Admission(prompt, "beyond prompts.limit")
-                    continue
-                training += 1
-            yield Admission(prompt)
+
+    def __init__(
+        self,
+        shares: Mapping[Split, float],
+        counts: GramCounts,
+        limit: int | None = None,
+        duplicates: Duplicates = "exact",
+    ) -> None:
+        self._shares = shares
+        self._limit = limit
+        self._skips = duplicates
+        self._training = 0
+        self._ids = SeenIds()
+        self._near = NearDuplicates(counts)
+
+    def decide(self, prompt: Prompt, place: str) -> Admission:
+        """Return whether the run uses a prompt.
+
+        Args:
+            prompt: the next prompt of the file.
+            place: place of its row, such as `prompts.jsonl:3`, for the detail of a duplicate.
+        """
+        if not self._ids.add(prompt.id):
+            return Admission(assign_split(prompt, self._shares), "duplicate prompt", place)
+        decided: list[Admission] = []
+
+        def admit(match: Match | None) -> str | None:
+            decided.append(self._decided(prompt, match, place))
+            return None if decided[0].reason else decided[0].prompt.split
+
+        self._near.find_or_add(compared_text(prompt), normalised(prompt.messages), admit)
+        return decided[0]
+
+    def _decided(self, prompt: Prompt, match: Match | None, place: str) -> Admission:
+        """Return the decision about a prompt that is no exact duplicate, given those it nearly repeats."""
+        if match is not None and prompt.split is None:
+            prompt = prompt.model_copy(update={"split": min(match.payloads)})
+        prompt = assign_split(prompt, self._shares)
+        if match is not None:
+            if match.same_words and self._skips != "exact":
+                return Admission(prompt, "same words as an earlier prompt", place)
+            if self._skips == "near":
+                return Admission(prompt, "near-duplicate of an earlier prompt", place)
+            if len(splits := {str(prompt.split), *match.payloads}) > 1 and "test" in splits:
+                return Admission(prompt, "near-duplicate of a prompt in another split", place)
+        if prompt.split != "test":
+            if self._limit is not None and self._training >= self._limit:
+                return Admission(prompt, "beyond prompts.limit")
+            self._training += 1
+        return Admission(prompt, near=match is not None)
+
+    def close(self) -> None:
+        """Delete what is remembered of the prompts."""
+        self._ids.close()
+        self._near.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def may_be_on_hub(path: Path) -> bool:
+    """Return True if a missing path may be a Hugging Face id: `owner/name` without a file's ending."""
+    return bool(_HUB_ID.fullmatch(str(path))) and path.suffix.lower() not in _FILE_ENDINGS
+
+
+def compared_text(prompt: Prompt) -> str:
+    """Return the text by which near-duplicates are found: all turns without the system message."""
+    return "\n".join(message.content for message in prompt.messages if message.role != "system")
 
 
 def normalised(messages: Sequence[Message]) -> str:
@@ -108,61 +154,3 @@ def row_tags(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the tags of a row; a single word is a list of one tag."""
     tags = row.get("tags") or ()
     return (tags,) if isinstance(tags, str) else tuple(tags)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with read_errors(path, _ACCEPTED), path.open("rb") as file:
-        for number, line in numbered(file):
-            text = decoded(line)
-            if isinstance(text, Unreadable):
-                raise DataError(str(text), where=f"{path}:{number}", accepted=_ACCEPTED)
-            if text.strip():  # also skips lines of Unicode white space
-                yield number, text
-
-
-def _from_text(line: str, path: Path, where: str) -> Prompt:
-    return _build((Message(role="user", content=line.strip()),), {}, path, where)
-
-
-def _from_json(line: str, path: Path, where: str) -> Prompt:
-    row = json_value(line.rstrip("\r\n"))
-    if isinstance(row, Unreadable):
-        raise DataError(str(row), where=where, accepted=_ACCEPTED)
-    content = row.get("messages", row.get("prompt")) if isinstance(row, dict) else None
-    if isinstance(content, str):
-        return _build((Message(role="user", content=content),), row, path, where)
-    if not isinstance(content, list):
-        raise DataError(f"found {line.strip()[:60]!r}", where=where, accepted=_ACCEPTED)
-    try:
-        messages = _MESSAGES.validate_python(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(
-            f"messages.{place}: {first['msg']}",
-            where=where,
-            accepted='messages like {"role": "user", "content": "..."}',
-        ) from error
-    return _build(messages, row, path, where)
-
-
-def _build(messages: tuple[Message, ...], row: Mapping[str, Any], path: Path, where: str) -> Prompt:
-    try:
-        prompt = Prompt.of(
-            messages,
-            tags=row_tags(row),
-            source=row.get("source") or path.stem,
-            split=row.get("split"),
-        )
-        prompt.to_line()
-    except TypeError as error:
-        raise DataError(f"tags is {row['tags']!r}", where=where, accepted="a list of words") from error
-    except PydanticSerializationError as error:  # JSON can encode it, but UTF-8 record files cannot
-        what = "the text contains an unpaired surrogate"
-        raise DataError(what, where=where, accepted="valid Unicode text") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "messages"
-        message = first["msg"].removeprefix("Value error, ")
-        raise DataError(f"{place}: {message}", where=where, accepted=_ACCEPTED) from error
-    return prompt

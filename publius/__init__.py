@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from labelers.formats.source import RowLabels as RowLabels
     from labelers.formats.source import RowSource as RowSource
     from publius.runs.reader import RunReader as RunReader
+    from publius.sources.prompts import read_prompts as read_prompts
     from publius.stages.runner import RunRequest as RunRequest
     from publius.stages.runner import execute as run  # noqa: F401
     from training.config import DPOConfig as DPOConfig
@@ -121,6 +122,7 @@ _MODULE_OF = {
     "Principle": "constitution.schema",
     "Prompt": "core.records",
     "PubliusError": "core.errors",
+    "read_prompts": "publius.sources.prompts",
     "RequestCache": "core.store.cache",
     "RequestError": "core.errors",
     "Reward": "core.rewards",

@@ -33,7 +33,7 @@ class _ByExamples(Section):
 class LoraConfig(Section):
     """Low-rank adapter (LoRA) to train; the model's own weights are not changed."""
 
-    r: int = Field(default=32, ge=1)
+    r: int = Field(default=32, ge=1, le=65_536)
     """Rank of the adapter."""
     alpha: int = Field(default=64, ge=1)
     """Scale: the adapter's output is multiplied by alpha / r."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from core.errors import ConfigError, DataError
 from core.store.files import os_errors
 from core.text.explain import Loc, yaml_line
+from core.text.special_files import require_regular
 from core.text.yaml_file import YamlDocument, parse_yaml
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
@@ -133,6 +134,7 @@ def read_foreign(path: Path, columns: Mapping[str, str] | None = None) -> Foreig
         DataError: The file does not exist, is empty, is too large, or is not UTF-8 text.
         RunStateError: The file cannot be read.
     """
+    require_regular(path)
     with os_errors(path):
         if not path.is_file():
             what = "this is a folder" if path.is_dir() else "no such file"

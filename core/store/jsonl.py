@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, AnyStr
 
 from core.errors import DataError
+from core.text.special_files import require_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ def read_errors(path: Path, accepted: str, also: tuple[type[Exception], ...] = (
 
     Raises:
         DataError: The file cannot be opened, read, decompressed or, if it is opened as text, decoded.
+        ConfigError: It is a device, a named pipe or a socket.
     """
+    require_regular(path)
     spoilt: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, *also)
     try:
         yield

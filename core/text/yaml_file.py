@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from core.errors import ConfigError, Problem
 from core.text.explain import Loc, Misfit, explain, yaml_line
+from core.text.special_files import require_regular
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32
@@ -210,6 +211,7 @@ def _mark_at(text: str, index: int) -> Mark:
 def _read(path: Path, kind: str, max_bytes: int) -> bytes:
     """Return the bytes of a file that is not larger than `max_bytes`."""
     accepted = f"the path of a {kind}"
+    require_regular(path)
     try:
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)

@@ -21,10 +21,11 @@ from engines.embedded import EMBEDDED_NAME
 from labelers.conflict import CONFLICT_TEMPLATE, ConflictJudge, ConflictJudgment, judged_pairs, nearest_pairs
 from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
-from prompts.sources import admissions
-from publius.config.run_file import SplitConfig, load_run_config
+from publius.config.run_file import PromptsConfig, SplitConfig, load_run_config
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, make_engine
 from publius.runs.one_model import EngineKind, one_model, project_of
+from publius.sources.prompt_survey import survey
+from publius.stages.prompts import admitted_rows
 
 CONFLICTING = 0.5
 """Two principles are reported as conflicting above this probability."""
@@ -127,12 +128,13 @@ def _prompts(request: CheckRequest) -> tuple[Prompt, ...] | None:
     """Return the prompts that a run would use, or None if no prompts are given."""
     if request.run is not None:
         config = load_run_config(request.run)
-        taken = admissions(config.prompts.path, config.split.shares(), config.prompts.limit)
+        prompts, split = config.prompts, config.split
     elif request.prompts is not None:
-        taken = admissions(request.prompts, SplitConfig().shares(), None)
+        prompts, split = PromptsConfig(path=request.prompts), SplitConfig()
     else:
         return None
-    return tuple(admission.prompt for admission in taken if not admission.reason)
+    taken = admitted_rows(prompts, split, survey(prompts))
+    return tuple(entry.admission.prompt for entry in taken if entry.admission and not entry.admission.reason)
 
 
 def _judge(

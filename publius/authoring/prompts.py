@@ -13,6 +13,7 @@ from constitution.loader import load_constitution
 from constitution.schema import Constitution, Principle
 from core.concurrency import for_each
 from core.errors import ConfigError, DataError, RequestError, RunStateError
+from core.notices import counted, warn
 from core.progress import ProgressTask, progress
 from core.records import Prompt, Sampling
 from core.store.files import is_there, os_errors, write_new
@@ -22,10 +23,11 @@ from engines.config import EngineConfig
 from engines.embedded import EMBEDDED_NAME
 from engines.protocols import GenerationRequest
 from prompts.shares import KINDS, cells_of, reaches
-from prompts.sources import read_prompts
 from prompts.synthesis import Attempt, Reply, Synthesis
 from publius.runs.engines import EngineMaker, conversations, make_engine
 from publius.runs.one_model import EngineKind, one_model, project_of
+from publius.sources.prompt_survey import survey
+from publius.sources.prompts import PromptFile, read_prompt_rows
 
 _EMBEDDED_WARNING = (
     "the embedded model is only good enough to try this command: of 40 prompts, 3 matched their kind and "
@@ -93,7 +95,7 @@ def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> Prom
         raise ConfigError(f"found {request.count}", where="-n", accepted="a whole number of at least 1")
     constitution = load_constitution(request.constitution)
     principles = _chosen(constitution, request.only)
-    seeds = list(read_prompts(request.seeds_from)) if request.seeds_from else []
+    seeds = _usable(request.seeds_from) if request.seeds_from else []
     _require_new(request.to)
     synthesis = Synthesis(
         constitution,
@@ -118,6 +120,16 @@ def synthesise(request: PromptsRequest, make: EngineMaker = make_engine) -> Prom
         counts.reused.total(),
         tuple(_warnings(request, principles, synthesis)),
     )
+
+
+def _usable(path: Path) -> list[Prompt]:
+    """Return the prompts of a data set. Raises DataError if no row can be used."""
+    source = PromptFile(path)
+    found = survey(source)
+    if found.reasons:
+        reasons = _reasons(found.reasons)
+        warn(f"{path}: {found.reasons.total():,} of {counted(found.rows, 'row')} skipped: {reasons}")
+    return [row.parsed.prompt for row in read_prompt_rows(source) if row.parsed]
 
 
 def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> RequestCounts:

@@ -175,7 +175,7 @@ def prompts(
     seeds_from: Annotated[
         Path | None,
         typer.Option(
-            help="Seed prompts (.jsonl or .txt) that set topic and tone; copies of them are rejected.",
+            help="Seed prompts, in any form that a run reads; they set topic and tone, and are not repeated.",
             metavar="FILE",
         ),
     ] = None,

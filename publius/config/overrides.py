@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from core.errors import ConfigError, Problem
-from core.text.explain import explain
+from core.text.explain import Misfit, explain
 from core.text.yaml_file import parse_yaml
 from publius.config.short_forms import expand_short_forms
 
@@ -32,11 +32,11 @@ def build_config(kind: type[Config], value: dict[str, Any], overrides: Sequence[
 
 def with_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> object:
     """Return the value tree with short forms expanded and overrides applied. Raises ConfigError."""
-    value = expand_short_forms(value)
+    value = given = expand_short_forms(value)
     for override in overrides:
         value = _overridden(value, override)
     if overrides:
-        _blame_overrides(kind, value, overrides)
+        _blame_overrides(kind, given, value, overrides)
     return value
 
 
@@ -62,20 +62,32 @@ def _with(tree: object, keys: Sequence[str], new: object, where: str) -> dict[st
     return {**mapping, head: _with(mapping.get(head), rest, new, where) if rest else new}
 
 
-def _blame_overrides(kind: type[BaseModel], value: object, overrides: Sequence[str]) -> None:
+def _blame_overrides(kind: type[BaseModel], given: object, value: object, overrides: Sequence[str]) -> None:
     """Raise ConfigError for a mistake in an overridden value, with the option as its place.
 
     Otherwise the error would point at a line of the file, where the value is correct.
+
+    Args:
+        kind: the model.
+        given: the value tree without the overrides. A mistake around an override that is there too, such as
+            a missing key, is not the override's.
+        value: the value tree with the overrides.
+        overrides: the overrides.
     """
-    try:
-        kind.model_validate(value)
-    except ValidationError as error:
-        misfits = explain(kind, value, error)
-    else:
-        return
+    misfits = _misfits(kind, value)
+    own = {(misfit.loc, misfit.what) for misfit in _misfits(kind, given)} if misfits else set()
     for override in overrides:
         keys = tuple(override.partition("=")[0].split("."))
         for misfit in misfits:
             place = tuple(map(str, misfit.loc))
-            if place[: len(keys)] == keys[: len(place)]:
+            is_around = len(place) < len(keys) and place == keys[: len(place)]
+            if place[: len(keys)] == keys or (is_around and (misfit.loc, misfit.what) not in own):
                 raise ConfigError(misfit.what, where=f"--set {override}", accepted=misfit.accepted)
+
+
+def _misfits(kind: type[BaseModel], value: object) -> list[Misfit]:
+    try:
+        kind.model_validate(value)
+    except ValidationError as error:
+        return explain(kind, value, error)
+    return []

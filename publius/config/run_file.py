@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from constitution.loader import preset_names
 from core.records import Split
-from core.settings import Section
+from core.settings import ADDED, OPERATIONAL, Section
 from core.store.files import is_there
+from core.text.explain import MisfitError
 from core.text.yaml_file import read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig
 from engines.config import EngineConfig, ModelsConfig
 from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
+from prompts.sources import Duplicates, may_be_on_hub
+from publius.config.bounds import unusable
 from publius.config.overrides import build_config, with_overrides
 from publius.config.short_forms import expand_short_forms
 from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig, SFTConfig
@@ -31,13 +34,33 @@ OWN_REWARDS = (REWARD_MODEL, CHECKS, LABELER_REWARD) = ("reward", "checks", "lab
 """Names in `rewards` of PPO, RLOO and GRPO for rewards that the run itself provides."""
 
 
+PromptColumn = Literal["prompt", "messages", "input", "system", "tags", "source", "split"]
+"""Our columns that a user's column can be mapped to."""
+ColumnPath = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
 class PromptsConfig(Section):
     """Where prompts come from."""
 
     path: Path
-    """A `.jsonl` or `.txt` file, relative to the run file."""
+    """A `.jsonl`, `.json`, `.csv`, `.tsv`, `.txt` (each also `.gz`) or `.parquet` file or a data set folder,
+    relative to the run file; or a Hugging Face id."""
     limit: int | None = Field(default=None, ge=1)
     """Maximum number of training prompts, taken in the order of the file; test prompts are always kept."""
+    subset: str | None = Field(default=None, min_length=1, json_schema_extra=ADDED)
+    """Subset (configuration) of a data set that has several."""
+    split: str | None = Field(default=None, min_length=1, json_schema_extra=ADDED)
+    """Split of a data set; `train[:1000]` takes the first thousand rows. Default: train, or the only one."""
+    columns: dict[PromptColumn, ColumnPath] = Field(default={}, json_schema_extra=ADDED)
+    """Your column for each of ours, for example `{prompt: question, tags: category}`; `data.question` is a
+    key in a column, `turns[0]` an entry of a list."""
+    keep: tuple[str, ...] | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """Columns of yours to carry to the export. Default: all that are not read and have at most 1,000
+    characters on average; `[]` carries none."""
+    duplicates: Duplicates = Field(default="exact", json_schema_extra=ADDED)
+    """Prompts to skip: `exact`, those with the same messages as an earlier prompt; `normalised`, also those
+    that differ only in case, spacing and punctuation; `near`, also near-duplicates (Jaccard similarity of
+    letter 4-grams of at least 0.8). Near-duplicates that are used are counted, and are in one split."""
 
 
 class SplitConfig(Section):
@@ -81,6 +104,12 @@ class TrainingSections(Section):
     def _accept_short_forms(cls, value: object) -> object:
         return expand_short_forms(value)
 
+    @model_validator(mode="after")
+    def _can_be_used(self) -> Self:
+        if found := list(unusable(self)):
+            raise MisfitError(found)
+        return self
+
 
 class StageSections(Section):
     """Settings of the stages before training, and the list of training methods."""
@@ -92,7 +121,7 @@ class StageSections(Section):
     constitution: str
     """A constitution file, relative to the run file, or the name of a preset."""
     prompts: PromptsConfig
-    """Where prompts come from: a path, or a mapping with `path` and `limit`."""
+    """Where prompts come from: a path or Hugging Face id, or a mapping with `path` and other settings."""
     split: SplitConfig = SplitConfig()
     """Shares of the splits."""
     models: ModelsConfig
@@ -191,7 +220,7 @@ def build_run_config(value: dict[str, Any], overrides: Sequence[str] = ()) -> Ru
 
 
 def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
-    prompts = config.prompts.model_copy(update={"path": (folder / config.prompts.path).resolve()})
+    prompts = config.prompts.model_copy(update={"path": _prompts_path(folder, config.prompts.path)})
     named = config.constitution
     # A file takes precedence over a preset of the same name.
     if named not in preset_names() or is_there(folder / named):
@@ -203,6 +232,14 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     label = config.label.model_copy(update={"humans": humans})
     changed = {"prompts": prompts, "constitution": named, "label": label, **rewarded}
     return config.model_copy(update=changed)
+
+
+def _prompts_path(folder: Path, path: Path) -> Path:
+    """Return the absolute path of the prompts; a Hugging Face id, if no file has its name, as it is."""
+    full = folder / path.expanduser()
+    if may_be_on_hub(path) and not is_there(full):
+        return path
+    return full.resolve()
 
 
 def _with_absolute_rewards(section: RLConfig, folder: Path) -> RLConfig:

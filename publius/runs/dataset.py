@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from core.digests import derive_uniform
 from core.errors import RunStateError
 from core.records import Message, Preference
 from core.store.files import os_errors, whole_folder, write_atomic
-from core.text.documents import document_template, fenced
+from core.text.documents import code_span, document_template, fenced
+from core.text.yaml_writing import yaml_text
 from prompts.sources import normalised
 from publius.runs.inputs import CONSTITUTION, read_input
 from publius.runs.manifest import read_manifest
@@ -29,7 +31,39 @@ _Row = dict[str, Any]
 _Sample = tuple[tuple[Message, ...], _Row]
 """A row, and the prompt that determines its split."""
 
+OWN_COLUMNS = "prompt_columns"
+"""Column of an exported row with the user's own columns of its prompt, so that no name can collide."""
 TEST_SHARE = 0.1
+
+
+def _typed(columns: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"name": name, "dtype": dtype} for name, dtype in columns.items()]
+
+
+_CONVERSATION = _typed({"role": "string", "content": "string"})
+_HARD = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "chosen", "rejected")]
+_FEATURES: dict[str, list[dict[str, Any]]] = {
+    "sft": [{"name": "messages", "list": _CONVERSATION}],
+    "preference": _HARD,
+    "soft": [
+        *_HARD,
+        *_typed({"p_chosen": "float64", "weight": "float64"}),
+        {"name": "by_principle", "list": _typed({"principle": "string", "p_chosen": "float64"})},
+        {"name": "sources", "list": "string"},
+        *_typed({"origin_chosen": "string", "origin_rejected": "string"}),
+        {"name": "tags", "list": "string"},
+        *_typed({"comparison_id": "string", "constitution_digest": "string"}),
+    ],
+    "judgments": [
+        *_typed({"comparison_id": "string"}),
+        {"name": "prompt", "list": _CONVERSATION},
+        *_typed(dict.fromkeys(("response_a", "response_b", "labeler", "model", "principle"), "string")),
+        *_typed({"verdict": "string", "p_a": "float64"}),
+        *_typed({"log_odds_a_shown_first": "float64", "log_odds_a_shown_second": "float64"}),
+        *_typed({"answer_mass": "float64"}),
+    ],
+}
+"""Columns of each configuration and their types, in the form of a data set card."""
 
 
 @dataclass(frozen=True)
@@ -56,29 +90,48 @@ def export_run(run: Path, to: Path) -> ExportedRun:
         raise RunStateError("the run has no preferences yet", where=str(run), run="publius run RUN.yaml")
     constitution = read_input(run / CONSTITUTION)
     with whole_folder(to) as folder, RecordsReader(run) as files:
-        rows = _all_rows(files)
+        carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
+        rows = _all_rows(files, carried)
         counts = {name: _write(folder / name, config) for name, config in rows.items()}
         write_atomic(folder / CONSTITUTION, constitution)
-        write_atomic(folder / "README.md", _card(manifest, constitution, counts, run))
+        write_atomic(folder / "README.md", _card(manifest, constitution, counts, run, carried))
     return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 
-def _all_rows(files: RunFiles) -> dict[str, Iterator[_Sample]]:
-    """Return the rows of each configuration."""
+def _all_rows(files: RunFiles, carried: Collection[str]) -> dict[str, Iterator[_Sample]]:
+    """Return the rows of each configuration.
+
+    Args:
+        files: the run's records.
+        carried: the user's own columns of the prompts.
+    """
+    own = partial(_own_columns, files, carried)
+    preferences = files.preferences
     return {
-        "sft": _sft(files),
-        "preference": ((p.prompt, _hard(p)) for p in files.preferences.sorted() if p.p_chosen > 0.5),
-        "soft": ((p.prompt, _soft(p)) for p in files.preferences.sorted()),
-        "judgments": _judgments(files),
+        "sft": _sft(files, own),
+        "preference": (
+            (p.prompt, {**_hard(p), **own(p.prompt_id)}) for p in preferences.sorted() if p.p_chosen > 0.5
+        ),
+        "soft": ((p.prompt, {**_soft(p), **own(p.prompt_id)}) for p in preferences.sorted()),
+        "judgments": _judgments(files, own),
     }
 
 
-def _sft(files: RunFiles) -> Iterator[_Sample]:
+def _own_columns(files: RunFiles, carried: Collection[str], prompt_id: str) -> _Row:
+    """Return the user's columns of a prompt as one column; a prompt that came with labels has empty ones."""
+    if not carried:
+        return {}
+    found = files.prompt_columns.get(prompt_id).columns if prompt_id in files.prompt_columns else {}
+    return {OWN_COLUMNS: {name: found.get(name) for name in carried}}
+
+
+def _sft(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
     for trace in files.traces.sorted():
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
             answer = Message(role="assistant", content=answers[-1].text)
-            yield trace.prompt.messages, {"messages": _messages_as_json((*trace.prompt.messages, answer))}
+            messages = _messages_as_json((*trace.prompt.messages, answer))
+            yield trace.prompt.messages, {"messages": messages, **own(trace.prompt.id)}
 
 
 def _hard(preference: Preference) -> _Row:
@@ -104,7 +157,7 @@ def _soft(preference: Preference) -> _Row:
     }
 
 
-def _judgments(files: RunFiles) -> Iterator[_Sample]:
+def _judgments(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
     for judgment in files.judgments.sorted():
         comparison = files.comparison(judgment.comparison_id)
         orders = judgment.orders
@@ -123,6 +176,7 @@ def _judgments(files: RunFiles) -> Iterator[_Sample]:
                 "log_odds_a_shown_first": orders.a_first if orders else None,
                 "log_odds_a_shown_second": orders.b_first if orders else None,
                 "answer_mass": judgment.answer_mass,
+                **own(comparison.prompt.id),
             },
         )
 
@@ -153,12 +207,35 @@ def _write(folder: Path, rows: Iterator[_Sample]) -> dict[str, int]:
     return dict(counts)
 
 
-def _card(manifest: dict[str, Any], constitution: str, counts: dict[str, dict[str, int]], run: Path) -> str:
+def _features(counts: dict[str, dict[str, int]], carried: Mapping[str, str]) -> str:
+    """Return the types of all columns for the card's header, as `datasets` writes them.
+
+    Without them, `datasets` takes the types from the first rows of each file, and fails if those are empty.
+    """
+    own = [{"name": OWN_COLUMNS, "struct": _typed(carried)}] if carried else []
+    listed = [
+        {"config_name": name, "features": [*_FEATURES[name], *own]}
+        for name, splits in counts.items()
+        if splits
+    ]
+    return yaml_text({"dataset_info": listed})
+
+
+def _card(
+    manifest: dict[str, Any],
+    constitution: str,
+    counts: dict[str, dict[str, int]],
+    run: Path,
+    carried: Mapping[str, str],
+) -> str:
     excluded = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
     return document_template("publius", "card.md.j2").render(
         manifest=manifest,
         constitution=fenced(constitution.rstrip(), "yaml"),
         counts=counts,
         excluded=excluded,
+        own_columns=OWN_COLUMNS,
+        carried=[code_span(name) for name in carried],
+        features=_features(counts, carried),
         run=run.name,
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -23,10 +23,10 @@ from typing import Any, Self
 
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
-from core.digests import digest, file_digest
-from core.errors import DataError, FailedRequestError, RequestError, RunStateError, shell_command
+from core.digests import digest
+from core.errors import FailedRequestError, RequestError, RunStateError, shell_command
 from core.notices import warn
-from core.records import Answer, Exclusion, Preference, Record
+from core.records import Answer, Exclusion, Preference, PromptColumns, Record
 from core.store.files import is_there, write_atomic, write_stream
 from core.store.record_store import RecordStore
 from engines.cached import RequestCounts
@@ -39,6 +39,7 @@ from publius.runs.inputs import decisive_settings, digest_lines, restore_inputs
 from publius.runs.judgment_folder import annotations_digest
 from publius.runs.manifest import MANIFEST, read_manifest, usable_manifest
 from publius.runs.records import RunFiles
+from publius.sources.prompts import digest_of
 from training.checkpoints import RESULT
 
 NEW_RUNS: TierRule = "smooth"
@@ -68,16 +69,12 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
     """Return the identity of a run; `models` maps each role to a digest of its model."""
     settings = decisive_settings(config)
     settings["label"]["humans"] = [annotations_digest(folder) for folder in config.label.humans]
-    try:
-        prompts = file_digest(config.prompts.path)
-    except OSError as error:
-        raise DataError(
-            f"cannot read the prompts file: {error.strerror}",
-            where=str(config.prompts.path),
-            accepted="a .jsonl or .txt file of prompts",
-        ) from error
     return RunIdentity(
-        constitution.digest, settings, prompts, PromptTemplates().digest, dict(sorted(models.items()))
+        constitution.digest,
+        settings,
+        digest_of(config.prompts),
+        PromptTemplates().digest,
+        dict(sorted(models.items())),
     )
 
 
@@ -138,6 +135,10 @@ class Run(RunFiles):
     def replace_preferences(self, preferences: Iterable[Preference]) -> int:
         """Rewrite `preferences.jsonl`; return the number of preferences."""
         return self._replace("preferences.jsonl", preferences)
+
+    def replace_prompt_columns(self, columns: Iterable[PromptColumns]) -> int:
+        """Rewrite `prompt_columns.jsonl`; return the number of prompts."""
+        return self._replace("prompt_columns.jsonl", columns)
 
     def replace_answers(self, answers: Iterable[Answer]) -> int:
         """Rewrite `answers.jsonl`; return the number of answers."""
@@ -272,6 +273,7 @@ def open_run(
     resume: Path | None = None,
     *,
     writable: bool = True,
+    before_new: Callable[[], object] = lambda: None,
 ) -> Run:
     """Open the run of a configuration, new or resumed, and lock it for this process.
 
@@ -282,6 +284,7 @@ def open_run(
         resume: the run folder that the user expects to resume.
         writable: False for the other processes of a distributed training, which write nothing; the run folder
             has to exist then.
+        before_new: called before a new folder is created, so what it raises leaves no folder behind.
 
     Raises:
         RunStateError: if `resume` is a different run, or the folder is in use or not writable.
@@ -292,6 +295,8 @@ def open_run(
     if resume is not None:
         _require_same(resume, identity)
         folder = resume
+    if writable and not (folder / "manifest.json").exists():
+        before_new()
     return Run(folder, config, constitution, identity, writable=writable)
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.records import Answer, Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
+from core.records import (
+    Answer,
+    Comparison,
+    CritiqueTrace,
+    Exclusion,
+    Judgment,
+    Preference,
+    Prompt,
+    PromptColumns,
+)
 from core.store.record_store import RecordFile, RecordStore
 
 
@@ -18,6 +27,11 @@ class RunFiles:
     def prompts(self) -> RecordFile[Prompt]:
         """The run's prompts, each with its split."""
         return self.store.open("prompts.jsonl", Prompt)
+
+    @property
+    def prompt_columns(self) -> RecordFile[PromptColumns]:
+        """The user's own columns of the prompts. A derived file, written as a whole; open it only to read."""
+        return self.store.open("prompt_columns.jsonl", PromptColumns)
 
     @property
     def traces(self) -> RecordFile[CritiqueTrace]:

@@ -24,6 +24,7 @@ from core.libraries import quiet_datasets
 from core.store.containers import file_rows, is_read_here, not_utf8, refuse_pointers
 from core.store.files import os_errors
 from core.store.jsonl import Unreadable
+from core.text.special_files import require_regular
 
 _EXTRA = "train"
 _BINARY = (".parquet", ".arrow")
@@ -112,6 +113,7 @@ def with_split(source: DataSource) -> DataSource:
         DataError: if the data set does not exist, or has several splits and none of these.
         MissingExtraError: if the package datasets is needed and not installed.
     """
+    require_regular(source.path)
     with os_errors(source.path):
         if source.split is not None or source.path.is_file():
             return source
@@ -142,6 +144,7 @@ def read_rows(source: DataSource) -> Iterator[SourceRow]:
         MissingExtraError: if the package datasets is needed and not installed.
     """
     path = source.path
+    require_regular(path)
     with os_errors(path):
         is_file = path.is_file()
     if not is_file:

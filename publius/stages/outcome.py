@@ -31,6 +31,7 @@ class RunOutcome:
             "run": str(self.folder),
             "stages": {result.stage: result.as_json() for result in self.stages},
             "left_out": {stage: entry["left_out"] for stage, entry in stages.items() if entry["left_out"]},
+            "prompts": manifest.get("prompts", {}),
             "figures": label_metrics(self.folder) if "label" in stages else {},
             "people": manifest.get(STAGE, {}),
             "reward": read_reward_metrics(self.folder / "reward"),

@@ -1,26 +1,153 @@
-"""Import of the prompts file: check it, assign splits and copy the prompts into the run folder."""
+"""Import of prompts: survey the data set, assign splits and copy the prompts into the run folder."""
 
 from __future__ import annotations
 
-from prompts.sources import admissions, read_prompts
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from core.notices import counted, note, warn
+from core.records import PromptColumns
+from core.store.seen_ids import SeenIds
+from prompts.sources import Admission, Admissions
+from publius.config.run_file import PromptsConfig, SplitConfig
 from publius.runs.folder import Run
+from publius.runs.inputs import digest_lines
+from publius.sources.prompt_survey import PromptSurvey, carried_values, survey
+from publius.sources.prompts import PromptRow, read_prompt_rows
+
+PROMPTS_SUMMARY = "prompts"
+"""Key of the summary of the import in the manifest."""
+_SHOWN_COLUMNS = 12
 
 
-def ingest_prompts(run: Run) -> None:
-    """Copy the prompts file into the run, each prompt with its split; duplicates are excluded.
+@dataclass(frozen=True)
+class AdmittedRow:
+    """A row of the data set with the decision about its prompt."""
 
-    The whole file is checked before any request is sent.
+    row: PromptRow
+    admission: Admission | None
+    """None if the row has no usable prompt."""
+
+
+class PromptIngestion:
+    """The import of a run's prompts: `check` before the run folder exists, then a call with the open run."""
+
+    def __init__(self, prompts: PromptsConfig, split: SplitConfig) -> None:
+        self._prompts = prompts
+        self._split = split
+
+    @cached_property
+    def _survey(self) -> PromptSurvey:
+        return survey(self._prompts)
+
+    def check(self) -> None:
+        """Read the whole data set. Raises DataError or ConfigError if a run cannot use it."""
+        _ = self._survey
+
+    def __call__(self, run: Run) -> None:
+        """Copy the prompts into the run, each with its split; exclude skipped rows with their reasons."""
+        if not run.holds_prompts():
+            self._copy(run)
+        elif PROMPTS_SUMMARY in run.manifest and not self._has_carried(run):
+            run.manifest[PROMPTS_SUMMARY] |= self._carry(run)
+            run.record_prompts()
+
+    def _copy(self, run: Run) -> None:
+        rows, near, excluded = 0, 0, Counter[str]()
+        for entry in admitted_rows(self._prompts, self._split, self._survey):
+            rows += 1
+            if entry.admission is None:
+                run.exclude("prompts", entry.row.place, entry.row.reason, entry.row.detail)
+                excluded[entry.row.reason] += 1
+            elif entry.admission.reason:
+                prompt = entry.admission.prompt
+                run.exclude("prompts", prompt.id, entry.admission.reason, entry.admission.detail)
+                excluded[entry.admission.reason] += 1
+            else:
+                run.prompts.append(entry.admission.prompt)
+                near += entry.admission.near
+        run.manifest[PROMPTS_SUMMARY] = {
+            "rows": rows,
+            "near_duplicates": near,
+            "unreadable": dict(self._survey.lost),
+            **self._carry(run),
+        }
+        run.record_prompts()
+        _report(self._survey, run.manifest[PROMPTS_SUMMARY], excluded)
+
+    def _has_carried(self, run: Run) -> bool:
+        """Return True if the run has the columns that were asked for, as they were written."""
+        summary = run.manifest[PROMPTS_SUMMARY]
+        return (summary["keep"], summary["lines"]) == (self._keep, _digest_of_columns(run))
+
+    def _carry(self, run: Run) -> dict[str, Any]:
+        """Write the carried columns of the prompts, if there are any; return what the manifest holds."""
+        carried = self._survey.carried(self._prompts.keep)
+        if carried or (run.folder / "prompt_columns.jsonl").exists():
+            run.replace_prompt_columns(self._column_records(run, carried))
+        return {
+            "keep": self._keep,
+            "carried": carried,
+            "ignored": self._survey.unread(carried),
+            "lines": _digest_of_columns(run),
+        }
+
+    def _column_records(self, run: Run, carried: dict[str, str]) -> Iterator[PromptColumns]:
+        with SeenIds() as seen:
+            for row in read_prompt_rows(self._prompts) if carried else ():
+                if row.parsed is None or row.parsed.prompt.id not in run.prompts:
+                    continue
+                if seen.add(row.parsed.prompt.id):  # of duplicates, the run has the first
+                    cells = carried_values(row, carried)
+                    yield PromptColumns(id=row.parsed.prompt.id, row=row.place, columns=cells)
+
+    @property
+    def _keep(self) -> list[str] | None:
+        return None if self._prompts.keep is None else list(self._prompts.keep)
+
+
+def _digest_of_columns(run: Run) -> str:
+    return digest_lines(run.folder / "prompt_columns.jsonl").digest
+
+
+def admitted_rows(prompts: PromptsConfig, split: SplitConfig, found: PromptSurvey) -> Iterator[AdmittedRow]:
+    """Yield every row of a data set with the decision about its prompt, as a run would make it.
+
+    Args:
+        prompts: the data set.
+        split: shares of the splits.
+        found: the survey of the data set.
     """
-    if run.holds_prompts():
-        return
-    config = run.config
-    for _ in read_prompts(config.prompts.path):
-        pass  # read to the end first, so an error in the last line is raised before any prompt is copied
-    for prompt, reason, detail in admissions(
-        config.prompts.path, config.split.shares(), config.prompts.limit
+    with Admissions(split.shares(), found.grams, prompts.limit, prompts.duplicates) as admissions:
+        for row in read_prompt_rows(prompts):
+            parsed = row.parsed
+            yield AdmittedRow(row, None if parsed is None else admissions.decide(parsed.prompt, row.place))
+
+
+def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]) -> None:
+    """Log what the user should know about the import: skipped rows, columns, near-duplicates."""
+    if excluded:
+        reasons = ", ".join(f"{reason} ({number:,})" for reason, number in excluded.most_common())
+        note(f"prompts: {counted(summary['rows'], 'row')}, {excluded.total():,} skipped: {reasons}")
+    for name, ours in found.misspelt().items():
+        warn(
+            f"prompts: the column {name!r} is not read; did you mean {ours!r}? "
+            f"(prompts.columns: {{{ours}: {name}}})"
+        )
+    for title, names in (
+        ("carried to the export", list(summary["carried"])),
+        ("not read", summary["ignored"]),
     ):
-        if reason:
-            run.exclude("prompts", prompt.id, reason, detail)
-        else:
-            run.prompts.append(prompt)
-    run.record_prompts()
+        if names:
+            more = f" and {len(names) - _SHOWN_COLUMNS:,} more" if len(names) > _SHOWN_COLUMNS else ""
+            note(f"prompts: columns {title}: {', '.join(names[:_SHOWN_COLUMNS])}{more}")
+    for name, rows in summary["unreadable"].items():
+        warn(f"prompts: {name} could not be read in {counted(rows, 'row')}, whose prompts are used without")
+    if summary["near_duplicates"]:
+        note(
+            f"prompts: {counted(summary['near_duplicates'], 'near-duplicate')} of other prompts, used in the "
+            "split of those; to skip them: --set prompts.duplicates=near"
+        )

@@ -20,7 +20,7 @@ from publius.stages.critique import critique_stage
 from publius.stages.evaluate import eval_stage
 from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.outcome import RunOutcome
-from publius.stages.prompts import ingest_prompts
+from publius.stages.prompts import PromptIngestion
 from publius.stages.training.examples import dpo_stage, reward_stage, sft_stage
 from publius.stages.training.rl import grpo_stage, ppo_stage, rloo_stage
 from training.checkpoints import RESULT
@@ -61,7 +61,9 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
     """
     config = load_run_config(request.run_file, request.overrides)
     stages = request.stages or planned_stages(config)
-    plan = StagePlan(config, request.run_file.resolve().parent, stages, ingest_prompts, resume=request.resume)
+    ingestion = PromptIngestion(config.prompts, config.split)
+    project = request.run_file.resolve().parent
+    plan = StagePlan(config, project, stages, ingestion, resume=request.resume, check=ingestion.check)
     return run_plan(plan, make)
 
 
@@ -75,6 +77,8 @@ class StagePlan:
     ingest: Callable[[Run], None]
     """Imports prompts or pairs into the run folder before the first stage; idempotent."""
     resume: Path | None = None
+    check: Callable[[], object] = lambda: None
+    """Raises if the input cannot be used; called before a new run folder is created."""
     pairs_only: bool = False
     """True if all answers are imported, so no policy or critic is needed."""
 
@@ -88,7 +92,15 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
         if not is_main():
             wait_for_all()  # the main process creates the run folder
         writes = is_main()
-        with open_run(config, plan.project, engines.identities(), plan.resume, writable=writes) as run:
+        opened = open_run(
+            config,
+            plan.project,
+            engines.identities(),
+            plan.resume,
+            writable=writes,
+            before_new=plan.check,
+        )
+        with opened as run:
             note(f"run folder {run.folder}")
             _require_possible_trainings(run, plan.stages)
             warn_about_labels(config, engines, self_labels=not plan.pairs_only)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from core.errors import shell_command
-from core.notices import note
+from core.notices import counted, note
 from core.records import Metric
 from evaluation.report import summary_table
 from publius.console import heading, out
@@ -28,6 +28,7 @@ def print_summary(outcome: RunOutcome) -> None:
         table.add_row(name, *(f"{cell:,}" for cell in cells))
     heading("Stages")
     out.print(table)
+    _print_near_duplicates(summary["prompts"].get("near_duplicates", 0))
     if summary["figures"]:
         heading("Labels")
         for name, value in summary["figures"].items():
@@ -50,6 +51,12 @@ def print_summary(outcome: RunOutcome) -> None:
     folder = summary["run"]
     show, export = (shell_command("publius", name, folder) for name in ("show", "export"))
     note(f"\n{folder}: {show}, {export} --to DIR")
+
+
+def _print_near_duplicates(count: int) -> None:
+    if count:
+        heading("Prompts")
+        out.print(f"{counted(count, 'near-duplicate')} used, in the split of the prompts that they resemble")
 
 
 def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:

@@ -18,7 +18,7 @@ from engines.answers import AnswerReader
 from engines.scripted import ScriptedEngine
 from engines.tokenization import CHATML, TurnEncoder
 from labelers.ai import AILabeler
-from prompts.sources import read_prompts
+from publius.sources.prompts import read_prompts
 
 DEMO = Path(__file__).parents[2] / "prompts" / "demo" / "prompts.jsonl"
 SPECIAL = """<|endoftext|><|im_start|><|im_end|><repo_name><reponame><file_sep><filename><gh_stars>

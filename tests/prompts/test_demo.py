@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.records import Prompt
-from prompts.sources import normalised, read_prompts
+from prompts.sources import normalised
+from publius.sources.prompts import read_prompts
 
 DEMO = Path(__file__).parents[2] / "prompts" / "demo" / "prompts.jsonl"
 

@@ -1,155 +1,22 @@
-"""Prompts are read line by line, mistakes are told by file and line, and no prompt is in two splits."""
+"""Splits follow their shares, and no prompt is repeated or nearly repeated in two of them."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from core.errors import DataError
 from core.records import Message, Prompt, Split
-from prompts.sources import assign_split, normalised, read_prompts
+from core.store.near_duplicates import GramCounts
+from prompts.sources import Admission, Admissions, Duplicates, assign_split, compared_text, normalised
 
 SHARES: dict[Split, float] = {"train": 0.45, "preference": 0.5, "test": 0.05}
 
 
 def prompt(text: str, **fields: Any) -> Prompt:
     return Prompt.of((Message(role="user", content=text),), **fields)
-
-
-def written(tmp_path: Path, content: str | bytes, name: str = "prompts.jsonl") -> Path:
-    path = tmp_path / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def the_error(path: Path) -> DataError:
-    with pytest.raises(DataError) as caught:
-        list(read_prompts(path))
-    assert caught.value.problems[0].accepted
-    assert "\n" not in str(caught.value)
-    return caught.value
-
-
-def test_prompt_column_is_one_message_of_the_user(tmp_path: Path):
-    path = written(tmp_path, '{"prompt": "Hi", "other": [1]}\n')
-    assert list(read_prompts(path)) == [prompt("Hi", source="prompts")]
-
-
-def test_conversation_is_kept_whole_with_tags_source_and_split(tmp_path: Path):
-    messages = [{"role": role, "content": role} for role in ("system", "user", "assistant", "user")]
-    row = {"messages": messages, "tags": ["a", "b"], "source": "hand", "split": "test"}
-    (found,) = read_prompts(written(tmp_path, json.dumps(row)))
-    assert [message.model_dump() for message in found.messages] == messages
-    assert (found.tags, found.source, found.split) == (("a", "b"), "hand", "test")
-
-
-def test_prompt_column_may_hold_messages_as_in_other_data_sets(tmp_path: Path):
-    row = {"prompt": [{"role": "user", "content": "Hi"}]}
-    assert next(read_prompts(written(tmp_path, json.dumps(row)))).messages == prompt("Hi").messages
-
-
-def test_one_tag_may_stand_without_a_list(tmp_path: Path):
-    assert next(read_prompts(written(tmp_path, '{"prompt": "Hi", "tags": "calm"}'))).tags == ("calm",)
-
-
-def test_text_file_has_one_prompt_a_line(tmp_path: Path):
-    path = written(tmp_path, 'One\n\n  {"two": 2}  \r\nThr\u2028ee', "few.txt")
-    texts = [found.messages[0].content for found in read_prompts(path)]
-    assert texts == ["One", '{"two": 2}', "Thr\u2028ee"]
-    assert {found.source for found in read_prompts(path)} == {"few"}
-
-
-@pytest.mark.parametrize(("name", "line"), [("a.txt", "Hé"), ("a.jsonl", '{"prompt": "Hé"}')])
-def test_byte_order_mark_is_no_part_of_the_first_prompt(tmp_path: Path, name: str, line: str):
-    path = written(tmp_path, b"\xef\xbb\xbf" + line.encode(), name)
-    assert [found.messages[0].content for found in read_prompts(path)] == ["Hé"]
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('{"prompt": "Hi"', "not JSON"),
-        ("prompt: Hi", "not JSON"),
-        ('["Hi"]', "found"),
-        ('"Hi"', "found"),
-        ("3", "found"),
-        ('{"text": "Hi"}', "found"),
-        ('{"prompt": 3}', "found"),
-        ('{"prompt": null}', "found"),
-        ('{"prompt": ""}', "the last message is empty"),
-        ('{"prompt": " \\n "}', "the last message is empty"),
-        ('{"messages": []}', "messages"),
-        ('{"messages": ["Hi"]}', "messages.0"),
-        ('{"messages": [{"role": "bot", "content": "Hi"}]}', "messages.0.role"),
-        ('{"messages": [{"role": "user"}]}', "messages.0.content"),
-        ('{"messages": [{"role": "user", "content": "Hi", "name": "x"}]}', "messages.0.name"),
-        (
-            '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}',
-            "assistant",
-        ),
-        ('{"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}]}', "system"),
-        ('{"prompt": "Hi", "split": "training"}', "split"),
-        ('{"prompt": "Hi", "tags": 5}', "tags is 5"),
-        ('{"prompt": "Hi", "tags": [5]}', "tags.0"),
-        ('{"prompt": "Hi", "source": 5}', "source"),
-        ('{"prompt": "\\ud800"}', "surrogate"),
-        ('{"prompt": "Hi", "tags": ["\\udfff"]}', "surrogate"),
-    ],
-)
-def test_mistake_is_told_with_file_and_line(tmp_path: Path, line: str, said: str):
-    path = written(tmp_path, f'{{"prompt": "fine"}}\n\n{line}\n{{"prompt": "fine"}}\n')
-    error = the_error(path)
-    assert error.problems[0].where == f"{path}:3"
-    assert said in error.problems[0].what
-
-
-@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
-def test_text_in_another_encoding_is_told_with_file_and_line(tmp_path: Path, name: str):
-    lines = b'{"prompt": "fine"}\n' * 2000
-    path = written(tmp_path, lines + '{"prompt": "na\xefve"}\n'.encode("latin-1"), name)
-    error = the_error(path)
-    assert error.problems[0].where == f"{path}:2001"
-    assert "not UTF-8" in error.problems[0].what
-    assert "byte 15 of the line" in error.problems[0].what
-
-
-@pytest.mark.parametrize("content", ["", "\n\n  \n"])
-@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
-def test_file_without_prompts_is_refused(tmp_path: Path, name: str, content: str):
-    path = written(tmp_path, content, name)
-    error = the_error(path)
-    assert error.problems[0].where == str(path)
-    assert "no prompts" in error.problems[0].what
-
-
-def test_missing_file_is_named(tmp_path: Path):
-    error = the_error(tmp_path / "missing.jsonl")
-    assert str(tmp_path / "missing.jsonl") in str(error)
-
-
-def test_folder_in_place_of_a_file_is_refused(tmp_path: Path):
-    (tmp_path / "folder.jsonl").mkdir()
-    assert "cannot be read" in str(the_error(tmp_path / "folder.jsonl"))
-
-
-@pytest.mark.parametrize("name", ["prompts.csv", "prompts", "prompts.json"])
-def test_file_of_another_kind_is_refused(tmp_path: Path, name: str):
-    error = the_error(written(tmp_path, '{"prompt": "Hi"}', name))
-    assert ".jsonl" in (error.problems[0].accepted or "")
-
-
-def test_prompts_before_the_mistake_have_been_read(tmp_path: Path):
-    prompts = read_prompts(written(tmp_path, '{"prompt": "one"}\nbroken'))
-    assert next(prompts).messages[0].content == "one"
-    with pytest.raises(DataError, match="not JSON"):
-        next(prompts)
-
-
-# Splits
 
 
 def test_shares_are_followed():
@@ -203,3 +70,72 @@ def test_split_without_a_share_gets_nothing():
 def test_shares_that_fall_short_of_one_by_rounding_lose_no_prompt():
     shares: dict[Split, float] = {"train": 0.0, "preference": 1e-9, "test": 0.0}
     assert assign_split(prompt("any"), shares).split == "preference"
+
+
+# Admission
+
+
+LONG = "Could you explain to me, step by step, how the heart of a whale moves blood to such a long tail"
+
+
+def admitted(
+    prompts: Sequence[Prompt], limit: int | None = None, duplicates: Duplicates = "exact"
+) -> list[Admission]:
+    counts = GramCounts()
+    for one in prompts:
+        counts.add(compared_text(one))
+    with Admissions(SHARES, counts, limit, duplicates) as admissions:
+        return [admissions.decide(one, f"row {number}") for number, one in enumerate(prompts, start=1)]
+
+
+def test_exact_duplicate_is_skipped_with_its_place():
+    found = admitted([prompt("Hi"), prompt("Hi", tags=("x",))])
+    assert [(entry.reason, entry.detail) for entry in found] == [("", ""), ("duplicate prompt", "row 2")]
+
+
+@pytest.mark.parametrize(("duplicates", "skipped"), [("exact", set()), ("normalised", {1}), ("near", {1, 2})])
+def test_near_duplicates_are_skipped_as_asked(duplicates: Duplicates, skipped: set[int]):
+    texts = [f"{LONG}?", f"{LONG.upper()} !", f"{LONG}, please?", "How do I boil an egg?"]
+    found = admitted([prompt(text) for text in texts], duplicates=duplicates)
+    assert {number for number, entry in enumerate(found) if entry.reason} == skipped
+    assert [entry.near for entry in found if not entry.reason].count(True) == 2 - len(skipped)
+
+
+def test_near_duplicates_share_a_split_whatever_their_hashes():
+    for number in range(40):
+        one, two = prompt(f"{LONG} number {number}?"), prompt(f"{LONG} number {number}, please?")
+        assert len({entry.prompt.split for entry in admitted([one, two])}) == 1
+
+
+def test_chain_of_near_duplicates_does_not_reach_from_training_into_test():
+    words = LONG.split()
+    chain = [
+        prompt(" ".join([*words[:n], *(word[::-1] for word in words[n:])]))
+        for n in range(len(words), len(words) - 9, -1)
+    ]
+    found = admitted([chain[0].model_copy(update={"split": "train"}), *chain[1:]])
+    near = [entry.prompt.split for entry in found if entry.near]
+    assert len(near) > 5
+    assert "test" not in near
+
+
+def test_near_duplicate_that_names_the_other_split_is_skipped():
+    found = admitted([prompt(f"{LONG}?", split="train"), prompt(f"{LONG}, please?", split="test")])
+    assert found[1].reason == "near-duplicate of a prompt in another split"
+
+
+def test_template_that_all_prompts_share_makes_no_near_duplicates():
+    template = "You work for a shop that sells tea by post. Answer the customer in two sentences. Customer: "
+    topics = [f"{'abcdefghijklm'[n]}{'nopqrstuvwxyz'[n]}" * 4 for n in range(13)]
+    assert not any(entry.near for entry in admitted([prompt(f"{template}{topic}") for topic in topics]))
+
+
+def test_prompts_of_symbols_alone_are_not_the_same():
+    found = admitted([prompt("???"), prompt("!!!"), prompt("\U0001f600")], duplicates="near")
+    assert not any(entry.reason for entry in found)
+
+
+def test_limit_counts_training_prompts_only():
+    rows = [prompt(f"Q{n}", split="test" if n % 2 else "train") for n in range(10)]
+    found = admitted(rows, limit=2)
+    assert [entry.prompt.messages[0].content for entry in found if entry.reason] == ["Q4", "Q6", "Q8"]

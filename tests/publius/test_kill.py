@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from core.records import Prompt
-from prompts.sources import read_prompts
+from publius.sources.prompts import read_prompts
 from tests.publius.projects import ids, record_lines, write_project
 
 REPOSITORY = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from engines.hf.engine import TransformersEngine
 from engines.hf.self_check import NEW_TOKENS
 from engines.protocols import GenerationRequest
 from engines.tokenization import TurnEncoder
-from prompts.sources import read_prompts
+from publius.sources.prompts import read_prompts
 
 DEMO = Path(__file__).parents[3] / "prompts" / "demo" / "prompts.jsonl"
 NEAR_TIE = 1e-3

@@ -24,7 +24,7 @@ from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.scripted import ScriptedEngine
 from engines.tokenization import CHATML, TurnEncoder
 from labelers.ai import AILabeler
-from prompts.sources import read_prompts
+from publius.sources.prompts import read_prompts
 
 DEMO = Path(__file__).parents[3] / "prompts" / "demo" / "prompts.jsonl"
 GREEDY = Sampling(temperature=0.0, max_new_tokens=12)

@@ -26,7 +26,7 @@ from engines.tokenization import CHATML
 from engines.vllm.engine import VllmEngine
 from engines.vllm.processes import living_members, wait_until_gone
 from engines.vllm.setup import install_vllm, vllm_device
-from prompts.sources import read_prompts
+from publius.sources.prompts import read_prompts
 from tests.engines.hf.test_engine import comparison_requests
 
 pytestmark = [

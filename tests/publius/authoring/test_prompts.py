@@ -14,9 +14,9 @@ from core.records import Generation, Prompt
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, Engine, GenerationRequest
 from engines.scripted import ScriptedEngine
-from prompts.sources import read_prompts
 from publius.authoring.prompts import PromptsRequest, PromptsResult, synthesise
 from publius.runs.engines import EngineMaker
+from publius.sources.prompts import read_prompts
 from tests.publius.invoking import here
 
 CONSTITUTION = """\
@@ -194,7 +194,7 @@ def test_file_that_came_in_the_meantime_is_not_overwritten(constitution: Path, t
         ({"to": "missing/p.jsonl"}, "no such file or folder"),
         ({"to": "p.csv"}, "accepted: the name of a .jsonl file"),
         ({"only": ("hones",)}, "unknown principle 'hones'.*did you mean 'honest'"),
-        ({"seeds_from": Path("nowhere.txt")}, "nowhere.txt: cannot be read"),
+        ({"seeds_from": Path("nowhere.txt")}, "nowhere.txt: no such file or folder"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_asked(

@@ -133,13 +133,14 @@ def test_duplicates_and_prompts_beyond_the_limit_are_counted(tmp_path):
     assert "test" not in {prompt["split"] for prompt in traced}
 
 
-def test_a_broken_prompt_stops_before_any_model_is_asked(tmp_path):
+def test_file_without_any_prompt_stops_before_a_model_is_asked_and_leaves_no_folder(tmp_path):
     run_file = write_project(tmp_path)
-    (tmp_path / "prompts.jsonl").write_text('{"prompt": "fine"}\n{"prompt": 5}\n')
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": null}\n{"prompt": 5}\n')
     recorder = Recorder()
-    with pytest.raises(DataError, match=r"prompts\.jsonl:2"):
+    with pytest.raises(DataError, match=r"prompts\.jsonl:1: the prompt is empty.*prompts\.jsonl:2"):
         execute(RunRequest(run_file), recorder)
     assert recorder.requests == []
+    assert not (tmp_path / "runs").exists()
 
 
 def test_samples_of_the_policy_are_compared_with_each_other(tmp_path):

@@ -93,15 +93,20 @@ def test_prompts_are_ingested_without_holding_them(tmp_path: Path, monkeypatch: 
     from publius.stages import runner
 
     grown: list[float] = []
-    ingest = runner.ingest_prompts
 
-    def watched(run: runner.Run) -> None:
-        before = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
-        ingest(run)
-        grown.append(tracemalloc.get_traced_memory()[1] - before)
+    class WatchedIngestion(runner.PromptIngestion):
+        """Measures the memory from the survey of the prompts to the end of their import."""
 
-    monkeypatch.setattr(runner, "ingest_prompts", watched)
+        def check(self) -> None:
+            tracemalloc.reset_peak()
+            self.before = tracemalloc.get_traced_memory()[0]
+            super().check()
+
+        def __call__(self, run: runner.Run) -> None:
+            super().__call__(run)
+            grown.append(tracemalloc.get_traced_memory()[1] - self.before)
+
+    monkeypatch.setattr(runner, "PromptIngestion", WatchedIngestion)
     for count in (1000, 5000):
         folder = tmp_path / str(count)
         folder.mkdir()

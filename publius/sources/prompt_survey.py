@@ -1,0 +1,210 @@
+"""What a data set of prompts holds, found by reading it once before anything is written.
+
+The survey finds mistakes that concern the whole data set, decides which of the user's columns are carried to
+the export, and counts letter grams for the search of near-duplicates.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from core.errors import ConfigError, DataError
+from core.store.near_duplicates import GramCounts
+from core.text.explain import one_of
+from prompts.rows import PROMPT_COLUMN_ORDER, READ_COLUMNS, text_cell
+from prompts.sources import compared_text
+from publius.sources.prompts import PROMPT_FORMS, PromptRow, PromptSource, read_prompt_rows
+
+_MAX_COLUMNS = 100
+_SHORT = 1000
+"""Mean characters in the cells of a column that is carried to the export without being named."""
+_FIRST = 3
+"""Skipped rows that an error shows if no row can be used."""
+_INTEGERS = range(-(2**63), 2**63)
+"""Integers that Arrow, and therefore `datasets`, can store."""
+_TIMES = (date, time, timedelta, Decimal)
+
+CarriedValue = str | int | float | bool | None
+"""A value of a carried column; a list or a mapping is carried as JSON text."""
+
+
+@dataclass
+class ColumnUse:
+    """What the rows have in one column."""
+
+    read: bool = False
+    kinds: set[str] = field(default_factory=set)
+    """Kinds of values: `text`, `bool`, `int`, `float`, `time`, `other`."""
+    cells: int = 0
+    characters: int = 0
+    """Characters of text, and of lists and mappings as JSON."""
+
+    @property
+    def is_short(self) -> bool:
+        """True if the cells are short on average."""
+        return self.cells > 0 and self.characters <= _SHORT * self.cells
+
+    @property
+    def dtype(self) -> str:
+        """Type that holds all cells, in Arrow's words; values of several types are text."""
+        if self.kinds == {"int", "float"}:
+            return "float64"
+        only = next(iter(self.kinds)) if len(self.kinds) == 1 else ""
+        return {"int": "int64", "float": "float64", "bool": "bool"}.get(only, "string")
+
+    def add(self, value: Any, read: bool) -> None:
+        """Count one cell."""
+        kind = _kind(value)
+        self.read |= read
+        self.kinds |= {kind} - {"missing"}
+        self.cells += kind != "missing"
+        if kind in ("text", "other"):
+            self.characters += len(_encodable(value) or "")
+
+
+@dataclass
+class PromptSurvey:
+    """The content of a data set of prompts."""
+
+    grams: GramCounts = field(default_factory=GramCounts)
+    rows: int = 0
+    usable: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    first: list[PromptRow] = field(default_factory=list)
+    """The first skipped rows."""
+    columns: dict[str, ColumnUse] = field(default_factory=dict)
+    lost: Counter[str] = field(default_factory=Counter)
+    """Rows by optional column whose value could not be read, such as `tags`."""
+    absent: set[str] | None = None
+    """Our names of mapped columns that no row has."""
+
+    def add(self, row: PromptRow) -> None:
+        """Count one row."""
+        self.rows += 1
+        if row.values or self.absent is not None:
+            self.absent = set(row.absent) if self.absent is None else self.absent & row.absent
+        read: Iterable[str] = ()
+        if row.parsed is None:
+            self.reasons[row.reason] += 1
+            self.first += [row] if len(self.first) < _FIRST else []
+        else:
+            self.usable += 1
+            self.lost.update(row.parsed.lost)
+            self.grams.add(compared_text(row.parsed.prompt))
+            read = row.parsed.read
+        for name, value in row.values.items():
+            if name in self.columns or len(self.columns) < _MAX_COLUMNS:
+                self.columns.setdefault(str(name), ColumnUse()).add(value, name in read)
+
+    def carried(self, keep: Sequence[str] | None) -> dict[str, str]:
+        """Return the columns to carry to the export, each with its type in Arrow's words.
+
+        Args:
+            keep: the columns; None for all short ones that are not read.
+        """
+        if keep is None:
+            keep = [name for name, use in self.columns.items() if use.is_short and not use.read]
+        return {name: self.columns[name].dtype if name in self.columns else "string" for name in keep}
+
+    def unread(self, carried: Collection[str]) -> list[str]:
+        """Return the columns with values that are neither read nor carried."""
+        return [
+            name for name, use in self.columns.items() if use.kinds and not use.read and name not in carried
+        ]
+
+    def misspelt(self) -> dict[str, str]:
+        """Return our column for each column that is not read and has nearly its name, such as `tag`."""
+        found = {}
+        for name, use in self.columns.items():
+            plain = name.strip().casefold()
+            near = difflib.get_close_matches(plain, READ_COLUMNS, n=1, cutoff=0.85)
+            if not use.read and near and near[0] != plain and near[0] not in self.columns:
+                found[name] = near[0]
+        return found
+
+
+def survey(source: PromptSource) -> PromptSurvey:
+    """Return what a data set of prompts holds.
+
+    Raises:
+        DataError: it cannot be read, or no row can be used.
+        ConfigError: a column in `prompts.columns` or `prompts.keep` does not exist.
+    """
+    found = PromptSurvey()
+    for row in read_prompt_rows(source):
+        found.add(row)
+    if not found.rows:
+        raise DataError("the file contains no prompts", where=str(source.path), accepted=PROMPT_FORMS)
+    for ours in sorted(found.absent or ()):
+        _refuse_column(f"prompts.columns.{ours}", source.columns[ours], found)
+    for name in source.keep or ():
+        if found.columns and name not in found.columns:
+            _refuse_column("prompts.keep", name, found)
+    if not found.usable:
+        _refuse_all(source, found)
+    return found
+
+
+def carried_values(row: PromptRow, carried: Mapping[str, str]) -> dict[str, CarriedValue]:
+    """Return a row's cells of the carried columns, each as the column's type."""
+    return {name: _cell(row.values.get(name), dtype) for name, dtype in carried.items()}
+
+
+def _cell(value: Any, dtype: str) -> CarriedValue:
+    if _kind(value) == "missing":
+        return None
+    if dtype == "string":
+        return str(value) if isinstance(value, _TIMES) else _encodable(value)
+    return float(value) if dtype == "float64" else bool(value) if dtype == "bool" else int(value)
+
+
+def _refuse_column(where: str, name: str, found: PromptSurvey) -> NoReturn:
+    raise ConfigError(f"no column {name!r}", where=where, accepted=one_of(found.columns, name))
+
+
+def _refuse_all(source: PromptSource, found: PromptSurvey) -> NoReturn:
+    """Raise an error with the first rows' reasons, the columns, and the mapping that would read them."""
+    shown = "; ".join(
+        f"{row.place}: {row.reason}{f' ({row.detail})' if row.detail else ''}" for row in found.first
+    )
+    columns = f"; columns: {', '.join(found.columns)}" if found.columns else ""
+    what = f"none of the {found.rows:,} rows is a prompt: {shown}{columns}"
+    guess = _likely_prompt(found.columns)
+    run = f"publius run RUN.yaml --set 'prompts.columns={{prompt: {guess}}}'" if guess else None
+    raise DataError(what, where=str(source.path), accepted=PROMPT_FORMS, run=run)
+
+
+def _likely_prompt(columns: Mapping[str, ColumnUse]) -> str | None:
+    """Return the column that most likely holds prompts: the one with the most text, if none has our name."""
+    if any(name.strip().casefold() in PROMPT_COLUMN_ORDER for name in columns):
+        return None
+    texts = {name: use.characters for name, use in columns.items() if use.characters}
+    near = difflib.get_close_matches("prompt", texts, n=1, cutoff=0.8)
+    return near[0] if near else max(texts, key=lambda name: texts[name], default=None)
+
+
+def _kind(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "missing"
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "int" if value in _INTEGERS else "other"
+    if isinstance(value, _TIMES):
+        return "time"
+    return "float" if isinstance(value, float) else "text" if isinstance(value, str) else "other"
+
+
+def _encodable(value: Any) -> str | None:
+    """Return a value as text; None if UTF-8 cannot encode it or it is nested too deeply."""
+    try:
+        return text_cell(value)
+    except ValueError:
+        return None

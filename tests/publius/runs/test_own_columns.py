@@ -1,0 +1,107 @@
+"""A user's own columns go from any file of prompts to the exported data set."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from publius.runs.dataset import OWN_COLUMNS, export_run
+from publius.runs.folder import read_manifest
+from publius.stages.runner import RunRequest, execute
+from tests.publius.projects import RUN, Recorder, record_lines, write_project
+
+
+def run(folder: Path, rows: list[dict[str, Any]], prompts: str = "prompts.jsonl", **settings: str) -> Path:
+    """Run a project with these prompts; return the run folder."""
+    run_file = write_project(folder, run=RUN.replace("prompts.jsonl", prompts))
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    overrides = tuple(f"{key}={value}" for key, value in settings.items())
+    return execute(RunRequest(run_file, overrides), Recorder()).folder
+
+
+def exported(folder: Path, to: Path, config: str = "soft") -> list[dict[str, Any]]:
+    export_run(folder, to)
+    return [
+        json.loads(line) for path in (to / config).glob("*.jsonl") for line in path.read_text().splitlines()
+    ]
+
+
+ROWS = [
+    {"prompt": f"Question {n} of {n * 7}?", "split": "train", "ticket": f"T-{n}", "created": n, "vip": n > 3}
+    for n in range(8)
+]
+
+
+def test_own_columns_of_a_csv_file_stand_in_every_configuration(tmp_path: Path):
+    run_file = write_project(tmp_path, run=RUN.replace("prompts.jsonl", "tickets.csv"))
+    with (tmp_path / "tickets.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Ticket", "Question", "Tags", "created"])
+        writer.writerows([f"T-{n}", f"What is {n} and {n * 7}?", "calm; red-team", "now"] for n in range(8))
+    folder = execute(RunRequest(run_file, ("split={train: 1, preference: 0, test: 0}",)), Recorder()).folder
+    own = {row["id"]: row["columns"] for row in map(json.loads, record_lines(folder)["prompt_columns.jsonl"])}
+    prompts = [json.loads(line) for line in record_lines(folder)["prompts.jsonl"]]
+    assert [own[prompt["id"]]["Ticket"] for prompt in prompts] == [f"T-{n}" for n in range(8)]
+    assert {tuple(prompt["tags"]) for prompt in prompts} == {("calm", "red-team")}
+    for config in ("sft", "preference", "soft", "judgments"):
+        rows = exported(folder, tmp_path / config, config)
+        assert rows
+        for row in rows:
+            number = row[OWN_COLUMNS]["Ticket"].removeprefix("T-")
+            asked = row["messages" if config == "sft" else "prompt"][0]["content"]
+            assert asked.startswith(f"What is {number} and")
+    assert "`Ticket`, `created`" in (tmp_path / "soft" / "README.md").read_text()
+
+
+def test_only_named_columns_are_carried_and_none_if_none_is_named(tmp_path: Path):
+    folder = run(tmp_path, ROWS, **{"prompts.keep": "[ticket]"})
+    assert {tuple(row[OWN_COLUMNS]) for row in exported(folder, tmp_path / "one")} == {("ticket",)}
+    again = execute(RunRequest(tmp_path / "run.yaml", ("prompts.keep=[]",)), Recorder()).folder
+    assert again == folder  # another choice of columns is the same run
+    assert all(OWN_COLUMNS not in row for row in exported(folder, tmp_path / "none"))
+    assert read_manifest(folder)["prompts"]["ignored"] == ["ticket", "created", "vip"]
+
+
+def test_records_do_not_depend_on_own_columns(tmp_path: Path):
+    with_columns = run(tmp_path / "a", ROWS)
+    bare = [{"prompt": row["prompt"], "split": "train"} for row in ROWS]
+    without = run(tmp_path / "b", bare)
+    first, second = record_lines(with_columns), record_lines(without)
+    assert first.pop("prompt_columns.jsonl")
+    assert {name: sorted(lines) for name, lines in first.items()} == {
+        name: sorted(lines) for name, lines in second.items()
+    }
+
+
+@pytest.mark.parametrize("rare", range(0, 8, 3))
+def test_columns_of_mixed_types_load_with_datasets(tmp_path: Path, rare: int):
+    datasets = pytest.importorskip("datasets")
+    odd: list[Any] = [None, 1, "two", [3], {"four": 4}, 5.5, True, None]
+    rows = [
+        {**row, "odd": odd[n], "rare": "x" if n == rare else None, "count": n if n % 2 else n + 0.5}
+        for n, row in enumerate(ROWS)
+    ]
+    keep = "[odd, rare, count, ticket]"
+    folder = run(tmp_path, rows, **{"prompts.keep": keep})
+    exported(folder, tmp_path / "to")
+    loaded = datasets.load_dataset(str(tmp_path / "to"), "soft", cache_dir=str(tmp_path / "cache"))
+    found = {row[OWN_COLUMNS]["ticket"]: row[OWN_COLUMNS] for split in loaded.values() for row in split}
+    texts = [None, "1", "two", "[3]", '{"four": 4}', "5.5", "true", None]
+    assert {ticket: own["odd"] for ticket, own in found.items()} == {
+        f"T-{n}": texts[n] for n in range(8) if f"T-{n}" in found
+    }
+    assert {own["count"] for own in found.values()} <= {0.5, 1.0, 2.5, 3.0, 4.5, 5.0, 6.5, 7.0}
+
+
+def test_long_columns_are_carried_only_if_they_are_named(tmp_path: Path):
+    rows: list[dict[str, Any]] = [
+        {**row, "body": "x" * 2000, "answers": ["a", "b"] * 200, "few": [n]} for n, row in enumerate(ROWS)
+    ]
+    folder = run(tmp_path, rows)
+    summary = read_manifest(folder)["prompts"]
+    assert summary["carried"] == {"ticket": "string", "created": "int64", "vip": "bool", "few": "string"}
+    assert summary["ignored"] == ["body", "answers"]

@@ -1,0 +1,386 @@
+"""Prompts are read from files, folders and data sets of any usual form; a bad row is one skipped row."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import ConfigError, DataError, PubliusError
+from core.records import Message, Prompt
+from publius.sources.prompt_survey import survey
+from publius.sources.prompts import PromptFile, PromptRow, digest_of, read_prompt_rows, read_prompts
+
+Turns = list[tuple[str, str]]
+
+
+def written(tmp_path: Path, content: str | bytes, name: str = "prompts.jsonl") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def lines(*rows: object) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def turns(prompt: Prompt) -> Turns:
+    return [(message.role, message.content) for message in prompt.messages]
+
+
+def only(tmp_path: Path, row: object, **settings: Any) -> PromptRow:
+    """Read a file with one row."""
+    (found,) = read_prompt_rows(PromptFile(written(tmp_path, lines(row)), **settings))
+    return found
+
+
+ASKED: Turns = [("user", "Hi")]
+TALK: Turns = [("user", "Hi"), ("assistant", "Hello."), ("user", "And now?")]
+SHAREGPT = [
+    {"from": "human", "value": "Hi"},
+    {"from": "gpt", "value": "Hello."},
+    {"from": "human", "value": "And now?"},
+    {"from": "gpt", "value": "Nothing."},
+]
+CHAT = [{"role": role, "content": text} for role, text in [*TALK, ("assistant", "Nothing.")]]
+HH = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: And now?\n\nAssistant: Nothing."
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"prompt": "Hi", "other": [1]}, ASKED),
+        ({"prompt": [{"role": "user", "content": "Hi"}]}, ASKED),
+        ({"messages": CHAT[:3]}, TALK),
+        ({"messages": CHAT, "prompt": "Hi"}, TALK),
+        ({"messages": [{"role": "user", "content": "Hi", "name": "x"}]}, ASKED),
+        ({"messages": [*CHAT, {"role": "assistant", "content": None}]}, TALK),
+        ({"conversations": SHAREGPT}, TALK),
+        ({"conversation": SHAREGPT}, TALK),
+        (
+            {"conversations": [{"from": "system", "value": "Be kind."}, *SHAREGPT]},
+            [("system", "Be kind."), *TALK],
+        ),
+        ({"question": "Hi"}, ASKED),
+        ({"question": "Hi", "answer": "Hello."}, ASKED),
+        ({"query": "Hi"}, ASKED),
+        ({"text": "Hi", "label": 1}, ASKED),
+        ({"instruction": "Hi"}, ASKED),
+        ({"instruction": "Sum up.", "input": "", "output": "x"}, [("user", "Sum up.")]),
+        ({"instruction": "Sum up.", "input": "A text."}, [("user", "Sum up.\nA text.")]),
+        ({"instruction": "And now?", "history": [["Hi", "Hello."]]}, TALK),
+        ({"system": "Be kind.", "question": "Hi"}, [("system", "Be kind."), *ASKED]),
+        ({"system": "", "question": "Hi"}, ASKED),
+        ({"system": None, "prompt": "Hi"}, ASKED),
+        ({"chosen": HH, "rejected": HH.replace("Nothing", "Nobody")}, TALK),
+        ({"chosen": CHAT, "rejected": [*CHAT[:3], {"role": "assistant", "content": "Go."}]}, TALK),
+        ({"prompt": HH}, TALK),
+        ({"prompt": HH.strip()}, TALK),
+        ({"prompt": HH.removesuffix(" Nothing.")}, TALK),
+        ({"prompt": "Hi", "chosen": "Hello.", "rejected": "Go."}, ASKED),
+        ({"prompt": None, "question": "Hi"}, ASKED),
+        ({" Prompt ": "Hi"}, ASKED),
+        ({"Question": "Hi"}, ASKED),
+        ({"messages": [{"role": "Human", "content": "Hi"}]}, ASKED),
+    ],
+)
+def test_row_in_a_usual_form_is_a_prompt(tmp_path: Path, row: dict[str, Any], expected: Turns):
+    parsed = only(tmp_path, row).parsed
+    assert parsed is not None
+    assert turns(parsed.prompt) == expected
+
+
+def test_conversation_is_kept_whole_with_tags_source_and_split(tmp_path: Path):
+    messages = [{"role": role, "content": role} for role in ("system", "user", "assistant", "user")]
+    row = {"messages": messages, "tags": ["a", "b"], "source": "hand", "split": "test"}
+    (found,) = read_prompts(written(tmp_path, lines(row)))
+    assert [message.model_dump() for message in found.messages] == messages
+    assert (found.tags, found.source, found.split) == (("a", "b"), "hand", "test")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.jsonl", lines({"prompt": "Hi"}, {"prompt": "Héllo"})),
+        ("p.json", json.dumps([{"prompt": "Hi"}, {"prompt": "Héllo"}])),
+        ("p.json", json.dumps({"data": [{"prompt": "Hi"}, {"prompt": "Héllo"}]})),
+        ("p.jsonl", json.dumps([{"prompt": "Hi"}, {"prompt": "Héllo"}], indent=1)),
+        ("p.csv", "id,prompt\n1,Hi\n2,Héllo\n"),
+        ("p.csv", "\ufeffQuestion;id\r\nHi;1\r\nHéllo;2\r\n"),
+        ("p.tsv", "text\tid\nHi\t1\nHéllo\t2\n"),
+        ("p.txt", "Hi\n\n  Héllo  \r\n"),
+        ("p.txt", "\ufeffHi\nHéllo"),
+        ("p.txt", "Hi\nHéllo\n".encode("utf-16")),
+        ("p.jsonl", lines({"prompt": "Hi"}, {"prompt": "Héllo"}).encode("utf-16")),
+        ("p.jsonl.gz", gzip.compress(lines({"prompt": "Hi"}, {"prompt": "Héllo"}).encode())),
+        ("p.csv.gz", gzip.compress("prompt\nHi\nHéllo\n".encode())),
+        ("p.txt.gz", gzip.compress("Hi\nHéllo\n".encode())),
+    ],
+)
+def test_file_of_each_kind_gives_the_same_prompts(tmp_path: Path, name: str, content: str | bytes):
+    found = list(read_prompts(written(tmp_path, content, name)))
+    assert [turns(prompt) for prompt in found] == [[("user", "Hi")], [("user", "Héllo")]]
+    assert {prompt.source for prompt in found} == {"p"}
+
+
+def test_parquet_files_folders_and_subsets_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    rows = [{"question": "Hi", "n": 1}, {"question": "Again", "n": 2}]
+    data = datasets.Dataset.from_list(rows)
+    data.to_parquet(str(tmp_path / "p.parquet"))
+    data.save_to_disk(str(tmp_path / "saved"))
+    datasets.DatasetDict({"train": data, "test": data.select([0])}).save_to_disk(str(tmp_path / "splits"))
+    folder = tmp_path / "subsets"
+    folder.mkdir()
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n- config_name: one\n  data_files: one.jsonl\n- config_name: two\n  data_files:\n"
+        "  - {split: train, path: one.jsonl}\n  - {split: test, path: two.jsonl}\n---\n"
+    )
+    (folder / "one.jsonl").write_text(lines(*rows))
+    (folder / "two.jsonl").write_text(lines({"question": "Test"}))
+
+    def texts(name: str, **settings: Any) -> list[str]:
+        found = read_prompts(PromptFile(tmp_path / name, **settings))
+        return [prompt.messages[-1].content for prompt in found]
+
+    assert texts("p.parquet") == texts("saved") == texts("splits") == ["Hi", "Again"]
+    assert texts("splits", split="test") == ["Hi"]
+    assert texts("splits", split="train[1:]") == ["Again"]
+    assert texts("subsets", subset="one") == ["Hi", "Again"]
+    assert texts("subsets", subset="two", split="test") == ["Test"]
+    with pytest.raises(DataError, match="one or two"):
+        texts("subsets")
+    # A data set's rows identify it, not its name.
+    assert digest_of(PromptFile(tmp_path / "saved")) == digest_of(PromptFile(tmp_path / "splits"))
+    assert digest_of(PromptFile(tmp_path / "saved")) != digest_of(
+        PromptFile(tmp_path / "splits", split="test")
+    )
+
+
+# Mapped columns, tags
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "expected", "tags"),
+    [
+        ({"prompt": "frage"}, {"frage": "Hi", "prompt": "no"}, ASKED, ()),
+        ({"prompt": "frage", "tags": "art"}, {"frage": "Hi", "art": "x"}, ASKED, ("x",)),
+        ({"prompt": "data.q"}, {"data": {"q": "Hi"}}, ASKED, ()),
+        ({"prompt": "a.b"}, {"a.b": "Hi", "a": {"b": "no"}}, ASKED, ()),
+        ({"messages": "talk"}, {"talk": SHAREGPT, "prompt": "no"}, TALK, ()),
+        (
+            {"prompt": "frage", "system": "rolle"},
+            {"frage": "Hi", "rolle": "Be."},
+            [("system", "Be."), *ASKED],
+            (),
+        ),
+        ({"tags": "art"}, {"prompt": "Hi", "art": 7}, ASKED, ("7",)),
+    ],
+)
+def test_mapped_columns_are_read_in_place_of_ours(
+    tmp_path: Path, columns: dict[str, str], row: dict[str, Any], expected: Turns, tags: tuple[str, ...]
+):
+    parsed = only(tmp_path, row, columns=columns).parsed
+    assert parsed is not None
+    assert (turns(parsed.prompt), parsed.prompt.tags) == (expected, tags)
+
+
+def test_row_without_the_mapped_column_is_skipped_and_not_read_by_another(tmp_path: Path):
+    found = only(tmp_path, {"prompt": "no", "text": "no"}, columns={"prompt": "frage"})
+    assert (found.parsed, found.reason) == (None, "the row has no column 'frage'")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "tags"),
+    [
+        ("p.jsonl", "calm", ("calm",)),
+        ("p.jsonl", "calm, red", ("calm, red",)),
+        ("p.jsonl", ["calm", None, 5, "calm"], ("calm", "5")),
+        ("p.jsonl", 5, ("5",)),
+        ("p.csv", "calm, red;blue", ("calm", "red", "blue")),
+        ("p.csv", '"[""calm"", ""a, b""]"', ("calm", "a, b")),
+        ("p.csv", "", ()),
+    ],
+)
+def test_tags_are_read_from_lists_and_from_cells(
+    tmp_path: Path, name: str, given: Any, tags: tuple[str, ...]
+):
+    cell = given if str(given).startswith('"') or not isinstance(given, str) else f'"{given}"'
+    content = f"prompt,tags\nHi,{cell}\n" if name == "p.csv" else lines({"prompt": "Hi", "tags": given})
+    (prompt,) = read_prompts(written(tmp_path, content, name))
+    assert prompt.tags == tags
+
+
+def test_optional_column_that_cannot_be_read_loses_the_column_only(tmp_path: Path):
+    found = survey(PromptFile(written(tmp_path, lines({"prompt": "Hi", "tags": {"a": 1}, "source": []}))))
+    assert (found.usable, dict(found.lost)) == (1, {"tags": 1, "source": 1})
+
+
+@pytest.mark.parametrize(("name", "split"), [("validation", "test"), ("Train", "train"), ("", None)])
+def test_usual_names_of_splits_are_known(tmp_path: Path, name: str, split: str | None):
+    (prompt,) = read_prompts(written(tmp_path, lines({"prompt": "Hi", "split": name})))
+    assert prompt.split == split
+
+
+# Rows that are not prompts
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"prompt": "Hi"', "not JSON"),
+        ("prompt: Hi", "not JSON"),
+        ('["Hi"]', "not an object"),
+        ("3", "not an object"),
+        ("{}", "no column holds a prompt"),
+        ('{"answer": "Hi"}', "no column holds a prompt"),
+        ('{"prompt": 3}', "neither text nor a list"),
+        ('{"prompt": null}', "the prompt is empty"),
+        ('{"prompt": ""}', "the prompt is empty"),
+        ('{"prompt": " \\n "}', "the prompt is empty"),
+        ('{"messages": []}', "no user message"),
+        ('{"messages": ["Hi"]}', "neither text nor a list of messages"),
+        ('{"messages": [{"role": "bishop", "content": "Hi"}]}', "role other than"),
+        ('{"messages": [{"role": "user"}]}', "content is not text"),
+        ('{"messages": [{"role": "assistant", "content": "b"}]}', "no user message"),
+        ('{"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}]}', "system"),
+        ('{"prompt": "Hi", "split": "fold 3"}', "split is not"),
+        ('{"prompt": "\\ud800"}', "surrogate"),
+        ('{"chosen": "Hello.", "rejected": "Go."}', "the answer is text"),
+        ('{"instruction": "Sum up.", "input": [1]}', "input is not text"),
+        ('{"instruction": "Sum up.", "history": "Hi"}', "history is not"),
+        ('{"prompt": "Hi", "system": 4}', "system is not text"),
+        (
+            '{"system": "a", "messages": [{"role": "system", "content": "b"}, '
+            '{"role": "user", "content": "c"}]}',
+            "different",
+        ),
+        ("[" * 100_000 + "]" * 100_000, "nested"),
+        ('{"prompt": ' + "[" * 400 + "]" * 400 + "}", "neither text nor a list"),
+    ],
+)
+def test_bad_row_is_one_skipped_row_with_place_and_reason(tmp_path: Path, line: str, reason: str):
+    path = written(tmp_path, f'{{"prompt": "fine"}}\n\n{line}\n{{"prompt": "also"}}\n')
+    first, bad, last = read_prompt_rows(PromptFile(path))
+    assert first.parsed is not None
+    assert last.parsed is not None
+    assert bad.parsed is None
+    assert bad.place == "prompts.jsonl:3"
+    assert reason in f"{bad.reason} {bad.detail}"
+    with pytest.raises(DataError, match=r"prompts\.jsonl:3"):
+        list(read_prompts(path))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_line_in_another_encoding_is_one_skipped_row(tmp_path: Path, name: str):
+    content = b'{"prompt": "fine"}\n' * 2000 + '{"prompt": "na\xefve"}\n'.encode("latin-1")
+    found = survey(PromptFile(written(tmp_path, content, name)))
+    assert (found.rows, found.usable) == (2001, 2000)
+    assert found.first[0].place.endswith(f"{name}:2001")
+    assert "not UTF-8" in found.first[0].reason
+    assert "byte 15 of the line" in found.first[0].detail
+
+
+# Data sets that cannot be used
+
+
+def the_error(source: PromptFile) -> PubliusError:
+    with pytest.raises((DataError, ConfigError)) as caught:
+        survey(source)
+    assert "\n" not in str(caught.value)
+    assert caught.value.problems[0].accepted or caught.value.problems[0].run
+    return caught.value
+
+
+def test_file_without_a_known_column_names_columns_rows_and_the_mapping(tmp_path: Path):
+    rows = [{"ticket": f"T{n}", "body": f"My tea is late, order {n}.", "lang": "en"} for n in range(5)]
+    error = the_error(PromptFile(written(tmp_path, lines(*rows))))
+    assert "none of the 5 rows is a prompt: prompts.jsonl:1: no column holds a prompt" in str(error)
+    assert "columns: ticket, body, lang" in str(error)
+    assert "prompts.columns={prompt: body}" in (error.problems[0].run or "")
+
+
+def test_mapped_or_kept_column_that_no_row_has_is_refused(tmp_path: Path):
+    path = written(tmp_path, lines({"question": "Hi", "ticket": 1}))
+    mapped = the_error(PromptFile(path, columns={"tags": "tickets"}))
+    assert (mapped.problems[0].where, "did you mean 'ticket'" in str(mapped)) == (
+        "prompts.columns.tags",
+        True,
+    )
+    kept = the_error(PromptFile(path, keep=["tickte"]))
+    assert (kept.problems[0].where, "did you mean 'ticket'" in str(kept)) == ("prompts.keep", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.txt", ""), ("a.txt", "\n\n  \n"), ("a.jsonl", ""), ("a.jsonl", "\n\n  \n"), ("a.csv", "prompt\n")],
+)
+def test_file_without_rows_is_refused(tmp_path: Path, name: str, content: str):
+    assert "no prompts" in str(the_error(PromptFile(written(tmp_path, content, name))))
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "missing", "data/missing.csv", "nowhere.txt", "a/b/c"])
+def test_missing_file_is_named_and_never_looked_up_on_a_hub(tmp_path: Path, name: str):
+    assert "no such file" in str(the_error(PromptFile(Path(name))))
+    assert "no such file" in str(the_error(PromptFile(tmp_path / name)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "p.jsonl",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n",
+            "Git LFS pointer",
+        ),
+        ("p.txt", b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "Git LFS pointer"),
+        ("p.xlsx", b"PK\x03\x04", "unsupported file type"),
+        ("p.csv", b"PK\x03\x04", "Excel"),
+        ("p.jsonl.gz", b"\x1f\x8b\x08\x00broken", "cannot be read"),
+        ("p", b"Hi", "unsupported file type"),
+    ],
+)
+def test_file_that_holds_something_else_is_one_line(tmp_path: Path, name: str, content: bytes, said: str):
+    assert said in str(the_error(PromptFile(written(tmp_path, content, name))))
+
+
+def test_misspelt_and_unread_columns_are_known(tmp_path: Path):
+    rows = [{"prompt": "Hi", "tag": "x", "prompt_id": n, "body": ["long"] * 200} for n in range(2)]
+    found = survey(PromptFile(written(tmp_path, lines(*rows))))
+    assert found.misspelt() == {"tag": "tags"}
+    assert found.carried(None) == {"tag": "string", "prompt_id": "int64"}
+    assert found.unread(found.carried(None)) == ["body"]
+
+
+def test_rows_with_keys_of_their_own_do_not_fill_the_memory(tmp_path: Path):
+    rows = [{"prompt": f"{n}", f"key {n}": n} for n in range(300)]
+    assert len(survey(PromptFile(written(tmp_path, lines(*rows)))).columns) <= 100
+
+
+def test_prompts_before_a_mistake_have_been_read(tmp_path: Path):
+    prompts = read_prompts(written(tmp_path, '{"prompt": "one"}\nbroken'))
+    assert next(prompts).messages == (Message(role="user", content="one"),)
+    with pytest.raises(DataError, match="not JSON"):
+        next(prompts)
+
+
+HH_RLHF = Path(os.environ.get("PUBLIUS_HH_RLHF", "missing"))
+
+
+@pytest.mark.skipif(not HH_RLHF.is_file(), reason="set PUBLIUS_HH_RLHF to a file of hh-rlhf")
+def test_every_transcript_of_hh_rlhf_is_a_prompt_with_every_turn():
+    with gzip.open(HH_RLHF, "rt", encoding="utf-8") as file:
+        expected = [json.loads(line)["chosen"] for line in file]
+    found = list(read_prompt_rows(PromptFile(HH_RLHF)))
+    assert len(found) == len(expected) > 0
+    names = {"user": "Human", "assistant": "Assistant"}
+    for row, transcript in zip(found, expected, strict=True):
+        assert row.parsed is not None, row
+        said = "".join(f"\n\n{names[role]}: {text}" for role, text in turns(row.parsed.prompt))
+        last = transcript.rindex("\n\nHuman:")
+        assert said.split() == transcript[: transcript.index("\n\nAssistant:", last)].split()
