@@ -116,9 +116,9 @@ def test_conversation_is_kept_whole_with_tags_source_and_split(tmp_path: Path):
         ("p.txt", "\ufeffHi\nHéllo"),
         ("p.txt", "Hi\nHéllo\n".encode("utf-16")),
         ("p.jsonl", lines({"prompt": "Hi"}, {"prompt": "Héllo"}).encode("utf-16")),
-        ("p.jsonl.gz", gzip.compress(lines({"prompt": "Hi"}, {"prompt": "Héllo"}).encode())),
-        ("p.csv.gz", gzip.compress("prompt\nHi\nHéllo\n".encode())),
-        ("p.txt.gz", gzip.compress("Hi\nHéllo\n".encode())),
+        ("p.jsonl.gz", gzip.compress(lines({"prompt": "Hi"}, {"prompt": "Héllo"}).encode(), mtime=0)),
+        ("p.csv.gz", gzip.compress("prompt\nHi\nHéllo\n".encode(), mtime=0)),
+        ("p.txt.gz", gzip.compress("Hi\nHéllo\n".encode(), mtime=0)),
     ],
 )
 def test_file_of_each_kind_gives_the_same_prompts(tmp_path: Path, name: str, content: str | bytes):
