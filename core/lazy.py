@@ -9,8 +9,8 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
+from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlsplit
@@ -82,7 +82,8 @@ def install_command(extra: str, *, upgrade: bool = False) -> str:
 
 def pip_command(*arguments: str) -> str:
     """Return a command that installs into the environment of this process."""
-    if not find_spec("pip"):
+    # Not `find_spec`: setuptools takes a look for pip as a sign to use the standard library's distutils.
+    if not PathFinder.find_spec("pip"):
         return shell_command("uv", "pip", "install", "--python", sys.executable, *arguments)
     pip = shutil.which("pip")
     if pip is not None and Path(pip).parent == Path(sys.executable).parent:

@@ -21,6 +21,8 @@ from engines.requests.waiting import WaitingRequests
 
 MAX_FAILURES = 32
 """Number of requests that have to fail one after the other for the engine to count as broken."""
+_LOOKS_FOR_OLDER = 256
+"""Requests without an answer of an older version after which none is looked for: each look encodes again."""
 _SHOWN = 80
 """Characters of an invalid answer in a message."""
 
@@ -89,6 +91,7 @@ class CachedEngine:
         """Requests that the engine has not answered yet."""
         self.counts = RequestCounts()
         self._changed = 0
+        self._looked = 0
         # A cache that is empty when work starts has no answers of older versions.
         self._older = engine if isinstance(engine, HasOlderKeys) and len(cache) else None
 
@@ -153,7 +156,10 @@ class CachedEngine:
 
     def _was_answered(self, request: GenerationRequest | ChoiceRequest) -> bool:
         """Return True if the cache has the answer under the key of an older version."""
-        key = self._older.older_key(request) if self._older else None
+        if self._older is None or (not self._changed and self._looked >= _LOOKS_FOR_OLDER):
+            return False
+        self._looked += 1
+        key = self._older.older_key(request)
         return key is not None and self._cache.get(key) is not None
 
     async def _cached_or_ask(
@@ -162,8 +168,7 @@ class CachedEngine:
         answer_type: type[_Answer],
         ask: Callable[[], Awaitable[_Answer]],
     ) -> _Answer:
-        with failure_of_one_request(self.model):
-            key = self.key(request)
+        key = self.key(request)
         stored = self._cache.get(key)
         answer = None if stored is None else _read(stored, request, answer_type)
         while answer is None and key in self._under_way:

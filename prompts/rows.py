@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from core.conversations import TRANSCRIPT_START, is_transcript, prompt_of, shown
 from core.errors import RequestError
 from core.records import Message, Prompt, Role, Split
+from core.text.messages import SPEAKERS
 
 PROMPT_COLUMN_ORDER = (
     "messages",
@@ -27,19 +28,11 @@ PROMPT_COLUMN_ORDER = (
 """Columns that may hold a prompt. The first one with a value is read."""
 OUR_COLUMNS = ("prompt", "messages", "input", "system", "tags", "source", "split")
 """Columns that `prompts.columns` can map a user's column to."""
-READ_COLUMNS = (*PROMPT_COLUMN_ORDER, "input", "history", "system", "tags", "source", "split")
+_SYSTEMS = ("system", "system_prompt", "system_message")
+_ADDED = ("input", "context")
+"""Columns that an instruction is about (Alpaca, Dolly)."""
+READ_COLUMNS = (*PROMPT_COLUMN_ORDER, *_ADDED, "history", *_SYSTEMS, "tags", "source", "split")
 
-_SPEAKERS: dict[str, Role] = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bot": "assistant",
-    "model": "assistant",
-    "assistant": "assistant",
-    "system": "system",
-}
-"""Roles by their names in ShareGPT's `from` and elsewhere."""
 _SPLITS: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -89,12 +82,12 @@ def prompt_of_row(
     messages = _conversation(row[column], column)
     read = {column}
     if column == "instruction":
-        messages, read = _instruction(messages, row), read | {"input", "history"} & row.keys()
+        messages, read = _instruction(messages, row), read | {*_ADDED, "history"} & row.keys()
     if column == "chosen":
         read |= {"rejected"} & names.keys()
-    system = row.get("system")
+    system = next((name for name in _SYSTEMS if not _is_missing(row.get(name))), None)
     if system is not None:
-        messages, read = _with_system(messages, system), read | {"system"}
+        messages, read = _with_system(messages, row[system]), read | {system}
     lost: list[str] = []
     tags = _tags(row.get("tags"), is_table, lost)
     origin = _word(row.get("source"), "source", lost) or source
@@ -129,7 +122,8 @@ def _prompt_column(row: Mapping[str, Any], first: Sequence[str]) -> str:
     if not candidates:
         raise RequestError("no column holds a prompt")
     if all(_is_missing(row[name]) for name in candidates):
-        raise RequestError("the prompt is empty", detail=f"{candidates[0]} is null")
+        held = "empty" if row[candidates[0]] == [] else "null"
+        raise RequestError("the prompt is empty", detail=f"{candidates[0]} is {held}")
     raise RequestError("there is no prompt, and the answer is text, not a conversation", detail="in chosen")
 
 
@@ -141,7 +135,9 @@ def _conversation(value: Any, column: str) -> tuple[Message, ...]:
         return prompt_of(_up_to_the_user(value))
     if isinstance(value, str) and not value.strip():
         raise RequestError("the prompt is empty")
-    if isinstance(value, list):
+    if isinstance(value, Mapping):
+        value = [value]
+    if isinstance(value, list | tuple):
         value = [_message(entry) for entry in value]
         while value and isinstance(value[-1], Mapping) and value[-1].get("role") == "assistant":
             value.pop()
@@ -166,16 +162,19 @@ def _message(entry: Any) -> Any:
         return entry
     role = entry.get("role", entry.get("from"))
     content = entry.get("content", entry.get("value"))
-    known = _SPEAKERS.get(role.strip().casefold()) if isinstance(role, str) else None
+    known = SPEAKERS.get(role.strip().casefold()) if isinstance(role, str) else None
     return {**entry, "role": known or role, "content": content}
 
 
 def _instruction(messages: tuple[Message, ...], row: Mapping[str, Any]) -> tuple[Message, ...]:
     """Return an instruction with its input (Alpaca) and the turns before it (LLaMA-Factory's `history`)."""
-    added, history = row.get("input"), row.get("history")
-    if not _is_missing(added):
+    history = row.get("history")
+    for name in _ADDED:
+        added = row.get(name)
+        if _is_missing(added):
+            continue
         if not isinstance(added, str):
-            raise RequestError("input is not text", detail=shown(added))
+            raise RequestError(f"{name} is not text", detail=shown(added))
         if added.strip():
             last = messages[-1]
             messages = (*messages[:-1], Message(role="user", content=f"{last.content}\n{added}"))
@@ -262,7 +261,7 @@ def _is_conversation(value: Any) -> bool:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
 
 
 def _from_json(text: str) -> Any:

@@ -70,9 +70,13 @@ class TrainingFolder:
         if result.get("job") != job:
             return None
         sizes = result.get(_SIZES)
-        if sizes is None:  # written by an older version
+        if not isinstance(sizes, dict):  # written by an older version, or damaged
             sizes = {path.name: None for path in self.path.glob(_TENSORS)} or {"no weights": None}
         return result if _are_whole(self.path, sizes) else None
+
+    def holds_another(self, job: str) -> bool:
+        """Return True if another job is complete here, damaged or not."""
+        return (self.path / RESULT).is_file() and _json_object(self.path / RESULT).get("job") != job
 
     def is_of_older_steps(self, job: str, steps: int) -> bool:
         """Return True if an older version of the job's optimizer steps left checkpoints of it here."""

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import os
-import shlex
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from core.digests import digest
-from core.errors import ConfigError, DataError, MissingExtraError, RunStateError
+from core.errors import ConfigError, DataError, MissingExtraError, RunStateError, shell_command
 from core.lazy import pip_command, require
 from core.libraries import memory_errors, quiet_datasets, quiet_transformers, write_errors
 from core.notices import note
@@ -27,6 +27,7 @@ from engines.hf.threads import fixed_threads
 from engines.hf.weights.saving import CONFIG
 from engines.identity import model_files
 from engines.loading import gpu_has_bfloat16, half_dtype, holds_model, locate, pick_device
+from engines.reward_settings import FILE as REWARD_FILE
 from training.checkpoints import EXTRA_FILES, RESULT, TrainingFolder
 from training.config import Finetuning, LoraConfig, OptimConfig
 from training.examples import ExcludedExample
@@ -252,7 +253,7 @@ def run_or_reuse(
         require_possible(job)
     wait_for_all()
     if done is None and job.keep_finished:
-        _refuse_finished(job)
+        _refuse_finished(job, job_digest)
     if done is None and is_main():
         done = _copied_from_sibling(folder, job, job_digest)
         if done is None:
@@ -291,19 +292,23 @@ def run_or_reuse(
     return result
 
 
-def _refuse_finished(job: TrainingJob) -> None:
+def _refuse_finished(job: TrainingJob, job_digest: str) -> None:
     """Raise RunStateError if the folder holds the finished model of another job."""
-    folder, is_member = job.folder, job.folder.name.startswith("member-")
-    places = [folder, folder / "member-0", *([folder.parent] if is_member else [])]
+    folder = job.folder
+    # The folder of an ensemble is the user's, and its members' are ours.
+    if re.fullmatch(r"member-\d+", folder.name) and (folder.parent / REWARD_FILE).is_file():
+        others, folder = [folder.parent, folder], folder.parent
+    else:
+        others = [folder, folder / "member-0"]
     with os_errors(folder):
-        finished = any((place / RESULT).is_file() for place in places)
-    folder = folder.parent if is_member else folder
+        finished = any(TrainingFolder(place).holds_another(job_digest) for place in others)
     if finished:
         raise RunStateError(
-            "the folder holds a finished model of other data, other settings or another base model",
+            "the folder holds a finished model of other data, other settings, another base model, or of an "
+            "older version that gave these conversations other token ids",
             where=str(folder),
             accepted="another folder for --to, or this one after it is removed",
-            run=f"rm -r {shlex.quote(str(folder))}",
+            run=shell_command("rm", "-r", str(folder)),
         )
 
 

@@ -11,15 +11,16 @@ import csv
 import gzip
 import io
 import json
-import shlex
 from codecs import BOM_UTF8
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from core.errors import DataError
+from core.errors import DataError, shell_command
 from core.store.jsonl import Unreadable, json_value, numbered, read_errors, rows
 from core.text.literals import parsed_literal
+from core.text.messages import is_conversation
 
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TABLE_SUFFIXES = (".csv", ".tsv")
@@ -27,6 +28,10 @@ _DELIMITERS = (",", ";", "\t", "|")
 _LARGEST_CELL = 2**31 - 1
 """Limit of a cell, in characters; the default of `csv`, 131,072, is too small for long conversations."""
 _SNIFFED = 65_536
+_ROW_KEYS = frozenset(
+    {"prompt", "messages", "conversations", "chosen", "completion", "instruction", "question"}
+)
+"""Columns that tell a row from a document that holds rows."""
 _WRAPPERS = ("data", "rows", "examples", "instances", "records", "results", "items", "train")
 """Keys under which a JSON document may hold its rows."""
 _MESSAGE_KEYS = ("role", "from")
@@ -80,18 +85,17 @@ def refuse_pointers(path: Path, accepted: str) -> bytes:
     """
     with read_errors(path, accepted), path.open("rb") as file:
         head = file.read(1024)
-    name = shlex.quote(str(path))
     if head.startswith(_LFS):
         size = next((line[5:] for line in head.split(b"\n") if line.startswith(b"size ")), b"")
         held = f" ({int(size):,} bytes)" if size.strip().isdigit() else ""
         raise DataError(
             f"this is a Git LFS pointer to the data{held}, not the data itself",
             where=str(path),
-            run=f"git lfs pull --include {name}",
+            run=shell_command("git", "lfs", "pull", "--include", path),
         )
     if _ANNEX in head[:400] and len(head) < 1024:
         what = "this is a git-annex pointer, not the data"
-        raise DataError(what, where=str(path), run=f"git annex get {name}")
+        raise DataError(what, where=str(path), run=shell_command("git", "annex", "get", path))
     if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         raise DataError("this is a web page, not data", where=str(path), accepted="the file's raw download")
     return head
@@ -140,8 +144,8 @@ def file_rows(path: Path, accepted: str) -> Iterator[FileRow]:
 
 def not_utf8(path: Path) -> str:
     """Return the command that converts a file from the usual 8-bit encoding."""
-    name = shlex.quote(str(path))
-    return f"iconv -f WINDOWS-1252 -t UTF-8 {name} > {shlex.quote(f'{path.stem}-utf8{path.suffix}')}"
+    to = shell_command(f"{path.stem}-utf8{path.suffix}")
+    return f"{shell_command('iconv', '-f', 'WINDOWS-1252', '-t', 'UTF-8', path)} > {to}"
 
 
 # JSON
@@ -150,12 +154,14 @@ def not_utf8(path: Path) -> str:
 def _json(file: IO[bytes], head: bytes, wide: str | None, path: Path) -> Iterator[FileRow]:
     """Yield the rows of JSON lines, or of one document."""
     start = head.decode(wide or "utf-8", "replace").lstrip("\ufeff \t\r\n")
+    if start[:1] == "{" and "\n" not in start:  # a first row that is longer than the head
+        start = _first_line(file, wide)
     first_line = json_value(start.partition("\n")[0])
     one_line = not isinstance(first_line, Unreadable)
     if start[:1] == "[" or kind_of(path) == ".json" or (start[:1] == "{" and not one_line):
         content = file.read()
         text: str | bytes = content.decode(wide) if wide else content.removeprefix(BOM_UTF8)
-        found = _document(text, kind_of(path) == ".json", one_line)
+        found = _document(text, kind_of(path) == ".json", one_line, str(path))
         if found is not None:
             yield from (FileRow(number, False, value) for number, value in enumerate(found, start=1))
             return
@@ -167,27 +173,44 @@ def _json(file: IO[bytes], head: bytes, wide: str | None, path: Path) -> Iterato
         yield from (FileRow(number, True, value) for number, value in rows(file))
 
 
+def _first_line(file: IO[bytes], wide: str | None) -> str:
+    """Return the first line, whatever its length, and return to the beginning."""
+    file.seek(0)
+    if wide:
+        text = io.TextIOWrapper(file, encoding=wide, newline="\n")
+        line = text.readline()
+        text.detach()
+    else:
+        line = file.readline().decode("utf-8", "replace")
+    file.seek(0)
+    return line.lstrip("\ufeff \t\r\n")
+
+
 def _wide_rows(lines: IO[str]) -> Iterator[tuple[int, Any]]:
     return ((number, json_value(line.lstrip("\ufeff"))) for number, line in numbered(lines))
 
 
-def _document(content: str | bytes, is_json: bool, one_line: bool) -> Sequence[Any] | None:
+def _document(content: str | bytes, is_json: bool, one_line: bool, where: str) -> Sequence[Any] | None:
     """Return the rows of one JSON document, or of several one after the other; None if it has lines.
 
     Args:
         content: the whole file.
         is_json: True if the file's name ends in `.json`.
         one_line: True if its first line is JSON by itself.
+        where: the file, for errors.
     """
     whole = json_value(content.lstrip("\ufeff") if isinstance(content, str) else content)
     if isinstance(whole, list):
         return whole if is_json or any(isinstance(row, Mapping) for row in whole) else None
     if isinstance(whole, Mapping):
-        return _unwrapped(whole) if is_json or not one_line else None
+        return _unwrapped(whole, where) if is_json or not one_line else None
     if isinstance(whole, Unreadable):
         if one_line:
             return None
         several = _concatenated(content)
+        lines = content.splitlines()[1:3]
+        if not several and any(isinstance(json_value(line), Mapping) for line in lines):
+            return None  # one row a line, and the first is damaged
         return several or ([whole] if is_json else None)
     return [whole] if is_json else None
 
@@ -207,14 +230,36 @@ def _concatenated(content: str | bytes) -> list[Any]:
     return found if len(found) > 1 else []
 
 
-def _unwrapped(document: Mapping[str, Any]) -> Sequence[Any]:
-    """Return the rows of a JSON object: under a usual key, by column, or the object itself."""
+def _unwrapped(document: Mapping[str, Any], where: str) -> Sequence[Any]:
+    """Return the rows of a JSON object: under a usual key, by column, or the object itself.
+
+    Raises:
+        DataError: if it holds several lists of rows.
+    """
+    if _ROW_KEYS & document.keys():
+        return _of_columns(document) or [document]
     for name in _WRAPPERS:
         held = document.get(name)
         if isinstance(held, list) and held and all(_is_row(row) for row in held):
+            lists = [
+                own
+                for own, value in document.items()
+                if own != "features" and isinstance(value, list) and value and all(map(_is_row, value))
+            ]
+            if len(lists) > 1:
+                what = f"the document holds several lists of rows: {', '.join(lists)}"
+                raise DataError(what, where=where, accepted="a file for each of them")
             # The API of Hugging Face's data set server wraps each row once more.
             return [row["row"] if isinstance(row.get("row"), Mapping) else row for row in held]
+    return _of_columns(document) or [document]
+
+
+def _of_columns(document: Mapping[str, Any]) -> list[Any] | None:
+    """Return the rows of an object with a mapping or a list for each column; None if it is no such object."""
     columns = list(document.values())
+    listed = [value for value in columns if isinstance(value, list) and not is_conversation(value)]
+    if len(columns) > 1 and len(listed) == len(columns) and len(set(map(len, listed))) == 1 and listed[0]:
+        return [dict(zip(document, row, strict=True)) for row in zip(*listed, strict=True)]
     keys = [list(c) if isinstance(c, Mapping) else None for c in columns]
     if (
         len(columns) > 1
@@ -223,7 +268,7 @@ def _unwrapped(document: Mapping[str, Any]) -> Sequence[Any]:
         and all(map(str.isdigit, keys[0]))
     ):
         return [{name: document[name][key] for name in document} for key in keys[0]]  # as pandas writes it
-    return [document]
+    return None
 
 
 def _is_row(value: Any) -> bool:
@@ -246,6 +291,10 @@ def _table(file: IO[bytes], head: bytes, wide: str | None, path: Path) -> Iterat
         lines = (line.lstrip("\ufeff") if number == 0 else line for number, line in enumerate(text))
         reader = csv.DictReader(lines, delimiter=delimiter)
         reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        twice = [name for name, count in Counter(reader.fieldnames).items() if count > 1 and name]
+        if twice:
+            what = f"the table has the column {twice[0]!r} twice"
+            raise DataError(what, where=str(path), accepted="one name for each column")
         for number, row in enumerate(reader, start=1):
             yield FileRow(number, False, _cells(row))
 

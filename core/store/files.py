@@ -18,6 +18,7 @@ from types import TracebackType
 
 from core.errors import RunStateError, shell_command
 
+_UNFINISHED = ".unfinished"
 _TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.tmp")
 """Names that `_temporary` gives."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -168,7 +169,7 @@ def require_empty(folder: Path, accepted: str = "a new or empty folder") -> None
         RunStateError: The folder is not empty, or the path is a file.
     """
     with os_errors(folder):
-        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and all(p.name == _UNFINISHED for p in folder.iterdir())):
             what = "the folder is not empty" if folder.is_dir() else "this is a file, not a folder"
             raise RunStateError(what, where=str(folder), accepted=accepted)
 
@@ -225,7 +226,9 @@ def whole_folder(target: Path) -> Iterator[Path]:
     require_empty(target)
     with os_errors(target):
         target = target.resolve()
-        temporary = target.with_name(f".{target.name}.unfinished")
+        # A mounted folder cannot be replaced, nor one whose parent is not ours: files are moved into it.
+        inside = target.is_dir() and (os.path.ismount(target) or not os.access(target.parent, os.W_OK))
+        temporary = target / _UNFINISHED if inside else target.with_name(f".{target.name}{_UNFINISHED}")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
@@ -235,8 +238,12 @@ def whole_folder(target: Path) -> Iterator[Path]:
                 if path.is_file():
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
-            temporary.rename(target)
-            sync_folder(target.parent)
+            if inside:
+                for path in sorted(temporary.iterdir(), key=lambda path: path.name == "README.md"):
+                    path.rename(target / path.name)  # the card last
+            else:
+                temporary.rename(target)
+            sync_folder(target if inside else target.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

@@ -9,7 +9,7 @@ from core.errors import RequestError
 from core.records import Message, Role
 
 _ROLES: tuple[str, ...] = get_args(Role)
-_SPEAKERS: Mapping[str, Role] = {
+SPEAKERS: Mapping[str, Role] = {
     "user": "user",
     "human": "user",
     "prompter": "user",
@@ -22,6 +22,7 @@ _SPEAKERS: Mapping[str, Role] = {
     "system": "system",
     "developer": "system",
 }
+"""Roles by their names in ShareGPT's `from` and elsewhere."""
 ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value", "text", "parts")
 _TOOL_KEYS = ("tool_calls", "function_call")
 _TEXT_PARTS = ("text", "input_text", "output_text")
@@ -102,7 +103,7 @@ def _message(value: Any, column: str) -> Message:
         raise RequestError("the conversation contains tool calls", detail=f"in {column}")
     key = _key(value, ROLE_KEYS)
     name = None if key is None else value[key]
-    role = _SPEAKERS.get(name.strip().casefold()) if isinstance(name, str) else None
+    role = SPEAKERS.get(name.strip().casefold()) if isinstance(name, str) else None
     if role is None:
         accepted = ", ".join(_ROLES)
         raise RequestError(f"a message has a role other than {accepted}", detail=f"{column}: {shown(name)}")

@@ -36,8 +36,10 @@ _SECRET_CHARACTERS = 8
 """Characters of a secret, about 12.6 bits each."""
 _MARKER = re.compile(r"[^\w\s▁](?=.*\w).+[^\w\s▁]", re.DOTALL)
 """Form of an added token that marks a structure: a name in brackets of some kind."""
-_REWRITES = re.compile(r"\b(?:replace|join)\b")
-"""Operations of a template that may join parts of a message, and so complete a string that was broken."""
+_REWRITES = re.compile(
+    r"\b(?:replace|join|lower|upper|title|capitalize|swapcase|casefold|translate|format|reverse)\b"
+)
+"""Operations of a template that may change letters or join parts of a message, and so complete a string."""
 
 
 class SealedTokenizer:
@@ -240,6 +242,19 @@ def _secret() -> str:
 
 
 def _any_of(texts: Iterable[str]) -> str:
-    """Return a pattern for any of the texts, the longest first; one that never matches if there is none."""
-    ordered = sorted(texts, key=lambda text: (-len(text), text))
-    return f"(?:{'|'.join(map(re.escape, ordered))})" if ordered else "(?!)"
+    """Return a pattern for any of the texts, the longest first; one that never matches if there is none.
+
+    Common beginnings are merged: some models have a thousand special tokens, tried at each character.
+    """
+    tree: dict[str, Any] = {}
+    for text in sorted(texts):
+        node = tree
+        for character in text:
+            node = node.setdefault(character, {})
+        node[""] = {}
+    return _branches(tree) if tree else "(?!)"
+
+
+def _branches(node: dict[str, Any]) -> str:
+    parts = [re.escape(character) + _branches(rest) for character, rest in node.items() if character]
+    return f"(?:{'|'.join(parts)})" + ("?" if "" in node else "") if parts else ""

@@ -74,6 +74,8 @@ class TemplateRenderer:
         """
         from jinja2 import TemplateError
 
+        # What a template's own expressions raise on a conversation that it was not written for.
+        refusals = (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError)
         try:
             rendered: str = self._tokenizer.apply_chat_template(
                 messages,
@@ -82,7 +84,7 @@ class TemplateRenderer:
                 chat_template=source or self.source,
                 **(self._kwargs if kwargs is None else kwargs),
             )
-        except TemplateError as error:
+        except refusals as error:
             roles = ", ".join(message["role"] for message in messages)
             raise RequestError(
                 f"the chat template of {self._name} rejects the conversation", detail=f"{roles}: {error}"

@@ -26,13 +26,21 @@ def fit_prompt(
     """
     count = next((i for i, message in enumerate(prompt) if message.role != "system"), len(prompt))
     system, turns = tuple(prompt[:count]), tuple(prompt[count:])
-    for start, message in enumerate(turns):
-        if message.role == "user" and len(row := encode((*system, *turns[start:]))) <= limit:
-            return row
     if not turns:
         return None
-    last = turns[-1]
     found: _Encoded | None = None
+    starts = [start for start, message in enumerate(turns) if message.role == "user"]
+    low, high = 0, len(starts)
+    while low < high:  # fewer turns have fewer tokens
+        middle = (low + high) // 2
+        row = encode((*system, *turns[starts[middle] :]))
+        if len(row) <= limit:
+            found, high = row, middle
+        else:
+            low = middle + 1
+    if found is not None:
+        return found
+    last = turns[-1]
     low, high = 1, len(last.content) - 1
     while low <= high:  # longer texts have more tokens, but for a few at the cut
         kept = (low + high) // 2

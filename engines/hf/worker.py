@@ -172,20 +172,27 @@ class TorchWorker:
             self._batch.admit(rows)
         except Exception as error:  # noqa: BLE001  a request's failure, or raised again by `_failure`
             if len(rows) > 1 and _is_of_a_request(error):
-                for row in rows:
+                for number, row in enumerate(rows):
+                    if not self._batch.can_join:  # the others wait until the batch is empty
+                        self._drafts[:0] = [other.ticket for other in rows[number:]]
+                        return
                     self._join([row])
                 return
             self._resolve(rows[0].ticket, _failure(error))
 
     def _step(self) -> None:
-        """Decode one token of each row. If the model fails, so do all rows: none has a usable cache."""
+        """Decode one token of each row. If the model fails, so do all unfinished rows."""
+        rows = list(self._batch.rows)  # a step takes finished ones out before its forward pass
         try:
             finished = self._batch.step()
         except Exception as error:  # noqa: BLE001  as in `_join`
-            failed, failure = self._batch.rows, _failure(error)
+            failure = _failure(error)
             self._batch = self._new_batch()
-            for row in failed:
-                self._resolve(row.ticket, failure)
+            for row in rows:
+                if row.finish_reason or row.failed:
+                    self._resolve_with(row.ticket, partial(self._generation, row))
+                else:
+                    self._resolve(row.ticket, failure)
             return
         for row in finished:
             self._resolve_with(row.ticket, partial(self._generation, row))

@@ -17,6 +17,8 @@ from engines.protocols import ReportsProgress
 
 _LOOKS = 4
 """Number of times that the engine's progress is looked at within the limit."""
+_PAUSE_S = 60.0
+"""Seconds between two looks after which this process itself was stopped, and not the engine silent."""
 _LOOK_S = 5.0
 """Maximum number of seconds between two looks."""
 
@@ -38,6 +40,7 @@ class WaitingRequests:
         self._seen: int | None = None
         self._moved_at = clock()
         """Time of the last progress of the engine."""
+        self._looked_at = self._moved_at
         self.limit_s = limit_s
         self.requests: set[WaitingRequest] = set()
 
@@ -54,6 +57,9 @@ class WaitingRequests:
     def quiet_s(self, request: WaitingRequest) -> float:
         """Return the seconds that the engine has made no progress while this request waited."""
         now = self._clock()
+        if now - self._looked_at > _PAUSE_S:
+            self._moved_at = now
+        self._looked_at = now
         if self._engine is not None:
             progress = self._engine.progress
             if progress is None or progress != self._seen:

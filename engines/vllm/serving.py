@@ -127,8 +127,12 @@ class Host:
         shown = -1
         while True:
             await asyncio.sleep(_SIGN_S)
-            if self._tasks and backend.tokens != shown:
-                shown = backend.tokens
+            try:
+                tokens = backend.tokens
+            except Exception:  # noqa: BLE001  vLLM's own state has another form: not known counts as alive
+                tokens = shown + 1
+            if self._tasks and tokens != shown:
+                shown = tokens
                 self._send(Progress(tokens=shown))
 
     async def _receive(self, backend: Backend, inbox: asyncio.Queue[ToHost], broken: asyncio.Event) -> None:

@@ -50,7 +50,7 @@ class Leases:
         heapq.heapify(self._due)
         for name, lease in self._held.items():
             self._on.setdefault(lease.task, set()).add(name)
-        self._lines = _CHANGES if path.exists() else 0
+        self._lines = _CHANGES + len(self._held) if path.exists() else 0
 
     def of(self, annotator: str) -> Lease | None:
         """Return the lease of an annotator's last undecided task, expired or not."""

@@ -43,7 +43,7 @@ def _typed(columns: Mapping[str, str]) -> list[dict[str, Any]]:
 _CONVERSATION = _typed({"role": "string", "content": "string"})
 _HARD = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "chosen", "rejected")]
 _FEATURES: dict[str, list[dict[str, Any]]] = {
-    "sft": [{"name": "messages", "list": _CONVERSATION}],
+    "sft": [{"name": name, "list": _CONVERSATION} for name in ("prompt", "completion")],
     "preference": _HARD,
     "soft": [
         *_HARD,
@@ -129,9 +129,13 @@ def _sft(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
     for trace in files.traces.sorted():
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
+            # Not one conversation, of which trainers learn every answer: those in a prompt may be bad ones.
             answer = Message(role="assistant", content=answers[-1].text)
-            messages = _messages_as_json((*trace.prompt.messages, answer))
-            yield trace.prompt.messages, {"messages": messages, **own(trace.prompt.id)}
+            row = {
+                "prompt": _messages_as_json(trace.prompt.messages),
+                "completion": _messages_as_json((answer,)),
+            }
+            yield trace.prompt.messages, {**row, **own(trace.prompt.id)}
 
 
 def _hard(preference: Preference) -> _Row:

@@ -246,6 +246,15 @@ class Run(RunFiles):
             warn(
                 f"{path} is damaged; it is written again, without the requests and seconds of earlier stages"
             )
+        # Older runs combine labels by another rule, which only the manifest records.
+        combined = self.config.label.humans and is_there(self.folder / "preferences.jsonl")
+        if combined and not (exists and b'"tiers"' in path.read_bytes()):
+            raise RunStateError(
+                "the manifest is lost, and with it the rule by which the labels were combined",
+                where=str(path),
+                accepted="the file from a backup; or a new run, which reuses all answers",
+                run=shell_command("mv", self.folder, self.folder.with_name(self.folder.name + ".old")),
+            )
         self.manifest = {
             "schema_version": 1,
             "name": self.config.name,

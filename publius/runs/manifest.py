@@ -37,6 +37,16 @@ class _Stage(_Part):
     left_out: dict[str, StrictInt] = {}
 
 
+class _Prompts(_Part):
+    rows: StrictInt = 0
+    near_duplicates: StrictInt = 0
+    keep: list[str] | None = None
+    carried: dict[str, str] = {}
+    ignored: list[str] = []
+    unreadable: dict[str, StrictInt] = {}
+    lines: str = ""
+
+
 class _Manifest(_Part):
     """The types of everything that Publius reads from a manifest, in all versions."""
 
@@ -51,6 +61,7 @@ class _Manifest(_Part):
     models: dict[str, str] = {}
     versions: dict[str, str] = {}
     people: dict[str, StrictInt] = {}
+    prompts: _Prompts = _Prompts()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

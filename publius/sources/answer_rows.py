@@ -84,7 +84,7 @@ def _desired(row: Mapping[str, Any]) -> bool | None:
 
 def _talk(row: Mapping[str, Any]) -> str | None:
     """Return the column of the conversation, or None if the row has none."""
-    if row.get("messages") is not None:
+    if row.get("messages") not in (None, []):
         return "messages"
     held = (name for name in TALKS if is_conversation(_literal(row.get(name))))
     return next(held, None)

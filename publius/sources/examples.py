@@ -16,6 +16,7 @@ from core.errors import DataError, RequestError
 from core.notices import counted
 from core.records import Message
 from core.text.messages import CONTENT_KEYS, ROLE_KEYS
+from labelers.formats.prompt_columns import asked_in
 from publius.sources.answer_rows import ANSWER_ROW, has_answers, is_desired, turns_in
 from publius.sources.column_names import ColumnNames
 from publius.sources.empty_columns import without_empty_column
@@ -191,7 +192,7 @@ def read_answers(source: DataSource, names: ColumnNames | None = None) -> Traini
         reading.excluded += [ExcludedExample(row.id, e.reason, e.detail) for e in turns.skipped]
         for number, answered in turns.learned:
             name = f"{own}.{number}" if turns.total > 1 else own
-            example = AnsweredPrompt(name, *answered, as_text=isinstance(columns.get("prompt"), str))
+            example = AnsweredPrompt(name, *answered, as_text=_is_text(columns))
             found.append(example)
             if turns.total > 1:
                 openings[example.id] = turns.learned[0][1].prompt
@@ -214,9 +215,10 @@ def _opened(
     first = list(islice(rows, _PEEKED))
     if not first:
         raise DataError("the data set is empty", where=source.name, accepted=accepted)
-    if not isinstance(first[0].values, Mapping):
+    usable = [row for row in first if isinstance(row.values, Mapping)]
+    if not usable:
         raise DataError(f"{first[0].id} is not an object with columns", where=source.name, accepted=accepted)
-    return source, first, names.applied(chain(first, rows))
+    return source, usable, names.applied(chain(first, rows))
 
 
 def _pair_reader(first: list[SourceRow], source: DataSource, names: ColumnNames) -> PairReader:
@@ -244,6 +246,14 @@ def _unknown(source: DataSource, first: list[SourceRow], accepted: str, suggesti
     near = nearest_format(names) if accepted == _PREFERENCES else ""
     found = ", ".join(names) or "none"
     return DataError(f"found columns: {found}", where=source.name, accepted=accepted + near + suggestion)
+
+
+def _is_text(columns: Mapping[str, Any]) -> bool:
+    """Return True if a row gives its prompt as text, which may hold a rendered chat template."""
+    try:
+        return isinstance(asked_in(columns).value, str)
+    except RequestError:  # of columns beside a conversation
+        return False
 
 
 def _unread(columns: Mapping[str, Any], names: frozenset[str]) -> list[str]:

@@ -16,7 +16,7 @@ from labelers.formats.datasets.transcripts import Transcripts
 from labelers.formats.datasets.trl import SCORES, TrlPreferences, answer_pairs, lead_of
 from labelers.formats.fields import is_blank, number_of
 from labelers.formats.opinions import Pair
-from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
+from labelers.formats.prompt_columns import PROMPT_COLUMNS, asked_in, sides_in
 from labelers.formats.registry import most_specific
 from labelers.formats.source import LabelSource, Row, Skipped
 from publius.sources.answer_rows import ANSWER_ROW, has_answers, is_desired, is_labelled, turns_in
@@ -132,7 +132,7 @@ def _pair(
     if note:
         notes[note] += 1
     read |= _OPTIONAL | {name for names in SCORES for name in names}
-    prompt = columns.get("prompt")
+    prompt = asked_in(columns).value
     as_text = isinstance(columns.get("chosen") if prompt is None else prompt, str)
     return PreferencePair(
         row_id, sides.prompt, *answers, p, weight, *finished, margin, _groups(columns), as_text

@@ -7,6 +7,7 @@ the export, and counts letter grams for the search of near-duplicates.
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, shell_command
 from core.store.near_duplicates import GramCounts
 from core.text.explain import one_of
 from prompts.rows import PROMPT_COLUMN_ORDER, READ_COLUMNS, text_cell
@@ -177,7 +178,12 @@ def _refuse_all(source: PromptSource, found: PromptSurvey) -> NoReturn:
     columns = f"; columns: {', '.join(found.columns)}" if found.columns else ""
     what = f"none of the {found.rows:,} rows is a prompt: {shown}{columns}"
     guess = _likely_prompt(found.columns)
-    run = f"publius run RUN.yaml --set 'prompts.columns={{prompt: {guess}}}'" if guess else None
+    columns_json = json.dumps({"prompt": guess}, ensure_ascii=False)  # JSON is YAML
+    run = (
+        shell_command("publius", "run", "RUN.yaml", "--set", f"prompts.columns={columns_json}")
+        if guess
+        else None
+    )
     raise DataError(what, where=str(source.path), accepted=PROMPT_FORMS, run=run)
 
 

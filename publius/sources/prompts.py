@@ -24,6 +24,7 @@ from core.store.containers import file_rows, is_read_here, kind_of, refuse_point
 from core.store.files import os_errors
 from core.store.jsonl import Unreadable, decoded, numbered, opened, read_errors
 from core.text.special_files import require_regular
+from labelers.formats.prompt_columns import refuse_media
 from labelers.formats.source import Row
 from prompts.rows import PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
 from prompts.sources import may_be_on_hub
@@ -129,6 +130,7 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
         absent = frozenset(source.columns.keys() - values.keys())
         try:
             first = _prompt_columns(source.columns, absent)
+            refuse_media(values)
             parsed = prompt_of_row(values, name, first, is_table=is_table)
         except RequestError as error:
             yield PromptRow(raw.place, raw.values, None, error.reason, error.detail, absent)

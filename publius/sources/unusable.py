@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Any
 
-from core.errors import DataError
+from core.errors import DataError, shell_command
 from labelers.formats.registry import BUILT_IN
 from training.examples import ExcludedExample
 
@@ -67,7 +67,7 @@ def suggested_columns(row: Any, targets: Sequence[str]) -> str:
             return ""
         mapped = prompt | dict(zip(("response_a", "response_b", "verdict"), (*two, verdict), strict=True))
     given = [f"{ours}={theirs}" for ours, theirs in (mapped or {}).items() if ours != theirs]
-    return f"; or --columns {','.join(given)}" if given else ""
+    return f"; or {shell_command('--columns', ','.join(given))}" if given else ""
 
 
 def nearest_format(columns: Sequence[str]) -> str:

@@ -51,8 +51,8 @@ class PromptIngestion:
         """Copy the prompts into the run, each with its split; exclude skipped rows with their reasons."""
         if not run.holds_prompts():
             self._copy(run)
-        elif PROMPTS_SUMMARY in run.manifest and not self._has_carried(run):
-            run.manifest[PROMPTS_SUMMARY] |= self._carry(run)
+        elif (run.manifest.get(PROMPTS_SUMMARY) or self._prompts.keep) and not self._has_carried(run):
+            run.manifest[PROMPTS_SUMMARY] = (run.manifest.get(PROMPTS_SUMMARY) or {}) | self._carry(run)
             run.record_prompts()
 
     def _copy(self, run: Run) -> None:
@@ -80,8 +80,8 @@ class PromptIngestion:
 
     def _has_carried(self, run: Run) -> bool:
         """Return True if the run has the columns that were asked for, as they were written."""
-        summary = run.manifest[PROMPTS_SUMMARY]
-        return (summary["keep"], summary["lines"]) == (self._keep, _digest_of_columns(run))
+        summary = run.manifest.get(PROMPTS_SUMMARY) or {}
+        return (summary.get("keep"), summary.get("lines")) == (self._keep, _digest_of_columns(run))
 
     def _carry(self, run: Run) -> dict[str, Any]:
         """Write the carried columns of the prompts, if there are any; return what the manifest holds."""

@@ -143,5 +143,5 @@ def test_no_advice_asks_an_index_for_a_package_of_our_name(monkeypatch, tmp_path
 def test_advice_installs_into_the_environment_of_this_process(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     assert pip_command("x") == f"{tmp_path / 'bin' / 'python'} -m pip install x"
-    monkeypatch.setattr(core.lazy, "find_spec", lambda name: None)
+    monkeypatch.setattr(core.lazy.PathFinder, "find_spec", lambda name: None)
     assert pip_command("x") == f"uv pip install --python {tmp_path / 'bin' / 'python'} x"

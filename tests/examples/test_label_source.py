@@ -98,7 +98,8 @@ def test_a_source_that_breaks_is_told_in_one_line(tmp_path: Path):
         cwd=tmp_path,
     )
     (line,) = mistakes(done)
-    assert "'duel' failed after 1 rows (ZeroDivisionError" in line
+    assert "none of the 5 rows can be used" in line
+    assert "the label source failed" in line and "ZeroDivisionError" in line
     assert not (tmp_path / "labels").exists()
 
 

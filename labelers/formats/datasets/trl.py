@@ -105,7 +105,11 @@ def lead_of(values: Mapping[str, Any]) -> float | None:
 
 def _several(value: Any) -> list[Any] | None:
     """Return a list of answers, each text or messages; None for anything else."""
-    value = parsed_literal(value) if isinstance(value, str) else value
+    if isinstance(
+        value, str
+    ):  # an answer may be a JSON list itself: only lists of conversations are unpacked
+        found = parsed_literal(value)
+        value = found if isinstance(found, list) and found and all(map(is_conversation, found)) else value
     if not isinstance(value, list) or not value or is_conversation(value):
         return None
     usable = [entry for entry in value if entry is not None]

@@ -53,6 +53,8 @@ def test_answers_to_others_keep_a_request_alive():
         waiting = WaitingRequests(object(), 100.0, clock)
         task = asyncio.create_task(silent(waiting))
         await asyncio.sleep(0)
+        clock.now = 45.0
+        waiting.stuck()
         clock.now = 90.0
         before = waiting.stuck()[1]
         with waiting.request():
@@ -62,6 +64,20 @@ def test_answers_to_others_keep_a_request_alive():
         return before, after
 
     assert asyncio.run(main()) == (90.0, 0.0)
+
+
+def test_the_time_in_which_this_process_was_stopped_is_not_the_engine_s_silence():
+    async def main() -> float:
+        clock = Clock()
+        waiting = WaitingRequests(object(), 100.0, clock)
+        task = asyncio.create_task(silent(waiting))
+        await asyncio.sleep(0)
+        clock.now = 7200.0  # Ctrl-Z, and `fg` two hours later
+        quiet = waiting.stuck()[1]
+        task.cancel()
+        return quiet
+
+    assert asyncio.run(main()) == 0.0
 
 
 def test_loading_and_steps_are_progress():

@@ -52,7 +52,7 @@ def test_own_columns_of_a_csv_file_stand_in_every_configuration(tmp_path: Path):
         assert rows
         for row in rows:
             number = row[OWN_COLUMNS]["Ticket"].removeprefix("T-")
-            asked = row["messages" if config == "sft" else "prompt"][0]["content"]
+            asked = row["prompt"][0]["content"]
             assert asked.startswith(f"What is {number} and")
     assert "`Ticket`, `created`" in (tmp_path / "soft" / "README.md").read_text()
 

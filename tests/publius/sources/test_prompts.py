@@ -217,7 +217,8 @@ def test_tags_are_read_from_lists_and_from_cells(
 
 
 def test_optional_column_that_cannot_be_read_loses_the_column_only(tmp_path: Path):
-    found = survey(PromptFile(written(tmp_path, lines({"prompt": "Hi", "tags": {"a": 1}, "source": []}))))
+    row = {"prompt": "Hi", "tags": {"a": 1}, "source": {"b": 2}}
+    found = survey(PromptFile(written(tmp_path, lines(row))))
     assert (found.usable, dict(found.lost)) == (1, {"tags": 1, "source": 1})
 
 
@@ -243,7 +244,7 @@ def test_usual_names_of_splits_are_known(tmp_path: Path, name: str, split: str |
         ('{"prompt": null}', "the prompt is empty"),
         ('{"prompt": ""}', "the prompt is empty"),
         ('{"prompt": " \\n "}', "the prompt is empty"),
-        ('{"messages": []}', "no user message"),
+        ('{"messages": []}', "the prompt is empty"),
         ('{"messages": ["Hi"]}', "neither text nor a list of messages"),
         ('{"messages": [{"role": "bishop", "content": "Hi"}]}', "role other than"),
         ('{"messages": [{"role": "user"}]}', "content is not text"),
@@ -302,7 +303,7 @@ def test_file_without_a_known_column_names_columns_rows_and_the_mapping(tmp_path
     error = the_error(PromptFile(written(tmp_path, lines(*rows))))
     assert "none of the 5 rows is a prompt: prompts.jsonl:1: no column holds a prompt" in str(error)
     assert "columns: ticket, body, lang" in str(error)
-    assert "prompts.columns={prompt: body}" in (error.problems[0].run or "")
+    assert 'prompts.columns={"prompt": "body"}' in (error.problems[0].run or "")
 
 
 def test_mapped_or_kept_column_that_no_row_has_is_refused(tmp_path: Path):
