@@ -113,7 +113,7 @@ class TurnEncoder:
             RequestError: if the chat template rejects the conversation, or drops or repeats a part of it.
             EngineError: if neither the template nor the tokenizer defines an end token.
         """
-        turns = self._taken(turns)
+        turns = self._answerable(self._taken(turns))
         prompt = self._sealed.ids(self._rendered(turns, learned=True))
         whole = [self._with_answer(turns, answer) for answer in answers]
         return self._split(prompt, whole)
@@ -214,9 +214,11 @@ class TurnEncoder:
         Raises:
             RequestError: if the template rejects a conversation of one message.
         """
-        own, header = self._renderer.around("user", kwargs=kwargs)
+        asked: tuple[Role, ...] = ("user",) if self._around("user") else ("system", "user")
+        *before, header = self._renderer.around(*asked, kwargs=kwargs)
+        own = "".join(before)
         try:
-            before_answer = self._renderer.around("user", "assistant", opened=False, kwargs=kwargs)[1]
+            before_answer = self._renderer.around(*asked, "assistant", opened=False, kwargs=kwargs)[-2]
         except RequestError:  # the template rejects this conversation
             return replace(thinking_in(header, None, own), prompt=own + header)
         return replace(thinking_in(header, before_answer, own), prompt=own + header)
@@ -227,7 +229,7 @@ class TurnEncoder:
 
     @cached_property
     def _end(self) -> _End:
-        text = (self._around("user", "assistant", opened=False) or [""])[-1]
+        text = (self._answered() or [""])[-1]
         stop = self._sealed.end_of_first_own(text)
         if stop is None and self.is_base:  # a model without the token ends its turn in letters
             stop = text.index(CHATML_STOP) + len(CHATML_STOP)
@@ -236,10 +238,10 @@ class TurnEncoder:
     @cached_property
     def _lead(self) -> str:
         """Text that the template writes between the header of an answer and the answer itself."""
-        header, answered = (self._around(*roles, opened=opened) for roles, opened in _ANSWERED)
-        if not header or not answered or not answered[1].startswith(header[1]):
+        header, answered = self._around("user") or self._around("system", "user"), self._answered()
+        if not header or not answered or not answered[-2].startswith(header[-1]):
             return ""
-        return answered[1][len(header[1]) :]
+        return answered[-2][len(header[-1]) :]
 
     @property
     def _skip(self) -> str:
@@ -260,6 +262,11 @@ class TurnEncoder:
             for token, is_special in self._sealed.special.items()
             if (names_thoughts(token) and token in self.template) or not (is_special or token in of_turns)
         )
+
+    def _answered(self) -> list[str]:
+        """Return what the template writes around a question and its answer; some ask for a system message."""
+        shapes: tuple[tuple[Role, ...], ...] = (("user", "assistant"), ("system", "user", "assistant"))
+        return next((found for roles in shapes if (found := self._around(*roles, opened=False))), [])
 
     def _around(self, *roles: Role, opened: bool = True) -> list[str]:
         """Return what the template writes around messages; nothing if it rejects the conversation."""
@@ -282,6 +289,26 @@ class TurnEncoder:
                 "it becomes the beginning of the first user message"
             )
         self._renderer.require_kept(tuple(turn.role for turn in turns))
+        return turns
+
+    def _answerable(self, turns: Sequence[Turn]) -> Sequence[Turn]:
+        """Return the conversation in a form that the template also takes once it is answered.
+
+        Some templates write the system message into the last user message, and drop it from a conversation
+        that ends with an answer.
+        """
+        try:
+            self._renderer.require_kept((*(turn.role for turn in turns), "assistant"))
+        except RequestError:
+            folded = with_system_in_user(turns)
+            if turns[0].role != "system":
+                raise
+            self._renderer.require_kept((*(turn.role for turn in folded), "assistant"))
+            self._tell(
+                f"the chat template of {self._name} drops the system message of an answered conversation: "
+                "in training it is the beginning of the first user message"
+            )
+            return folded
         return turns
 
     def _rendered(self, turns: Sequence[Turn], *, learned: bool = False) -> str:
@@ -349,10 +376,6 @@ class TurnEncoder:
         if message not in self._told:
             self._told.add(message)
             note(message)
-
-
-_ANSWERED: tuple[tuple[tuple[Role, ...], bool], ...] = ((("user",), True), (("user", "assistant"), False))
-"""A conversation that waits for an answer, and one that has it."""
 
 
 def _common_prefix(one: Sequence[int], two: Sequence[int]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.errors import EngineError, RequestError
+from core.records import Role
 from engines.encoding.template import TemplateRenderer
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _CONVERSATIONS: tuple[tuple[ChatMessage, ...], ...] = (
     ),
 )
 """Newlines, code, several turns, a system message, a finished answer."""
+_ROLES: tuple[tuple[Role, ...], ...] = (("user",), ("system", "user"), ("user", "assistant", "user"))
+"""Conversations of which a template must take one at least."""
 _SHOWN_TOKENS = 8
 
 
@@ -54,6 +57,7 @@ def require_same_ids(
         encode: encodes a conversation.
         name: the model's name, for the message.
     """
+    _require_some_kept(template, name)
     for messages in _CONVERSATIONS:
         opened = messages[-1]["role"] != "assistant"
         try:
@@ -70,6 +74,19 @@ def require_same_ids(
                 where=name,
                 accepted="a tokenizer whose special tokens are added tokens",
             )
+
+
+def _require_some_kept(template: TemplateRenderer, name: str) -> None:
+    """Raise EngineError if the template takes none of the conversations, as those do that take no text."""
+    reasons = []
+    for roles in _ROLES:
+        try:
+            template.around(*roles)
+            return
+        except RequestError as error:
+            reasons.append(f"{error.reason} ({error.detail})" if error.detail else error.reason)
+    what = f"the chat template takes no conversation: {reasons[0]}"
+    raise EngineError(what, where=name, accepted="a chat template for messages whose content is text")
 
 
 def _difference(tokenizer: Any, mine: tuple[int, ...], theirs: tuple[int, ...]) -> str:

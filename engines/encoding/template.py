@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from core.chat import Turn
-from core.errors import RequestError
+from core.errors import EngineError, RequestError
 from core.records import Role
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class TemplateRenderer:
         self._name = name
         self.is_base = not tokenizer.chat_template
         """True if the model has no chat template and is prompted in ChatML."""
-        self.source = _base_template(tokenizer) if self.is_base else str(self._tokenizer.get_chat_template())
+        self.source = _base_template(tokenizer) if self.is_base else _own_template(self._tokenizer, name)
         self.require_kept = lru_cache(_STORED_ROLES)(self._require_kept)
 
     def render(
@@ -155,6 +155,19 @@ def with_system_in_user(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     if rest and rest[0].role == "user":
         return (Turn("user", (*pieces, *rest[0].pieces)), *rest[1:])
     return (Turn("user", tuple(pieces[:-1])), *rest)
+
+
+def _own_template(tokenizer: Any, name: str) -> str:
+    """Return the tokenizer's template. Raises EngineError if it has several and none is the default."""
+    try:
+        return str(tokenizer.get_chat_template())
+    except ValueError as error:
+        names = ", ".join(sorted(tokenizer.chat_template))
+        raise EngineError(
+            f"the tokenizer has several chat templates and none is the default: {names}",
+            where=name,
+            accepted="a model folder whose chat_template.jinja is the one to use",
+        ) from error
 
 
 def _base_template(tokenizer: PreTrainedTokenizerBase) -> str:

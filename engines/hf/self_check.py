@@ -169,7 +169,7 @@ def _decode(batch: DecodingBatch, rows: Sequence[DecodingRow]) -> None:
 
 
 @contextmanager
-def one_line(model: Any, how: str, name: str) -> Iterator[None]:
+def one_line(model: Any, how: str, name: str, accepted: str = _ACCEPTED) -> Iterator[None]:
     """Turn the exceptions of an architecture that cannot be run in some way into an EngineError."""
     try:
         yield
@@ -179,7 +179,7 @@ def one_line(model: Any, how: str, name: str) -> Iterator[None]:
         raise EngineError(
             f"{type_name(model)} does not support {how} ({type_and_first_line(error)})",
             where=name,
-            accepted=_ACCEPTED,
+            accepted=accepted,
         ) from error
 
 
@@ -190,6 +190,7 @@ def require_equal(
     expected: Sequence[torch.Tensor],
     name: str,
     tolerance: float = NARROW_TOLERANCE,
+    accepted: str = _ACCEPTED,
 ) -> None:
     """Raise EngineError if log-probabilities or scores differ by more than rounding.
 
@@ -200,6 +201,7 @@ def require_equal(
         expected: the same by single rows in eager attention.
         name: the model's name, for the message.
         tolerance: largest difference that is accepted as rounding, whatever the data type.
+        accepted: what to use instead, for the message.
     """
     pairs = zip(found, expected, strict=True)
     apart = max(float((_wide(mine.cpu()) - _wide(theirs.cpu())).abs().mean()) for mine, theirs in pairs)
@@ -209,7 +211,7 @@ def require_equal(
             f"{type_name(model)} gives other results in {how} than for single rows "
             f"(they differ by {apart:.2g} on average)",
             where=name,
-            accepted=_ACCEPTED,
+            accepted=accepted,
         )
 
 

@@ -203,13 +203,15 @@ def test_template_that_drops_a_message_is_refused(embedded_encoder: TurnEncoder)
 
 
 def test_template_that_repeats_a_message_is_refused(embedded_encoder: TurnEncoder):
-    repeating = with_template(embedded_encoder, "{{ messages[0]['content'] }}{{ messages[0]['content'] }}")
+    twice = "{% if messages | length == 1 %}{{ messages[0]['content'] }}{% endif %}"
+    repeating = with_template(embedded_encoder, twice + CHATML)
     with pytest.raises(RequestError, match="repeats a message"):
         repeating.encode((Turn("user", ("text",)),))
 
 
 def test_template_that_refuses_a_role_names_the_roles(embedded_encoder: TurnEncoder):
-    strict = with_template(embedded_encoder, "{{ raise_exception('no system message') }}")
+    refusal = "{% if messages | length < 3 %}{{ raise_exception('no system message') }}{% endif %}"
+    strict = with_template(embedded_encoder, refusal + CHATML)
     with pytest.raises(RequestError, match=r"system, user.*no system message"):
         strict.encode(turns_of([Message(role="system", content="s"), Message(role="user", content="u")]))
 
@@ -294,7 +296,6 @@ def test_whole_conversation_is_prompt_answer_and_end_of_turn(tiny_tokenizer: Cal
         (CHATML, "<|endoftext|>", {0, 2}),  # as base models that come with a template are
         (BARE, "<|endoftext|>", {0}),
         (BARE, None, set()),
-        ("{{ raise_exception('never') }}", "<|endoftext|>", {0}),
     ],
 )
 def test_answer_ends_at_the_token_that_training_teaches_it_to_end_with(
@@ -307,5 +308,5 @@ def test_answer_ends_at_the_token_that_training_teaches_it_to_end_with(
     tokenizer = tiny_tokenizer(template, eos_token=eos)
     encoder = TurnEncoder(tokenizer, {}, "tiny")
     assert AnswerReader(tokenizer, encoder, [], "tiny").end_ids == expected
-    if expected and "raise" not in template:
+    if expected:
         assert encoder.end_of_turn[-1] in expected
