@@ -427,7 +427,8 @@ def _quiet() -> Iterator[None]:
     """Turn off the output and telemetry of the libraries."""
     hub: Any = require("huggingface_hub.constants", TRAIN_EXTRA)
     hub.HF_HUB_DISABLE_TELEMETRY = True  # too late for the environment variable, which is read at import
-    logging.getLogger("trl").setLevel(logging.ERROR)
+    for name in ("trl", "bitsandbytes"):  # peft imports the latter, which then speaks of its own kernels
+        logging.getLogger(name).setLevel(logging.ERROR)
     with quiet_transformers(TRAIN_EXTRA), quiet_datasets(TRAIN_EXTRA):
         yield
 

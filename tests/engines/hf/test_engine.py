@@ -284,6 +284,44 @@ def test_failure_while_decoding_fails_the_rows_of_the_batch_and_the_engine_goes_
     assert all(a == e for a, e in zip(answers, expected, strict=True) if a not in failures)
 
 
+def test_rows_that_end_in_the_step_that_fails_are_answered(build: Build, monkeypatch: pytest.MonkeyPatch):
+    engine, forward = build(max_batch=3), decoding.DecodingBatch._forward
+    lengths = [GREEDY.model_copy(update={"max_new_tokens": length}) for length in (2, 9, 9)]
+    requests = [ask(f"Question {i}", sampling=sampling) for i, sampling in enumerate(lengths)]
+    expected = generate(engine, *requests)
+
+    def break_down(batch: Any, ids: torch.Tensor, *given: Any) -> Any:
+        if ids.shape == (2, 1):  # the first row has ended and is gone
+            raise IndexError("no such row")
+        return forward(batch, ids, *given)
+
+    monkeypatch.setattr(decoding.DecodingBatch, "_forward", break_down)
+    answers = generate(engine, *requests)
+    assert answers[0] == expected[0]
+    assert [type(answer) for answer in answers[1:]] == [FailedRequestError] * 2
+
+
+def test_one_bad_prompt_leaves_those_alone_that_cannot_join_a_batch(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+):
+    engine, admit = build(max_batch=8), decoding.DecodingBatch.admit
+    requests = [ask(f"Question {i}") for i in range(5)]
+    expected = generate(engine, *requests)
+
+    def take_in(batch: Any, rows: Any) -> None:
+        if batch.rows:
+            raise AttributeError("'DynamicSlidingWindowLayer' object has no attribute 'join'")
+        if any(row.ticket.request is requests[1] for row in rows):
+            raise IndexError("no such token")
+        admit(batch, rows)
+
+    monkeypatch.setattr(decoding.DecodingBatch, "can_join", property(lambda batch: not batch.rows))
+    monkeypatch.setattr(decoding.DecodingBatch, "admit", take_in)
+    answers = generate(engine, *requests)
+    assert isinstance(answers[1], FailedRequestError)
+    assert [answers[i] for i in (0, 2, 3, 4)] == [expected[i] for i in (0, 2, 3, 4)]
+
+
 def test_logits_that_are_nan_fail_their_own_row_only(build: Build, monkeypatch: pytest.MonkeyPatch):
     engine, step = build(), decoding.DecodingBatch.step
     requests = [ask(f"Question {i}") for i in range(4)]
