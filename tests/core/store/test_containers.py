@@ -144,3 +144,39 @@ def test_bytes_that_are_not_utf_8_spoil_one_row(tmp_path: Path):
 def test_torn_utf_16_is_an_error(tmp_path: Path):
     with pytest.raises(DataError, match="not utf-16 text"):
         read(tmp_path / "a.jsonl", LINES.encode("utf-16")[:-1])
+
+
+def test_first_row_longer_than_the_head_is_a_row_like_any_other(tmp_path: Path):
+    long = {"prompt": "x" * 100_000, "items": [{"a": 1}, {"a": 2}]}
+    path = tmp_path / "long.jsonl"
+    for encoding in ("utf-8", "utf-16"):
+        path.write_text(json.dumps(long) + "\n" + LINES, encoding=encoding)
+        rows = list(file_rows(path, "a file of rows"))
+        assert [row.value for row in rows] == [long, *ROWS]
+        assert all(row.is_line for row in rows)
+
+
+def test_row_with_a_list_of_objects_is_not_taken_for_a_wrapping(tmp_path: Path):
+    row = {"prompt": "q", "items": [{"a": 1}]}
+    assert read(tmp_path / "a.json", json.dumps(row)) == [row]
+
+
+def test_document_with_several_lists_of_rows_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="the document holds several lists of rows: train, test"):
+        read(tmp_path / "a.json", json.dumps({"train": ROWS, "test": ROWS}))
+
+
+def test_document_of_columns_is_read_by_rows(tmp_path: Path):
+    document = {name: [row[name] for row in ROWS] for name in ROWS[0]}
+    assert read(tmp_path / "a.json", json.dumps(document)) == ROWS
+
+
+def test_lines_under_the_other_name_with_a_damaged_first_one_lose_that_one(tmp_path: Path):
+    first, *rest = read(tmp_path / "a.json", '{"prompt": "q" broken\n' + LINES)
+    assert isinstance(first, Unreadable)
+    assert rest == ROWS
+
+
+def test_table_with_a_column_twice_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="the table has the column 'prompt' twice"):
+        read(tmp_path / "a.csv", "prompt,prompt\nA,B\n")

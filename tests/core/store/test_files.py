@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import RunStateError
-from core.store.files import os_errors, require_empty, write_atomic, write_new, write_stream
+from core.store.files import os_errors, require_empty, whole_folder, write_atomic, write_new, write_stream
 from tests.core.conftest import LockableFolder
 
 
@@ -141,3 +141,18 @@ def test_only_a_folder_that_is_missing_or_empty_is_taken(tmp_path: Path):
         require_empty(tmp_path, "another")
     with pytest.raises(RunStateError, match="this is a file, not a folder"):
         require_empty(tmp_path / "file")
+
+
+def test_folder_that_cannot_be_replaced_gets_the_files_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    target = tmp_path / "mounted"
+    target.mkdir()
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path) == target)
+    number = target.stat().st_ino
+    with whole_folder(target) as folder:
+        (folder / "data").mkdir()
+        (folder / "data" / "rows.jsonl").write_text("{}\n")
+        (folder / "README.md").write_text("card")
+    assert sorted(path.name for path in target.iterdir()) == ["README.md", "data"]
+    assert target.stat().st_ino == number

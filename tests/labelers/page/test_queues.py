@@ -120,6 +120,9 @@ def test_leases_outlive_a_kill_and_a_torn_line_costs_one(tmp_path: Path):
     path.write_bytes(path.read_bytes()[:-9])
     torn = Leases(path, 60.0)
     assert (torn.holders("task-1", 120.0), torn.holders("task-2", 120.0)) == ({"ana"}, {"ben"})
+    torn.take("cy", "task-4", 120.0)  # not appended to the torn line
+    whole = Leases(path, 60.0)
+    assert (whole.holders("task-1", 130.0), whole.holders("task-4", 130.0)) == ({"ana"}, {"cy"})
 
 
 def test_the_file_of_leases_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -224,14 +224,15 @@ def test_temperature_is_kept_where_enough_pairs_are_held_out(tiny_folder: Path, 
 
 
 def test_finished_model_is_not_overwritten(tiny_folder: Path, tmp_path: Path):
-    to, data = tmp_path / "a model", written(tmp_path / "one.jsonl", [pair(number) for number in range(4)])
+    # Not a member of an ensemble, whatever its name: advice never names the folder above it.
+    to, data = tmp_path / "member-a model", written(tmp_path / "one.jsonl", [pair(n) for n in range(4)])
     command = base("dpo", data, tiny_folder, to)
     assert here(*command).returncode == 0
     files = files_of(to)
     other = written(tmp_path / "two.jsonl", [pair(number) for number in range(4, 8)])
     for changed in (base("dpo", other, tiny_folder, to), [*command, "--set", "dpo.learning_rate=1e-3"]):
         (line,) = mistakes(here(*changed))
-        assert "a model: the folder holds a finished model of other data, other settings" in line
+        assert "member-a model: the folder holds a finished model of other data, other settings" in line
         assert f"run: rm -r '{to}'" in line
         assert files_of(to) == files
     assert outcome(*command)["seconds"] == 0

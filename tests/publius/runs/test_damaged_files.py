@@ -170,6 +170,8 @@ def test_a_damaged_manifest_in_a_renamed_folder_is_refused(project: Path):
         '{"digest": "d", "identity": {}, "stages": {"aggregate": 5}}',
         '{"digest": "d", "identity": {}, "stages": {"aggregate": {"left_out": [1]}}}',
         '{"digest": "d", "identity": {}, "stages": {"aggregate": {}}, "versions": [1]}',
+        '{"digest": "d", "identity": {}, "stages": {}, "prompts": []}',
+        '{"digest": "d", "identity": {}, "stages": {}, "prompts": {"carried": ["a"]}}',
     ],
 )
 def test_a_manifest_of_wrong_types_is_one_line_for_readers(project: Path, content: str):
