@@ -1,51 +1,71 @@
-"""A row of any data set as a prompt: which columns hold it, in which forms, and what is read beside it."""
+"""A row of any data set as a prompt: a cell of messages, and what is read beside it."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from core.conversations import TRANSCRIPT_START, is_transcript, prompt_of, shown
 from core.errors import RequestError
-from core.records import Message, Prompt, Role, Split
+from core.records import Message, Prompt, Split
 from core.text.messages import SPEAKERS
 
 PROMPT_COLUMN_ORDER = (
     "messages",
     "conversations",
     "conversation",
+    "trajectory",
+    "contents",
+    "dialogue",
     "prompt",
-    "question",
     "instruction",
+    "question",
     "query",
+    "input",
+    "context",
+    "history",
+    "post",
+    "turns",
     "text",
     "chosen",
 )
-"""Columns that may hold a prompt. The first one with a value is read."""
+"""Columns that may hold a prompt. The first one with a readable value is read."""
 OUR_COLUMNS = ("prompt", "messages", "input", "system", "tags", "source", "split")
 """Columns that `prompts.columns` can map a user's column to."""
-_SYSTEMS = ("system", "system_prompt", "system_message")
-_ADDED = ("input", "context")
+_SYSTEMS = ("system", "system_prompt", "system_message", "systeminstruction", "system_instruction")
+ADDED_COLUMNS = ("input", "context")
 """Columns that an instruction is about (Alpaca, Dolly)."""
-READ_COLUMNS = (*PROMPT_COLUMN_ORDER, *_ADDED, "history", *_SYSTEMS, "tags", "source", "split")
+READ_COLUMNS = (
+    *("messages", "conversations", "conversation", "prompt", "question", "instruction", "query", "text"),
+    *("chosen", *ADDED_COLUMNS, "history", *_SYSTEMS, "tags", "source", "split"),
+)
+"""Names that a misspelt column may be meant to have."""
 
 _SPLITS: dict[str, Split] = {
     "train": "train",
     "training": "train",
     "preference": "preference",
-    "test": "test",
-    "validation": "test",
-    "valid": "test",
-    "dev": "test",
-    "eval": "test",
 }
-"""Splits by name. Whatever is not for training is held out."""
+"""Splits by the first word of their names."""
+_HELD_OUT = re.compile(r"(?:^|[^a-z])(?:test|eval|valid|dev|held|hold)")
+"""Whatever says in one of its words that it is not for training is held out."""
 _LONGEST_INTEGER = 20
 _ANSWER = "\n\nAssistant:"
+
+
+class AskedRow(NamedTuple):
+    """The messages of the prompt in a row, without a column of the system message."""
+
+    messages: tuple[Message, ...]
+    read: frozenset[str]
+    """Columns that were read."""
+    note: str = ""
+    """How they were read, if that is worth knowing."""
 
 
 class ParsedRow(NamedTuple):
@@ -56,19 +76,25 @@ class ParsedRow(NamedTuple):
     """Columns that were read, by their names in the row."""
     lost: tuple[str, ...] = ()
     """Optional columns whose value could not be read, such as `tags`."""
+    note: str = ""
+    """How the prompt was read, if that is worth knowing."""
 
 
 def prompt_of_row(
-    values: Mapping[str, Any], source: str, first: Sequence[str] = (), *, is_table: bool = False
+    values: Mapping[str, Any],
+    source: str,
+    asked: Callable[[Mapping[str, Any]], AskedRow],
+    mapped: Collection[str] = (),
+    *,
+    is_table: bool = False,
 ) -> ParsedRow:
-    """Return the prompt in a row.
-
-    A conversation that ends with an answer is read up to its last user message; every turn before it is kept.
+    """Return the prompt in a row with its system message, tags, source and split.
 
     Args:
         values: the row by column. Names match whatever their case.
         source: the prompt's source, unless the row names one.
-        first: columns that hold a prompt if they have a value, before those of `PROMPT_COLUMN_ORDER`.
+        asked: reads the messages from a row whose columns have lower-case names too.
+        mapped: our columns that the user mapped. An unknown word in a mapped `split` is an error.
         is_table: True if all cells are text, as in CSV; tags are then separated by commas or semicolons.
 
     Raises:
@@ -77,27 +103,23 @@ def prompt_of_row(
     names = {str(name).strip().casefold(): name for name in reversed(list(values))} | {
         name: name for name in values
     }
-    row = {column: values[names[column]] for column in READ_COLUMNS if column in names}
-    column = _prompt_column(row, first)
-    messages = _conversation(row[column], column)
-    read = {column}
-    if column == "instruction":
-        messages, read = _instruction(messages, row), read | {*_ADDED, "history"} & row.keys()
-    if column == "chosen":
-        read |= {"rejected"} & names.keys()
-    system = next((name for name in _SYSTEMS if not _is_missing(row.get(name))), None)
+    row = {column: values[name] for column, name in names.items()}
+    messages, columns, note = asked({name: value for name, value in row.items() if name not in _SYSTEMS})
+    read = set(columns)
+    system = next((name for name in _SYSTEMS if not is_absent(row.get(name))), None)
     if system is not None:
-        messages, read = _with_system(messages, row[system]), read | {system}
+        messages = _with_system(messages, _system_text(row[system]))
+        read.add(system)
     lost: list[str] = []
     tags = _tags(row.get("tags"), is_table, lost)
     origin = _word(row.get("source"), "source", lost) or source
-    split = _split(row.get("split"))
+    split = _split(row.get("split"), lost, must_be_known="split" in mapped)
     read |= {"tags", "source", "split"} & row.keys()
     try:
         prompt = Prompt.of(messages, tags=tags, source=origin, split=split)
     except ValidationError as error:
         raise RequestError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
-    return ParsedRow(prompt, frozenset(names[name] for name in read), tuple(lost))
+    return ParsedRow(prompt, frozenset(names[name] for name in read & names.keys()), tuple(lost), note)
 
 
 def text_cell(value: Any) -> str:
@@ -114,31 +136,20 @@ def text_cell(value: Any) -> str:
     return text
 
 
-def _prompt_column(row: Mapping[str, Any], first: Sequence[str]) -> str:
-    candidates = [name for name in (*first, *PROMPT_COLUMN_ORDER) if name in row]
-    for name in candidates:
-        if not _is_missing(row[name]) and not (name == "chosen" and not _is_conversation(row[name])):
-            return name
-    if not candidates:
-        raise RequestError("no column holds a prompt")
-    if all(_is_missing(row[name]) for name in candidates):
-        held = "empty" if row[candidates[0]] == [] else "null"
-        raise RequestError("the prompt is empty", detail=f"{candidates[0]} is {held}")
-    raise RequestError("there is no prompt, and the answer is text, not a conversation", detail="in chosen")
+def conversation_of(value: Any, column: str) -> tuple[Message, ...]:
+    """Return the messages of a cell up to its last user message; every turn before it is kept.
 
-
-def _conversation(value: Any, column: str) -> tuple[Message, ...]:
-    """Return the messages of a cell up to its last user message."""
-    if isinstance(value, str) and value.lstrip().startswith("[{"):
-        value = _from_json(value)
-    if _is_transcript(value):
+    Raises:
+        RequestError: the cell holds no prompt.
+    """
+    if is_transcript_cell(value):
         return prompt_of(_up_to_the_user(value))
     if isinstance(value, str) and not value.strip():
         raise RequestError("the prompt is empty")
     if isinstance(value, Mapping):
         value = [value]
     if isinstance(value, list | tuple):
-        value = [_message(entry) for entry in value]
+        value = [_message(entry) for entry in _turns(value)]
         while value and isinstance(value[-1], Mapping) and value[-1].get("role") == "assistant":
             value.pop()
         if not value:
@@ -156,45 +167,36 @@ def _up_to_the_user(transcript: str) -> str:
     return transcript
 
 
+def _turns(entries: Sequence[Any]) -> Sequence[Any]:
+    """Return the messages of exchanges, each with `input` and `output`; any other list unchanged."""
+    if not all(isinstance(entry, Mapping) and {"input", "output"} <= entry.keys() for entry in entries):
+        return entries
+    sides = (("user", "input"), ("assistant", "output"))
+    return [{"role": role, "content": entry[key]} for entry in entries for role, key in sides]
+
+
 def _message(entry: Any) -> Any:
-    """Return a message under the names `role` and `content`; anything else unchanged."""
+    """Return a message under the name `role`; anything else unchanged."""
     if not isinstance(entry, Mapping):
         return entry
     role = entry.get("role", entry.get("from"))
-    content = entry.get("content", entry.get("value"))
     known = SPEAKERS.get(role.strip().casefold()) if isinstance(role, str) else None
-    return {**entry, "role": known or role, "content": content}
+    return {**entry, "role": known or role}
 
 
-def _instruction(messages: tuple[Message, ...], row: Mapping[str, Any]) -> tuple[Message, ...]:
-    """Return an instruction with its input (Alpaca) and the turns before it (LLaMA-Factory's `history`)."""
-    history = row.get("history")
-    for name in _ADDED:
-        added = row.get(name)
-        if _is_missing(added):
-            continue
-        if not isinstance(added, str):
-            raise RequestError(f"{name} is not text", detail=shown(added))
-        if added.strip():
-            last = messages[-1]
-            messages = (*messages[:-1], Message(role="user", content=f"{last.content}\n{added}"))
-    if not history:
-        return prompt_of([message.model_dump() for message in messages])
-    if not isinstance(history, list) or not all(_is_exchange(turn) for turn in history):
-        raise RequestError("history is not a list of pairs of texts", detail=shown(history))
-    roles: tuple[Role, Role] = ("user", "assistant")
-    before = [
-        {"role": role, "content": text} for pair in history for role, text in zip(roles, pair, strict=True)
-    ]
-    return prompt_of([*before, *(message.model_dump() for message in messages)])
-
-
-def _is_exchange(turn: Any) -> bool:
-    return isinstance(turn, list | tuple) and len(turn) == 2 and all(isinstance(text, str) for text in turn)
+def _system_text(value: Any) -> Any:
+    """Return the text of a system message, which may be parts of text or an object that holds them."""
+    if isinstance(value, Mapping):
+        value = next((value[key] for key in ("parts", "content", "text") if value.get(key)), value)
+    if not isinstance(value, list | tuple):
+        return value
+    parts = [part.get("text") if isinstance(part, Mapping) else part for part in value]
+    texts = [part for part in parts if isinstance(part, str)]
+    return "\n".join(texts) if len(texts) == len(parts) else value
 
 
 def _with_system(messages: tuple[Message, ...], system: Any) -> tuple[Message, ...]:
-    if _is_missing(system) or (isinstance(system, str) and not system.strip()):
+    if isinstance(system, str) and not system.strip():
         return messages
     if not isinstance(system, str):
         raise RequestError("system is not text", detail=shown(system))
@@ -208,7 +210,7 @@ def _with_system(messages: tuple[Message, ...], system: Any) -> tuple[Message, .
 
 def _tags(value: Any, is_table: bool, lost: list[str]) -> tuple[str, ...]:
     """Return tags from a list, or from text: one tag, or in a table several between commas or semicolons."""
-    if _is_missing(value) or value == "":
+    if is_absent(value) or value == "":
         return ()
     if isinstance(value, str) and value.lstrip().startswith("["):
         found = _from_json(value)
@@ -223,7 +225,7 @@ def _tags(value: Any, is_table: bool, lost: list[str]) -> tuple[str, ...]:
 
 def _word(value: Any, column: str, lost: list[str]) -> str:
     """Return a short value as text; a number is written as it is. Empty if there is none."""
-    if _is_missing(value):
+    if is_absent(value):
         return ""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_LONGEST_INTEGER:
         return str(value)
@@ -240,27 +242,30 @@ def _word(value: Any, column: str, lost: list[str]) -> str:
     return ""
 
 
-def _split(value: Any) -> Split | None:
-    if _is_missing(value) or (isinstance(value, str) and not value.strip()):
+def _split(value: Any, lost: list[str], *, must_be_known: bool) -> Split | None:
+    """Return a split by the first word of its name, such as `train` of `train_sft`."""
+    if is_absent(value) or (isinstance(value, str) and not value.strip()):
         return None
-    split = _SPLITS.get(value.strip().casefold()) if isinstance(value, str) else None
-    if split is None:  # a guess could put a prompt that is to be held out into training
+    if isinstance(value, str):
+        name = value.strip().casefold()
+        split = "test" if _HELD_OUT.search(name) else _SPLITS.get(name.partition("_")[0])
+        if split is not None:
+            return split
+    if must_be_known:  # a guess could put a prompt that is to be held out into training
         raise RequestError("split is not train, preference or test", detail=shown(value))
-    return split
+    lost.append("split")
+    return None
 
 
-def _is_transcript(value: Any) -> bool:
+def is_transcript_cell(value: Any) -> bool:
     """Return True for a transcript, also where a table lost the empty line before its first turn."""
     if is_transcript(value):
         return True
     return isinstance(value, str) and value.lstrip().startswith("Human:") and _ANSWER in value
 
 
-def _is_conversation(value: Any) -> bool:
-    return isinstance(value, list) or _is_transcript(value)
-
-
-def _is_missing(value: Any) -> bool:
+def is_absent(value: Any) -> bool:
+    """Return True if a cell holds nothing; blank text is a prompt that is empty."""
     return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
 
 

@@ -16,7 +16,7 @@ def main() -> None:
         if sys.stderr is not None:  # None if the descriptor is closed
             sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    from core.terminal.interrupts import INTERRUPTED, caught, end_interrupted, say_nothing
+    from core.terminal.interrupts import caught, end_interrupted, interruption_message, say_nothing
     from core.terminal.streams import make_steady
 
     make_steady()
@@ -26,7 +26,7 @@ def main() -> None:
 
             run_command_line()
         except KeyboardInterrupt:
-            sys.stderr.write(f"{INTERRUPTED}\n")
+            sys.stderr.write(f"{interruption_message()}\n")
             say_nothing()
             sys.exit(end_interrupted())
 

@@ -12,7 +12,7 @@ from core.code import ALLOW_OPTION, allow_code
 from core.errors import PubliusError
 from core.notices import warn
 from core.progress import show_progress
-from core.terminal.interrupts import INTERRUPTED, caught, end_interrupted, say_nothing
+from core.terminal.interrupts import caught, end_interrupted, interruption_message, say_nothing
 from core.terminal.streams import lost, make_steady
 from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
@@ -46,7 +46,7 @@ def main() -> None:
     with caught():
         code = _run_command(sys.argv[1:])
         if code == _TYPER_INTERRUPTED:
-            err.print(INTERRUPTED)
+            err.print(interruption_message())
             say_nothing()
             code = end_interrupted()
     sys.exit(code)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = "interrupted; completed work is saved. Run the same command to resume"
+INTERRUPTED_WHOLE = "interrupted; nothing was written. Run the same command to begin again"
+"""Of work whose result appears only when it is complete."""
 
 _RAISE_AFTER_S = 0.2
 _EXIT_AFTER_S = 0.45
@@ -99,11 +101,32 @@ class _Watch:
         """End the process without any clean-up."""
         if not self.quiet:
             with contextlib.suppress(OSError):
-                os.write(2, f"{_SHOW_CURSOR if os.isatty(2) else ''}{INTERRUPTED}\n".encode())
+                os.write(2, f"{_SHOW_CURSOR if os.isatty(2) else ''}{_message}\n".encode())
         os._exit(exit_code(number))
 
 
 _watch: _Watch | None = None
+_message = INTERRUPTED
+
+
+@contextlib.contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """Say of an interruption in the block that nothing was written."""
+    global _message
+    _message = INTERRUPTED_WHOLE
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise  # the message is printed later
+    except BaseException:
+        _message = INTERRUPTED
+        raise
+    _message = INTERRUPTED
+
+
+def interruption_message() -> str:
+    """Return what to say of the interruption that ends this process."""
+    return _message
 
 
 @contextlib.contextmanager
@@ -115,12 +138,13 @@ def caught(*, exits: bool = True) -> Iterator[None]:
     Args:
         exits: True if the process may exit from within when it does not stop in time.
     """
-    global _watch
+    global _watch, _message
     signals = [number for number in SIGNALS if signal.getsignal(number) in _DEFAULTS]
     if _watch is not None or not signals or threading.current_thread() is not threading.main_thread():
         yield
         return
     watch = _watch = _Watch(exits)
+    _message = INTERRUPTED
     theirs, ours = socket.socketpair()
     ours.setblocking(False)
     before = {number: signal.signal(number, watch.handle) for number in signals}

@@ -21,6 +21,7 @@ from core.progress import progress
 from core.store.containers import not_utf8
 from core.store.files import os_errors, require_empty, sync_folder, write_atomic
 from core.store.record_store import RecordStore
+from core.terminal.interrupts import all_or_nothing
 from labelers.crowd.votes import MACHINES
 from labelers.formats.registry import (
     AUTO_SOURCE,
@@ -101,7 +102,8 @@ def import_labels(request: LabelsRequest) -> ImportedLabels:
     if done is None:
         every = request.names.applied(itertools.chain(first, rows))
         again = lambda: request.names.applied(label_rows(source))  # noqa: E731
-        done = _written(request, found, labeler, without_empty_column(every, "p_chosen", again), identity)
+        with all_or_nothing():
+            done = _written(request, found, labeler, without_empty_column(every, "p_chosen", again), identity)
     elif request.strict:
         _refuse_losses(done, request)
     return ImportedLabels(done)

@@ -83,6 +83,8 @@ class PromptSurvey:
     columns: dict[str, ColumnUse] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)
     """Rows by optional column whose value could not be read, such as `tags`."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """Rows by how their prompt was read, where that is not plain."""
     absent: set[str] | None = None
     """Our names of mapped columns that no row has."""
 
@@ -98,6 +100,7 @@ class PromptSurvey:
         else:
             self.usable += 1
             self.lost.update(row.parsed.lost)
+            self.notes.update([row.parsed.note] if row.parsed.note else [])
             self.grams.add(compared_text(row.parsed.prompt))
             read = row.parsed.read
         for name, value in row.values.items():

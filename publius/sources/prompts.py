@@ -13,6 +13,7 @@ import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -26,8 +27,9 @@ from core.store.jsonl import Unreadable, decoded, numbered, opened, read_errors
 from core.text.special_files import require_regular
 from labelers.formats.prompt_columns import refuse_media
 from labelers.formats.source import Row
-from prompts.rows import PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
+from prompts.rows import ADDED_COLUMNS, PROMPT_COLUMN_ORDER, ParsedRow, prompt_of_row
 from prompts.sources import may_be_on_hub
+from publius.sources.asked_rows import asked_of_row
 from publius.sources.column_names import ColumnNames
 from publius.sources.rows import DataSource, read_rows, with_split
 
@@ -36,6 +38,7 @@ PROMPT_FORMS = (
     "Face id; with a column prompt, messages, conversations, question, instruction (and input), query or text"
 )
 _MARK = "\0"
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _TABLES = (".csv", ".tsv")
 
 
@@ -131,7 +134,8 @@ def read_prompt_rows(source: PromptSource) -> Iterator[PromptRow]:
         try:
             first = _prompt_columns(source.columns, absent)
             refuse_media(values)
-            parsed = prompt_of_row(values, name, first, is_table=is_table)
+            asked = partial(asked_of_row, first=first)
+            parsed = prompt_of_row(values, name, asked, source.columns, is_table=is_table)
         except RequestError as error:
             yield PromptRow(raw.place, raw.values, None, error.reason, error.detail, absent)
             continue
@@ -153,8 +157,32 @@ def digest_of(source: PromptSource) -> str:
             return file_digest(path)
     found = hashlib.sha256()
     for row in _rows(path, source):
-        found.update(json.dumps(row.values, sort_keys=True, default=str).encode() + b"\n")
+        found.update(_spelled(row.values).encode() + b"\n")
     return found.hexdigest()
+
+
+def _spelled(values: Any) -> str:
+    """Return a row as text that is the same whenever the row is read."""
+    try:
+        return json.dumps(values, sort_keys=True, default=_described)
+    except TypeError:  # keys of several types have no order
+        return json.dumps(_with_text_keys(values), sort_keys=True, default=_described)
+
+
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _with_text_keys(held) for key, held in value.items()}
+    return [_with_text_keys(held) for held in value] if isinstance(value, list | tuple) else value
+
+
+def _described(value: Any) -> str:
+    """Return a cell that JSON lacks as text: an image or an array by its content, never by its address."""
+    if hasattr(value, "tobytes"):
+        size = getattr(value, "shape", None) or getattr(value, "size", None)
+        mode = getattr(value, "dtype", None) or getattr(value, "mode", None)
+        return f"{type(value).__name__} {size} {mode} {hashlib.sha256(value.tobytes()).hexdigest()}"
+    text = str(value)
+    return type(value).__name__ if _ADDRESS.search(text) else text
 
 
 class _Raw(NamedTuple):
@@ -224,7 +252,7 @@ def _mapped(values: Mapping[str, Any], columns: Mapping[str, str]) -> Mapping[st
 
 def _prompt_columns(columns: Mapping[str, str], absent: frozenset[str]) -> tuple[str, ...]:
     """Return the mapped columns that hold the prompt. Raises RequestError if the row lacks one."""
-    mapped = tuple(name for name in PROMPT_COLUMN_ORDER if name in columns)
+    mapped = tuple(name for name in PROMPT_COLUMN_ORDER if name in columns and name not in ADDED_COLUMNS)
     missing = [columns[name] for name in mapped if name in absent]
     if missing:
         raise RequestError(f"the row has no column {missing[0]!r}")

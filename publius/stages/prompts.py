@@ -132,6 +132,8 @@ def _report(found: PromptSurvey, summary: dict[str, Any], excluded: Counter[str]
     if excluded:
         reasons = ", ".join(f"{reason} ({number:,})" for reason, number in excluded.most_common())
         note(f"prompts: {counted(summary['rows'], 'row')}, {excluded.total():,} skipped: {reasons}")
+    for how, rows in found.notes.items():
+        note(f"prompts: {counted(rows, 'row')}: {how}")
     for name, ours in found.misspelt().items():
         warn(
             f"prompts: the column {name!r} is not read; did you mean {ours!r}? "

@@ -15,6 +15,7 @@ import pytest
 from core.errors import DataError, RunStateError
 from core.records import Comparison, Judgment
 from core.store.record_store import RecordStore
+from core.terminal.interrupts import caught, interruption_message
 from labelers.importing import LabelImport
 from publius.labels.importing import LabelsRequest, import_labels
 from publius.sources.rows import DataSource
@@ -303,6 +304,9 @@ def test_an_interrupted_import_leaves_nothing(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(KeyboardInterrupt):
         import_labels(LabelsRequest(DataSource(str(file)), tmp_path / "labels"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pairs.jsonl"]
+    assert "nothing was written" in interruption_message()
+    with caught(exits=False):
+        assert "completed work is saved" in interruption_message()
 
 
 class Killed(BaseException):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -14,6 +15,7 @@ from core.errors import ConfigError, DataError, PubliusError
 from core.records import Message, Prompt
 from publius.sources.prompt_survey import survey
 from publius.sources.prompts import PromptFile, PromptRow, digest_of, read_prompt_rows, read_prompts
+from publius.sources.rows import SourceRow
 
 Turns = list[tuple[str, str]]
 
@@ -86,12 +88,75 @@ HH = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: And now?\n\nAssistant: Nothin
         ({" Prompt ": "Hi"}, ASKED),
         ({"Question": "Hi"}, ASKED),
         ({"messages": [{"role": "Human", "content": "Hi"}]}, ASKED),
+        ({"prompt": {"text": "Hi"}}, ASKED),
+        ({"prompt": {"role": "user", "content": "Hi"}}, ASKED),
+        ({"input": {"messages": CHAT[:3]}}, TALK),
+        *(({name: "And now?", "history": [["Hi", "Hello."]]}, TALK) for name in ("query", "prompt")),
+        ({"question": "And now?", "history": CHAT[:2]}, TALK),
+        (
+            {"query": "And now?", "history": [["Hi", "Hello."]], "chosen": "Now.", "rejected": "Then."},
+            TALK,
+        ),
+        ({"conversation": [{"input": "Hi", "output": "Hello."}, {"input": "And now?", "output": "x"}]}, TALK),
+        ({"conversation": [{"a": 1}], "prompt": "Hi"}, ASKED),
+        ({"messages": [{"role": "assistant", "content": "b"}], "prompt": "Hi"}, ASKED),
+        ({"prompt": " ", "question": "Hi"}, ASKED),
+        ({"prompt": "", "chosen": CHAT, "rejected": [*CHAT[:3], {"role": "gpt", "content": "Go."}]}, TALK),
+        ({"text": "Hi", "role": "prompter"}, ASKED),
+        ({"prompt": '["Hi", "Ho"]'}, [("user", '["Hi", "Ho"]')]),
+        *(
+            ({name: system, "prompt": "Hi"}, [("system", "Be kind."), *ASKED])
+            for name, system in (
+                ("systemInstruction", "Be kind."),
+                ("system", [{"text": "Be kind."}]),
+                ("systemInstruction", {"role": "system", "parts": [{"text": "Be kind."}]}),
+            )
+        ),
     ],
 )
 def test_row_in_a_usual_form_is_a_prompt(tmp_path: Path, row: dict[str, Any], expected: Turns):
     parsed = only(tmp_path, row).parsed
     assert parsed is not None
     assert turns(parsed.prompt) == expected
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": ["Hi", "And now?"]},
+        {"turns": ["Hi", "And now?"]},
+        {"prompt": '["Hi", "And now?"]', "response_a": '["a", "b"]', "response_b": '["c", "d"]'},
+        {"prompt": ["Hi", "And now?"], "response_a": ["a", "b"], "response_b": ["c", "d"]},
+    ],
+)
+def test_of_a_list_of_user_turns_the_first_is_the_prompt_and_this_is_said(
+    tmp_path: Path, row: dict[str, Any]
+):
+    path = written(tmp_path, lines(row, {"prompt": ["Again"]}))
+    assert [turns(prompt) for prompt in read_prompts(path)] == [ASKED, [("user", "Again")]]
+    said = "the prompt is a list of user turns, of which the first was taken"
+    assert survey(PromptFile(path)).notes == {said: 1}
+
+
+class Picture:
+    """A cell whose text names its place in memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self.tobytes = lambda: content
+
+
+def test_digest_of_rows_depends_on_their_content_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def digest_with(*values: Any) -> str:
+        rows = (SourceRow(f"row {n}", {"prompt": "Hi", "x": value}) for n, value in enumerate(values))
+        monkeypatch.setattr("publius.sources.prompts.read_rows", lambda _: rows)
+        monkeypatch.setattr("publius.sources.prompts.with_split", lambda source: source)
+        return digest_of(PromptFile(tmp_path))
+
+    assert digest_with(Picture(b"a")) == digest_with(Picture(b"a")) != digest_with(Picture(b"b"))
+    assert digest_with(object()) == digest_with(object())
+    assert digest_with({1: "a", "b": 2}) == digest_with({"b": 2, 1: "a"})
+    plain = json.dumps({"prompt": "Hi", "x": [1]}, sort_keys=True).encode() + b"\n"
+    assert digest_with([1]) == hashlib.sha256(plain).hexdigest()  # as recorded by older runs
 
 
 def test_conversation_is_kept_whole_with_tags_source_and_split(tmp_path: Path):
@@ -222,10 +287,23 @@ def test_optional_column_that_cannot_be_read_loses_the_column_only(tmp_path: Pat
     assert (found.usable, dict(found.lost)) == (1, {"tags": 1, "source": 1})
 
 
-@pytest.mark.parametrize(("name", "split"), [("validation", "test"), ("Train", "train"), ("", None)])
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *((name, "test") for name in ("validation", "test_prefs", "dev", "held-out", "train_eval")),
+        *((name, "train") for name in ("Train", "train_sft")),
+        *((name, None) for name in ("", "latest", "challenge")),
+    ],
+)
 def test_usual_names_of_splits_are_known(tmp_path: Path, name: str, split: str | None):
     (prompt,) = read_prompts(written(tmp_path, lines({"prompt": "Hi", "split": name})))
     assert prompt.split == split
+
+
+def test_unknown_split_is_lost_unless_the_user_mapped_it(tmp_path: Path):
+    path = written(tmp_path, lines({"prompt": "Hi", "split": "challenge", "part": "train"}))
+    assert survey(PromptFile(path)).lost == {"split": 1}
+    assert "split is not" in str(the_error(PromptFile(path, columns={"split": "split"})))
 
 
 # Rows that are not prompts
@@ -250,7 +328,8 @@ def test_usual_names_of_splits_are_known(tmp_path: Path, name: str, split: str |
         ('{"messages": [{"role": "user"}]}', "content is not text"),
         ('{"messages": [{"role": "assistant", "content": "b"}]}', "no user message"),
         ('{"messages": [{"role": "user", "content": "a"}, {"role": "system", "content": "b"}]}', "system"),
-        ('{"prompt": "Hi", "split": "fold 3"}', "split is not"),
+        ('{"text": "Hello.", "role": "assistant"}', "not a message of the user"),
+        ('{"messages": [{"role": "user", "content": [{"type": "image"}]}], "prompt": "Hi"}', "not text"),
         ('{"prompt": "\\ud800"}', "surrogate"),
         ('{"chosen": "Hello.", "rejected": "Go."}', "the answer is text"),
         ('{"instruction": "Sum up.", "input": [1]}', "input is not text"),

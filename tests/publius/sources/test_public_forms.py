@@ -14,6 +14,7 @@ import pytest
 from core.errors import DataError
 from publius.sources.column_names import ColumnNames, parse_columns
 from publius.sources.examples import DataSource, TrainingRows, read_answers, read_preferences
+from publius.sources.prompts import PromptFile, read_prompt_rows
 from training.examples import AnsweredPrompt, PreferencePair
 
 Q, GOOD, BAD = "What is tea?", "A drink of leaves.", "No idea."
@@ -268,6 +269,25 @@ def test_answers_of_public_data_sets(name: str, tmp_path: Path):
     data = read_answers(source(tmp_path, row))
     assert answers_in(data) == expected
     assert data.rows or data.excluded
+
+
+def prompt_in(folder: Path, row: Any) -> list[str] | None:
+    data = source(folder, row)
+    (found,) = read_prompt_rows(PromptFile(data.path))
+    return None if found.parsed is None else [m.content for m in found.parsed.prompt.messages]
+
+
+@pytest.mark.parametrize("name", [name for name, (_, expected) in PREFERENCES.items() if expected])
+def test_prompt_of_a_preference_is_that_of_training(name: str, tmp_path: Path):
+    row, expected = PREFERENCES[name]
+    assert prompt_in(tmp_path, row) == expected[0][0]
+
+
+@pytest.mark.parametrize("name", [name for name, (_, expected) in ANSWERS.items() if expected])
+def test_prompt_of_an_answer_is_that_of_training(name: str, tmp_path: Path):
+    row, expected = ANSWERS[name]
+    last = ["Hi", "Hello.", Q] if name == "ends with the user" else expected[-1][0]
+    assert prompt_in(tmp_path, row) == last
 
 
 def test_turns_are_numbered_counted_and_held_out_together(tmp_path: Path):
