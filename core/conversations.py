@@ -1,7 +1,8 @@
 """Parsing of conversations in the forms of public data sets into prompt and answer.
 
 A column is text, a message, a list of messages (`core/text/messages.py`), or a transcript as in hh-rlhf:
-turns that begin with `Human:` and `Assistant:`, each after an empty line. A row that cannot be used raises
+turns that begin with `Human:` and `Assistant:`, each after an empty line; or turns of HelpSteer, each after
+`<extra_id_1>`. A row that cannot be used raises
 `RequestError`. Skipped rows are counted by the reason of that error.
 """
 
@@ -18,7 +19,12 @@ from core.text.messages import message_entries, parsed_messages, whole_text
 from core.text.messages import shown as shown
 
 TRANSCRIPT_START = "\n\nHuman:"
-_TURN = re.compile(r"\n\n(Human|Assistant):")
+_TURN = re.compile(r"\r?\n\r?\n(Human|Assistant):")
+_OPENING = re.compile(r"\s*Human:")
+_MARKED_TURN = re.compile(r"\r?\n?<extra_id_1>(User|Assistant)\r?\n")
+MARKS = ("weight", "train", "loss")
+"""Keys of a message that say whether it is learned."""
+_TRUTHS = {"true": True, "false": False, "yes": True, "no": False}
 _SPEAKERS: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
 
 
@@ -94,9 +100,12 @@ def prompt_of(value: Any) -> tuple[Message, ...]:
     Raises:
         RequestError: the value is not a prompt.
     """
-    if not is_transcript(value):
+    if is_transcript(value):
+        messages = _transcript(value)
+    elif isinstance(value, str) and _MARKED_TURN.search(value):
+        messages = _marked_turns(value)
+    else:
         return _checked_prompt(parsed_messages(value, "prompt"))
-    messages = _transcript(value)
     opened = messages[-1] == Message(role="assistant", content="")
     return _checked_prompt(messages[:-1] if opened else messages)
 
@@ -104,7 +113,7 @@ def prompt_of(value: Any) -> tuple[Message, ...]:
 def answers_of(messages: Any) -> Turns:
     """Return every assistant turn of a conversation, each with the messages before it as its prompt.
 
-    A message with `weight` 0 or `train` false, as other trainers mark it, is not learned.
+    A message whose `weight`, `train` or `loss` is 0 or false, as other trainers mark it, is not learned.
 
     Raises:
         RequestError: the conversation has another form, or no assistant turn.
@@ -118,8 +127,8 @@ def answers_of(messages: Any) -> Turns:
     learned, skipped = [], []
     for number, place in enumerate(places, start=1):
         try:
-            if entries and _is_masked(entries[place]):
-                raise RequestError("the data set excludes the turn from training", detail=f"turn {number}")
+            if entries:
+                _check_learned(entries[place], number)
             answer = _checked_answer(conversation[place].content, "messages")
             learned.append((number, Answered(_checked_prompt(conversation[:place]), answer)))
         except RequestError as error:
@@ -138,8 +147,15 @@ def is_whole(value: Any) -> bool:
 
 
 def is_transcript(value: Any) -> bool:
-    """Return True if the value is a transcript: text with `Human:` and `Assistant:` turns."""
-    return isinstance(value, str) and value.startswith(TRANSCRIPT_START)
+    """Return True if the value is a transcript: text with `Human:` and `Assistant:` turns.
+
+    Where the empty lines before the first turn are missing, an `Assistant:` turn must follow.
+    """
+    if not isinstance(value, str):
+        return False
+    if value.startswith(TRANSCRIPT_START):
+        return True
+    return bool(_OPENING.match(value)) and any(turn[1] == "Assistant" for turn in _TURN.finditer(value))
 
 
 def oddities(messages: Sequence[Message]) -> tuple[str, ...]:
@@ -258,9 +274,20 @@ def _conversation(value: Any, column: str) -> tuple[Message, ...]:
 
 def _transcript(text: str) -> tuple[Message, ...]:
     """Return the turns of a transcript, with white space at their ends removed."""
-    _, *parts = _TURN.split(text)
+    _, *parts = _TURN.split(f"\n\n{text.lstrip()}")
     turns = zip(parts[::2], parts[1::2], strict=True)
     return tuple(Message(role=_SPEAKERS[name], content=whole_text(words).strip()) for name, words in turns)
+
+
+def _marked_turns(text: str) -> tuple[Message, ...]:
+    """Return the turns of a text with a mark before each turn but the first, which is the user's."""
+    first, *rest = _MARKED_TURN.split(text)
+    start = [("User", first)] if first.strip() else []
+    turns = [*start, *zip(rest[::2], rest[1::2], strict=True)]
+    return tuple(
+        Message(role="user" if name == "User" else "assistant", content=whole_text(words))
+        for name, words in turns
+    )
 
 
 def _checked_prompt(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -281,6 +308,32 @@ def _checked_answer(text: str, column: str) -> str:
     return whole_text(text)
 
 
-def _is_masked(entry: Any) -> bool:
-    """Return True if a message is marked as not to be learned."""
-    return isinstance(entry, Mapping) and (entry.get("weight") in (0, "0") or entry.get("train") is False)
+def truth_of(value: Any) -> bool | None:
+    """Return if a boolean, a number, or a text that spells one says yes; a number does above 0.
+
+    None for a value that is none of these.
+    """
+    if isinstance(value, str):
+        word = value.strip().casefold()
+        if word in _TRUTHS:
+            return _TRUTHS[word]
+        try:
+            value = float(word)
+        except ValueError:
+            return None
+    if not isinstance(value, bool | int | float) or value != value:  # NaN is no truth
+        return None
+    return value > 0
+
+
+def _check_learned(entry: Any, number: int) -> None:
+    """Raise RequestError if a message is marked as not to be learned, or the mark cannot be read."""
+    for mark in MARKS if isinstance(entry, Mapping) else ():
+        value = entry.get(mark)
+        if value is None or value == "":
+            continue
+        truth = truth_of(value)
+        if truth is None:
+            raise RequestError(f"{mark} is neither a number nor true or false", detail=shown(value))
+        if not truth:
+            raise RequestError("the data set excludes the turn from training", detail=f"turn {number}")

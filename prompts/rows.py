@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from core.conversations import TRANSCRIPT_START, is_transcript, prompt_of, shown
+from core.conversations import is_transcript, prompt_of, shown
 from core.errors import RequestError
 from core.records import Message, Prompt, Split
-from core.text.messages import SPEAKERS
+from core.text.messages import SPEAKERS, by_message
 
 PROMPT_COLUMN_ORDER = (
     "messages",
@@ -55,7 +55,8 @@ _SPLITS: dict[str, Split] = {
 _HELD_OUT = re.compile(r"(?:^|[^a-z])(?:test|eval|valid|dev|held|hold)")
 """Whatever says in one of its words that it is not for training is held out."""
 _LONGEST_INTEGER = 20
-_ANSWER = "\n\nAssistant:"
+_SPEAKER = re.compile(r"(?:\r?\n\r?\n|\A\s*)(Human|Assistant):")
+_LISTED_TALKS = ("conversations", "conversation")
 
 
 class AskedRow(NamedTuple):
@@ -142,14 +143,15 @@ def conversation_of(value: Any, column: str) -> tuple[Message, ...]:
     Raises:
         RequestError: the cell holds no prompt.
     """
-    if is_transcript_cell(value):
+    if is_transcript(value):
         return prompt_of(_up_to_the_user(value))
     if isinstance(value, str) and not value.strip():
         raise RequestError("the prompt is empty")
     if isinstance(value, Mapping):
-        value = [value]
+        value = by_message(value)
+        value = [value] if isinstance(value, Mapping) else value
     if isinstance(value, list | tuple):
-        value = [_message(entry) for entry in _turns(value)]
+        value = [_message(entry) for entry in _turns(value, column)]
         while value and isinstance(value[-1], Mapping) and value[-1].get("role") == "assistant":
             value.pop()
         if not value:
@@ -161,14 +163,22 @@ def conversation_of(value: Any, column: str) -> tuple[Message, ...]:
 
 def _up_to_the_user(transcript: str) -> str:
     """Return a transcript without the answers at its end, open for the next one."""
-    transcript = TRANSCRIPT_START + transcript.lstrip().removeprefix("Human:")
-    while (turn := transcript.rfind(_ANSWER)) > transcript.rfind(TRANSCRIPT_START):
-        transcript = transcript[:turn]
-    return transcript
+    last: str | None = None
+    for turn in reversed(list(_SPEAKER.finditer(transcript))):
+        if turn[1] == "Human":
+            break
+        last = transcript[: turn.start()]
+    return transcript if last is None else last
 
 
-def _turns(entries: Sequence[Any]) -> Sequence[Any]:
-    """Return the messages of exchanges, each with `input` and `output`; any other list unchanged."""
+def _turns(entries: Sequence[Any], column: str) -> Sequence[Any]:
+    """Return the messages of exchanges, each with `input` and `output`, or of texts; other lists unchanged.
+
+    Texts in a column of conversations are of the user and the assistant in turn, as in LIMA.
+    """
+    if column in _LISTED_TALKS and all(isinstance(entry, str) for entry in entries):
+        roles = ("user", "assistant")
+        return [{"role": roles[number % 2], "content": text} for number, text in enumerate(entries)]
     if not all(isinstance(entry, Mapping) and {"input", "output"} <= entry.keys() for entry in entries):
         return entries
     sides = (("user", "input"), ("assistant", "output"))
@@ -255,13 +265,6 @@ def _split(value: Any, lost: list[str], *, must_be_known: bool) -> Split | None:
         raise RequestError("split is not train, preference or test", detail=shown(value))
     lost.append("split")
     return None
-
-
-def is_transcript_cell(value: Any) -> bool:
-    """Return True for a transcript, also where a table lost the empty line before its first turn."""
-    if is_transcript(value):
-        return True
-    return isinstance(value, str) and value.lstrip().startswith("Human:") and _ANSWER in value
 
 
 def is_absent(value: Any) -> bool:

@@ -268,6 +268,9 @@ def _of_columns(document: Mapping[str, Any]) -> list[Any] | None:
         and all(map(str.isdigit, keys[0]))
     ):
         return [{name: document[name][key] for name in document} for key in keys[0]]  # as pandas writes it
+    is_alike = bool(keys and keys[0]) and all(own == keys[0] for own in keys)
+    if is_alike and _ROW_KEYS & set(keys[0] or ()) and not set(_WRAPPERS) & document.keys():
+        return columns  # pandas with orient="index": one mapping for each row, under its name
     return None
 
 

@@ -67,9 +67,26 @@ def json_value(content: str | bytes) -> Any | Unreadable:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
+        instead = _instead(text)
+        if instead:
+            return Unreadable(f"not JSON: {instead}")
         return Unreadable(f"not JSON: {error.msg}", line=error.lineno, column=error.colno)
     except (ValueError, RecursionError):  # an integer with too many digits, or too many nested lists
         return Unreadable("JSON with too many nested levels or too long a number")
+
+
+def _instead(line: str) -> str | None:
+    """Return the name of a known mistake in a line: a comma at its end or a separator at its start."""
+    if line.startswith("\x1e"):
+        return "the line begins with a record separator (U+001E), as in JSON text sequences"
+    bare = line.rstrip()
+    if not (bare.endswith(("},", "],")) and bare.startswith("{")):
+        return None
+    try:
+        json.loads(bare[:-1])
+    except (ValueError, RecursionError):
+        return None
+    return "the line ends with a comma, as in a JSON array without its brackets"
 
 
 def decoded(content: bytes) -> str | Unreadable:

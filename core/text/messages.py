@@ -19,6 +19,10 @@ SPEAKERS: Mapping[str, Role] = {
     "bot": "assistant",
     "chatbot": "assistant",
     "model": "assistant",
+    "ai": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "claude": "assistant",
     "system": "system",
     "developer": "system",
 }
@@ -44,6 +48,7 @@ def is_message(value: object) -> bool:
         return True
     return (
         isinstance(value, Mapping)
+        and not isinstance(value.get(_key(value, ROLE_KEYS)), list)
         and _key(value, ROLE_KEYS) is not None
         and _key(value, CONTENT_KEYS) is not None
     )
@@ -71,10 +76,37 @@ def parsed_messages(value: Any, column: str) -> tuple[Message, ...]:
 
 
 def message_entries(value: Any) -> list[Any]:
-    """Return the entries of a list of messages as they are; empty if the value is no list."""
+    """Return the entries of a list of messages as they are; empty if the value is no list.
+
+    An object with a list of roles and a list of contents is the messages that they are together.
+    """
+    value = by_message(value)
     if isinstance(value, Mapping):
         value = [value] if is_message(value) else []
     return [entry for entry in value if not _is_void(entry)] if isinstance(value, list | tuple) else []
+
+
+def by_message(value: Any) -> Any:
+    """Return the messages of an object with a list for each of their keys; any other value unchanged."""
+    if not isinstance(value, Mapping):
+        return value
+    role, content = _key(value, ROLE_KEYS), _key(value, CONTENT_KEYS)
+    if role is None or content is None or not isinstance(value[role], list):
+        return value
+    lists = {key: held for key, held in value.items() if isinstance(held, list)}
+    if content not in lists or {len(held) for held in lists.values()} != {len(value[role])}:
+        return value
+    return [dict(zip(lists, entry, strict=True)) for entry in zip(*lists.values(), strict=True)]
+
+
+def text_of_content(content: Any, column: str) -> str:
+    """Return a content's text: the text itself, a list of parts, or an object that holds one of them.
+
+    Raises:
+        RequestError: if a part is not text.
+    """
+    key = _key(content, CONTENT_KEYS) if isinstance(content, Mapping) else None
+    return whole_text(_text(content if key is None else content[key], column))
 
 
 def whole_text(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from core.conversations import Sides, oddities, shown
 from core.errors import RequestError
-from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
+from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of, optional
 from labelers.formats.fields import (
     from_json_text,
     is_missing,
@@ -59,8 +59,9 @@ class Columns(RowSource):
         """Return the pair of a row, response_a first."""
         sides = _sides(values)
         outcome, margin = _outcome(values)
-        weight, given = maybe_number(values, "weight"), maybe_number(values, "margin")
         skipped: list[Skipped] = []
+        weight = maybe_number(values, "weight")
+        given = optional(lambda: maybe_number(values, "margin"), skipped)
         opinion = opinion_of(
             values,
             skipped,

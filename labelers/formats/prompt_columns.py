@@ -1,9 +1,10 @@
 """The prompt of a row under the names that public data sets give it, and the sides of a preference.
 
     prompt, or question, query, context, history   text, messages, or an object with messages or a text
-    instruction with input (Alpaca) and history    joined by a line end; earlier turns as [user, assistant]
+    instruction with input (Alpaca)                joined by a line end
+    history beside a text                          earlier turns, as messages or as [user, assistant]
     messages, conversations, trajectory            a list of messages that ends with the user
-    system, system_prompt                          put before any of these
+    system, system_prompt, systemInstruction       put before any of these
 
 A row whose columns hold images, sound or video is refused: the text alone would have another meaning.
 """
@@ -17,10 +18,17 @@ from core.conversations import Sides, is_plain_text, is_whole, prompt_of, sides_
 from core.errors import RequestError
 from core.records import Message
 from core.text.literals import parsed_literal
-from core.text.messages import is_conversation, is_message, parsed_messages, shown, whole_text
+from core.text.messages import (
+    by_message,
+    is_conversation,
+    is_message,
+    parsed_messages,
+    shown,
+    text_of_content,
+)
 from labelers.formats.fields import is_missing, present
 
-SYSTEMS = ("system", "system_prompt", "system_message")
+SYSTEMS = ("system", "system_prompt", "system_message", "systemInstruction", "system_instruction")
 TALKS = ("messages", "conversations", "conversation", "trajectory", "contents", "dialogue", "context")
 _TEXTS = ("instruction", "question", "query", "input", "context", "history", "post")
 SIDE_NAMES = ("chosen", "rejected")
@@ -105,11 +113,10 @@ def with_system(system: Any, prompt: Any) -> tuple[Message, ...]:
         RequestError: if the prompt begins with another system message.
     """
     messages = prompt if isinstance(prompt, tuple) else prompt_of(prompt)
-    if not isinstance(system, str):
-        raise RequestError("the system message is not text", detail=shown(system))
+    text = text_of_content(system, "the system message")
     if messages[0].role != "system":
-        return (Message(role="system", content=whole_text(system)), *messages)
-    if messages[0].content.strip() != system.strip():
+        return (Message(role="system", content=text), *messages)
+    if messages[0].content.strip() != text.strip():
         raise RequestError("the system message is not that of the conversation", detail=shown(system))
     return tuple(messages)
 
@@ -127,7 +134,7 @@ def refuse_media(row: Mapping[str, Any]) -> None:
 def _without_system(row: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
     """Return the prompt without the system column, and the columns that it was read from."""
     if row.get("prompt") is not None:
-        return _opened(row["prompt"]), frozenset({"prompt"})
+        return _after_history(row, _opened(row["prompt"]), {"prompt"})
     for talk in TALKS:
         value = _opened(row.get(talk))
         if is_conversation(value):
@@ -141,14 +148,21 @@ def _without_system(row: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
             if isinstance(row.get(more), str) and isinstance(value, str):
                 columns.add(more)
                 value = f"{value}\n{row[more]}" if row[more].strip() else value
-        earlier = row.get("history")
-        if isinstance(earlier, list) and isinstance(value, str):
-            return [*_earlier(earlier), {"role": "user", "content": value}], frozenset({*columns, "history"})
-    return value, frozenset(columns)
+    return _after_history(row, value, columns)
 
 
-def _earlier(turns: list[Any]) -> list[dict[str, Any]]:
-    """Return the messages of earlier turns, each given as [user, assistant]."""
+def _after_history(row: Mapping[str, Any], value: Any, columns: set[str]) -> tuple[Any, frozenset[str]]:
+    """Return a prompt with the turns of the column `history` before it if it is one text, and its columns."""
+    earlier = by_message(row.get("history"))
+    if "history" in columns or not isinstance(earlier, list) or not is_plain_text(value):
+        return value, frozenset(columns)
+    return [*_earlier(earlier), {"role": "user", "content": value}], frozenset({*columns, "history"})
+
+
+def _earlier(turns: list[Any]) -> list[Any]:
+    """Return the messages of earlier turns, given as messages or each as [user, assistant]."""
+    if is_conversation(turns):
+        return turns
     found = []
     for turn in turns:
         if not isinstance(turn, list | tuple) or len(turn) != 2:
@@ -164,6 +178,7 @@ def _opened(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         found = parsed_literal(value)
         return found if is_conversation(found) else value
+    value = by_message(value)
     if isinstance(value, Mapping) and not is_message(value):
         if is_conversation(value.get("messages")):
             return value["messages"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.conversations import prompt_of, shown
+from core.conversations import is_transcript, prompt_of, shown
 from core.errors import RequestError
 from core.records import Message
 from core.text.literals import parsed_literal
@@ -23,7 +23,6 @@ from prompts.rows import (
     AskedRow,
     conversation_of,
     is_absent,
-    is_transcript_cell,
 )
 
 _FIRST_TURN = "the prompt is a list of user turns, of which the first was taken"
@@ -82,7 +81,7 @@ def _sides(row: Mapping[str, Any]) -> ReadSides | None:
 def _with_history(row: Mapping[str, Any], sides: ReadSides) -> AskedRow:
     """Return the prompt of two sides; if they are texts, after the earlier turns in `history`."""
     prompt, earlier = sides.sides.prompt, row.get("history")
-    is_text = all(isinstance(row[name], str) and not is_transcript_cell(row[name]) for name in SIDE_NAMES)
+    is_text = all(isinstance(row[name], str) and not is_transcript(row[name]) for name in SIDE_NAMES)
     if not earlier or not isinstance(earlier, list | tuple) or "history" in sides.columns or not is_text:
         return AskedRow(prompt, sides.columns, sides.note)
     if len(prompt) > 1:
@@ -122,7 +121,7 @@ def _asked(row: Mapping[str, Any], name: str) -> AskedRow:
         value, read = found.value, read | found.columns
     messages = conversation_of(value, name)
     earlier = row.get("history")
-    if name != "history" and isinstance(value, str) and not is_transcript_cell(value) and earlier:
+    if name != "history" and isinstance(value, str) and not is_transcript(value) and earlier:
         if isinstance(earlier, list | tuple):
             messages, read = prompt_of([*_earlier(earlier), *messages]), read | {"history"}
         elif name == "instruction":
@@ -132,7 +131,7 @@ def _asked(row: Mapping[str, Any], name: str) -> AskedRow:
 
 def _of_chosen(value: Any) -> tuple[Message, ...]:
     value = parsed_literal(value) if isinstance(value, str) else value
-    if not isinstance(value, list | tuple) and not is_transcript_cell(value):
+    if not isinstance(value, list | tuple) and not is_transcript(value):
         raise RequestError(
             "there is no prompt, and the answer is text, not a conversation", detail="in chosen"
         )

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
+from core.conversations import MARKS
 from core.errors import DataError, RequestError
 from core.notices import counted
 from core.records import Message
+from core.store.jsonl import Unreadable
 from core.text.messages import CONTENT_KEYS, ROLE_KEYS
 from labelers.formats.prompt_columns import asked_in
-from publius.sources.answer_rows import ANSWER_ROW, has_answers, is_desired, turns_in
+from publius.sources.answer_rows import ANSWER_ROW, doubts, has_answers, is_desired, labels_in, turns_in
 from publius.sources.column_names import ColumnNames
 from publius.sources.empty_columns import without_empty_column
 from publius.sources.pair_rows import (
@@ -37,7 +39,7 @@ __all__ = ["DataSource", "TrainingRows", "read_answers", "read_preferences"]
 _Example = TypeVar("_Example")
 _PEEKED = 25
 """Rows used to recognise the format and to check the names of columns."""
-_MESSAGE = frozenset({*ROLE_KEYS, *CONTENT_KEYS, "weight", "train", "type"})
+_MESSAGE = frozenset({*ROLE_KEYS, *CONTENT_KEYS, *MARKS, "type"})
 _PREFERENCES = (
     "columns chosen and rejected, with prompt unless they are whole conversations; or a format of labels"
 )
@@ -85,6 +87,8 @@ class _Reading:
     def columns_of(self, row: SourceRow) -> Mapping[str, Any]:
         """Return the columns of a row. Raises RequestError if it has none."""
         self.count += 1
+        if isinstance(row.values, Unreadable):
+            raise RequestError("the row cannot be read", detail=str(row.values))
         if not isinstance(row.values, Mapping):
             raise RequestError("the row is not an object with columns", detail=repr(row.values)[:60])
         self.columns |= dict.fromkeys(map(str, row.values))
@@ -175,18 +179,20 @@ def read_answers(source: DataSource, names: ColumnNames | None = None) -> Traini
     if isinstance(applied[0], Mapping) and not has_answers(applied[0]):
         raise _unknown(source, first, _ANSWERS, suggested_columns(applied[0], _ANSWER_TARGETS))
     reading, found, openings = _Reading(), list[AnsweredPrompt](), dict[str, tuple[Message, ...]]()
-    talks, several = 0, 0
+    talks, several, labels = 0, 0, labels_in(applied)
     for row in rows:
         try:
             columns = reading.columns_of(row)
-            turns, read = turns_in(columns)
+            turns, read = turns_in(columns, labels)
             reading.note_columns(columns, read | names.read)
             own = _id(columns, row.id)
-            if not is_desired(columns):
+            if not is_desired(columns, labels):
                 raise RequestError("the label says that the answer is not a good one")
         except RequestError as error:
             reading.excluded.append(ExcludedExample(row.id, error.reason, error.detail))
             continue
+        if turns.learned:
+            reading.notes.update(f"learned although {name} is {columns[name]!r}" for name in doubts(columns))
         talks += turns.total > 1
         several += len(turns.learned) if turns.total > 1 else 0
         reading.excluded += [ExcludedExample(row.id, e.reason, e.detail) for e in turns.skipped]
@@ -230,8 +236,9 @@ def _pair_reader(first: list[SourceRow], source: DataSource, names: ColumnNames)
     """
     values = [row.values for row in names.applied(first) if isinstance(row.values, Mapping)]
     known: PairReader | None = PlainPairs() if values[0].keys() >= SIDES else None
-    if known is None and any(map(KtoPairs.reads, values)):
-        known = KtoPairs()
+    labels = labels_in(values)
+    if known is None and labels.column is not None and any(map(KtoPairs.reads, values)):
+        known = KtoPairs(labels)
     reader = LabelledPairs.of(values, known)
     if reader is None:
         suggestion = suggested_columns(values[0], _PAIR_TARGETS)

@@ -14,12 +14,12 @@ from core.notices import counted
 from core.records import Message
 from labelers.formats.datasets.transcripts import Transcripts
 from labelers.formats.datasets.trl import SCORES, TrlPreferences, answer_pairs, lead_of
-from labelers.formats.fields import is_blank, number_of
+from labelers.formats.fields import is_blank, is_missing, number_of
 from labelers.formats.opinions import Pair
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, asked_in, sides_in
 from labelers.formats.registry import most_specific
 from labelers.formats.source import LabelSource, Row, Skipped
-from publius.sources.answer_rows import ANSWER_ROW, has_answers, is_desired, is_labelled, turns_in
+from publius.sources.answer_rows import ANSWER_ROW, Labels, has_answers, is_desired, turns_in
 from training.examples import ExcludedExample, PreferencePair
 
 SAME_ANSWERS = "the two answers differ by white space only"
@@ -123,7 +123,11 @@ def _pair(
         raise RequestError(SAME_ANSWERS)
     p = _p_chosen(columns, notes)
     weight = _number(columns, "weight", 1.0, "0 or a positive number", 0.0)
-    margin = _number(columns, "margin", 0.0, "a number")
+    try:
+        margin = _number(columns, "margin", 0.0, "a number")
+    except RequestError as error:
+        margin = 0.0
+        notes[f"{error.reason}, read as none"] += 1
     answers = (sides.chosen, sides.rejected)
     finished = (_flag(columns, "finished_chosen"), _flag(columns, "finished_rejected"))
     if p < _EVEN:
@@ -169,24 +173,24 @@ class KtoPairs:
     columns: frozenset[str] | None = ANSWER_ROW
     notes: tuple[str, ...] = ("answers with a label: a good and a bad answer to the same prompt are a pair",)
 
-    def __init__(self) -> None:
+    def __init__(self, labels: Labels) -> None:
+        """Set what the columns of labels hold."""
+        self._labels = labels
         self._answers: dict[tuple[Message, ...], tuple[list[tuple[str, str]], list[tuple[str, str]]]]
         self._answers = defaultdict(lambda: ([], []))
 
     @staticmethod
     def reads(row: Mapping[str, Any]) -> bool:
-        """Return True if a row has an answer and its label."""
-        return is_labelled(row) and has_answers(row) and not row.keys() >= SIDES
+        """Return True if a row of a data set with labels has an answer."""
+        return has_answers(row) and not row.keys() >= SIDES
 
     def pairs_of(self, columns: Mapping[str, Any], row_id: str, notes: Counter[str]) -> ReadPairs:
         """Store a row's answer; its pair is complete after the last row."""
-        if not is_labelled(columns):
-            raise RequestError("the row has no label that says whether its answer is good")
-        turns, read = turns_in(columns)
+        side = 0 if is_desired(columns, self._labels) else 1
+        turns, read = turns_in(columns, self._labels)
         last = [answered for number, answered in turns.learned if number == turns.total]
         if not last:
             raise turns.skipped[-1]
-        side = 0 if is_desired(columns) else 1
         self._answers[last[0].prompt][side].append((row_id, last[0].answer))
         return ReadPairs((), read)
 
@@ -320,7 +324,7 @@ def _number(
 ) -> float:
     """Return a column's number, which may be text, or the default if it is empty."""
     value = columns.get(name)
-    if is_blank(value):
+    if is_blank(value) or (name in ("margin", "weight") and is_missing(value)):
         return default
     try:
         number = number_of(value, name)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -39,6 +41,8 @@ _SPLIT_OPTIONS = {"train": "--split", "evaluate": "--eval-split"}
 _ACCEPTED = (
     "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, a data set folder, or a Hugging Face id"
 )
+_FIRST = 25
+"""If none of this many rows can be read, the file is refused."""
 _DICT, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 """Files of a folder that `save_to_disk` of `datasets` wrote."""
 
@@ -69,7 +73,7 @@ class SourceRow:
     id: str
     """Place of the row: `pairs.jsonl:3`, or `row 3`."""
     values: Any
-    """A mapping of columns if the row is valid; any other JSON value if not."""
+    """A mapping of columns if the row is valid; any other JSON value, or `Unreadable`, if not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +173,26 @@ def origin_of(source: DataSource, rows: int) -> Origin:
 
 
 def _file_rows(path: Path) -> Iterator[SourceRow]:
-    """Yield the rows of a JSON file or a table. Raises DataError at the first that cannot be read."""
+    """Yield the rows of a JSON file or a table.
+
+    Raises:
+        DataError: at the first row that cannot be read if none before it and none of some rows after it can.
+    """
+    rows = _numbered(path)
+    first = list(islice(rows, _FIRST))
+    if first and all(isinstance(row.values, Unreadable) for row, _ in first):
+        row, where = first[0]
+        run = not_utf8(path) if row.values.what.startswith("not UTF-8") else None
+        accepted = "UTF-8 text with one JSON object on each line, or a table with one row on each"
+        raise DataError(str(row.values), where=where, accepted=accepted, run=run)
+    yield from (row for row, _ in chain(first, rows))
+
+
+def _numbered(path: Path) -> Iterator[tuple[SourceRow, str]]:
+    """Yield the rows of a file, each with its place for an error."""
     for row in file_rows(path, _ACCEPTED):
         place = f"{path.name}:{row.number}" if row.is_line else f"row {row.number}"
-        if isinstance(row.value, Unreadable):
-            where = f"{path}:{row.number}" if row.is_line else f"{path}: {place}"
-            run = not_utf8(path) if row.value.what.startswith("not UTF-8") else None
-            accepted = "UTF-8 text with one JSON object on each line, or a table with one row on each"
-            raise DataError(str(row.value), where=where, accepted=accepted, run=run)
-        yield SourceRow(place, row.value)
+        yield SourceRow(place, row.value), f"{path}:{row.number}" if row.is_line else f"{path}: {place}"
 
 
 def _loaded(source: DataSource) -> Iterator[SourceRow]:
@@ -194,12 +209,23 @@ def _loaded(source: DataSource) -> Iterator[SourceRow]:
         except DataError:
             raise
         except errors as error:
+            if _is_empty_parquet(source.path):
+                return
             _explain(source, error)
     named = {name: kind for name, kind in rows.features.items() if isinstance(kind, datasets.ClassLabel)}
     for number, row in enumerate(rows, start=1):
         yield SourceRow(
             f"row {number}", {**row, **{name: _class_name(row[name], named[name]) for name in named}}
         )
+
+
+def _is_empty_parquet(path: Path) -> bool:
+    """Return True for a Parquet file without rows, which `datasets` fails to load."""
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        return bool(require("pyarrow.parquet", _EXTRA).read_metadata(path).num_rows == 0)
+    return False
 
 
 def _class_name(value: Any, label: Any) -> Any:
@@ -282,6 +308,8 @@ def _loader(source: DataSource) -> tuple[str, dict[str, Any]]:
         return kind[1:], {"data_files": str(path)}
     if path.is_dir():
         return str(path), {}
+    if os.path.lexists(path):
+        raise DataError("the link leads to no file or folder", where=source.name, accepted=_ACCEPTED)
     if is_data_file(path) or _OTHER_FILES.search(source.name) or not _HUB_NAME.fullmatch(source.name):
         raise DataError("no such file or folder", where=source.name, accepted=_ACCEPTED)
     return source.name, {}

@@ -8,8 +8,12 @@ from collections.abc import Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Any
 
-from core.errors import DataError, shell_command
+from core.errors import DataError, RequestError, shell_command
+from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
 from labelers.formats.registry import BUILT_IN
+from publius.sources.answer_rows import turns_in
+from publius.sources.column_names import ColumnNames
+from publius.sources.rows import SourceRow
 from training.examples import ExcludedExample
 
 _FIRST = 3
@@ -23,6 +27,11 @@ _LIKELY: Mapping[str, re.Pattern[str]] = {
     "completion": re.compile(r"completion|response|answer|output|target|reply|chosen|text"),
     "verdict": re.compile(r"verdict|winner|label|prefer|choice|vote|better|judg"),
 }
+_TEXTS = ("text", "content", "value", "answer", "response", "output")
+"""Keys of the text in an object of a list."""
+_NO_TEXT = frozenset({"role", "from", "model", "id", "type", "name"})
+"""Names of what is no text to learn, whatever holds it."""
+_TARGET_ROOTS = frozenset({"chosen", "rejected", "completion", "verdict"})
 _NEGATED = re.compile(r"non[_-]|not[_-]|dis(pref|lik)|un(pref|accept)|less")
 _TWO = (("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("first", "second"), ("j", "k"))
 
@@ -55,7 +64,7 @@ def suggested_columns(row: Any, targets: Sequence[str]) -> str:
     """
     if not isinstance(row, Mapping):
         return ""
-    names = _paths(row)
+    names = [name for name in _paths(row) if _is_text_path(name, row)]
     mapped = _mapped(names, targets, row)
     if mapped is None and "completion" not in targets:
         two = _two(names)
@@ -66,8 +75,23 @@ def suggested_columns(row: Any, targets: Sequence[str]) -> str:
         if two is None or verdict is None or prompt is None:
             return ""
         mapped = prompt | dict(zip(("response_a", "response_b", "verdict"), (*two, verdict), strict=True))
-    given = [f"{ours}={theirs}" for ours, theirs in (mapped or {}).items() if ours != theirs]
+    renamed = {ours: theirs for ours, theirs in (mapped or {}).items() if ours != theirs}
+    given = [f"{ours}={theirs}" for ours, theirs in renamed.items()] if _is_read(row, renamed) else []
     return f"; or {shell_command('--columns', ','.join(given))}" if given else ""
+
+
+def _is_read(row: Mapping[str, Any], columns: Mapping[str, str]) -> bool:
+    """Return True if a row can be read with the names of columns. A verdict is not tried."""
+    if "verdict" in columns:
+        return True
+    (applied,) = ColumnNames(columns).applied([SourceRow("", row)])
+    try:
+        if "completion" in columns:
+            return bool(turns_in(applied.values)[0].learned)
+        sides_in(applied.values)
+    except RequestError:
+        return False
+    return True
 
 
 def nearest_format(columns: Sequence[str]) -> str:
@@ -94,11 +118,21 @@ def _paths(row: Mapping[str, Any]) -> list[str]:
     for name, value in row.items():
         if isinstance(value, Mapping):
             found += [f"{name}.{key}" for key in value]
-        elif isinstance(value, list) and len(value) > 1 and all(isinstance(entry, str) for entry in value):
-            found += [f"{name}[{place}]" for place in (0, 1)]
+        elif isinstance(value, list) and value and all(isinstance(entry, str) for entry in value):
+            found += [f"{name}[{place}]" for place in range(min(2, len(value)))]
+        elif isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
+            found += [f"{name}[0].{key}" for key in value[0] if key in _TEXTS]
         else:
             found.append(str(name))
     return found
+
+
+def _is_text_path(name: str, row: Mapping[str, Any]) -> bool:
+    """Return False for a path that holds no text to learn, or a part of a column that is read whole."""
+    leaf = (name if name in row else name.rpartition(".")[2]).casefold()
+    if leaf in _NO_TEXT or leaf.endswith("_id"):
+        return False
+    return name in row or re.split(r"[.\[]", name)[0] not in _TARGET_ROOTS | PROMPT_COLUMNS
 
 
 def _is_like(name: str, target: str) -> bool:

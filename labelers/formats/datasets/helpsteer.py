@@ -8,14 +8,13 @@ means that neither response is valid, which is `both_bad`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
 from core.conversations import oddities, prompt_of, shown, sides_of
 from core.errors import RequestError
-from core.records import Candidate, Message
+from core.records import Candidate
 from labelers.formats.fields import (
     answer_of,
     is_missing,
@@ -32,7 +31,6 @@ from labelers.formats.rankings import ScoredAnswer, pairs_of
 from labelers.formats.source import Row, RowLabels, RowSource, Skipped, columns_of, dropped, refusal
 
 _BETTER_WHEN_HIGHER = ("helpfulness", "correctness", "coherence")
-_TURN = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
 _NEITHER, _STRONGEST = -100.0, 3.0
 _RESPONSES = (("response1", "response2"), ("response_1", "response_2"))
 
@@ -97,7 +95,7 @@ def _compared(prompt: str, rows: list[Row]) -> Iterator[RowLabels]:
     if not good:
         return
     try:
-        messages = _messages(prompt)
+        messages = prompt_of(prompt)
         found = [
             pairs_of(
                 messages,
@@ -114,13 +112,6 @@ def _compared(prompt: str, rows: list[Row]) -> Iterator[RowLabels]:
     pairs = tuple(pair for ranked in found for pair in ranked.pairs)
     skipped = tuple(part for ranked in found for part in ranked.skipped)
     yield RowLabels(numbers, pairs, skipped, oddities(messages))
-
-
-def _messages(prompt: str) -> tuple[Message, ...]:
-    """Return the turns of a prompt, separated by `<extra_id_1>User` and `<extra_id_1>Assistant`."""
-    first, *rest = _TURN.split(prompt)
-    turns = [("User", first), *zip(rest[::2], rest[1::2], strict=True)]
-    return prompt_of([{"role": name.casefold(), "content": text} for name, text in turns])
 
 
 class HelpSteerPreferences(RowSource):
@@ -144,7 +135,7 @@ class HelpSteerPreferences(RowSource):
         """Return the pair of a row, response 1 first."""
         names = next((names for names in _RESPONSES if not is_missing(values.get(names[0]))), _RESPONSES[0])
         context = required(values, "context", "prompt")
-        prompt = _messages(context) if isinstance(context, str) else context
+        prompt = prompt_of(context) if isinstance(context, str) else context
         prompt = [m.model_dump() for m in prompt] if isinstance(prompt, tuple) else list_of(prompt, "context")
         responses = (required(values, names[0]), required(values, names[1]))
         sides = sides_of(prompt, *responses, names=names)

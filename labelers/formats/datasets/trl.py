@@ -14,7 +14,7 @@ from core.conversations import oddities
 from core.errors import RequestError
 from core.text.literals import parsed_literal
 from core.text.messages import is_conversation
-from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of
+from labelers.formats.annotation_columns import ANNOTATION_COLUMNS, cell_tags, opinion_of, optional
 from labelers.formats.fields import is_blank, is_missing, maybe_number, maybe_text, number_of, required
 from labelers.formats.opinions import Outcome, Pair, pair_of
 from labelers.formats.prompt_columns import PROMPT_COLUMNS, sides_in
@@ -122,7 +122,8 @@ def _pair(values: Mapping[str, Any], count: int, skipped: list[Skipped]) -> tupl
     sides, _, note = sides_in(values)
     lead = lead_of(values)
     p_chosen = _p_chosen(values, lead)
-    weight, margin = maybe_number(values, "weight"), maybe_number(values, "margin")
+    weight = maybe_number(values, "weight")
+    margin = optional(lambda: maybe_number(values, "margin"), skipped)
     opinion = opinion_of(
         values,
         skipped,

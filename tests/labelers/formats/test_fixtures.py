@@ -36,7 +36,6 @@ DROPPED = {
         10: "missing or empty",
         11: "differ in more than the last",
         12: "'rejected' is missing",
-        13: "margin is not a number",
         14: "must be between 0 and 1",
         15: "there is no prompt",
         17: "does not end with a user message",

@@ -202,7 +202,6 @@ def test_tie_stays_as_it_is(tmp_path: Path):
         ({"p_chosen": True}, "p_chosen is not a number from 0 to 1"),
         ({"weight": -1}, "weight is not 0 or a positive number"),
         ({"weight": float("inf")}, "weight is not 0 or a positive number"),
-        ({"margin": float("nan")}, "margin is not a number"),
         ({"finished_chosen": "no"}, "finished_chosen is not true or false"),
         ({"chosen": "\ud800"}, "the text contains an unpaired surrogate"),
         ({"prompt": "\udfff"}, "the text contains an unpaired surrogate"),
@@ -303,12 +302,48 @@ def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path):
         (b'{"p_chosen": ' + b"1" * 5000 + b"}", "JSON with too many nested levels"),
     ],
 )
-def test_line_that_is_not_json_is_an_error_with_file_and_line(tmp_path: Path, line: bytes, what: str):
+def test_line_that_cannot_be_read_is_left_out_with_its_place(tmp_path: Path, line: bytes, what: str):
     source = written(tmp_path, {"prompt": "Hello", "chosen": "a", "rejected": "b"})
     with source.path.open("ab") as file:
         file.write(b"\n" + line + b"\n")
-    error = the_error(source)
-    assert error.startswith(f"{source.path}:3: {what}")
+    data = read_preferences(source)
+    assert len(data.rows) == 1
+    ((place, reason, detail),) = [(row.id, row.reason, row.detail) for row in data.excluded]
+    assert (place, reason) == ("pairs.jsonl:3", "the row cannot be read")
+    assert detail.startswith(what)
+    source.path.write_bytes(b"\n" + line + b"\n")
+    assert the_error(source).startswith(f"{source.path}:2: {what}")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ('{"prompt": "x", "completion": "y"},\n' * 2, "the line ends with a comma"),
+        ('\x1e{"prompt": "x", "completion": "y"}\n' * 2, "the line begins with a record separator"),
+    ],
+)
+def test_lines_of_other_forms_of_json_are_named(tmp_path: Path, content: str, what: str):
+    assert what in the_error(written(tmp_path, content))
+
+
+def test_document_with_a_row_under_each_name_is_rows(tmp_path: Path):
+    rows = {name: {"prompt": f"{name}?", "completion": "a"} for name in ("0", "q")}
+    data = read_answers(written(tmp_path, rows, name="rows.json"))
+    assert [row.prompt[0].content for row in data.rows] == ["0?", "q?"]
+
+
+def test_parquet_file_without_rows_is_empty(tmp_path: Path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(arrow.table({"prompt": arrow.array([], arrow.string())}), path)
+    assert "the data set is empty" in the_error(DataSource(str(path)))
+
+
+def test_link_to_nothing_is_no_name_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner").mkdir()
+    (tmp_path / "owner" / "rows").symlink_to("nowhere")
+    assert "the link leads to no file or folder" in the_error(DataSource("owner/rows"))
 
 
 @pytest.mark.parametrize(

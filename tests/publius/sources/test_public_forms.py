@@ -191,6 +191,30 @@ PREFERENCES: dict[str, tuple[dict[str, Any], list[tuple[list[str], str, str, flo
         [],
     ),
     "white space": ({"prompt": Q, "chosen": f"{GOOD} ", "rejected": GOOD}, []),
+    "transcript without its leading lines": (
+        {
+            name: f"Human: Hi\n\nAssistant: Hello.\n\nHuman: {Q}\n\nAssistant: {text}"
+            for name, text in (("chosen", GOOD), ("rejected", BAD))
+        },
+        LATER,
+    ),
+    "transcript with CRLF": (
+        {
+            name: f"\r\n\r\nHuman: {Q}\r\n\r\nAssistant: {text}"
+            for name, text in (("chosen", GOOD), ("rejected", BAD))
+        },
+        BEST,
+    ),
+    "history beside a prompt": (
+        {"prompt": Q, "history": [["Hi", "Hello."]], "chosen": GOOD, "rejected": BAD},
+        LATER,
+    ),
+    "margin that is no number": ({"prompt": Q, "chosen": GOOD, "rejected": BAD, "margin": "large"}, BEST),
+    "margin that is NaN": ({"prompt": Q, "chosen": GOOD, "rejected": BAD, "margin": float("nan")}, BEST),
+    "text that only mentions Human:": (
+        {"prompt": "Human: a noun?", "chosen": GOOD, "rejected": BAD},
+        [(["Human: a noun?"], GOOD, BAD, 1.0)],
+    ),
 }
 ANSWERS: dict[str, tuple[dict[str, Any], list[tuple[list[str], str]]]] = {
     "every turn": ({"messages": [*TALK, YES]}, [(["Hi"], "Hello."), (["Hi", "Hello.", Q], GOOD)]),
@@ -203,6 +227,19 @@ ANSWERS: dict[str, tuple[dict[str, Any], list[tuple[list[str], str]]]] = {
         {"messages": [TALK[0], {**TALK[1], "weight": 0}, ASK, {**YES, "weight": 1}]},
         [(["Hi", "Hello.", Q], GOOD)],
     ),
+    "masked turns of axolotl": (
+        {"messages": [TALK[0], {**TALK[1], "train": 0}, ASK, {**YES, "train": "true"}]},
+        [(["Hi", "Hello.", Q], GOOD)],
+    ),
+    "masked turns, as text": (
+        {"messages": [TALK[0], {**TALK[1], "weight": "0.0"}, ASK, {**YES, "weight": "1.0"}]},
+        [(["Hi", "Hello.", Q], GOOD)],
+    ),
+    "turns without a loss": (
+        {"messages": [TALK[0], {**TALK[1], "loss": False}, ASK, {**YES, "loss": None}]},
+        [(["Hi", "Hello.", Q], GOOD)],
+    ),
+    "turn with a mark that cannot be read": ({"messages": [ASK, {**YES, "train": "maybe"}]}, []),
     "alpaca": (
         {"instruction": "Translate", "input": "", "output": "Hello", "system": "Be brief."},
         [(["Be brief.", "Translate"], "Hello")],
@@ -210,6 +247,38 @@ ANSWERS: dict[str, tuple[dict[str, Any], list[tuple[list[str], str]]]] = {
     "alpaca with history": (
         {"instruction": Q, "input": "", "output": GOOD, "history": [["Hi", "Hello."]]},
         [(["Hi", "Hello.", Q], GOOD)],
+    ),
+    "ms-swift": (
+        {"query": Q, "response": GOOD, "history": [["Hi", "Hello."]], "system": "Be brief."},
+        [(["Be brief.", "Hi", "Hello.", Q], GOOD)],
+    ),
+    "history of messages": (
+        {"question": Q, "answer": GOOD, "history": TALK[:2]},
+        [(["Hi", "Hello.", Q], GOOD)],
+    ),
+    "helpsteer": (
+        {"prompt": f"Hi<extra_id_1>Assistant\nHello.<extra_id_1>User\n{Q}", "response": GOOD},
+        [(["Hi", "Hello.", Q], GOOD)],
+    ),
+    "lima": (
+        {"conversations": ["Hi", "Hello.", Q, GOOD]},
+        [(["Hi"], "Hello."), (["Hi", "Hello.", Q], GOOD)],
+    ),
+    "columns of messages": (
+        {"messages": {"role": ["user", "assistant"], "content": [Q, GOOD]}},
+        [([Q], GOOD)],
+    ),
+    "columns of sharegpt": (
+        {"conversations": {"from": ["human", "gpt"], "value": [Q, GOOD]}},
+        [([Q], GOOD)],
+    ),
+    "bedrock": (
+        {"system": [{"text": "Be brief."}], "messages": [ASK, {"role": "assistant", "content": part(GOOD)}]},
+        [(["Be brief.", Q], GOOD)],
+    ),
+    "other assistants": (
+        {"conversations": [{"from": "user", "text": Q}, {"from": "bing", "text": GOOD}]},
+        [([Q], GOOD)],
     ),
     "openorca": (
         {"id": "x", "system_prompt": "Be brief.", "question": Q, "response": GOOD},
@@ -224,6 +293,16 @@ ANSWERS: dict[str, tuple[dict[str, Any], list[tuple[list[str], str]]]] = {
             ]
         },
         [([Q], GOOD)],
+    ),
+    "gemini with a system instruction": (
+        {
+            "systemInstruction": {"role": "system", "parts": [{"text": "Be brief."}]},
+            "contents": [
+                {"role": "user", "parts": [{"text": Q}]},
+                {"role": "model", "parts": [{"text": GOOD}]},
+            ],
+        },
+        [(["Be brief.", Q], GOOD)],
     ),
     "cohere": (
         {"messages": [{"role": "User", "content": Q}, {"role": "Chatbot", "content": GOOD}]},
@@ -288,6 +367,98 @@ def test_prompt_of_an_answer_is_that_of_training(name: str, tmp_path: Path):
     row, expected = ANSWERS[name]
     last = ["Hi", "Hello.", Q] if name == "ends with the user" else expected[-1][0]
     assert prompt_in(tmp_path, row) == last
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("1.0", "0.0"),
+        (1, -1),
+        ("yes", "no"),
+        ("good", "bad"),
+        ("chosen", "rejected"),
+        ("Thumbs up", "thumbs_down"),
+        ("positive", "negative"),
+        ("TRUE", "FALSE"),
+    ],
+)
+def test_answers_with_a_bad_label_are_not_learned(good: Any, bad: Any, tmp_path: Path):
+    rows = [
+        {"prompt": Q, "completion": text, "label": label}
+        for text, label in ((GOOD, good), (BAD, bad), ("x", None))
+    ]
+    data = read_answers(source(tmp_path, *rows))
+    assert answers_in(data) == [([Q], GOOD)]
+    assert [row.reason for row in data.excluded] == [
+        "the label says that the answer is not a good one",
+        "the label cannot be read",
+    ]
+    assert pairs_of(read_preferences(source(tmp_path, *rows))) == BEST
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 2), ("World", "Sports", "1"), ("positive", "negative", "neutral")])
+def test_classes_are_no_labels_of_answers(labels: tuple[Any, ...], tmp_path: Path):
+    data = read_answers(source(tmp_path, *({"prompt": Q, "completion": GOOD, "label": la} for la in labels)))
+    assert len(data.rows) == 3
+    assert data.ignored_columns == ("label",)
+
+
+def test_word_for_a_bad_answer_is_a_label_beside_any_other_value(tmp_path: Path):
+    rows = [{"prompt": Q, "completion": GOOD, "label": label} for label in ("good", "bad", "unsure")]
+    data = read_answers(source(tmp_path, *rows))
+    assert [row.id for row in data.rows] == ["rows.jsonl:1"]
+    assert data.excluded[1].reason == "the label cannot be read"
+
+
+def test_label_that_comes_late_is_read(tmp_path: Path):
+    rows = [{"prompt": Q, "completion": GOOD}] * 30 + [{"prompt": Q, "completion": BAD, "label": False}]
+    data = read_answers(source(tmp_path, *rows))
+    assert len(data.rows) == 30
+
+
+def test_learned_rows_that_are_called_unsafe_are_counted(tmp_path: Path):
+    rows = [
+        {"prompt": Q, "response": GOOD, "is_safe": True, "toxic": False},
+        {"prompt": Q, "response": BAD, "is_safe": False, "toxic": True, "feedback": "dislike"},
+    ]
+    assert read_answers(source(tmp_path, *rows)).notes == (
+        "1 row: learned although is_safe is False",
+        "1 row: learned although toxic is True",
+        "1 row: learned although feedback is 'dislike'",
+    )
+
+
+def test_unreadable_margin_is_counted(tmp_path: Path):
+    row = {"prompt": Q, "chosen": GOOD, "rejected": BAD, "margin": "large"}
+    assert read_preferences(source(tmp_path, row)).notes == ("1 row: margin is not a number, read as none",)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt": Q, "answers": [{"answer": GOOD}]}, "'completion=answers[0].answer'"),
+        ({"prompt": Q, "completions": [GOOD, BAD]}, "'completion=completions[0]'"),
+    ],
+)
+def test_suggested_columns_reach_the_text_in_a_list(row: dict[str, Any], said: str, tmp_path: Path):
+    with pytest.raises(DataError, match="found columns") as caught:
+        read_answers(source(tmp_path, row))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": Q, "chosen": YES, "rejected": NO, "chosen_rating": 5},
+        {"prompt": Q, "chosen": [YES], "rejected": [NO], "total_completions": 3},
+        {"question": {"dataset": "x", "full_text": Q}, "answer_0": GOOD},
+        {"messages_of": [ASK], "response_model": {"model": "m", "id": "x"}},
+    ],
+)
+def test_columns_that_would_train_on_the_wrong_text_are_not_suggested(row: dict[str, Any], tmp_path: Path):
+    with pytest.raises(DataError) as caught:
+        read_answers(source(tmp_path, row)).require("rows to train on")
+    assert "--columns" not in str(caught.value)
 
 
 def test_turns_are_numbered_counted_and_held_out_together(tmp_path: Path):
