@@ -274,7 +274,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float | int]:
             wall_s, used_s = time.monotonic() - began, server.processor_now_s() - processor_s
         finally:
             with contextlib.suppress(ProcessLookupError):
-                server.end(signal.SIGINT)
+                server.end(signal.SIGTERM)
         lost, doubled = check(folder, load, before)
     waits = sorted(load.waits_s)
     return {
