@@ -76,7 +76,8 @@ def slope(run_file: Path, stage: Stage, few: int, many: int, requests: int) -> f
 
 @pytest.mark.long
 def test_no_stage_holds_its_conversations_in_memory(tmp_path: Path):
-    few, many = 2000, 6000
+    # Far apart: some 250 kB of records under way may be there at one count and not at the other.
+    few, many = 2000, 10_000
     rows = [{"prompt": f"What is {n} times {n}?", "split": "train"} for n in range(many + 100)]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "constitution.yaml").write_text(CONSTITUTION)
