@@ -135,13 +135,13 @@ def test_every_method_trains_in_the_precision_of_a_gpu(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    make, noted, again = train._sampler, [], False
+    make, noted, again = train.open_sampler, [], False
 
     def sampler(*args: Any) -> Notes:
         return Notes(make(*args), noted, again=again)
 
     # In another precision other answers would be drawn.
-    monkeypatch.setattr(train, "_sampler", sampler)
+    monkeypatch.setattr(train, "open_sampler", sampler)
     wide = first_step(method, tmp_path / "float32", folders[family], "float32")
     again = True
     narrow = first_step(method, tmp_path / "bfloat16", folders[family], "bfloat16")
