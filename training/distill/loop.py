@@ -156,15 +156,14 @@ class DistillLoop:
             taught = self._models.reference_states(self._models.row(teacher))
             row = self._models.row(student)
             states = self._models.states(row)
-            with self._models.precision():
-                found = token_divergence(
-                    states,
-                    taught,
-                    self._models.separate_head,
-                    row.answer_ids,
-                    beta=config.beta,
-                    temperature=config.temperature,
-                )
+            found = token_divergence(
+                states,
+                taught,
+                self._models.separate_head,
+                row.answer_ids,
+                beta=config.beta,
+                temperature=config.temperature,
+            )
             self._scaler.scale(found.divergence.sum() / tokens).backward()  # type: ignore[no-untyped-call]
             sampled = torch.tensor(sum(drawn, ()), device=found.logprobs.device)
             averages.add(LOSS, found.divergence)
