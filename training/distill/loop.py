@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -165,7 +166,7 @@ class DistillLoop:
                 temperature=config.temperature,
             )
             self._scaler.scale(found.divergence.sum() / tokens).backward()  # type: ignore[no-untyped-call]
-            sampled = torch.tensor(sum(drawn, ()), device=found.logprobs.device)
+            sampled = torch.tensor([*chain.from_iterable(drawn)], device=found.logprobs.device)
             averages.add(LOSS, found.divergence)
             averages.add(KL_TO_TEACHER, found.kl)
             averages.add("policy/entropy_avg", found.entropy)
