@@ -61,11 +61,15 @@ if TYPE_CHECKING:
     from publius.sources.prompts import read_prompts as read_prompts
     from publius.stages.runner import RunRequest as RunRequest
     from publius.stages.runner import execute as run  # noqa: F401
+    from publius.stages.training.distill import taught_prompts as taught_prompts
     from training.config import DPOConfig as DPOConfig
     from training.config import LoraConfig as LoraConfig
     from training.config import OptimConfig as OptimConfig
     from training.config import RewardConfig as RewardConfig
     from training.config import SFTConfig as SFTConfig
+    from training.distill.config import DistillConfig as DistillConfig
+    from training.distill.task import TaughtPrompt as TaughtPrompt
+    from training.distill.train import train_distill as train_distill
     from training.examples import AnsweredPrompt as AnsweredPrompt
     from training.examples import PreferencePair as PreferencePair
     from training.job import TrainingJob as TrainingJob
@@ -96,6 +100,7 @@ _MODULE_OF = {
     "CritiqueLoop": "critique.loop",
     "CritiqueTrace": "core.records",
     "DataError": "core.errors",
+    "DistillConfig": "training.distill.config",
     "DPOConfig": "training.config",
     "draft_against_revision": "critique.comparisons",
     "Engine": "engines.protocols",
@@ -139,6 +144,9 @@ _MODULE_OF = {
     "Sampling": "core.records",
     "ScriptedEngine": "engines.scripted",
     "SFTConfig": "training.config",
+    "taught_prompts": "publius.stages.training.distill",
+    "TaughtPrompt": "training.distill.task",
+    "train_distill": "training.distill.train",
     "train_dpo": "training.pairs.dpo",
     "train_grpo": "training.rl.train",
     "train_ppo": "training.rl.train",

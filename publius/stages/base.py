@@ -19,7 +19,9 @@ from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from training.methods import METHODS
 
-Stage = Literal["critique", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "eval"]
+Stage = Literal[
+    "critique", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "distill", "eval"
+]
 STAGES: tuple[Stage, ...] = (
     "critique",
     "sft",
@@ -30,6 +32,7 @@ STAGES: tuple[Stage, ...] = (
     "ppo",
     "rloo",
     "grpo",
+    "distill",
     "eval",
 )
 """All stages; each one builds on stages before it."""

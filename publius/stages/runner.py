@@ -21,11 +21,12 @@ from publius.stages.evaluate import eval_stage
 from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
+from publius.stages.training.distill import distill_stage
 from publius.stages.training.examples import dpo_stage, reward_stage, sft_stage
 from publius.stages.training.rl import grpo_stage, ppo_stage, rloo_stage
 from training.checkpoints import RESULT
 from training.job import require_possible
-from training.methods import METHODS, POLICY_METHODS, RL_METHODS
+from training.methods import METHODS, ON_POLICY_METHODS, POLICY_METHODS
 from training.processes import is_main, wait_for_all, world_size
 
 _RUNNERS = {
@@ -38,6 +39,7 @@ _RUNNERS = {
     "ppo": ppo_stage,
     "rloo": rloo_stage,
     "grpo": grpo_stage,
+    "distill": distill_stage,
     "eval": eval_stage,
 }
 
@@ -147,11 +149,12 @@ def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
     """Return the stages of a complete run: data stages, the methods in `train`, and evaluation of the policy.
 
     All data stages come before the training, so that their model is loaded once; SFT comes before `compare`
-    only if samples of the SFT model are compared. PPO, RLOO and GRPO need only prompts and rewards, so data
-    stages are skipped if `train` lists no others.
+    only if samples of the SFT model are compared. Methods on the policy's own answers need only prompts, so
+    data stages are skipped if `train` lists no others.
     """
     evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
-    before = () if config.train and set(config.train) <= set(RL_METHODS) else ("critique", "compare", "label")
+    needs_data = not config.train or set(config.train) - set(ON_POLICY_METHODS)
+    before = ("critique", "compare", "label") if needs_data else ()
     wanted = {*before, *config.train, *evaluated}
     first = () if config.compare.source == "sft" else before
     return tuple(stage for stage in dict.fromkeys((*first, *STAGES)) if stage in wanted)
