@@ -20,7 +20,7 @@ from publius.commands.exports import export
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import chat, eval_reward
-from publius.commands.runs import compare, critique, eval_, label, run, show
+from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
 from publius.commands.setup import doctor, init, models_app
 from publius.commands.train import train_app
 from publius.console import attach_notices, be_silent, err, fail
@@ -118,6 +118,7 @@ app.command()(doctor)
 app.command("try")(try_)
 app.command()(run)
 app.command()(critique)
+app.command("sample")(sample_)
 app.command()(compare)
 app.command()(label)
 app.command("eval-reward")(eval_reward)
