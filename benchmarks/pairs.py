@@ -220,8 +220,8 @@ def _publius(method: str, rows: Sequence[dict[str, Any]], folder: Path) -> Peer:
     from training.packed import PolicyScorer
     from training.pairs.dpo_objective import DPOObjective
     from training.pairs.reward_objective import RewardObjective
-    from training.pairs.trainer import PairTrainer
     from training.policy import load_policy, load_reward_policy
+    from training.steps.objective import ObjectiveTrainer
 
     load = load_reward_policy if method == "reward" else load_policy
     model: Any = load(ModelConfig(id=str(folder)), LoraConfig(r=16, alpha=32), "cpu", 0)
@@ -242,7 +242,7 @@ def _publius(method: str, rows: Sequence[dict[str, Any]], folder: Path) -> Peer:
         objective = DPOObjective(DPOConfig(), scorer)
     _perturb(model)
     arguments = TrainingArguments(output_dir=tempfile.mkdtemp(), use_cpu=True, report_to=[])
-    trainer = PairTrainer(model, arguments, pairs, (), objective, batch_size=PAIRS_A_STEP, tokens=2048)
+    trainer = ObjectiveTrainer(model, arguments, pairs, (), objective, batch_size=PAIRS_A_STEP, tokens=2048)
 
     def backward(number: int) -> Any:
         first = number * PAIRS_A_STEP

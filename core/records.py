@@ -240,6 +240,8 @@ class ScoredAnswer(Record):
     """True if every machine check passes and no judged principle has a probability below one half."""
     by_principle: dict[str, Probability]
     """Score of the check, or probability that the answer fulfils the principle, by principle."""
+    begun: str = ""
+    """Text that the answer was begun with; the policy wrote the rest."""
 
     @classmethod
     def of(
@@ -251,6 +253,7 @@ class ScoredAnswer(Record):
         score: float,
         *,
         passed: bool,
+        begun: str = "",
     ) -> Self:
         """Return the scored answer with an id derived from prompt and origin."""
         return cls(
@@ -261,7 +264,13 @@ class ScoredAnswer(Record):
             score=score,
             passed=passed,
             by_principle=by_principle,
+            begun=begun,
         )
+
+    @property
+    def written(self) -> str | None:
+        """The part that the policy wrote by itself; None if it saw the constitution, or code edited it."""
+        return None if self.way in ("prompted", "repaired") else self.answer.text[len(self.begun) :].strip()
 
     @property
     def finished(self) -> bool:

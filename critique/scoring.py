@@ -30,7 +30,9 @@ class AnswerScorer:
     constitution: Constitution
     labeler: LabelerReward | None = None
 
-    async def score(self, prompt: Prompt, answer: Generation, origin: str) -> ScoredAnswer | None:
+    async def score(
+        self, prompt: Prompt, answer: Generation, origin: str, begun: str = ""
+    ) -> ScoredAnswer | None:
         """Return the answer with its score; None if nothing that applies to the prompt gives one."""
         sample = Sample(prompt, answer.text, answer.finish_reason == "stop")
         checked = check_scores(self.constitution, sample)
@@ -41,7 +43,8 @@ class AnswerScorer:
         # A weighted mean of ones may fall short of 1 by rounding, so single scores decide.
         passed = all(s == 1.0 for _, s in checked) and all(s >= _FULFILLED for _, s in judged)
         scores = {principle.id: s for principle, s in (*checked, *judged)}
-        return ScoredAnswer.of(prompt, answer, origin, scores, min(score, 1.0), passed=passed)
+        score = min(score, 1.0)
+        return ScoredAnswer.of(prompt, answer, origin, scores, score, passed=passed, begun=begun)
 
     def applies_to(self, prompt: Prompt) -> bool:
         """Return True if a principle in scope may give a score to answers to the prompt."""

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from constitution.checks.kinds import Check
 from constitution.draw import in_scope
@@ -28,8 +29,14 @@ from engines.protocols import GenerationRequest, Generator
 _NO_SPACE_BEFORE = tuple(",.;:!?)]}'’")
 _NO_SPACE_AFTER = tuple("([{\"'“‘")
 
-Named = tuple[str, Generation]
-"""The origin of an answer, and the answer."""
+
+class Named(NamedTuple):
+    """An answer, and how it was made."""
+
+    origin: str
+    answer: Generation
+    begun: str = ""
+    """Text that the answer was begun with."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class AnswerSampler:
             found = await self.policy.generate(request)
             if begun:
                 found = found.model_copy(update={"text": joined(begun, found.text)})
-            return f"{name}:{number}", found
+            return Named(f"{name}:{number}", found, begun)
 
         return list(await asyncio.gather(*(answer(k, *request) for k, request in enumerate(requests))))
 
@@ -124,7 +131,7 @@ class AnswerSampler:
             seen.add(text)
             # The edit ends the answer and writes no tokens; those of the original are counted with it.
             edited = {"text": text, "finish_reason": "stop", "prompt_tokens": 0, "completion_tokens": 0}
-            yield f"repaired:{answer.origin}", answer.answer.model_copy(update=edited)
+            yield Named(f"repaired:{answer.origin}", answer.answer.model_copy(update=edited))
 
     def _checks(self, prompt: Prompt) -> list[Check]:
         principles = self.constitution.principles

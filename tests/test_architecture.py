@@ -60,7 +60,7 @@ HEAVY_BY_NATURE = {
     "training.pairs.losses",
     "training.rl.merged",
     "training.packed",
-    "training.pairs.trainer",
+    "training.steps.objective",
     "training.rl.ppo.loop",
     "training.rl.ppo.losses",
     "training.rl.ppo.objectives",

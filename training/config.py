@@ -107,6 +107,12 @@ class SFTConfig(_ByExamples):
     prompt of the split train (best of K)."""
     per_prompt: int = Field(default=1, ge=1, le=64, json_schema_extra=ADDED)
     """Maximum number of answers per prompt, for `samples`; all but the first must pass."""
+    learn: Literal["all", "edits"] = Field(default="all", json_schema_extra=ADDED)
+    """Tokens to learn: `all`, or `edits` (only for `samples` and LoRA), those that an edit or a given
+    beginning added to what the policy wrote itself, and the end. At the other tokens the policy is held to
+    its distribution at the start of training (`anchor`), so that little else changes."""
+    anchor: float = Field(default=1.0, ge=0.0, allow_inf_nan=False, json_schema_extra=ADDED)
+    """Weight of the KL divergence from the start at the tokens that are not learned, for `learn: edits`."""
     learning_rate: float = Field(default=1.0e-4, gt=0.0, allow_inf_nan=False)
     """Peak learning rate."""
     epochs: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
@@ -118,6 +124,17 @@ class SFTConfig(_ByExamples):
     ties, the last), `final` is the last one, `every` is every revision that was kept."""
     held_out: float = Field(default=0.0, ge=0.0, le=0.5)
     """Share of the prompts whose answers are held out from training for evaluation."""
+
+    @model_validator(mode="after")
+    def _has_edits_to_learn(self) -> Self:
+        if self.learn == "edits" and self.source != "samples":
+            raise ValueError("learn is edits, but only sampled answers (from: samples) are edited")
+        if self.learn == "edits" and self.finetuning == "full":
+            raise ValueError(
+                "learn is edits, which compares with the model without its adapter; with "
+                "finetuning: full there is none"
+            )
+        return self
 
 
 class RewardConfig(_ByExamples):

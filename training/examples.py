@@ -26,6 +26,8 @@ class AnsweredPrompt:
     answer: str
     as_text: bool = field(default=False, compare=False)
     """True if a data set gives the prompt as text, which may hold a rendered chat template."""
+    drafts: tuple[str, ...] = field(default=(), compare=False)
+    """Texts that the policy wrote itself and that the answer is made of, for SFT on edits."""
 
 
 @dataclass(frozen=True, slots=True)

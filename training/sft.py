@@ -122,6 +122,8 @@ class EncodedAnswers:
     """Encoded answers of a data set, and the excluded ones."""
 
     rows: list[EncodedAnswer] = field(default_factory=list)
+    examples: list[AnsweredPrompt] = field(default_factory=list)
+    """The example of each row."""
     excluded: list[ExcludedExample] = field(default_factory=list)
     truncated: int = 0
 
@@ -161,3 +163,4 @@ def _take(example: AnsweredPrompt, encoder: TurnEncoder, optim: OptimConfig, enc
             return
         encoded.truncated += 1
     encoded.rows.append(row)
+    encoded.examples.append(example)

@@ -202,6 +202,8 @@ class DataTrainingConfig(TrainingSections):
     def _trains_a_bare_model(self) -> Self:
         if self.models.policy.adapter is not None:
             raise ValueError(_HAS_ADAPTER)
+        if self.sft.source == "samples":
+            raise ValueError("sft.from is samples, but only a run samples answers")
         return self
 
 

@@ -219,8 +219,8 @@ class _Sampling:
     async def _scored(self, asked: _Asked) -> list[ScoredAnswer]:
         """Return the new answers with their scores; empty ones and those without a score are excluded."""
         found: list[ScoredAnswer] = []
-        for origin, answer in asked.new:
-            scored = await self.scorer.score(asked.prompt, answer, origin) if answer.text else None
+        for origin, answer, begun in asked.new:
+            scored = await self.scorer.score(asked.prompt, answer, origin, begun) if answer.text else None
             if scored is None:
                 reason = "an answer has no score" if answer.text else "an answer is empty"
                 self.run.exclude(_STAGE, asked.id, reason, origin)

@@ -81,7 +81,7 @@ def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config:
         from training.packed import PolicyScorer
         from training.pairs.dpo_objective import DPOObjective
         from training.pairs.reference import with_reference
-        from training.pairs.trainer import PairTrainer
+        from training.steps.objective import ObjectiveTrainer
 
         rows, tokens = [*data.rows, *held_out.rows], job.optim.micro_tokens
         policy = load_policy(job.policy, job.adapter, job.device, job.seed, job.start)
@@ -89,7 +89,7 @@ def _maker(data: EncodedPairs, held_out: EncodedPairs, job: TrainingJob, config:
         scorer = PolicyScorer(policy, max(rows, key=len).tree)
         settings = one_gpu_arguments(TrainingArguments, arguments)
         known = with_reference(policy, scorer, rows, folder, tokens, bf16=job.bf16)
-        return PairTrainer(
+        return ObjectiveTrainer(
             policy,
             settings,
             known[: len(data.rows)],

@@ -15,7 +15,7 @@ from training.examples import EncodedPair
 from training.history import CHOSEN_RATIO, chosen_fall
 from training.packed import PolicyScorer
 from training.pairs.losses import soft_dpo_loss, soft_ipo_loss, unflipped
-from training.pairs.trainer import BatchMetrics
+from training.steps.objective import BatchMetrics
 
 
 class DPOObjective:

@@ -101,13 +101,13 @@ def _maker(
 
         from engines.hf.reward_model import is_packable
         from training.pairs.reward_objective import RewardObjective
-        from training.pairs.trainer import PairTrainer
+        from training.steps.objective import ObjectiveTrainer
 
         scorer = load_reward_policy(job.policy, job.adapter, job.device, job.seed, job.start)
         packed = is_packable(scorer, max(data.rows, key=len).tree)
         if job.bf16:  # mixed precision
             keep_adapter_wide(scorer)
-        return PairTrainer(
+        return ObjectiveTrainer(
             scorer,
             one_gpu_arguments(TrainingArguments, arguments),
             data.rows,

@@ -13,7 +13,7 @@ import torch
 from engines.hf.reward_model import score_head, tree_scores
 from training.examples import EncodedPair
 from training.pairs.losses import centering_loss, soft_reward_loss
-from training.pairs.trainer import BatchMetrics
+from training.steps.objective import BatchMetrics
 
 
 class RewardObjective:

@@ -23,6 +23,7 @@ from publius.runs.engines import Engines
 from publius.runs.folder import Run
 from publius.sources.held_out import held_out_of
 from publius.stages.base import COMMANDS, StageResult, prompts_of, require_stage
+from training.edits.train import train_edits
 from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair
 from training.job import TrainingJob, TrainingResult, require_examples
 from training.methods import Method
@@ -42,7 +43,10 @@ async def sft_stage(run: Run, engines: Engines) -> StageResult:
     require_examples(data.rows, [ExcludedExample(*row) for row in data.excluded], "answers to train on")
     train, held_out = held_out_of(data.rows, config.held_out, "sft")
     job = job_of(run, "sft", config, None)
-    result = train_sft(train, job, held_out)
+    if config.learn == "edits":
+        result = train_edits(train, job, config, held_out)
+    else:
+        result = train_sft(train, job, held_out)
     file = "the critique loop (traces.jsonl)" if config.source == "revisions" else "samples.jsonl, best of K"
     origin = replace(provenance_of(run, f"answers of {file}"), origins=data.origins)
     return record_training(run, job, [result], origin, config, started)
@@ -97,7 +101,10 @@ def _from_samples(run: Run) -> SupervisedExamples:
         if isinstance(best, str):
             found.excluded.append((prompt.id, best))
             continue
-        found.rows += [AnsweredPrompt(prompt.id, prompt.messages, answer.answer.text) for answer in best]
+        drafts = tuple(text for answer in answers if (text := answer.written))
+        found.rows += [
+            AnsweredPrompt(prompt.id, prompt.messages, answer.answer.text, drafts=drafts) for answer in best
+        ]
         found.origins.update(answer.way for answer in best)
     return found
 

@@ -18,7 +18,7 @@ from training.logprobs import answer_logprobs, collate
 from training.packed import PolicyScorer
 from training.pairs.dpo_objective import DPOObjective
 from training.pairs.reward_objective import RewardObjective
-from training.pairs.trainer import PairTrainer
+from training.steps.objective import ObjectiveTrainer
 
 STEPS, PAIRS, RATE = 20, 4, 0.05
 Step = Callable[[int], torch.Tensor]
@@ -68,7 +68,7 @@ def our_step(model: Any, objective: Any, pairs: Sequence[EncodedPair], folder: P
     from transformers import TrainingArguments
 
     arguments = TrainingArguments(output_dir=str(folder), use_cpu=True, report_to=[])
-    trainer = PairTrainer(model, arguments, pairs, (), objective, batch_size=PAIRS, tokens=200)
+    trainer = ObjectiveTrainer(model, arguments, pairs, (), objective, batch_size=PAIRS, tokens=200)
     return lambda number: trainer.training_step(
         model, {"pairs": pairs[number * PAIRS : (number + 1) * PAIRS]}
     )

@@ -153,15 +153,15 @@ def test_summary_for_people_has_the_reward_models_figures(finished: Finished):
 
 
 def test_interrupted_training_goes_on_to_the_same_weights_and_figures(finished: Finished, tmp_path: Path):
-    from training.pairs.trainer import PairTrainer
+    from training.steps.objective import ObjectiveTrainer
 
     copied = Path(shutil.copytree(finished.run_file.parent, tmp_path / "copy"))
     folder = copied / "runs" / finished.folder.name
     shutil.rmtree(folder / "reward")
     command = ("train", "reward", copied / "run.yaml", *HALF, *options("optim.checkpoint_every=1"))
-    step, done = PairTrainer.training_step, 0
+    step, done = ObjectiveTrainer.training_step, 0
 
-    def interrupted(self: PairTrainer, *arguments: Any) -> Any:
+    def interrupted(self: ObjectiveTrainer, *arguments: Any) -> Any:
         nonlocal done
         done += 1
         if done == 3:
@@ -169,7 +169,7 @@ def test_interrupted_training_goes_on_to_the_same_weights_and_figures(finished: 
         return step(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PairTrainer, "training_step", interrupted)
+        patch.setattr(ObjectiveTrainer, "training_step", interrupted)
         stopped = here(*command)
     assert stopped.returncode == 130
     assert "Run the same command to resume" in stopped.stderr

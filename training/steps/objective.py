@@ -1,30 +1,42 @@
-"""`transformers.Trainer` for preference pairs: one packed forward and backward pass per micro-batch.
+"""`transformers.Trainer` for an objective over packed rows: one forward and backward pass per micro-batch.
 
-Shapes: `B` pairs of a micro-batch.
+Shapes: `B` rows of a micro-batch.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from transformers import TrainingArguments
 
 from engines.trees import micro_batches
-from training.examples import EncodedPair
 from training.packed import mixed_precision
 from training.steps.trainer import Micro, StepTrainer, as_batch
 
 BatchMetrics = Mapping[str, torch.Tensor]
-"""Values (B,) by metric name, to be averaged over pairs."""
+"""Values (B,) by metric name, to be averaged over rows."""
 
 
-class Objective(Protocol):
-    """Loss function over pairs, with its metrics."""
+class PackedExample(Protocol):
+    """An example that knows its length in a packed row."""
 
-    def losses(self, model: Any, pairs: Sequence[EncodedPair]) -> tuple[torch.Tensor, BatchMetrics]:
+    @property
+    def packed_tokens(self) -> int:
+        """Number of tokens of the prompt and all its answers."""
+        ...
+
+
+PackedT = TypeVar("PackedT", bound=PackedExample)
+LearnedT = TypeVar("LearnedT", bound=PackedExample, contravariant=True)
+
+
+class Objective(Protocol[LearnedT]):
+    """Loss function over examples, with its metrics."""
+
+    def losses(self, model: Any, rows: Sequence[LearnedT]) -> tuple[torch.Tensor, BatchMetrics]:
         """Return losses (B,), weighted but not averaged, and metrics to log. `model` may be wrapped (DDP)."""
         ...
 
@@ -33,19 +45,19 @@ class Objective(Protocol):
         ...
 
 
-class PairTrainer(StepTrainer[EncodedPair]):
-    """Minimises the mean of an objective's losses over the pairs of each optimizer step.
+class ObjectiveTrainer(StepTrainer[PackedT]):
+    """Minimises the mean of an objective's losses over the rows of each optimizer step.
 
-    A process runs its pairs in micro-batches of at most `tokens` tokens. Losses are divided by
-    the number of pairs of the whole step.
+    A process runs its rows in micro-batches of at most `tokens` tokens. Losses are divided by the number of
+    rows of the whole step.
 
     Args:
         policy: the model with the adapter to train.
         arguments: training arguments; `per_device_train_batch_size` is ignored.
-        pairs: encoded pairs.
-        held_out: pairs to evaluate on.
+        rows: encoded pairs or answers.
+        held_out: rows to evaluate on.
         objective: the loss and its metrics.
-        batch_size: pairs per optimizer step, over all processes.
+        batch_size: rows per optimizer step, over all processes.
         tokens: maximum number of tokens per micro-batch.
     """
 
@@ -53,9 +65,9 @@ class PairTrainer(StepTrainer[EncodedPair]):
         self,
         policy: Any,
         arguments: TrainingArguments,
-        pairs: Sequence[EncodedPair],
-        held_out: Sequence[EncodedPair],
-        objective: Objective,
+        rows: Sequence[PackedT],
+        held_out: Sequence[PackedT],
+        objective: Objective[PackedT],
         *,
         batch_size: int,
         tokens: int,
@@ -63,11 +75,11 @@ class PairTrainer(StepTrainer[EncodedPair]):
         super().__init__(
             model=policy,
             args=arguments,
-            train_dataset=list(pairs),
+            train_dataset=list(rows),
             eval_dataset=list(held_out),
             data_collator=as_batch,
         )
-        self.use_rows(pairs, batch_size)
+        self.use_rows(rows, batch_size)
         self._tokens = tokens
         self._held_out = list(held_out)
         self._objective = objective
@@ -77,20 +89,20 @@ class PairTrainer(StepTrainer[EncodedPair]):
         """Return warnings about a training with this history of metrics."""
         return self._objective.warnings(history)
 
-    def tokens_of(self, row: EncodedPair) -> int:
-        """Return the number of tokens of prompt and both answers."""
+    def tokens_of(self, row: PackedT) -> int:
+        """Return the number of tokens of a row."""
         return row.packed_tokens
 
-    def divisor(self, rows: Sequence[EncodedPair]) -> int:
-        """Return the number of pairs."""
+    def divisor(self, rows: Sequence[PackedT]) -> int:
+        """Return the number of rows."""
         return len(rows)
 
-    def micro_batches(self, rows: Sequence[EncodedPair]) -> list[list[int]]:
-        """Return the indices of the pairs in groups under the token budget."""
+    def micro_batches(self, rows: Sequence[PackedT]) -> list[list[int]]:
+        """Return the indices of the rows in groups under the token budget."""
         return micro_batches(list(map(self.tokens_of, rows)), self._tokens)
 
-    def micro_loss(self, model: Any, micro: Micro[EncodedPair], divisor: int) -> torch.Tensor:
-        """Return the summed loss of a micro-batch, divided by the step's pairs."""
+    def micro_loss(self, model: Any, micro: Micro[PackedT], divisor: int) -> torch.Tensor:
+        """Return the summed loss of a micro-batch, divided by the step's rows."""
         with self._precision():
             losses, metrics = self._objective.losses(model, micro.rows)
             loss = losses.sum() / divisor
@@ -103,13 +115,13 @@ class PairTrainer(StepTrainer[EncodedPair]):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Return and log the mean loss and metrics over the held-out pairs."""
-        pairs: list[EncodedPair] = self._held_out if eval_dataset is None else list(eval_dataset)
+        """Return and log the mean loss and metrics over the held-out rows."""
+        rows: list[PackedT] = self._held_out if eval_dataset is None else list(eval_dataset)
         model: Any = self.model
         model.eval()
         totals = _Totals()
         with torch.inference_mode(), self._precision():
-            for micro in self.shared(pairs):
+            for micro in self.shared(rows):
                 losses, values = self._objective.losses(model, micro.rows)
                 totals.add({"loss": losses, **values}, micro)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in self._means(totals).items()}
@@ -118,7 +130,7 @@ class PairTrainer(StepTrainer[EncodedPair]):
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log the trainer's metrics; for a training step add the objective's, averaged over its pairs."""
+        """Log the trainer's metrics; for a training step add the objective's, averaged over its rows."""
         if "loss" in logs:
             logs |= self._means(self._totals)
             self._totals = _Totals()
@@ -128,21 +140,21 @@ class PairTrainer(StepTrainer[EncodedPair]):
         return mixed_precision(self.args.device, bf16=self.args.bf16 or self.args.fp16)
 
     def _means(self, totals: _Totals) -> dict[str, float]:
-        """Return the means over the pairs of all processes."""
+        """Return the means over the rows of all processes."""
         names = sorted(totals.sums)
-        values = torch.tensor([*(totals.sums[name] for name in names), float(totals.pairs)]).double()
-        *sums, pairs = self.reduced(values.to(self.args.device)).tolist()
-        return {name: value / max(pairs, 1.0) for name, value in zip(names, sums, strict=True)}
+        values = torch.tensor([*(totals.sums[name] for name in names), float(totals.rows)]).double()
+        *sums, rows = self.reduced(values.to(self.args.device)).tolist()
+        return {name: value / max(rows, 1.0) for name, value in zip(names, sums, strict=True)}
 
 
 class _Totals:
-    """Sums of metrics over pairs. Idle micro-batches add 0, so all processes reduce the same names."""
+    """Sums of metrics over rows. Idle micro-batches add 0, so all processes reduce the same names."""
 
     def __init__(self) -> None:
         self.sums: dict[str, float] = defaultdict(float)
-        self.pairs = 0
+        self.rows = 0
 
-    def add(self, metrics: BatchMetrics, micro: Micro[EncodedPair]) -> None:
+    def add(self, metrics: BatchMetrics, micro: Micro[Any]) -> None:
         for name, values in metrics.items():
             self.sums[name] += 0.0 if micro.idle else values.detach().double().sum().item()
-        self.pairs += 0 if micro.idle else len(micro.rows)
+        self.rows += 0 if micro.idle else len(micro.rows)
