@@ -16,7 +16,7 @@ from core.text.explain import MisfitError
 from core.text.yaml_file import read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig
 from engines.config import EngineConfig, ModelsConfig
-from evaluation.config import EvalConfig
+from evaluation.config import ChooseConfig, EvalConfig
 from labelers.config import LabelConfig
 from prompts.sources import Duplicates, may_be_on_hub
 from publius.config.bounds import unusable
@@ -151,6 +151,9 @@ class RunConfig(TrainingSections, StageSections):
     """REINFORCE leave-one-out: the baseline of an answer is the mean reward of its prompt's other answers."""
     grpo: GRPOConfig = GRPOConfig()
     """Group relative policy optimization."""
+    choose: ChooseConfig | None = Field(default=None, json_schema_extra=ADDED)
+    """Choice of the checkpoint to keep, on prompts held out from training; `{}` for the default limits. Not
+    set: the run chooses none."""
     eval: EvalConfig = EvalConfig()
     """Evaluation at the end of the run."""
 

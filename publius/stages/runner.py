@@ -21,6 +21,7 @@ from publius.stages.evaluate import eval_stage
 from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
+from publius.stages.quality.choose import choose_stage
 from publius.stages.training.examples import dpo_stage, reward_stage, sft_stage
 from publius.stages.training.rl import grpo_stage, ppo_stage, rloo_stage
 from training.checkpoints import RESULT
@@ -38,6 +39,7 @@ _RUNNERS = {
     "ppo": ppo_stage,
     "rloo": rloo_stage,
     "grpo": grpo_stage,
+    "choose": choose_stage,
     "eval": eval_stage,
 }
 
@@ -144,13 +146,14 @@ def _require_possible_trainings(run: Run, stages: Sequence[Stage]) -> None:
 
 
 def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
-    """Return the stages of a complete run: data stages, the methods in `train`, and evaluation of the policy.
+    """Return the stages of a complete run: data stages, the methods in `train`, choice and evaluation.
 
     All data stages come before the training, so that their model is loaded once; SFT comes before `compare`
     only if samples of the SFT model are compared. PPO, RLOO and GRPO need only prompts and rewards, so data
     stages are skipped if `train` lists no others.
     """
-    evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
+    trained = bool(set(config.train) & set(POLICY_METHODS))
+    evaluated = (("choose",) if trained and config.choose else ()) + (("eval",) if trained else ())
     before = () if config.train and set(config.train) <= set(RL_METHODS) else ("critique", "compare", "label")
     wanted = {*before, *config.train, *evaluated}
     first = () if config.compare.source == "sft" else before

@@ -60,10 +60,10 @@ def test_compliance_over_all_checks_is_the_share_of_a_prompts_checks_that_pass()
 
 def test_without_a_check_there_is_no_compliance():
     found = values_of(answers_of("sft", "Yes."), Constitution(name="test", principles=(KIND,)))
-    assert set(found) == {*MEASURES, "duplicate"}
+    assert set(found) == {*MEASURES, "duplicate", "sameness"}
 
 
-@pytest.mark.parametrize("measure", [*MEASURES, "duplicate", "compliance"])
+@pytest.mark.parametrize("measure", [*MEASURES, "duplicate", "sameness", "compliance"])
 def test_every_measure_has_a_unit_and_a_value_for_each_answer(measure: str):
     answers = answers_of("sft", "One.", "Two.", "")
     (series,) = [one for one in answer_series("sft", answers, CONSTITUTION) if one.measure == measure]
