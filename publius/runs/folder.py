@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
+from core.deadline import Deadline
 from core.digests import digest
 from core.errors import FailedRequestError, RequestError, RunStateError, shell_command
 from core.notices import warn
@@ -96,6 +97,8 @@ class Run(RunFiles):
         self.constitution = constitution
         self.templates = PromptTemplates()
         self.identity = identity
+        self.deadline: Deadline | None = None
+        """The time allowed for this command, which further rounds ask; None without a limit."""
         self._failed: dict[str, dict[str, str]] = {}
         """Records whose requests failed in this process, with the reason, by stage."""
         try:
@@ -187,6 +190,17 @@ class Run(RunFiles):
         entry["records"] = records
         entry["left_out"] = self.excluded(stage)
         self._write_manifest()
+
+    def record_late(self, skipped: str) -> None:
+        """Record in the manifest what was skipped because the allowed time was short."""
+        if self.store.writable:
+            self.manifest["late"] = [*self.manifest.get("late", []), skipped]
+            self._write_manifest()
+
+    def forget_late(self) -> None:
+        """Forget what earlier commands skipped: this one may do it."""
+        if self.store.writable and self.manifest.pop("late", None) is not None:
+            self._write_manifest()
 
     def close(self) -> None:
         """Flush all files and release the folder's lock."""

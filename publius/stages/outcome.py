@@ -36,6 +36,7 @@ class RunOutcome:
             "people": manifest.get(STAGE, {}),
             "reward": read_reward_metrics(self.folder / "reward"),
             "evaluation": evaluation_of(self.folder),
+            **({"late": manifest["late"]} if manifest["late"] else {}),
         }
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from constitution.loader import load_constitution
+from core.deadline import Deadline
 from core.errors import ConfigError, RunStateError
-from core.notices import note
+from core.notices import note, warn
 from core.terminal.interrupts import run_interruptibly
 from publius.config.run_file import RunConfig, load_run_config
 from publius.models.training_job import training_job
@@ -42,6 +44,10 @@ _RUNNERS = {
 }
 
 
+_ROUND = ("compare", "label", "reward", "dpo")
+"""The stages of a round, which is omitted as a whole."""
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """A run file, and the stages to run."""
@@ -51,6 +57,8 @@ class RunRequest:
     stages: Sequence[Stage] = ()
     """Stages to run; if empty, all stages that the run file asks for."""
     resume: Path | None = None
+    started_s: float | None = None
+    """Start of the command by `time.monotonic`, from which `time.minutes` counts; None for now."""
 
 
 def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
@@ -63,7 +71,10 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
     stages = request.stages or planned_stages(config)
     ingestion = PromptIngestion(config.prompts, config.split)
     project = request.run_file.resolve().parent
-    plan = StagePlan(config, project, stages, ingestion, resume=request.resume, check=ingestion.check)
+    deadline = config.time.deadline(time.monotonic() if request.started_s is None else request.started_s)
+    plan = StagePlan(
+        config, project, stages, ingestion, request.resume, check=ingestion.check, deadline=deadline
+    )
     return run_plan(plan, make)
 
 
@@ -81,6 +92,8 @@ class StagePlan:
     """Raises if the input cannot be used; called before a new run folder is created."""
     pairs_only: bool = False
     """True if all answers are imported, so no policy or critic is needed."""
+    deadline: Deadline | None = None
+    """The time allowed; None without a limit."""
 
 
 def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
@@ -107,10 +120,32 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             if writes:
                 plan.ingest(run)
                 wait_for_all()  # the other processes may open the folder from here on
-            results = [run_interruptibly(_RUNNERS[stage](run, engines)) for stage in plan.stages]
+            run.deadline = plan.deadline
+            run.forget_late()
+            results = [
+                run_interruptibly(_RUNNERS[stage](run, engines)) for stage in _in_time(run, plan.stages)
+            ]
             wait_for_all()
             _require_records(run, results)
         return RunOutcome(run.folder, tuple(results))
+
+
+def _in_time(run: Run, stages: Sequence[Stage]) -> Iterator[Stage]:
+    """Yield each stage when the one before has run, without a round for which too little time is left.
+
+    The round of comparisons, labels and DPO is omitted if it would end too late. What ran before, such as SFT
+    on samples, is then the result. A run always trains something, and a round that has begun is completed.
+    """
+    late = False
+    for stage in stages:
+        if stage == "compare" and "dpo" in stages and run.deadline is not None:
+            trained = any(run.adapter(method) for method in POLICY_METHODS)
+            late = trained and run.adapter("dpo") is None and not run.deadline.allows_round()
+            if late:
+                warn(run.deadline.shortfall("the round of comparisons, labels and DPO"))
+                run.record_late("dpo")
+        if not (late and stage in _ROUND):
+            yield stage
 
 
 def _require_records(run: Run, results: Sequence[StageResult]) -> None:

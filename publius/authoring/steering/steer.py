@@ -1,0 +1,300 @@
+"""`publius steer`: plan, write the run file, run it, and return the adapter and its report."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from constitution.loader import preset_names
+from core.errors import ConfigError, shell_command
+from core.notices import note
+from core.records import Prompt
+from core.store.files import is_there
+from engines.embedded import EMBEDDED_NAME
+from publius.authoring.prompts import PromptsRequest, synthesise
+from publius.authoring.steering.plan import Planner, Recipe, Sizes, SteerPlan, described
+from publius.authoring.steering.project import (
+    RECIPE,
+    SteerOptions,
+    SteerProject,
+    WrittenPlan,
+    merged,
+    run_values,
+)
+from publius.authoring.steering.prompts import SteerPrompts, found_prompts, given_prompts
+from publius.authoring.steering.subject import Signal, Subject, find_subject
+from publius.authoring.steering.timing import Speed, measure_speed
+from publius.config.overrides import with_overrides
+from publius.config.recipe import recipe_values
+from publius.config.run_file import RunConfig, build_run_config
+from publius.config.short_forms import expand_short_forms
+from publius.runs.engines import EngineMaker, Engines, make_engine
+from publius.runs.project import open_cache
+from publius.stages.outcome import RunOutcome
+from publius.stages.runner import RunRequest, execute
+
+Measure = Callable[[RunConfig, Engines, Sequence[Prompt]], Speed]
+_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
+_DEFAULTS: Mapping[str, Any] = {
+    "model": EMBEDDED_NAME,
+    "minutes": 15.0,
+    "seed": 0,
+    "prompts": None,
+    "set": (),
+}
+Measure = Callable[[RunConfig, Engines, Sequence[Prompt]], Speed]
+_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SteerRequest:
+    """Options of `publius steer`. None is the default, or what the plan in the folder has."""
+
+    constitution: str
+    """A constitution file, a preset's name, or sentences, one a line."""
+    model: str | None = None
+    minutes: float | None = None
+    prompts: str | None = None
+    to: Path | None = None
+    seed: int | None = None
+    write: Path | None = None
+    """Only write the run file, to this path."""
+    overrides: Sequence[str] = ()
+    started_s: float = field(default_factory=time.monotonic)
+    """Start of the command by `time.monotonic`, from which the minutes count."""
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were given, by the name of the option."""
+        options: dict[str, Any] = {
+            "model": self.model,
+            "minutes": self.minutes,
+            "seed": self.seed,
+            "prompts": None if self.prompts is None else _absolute(self.prompts),
+            "set": list(self.overrides) or None,
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+    def options(self, earlier: WrittenPlan | None) -> SteerOptions:
+        """Return the options; those not given are as in an earlier plan, or the defaults."""
+        known = {**_DEFAULTS, **({} if earlier is None else earlier.options), **self.given()}
+        return SteerOptions(
+            known["model"], known["minutes"], known["seed"], known["prompts"], tuple(known["set"])
+        )
+
+
+@dataclass(frozen=True)
+class SteerOutcome:
+    """The result of `publius steer`."""
+
+    run_file: Path
+    written: WrittenPlan
+    minutes: float
+    """Minutes that this command took."""
+    outcome: RunOutcome | None = None
+    """Result of the run; None if only the run file was written."""
+
+    @property
+    def allowed(self) -> float:
+        """Minutes that it was allowed."""
+        return float(self.written.options["minutes"])
+
+    @property
+    def adapter(self) -> Path | None:
+        """Folder of the adapter; None if the base model stays, or nothing was run."""
+        folder = None if self.outcome is None else self.outcome.folder / "steered"
+        return folder if folder is not None and (folder / "adapter_config.json").is_file() else None
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """The choice among the checkpoints, with the limits; empty if there was none."""
+        if self.outcome is None:
+            return {}
+        try:
+            path = self.outcome.folder / "steered" / "choice.json"
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome as JSON-able values."""
+        run = {} if self.outcome is None else self.outcome.as_json()
+        folder = None if self.outcome is None else self.outcome.folder
+        return {
+            "run_file": str(self.run_file),
+            "plan": dict(self.written.plan),
+            "speed": dict(self.written.speed),
+            "minutes": round(self.minutes, 2),
+            "allowed_minutes": self.allowed,
+            "adapter": None if self.adapter is None else str(self.adapter),
+            "report": None if folder is None else str(folder / "eval" / "report.md"),
+            "choice": self.choice,
+            **({"outcome": run} if run else {}),
+        }
+
+
+def steer(
+    request: SteerRequest, make: EngineMaker = make_engine, measure: Measure = measure_speed
+) -> SteerOutcome:
+    """Steer a model by a constitution in the time allowed; the same request resumes.
+
+    Args:
+        request: the options.
+        make: builds the engines; tests pass their own.
+        measure: measures the speed; tests pass their own.
+
+    Raises:
+        ConfigError: a mistake in the constitution or an option, or too little time.
+        DataError: the prompts cannot be read, or are too few.
+        EngineError: the model cannot be loaded or trained.
+        RunStateError: the folder has a plan for other options.
+    """
+    subject = find_subject(request.constitution)
+    project = _project_of(request, subject)
+    written = project.plan()
+    options = request.options(written)
+    if written is not None and written.signal == subject.signal:
+        project.require_same(written, request.given(), subject.place_in(project.folder))
+        if options.prompts is not None and given_prompts(Path(options.prompts)).digest != written.prompts:
+            project.refuse(f"{options.prompts} has changed since the plan was made")
+        note(f"resuming the plan of {project.run_file}")
+    else:
+        written = _Planning(request, options, subject, project).write(make, measure)
+    outcome = None
+    if request.write is None:
+        outcome = execute(RunRequest(project.run_file, started_s=request.started_s), make)
+    spent = (time.monotonic() - request.started_s) / 60
+    return SteerOutcome(project.run_file, written, spent, outcome)
+
+
+@dataclass(frozen=True)
+class _Planning:
+    """The making of a plan."""
+
+    request: SteerRequest
+    options: SteerOptions
+    subject: Subject
+    project: SteerProject
+
+    def write(self, make: EngineMaker, measure: Measure) -> WrittenPlan:
+        """Plan, write the plan into the project folder and return it."""
+        _require_trainable(self.options.model)
+        prompts, own = self._prompts(make), _own_values(self.options.overrides)
+        values = run_values(
+            self.subject,
+            self.subject.place_in(self.project.folder),
+            self.options,
+            _smallest_plan(self.subject.signal, _names_labeler(own)),
+            own,
+        )
+        speed = self._speed(_absolute_config(values, self.project), prompts, make, measure)
+        recipe = Recipe.of(merged(recipe_values(RECIPE), own))
+        left_s = 60 * self.options.minutes - (time.monotonic() - self.request.started_s)
+        plan = Planner(self.subject.signal, recipe, speed, _names_labeler(own)).plan(
+            len(prompts.train), len(prompts.test), left_s, self.options.minutes
+        )
+        note(
+            f"{self.subject.constitution.name}: {self.subject.summary}; {self.options.model}; "
+            f"{prompts.origin}"
+        )
+        for line in described(plan):
+            note(line)
+        return self._written(plan, speed, prompts, own)
+
+    def _written(
+        self, plan: SteerPlan, speed: Speed, prompts: SteerPrompts, own: Mapping[str, Any]
+    ) -> WrittenPlan:
+        constitution, sizes = self.subject.place_in(self.project.folder), plan.sizes
+        facts = WrittenPlan(
+            constitution,
+            self.subject.signal,
+            self.options.as_json(),
+            prompts.digest,
+            plan.as_json(),
+            asdict(speed),
+        )
+        values = run_values(self.subject, constitution, self.options, plan, own)
+        chosen = prompts.limited(sizes.train + sizes.validation, sizes.test)
+        command = shell_command("publius", "steer", self.request.constitution.splitlines()[0])
+        self.project.write(values, facts, chosen, command)
+        return facts
+
+    def _prompts(self, make: EngineMaker) -> SteerPrompts:
+        """Return the user's prompts, the demo's, or prompts that the model writes."""
+        if self.options.prompts is not None:
+            return given_prompts(Path(self.options.prompts))
+        source = self.subject.source or str(self.project.folder / "constitution.yaml")
+
+        def write(count: int, to: Path) -> None:
+            synthesise(PromptsRequest(source, count, to, self.options.model, self.options.seed), make)
+
+        return found_prompts(
+            self.subject.constitution, source, self.options.model, self.project.folder, write
+        )
+
+    def _speed(self, config: RunConfig, prompts: SteerPrompts, make: EngineMaker, measure: Measure) -> Speed:
+        """Return the speed of the model: as measured now, or for an earlier plan in the folder."""
+        earlier = self.project.facts()
+        if earlier is not None and earlier.options["model"] == self.options.model:
+            return earlier.measured()
+        with open_cache(self.project.folder) as cache:
+            engines = Engines(config.models, config.engine, cache, make, ("policy",))
+            try:
+                return measure(config, engines, prompts.test)
+            finally:
+                engines.close()
+
+
+def _project_of(request: SteerRequest, subject: Subject) -> SteerProject:
+    if request.write is not None:
+        return SteerProject(request.write.parent, request.write.name)
+    return SteerProject(request.to or Path(f"steer-{subject.slug}"))
+
+
+def _smallest_plan(signal: Signal, pairs_by_labeler: bool) -> SteerPlan:
+    """Return a plan that has the stages of the final one, for a configuration before the sizes are known."""
+    rounds = int(signal != "judged" or pairs_by_labeler)
+    return SteerPlan(signal, Sizes(1, 1, 1, rounds, steps=int(signal == "judged")), {}, pairs_by_labeler)
+
+
+def _require_trainable(model: str) -> None:
+    """Raise ConfigError for a model that has no weights here to train."""
+    if model == "scripted" or _URL.match(model):
+        what = "the scripted engine" if model == "scripted" else "a model behind a server"
+        raise ConfigError(
+            f"{what} has no weights to train",
+            where="--model",
+            accepted="a Hugging Face id, a model folder, or the embedded model",
+        )
+
+
+def _own_values(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the values of `--set` as a tree."""
+    values: Any = with_overrides(RunConfig, {}, overrides)
+    return expand_short_forms(values)  # type: ignore[return-value]
+
+
+def _names_labeler(own: Mapping[str, Any]) -> bool:
+    """Return True if the user names a labeler that judges better than by chance."""
+    labeler = (own.get("models") or {}).get("labeler")
+    name = labeler.get("id") if isinstance(labeler, Mapping) else labeler
+    return name not in (None, "policy", "critic", EMBEDDED_NAME, "embedded")
+
+
+def _absolute_config(values: Mapping[str, Any], project: SteerProject) -> RunConfig:
+    """Return the configuration of a run file's values before the file is written."""
+    constitution = values["constitution"]
+    if constitution not in preset_names():
+        constitution = str((project.folder / constitution).resolve())
+    return build_run_config({**values, "constitution": constitution})
+
+
+def _absolute(prompts: str) -> str:
+    """Return the absolute path of a file or folder of prompts; a Hugging Face id as it is."""
+    path = Path(prompts).expanduser()
+    return str(path.resolve()) if is_there(path) else prompts
