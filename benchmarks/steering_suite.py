@@ -229,9 +229,9 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     )
     for row in rows:
         cells = (
-            f"{row['row']:<18}{row['base']:>6.0%}{_share(row.get('prompted')):>10}{row['steered']:>9.0%}",
-            f"{_gain(row['gain']):<22}{_nats(row['neutral_loss']):>8}{_share(row['sameness']):>6}"
-            f"{' to '.join(map(_share, row['finished'])):>14}"
+            f"{row['row']:<18}{row['base']:>6.0%}{as_share(row.get('prompted')):>10}{row['steered']:>9.0%}",
+            f"{as_points(row['gain']):<22}{_nats(row['neutral_loss']):>8}{as_share(row['sameness']):>6}"
+            f"{' to '.join(map(as_share, row['finished'])):>14}"
             f"{' to '.join(f'{words:.0f}' for words in row['words']):>12}"
             f"{row['minutes']:>6.1f}{row['tokens']:>8,}",
             str(row["chosen"]),
@@ -246,11 +246,13 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def _gain(gain: Mapping[str, float]) -> str:
+def as_points(gain: Mapping[str, float]) -> str:
+    """Return a difference of shares with its interval, in points."""
     return f"{gain['value']:+.0%} ({gain['low']:+.0%} to {gain['high']:+.0%})"
 
 
-def _share(value: float | None) -> str:
+def as_share(value: float | None) -> str:
+    """Return a share in percent, `?` where it was not measured."""
     return "?" if value is None else f"{value:.0%}"
 
 

@@ -12,7 +12,7 @@ from publius.commands.options import AsJson, Overrides
 from publius.console import emit
 
 
-def steer(
+def steer_(
     constitution: Annotated[
         str,
         typer.Argument(
@@ -56,13 +56,12 @@ def steer(
     The result is an adapter and a report of what changed. To resume, run the same command again.
     """
     started_s = time.monotonic()
-    from publius.authoring.steering.steer import SteerRequest
-    from publius.authoring.steering.steer import steer as run_steer
-    from publius.views.steering import print_steering
+    from publius.authoring.steering.steer import SteerRequest, steer
+    from publius.views.run_summary import print_steering
 
     if to is not None and write is not None:
         raise typer.BadParameter("--write RUN.yaml names the folder too, so drop --to")
     request = SteerRequest(
         constitution, model, minutes, prompts, to, seed, write, tuple(overrides or ()), started_s
     )
-    emit(run_steer(request), as_json, print_steering)
+    emit(steer(request), as_json, print_steering)

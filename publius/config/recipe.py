@@ -43,14 +43,14 @@ def with_recipe(value: object) -> object:
     """
     if not isinstance(value, dict) or value.get("recipe") not in recipe_names():
         return value
-    return _below(recipe_values(value["recipe"]), value)
+    return below(recipe_values(value["recipe"]), value)
 
 
-def _below(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the user's values over the defaults, section by section; a list replaces a list."""
+def below(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the user's own values over defaults, section by section; a list replaces a list."""
     merged = dict(defaults)
     for key, given in own.items():
         default = merged.pop(_SPELLINGS.get(key, key), None)
         both = isinstance(default, Mapping) and isinstance(given, Mapping)
-        merged[key] = _below(default, given) if both else given
+        merged[key] = below(default, given) if both else given
     return merged

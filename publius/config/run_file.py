@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from constitution.loader import preset_names
-from core.deadline import Deadline
 from core.records import Split
 from core.settings import ADDED, OPERATIONAL, Section
 from core.store.files import is_there
@@ -21,6 +20,7 @@ from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
 from prompts.sources import Duplicates, may_be_on_hub
 from publius.config.bounds import unusable
+from publius.config.deadline import Deadline
 from publius.config.overrides import build_config, with_overrides
 from publius.config.recipe import recipe_names, with_recipe
 from publius.config.short_forms import expand_short_forms

@@ -23,7 +23,6 @@ from typing import Any, Self
 
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
-from core.deadline import Deadline
 from core.digests import digest
 from core.errors import FailedRequestError, RequestError, RunStateError, shell_command
 from core.notices import warn
@@ -35,6 +34,7 @@ from engines.config import ModelConfig
 from engines.loading import holds_model
 from labelers.crowd.aggregate import TierRule
 from prompts.environment import PromptTemplates
+from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig
 from publius.runs.inputs import decisive_settings, digest_lines, restore_inputs
 from publius.runs.judgment_folder import annotations_digest

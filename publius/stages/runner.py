@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from constitution.loader import load_constitution
-from core.deadline import Deadline
 from core.errors import ConfigError, RunStateError
 from core.notices import note, warn
 from core.terminal.interrupts import run_interruptibly
+from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig, load_run_config
 from publius.models.training_job import training_job
 from publius.runs.engines import EngineMaker, make_engine, open_engines
@@ -123,14 +123,14 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             run.deadline = plan.deadline
             run.forget_late()
             results = [
-                run_interruptibly(_RUNNERS[stage](run, engines)) for stage in _in_time(run, plan.stages)
+                run_interruptibly(_RUNNERS[stage](run, engines)) for stage in in_time(run, plan.stages)
             ]
             wait_for_all()
             _require_records(run, results)
         return RunOutcome(run.folder, tuple(results))
 
 
-def _in_time(run: Run, stages: Sequence[Stage]) -> Iterator[Stage]:
+def in_time(run: Run, stages: Sequence[Stage]) -> Iterator[Stage]:
     """Yield each stage when the one before has run, without a round for which too little time is left.
 
     The round of comparisons, labels and DPO is omitted if it would end too late. What ran before, such as SFT

@@ -26,7 +26,7 @@ from publius.authoring.steering.plan import SteerPlan
 from publius.authoring.steering.prompts import SteerPrompts
 from publius.authoring.steering.subject import Subject
 from publius.authoring.steering.timing import Speed
-from publius.config.recipe import recipe_values
+from publius.config.recipe import below, recipe_values
 
 RECIPE = "compliance"
 _PROMPTS_FILE, _FACTS_FILE = "prompts.jsonl", "steer.json"
@@ -184,16 +184,7 @@ def run_values(
         values["compare"] = {**recipe["compare"], "from": "prompted"}
         values["dpo"]["init"] = "base"
         values["label"] = {}
-    return merged(values, given)
-
-
-def merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the user's values over others, section by section."""
-    result = dict(values)
-    for key, value in own.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
-    return result
+    return below(values, given)
 
 
 def _methods(plan: SteerPlan) -> tuple[str, ...]:

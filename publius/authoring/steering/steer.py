@@ -12,7 +12,7 @@ from typing import Any
 
 from constitution.loader import preset_names
 from core.errors import ConfigError, shell_command
-from core.notices import note
+from core.notices import note, warn
 from core.records import Prompt
 from core.store.files import is_there
 from engines.embedded import EMBEDDED_NAME
@@ -23,14 +23,13 @@ from publius.authoring.steering.project import (
     SteerOptions,
     SteerProject,
     WrittenPlan,
-    merged,
     run_values,
 )
 from publius.authoring.steering.prompts import SteerPrompts, found_prompts, given_prompts
 from publius.authoring.steering.subject import Signal, Subject, find_subject
 from publius.authoring.steering.timing import Speed, measure_speed
 from publius.config.overrides import with_overrides
-from publius.config.recipe import recipe_values
+from publius.config.recipe import below, recipe_values
 from publius.config.run_file import RunConfig, build_run_config
 from publius.config.short_forms import expand_short_forms
 from publius.runs.engines import EngineMaker, Engines, make_engine
@@ -39,6 +38,10 @@ from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
 
 Measure = Callable[[RunConfig, Engines, Sequence[Prompt]], Speed]
+_EMBEDDED_DISOBEYS = (
+    "no principle has a machine check, and the embedded model hardly follows a constitution in its system "
+    "prompt, which is all that it could learn from here; add a check, or set --model to a larger model"
+)
 _URL = re.compile(r"[a-z]+://", re.IGNORECASE)
 _DEFAULTS: Mapping[str, Any] = {
     "model": EMBEDDED_NAME,
@@ -192,8 +195,10 @@ class _Planning:
             _smallest_plan(self.subject.signal, _names_labeler(own)),
             own,
         )
+        if self.subject.signal == "judged" and _is_embedded(self.options.model):
+            warn(_EMBEDDED_DISOBEYS)
         speed = self._speed(_absolute_config(values, self.project), prompts, make, measure)
-        recipe = Recipe.of(merged(recipe_values(RECIPE), own))
+        recipe = Recipe.of(below(recipe_values(RECIPE), own))
         left_s = 60 * self.options.minutes - (time.monotonic() - self.request.started_s)
         plan = Planner(self.subject.signal, recipe, speed, _names_labeler(own)).plan(
             len(prompts.train), len(prompts.test), left_s, self.options.minutes
@@ -283,7 +288,11 @@ def _names_labeler(own: Mapping[str, Any]) -> bool:
     """Return True if the user names a labeler that judges better than by chance."""
     labeler = (own.get("models") or {}).get("labeler")
     name = labeler.get("id") if isinstance(labeler, Mapping) else labeler
-    return name not in (None, "policy", "critic", EMBEDDED_NAME, "embedded")
+    return name not in (None, "policy", "critic") and not _is_embedded(name)
+
+
+def _is_embedded(model: object) -> bool:
+    return model in (EMBEDDED_NAME, "embedded")
 
 
 def _absolute_config(values: Mapping[str, Any], project: SteerProject) -> RunConfig:

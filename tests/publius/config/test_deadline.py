@@ -1,6 +1,6 @@
 """What may be begun before the allowed time ends."""
 
-from core.deadline import Deadline
+from publius.config.deadline import Deadline
 
 
 class Clock:
