@@ -1,4 +1,4 @@
-"""Output at the end of a run: stages, metrics of the labels, exclusions with reasons; and of `publius steer`."""
+"""Output at the end of a run: stages, label metrics, exclusions with reasons; and that of `publius steer`."""
 
 from __future__ import annotations
 
