@@ -3,6 +3,7 @@
     PubliusError
     ├── ConfigError        a constitution, run.yaml or option is wrong      (also ValueError)
     ├── DataError          a prompts, pairs or record file is wrong         (also ValueError)
+    │   └── NothingToLearnError  no example is left to train on; in a run a result with advice
     ├── EngineError        a model or engine cannot be used at all          (also RuntimeError)
     ├── RequestError       one request cannot be run: its record is skipped (also ValueError)
     │   └── FailedRequestError  the engine failed on one request: skipped, and sent again on resume
@@ -84,6 +85,22 @@ class ConfigError(PubliusError, ValueError):
 
 class DataError(PubliusError, ValueError):
     """A file of prompts, pairs or records is invalid."""
+
+
+class NothingToLearnError(DataError):
+    """A training has no example left to learn from. In a run, the stages after it still run.
+
+    Args:
+        what: what is missing.
+        reasons: the reasons for which examples were excluded.
+    """
+
+    def __init__(self, what: str, reasons: Sequence[str] = ()) -> None:
+        super().__init__(what)
+        self.what, self.reasons = what, tuple(reasons)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.what, self.reasons))
 
 
 class EngineError(PubliusError, RuntimeError):

@@ -188,6 +188,8 @@ class Comparison(Record):
     finished_b: bool = True
     group: str = ""
     """Ranking or sample set that the comparison belongs to."""
+    weight: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+    """Weight of the pair in training; None is 1."""
 
     @classmethod
     def of(
@@ -196,6 +198,7 @@ class Comparison(Record):
         first: Candidate | tuple[str, str],
         second: Candidate | tuple[str, str],
         group: str = "",
+        weight: float | None = None,
     ) -> Self:
         """Return the comparison of two candidates, in the order of their hashes.
 
@@ -213,12 +216,62 @@ class Comparison(Record):
             finished_a=a.finished,
             finished_b=b.finished,
             group=group,
+            weight=weight,
         )
 
     def has_own_id(self) -> bool:
         """Return True if the id is that of the prompt and both answers."""
         own = record_id("comparison", self.prompt.id, self.response_a, self.response_b)
         return self.id == own and self.prompt.has_own_id()
+
+
+class ScoredAnswer(Record):
+    """One answer of the sample stage to a training prompt, with its score under the constitution."""
+
+    id: str
+    prompt: Prompt
+    answer: Generation
+    origin: str
+    """How the answer was made: `draw:0`, `prompted:0`, `begun:0`, `wide:0`, or `repaired:` and the origin of
+    the answer that was repaired."""
+    score: Probability
+    """Mean of the principles' scores, weighted by the principles' weights; 1 if all are fulfilled."""
+    passed: bool
+    """True if every machine check passes and no judged principle has a probability below one half."""
+    by_principle: dict[str, Probability]
+    """Score of the check, or probability that the answer fulfils the principle, by principle."""
+
+    @classmethod
+    def of(
+        cls,
+        prompt: Prompt,
+        answer: Generation,
+        origin: str,
+        by_principle: dict[str, float],
+        score: float,
+        *,
+        passed: bool,
+    ) -> Self:
+        """Return the scored answer with an id derived from prompt and origin."""
+        return cls(
+            id=record_id("sample", prompt.id, origin),
+            prompt=prompt,
+            answer=answer,
+            origin=origin,
+            score=score,
+            passed=passed,
+            by_principle=by_principle,
+        )
+
+    @property
+    def finished(self) -> bool:
+        """True if the answer ends by itself."""
+        return self.answer.finish_reason == "stop"
+
+    @property
+    def way(self) -> str:
+        """First part of the origin: `draw`, `prompted`, `begun`, `wide` or `repaired`."""
+        return self.origin.partition(":")[0]
 
 
 class OrderLogits(BaseModel):

@@ -1,13 +1,13 @@
-"""Settings of the critique package in the run file: the critique loop and the source of comparisons."""
+"""Settings of the critique package in the run file: critique loop, scored samples, source of comparisons."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from core.records import Sampling
-from core.settings import Section
+from core.settings import ADDED, Section
 
 Flag = Literal["unchanged", "empty", "truncated", "prefix_leak"]
 
@@ -47,23 +47,85 @@ class CritiqueConfig(Section):
     """A revision with any of these flags is recorded but discarded, and the answer before it is kept."""
 
 
+Way = Literal["prompted", "begun", "wide", "repaired"]
+"""A way to get an answer that passes where no plain draw does (`critique/teaching.py`)."""
+
+
+class SampleConfig(Section):
+    """Answers sampled from the policy and scored under the constitution."""
+
+    draws: int = Field(default=4, ge=1, le=64)
+    """Number of plain answers per prompt. They do not depend on the constitution."""
+    splits: tuple[Literal["train", "preference"], ...] = Field(default=("train",), min_length=1)
+    """Splits whose prompts are answered."""
+    teach: tuple[Way, ...] = ("prompted", "begun", "wide", "repaired")
+    """What to try, in this order, for a prompt of which no finished draw passes: `prompted`, draws with the
+    constitution and the good examples of its principles in front; `begun`, answers that begin as a check
+    asks; `wide`, draws at a higher temperature; `repaired`, answers edited so that the checks pass, which
+    costs no tokens. The first way with an answer that passes is the last one tried; `[]` tries none."""
+    attempts: int = Field(default=2, ge=1, le=64)
+    """Number of answers per prompt for each of the ways in `teach`."""
+    wide_temperature: float = Field(default=1.3, gt=0.0, allow_inf_nan=False)
+    """Temperature of `wide`."""
+    informative: int | None = Field(default=None, ge=1)
+    """Stop when this many prompts have a best and a worst answer that differ in score; if unset, all prompts
+    are answered."""
+    batch: int = Field(default=64, ge=1)
+    """Prompts answered between two looks at `informative`, and the most that are answered together."""
+    judge: bool = False
+    """Also score principles without a machine check: the labeler's probability that the answer fulfils each
+    of `label.principles` drawn principles. If false, only machine checks count."""
+    sampling: DraftSampling = DraftSampling()
+    """Sampling parameters of the answers."""
+
+    @model_validator(mode="after")
+    def _lists_each_once(self) -> Self:
+        for name in ("splits", "teach"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} lists a value twice: {', '.join(getattr(self, name))}")
+        return self
+
+
 class CompareConfig(Section):
     """Source and pairing of the answers that are compared."""
 
     model_config = ConfigDict(populate_by_name=True)
 
-    source: Literal["revisions", "base", "sft"] = Field(default="revisions", alias="from")
+    source: Literal["revisions", "base", "sft", "samples", "prompted"] = Field(
+        default="revisions", alias="from"
+    )
     """`revisions`: the draft and the last revision; `base`: samples from the policy before training; `sft`:
-    samples from the policy after supervised fine-tuning, as in the paper."""
+    samples from the policy after supervised fine-tuning, as in the paper; `samples`: the answers of the
+    sample stage; `prompted`: samples from the policy with the constitution as its system prompt against
+    samples without it."""
     samples: int = Field(default=4, ge=2, le=64)
-    """Number of answers sampled per prompt, for `base` and `sft`."""
-    pairs: Literal["disjoint", "all"] = "disjoint"
-    """`disjoint`: each sample is in one comparison; `all`: every pair of samples is compared."""
+    """Number of answers sampled per prompt, for `base`, `sft` and `prompted` (half of them with the
+    constitution)."""
+    pairs: Literal["disjoint", "all", "best_worst"] = "disjoint"
+    """`disjoint`: each sample is in one comparison; `all`: every pair of samples is compared (for `prompted`,
+    every sample with the constitution and every one without); `best_worst`: only the samples with the highest
+    and the lowest score, by the machine checks and, if `sample.judge` is set, the labeler. `samples` has
+    `best_worst` if `pairs` is not set."""
+    weight: Literal["one", "spread"] = Field(default="one", json_schema_extra=ADDED)
+    """Weight of a pair in training: `one`, or `spread`, the difference of its scores (`best_worst` only)."""
     sampling: DraftSampling = DraftSampling()
     """Sampling parameters of these answers."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _samples_have_scores(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "samples" in (value.get("from"), value.get("source")):
+            return {"pairs": "best_worst"} | value
+        return value
+
     @model_validator(mode="after")
     def _pairs_come_out_even(self) -> Self:
-        if self.source != "revisions" and self.pairs == "disjoint" and self.samples % 2:
-            raise ValueError(f"samples is {self.samples}, but disjoint pairs require an even number")
+        drawn = self.source not in ("revisions", "samples")
+        if self.samples % 2 and ((drawn and self.pairs == "disjoint") or self.source == "prompted"):
+            pairs = "disjoint pairs require" if self.source != "prompted" else "from: prompted requires"
+            raise ValueError(f"samples is {self.samples}, but {pairs} an even number")
+        if self.source == "revisions" and self.pairs == "best_worst":
+            raise ValueError("pairs is best_worst, but from: revisions has one draft and one revision")
+        if self.weight == "spread" and self.pairs != "best_worst":
+            raise ValueError("weight is spread, but only pairs: best_worst compares scored answers")
         return self

@@ -7,6 +7,7 @@ from constitution.schema import Constitution, Principle
 from core.chat import Piece, Turn, Untrusted, turns_of
 from core.records import Prompt
 from prompts.environment import PromptTemplates
+from prompts.few_shots import good_examples
 
 
 def prompted_turns(
@@ -35,6 +36,24 @@ def prompted_turns(
         pieces = (*pieces, "\n\n", Untrusted(prompt.messages[0].content))
         turns = turns[1:]
     return (Turn("system", pieces), *turns)
+
+
+def taught_turns(
+    prompt: Prompt, constitution: Constitution, templates: PromptTemplates
+) -> tuple[Turn, ...] | None:
+    """Return the prompted conversation with the good few-shot examples of its principles before it.
+
+    Returns:
+        None if no principle applies to the prompt.
+
+    Raises:
+        ConfigError: the template `system` is invalid.
+    """
+    principles = _in_order(constitution, prompt)
+    if not principles:
+        return None
+    system, *conversation = prompted_turns(prompt, constitution, templates)
+    return (system, *good_examples(principles), *conversation)
 
 
 def _in_order(constitution: Constitution, prompt: Prompt) -> list[Principle]:

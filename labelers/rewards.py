@@ -37,6 +37,21 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 
+def check_scores(constitution: Constitution, sample: Sample) -> list[tuple[Principle, float]]:
+    """Return the score in [0, 1] of each machine check that applies to the prompt, with its principle."""
+    return [
+        (principle, evaluate(principle.check, sample.text).score)
+        for principle in constitution.principles
+        if principle.check is not None and in_scope(principle, sample.prompt)
+    ]
+
+
+def mean_score(parts: Sequence[tuple[Principle, float]]) -> float | None:
+    """Return the mean of the scores, weighted by the principles' weights; None without any weight."""
+    total = math.fsum(principle.weight for principle, _ in parts)
+    return math.fsum(p.weight * score for p, score in parts) / total if total > 0 else None
+
+
 class CheckReward:
     """Reward in [0, 1] from the machine-checkable principles that apply to the prompt.
 
@@ -49,20 +64,11 @@ class CheckReward:
     name = "checks"
 
     def __init__(self, constitution: Constitution) -> None:
-        self._principles = [p for p in constitution.principles if p.check is not None]
+        self._constitution = constitution
 
     def scores(self, samples: Sequence[Sample]) -> list[float | None]:
         """Return the score of each answer; None if no machine check applies to the prompt."""
-        return [self._score(sample) for sample in samples]
-
-    def _score(self, sample: Sample) -> float | None:
-        parts = [
-            (principle.weight, evaluate(principle.check, sample.text).score)
-            for principle in self._principles
-            if principle.check is not None and in_scope(principle, sample.prompt)
-        ]
-        total = math.fsum(weight for weight, _ in parts)
-        return math.fsum(weight * score for weight, score in parts) / total if total > 0 else None
+        return [mean_score(check_scores(self._constitution, sample)) for sample in samples]
 
 
 class ModelReward:
@@ -166,14 +172,16 @@ class LabelerReward:
         return found
 
     async def _score(self, sample: Sample) -> float | None:
+        return mean_score(await self.by_principle(sample))
+
+    async def by_principle(self, sample: Sample) -> list[tuple[Principle, float]]:
+        """Return the probability of yes under each drawn principle; those without a readable answer lack."""
         candidates = [
             p for p in self._constitution.principles if p.check is None and in_scope(p, sample.prompt)
         ]
         drawn = draw(candidates, self._config.principles, self._seed, sample.prompt.id, "reward")
         answers = await asyncio.gather(*(self._fulfils(sample, principle) for principle in drawn))
-        parts = [(p.weight, yes) for p, yes in zip(drawn, answers, strict=True) if yes is not None]
-        total = math.fsum(weight for weight, _ in parts)
-        return math.fsum(weight * yes for weight, yes in parts) / total if total > 0 else None
+        return [(p, yes) for p, yes in zip(drawn, answers, strict=True) if yes is not None]
 
     async def _fulfils(self, sample: Sample, principle: Principle) -> float | None:
         """Return the probability of yes; None if neither word is likely or the answer is too long."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from constitution.schema import Example, Principle
+from core.chat import Turn, Untrusted
 from core.digests import derive_uniform
 
 
@@ -21,3 +23,13 @@ def few_shots(principle: Principle) -> tuple[tuple[Example, bool], ...]:
     shown = [example for example in principle.examples if example.use == "few_shot"]
     begins_with_good = derive_uniform("few_shot", principle.id) < 0.5
     return tuple((example, begins_with_good == (number % 2 == 0)) for number, example in enumerate(shown))
+
+
+def good_examples(principles: Iterable[Principle]) -> tuple[Turn, ...]:
+    """Return the few-shot examples of the principles as turns: each prompt, and its good answer."""
+    turns: list[Turn] = []
+    for principle in principles:
+        for example, _ in few_shots(principle):
+            turns.append(Turn("user", (Untrusted(example.prompt),)))
+            turns.append(Turn("assistant", (Untrusted(example.good),)))
+    return tuple(turns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from core.settings import ADDED, OPERATIONAL, Section
 
@@ -96,8 +96,17 @@ class OptimConfig(Section):
 
 
 class SFTConfig(_ByExamples):
-    """Supervised fine-tuning (SFT) on the revisions."""
+    """Supervised fine-tuning (SFT) on the revisions, or on the best of the sampled answers."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
+    source: Literal["revisions", "samples"] = Field(
+        default="revisions", alias="from", json_schema_extra=ADDED
+    )
+    """`revisions`: the answers of the critique loop; `samples`: the best answer of the sample stage to each
+    prompt of the split train (best of K)."""
+    per_prompt: int = Field(default=1, ge=1, le=64, json_schema_extra=ADDED)
+    """Maximum number of answers per prompt, for `samples`; all but the first must pass."""
     learning_rate: float = Field(default=1.0e-4, gt=0.0, allow_inf_nan=False)
     """Peak learning rate."""
     epochs: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
@@ -164,6 +173,10 @@ class DPOConfig(_ByExamples):
     """Pairs whose probability is closer to 0.5 than this are excluded and counted."""
     held_out: float = Field(default=0.0, ge=0.0, le=0.5)
     """Share of the prompts whose pairs are held out from training for evaluation."""
+    rounds: int = Field(default=1, ge=1, le=16, json_schema_extra=ADDED)
+    """Number of rounds in a run. Each round after the first samples answers from the model of the round
+    before (settings of `compare`), labels them with the AI labeler and the checks, and trains on from that
+    model, which is its reference. No effect on training on a data set."""
     chosen_fall: float | None = Field(default=0.1, gt=0.0, allow_inf_nan=False)
     """Warn if the log-probability of chosen answers has fallen below the reference's by more than this, in
     nats per token, averaged over the last 10 steps."""

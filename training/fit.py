@@ -187,7 +187,8 @@ def _run(trainer: Trainer, folder: TrainingFolder, job: TrainingJob, course: Cou
         trainer.add_callback(tensorboard_callback(folder))
     if trainer.eval_dataset:
         trainer.add_callback(HeldOutCallback(course))
-    with progress(f"train {job.method}", None, done=done) if is_main() else contextlib.nullcontext() as task:
+    label = f"train {job.title or job.method}"
+    with progress(label, None, done=done) if is_main() else contextlib.nullcontext() as task:
         if task is not None:
             trainer.add_callback(ProgressCallback(task))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -9,13 +9,20 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from core.digests import digest
-from core.errors import ConfigError, DataError, MissingExtraError, RunStateError, shell_command
+from core.errors import (
+    ConfigError,
+    MissingExtraError,
+    NothingToLearnError,
+    RunStateError,
+    shell_command,
+)
 from core.lazy import pip_command, require
 from core.libraries import memory_errors, quiet_datasets, quiet_transformers, write_errors
 from core.notices import note
@@ -45,6 +52,8 @@ class MethodConfig(Protocol):
         ...
 
 
+ROUNDS = "rounds"
+"""Folder in a run with a folder for each round of a method."""
 CPU_MICRO_TOKENS = 512
 """`optim.micro_tokens` on a CPU, if unset."""
 _FORMAT = 2
@@ -74,6 +83,8 @@ class TrainingJob:
     """Folders of other runs; a finished result of the same job is copied from them."""
     finetuning: Finetuning = "lora"
     """Weights to train: an adapter, or all weights of the model."""
+    title: str = ""
+    """Label of the progress lines; the method if empty."""
     keep_finished: bool = False
     """True to refuse a folder with the finished result of another job; otherwise that is replaced."""
 
@@ -136,8 +147,11 @@ class TrainingJob:
 
     @property
     def run_name(self) -> str:
-        """Name of the job in an experiment tracker: `<run folder>/<training folder>`."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
+        """Name of the job in an experiment tracker: `<run folder>/<training folder>`, `.2` for round 2."""
+        parent = self.folder.parent
+        if parent.parent.name == ROUNDS:
+            return f"{parent.parent.parent.name}/{self.folder.name}.{parent.name}"
+        return f"{parent.name}/{self.folder.name}"
 
     def digest(self, examples: Sequence[object], held_out: Sequence[object], *settings: object) -> str:
         """Return a digest of all that determines the result. Raises EngineError if the model is missing."""
@@ -207,14 +221,18 @@ class TrainingResult:
 
 
 def require_examples(examples: Sequence[object], excluded: Sequence[ExcludedExample], what: str) -> None:
-    """Raise DataError with the reasons for exclusion if there are no examples; `what` names them."""
+    """Raise NothingToLearnError with the reasons for exclusion if there are no examples.
+
+    Args:
+        examples: the examples.
+        excluded: examples that cannot be used.
+        what: names the examples in the message.
+    """
     if examples:
         return
-    counts: dict[str, int] = {}
-    for row in excluded:
-        counts[row.reason] = counts.get(row.reason, 0) + 1
+    counts = Counter(row.reason for row in excluded)
     reasons = "; ".join(f"{count} excluded: {reason}" for reason, count in counts.items())
-    raise DataError(f"there are no {what}" + (f" ({reasons})" if reasons else ""))
+    raise NothingToLearnError(f"there are no {what}" + (f" ({reasons})" if reasons else ""), tuple(counts))
 
 
 def require_held_out(job: TrainingJob, held_out: Sequence[object]) -> None:
@@ -404,6 +422,8 @@ def _copied_from_sibling(folder: TrainingFolder, job: TrainingJob, job_digest: s
             for name in EXTRA_FILES:
                 if (sibling / name).exists():
                     shutil.copy2(sibling / name, job.folder / name)
+        if "base" in result:
+            result["base"] = os.path.relpath(job.policy.id, job.folder)
         folder.finish(result)
         return result
     return None

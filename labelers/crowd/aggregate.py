@@ -252,6 +252,7 @@ def _preference(
         chosen=(Message(role="assistant", content=chosen.response),),
         rejected=(Message(role="assistant", content=rejected.response),),
         p_chosen=max(p_a, 1 - p_a),
+        weight=1.0 if comparison.weight is None else comparison.weight,
         sources=dict(sorted(Counter(o.judgment.labeler for o in opinions).items())),
         by_principle=_by_principle(opinions, a_wins=a_wins),
         origin_chosen=chosen.origin,

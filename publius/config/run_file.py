@@ -14,7 +14,7 @@ from core.settings import ADDED, OPERATIONAL, Section
 from core.store.files import is_there
 from core.text.explain import MisfitError
 from core.text.yaml_file import read_yaml, validate
-from critique.config import CompareConfig, CritiqueConfig
+from critique.config import CompareConfig, CritiqueConfig, SampleConfig
 from engines.config import EngineConfig, ModelsConfig
 from evaluation.config import EvalConfig
 from labelers.config import LabelConfig
@@ -156,6 +156,8 @@ class StageSections(Section):
     """Engine that runs the models, and its limits."""
     critique: CritiqueConfig = CritiqueConfig()
     """The critique-and-revise loop."""
+    sample: SampleConfig = Field(default=SampleConfig(), json_schema_extra=ADDED)
+    """Answers sampled from the policy and scored."""
     compare: CompareConfig = CompareConfig()
     """Which answers to compare."""
     label: LabelConfig = LabelConfig()

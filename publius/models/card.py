@@ -35,6 +35,17 @@ _COMBINED = {
     "min": "the lowest of the members' scores",
     "uncertainty": "the mean of the members' scores minus {uncertainty:g} times their variance",
 }
+_WAYS = {
+    "draft": "draft",
+    "revision": "revision after critique",
+    "draw": "plain sample",
+    "sample": "plain sample",
+    "prompted": "sampled with the constitution in front",
+    "begun": "begun for the model, which continued",
+    "wide": "sampled at a higher temperature",
+    "repaired": "repaired: edited by rule so that the checks pass",
+}
+"""How the answers of an origin were made."""
 _AI_LIMIT = (
     "Some or all labels come from a language model. Metrics on such labels measure agreement with that "
     "model, not with annotators."
@@ -83,6 +94,8 @@ class CardContent:
     """Ignored columns of the data."""
     sources: Mapping[str, int] = field(default_factory=dict)
     """Number of examples by label source, such as `{"ai": 900, "human": 100}`."""
+    origins: Mapping[str, int] = field(default_factory=dict)
+    """Number of answers to learn by how they were made, such as `{"draw": 40, "repaired": 12}`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Metrics of the last step."""
@@ -117,6 +130,7 @@ def model_card(content: CardContent) -> str:
         held_out=content.held_out,
         facts=_facts(content),
         sources=[(escaped(source), f"{count:,}") for source, count in content.sources.items()],
+        origins=[(_made(way), f"{count:,}") for way, count in content.origins.items()],
         data_origin=escaped(content.data_origin),
         data_digest=content.data_digest,
         ignored_columns=", ".join(map(code_span, content.ignored_columns)),
@@ -184,6 +198,11 @@ def _evaluated(metric: Metric) -> tuple[str, str, str, str]:
         "%" if metric.unit == "share" else metric.unit,
         f"{metric.n:,}",
     )
+
+
+def _made(way: str) -> str:
+    """Return how the answers of an origin were made; an unknown one is shown as it is."""
+    return _WAYS.get(way, escaped(way))
 
 
 def _value(value: Any) -> str:

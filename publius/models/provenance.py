@@ -42,6 +42,8 @@ class Provenance:
     """Rows that could not be turned into training examples."""
     sources: Mapping[str, int] = field(default_factory=dict)
     """Number of examples by the source of their labels."""
+    origins: Mapping[str, int] = field(default_factory=dict)
+    """Number of answers to learn by the way in which they were made, such as `draw` or `repaired`."""
     constitution: str | None = None
     constitution_digest: str | None = None
 
@@ -71,7 +73,7 @@ def write_card(
         return path
     is_of_run = job.folder.name == job.method
     content = CardContent(
-        name=f"{job.folder.parent.name} {job.method}" if is_of_run else job.folder.name,
+        name=job.run_name.replace("/", " ") if is_of_run else job.folder.name,
         method=job.method,
         base_model=_loadable(job),
         examples=first.examples,
@@ -87,6 +89,7 @@ def write_card(
         excluded=by_reason((*provenance.excluded, *first.excluded)),
         ignored_columns=provenance.ignored_columns,
         sources=provenance.sources,
+        origins=provenance.origins,
         settings=_settings(job, section),
         metrics=first.metrics,
         evaluation=_metrics(evaluation or {}),

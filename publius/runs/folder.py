@@ -42,6 +42,8 @@ from publius.runs.manifest import MANIFEST, read_manifest, usable_manifest
 from publius.runs.records import RunFiles
 from publius.sources.prompts import digest_of
 from training.checkpoints import RESULT
+from training.job import ROUNDS
+from training.methods import POLICY_METHODS
 
 NEW_RUNS: TierRule = "smooth"
 """The rule by which new runs combine tiers (`labelers/crowd/aggregate.py`), recorded in the manifest."""
@@ -164,6 +166,35 @@ class Run(RunFiles):
         """Return the folder of a completed training, with its adapter or model, or None."""
         return trained_adapter(self.folder, method)
 
+    def checkpoints(self) -> Mapping[str, Path]:
+        """Return the folders of all completed trainings of the policy, in the order of training.
+
+        Their names are those of the methods; the rounds of DPO are `dpo.1`, `dpo.2` and so on if there are
+        several.
+        """
+        found: dict[str, Path | None] = {}
+        for method in POLICY_METHODS:
+            if method == "dpo" and self.config.dpo.rounds > 1:
+                for number in range(1, self.config.dpo.rounds + 1):
+                    found[f"dpo.{number}"] = trained_adapter(self.round_folder(number), "dpo")
+            else:
+                found[method] = self.adapter(method)
+        return {name: folder for name, folder in found.items() if folder is not None}
+
+    def round_folder(self, number: int) -> Path:
+        """Return the folder of a round of DPO, from 1: its adapter and, after the first, its records."""
+        return self.folder / ROUNDS / str(number)
+
+    def open_round(self, number: int) -> Run:
+        """Open the records of a round of DPO: a run folder of the same identity inside this one.
+
+        Human labels are about the answers of the first round, so the checks and the AI labeler judge alone.
+        """
+        label = self.config.label.model_copy(update={"humans": (), "mix": "override", "rules": ()})
+        config = self.config.model_copy(update={"label": label})
+        folder = self.round_folder(number)
+        return Run(folder, config, self.constitution, self.identity, writable=self.store.writable)
+
     def excluded(self, stage: str) -> dict[str, int]:
         """Return the number of records that a stage skipped, by reason."""
         counts = Counter(e.reason for e in self.exclusions if e.stage == stage)
@@ -201,6 +232,27 @@ class Run(RunFiles):
         """Forget what earlier commands skipped: this one may do it."""
         if self.store.writable and self.manifest.pop("late", None) is not None:
             self._write_manifest()
+
+    def note_result(self, stage: str, name: str, value: Any) -> None:
+        """Set a value of a stage in the manifest, such as its yield; None removes it."""
+        entry = self.manifest["stages"].setdefault(stage, {"requests": {}, "seconds": 0.0})
+        before = entry.get(name)
+        if value is None:
+            entry.pop(name, None)
+        else:
+            entry[name] = value
+        if self.store.writable and value != before:
+            self._write_manifest()
+
+    def note_advice(self, stage: str, advice: str | None) -> str | None:
+        """Record what a stage lacked and what to do about it, or that it lacked nothing; return it."""
+        self.note_result(stage, "advice", advice)
+        return advice
+
+    def advice_of(self, stage: str) -> str | None:
+        """Return what a stage lacked when it last ran, or None if it lacked nothing."""
+        advice: str | None = self.manifest["stages"].get(stage, {}).get("advice")
+        return advice
 
     def close(self) -> None:
         """Flush all files and release the folder's lock."""

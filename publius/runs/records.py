@@ -13,6 +13,7 @@ from core.records import (
     Preference,
     Prompt,
     PromptColumns,
+    ScoredAnswer,
 )
 from core.store.record_store import RecordFile, RecordStore
 
@@ -37,6 +38,11 @@ class RunFiles:
     def traces(self) -> RecordFile[CritiqueTrace]:
         """Traces of the critique loop, grouped by prompt."""
         return self.store.open("traces.jsonl", CritiqueTrace, parent="prompt.id")
+
+    @property
+    def samples(self) -> RecordFile[ScoredAnswer]:
+        """Scored answers of the sample stage, grouped by prompt."""
+        return self.store.open("samples.jsonl", ScoredAnswer, parent="prompt.id")
 
     @property
     def comparisons(self) -> RecordFile[Comparison]:

@@ -19,9 +19,12 @@ from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from training.methods import METHODS
 
-Stage = Literal["critique", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "eval"]
+Stage = Literal[
+    "critique", "sample", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "eval"
+]
 STAGES: tuple[Stage, ...] = (
     "critique",
+    "sample",
     "sft",
     "compare",
     "label",
@@ -54,6 +57,8 @@ class StageResult:
     """Number of excluded records by reason."""
     counts: RequestCounts
     seconds: float
+    advice: str | None = None
+    """What was missing and what to do about it, if the stage had nothing to work on."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON-able values."""
@@ -63,6 +68,7 @@ class StageResult:
             "reused": dict(self.counts.reused),
             **({"unusable": self.counts.unusable} if self.counts.unusable else {}),
             "seconds": round(self.seconds, 1),
+            **({"advice": self.advice} if self.advice else {}),
         }
 
 
@@ -92,6 +98,8 @@ class StageWork:
     engines: Engines
     name: Stage
     output: RecordFile[Any]
+    title: str = ""
+    """Label of the progress line, if not the name."""
 
 
 async def run_stage(
@@ -108,7 +116,7 @@ async def run_stage(
     for item in items():
         total, owed = total + 1, owed + (not is_done(item))
     try:
-        with progress(stage.name, total, done=total - owed) as task:
+        with progress(stage.title or stage.name, total, done=total - owed) as task:
 
             async def guarded(item: _Item) -> None:
                 try:

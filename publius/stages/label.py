@@ -29,6 +29,8 @@ from publius.runs.records import RunFiles
 from publius.stages.base import StageResult, StageWork, require_stage, run_stage
 from publius.stages.human_labels import copy_annotations
 
+_NEAR_DUPLICATES = "answers are near-duplicates"
+
 
 async def label_stage(run: Run, engines: Engines) -> StageResult:
     """Judge every comparison by checks and AI labeler, then aggregate all judgments into preferences.
@@ -41,13 +43,27 @@ async def label_stage(run: Run, engines: Engines) -> StageResult:
     return await judge_and_aggregate(run, engines)
 
 
-async def judge_and_aggregate(run: Run, engines: Engines) -> StageResult:
-    """Add the missing automatic judgments, then aggregate all judgments into preferences."""
+async def judge_and_aggregate(run: Run, engines: Engines, title: str = "") -> StageResult:
+    """Add the missing automatic judgments, then aggregate all judgments into preferences.
+
+    Args:
+        run: the run.
+        engines: its engines.
+        title: label of the progress line, if not the stage's name.
+    """
     labeling = Labeling.of(run, engines)
     engines.keep(labeling.engine)
-    stage = StageWork(run, engines, "label", run.judgments)
+    stage = StageWork(run, engines, "label", run.judgments, title)
     result = await run_stage(stage, run.all_comparisons, labeling.is_done, labeling.judge)
     write_preferences(run)
+    advice = None
+    if not result.records and set(result.excluded) == {_NEAR_DUPLICATES}:
+        threshold = run.config.label.near_duplicate
+        advice = (
+            f"all answers to be compared are near-duplicates; raise label.near_duplicate (now {threshold:g})"
+            " or the temperature of the answers"
+        )
+    result.advice = run.note_advice("label", advice)
     return result
 
 
@@ -78,7 +94,7 @@ class Labeling:
         """Judge a comparison by the checks, and by the AI labeler where its judgment is missing."""
         run, config = self.run, self.run.config.label
         if self._is_pointless(comparison):
-            run.exclude("label", comparison.id, "answers are near-duplicates")
+            run.exclude("label", comparison.id, _NEAR_DUPLICATES)
             return
         for judgment in check_judgments(comparison, run.constitution, config.check_confidence):
             run.judgments.append(judgment)
@@ -95,6 +111,8 @@ class Labeling:
                     yield self.labeler.request(comparison, principle, a_first=a_first)
 
     def _is_pointless(self, comparison: Comparison) -> bool:
+        if self.run.config.compare.pairs == "best_worst":
+            return False  # their scores differ, even if a single word makes the difference
         threshold = self.run.config.label.near_duplicate
         return are_near_duplicates(comparison.response_a, comparison.response_b, threshold)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from constitution.loader import load_constitution
-from core.errors import ConfigError, RunStateError
+from core.errors import ConfigError, NothingToLearnError, RunStateError
 from core.notices import note, warn
 from core.terminal.interrupts import run_interruptibly
 from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig, load_run_config
 from publius.models.training_job import training_job
-from publius.runs.engines import EngineMaker, make_engine, open_engines
+from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.folder import Run, open_run
 from publius.stages.base import STAGES, Stage, StageResult
 from publius.stages.compare import compare_stage
@@ -23,7 +23,11 @@ from publius.stages.evaluate import eval_stage
 from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
-from publius.stages.training.examples import dpo_stage, reward_stage, sft_stage
+from publius.stages.sample import sample_stage
+from publius.stages.scoring import require_scores
+from publius.stages.training.dpo import dpo_stage
+from publius.stages.training.examples import reward_stage, sft_stage
+from publius.stages.training.nothing import nothing_learned
 from publius.stages.training.rl import grpo_stage, ppo_stage, rloo_stage
 from training.checkpoints import RESULT
 from training.job import require_possible
@@ -32,6 +36,7 @@ from training.processes import is_main, wait_for_all, world_size
 
 _RUNNERS = {
     "critique": critique_stage,
+    "sample": sample_stage,
     "sft": sft_stage,
     "compare": compare_stage,
     "label": label_stage,
@@ -116,6 +121,7 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
         with opened as run:
             note(f"run folder {run.folder}")
             _require_possible_trainings(run, plan.stages)
+            require_scores(run, plan.stages)
             warn_about_labels(config, engines, self_labels=not plan.pairs_only)
             if writes:
                 plan.ingest(run)
@@ -123,7 +129,7 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             run.deadline = plan.deadline
             run.forget_late()
             results = [
-                run_interruptibly(_RUNNERS[stage](run, engines)) for stage in in_time(run, plan.stages)
+                run_interruptibly(_result_of(stage, run, engines)) for stage in in_time(run, plan.stages)
             ]
             wait_for_all()
             _require_records(run, results)
@@ -148,10 +154,21 @@ def in_time(run: Run, stages: Sequence[Stage]) -> Iterator[Stage]:
             yield stage
 
 
+async def _result_of(stage: Stage, run: Run, engines: Engines) -> StageResult:
+    """Run a stage. A training that has nothing to learn from is a result with advice."""
+    try:
+        return await _RUNNERS[stage](run, engines)
+    except NothingToLearnError as error:
+        method = next((method for method in METHODS if method == stage), None)
+        if method is None:
+            raise
+        return nothing_learned(run, method, error)
+
+
 def _require_records(run: Run, results: Sequence[StageResult]) -> None:
     """Raise RunStateError if a stage skipped every record; the stages after it have run if they could."""
     for result in results:
-        if result.excluded and not result.records:
+        if result.excluded and not result.records and not result.advice:
             reasons = "; ".join(f"{reason}: {count:,}" for reason, count in result.excluded.items())
             raise RunStateError(
                 f"the stage {result.stage} skipped every record ({reasons})",
@@ -183,10 +200,28 @@ def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
 
     All data stages come before the training, so that their model is loaded once; SFT comes before `compare`
     only if samples of the SFT model are compared. PPO, RLOO and GRPO need only prompts and rewards, so data
-    stages are skipped if `train` lists no others.
+    stages are skipped if `train` lists no others. `critique` and `sample` run if a stage reads their records.
     """
     evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
-    before = () if config.train and set(config.train) <= set(RL_METHODS) else ("critique", "compare", "label")
+    before = _data_stages(config)
     wanted = {*before, *config.train, *evaluated}
     first = () if config.compare.source == "sft" else before
     return tuple(stage for stage in dict.fromkeys((*first, *STAGES)) if stage in wanted)
+
+
+def _data_stages(config: RunConfig) -> tuple[Stage, ...]:
+    """Return the stages that make the data of a run's trainings or, without any training, the data set."""
+    mixed_in = "ppo" in config.train and config.ppo.sft_coef > 0
+    answered = not config.train or "sft" in config.train or mixed_in
+    by_rewards_only = bool(config.train) and set(config.train) <= set(RL_METHODS)
+    paired = not by_rewards_only
+    if config.sft.source == "samples" and config.train:
+        paired = bool({"reward", "dpo"} & set(config.train))
+    sources = {config.sft.source if answered else None, config.compare.source if paired else None}
+    read: dict[Stage, bool] = {
+        "critique": "revisions" in sources,
+        "sample": "samples" in sources,
+        "compare": paired,
+        "label": paired,
+    }
+    return tuple(stage for stage, is_read in read.items() if is_read)

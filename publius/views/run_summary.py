@@ -29,6 +29,7 @@ def print_summary(outcome: RunOutcome) -> None:
         table.add_row(name, *(f"{cell:,}" for cell in cells))
     heading("Stages")
     out.print(table)
+    _print_results(summary)
     _print_near_duplicates(summary["prompts"].get("near_duplicates", 0))
     if summary["figures"]:
         heading("Labels")
@@ -52,6 +53,21 @@ def print_summary(outcome: RunOutcome) -> None:
     folder = summary["run"]
     show, export = (shell_command("publius", name, folder) for name in ("show", "export"))
     note(f"\n{folder}: {show}, {export} --to DIR")
+
+
+def _print_results(summary: dict[str, Any]) -> None:
+    """Print the yield of the samples, the rounds of DPO, and the stages that had nothing to work on."""
+    if summary["samples"]:
+        heading("Samples")
+        out.print(summary["samples"]["line"])
+    if summary["rounds"]:
+        heading("Rounds of DPO")
+        for entry in summary["rounds"]:
+            out.print(f"round {entry['round']}: {counted(entry['pairs'], 'pair')}")
+    if summary["advice"]:
+        heading("Nothing to work on")
+        for stage, advice in summary["advice"].items():
+            out.print(f"{stage:<12}{advice}")
 
 
 def _print_near_duplicates(count: int) -> None:

@@ -52,7 +52,7 @@ def test_source_is_written_from_in_the_file():
 
 
 def test_source_of_answers_that_does_not_exist_is_refused():
-    with pytest.raises(ValidationError, match="'revisions', 'base' or 'sft'"):
+    with pytest.raises(ValidationError, match="'base', 'sft', 'samples' or 'prompted'"):
         CompareConfig.model_validate({"from": "elsewhere"})
 
 

@@ -21,6 +21,10 @@ from training.job import TrainingJob, TrainingResult, require_examples, require_
 from training.pairs.encode import EncodedPairs, encode_pairs, require_context, result_of
 from training.policy import TRAIN_EXTRA, load_encoder, load_policy
 
+NEAR_TIE = "within dpo.min_margin of a tie"
+CUT_CHOSEN = "the chosen answer was cut before its end"
+"""Reasons for which a pair is excluded."""
+
 
 def train_dpo(
     pairs: Sequence[PreferencePair],
@@ -51,10 +55,10 @@ def train_dpo(
 
     def objection(pair: PreferencePair) -> ExcludedExample | None:
         if distance_from_tie(pair.p_chosen) < config.min_margin:
-            return ExcludedExample(pair.id, "within dpo.min_margin of a tie", f"p = {pair.p_chosen:.3f}")
+            return ExcludedExample(pair.id, NEAR_TIE, f"p = {pair.p_chosen:.3f}")
         # A cut answer has no end token: preferring it would teach the policy to run on.
         if not pair.chosen_finished:
-            return ExcludedExample(pair.id, "the chosen answer was cut before its end")
+            return ExcludedExample(pair.id, CUT_CHOSEN)
         return None
 
     data, unseen = (encode_pairs(rows, encoder, job.optim, objection) for rows in (pairs, held_out))

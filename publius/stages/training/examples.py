@@ -1,15 +1,19 @@
-"""The training stages on examples (SFT, reward model, DPO): training data from records, and the results."""
+"""The training stages SFT and reward model: training data from records, and the results of all methods."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from core.errors import RunStateError
+from core.errors import NothingToLearnError, RunStateError
+from core.notices import note
 from core.records import Preference
+from critique.best_of import best_answers
 from critique.supervised import supervised_data
 from engines.cached import RequestCounts
 from publius.models.provenance import Provenance, report_training, write_card
@@ -18,29 +22,29 @@ from publius.models.training_job import AnyMethodConfig, training_job
 from publius.runs.engines import Engines
 from publius.runs.folder import Run
 from publius.sources.held_out import held_out_of
-from publius.stages.base import COMMANDS, StageResult, require_stage
+from publius.stages.base import COMMANDS, StageResult, prompts_of, require_stage
 from training.examples import AnsweredPrompt, ExcludedExample, PreferencePair
 from training.job import TrainingJob, TrainingResult, require_examples
 from training.methods import Method
-from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
 from training.processes import is_main
 from training.sft import train_sft
 
 
 async def sft_stage(run: Run, engines: Engines) -> StageResult:
-    """Fine-tune the policy on the final answers of the critique loop."""
-    require_stage(run, "critique")
-    engines.keep()
+    """Fine-tune the policy on the final answers of the critique loop, or on the best of the samples."""
     started, config = time.monotonic(), run.config.sft
-    examples, excluded = supervised_examples(run)
-    for prompt_id, reason in excluded:
+    require_stage(run, "critique" if config.source == "revisions" else "sample")
+    engines.keep()
+    data = supervised_examples(run)
+    for prompt_id, reason in data.excluded:
         run.exclude("sft", prompt_id, reason)
-    require_examples(examples, [ExcludedExample(*row) for row in excluded], "answers to train on")
-    train, held_out = held_out_of(examples, config.held_out, "sft")
+    require_examples(data.rows, [ExcludedExample(*row) for row in data.excluded], "answers to train on")
+    train, held_out = held_out_of(data.rows, config.held_out, "sft")
     job = job_of(run, "sft", config, None)
     result = train_sft(train, job, held_out)
-    origin = provenance_of(run, "answers of the critique loop (traces.jsonl)")
+    file = "the critique loop (traces.jsonl)" if config.source == "revisions" else "samples.jsonl, best of K"
+    origin = replace(provenance_of(run, f"answers of {file}"), origins=data.origins)
     return record_training(run, job, [result], origin, config, started)
 
 
@@ -49,40 +53,64 @@ async def reward_stage(run: Run, engines: Engines) -> StageResult:
     require_stage(run, "label")
     engines.keep()
     started, config = time.monotonic(), run.config.reward
-    train, held_out = held_out_of(list(_pairs(run)), config.held_out, "reward")
+    train, held_out = held_out_of(list(pairs_of(run)), config.held_out, "reward")
     job = job_of(run, "reward", config, start_of(run, "reward", config.init))
     results = train_reward(train, job, config, held_out)
     evaluation = finish_reward_model(job, config, results, train, held_out) if is_main() else None
-    return record_training(run, job, results, _labelled(run, train), config, started, evaluation)
+    return record_training(run, job, results, labelled(run, train), config, started, evaluation)
 
 
-async def dpo_stage(run: Run, engines: Engines) -> StageResult:
-    """Train the policy on the preferences by DPO, starting from `dpo.init`."""
-    require_stage(run, "label")
-    engines.keep()
-    started, config = time.monotonic(), run.config.dpo
-    train, held_out = held_out_of(list(_pairs(run)), config.held_out, "dpo")
-    job = job_of(run, "dpo", config, start_of(run, "dpo", config.init))
-    result = train_dpo(train, job, config, held_out)
-    return record_training(run, job, [result], _labelled(run, train), config, started)
+@dataclass
+class SupervisedExamples:
+    """The examples of SFT."""
+
+    rows: list[AnsweredPrompt] = field(default_factory=list)
+    excluded: list[tuple[str, str]] = field(default_factory=list)
+    """Ids of excluded prompts, with reasons."""
+    origins: Counter[str] = field(default_factory=Counter)
+    """Number of examples by the way in which the answer was made, if they are samples."""
 
 
-def supervised_examples(run: Run) -> tuple[list[AnsweredPrompt], list[tuple[str, str]]]:
-    """Return the SFT examples, and the ids of excluded prompts with reasons."""
+def supervised_examples(run: Run) -> SupervisedExamples:
+    """Return the SFT examples of a run, from the source that `sft.from` names."""
+    return _from_samples(run) if run.config.sft.source == "samples" else _from_traces(run)
+
+
+def _from_traces(run: Run) -> SupervisedExamples:
     config = run.config.sft
     traces = (trace for trace in run.traces.sorted() if trace.prompt.split == "train")
     data = supervised_data(traces, run.constitution, config.benign_replay, run.config.seed, config.answers)
-    examples = [
+    rows = [
         AnsweredPrompt(target.trace.prompt.id, target.trace.prompt.messages, target.answer.text)
         for target in data.targets
     ]
-    return examples, data.excluded
+    return SupervisedExamples(rows, data.excluded)
+
+
+def _from_samples(run: Run) -> SupervisedExamples:
+    found = SupervisedExamples()
+    for prompt in sorted(prompts_of(run, {"train"}), key=attrgetter("id")):
+        answers = list(run.samples.children(prompt.id))
+        if not answers:
+            continue  # excluded by the sample stage, with the reason
+        best = best_answers(answers, run.config.sft.per_prompt)
+        if isinstance(best, str):
+            found.excluded.append((prompt.id, best))
+            continue
+        found.rows += [AnsweredPrompt(prompt.id, prompt.messages, answer.answer.text) for answer in best]
+        found.origins.update(answer.way for answer in best)
+    return found
 
 
 def job_of(run: Run, method: Method, section: AnyMethodConfig, start: Path | None) -> TrainingJob:
     """Return the training job of a method; `start` is the adapter to start from, None the base model."""
-    siblings = sorted(folder / method for folder in run.folder.parent.iterdir() if folder != run.folder)
+    siblings = [folder / method for folder in siblings_of(run)]
     return training_job(run.config, method, section, run.folder / method, start, siblings)
+
+
+def siblings_of(run: Run) -> list[Path]:
+    """Return the folders of the project's other runs."""
+    return sorted(folder for folder in run.folder.parent.iterdir() if folder != run.folder)
 
 
 def start_of(run: Run, method: Method, init: str) -> Path | None:
@@ -91,6 +119,11 @@ def start_of(run: Run, method: Method, init: str) -> Path | None:
         return None
     before: Method = "dpo" if init == "dpo" else "sft"
     adapter = run.adapter(before)
+    if adapter is None and run.advice_of(before) is not None:
+        if init == "auto":
+            note(f"{method} starts from the base model, since {before.upper()} had nothing to learn from")
+            return None
+        raise NothingToLearnError(f"{method}.init is {init}, and {before.upper()} had nothing to learn from")
     if adapter is None:
         raise RunStateError(
             f"{method} starts from the {before.upper()} model, which is not trained yet",
@@ -101,7 +134,7 @@ def start_of(run: Run, method: Method, init: str) -> Path | None:
     return adapter
 
 
-def _pairs(run: Run) -> Iterator[PreferencePair]:
+def pairs_of(run: Run) -> Iterator[PreferencePair]:
     """Yield the run's preferences as training pairs; prompts held out for evaluation have none."""
     if not (run.folder / "preferences.jsonl").exists():
         return
@@ -130,10 +163,13 @@ def _decisive(preference: Preference) -> str:
     return max(apart, key=lambda name: apart[name], default="none")
 
 
-def _labelled(run: Run, pairs: Sequence[PreferencePair]) -> Provenance:
+def labelled(run: Run, pairs: Sequence[PreferencePair]) -> Provenance:
     """Return the provenance of preference pairs."""
     sources = Counter(pair.groups["source"] for pair in pairs)
-    return provenance_of(run, "preferences.jsonl of the run", sources)
+    origin = provenance_of(run, "preferences.jsonl of the run", sources)
+    used = {pair.id for pair in pairs}
+    chosen = (p.origin_chosen for p in run.preferences if p.comparison_id in used) if used else ()
+    return replace(origin, origins=Counter(name.partition(":")[0] for name in chosen))
 
 
 def provenance_of(run: Run, origin: str, sources: Mapping[str, int] | None = None) -> Provenance:
@@ -154,8 +190,20 @@ def record_training(
     section: AnyMethodConfig,
     started: float,
     evaluation: dict[str, Any] | None = None,
+    counts: RequestCounts | None = None,
 ) -> StageResult:
-    """Record a training stage and its exclusions, write the model card, and print notes and warnings."""
+    """Record a training stage and its exclusions, write the model card, and print notes and warnings.
+
+    Args:
+        run: the run.
+        job: the training job.
+        results: its results; one, or one per member of an ensemble.
+        provenance: the origin of the training data.
+        section: the method's section of the configuration.
+        started: the time at which the stage started, by `time.monotonic`.
+        evaluation: the content of a reward model's metrics file.
+        counts: requests that the stage sent to engines, if any.
+    """
     method, first = job.method, results[0]
     for row in first.excluded:
         run.exclude(method, row.id, row.reason, row.detail)
@@ -163,5 +211,7 @@ def record_training(
         write_card(job, results, provenance, section, evaluation)
         report_training(method, results, evaluation)
     seconds = time.monotonic() - started
-    run.record_stage(method, first.examples, RequestCounts(), seconds)
-    return StageResult(method, first.examples, run.excluded(method), RequestCounts(), seconds)
+    spent = counts or RequestCounts()
+    run.record_stage(method, first.examples, spent, seconds)
+    run.note_advice(method, None)
+    return StageResult(method, first.examples, run.excluded(method), spent, seconds)

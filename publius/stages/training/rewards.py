@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.digests import file_digest
-from core.errors import ConfigError, RunStateError
+from core.errors import ConfigError, NothingToLearnError, RunStateError
 from core.rewards import Reward
 from engines.adapter import SETTINGS as ADAPTER
 from engines.adapter import adapter_digest
@@ -128,7 +128,10 @@ def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
     """Return the run's own reward model, or one from another folder."""
     own = name == REWARD_MODEL
     folder = run.folder / REWARD_MODEL if own else Path(name).expanduser()
-    if own and not (folder / "reward.json").exists():
+    is_missing = own and not (folder / "reward.json").exists()
+    if is_missing and run.advice_of(REWARD_MODEL) is not None:
+        raise NothingToLearnError(f"{where} names the reward model, which had nothing to learn from")
+    if is_missing:
         raise RunStateError(
             "the reward model is not trained yet", where=str(folder), run=f"{COMMANDS['reward']} RUN.yaml"
         )

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from operator import attrgetter
 
+from core.notices import warn
 from labelers.rewards import LabelerReward
 from publius.models.provenance import Provenance
 from publius.runs.engines import Engines
@@ -33,9 +34,12 @@ async def ppo_stage(run: Run, engines: Engines) -> StageResult:
     (task, origin), critic = _task(run, engines, config), critic_origin(run, job.policy)
     engines.keep()
     held_out = {prompt.messages for prompt in task.held_out}
-    answered = supervised_examples(run)[0] if config.sft_coef else []
+    answered = supervised_examples(run).rows if config.sft_coef else []
     # Prompts held out for the gold reward must not be learned through the mixed-in SFT loss either.
     mixed = [example for example in answered if example.prompt not in held_out]
+    if config.sft_coef and not mixed:
+        warn("ppo: the run has no answers to mix in, so ppo.sft_coef has no effect")
+        config = config.model_copy(update={"sft_coef": 0.0})
     task = replace(task, answered=mixed, critic=critic)
     result = train_ppo(task, job, config)
     engines.keep()  # a labeler beside the trainer has less memory than later stages want

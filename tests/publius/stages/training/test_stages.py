@@ -17,7 +17,8 @@ from publius.runs.manifest import read_manifest
 from publius.runs.reader import RunReader
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
-from publius.stages.training import examples
+from publius.stages.training import dpo, examples
+from tests.publius.invoking import here
 from tests.publius.projects import record_lines
 from tests.publius.trainable import SPLITS, roomy, write_trainable
 from training.examples import AnsweredPrompt, PreferencePair
@@ -73,7 +74,7 @@ def execute_watched(run_file: Path) -> tuple[RunOutcome, Learned]:
     learned = Learned()
     train_sft, train_dpo = (
         examples.train_sft,
-        examples.train_dpo,
+        dpo.train_dpo,
     )
 
     def watched_sft(examples: Any, *rest: Any) -> Any:
@@ -86,7 +87,7 @@ def execute_watched(run_file: Path) -> tuple[RunOutcome, Learned]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(examples, "train_sft", watched_sft)
-        patch.setattr(examples, "train_dpo", watched_dpo)
+        patch.setattr(dpo, "train_dpo", watched_dpo)
         return execute(RunRequest(run_file)), learned
 
 
@@ -340,17 +341,49 @@ def test_settings_that_cannot_be_trained_with_are_one_line(
 
 
 @pytest.mark.parametrize(
-    ("overrides", "expected"),
+    ("overrides", "without", "expected"),
     [
         (
             ("critique.draft.max_new_tokens=1", "critique.revision.max_new_tokens=1"),
+            {"sft", "dpo", "compare"},
             "there are no answers to train on (10 excluded: every answer was empty or cut off)",
         ),
-        (("critique.rounds=0", "train=[dpo]"), "there are no preferences to train on"),
-        (("train=[dpo]", "dpo.min_margin=0.49"), "excluded: within dpo.min_margin of a tie"),
+        (("critique.rounds=0", "train=[dpo]"), {"compare", "dpo"}, "there are no preferences to train on"),
+        (("train=[dpo]", "dpo.min_margin=0.49"), {"dpo"}, "excluded: within dpo.min_margin of a tie"),
+        (("train=[reward, ppo]", "critique.rounds=0"), {"compare", "reward", "ppo"}, "had nothing to learn"),
     ],
 )
-def test_nothing_to_train_on_is_one_line_with_the_reasons(
-    model: Path, tmp_path: Path, refused: Refused, overrides: tuple[str, ...], expected: str
+def test_nothing_to_train_on_is_a_result_with_advice_and_the_run_goes_on(
+    model: Path, tmp_path: Path, overrides: tuple[str, ...], without: set[str], expected: str
 ):
-    assert expected in refused("run", write_trainable(tmp_path, model), *options(*overrides))
+    shown = here("run", write_trainable(tmp_path, model), *options(*overrides), "--json")
+    assert shown.returncode == 0, shown.stderr
+    summary = json.loads(shown.stdout)
+    assert {stage for stage, result in summary["stages"].items() if "advice" in result} == without
+    assert any(expected in advice for advice in summary["advice"].values())
+    assert all(stage not in summary["evaluation"]["variants"] for stage in without)
+    assert "eval" in summary["stages"]
+
+
+def test_a_run_with_nothing_to_learn_says_so_on_the_command_line_each_time(model: Path, tmp_path: Path):
+    command = ("run", write_trainable(tmp_path, model), *options("critique.rounds=0", "train=[dpo]"))
+    for _ in range(2):
+        shown = here(*command)
+        assert shown.returncode == 0, shown.stderr
+        assert "Nothing to work on" in shown.stdout
+        assert "(compare.from=samples)" in " ".join(shown.stdout.split())
+
+
+def test_examples_that_settings_exclude_are_an_error(model: Path, tmp_path: Path, refused: Refused):
+    line = refused("run", write_trainable(tmp_path, model), *options("optim.max_length=16", "train=[dpo]"))
+    assert "excluded: longer than optim.max_length" in line
+
+
+def test_dpo_starts_from_the_base_model_if_sft_had_nothing_to_learn_from(model: Path, tmp_path: Path):
+    """The stages of SFT and of the comparisons see other answers."""
+    settings = ("critique.rounds=0", "sft.benign_replay=0", "compare.from=base")
+    outcome = execute(RunRequest(write_trainable(tmp_path, model), settings))
+    assert outcome.as_json()["stages"]["sft"]["records"] == 0
+    assert (outcome.folder / "dpo" / "adapter_model.safetensors").is_file()
+    refused = execute(RunRequest(tmp_path / "run.yaml", (*settings, "dpo.init=sft")))
+    assert "dpo.init is sft, and SFT had nothing to learn from" in refused.as_json()["advice"]["dpo"]

@@ -1,0 +1,51 @@
+"""Trainings that have nothing to learn from: in a run a result with advice, not an error."""
+
+from __future__ import annotations
+
+from core.errors import NothingToLearnError
+from core.notices import warn
+from engines.cached import RequestCounts
+from publius.runs.folder import Run
+from publius.stages.base import StageResult
+from training.methods import RL_METHODS, Method
+from training.pairs.dpo import CUT_CHOSEN
+from training.pairs.encode import TOO_MANY_TOKENS
+
+
+def nothing_learned(run: Run, method: Method, error: NothingToLearnError) -> StageResult:
+    """Record that a method had nothing to learn from; return its result, with what to do about it.
+
+    Raises:
+        NothingToLearnError: the error itself, if settings or input exclude the examples, not the answers.
+    """
+    if method in RL_METHODS and "to train on" in error.what:
+        raise error  # it learns from prompts, and there are none that it can use
+    if error.reasons and all(reason == TOO_MANY_TOKENS for reason in error.reasons):
+        raise error
+    advice = f"{error.what}; {_remedy(run, method, error)}"
+    run.note_advice(method, advice)
+    run.record_stage(method, 0, RequestCounts(), 0.0)
+    warn(f"{method}: nothing to learn, so the run goes on without it: {advice}")
+    return StageResult(method, 0, run.excluded(method), RequestCounts(), 0.0, advice)
+
+
+def _remedy(run: Run, method: Method, error: NothingToLearnError) -> str:
+    """Return what to change so that there is something to learn."""
+    config = run.config
+    if "nothing to learn" in error.what:
+        return f"see the advice above, or set {method}.init=auto"
+    if CUT_CHOSEN in error.reasons:
+        return f"raise compare.sampling.max_new_tokens (now {config.compare.sampling.max_new_tokens})"
+    if method == "sft" and config.sft.source == "revisions":
+        return (
+            "raise critique.rounds or max_new_tokens, or learn from the best of K samples (sft.from=samples)"
+        )
+    if method == "sft" or config.compare.source == "samples":
+        return (
+            f"raise sample.draws (now {config.sample.draws}), list more in sample.teach, add examples to the "
+            "principles, or use a check that some answers of the model pass and others fail"
+        )
+    return (
+        "compare answers that differ: the best against the worst of scored samples (compare.from=samples), "
+        "which sample.teach helps to differ"
+    )
