@@ -147,7 +147,11 @@ def _job(name: str, folder: Path, setting: Setting) -> TrainingJob:
 
 
 def _run(name: str, job: TrainingJob, setting: Setting, engine: str) -> None:
+    from core.chat import Turn, turns_of
     from training.config import DPOConfig, RewardConfig
+    from training.distill.config import DistillConfig
+    from training.distill.task import TaughtPrompt
+    from training.distill.train import train_distill
     from training.examples import AnsweredPrompt, PreferencePair
     from training.pairs.dpo import train_dpo
     from training.pairs.reward import train_reward
@@ -168,6 +172,12 @@ def _run(name: str, job: TrainingJob, setting: Setting, engine: str) -> None:
             for p, a in zip(prompts, answers, strict=True)
         ]
         train_reward(pairs, job, RewardConfig()) if name == "reward" else train_dpo(pairs, job, DPOConfig())
+        return
+    if name == "distill":
+        wish = Turn("system", ("Answer in one word.",))
+        taught = [TaughtPrompt(p, (wish, *turns_of(p.messages))) for p in prompts]
+        size = {"steps": 2, "rollouts": setting.examples, "max_new_tokens": setting.new_tokens}
+        train_distill(taught, job, DistillConfig.model_validate(size))
         return
     task = RLTask(prompts, [WeightedReward(Vowels())])
     size = {"steps": 2, "rollouts": setting.examples, "max_new_tokens": setting.new_tokens, "stop_kl": None}

@@ -37,6 +37,7 @@ _KINDS = {
     "ppo": "after reinforcement learning with PPO",
     "rloo": "after reinforcement learning with RLOO",
     "grpo": "after reinforcement learning with GRPO",
+    "distill": "after distillation from `prompted`",
 }
 _MARK = "*"
 

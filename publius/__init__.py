@@ -68,6 +68,9 @@ if TYPE_CHECKING:
     from training.config import OptimConfig as OptimConfig
     from training.config import RewardConfig as RewardConfig
     from training.config import SFTConfig as SFTConfig
+    from training.distill.config import DistillConfig as DistillConfig
+    from training.distill.task import TaughtPrompt as TaughtPrompt
+    from training.distill.train import train_distill as train_distill
     from training.examples import AnsweredPrompt as AnsweredPrompt
     from training.examples import PreferencePair as PreferencePair
     from training.job import TrainingJob as TrainingJob
@@ -98,6 +101,7 @@ _MODULE_OF = {
     "CritiqueLoop": "critique.loop",
     "CritiqueTrace": "core.records",
     "DataError": "core.errors",
+    "DistillConfig": "training.distill.config",
     "DPOConfig": "training.config",
     "draft_against_revision": "critique.comparisons",
     "Engine": "engines.protocols",
@@ -143,6 +147,8 @@ _MODULE_OF = {
     "SFTConfig": "training.config",
     "steer": "publius.authoring.steering.steer",
     "SteerRequest": "publius.authoring.steering.steer",
+    "TaughtPrompt": "training.distill.task",
+    "train_distill": "training.distill.train",
     "train_dpo": "training.pairs.dpo",
     "train_grpo": "training.rl.train",
     "train_ppo": "training.rl.train",

@@ -26,7 +26,7 @@ def export(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Write the merged model of this method: sft, dpo, ppo, rloo, grpo or reward.",
+            help="Write the merged model of this method: sft, dpo, ppo, rloo, grpo, distill or reward.",
             metavar="METHOD",
         ),
     ] = None,

@@ -27,9 +27,9 @@ def settings_of(method: str) -> Iterator[tuple[str, str]]:
     """Yield settings as `dpo.beta=0.1` with their descriptions: the method's own and the shared ones."""
     from engines.config import EngineConfig, ModelConfig
     from publius.config.run_file import RunConfig
-    from training.methods import RL_METHODS
+    from training.methods import ON_POLICY_METHODS
 
-    fields, ignored = RunConfig.model_fields, _OF_EXAMPLES if method in RL_METHODS else ()
+    fields, ignored = RunConfig.model_fields, _OF_EXAMPLES if method in ON_POLICY_METHODS else ()
     for name in (method, *_SHARED):
         for key, field in type(fields[name].default).model_fields.items():
             if f"{name}.{key}" not in ignored:

@@ -169,6 +169,17 @@ def grpo(
     run_stages(run_file, overrides, ("grpo",), resume, as_json)
 
 
+@train_app.command(cls=TrainCommand)
+def distill(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Train the policy to do unprompted what it does with the constitution in its prompt (LoRA).
+
+    On-policy distillation: no judge, no labels and no rewards. The prompts are taken from the run.
+    """
+    run_stages(run_file, overrides, ("distill",), resume, as_json)
+
+
 class _DataRequest(NamedTuple):
     """Options for training on a data set, as given on the command line."""
 

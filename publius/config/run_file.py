@@ -25,8 +25,9 @@ from publius.config.overrides import build_config, with_overrides
 from publius.config.recipe import recipe_names, with_recipe
 from publius.config.short_forms import expand_short_forms
 from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig, SFTConfig
-from training.methods import RL_METHODS, Method, RLMethod
-from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
+from training.distill.config import DistillConfig
+from training.methods import ON_POLICY_METHODS, RL_METHODS, Method, OnPolicyMethod, RLMethod
+from training.rl.config import GRPOConfig, OnPolicyConfig, PPOConfig, RLConfig, RLOOConfig
 
 _HAS_ADAPTER = (
     "models.policy already has an adapter and training adds its own; merge it first (publius export --model)"
@@ -164,7 +165,8 @@ class StageSections(Section):
     """How comparisons are judged."""
     train: tuple[Method, ...] = ()
     """Methods to train: `sft` trains the policy on the revisions, `reward` a reward model and `dpo` the
-    policy, both on the preferences, and `ppo`, `rloo` and `grpo` the policy against rewards."""
+    policy, both on the preferences, `ppo`, `rloo` and `grpo` the policy against rewards, and `distill` the
+    policy on what it does itself with the constitution in its prompt."""
 
 
 class RunConfig(TrainingSections, StageSections):
@@ -179,6 +181,8 @@ class RunConfig(TrainingSections, StageSections):
     """REINFORCE leave-one-out: the baseline of an answer is the mean reward of its prompt's other answers."""
     grpo: GRPOConfig = GRPOConfig()
     """Group relative policy optimization."""
+    distill: DistillConfig = Field(default=DistillConfig(), json_schema_extra=ADDED)
+    """On-policy distillation from the policy with the constitution in its prompt."""
     eval: EvalConfig = EvalConfig()
     """Evaluation at the end of the run."""
     time: TimeConfig = Field(default=TimeConfig(), json_schema_extra=ADDED)
@@ -203,11 +207,11 @@ class RunConfig(TrainingSections, StageSections):
         if "sft" not in self.train:
             if self.compare.source == "sft":
                 raise ValueError("compare.from is sft, but train does not list sft")
-            for method in ("reward", "dpo", *RL_METHODS):
+            for method in ("reward", "dpo", *ON_POLICY_METHODS):
                 if method in self.train and getattr(self, method).init == "sft":
                     raise ValueError(f"{method}.init is sft, but train does not list sft")
-        for method in RL_METHODS:
-            if method in self.train and self.rl(method).init == "dpo" and "dpo" not in self.train:
+        for method in ON_POLICY_METHODS:
+            if method in self.train and self.on_policy(method).init == "dpo" and "dpo" not in self.train:
                 raise ValueError(f"{method}.init is dpo, but train does not list dpo")
         if self.train and self.models.policy.adapter is not None:
             raise ValueError(_HAS_ADAPTER)
@@ -218,6 +222,10 @@ class RunConfig(TrainingSections, StageSections):
     def rl(self, method: RLMethod) -> RLConfig:
         """Return the section of a method that learns from rewards."""
         return {"ppo": self.ppo, "rloo": self.rloo, "grpo": self.grpo}[method]
+
+    def on_policy(self, method: OnPolicyMethod) -> OnPolicyConfig:
+        """Return the section of a method that learns from the policy's own answers."""
+        return self.distill if method == "distill" else self.rl(method)
 
 
 class DataTrainingConfig(TrainingSections):

@@ -27,6 +27,8 @@ _DESCRIPTIONS = {
     "ppo": "A language model trained against rewards, with a penalty on KL divergence (PPO).",
     "rloo": "A language model trained against rewards, by comparing answers to the same prompt (RLOO).",
     "grpo": "A language model trained against rewards, by comparing answers to the same prompt (GRPO).",
+    "distill": "A language model trained to answer without its constitution as it answers with it in its "
+    "prompt (on-policy distillation).",
     REWARD: "A reward model. It gives each answer one score; better answers score higher.",
 }
 _TAGS = {REWARD: "reward-trainer"}
@@ -68,7 +70,7 @@ class CardContent:
 
     name: str
     method: str
-    """`sft`, `reward`, `dpo`, `ppo`, `rloo` or `grpo`; any other name is shown as it is."""
+    """`sft`, `reward`, `dpo`, `ppo`, `rloo`, `grpo` or `distill`; any other name is shown as it is."""
     base_model: str
     """Hugging Face id or folder that transformers can load."""
     examples: int

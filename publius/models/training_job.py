@@ -9,11 +9,12 @@ from core.errors import ConfigError
 from publius.config.run_file import DataTrainingConfig, RunConfig
 from publius.runs.folder import trained_model
 from training.config import DPOConfig, RewardConfig, SFTConfig
+from training.distill.config import DistillConfig
 from training.job import TrainingJob
 from training.methods import Method
-from training.rl.config import GRPOConfig, PPOConfig, RLConfig, RLOOConfig
+from training.rl.config import GRPOConfig, OnPolicyConfig, PPOConfig, RLOOConfig
 
-AnyMethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig
+AnyMethodConfig = SFTConfig | RewardConfig | DPOConfig | PPOConfig | RLOOConfig | GRPOConfig | DistillConfig
 """Configuration section of any training method."""
 
 
@@ -50,7 +51,7 @@ def training_job(
         trained = trained_model(start, policy)
         policy = trained.model_copy(update={"adapter": None})
         start = None if trained.adapter is None else Path(trained.adapter)
-    epochs = None if isinstance(section, RLConfig) else section.epochs
+    epochs = None if isinstance(section, OnPolicyConfig) else section.epochs
     return TrainingJob(
         method=method,
         folder=folder,

@@ -19,7 +19,7 @@ from engines.vllm.setup import require_arguments, vllm_device
 from publius.config.run_file import RunConfig
 from publius.runs.folder import trained_model
 from publius.runs.project import open_cache
-from training.methods import RL_METHODS
+from training.methods import ON_POLICY_METHODS
 
 EngineRole = Literal["policy", "critic", "labeler", "judge"]
 _RUN_ROLES: tuple[EngineRole, ...] = ("policy", "critic", "labeler")
@@ -168,9 +168,9 @@ def open_engines(
     Raises:
         ConfigError: if the installed vLLM does not take the arguments of a sampler.
     """
-    for method in RL_METHODS:
+    for method in ON_POLICY_METHODS:
         if method in config.train:  # checked before hours of other stages
-            require_arguments(config.rl(method).rollout_arguments, f"{method}.rollout_arguments")
+            require_arguments(config.on_policy(method).rollout_arguments, f"{method}.rollout_arguments")
     with open_cache(project) as cache:
         writers: tuple[EngineRole, ...] = () if pairs_only else ("policy", "critic")
         labelers: tuple[EngineRole, ...] = ("labeler",) if config.label.principles else ()

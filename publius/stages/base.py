@@ -20,7 +20,7 @@ from publius.runs.folder import Run
 from training.methods import METHODS
 
 Stage = Literal[
-    "critique", "sample", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "eval"
+    "critique", "sample", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "distill", "eval"
 ]
 STAGES: tuple[Stage, ...] = (
     "critique",
@@ -33,6 +33,7 @@ STAGES: tuple[Stage, ...] = (
     "ppo",
     "rloo",
     "grpo",
+    "distill",
     "eval",
 )
 """All stages; each one builds on stages before it."""

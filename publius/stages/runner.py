@@ -25,13 +25,14 @@ from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
 from publius.stages.sample import sample_stage
 from publius.stages.scoring import require_scores
+from publius.stages.training.distill import distill_stage
 from publius.stages.training.dpo import dpo_stage
 from publius.stages.training.examples import reward_stage, sft_stage
 from publius.stages.training.nothing import nothing_learned
 from publius.stages.training.rl import grpo_stage, ppo_stage, rloo_stage
 from training.checkpoints import RESULT
 from training.job import require_possible
-from training.methods import METHODS, POLICY_METHODS, RL_METHODS
+from training.methods import METHODS, ON_POLICY_METHODS, POLICY_METHODS
 from training.processes import is_main, wait_for_all, world_size
 
 _RUNNERS = {
@@ -45,6 +46,7 @@ _RUNNERS = {
     "ppo": ppo_stage,
     "rloo": rloo_stage,
     "grpo": grpo_stage,
+    "distill": distill_stage,
     "eval": eval_stage,
 }
 
@@ -199,8 +201,9 @@ def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
     """Return the stages of a complete run: data stages, the methods in `train`, and evaluation of the policy.
 
     All data stages come before the training, so that their model is loaded once; SFT comes before `compare`
-    only if samples of the SFT model are compared. PPO, RLOO and GRPO need only prompts and rewards, so data
-    stages are skipped if `train` lists no others. `critique` and `sample` run if a stage reads their records.
+    only if samples of the SFT model are compared. Methods on the policy's own answers need only prompts, so
+    data stages are skipped if `train` lists no others. `critique` and `sample` run if a stage reads their
+    records.
     """
     evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
     before = _data_stages(config)
@@ -213,8 +216,8 @@ def _data_stages(config: RunConfig) -> tuple[Stage, ...]:
     """Return the stages that make the data of a run's trainings or, without any training, the data set."""
     mixed_in = "ppo" in config.train and config.ppo.sft_coef > 0
     answered = not config.train or "sft" in config.train or mixed_in
-    by_rewards_only = bool(config.train) and set(config.train) <= set(RL_METHODS)
-    paired = not by_rewards_only
+    on_policy_only = bool(config.train) and set(config.train) <= set(ON_POLICY_METHODS)
+    paired = not on_policy_only
     if config.sft.source == "samples" and config.train:
         paired = bool({"reward", "dpo"} & set(config.train))
     sources = {config.sft.source if answered else None, config.compare.source if paired else None}

@@ -6,10 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.chat import Turn, turns_of
 from core.records import Message, Prompt
 from core.rewards import Sample
 from engines.config import ModelConfig
 from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig
+from training.distill.config import DistillConfig
+from training.distill.task import TaughtPrompt
+from training.distill.train import train_distill
 from training.examples import AnsweredPrompt, PreferencePair
 from training.job import TrainingJob, TrainingResult
 from training.methods import METHODS, Method
@@ -50,6 +54,7 @@ RLOO = RLOOConfig(
     stop_kl=None,
 )
 GRPO = GRPOConfig(**RLOO.model_dump(exclude={"normalize_advantages"}))
+DISTILL = DistillConfig(rollouts=8, samples=2, max_new_tokens=8, learning_rate=1e-2)
 
 
 class Vowels:
@@ -70,6 +75,14 @@ def share_of(text: str, letters: str) -> float:
 def asked(count: int = 16) -> list[Prompt]:
     """Return short prompts."""
     return [Prompt.of((Message(role="user", content=f"q{number}"),)) for number in range(count)]
+
+
+def taught(count: int = 16) -> list[TaughtPrompt]:
+    """Return short prompts, and system messages of different lengths that the teacher sees before them."""
+    return [
+        TaughtPrompt(prompt, (Turn("system", ("Say yes. " * (1 + i % 3),)), *turns_of(prompt.messages)))
+        for i, prompt in enumerate(asked(count))
+    ]
 
 
 def answered(count: int = 12) -> list[AnsweredPrompt]:
@@ -109,6 +122,8 @@ def train(
             own,
             PPO.model_copy(update={"steps": 2 * count}),
         )
+    if method == "distill":
+        return train_distill(taught(count), own, DISTILL.model_copy(update={"steps": 2 * count}))
     task = RLTask(asked(count), [WeightedReward(Vowels())])
     if method == "rloo":
         return train_rloo(task, own, RLOO.model_copy(update={"steps": 2 * count}))

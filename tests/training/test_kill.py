@@ -18,7 +18,8 @@ from engines.adapter import SETTINGS, WEIGHTS
 from tests.training.jobs import train
 from training import fit
 from training.checkpoints import TrainingFolder
-from training.methods import METHODS, RL_METHODS, Method
+from training.distill import loop as distill_loop
+from training.methods import METHODS, ON_POLICY_METHODS, Method
 from training.rl.ppo import loop
 
 pytestmark = pytest.mark.slow  # processes that each import torch and load a model
@@ -26,9 +27,9 @@ pytestmark = pytest.mark.slow  # processes that each import torch and load a mod
 REPOSITORY = Path(__file__).parents[2]
 KILLED: tuple[Method, ...] = ("dpo", "ppo")
 """One trainer of pairs and one that draws answers; the others have the same checkpoints as one of these."""
-EXAMPLES: dict[Method, int] = {"sft": 16, "dpo": 16, "ppo": 2}
+EXAMPLES: dict[Method, int] = {"sft": 16, "dpo": 16, "ppo": 2, "distill": 2}
 """How many for each kill, and for two more."""
-STEPS: dict[Method, float] = {"sft": 1 / 2, "dpo": 1 / 2, "ppo": 2}
+STEPS: dict[Method, float] = {"sft": 1 / 2, "dpo": 1 / 2, "ppo": 2, "distill": 2}
 """For each example."""
 
 
@@ -108,13 +109,13 @@ def test_interrupted_anywhere_the_weights_are_those_of_an_undisturbed_training(
         raise Killed
 
     def run(folder: Path) -> None:
-        train(method, folder, str(tiny_folder), count=4 if method in RL_METHODS else 12)
+        train(method, folder, str(tiny_folder), count=4 if method in ON_POLICY_METHODS else 12)
 
     run(whole)
     for places in (
         [(TrainingFolder, "commit", dies_before)],
         [(TrainingFolder, "commit", dies_after)],
-        [(fit, "save_adapter", dies), (loop, "save_adapter", dies)],
+        [(place, "save_adapter", dies) for place in (fit, loop, distill_loop)],
     ):
         before = newest(killed)
         with monkeypatch.context() as patch:

@@ -28,6 +28,7 @@ SETTINGS = {
     "ppo": "a smaller optim.micro_tokens (now 300), optim.gradient_checkpointing=true",
     "rloo": "a smaller optim.micro_tokens (now 300), optim.gradient_checkpointing=true",
     "grpo": "a smaller optim.micro_tokens (now 300), optim.gradient_checkpointing=true",
+    "distill": "a smaller optim.micro_tokens (now 300), optim.gradient_checkpointing=true",
 }
 
 

@@ -15,6 +15,7 @@ import transformers
 from engines.config import ModelConfig
 from tests.training.jobs import (
     BY_EXAMPLES,
+    DISTILL,
     GRPO,
     OPTIM,
     PPO,
@@ -24,8 +25,11 @@ from tests.training.jobs import (
     asked,
     job,
     pairs,
+    taught,
 )
 from training.config import DPOConfig, RewardConfig
+from training.distill import train as distill
+from training.distill.train import train_distill
 from training.methods import METHODS, Method
 from training.pairs.dpo import train_dpo
 from training.pairs.reward import train_reward
@@ -116,8 +120,10 @@ def first_step(method: Method, to: Path, model: Path, dtype: str, **optim: Any) 
         train_ppo(task, own, PPO.model_copy(update=ONE_UPDATE | {"ppo_epochs": 1}))
     elif method == "rloo":
         train_rloo(task, own, RLOO.model_copy(update=ONE_UPDATE))
-    else:
+    elif method == "grpo":
         train_grpo(task, own, GRPO.model_copy(update=ONE_UPDATE))
+    else:
+        train_distill(taught(8), own, DISTILL.model_copy(update={"steps": 2}))
     rows = [json.loads(line) for line in (to / "metrics.jsonl").read_text().splitlines()]
     assert len(rows) == 2
     losses = [value for row in rows for key, value in row.items() if "loss" in key or "grad_norm" in key]
@@ -135,13 +141,14 @@ def test_every_method_trains_in_the_precision_of_a_gpu(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    make, noted, again = train._sampler, [], False
+    make, noted, again = train.open_sampler, [], False
 
     def sampler(*args: Any) -> Notes:
         return Notes(make(*args), noted, again=again)
 
     # In another precision other answers would be drawn.
-    monkeypatch.setattr(train, "_sampler", sampler)
+    for module in (train, distill):
+        monkeypatch.setattr(module, "open_sampler", sampler)
     wide = first_step(method, tmp_path / "float32", folders[family], "float32")
     again = True
     narrow = first_step(method, tmp_path / "bfloat16", folders[family], "bfloat16")

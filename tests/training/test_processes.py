@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from engines.adapter import WEIGHTS
-from training.methods import RL_METHODS, Method
+from training.methods import ON_POLICY_METHODS, Method
 
 pytestmark = pytest.mark.slow  # each process imports torch and loads a model
 
@@ -24,8 +24,8 @@ ACCELERATE += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backe
 
 
 def launch(method: Method, folder: Path, model: Path, processes: int) -> None:
-    # The last step of SFT, reward and DPO has one row. PPO and GRPO take two steps for each prompt.
-    count = {"ppo": "3", "grpo": "3"}.get(method, "17")
+    # The last step of SFT, reward and DPO has one row. The others take two steps for each prompt.
+    count = {"ppo": "3", "grpo": "3", "distill": "3"}.get(method, "17")
     jobs = ["-m", "tests.training.jobs", method, str(folder), str(model), count]
     command = [*(ACCELERATE if processes == 2 else [sys.executable]), *jobs]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
@@ -40,7 +40,10 @@ def launch(method: Method, folder: Path, model: Path, processes: int) -> None:
 # RLOO is as GRPO.
 @pytest.mark.parametrize(
     "method",
-    ["dpo", *(pytest.param(name, marks=pytest.mark.long) for name in ("sft", "reward", "ppo", "grpo"))],
+    [
+        "dpo",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("sft", "reward", "ppo", "grpo", "distill")),
+    ],
 )
 def test_two_processes_give_the_weights_and_metrics_of_one(method: Method, tiny_folder: Path, tmp_path: Path):
     for processes in (1, 2):
@@ -55,5 +58,5 @@ def test_two_processes_give_the_weights_and_metrics_of_one(method: Method, tiny_
     )
     assert [row["step"] for row in first] == [row["step"] for row in second]
     for ours, theirs in zip(first, second, strict=True):
-        loss = "loss/policy_avg" if method in RL_METHODS else "loss"
+        loss = "loss/policy_avg" if method in ON_POLICY_METHODS else "loss"
         assert ours[loss] == pytest.approx(theirs[loss], abs=1e-4)

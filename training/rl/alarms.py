@@ -9,7 +9,7 @@ is part of every checkpoint, so an interrupted and an uninterrupted job decide a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ def alarms_of(history: Sequence[_MetricsRow], config: RLConfig) -> list[Alarm]:
     found = [
         _diverged(steps, config),
         _length(steps, config),
-        *(_risen(steps, name, what, config) for name, what in SHARES.items()),
+        *share_alarms(steps, SHARES, config.alarm_share),
         _parted(evaluations, config),
     ]
     return [alarm for alarm in found if alarm is not None and (alarm.ends or config.alarms != "off")]
@@ -82,13 +82,16 @@ def _length(steps: Sequence[_MetricsRow], config: RLConfig) -> Alarm | None:
     return None
 
 
-def _risen(steps: Sequence[_MetricsRow], name: str, what: str, config: RLConfig) -> Alarm | None:
-    for row in steps:
-        first = steps[0][name]
-        if row[name] > first + config.alarm_share:
-            text = f"{what}: {100 * row[name]:.0f} %, up from {100 * first:.0f} % in the first step"
-            return Alarm(name.rpartition("/")[2], row["step"], text)
-    return None
+def share_alarms(steps: Sequence[_MetricsRow], names: Iterable[str], rise: float) -> list[Alarm]:
+    """Return an alarm for each of these `SHARES` that rose by more than `rise` since the first step."""
+    found = []
+    for name in names:
+        first = steps[0][name] if steps else 0.0
+        risen = next((row for row in steps if row[name] > first + rise), None)
+        if risen is not None:
+            shown = f"{100 * risen[name]:.0f} %, up from {100 * first:.0f} % in the first step"
+            found.append(Alarm(name.rpartition("/")[2], risen["step"], f"{SHARES[name]}: {shown}"))
+    return found
 
 
 def _parted(evaluations: Sequence[_MetricsRow], config: RLConfig) -> Alarm | None:

@@ -1,4 +1,4 @@
-"""Sections of the run file for reinforcement learning: PPO, RLOO and GRPO."""
+"""Sections of the run file for methods on the policy's own answers; among them PPO, RLOO and GRPO."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.records import Finite
 from core.settings import ADDED, OPERATIONAL, Section
 from engines.arguments.rules import answer_arguments
 from engines.config import GpuIndex, VllmArguments
-from training.methods import RLMethod
+from training.methods import OnPolicyMethod, RLMethod
 
 Critic = Literal["separate", "shared", "none"]
 RolloutEngine = Literal["transformers", "vllm"]
@@ -19,28 +19,15 @@ _BATCH = 64
 """Answers that transformers samples in one batch."""
 
 
-class RLConfig(Section):
-    """Settings that all three methods share: rewards, rollouts, optimization and alarms."""
+class OnPolicyConfig(Section):
+    """Settings of all methods that learn from the policy's own answers: start, rollouts and steps."""
 
-    method: ClassVar[RLMethod]
+    method: ClassVar[OnPolicyMethod]
     """Name of the section, for messages."""
 
     init: Literal["auto", "sft", "dpo", "base"] = "auto"
     """Model that training starts from, which is also the reference; `auto` is the SFT model if the run trains
     one, else the base model."""
-    rewards: dict[str, Finite] = Field(default={})
-    """Rewards with their weights: `reward` (the run's reward model), `checks` (the machine checks of the
-    constitution), `labeler` (the AI labeler's pointwise score), the folder of a reward model, or
-    `file.py:function`. Default: the reward model if the run trains one, else the machine checks."""
-    gold: str | None = None
-    """Gold reward: measured on held-out prompts and never optimised, to detect reward hacking. It takes the
-    same forms as `rewards`, and must not be one of them."""
-    eval_every: int = Field(default=10, ge=1)
-    """Training steps between evaluations of the gold reward."""
-    keep: Literal["last", "best"] = "last"
-    """Weights to keep as the result: the last, or those with the highest gold reward."""
-    patience: int | None = Field(default=None, ge=1)
-    """Stop after this many evaluations in a row without a higher gold reward."""
     steps: int = Field(default=200, ge=1)
     """Number of training steps; each samples answers and trains on them."""
     rollouts: int = Field(default=256, ge=1)
@@ -49,6 +36,8 @@ class RLConfig(Section):
     """Sampling temperature; log-probabilities are computed at the same temperature."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Maximum tokens per answer."""
+    rollout_engine: RolloutEngine = Field(default="transformers", json_schema_extra=ADDED)
+    """Engine that samples answers: the model in training (`transformers`), or vLLM in its own process."""
     max_batch: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
     """Maximum number of answers that are sampled in one batch. Default: all `rollouts` with vLLM, which
     queues what its KV cache cannot hold; else 64, or 32 on a CPU, where larger batches are not faster."""
@@ -66,6 +55,34 @@ class RLConfig(Section):
     """Further arguments of the vLLM that samples answers, as in `engine.arguments`."""
     learning_rate: float = Field(default=1.0e-5, gt=0.0, allow_inf_nan=False)
     """Peak learning rate of the policy."""
+
+    def decisive(self) -> Self:
+        """Return the settings without vLLM's arguments that affect only speed and memory."""
+        return self.model_copy(update={"rollout_arguments": answer_arguments(self.rollout_arguments)})
+
+    def batch(self, engine: RolloutEngine) -> int:
+        """Return the maximum number of answers that an engine samples in one batch."""
+        return self.max_batch or (self.rollouts if engine == "vllm" else _BATCH)
+
+
+class RLConfig(OnPolicyConfig):
+    """Settings of the three methods that learn from rewards: rewards, KL penalty and alarms."""
+
+    method: ClassVar[RLMethod]
+
+    rewards: dict[str, Finite] = Field(default={})
+    """Rewards with their weights: `reward` (the run's reward model), `checks` (the machine checks of the
+    constitution), `labeler` (the AI labeler's pointwise score), the folder of a reward model, or
+    `file.py:function`. Default: the reward model if the run trains one, else the machine checks."""
+    gold: str | None = None
+    """Gold reward: measured on held-out prompts and never optimised, to detect reward hacking. It takes the
+    same forms as `rewards`, and must not be one of them."""
+    eval_every: int = Field(default=10, ge=1)
+    """Training steps between evaluations of the gold reward."""
+    keep: Literal["last", "best"] = "last"
+    """Weights to keep as the result: the last, or those with the highest gold reward."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after this many evaluations in a row without a higher gold reward."""
     kl_coef: float = Field(default=0.05, ge=0.0, allow_inf_nan=False)
     """Weight of the penalty on the KL divergence from the reference, per nat. In PPO and RLOO it is
     subtracted from the reward. In GRPO it is part of the loss, where advantages are in units of the standard
@@ -93,14 +110,6 @@ class RLConfig(Section):
     """Alarm when the share of answers with the same phrase, of repetitive answers, or of truncated answers
     has risen by more than this since the first step."""
 
-    def decisive(self) -> Self:
-        """Return the settings without vLLM's arguments that affect only speed and memory."""
-        return self.model_copy(update={"rollout_arguments": answer_arguments(self.rollout_arguments)})
-
-    def batch(self, engine: RolloutEngine) -> int:
-        """Return the maximum number of answers that an engine samples in one batch."""
-        return self.max_batch or (self.rollouts if engine == "vllm" else _BATCH)
-
 
 class GroupConfig(RLConfig):
     """Several answers to one prompt, whose rewards are each other's baseline; no critic.
@@ -110,8 +119,6 @@ class GroupConfig(RLConfig):
 
     num_generations: int = Field(default=8, ge=2)
     """Answers per prompt, which are compared with each other; `rollouts` must be a multiple of it."""
-    rollout_engine: RolloutEngine = Field(default="transformers", json_schema_extra=ADDED)
-    """Engine that samples answers: the model in training (`transformers`), or vLLM in its own process."""
 
     # Settings of PPO that these methods fix, for the loop that all three share.
     critic: ClassVar[Critic] = "none"

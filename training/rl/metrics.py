@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 
@@ -11,6 +12,7 @@ import torch
 from core.errors import EngineError
 from core.text.phrases import boilerplate_share
 from core.text.repetition import is_repetitive
+from training.processes import gathered
 from training.rl.alarms import KL, LENGTH
 from training.rl.kl import k2, k3, ratio_of
 from training.rl.ppo.advantages import equal_share, explained_variance
@@ -126,3 +128,35 @@ def _sampling(tokens: Experience) -> Metrics:
         "sampling/importance_sampling_ratio/mean": float(ratio.mean()),
         "sampling/importance_sampling_ratio/max": float(ratio.max()),
     }
+
+
+class Averages:
+    """Metrics to average: values of this process's tokens, and values per optimizer step (same in all)."""
+
+    def __init__(self, *, measures_gap: bool) -> None:
+        self.measures_gap = measures_gap
+        """True while the policy is still the one that drew the answers."""
+        self._sums: dict[str, tuple[float, float]] = {}
+        self._numbers: dict[str, list[float]] = defaultdict(list)
+
+    def add(self, name: str, values: torch.Tensor, count: int | None = None) -> None:
+        """Add one value per token; their sum is divided by `count` or, if not given, the number of tokens."""
+        total, tokens = self._sums.get(name, (0.0, 0.0))
+        added = values.detach().double().sum().item()
+        self._sums[name] = (total + added, tokens + (values.numel() if count is None else count))
+
+    def note(self, name: str, number: float) -> None:
+        """Add a value of one optimizer step."""
+        self._numbers[name].append(number)
+
+    def means(self) -> dict[str, float]:
+        """Return the means over the tokens of all processes, and over optimizer steps."""
+        sums = [*gathered([self._sums])]  # a process without a micro-batch lacks some names
+        means: dict[str, float] = {}
+        for name in dict.fromkeys(name for part in sums for name in part):
+            totals, counts = zip(*(part[name] for part in sums if name in part), strict=True)
+            means |= {name: sum(totals) / sum(counts)} if any(counts) else {}
+        if "val/ratio" in means:
+            means["val/ratio_var"] = max(0.0, means.pop("val/ratio_squared") - means["val/ratio"] ** 2)
+        norms = {f"{name}_max": max(v) for name, v in self._numbers.items() if name.endswith("grad_norm")}
+        return means | {name: sum(v) / len(v) for name, v in self._numbers.items()} | norms

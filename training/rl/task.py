@@ -21,7 +21,7 @@ from engines.tokenization import TurnEncoder
 from training.config import OptimConfig
 from training.examples import AnsweredPrompt, EncodedAnswer, ExcludedExample
 from training.job import TrainingJob
-from training.rl.config import RLConfig
+from training.rl.config import OnPolicyConfig, RLConfig
 from training.rl.reward_sum import RewardSum, WeightedReward
 from training.rl.rollouts import RolloutPrompt
 
@@ -98,7 +98,7 @@ class EncodedPrompts:
 
 
 def encode_prompts(
-    prompts: Sequence[Prompt], encoder: TurnEncoder, job: TrainingJob, config: RLConfig
+    prompts: Sequence[Prompt], encoder: TurnEncoder, job: TrainingJob, config: OnPolicyConfig
 ) -> EncodedPrompts:
     """Encode the prompts; those too long for `max_new_tokens` more tokens are excluded, with reasons."""
     room = max_tokens(job) - config.max_new_tokens

@@ -12,40 +12,31 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.lazy import require
-from core.records import Sampling
 from core.rewards import LoadedReward
-from core.settings import with_defaults
 from engines.adapter import adapter_digest
-from engines.answers import AnswerReader
-from engines.config import EngineConfig
-from engines.loading import pick_device
 from engines.tokenization import TurnEncoder
 from engines.trees import Tree
-from engines.vllm.setup import require_arguments, require_vllm
 from training.checkpoints import TrainingFolder
 from training.config import OptimConfig
 from training.examples import EncodedAnswer
 from training.job import TrainingJob, TrainingResult, require_examples, run_or_reuse
 from training.policy import TRAIN_EXTRA, load_encoder
-from training.rl.config import GRPOConfig, LoopConfig, PPOConfig, RLOOConfig
+from training.rl.config import GRPOConfig, LoopConfig, OnPolicyConfig, PPOConfig, RLOOConfig
 from training.rl.reward_sum import RewardSum
-from training.rl.rollouts import Drawn, LiveSampler, Sampler
+from training.rl.rollouts import Drawn
+from training.rl.sampler import open_sampler, sampling_of, usable_here
 from training.rl.task import (
     RELEVANT_FIELDS,
     CriticOrigin,
     RLData,
     RLTask,
     encode_prompts,
-    max_tokens,
     reader_of,
     require_gold,
     rl_digest,
 )
-from training.rl.vllm_sampler import VllmSampler
 from training.sft import encode_answers
 
-_CPU_MAX_BATCH = 32
-"""`max_batch` of the model in training on a CPU, if unset."""
 _GROUP_LOOP = "one loop"
 """Part of the digest of RLOO and GRPO: results of TRL's trainers, which were used before, are not reused."""
 
@@ -90,11 +81,7 @@ def train_grpo(task: RLTask, job: TrainingJob, config: GRPOConfig) -> TrainingRe
 def _train(task: RLTask, job: TrainingJob, config: LoopConfig) -> TrainingResult:
     for package in ("torch", "transformers", "peft"):
         require(package, TRAIN_EXTRA)
-    if config.rollout_engine == "vllm":
-        require_vllm(pick_device(job.device))
-        require_arguments(config.rollout_arguments, f"{config.method}.rollout_arguments")
-    elif pick_device(job.device) == "cpu":
-        config = with_defaults(config, max_batch=_CPU_MAX_BATCH)
+    config = usable_here(config, job)
     encoder = load_encoder(job.policy)
     data, unseen = (encode_prompts(rows, encoder, job, config) for rows in (task.prompts, task.unseen))
     require_examples(data.rows, data.excluded, "prompts to train on")
@@ -121,7 +108,7 @@ def _train(task: RLTask, job: TrainingJob, config: LoopConfig) -> TrainingResult
     return TrainingResult.of(
         job.folder,
         outcome,
-        _ignored_settings(config, job),
+        ignored_settings(config, job),
         examples=len(data.rows),
         held_out=len(unseen.rows),
         excluded=(*data.excluded, *unseen.excluded, *mixed.excluded),
@@ -141,58 +128,33 @@ def _decisive(
     return start, [repr(row) for row in mixed]
 
 
-def _ignored_settings(config: LoopConfig, job: TrainingJob) -> tuple[str, ...]:
+def ignored_settings(config: OnPolicyConfig, job: TrainingJob) -> tuple[str, ...]:
     """Return a warning for each setting that is given and ignored."""
     name, default = config.method, OptimConfig()
     ignored = [
         key for key in ("eval_every", "keep", "patience") if getattr(job.optim, key) != getattr(default, key)
     ]
-    return tuple(f"optim.{key} has no effect on {name}: set {name}.{key}" for key in ignored)
+    return tuple(
+        f"optim.{key} has no effect on {name}" + (f": set {name}.{key}" if hasattr(config, key) else "")
+        for key in ignored
+    )
 
 
 def _parts(job: TrainingJob, config: LoopConfig, task: RLTask, encoder: TurnEncoder, data: RLData) -> Any:
     """Return the models and the sampler."""
     from training.rl.ppo.actor_critic import load_actor_critic
-    from training.rl.ppo.loop import LoopModels
+    from training.rl.ppo.drawing import LoopModels
 
     longest = max(data.prompts, key=lambda row: len(row.ids)).ids
     probe = Tree(longest, (encoder.end_of_turn,))
     models = load_actor_critic(job, config.critic, task.critic, probe, config.temperature)
     reader = reader_of(models.policy, encoder, job.policy.id)
-    sampling = Sampling(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
 
     def read(drawn: Drawn) -> str:
-        return reader.text(drawn.tokens, sampling)[0]
+        return reader.text(drawn.tokens, sampling_of(config))[0]
 
     for reward in (*(weighted.reward for weighted in task.rewards), task.gold):
         if isinstance(reward, LoadedReward):
             reward.load()  # before a sampler in vLLM takes what is free
-    sampler = _sampler(job, config, models.policy, reader, sampling, 1 + task.vllm_engines)
+    sampler = open_sampler(job, config, models.policy, reader, 1 + task.vllm_engines)
     return LoopModels(models, sampler, read)
-
-
-def _sampler(
-    job: TrainingJob,
-    config: LoopConfig,
-    policy: Any,
-    reader: AnswerReader,
-    sampling: Sampling,
-    engines: int,
-) -> Sampler:
-    """Return the sampler; `engines` of vLLM have yet to start beside the trainer, this one included."""
-    if config.rollout_engine == "transformers":
-        batch = config.batch("transformers")
-        live = LiveSampler(policy, reader, sampling, batch, bf16=job.bf16)
-        live.require_exact(job.policy.id)
-        return live
-    engine = EngineConfig(
-        kind="vllm",
-        max_batch=config.batch("vllm"),
-        max_model_len=max_tokens(job),
-        kv_cache_gib=config.kv_cache_gib,
-        gpu_memory_utilization=config.gpu_memory_utilization,
-        gpus=config.rollout_gpus,
-        arguments=config.rollout_arguments,
-    )
-    folder = TrainingFolder(job.folder).staging
-    return VllmSampler(policy, reader, sampling, job.policy, engine, folder, engines)

@@ -25,7 +25,7 @@ _IGNORED = -100
 """Label that transformers' cross-entropy ignores."""
 _FUSED = "TRL's loss"
 """Name of what is compared, in messages."""
-_INSTEAD = "dpo, ppo, rloo or grpo, which use the model's own logits; or another model"
+_INSTEAD = "dpo, ppo, rloo, grpo or distill, which use the model's own logits; or another model"
 _AVERAGED = ("entropy", "mean_token_accuracy")
 """Metrics of TRL that are means over the answer tokens of a micro-batch."""
 

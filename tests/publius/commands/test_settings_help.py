@@ -8,10 +8,10 @@ from publius.commands.settings_help import settings_of
 from publius.config.overrides import build_config
 from publius.config.run_file import RunConfig
 from tests.publius.invoking import here
-from training.methods import METHODS, RL_METHODS, Method
+from training.methods import METHODS, ON_POLICY_METHODS, Method
 
 IGNORED = {f"optim.{key}" for key in ("batch_size", "epochs", "eval_every", "keep", "patience")}
-"""Settings that have no effect on reinforcement learning."""
+"""Settings that have no effect on methods that draw their own answers."""
 GIVEN = {"constitution": "c.yaml", "prompts": "p.jsonl", "models": {"policy": "x"}}
 
 
@@ -25,7 +25,7 @@ def test_help_names_each_setting_with_its_default_and_meaning(method: Method):
     for section in (method, "optim", "lora"):
         fields = type(RunConfig.model_fields[section].default).model_fields
         expected = {f"{section}.{key}" for key in fields}
-        assert expected - keys == (IGNORED if method in RL_METHODS and section == "optim" else set())
+        assert expected - keys == (IGNORED if method in ON_POLICY_METHODS and section == "optim" else set())
     assert {"seed", "engine.device", "models.policy.dtype"} <= keys
     for setting, meaning in rows:
         assert meaning

@@ -188,13 +188,12 @@ def test_a_sampler_that_drifts_from_the_trainer_is_no_longer_believed(
 def test_a_sampler_of_another_policy_is_refused_at_the_first_step(
     lively: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    make = rl._sampler
+    make = rl.open_sampler
 
-    def hotter(*parts: Any) -> Any:
-        *before, sampling, engines = parts
-        return make(*before, sampling.model_copy(update={"temperature": 1.5}), engines)
+    def hotter(job: TrainingJob, config: PPOConfig, *rest: Any) -> Any:
+        return make(job, config.model_copy(update={"temperature": 1.5}), *rest)
 
-    monkeypatch.setattr(rl, "_sampler", hotter)
+    monkeypatch.setattr(rl, "open_sampler", hotter)
     with pytest.raises(
         EngineError, match=r"trainer and sampler differ by .* nats a token at the first step"
     ) as caught:

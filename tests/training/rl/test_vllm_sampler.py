@@ -27,7 +27,7 @@ from engines.vllm.setup import install_vllm, vllm_device
 from tests.training.jobs import OPTIM, PPO, RLOO, SMALL, Vowels, asked, job
 from training.job import TrainingJob, TrainingResult
 from training.policy import load_encoder, save_adapter
-from training.rl import train as rl
+from training.rl import sampler as opening
 from training.rl.ppo.actor_critic import ActorCritic, load_actor_critic
 from training.rl.reward_sum import WeightedReward
 from training.rl.rollouts import Drawn, LiveSampler
@@ -263,7 +263,7 @@ def test_sampler_is_closed_where_training_fails(
         def close(self) -> None:
             closed.append(self)
 
-    monkeypatch.setattr(rl, "LiveSampler", Recorded)
+    monkeypatch.setattr(opening, "LiveSampler", Recorded)
     with pytest.raises(DataError, match="no more"):
         run(model, tmp_path / "ppo", Failing(), steps=2)
     assert len(closed) == 1
@@ -277,8 +277,8 @@ def test_training_goes_on_with_other_memory_but_not_with_another_sampler(
     run(model, tmp_path / "ppo", Vowels(), steps=1)
     again = run(model, tmp_path / "ppo", Vowels(), steps=1, kv_cache_gib=9.0, gpu_memory_utilization=0.5)
     assert again.seconds == 0
-    monkeypatch.setattr(rl, "require_vllm", lambda device: "cpu")
-    monkeypatch.setattr(rl, "VllmSampler", lambda *args: pytest.fail("begins anew"))
+    monkeypatch.setattr(opening, "require_vllm", lambda device: "cpu")
+    monkeypatch.setattr(opening, "VllmSampler", lambda *args: pytest.fail("begins anew"))
     with pytest.raises(pytest.fail.Exception, match="begins anew"):
         run(model, tmp_path / "ppo", Vowels(), steps=1, rollout_engine="vllm")
 
@@ -288,8 +288,8 @@ def test_sampler_gets_its_settings_and_the_number_of_engines_that_share_the_gpu(
     beside: int, engines: int, model: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     given: list[Any] = []
-    monkeypatch.setattr(rl, "require_vllm", lambda device: "cpu")
-    monkeypatch.setattr(rl, "VllmSampler", lambda *args: (given.extend(args), pytest.fail("seen"))[1])
+    monkeypatch.setattr(opening, "require_vllm", lambda device: "cpu")
+    monkeypatch.setattr(opening, "VllmSampler", lambda *args: (given.extend(args), pytest.fail("seen"))[1])
     config = {
         "rollout_engine": "vllm",
         "rollout_gpus": (1,),

@@ -124,8 +124,7 @@ class ActorCritic:
         """
         self._attach(POLICY)
         with self.precision():
-            _, output = self._forward(row, wants_logits=not self._apart)
-            return self._logprobs(row, output, temperature)
+            return self._logprobs(row, self._outcome(row), temperature)
 
     def run(self, row: PackedRow, *, policy: bool, critic: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log-probabilities and values, (A,) each, by one pass; empty if not asked for.
@@ -149,10 +148,26 @@ class ActorCritic:
     @torch.no_grad()
     def reference_logprobs(self, row: PackedRow) -> torch.Tensor:
         """Return (A,) the reference's log-probabilities in nats."""
+        with self.precision():
+            return self._logprobs(row, self.reference_states(row))
+
+    @property
+    def separate_head(self) -> torch.nn.Linear | None:
+        """The output head that maps states to logits; None where states are the model's own logits."""
+        return self._head if self._apart else None
+
+    def states(self, row: PackedRow) -> torch.Tensor:
+        """Return the policy's states before each answer token, (A, D), or logits without a separate head."""
+        self._attach(POLICY)
+        with self.precision():
+            return self._outcome(row)
+
+    @torch.no_grad()
+    def reference_states(self, row: PackedRow) -> torch.Tensor:
+        """Return the same of the reference, without gradient."""
         self._attach(REFERENCE if self._has_reference else POLICY)
         with nullcontext() if self._has_reference else self.policy.disable_adapter(), self.precision():
-            _, output = self._forward(row, wants_logits=not self._apart)
-            return self._logprobs(row, output)
+            return self._outcome(row)
 
     @torch.no_grad()
     def attach_policy(self) -> None:
@@ -165,6 +180,9 @@ class ActorCritic:
         self.policy.train(train and self._checkpointing)
         # Without `inference_mode`, peft would make the adapter's weights trainable.
         self.policy.set_adapter(name, inference_mode=not train)
+
+    def _outcome(self, row: PackedRow) -> torch.Tensor:
+        return self._forward(row, wants_logits=not self._apart)[1]
 
     def _forward(self, row: PackedRow, *, wants_logits: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Return hidden states (A, D) before each answer token, and the model's output there.

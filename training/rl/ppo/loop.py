@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from safetensors.torch import save
 
 from core.digests import derive_seed
-from core.errors import EngineError
-from core.libraries import memory_errors
 from core.progress import ProgressTask, progress
 from core.store.files import write_atomic
 from training.callbacks import reporting
@@ -30,7 +28,13 @@ from training.rl.clock import Clock
 from training.rl.config import LoopConfig
 from training.rl.kl import KLController
 from training.rl.metrics import GAP, Metrics, require_some, step_metrics
-from training.rl.ppo.actor_critic import ActorCritic
+from training.rl.ppo.drawing import (
+    LoopModels,
+    draw_answers,
+    prompt_numbers,
+    require_same_policy,
+    require_stable,
+)
 from training.rl.ppo.experience import compute_token_metrics, experience_of
 from training.rl.ppo.objectives import estimate_advantages, scores_of
 from training.rl.ppo.state import (
@@ -42,24 +46,14 @@ from training.rl.ppo.state import (
     save_state,
 )
 from training.rl.ppo.update import PolicyUpdate
-from training.rl.rollouts import Drawn, Rollout, RolloutPrompt, Sampler
-from training.rl.task import RLData, prompt_at
+from training.rl.rollouts import Rollout, RolloutPrompt
+from training.rl.task import RLData
 from training.rl.watch import append_row, watched, write_samples
 
 _MAX_GAP = 1e-3
 """Mean gap in nats above which the sampler's log-probabilities are not taken for the policy's."""
-_MAX_FIRST_GAP = 0.1
-"""Mean gap in nats at the first step above which sampler and trainer do not have the same policy."""
-
-
-@dataclass(frozen=True)
-class LoopModels:
-    """The models in training, and the sampler that draws from the policy."""
-
-    models: ActorCritic
-    sampler: Sampler
-    read: Callable[[Drawn], str]
-    """Returns an answer as a user would read it."""
+_GUARDED = ("loss/policy_avg", "loss/value_avg", "policy/grad_norm_max", "critic/grad_norm_max")
+"""Metrics that end the training if they are not finite."""
 
 
 class RLLoop:
@@ -77,7 +71,7 @@ class RLLoop:
         self, job: TrainingJob, config: LoopConfig, data: RLData, parts: LoopModels, folder: TrainingFolder
     ) -> None:
         self._job, self._config, self._data, self._folder = job, config, data, folder
-        self._models, self._sampler, self._read = parts.models, parts.sampler, parts.read
+        self._parts, self._models, self._sampler = parts, parts.models, parts.sampler
         self._kl = KLController(config.kl_coef, config.kl_target, config.kl_rate)
         updates = config.steps * config.ppo_epochs * math.ceil(config.rollouts / config.minibatch)
         self._update = PolicyUpdate(parts.models, config, job, data.answered, updates)
@@ -128,8 +122,8 @@ class RLLoop:
         with self._clock.phase("update"):
             metrics |= self._update.run(experience, step)
             self._clock.count("update", config.ppo_epochs * int(experience.mask.sum()))
-        self._require_same_policy(metrics, step)
-        self._guard(metrics, step)
+        require_same_policy(metrics, step, self._job, config)
+        require_stable(metrics, _GUARDED, step, self._job, config)
         if step > config.critic_warmup:
             # While the critic learns alone the divergence is 0, and would drive the coefficient down.
             self._kl.update(metrics[KL])
@@ -144,11 +138,7 @@ class RLLoop:
     def _rollouts(self, step: int, task: ProgressTask) -> list[Rollout]:
         """Return the answers of a step, with the scores of each reward."""
         config, prompts = self._config, self._data.prompts
-        count = config.rollouts // config.samples
-        places = range((step - 1) * count, step * count)
-        numbers = [
-            prompt_at(self._job.seed, place, len(prompts)) for place in places for _ in range(config.samples)
-        ]
+        numbers = prompt_numbers(self._job.seed, step, config, config.samples, len(prompts))
         kept = load_rollouts(self._folder.checkpoints, step, prompts)
         if kept is not None:
             return kept
@@ -168,20 +158,7 @@ class RLLoop:
 
     def _drawn(self, prompts: Sequence[RolloutPrompt], seeds: Sequence[int]) -> list[Rollout]:
         """Return an answer of the policy to each prompt; each process draws its share."""
-        name, config = self._config.method, self._config
-        smaller = (
-            f"a smaller {name}.max_batch (now {config.batch(config.rollout_engine)}), "
-            f"a smaller {name}.max_new_tokens (now {config.max_new_tokens})"
-        )
-        with self._clock.phase("rollout"), memory_errors("sampling answers", self._folder.path, smaller):
-            self._models.attach_policy()
-            self._sampler.update()
-            own = process_rows(prompts)
-            drawn = self._sampler.sample([prompt.ids for prompt in own], process_rows(seeds))
-            mine = [Rollout(p, d, self._read(d)) for p, d in zip(own, drawn, strict=True)]
-            rollouts: list[Rollout] = gathered(mine)
-        self._clock.count("rollout", sum(len(rollout.drawn.tokens) for rollout in rollouts))
-        return rollouts
+        return draw_answers(self._parts, self._job, self._config, prompts, seeds, self._clock)
 
     def _recomputes(self) -> bool:
         """Return whether the trainer recomputes the log-probabilities that the sampler gave."""
@@ -214,32 +191,6 @@ class RLLoop:
         with self._clock.phase("reward"):
             found = watched(rollouts, data.rewards, data.gold, f"{self._config.method}.gold")
         self._log(step, found.metrics, {GOLD_BY_PROMPT: found.golds})
-
-    def _guard(self, metrics: Mapping[str, float], step: int) -> None:
-        """Raise EngineError if a loss or gradient is not finite, or a gradient too large."""
-        limit = self._job.optim.stop_grad_norm
-        for name in ("loss/policy_avg", "loss/value_avg", "policy/grad_norm_max", "critic/grad_norm_max"):
-            value = metrics.get(name, 0.0)
-            too_large = name.endswith("grad_norm_max") and limit is not None and value > limit
-            if not math.isfinite(value) or too_large:
-                raise EngineError(
-                    f"{name} is {value:g} at step {step}; the checkpoint before it is intact",
-                    where=str(self._folder.path),
-                    accepted=f"a smaller {self._config.method}.learning_rate "
-                    f"(now {self._config.learning_rate:g})",
-                )
-
-    def _require_same_policy(self, metrics: Mapping[str, float], step: int) -> None:
-        """Raise EngineError if the first answers were drawn from another distribution than is trained."""
-        gap = metrics.get(GAP, 0.0)
-        # Later gaps may be due to training: the policy sharpens, and its rounding errors grow.
-        if step == 1 and not gap <= _MAX_FIRST_GAP:
-            raise EngineError(
-                f"trainer and sampler differ by {gap:.2g} nats a token at the first step",
-                where=self._job.policy.id,
-                accepted=f"a model for which they differ by at most {_MAX_FIRST_GAP} on average, or another "
-                f"{self._config.method}.rollout_engine (now {self._config.rollout_engine})",
-            )
 
     # Checkpoints
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.store.files import write_atomic
-from training.rl.ppo.update import ParameterGroup
+from training.rl.optimizer import ParameterGroup
 from training.rl.rollouts import Drawn, Rollout, RolloutPrompt
 
 _TENSORS, _STATE = "state.safetensors", "state.json"

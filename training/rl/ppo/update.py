@@ -9,39 +9,24 @@ Shapes: `A` answer tokens of a micro-batch.
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from core.digests import derive_seed
 from engines.hf.packing import PackedRow
 from engines.trees import Tree, micro_batches
 from training.examples import EncodedAnswer
 from training.job import TrainingJob
-from training.processes import gathered, process_rows, summed, world_size
+from training.processes import process_rows
 from training.rl.config import LoopConfig, PPOConfig
 from training.rl.kl import ratio_of
-from training.rl.metrics import GAP
+from training.rl.metrics import GAP, Averages
+from training.rl.optimizer import ParameterGroup, loss_scaler
 from training.rl.ppo.actor_critic import ActorCritic
 from training.rl.ppo.experience import Experience
 from training.rl.ppo.losses import value_losses
 from training.rl.ppo.objectives import loss_divisor, token_losses
-from training.steps.schedule import learning_rate_factor
-
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Parameters with an optimizer of their own: the policy's, or the critic's."""
-
-    name: str
-    parameters: Mapping[str, torch.nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    learning_rate: float
-    """Peak learning rate."""
 
 
 class PolicyUpdate:
@@ -66,9 +51,7 @@ class PolicyUpdate:
         self._models, self._config, self._optim = models, config, job.optim
         self._seed, self._answered, self._updates = job.seed, answered, updates
         self._warming = updates * config.critic_warmup // config.steps
-        # In float16 small gradients would be 0: the loss is scaled up, and the gradients down again. torch
-        # begins with 65536 and skips steps until nothing overflows, but a step here has cost many answers.
-        self.scaler = torch.amp.GradScaler(models.device.type, init_scale=2.0**10, enabled=job.fp16)
+        self.scaler = loss_scaler(job, models.device)
         self.done = 0
         """Optimizer steps taken."""
         self.policy = self._group("policy", models.policy_parameters(), config.learning_rate)
@@ -79,7 +62,7 @@ class PolicyUpdate:
 
     def run(self, experience: Experience, step: int) -> dict[str, float]:
         """Train on one step's answers; return metrics, averaged over tokens or optimizer steps."""
-        averages = _Averages(measures_gap=not experience.is_recomputed)
+        averages = Averages(measures_gap=not experience.is_recomputed)
         for epoch in range(self._config.ppo_epochs):
             for groups in self._minibatches(experience, step, epoch):
                 self._take(experience, groups, averages, learns_policy=step > self._config.critic_warmup)
@@ -97,7 +80,7 @@ class PolicyUpdate:
         return [order[start : start + size] for start in range(0, count, size)]
 
     def _take(
-        self, experience: Experience, groups: Sequence[int], averages: _Averages, *, learns_policy: bool
+        self, experience: Experience, groups: Sequence[int], averages: Averages, *, learns_policy: bool
     ) -> None:
         """Take one optimizer step."""
         weights = experience.weights[experience.rows_of(groups)]
@@ -135,7 +118,7 @@ class PolicyUpdate:
         rows: torch.Tensor,
         row: PackedRow,
         sides: Sequence[str],
-        averages: _Averages,
+        averages: Averages,
     ) -> torch.Tensor:
         """Return the summed loss of a micro-batch: the answers `rows`, packed as `row`."""
         logprobs, values = self._models.run(row, policy="policy" in sides, critic="critic" in sides)
@@ -147,7 +130,7 @@ class PolicyUpdate:
         return torch.stack(losses).sum()
 
     def _policy_loss(
-        self, experience: Experience, rows: torch.Tensor, logprobs: torch.Tensor, averages: _Averages
+        self, experience: Experience, rows: torch.Tensor, logprobs: torch.Tensor, averages: Averages
     ) -> torch.Tensor:
         """Return the weighted sum of the policy's losses over a micro-batch's tokens."""
         old, weights = experience.known(rows, logprobs, "logprobs", "weights")
@@ -166,7 +149,7 @@ class PolicyUpdate:
         return weighted.sum()
 
     def _critic_loss(
-        self, experience: Experience, rows: torch.Tensor, values: torch.Tensor, averages: _Averages
+        self, experience: Experience, rows: torch.Tensor, values: torch.Tensor, averages: Averages
     ) -> torch.Tensor:
         """Return the sum of the critic's losses over a micro-batch's tokens with a weight above 0."""
         old, returns, weights = experience.known(rows, values, "values", "returns", "weights")
@@ -178,7 +161,7 @@ class PolicyUpdate:
         averages.add("val/clipfrac_avg", clipped[counted])
         return self._config.vf_coef * losses[counted].sum()
 
-    def _mix_in(self, averages: _Averages) -> None:
+    def _mix_in(self, averages: Averages) -> None:
         """Add the gradients of the SFT loss on the next examples: InstructGPT's pretraining mix."""
         if not self._answered or not self._config.sft_coef:
             return
@@ -195,74 +178,21 @@ class PolicyUpdate:
     def _backward(self, loss: torch.Tensor) -> None:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
-    def _step(self, group: ParameterGroup, averages: _Averages) -> None:
+    def _step(self, group: ParameterGroup, averages: Averages) -> None:
         """Take a group's optimizer step with the gradients of all processes."""
-        parameters = list(group.parameters.values())
-        if world_size() > 1:
-            # Sums, not means: losses are divided by the whole minibatch's divisor already.
-            _sum_gradients(parameters)
-        self.scaler.unscale_(group.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self._optim.max_grad_norm)
         # The policy's schedule begins when the critic has warmed up.
         before = self._warming if group is self.policy else 0
-        total = self._updates - before
-        warm = self._optim.warmup * total
-        factor = learning_rate_factor(self.done - before, total, warm, self._optim.schedule)
-        for settings in group.optimizer.param_groups:
-            settings["lr"] = group.learning_rate * factor
-        self.scaler.step(group.optimizer)
-        if not self.scaler.is_enabled() or math.isfinite(norm):  # else the scaler skips the step
-            averages.note(f"{group.name}/grad_norm", float(norm))
-        averages.note("lr" if group is self.policy else "critic/lr", group.learning_rate * factor)
+        found = group.step(self.scaler, self._optim, self.done - before, self._updates - before)
+        for name, number in found.items():
+            averages.note(name, number)
 
     def _group(
         self, name: str, parameters: Mapping[str, torch.nn.Parameter], learning_rate: float
     ) -> ParameterGroup:
-        optimizer = torch.optim.AdamW(
-            list(parameters.values()),
-            lr=learning_rate,
-            eps=self._config.adam_epsilon,
+        return ParameterGroup.of(
+            name,
+            parameters,
+            learning_rate,
+            epsilon=self._config.adam_epsilon,
             weight_decay=self._optim.weight_decay,
         )
-        return ParameterGroup(name, parameters, optimizer, learning_rate)
-
-
-class _Averages:
-    """Metrics to average: values of this process's tokens, and values per optimizer step (same in all)."""
-
-    def __init__(self, *, measures_gap: bool) -> None:
-        self.measures_gap = measures_gap
-        """True while the policy is still the one that drew the answers."""
-        self._sums: dict[str, tuple[float, float]] = {}
-        self._numbers: dict[str, list[float]] = defaultdict(list)
-
-    def add(self, name: str, values: torch.Tensor, count: int | None = None) -> None:
-        """Add one value per token; their sum is divided by `count` or, if not given, the number of tokens."""
-        total, tokens = self._sums.get(name, (0.0, 0.0))
-        added = values.detach().double().sum().item()
-        self._sums[name] = (total + added, tokens + (values.numel() if count is None else count))
-
-    def note(self, name: str, number: float) -> None:
-        """Add a value of one optimizer step."""
-        self._numbers[name].append(number)
-
-    def means(self) -> dict[str, float]:
-        """Return the means over the tokens of all processes, and over optimizer steps."""
-        sums = [*gathered([self._sums])]  # a process without a micro-batch lacks some names
-        means: dict[str, float] = {}
-        for name in dict.fromkeys(name for part in sums for name in part):
-            totals, counts = zip(*(part[name] for part in sums if name in part), strict=True)
-            means |= {name: sum(totals) / sum(counts)} if any(counts) else {}
-        if "val/ratio" in means:
-            means["val/ratio_var"] = max(0.0, means.pop("val/ratio_squared") - means["val/ratio"] ** 2)
-        norms = {f"{name}_max": max(v) for name, v in self._numbers.items() if name.endswith("grad_norm")}
-        return means | {name: sum(v) / len(v) for name, v in self._numbers.items()} | norms
-
-
-def _sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
-    """Give every process the sum of all processes' gradients."""
-    for parameter in parameters:
-        if parameter.grad is None:  # this process had no micro-batch of the minibatch
-            parameter.grad = torch.zeros_like(parameter)
-    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    vector_to_parameters(summed(parameters_to_vector(grads)), grads)
