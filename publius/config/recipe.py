@@ -50,7 +50,10 @@ def below(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     """Return the user's own values over defaults, section by section; a list replaces a list."""
     merged = dict(defaults)
     for key, given in own.items():
-        default = merged.pop(_SPELLINGS.get(key, key), None)
+        alias = _SPELLINGS.get(key, key)
+        default = merged.get(alias)
+        if alias != key:
+            merged.pop(alias, None)
         both = isinstance(default, Mapping) and isinstance(given, Mapping)
         merged[key] = below(default, given) if both else given
     return merged

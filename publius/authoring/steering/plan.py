@@ -15,6 +15,7 @@ from core.errors import ConfigError
 from core.notices import counted
 from publius.authoring.steering.subject import Signal
 from publius.authoring.steering.timing import Speed
+from publius.config.run_file import RunConfig
 
 _TARGET = 0.9
 """Share of the time left that a plan may fill: speeds vary."""
@@ -61,17 +62,18 @@ class Recipe:
     """Answers of each of them."""
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Recipe:
-        """Return the numbers in the values of a run file that has all sections of the recipe."""
+    def of(cls, config: RunConfig) -> Recipe:
+        """Return the numbers of a configuration."""
+        epochs = config.optim.epochs
         return cls(
-            draws=values["sample"]["draws"],
-            sft_epochs=values["sft"]["epochs"],
-            pair_samples=values["compare"]["samples"],
-            dpo_epochs=values["dpo"]["epochs"],
-            rounds=values["dpo"]["rounds"],
-            validation=values["choose"]["prompts"],
-            steps=values["distill"]["steps"],
-            rollouts=values["distill"]["rollouts"],
+            draws=config.sample.draws,
+            sft_epochs=config.sft.epochs or epochs,
+            pair_samples=config.compare.samples,
+            dpo_epochs=config.dpo.epochs or epochs,
+            rounds=config.dpo.rounds,
+            validation=config.choose.prompts if config.choose else 0,
+            steps=config.distill.steps,
+            rollouts=config.distill.rollouts,
         )
 
 

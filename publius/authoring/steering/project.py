@@ -26,11 +26,15 @@ from publius.authoring.steering.plan import SteerPlan
 from publius.authoring.steering.prompts import SteerPrompts
 from publius.authoring.steering.subject import Subject
 from publius.authoring.steering.timing import Speed
+from publius.config.overrides import with_overrides
 from publius.config.recipe import below, recipe_values
+from publius.config.run_file import RunConfig
 
 RECIPE = "compliance"
 _PROMPTS_FILE, _FACTS_FILE = "prompts.jsonl", "steer.json"
 _CHECKPOINT_EVERY = 10
+_JUDGED_PRINCIPLES = 2
+"""Principles drawn for each pair that a labeler judges."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +151,7 @@ def _shown(value: object) -> str:
     return "(not given)" if value in (None, []) else str(value)
 
 
-def run_values(
-    subject: Subject, constitution: str, options: SteerOptions, plan: SteerPlan, given: Mapping[str, Any]
-) -> dict[str, Any]:
+def run_values(subject: Subject, constitution: str, options: SteerOptions, plan: SteerPlan) -> dict[str, Any]:
     """Return the values of the run file of a plan, with all that the recipe gives.
 
     Args:
@@ -157,10 +159,28 @@ def run_values(
         constitution: how the run file names it.
         options: the options.
         plan: the plan.
-        given: the user's own values (`--set`), as a tree; they take precedence.
+
+    Raises:
+        ConfigError: a mistake in an override, which takes precedence over the plan and the recipe.
     """
     recipe, sizes = recipe_values(RECIPE), plan.sizes
-    values: dict[str, Any] = {
+    planned: dict[str, Any] = {
+        "optim": {"checkpoint_every": _CHECKPOINT_EVERY},
+        "choose": {"prompts": sizes.validation},
+        "train": list(_methods(plan)),
+    }
+    if sizes.rounds:
+        planned["dpo"] = {"rounds": sizes.rounds}
+    if sizes.steps:
+        planned["distill"] = {"steps": sizes.steps}
+    if plan.signal == "mixed":
+        planned["sample"] = {"teach": _prompted_first(recipe["sample"])}
+    if plan.signal == "judged":
+        # Without SFT there is no model of it whose samples could be compared.
+        planned["compare"] = {"from": "prompted"}
+        planned["dpo"] = {**planned.get("dpo", {}), "init": "base"}
+        planned["label"] = {"principles": _JUDGED_PRINCIPLES}
+    head = {
         "name": subject.slug,
         "recipe": RECIPE,
         "seed": options.seed,
@@ -169,36 +189,15 @@ def run_values(
         "models": {"policy": {"id": options.model}},
         "time": _time(options.minutes, plan),
     }
-    for name in _sections(plan):
-        values[name] = recipe[name]
-    values["train"] = list(_methods(plan))
-    values["optim"] = {**recipe["optim"], "checkpoint_every": _CHECKPOINT_EVERY}
-    values["choose"] = {**recipe["choose"], "prompts": sizes.validation}
-    if sizes.steps:
-        values["distill"] = {**recipe["distill"], "steps": sizes.steps}
-    if "dpo" in values["train"]:
-        values["dpo"] = {**recipe["dpo"], "rounds": sizes.rounds}
-    if plan.signal == "mixed":
-        values["sample"] = {**recipe["sample"], "teach": _prompted_first(recipe["sample"])}
-    if plan.signal == "judged" and plan.pairs_by_labeler:
-        values["compare"] = {**recipe["compare"], "from": "prompted"}
-        values["dpo"]["init"] = "base"
-        values["label"] = {}
-    return below(values, given)
+    full: Any = with_overrides(RunConfig, {**head, **below(recipe, planned)}, options.overrides)
+    values: dict[str, Any] = full
+    return values
 
 
 def _methods(plan: SteerPlan) -> tuple[str, ...]:
     first = () if plan.signal == "judged" else ("sft",)
     pairs = ("dpo",) if plan.sizes.rounds else ()
     return (*first, *pairs, *(("distill",) if plan.sizes.steps else ()))
-
-
-def _sections(plan: SteerPlan) -> tuple[str, ...]:
-    """Return the sections of the recipe that a plan needs, in the order of the stages."""
-    own = () if plan.signal == "judged" else ("sample", "sft")
-    pairs = ("compare", "label", "dpo") if plan.sizes.rounds else ()
-    taught = ("distill",) if plan.sizes.steps else ()
-    return (*own, *pairs, "lora", "optim", *taught, "choose", "eval")
 
 
 def _time(minutes: float, plan: SteerPlan) -> dict[str, float]:

@@ -15,9 +15,10 @@ from core.errors import ConfigError, shell_command
 from core.notices import note, warn
 from core.records import Prompt
 from core.store.files import is_there
+from engines.config import ModelConfig
 from engines.embedded import EMBEDDED_NAME
 from publius.authoring.prompts import PromptsRequest, synthesise
-from publius.authoring.steering.plan import Planner, Recipe, Sizes, SteerPlan, described
+from publius.authoring.steering.plan import Planner, Recipe, SteerPlan, described
 from publius.authoring.steering.project import (
     RECIPE,
     SteerOptions,
@@ -26,12 +27,9 @@ from publius.authoring.steering.project import (
     run_values,
 )
 from publius.authoring.steering.prompts import SteerPrompts, found_prompts, given_prompts
-from publius.authoring.steering.subject import Signal, Subject, find_subject
+from publius.authoring.steering.subject import Subject, find_subject
 from publius.authoring.steering.timing import Speed, measure_speed
-from publius.config.overrides import with_overrides
-from publius.config.recipe import below, recipe_values
 from publius.config.run_file import RunConfig, build_run_config
-from publius.config.short_forms import expand_short_forms
 from publius.runs.engines import EngineMaker, Engines, make_engine
 from publius.runs.project import open_cache
 from publius.stages.outcome import RunOutcome
@@ -187,20 +185,13 @@ class _Planning:
     def write(self, make: EngineMaker, measure: Measure) -> WrittenPlan:
         """Plan, write the plan into the project folder and return it."""
         _require_trainable(self.options.model)
-        prompts, own = self._prompts(make), _own_values(self.options.overrides)
-        values = run_values(
-            self.subject,
-            self.subject.place_in(self.project.folder),
-            self.options,
-            _smallest_plan(self.subject.signal, _names_labeler(own)),
-            own,
-        )
+        config, prompts = _config_of(self.options), self._prompts(make)
+        by_labeler = _names_labeler(config)
         if self.subject.signal == "judged" and _is_embedded(self.options.model):
             warn(_EMBEDDED_DISOBEYS)
-        speed = self._speed(_absolute_config(values, self.project), prompts, make, measure)
-        recipe = Recipe.of(below(recipe_values(RECIPE), own))
+        speed = self._speed(config, prompts, make, measure)
         left_s = 60 * self.options.minutes - (time.monotonic() - self.request.started_s)
-        plan = Planner(self.subject.signal, recipe, speed, _names_labeler(own)).plan(
+        plan = Planner(self.subject.signal, Recipe.of(config), speed, by_labeler).plan(
             len(prompts.train), len(prompts.test), left_s, self.options.minutes
         )
         note(
@@ -209,25 +200,26 @@ class _Planning:
         )
         for line in described(plan):
             note(line)
-        return self._written(plan, speed, prompts, own)
+        return self._written(plan, speed, prompts)
 
-    def _written(
-        self, plan: SteerPlan, speed: Speed, prompts: SteerPrompts, own: Mapping[str, Any]
-    ) -> WrittenPlan:
-        constitution, sizes = self.subject.place_in(self.project.folder), plan.sizes
+    def _written(self, plan: SteerPlan, speed: Speed, prompts: SteerPrompts) -> WrittenPlan:
+        sizes = plan.sizes
         facts = WrittenPlan(
-            constitution,
+            self.subject.place_in(self.project.folder),
             self.subject.signal,
             self.options.as_json(),
             prompts.digest,
             plan.as_json(),
             asdict(speed),
         )
-        values = run_values(self.subject, constitution, self.options, plan, own)
         chosen = prompts.limited(sizes.train + sizes.validation, sizes.test)
         command = shell_command("publius", "steer", self.request.constitution.splitlines()[0])
-        self.project.write(values, facts, chosen, command)
+        self.project.write(self._values(plan), facts, chosen, command)
         return facts
+
+    def _values(self, plan: SteerPlan) -> dict[str, Any]:
+        constitution = self.subject.place_in(self.project.folder)
+        return run_values(self.subject, constitution, self.options, plan)
 
     def _prompts(self, make: EngineMaker) -> SteerPrompts:
         """Return the user's prompts, the demo's, or prompts that the model writes."""
@@ -261,12 +253,6 @@ def _project_of(request: SteerRequest, subject: Subject) -> SteerProject:
     return SteerProject(request.to or Path(f"steer-{subject.slug}"))
 
 
-def _smallest_plan(signal: Signal, pairs_by_labeler: bool) -> SteerPlan:
-    """Return a plan that has the stages of the final one, for a configuration before the sizes are known."""
-    rounds = int(signal != "judged" or pairs_by_labeler)
-    return SteerPlan(signal, Sizes(1, 1, 1, rounds, steps=int(signal == "judged")), {}, pairs_by_labeler)
-
-
 def _require_trainable(model: str) -> None:
     """Raise ConfigError for a model that has no weights here to train."""
     if model == "scripted" or _URL.match(model):
@@ -278,29 +264,26 @@ def _require_trainable(model: str) -> None:
         )
 
 
-def _own_values(overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the values of `--set` as a tree."""
-    values: Any = with_overrides(RunConfig, {}, overrides)
-    return expand_short_forms(values)  # type: ignore[return-value]
+def _config_of(options: SteerOptions) -> RunConfig:
+    """Return the recipe with the user's model and overrides, without a constitution and prompts."""
+    values = {
+        "recipe": RECIPE,
+        "seed": options.seed,
+        "constitution": preset_names()[0],
+        "prompts": "prompts.jsonl",
+        "models": {"policy": options.model},
+    }
+    return build_run_config(values, options.overrides)
 
 
-def _names_labeler(own: Mapping[str, Any]) -> bool:
+def _names_labeler(config: RunConfig) -> bool:
     """Return True if the user names a labeler that judges better than by chance."""
-    labeler = (own.get("models") or {}).get("labeler")
-    name = labeler.get("id") if isinstance(labeler, Mapping) else labeler
-    return name not in (None, "policy", "critic") and not _is_embedded(name)
+    labeler = config.models.labeler
+    return isinstance(labeler, ModelConfig) and not _is_embedded(labeler.id)
 
 
 def _is_embedded(model: object) -> bool:
     return model in (EMBEDDED_NAME, "embedded")
-
-
-def _absolute_config(values: Mapping[str, Any], project: SteerProject) -> RunConfig:
-    """Return the configuration of a run file's values before the file is written."""
-    constitution = values["constitution"]
-    if constitution not in preset_names():
-        constitution = str((project.folder / constitution).resolve())
-    return build_run_config({**values, "constitution": constitution})
 
 
 def _absolute(prompts: str) -> str:
