@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -92,12 +92,12 @@ class NothingToLearnError(DataError):
 
     Args:
         what: what is missing.
-        reasons: the reasons for which examples were excluded.
+        reasons: number of excluded examples by reason.
     """
 
-    def __init__(self, what: str, reasons: Sequence[str] = ()) -> None:
+    def __init__(self, what: str, reasons: Mapping[str, int] | None = None) -> None:
         super().__init__(what)
-        self.what, self.reasons = what, tuple(reasons)
+        self.what, self.reasons = what, dict(reasons or {})
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.what, self.reasons))

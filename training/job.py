@@ -232,7 +232,7 @@ def require_examples(examples: Sequence[object], excluded: Sequence[ExcludedExam
         return
     counts = Counter(row.reason for row in excluded)
     reasons = "; ".join(f"{count} excluded: {reason}" for reason, count in counts.items())
-    raise NothingToLearnError(f"there are no {what}" + (f" ({reasons})" if reasons else ""), tuple(counts))
+    raise NothingToLearnError(f"there are no {what}" + (f" ({reasons})" if reasons else ""), counts)
 
 
 def require_held_out(job: TrainingJob, held_out: Sequence[object]) -> None:

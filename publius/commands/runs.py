@@ -35,6 +35,13 @@ def critique(
     run_stages(run_file, overrides, ("critique",), resume, as_json)
 
 
+def sample(
+    run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
+) -> None:
+    """Run only the stage that samples answers and scores them under the constitution."""
+    run_stages(run_file, overrides, ("sample",), resume, as_json)
+
+
 def compare(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:

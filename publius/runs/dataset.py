@@ -1,8 +1,8 @@
 """`publius export`: write a run as a data set that `datasets.load_dataset` reads, with a data set card.
 
 Configurations: `sft` (final answers), `preference` (TRL's columns, without ties), `soft` (with probability
-and weight, including ties) and `judgments` (one row per judgment). Rows are split into train and test by
-prompt, so no prompt is in both.
+and weight, including ties), `judgments` (one row per judgment) and, if the run has them, `samples` (scored
+answers). Rows are split into train and test by prompt, so no prompt is in both.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from typing import Any
 
 from core.digests import derive_uniform
 from core.errors import RunStateError
-from core.records import Message, Preference
+from core.records import Generation, Message, Preference, Prompt
 from core.store.files import os_errors, whole_folder, write_atomic
 from core.text.documents import code_span, document_template, fenced
 from core.text.yaml_writing import yaml_text
+from critique.best_of import best_answers
 from prompts.sources import normalised
 from publius.runs.inputs import CONSTITUTION, read_input
 from publius.runs.manifest import read_manifest
-from publius.runs.reader import RecordsReader
+from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 
 _Row = dict[str, Any]
@@ -41,9 +42,10 @@ def _typed(columns: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 _CONVERSATION = _typed({"role": "string", "content": "string"})
+_ANSWERED = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "completion")]
 _HARD = [{"name": name, "list": _CONVERSATION} for name in ("prompt", "chosen", "rejected")]
 _FEATURES: dict[str, list[dict[str, Any]]] = {
-    "sft": [{"name": name, "list": _CONVERSATION} for name in ("prompt", "completion")],
+    "sft": [*_ANSWERED, *_typed({"origin": "string"})],
     "preference": _HARD,
     "soft": [
         *_HARD,
@@ -61,6 +63,11 @@ _FEATURES: dict[str, list[dict[str, Any]]] = {
         *_typed({"verdict": "string", "p_a": "float64"}),
         *_typed({"log_odds_a_shown_first": "float64", "log_odds_a_shown_second": "float64"}),
         *_typed({"answer_mass": "float64"}),
+    ],
+    "samples": [
+        *_ANSWERED,
+        *_typed({"origin": "string", "score": "float64", "passed": "bool", "finished": "bool"}),
+        {"name": "by_principle", "list": _typed({"principle": "string", "score": "float64"})},
     ],
 }
 """Columns of each configuration and their types, in the form of a data set card."""
@@ -89,7 +96,7 @@ def export_run(run: Path, to: Path) -> ExportedRun:
     if "aggregate" not in manifest["stages"]:
         raise RunStateError("the run has no preferences yet", where=str(run), run="publius run RUN.yaml")
     constitution = read_input(run / CONSTITUTION)
-    with whole_folder(to) as folder, RecordsReader(run) as files:
+    with whole_folder(to) as folder, RunReader(run) as files:
         carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
         rows = _all_rows(files, carried)
         counts = {name: _write(folder / name, config) for name, config in rows.items()}
@@ -98,7 +105,7 @@ def export_run(run: Path, to: Path) -> ExportedRun:
     return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 
-def _all_rows(files: RunFiles, carried: Collection[str]) -> dict[str, Iterator[_Sample]]:
+def _all_rows(files: RunReader, carried: Collection[str]) -> dict[str, Iterator[_Sample]]:
     """Return the rows of each configuration.
 
     Args:
@@ -107,13 +114,16 @@ def _all_rows(files: RunFiles, carried: Collection[str]) -> dict[str, Iterator[_
     """
     own = partial(_own_columns, files, carried)
     preferences = files.preferences
+    has_samples = (files.folder / "samples.jsonl").exists()
+    best = has_samples and files.config.sft.source == "samples"
     return {
-        "sft": _sft(files, own),
+        "sft": _best_of_k(files, own, files.config.sft.per_prompt) if best else _sft(files, own),
         "preference": (
             (p.prompt, {**_hard(p), **own(p.prompt_id)}) for p in preferences.sorted() if p.p_chosen > 0.5
         ),
         "soft": ((p.prompt, {**_soft(p), **own(p.prompt_id)}) for p in preferences.sorted()),
         "judgments": _judgments(files, own),
+        **({"samples": _samples(files, own)} if has_samples else {}),
     }
 
 
@@ -129,13 +139,40 @@ def _sft(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
     for trace in files.traces.sorted():
         answers = trace.answers()
         if len(answers) > 1 and answers[-1].text:
-            # Not one conversation, of which trainers learn every answer: those in a prompt may be bad ones.
-            answer = Message(role="assistant", content=answers[-1].text)
-            row = {
-                "prompt": _messages_as_json(trace.prompt.messages),
-                "completion": _messages_as_json((answer,)),
-            }
+            last = max(revision.round for revision in trace.revisions if revision.kept)
+            row = {**_answered(trace.prompt, answers[-1]), "origin": f"revision:{last}"}
             yield trace.prompt.messages, {**row, **own(trace.prompt.id)}
+
+
+def _best_of_k(files: RunFiles, own: Callable[[str], _Row], count: int) -> Iterator[_Sample]:
+    """Yield the answers that SFT learns from the samples."""
+    for prompt in files.prompts.sorted():
+        best = best_answers(list(files.samples.children(prompt.id)), count) if prompt.split == "train" else ""
+        for sample in () if isinstance(best, str) else best:
+            row = {**_answered(prompt, sample.answer), "origin": sample.origin}
+            yield prompt.messages, {**row, **own(prompt.id)}
+
+
+def _samples(files: RunFiles, own: Callable[[str], _Row]) -> Iterator[_Sample]:
+    for sample in files.samples.sorted():
+        row = {
+            **_answered(sample.prompt, sample.answer),
+            "origin": sample.origin,
+            "score": sample.score,
+            "passed": sample.passed,
+            "finished": sample.finished,
+            "by_principle": [{"principle": k, "score": v} for k, v in sample.by_principle.items()],
+        }
+        yield sample.prompt.messages, {**row, **own(sample.prompt.id)}
+
+
+def _answered(prompt: Prompt, answer: Generation) -> _Row:
+    # Not one conversation, of which trainers learn every answer: those in a prompt may be bad ones.
+    completion = Message(role="assistant", content=answer.text)
+    return {
+        "prompt": _messages_as_json(prompt.messages),
+        "completion": _messages_as_json((completion,)),
+    }
 
 
 def _hard(preference: Preference) -> _Row:

@@ -11,7 +11,7 @@ from typing import Any, Self
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.errors import DataError, RunStateError
-from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
+from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt, ScoredAnswer
 from core.store.files import is_there
 from core.store.lock import require_no_writer
 from core.store.record_store import RecordFile, RecordStore
@@ -21,7 +21,7 @@ from publius.runs.judgment_folder import require_judgments
 from publius.runs.manifest import read_manifest
 from publius.runs.records import RunFiles
 
-AnyRecord = Prompt | CritiqueTrace | Comparison | Judgment | Preference | Exclusion
+AnyRecord = Prompt | CritiqueTrace | ScoredAnswer | Comparison | Judgment | Preference | Exclusion
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class RunReader(RecordsReader):
         files: tuple[RecordFile[Any], ...] = (
             self.prompts,
             self.traces,
+            self.samples,
             self.comparisons,
             self.added_comparisons,
             self.judgments,
@@ -123,7 +124,7 @@ class RunReader(RecordsReader):
         """Return the id of the prompt that a record was made from, or None."""
         if isinstance(record, Prompt):
             return record.id
-        if isinstance(record, CritiqueTrace | Comparison):
+        if isinstance(record, CritiqueTrace | ScoredAnswer | Comparison):
             return record.prompt.id
         if isinstance(record, Judgment | Preference):
             return self.comparison(record.comparison_id).prompt.id
@@ -132,6 +133,7 @@ class RunReader(RecordsReader):
     def history(self, prompt_id: str) -> list[AnyRecord]:
         """Return all records of a run that were made from a prompt, in order of creation."""
         records: list[AnyRecord] = [*self.traces.children(prompt_id)]
+        records += sorted(self.samples.children(prompt_id), key=lambda sample: sample.origin)
         for comparison in (
             *self.comparisons.children(prompt_id),
             *self.added_comparisons.children(prompt_id),

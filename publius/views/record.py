@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt
+from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt, ScoredAnswer
 from labelers.crowd.votes import annotator_of
 from publius.console import heading, out, word_diff
 from publius.runs.reader import AnyRecord, RecordInRun
@@ -24,6 +24,11 @@ def _print(record: AnyRecord, *, marked: bool) -> None:
         out.print(Text(f"split {record.split}, tags {', '.join(record.tags) or 'none'}", style="dim"))
     elif isinstance(record, CritiqueTrace):
         _print_trace(record)
+    elif isinstance(record, ScoredAnswer):
+        out.print(Text(f"{record.origin}: {record.answer.text}"))
+        by = ", ".join(f"{principle} {score:.2f}" for principle, score in record.by_principle.items())
+        passes = "passes" if record.passed else "does not pass"
+        out.print(Text(f"score {record.score:.3f}, {passes} ({by})", style="dim"))
     elif isinstance(record, Comparison):
         out.print(
             Text(f"a ({record.origin_a}): {record.response_a}\nb ({record.origin_b}): {record.response_b}")

@@ -71,3 +71,43 @@ def test_try_shows_draft_critique_revision_and_label(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     for heading in ("Prompt", "Draft", "Round 1", "Critique:", "Revision", "Label:"):
         assert heading in done.stdout
+
+
+TAUGHT = """\
+name: taught
+constitution: constitution.yaml
+prompts: prompts.jsonl
+models: {policy: smollm2-135m-instruct}
+engine: {concurrency: 8, max_batch: 8}
+sample: {draws: 2, attempts: 1, teach: [begun, repaired], sampling: {max_new_tokens: 24}}
+compare: {from: samples}
+label: {principles: 0}
+lora: {r: 4, alpha: 8}
+sft: {from: samples, learning_rate: 1.0e-3}
+dpo: {rounds: 2}
+train: [sft, dpo]
+eval: {sampling: {max_new_tokens: 24}, kl: false}
+"""
+OPENS = """\
+name: opens
+principles:
+  - {id: opens, text: The reply begins with In short., check: {kind: starts_with, value: [In short]}}
+"""
+
+
+@pytest.mark.slow
+def test_where_no_draw_shows_a_behaviour_it_is_made_to_appear_and_learned(tmp_path):
+    run_file = write_project(tmp_path, PROMPTS, TAUGHT, OPENS)
+    rows = [json.loads(line) for line in (tmp_path / "prompts.jsonl").read_text().splitlines()]
+    rows[-1]["split"] = "test"
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = ask(run_file)
+    assert list(summary["stages"]) == ["sample", "compare", "label", "sft", "dpo", "eval"]
+    with RunReader(Path(summary["run"])) as run:
+        samples = list(run.samples)
+        chosen = {preference.origin_chosen.partition(":")[0] for preference in run.preferences}
+    assert not any(sample.passed for sample in samples if sample.way == "draw")
+    assert all(sample.answer.text.startswith("In short") for sample in samples if sample.way == "begun")
+    assert chosen <= {"begun", "repaired"}
+    assert summary["samples"]["informative"] == PROMPTS - 1
+    assert summary["stages"]["dpo"]["records"] > 0 or "dpo" in summary["advice"]
