@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from publius.sources.prompts import read_prompts as read_prompts
     from publius.stages.runner import RunRequest as RunRequest
     from publius.stages.runner import execute as run  # noqa: F401
+    from publius.stages.training.distill import taught_prompts as taught_prompts
     from training.config import DPOConfig as DPOConfig
     from training.config import LoraConfig as LoraConfig
     from training.config import OptimConfig as OptimConfig
@@ -147,6 +148,7 @@ _MODULE_OF = {
     "SFTConfig": "training.config",
     "steer": "publius.authoring.steering.steer",
     "SteerRequest": "publius.authoring.steering.steer",
+    "taught_prompts": "publius.stages.training.distill",
     "TaughtPrompt": "training.distill.task",
     "train_distill": "training.distill.train",
     "train_dpo": "training.pairs.dpo",

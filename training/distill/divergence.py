@@ -1,7 +1,7 @@
 """Divergence of student and teacher at every token of an answer, over the whole vocabulary.
 
-With the student's distribution s and the teacher's t at a token (Agarwal et al. 2023, arXiv 2306.13649,
-section 2, where `beta` weighs the other side; here it has TRL's meaning):
+With the student's distribution s and the teacher's t at a token (Agarwal et al. 2023, arXiv 2306.13649; the
+values of `beta` are TRL's):
 
     beta = 0        KL(t || s)
     beta = 1        KL(s || t)
