@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from core.records import Sampling
-from core.settings import OPERATIONAL, Section
+from core.settings import ADDED, OPERATIONAL, Section
 
 BASE = "base"
 """Variant that all others are compared with."""
-Variant = Literal["base", "prompted", "sft", "dpo", "ppo", "rloo", "grpo", "distill"]
+STEERED = "steered"
+"""Variant with the checkpoint that the stage `choose` chose."""
+Variant = Literal["base", "prompted", "sft", "dpo", "ppo", "rloo", "grpo", "distill", "steered"]
 _FIRST_VARIANTS: tuple[Variant, ...] = ("base", "prompted", "sft", "dpo", "ppo", "rloo", "grpo")
 """Default variants of older versions, by which the identity of a run still names the default."""
 
@@ -28,11 +30,15 @@ class EvalConfig(Section):
 
     models: tuple[Variant, ...] = (*_FIRST_VARIANTS, "distill")
     """Variants to compare: the policy before training (`base`, required), `base` with the constitution as its
-    system prompt (`prompted`), and the policy after each training method."""
+    system prompt (`prompted`), and the policy after each training method. The chosen checkpoint (`steered`)
+    is added if the run has one."""
     sampling: EvalSampling = EvalSampling()
     """Sampling parameters of the answers."""
     kl: bool = True
     """True to measure the KL divergence of each trained model from `base`, in nats per token."""
+    quality: bool = Field(default=True, json_schema_extra=ADDED)
+    """True to measure what training costs: the loss of each variant on neutral text and reference answers
+    that ship with Publius, and the loss of `base` on the variant's answers, in nats per token."""
     samples_shown: int = Field(default=3, ge=0, le=100, json_schema_extra=OPERATIONAL)
     """Number of prompts whose answers the report shows side by side."""
 
@@ -48,4 +54,37 @@ class EvalConfig(Section):
         twice = sorted({name for name in self.models if self.models.count(name) > 1})
         if twice:
             raise ValueError(f"models lists {', '.join(twice)} more than once")
+        return self
+
+
+class ChooseConfig(Section):
+    """Choice of a checkpoint: the most compliant one within limits of quality.
+
+    Limits are compared with `base` on the same texts and prompts; null switches a limit off. A change of a
+    limit chooses again and trains nothing again.
+    """
+
+    prompts: int = Field(default=32, ge=1)
+    """Number of `train` and `preference` prompts to hold out from training, on which checkpoints are
+    compared; at most a quarter of them."""
+    neutral_loss: float | None = Field(default=0.05, ge=0.0, json_schema_extra=OPERATIONAL)
+    """Largest rise of the loss on neutral text, in nats per token."""
+    reference_loss: float | None = Field(default=None, ge=0.0, json_schema_extra=OPERATIONAL)
+    """Largest rise of the loss on reference answers, in nats per token."""
+    sameness: float | None = Field(default=0.05, ge=0.0, le=1.0, json_schema_extra=OPERATIONAL)
+    """Largest share of answers that are nearly the same as the answer to another prompt; the share of `base`
+    where that is larger."""
+    finished: Literal["base"] | Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
+        default="base", json_schema_extra=OPERATIONAL
+    )
+    """Smallest share of answers that end by themselves; `base` for that of the policy before training."""
+    length: tuple[Annotated[float, Field(ge=0.0)], Annotated[float, Field(gt=0.0)]] | None = Field(
+        default=None, json_schema_extra=OPERATIONAL
+    )
+    """Smallest and largest mean number of words, relative to `base`, such as `[0.1, 3.0]`."""
+
+    @model_validator(mode="after")
+    def _length_is_a_range(self) -> Self:
+        if self.length is not None and self.length[0] > self.length[1]:
+            raise ValueError(f"length is [smallest, largest], but {self.length[0]:g} > {self.length[1]:g}")
         return self

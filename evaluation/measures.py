@@ -12,8 +12,12 @@ from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.records import Answer
 from core.text.repetition import is_repetitive
+from core.text.similarity import with_similar, word_grams
 
 COMPLIANCE = "compliance"
+SAMENESS = "sameness"
+_GRAM_WORDS, _NEARLY_SAME = 4, 0.5
+"""Two answers are nearly the same if the Jaccard similarity of their word 4-grams is at least one half."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def answer_series(variant: str, answers: Sequence[Answer], constitution: Constit
     for name, (unit, measure) in MEASURES.items():
         yield Series(variant, name, unit, {a.prompt.id: measure(a) for a in answers})
     yield Series(variant, "duplicate", "share", duplicates(answers))
+    yield Series(variant, SAMENESS, "share", sameness(answers))
     results: dict[str, list[float]] = {}
     for principle in constitution.principles:
         if principle.check is not None:
@@ -86,6 +91,18 @@ def duplicates(answers: Sequence[Answer]) -> dict[str, float]:
     texts = {a.prompt.id: " ".join(a.generation.text.split()) for a in answers}
     times = Counter(text for text in texts.values() if text)
     return {prompt_id: float(times[text] > 1) for prompt_id, text in texts.items()}
+
+
+def sameness(answers: Sequence[Answer]) -> dict[str, float]:
+    """Return 1 for each prompt whose answer is nearly that to another prompt, else 0, by prompt id.
+
+    Nearly the same means a Jaccard similarity of the word 4-grams of at least one half; case and punctuation
+    are ignored. Answers of fewer than four words are the same only if all words are. Empty answers do not
+    count: they have their own measure.
+    """
+    grams = [word_grams(answer.generation.text, _GRAM_WORDS) for answer in answers]
+    found = with_similar(grams, _NEARLY_SAME)
+    return {answer.prompt.id: float(same) for answer, same in zip(answers, found, strict=True)}
 
 
 def is_empty(text: str) -> bool:

@@ -49,7 +49,11 @@ class Evaluation:
 
 
 def evaluate_answers(
-    answers: Iterable[Answer], constitution: Constitution, further: Iterable[Series] = (), seed: int = 0
+    answers: Iterable[Answer],
+    constitution: Constitution,
+    further: Iterable[Series] = (),
+    seed: int = 0,
+    texts: Sequence[Series] = (),
 ) -> Evaluation:
     """Compute all metrics of the variants' answers.
 
@@ -58,6 +62,7 @@ def evaluate_answers(
         constitution: the constitution whose machine checks are run on the answers.
         further: series computed elsewhere, such as KL and win rates. Values of other prompts are ignored.
         seed: seed of the bootstrap.
+        texts: series over texts of their own instead of prompts, such as losses on neutral passages.
 
     Raises:
         DataError: `base` has no answers, a variant has two answers to one prompt, or no prompt was answered
@@ -77,6 +82,7 @@ def evaluate_answers(
         for one in answer_series(variant, [given[prompt_id] for prompt_id in shared], constitution)
     ]
     metrics, without_value = metrics_of([*series, *further], shared, seed)
+    metrics += metrics_of(texts, {text for one in texts for text in one.values}, seed)[0]
     missing = {name: len(asked) - len(given) for name, given in table.items() if len(given) < len(asked)}
     return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value)
 

@@ -10,8 +10,9 @@ from typing import Literal
 from core.records import Metric
 from core.statistics.significance import LEVEL_OF_TESTS, holm
 from evaluation.config import BASE
-from evaluation.measures import COMPLIANCE
+from evaluation.measures import COMPLIANCE, SAMENESS
 from evaluation.metrics import DELTA, MIN_PROMPTS, variant_rank
+from evaluation.quality import BASE_LOSS, NEUTRAL_LOSS, REFERENCE_LOSS
 from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
 
 ChangeOutcome = Literal["better", "worse", "other", "noise", "same"]
@@ -27,10 +28,24 @@ _TITLES = {
     "empty": "empty",
     "repeated": "repeats itself",
     "duplicate": "same as another",
+    SAMENESS: "nearly the same",
+    NEUTRAL_LOSS: "neutral loss",
+    REFERENCE_LOSS: "reference loss",
+    BASE_LOSS: "base's loss",
     "kl": "KL",
 }
 _UNITS = {"share": "%", "nats": "nats/token"}
-_BETTER = {COMPLIANCE: 1, WIN_RATE: 1, "finished": 1, "empty": -1, "repeated": -1, "duplicate": -1}
+_BETTER = {
+    COMPLIANCE: 1,
+    WIN_RATE: 1,
+    "finished": 1,
+    "empty": -1,
+    "repeated": -1,
+    "duplicate": -1,
+    SAMENESS: -1,
+    NEUTRAL_LOSS: -1,
+    REFERENCE_LOSS: -1,
+}
 """Preferred direction by measure; the other measures have none."""
 
 

@@ -24,6 +24,7 @@ from evaluation.presentation import (
     number,
     title_of,
 )
+from evaluation.quality import BASE_LOSS, TEXT_MEASURES
 from evaluation.win_rate import WIN_RATE
 
 SHOWN_CHARACTERS = 2_000
@@ -38,6 +39,7 @@ _KINDS = {
     "rloo": "after reinforcement learning with RLOO",
     "grpo": "after reinforcement learning with GRPO",
     "distill": "after distillation from `prompted`",
+    "steered": "the checkpoint that was chosen",
 }
 _MARK = "*"
 
@@ -73,6 +75,7 @@ def render_report(content: ReportContent) -> str:
         changes={variant: _changes(metrics, variant) for variant in metrics.variants if variant != BASE},
         beyond=_count_beyond(metrics),
         tables=_tables(metrics),
+        has_losses=any(measure in (*TEXT_MEASURES, BASE_LOSS) for measure in metrics.measures),
         differences=_differences(metrics),
         samples=_samples(content),
         excluded=all_excluded(evaluation, content.excluded),

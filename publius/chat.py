@@ -18,7 +18,7 @@ from core.notices import note
 from core.records import Generation, Message, Prompt
 from engines.cached import CachedEngine
 from engines.protocols import GenerationRequest
-from evaluation.config import BASE, EvalSampling
+from evaluation.config import BASE, STEERED, EvalSampling
 from prompts.environment import PromptTemplates
 from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
@@ -149,14 +149,14 @@ def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:
         ConfigError: if one is unknown.
         RunStateError: if one is not trained in this run.
     """
-    trained = [method for method in POLICY_METHODS if trained_adapter(folder, method)]
+    trained = [name for name in (*POLICY_METHODS, STEERED) if trained_adapter(folder, name)]
     if not wanted:
         if not trained:
             note("no model of this run is trained yet; only the base model answers")
         return [BASE, *trained[-1:]]
     for variant in wanted:
-        if variant not in (*UNTRAINED, *POLICY_METHODS):
-            accepted = ", ".join((*UNTRAINED, *POLICY_METHODS))
+        if variant not in (*UNTRAINED, *POLICY_METHODS, STEERED):
+            accepted = ", ".join((*UNTRAINED, *POLICY_METHODS, STEERED))
             raise ConfigError(f"unknown variant {variant!r}", where="--with", accepted=accepted)
         if variant not in (*UNTRAINED, *trained):
             raise RunStateError(

@@ -417,7 +417,7 @@ def _copied_from_sibling(folder: TrainingFolder, job: TrainingJob, job_digest: s
             weights = (*job.folder.glob("*.safetensors"), *job.folder.glob("*.safetensors.index.json"))
             for old in (*weights, job.folder / SETTINGS, job.folder / CONFIG):
                 old.unlink(missing_ok=True)  # of an earlier job, perhaps of the other kind
-            for name in (*_files_of(sibling), folder.metrics.name):
+            for name in (*result_files(sibling), folder.metrics.name):
                 shutil.copy2(sibling / name, job.folder / name)
             for name in EXTRA_FILES:
                 if (sibling / name).exists():
@@ -429,7 +429,7 @@ def _copied_from_sibling(folder: TrainingFolder, job: TrainingJob, job_digest: s
     return None
 
 
-def _files_of(folder: Path) -> list[str]:
+def result_files(folder: Path) -> list[str]:
     """Return the names of the files of a trained adapter or model; what makes it complete comes last."""
     if not holds_model(folder):
         return [WEIGHTS, SETTINGS]

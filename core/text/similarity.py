@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
 from difflib import SequenceMatcher
 
 _N = 4
@@ -65,6 +65,44 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> Iterator[tuple[in
             continue
         for gram in prefix:
             index[gram].append(later)
+
+
+def with_similar(sets: Sequence[Set[Hashable]], threshold: float) -> list[bool]:
+    """Return for each set whether another one is similar to it: Jaccard similarity of at least `threshold`.
+
+    Empty sets are similar to none. Only sets that share one of their rarest elements are compared, as in
+    `near_duplicates`.
+
+    Args:
+        sets: the features of each text, such as its word 4-grams.
+        threshold: in (0, 1].
+    """
+    frequency = Counter(element for members in sets for element in members)
+    rank = {element: place for place, (element, _) in enumerate(frequency.most_common())}
+    index: dict[Hashable, list[int]] = defaultdict(list)
+    similar = [False] * len(sets)
+    for later, members in enumerate(sets):
+        rarest = sorted(members, key=rank.__getitem__, reverse=True)
+        prefix = rarest[: len(members) - math.ceil(threshold * len(members)) + 1]
+        for earlier in sorted({place for element in prefix for place in index[element]}):
+            if similar[earlier] and similar[later]:
+                continue  # nothing left to find out
+            shared = len(members & sets[earlier])
+            if shared >= threshold * (len(members) + len(sets[earlier]) - shared):
+                similar[earlier] = similar[later] = True
+        for element in prefix:
+            index[element].append(later)
+    return similar
+
+
+def word_grams(text: str, length: int) -> frozenset[tuple[str, ...]]:
+    """Return the sequences of `length` words in a text, without case and punctuation.
+
+    A shorter text has one gram: all of its words, or the text itself if it has none. An empty one has none.
+    """
+    words = words_of(text) or text.split()
+    starts = range(max(1, len(words) - length + 1)) if words else ()
+    return frozenset(tuple(words[start : start + length]) for start in starts)
 
 
 def _mask(places: Iterable[int]) -> int:

@@ -16,7 +16,7 @@ from core.text.explain import MisfitError
 from core.text.yaml_file import read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig, SampleConfig
 from engines.config import EngineConfig, ModelsConfig
-from evaluation.config import EvalConfig
+from evaluation.config import ChooseConfig, EvalConfig
 from labelers.config import LabelConfig
 from prompts.sources import Duplicates, may_be_on_hub
 from publius.config.bounds import unusable
@@ -183,6 +183,9 @@ class RunConfig(TrainingSections, StageSections):
     """Group relative policy optimization."""
     distill: DistillConfig = Field(default=DistillConfig(), json_schema_extra=ADDED)
     """On-policy distillation from the policy with the constitution in its prompt."""
+    choose: ChooseConfig | None = Field(default=None, json_schema_extra=ADDED)
+    """Choice of the checkpoint to keep, on prompts held out from training; `{}` for the default limits. Not
+    set: the run chooses none."""
     eval: EvalConfig = EvalConfig()
     """Evaluation at the end of the run."""
     time: TimeConfig = Field(default=TimeConfig(), json_schema_extra=ADDED)

@@ -69,7 +69,8 @@ class Engines:
     ) -> None:
         self._models = models
         self._engine = engine
-        self._cache = cache
+        self.cache = cache
+        """The project's request cache."""
         self._make = make
         self._roles = roles
         self._built: dict[str, CachedEngine] = {}
@@ -125,7 +126,7 @@ class Engines:
             made = self._make(model, self._engine.for_model(model))
             if isinstance(made, SharesModel):
                 any(made.join(other) for other in self._made.values())  # the first one that fits
-            self._built[key] = CachedEngine(made, self._cache, self._engine.request_timeout_s)
+            self._built[key] = CachedEngine(made, self.cache, self._engine.request_timeout_s)
             self._made[self._built[key]] = made
         return self._built[key]
 

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -26,12 +27,13 @@ from constitution.schema import Constitution
 from core.digests import digest
 from core.errors import FailedRequestError, RequestError, RunStateError, shell_command
 from core.notices import warn
-from core.records import Answer, Exclusion, Preference, PromptColumns, Record
+from core.records import Answer, Exclusion, Preference, Prompt, PromptColumns, Record
 from core.store.files import is_there, write_atomic, write_stream
 from core.store.record_store import RecordStore
 from engines.cached import RequestCounts
 from engines.config import ModelConfig
 from engines.loading import holds_model
+from evaluation.config import ChooseConfig
 from labelers.crowd.aggregate import TierRule
 from prompts.environment import PromptTemplates
 from publius.config.deadline import Deadline
@@ -40,6 +42,7 @@ from publius.runs.inputs import decisive_settings, digest_lines, restore_inputs
 from publius.runs.judgment_folder import annotations_digest
 from publius.runs.manifest import MANIFEST, read_manifest, usable_manifest
 from publius.runs.records import RunFiles
+from publius.sources.held_out import validation_bound, validation_draw
 from publius.sources.prompts import digest_of
 from training.checkpoints import RESULT
 from training.job import ROUNDS
@@ -194,6 +197,18 @@ class Run(RunFiles):
         config = self.config.model_copy(update={"label": label})
         folder = self.round_folder(number)
         return Run(folder, config, self.constitution, self.identity, writable=self.store.writable)
+
+    def is_validation(self, prompt: Prompt) -> bool:
+        """Return True if a prompt is one of those that checkpoints are compared on (`choose.prompts`)."""
+        return prompt.split != "test" and validation_draw(prompt) <= self._validation_bound
+
+    @cached_property
+    def _validation_bound(self) -> float:
+        """Largest draw of a validation prompt; computed once the prompts are imported."""
+        if _PROMPTS not in self.manifest["stages"]:
+            return 0.0  # not imported but selected, as in the folder of a later round: no more are held out
+        count = (self.config.choose or ChooseConfig()).prompts
+        return validation_bound((prompt for prompt in self.prompts if prompt.split != "test"), count)
 
     def excluded(self, stage: str) -> dict[str, int]:
         """Return the number of records that a stage skipped, by reason."""

@@ -1,13 +1,14 @@
-"""Held-out prompts of a training set, chosen by hash: all examples of a prompt are on one side."""
+"""Held-out prompts, chosen by hash: those of a training set, and those that checkpoints are compared on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
 from core.digests import derive_uniform
-from core.records import Message
+from core.records import Message, Prompt
 from prompts.sources import normalised
 
 
@@ -39,3 +40,36 @@ def held_out_of(
     for pair, text in zip(pairs, words, strict=True):
         sides[text in unseen].append(pair)
     return sides
+
+
+_LARGEST_SHARE = 4
+"""At most one of so many prompts is held out for validation: most are needed for training."""
+
+
+def validation_draw(prompt: Prompt) -> float:
+    """Return a number in (0, 1) from the hash of a prompt's normalised words."""
+    return derive_uniform("validation", normalised(prompt.messages))
+
+
+def validation_bound(prompts: Iterable[Prompt], count: int) -> float:
+    """Return the largest `validation_draw` of the prompts to hold out for validation; 0 for none.
+
+    The prompts with the smallest draws are held out, so that with more prompts in the data set others are
+    added or replaced, and few change sides. At most a quarter of the prompts are held out, and at least one
+    of several. Memory holds `count` numbers.
+
+    Args:
+        prompts: prompts that may be trained on.
+        count: number of prompts to hold out; prompts with the same words count once.
+    """
+    smallest: list[float] = []
+    total = 0
+    for prompt in prompts:
+        total += 1
+        draw = validation_draw(prompt)
+        place = bisect_left(smallest, draw)
+        if smallest[place : place + 1] != [draw]:
+            insort(smallest, draw)
+            del smallest[count:]
+    held_out = min(count, max(1, total // _LARGEST_SHARE), len(smallest)) if total > 1 else 0
+    return smallest[held_out - 1] if held_out else 0.0

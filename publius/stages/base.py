@@ -20,7 +20,19 @@ from publius.runs.folder import Run
 from training.methods import METHODS
 
 Stage = Literal[
-    "critique", "sample", "sft", "compare", "label", "reward", "dpo", "ppo", "rloo", "grpo", "distill", "eval"
+    "critique",
+    "sample",
+    "sft",
+    "compare",
+    "label",
+    "reward",
+    "dpo",
+    "ppo",
+    "rloo",
+    "grpo",
+    "distill",
+    "choose",
+    "eval",
 ]
 STAGES: tuple[Stage, ...] = (
     "critique",
@@ -34,13 +46,14 @@ STAGES: tuple[Stage, ...] = (
     "rloo",
     "grpo",
     "distill",
+    "choose",
     "eval",
 )
 """All stages; each one builds on stages before it."""
 
 COMMANDS: dict[Stage, str] = {
     stage: f"publius train {stage}" if stage in METHODS else f"publius {stage}" for stage in STAGES
-}
+} | {"choose": "publius run --only choose"}
 """The command that runs each stage on its own."""
 
 _REFRESH_S = 1.0
@@ -170,8 +183,17 @@ def _waiting(engines: Engines) -> str:
 
 
 def prompts_of(run: Run, splits: set[Split]) -> Iterator[Prompt]:
-    """Yield the run's prompts in the given splits."""
-    return (prompt for prompt in run.prompts if prompt.split in splits)
+    """Yield the run's prompts in the given splits, without those held out to choose a checkpoint by."""
+    held_out = run.config.choose is not None
+    return (p for p in run.prompts if p.split in splits and not (held_out and run.is_validation(p)))
+
+
+def validation_prompts(run: Run) -> list[Prompt]:
+    """Return the prompts that checkpoints are compared on, by id: none of them is a test prompt.
+
+    They are held out from all other stages if the run has a section `choose`.
+    """
+    return sorted((p for p in run.prompts if run.is_validation(p)), key=lambda prompt: prompt.id)
 
 
 def parse_stage(name: str) -> Stage:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from core.concurrency import for_each
-from core.digests import derive_seed
-from core.errors import DataError, RequestError
-from core.libraries import memory_errors
-from core.notices import note
+from core.errors import DataError
 from core.progress import progress
-from core.records import Answer, Prompt
+from core.records import Answer
 from core.store.files import os_errors, write_atomic
-from engines.cached import CachedEngine
-from engines.protocols import GenerationRequest
-from evaluation.config import BASE, Variant
+from evaluation.config import BASE
 from evaluation.measures import Series
 from evaluation.metrics import Evaluation, evaluate_answers
 from evaluation.report import ReportContent, metrics_content, render_report
@@ -26,9 +19,10 @@ from evaluation.win_rate import judge_wins, skipped_wins, win_rate_series
 from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
-from publius.stages.base import Stage, StageResult, live_note, prompts_of
-from publius.stages.divergence import divergence_series
-from publius.stages.variants import available_variants, turns_for
+from publius.stages.base import Stage, StageResult, prompts_of
+from publius.stages.quality.answering import AnsweringPolicy
+from publius.stages.quality.evaluated import series_by_forward_passes
+from publius.stages.variants import available_variants
 
 _STAGE: Stage = "eval"
 
@@ -46,60 +40,23 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
             accepted='prompts with "split": "test", or split.test above 0',
         )
     # All engines before the first request: those that share a model must know all adapters when it loads.
-    askers = [
-        _Asker(run, engines.policy_with(run.adapter(variant)), variant) for variant in available_variants(run)
+    policies = [
+        AnsweringPolicy(run, engines.policy_with(run.adapter(variant)), variant, _STAGE)
+        for variant in available_variants(run)
     ]
     answers: list[Answer] = []
-    for asker in askers:
-        answers += await _answers(asker, engines, prompts)
+    for policy in policies:
+        answers += await policy.answer_all(engines, prompts)
     run.replace_answers(answers)
     further = list(await _judged(run, engines, answers))
-    engines.keep()  # the KL pass loads the policy itself, and needs the memory
-    if run.config.eval.kl and run.config.engine.device_map == "auto":
-        note("no KL divergence: it needs the model on one device, and engine.device_map is auto")
-    elif run.config.eval.kl:
-        with memory_errors("the KL divergence", run.folder, "eval.kl=false, or a smaller max_new_tokens"):
-            further += divergence_series(run, answers)
-    evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed)
+    engines.keep()  # the forward passes load the policy itself, and needs the memory
+    by_prompt, by_text = series_by_forward_passes(run, engines.cache, answers)
+    further += by_prompt
+    evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)
     _write(run, evaluation, answers)
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
     return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds)
-
-
-@dataclass(frozen=True)
-class _Asker:
-    """Answers prompts as one variant of the policy."""
-
-    run: Run
-    engine: CachedEngine
-    variant: Variant
-
-    async def answer(self, prompt: Prompt) -> Answer:
-        """Return the variant's answer. Raises RequestError if prompt and answer do not fit the model."""
-        seed = derive_seed(self.run.config.seed, prompt.id, "eval")
-        sampling = self.run.config.eval.sampling
-        request = GenerationRequest(turns_for(self.run, self.variant, prompt), sampling, seed, "eval")
-        return Answer.of(self.variant, prompt, await self.engine.generate(request))
-
-
-async def _answers(asker: _Asker, engines: Engines, prompts: Sequence[Prompt]) -> list[Answer]:
-    """Return one variant's answers in the order of the prompts; prompts that fail are excluded."""
-    run, variant = asker.run, asker.variant
-    engines.keep(asker.engine)
-    found: dict[str, Answer] = {}
-    with progress(f"eval {variant}", len(prompts)) as task:
-
-        async def work(prompt: Prompt) -> None:
-            try:
-                found[prompt.id] = await asker.answer(prompt)
-            except RequestError as error:
-                run.leave_out(_STAGE, prompt.id, error, variant)
-            task.advance()
-
-        async with live_note(task, engines, time.monotonic()):
-            await for_each(iter(prompts), work, conversations(run.config.engine))
-    return [found[prompt.id] for prompt in prompts if prompt.id in found]
 
 
 async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> Iterator[Series]:

@@ -108,9 +108,14 @@ class _Reader:
         prompt = self._with_split(theirs.prompt)
         if prompt.split == "test":
             return "prompt is held out for evaluation"
+        if self._run.config.choose and self._is_known(prompt) and self._run.is_validation(prompt):
+            return "prompt is held out to choose a checkpoint by"
         self._run.added_comparisons.append(theirs.model_copy(update={"prompt": prompt}))
         self.taken.added.add(comparison_id)
         return None
+
+    def _is_known(self, prompt: Prompt) -> bool:
+        return normalised(prompt.messages) in self._splits
 
     def _with_split(self, prompt: Prompt) -> Prompt:
         """Return the prompt with the split of the run's prompt of the same text, or else with a new split."""

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from core.records import Judgment, Preference
+from evaluation.config import STEERED
 from labelers.crowd.votes import MACHINES
 from publius.models.reward_model import read_metrics, read_reward_metrics
 from publius.runs.manifest import read_manifest
 from publius.runs.reader import RecordsReader
 from publius.stages.base import StageResult
 from publius.stages.human_labels import STAGE
+from publius.stages.quality.steered import read_choice
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class RunOutcome:
             "figures": label_metrics(self.folder) if "label" in stages else {},
             "people": manifest.get(STAGE, {}),
             "reward": read_reward_metrics(self.folder / "reward"),
+            "choice": read_choice(self.folder / STEERED),
             "evaluation": evaluation_of(self.folder),
             **({"late": manifest["late"]} if manifest["late"] else {}),
         }

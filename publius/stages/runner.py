@@ -23,6 +23,7 @@ from publius.stages.evaluate import eval_stage
 from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
+from publius.stages.quality.choose import choose_stage
 from publius.stages.sample import sample_stage
 from publius.stages.scoring import require_scores
 from publius.stages.training.distill import distill_stage
@@ -47,6 +48,7 @@ _RUNNERS = {
     "rloo": rloo_stage,
     "grpo": grpo_stage,
     "distill": distill_stage,
+    "choose": choose_stage,
     "eval": eval_stage,
 }
 
@@ -198,14 +200,15 @@ def _require_possible_trainings(run: Run, stages: Sequence[Stage]) -> None:
 
 
 def planned_stages(config: RunConfig) -> tuple[Stage, ...]:
-    """Return the stages of a complete run: data stages, the methods in `train`, and evaluation of the policy.
+    """Return the stages of a complete run: data stages, the methods in `train`, choice and evaluation.
 
     All data stages come before the training, so that their model is loaded once; SFT comes before `compare`
     only if samples of the SFT model are compared. Methods on the policy's own answers need only prompts, so
     data stages are skipped if `train` lists no others. `critique` and `sample` run if a stage reads their
     records.
     """
-    evaluated = ("eval",) if set(config.train) & set(POLICY_METHODS) else ()
+    trained = bool(set(config.train) & set(POLICY_METHODS))
+    evaluated = (("choose",) if trained and config.choose else ()) + (("eval",) if trained else ())
     before = _data_stages(config)
     wanted = {*before, *config.train, *evaluated}
     first = () if config.compare.source == "sft" else before

@@ -8,7 +8,7 @@ from constitution.schema import Constitution
 from core.chat import Turn, turns_of
 from core.notices import note
 from core.records import Prompt
-from evaluation.config import BASE, Variant
+from evaluation.config import BASE, STEERED, Variant
 from evaluation.prompted import prompted_turns
 from prompts.environment import PromptTemplates
 from publius.runs.folder import Run
@@ -25,8 +25,14 @@ class HasConstitution(Protocol):
 
 
 def available_variants(run: Run) -> tuple[Variant, ...]:
-    """Return the variants in `eval.models` that the run has; print a note about the others."""
-    chosen = [name for name in run.config.eval.models if name in UNTRAINED or run.adapter(name)]
+    """Return the variants in `eval.models` that the run has, and the chosen checkpoint if there is one.
+
+    Print a note about the others.
+    """
+    listed = run.config.eval.models
+    chosen = [name for name in listed if name in UNTRAINED or run.adapter(name)]
+    if STEERED not in listed and run.adapter(STEERED):
+        chosen.append(STEERED)
     missing = [name for name in run.config.eval.models if name not in chosen]
     if missing:
         note(f"skipping variants that are not trained in this run: {', '.join(missing)}")

@@ -14,6 +14,7 @@ from evaluation.report import summary_table
 from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
 from publius.stages.outcome import RunOutcome
+from publius.views.choice import print_choice
 from publius.views.training import print_reward
 
 
@@ -48,6 +49,7 @@ def print_summary(outcome: RunOutcome) -> None:
             for reason, count in reasons.items():
                 out.print(f"{stage:<12}{count:>6,}  {reason}")
     print_reward(Path(summary["run"]) / "reward", summary["reward"], "held-out pair")
+    print_choice(summary["choice"])
     if summary["evaluation"]:
         _print_evaluation(summary["evaluation"], Path(summary["run"]))
     folder = summary["run"]

@@ -7,7 +7,16 @@ import pytest
 from constitution.checks.kinds import ContainsNone, MaxWords
 from constitution.schema import Constitution, Principle, Scope
 from core.records import Answer
-from evaluation.measures import MEASURES, answer_series, duplicates, empty, finished, repeated, words
+from evaluation.measures import (
+    MEASURES,
+    answer_series,
+    duplicates,
+    empty,
+    finished,
+    repeated,
+    sameness,
+    words,
+)
 from tests.evaluation.answers import answer_of, answers_of, prompt_of
 
 SHORT = Principle(id="short", text="Short.", check=MaxWords(kind="max_words", value=3))
@@ -60,12 +69,33 @@ def test_compliance_over_all_checks_is_the_share_of_a_prompts_checks_that_pass()
 
 def test_without_a_check_there_is_no_compliance():
     found = values_of(answers_of("sft", "Yes."), Constitution(name="test", principles=(KIND,)))
-    assert set(found) == {*MEASURES, "duplicate"}
+    assert set(found) == {*MEASURES, "duplicate", "sameness"}
 
 
-@pytest.mark.parametrize("measure", [*MEASURES, "duplicate", "compliance"])
+@pytest.mark.parametrize("measure", [*MEASURES, "duplicate", "sameness", "compliance"])
 def test_every_measure_has_a_unit_and_a_value_for_each_answer(measure: str):
     answers = answers_of("sft", "One.", "Two.", "")
     (series,) = [one for one in answer_series("sft", answers, CONSTITUTION) if one.measure == measure]
     assert series.unit == ("words" if measure == "words" else "share")
     assert len(series.values) == 3
+
+
+def test_nearly_the_same_answers_share_half_of_their_word_4_grams():
+    first = "You could try a walk in the park today."
+    # 9 words have 6 grams, and the last word is part of one: 5 of 7 different grams are shared.
+    second = "you could try a walk in the park tomorrow!"
+    # Another word in the middle is part of 4 grams: 2 of 10 are shared with the first.
+    third = "You could try a swim in the park today."
+    assert list(sameness(answers_of("sft", first, second, "Four.")).values()) == [1, 1, 0]
+    assert list(sameness(answers_of("sft", first, third)).values()) == [0, 0]
+
+
+def test_short_answers_are_the_same_if_all_their_words_are_and_empty_ones_never():
+    answers = answers_of("sft", "Yes.", "yes", "Yes, please.", "", " ", "No.")
+    assert list(sameness(answers).values()) == [1, 1, 0, 0, 0, 0]
+
+
+def test_every_duplicate_is_nearly_the_same():
+    texts = ("I cannot help.", "I  cannot\nhelp.", "?!", "?!", "Four words are here.", "")
+    answers = answers_of("sft", *texts)
+    assert all(sameness(answers)[key] >= value for key, value in duplicates(answers).items())

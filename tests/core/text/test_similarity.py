@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from difflib import SequenceMatcher
 
 import pytest
 
-from core.text.similarity import are_near_duplicates, near_duplicates, shared_words, words_of
+from core.text.similarity import (
+    are_near_duplicates,
+    near_duplicates,
+    shared_words,
+    with_similar,
+    word_grams,
+    words_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +112,37 @@ def test_share_of_words_is_exact_from_the_bound_on_and_nothing_below_it():
     assert shared_words("one two three four", "one two three five", 0.7) == pytest.approx(0.75)
     assert shared_words("one two three four", "one two three five", 0.8) == 0.0
     assert shared_words("one two", "one two", 1.0) == 1.0
+
+
+def test_grams_of_words_ignore_case_and_punctuation():
+    assert word_grams("The cat, the dog and I.", 4) == {
+        ("the", "cat", "the", "dog"),
+        ("cat", "the", "dog", "and"),
+        ("the", "dog", "and", "i"),
+    }
+    assert word_grams("Yes!", 4) == {("yes",)}
+    assert word_grams("?!", 4) == {("?!",)}
+    assert word_grams(" \n", 4) == frozenset()
+
+
+def test_sets_are_similar_from_the_threshold_on():
+    sets = [frozenset("abcd"), frozenset("bcde"), frozenset("cdef"), frozenset("xyz"), frozenset()]
+    # a-b and b-c share 3 of 5 elements, a-c 2 of 6.
+    assert with_similar(sets, 0.6) == [True, True, True, False, False]
+    assert with_similar(sets, 0.61) == [False] * 5
+    assert with_similar([frozenset("ab"), frozenset("bcd")], 0.25) == [True, True]
+
+
+def test_similar_sets_are_those_of_a_comparison_of_all_pairs():
+    generator = random.Random(7)
+    for _ in range(60):
+        sets = [frozenset(generator.choices("abcdefghij", k=generator.randint(0, 6))) for _ in range(14)]
+        threshold = generator.choice([0.2, 0.5, 0.75, 1.0])
+        plain = [
+            any(
+                i != j and one & two and len(one & two) >= threshold * len(one | two)
+                for j, two in enumerate(sets)
+            )
+            for i, one in enumerate(sets)
+        ]
+        assert with_similar(sets, threshold) == plain

@@ -6,9 +6,11 @@ meant to start another run (a template, a new setting that changes answers) make
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -69,15 +71,41 @@ def run_of(project: Path) -> Path:
 def require_unchanged(project: Path, before: dict[str, tuple[bytes, int]]) -> None:
     """Require unchanged files, and unchanged times of training results.
 
-    Two files may differ: the manifest counts requests, and the report is written again in today's wording.
+    Four files may differ: the manifest counts requests, and the report is written again in today's wording.
+    Measures that the older version did not have are added to the figures, and their losses to the cache.
     """
     after, run = files_of(project), run_of(project).relative_to(project)
     assert set(after) - set(before) == {f"{run}/.lock", f"{run}/index.sqlite"}
     changed = {name for name, (content, _) in before.items() if after[name][0] != content}
-    assert changed <= {f"{run}/manifest.json", f"{run}/eval/report.md"}
+    added_to = {f"{run}/eval/metrics.json", ".publius/cache.sqlite"}
+    assert changed <= {f"{run}/manifest.json", f"{run}/eval/report.md", *added_to}
+    require_only_added(project)
     for name in before:
         if name.startswith(tuple(f"{run}/{method}/" for method in TRAINED)):
             assert after[name] == before[name], f"{name} was written again"
+
+
+def require_only_added(project: Path) -> None:
+    """Require all recorded figures and answers; new measures and their losses may be added."""
+    figures = [
+        json.loads((run_of(place) / "eval" / "metrics.json").read_text()) for place in (RECORDED, project)
+    ]
+    metrics = [{row["name"]: row for row in content.pop("metrics")} for content in figures]
+    assert figures[0] == figures[1]
+    assert metrics[0].items() <= metrics[1].items()
+    new = {name.split(".")[1] for name in metrics[1].keys() - metrics[0].keys()}
+    assert new <= {"sameness", "neutral_loss", "reference_loss", "base_loss"}
+    answers = [set(cached_answers(place)) for place in (RECORDED, project)]
+    assert answers[0] <= answers[1]
+    assert {operation for _, operation, _ in answers[1] - answers[0]} <= {"loss"}
+
+
+def cached_answers(project: Path) -> list[tuple[str, str, str]]:
+    """Return the rows of a project's request cache; the recorded file is only read."""
+    with contextlib.closing(
+        sqlite3.connect(f"file:{project}/.publius/cache.sqlite?immutable=1", uri=True)
+    ) as db:
+        return db.execute("SELECT key, operation, value FROM answers").fetchall()
 
 
 def recorded_answers(variant: str) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""What training costs, measured by forward passes of the policies, and the choice of a checkpoint."""
