@@ -24,6 +24,11 @@ name: lower
 principles:
   - {id: lower, text: The reply has no capitals., check: {kind: not_regex, value: "[A-Z]"}}
 """
+SHORT = """\
+name: short
+principles:
+  - {id: short, text: The reply is short., check: {kind: max_characters, value: 8}}
+"""
 MIXED = CHECKED + "  - The reply is kind.\n"
 JUDGED = "name: kind\nprinciples:\n  - The reply is kind.\n"
 FAST = Speed(generated_per_s=4000, trained_per_s=9000, answer_tokens=40, prompt_tokens=20, load_s=0.2)
@@ -185,7 +190,8 @@ def tiny_request(folder: Path, model: Path, source: str, **own: Any) -> SteerReq
         "eval.sampling={max_new_tokens: 12}",
         "engine={device: cpu, max_batch: 16}",
         "lora={r: 4, alpha: 8}",
-        "sft.epochs=1",
+        "sft={epochs: 8, learning_rate: 2.0e-2}",
+        "dpo={rounds: 1, learning_rate: 1.0e-3}",
         "choose.neutral_loss=null",
         "choose.sameness=null",
         "choose.finished=null",
@@ -200,7 +206,7 @@ def test_a_tiny_model_is_steered_and_an_edit_reuses_its_draws(
     tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     pytest.importorskip("peft")
-    model, source = roomy(tiny_folder, tmp_path / "model"), write(tmp_path)
+    model, source = roomy(tiny_folder, tmp_path / "model"), write(tmp_path, SHORT)
     caplog.set_level(logging.INFO, "publius")
     first = steer(tiny_request(tmp_path, model, source), measure=Stopwatch())
     assert first.outcome is not None
@@ -216,7 +222,7 @@ def test_a_tiny_model_is_steered_and_an_edit_reuses_its_draws(
     assert again.outcome.folder == first.outcome.folder
     assert sum(sum(stage.counts.asked.values()) for stage in again.outcome.stages) == 0
 
-    write(tmp_path, CHECKED.replace("[A-Z]", "[A-M]"))
+    write(tmp_path, SHORT.replace("8", "7"))
     edited = steer(tiny_request(tmp_path, model, source), measure=Stopwatch())
     assert edited.outcome is not None
     assert edited.outcome.folder != first.outcome.folder
