@@ -70,6 +70,8 @@ def _print_results(summary: dict[str, Any]) -> None:
         heading("Nothing to work on")
         for stage, advice in summary["advice"].items():
             out.print(f"{stage:<12}{advice}")
+    for late in summary.get("late", ()):
+        warn(f"{late} was skipped, as too little of the allowed time was left (time.minutes)")
 
 
 def _print_near_duplicates(count: int) -> None:
@@ -90,23 +92,24 @@ def print_steering(steered: SteerOutcome) -> None:
         out.print(shell_command("publius", "run", steered.run_file))
         return
     found = steered.as_json()
-    evaluation = found["outcome"]["evaluation"]
-    if evaluation:
+    summary = found["outcome"]
+    _print_results(summary)
+    print_choice(summary["choice"])
+    if evaluation := summary["evaluation"]:
         heading(f"Before and after steering, {evaluation['prompts']} held-out prompts")
         out.print(summary_table(Metric.model_validate(metric) for metric in evaluation["metrics"]))
     heading("Result")
-    for late in found["outcome"].get("late", ()):
-        warn(f"{late} was skipped: the time was short")
-    if steered.adapter is None:
-        out.print("no adapter was chosen: the base model stays")
-    else:
-        out.print(f"adapter  {found['adapter']}")
-        out.print(f"chosen   {steered.choice.get('chosen', 'steered')}")
-    out.print(f"report   {found['report']}")
+    if steered.chosen is None:
+        out.print("no checkpoint was chosen: the base model stays")
+    for limit in steered.choice.get("bound", ()):
+        out.print(f"bound    choose.{limit['limit']}: {limit['value']:.3f}, limit {limit['bound']:.3f}")
+    for name, value in (("adapter", found["adapter"]), ("report", found["report"])):
+        if value is not None:
+            out.print(f"{name:<9}{value}")
     out.print(f"minutes  {steered.minutes:.1f} of {steered.allowed:g}")
     folder = steered.outcome.folder
     note("\n" + shell_command("publius", "chat", folder))
-    if steered.adapter is not None:
+    if steered.chosen is not None:
         note(shell_command("publius", "export", folder, "--model", "steered", "--to", "DIR"))
         note(f"peft: PeftModel.from_pretrained(model, {found['adapter']!r})")
     note(f"the plan: {steered.run_file}; the same command resumes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from core.records import Prompt
 from core.store.files import is_there
 from engines.config import ModelConfig
 from engines.embedded import EMBEDDED_NAME
+from evaluation.config import STEERED
 from publius.authoring.prompts import PromptsRequest, synthesise
 from publius.authoring.steering.plan import Planner, Recipe, SteerPlan, described
 from publius.authoring.steering.project import (
@@ -33,6 +33,7 @@ from publius.config.run_file import RunConfig, build_run_config
 from publius.runs.engines import EngineMaker, Engines, make_engine
 from publius.runs.project import open_cache
 from publius.stages.outcome import RunOutcome
+from publius.stages.quality.steered import read_choice
 from publius.stages.runner import RunRequest, execute
 
 Measure = Callable[[RunConfig, Engines, Sequence[Prompt]], Speed]
@@ -105,22 +106,20 @@ class SteerOutcome:
         return float(self.written.options["minutes"])
 
     @property
-    def adapter(self) -> Path | None:
-        """Folder of the adapter; None if the base model stays, or nothing was run."""
-        folder = None if self.outcome is None else self.outcome.folder / "steered"
-        return folder if folder is not None and (folder / "adapter_config.json").is_file() else None
-
-    @property
     def choice(self) -> dict[str, Any]:
         """The choice among the checkpoints, with the limits; empty if there was none."""
-        if self.outcome is None:
-            return {}
-        try:
-            path = self.outcome.folder / "steered" / "choice.json"
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found
+        return {} if self.outcome is None else read_choice(self.outcome.folder / STEERED) or {}
+
+    @property
+    def chosen(self) -> str | None:
+        """Name of the chosen checkpoint; None if the base model stays, or nothing was run."""
+        name: str | None = self.choice.get("chosen")
+        return name
+
+    @property
+    def adapter(self) -> Path | None:
+        """Folder of the chosen adapter (of the model, if all weights were trained); None if there is none."""
+        return None if self.outcome is None or self.chosen is None else self.outcome.folder / STEERED
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome as JSON-able values."""
