@@ -71,7 +71,7 @@ class ExceededLimit:
 
 
 @dataclass(frozen=True)
-class Choice:
+class CheckpointChoice:
     """The chosen candidate, and the limits that each candidate exceeds."""
 
     chosen: Checkpoint | None
@@ -89,7 +89,9 @@ class Choice:
         return self.exceeded[self.preferred.name]
 
 
-def choose_checkpoint(base: Checkpoint, candidates: Iterable[Checkpoint], limits: ChooseConfig) -> Choice:
+def choose_checkpoint(
+    base: Checkpoint, candidates: Iterable[Checkpoint], limits: ChooseConfig
+) -> CheckpointChoice:
     """Return the most compliant candidate within the limits; the order of the candidates does not matter.
 
     Of equally compliant candidates, the one with the higher graded score is chosen, then the one with the
@@ -103,7 +105,7 @@ def choose_checkpoint(base: Checkpoint, candidates: Iterable[Checkpoint], limits
     best, preferred = max(within, key=_rank, default=None), max(pool, key=_rank, default=None)
     if best is not None and _is_measured(best) and _compliance(best) <= _compliance(base):
         best = None
-    return Choice(best, exceeded, preferred)
+    return CheckpointChoice(best, exceeded, preferred)
 
 
 def exceeded_limits(

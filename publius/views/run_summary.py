@@ -14,8 +14,19 @@ from evaluation.report import summary_table
 from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
 from publius.stages.outcome import RunOutcome
-from publius.views.choice import print_choice
 from publius.views.training import print_reward
+
+_CHOSEN = "*"
+_MEASURES = {
+    "compliance": "complies",
+    "graded": "score",
+    "neutral_loss": "neutral loss",
+    "sameness": "nearly same",
+    "finished": "finished",
+    "words": "words",
+}
+"""Measures of a checkpoint with their titles."""
+_SHARES = ("compliance", "sameness", "finished")
 
 
 def print_summary(outcome: RunOutcome) -> None:
@@ -49,7 +60,7 @@ def print_summary(outcome: RunOutcome) -> None:
             for reason, count in reasons.items():
                 out.print(f"{stage:<12}{count:>6,}  {reason}")
     print_reward(Path(summary["run"]) / "reward", summary["reward"], "held-out pair")
-    print_choice(summary["choice"])
+    _print_choice(summary["choice"])
     if summary["evaluation"]:
         _print_evaluation(summary["evaluation"], Path(summary["run"]))
     folder = summary["run"]
@@ -86,6 +97,41 @@ def _print_evaluation(evaluation: dict[str, Any], folder: Path) -> None:
     note(f"report: {folder / 'eval' / 'report.md'}")
 
 
+def _print_choice(choice: dict[str, Any] | None) -> None:
+    """Print the measures of all checkpoints, which one was chosen, and the limits that the others exceed.
+
+    Args:
+        choice: the content of `choice.json`; None if the run has chosen nothing.
+    """
+    if choice is None:
+        return
+    held_out = "held-out " if choice["held_out"] else ""
+    heading(f"Choice of a checkpoint, {counted(choice['prompts'], f'{held_out}validation prompt')}")
+    table = Table(box=None, pad_edge=False)
+    for title in ("checkpoint", *_MEASURES.values(), "exceeds"):
+        table.add_column(title, justify="left" if title in ("checkpoint", "exceeds") else "right")
+    base, *_ = choice["checkpoints"]
+    for checkpoint in choice["checkpoints"]:
+        name = checkpoint["name"]
+        cells = (_choice_cell(checkpoint, base, measure) for measure in _MEASURES)
+        limits = ", ".join(limit["limit"] for limit in checkpoint["exceeds"])
+        table.add_row(name + _CHOSEN * (name == (choice["chosen"] or base["name"])), *cells, limits)
+    out.print(table)
+    out.print(f"{_CHOSEN} chosen; `exceeds` names the limits of the section `choose` that are not met")
+
+
+def _choice_cell(checkpoint: dict[str, Any], base: dict[str, Any], measure: str) -> str:
+    value = checkpoint[measure]
+    if value is None:
+        return ""
+    if measure in _SHARES:
+        return f"{100 * value:.1f} %"
+    if measure == "neutral_loss":
+        rise = "" if checkpoint is base else f" ({value - base[measure]:+.3f})"
+        return f"{value:.3f}{rise}"
+    return f"{value:.1f}" if measure == "words" else f"{value:.2f}"
+
+
 def print_steering(steered: SteerOutcome) -> None:
     """Print the result of steering."""
     if steered.outcome is None:
@@ -94,7 +140,7 @@ def print_steering(steered: SteerOutcome) -> None:
     found = steered.as_json()
     summary = found["outcome"]
     _print_results(summary)
-    print_choice(summary["choice"])
+    _print_choice(summary["choice"])
     if evaluation := summary["evaluation"]:
         heading(f"Before and after steering, {evaluation['prompts']} held-out prompts")
         out.print(summary_table(Metric.model_validate(metric) for metric in evaluation["metrics"]))

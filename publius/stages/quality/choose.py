@@ -16,7 +16,13 @@ from core.notices import counted, note, warn
 from core.progress import progress
 from core.records import SCHEMA_VERSION, Answer, Prompt
 from engines.loading import locate
-from evaluation.choice import Checkpoint, Choice, ComplianceBasis, checked_answers, choose_checkpoint
+from evaluation.choice import (
+    Checkpoint,
+    CheckpointChoice,
+    ComplianceBasis,
+    checked_answers,
+    choose_checkpoint,
+)
 from evaluation.config import BASE, STEERED, ChooseConfig
 from evaluation.measures import finished, sameness, words
 from evaluation.neutral.texts import neutral_digest
@@ -191,7 +197,7 @@ class _Record:
     basis: ComplianceBasis
     prompts: int
     checkpoints: Sequence[Checkpoint]
-    choice: Choice
+    choice: CheckpointChoice
 
     def as_json(self, folders: Mapping[str, Path]) -> dict[str, Any]:
         """Return the content of `choice.json`; its digest is that of all other values."""
@@ -224,7 +230,7 @@ class _Record:
         return {**asdict(limit), "by": limit.by}
 
 
-def _report(choice: Choice, base: Checkpoint) -> None:
+def _report(choice: CheckpointChoice, base: Checkpoint) -> None:
     """Print which checkpoint was chosen, and which limit excluded a more compliant one."""
     if choice.chosen is None:
         warn(f"choose: the base model stays: {_why_base(choice, base)}")
@@ -237,7 +243,7 @@ def _report(choice: Choice, base: Checkpoint) -> None:
         )
 
 
-def _why_base(choice: Choice, base: Checkpoint) -> str:
+def _why_base(choice: CheckpointChoice, base: Checkpoint) -> str:
     outside = {name: limits for name, limits in choice.exceeded.items() if limits}
     reasons = [f"{name} is excluded: {_joined(limits)}" for name, limits in outside.items()]
     within = [name for name, limits in choice.exceeded.items() if not limits]
