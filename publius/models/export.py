@@ -15,6 +15,7 @@ from engines.identity import model_files
 from engines.loading import holds_model
 from engines.reward_settings import FILE as REWARD_SETTINGS
 from engines.reward_settings import read_reward_settings
+from evaluation.config import STEERED
 from publius.config.run_file import load_run_config
 from publius.models.merge import merge_adapter
 from publius.models.provenance import trained_method, trained_quantization, write_merged_card
@@ -22,6 +23,8 @@ from publius.runs.folder import base_of, trained_adapter
 from publius.runs.inputs import RESOLVED
 from publius.runs.manifest import read_manifest
 from training.methods import METHODS
+
+_NAMES = (*METHODS, STEERED)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
 
     Args:
         folder: a run folder, or the folder of a training job on a data set (`publius train ... --to DIR`).
-        method: the training method whose adapter is exported.
+        method: the training method whose adapter is exported, or `steered` for the chosen checkpoint.
         to: a new or empty folder.
 
     Raises:
@@ -50,8 +53,8 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
         RunStateError: if the run has no such model, the target is not empty, or the disk is too small.
         EngineError: if the adapter cannot be merged.
     """
-    if method not in METHODS:
-        raise ConfigError(f"unknown method {method!r}", where="--model", accepted=", ".join(METHODS))
+    if method not in _NAMES:
+        raise ConfigError(f"unknown method {method!r}", where="--model", accepted=", ".join(_NAMES))
     if is_training(folder):
         found = trained_method(folder)
         if found not in (None, method):
@@ -60,13 +63,13 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
             )
         return _exported(folder, to, None)
     read_manifest(folder)
-    trained = [name for name in METHODS if trained_adapter(folder, name) or is_training(folder / name)]
+    trained = [name for name in _NAMES if trained_adapter(folder, name) or is_training(folder / name)]
     if method not in trained:
         raise RunStateError(
             f"this run has no {method} model",
             where=str(folder),
             accepted=", ".join(trained) or "none yet",
-            run=shell_command("publius", "train", method, "RUN.yaml"),
+            run=shell_command("publius", *_command(method), "RUN.yaml"),
         )
     return _exported(folder / method, to, load_run_config(folder / RESOLVED).models.policy)
 
@@ -86,6 +89,11 @@ def _exported(training: Path, to: Path, policy: ModelConfig | None) -> ExportedM
             merge_adapter(training, folder, base)
         write_merged_card(training, folder)
     return ExportedModel(to)
+
+
+def _command(method: str) -> tuple[str, ...]:
+    """Return the command that makes a model, without the run file."""
+    return ("run", "--only", "choose") if method == STEERED else ("train", method)
 
 
 def is_training(folder: Path) -> bool:

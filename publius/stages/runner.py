@@ -141,10 +141,11 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
 
 
 def in_time(run: Run, stages: Sequence[Stage]) -> Iterator[Stage]:
-    """Yield each stage when the one before has run, without a round for which too little time is left.
+    """Yield each stage when the one before has run, without those that cannot run in time or on nothing.
 
     The round of comparisons, labels and DPO is omitted if it would end too late. What ran before, such as SFT
     on samples, is then the result. A run always trains something, and a round that has begun is completed.
+    There is no choice of a checkpoint if every training had nothing to learn from.
     """
     late = False
     for stage in stages:
@@ -154,7 +155,9 @@ def in_time(run: Run, stages: Sequence[Stage]) -> Iterator[Stage]:
             if late:
                 warn(run.deadline.shortfall("the round of comparisons, labels and DPO"))
                 run.record_late("dpo")
-        if not (late and stage in _ROUND):
+        if stage == "choose" and not run.checkpoints() and any(map(run.advice_of, METHODS)):
+            note("choose: nothing was trained, so the base model stays")
+        elif not (late and stage in _ROUND):
             yield stage
 
 

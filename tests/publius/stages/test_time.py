@@ -15,7 +15,7 @@ from publius.stages.base import Stage
 from publius.stages.runner import RunRequest, execute, in_time
 from tests.publius.trainable import roomy, write_trainable
 
-STAGES: tuple[Stage, ...] = ("sample", "sft", "compare", "label", "dpo", "eval")  # type: ignore[assignment]
+STAGES: tuple[Stage, ...] = ("sample", "sft", "compare", "label", "dpo", "eval")
 
 
 @dataclass
@@ -25,9 +25,16 @@ class FakeRun:
     trained: set[str]
     deadline: Deadline | None
     late: list[str] = field(default_factory=list)
+    advice: dict[str, str] = field(default_factory=dict)
 
     def adapter(self, method: str) -> Path | None:
         return Path(method) if method in self.trained else None
+
+    def checkpoints(self) -> dict[str, Path]:
+        return {method: Path(method) for method in self.trained}
+
+    def advice_of(self, stage: str) -> str | None:
+        return self.advice.get(stage)
 
     def record_late(self, skipped: str) -> None:
         self.late.append(skipped)
@@ -60,6 +67,13 @@ def test_otherwise_every_stage_runs(trained: set[str], limit: Deadline | None):
     run = FakeRun(trained, limit)
     assert stages_of(run) == list(STAGES)
     assert run.late == []
+
+
+def test_nothing_is_chosen_if_every_training_had_nothing_to_learn_from(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "publius")
+    run: Any = FakeRun(set(), None, advice={"sft": "no answer passes"})
+    assert list(in_time(run, ("sft", "choose", "eval"))) == ["sft", "eval"]
+    assert "the base model stays" in caplog.text
 
 
 def test_late_run_is_completed_by_a_later_command(

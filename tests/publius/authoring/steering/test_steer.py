@@ -15,6 +15,7 @@ from core.records import Prompt
 from publius.authoring.steering.steer import SteerOutcome, SteerRequest, steer
 from publius.authoring.steering.timing import Speed
 from publius.config.run_file import RunConfig, load_run_config
+from publius.models.export import export_model
 from publius.runs.engines import Engines
 from publius.stages.runner import planned_stages
 from tests.publius.trainable import SAMPLING, roomy
@@ -216,6 +217,8 @@ def test_a_tiny_model_is_steered_and_an_edit_reuses_its_draws(
     assert {"base.compliance", "prompted.compliance", "steered.compliance.delta"} <= names
     assert Path(found["report"]).is_file()
     assert first.minutes < 15
+    export_model(first.outcome.folder, "steered", tmp_path / "merged")
+    assert (tmp_path / "merged" / "config.json").is_file()
 
     again = steer(tiny_request(tmp_path, model, source), measure=Stopwatch())
     assert again.outcome is not None
