@@ -20,7 +20,7 @@ from publius.commands.exports import export
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import chat, eval_reward
-from publius.commands.runs import compare, critique, eval_, label, run, sample, show
+from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
 from publius.commands.setup import doctor, init, models_app
 from publius.commands.steering import steer_
 from publius.commands.train import train_app
@@ -120,7 +120,7 @@ app.command("try")(try_)
 app.command("steer")(steer_)
 app.command()(run)
 app.command()(critique)
-app.command()(sample)
+app.command("sample")(sample_)
 app.command()(compare)
 app.command()(label)
 app.command("eval-reward")(eval_reward)

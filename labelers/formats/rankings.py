@@ -46,7 +46,7 @@ _TEXTS = ("text", "answer", "response", "completion", "content", "output", "gene
 _OWN_RATINGS = ("rating", "score", "overall_score", "reward")
 
 
-class ScoredAnswer(NamedTuple):
+class RatedAnswer(NamedTuple):
     """An answer with its score among the others; a higher score is better."""
 
     answer: Candidate
@@ -62,7 +62,7 @@ class Ranked(NamedTuple):
 
 def pairs_of(
     prompt: tuple[Message, ...],
-    scored: Sequence[ScoredAnswer],
+    scored: Sequence[RatedAnswer],
     by: Opinion,
     *,
     margins: bool,
@@ -103,9 +103,9 @@ def pairs_of(
     return Ranked(tuple(pairs), skipped)
 
 
-def _distinct(pairs: Sequence[tuple[ScoredAnswer, ScoredAnswer]]) -> list[tuple[ScoredAnswer, ScoredAnswer]]:
+def _distinct(pairs: Sequence[tuple[RatedAnswer, RatedAnswer]]) -> list[tuple[RatedAnswer, RatedAnswer]]:
     """Return the pairs with different answers, each pair of texts once."""
-    by_texts: dict[frozenset[str], tuple[ScoredAnswer, ScoredAnswer]] = {}
+    by_texts: dict[frozenset[str], tuple[RatedAnswer, RatedAnswer]] = {}
     for one, two in pairs:
         by_texts.setdefault(frozenset((one.answer.response, two.answer.response)), (one, two))
     return [pair for texts, pair in by_texts.items() if len(texts) == 2]
@@ -141,7 +141,7 @@ class Rankings(RowSource):
         rated = []
         for place, (answer, score) in enumerate(zip(answers, scores, strict=True), start=1):
             if answer is not None and score is not None:
-                rated.append(ScoredAnswer(answer, score))
+                rated.append(RatedAnswer(answer, score))
             elif answer is not None:
                 skipped.append(Skipped("an answer has no rank or rating", f"response {place}"))
         if len(rated) < 2 and skipped:

@@ -35,7 +35,7 @@ def critique(
     run_stages(run_file, overrides, ("critique",), resume, as_json)
 
 
-def sample(
+def sample_(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
     """Run only the stage that samples answers and scores them."""

@@ -25,7 +25,7 @@ from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion
 from publius.stages.quality.choose import choose_stage
 from publius.stages.sample import sample_stage
-from publius.stages.scoring import require_scores
+from publius.stages.scoring import require_scored_answers
 from publius.stages.training.distill import distill_stage
 from publius.stages.training.dpo import dpo_stage
 from publius.stages.training.examples import reward_stage, sft_stage
@@ -125,7 +125,7 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
         with opened as run:
             note(f"run folder {run.folder}")
             _require_possible_trainings(run, plan.stages)
-            require_scores(run, plan.stages)
+            require_scored_answers(run, plan.stages)
             warn_about_labels(config, engines, self_labels=not plan.pairs_only)
             if writes:
                 plan.ingest(run)

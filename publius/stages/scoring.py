@@ -10,7 +10,7 @@ from publius.runs.folder import Run
 from publius.stages.base import Stage
 
 
-def require_scores(run: Run, stages: tuple[Stage, ...]) -> None:
+def require_scored_answers(run: Run, stages: tuple[Stage, ...]) -> None:
     """Raise ConfigError if stages to run need scores of answers, and nothing in the run can give them."""
     config = run.config
     needs = {"sample": "sample", "compare": "compare.pairs=best_worst"}

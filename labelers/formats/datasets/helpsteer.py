@@ -27,7 +27,7 @@ from labelers.formats.fields import (
     value_of,
 )
 from labelers.formats.opinions import Opinion, outcome_by, pair_of
-from labelers.formats.rankings import ScoredAnswer, pairs_of
+from labelers.formats.rankings import RatedAnswer, pairs_of
 from labelers.formats.source import Row, RowLabels, RowSource, Skipped, columns_of, dropped, refusal
 
 _BETTER_WHEN_HIGHER = ("helpfulness", "correctness", "coherence")
@@ -99,7 +99,7 @@ def _compared(prompt: str, rows: list[Row]) -> Iterator[RowLabels]:
         found = [
             pairs_of(
                 messages,
-                [ScoredAnswer(answer, ratings[name]) for _, answer, ratings in good],
+                [RatedAnswer(answer, ratings[name]) for _, answer, ratings in good],
                 Opinion(verdict="tie", dimension=name),
                 margins=True,
             )

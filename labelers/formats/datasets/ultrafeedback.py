@@ -25,7 +25,7 @@ from labelers.formats.fields import (
     required,
 )
 from labelers.formats.opinions import Opinion, Pair
-from labelers.formats.rankings import ScoredAnswer, pairs_of
+from labelers.formats.rankings import RatedAnswer, pairs_of
 from labelers.formats.source import RowLabels, RowSource, Skipped
 
 _ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
@@ -62,7 +62,7 @@ class UltraFeedback(RowSource):
         source = maybe_text(values, "source")
         pairs: list[Pair] = []
         for aspect in ("overall", *_ASPECTS):
-            scored = [ScoredAnswer(answer, ratings[aspect]) for answer, ratings in rated if aspect in ratings]
+            scored = [RatedAnswer(answer, ratings[aspect]) for answer, ratings in rated if aspect in ratings]
             if len(scored) < 2:
                 skipped.append(Skipped("fewer than two completions are rated in an aspect", aspect))
                 continue

@@ -32,7 +32,7 @@ from labelers.formats.fields import (
     text_of,
 )
 from labelers.formats.opinions import Opinion, Outcome, Pair
-from labelers.formats.rankings import ScoredAnswer, pairs_of
+from labelers.formats.rankings import RatedAnswer, pairs_of
 from labelers.formats.source import RowLabels, RowSource, Skipped
 from labelers.formats.tools.argilla_responses import SUFFIX, Submission, submissions_of
 from labelers.formats.tools.packed_records import KEY, ShownAnswer, unpack
@@ -211,7 +211,7 @@ class _Reading:
             self._add_scored(scores, by.model_copy(update={"dimension": respect or None}), margins=True)
 
     def _add_scored(self, scores: Mapping[str, float], by: Opinion, *, margins: bool) -> None:
-        scored = [ScoredAnswer(self.answers[name], score) for name, score in scores.items()]
+        scored = [RatedAnswer(self.answers[name], score) for name, score in scores.items()]
         found = pairs_of(self.prompt, scored, by, margins=margins)
         self.pairs += found.pairs
         self.skipped += found.skipped

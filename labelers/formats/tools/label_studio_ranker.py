@@ -25,7 +25,7 @@ from labelers.formats.fields import (
     value_of,
 )
 from labelers.formats.opinions import Opinion, Pair
-from labelers.formats.rankings import ScoredAnswer, pairs_of
+from labelers.formats.rankings import RatedAnswer, pairs_of
 from labelers.formats.source import RowLabels, Skipped, refusal
 
 _TEXTS = ("body", "text", "html", "content", "value", "title")
@@ -65,7 +65,7 @@ def ranker_labels(
                 raise RequestError(
                     "a ranking names an answer twice or one that the task lacks", detail=shown(order)
                 )
-            scored = [ScoredAnswer(answers[id], -float(rank)) for rank, id in enumerate(order)]
+            scored = [RatedAnswer(answers[id], -float(rank)) for rank, id in enumerate(order)]
             found = pairs_of(prompt, scored, by, margins=False)
         except RequestError as error:
             skipped.append(Skipped(error.reason, f"annotation {place}: {error.detail}"))

@@ -34,7 +34,7 @@ from publius.stages.label import judge_and_aggregate
 from publius.stages.training.examples import (
     job_of,
     labelled,
-    pairs_of,
+    preference_pairs,
     record_training,
     siblings_of,
     start_of,
@@ -52,7 +52,7 @@ async def dpo_stage(run: Run, engines: Engines) -> StageResult:
     if config.rounds > 1:
         return await _in_rounds(run, engines)
     engines.keep()
-    train, held_out = held_out_of(list(pairs_of(run)), config.held_out, "dpo")
+    train, held_out = held_out_of(list(preference_pairs(run)), config.held_out, "dpo")
     job = job_of(run, "dpo", config, start_of(run, "dpo", config.init))
     result = train_dpo(train, job, config, held_out)
     return record_training(run, job, [result], labelled(run, train), config, started)
@@ -79,7 +79,7 @@ class _Round:
             NothingToLearnError: if no pair can be used.
         """
         config, folder = run.config.dpo, run.round_folder(number) / "dpo"
-        train, held_out = held_out_of(list(pairs_of(records)), config.held_out, "dpo")
+        train, held_out = held_out_of(list(preference_pairs(records)), config.held_out, "dpo")
         siblings = [other / ROUNDS / str(number) / "dpo" for other in siblings_of(run)]
         if number == 1:  # the same training as that of a run with a single round
             siblings += [other / "dpo" for other in siblings_of(run)]
@@ -112,6 +112,7 @@ async def _in_rounds(run: Run, engines: Engines) -> StageResult:
     engines.keep()
     rounds = [_Round.trained(run, run, 1, start_of(run, "dpo", run.config.dpo.init))]
     took_s = 0.0
+    lacking: str | None = None
     while len(rounds) < run.config.dpo.rounds:
         number, last = rounds[-1].number + 1, rounds[-1].job.folder
         if _too_late(run, number, took_s):
@@ -124,11 +125,14 @@ async def _in_rounds(run: Run, engines: Engines) -> StageResult:
             try:
                 rounds.append(_Round.trained(run, records, number, last))
             except NothingToLearnError as error:
-                note(f"dpo: round {number}: {error.what}; the model of round {number - 1} is the result")
+                lacking = f"round {number}: {error.what}, so the result is the model of round {number - 1}"
+                note(f"dpo: {lacking}")
                 break
         took_s = time.monotonic() - begun
     run.note_result("dpo", ROUNDS, [entry.as_json() for entry in rounds])
-    return _published(run, rounds[-1], started, counts)
+    result = _published(run, rounds[-1], started, counts)
+    result.advice = run.note_advice("dpo", lacking)
+    return result
 
 
 def _too_late(run: Run, number: int, last_s: float) -> bool:

@@ -53,7 +53,7 @@ async def reward_stage(run: Run, engines: Engines) -> StageResult:
     require_stage(run, "label")
     engines.keep()
     started, config = time.monotonic(), run.config.reward
-    train, held_out = held_out_of(list(pairs_of(run)), config.held_out, "reward")
+    train, held_out = held_out_of(list(preference_pairs(run)), config.held_out, "reward")
     job = job_of(run, "reward", config, start_of(run, "reward", config.init))
     results = train_reward(train, job, config, held_out)
     evaluation = finish_reward_model(job, config, results, train, held_out) if is_main() else None
@@ -134,7 +134,7 @@ def start_of(run: Run, method: Method, init: str) -> Path | None:
     return adapter
 
 
-def pairs_of(run: Run) -> Iterator[PreferencePair]:
+def preference_pairs(run: Run) -> Iterator[PreferencePair]:
     """Yield the run's preferences as training pairs; prompts held out for evaluation have none."""
     if not (run.folder / "preferences.jsonl").exists():
         return

@@ -10,7 +10,7 @@ import pytest
 from core.errors import RequestError
 from core.records import Candidate, Message
 from labelers.formats.opinions import Opinion
-from labelers.formats.rankings import MAX_ANSWERS, Ranked, ScoredAnswer, pairs_of
+from labelers.formats.rankings import MAX_ANSWERS, Ranked, RatedAnswer, pairs_of
 from tests.labelers.formats.reading import Imported, given, imported, rows_of
 
 PROMPT = (Message(role="user", content="Name a bird."),)
@@ -18,7 +18,7 @@ BY = Opinion(verdict="tie", annotator="r-1")
 
 
 def ranked(*scored: tuple[str, float], margins: bool = False, by: Opinion = BY) -> Ranked:
-    answers = [ScoredAnswer(Candidate(text, ""), score) for text, score in scored]
+    answers = [RatedAnswer(Candidate(text, ""), score) for text, score in scored]
     return pairs_of(PROMPT, answers, by, margins=margins)
 
 

@@ -15,9 +15,11 @@ from core.records import Comparison, Generation, ScoredAnswer
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, GenerationRequest
 from engines.scripted import ScriptedEngine
+from publius.runs.dataset import export_run
 from publius.runs.reader import RunReader
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
+from tests.publius.invoking import here
 from tests.publius.projects import record_lines, write_project
 
 SHORT = """\
@@ -349,3 +351,36 @@ def test_samples_are_read_back_as_they_were_written(tmp_path: Path):
             "passed",
             "by_principle",
         }
+
+
+def test_the_command_prints_the_yield_and_show_prints_the_answers(tmp_path: Path):
+    run_file = write_project(tmp_path, 4, RUN)
+    shown = here("sample", run_file)
+    assert shown.returncode == 0, shown.stderr
+    assert "prompts have answers that differ" in shown.stdout
+    (folder,) = (tmp_path / "runs").iterdir()
+    with RunReader(folder) as run:
+        answer = next(iter(run.samples))
+    record = " ".join(here("show", folder, answer.id).stdout.split())
+    assert f"> scoredanswer {answer.id} {answer.origin}: {' '.join(answer.answer.text.split())}" in record
+    assert f"score {answer.score:.3f}" in record
+
+
+def test_exported_data_says_how_each_answer_was_made(tmp_path: Path):
+    make = Writers(wide="A short one.")
+    outcome = sampled(tmp_path, make, "sft.from=samples", prompts=12, stages=("sample", "compare", "label"))
+    assert export_run(outcome.folder, tmp_path / "data").rows == {
+        "sft": 12,
+        "preference": 12,
+        "soft": 12,
+        "judgments": 12,
+        "samples": 48,
+    }
+    rows = [
+        json.loads(line)
+        for path in (tmp_path / "data" / "sft").glob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert {(row["origin"], row["completion"][0]["content"]) for row in rows} == {("wide:0", "A short one.")}
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert "| `samples` | 48 |" in card

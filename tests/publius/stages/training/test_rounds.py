@@ -153,10 +153,13 @@ def test_checkpoints_are_the_finished_models_in_the_order_of_training(finished: 
 def test_a_round_without_pairs_that_differ_keeps_the_model_before(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    pairs_of = dpo.pairs_of
-    monkeypatch.setattr(dpo, "pairs_of", lambda run: () if run.folder.name == "2" else pairs_of(run))
+    preference_pairs = dpo.preference_pairs
+    monkeypatch.setattr(
+        dpo, "preference_pairs", lambda run: () if run.folder.name == "2" else preference_pairs(run)
+    )
     outcome = in_rounds(tmp_path, model)
     assert [entry["round"] for entry in outcome.as_json()["rounds"]] == [1]
+    assert "the result is the model of round 1" in outcome.as_json()["advice"]["dpo"]
     assert adapter_digest(outcome.folder / "dpo") == adapter_digest(outcome.folder / "rounds" / "1" / "dpo")
 
 
