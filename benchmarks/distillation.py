@@ -47,10 +47,10 @@ name: {name}
 seed: {seed}
 constitution: {name}.yaml
 prompts: prompts.jsonl
-models: {{policy: {model}}}
+models: {{policy: {{id: {model}, dtype: {dtype}}}}}
 engine: {{max_batch: 32, concurrency: 32}}
 lora: {{r: 16, alpha: 32}}
-optim: {{max_length: 512, checkpoint_every: 5}}
+optim: {{max_length: 512, checkpoint_every: 5, bf16: {bf16}}}
 distill:
   steps: {steps}
   rollouts: {rollouts}
@@ -75,6 +75,7 @@ def write_project(folder: Path, named: Sequence[str], options: argparse.Namespac
         name = entry if entry in INSIDE else Path(entry).stem
         write_once(folder / f"{name}.yaml", text)
         settings = {key: getattr(options, key) for key in ("model", "seed", "steps", "rollouts", "tokens")}
+        settings |= {"dtype": options.dtype, "bf16": "true" if options.dtype == "bfloat16" else "auto"}
         settings |= {"rate": options.learning_rate, "examples": str(options.examples).lower()}
         (folder / f"run-{name}.yaml").write_text(RUN.format(name=name, **settings), encoding="utf-8")
         names.append(name)
@@ -142,6 +143,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default=EMBEDDED_NAME, help="Hugging Face id or folder of the policy")
+    parser.add_argument("--dtype", choices=("auto", "bfloat16"), default="auto")
     parser.add_argument("--constitutions", nargs="+", default=list(INSIDE), help="names above, or files")
     parser.add_argument("--to", type=Path, default=Path("distil"), help="project folder; ./distil by default")
     parser.add_argument("--json", type=Path)

@@ -48,7 +48,7 @@ class OptimConfig(Section):
 
     batch_size: int = Field(default=64, ge=1)
     """Examples (SFT) or pairs (reward, DPO) per optimizer step, over all processes; the last step of an epoch
-    has the rest. No effect on PPO, RLOO and GRPO."""
+    has the rest. No effect on PPO, RLOO, GRPO and distill, which have `rollouts`."""
     micro_batch: int = Field(default=8, ge=1, json_schema_extra=OPERATIONAL)
     """Maximum examples per forward pass of SFT; bounds the memory together with `micro_tokens`. GRPO: answers
     per block of the loss type `bnpo`."""

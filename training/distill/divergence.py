@@ -16,6 +16,7 @@ Shapes: `A` answer tokens, `D` width of the model, `V` vocabulary.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -65,7 +66,8 @@ def token_divergence(
         # accelerate and autocast may widen hidden states.
         student, teacher = student.to(weight.dtype), teacher.to(weight.dtype)
     apply: Any = _ChunkedDivergence.apply
-    return TokenDivergence(*apply(student, teacher, weight, tokens, beta, temperature))
+    with torch.autocast(student.device.type, enabled=False):
+        return TokenDivergence(*apply(student, teacher, weight, tokens, beta, temperature))
 
 
 class _ChunkedDivergence(torch.autograd.Function):
@@ -81,18 +83,17 @@ class _ChunkedDivergence(torch.autograd.Function):
         beta: float,
         temperature: float,
     ) -> tuple[torch.Tensor, ...]:
-        """Return divergence, KL, entropy and log-probabilities, (A,) each."""
+        """Return divergence, KL, entropy and log-probabilities, (A,) each. Autocast must be off."""
         wide = torch.float64 if student.dtype == torch.float64 else torch.float32
         found = [student.new_empty(len(student), dtype=wide) for _ in TokenDivergence._fields]
         slopes = torch.empty_like(student) if ctx.needs_input_grad[0] else None
         ctx.set_materialize_grads(False)
         vocabulary = student.shape[-1] if weight is None else len(weight)
         rows = max(1, _CHUNK_ELEMENTS // vocabulary)
+        project = _projection(weight, wide)
         for start in range(0, len(student), rows):
             part = slice(start, start + rows)
-            ours, theirs = (
-                _log_softmax(states[part], weight, wide, temperature) for states in (student, teacher)
-            )
+            ours, theirs = (_log_softmax(project(states[part]), temperature) for states in (student, teacher))
             *values, slope = _divergence(ours, theirs, beta, wants_slope=slopes is not None)
             values.append(ours.gather(-1, tokens[part, None]).squeeze(-1))
             for whole, value in zip(found, values, strict=True):
@@ -113,22 +114,23 @@ class _ChunkedDivergence(torch.autograd.Function):
         return grads[0].unsqueeze(-1).to(slopes.dtype) * slopes, None, None, None, None, None
 
 
-def _log_softmax(
-    states: torch.Tensor, weight: torch.Tensor | None, wide: torch.dtype, temperature: float
-) -> torch.Tensor:
-    """Return the log-probabilities of the whole vocabulary after each state."""
-    # Autocast would round the logits to 16 bits. Two close distributions then differ by the rounding.
-    with torch.autocast(states.device.type, enabled=False):
-        logits = states.to(wide) if weight is None else _project(states, weight, wide)
+def _projection(weight: torch.Tensor | None, wide: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the function from states to logits of the wide type.
+
+    Logits of 16 bits would be rounded: two close distributions then differ by the rounding.
+    """
+    if weight is None:
+        return lambda states: states.to(wide)
+    if weight.device.type == "cuda" and weight.dtype in (torch.float16, torch.bfloat16):
+        columns = weight.t()
+        return lambda states: torch.mm(states, columns, out_dtype=wide)
+    head = weight.to(wide)
+    return lambda states: states.to(wide) @ head.t()
+
+
+def _log_softmax(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return the log-probabilities of the whole vocabulary."""
     return logits.div(temperature).log_softmax(dim=-1).clamp_(min=_FLOOR)
-
-
-def _project(states: torch.Tensor, weight: torch.Tensor, wide: torch.dtype) -> torch.Tensor:
-    """Return logits of the wide type, also of states and weights in 16 bits."""
-    if states.device.type == "cuda" and states.dtype in (torch.float16, torch.bfloat16):
-        logits: torch.Tensor = torch.mm(states, weight.t(), out_dtype=wide)
-        return logits
-    return torch.nn.functional.linear(states.to(wide), weight.to(wide))
 
 
 def _divergence(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -156,17 +157,16 @@ class DistillLoop:
             taught = self._models.reference_states(self._models.row(teacher))
             row = self._models.row(student)
             states = self._models.states(row)
-            with self._models.precision():
-                found = token_divergence(
-                    states,
-                    taught,
-                    self._models.separate_head,
-                    row.answer_ids,
-                    beta=config.beta,
-                    temperature=config.temperature,
-                )
+            found = token_divergence(
+                states,
+                taught,
+                self._models.separate_head,
+                row.answer_ids,
+                beta=config.beta,
+                temperature=config.temperature,
+            )
             self._scaler.scale(found.divergence.sum() / tokens).backward()  # type: ignore[no-untyped-call]
-            sampled = torch.tensor(sum(drawn, ()), device=found.logprobs.device)
+            sampled = torch.tensor([*chain.from_iterable(drawn)], device=found.logprobs.device)
             averages.add(LOSS, found.divergence)
             averages.add(KL_TO_TEACHER, found.kl)
             averages.add("policy/entropy_avg", found.entropy)

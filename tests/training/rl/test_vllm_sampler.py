@@ -24,10 +24,12 @@ from engines.trees import Tree
 from engines.vllm import setup as vllm_setup
 from engines.vllm.processes import living_members
 from engines.vllm.setup import install_vllm, vllm_device
-from tests.training.jobs import OPTIM, PPO, RLOO, SMALL, Vowels, asked, job
+from tests.training.jobs import DISTILL, OPTIM, PPO, RLOO, SMALL, Vowels, asked, job, taught
+from training.distill.train import train_distill
 from training.job import TrainingJob, TrainingResult
 from training.policy import load_encoder, save_adapter
 from training.rl import sampler as opening
+from training.rl.metrics import GAP
 from training.rl.ppo.actor_critic import ActorCritic, load_actor_critic
 from training.rl.reward_sum import WeightedReward
 from training.rl.rollouts import Drawn, LiveSampler
@@ -326,3 +328,13 @@ def test_a_second_adapter_below_the_policy_s_is_refused(
     save_adapter(built.models.policy, tmp_path / "adapter", model.id)
     with pytest.raises(EngineError, match=r"tiny\+adapter: vLLM attaches one adapter at a time"):
         pair_of(model.model_copy(update={"adapter": str(tmp_path / "adapter")}), tmp_path / "sampler")
+
+
+@on_vllm
+@pytest.mark.long  # loads vLLM again
+def test_distillation_draws_from_the_student_as_it_is_after_each_step(model: ModelConfig, tmp_path: Path):
+    settings = {"steps": 3, "rollout_engine": "vllm", "kv_cache_gib": 0.25, "learning_rate": 5e-2}
+    train_distill(taught(8), job("distill", tmp_path, model.id), DISTILL.model_copy(update=settings))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row[GAP] < ROUNDING for row in rows] == [True] * 3
+    assert len({row["loss/policy_avg"] for row in rows}) == 3
