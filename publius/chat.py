@@ -37,7 +37,8 @@ class ChatRequest:
     run: Path
     """A run folder."""
     variants: Sequence[str] = ()
-    """Variants that answer. If empty: `base` and the variant trained last."""
+    """Variants that answer. If empty: `base` and the chosen checkpoint, or else the variant
+    trained last."""
     prompt: str | None = None
     """Ask this once, without reading standard input."""
     temperature: float | None = None

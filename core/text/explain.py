@@ -145,6 +145,9 @@ def _misfits(model: type[BaseModel], value: object, error: ErrorDetails) -> Iter
         siblings, _ = _walk(model, error["loc"][:-1])
         key = str(error["loc"][-1])
         yield Misfit(place, f"unknown key {yaml_line(key)}", one_of(key_names(*siblings), key), on_key=True)
+    elif error["type"] == "missing" and isinstance(error["loc"][-1], int):  # a list of a fixed length
+        place, count = _place(value, error["loc"][:-1]), error["loc"][-1] + 1
+        yield Misfit(place, f"{_name(place)} has too few values", f"a list of at least {count} values")
     elif error["type"] == "missing":
         key = str(error["loc"][-1])
         yield Misfit(place, f"the key {key!r} is missing", f"a line '{key}: ...'")

@@ -24,7 +24,7 @@ from publius.runs.inputs import RESOLVED
 from publius.runs.manifest import read_manifest
 from training.methods import METHODS
 
-_NAMES = (*METHODS, STEERED)
+_EXPORTED = (*METHODS, STEERED)
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
         RunStateError: if the run has no such model, the target is not empty, or the disk is too small.
         EngineError: if the adapter cannot be merged.
     """
-    if method not in _NAMES:
-        raise ConfigError(f"unknown method {method!r}", where="--model", accepted=", ".join(_NAMES))
+    if method not in _EXPORTED:
+        raise ConfigError(f"unknown method {method!r}", where="--model", accepted=", ".join(_EXPORTED))
     if is_training(folder):
         found = trained_method(folder)
         if found not in (None, method):
@@ -63,13 +63,14 @@ def export_model(folder: Path, method: str, to: Path) -> ExportedModel:
             )
         return _exported(folder, to, None)
     read_manifest(folder)
-    trained = [name for name in _NAMES if trained_adapter(folder, name) or is_training(folder / name)]
+    trained = [name for name in _EXPORTED if trained_adapter(folder, name) or is_training(folder / name)]
     if method not in trained:
+        command = ("run", "--only", "choose") if method == STEERED else ("train", method)
         raise RunStateError(
             f"this run has no {method} model",
             where=str(folder),
             accepted=", ".join(trained) or "none yet",
-            run=shell_command("publius", *_command(method), "RUN.yaml"),
+            run=shell_command("publius", *command, "RUN.yaml"),
         )
     return _exported(folder / method, to, load_run_config(folder / RESOLVED).models.policy)
 
@@ -89,11 +90,6 @@ def _exported(training: Path, to: Path, policy: ModelConfig | None) -> ExportedM
             merge_adapter(training, folder, base)
         write_merged_card(training, folder)
     return ExportedModel(to)
-
-
-def _command(method: str) -> tuple[str, ...]:
-    """Return the command that makes a model, without the run file."""
-    return ("run", "--only", "choose") if method == STEERED else ("train", method)
 
 
 def is_training(folder: Path) -> bool:

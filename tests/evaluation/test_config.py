@@ -7,8 +7,10 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
+from core.errors import ConfigError
 from core.settings import OPERATIONAL
 from evaluation.config import BASE, STEERED, EvalConfig, Variant
+from publius.config.run_file import build_run_config
 
 
 def test_defaults_are_greedy_answers_of_all_variants():
@@ -49,3 +51,19 @@ def test_refusal_names_the_variant_that_is_wrong():
         EvalConfig.model_validate({"models": ["sft"]})
     with pytest.raises(ValidationError, match="lists sft more than once"):
         EvalConfig.model_validate({"models": ["base", "sft", "sft"]})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("finished=2", "finished is 2; accepted: one of: base, or a number of at most 1"),
+        ("length=[1]", "length has too few values; accepted: a list of at least 2 values"),
+        ("length=[3, 1]", "length is [smallest, largest], but 3 > 1"),
+        ("promts=3", "unknown key 'promts'"),
+    ],
+)
+def test_a_mistake_in_the_choice_is_one_line(setting: str, message: str):
+    run = {"constitution": "harmless", "prompts": "prompts.jsonl", "models": {"policy": "embedded"}}
+    with pytest.raises(ConfigError) as raised:
+        build_run_config(run, [f"choose.{setting}"])
+    assert str(raised.value).startswith(f"--set choose.{setting}: {message}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,6 +21,7 @@ from evaluation.choice import (
     Checkpoint,
     CheckpointChoice,
     ComplianceBasis,
+    ExceededLimit,
     checked_answers,
     choose_checkpoint,
 )
@@ -217,7 +219,7 @@ class _Record:
             "preferred": None if self.choice.preferred is None else self.choice.preferred.name,
             "checkpoints": [
                 {
-                    **asdict(checkpoint),
+                    **_finite(asdict(checkpoint)),
                     "weights": weights.get(checkpoint.name),
                     "exceeds": [self._exceeded(e) for e in self.choice.exceeded.get(checkpoint.name, ())],
                 }
@@ -226,8 +228,16 @@ class _Record:
         }
         return {**content, "digest": digest(content)[:32]}
 
-    def _exceeded(self, limit: Any) -> dict[str, Any]:
-        return {**asdict(limit), "by": limit.by}
+    def _exceeded(self, limit: ExceededLimit) -> dict[str, Any]:
+        return _finite({**asdict(limit), "by": limit.by})
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with None for what JSON has no number for, such as the loss of a broken model."""
+    return {
+        name: None if isinstance(value, float) and not isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
 def _report(choice: CheckpointChoice, base: Checkpoint) -> None:

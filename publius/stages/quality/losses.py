@@ -45,10 +45,19 @@ class LossMeter:
         model = self._policies.config(name)
         weights = (self._policies.identity(name), pick_dtype(model.dtype, self._run.config.engine.device))
         keys = {key: digest("loss", weights, row.prompt_ids, row.answer_ids) for key, row in rows.items()}
-        unknown = [key for key in rows if self._cache.get(keys[key]) is None]
+        losses = {key: loss for key in rows if (loss := self._stored(keys[key])) is not None}
+        unknown = [key for key in rows if key not in losses]
         for key, loss in zip(unknown, self._computed(name, [rows[key] for key in unknown]), strict=True):
             self._cache.put(keys[key], "loss", repr(loss))
-        return {key: float(self._cache.get(keys[key]) or "nan") for key in rows}
+            losses[key] = loss
+        return {key: losses[key] for key in rows}
+
+    def _stored(self, key: str) -> float | None:
+        """Return the loss in the cache, or None if there is none that can be read."""
+        try:
+            return float(self._cache.get(key) or "")
+        except ValueError:
+            return None
 
     def _computed(self, name: str, rows: Sequence[EncodedAnswer]) -> Iterable[float]:
         if not rows:
@@ -95,7 +104,8 @@ def fluency_series(
     for answer in answers:
         if answer.generation.text:
             row = encoded_answer(run, encoder, BASE, answer)
-            by_variant.setdefault(answer.variant, {})[answer.prompt.id] = row
+            if row.answer_ids:  # a template may drop white space
+                by_variant.setdefault(answer.variant, {})[answer.prompt.id] = row
     return [
         Series(variant, BASE_LOSS, "nats", meter.measure(BASE, rows)) for variant, rows in by_variant.items()
     ]

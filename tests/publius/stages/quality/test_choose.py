@@ -11,7 +11,9 @@ import pytest
 
 from core.notices import LOGGER
 from engines.adapter import adapter_digest
+from publius.chat import ChatRequest, open_chat
 from publius.config.run_file import load_run_config
+from publius.models.export import export_model
 from publius.runs.inputs import decisive_settings
 from publius.runs.reader import RunReader
 from publius.stages.quality.steered import read_choice
@@ -116,6 +118,16 @@ def test_steered_is_a_copy_of_the_chosen_adapter_that_peft_loads(finished: Path)
     assert adapter_digest(folder / "steered") == adapter_digest(folder / choice["chosen"])
     base = transformers.AutoModelForCausalLM.from_pretrained(finished.parent / "tiny")
     assert peft.PeftModel.from_pretrained(base, folder / "steered").active_adapter == "default"
+
+
+@pytest.mark.long
+def test_the_chosen_checkpoint_is_exported_and_chatted_with(finished: Path, tmp_path: Path):
+    import transformers
+
+    export_model(run_folder(finished), "steered", tmp_path / "steered")
+    assert transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "steered").config.vocab_size
+    with open_chat(ChatRequest(run_folder(finished))) as chat:
+        assert chat.variants == ["base", "steered"]
 
 
 @pytest.mark.long

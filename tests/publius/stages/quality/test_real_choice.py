@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,17 +40,15 @@ eval: {sampling: {max_new_tokens: 12}}
 
 def test_the_embedded_model_reads_the_texts_with_about_a_hundred_tokens_each(embedded_encoder: TurnEncoder):
     passages = encoded_passages(embedded_encoder)
-    assert all(80 <= len(row) <= 180 for row in passages.values())
+    assert all(70 <= len(row) <= 140 for row in passages.values())
     assert 3000 < sum(map(len, passages.values())) < 5000
     row = passages["news-1"]
     text = embedded_encoder.tokenizer.decode([*row.prompt_ids, *row.answer_ids])
     assert text.startswith("The town council voted on Tuesday")
 
-    class Plain:
-        """A run without a constitution to show."""
-
-    references = encoded_references(Plain(), embedded_encoder, "base")  # type: ignore[arg-type]
-    assert 2500 < sum(len(row.answer_ids) for row in references.values()) < 4000
+    unseen: Any = None  # base is not shown the constitution
+    references = encoded_references(unseen, embedded_encoder, "base")
+    assert 2000 < sum(len(row.answer_ids) for row in references.values()) < 3500
     end = embedded_encoder.tokenizer.decode(references["everyday-1"].answer_ids)
     assert end.endswith("can then reach the pane.<|im_end|>")
 
