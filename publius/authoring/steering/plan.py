@@ -23,8 +23,6 @@ _START_S = 10.0
 """Seconds to load libraries and write files."""
 _LIBRARIES_S = 8.0
 """Seconds to load the libraries of the first training."""
-_TEACHING = 1.0
-"""Answers per prompt, beside the plain draws, that show a behaviour which the draws lack."""
 _PROMPTED = 1.35
 """Time of an answer with the constitution in front, relative to a plain one."""
 _REFERENCE = 1.35
@@ -51,6 +49,8 @@ class Recipe:
     """The numbers of a recipe that the time depends on."""
 
     draws: int
+    attempts: int
+    """Answers per prompt of each way to show a behaviour that the draws lack."""
     sft_epochs: float
     pair_samples: int
     dpo_epochs: float
@@ -67,6 +67,7 @@ class Recipe:
         epochs = config.optim.epochs
         return cls(
             draws=config.sample.draws,
+            attempts=config.sample.attempts,
             sft_epochs=config.sft.epochs or epochs,
             pair_samples=config.compare.samples,
             dpo_epochs=config.dpo.epochs or epochs,
@@ -230,7 +231,9 @@ class Planner:
         parts: dict[str, float] = {}
         examples, load_s = sizes.train * self._example, self.speed.load_s
         if self.signal != "judged":
-            parts["sample"] = self._answers(sizes.train * (self.recipe.draws + _TEACHING * _PROMPTED))
+            # One way is enough for most prompts; where the prompted model comes first, it often fails.
+            taught = self.recipe.attempts * (1.0 if self.signal == "checks" else 1.0 + _PROMPTED)
+            parts["sample"] = self._answers(sizes.train * (self.recipe.draws + taught))
             parts["sft"] = _LIBRARIES_S + load_s + self._trained(self.recipe.sft_epochs * examples)
         if sizes.rounds:
             answers = self._answers(sizes.train * self.recipe.pair_samples)

@@ -13,7 +13,15 @@ from publius.authoring.steering.timing import Speed
 
 SPEED = Speed(generated_per_s=150, trained_per_s=400, answer_tokens=120, prompt_tokens=40, load_s=2)
 RECIPE = Recipe(
-    draws=2, sft_epochs=3, pair_samples=2, dpo_epochs=1, rounds=2, validation=32, steps=100, rollouts=16
+    draws=2,
+    attempts=1,
+    sft_epochs=3,
+    pair_samples=2,
+    dpo_epochs=1,
+    rounds=2,
+    validation=32,
+    steps=100,
+    rollouts=16,
 )
 
 
@@ -23,8 +31,8 @@ def planner(signal: Signal = "checks", speed: Speed = SPEED, **own: object) -> P
 
 def test_seconds_of_the_parts_follow_from_tokens_and_speed():
     plan = planner().of(Sizes(train=50, validation=10, test=20, rounds=2))
-    # 50 prompts, 2 draws and one taught answer that costs 1.35 of one, 120 tokens each, at 150 a second
-    assert plan.parts["sample"] == pytest.approx(50 * 3.35 * 120 / 150)
+    # 50 prompts, 2 draws and one taught answer, 120 tokens each, at 150 a second
+    assert plan.parts["sample"] == pytest.approx(50 * 3 * 120 / 150)
     assert plan.parts["sft"] == pytest.approx(8 + 2 + 3 * 50 * 160 / 400)
     # a round: 2 answers for each prompt, and both trained on, with the reference's pass
     assert plan.round_s == pytest.approx(100 * 120 / 150 + 2 * 50 * 160 * 1.35 / 400 + 2 * 2)
@@ -85,6 +93,6 @@ def test_few_prompts_are_all_used():
 def test_lines_name_every_part_with_its_minutes():
     first, second = described(planner().plan(96, 48, 1700, 30))
     assert first.endswith("72 prompts to train on, 24 to choose the checkpoint, 48 held out")
-    assert [part in second for part in ("sample 3:", "sft", "dpo in 2 rounds", "choose", "eval")] == [
+    assert [part in second for part in ("sample 2:53", "sft", "dpo in 2 rounds", "choose", "eval")] == [
         True
     ] * 5
