@@ -54,6 +54,7 @@ def below(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
         default = merged.get(alias)
         if alias != key:
             merged.pop(alias, None)
-        both = isinstance(default, Mapping) and isinstance(given, Mapping)
-        merged[key] = below(default, given) if both else given
+        if isinstance(default, Mapping) and isinstance(given, Mapping):
+            given = below(default, given)
+        merged[key] = given
     return merged
