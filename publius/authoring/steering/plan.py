@@ -29,8 +29,8 @@ _REFERENCE = 1.35
 """Time of a pair of DPO with its reference's log-probabilities, relative to forward and backward alone."""
 _TEACHER = 1.5
 """Time of an answer in distillation with the teacher's pass, relative to forward and backward alone."""
-_QUALITY_TOKENS = 9_000
-"""Tokens of neutral texts and reference answers that are scored for each model."""
+_NEUTRAL_TOKENS, _REFERENCE_TOKENS = 4_000, 4_200
+"""Tokens of the neutral passages, whose losses the choice computes, and of the reference answers."""
 _TRAIN_SIZES = (96, 80, 64, 56, 48, 40, 32, 24, 16)
 """Numbers of training prompts that are tried, beside all that there are."""
 _TEST_SIZES = (24, 12)
@@ -200,9 +200,9 @@ class Planner:
         parts = {"start": _START_S + self.speed.load_s, **self._training(sizes)}
         models = 2 + sizes.rounds  # base; SFT or distillation; each round
         parts["choose"] = models * (
-            self._answers(sizes.validation) + self._scored(_QUALITY_TOKENS) + self.speed.load_s
+            self._answers(sizes.validation) + self._scored(_NEUTRAL_TOKENS) + self.speed.load_s
         )
-        scored = 3 * sizes.test * self._example + 3 * _QUALITY_TOKENS
+        scored = 3 * (2 * sizes.test * self._example + _REFERENCE_TOKENS)  # KL, base's loss, references
         parts["eval"] = (
             self._answers(sizes.test) * (2 + _PROMPTED) + self._scored(scored) + 3 * self.speed.load_s
         )
