@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -133,7 +134,8 @@ class RunReader(RecordsReader):
     def history(self, prompt_id: str) -> list[AnyRecord]:
         """Return all records of a run that were made from a prompt, in order of creation."""
         records: list[AnyRecord] = [*self.traces.children(prompt_id)]
-        records += sorted(self.samples.children(prompt_id), key=lambda sample: sample.origin)
+        samples: list[ScoredAnswer] = sorted(self.samples.children(prompt_id), key=attrgetter("origin"))
+        records += samples
         for comparison in (
             *self.comparisons.children(prompt_id),
             *self.added_comparisons.children(prompt_id),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.errors import ConfigError
 from critique.scoring import AnswerScorer
 from labelers.rewards import LabelerReward, require_pointwise_labeler
@@ -10,7 +12,7 @@ from publius.runs.folder import Run
 from publius.stages.base import Stage
 
 
-def require_scored_answers(run: Run, stages: tuple[Stage, ...]) -> None:
+def require_scored_answers(run: Run, stages: Sequence[Stage]) -> None:
     """Raise ConfigError if stages to run need scores of answers, and nothing in the run can give them."""
     config = run.config
     needs = {"sample": "sample", "compare": "compare.pairs=best_worst"}

@@ -86,7 +86,7 @@ lora: {r: 4, alpha: 8}
 sft: {from: samples, learning_rate: 1.0e-3}
 dpo: {rounds: 2}
 train: [sft, dpo]
-eval: {sampling: {max_new_tokens: 24}, kl: false}
+eval: {models: [base, dpo], sampling: {max_new_tokens: 24}, kl: false}
 """
 OPENS = """\
 name: opens

@@ -163,6 +163,27 @@ def test_a_round_without_pairs_that_differ_keeps_the_model_before(
     assert adapter_digest(outcome.folder / "dpo") == adapter_digest(outcome.folder / "rounds" / "1" / "dpo")
 
 
+def test_interrupted_between_its_parts_a_run_in_rounds_resumes_to_the_same_models(
+    finished: tuple[RunOutcome, list[Any]], model: Path, tmp_path: Path
+):
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    for part in ("judge_and_aggregate", "preference_pairs", "_published"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dpo, part, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                in_rounds(tmp_path, model)
+    outcome = in_rounds(tmp_path, model)
+    assert models_of(outcome) == models_of(finished[0])
+
+
+def models_of(outcome: RunOutcome) -> dict[str, str]:
+    """Return the digest of the adapter of each round, and of the result."""
+    names = ("rounds/1/dpo", "rounds/2/dpo", "rounds/3/dpo", "dpo")
+    return {name: adapter_digest(outcome.folder / name) for name in names}
+
+
 def test_one_round_is_the_training_of_older_versions(model: Path, tmp_path: Path):
     outcome = in_rounds(tmp_path, model, "dpo.rounds=1")
     assert not (outcome.folder / "rounds").exists()
@@ -213,7 +234,4 @@ def test_killed_at_any_moment_rounds_resume_to_the_same_models(
         child.send_signal(signal.SIGKILL)
         child.wait()
     outcome = in_rounds(tmp_path, model)
-    for number in "123":
-        one, other = (folder / "rounds" / number / "dpo" for folder in (finished[0].folder, outcome.folder))
-        assert adapter_digest(one) == adapter_digest(other)
-    assert adapter_digest(outcome.folder / "dpo") == adapter_digest(finished[0].folder / "dpo")
+    assert models_of(outcome) == models_of(finished[0])
