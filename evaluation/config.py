@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,7 @@ from core.settings import ADDED, OPERATIONAL, Section
 
 BASE = "base"
 """Variant that all others are compared with."""
-STEERED = "steered"
+STEERED: Final = "steered"
 """Variant with the checkpoint that the stage `choose` chose."""
 Variant = Literal["base", "prompted", "sft", "dpo", "ppo", "rloo", "grpo", "distill", "steered"]
 _FIRST_VARIANTS: tuple[Variant, ...] = ("base", "prompted", "sft", "dpo", "ppo", "rloo", "grpo")

@@ -49,7 +49,7 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
         answers += await policy.answer_all(engines, prompts)
     run.replace_answers(answers)
     further = list(await _judged(run, engines, answers))
-    engines.keep()  # the forward passes load the policy itself, and needs the memory
+    engines.keep()  # the forward passes load the policy itself, and need the memory
     by_prompt, by_text = series_by_forward_passes(run, engines.cache, answers)
     further += by_prompt
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)

@@ -38,6 +38,7 @@ from publius.stages.quality.evaluated import can_load_policy
 from publius.stages.quality.losses import LossMeter, neutral_losses, reference_losses
 from publius.stages.quality.policies import Policies
 from publius.stages.quality.steered import write_steered
+from training.methods import POLICY_METHODS
 from training.policy import load_encoder
 
 _STAGE: Stage = "choose"
@@ -56,7 +57,8 @@ async def choose_stage(run: Run, engines: Engines) -> StageResult:
     engines.take_counts()
     run.forget_failures(_STAGE)
     folders = run.checkpoints()
-    if not folders:
+    # A training that had nothing to learn from leaves no checkpoint: then the base model stays.
+    if not folders and not run.manifest["stages"].keys() & set(POLICY_METHODS):
         raise RunStateError(
             "the run has no trained policy to choose from",
             where=str(run.folder),
@@ -262,7 +264,7 @@ def _why_base(choice: CheckpointChoice, base: Checkpoint) -> str:
         names = ", ".join(within)
         verb = "complies" if len(within) == 1 else "comply"
         reasons.insert(0, f"{names} {verb} no better than base{share}")
-    return "; ".join(reasons)
+    return "; ".join(reasons) or "no training of the run has a result"
 
 
 def _complies(checkpoint: Checkpoint) -> str:

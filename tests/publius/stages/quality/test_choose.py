@@ -201,6 +201,18 @@ def test_a_limit_chooses_again_in_the_same_folder_and_base_stays_with_a_warning(
 
 
 @pytest.mark.long
+def test_without_a_result_of_any_training_the_base_model_stays(
+    copied: Path, caplog: pytest.LogCaptureFixture
+):
+    for method in ("sft", "dpo"):
+        (run_folder(copied) / method / "training.json").unlink()
+    execute(RunRequest(copied, stages=("choose",)))
+    choice = read_choice(run_folder(copied) / "steered") or {}
+    assert (choice["chosen"], [row["name"] for row in choice["checkpoints"]]) == (None, ["base"])
+    assert "choose: the base model stays: no training of the run has a result" in caplog.messages
+
+
+@pytest.mark.long
 def test_a_run_that_held_out_nothing_can_choose_too(
     tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
