@@ -37,6 +37,7 @@ from publius.stages.quality.steered import read_choice
 from publius.stages.runner import RunRequest, execute
 
 Measure = Callable[[RunConfig, Engines, Sequence[Prompt]], Speed]
+"""Measures the speed of a configuration's policy, given its engines and some prompts."""
 _EMBEDDED_DISOBEYS = (
     "no principle has a machine check, and the embedded model hardly follows a constitution in its system "
     "prompt, which is all that it could learn from here; add a check, or set --model to a larger model"
@@ -49,8 +50,6 @@ _DEFAULTS: Mapping[str, Any] = {
     "prompts": None,
     "set": (),
 }
-Measure = Callable[[RunConfig, Engines, Sequence[Prompt]], Speed]
-_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
