@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from labelers.formats.source import LabelSource as LabelSource
     from labelers.formats.source import RowLabels as RowLabels
     from labelers.formats.source import RowSource as RowSource
+    from publius.authoring.steering.steer import SteerRequest as SteerRequest
+    from publius.authoring.steering.steer import steer as steer
     from publius.runs.reader import RunReader as RunReader
     from publius.sources.prompts import read_prompts as read_prompts
     from publius.stages.runner import RunRequest as RunRequest
@@ -144,6 +146,8 @@ _MODULE_OF = {
     "Sampling": "core.records",
     "ScriptedEngine": "engines.scripted",
     "SFTConfig": "training.config",
+    "steer": "publius.authoring.steering.steer",
+    "SteerRequest": "publius.authoring.steering.steer",
     "taught_prompts": "publius.stages.training.distill",
     "TaughtPrompt": "training.distill.task",
     "train_distill": "training.distill.train",

@@ -22,6 +22,7 @@ from publius.commands.labels import annotate, labels_app
 from publius.commands.models import chat, eval_reward
 from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
 from publius.commands.setup import doctor, init, models_app
+from publius.commands.steering import steer_
 from publius.commands.train import train_app
 from publius.console import attach_notices, be_silent, err, fail
 
@@ -116,6 +117,7 @@ def root(
 app.command()(init)
 app.command()(doctor)
 app.command("try")(try_)
+app.command("steer")(steer_)
 app.command()(run)
 app.command()(critique)
 app.command("sample")(sample_)

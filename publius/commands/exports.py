@@ -26,7 +26,8 @@ def export(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Write the merged model of this method: sft, dpo, ppo, rloo, grpo, distill or reward.",
+            help="Write the merged model of this method: sft, dpo, ppo, rloo, grpo, distill or reward; or "
+            "steered, the chosen checkpoint.",
             metavar="METHOD",
         ),
     ] = None,

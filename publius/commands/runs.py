@@ -38,7 +38,7 @@ def critique(
 def sample_(
     run_file: RunFile, overrides: Overrides = None, resume: Resume = None, as_json: AsJson = False
 ) -> None:
-    """Run only the stage that samples answers and scores them under the constitution."""
+    """Run only the stage that samples answers and scores them."""
     run_stages(run_file, overrides, ("sample",), resume, as_json)
 
 

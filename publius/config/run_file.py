@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from constitution.loader import preset_names
 from core.records import Split
@@ -20,7 +20,9 @@ from evaluation.config import ChooseConfig, EvalConfig
 from labelers.config import LabelConfig
 from prompts.sources import Duplicates, may_be_on_hub
 from publius.config.bounds import unusable
+from publius.config.deadline import Deadline
 from publius.config.overrides import build_config, with_overrides
+from publius.config.recipe import recipe_names, with_recipe
 from publius.config.short_forms import expand_short_forms
 from training.config import DPOConfig, LoraConfig, OptimConfig, RewardConfig, SFTConfig
 from training.distill.config import DistillConfig
@@ -86,6 +88,27 @@ class SplitConfig(Section):
         return {"train": self.train, "preference": self.preference, "test": self.test}
 
 
+class TimeConfig(Section):
+    """The time allowed for a run, from the start of its command; `publius steer` sets it.
+
+    Rounds of DPO that would end too late are skipped, with a warning; a stage that has begun is never
+    stopped, and the choice and the evaluation always run.
+    """
+
+    minutes: float | None = Field(default=None, gt=0.0, allow_inf_nan=False, json_schema_extra=OPERATIONAL)
+    """Minutes allowed; null for no limit."""
+    reserve: float = Field(default=0.0, ge=0.0, allow_inf_nan=False, json_schema_extra=OPERATIONAL)
+    """Minutes at the end for the choice of the checkpoint and the evaluation."""
+    round: float = Field(default=0.0, ge=0.0, allow_inf_nan=False, json_schema_extra=OPERATIONAL)
+    """Expected minutes of one round: comparisons, labels and DPO."""
+
+    def deadline(self, started_s: float) -> Deadline | None:
+        """Return the deadline of a command that started then, by `time.monotonic`; None without a limit."""
+        if self.minutes is None:
+            return None
+        return Deadline(60 * self.minutes, 60 * self.reserve, 60 * self.round, started_s)
+
+
 class TrainingSections(Section):
     """Settings that all training shares, on a run or on a data set."""
 
@@ -117,6 +140,9 @@ class StageSections(Section):
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """First part of the run folder's name."""
+    recipe: str | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """A recipe, which gives every setting that the file does not set: `compliance`, for a policy that follows
+    the machine checks of the constitution. `resolved.yaml` has the values."""
     seed: int = Field(default=0, ge=0)
     """Seed of every random draw of the run."""
     constitution: str
@@ -162,6 +188,20 @@ class RunConfig(TrainingSections, StageSections):
     set: the run chooses none."""
     eval: EvalConfig = EvalConfig()
     """Evaluation at the end of the run."""
+    time: TimeConfig = Field(default=TimeConfig(), json_schema_extra=ADDED)
+    """The time allowed for the run."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fills_in_the_recipe(cls, value: object) -> object:
+        return with_recipe(expand_short_forms(value))
+
+    @field_validator("recipe")
+    @classmethod
+    def _names_a_recipe(cls, name: str | None) -> str | None:
+        if name is not None and name not in recipe_names():
+            raise ValueError(f"unknown recipe {name!r}; accepted: {', '.join(recipe_names())}")
+        return name
 
     @model_validator(mode="after")
     def _trains_what_it_builds_on(self) -> Self:

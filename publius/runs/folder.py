@@ -36,6 +36,7 @@ from engines.loading import holds_model
 from evaluation.config import ChooseConfig
 from labelers.crowd.aggregate import TierRule
 from prompts.environment import PromptTemplates
+from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig
 from publius.runs.inputs import decisive_settings, digest_lines, restore_inputs
 from publius.runs.judgment_folder import annotations_digest
@@ -101,6 +102,8 @@ class Run(RunFiles):
         self.constitution = constitution
         self.templates = PromptTemplates()
         self.identity = identity
+        self.deadline: Deadline | None = None
+        """The time allowed for this command, which further rounds ask; None without a limit."""
         self._failed: dict[str, dict[str, str]] = {}
         """Records whose requests failed in this process, with the reason, by stage."""
         try:
@@ -233,6 +236,17 @@ class Run(RunFiles):
         entry["records"] = records
         entry["left_out"] = self.excluded(stage)
         self._write_manifest()
+
+    def record_late(self, skipped: str) -> None:
+        """Record in the manifest what was skipped because the allowed time was short."""
+        if self.store.writable:
+            self.manifest["late"] = [*self.manifest.get("late", []), skipped]
+            self._write_manifest()
+
+    def forget_late(self) -> None:
+        """Forget what earlier commands skipped: this one may do it."""
+        if self.store.writable and self.manifest.pop("late", None) is not None:
+            self._write_manifest()
 
     def note_result(self, stage: str, name: str, value: Any) -> None:
         """Set a value of a stage in the manifest, such as its yield; None removes it."""

@@ -62,6 +62,7 @@ class _Manifest(_Part):
     versions: dict[str, str] = {}
     people: dict[str, StrictInt] = {}
     prompts: _Prompts = _Prompts()
+    late: list[str] = []
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class RunOutcome:
             "reward": read_reward_metrics(self.folder / "reward"),
             "choice": read_choice(self.folder / STEERED),
             "evaluation": evaluation_of(self.folder),
+            **({"late": manifest["late"]} if manifest["late"] else {}),
         }
 
 

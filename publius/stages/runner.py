@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from constitution.loader import load_constitution
 from core.errors import ConfigError, NothingToLearnError, RunStateError
-from core.notices import note
+from core.notices import note, warn
 from core.terminal.interrupts import run_interruptibly
+from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig, load_run_config
 from publius.models.training_job import training_job
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
@@ -51,6 +53,10 @@ _RUNNERS = {
 }
 
 
+_ROUND = ("compare", "label", "reward", "dpo")
+"""The stages of a round, which is omitted as a whole."""
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """A run file, and the stages to run."""
@@ -60,6 +66,8 @@ class RunRequest:
     stages: Sequence[Stage] = ()
     """Stages to run; if empty, all stages that the run file asks for."""
     resume: Path | None = None
+    started_s: float | None = None
+    """Start of the command by `time.monotonic`, from which `time.minutes` counts; None for now."""
 
 
 def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
@@ -72,7 +80,10 @@ def execute(request: RunRequest, make: EngineMaker = make_engine) -> RunOutcome:
     stages = request.stages or planned_stages(config)
     ingestion = PromptIngestion(config.prompts, config.split)
     project = request.run_file.resolve().parent
-    plan = StagePlan(config, project, stages, ingestion, resume=request.resume, check=ingestion.check)
+    deadline = config.time.deadline(time.monotonic() if request.started_s is None else request.started_s)
+    plan = StagePlan(
+        config, project, stages, ingestion, request.resume, check=ingestion.check, deadline=deadline
+    )
     return run_plan(plan, make)
 
 
@@ -90,6 +101,8 @@ class StagePlan:
     """Raises if the input cannot be used; called before a new run folder is created."""
     pairs_only: bool = False
     """True if all answers are imported, so no policy or critic is needed."""
+    deadline: Deadline | None = None
+    """The time allowed; None without a limit."""
 
 
 def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
@@ -117,10 +130,35 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             if writes:
                 plan.ingest(run)
                 wait_for_all()  # the other processes may open the folder from here on
-            results = [run_interruptibly(_result_of(stage, run, engines)) for stage in plan.stages]
+            run.deadline = plan.deadline
+            run.forget_late()
+            results = [
+                run_interruptibly(_result_of(stage, run, engines)) for stage in in_time(run, plan.stages)
+            ]
             wait_for_all()
             _require_records(run, results)
         return RunOutcome(run.folder, tuple(results))
+
+
+def in_time(run: Run, stages: Sequence[Stage]) -> Iterator[Stage]:
+    """Yield each stage when the one before has run, without those that cannot run in time or on nothing.
+
+    The round of comparisons, labels and DPO is omitted if it would end too late. What ran before, such as SFT
+    on samples, is then the result. A run always trains something, and a round that has begun is completed.
+    There is no choice of a checkpoint if every training had nothing to learn from.
+    """
+    late = False
+    for stage in stages:
+        if stage == "compare" and "dpo" in stages and run.deadline is not None:
+            trained = any(run.adapter(method) for method in POLICY_METHODS)
+            late = trained and run.adapter("dpo") is None and not run.deadline.allows_round()
+            if late:
+                warn(run.deadline.shortfall("the round of comparisons, labels and DPO"))
+                run.record_late("dpo")
+        if stage == "choose" and not run.checkpoints() and any(map(run.advice_of, METHODS)):
+            note("choose: nothing was trained, so the base model stays")
+        elif not (late and stage in _ROUND):
+            yield stage
 
 
 async def _result_of(stage: Stage, run: Run, engines: Engines) -> StageResult:

@@ -1,4 +1,4 @@
-"""Output at the end of a run: a table of stages, metrics of the labels, and exclusions with reasons."""
+"""Output at the end of a run: stages, label metrics, exclusions with reasons; and that of `publius steer`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 from rich.table import Table
 
 from core.errors import shell_command
-from core.notices import counted, note
+from core.notices import counted, note, warn
 from core.records import Metric
 from evaluation.report import summary_table
+from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
 from publius.stages.outcome import RunOutcome
 from publius.views.training import print_reward
@@ -80,6 +81,8 @@ def _print_results(summary: dict[str, Any]) -> None:
         heading("Nothing to work on")
         for stage, advice in summary["advice"].items():
             out.print(f"{stage:<12}{advice}")
+    for late in summary.get("late", ()):
+        warn(f"{late} was skipped, as too little of the allowed time was left (time.minutes)")
 
 
 def _print_near_duplicates(count: int) -> None:
@@ -127,3 +130,32 @@ def _choice_cell(checkpoint: dict[str, Any], base: dict[str, Any], measure: str)
         rise = "" if checkpoint is base else f" ({value - base[measure]:+.3f})"
         return f"{value:.3f}{rise}"
     return f"{value:.1f}" if measure == "words" else f"{value:.2f}"
+
+
+def print_steering(steered: SteerOutcome) -> None:
+    """Print the result of steering."""
+    if steered.outcome is None:
+        out.print(shell_command("publius", "run", steered.run_file))
+        return
+    found = steered.as_json()
+    summary = found["outcome"]
+    _print_results(summary)
+    _print_choice(summary["choice"])
+    if evaluation := summary["evaluation"]:
+        heading(f"Before and after steering, {evaluation['prompts']} held-out prompts")
+        out.print(summary_table(Metric.model_validate(metric) for metric in evaluation["metrics"]))
+    heading("Result")
+    if steered.chosen is None:
+        out.print("no checkpoint was chosen: the base model stays")
+    for limit in steered.choice.get("bound", ()):
+        out.print(f"bound    choose.{limit['limit']}: {limit['value']:.3f}, limit {limit['bound']:.3f}")
+    for name, value in (("adapter", found["adapter"]), ("report", found["report"])):
+        if value is not None:
+            out.print(f"{name:<9}{value}")
+    out.print(f"minutes  {steered.minutes:.1f} of {steered.allowed:g}")
+    folder = steered.outcome.folder
+    note("\n" + shell_command("publius", "chat", folder))
+    if steered.chosen is not None:
+        note(shell_command("publius", "export", folder, "--model", "steered", "--to", "DIR"))
+        note(f"peft: PeftModel.from_pretrained(model, {found['adapter']!r})")
+    note(f"the plan: {steered.run_file}; the same command resumes")

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError, NothingToLearnError
-from core.notices import note
+from core.notices import note, warn
 from engines.cached import RequestCounts
 from publius.models.provenance import Provenance, report_training, write_card
 from publius.models.training_job import training_job
 from publius.runs.engines import Engines
-from publius.runs.folder import Run
+from publius.runs.folder import Run, trained_adapter
 from publius.sources.held_out import held_out_of
 from publius.stages.base import StageResult, prompts_of, require_stage
 from publius.stages.compare import compare_answers, compared_splits
@@ -111,9 +111,13 @@ async def _in_rounds(run: Run, engines: Engines) -> StageResult:
     started, counts = time.monotonic(), RequestCounts()
     engines.keep()
     rounds = [_Round.trained(run, run, 1, start_of(run, "dpo", run.config.dpo.init))]
+    took_s = 0.0
     lacking: str | None = None
     while len(rounds) < run.config.dpo.rounds:
         number, last = rounds[-1].number + 1, rounds[-1].job.folder
+        if _too_late(run, number, took_s):
+            break
+        begun = time.monotonic()
         report_training(rounds[-1].job.title, [rounds[-1].result], None)
         with run.open_round(number) as records:
             counts += await _sampled(run, records, engines, number, last)
@@ -124,10 +128,27 @@ async def _in_rounds(run: Run, engines: Engines) -> StageResult:
                 lacking = f"round {number}: {error.what}, so the result is the model of round {number - 1}"
                 note(f"dpo: {lacking}")
                 break
+        took_s = time.monotonic() - begun
     run.note_result("dpo", ROUNDS, [entry.as_json() for entry in rounds])
     result = _published(run, rounds[-1], started, counts)
     result.advice = run.note_advice("dpo", lacking)
     return result
+
+
+def _too_late(run: Run, number: int, last_s: float) -> bool:
+    """Return True, with a warning, if a round is not trained yet and would end too late.
+
+    Args:
+        run: the run.
+        number: the round, from 2.
+        last_s: seconds that the round before took; 0 if not known.
+    """
+    deadline, trained = run.deadline, trained_adapter(run.round_folder(number), "dpo")
+    if deadline is None or trained is not None or deadline.allows_round(last_s):
+        return False
+    warn(deadline.shortfall(f"round {number} of DPO"))
+    run.record_late(f"dpo round {number}")
+    return True
 
 
 async def _sampled(run: Run, records: Run, engines: Engines, number: int, last: Path) -> RequestCounts:

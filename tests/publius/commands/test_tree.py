@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.publius.invoking import here
 
 COMMANDS = """
-init doctor try run critique compare label eval-reward eval show chat export diff annotate models train import
-check test schema prompts agreement select
+init doctor try steer run critique sample compare label eval-reward eval show chat export diff annotate
+models train import check test schema prompts agreement select
 """
 
 

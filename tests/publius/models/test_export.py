@@ -189,7 +189,7 @@ def test_json_names_the_folder(sft: Path, tmp_path: Path):
 def test_what_cannot_be_exported_is_one_line_and_writes_nothing(run: Path, sft: Path, tmp_path: Path):
     to = tmp_path / "to"
     for folder, method, expected in (
-        (run, "kto", "--model: unknown method 'kto'; accepted: sft, reward, dpo, ppo, rloo, grpo, steered"),
+        (run, "kto", "unknown method 'kto'; accepted: sft, reward, dpo, ppo, rloo, grpo, distill, steered"),
         (
             run,
             "sft",

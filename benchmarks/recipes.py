@@ -1,0 +1,237 @@
+"""Which recipe teaches an exact check best from the same number of generated tokens?
+
+    python benchmarks/recipes.py [--to DIR] [--only NAME ...] [--rows N] [--tokens 15000] [--json PATH]
+
+Two constitutions of steering_suite.py by eight recipes: the constitution as system prompt (no training),
+SFT on revisions, SFT on the best of four draws, DPO once, DPO in rounds, DPO on prompted against plain
+answers, distillation from the prompted model, and PPO on the checks. Every recipe generates about the same
+number of tokens before the evaluation; the table has the number. Optimizer settings are those of
+`recipe: compliance`, where it has them. The last model of each recipe is measured, none is chosen, on 40
+held-out prompts, greedily, with at most 160 tokens.
+
+A row is written to rows.jsonl as soon as it is measured; interrupted, the script goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from steering_suite import answers_of, append_row, as_points, as_share, mean_words, read_rows, write_inputs
+
+from constitution.checks.evaluate import evaluate
+from constitution.loader import load_constitution
+from core.statistics.bootstrap import paired_intervals
+from core.text.yaml_writing import yaml_text
+from publius.config.recipe import recipe_values
+from publius.runs.manifest import read_manifest
+from publius.stages.base import Stage
+from publius.stages.outcome import evaluation_of
+from publius.stages.runner import RunRequest, execute
+
+CONSTITUTIONS = ("short", "opening")
+ANSWER, CRITIQUE, ROLLOUTS = 135, 40, 16
+"""Mean tokens of the embedded model's answers and critiques; answers of an on-policy step."""
+SAMPLING = {"temperature": 0.8, "top_p": 0.95, "max_new_tokens": 160}
+RECIPES: Mapping[str, tuple[Stage, ...]] = {
+    "prompted": ("eval",),
+    "sft on revisions": ("critique", "sft", "eval"),
+    "sft on best of 4": ("sample", "sft", "eval"),
+    "dpo once": ("sample", "sft", "compare", "label", "dpo", "eval"),
+    "dpo in rounds": ("sample", "sft", "compare", "label", "dpo", "eval"),
+    "prompted against plain": ("compare", "label", "dpo", "eval"),
+    "distill": ("distill", "eval"),
+    "ppo": ("ppo", "eval"),
+}
+"""The stages of each recipe."""
+PER_PROMPT: Mapping[str, float] = {
+    "sft on revisions": 2 * ANSWER + CRITIQUE,
+    "sft on best of 4": 4 * ANSWER,
+    "dpo once": 5 * ANSWER,
+    "dpo in rounds": 7 * ANSWER,
+    "prompted against plain": 2 * ANSWER,
+}
+"""Tokens that a recipe generates for each prompt: draws, an answer that is taught, and pairs."""
+_MEASURED_BY = ("eval", "choose")
+"""Stages whose tokens are no part of a recipe."""
+
+
+def run_file(recipe: str, constitution: str, tokens: int, seed: int) -> dict[str, Any]:
+    """Return the values of a recipe's run file."""
+    own = recipe_values("compliance")
+    methods = [stage for stage in RECIPES[recipe] if stage in ("sft", "dpo", "distill", "ppo")]
+    limit = round(tokens / PER_PROMPT[recipe]) if recipe in PER_PROMPT else 96
+    last = methods[-1:] or ["prompted"]
+    values: dict[str, Any] = {
+        "name": f"{constitution}-{recipe.replace(' ', '-')}",
+        "seed": seed,
+        "constitution": f"../{constitution}.yaml",
+        "prompts": {"path": "../prompts.jsonl", "limit": limit},
+        "models": {"policy": "smollm2-135m-instruct"},
+        "train": methods,
+        "label": {"principles": 0},
+        "lora": own["lora"],
+        "optim": own["optim"],
+        "eval": {"models": list(dict.fromkeys(["base", *last])), "sampling": {"max_new_tokens": 160}},
+    }
+    return values | _own_sections(recipe, own, tokens)
+
+
+def _own_sections(recipe: str, own: Mapping[str, Any], tokens: int) -> dict[str, Any]:
+    """Return the sections that differ between the recipes."""
+    steps = max(1, round(tokens / (ANSWER * ROLLOUTS)))
+    if recipe == "sft on revisions":
+        critique = {"rounds": 1, "draft": SAMPLING, "revision": SAMPLING, "critique": {"max_new_tokens": 48}}
+        return {"critique": critique, "sft": {**own["sft"], "from": "revisions"}}
+    if recipe == "sft on best of 4":
+        return {"sample": {**own["sample"], "draws": 4, "teach": []}, "sft": own["sft"]}
+    if recipe in ("dpo once", "dpo in rounds"):
+        rounds = 1 if recipe == "dpo once" else 2
+        names = ("sample", "sft", "compare")
+        return {**{name: own[name] for name in names}, "dpo": {**own["dpo"], "rounds": rounds}}
+    if recipe == "prompted against plain":
+        compare = {**own["compare"], "from": "prompted"}
+        return {"compare": compare, "dpo": {**own["dpo"], "init": "base", "rounds": 1}}
+    if recipe == "distill":
+        return {"distill": {**own["distill"], "steps": steps, "rollouts": ROLLOUTS}}
+    if recipe == "ppo":
+        return {"ppo": _ppo(steps)}
+    return {}
+
+
+def _ppo(steps: int) -> dict[str, Any]:
+    """Return the settings of PPO, those of ppo_steering.py."""
+    return {
+        "rewards": {"checks": 1.0},
+        "steps": steps,
+        "rollouts": ROLLOUTS,
+        "minibatch": ROLLOUTS,
+        "max_new_tokens": 160,
+        "critic": "shared",
+        "learning_rate": 2.0e-4,
+        "critic_learning_rate": 2.0e-4,
+        "kl_coef": 0.02,
+        "missing_eos_penalty": 0.5,
+        "stop_kl": 40,
+    }
+
+
+def generated(run: Path) -> int:
+    """Return the tokens that a recipe generated before the evaluation, those of on-policy steps included."""
+    stages = read_manifest(run)["stages"]
+    total = sum(
+        stage["requests"].get("completion_tokens", 0)
+        for name, stage in stages.items()
+        if name not in _MEASURED_BY
+    )
+    for path in (run / "ppo" / "metrics.jsonl", run / "distill" / "metrics.jsonl"):
+        if path.is_file():
+            steps = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            total += round(sum(ROLLOUTS * step.get("completions/mean_length", 0.0) for step in steps))
+    return total
+
+
+def measure(recipe: str, constitution: str, folder: Path, tokens: int, seed: int) -> dict[str, Any]:
+    """Run a recipe and return its row."""
+    # A project of its own, so that no recipe finds the answers of another one in the cache.
+    project = folder / f"{constitution}-{recipe.replace(' ', '-')}-{seed}"
+    project.mkdir(parents=True, exist_ok=True)
+    path = project / "run.yaml"
+    path.write_text(yaml_text(run_file(recipe, constitution, tokens, seed)), encoding="utf-8")
+    started = time.monotonic()
+    run = execute(RunRequest(path, stages=RECIPES[recipe])).folder
+    minutes = (time.monotonic() - started) / 60
+    answers = answers_of(run)
+    (check,) = (p.check for p in load_constitution(run / "constitution.yaml").principles if p.check)
+    methods = [variant for variant in answers if variant != "base"]
+    variant = methods[-1] if methods else "base"
+    shared = sorted(set(answers["base"]) & set(answers[variant]))
+    base, after = (
+        [float(evaluate(check, answers[name][p].generation.text).passed) for p in shared]
+        for name in ("base", variant)
+    )
+    (gain,) = paired_intervals([[a - b for a, b in zip(after, base, strict=True)]], seed=0)
+    found = {m["name"]: m["value"] for m in (evaluation_of(run) or {"metrics": ()})["metrics"]}
+    return {
+        "row": row_name(recipe, constitution, seed),
+        "recipe": recipe,
+        "constitution": constitution,
+        "tokens": generated(run),
+        "base": sum(base) / len(base),
+        "after": sum(after) / len(after),
+        "gain": gain._asdict(),
+        "neutral_loss": found.get(f"{variant}.neutral_loss.delta"),
+        "sameness": found.get(f"{variant}.sameness"),
+        "finished": found.get(f"{variant}.finished"),
+        "words": mean_words(answers[variant].values()),
+        "minutes": minutes,
+    }
+
+
+def row_name(recipe: str, constitution: str, seed: int) -> str:
+    """Return the name of a row."""
+    return f"{constitution}, {recipe}, seed {seed}"
+
+
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the rows, by constitution from the most to the least compliant, and the mean of each recipe."""
+    print(
+        f"\n{'constitution':<13}{'recipe':<24}{'tokens':>8}{'base':>6}{'after':>7}  {'gain (95 %)':<22}"
+        f"{'neutral':>8}{'same':>6}{'finished':>10}{'words':>7}{'min':>6}"
+    )
+    for row in sorted(rows, key=lambda row: (row["constitution"], -row["after"])):
+        neutral = "?" if row["neutral_loss"] is None else f"{row['neutral_loss']:+.3f}"
+        print(
+            f"{row['constitution']:<13}{row['recipe']:<24}{row['tokens']:>8,}{row['base']:>6.0%}"
+            f"{row['after']:>7.0%}  {as_points(row['gain']):<22}{neutral:>8}{as_share(row['sameness']):>6}"
+            f"{as_share(row['finished']):>10}{row['words']:>7.0f}{row['minutes']:>6.1f}"
+        )
+    print("\nmean gain")
+    for name, gain in sorted(mean_gains(rows).items(), key=lambda entry: -entry[1]):
+        print(f"  {name:<24}{gain:+.0%}")
+
+
+def mean_gains(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean gain over base of each recipe, over its rows."""
+    gains: dict[str, list[float]] = {}
+    for row in rows:
+        gains.setdefault(row["recipe"], []).append(row["gain"]["value"])
+    return {name: sum(found) / len(found) for name, found in gains.items()}
+
+
+def main() -> None:
+    """Read the command line, measure the rows that are missing, and print all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--to", type=Path, default=Path("recipes"), help="folder of rows and projects")
+    parser.add_argument("--only", nargs="+", default=tuple(RECIPES), choices=tuple(RECIPES), metavar="NAME")
+    parser.add_argument("--constitutions", nargs="+", default=CONSTITUTIONS, metavar="NAME")
+    parser.add_argument("--rows", type=int, help="end after this many new rows")
+    parser.add_argument("--tokens", type=int, default=15_000, help="tokens that each recipe generates")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    folder = options.to.resolve()
+    write_inputs(folder)
+    path, new = folder / "rows.jsonl", 0
+    for constitution in options.constitutions:
+        for recipe in options.only:
+            name = row_name(recipe, constitution, options.seed)
+            if name in read_rows(path) or (options.rows is not None and new >= options.rows):
+                continue
+            print(f"\n{name}", flush=True)
+            append_row(path, measure(recipe, constitution, folder, options.tokens, options.seed))
+            new += 1
+    rows = list(read_rows(path).values())
+    if rows:
+        print_table(rows)
+    if options.json and rows:
+        text = json.dumps({"rows": rows, "mean_gain": mean_gains(rows)}, indent=2, ensure_ascii=False)
+        options.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
