@@ -13,7 +13,8 @@ from collections.abc import Iterator
 _FENCE = re.compile(r"^[ \t]*(```|~~~)[^\n]*\n(?:.*?^[ \t]*\1[ \t]*$|.*)", re.DOTALL | re.MULTILINE)
 _CODE_SPAN = re.compile(r"`[^`\n]*`")
 _QUOTED = re.compile(r'"[^"\n]{1,1000}"|“[^”\n]{1,1000}”|«[^»\n]{1,1000}»|^[ \t]*>[^\n]*', re.MULTILINE)
-_MARKER = re.compile(r"[ \t]*(?:[-*+•‣◦–—]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)])[ \t]+(?=\S)")
+MARKER = re.compile(r"[ \t]*(?:[-*+•‣◦–—]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)])[ \t]+(?=\S)")
+"""Bullet or number at the beginning of a list entry, with its indentation."""
 _TABLE_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*")
 _HEADING = re.compile(r"[ \t]*(?:#{1,6}[ \t]|\*\*[^*\n]+\*\*:?[ \t]*$)")
 
@@ -55,7 +56,7 @@ def has_word(text: str) -> bool:
 def sentences(text: str) -> Iterator[str]:
     """Yield the sentences of a text outside of fenced code. Each contains a letter or digit."""
     for unit in _units(without_code(text)):
-        yield from filter(has_word, _split(unit))
+        yield from filter(has_word, split_sentences(unit))
 
 
 def list_share(text: str) -> tuple[int, float]:
@@ -67,7 +68,7 @@ def list_share(text: str) -> tuple[int, float]:
     lines = [line for line in without_code(text).splitlines() if has_word(line)]
     entries, listed, within = 0, 0, False
     for line in lines:
-        begins = bool(_MARKER.match(line) or _TABLE_ROW.fullmatch(line))
+        begins = bool(MARKER.match(line) or _TABLE_ROW.fullmatch(line))
         within = begins or (within and line[0] in " \t")
         entries += begins
         listed += within
@@ -78,7 +79,7 @@ def _units(text: str) -> Iterator[str]:
     """Yield the paragraphs, headings and list lines of a text, each as one line without its marker."""
     gathered: list[str] = []
     for line in [*text.splitlines(), ""]:
-        marker = _MARKER.match(line)
+        marker = MARKER.match(line)
         alone = _HEADING.match(line) or _TABLE_ROW.fullmatch(line)
         if marker or alone or not line.strip():
             yield " ".join(gathered)
@@ -90,8 +91,8 @@ def _units(text: str) -> Iterator[str]:
     yield " ".join(gathered)
 
 
-def _split(unit: str) -> Iterator[str]:
-    """Yield the sentences of one paragraph."""
+def split_sentences(unit: str) -> Iterator[str]:
+    """Yield the sentences of one paragraph, and what follows the last stop."""
     start = 0
     for end in _END.finditer(unit):
         if _is_end(unit, start, end):
