@@ -72,9 +72,7 @@ def measure_speed(config: RunConfig, engines: Engines, prompts: Sequence[Prompt]
     note(f"measuring the speed of {config.models.policy.id} on this machine")
     engine = engines.of("policy")
     asked = prompts[:_PROMPTS]
-    started = time.monotonic()
-    run_interruptibly(_answers(config, engine, asked[:1], max_new_tokens=1))  # loads the model
-    load_s = time.monotonic() - started
+    run_interruptibly(_answers(config, engine, asked[:1], max_new_tokens=1))  # loads libraries and model
     engines.take_counts()
     started = time.monotonic()
     answers = run_interruptibly(_answers(config, engine, asked))
@@ -87,9 +85,10 @@ def measure_speed(config: RunConfig, engines: Engines, prompts: Sequence[Prompt]
         fresh = run_interruptibly(other)
         seconds, written = time.monotonic() - started, sum(a.completion_tokens for a in fresh)
     engines.keep()
+    trained_per_s, load_s = _training_speed(config)
     return Speed(
         generated_per_s=max(written, 1) / max(seconds, 1e-3),
-        trained_per_s=_training_speed(config),
+        trained_per_s=trained_per_s,
         answer_tokens=sum(a.completion_tokens for a in answers) / len(answers),
         prompt_tokens=sum(a.prompt_tokens for a in answers) / len(answers),
         load_s=load_s,
@@ -115,13 +114,15 @@ async def _answers(
     return found
 
 
-def _training_speed(config: RunConfig) -> float:
-    """Return the tokens per second of forward and backward passes of the policy with its adapter."""
+def _training_speed(config: RunConfig) -> tuple[float, float]:
+    """Return the tokens per second of forward and backward passes, and the seconds to load the policy."""
     torch = require("torch", TRAIN_EXTRA)
     device = pick_device(config.engine.device)
     lora: LoraConfig = config.lora
     with fixed_threads(device):
+        started = time.monotonic()
         policy: Any = load_policy(config.models.policy, lora, config.engine.device, config.seed)
+        load_s = time.monotonic() - started
         policy.train()
         ids = torch.randint(1, policy.config.get_text_config().vocab_size, (4, _PASS_TOKENS // 4))
         ids = ids.to(next(policy.parameters()).device)
@@ -134,4 +135,4 @@ def _training_speed(config: RunConfig) -> float:
             seconds.append(time.monotonic() - started)
     del policy
     free_memory()
-    return _PASS_TOKENS / mean(seconds[1:])
+    return _PASS_TOKENS / mean(seconds[1:]), load_s
