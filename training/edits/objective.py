@@ -17,9 +17,6 @@ from training.edits.encode import EncodedEdit
 from training.packed import PolicyScorer, bypassed, frozen_logprobs, sum_by_answer
 from training.steps.objective import BatchMetrics
 
-REFERENCE = "reference"
-"""Name of the frozen copy of the adapter that training starts from."""
-
 
 class EditObjective:
     """Loss of SFT on edits.
@@ -36,7 +33,7 @@ class EditObjective:
     the others, both per answer and in nats.
 
     Args:
-        policy: a peft model, not wrapped.
+        policy: the model with the adapter as training starts, not wrapped.
         scorer: says how answers can be computed exactly.
         anchor: weight of the divergence.
         mean_tokens: mean number of answer tokens.
@@ -45,7 +42,8 @@ class EditObjective:
     def __init__(self, policy: Any, scorer: PolicyScorer, anchor: float, mean_tokens: float) -> None:
         self._policy, self._scorer = policy, scorer
         self._anchor, self._scale = anchor, 1 / max(1.0, mean_tokens)
-        self._has_reference = REFERENCE in policy.peft_config
+        self._start = [(p, p.detach().clone()) for p in policy.parameters() if p.requires_grad]
+        """The trained weights, each with its values at the start of training."""
         head = scorer.head
         # A head with a bias or a cap is part of the model: the states are then its logits.
         self._head = head if head is not None and head.bias is None else None
@@ -95,16 +93,14 @@ class EditObjective:
     @torch.no_grad()
     def _reference(self, row: PackedRow) -> torch.Tensor:
         """Return the states of the policy at the start of training."""
-        policy = self._policy
-        if not self._has_reference:
-            with policy.disable_adapter():
-                return self._states(policy, row)
-        trained = policy.active_adapter
-        policy.set_adapter(REFERENCE, inference_mode=True)
+        now = [weight.data for weight, _ in self._start]
+        for weight, before in self._start:
+            weight.data = before  # no copy, and autograd's saved tensors stay valid once it is back
         try:
-            return self._states(policy, row)
+            return self._states(self._policy, row)
         finally:
-            policy.set_adapter(trained)
+            for (weight, _), value in zip(self._start, now, strict=True):
+                weight.data = value
 
     def _states(self, model: Any, row: PackedRow) -> torch.Tensor:
         """Return what comes before each answer token: states (A, D), or logits (A, V) without a head."""

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.lazy import require
-from engines.adapter import attach_further_adapter
 from training.checkpoints import TrainingFolder
 from training.config import SFTConfig
 from training.edits.encode import EncodedEdit, encode_edits
@@ -78,15 +77,13 @@ def _trainer(
 ) -> Any:
     from transformers import TrainingArguments
 
-    from training.edits.objective import REFERENCE, EditObjective
+    from training.edits.objective import EditObjective
     from training.packed import PolicyScorer
     from training.steps.objective import ObjectiveTrainer
 
     policy: Any = load_policy(job.policy, job.adapter, job.device, job.seed, job.start)
     # The scorer is tested on the longest row: a sliding window, for example, matters only there.
     scorer = PolicyScorer(policy, max([*rows, *held_out], key=len).tree)
-    if job.start is not None:
-        attach_further_adapter(policy, job.start, REFERENCE)
     mean_tokens = sum(len(row.answer_ids) for row in rows) / len(rows)
     return ObjectiveTrainer(
         policy,

@@ -26,18 +26,20 @@ _LIBRARIES_S = 8.0
 _PROMPTED = 1.35
 """Time of an answer with the constitution in front, relative to a plain one."""
 _REFERENCE = 1.35
-"""Time of a pair of DPO with its reference's log-probabilities, relative to forward and backward alone."""
+"""Time of an example with a forward pass of the reference, relative to forward and backward alone."""
 _TEACHER = 1.5
 """Time of an answer in distillation with the teacher's pass, relative to forward and backward alone."""
 _NEUTRAL_TOKENS, _REFERENCE_TOKENS = 4_000, 4_200
 """Tokens of the neutral passages, whose losses the choice computes, and of the reference answers."""
 _TRAIN_SIZES = (96, 80, 64, 56, 48, 40, 32, 24, 16)
 """Numbers of training prompts that are tried, beside all that there are."""
+_ENOUGH_TEST = 40
+"""Held-out prompts that are enough where more of them would leave fewer to train on."""
 _TEST_SIZES = (24, 12)
-"""Numbers of held-out prompts that are tried where all of them take too long."""
+"""Numbers of held-out prompts that are tried where those take too long."""
 _MOST_PROMPTS = 2_000
 _FEW = 48
-"""Training prompts below which a second round is given up before more prompts are."""
+"""Training prompts below which a round is given up before more prompts are."""
 _CHOICE = 0.25
 """Share of the prompts at most that are for the choice of the checkpoint."""
 _MIN_STEPS = 8
@@ -49,6 +51,8 @@ class Recipe:
     """The numbers of a recipe that the time depends on."""
 
     draws: int
+    draw_tokens: int
+    """Most tokens of a draw."""
     attempts: int
     """Answers per prompt of each way to show a behaviour that the draws lack."""
     sft_epochs: float
@@ -67,6 +71,7 @@ class Recipe:
         epochs = config.optim.epochs
         return cls(
             draws=config.sample.draws,
+            draw_tokens=config.sample.sampling.max_new_tokens,
             attempts=config.sample.attempts,
             sft_epochs=config.sft.epochs or epochs,
             pair_samples=config.compare.samples,
@@ -175,17 +180,18 @@ class Planner:
 
     def sizes(self, train: int, test: int) -> Iterator[Sizes]:
         """Yield sizes from the largest to the smallest."""
-        tests = (test, *(few for few in _TEST_SIZES if few < test))
+        tests = (test, *(few for few in (_ENOUGH_TEST, *_TEST_SIZES) if few < test))
         if self.signal == "judged":
             yield from self._sizes_of_distillation(train, tests)
             return
-        for number in range(self.recipe.rounds, 1, -1):
-            for size in self._train_sizes(train, least=_FEW):
-                yield Sizes(*size, test, number)
-        for few in tests:
+        wide = tuple(few for few in tests if few >= min(test, _ENOUGH_TEST))
+        for number in range(self.recipe.rounds, 0, -1):
+            for size in self._train_sizes(train, least=min(_FEW, train - self._validation(train))):
+                for few in wide:
+                    yield Sizes(*size, few, number)
+        for few in tests[len(wide) - 1 :]:
             for size in self._train_sizes(train, least=_TRAIN_SIZES[-1]):
-                yield Sizes(*size, few, min(self.recipe.rounds, 1))
-        yield Sizes(*size, few, 0)  # SFT on the best draws alone
+                yield Sizes(*size, few, 0)  # SFT alone
 
     def _sizes_of_distillation(self, train: int, tests: Sequence[int]) -> Iterator[Sizes]:
         total = min(train, _MOST_PROMPTS)
@@ -202,7 +208,7 @@ class Planner:
         parts["choose"] = models * (
             self._answers(sizes.validation) + self._scored(_NEUTRAL_TOKENS) + self.speed.load_s
         )
-        scored = 3 * (2 * sizes.test * self._example + _REFERENCE_TOKENS)  # KL, base's loss, references
+        scored = 3 * (sizes.test * self._example + _REFERENCE_TOKENS)  # base's loss, references
         parts["eval"] = (
             self._answers(sizes.test) * (2 + _PROMPTED) + self._scored(scored) + 3 * self.speed.load_s
         )
@@ -233,8 +239,10 @@ class Planner:
         if self.signal != "judged":
             # One way is enough for most prompts; where the prompted model comes first, it often fails.
             taught = self.recipe.attempts * (1.0 if self.signal == "checks" else 1.0 + _PROMPTED)
-            parts["sample"] = self._answers(sizes.train * (self.recipe.draws + taught))
-            parts["sft"] = _LIBRARIES_S + load_s + self._trained(self.recipe.sft_epochs * examples)
+            drawn = min(self.speed.answer_tokens, self.recipe.draw_tokens)
+            parts["sample"] = self._answers(sizes.train * (self.recipe.draws + taught), drawn)
+            learned = _REFERENCE * self.recipe.sft_epochs * examples
+            parts["sft"] = _LIBRARIES_S + load_s + self._trained(learned)
         if sizes.rounds:
             answers = self._answers(sizes.train * self.recipe.pair_samples)
             trained = self._trained(2 * examples * self.recipe.dpo_epochs * _REFERENCE)
@@ -245,8 +253,8 @@ class Planner:
             parts["distill"] = _LIBRARIES_S + load_s + self._answers(drawn) + taught
         return parts
 
-    def _answers(self, count: float) -> float:
-        return count * self.speed.answer_tokens / self.speed.generated_per_s
+    def _answers(self, count: float, tokens: float | None = None) -> float:
+        return count * (tokens or self.speed.answer_tokens) / self.speed.generated_per_s
 
     def _trained(self, tokens: float) -> float:
         return tokens / self.speed.trained_per_s

@@ -79,10 +79,6 @@ def test_loss_and_gradient_are_the_formula(tiny_folder: Path, tmp_path: Path, st
         start.mkdir()
         save_adapter(before, start, str(tiny_folder))
     policy: Any = load_policy(config, SMALL, "cpu", 0, start)
-    if start is not None:
-        from engines.adapter import attach_further_adapter
-
-        attach_further_adapter(policy, start, "reference")
     policy.double()
     reference = [logprobs(policy, row).detach() for row in rows]
     scorer = PolicyScorer(policy, max(rows, key=len).tree)
@@ -115,6 +111,16 @@ def test_edit_is_learned_and_a_finished_job_is_reused(tiny_folder: Path, tmp_pat
     weights = (tmp_path / "sft" / WEIGHTS).read_bytes()
     train_edits(edited(), own, EDITS)
     assert (tmp_path / "sft" / WEIGHTS).read_bytes() == weights
+
+
+def test_training_goes_on_from_an_adapter(tiny_folder: Path, tmp_path: Path) -> None:
+    first = job("sft", tmp_path / "first", str(tiny_folder), learning_rate=1e-2)
+    train_edits(edited(), first, EDITS)
+    own = job("sft", tmp_path / "second", str(tiny_folder), start=first.folder, learning_rate=1e-2)
+    train_edits(edited(), own, EDITS)
+    rows = [json.loads(line) for line in (own.folder / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["edits/kl"] == pytest.approx(0, abs=1e-5)  # held to where it started
+    assert (own.folder / WEIGHTS).read_bytes() != (first.folder / WEIGHTS).read_bytes()
 
 
 def test_anchor_is_part_of_the_job(tiny_folder: Path, tmp_path: Path) -> None:

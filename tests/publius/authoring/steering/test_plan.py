@@ -14,6 +14,7 @@ from publius.authoring.steering.timing import Speed
 SPEED = Speed(generated_per_s=150, trained_per_s=400, answer_tokens=120, prompt_tokens=40, load_s=2)
 RECIPE = Recipe(
     draws=2,
+    draw_tokens=100,
     attempts=1,
     sft_epochs=3,
     pair_samples=2,
@@ -31,9 +32,9 @@ def planner(signal: Signal = "checks", speed: Speed = SPEED, **own: object) -> P
 
 def test_seconds_of_the_parts_follow_from_tokens_and_speed():
     plan = planner().of(Sizes(train=50, validation=10, test=20, rounds=2))
-    # 50 prompts, 2 draws and one taught answer, 120 tokens each, at 150 a second
-    assert plan.parts["sample"] == pytest.approx(50 * 3 * 120 / 150)
-    assert plan.parts["sft"] == pytest.approx(8 + 2 + 3 * 50 * 160 / 400)
+    # 50 prompts, 2 draws and one taught answer, 100 tokens each, at 150 a second
+    assert plan.parts["sample"] == pytest.approx(50 * 3 * 100 / 150)
+    assert plan.parts["sft"] == pytest.approx(8 + 2 + 3 * 50 * 160 * 1.35 / 400)
     # a round: 2 answers for each prompt, and both trained on, with the reference's pass
     assert plan.round_s == pytest.approx(100 * 120 / 150 + 2 * 50 * 160 * 1.35 / 400 + 2 * 2)
     assert plan.parts["dpo"] == pytest.approx(2 * plan.round_s)
@@ -87,12 +88,12 @@ def test_too_little_time_says_the_least_that_is_enough():
 
 def test_few_prompts_are_all_used():
     plan = planner().plan(train=24, test=8, left_s=3000, minutes=60)
-    assert plan.sizes == Sizes(train=18, validation=6, test=8, rounds=1)
+    assert plan.sizes == Sizes(train=18, validation=6, test=8, rounds=2)
 
 
 def test_lines_name_every_part_with_its_minutes():
     first, second = described(planner().plan(96, 48, 1700, 30))
     assert first.endswith("72 prompts to train on, 24 to choose the checkpoint, 48 held out")
-    assert [part in second for part in ("sample 2:53", "sft", "dpo in 2 rounds", "choose", "eval")] == [
+    assert [part in second for part in ("sample 2:24", "sft", "dpo in 2 rounds", "choose", "eval")] == [
         True
     ] * 5
