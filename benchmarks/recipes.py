@@ -2,12 +2,12 @@
 
     python benchmarks/recipes.py [--to DIR] [--only NAME ...] [--rows N] [--tokens 15000] [--json PATH]
 
-Two constitutions of steering_suite.py by eight recipes: the constitution as system prompt (no training),
-SFT on revisions, SFT on the best of four draws, DPO once, DPO in rounds, DPO on prompted against plain
-answers, distillation from the prompted model, and PPO on the checks. Every recipe generates about the same
-number of tokens before the evaluation; the table has the number. Optimizer settings are those of
-`recipe: compliance`, where it has them. The last model of each recipe is measured, none is chosen, on 40
-held-out prompts, greedily, with at most 160 tokens.
+Two constitutions of steering_suite.py by ten recipes: the constitution as system prompt (no training), SFT on
+revisions, SFT on the best of four draws, SFT on edits, the same with DPO after it, DPO once and in rounds
+after SFT on whole answers, DPO on prompted against plain answers, distillation from the prompted model, and
+PPO on the checks. Every recipe generates about the same number of tokens before the evaluation; the table has
+the number. Other settings are those of `recipe: compliance`, where it has them. The last model of each recipe
+is measured, none is chosen, on 40 held-out prompts, greedily, with at most 160 tokens.
 
 A row is written to rows.jsonl as soon as it is measured; interrupted, the script goes on where it was.
 """
@@ -41,6 +41,8 @@ RECIPES: Mapping[str, tuple[Stage, ...]] = {
     "prompted": ("eval",),
     "sft on revisions": ("critique", "sft", "eval"),
     "sft on best of 4": ("sample", "sft", "eval"),
+    "sft on edits": ("sample", "sft", "eval"),
+    "sft on edits, dpo once": ("sample", "sft", "compare", "label", "dpo", "eval"),
     "dpo once": ("sample", "sft", "compare", "label", "dpo", "eval"),
     "dpo in rounds": ("sample", "sft", "compare", "label", "dpo", "eval"),
     "prompted against plain": ("compare", "label", "dpo", "eval"),
@@ -51,11 +53,15 @@ RECIPES: Mapping[str, tuple[Stage, ...]] = {
 PER_PROMPT: Mapping[str, float] = {
     "sft on revisions": 2 * ANSWER + CRITIQUE,
     "sft on best of 4": 4 * ANSWER,
+    "sft on edits": 3 * ANSWER,
+    "sft on edits, dpo once": 5 * ANSWER,
     "dpo once": 5 * ANSWER,
     "dpo in rounds": 7 * ANSWER,
     "prompted against plain": 2 * ANSWER,
 }
 """Tokens that a recipe generates for each prompt: draws, an answer that is taught, and pairs."""
+PLAIN_SFT = {"from": "samples", "learning_rate": 2.0e-4, "epochs": 3}
+"""SFT that learns whole answers, at a learning rate that leaves neutral text as it was."""
 _MEASURED_BY = ("eval", "choose")
 """Stages whose tokens are no part of a recipe."""
 
@@ -67,7 +73,7 @@ def run_file(recipe: str, constitution: str, tokens: int, seed: int) -> dict[str
     limit = round(tokens / PER_PROMPT[recipe]) if recipe in PER_PROMPT else 96
     last = methods[-1:] or ["prompted"]
     values: dict[str, Any] = {
-        "name": f"{constitution}-{recipe.replace(' ', '-')}",
+        "name": f"{constitution}-{recipe.replace(',', '').replace(' ', '-')}",
         "seed": seed,
         "constitution": f"../{constitution}.yaml",
         "prompts": {"path": "../prompts.jsonl", "limit": limit},
@@ -86,13 +92,16 @@ def _own_sections(recipe: str, own: Mapping[str, Any], tokens: int) -> dict[str,
     steps = max(1, round(tokens / (ANSWER * ROLLOUTS)))
     if recipe == "sft on revisions":
         critique = {"rounds": 1, "draft": SAMPLING, "revision": SAMPLING, "critique": {"max_new_tokens": 48}}
-        return {"critique": critique, "sft": {**own["sft"], "from": "revisions"}}
+        return {"critique": critique, "sft": {**PLAIN_SFT, "from": "revisions"}}
     if recipe == "sft on best of 4":
-        return {"sample": {**own["sample"], "draws": 4, "teach": []}, "sft": own["sft"]}
-    if recipe in ("dpo once", "dpo in rounds"):
-        rounds = 1 if recipe == "dpo once" else 2
-        names = ("sample", "sft", "compare")
-        return {**{name: own[name] for name in names}, "dpo": {**own["dpo"], "rounds": rounds}}
+        return {"sample": {**own["sample"], "draws": 4, "teach": []}, "sft": PLAIN_SFT}
+    if recipe == "sft on edits":
+        return {"sample": own["sample"], "sft": own["sft"]}
+    if recipe.endswith(("dpo once", "dpo in rounds")):
+        sft = own["sft"] if "edits" in recipe else PLAIN_SFT
+        rounds = 2 if recipe == "dpo in rounds" else 1
+        names = ("sample", "compare")
+        return {**{name: own[name] for name in names}, "sft": sft, "dpo": {**own["dpo"], "rounds": rounds}}
     if recipe == "prompted against plain":
         compare = {**own["compare"], "from": "prompted"}
         return {"compare": compare, "dpo": {**own["dpo"], "init": "base", "rounds": 1}}
@@ -138,7 +147,7 @@ def generated(run: Path) -> int:
 def measure(recipe: str, constitution: str, folder: Path, tokens: int, seed: int) -> dict[str, Any]:
     """Run a recipe and return its row."""
     # A project of its own, so that no recipe finds the answers of another one in the cache.
-    project = folder / f"{constitution}-{recipe.replace(' ', '-')}-{seed}"
+    project = folder / f"{constitution}-{recipe.replace(',', '').replace(' ', '-')}-{seed}"
     project.mkdir(parents=True, exist_ok=True)
     path = project / "run.yaml"
     path.write_text(yaml_text(run_file(recipe, constitution, tokens, seed)), encoding="utf-8")

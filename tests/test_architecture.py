@@ -52,6 +52,7 @@ HEAVY_BY_NATURE = {
     "training.callbacks",
     "training.distill.divergence",
     "training.distill.loop",
+    "training.edits.objective",
     "training.divergence",
     "training.pairs.dpo_objective",
     "training.rl.ppo.experience",

@@ -35,7 +35,9 @@ def sampler_of(constitution: Constitution, engine: ScriptedEngine, **settings: o
 def drawn(sampler: AnswerSampler) -> list[ScoredAnswer]:
     async def scored() -> list[ScoredAnswer]:
         scorer = AnswerScorer(sampler.constitution)
-        found = [await scorer.score(PROMPT, answer, origin) for origin, answer in await sampler.draw(PROMPT)]
+        found = [
+            await scorer.score(PROMPT, answer, origin) for origin, answer, _ in await sampler.draw(PROMPT)
+        ]
         return [answer for answer in found if answer is not None]
 
     return asyncio.run(scored())
@@ -62,7 +64,7 @@ def test_prompted_sees_the_constitution_and_the_good_examples_of_its_principles(
     engine = ScriptedEngine()
     sampler = sampler_of(rules({"kind": "max_words", "value": 3}, examples=examples), engine)
     found = asyncio.run(sampler.attempt("prompted", PROMPT, ()))
-    assert [origin for origin, _ in found] == ["prompted:0", "prompted:1"]
+    assert [named.origin for named in found] == ["prompted:0", "prompted:1"]
     turns = requests(engine)[0].turns
     assert [turn.role for turn in turns] == ["system", "user", "assistant", "user"]
     assert "The reply follows it." in turns[0].text
@@ -80,7 +82,7 @@ def test_begun_answers_include_their_beginning_and_start_as_the_check_asks():
     engine = ScriptedEngine(answerer=lambda request: "it is a pill.")
     sampler = sampler_of(rules({"kind": "starts_with", "value": ["In short"]}), engine, attempts=3)
     found = asyncio.run(sampler.attempt("begun", PROMPT, drawn(sampler)))
-    assert [(origin, answer.text) for origin, answer in found] == [("begun:0", "In short it is a pill.")]
+    assert [(named.origin, named.answer.text) for named in found] == [("begun:0", "In short it is a pill.")]
     begun = requests(engine)[-1]
     assert (begun.prefill, begun.purpose) == ("In short", "begun")
 
@@ -98,7 +100,7 @@ def test_repairs_send_no_request_and_name_the_answer_that_was_repaired():
     sampler = sampler_of(rules({"kind": "max_words", "value": 8}), engine, draws=2)
     draws = drawn(sampler)
     asked = len(engine.history)
-    ((origin, answer),) = asyncio.run(sampler.attempt("repaired", PROMPT, draws))
+    ((origin, answer, _),) = asyncio.run(sampler.attempt("repaired", PROMPT, draws))
     assert len(engine.history) == asked
     assert origin == "repaired:draw:0"
     assert (answer.text, answer.finish_reason) == ("It is a pill. It is white.", "stop")

@@ -196,7 +196,9 @@ def test_a_full_disk_stops_with_one_line_and_keeps_what_was_written(tmp_path):
 def test_an_unknown_stage_and_an_unknown_option_are_one_line(tmp_path):
     run_file = write_project(tmp_path)
     (line,) = mistakes(here("run", run_file, "--only", "judge"))
-    assert "critique, sft, compare, label, reward, dpo, ppo, rloo, grpo, distill, eval" in line
+    assert (
+        "critique, sample, sft, compare, label, reward, dpo, ppo, rloo, grpo, distill, choose, eval" in line
+    )
     assert len(mistakes(here("run", run_file, "--nonsense"))) == 1
 
 

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from constitution.checks import kinds
 from core.errors import RunStateError, shell_command
 from core.notices import note
 from core.store.files import os_errors, write_atomic
@@ -35,6 +36,8 @@ _PROMPTS_FILE, _FACTS_FILE = "prompts.jsonl", "steer.json"
 _CHECKPOINT_EVERY = 10
 _JUDGED_PRINCIPLES = 2
 """Principles drawn for each pair that a labeler judges."""
+_LONG = (kinds.MinWords, kinds.MinSentences, kinds.MinCharacters)
+"""Checks that only a long answer passes."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,10 @@ def run_values(subject: Subject, constitution: str, options: SteerOptions, plan:
         planned["distill"] = {"steps": sizes.steps}
     if plan.signal == "mixed":
         planned["sample"] = {"teach": _prompted_first(recipe["sample"])}
+    if any(isinstance(principle.check, _LONG) for principle in subject.constitution.principles):
+        # Short draws would be cut before they are long enough.
+        long = {"sampling": {"max_new_tokens": recipe["eval"]["sampling"]["max_new_tokens"]}}
+        planned["sample"] = {**planned.get("sample", {}), **long}
     if plan.signal == "judged":
         # Without SFT there is no model of it whose samples could be compared.
         planned["compare"] = {"from": "prompted"}

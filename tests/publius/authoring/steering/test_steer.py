@@ -75,6 +75,15 @@ def test_a_mixed_constitution_shows_the_prompted_model_first(tmp_path: Path):
     assert config.sample.teach[0] == "prompted"
 
 
+def test_draws_are_as_long_as_the_evaluation_s_where_a_check_wants_length(tmp_path: Path):
+    long = SHORT.replace("max_characters", "min_characters")
+    tokens = [
+        config_of(plan(tmp_path / name, text)).sample.sampling.max_new_tokens
+        for name, text in (("short", SHORT), ("long", long))
+    ]
+    assert tokens == [112, 160]
+
+
 def test_judged_principles_are_distilled(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     config = config_of(plan(tmp_path, JUDGED))
     assert config.train == ("distill",)

@@ -17,7 +17,7 @@ from prompts.sources import normalised
 from publius.runs.reader import RunReader
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
-from publius.stages.training import examples
+from publius.stages.training import dpo, examples
 from tests.publius.invoking import Files, files_of, here, options
 from tests.publius.test_cli import mistakes
 from tests.publius.trainable import roomy, write_trainable
@@ -250,15 +250,16 @@ def learned(
 ) -> tuple[Any, Any, RunOutcome]:
     """Run some stages; return what a trainer, which runs as it is, was given to train and to evaluate on."""
     name = f"train_{method}"
+    module = dpo if method == "dpo" else examples
     given: list[list[Any]] = []
-    train = getattr(examples, name)
+    train = getattr(module, name)
 
     def watched(examples: Any, job: Any, *rest: Any) -> Any:
         given.extend((list(examples), list(rest[-1])))
         return train(examples, job, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(examples, name, watched)
+        patch.setattr(module, name, watched)
         outcome = execute(RunRequest(run_file, overrides, stages))
     return given[0], given[1], outcome
 
