@@ -50,8 +50,8 @@ def chat(
         typer.Option(
             "--with",
             metavar="VARIANT",
-            help="A variant that answers: base, prompted, sft, dpo, ppo, rloo, grpo or distill; may be "
-            "repeated. If not given: base and the variant trained last.",
+            help="A variant that answers: base, prompted, sft, dpo, ppo, rloo, grpo, distill or steered; may "
+            "be repeated. If not given: base and the chosen checkpoint, or else the variant trained last.",
         ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="Ask this once and exit.", metavar="TEXT")] = None,

@@ -208,7 +208,8 @@ class RunConfig(TrainingSections, StageSections):
         if len(set(self.train)) < len(self.train):
             raise ValueError(f"train lists a method twice: {', '.join(self.train)}")
         if "sft" not in self.train:
-            if self.compare.source == "sft":
+            paired = not self.train or not set(self.train) <= set(ON_POLICY_METHODS)
+            if self.compare.source == "sft" and paired:
                 raise ValueError("compare.from is sft, but train does not list sft")
             for method in ("reward", "dpo", *ON_POLICY_METHODS):
                 if method in self.train and getattr(self, method).init == "sft":

@@ -56,7 +56,8 @@ async def sample_stage(run: Run, engines: Engines) -> StageResult:
         run.record_stage(_STAGE, len(run.samples), counts, seconds)
     run.note_result(_STAGE, "yield", found.as_json())
     note(f"sample: {found.line()}; {counts.completion_tokens:,} tokens generated")
-    advice = run.note_advice(_STAGE, None if found.informative else found.advice(config))
+    nothing = found.prompts and not found.informative
+    advice = run.note_advice(_STAGE, found.advice(config) if nothing else None)
     return StageResult(_STAGE, len(run.samples), run.excluded(_STAGE), counts, seconds, advice)
 
 

@@ -148,7 +148,8 @@ def print_steering(steered: SteerOutcome) -> None:
     if steered.chosen is None:
         out.print("no checkpoint was chosen: the base model stays")
     for limit in steered.choice.get("bound", ()):
-        out.print(f"bound    choose.{limit['limit']}: {limit['value']:.3f}, limit {limit['bound']:.3f}")
+        value = "not a number" if limit["value"] is None else f"{limit['value']:.3f}"
+        out.print(f"bound    choose.{limit['limit']}: {value}, limit {limit['bound']:.3f}")
     for name, value in (("adapter", found["adapter"]), ("report", found["report"])):
         if value is not None:
             out.print(f"{name:<9}{value}")

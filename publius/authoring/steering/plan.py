@@ -222,11 +222,10 @@ class Planner:
     def _train_sizes(self, train: int, least: int) -> Iterator[tuple[int, int]]:
         """Yield numbers of prompts to train on and to choose by, from the largest to the smallest."""
         total = min(train, _MOST_PROMPTS)
-        tried = {total - self._validation(total), *_TRAIN_SIZES}
-        for size in sorted(tried, reverse=True):
-            validation = self._validation(math.ceil(size / (1 - _CHOICE)))
-            if least <= size <= total - validation:
-                yield size, validation
+        most = total - self._validation(total)
+        for size in sorted({most, *_TRAIN_SIZES}, reverse=True):
+            if least <= size <= most:
+                yield size, min(total - most, self._validation(math.ceil(size / (1 - _CHOICE))))
 
     def _validation(self, total: int) -> int:
         """Return how many of all prompts are for the choice: a quarter, and at most those of the recipe."""
@@ -237,10 +236,9 @@ class Planner:
         parts: dict[str, float] = {}
         examples, load_s = sizes.train * self._example, self.speed.load_s
         if self.signal != "judged":
-            # One way is enough for most prompts; where the prompted model comes first, it often fails.
-            taught = self.recipe.attempts * (1.0 if self.signal == "checks" else 1.0 + _PROMPTED)
+            ways = self.recipe.attempts  # one way is enough for most prompts
             drawn = min(self.speed.answer_tokens, self.recipe.draw_tokens)
-            parts["sample"] = self._answers(sizes.train * (self.recipe.draws + taught), drawn)
+            parts["sample"] = self._answers(sizes.train * (self.recipe.draws + ways), drawn)
             learned = _REFERENCE * self.recipe.sft_epochs * examples
             parts["sft"] = _LIBRARIES_S + load_s + self._trained(learned)
         if sizes.rounds:
@@ -268,7 +266,7 @@ def described(plan: SteerPlan) -> Iterator[str]:
     sizes = plan.sizes
     what = {
         "checks": "machine checks decide",
-        "mixed": "machine checks decide where there are some; the prompted model shows the rest",
+        "mixed": "machine checks decide; principles without a check are not trained",
         "judged": "no principle has a check: the model with the constitution in front teaches itself",
     }
     yield (

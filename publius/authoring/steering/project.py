@@ -13,12 +13,14 @@ starts another run in the same folder, which reuses the base model's answers.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from constitution.checks import kinds
+from constitution.schema import Constitution
 from core.errors import RunStateError, shell_command
 from core.notices import note
 from core.store.files import os_errors, write_atomic
@@ -36,8 +38,10 @@ _PROMPTS_FILE, _FACTS_FILE = "prompts.jsonl", "steer.json"
 _CHECKPOINT_EVERY = 10
 _JUDGED_PRINCIPLES = 2
 """Principles drawn for each pair that a labeler judges."""
-_LONG = (kinds.MinWords, kinds.MinSentences, kinds.MinCharacters)
-"""Checks that only a long answer passes."""
+_LENGTHS = ((kinds.MinWords, 2.5), (kinds.MinSentences, 40.0), (kinds.MinCharacters, 0.5))
+"""Checks that only a long answer passes, with the tokens of each unit and room to end."""
+_MOST_TOKENS = 768
+"""Most tokens that an answer gets for such a check."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,18 @@ class SteerProject:
             run=shell_command("rm", self.run_file),
         )
 
+    def require_own(self) -> None:
+        """Raise RunStateError if a plan would replace files that no plan wrote."""
+        if (self.folder / _FACTS_FILE).exists():
+            return
+        for path in (self.run_file, self.folder / _PROMPTS_FILE):
+            if path.exists():
+                raise RunStateError(
+                    "a plan would replace this file, which no plan wrote",
+                    where=str(path),
+                    accepted="another folder for --to, or for the file of --write",
+                )
+
     def write(
         self, values: Mapping[str, Any], facts: WrittenPlan, prompts: SteerPrompts, command: str
     ) -> None:
@@ -141,9 +157,10 @@ class SteerProject:
         )
         with os_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.folder / _PROMPTS_FILE, prompts.lines())
+            self.run_file.unlink(missing_ok=True)  # else an old one would meet new facts
             text = json.dumps(asdict(facts), indent=2, ensure_ascii=False)
             write_atomic(self.folder / _FACTS_FILE, text + "\n")
+            write_atomic(self.folder / _PROMPTS_FILE, prompts.lines())
             if not (self.folder / ".gitignore").exists():
                 write_atomic(self.folder / ".gitignore", "/.publius/\n/runs/\n")
             write_atomic(self.run_file, head + yaml_text(dict(values)))
@@ -176,15 +193,10 @@ def run_values(subject: Subject, constitution: str, options: SteerOptions, plan:
         planned["dpo"] = {"rounds": sizes.rounds}
     if sizes.steps:
         planned["distill"] = {"steps": sizes.steps}
-    if plan.signal == "mixed":
-        planned["sample"] = {"teach": _prompted_first(recipe["sample"])}
-    if any(isinstance(principle.check, _LONG) for principle in subject.constitution.principles):
-        # Short draws would be cut before they are long enough.
-        long = {"sampling": {"max_new_tokens": recipe["eval"]["sampling"]["max_new_tokens"]}}
-        planned["sample"] = {**planned.get("sample", {}), **long}
+    planned = below(planned, sections_for_length(subject.constitution))
     if plan.signal == "judged":
         # Without SFT there is no model of it whose samples could be compared.
-        planned["compare"] = {"from": "prompted"}
+        planned["compare"] = {"from": "prompted", "pairs": "disjoint"}
         planned["dpo"] = {**planned.get("dpo", {}), "init": "base"}
         planned["label"] = {"principles": _JUDGED_PRINCIPLES}
     head = {
@@ -215,7 +227,16 @@ def _time(minutes: float, plan: SteerPlan) -> dict[str, float]:
     }
 
 
-def _prompted_first(sample: Mapping[str, Any]) -> list[str]:
-    """Return the ways to make a behaviour appear, with the prompted model first."""
-    others = [way for way in sample.get("teach", ()) if way != "prompted"]
-    return ["prompted", *others]
+def sections_for_length(constitution: Constitution) -> dict[str, Any]:
+    """Return sections with enough tokens for the checks that only a long answer passes; else nothing."""
+    needed = [
+        per_unit * principle.check.value
+        for principle in constitution.principles
+        for kind, per_unit in _LENGTHS
+        if isinstance(principle.check, kind)
+    ]
+    if not needed:
+        return {}
+    usual: int = recipe_values(RECIPE)["eval"]["sampling"]["max_new_tokens"]
+    tokens = max(usual, min(_MOST_TOKENS, math.ceil(max(needed))))
+    return {name: {"sampling": {"max_new_tokens": tokens}} for name in ("sample", "compare", "eval")}

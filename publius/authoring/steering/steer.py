@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from constitution.draw import in_scope
 from constitution.loader import preset_names
-from core.errors import ConfigError, shell_command
+from core.errors import ConfigError, DataError, shell_command
 from core.notices import note, warn
 from core.records import Prompt
 from core.store.files import is_there
@@ -25,10 +26,12 @@ from publius.authoring.steering.project import (
     SteerProject,
     WrittenPlan,
     run_values,
+    sections_for_length,
 )
 from publius.authoring.steering.prompts import SteerPrompts, found_prompts, given_prompts
 from publius.authoring.steering.subject import Subject, find_subject
 from publius.authoring.steering.timing import Speed, measure_speed
+from publius.config.recipe import below
 from publius.config.run_file import RunConfig, build_run_config
 from publius.runs.engines import EngineMaker, Engines, make_engine
 from publius.runs.project import open_cache
@@ -157,12 +160,18 @@ def steer(
     project = _project_of(request, subject)
     written = project.plan()
     options = request.options(written)
-    if written is not None and written.signal == subject.signal:
-        project.require_same(written, request.given(), subject.place_in(project.folder))
+    named = None if written is None else subject.place_in(project.folder)
+    if (
+        written is not None
+        and named is not None
+        and (written.signal == subject.signal or written.constitution != named)
+    ):
+        project.require_same(written, request.given(), named)
         if options.prompts is not None and given_prompts(Path(options.prompts)).digest != written.prompts:
             project.refuse(f"{options.prompts} has changed since the plan was made")
         note(f"resuming the plan of {project.run_file}")
     else:
+        project.require_own()
         written = _Planning(request, options, subject, project).write(make, measure)
     outcome = None
     if request.write is None:
@@ -183,7 +192,7 @@ class _Planning:
     def write(self, make: EngineMaker, measure: Measure) -> WrittenPlan:
         """Plan, write the plan into the project folder and return it."""
         _require_trainable(self.options.model)
-        config, prompts = _config_of(self.options), self._prompts(make)
+        config, prompts = _config_of(self.options, self.subject), self._prompts(make)
         by_labeler = _names_labeler(config)
         if self.subject.signal == "judged" and _is_embedded(self.options.model):
             warn(_EMBEDDED_DISOBEYS)
@@ -222,7 +231,9 @@ class _Planning:
     def _prompts(self, make: EngineMaker) -> SteerPrompts:
         """Return the user's prompts, the demo's, or prompts that the model writes."""
         if self.options.prompts is not None:
-            return given_prompts(Path(self.options.prompts))
+            given = given_prompts(Path(self.options.prompts))
+            self._require_in_scope(given)
+            return given
         source = self.subject.source or str(self.project.folder / "constitution.yaml")
 
         def write(count: int, to: Path) -> None:
@@ -231,6 +242,20 @@ class _Planning:
         return found_prompts(
             self.subject.constitution, source, self.options.model, self.project.folder, write
         )
+
+    def _require_in_scope(self, prompts: SteerPrompts) -> None:
+        """Raise DataError if no principle that decides about answers applies to a prompt."""
+        decisive = [
+            principle
+            for principle in self.subject.constitution.principles
+            if principle.check is not None or self.subject.signal == "judged"
+        ]
+        if not any(in_scope(principle, prompt) for principle in decisive for prompt in prompts.train):
+            raise DataError(
+                "no principle applies to any of the prompts",
+                where="--prompts",
+                accepted="prompts with the tags or words that applies_to names",
+            )
 
     def _speed(self, config: RunConfig, prompts: SteerPrompts, make: EngineMaker, measure: Measure) -> Speed:
         """Return the speed of the model: as measured now, or for an earlier plan in the folder."""
@@ -262,7 +287,7 @@ def _require_trainable(model: str) -> None:
         )
 
 
-def _config_of(options: SteerOptions) -> RunConfig:
+def _config_of(options: SteerOptions, subject: Subject) -> RunConfig:
     """Return the recipe with the user's model and overrides, without a constitution and prompts."""
     values = {
         "recipe": RECIPE,
@@ -271,7 +296,7 @@ def _config_of(options: SteerOptions) -> RunConfig:
         "prompts": "prompts.jsonl",
         "models": {"policy": options.model},
     }
-    return build_run_config(values, options.overrides)
+    return build_run_config(below(values, sections_for_length(subject.constitution)), options.overrides)
 
 
 def _names_labeler(config: RunConfig) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,8 @@ _TEXT_SUFFIXES = (".txt", ".md")
 _YAML_SUFFIXES = (".yaml", ".yml")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d+[.)])(?:\s+|$)")
 _OWN_FILE = "constitution.yaml"
+_NAME_BYTES = 255
+"""Longest name of a file."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Subject:
     source: str | None
     """A preset's name or the path of a file; None for sentences, which get a file in the project folder."""
     sentences: tuple[str, ...] = ()
+    from_file: bool = False
+    """True if the sentences are those of a text file, which may be edited."""
 
     @property
     def slug(self) -> str:
@@ -70,7 +74,7 @@ class Subject:
     def _write(self, path: Path) -> None:
         text = yaml_text({"name": self.constitution.name, "principles": list(self.sentences)})
         with os_errors(path):
-            if path.exists() and path.read_text(encoding="utf-8") != text:
+            if not self.from_file and path.exists() and path.read_text(encoding="utf-8") != text:
                 raise RunStateError(
                     "the folder has the constitution of other sentences",
                     where=str(path),
@@ -103,7 +107,8 @@ def find_subject(source: str) -> Subject:
     if _is_preset(source) or not path.is_file():
         return Subject(load_constitution(source), source)
     if path.suffix.lower() in _TEXT_SUFFIXES:
-        return of_sentences(read_text(path, "text file").splitlines(), path.stem)
+        sentences = read_text(path, "text file").splitlines()
+        return replace(of_sentences(sentences, path.stem), from_file=True)
     return Subject(load_constitution(path), source)
 
 
@@ -131,6 +136,8 @@ def _is_prose(source: str) -> bool:
     """Return True for sentences, rather than the name of a file or preset, which may not exist."""
     if "\n" in source.strip("\n"):
         return True
+    if " " in source.strip() and any(len(os.fsencode(part)) > _NAME_BYTES for part in Path(source).parts):
+        return True  # no file has such a name
     named = is_there(Path(source)) or Path(source).suffix.lower() in (*_TEXT_SUFFIXES, *_YAML_SUFFIXES)
     return " " in source.strip() and not named
 

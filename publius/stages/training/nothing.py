@@ -35,6 +35,11 @@ def _remedy(run: Run, method: Method, error: NothingToLearnError) -> str:
     config = run.config
     if "nothing to learn" in error.what:
         return f"see the advice above, or set {method}.init=auto"
+    if method == "distill":
+        return (
+            "use prompts that a principle applies to, and a constitution that fits the model's context "
+            f"beside distill.max_new_tokens (now {config.distill.max_new_tokens})"
+        )
     if CUT_CHOSEN in error.reasons:
         return f"raise compare.sampling.max_new_tokens (now {config.compare.sampling.max_new_tokens})"
     if method == "sft" and config.sft.source == "revisions":

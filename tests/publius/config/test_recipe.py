@@ -82,3 +82,8 @@ def test_a_run_without_a_recipe_is_as_before(tmp_path: Path):
 @pytest.mark.parametrize("value", ["text", None, 3, ["a"], {"recipe": ["compliance"]}])
 def test_value_of_another_form_is_left_to_the_validation(value: object):
     assert with_recipe(value) == value
+
+
+@pytest.mark.parametrize("method", ["distill", "ppo"])
+def test_a_method_without_comparisons_needs_no_sft(method: str, tmp_path: Path):
+    assert load(tmp_path, f"recipe: compliance\ntrain: [{method}]\n").train == (method,)

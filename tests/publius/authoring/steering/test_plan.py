@@ -97,3 +97,10 @@ def test_lines_name_every_part_with_its_minutes():
     assert [part in second for part in ("sample 2:24", "sft", "dpo in 2 rounds", "choose", "eval")] == [
         True
     ] * 5
+
+
+@pytest.mark.parametrize("train", [*range(24, 100), 144, 500])
+def test_with_enough_time_every_prompt_is_used_in_rounds(train: int):
+    sizes = planner().plan(train=train, test=40, left_s=1e6, minutes=2e4).sizes
+    assert sizes.train + sizes.validation == train
+    assert sizes.rounds == RECIPE.rounds

@@ -69,10 +69,47 @@ def test_checks_give_sampling_sft_and_rounds(tmp_path: Path):
     assert list(planned_stages(config)) == ["sample", "sft", "compare", "label", "dpo", "choose", "eval"]
 
 
-def test_a_mixed_constitution_shows_the_prompted_model_first(tmp_path: Path):
+def test_a_mixed_constitution_is_trained_by_its_checks(tmp_path: Path):
     config = config_of(plan(tmp_path, MIXED))
     assert config.train == ("sft", "dpo")
-    assert config.sample.teach[0] == "prompted"
+    assert config.sample.teach == config_of(plan(tmp_path / "checks")).sample.teach
+
+
+def test_a_file_that_no_plan_wrote_is_not_replaced(tmp_path: Path):
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan" / "run.yaml").write_text("name: mine\n")
+    with pytest.raises(RunStateError, match="which no plan wrote"):
+        plan(tmp_path)
+    assert (tmp_path / "plan" / "run.yaml").read_text() == "name: mine\n"
+
+
+def test_another_constitution_is_not_planned_over_the_first(tmp_path: Path):
+    plan(tmp_path)
+    other = SteerRequest(write(tmp_path, JUDGED, "other.yaml"), write=tmp_path / "plan" / "run.yaml")
+    with pytest.raises(RunStateError, match="the plan in this folder is for"):
+        steer(other, measure=Stopwatch())
+
+
+def test_a_long_minimum_gets_room_in_every_answer(tmp_path: Path):
+    text = SHORT.replace("max_characters, value: 8", "min_words, value: 200")
+    config = config_of(plan(tmp_path, text))
+    found = [s.sampling.max_new_tokens for s in (config.sample, config.compare, config.eval)]
+    assert found == [500, 500, 500]
+
+
+def test_prompts_that_no_principle_applies_to_are_refused(tmp_path: Path):
+    scoped = CHECKED.replace("check:", "applies_to: {tags: [billing]}, check:")
+    (tmp_path / "plain.txt").write_text("\n".join(f"What is {n} plus {n}?" for n in range(60)))
+    with pytest.raises(DataError, match="no principle applies"):
+        plan(tmp_path, scoped, prompts=str(tmp_path / "plain.txt"))
+
+
+def test_an_edited_text_file_is_another_constitution_of_the_same_project(tmp_path: Path):
+    rules = tmp_path / "rules.txt"
+    for text in ("Be kind.\n", "Be kind and brief.\n"):
+        rules.write_text(text)
+        steer(SteerRequest(str(rules), write=tmp_path / "plan" / "run.yaml"), measure=Stopwatch())
+    assert "brief" in (tmp_path / "plan" / "constitution.yaml").read_text()
 
 
 def test_draws_are_as_long_as_the_evaluation_s_where_a_check_wants_length(tmp_path: Path):
@@ -100,6 +137,11 @@ def test_a_named_labeler_adds_pairs_of_the_prompted_model(tmp_path: Path):
         "strong",
     )
     assert config.label.principles > 0
+
+
+def test_pairs_of_the_prompted_model_need_no_scores(tmp_path: Path):
+    config = config_of(plan(tmp_path, JUDGED, overrides=["models.labeler=Qwen/Qwen3-8B"]))
+    assert (config.compare.source, config.compare.pairs) == ("prompted", "disjoint")
 
 
 def test_the_run_file_is_complete_and_prompts_are_beside_it(tmp_path: Path):

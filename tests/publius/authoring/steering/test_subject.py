@@ -68,3 +68,8 @@ def test_a_file_without_principles_is_refused_with_its_place(tmp_path: Path):
 def test_an_unknown_name_is_refused_as_everywhere(name: str):
     with pytest.raises(ConfigError, match="no such file"):
         find_subject(name)
+
+
+def test_a_long_sentence_is_no_path():
+    sentence = "The reply is kind, " + "and it is patient, " * 20 + "always."
+    assert find_subject(sentence).sentences == (sentence,)
