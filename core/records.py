@@ -269,8 +269,10 @@ class ScoredAnswer(Record):
 
     @property
     def written(self) -> str | None:
-        """The part that the policy wrote by itself; None if it saw the constitution, or code edited it."""
-        return None if self.way in ("prompted", "repaired") else self.answer.text[len(self.begun) :].strip()
+        """The part that the policy writes by itself; None for prompted, wide and repaired answers."""
+        if self.way in ("prompted", "wide", "repaired"):
+            return None
+        return self.answer.text[len(self.begun) :].strip()
 
     @property
     def finished(self) -> bool:

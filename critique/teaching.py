@@ -10,6 +10,7 @@ them apart.
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from constitution.checks.kinds import Check
 from constitution.draw import in_scope
-from constitution.repair.beginnings import insertions, openings
+from constitution.repair.beginnings import insertions, openings, started
 from constitution.repair.edits import repaired
 from constitution.schema import Constitution
 from core.chat import Turn, turns_of
@@ -27,6 +28,7 @@ from critique.config import SampleConfig, Way
 from engines.protocols import GenerationRequest, Generator
 
 _NO_SPACE_BEFORE = tuple(",.;:!?)]}'’")
+_WIDE_STOPS = tuple("，。：！？、；")
 _NO_SPACE_AFTER = tuple("([{\"'“‘")
 
 
@@ -76,7 +78,7 @@ class AnswerSampler:
         """
         if way == "repaired":
             return list(islice(self._repairs(prompt, so_far), self.config.attempts))
-        return await self._generated(way, self._requests(way, prompt, so_far))
+        return await self._generated(way, self._requests(way, prompt, so_far), _number_of(way, so_far))
 
     def _requests(
         self, way: Way, prompt: Prompt, so_far: Sequence[ScoredAnswer]
@@ -90,7 +92,8 @@ class AnswerSampler:
             turns = self.taught(prompt)
         if turns is None:
             return []
-        requests = [self._request(prompt, turns, way, k, prefill) for k, prefill in enumerate(begun)]
+        before = _number_of(way, so_far)
+        requests = [self._request(prompt, turns, way, before + k, prefill) for k, prefill in enumerate(begun)]
         return list(zip(requests, begun, strict=True))
 
     def _request(
@@ -102,22 +105,28 @@ class AnswerSampler:
         seed = derive_seed(self.seed, prompt.id, name, number)
         return GenerationRequest(turns, sampling, seed, name, prefill)
 
-    async def _generated(self, name: str, requests: Iterable[tuple[GenerationRequest, str]]) -> list[Named]:
+    async def _generated(
+        self, name: str, requests: Iterable[tuple[GenerationRequest, str]], before: int = 0
+    ) -> list[Named]:
         async def answer(number: int, request: GenerationRequest, begun: str) -> Named:
             found = await self.policy.generate(request)
             if begun:
                 found = found.model_copy(update={"text": joined(begun, found.text)})
             return Named(f"{name}:{number}", found, begun)
 
-        return list(await asyncio.gather(*(answer(k, *request) for k, request in enumerate(requests))))
+        numbered = enumerate(requests, before)
+        return list(await asyncio.gather(*(answer(k, *request) for k, request in numbered)))
 
     def _beginnings(self, prompt: Prompt, so_far: Sequence[ScoredAnswer]) -> Iterable[str]:
         """Yield the beginnings that the checks name, then those made of the plain draws."""
-        checks = self._checks(prompt)
-        yield from openings(checks)
-        for answer in so_far:
-            if answer.way == "draw":
-                yield from insertions(checks, answer.answer.text, finished=answer.finished)
+        checks, tried = self._checks(prompt), {answer.begun for answer in so_far}
+        own = sorted((a for a in so_far if a.way in ("draw", "begun")), key=lambda a: -a.score)
+        wanted = [text for a in own for text in insertions(checks, a.answer.text, finished=a.finished)]
+        # What is missing inside of an answer no edit can add, but a beginning that is missing too can be
+        # put before it.
+        inside = (*(started(checks, text) for text in wanted), *openings(checks))
+        order = inside if len(checks) > 1 else (*openings(checks), *wanted)
+        yield from (text for text in order if text not in tried)
 
     def _repairs(self, prompt: Prompt, so_far: Sequence[ScoredAnswer]) -> Iterable[Named]:
         """Yield the answers that can be edited so that they pass, those with the best scores first."""
@@ -138,7 +147,16 @@ class AnswerSampler:
         return [p.check for p in principles if p.check is not None and in_scope(p, prompt)]
 
 
+def _number_of(way: Way, so_far: Sequence[ScoredAnswer]) -> int:
+    """Return how many answers were made in a way, as the number of the next one."""
+    return sum(answer.way == way for answer in so_far)
+
+
 def joined(begun: str, text: str) -> str:
     """Return the beginning of an answer with its continuation, whose white space at both ends is lost."""
+    if begun.rpartition("\n")[2].startswith("#"):
+        return f"{begun}\n\n{text}".rstrip()  # a heading
     tight = begun[-1:].isspace() or begun.endswith(_NO_SPACE_AFTER) or text.startswith(_NO_SPACE_BEFORE)
+    # Scripts without spaces between words (category Lo), and their stops.
+    tight = tight or unicodedata.category(begun[-1:] or " ") == "Lo" or begun.endswith(_WIDE_STOPS)
     return f"{begun}{text}" if tight else f"{begun} {text}".rstrip()

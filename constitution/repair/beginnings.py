@@ -13,11 +13,20 @@ from constitution.checks.evaluate import evaluate
 from constitution.checks.kinds import Check
 from constitution.checks.wording import count_present
 from constitution.repair.draft import Draft
-from constitution.repair.patterns import example_of
+from constitution.repair.patterns import example_of, parts_of
 
 _KEPT = (1, 2)
 """Numbers of a draft's first sentences that an insertion keeps."""
 _QUESTIONS = ("Would you", "Do you", "What")
+_FIRST_WORDS = {
+    "de": ("Hier ist",),
+    "es": ("Aquí",),
+    "fr": ("Voici",),
+    "it": ("Ecco",),
+    "nl": ("Hier is",),
+    "pt": ("Aqui",),
+}
+"""First words of an answer, by language, from which a small model goes on in that language."""
 _MOST = 4
 """Maximum number of openings, and of insertions."""
 
@@ -47,6 +56,14 @@ def insertions(checks: Sequence[Check], text: str, *, finished: bool = True) -> 
     return tuple(islice(dict.fromkeys(found), _MOST))
 
 
+def started(checks: Sequence[Check], begun: str) -> str:
+    """Return a beginning with the phrase before it with which a check wants answers to begin."""
+    for check in checks:
+        if isinstance(check, kinds.StartsWith) and not evaluate(check, begun).passed:
+            begun = f"{check.value[0]} {begun}"
+    return begun
+
+
 @singledispatch
 def _openings(check: Check) -> Iterator[str]:
     """Yield beginnings that a check asks for."""
@@ -70,10 +87,27 @@ def _(check: kinds.JsonAnswer) -> Iterator[str]:
     properties = schema.get("properties") if isinstance(schema, dict) else None
     if isinstance(properties, dict) and properties:
         first = (schema.get("required") or list(properties))[0]
-        is_text = (properties.get(first) or {}).get("type") == "string"
-        yield '{"' + f'{first}": ' + ('"' if is_text else "")
+        described = properties.get(first)
+        is_text = isinstance(described, dict) and described.get("type") == "string"
+        yield f"{{{json.dumps(first, ensure_ascii=False)}: " + ('"' if is_text else "")
     else:
-        yield '["' if isinstance(schema, dict) and schema.get("type") == "array" else '{"'
+        yield from _json_openings(schema)
+
+
+def _json_openings(schema: object) -> Iterator[str]:
+    """Yield the beginning of a value whose schema names no property."""
+    described = schema if isinstance(schema, dict) else {}
+    if described.get("type") == "array":
+        inner = described.get("items")
+        of_objects = isinstance(inner, dict) and inner.get("type") == "object"
+        yield '[{"' if of_objects else '["'
+    elif described.get("type", "object") == "object":
+        yield '{"'
+
+
+@_openings.register
+def _(check: kinds.Language) -> Iterator[str]:
+    yield from _FIRST_WORDS.get(check.value, ())
 
 
 @_openings.register
@@ -92,12 +126,15 @@ def _(check: kinds.Refusal) -> Iterator[str]:
 
 @_openings.register
 def _(check: kinds.Matches) -> Iterator[str]:
-    example = example_of(check.value)
-    if not example or not evaluate(check, example).passed:
+    parts = parts_of(check.value)
+    example = "a".join(parts)
+    if not example.strip() or not any(
+        evaluate(check, example + more).passed for more in ("", "a", " a", "a.")
+    ):
         return
     # A pattern that is also found after other text asks for no opening: `insertions` puts it there.
     if not any(evaluate(check, f"So.{between}{example}").passed for between in (" ", "\n", "\n\n")):
-        yield example.strip()
+        yield parts[0].strip() or example.strip()
 
 
 @singledispatch
@@ -128,20 +165,22 @@ def _(check: kinds.EndsWithQuestion, draft: Draft) -> Iterator[str]:
 
 @_insertions.register
 def _(check: kinds.Person, draft: Draft) -> Iterator[str]:
-    if check.value == "first":
-        yield from _followed(draft, "I")
+    if check.value != "third":
+        yield from _followed(draft, "I" if check.value == "first" else "You")
 
 
 @_insertions.register
 def _(check: kinds.Matches, draft: Draft) -> Iterator[str]:
     example = example_of(check.value)
-    if example is None:
-        return
+    if example is None or len(parts_of(check.value)) > 1:
+        return  # `repaired` puts sentences between the parts
     for kept in _KEPT:
         first = str(draft.first(kept))
         for between in ("\n\n", "\n", " "):
             begun = f"{first}{between}{example.lstrip()}" if example.strip() else first + example
-            if first and any(evaluate(check, begun + more).passed for more in (" and more", "And more")):
+            if first and any(
+                evaluate(check, begun + more).passed for more in (" and more", "And more", "\n\nAnd more")
+            ):
                 yield begun.rstrip() if example.strip() else begun
                 break
 

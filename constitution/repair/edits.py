@@ -9,7 +9,8 @@ see `constitution.repair.beginnings`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from functools import singledispatch
 
 from constitution.checks import kinds
@@ -17,6 +18,7 @@ from constitution.checks.evaluate import evaluate, reading_grade
 from constitution.checks.kinds import Check
 from constitution.checks.prose import MARKER
 from constitution.repair.draft import Draft
+from constitution.repair.patterns import parts_of
 
 _LIMITS = (
     kinds.MaxWords,
@@ -24,9 +26,20 @@ _LIMITS = (
     kinds.MaxCharacters,
     kinds.EndsWithQuestion,
     kinds.NotEndsWith,
+    kinds.Matches,
+    kinds.NotMatches,
+    kinds.ContainsNone,
+    kinds.PythonCheck,
     kinds.JsonAnswer,
 )
 """Checks that an answer may pass once sentences are removed from its end."""
+
+
+_LENGTHS = (kinds.MaxWords, kinds.MaxCharacters, kinds.Matches)
+_CLAUSE = re.compile(r"[,;] |\s[(–—-]|\s(?:and|but|because|which|so that|while|when|if)\s")
+_SUBORDINATE = re.compile(
+    r"(?i)\W*(?:if|when|while|although|though|as|because|since|to|in|for|by|with|after|before)\b"
+)
 
 
 def repaired(checks: Sequence[Check], text: str, *, finished: bool = True) -> str | None:
@@ -41,7 +54,28 @@ def repaired(checks: Sequence[Check], text: str, *, finished: bool = True) -> st
     """
     if finished and _passes(checks, text):
         return text
-    draft, tried = Draft.of(text, finished=finished), set[Draft]()
+    draft = Draft.of(text, finished=finished)
+    found = _shortened(checks, draft)
+    if found is None and draft.sentences and not draft.first(1).sentences:
+        # The first sentence only announces a list: its entries may still pass without it.
+        found = _shortened(checks, draft.without(0))
+    if found is None and any(isinstance(check, _LENGTHS) for check in checks):
+        tries = (Draft.of(part) for sentence in draft.sentences[:3] for part in _main_clauses(sentence))
+        found = next((cut for part in tries if (cut := _shortened(checks, part)) is not None), None)
+    return found
+
+
+def _main_clauses(sentence: str) -> Iterator[str]:
+    """Yield shorter sentences that end where a clause of the sentence begins, the longest first."""
+    if _SUBORDINATE.match(sentence) or "\n" in sentence:  # several lines are code
+        return
+    for end in reversed([place.start() for place in _CLAUSE.finditer(sentence)]):
+        yield f"{sentence[:end].rstrip()}."
+
+
+def _shortened(checks: Sequence[Check], draft: Draft) -> str | None:
+    """Return the draft edited until it passes, or None."""
+    tried = set[Draft]()
     while draft.sentences and draft not in tried:  # contradicting checks undo each other's edits
         tried.add(draft)
         framed = _framed(checks, str(draft))
@@ -71,7 +105,8 @@ def _edited(check: Check, draft: Draft) -> Draft:
 
 @_edited.register
 def _(check: kinds.ContainsNone | kinds.PhraseList | kinds.NotMatches, draft: Draft) -> Draft:
-    return draft.keep(lambda sentence: evaluate(check, sentence).passed)
+    kept = draft.keep(lambda sentence: evaluate(check, sentence).passed)
+    return kept if kept != draft else draft.as_prose()  # else the pattern is in the layout, e.g. a bullet
 
 
 @_edited.register
@@ -127,8 +162,39 @@ def _framed(checks: Sequence[Check], text: str) -> str:
             text = f"{check.value[0]}{between}{_after(check.value[0], text)}"
         elif isinstance(check, kinds.EndsWith) and not evaluate(check, text).passed:
             text = f"{text}\n\n{check.value[0]}" if "\n" in text else f"{text} {check.value[0]}"
+        elif isinstance(check, kinds.Matches) and not evaluate(check, text).passed:
+            text = _matched(check, text)
         elif isinstance(check, kinds.JsonAnswer) and not evaluate(check, text).passed:
             text = _as_json(check.value, text) or text
+    return text
+
+
+def _matched(check: kinds.Matches, text: str) -> str:
+    """Return the text with what a pattern wants at its end or before its parts; as it is if that fails."""
+    first, *others = parts_of(check.value)
+    if not others and re.search(r"\w", first):
+        for between in ("\n\n", "\n", " "):
+            ended = f"{text}{between}{first.strip()}"
+            # Only what has to be at the end: what may be followed by text is content.
+            if evaluate(check, ended).passed and not evaluate(check, f"{ended}\n\nMore text.").passed:
+                return ended
+    sentences = list(Draft.of(text.removeprefix(first.strip()).lstrip()).sentences)
+    heads = [first, *others]
+    named = all(re.search(r"\w", head) or MARKER.match(f"{head.lstrip()} x") for head in heads)
+    if not others or not named or len(sentences) <= len(others):
+        return text
+    share = -(-len(sentences) // len(heads))
+    bodies = [" ".join(sentences[k * share : (k + 1) * share]) for k in range(len(heads))]
+    if not all(bodies):
+        bodies = [*sentences[: len(others)], " ".join(sentences[len(others) :])]
+    for between in ("\n\n", "\n", " ", ""):
+        for space in (" ", ""):
+            made = between.join(
+                f"{head.rstrip(' ')}{space}{body}" for head, body in zip(heads, bodies, strict=True)
+            )
+            made = re.sub(r" +\n", "\n", made).strip()
+            if evaluate(check, made).passed:
+                return made
     return text
 
 
@@ -148,14 +214,16 @@ def _as_json(schema: str, text: str) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _value(schema: dict[str, object], text: str) -> object:
+def _value(schema: object, text: str) -> object:
+    if not isinstance(schema, dict):  # `true` allows any value
+        return text if schema is True else None
     kind, properties = schema.get("type"), schema.get("properties")
     if kind == "array":
         return list(Draft.of(text).sentences)
     if isinstance(properties, dict):
         wanted = schema.get("required") or list(properties)
         assert isinstance(wanted, list)
-        values = {name: _value(properties.get(name) or {}, text) for name in wanted}
+        values = {name: _value(properties.get(name, True), text) for name in wanted}
         return None if None in values.values() else values
     if kind == "object":
         return {"answer": text}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 _ANY = "\0"
 """A place where the pattern takes almost any character."""
+_GAP = "\1"
+"""A place where the pattern takes text of any length."""
 _OF_CATEGORY = {"CATEGORY_DIGIT": "1", "CATEGORY_SPACE": " "}
 
 
@@ -18,9 +21,16 @@ def example_of(pattern: str) -> str | None:
     that the text does not fulfil, for example because of a look-ahead, gives None or a text that has to be
     tried: callers evaluate the check.
     """
-    parser: Any = re._parser  # type: ignore[attr-defined]  # the module `re` has no public parser
-    text = _text_of(parser.parse(pattern)).strip(_ANY).replace(_ANY, "a")
+    text = "".join(parts_of(pattern))
     return text if text.strip() or "\n" in text else None
+
+
+@lru_cache(maxsize=256)
+def parts_of(pattern: str) -> tuple[str, ...]:
+    """Return the short texts that the pattern wants one after the other, with any text between them."""
+    parser: Any = re._parser  # type: ignore[attr-defined]  # the module `re` has no public parser
+    text = _text_of(parser.parse(pattern)).strip(_ANY + _GAP)
+    return tuple(part.replace(_ANY, "a") for part in re.split(f"{_ANY}*{_GAP}", text))
 
 
 def _text_of(parts: Iterable[tuple[Any, Any]]) -> str:
@@ -43,14 +53,19 @@ def _part(kind: str, value: Any) -> str:
         case "ATOMIC_GROUP":
             return _text_of(value)
         case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
-            fewest, _, repeated = value
-            return _text_of(repeated) * min(int(fewest), 100)
+            fewest, most, repeated = value
+            text = _text_of(repeated)
+            more = _GAP if text == _ANY and int(most) > 1_000 else ""
+            return text * min(int(fewest), 100) + more
     return ""  # anchors, look-around and references to groups add no text of their own
 
 
 def _of_set(members: Iterable[tuple[Any, Any]]) -> str:
     """Return a character of a set such as `[a-z]`; a set that excludes characters takes almost any."""
-    kind, value = next(iter(members))
+    members = list(members)
+    if any("NOT" in str(value) for kind, value in members if str(kind) == "CATEGORY"):
+        return _ANY  # also a set such as `[\\s\\S]`
+    kind, value = members[0]
     match str(kind):
         case "LITERAL":
             return chr(value)

@@ -19,7 +19,7 @@ from critique.comparisons import (
     sample,
     sample_prompted,
 )
-from critique.scoring import AnswerScorer
+from critique.scoring import ALL_PASS, AnswerScorer
 from engines.cached import CachedEngine
 from evaluation.prompted import prompted_turns
 from publius.runs.engines import Engines
@@ -169,8 +169,11 @@ def _keep(run: Run, outcome: Comparison | str, prompt_id: str, detail: str = "")
 def _with_advice(run: Run, result: StageResult) -> StageResult:
     """Return the result with advice if no two answers differ, which is no failure of the stage."""
     advice = None
-    if not result.records and result.excluded and set(result.excluded) <= NO_DIFFERENCE:
-        advice = f"no two answers differ; {_remedy(run)}"
+    if not result.records and not NO_DIFFERENCE.isdisjoint(result.excluded):
+        # Other prompts may be too long, or have no principle that applies: the stage has not failed.
+        reasons = NO_DIFFERENCE & set(result.excluded)
+        done = "every answer passes already, so no pair can teach more"
+        advice = done if reasons == {ALL_PASS} else f"no two answers differ; {_remedy(run)}"
     result.advice = run.note_advice("compare", advice)
     return result
 

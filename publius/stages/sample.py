@@ -168,13 +168,23 @@ class _Sampling:
             task.advance()
         await self._step(batch, "draw", lambda asked: self.sampler.draw(asked.prompt))
         owed = self._taken(batch, task)
-        for way in self.run.config.sample.teach:
+        for way in self._ways():
             await self._step(owed, way, partial(self._attempt, way))
             owed = self._taken(owed, task)
         task.advance(len(owed))
         for asked in batch:
             for answer in () if asked.failed else asked.answers:
                 self.run.samples.append(answer)
+
+    def _ways(self) -> list[Way]:
+        """Return the ways to try. With several checks, a second beginning adds what the first one left."""
+        teach = list(self.run.config.sample.teach)
+        again = [way for way in teach if way in ("begun", "repaired")]
+        several = sum(p.check is not None for p in self.run.constitution.principles) > 1
+        if several and "begun" in teach:
+            after = max(map(teach.index, again)) + 1
+            teach[after:after] = again
+        return teach
 
     def _attempt(self, way: Way, asked: _Asked) -> Awaitable[list[Named]]:
         return self.sampler.attempt(way, asked.prompt, asked.answers)

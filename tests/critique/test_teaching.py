@@ -87,6 +87,16 @@ def test_begun_answers_include_their_beginning_and_start_as_the_check_asks():
     assert (begun.prefill, begun.purpose) == ("In short", "begun")
 
 
+def test_with_several_checks_one_beginning_serves_what_edits_cannot_add():
+    checks = [{"kind": "starts_with", "value": ["In short"]}, {"kind": "contains_any", "value": ["say"]}]
+    principles = [{"id": f"p{k}", "text": "It does.", "check": check} for k, check in enumerate(checks)]
+    constitution = Constitution.model_validate({"name": "r", "principles": principles})
+    engine = ScriptedEngine(answerer=lambda request: "it is a pill.")
+    sampler = sampler_of(constitution, engine, attempts=1)
+    (found,) = asyncio.run(sampler.attempt("begun", PROMPT, drawn(sampler)))
+    assert found.begun == "In short it is a pill. Say"
+
+
 def test_wide_draws_are_hotter_and_otherwise_the_same():
     engine = ScriptedEngine()
     sampler = sampler_of(rules({"kind": "max_words", "value": 3}), engine, wide_temperature=1.7)
@@ -127,3 +137,16 @@ def test_repair_that_is_impossible_gives_nothing():
 )
 def test_beginning_and_continuation_are_joined_as_they_would_be_written(begun: str, text: str, expected: str):
     assert joined(begun, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("begun", "text", "whole"),
+    [
+        ("# Answer", "It is a pill.", "# Answer\n\nIt is a pill."),
+        ("简而言之，", "光合作用。", "简而言之，光合作用。"),
+        ("Short answer:", "Yes.", "Short answer: Yes."),
+        ("In short", ", yes.", "In short, yes."),
+    ],
+)
+def test_beginning_and_continuation_are_joined_as_written(begun: str, text: str, whole: str):
+    assert joined(begun, text) == whole

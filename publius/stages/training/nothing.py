@@ -40,6 +40,8 @@ def _remedy(run: Run, method: Method, error: NothingToLearnError) -> str:
             "use prompts that a principle applies to, and a constitution that fits the model's context "
             f"beside distill.max_new_tokens (now {config.distill.max_new_tokens})"
         )
+    if "every answer passes" in (run.advice_of("compare") or ""):
+        return "the policy follows the checks already; use a stricter check to go further"
     if CUT_CHOSEN in error.reasons:
         return f"raise compare.sampling.max_new_tokens (now {config.compare.sampling.max_new_tokens})"
     if method == "sft" and config.sft.source == "revisions":

@@ -145,3 +145,33 @@ def test_texts_without_sentences_are_not_repaired_into_nothing(text: str) -> Non
 
 def test_contradicting_checks_end_without_an_answer() -> None:
     assert repaired([check("format", "list"), check("format", "prose")], ANSWER) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("regex", r"^.{1,80}$", "I would water the basil less often."),
+        ("regex", r"\n\n— Sage$", f"{ANSWER}\n\n— Sage"),
+        ("not_regex", r"\n\n", ANSWER.partition("\n\n")[0]),
+        ("contains_none", ["1."], ANSWER.replace("1. ", "").replace("\n2.", "")),
+        ("max_words", 5, "I would water the basil."),
+    ],
+)
+def test_pattern_or_limit_is_met_by_an_edit(kind: str, value: Any, expected: str) -> None:
+    text = ANSWER if kind != "max_words" else "I would water the basil, but less often than before."
+    assert repaired([check(kind, value)], text) == expected
+
+
+def test_sentences_go_between_the_parts_of_a_pattern() -> None:
+    rule = check("regex", r"(?s)^Pros:.*Cons:")
+    assert repaired([rule], "It is cheap. It is slow.") == "Pros: It is cheap.\n\nCons: It is slow."
+
+
+def test_list_is_shortened_without_the_line_that_announces_it() -> None:
+    assert repaired([check("max_sentences", 1)], "Some tips:\n\n1. Wait.\n2. Water it.") == "1. Wait."
+
+
+@pytest.mark.parametrize("schema", [{"properties": {"a": True}}, {"required": ["a"], "properties": {}}])
+def test_schema_may_allow_any_value(schema: dict[str, Any]) -> None:
+    found = repaired([check("json", {"type": "object", **schema})], "Yes.")
+    assert found is not None
