@@ -25,7 +25,8 @@ class Lane:
     """
 
     def __init__(self, opening: AsyncGenerator[Any, None], pace: Pace, breaker: CircuitBreaker) -> None:
-        self._opening, self._opened = opening, None
+        self._opening = opening
+        self._opened: Any = None
         self._pace, self._breaker = pace, breaker
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle = asyncio.Event()
