@@ -8,7 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from core.errors import EngineError
+from core.notices import counted
 from engines.endpoint.settings import Budget, Prices
+
+_SHOWN = 3
+"""Reasons in the progress line; the manifest has all."""
 
 
 @dataclass
@@ -75,10 +79,12 @@ class Traffic:
         )
 
     def summary(self) -> str:
-        """Return the retries, such as `retried 7 (no connection: 5, timed out: 2)`; empty without any."""
+        """Return the retries, such as `retried 7 (timed out: 5, no connection: 2)`; empty without any."""
         if not self.retries:
             return ""
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.retries.most_common())
+        shown = [f"{reason}: {count:,}" for reason, count in self.retries.most_common(_SHOWN)]
+        others = len(self.retries) - len(shown)
+        reasons = ", ".join([*shown, *([f"{counted(others, 'other reason')}"] if others else [])])
         return f"retried {self.retries.total():,} ({reasons})"
 
 

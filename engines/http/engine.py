@@ -27,7 +27,7 @@ from engines.endpoint.spending import ServerRecord, Spending
 from engines.http.contact import wait_for
 from engines.http.faults import RefusedError, TryFailedError
 from engines.http.refusals import ChangedError, change_for
-from engines.http.requests import Accepted, Begin, choice_body, generation_body
+from engines.http.requests import KWARGS, Accepted, Begin, choice_body, generation_body
 from engines.http.responses import (
     FirstToken,
     choice_scores,
@@ -208,7 +208,7 @@ class HttpEngine:
     def _extra(self) -> dict[str, JsonValue]:
         """Fields of every request that the run file asks for."""
         kwargs = self._config.chat_template_kwargs
-        return {**({"chat_template_kwargs": kwargs} if kwargs else {}), **self._engine.extra_body}
+        return {**({KWARGS: kwargs} if kwargs else {}), **self._engine.extra_body}
 
     async def _look(self) -> ServedModel:
         """Return what the server's list says about the model; a server without a list is believed."""
