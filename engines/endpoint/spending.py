@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from core.errors import EngineError
@@ -129,6 +130,10 @@ class AsksServer(Protocol):
 
     def resume(self, earlier: Iterable[ServerRecord]) -> None:
         """Take over what earlier commands of the run spent and saw."""
+        ...
+
+    def report_change(self, memory: Path) -> None:
+        """Warn if the server describes the model in another way than the file says, and update the file."""
         ...
 
     def take_record(self) -> ServerRecord:

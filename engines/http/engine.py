@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
@@ -22,6 +23,7 @@ from core.notices import note
 from core.records import Generation, Sampling
 from engines.config import EngineConfig, ModelConfig
 from engines.endpoint.credentials import credentials_for
+from engines.endpoint.memory import report_change
 from engines.endpoint.settings import Timeouts, base_url
 from engines.endpoint.spending import ServerRecord, Spending
 from engines.http.contact import wait_for
@@ -189,6 +191,10 @@ class HttpEngine:
                 self._own_budget.add(record.traffic.tokens, record.traffic.usd)
                 if record.url == self.transport.endpoint.url:
                     self.responders.remember(record.seen)
+
+    def report_change(self, memory: Path) -> None:
+        """Warn if the server describes the model in another way than the file says, and update the file."""
+        report_change(memory, self.model, self.transport.endpoint.url, self.served.description)
 
     def take_record(self) -> ServerRecord:
         """Return what was asked since this was last called."""

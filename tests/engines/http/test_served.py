@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -21,6 +22,11 @@ def test_the_identity_is_the_name_and_what_stays_the_same_with_the_model():
     assert one.identity == later.identity
     assert served({"id": "m", "root": "org/two", "owned_by": "vllm"}).identity != one.identity
     assert served({"id": "n", "root": "org/one", "owned_by": "vllm"}, name="n").identity != one.identity
+
+
+def test_a_time_of_creation_tells_a_change_unless_it_is_that_of_the_request():
+    assert served({"id": "m", "created": 1_700_000_000}).description == {"created": 1_700_000_000}
+    assert served({"id": "m", "created": int(time.time())}).description == {}
 
 
 def test_a_folder_of_one_machine_is_that_of_another():
