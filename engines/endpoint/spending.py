@@ -159,6 +159,11 @@ class Spending:
         self.tokens = 0
         self.usd = 0.0
 
+    @property
+    def is_limited(self) -> bool:
+        """True if there is a budget."""
+        return self._budget is not None
+
     def add(self, tokens: int, usd: float) -> None:
         """Count tokens and their price."""
         self.tokens += tokens

@@ -34,6 +34,11 @@ class Lane:
         self.in_flight = 0
         """Requests that were sent and have no response yet."""
 
+    @property
+    def is_over(self) -> bool:
+        """True if the requests were ended and none is left: a new lane may look for the server again."""
+        return self._ended is not None and not self.in_flight and not self._waiting
+
     async def client(self) -> Any:
         """Return the HTTP client."""
         if self._opened is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import ConfigError
-from engines.endpoint.credentials import Credentials, credentials_for
+from engines.endpoint.credentials import Credentials, credentials_for, travels_openly
 
 OPENAI, OTHER = "https://api.openai.com/v1", "https://api.openai.com.example.org/v1"
 KEY = "sk-planted/7f3a+9c"
@@ -49,3 +49,27 @@ def test_a_key_is_masked_in_every_form_in_which_a_server_may_repeat_it(form: str
 @pytest.mark.parametrize("key", ["none", "ollama", "lm-studio", "a"])
 def test_a_word_that_stands_for_no_key_is_left_in_texts(key: str):
     assert Credentials(key).mask(f"{key} of these") == f"{key} of these"
+
+
+@pytest.mark.parametrize(
+    ("url", "openly"),
+    [
+        ("https://example.org/v1", False),
+        ("http://localhost:8000/v1", False),
+        ("http://127.0.0.1:8000/v1", False),
+        ("http://10.1.2.3/v1", False),
+        ("http://[::1]:8000/v1", False),
+        ("http://gpu-box:8000/v1", False),
+        ("http://gpu.local/v1", False),
+        ("http://example.org/v1", True),
+        ("http://8.8.8.8/v1", True),
+        ("http://[2001:4860:4860::8888]/v1", True),
+    ],
+)
+def test_a_key_that_crosses_the_internet_unencrypted_is_warned_of(
+    url: str, openly: bool, caplog: pytest.LogCaptureFixture
+):
+    assert travels_openly(url) == openly
+    credentials_for(url, "MY_KEY", {"MY_KEY": KEY})
+    assert len(caplog.records) == openly
+    assert KEY not in caplog.text

@@ -7,6 +7,7 @@ import email.utils
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -260,3 +261,28 @@ def test_a_refusal_can_be_read_by_who_can_change_the_request():
         with pytest.raises(RefusedError) as caught:
             asyncio.run(asked)
     assert caught.value.message.fields == {"top_k"}
+
+
+def test_a_budget_that_cannot_be_kept_is_warned_of_once(caplog: pytest.LogCaptureFixture):
+    with serving(response=lambda body, response: {**response, "usage": None}) as server:
+        transport = transport_to(server)
+        transport.spending = [Spending(Budget(tokens=5))]
+        post(transport)
+        post(transport)
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert "no budget is kept" in line
+
+
+def test_a_server_that_is_back_is_found_in_the_same_event_loop():
+    async def ask() -> None:
+        with serving() as server:
+            transport = transport_to(server, unreachable_s=0.1)
+            await transport.post("chat/completions", BODY, purpose="test")
+        for _ in range(2):
+            with pytest.raises(EngineError, match=r"no connection|connection lost"):
+                await transport.post("chat/completions", BODY, purpose="test")
+        with serving() as other:
+            transport.endpoint = replace(transport.endpoint, url=f"{other.url}/v1")
+            await transport.post("chat/completions", BODY, purpose="test")
+
+    asyncio.run(ask())
