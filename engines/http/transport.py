@@ -245,7 +245,7 @@ class HttpTransport:
                 response, body = await self._exchange(await lane.client(), method, url, content)
         except TimeoutError:
             raise TryFailedError(_TIMED_OUT, f"engine.timeouts.total is {timeouts.total:g} s") from None
-        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError) as error:
             raise connection_fault(error, self.endpoint.url, timeouts) from None
         value = object_in(response, body, self.endpoint.credentials)
         self._count_tokens(value)

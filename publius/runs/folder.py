@@ -32,7 +32,7 @@ from core.store.files import is_there, write_atomic, write_stream
 from core.store.record_store import RecordStore
 from engines.cached import RequestCounts
 from engines.config import ModelConfig
-from engines.endpoint.spending import ServerRecord, merged
+from engines.endpoint.spending import ServerRecord, merged, records_of
 from engines.loading import holds_model
 from evaluation.config import ChooseConfig
 from labelers.crowd.aggregate import TierRule
@@ -249,8 +249,7 @@ class Run(RunFiles):
 
     def server_records(self) -> list[ServerRecord]:
         """Return what all stages have asked of servers so far, in all commands."""
-        stages = self.manifest["stages"].values()
-        return merged((), (ServerRecord.from_json(r) for entry in stages for r in entry.get("servers", [])))
+        return records_of(self.manifest["stages"].values())
 
     def record_late(self, skipped: str) -> None:
         """Record in the manifest what was skipped because the allowed time was short."""
