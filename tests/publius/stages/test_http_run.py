@@ -20,8 +20,8 @@ from tests.publius.invoking import here, options
 from tests.publius.projects import ids, record_lines, write_project
 
 CONVERSATIONS = int(os.environ.get("PUBLIUS_TEST_CONVERSATIONS", "500"))
-LOOKS = 2
-"""Requests at the start of a command: how begun answers continue, and whether probabilities are listed."""
+LOOK, LOOKS = 1, 2
+"""Requests at the start: how begun answers continue; before labels, also whether probabilities are listed."""
 STORM_S = float(os.environ.get("PUBLIUS_TEST_STORM_S", "3"))
 
 RUN = f"""\
@@ -119,7 +119,7 @@ def refusing_90_percent(seconds: float, first: int) -> Any:
 
 
 def storm(tmp_path: Path, seconds: float, conversations: int) -> tuple[Any, FaultServer]:
-    with serving(answer=differing, decide=refusing_90_percent(seconds, first=LOOKS)) as server:
+    with serving(answer=differing, decide=refusing_90_percent(seconds, first=LOOK)) as server:
         return here("critique", write_run(tmp_path, server, conversations)), server
 
 
@@ -179,8 +179,8 @@ def test_a_server_that_goes_away_ends_the_run_in_one_line_and_the_run_resumes(tm
         found = ids(record_lines(folder)["traces.jsonl"])
         assert found[: len(finished)] == finished
         assert len(found) == len(set(found)) == 8
-        # Of 24 requests and 2 looks at the server, at least 11 were answered; the looks are repeated.
-        assert other.answers <= 24 + LOOKS - 11 + LOOKS
+        # Of 24 requests and a look at the server, at least 11 were answered; the look is repeated.
+        assert other.answers <= 24 + LOOK - 11 + LOOK
 
 
 def test_a_spent_budget_ends_the_run_and_a_higher_one_resumes_it(tmp_path: Path):
@@ -203,7 +203,7 @@ def test_a_spent_budget_ends_the_run_and_a_higher_one_resumes_it(tmp_path: Path)
         assert higher.returncode == 0, higher.stderr
         assert len(set(ids(record_lines(folder)["traces.jsonl"]))) == 8
         assert (
-            server.answers == 24 + 2 * LOOKS
+            server.answers == 24 + 2 * LOOK
         )  # each request once, and two looks at the server in each command
 
 
@@ -280,6 +280,22 @@ def test_a_labeler_without_log_probabilities_is_refused_before_any_stage(tmp_pat
         assert server.answers <= 2
         outcome = execute(RunRequest(run, overrides=["label.principles=0"]))
     assert outcome.folder.is_dir()
+
+
+def test_a_server_is_not_asked_for_log_probabilities_by_a_command_that_labels_nothing(tmp_path: Path):
+    with serving(logprobs=False) as server:
+        done = here("critique", write_run(tmp_path, server, 2))
+        assert done.returncode == 0, done.stderr
+        assert not any(request.body.get("logprobs") for request in server.chats)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501, 200])
+def test_a_server_without_a_list_of_models_is_believed(tmp_path: Path, status: int):
+    def reply(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes] | None:
+        return (status, {}, b'{"message": "what?"}') if body.get("path") == "/v1/models" else None
+
+    with serving(reply=reply) as server:
+        assert here("critique", write_run(tmp_path, server, 1)).returncode == 0
 
 
 def test_a_name_that_the_server_does_not_list_is_refused_with_those_that_it_does(tmp_path: Path):
