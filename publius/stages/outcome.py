@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.records import Judgment, Preference
-from engines.endpoint.spending import records_of
+from engines.endpoint.spending import server_records_of
 from evaluation.config import STEERED
 from labelers.crowd.votes import MACHINES
 from publius.models.reward_model import read_metrics, read_reward_metrics
@@ -30,7 +30,7 @@ class RunOutcome:
         """Return the outcome as JSON-able values, with metrics of the whole run folder."""
         manifest = read_manifest(self.folder)
         stages: dict[str, dict[str, Any]] = manifest["stages"]
-        servers = [record.as_json() for record in records_of(stages.values())]
+        servers = [record.as_json() for record in server_records_of(stages.values())]
         return {
             "run": str(self.folder),
             "stages": {result.stage: result.as_json() for result in self.stages},

@@ -130,7 +130,7 @@ def test_a_request_that_never_succeeds_is_given_up_with_the_last_reason():
 
 @pytest.mark.parametrize("encoding", ["gzip", None])
 def test_a_body_without_end_is_not_read_to_its_end(encoding: str | None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("engines.http.bodies.MAX_BODY_BYTES", 2**20)
+    monkeypatch.setattr("engines.http.bodies.MAX_RESPONSE_BYTES", 2**20)
     body = gzipped(2**24) if encoding else b" " * (2**20 + 1)
     headers = {"content-encoding": encoding} if encoding else {}
     with serving(reply=first_then_well((200, headers, body))) as server:
