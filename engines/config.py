@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
@@ -218,8 +219,6 @@ class EngineConfig(Section):
         for name in ("url", "api_key_env", "extra_body"):
             if getattr(self, name) and self.kind != "http":
                 raise ValueError(f"{name} is that of a server, but kind is {self.kind}; accepted: kind: http")
-        if self.budget and self.budget.usd is not None and self.prices is None:
-            raise ValueError("budget.usd needs prices; accepted: prices: {input: ..., output: ...}")
         if self.device_map == "auto" and (self.kind == "vllm" or self.gpus is not None):
             raise ValueError(
                 "device_map: auto is for kind: transformers without gpus; accepted: device_map: single, or "
@@ -247,7 +246,7 @@ class EngineConfig(Section):
         """
         own, where = model.engine, f"models.{role}.engine"
         if own is None:
-            _require_servable(self, model, role)
+            _require_servable(self, (self.budget,), model, role)
             return self
         kind = own.kind or self.kind
         if own.arguments and kind not in ("vllm", "scripted"):
@@ -280,7 +279,7 @@ class EngineConfig(Section):
                 "extra_body": {**base.extra_body, **own.extra_body},
             }
         )
-        _require_servable(merged, model, role)
+        _require_servable(merged, (self.budget, own.budget), model, role)
         return merged
 
     def _with_kind(self, kind: Kind) -> EngineConfig:
@@ -296,7 +295,9 @@ class EngineConfig(Section):
         return self.model_copy(update={"arguments": answer_arguments(self.arguments)})
 
 
-def _require_servable(engine: EngineConfig, model: ModelConfig, role: str) -> None:
+def _require_servable(
+    engine: EngineConfig, budgets: Sequence[Budget | None], model: ModelConfig, role: str
+) -> None:
     """Raise ConfigError if a server is to run a model, and is unknown or cannot do what is asked for."""
     if engine.kind != "http":
         return
@@ -305,6 +306,12 @@ def _require_servable(engine: EngineConfig, model: ModelConfig, role: str) -> No
             "engine.kind is http, but no url is set",
             where="engine.url" if model.engine is None else f"models.{role}.engine.url",
             accepted="the address of a server, such as http://localhost:8000/v1",
+        )
+    if engine.prices is None and any(budget is not None and budget.usd is not None for budget in budgets):
+        raise ConfigError(
+            "the budget is in dollars, but no prices are set",
+            where=f"models.{role}.engine.prices" if model.engine else "engine.prices",
+            accepted="prices: {input: ..., output: ...}, in US dollars per million tokens",
         )
     for name in _OF_WEIGHTS:
         if getattr(model, name) is not None:

@@ -293,3 +293,22 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up_in_time():
         transport = transport_to(server, timeouts=Timeouts(total=0.6))
         assert post(transport)["choices"]
     assert transport.traffic.retries["timed out"] >= 1
+
+
+def test_a_connection_that_fails_says_which_proxy_it_went_through(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with serving() as server:
+        with pytest.raises(
+            EngineError, match=r"through the proxy in HTTP_PROXY; NO_PROXY=127.0.0.1:\d+ avoids"
+        ):
+            post(transport_to(server))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert post(transport_to(server))["choices"]
+
+
+def test_a_server_that_speaks_no_tls_is_an_error_that_says_so():
+    with serving() as server:
+        transport = transport_to(server)
+        transport.endpoint = replace(transport.endpoint, url=server.url.replace("http:", "https:"))
+        with pytest.raises(EngineError, match=r"no connection \(TLS: "):
+            post(transport)

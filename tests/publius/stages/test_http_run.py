@@ -332,7 +332,7 @@ def test_a_prompt_that_is_too_long_for_the_server_is_excluded_and_the_rest_goes_
 
 def test_a_budget_needs_prices(tmp_path: Path):
     run = write_run(tmp_path, "http://localhost:9", budget={"usd": 1})
-    with pytest.raises(ConfigError, match=r"budget.usd needs prices"):
+    with pytest.raises(ConfigError, match=r"the budget is in dollars, but no prices are set"):
         execute(RunRequest(run))
 
 
