@@ -34,7 +34,7 @@ def test_seconds_of_the_parts_follow_from_tokens_and_speed():
     plan = planner().of(Sizes(train=50, validation=10, test=20, rounds=2))
     # 50 prompts, 2 draws and one taught answer, 100 tokens each, at 150 a second
     assert plan.parts["sample"] == pytest.approx(50 * 3 * 100 / 150)
-    assert plan.parts["sft"] == pytest.approx(8 + 2 + 3 * 50 * 160 * 1.35 / 400)
+    assert plan.parts["sft"] == pytest.approx(8 + 2 + 3 * 50 * 140 * 1.35 / 400)
     # a round: 2 answers for each prompt, and both trained on, with the reference's pass
     assert plan.round_s == pytest.approx(100 * 120 / 150 + 2 * 50 * 160 * 1.35 / 400 + 2 * 2)
     assert plan.parts["dpo"] == pytest.approx(2 * plan.round_s)
