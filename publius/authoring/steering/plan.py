@@ -209,9 +209,8 @@ class Planner:
             self._answers(sizes.validation) + self._scored(_NEUTRAL_TOKENS) + self.speed.load_s
         )
         scored = 3 * (sizes.test * self._example + _REFERENCE_TOKENS)  # base's loss, references
-        parts["eval"] = (
-            self._answers(sizes.test) * (2 + _PROMPTED) + self._scored(scored) + 3 * self.speed.load_s
-        )
+        answered = (2 + _PROMPTED) * sizes.test - min(sizes.test, self.speed.answered)
+        parts["eval"] = self._answers(answered) + self._scored(scored) + 3 * self.speed.load_s
         return SteerPlan(self.signal, sizes, parts, self.pairs_by_labeler)
 
     @property

@@ -42,6 +42,12 @@ def test_seconds_of_the_parts_follow_from_tokens_and_speed():
     assert plan.seconds == pytest.approx(sum(plan.parts.values()))
 
 
+def test_answers_that_were_timed_are_not_asked_again():
+    sizes = Sizes(train=50, validation=10, test=20, rounds=0)
+    timed = planner(speed=replace(SPEED, answered=32)).of(sizes)
+    assert planner().of(sizes).parts["eval"] - timed.parts["eval"] == pytest.approx(20 * 120 / 150)
+
+
 @pytest.mark.parametrize("minutes", [8, 10, 15, 20, 60, 600])
 @pytest.mark.parametrize("signal", ["checks", "mixed", "judged"])
 def test_the_plan_fits_into_the_time_that_is_left(minutes: float, signal: Signal):
