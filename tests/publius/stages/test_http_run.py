@@ -341,7 +341,11 @@ def test_an_engine_that_refuses_every_key_ends_the_run(tmp_path: Path):
         execute(RunRequest(write_run(tmp_path, server)))
 
 
-def test_a_policy_behind_a_server_is_evaluated_by_a_judge_behind_another(tmp_path: Path):
+def test_a_policy_behind_a_server_is_evaluated_by_a_judge_behind_another_without_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for package in ("torch", "transformers", "tokenizers", "safetensors", "psutil"):
+        monkeypatch.setitem(sys.modules, package, None)
     evaluated = RUN.replace(
         f"{{policy: {MODEL}}}",
         f"{{policy: {MODEL}, judge: {{id: {MODEL}, engine: {{kind: http, url: JUDGE}}}}}}",
