@@ -200,10 +200,9 @@ class HttpEngine:
 
     def take_record(self) -> ServerRecord:
         """Return what was asked since this was last called."""
-        endpoint = self.transport.endpoint
-        return ServerRecord(
-            self.model, endpoint.url, self.transport.take_traffic(), self.responders.as_json()
-        )
+        served = {"served": self.served.description} if "served" in self.__dict__ else {}
+        seen = {**served, **self.responders.as_json()}
+        return ServerRecord(self.model, self.transport.endpoint.url, self.transport.take_traffic(), seen)
 
     def state(self) -> str:
         """Return the retries, and that the circuit is open; empty if all is well."""

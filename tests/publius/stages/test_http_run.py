@@ -363,6 +363,7 @@ def test_a_policy_behind_a_server_is_evaluated_by_a_judge_behind_another_without
     assert sorted({answer["variant"] for answer in answers}) == ["base", "prompted"]
     assert len(answers) == 8
     assert {record["url"] for record in servers_of(folder)} == {f"{server.url}/v1", f"{judge.url}/v1"}
+    assert all(record["served"] == {"owned_by": "test"} for record in servers_of(folder))
 
 
 def test_without_the_extra_the_run_ends_with_the_command_that_installs_it(
