@@ -81,14 +81,15 @@ def differing(body: dict[str, Any]) -> str:
 
 
 def require_every_retry_counted(folder: Path, server: FaultServer) -> None:
-    """Each request that reached the server was the answer to one of the run's requests, or was repeated."""
+    """Every try was the answer to one of the run's requests, or was repeated and counted."""
     stages = json.loads((folder / "manifest.json").read_text())["stages"].values()
     asked = sum(entry["requests"].get("asked", 0) for entry in stages) + LOOKS
-    retried = sum(retries_of(folder).values())
-    assert retried == len(server.chats) - asked
-    # A machine under load may be too slow for the short time limit, so there may be more retries than faults.
+    tries, retried = sum(record["tries"] for record in servers_of(folder)), sum(retries_of(folder).values())
+    lists = len(server.requests) - len(server.chats)
+    assert tries == asked + lists + retried
     assert retried >= sum(count for fault, count in server.faults.items() if fault) > 0
-    assert sum(record["tries"] for record in servers_of(folder)) == len(server.requests)
+    # Under load a request may run out of the short time before the server has seen it.
+    assert 0 <= tries - len(server.requests) <= retries_of(folder)["timed out"]
 
 
 def test_every_conversation_completes_at_30_percent_faults_and_every_retry_is_counted(tmp_path: Path):
