@@ -172,7 +172,7 @@ def open_engines(
     for method in ON_POLICY_METHODS:
         if method in config.train:  # checked before hours of other stages
             require_arguments(config.on_policy(method).rollout_arguments, f"{method}.rollout_arguments")
-    with open_cache(project) as cache:
+    with open_cache(project, config.cache.max_bytes) as cache:
         writers: tuple[EngineRole, ...] = () if pairs_only else ("policy", "critic")
         labelers: tuple[EngineRole, ...] = ("labeler",) if config.label.principles else ()
         judges: tuple[EngineRole, ...] = ("judge",) if config.models.judge else ()
