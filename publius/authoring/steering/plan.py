@@ -209,9 +209,8 @@ class Planner:
             self._answers(sizes.validation) + self._scored(_NEUTRAL_TOKENS) + self.speed.load_s
         )
         scored = 3 * (sizes.test * self._example + _REFERENCE_TOKENS)  # base's loss, references
-        parts["eval"] = (
-            self._answers(sizes.test) * (2 + _PROMPTED) + self._scored(scored) + 3 * self.speed.load_s
-        )
+        answered = (2 + _PROMPTED) * sizes.test - min(sizes.test, self.speed.answered)
+        parts["eval"] = self._answers(answered) + self._scored(scored) + 3 * self.speed.load_s
         return SteerPlan(self.signal, sizes, parts, self.pairs_by_labeler)
 
     @property
@@ -234,16 +233,17 @@ class Planner:
     def _training(self, sizes: Sizes) -> dict[str, float]:
         """Return the seconds of the parts that make the data and train."""
         parts: dict[str, float] = {}
-        examples, load_s = sizes.train * self._example, self.speed.load_s
+        load_s = self.speed.load_s
         if self.signal != "judged":
             ways = self.recipe.attempts  # one way is enough for most prompts
             drawn = min(self.speed.answer_tokens, self.recipe.draw_tokens)
             parts["sample"] = self._answers(sizes.train * (self.recipe.draws + ways), drawn)
+            examples = sizes.train * (self.speed.prompt_tokens + drawn)
             learned = _REFERENCE * self.recipe.sft_epochs * examples
             parts["sft"] = _LIBRARIES_S + load_s + self._trained(learned)
         if sizes.rounds:
             answers = self._answers(sizes.train * self.recipe.pair_samples)
-            trained = self._trained(2 * examples * self.recipe.dpo_epochs * _REFERENCE)
+            trained = self._trained(2 * sizes.train * self._example * self.recipe.dpo_epochs * _REFERENCE)
             parts["dpo"] = sizes.rounds * (answers + trained + 2 * load_s)
         if sizes.steps:
             drawn = sizes.steps * self.recipe.rollouts
