@@ -20,12 +20,42 @@ def run(
         str | None, typer.Option(help="Run only this stage, such as critique.", metavar="STAGE")
     ] = None,
     resume: Resume = None,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Only estimate requests, tokens, time and price; run nothing."),
+    ] = False,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="With --estimate: generated tokens per second; the speed of earlier runs if not given.",
+            metavar="TOKENS_PER_S",
+        ),
+    ] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --estimate: table of prices; prices.yaml beside the run file if not given.",
+            metavar="FILE",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run every stage of the run file. To resume after an interruption, run the same command again."""
     from publius.stages.base import parse_stage
 
-    run_stages(run_file, overrides, () if only is None else (parse_stage(only),), resume, as_json)
+    stages = () if only is None else (parse_stage(only),)
+    if (rate, prices) != (None, None) and not estimate:
+        raise typer.BadParameter("--rate and --prices require --estimate")
+    if not estimate:
+        run_stages(run_file, overrides, stages, resume, as_json)
+        return
+    if resume is not None:
+        raise typer.BadParameter("--estimate continues from the run's own folder; drop --resume")
+    from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
+    from publius.views.costs.estimate import print_estimate
+
+    request = EstimateRequest(run_file, tuple(overrides or ()), stages, rate, prices)
+    emit(estimate_run(request), as_json, print_estimate)
 
 
 def critique(

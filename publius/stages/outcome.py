@@ -11,6 +11,7 @@ from core.records import Judgment, Preference
 from evaluation.config import STEERED
 from labelers.crowd.votes import MACHINES
 from publius.models.reward_model import read_metrics, read_reward_metrics
+from publius.runs.estimates import compared
 from publius.runs.manifest import read_manifest
 from publius.runs.reader import RecordsReader
 from publius.stages.base import StageResult
@@ -43,6 +44,7 @@ class RunOutcome:
             "choice": read_choice(self.folder / STEERED),
             "evaluation": evaluation_of(self.folder),
             **({"late": manifest["late"]} if manifest["late"] else {}),
+            **({"estimated": estimated} if (estimated := [c.as_json() for c in compared(manifest)]) else {}),
         }
 
 

@@ -1,0 +1,325 @@
+"""Engines that count what they are asked and answer with placeholders, and a run in a temporary folder.
+
+The stages themselves run on them, so that an estimate asks what the run will ask: the same prompts, rendered
+by the same templates under the same principles. Answers in the project's cache are real. All others are
+random words of the expected length, whose tokens stand for those of the real answer in later prompts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from constitution.schema import Constitution
+from core.chat import Turn
+from core.digests import derive_seed, derive_uniform, digest
+from core.errors import PubliusError
+from core.notices import warn
+from core.records import Generation, Sampling
+from core.store.cache import RequestCache
+from engines.config import EngineConfig, ModelConfig
+from engines.protocols import ChoiceRequest, ChoiceScores, CountsTokens, Engine, GenerationRequest
+from publius.authoring.estimating.lengths import AnswerLengths, ExpectedLength
+from publius.config.run_file import RunConfig
+from publius.runs.engines import EngineMaker
+from publius.runs.folder import Run, RunIdentity, trained_adapter
+from training.methods import POLICY_METHODS
+
+CHARACTERS_PER_TOKEN = 4.0
+"""Characters of a token where a model's tokenizer is not at hand, and tokens of a message beside its text."""
+TOKENS_PER_MESSAGE = 4
+_VOCABULARY = """
+about after again all also always and another any are around as ask at away back because been before
+being best better between both but by call can case change clear come could day different do does
+done down each early end enough even every example fact far few find first follow for from full
+general get give go good great group had hand hard has have help here high home how idea if
+important in into is it its just keep kind know large last later learn left less let life like line
+list little long look made make many may mean might more most much must name need never new next no
+not now number of off often old on once one only open or order other our out over own part people
+place plan point possible problem question quite rather read real reason right run same say second
+see set several she short should show side simple since small so some something start state still
+such sure system take tell than that the their them then there these they thing think this those
+three through time to together too two under until up us use used using very want was water way we
+week well were what when where which while who why will with within without word work world would
+year yes yet you young your
+"""
+"""Common words, each of which most tokenizers encode as one token."""
+_WORDS = tuple(_VOCABULARY.split())
+_PROBE = 200
+
+
+@dataclass
+class Asked:
+    """Requests of one purpose in one stage to one model."""
+
+    asked: float = 0
+    reused: float = 0
+    """Requests whose answer is in the cache."""
+    prompt_tokens: float = 0
+    generated_tokens: float = 0
+    """Expected tokens of the answers."""
+    most_generated: float = 0
+    """Tokens of the answers if each reaches its limit."""
+    by_characters: bool = False
+    """True if tokens of prompts are estimated from their characters."""
+
+
+@dataclass
+class Ledger:
+    """Counts requests by stage, purpose and model."""
+
+    stage: str = ""
+    """The stage that is running."""
+    factor: float = 1.0
+    """Number of prompts for which each prompt of the stage stands, if the stage runs on a sample."""
+    rows: dict[tuple[str, str, str], Asked] = field(default_factory=lambda: defaultdict(Asked))
+
+    def row(self, purpose: str, model: str) -> Asked:
+        """Return the counts of a purpose and a model in the current stage."""
+        return self.rows[self.stage, purpose, model]
+
+
+class DryEngine:
+    """An engine that loads no model: it counts requests and answers with placeholders.
+
+    Args:
+        engine: the engine of the run, of which only keys, tokenizer and name are used.
+        ledger: counts the requests.
+        lengths: expected lengths of the answers.
+        cache: the project's cache; None without one.
+        trained: name of a model that the run has yet to train: none of its answers can be in the cache.
+        served: True if a server runs the model: it need not be there, and is sent no request.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        lengths: AnswerLengths,
+        cache: RequestCache | None,
+        *,
+        trained: str | None = None,
+        served: bool = False,
+    ) -> None:
+        self._engine, self._ledger, self._lengths = engine, ledger, lengths
+        self._cache = None if trained else cache
+        self._trained = trained
+        self._served = served
+
+    @property
+    def model(self) -> str:
+        """The wrapped engine's model."""
+        return self._engine.model
+
+    @property
+    def identity(self) -> str:
+        """The wrapped engine's identity, or one of its own if the server cannot be asked."""
+        if not self._served:
+            return self._engine.identity
+        try:
+            return self._engine.identity
+        except PubliusError as error:
+            warn(
+                f"{self.model}: nothing counts as reused, as the server does not say what it serves: {error}"
+            )
+            self._cache = None
+            return digest("not reached", self.model)
+
+    @property
+    def is_base(self) -> bool:
+        """True if the wrapped model is a base model."""
+        return self._engine.is_base
+
+    def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
+        """Return the token ids of the choices; raise if the wrapped engine cannot answer with them."""
+        if self._served:
+            return tuple(range(len(choices)))  # only a request would tell
+        return self._engine.require_choices(prefill, choices)
+
+    def key(self, request: GenerationRequest | ChoiceRequest) -> str:
+        """Return the wrapped engine's key, or one of its own for a model that is not trained yet."""
+        if self._served and self._cache is None:
+            turns = [(turn.role, turn.text) for turn in request.turns]
+            return digest(self.model, turns, request.prefill, getattr(request, "seed", None))
+        key = self._engine.key(request)
+        return digest(self._trained, key) if self._trained else key
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Return the answer in the cache, else a placeholder.
+
+        Raises:
+            RequestError: if prompt and answer exceed the model's context.
+        """
+        row = self._ledger.row(request.purpose, self.model)
+        stored = self._stored(request)
+        if stored is not None:
+            try:
+                answer = Generation.model_validate_json(stored)
+                row.reused += self._ledger.factor
+                return answer
+            except ValidationError:
+                pass  # the run asks again
+        answer = self.placeholder(request)
+        self._count(row, answer.prompt_tokens)
+        row.generated_tokens += self._ledger.factor * self._length(request).tokens
+        row.most_generated += self._ledger.factor * request.sampling.max_new_tokens
+        return answer
+
+    def placeholder(self, request: GenerationRequest) -> Generation:
+        """Return random words, of half to one and a half times the expected length.
+
+        Raises:
+            RequestError: if prompt and answer exceed the model's context.
+        """
+        expected, key = self._length(request), self.key(request)
+        tokens, _ = self.count_prompt_tokens(request)
+        # Checks would give answers of one length one score, and there would be nothing to compare.
+        words = expected.shown * (0.5 + derive_uniform("length", key)) / self._tokens_per_word
+        text = " ".join(self._words(key, max(1, round(words))))
+        return Generation(
+            text=text.capitalize() + ".",
+            finish_reason="stop",
+            prompt_tokens=tokens,
+            completion_tokens=round(expected.tokens),
+            model=self.model,
+            sampling=request.sampling,
+            seed=request.seed if request.sampling.temperature > 0 else None,
+        )
+
+    async def choose(self, request: ChoiceRequest) -> ChoiceScores:
+        """Return the scores in the cache, else some that lean to one choice. Raises as `generate` does."""
+        row = self._ledger.row(request.purpose, self.model)
+        stored = self._stored(request)
+        if stored is not None:
+            try:
+                scores = ChoiceScores.model_validate_json(stored)
+                row.reused += self._ledger.factor
+                return scores
+            except ValidationError:
+                pass
+        tokens, _ = self.count_prompt_tokens(request)
+        self._count(row, tokens)
+        key = self.key(request)
+        weights = [1 + derive_uniform(key, choice) for choice in request.choices]
+        logprobs = tuple(math.log(weight / sum(weights)) for weight in weights)
+        best = request.choices[logprobs.index(max(logprobs))]
+        return ChoiceScores(
+            logprobs=logprobs, answer_mass=1.0, top_token=best, prompt_tokens=tokens, model=self.model
+        )
+
+    def close(self) -> None:
+        """Do nothing: no model is loaded."""
+
+    def count_prompt_tokens(self, request: GenerationRequest | ChoiceRequest) -> tuple[int, bool]:
+        """Return the tokens of a prompt, and True if they are estimated from its characters.
+
+        Raises:
+            RequestError: if prompt and answer exceed the model's context.
+        """
+        if isinstance(self._engine, CountsTokens):
+            return self._engine.prompt_tokens(request), False
+        return tokens_by_characters(request), True
+
+    def _stored(self, request: GenerationRequest | ChoiceRequest) -> str | None:
+        return None if self._cache is None else self._cache.peek(self.key(request))
+
+    def _count(self, row: Asked, prompt_tokens: int) -> None:
+        row.asked += self._ledger.factor
+        row.prompt_tokens += self._ledger.factor * prompt_tokens
+        row.by_characters = not isinstance(self._engine, CountsTokens)
+
+    def _length(self, request: GenerationRequest) -> ExpectedLength:
+        return self._lengths.of(self.model, request.purpose, request.sampling)
+
+    @cached_property
+    def _tokens_per_word(self) -> float:
+        """Tokens of a word of a placeholder in a prompt of this model."""
+        one, many = (self.count_prompt_tokens(_probe(self._words("probe", n)))[0] for n in (1, _PROBE + 1))
+        return max(many - one, 1) / _PROBE
+
+    def _words(self, key: str, count: int) -> list[str]:
+        start = derive_seed(key)
+        return [_WORDS[derive_seed(start, i) % len(_WORDS)] for i in range(count)]
+
+
+def tokens_by_characters(request: GenerationRequest | ChoiceRequest) -> int:
+    """Return the estimated tokens of a prompt from its characters."""
+    texts = [*(turn.text for turn in request.turns), request.prefill]
+    return round(sum(map(len, texts)) / CHARACTERS_PER_TOKEN + TOKENS_PER_MESSAGE * (len(request.turns) + 1))
+
+
+def _probe(words: list[str]) -> GenerationRequest:
+    return GenerationRequest((Turn("user", (" ".join(words),)),), Sampling(max_new_tokens=1), 0, "probe")
+
+
+def dry_maker(
+    make: EngineMaker, ledger: Ledger, lengths: AnswerLengths, cache: RequestCache | None
+) -> EngineMaker:
+    """Return a maker of dry engines.
+
+    A model with an adapter that does not exist is one that the run has yet to train: it has the tokenizer of
+    the model without it.
+    """
+
+    def make_dry(model: ModelConfig, engine: EngineConfig) -> Engine:
+        if model.adapter is None or Path(model.adapter).exists():
+            served = str(engine.kind) == "http"
+            return DryEngine(make(model, engine), ledger, lengths, cache, served=served)
+        base = make(model.model_copy(update={"adapter": None}), engine)
+        return DryEngine(base, ledger, lengths, cache, trained=model.adapter)
+
+    return make_dry
+
+
+class DryRun(Run):
+    """A run in a temporary folder whose trainings count as finished.
+
+    Args:
+        folder: the temporary folder.
+        own: folder of the run itself, whose finished trainings are used; it need not exist.
+        config: configuration of the run.
+        constitution: its constitution.
+        identity: its identity.
+        planned: what the run will have trained, in addition to what it has.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        own: Path,
+        config: RunConfig,
+        constitution: Constitution,
+        identity: RunIdentity,
+        planned: tuple[str, ...],
+    ) -> None:
+        super().__init__(folder, config, constitution, identity)
+        self._own, self._planned = own, planned
+
+    def adapter(self, method: str) -> Path | None:
+        """Return the folder of a training that is finished or planned, or None."""
+        finished = trained_adapter(self._own, method)
+        return finished or (self.folder / method if method in self._planned else None)
+
+    def checkpoints(self) -> Mapping[str, Path]:
+        """Return the folders of all policies that are trained, or planned to be, in the order of training."""
+        found: dict[str, Path] = {}
+        for method in POLICY_METHODS:
+            folder = self.adapter(method)
+            if folder is None:
+                continue
+            if method == "dpo" and self.config.dpo.rounds > 1:
+                found |= {f"dpo.{n}": self.model_of_round(n) for n in range(1, self.config.dpo.rounds + 1)}
+            else:
+                found[method] = folder
+        return found
+
+    def model_of_round(self, number: int) -> Path:
+        """Return the folder of the model of a round of DPO, from 1."""
+        place = self.round_folder(number).relative_to(self.folder)
+        return trained_adapter(self._own / place, "dpo") or self.folder / place / "dpo"
