@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import AsJson, MaybeRun, Overrides, Resume, RunFile, run_stages
 from publius.console import emit
 from publius.runs.project import DEFAULT_PRESET
+
+if TYPE_CHECKING:
+    from publius.stages.base import Stage
 
 
 def run(
@@ -38,6 +41,14 @@ def run(
             metavar="FILE",
         ),
     ] = None,
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            help="Only show what the first N prompts of each stage before training lead to; the run reuses "
+            "their answers.",
+            metavar="N",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run every stage of the run file. To resume after an interruption, run the same command again."""
@@ -46,16 +57,29 @@ def run(
     stages = () if only is None else (parse_stage(only),)
     if (rate, prices) != (None, None) and not estimate:
         raise typer.BadParameter("--rate and --prices require --estimate")
-    if not estimate:
+    if not estimate and preview is None:
         run_stages(run_file, overrides, stages, resume, as_json)
         return
-    if resume is not None:
-        raise typer.BadParameter("--estimate continues from the run's own folder; drop --resume")
+    if resume is not None or (estimate and preview is not None):
+        raise typer.BadParameter("give one of --estimate, --preview and --resume")
+    if preview is not None:
+        _preview(run_file, overrides, stages, preview, as_json)
+        return
     from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
     from publius.views.costs.estimate import print_estimate
 
     request = EstimateRequest(run_file, tuple(overrides or ()), stages, rate, prices)
     emit(estimate_run(request), as_json, print_estimate)
+
+
+def _preview(
+    run_file: Path, overrides: list[str] | None, stages: tuple[Stage, ...], prompts: int, as_json: bool
+) -> None:
+    from publius.authoring.preview import PreviewRequest, preview_run
+    from publius.views.costs.preview import print_preview
+
+    request = PreviewRequest(run_file, prompts, tuple(overrides or ()), stages)
+    emit(preview_run(request), as_json, print_preview)
 
 
 def critique(

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from constitution.schema import Constitution
 from core.chat import Turn
 from core.digests import derive_seed, derive_uniform, digest
 from core.errors import PubliusError
@@ -26,10 +24,7 @@ from core.store.cache import RequestCache
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, ChoiceScores, CountsTokens, Engine, GenerationRequest
 from publius.authoring.estimating.lengths import AnswerLengths, ExpectedLength
-from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineMaker
-from publius.runs.folder import Run, RunIdentity, trained_adapter
-from training.methods import POLICY_METHODS
 
 CHARACTERS_PER_TOKEN = 4.0
 """Characters of a token where a model's tokenizer is not at hand, and tokens of a message beside its text."""
@@ -275,51 +270,3 @@ def dry_maker(
         return DryEngine(base, ledger, lengths, cache, trained=model.adapter)
 
     return make_dry
-
-
-class DryRun(Run):
-    """A run in a temporary folder whose trainings count as finished.
-
-    Args:
-        folder: the temporary folder.
-        own: folder of the run itself, whose finished trainings are used; it need not exist.
-        config: configuration of the run.
-        constitution: its constitution.
-        identity: its identity.
-        planned: what the run will have trained, in addition to what it has.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        own: Path,
-        config: RunConfig,
-        constitution: Constitution,
-        identity: RunIdentity,
-        planned: tuple[str, ...],
-    ) -> None:
-        super().__init__(folder, config, constitution, identity)
-        self._own, self._planned = own, planned
-
-    def adapter(self, method: str) -> Path | None:
-        """Return the folder of a training that is finished or planned, or None."""
-        finished = trained_adapter(self._own, method)
-        return finished or (self.folder / method if method in self._planned else None)
-
-    def checkpoints(self) -> Mapping[str, Path]:
-        """Return the folders of all policies that are trained, or planned to be, in the order of training."""
-        found: dict[str, Path] = {}
-        for method in POLICY_METHODS:
-            folder = self.adapter(method)
-            if folder is None:
-                continue
-            if method == "dpo" and self.config.dpo.rounds > 1:
-                found |= {f"dpo.{n}": self.model_of_round(n) for n in range(1, self.config.dpo.rounds + 1)}
-            else:
-                found[method] = folder
-        return found
-
-    def model_of_round(self, number: int) -> Path:
-        """Return the folder of the model of a round of DPO, from 1."""
-        place = self.round_folder(number).relative_to(self.folder)
-        return trained_adapter(self._own / place, "dpo") or self.folder / place / "dpo"

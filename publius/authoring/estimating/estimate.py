@@ -18,7 +18,7 @@ from core.store.cache import RequestCache
 from core.store.files import is_there
 from core.terminal.interrupts import run_interruptibly
 from publius.authoring.estimating.bounds import CallBounds
-from publius.authoring.estimating.dry import Asked, DryEngine, DryRun, Ledger, dry_maker
+from publius.authoring.estimating.dry import Asked, DryEngine, Ledger, dry_maker
 from publius.authoring.estimating.lengths import RECENT, AnswerLengths
 from publius.authoring.estimating.prices import prices_of
 from publius.authoring.estimating.result import Bounds, CallEstimate, RunEstimate
@@ -31,6 +31,7 @@ from publius.runs.folder import identify
 from publius.runs.inputs import digest_lines
 from publius.runs.manifest import MANIFEST, usable_manifest
 from publius.runs.project import has_cache, open_cache
+from publius.runs.temporary import TemporaryRun
 from publius.stages.base import Stage
 from publius.stages.prompts import PromptIngestion
 from publius.stages.runner import planned_stages
@@ -94,7 +95,7 @@ def estimate_run(request: EstimateRequest, make: EngineMaker = make_engine) -> R
         work = folder / "runs" / own.name
         work.mkdir(parents=True)
         _copy_records(own, work)
-        run = stack.enter_context(DryRun(work, own, config, constitution, identity, planned))
+        run = stack.enter_context(TemporaryRun(work, own, config, constitution, identity, planned))
         require_scored_answers(run, stages)
         ingestion(run)
         factor = _narrow(run)
@@ -144,7 +145,7 @@ def _spent(own: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def _narrow(run: DryRun) -> float:
+def _narrow(run: TemporaryRun) -> float:
     """Let the stages work on a sample of the prompts if there are many; return what each one stands for."""
     total = len(run.prompts)
     if total <= MOST_PROMPTS:
@@ -159,7 +160,7 @@ def _narrow(run: DryRun) -> float:
     return total / len(chosen)
 
 
-def _by_split(run: DryRun) -> dict[str, int]:
+def _by_split(run: TemporaryRun) -> dict[str, int]:
     found: dict[str, int] = {}
     for prompt in run.prompts:
         found[str(prompt.split)] = found.get(str(prompt.split), 0) + 1

@@ -18,11 +18,12 @@ from evaluation.config import BASE, STEERED
 from evaluation.win_rate import judge_wins
 from labelers.ai import AILabeler
 from labelers.rewards import LabelerReward
-from publius.authoring.estimating.dry import DryEngine, DryRun, Ledger
+from publius.authoring.estimating.dry import DryEngine, Ledger
 from publius.authoring.estimating.lengths import AnswerLengths
 from publius.authoring.steering.plan import NEUTRAL_TOKENS, REFERENCE_TOKENS
 from publius.config.run_file import LABELER_REWARD
 from publius.runs.engines import Engines, conversations
+from publius.runs.temporary import TemporaryRun
 from publius.sources.held_out import held_out_of
 from publius.stages.base import Stage, StageResult, prompts_of, validation_prompts
 from publius.stages.compare import compare_answers, compare_stage, compared_splits
@@ -75,7 +76,7 @@ class DryStages:
         factor: number of prompts for which each prompt stands.
     """
 
-    run: DryRun
+    run: TemporaryRun
     engines: Engines
     ledger: Ledger
     lengths: AnswerLengths
