@@ -169,7 +169,9 @@ def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> Run
             run.narrow = lambda prompts: islice(prompts, request.prompts)
             counts = sum((_run(stage, run, engines) for stage in stages), RequestCounts())
             prompts = tuple(_prompts(run))
-            excluded = {stage: found for stage in (*stages, "aggregate") if (found := run.excluded(stage))}
+            excluded = {
+                stage: reasons for stage in (*stages, "aggregate") if (reasons := run.excluded(stage))
+            }
     return RunPreview(stages, prompts, counts, excluded)
 
 

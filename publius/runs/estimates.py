@@ -9,13 +9,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from core.digests import digest
 from core.store.files import os_errors, write_atomic
-from publius.runs.folder import Run
+from engines.config import ModelsConfig
+from publius.runs.folder import Run, RunIdentity
 
 ESTIMATE = "estimate"
 """Key of the estimate in the manifest."""
+_ROLES: tuple[Literal["policy", "critic", "labeler"], ...] = ("policy", "critic", "labeler")
+_NAMES = {"id", "revision", "adapter", "quantization"}
 _FIGURES = ("asked", "prompt_tokens", "completion_tokens")
 
 
@@ -43,9 +47,16 @@ class StageComparison:
         return asdict(self)
 
 
+def plan_digest(identity: RunIdentity, models: ModelsConfig) -> str:
+    """Return a digest of a run with its models by name: their files may not be on this machine yet."""
+    named = {role: models.of(role).model_dump(include=_NAMES) for role in _ROLES}
+    parts = (identity.constitution, identity.configuration, identity.prompts, identity.templates)
+    return digest("plan", *parts, named)
+
+
 def remember_estimate(project: Path, estimate: Mapping[str, Any]) -> Path:
     """Write the estimate of a run to the project; return the file."""
-    path = _path(project, estimate["digest"])
+    path = _path(project, estimate["plan"])
     with os_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(estimate, indent=2, ensure_ascii=False) + "\n")
@@ -54,9 +65,10 @@ def remember_estimate(project: Path, estimate: Mapping[str, Any]) -> Path:
 
 def attach_estimate(run: Run, project: Path) -> None:
     """Copy the estimate that the project remembers for a run into its manifest, if there is one."""
+    plan = plan_digest(run.identity, run.config.models)
     try:
-        found = json.loads(_path(project, run.identity.digest).read_text(encoding="utf-8"))
-        same = found["digest"] == run.identity.digest
+        found = json.loads(_path(project, plan).read_text(encoding="utf-8"))
+        same = found["plan"] == plan
         compared({**run.manifest, ESTIMATE: found})  # it can be read
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return  # there is none, or it is damaged: a run does not depend on it
@@ -92,5 +104,5 @@ def compared(manifest: Mapping[str, Any]) -> list[StageComparison]:
     return found
 
 
-def _path(project: Path, digest: str) -> Path:
-    return project / ".publius" / "estimates" / f"{digest[:8]}.json"
+def _path(project: Path, plan: str) -> Path:
+    return project / ".publius" / "estimates" / f"{plan[:8]}.json"

@@ -22,6 +22,7 @@ from core.notices import warn
 from core.records import Generation, Sampling
 from core.store.cache import RequestCache
 from engines.config import EngineConfig, ModelConfig
+from engines.loading import fetch_without_weights
 from engines.protocols import ChoiceRequest, ChoiceScores, CountsTokens, Engine, GenerationRequest
 from publius.authoring.estimating.lengths import AnswerLengths, ExpectedLength
 from publius.runs.engines import EngineMaker
@@ -46,7 +47,10 @@ year yes yet you young your
 """
 """Common words, each of which most tokenizers encode as one token."""
 _WORDS = tuple(_VOCABULARY.split())
+_VARIATION = 0.2
+"""Largest deviation of a placeholder's length from the expected one, relative to it."""
 _PROBE = 200
+"""Words of the placeholder on which tokens per word are counted."""
 
 
 @dataclass
@@ -88,6 +92,7 @@ class DryEngine:
         ledger: counts the requests.
         lengths: expected lengths of the answers.
         cache: the project's cache; None without one.
+        name: name of the model in records; None for the engine's own.
         trained: name of a model that the run has yet to train: none of its answers can be in the cache.
         served: True if a server runs the model: it need not be there, and is sent no request.
     """
@@ -99,6 +104,7 @@ class DryEngine:
         lengths: AnswerLengths,
         cache: RequestCache | None,
         *,
+        name: str | None = None,
         trained: str | None = None,
         served: bool = False,
     ) -> None:
@@ -106,11 +112,12 @@ class DryEngine:
         self._cache = None if trained else cache
         self._trained = trained
         self._served = served
+        self._name = name
 
     @property
     def model(self) -> str:
-        """The wrapped engine's model."""
-        return self._engine.model
+        """Name of the model in records."""
+        return self._name or self._engine.model
 
     @property
     def identity(self) -> str:
@@ -167,7 +174,7 @@ class DryEngine:
         return answer
 
     def placeholder(self, request: GenerationRequest) -> Generation:
-        """Return random words, of half to one and a half times the expected length.
+        """Return random words, about as many as the expected length has.
 
         Raises:
             RequestError: if prompt and answer exceed the model's context.
@@ -175,7 +182,8 @@ class DryEngine:
         expected, key = self._length(request), self.key(request)
         tokens, _ = self.count_prompt_tokens(request)
         # Checks would give answers of one length one score, and there would be nothing to compare.
-        words = expected.shown * (0.5 + derive_uniform("length", key)) / self._tokens_per_word
+        varied = 1 + _VARIATION * (2 * derive_uniform("length", key) - 1)
+        words = varied * expected.shown / self._tokens_per_word
         text = " ".join(self._words(key, max(1, round(words))))
         return Generation(
             text=text.capitalize() + ".",
@@ -259,14 +267,19 @@ def dry_maker(
     """Return a maker of dry engines.
 
     A model with an adapter that does not exist is one that the run has yet to train: it has the tokenizer of
-    the model without it.
+    the model without it. Of a model that has not been downloaded, only the tokenizer is.
     """
 
     def make_dry(model: ModelConfig, engine: EngineConfig) -> Engine:
-        if model.adapter is None or Path(model.adapter).exists():
-            served = str(engine.kind) == "http"
-            return DryEngine(make(model, engine), ledger, lengths, cache, served=served)
-        base = make(model.model_copy(update={"adapter": None}), engine)
-        return DryEngine(base, ledger, lengths, cache, trained=model.adapter)
+        planned = model.adapter if model.adapter and not Path(model.adapter).exists() else None
+        found = model.model_copy(update={"adapter": None}) if planned else model
+        if engine.kind in ("transformers", "vllm") and (folder := fetch_without_weights(model)) is not None:
+            # Without its weights, the model is known by another digest, and nothing of it is in the cache.
+            found = found.model_copy(update={"id": str(folder), "revision": None})
+        served = str(engine.kind) == "http"
+        name = None if found.id == model.id else model.id
+        return DryEngine(
+            make(found, engine), ledger, lengths, cache, name=name, trained=planned, served=served
+        )
 
     return make_dry

@@ -26,7 +26,7 @@ from publius.authoring.estimating.speeds import known_speed
 from publius.authoring.estimating.stages import DryStages, planned_trainings
 from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, Engines, make_engine, roles_in_use
-from publius.runs.estimates import remember_estimate
+from publius.runs.estimates import plan_digest, remember_estimate
 from publius.runs.folder import identify
 from publius.runs.inputs import digest_lines
 from publius.runs.manifest import MANIFEST, usable_manifest
@@ -65,11 +65,18 @@ class EstimateRequest:
     """Table of prices; None for `prices.yaml` beside the run file, if there is one."""
 
 
-def estimate_run(request: EstimateRequest, make: EngineMaker = make_engine) -> RunEstimate:
+def estimate_run(
+    request: EstimateRequest, make: EngineMaker = make_engine, lengths: AnswerLengths | None = None
+) -> RunEstimate:
     """Estimate a run before it runs, and remember the estimate for when it has run.
 
     The stages run on engines that load no weights (`dry.py`), in a temporary folder. Answers in the project's
     request cache are used, and records of a run that has begun; nothing is sent to a model.
+
+    Args:
+        request: the run file, and what the estimate is based on.
+        make: builds the engines, whose keys and tokenizers are used.
+        lengths: expected lengths of answers; if not given, those that the project's cache measured.
 
     Raises:
         PubliusError: for any error that the user can fix, as the run itself would raise it.
@@ -84,7 +91,8 @@ def estimate_run(request: EstimateRequest, make: EngineMaker = make_engine) -> R
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="publius-")))
         cache = stack.enter_context(open_cache(project)) if has_cache(project) else None
-        lengths, ledger = AnswerLengths(cache.recent(RECENT) if cache else ()), Ledger()
+        ledger = Ledger()
+        lengths = lengths or AnswerLengths(cache.recent(RECENT) if cache else ())
         scratch = stack.enter_context(RequestCache(folder / "cache.sqlite"))
         maker = dry_maker(make, ledger, lengths, cache)
         engines = Engines(config.models, config.engine, scratch, maker, roles_in_use(config))
@@ -108,7 +116,7 @@ def estimate_run(request: EstimateRequest, make: EngineMaker = make_engine) -> R
                 run_interruptibly(dry.stage(stage))
         found = RunEstimate(
             name=config.name,
-            digest=identity.digest,
+            plan=plan_digest(identity, config.models),
             prompts=_by_split(run),
             sampled=None if factor == 1.0 else MOST_PROMPTS,
             stages=stages,

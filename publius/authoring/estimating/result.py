@@ -63,7 +63,8 @@ class RunEstimate:
     """What a run will ask, train, take and cost."""
 
     name: str
-    digest: str
+    plan: str
+    """Digest of the run with its models by name."""
     prompts: dict[str, int]
     """Number of prompts by split."""
     sampled: int | None
@@ -122,7 +123,7 @@ class RunEstimate:
         usd, seconds = self.usd(), self.total_seconds
         return {
             "run": self.name,
-            "digest": self.digest,
+            "plan": self.plan,
             "prompts": self.prompts,
             "sampled_prompts": self.sampled,
             "requests": [row.as_json() for row in self.rows],
@@ -183,7 +184,7 @@ def total_of(parts: Iterable[Bounds]) -> Bounds:
 
 
 def _training_json(training: TrainingCost) -> dict[str, Any]:
-    values = {
+    values: dict[str, Any] = {
         "method": training.method,
         "examples": round(training.examples),
         "steps": training.steps,

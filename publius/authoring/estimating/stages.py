@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from core.chat import Turn, Untrusted, turns_of
 from core.errors import NothingToLearnError, RequestError
-from core.records import Answer, Message, Sampling, Split
+from core.records import Answer, Message, Prompt, Sampling, Split
 from core.rewards import Sample
 from engines.protocols import GenerationRequest
 from evaluation.config import BASE, STEERED
@@ -23,6 +24,7 @@ from publius.authoring.estimating.lengths import AnswerLengths
 from publius.authoring.steering.plan import NEUTRAL_TOKENS, REFERENCE_TOKENS
 from publius.config.run_file import LABELER_REWARD
 from publius.runs.engines import Engines, conversations
+from publius.runs.folder import Run
 from publius.runs.temporary import TemporaryRun
 from publius.sources.held_out import held_out_of
 from publius.stages.base import Stage, StageResult, prompts_of, validation_prompts
@@ -148,7 +150,7 @@ class DryStages:
             await judge_and_aggregate(records, self.engines)
             self._pairs(records, "dpo", self.run.config.dpo.held_out, self.run.config.dpo.epochs)
 
-    def _pairs(self, run: Any, method: Method, share: float, epochs: float | None) -> None:
+    def _pairs(self, run: Run, method: Method, share: float, epochs: float | None) -> None:
         train, _ = held_out_of(list(preference_pairs(run)), share, method)
         texts = [(pair.prompt, text) for pair in train for text in (pair.chosen, pair.rejected)]
         self._trained(method, texts, epochs, per_example=2)
@@ -217,7 +219,9 @@ class DryStages:
 
     async def _evaluate(self) -> None:
         prompts = list(prompts_of(self.run, {"test"}))
-        folders = {name: self.run.adapter(name) for name in available_variants(self.run)}
+        folders: dict[str, Path | None] = {
+            name: self.run.adapter(name) for name in available_variants(self.run)
+        }
         answers = await self._answers("eval", folders, prompts)
         await self._judged(answers)
         config = self.run.config.eval
@@ -229,14 +233,14 @@ class DryStages:
 
     async def _choose(self) -> None:
         self.ledger.factor, self.prompts["choose"] = 1.0, len(validation_prompts(self.run))
-        folders = {BASE: None, **self.run.checkpoints()}
+        folders: dict[str, Path | None] = {BASE: None, **self.run.checkpoints()}
         answers = await self._answers("choose", folders, validation_prompts(self.run))
         if not any(principle.check for principle in self.run.constitution.principles):
             await self._judged(answers)
         self.scored["choose"] = len(folders) * NEUTRAL_TOKENS
 
     async def _answers(
-        self, stage: Stage, folders: Mapping[str, Any], prompts: Sequence[Any]
+        self, stage: Stage, folders: Mapping[str, Path | None], prompts: Sequence[Prompt]
     ) -> list[Answer]:
         answers: list[Answer] = []
         for variant, folder in folders.items():

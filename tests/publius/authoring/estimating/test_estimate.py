@@ -157,7 +157,7 @@ def test_actual_figures_stand_beside_the_estimate_and_only_those_since_it_was_ma
 def test_run_without_an_estimate_or_with_a_damaged_one_says_nothing_of_it(tmp_path: Path):
     run_file = write_project(tmp_path, prompts=2)
     found = estimated(run_file)
-    path = tmp_path / ".publius" / "estimates" / f"{found['digest'][:8]}.json"
+    path = tmp_path / ".publius" / "estimates" / f"{found['plan'][:8]}.json"
     path.write_text(path.read_text()[:-40])
     assert "estimated" not in run(run_file).as_json()
     path.unlink()

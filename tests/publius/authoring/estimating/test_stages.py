@@ -80,6 +80,33 @@ def test_methods_on_own_answers_have_rollouts_with_bounds(run_file: Path, method
     assert 24 <= training["generated_tokens"]["expected"] <= 480
 
 
+def test_model_that_is_not_here_is_estimated_by_its_tokenizer_alone(
+    run_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    small = tmp_path / "snapshot"
+    small.mkdir()
+    for path in (tmp_path / "model").iterdir():
+        if path.suffix != ".safetensors":
+            (small / path.name).write_bytes(path.read_bytes())
+    asked: list[dict[str, Any]] = []
+
+    def download(model: str, **options: Any) -> str:
+        asked.append(options)
+        if options.get("local_files_only"):
+            raise FileNotFoundError(model)
+        return str(small)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    found = estimated(run_file, "models.policy.id=who/what")
+    exact = [(row["purpose"], row["prompt_tokens"]) for row in estimated(run_file)["requests"]]
+    for row in found["requests"]:
+        assert row["model"] == "who/what"
+        assert row["purpose"] not in ("draft", "eval") or (row["purpose"], row["prompt_tokens"]) in exact
+    patterns = [pattern for options in asked for pattern in options.get("allow_patterns", ())]
+    assert patterns
+    assert not any("safetensors" in pattern for pattern in patterns)
+
+
 def test_rewards_of_the_labeler_are_its_requests(run_file: Path):
     constitution = run_file.parent / "constitution.yaml"
     constitution.write_text("name: judged\nprinciples: [{id: kind, text: The reply is kind.}]\n")
