@@ -144,12 +144,14 @@ class Planner:
         recipe: numbers of the recipe.
         speed: the measured speed.
         pairs_by_labeler: True if a labeler other than the embedded model judges pairs.
+        checks: principles with a machine check.
     """
 
     signal: Signal
     recipe: Recipe
     speed: Speed
     pairs_by_labeler: bool = False
+    checks: int = 1
 
     def plan(self, train: int, test: int, left_s: float, minutes: float) -> SteerPlan:
         """Return the largest plan that fits.
@@ -235,7 +237,8 @@ class Planner:
         parts: dict[str, float] = {}
         load_s = self.speed.load_s
         if self.signal != "judged":
-            ways = self.recipe.attempts  # one way is enough for most prompts
+            # One way is enough for most prompts; with several checks, answers are begun twice.
+            ways = self.recipe.attempts * (2 if self.checks > 1 else 1)
             drawn = min(self.speed.answer_tokens, self.recipe.draw_tokens)
             parts["sample"] = self._answers(sizes.train * (self.recipe.draws + ways), drawn)
             examples = sizes.train * (self.speed.prompt_tokens + drawn)

@@ -52,7 +52,7 @@ class Speed:
     """Mean tokens of a prompt."""
     load_s: float
     """Seconds to load the model."""
-    answered: int = 0
+    answered: float = 0
     """Held-out prompts that the base model has answered, which the evaluation finds in the cache."""
 
     @property

@@ -42,6 +42,11 @@ def test_seconds_of_the_parts_follow_from_tokens_and_speed():
     assert plan.seconds == pytest.approx(sum(plan.parts.values()))
 
 
+def test_with_several_checks_answers_are_begun_twice():
+    plan = planner(checks=3).of(Sizes(train=50, validation=10, test=20, rounds=0))
+    assert plan.parts["sample"] == pytest.approx(50 * 4 * 100 / 150)
+
+
 def test_answers_that_were_timed_are_not_asked_again():
     sizes = Sizes(train=50, validation=10, test=20, rounds=0)
     timed = planner(speed=replace(SPEED, answered=32)).of(sizes)
