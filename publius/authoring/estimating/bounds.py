@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from constitution.schema import Constitution
+from evaluation.config import ChooseConfig
 from publius.config.run_file import RunConfig
 from publius.stages.variants import UNTRAINED
 
@@ -48,7 +49,8 @@ class CallBounds:
         """
         if purpose == stage and stage in ("eval", "choose"):  # a training may leave no variant to ask
             untrained = sum(name in UNTRAINED for name in self.config.eval.models) if stage == "eval" else 1
-            return Calls(min(asked, max(0, prompts * untrained - reused)), asked)
+            weaker = prompts * self._weaker if stage == "choose" else 0
+            return Calls(min(asked, max(0, prompts * untrained - reused)), asked + weaker)
         most = self._most(stage, purpose, prompts)
         if most is None:
             return Calls(asked, asked)
@@ -82,7 +84,7 @@ class CallBounds:
         config = self.config
         each = 2 * min(config.label.principles, self._judged)
         if stage in ("eval", "choose"):
-            return prompts * each * max(len(config.eval.models), len(config.train) + 1)
+            return prompts * each * (max(len(config.eval.models), len(config.train) + 1) + self._weaker)
         rounds = config.dpo.rounds - 1 if stage == "dpo" else 1
         return prompts * self._pairs * each * rounds
 
@@ -96,6 +98,11 @@ class CallBounds:
             ways = len(config.sample.teach) + len({"begun", "repaired"} & set(config.sample.teach))
             return prompts * each * (config.sample.draws + ways * config.sample.attempts)
         return prompts * each * config.compare.samples
+
+    @property
+    def _weaker(self) -> int:
+        """Weaker forms of a checkpoint that the choice tries if a limit excludes it."""
+        return len((self.config.choose or ChooseConfig()).weaker)
 
     @property
     def _pairs(self) -> int:

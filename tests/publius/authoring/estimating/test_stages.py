@@ -66,8 +66,9 @@ def test_rounds_of_dpo_ask_the_model_of_the_round_before(run_file: Path):
 
 
 def test_choice_asks_every_checkpoint_about_the_prompts_held_out_for_it(run_file: Path):
-    found = estimated(run_file, "choose={prompts: 4}")
-    assert calls(found, "choose")["expected"] == 4 * 3
+    found = estimated(run_file, "choose={prompts: 4, weaker: [0.5, 0.25]}")
+    # base, sft and dpo; two weaker forms of one of them if a limit excludes it
+    assert calls(found, "choose") == {"lower": 4, "expected": 4 * 3, "upper": 4 * 5}
     assert calls(found, "eval")["expected"] == 5 * 5  # the chosen one is a fifth variant
 
 
