@@ -48,8 +48,8 @@ class PreviewRequest:
     prompts: int
     """Number of prompts of each stage, in the order of the file."""
     overrides: Sequence[str] = ()
-    stages: Sequence[Stage] = ()
-    """Stages to preview; if empty, all that the run file asks for."""
+    until: Stage | None = None
+    """Last stage to preview; None for all before training."""
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,7 @@ def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> Run
         PubliusError: for any other error that the user can fix.
     """
     config = load_run_config(request.run_file, request.overrides)
-    wanted = tuple(request.stages or planned_stages(config))
-    stages = tuple(stage for stage in wanted if stage in _STAGES)
-    if not stages or request.prompts < 1:
-        found = f"only {', '.join(wanted)}" if request.prompts > 0 else str(request.prompts)
-        raise ConfigError(
-            f"nothing to preview: found {found}",
-            where="--preview",
-            accepted=f"at least 1 prompt, and a run with one of the stages {', '.join(_STAGES)}",
-        )
+    stages = _stages(request, planned_stages(config))
     constitution = load_constitution(config.constitution)  # report its errors before looking for models
     project = request.run_file.resolve().parent
     ingestion = PromptIngestion(config.prompts, config.split)
@@ -173,6 +165,23 @@ def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> Run
                 stage: reasons for stage in (*stages, "aggregate") if (reasons := run.excluded(stage))
             }
     return RunPreview(stages, prompts, counts, excluded)
+
+
+def _stages(request: PreviewRequest, planned: Sequence[Stage]) -> tuple[Stage, ...]:
+    """Return the stages to preview. Raises ConfigError if there are none, or no prompts."""
+    stages = tuple(stage for stage in planned if stage in _STAGES)
+    if request.until in stages:
+        stages = stages[: stages.index(request.until) + 1]
+    elif request.until is not None:
+        stages = ()
+    if stages and request.prompts >= 1:
+        return stages
+    found = request.prompts if request.prompts < 1 else f"only {request.until or ', '.join(planned)}"
+    raise ConfigError(
+        f"nothing to preview: found {found}",
+        where="--preview",
+        accepted=f"at least 1 prompt, and a run with one of the stages {', '.join(_STAGES)}",
+    )
 
 
 def _run(stage: Stage, run: Run, engines: Engines) -> RequestCounts:

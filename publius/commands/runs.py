@@ -63,7 +63,7 @@ def run(
     if resume is not None or (estimate and preview is not None):
         raise typer.BadParameter("give one of --estimate, --preview and --resume")
     if preview is not None:
-        _preview(run_file, overrides, stages, preview, as_json)
+        _preview(run_file, overrides, stages[0] if stages else None, preview, as_json)
         return
     from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
     from publius.views.costs.estimate import print_estimate
@@ -73,12 +73,12 @@ def run(
 
 
 def _preview(
-    run_file: Path, overrides: list[str] | None, stages: tuple[Stage, ...], prompts: int, as_json: bool
+    run_file: Path, overrides: list[str] | None, until: Stage | None, prompts: int, as_json: bool
 ) -> None:
     from publius.authoring.preview import PreviewRequest, preview_run
     from publius.views.costs.preview import print_preview
 
-    request = PreviewRequest(run_file, prompts, tuple(overrides or ()), stages)
+    request = PreviewRequest(run_file, prompts, tuple(overrides or ()), until)
     emit(preview_run(request), as_json, print_preview)
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from constitution.schema import Constitution
 from publius.config.run_file import RunConfig
-from publius.runs.folder import Run, RunIdentity, trained_adapter
+from publius.runs.folder import PROMPTS_STAGE, Run, RunIdentity, trained_adapter
+from publius.runs.manifest import MANIFEST, usable_manifest
 from training.methods import POLICY_METHODS
 
 
 class TemporaryRun(Run):
-    """A run in a temporary folder, with the finished trainings of its own folder, and those planned.
+    """A run in a temporary folder, with the finished stages and trainings of its own folder.
 
     Args:
         folder: the temporary folder.
@@ -34,6 +35,11 @@ class TemporaryRun(Run):
     ) -> None:
         super().__init__(folder, config, constitution, identity)
         self._own, self._planned = own, planned
+        manifest = usable_manifest(own / MANIFEST)
+        for stage, entry in ({} if manifest is None else manifest["stages"]).items():
+            if stage != PROMPTS_STAGE:  # the prompts are imported again
+                advice = {name: entry[name] for name in ("advice",) if name in entry}
+                self.manifest["stages"][stage] = {"requests": {}, "seconds": 0.0, "left_out": {}, **advice}
 
     def adapter(self, method: str) -> Path | None:
         """Return the folder of a training that is finished or planned, or None."""

@@ -269,6 +269,14 @@ def dry_maker(
     A model with an adapter that does not exist is one that the run has yet to train: it has the tokenizer of
     the model without it. Of a model that has not been downloaded, only the tokenizer is.
     """
+    made: dict[tuple[str, str], Engine] = {}
+
+    def shared(model: ModelConfig, engine: EngineConfig) -> Engine:
+        # Models that differ in a planned adapter have one tokenizer, whose loading takes seconds.
+        key = (model.model_dump_json(), engine.model_dump_json())
+        if key not in made:
+            made[key] = make(model, engine)
+        return made[key]
 
     def make_dry(model: ModelConfig, engine: EngineConfig) -> Engine:
         planned = model.adapter if model.adapter and not Path(model.adapter).exists() else None
@@ -279,7 +287,7 @@ def dry_maker(
         served = str(engine.kind) == "http"
         name = None if found.id == model.id else model.id
         return DryEngine(
-            make(found, engine), ledger, lengths, cache, name=name, trained=planned, served=served
+            shared(found, engine), ledger, lengths, cache, name=name, trained=planned, served=served
         )
 
     return make_dry

@@ -61,6 +61,12 @@ def test_scored_samples_are_shown_with_their_scores(tmp_path: Path):
     assert all("draft" not in prompt for prompt in found["prompts"])
 
 
+def test_preview_of_one_stage_has_those_before_it(tmp_path: Path):
+    preview = preview_run(PreviewRequest(write_project(tmp_path), 2, until="compare"), Recorder())
+    assert preview.stages == ("critique", "compare")
+    assert all(not judged.judgments for prompt in preview.prompts for judged in prompt.comparisons)
+
+
 @pytest.mark.parametrize("prompts", [0, -1])
 def test_preview_of_no_prompts_is_refused(tmp_path: Path, prompts: int):
     with pytest.raises(ConfigError, match=r"nothing to preview: found -?[01]; accepted: at least 1 prompt"):
@@ -69,7 +75,7 @@ def test_preview_of_no_prompts_is_refused(tmp_path: Path, prompts: int):
 
 def test_stage_that_cannot_be_previewed_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"nothing to preview: found only eval; accepted: .* sample"):
-        preview_run(PreviewRequest(write_project(tmp_path), 1, stages=["eval"]), Recorder())
+        preview_run(PreviewRequest(write_project(tmp_path), 1, until="eval"), Recorder())
 
 
 def test_command_prints_one_prompt_after_the_other_or_json(tmp_path: Path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import ConfigError
+from core.errors import ConfigError, RunStateError
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
@@ -116,6 +116,16 @@ def test_finished_records_cost_nothing_even_if_the_cache_is_gone(tmp_path: Path)
     run(run_file)
     (tmp_path / ".publius" / "cache.sqlite").unlink()
     assert estimated(run_file)["total"]["calls"]["upper"] == 0
+
+
+def test_estimate_of_one_stage_builds_on_what_the_run_has_done(tmp_path: Path):
+    run_file = write_project(tmp_path, prompts=5)
+    execute(RunRequest(run_file, stages=["critique", "compare"]), Recorder())
+    found = estimated(run_file, stages=["label"])
+    assert list(found["stages"]) == ["label"]
+    assert found["total"]["calls"]["expected"] == 20
+    with pytest.raises(RunStateError, match="the stage compare has not run yet"):
+        estimated(run_file, "seed=1", stages=["label"])
 
 
 @pytest.mark.parametrize("teach", ["[]", "[prompted, wide, repaired]", "[begun, repaired, prompted, wide]"])
