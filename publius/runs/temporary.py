@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from constitution.schema import Constitution
 from publius.config.run_file import RunConfig
-from publius.runs.folder import PROMPTS_STAGE, Run, RunIdentity, trained_adapter
+from publius.runs.folder import Run, RunIdentity, trained_adapter
 from publius.runs.manifest import MANIFEST, usable_manifest
 from training.methods import POLICY_METHODS
+
+_PROMPTS = "prompts"
+"""Name in the manifest of the import of the prompts, which is repeated."""
 
 
 class TemporaryRun(Run):
@@ -36,10 +40,10 @@ class TemporaryRun(Run):
         super().__init__(folder, config, constitution, identity)
         self._own, self._planned = own, planned
         manifest = usable_manifest(own / MANIFEST)
-        for stage, entry in ({} if manifest is None else manifest["stages"]).items():
-            if stage != PROMPTS_STAGE:  # the prompts are imported again
-                advice = {name: entry[name] for name in ("advice",) if name in entry}
-                self.manifest["stages"][stage] = {"requests": {}, "seconds": 0.0, "left_out": {}, **advice}
+        if manifest is not None:  # what older versions decided for the run is in it, and stays
+            stages = {name: _unspent(entry) for name, entry in manifest["stages"].items() if name != _PROMPTS}
+            kept = {name: value for name, value in manifest.items() if name not in (_PROMPTS, "estimate")}
+            self.manifest = {**kept, "stages": stages}
 
     def adapter(self, method: str) -> Path | None:
         """Return the folder of a training that is finished or planned, or None."""
@@ -63,3 +67,9 @@ class TemporaryRun(Run):
         """Return the folder of the model of a round of DPO, from 1."""
         place = self.round_folder(number).relative_to(self.folder)
         return trained_adapter(self._own / place, "dpo") or self.folder / place / "dpo"
+
+
+def _unspent(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest's entry of a stage that has run elsewhere, with nothing spent."""
+    advice = {name: entry[name] for name in ("advice",) if name in entry}
+    return {"requests": {}, "seconds": 0.0, "left_out": {}, **advice}
