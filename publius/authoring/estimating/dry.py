@@ -138,6 +138,19 @@ class DryEngine:
         """True if the wrapped model is a base model."""
         return self._engine.is_base
 
+    # Requests may depend on these two, which not every engine has.
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of the model's weights; None if the engine does not know it."""
+        found: int | None = getattr(self._engine, "parameters", None)
+        return found
+
+    @property
+    def takes_questions(self) -> bool:
+        """True if the engine is asked typed questions in place of conversations."""
+        return bool(getattr(self._engine, "takes_questions", False))
+
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the token ids of the choices; raise if the wrapped engine cannot answer with them."""
         if self._served:
