@@ -78,7 +78,8 @@ def test_prompts_of_drafts_are_exact_and_those_that_repeat_answers_are_near(tmp_
     )
     critiques = by_purpose["critique", "critic", "critique"]["calls"]
     assert critiques["lower"] <= asked["critique"].asked["critique"] <= critiques["upper"] == 60
-    assert by_purpose["label", "labeler", "label"]["calls"]["expected"] == asked["label"].asked["label"]
+    labels = by_purpose["label", "labeler", "label"]["calls"]
+    assert 0 < asked["label"].asked["label"] <= labels["upper"] == 120
     assert all(length["measured_answers"] >= 30 for length in found["lengths"])
 
 
