@@ -27,7 +27,7 @@ def show_cache(project: Project = Path(), as_json: AsJson = False) -> None:
 
 
 @cache_app.command("prune")
-def prune(
+def prune_(
     project: Project = Path(),
     older_than: Annotated[
         str | None,

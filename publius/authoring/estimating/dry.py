@@ -54,7 +54,7 @@ _PROBE = 200
 
 
 @dataclass
-class Asked:
+class AskedRequests:
     """Requests of one purpose in one stage to one model."""
 
     asked: float = 0
@@ -70,16 +70,18 @@ class Asked:
 
 
 @dataclass
-class Ledger:
+class RequestLedger:
     """Counts requests by stage, purpose and model."""
 
     stage: str = ""
     """The stage that is running."""
     factor: float = 1.0
     """Number of prompts for which each prompt of the stage stands, if the stage runs on a sample."""
-    rows: dict[tuple[str, str, str], Asked] = field(default_factory=lambda: defaultdict(Asked))
+    rows: dict[tuple[str, str, str], AskedRequests] = field(
+        default_factory=lambda: defaultdict(AskedRequests)
+    )
 
-    def row(self, purpose: str, model: str) -> Asked:
+    def row(self, purpose: str, model: str) -> AskedRequests:
         """Return the counts of a purpose and a model in the current stage."""
         return self.rows[self.stage, purpose, model]
 
@@ -100,7 +102,7 @@ class DryEngine:
     def __init__(
         self,
         engine: Engine,
-        ledger: Ledger,
+        ledger: RequestLedger,
         lengths: AnswerLengths,
         cache: RequestCache | None,
         *,
@@ -245,7 +247,7 @@ class DryEngine:
     def _stored(self, request: GenerationRequest | ChoiceRequest) -> str | None:
         return None if self._cache is None else self._cache.peek(self.key(request))
 
-    def _count(self, row: Asked, prompt_tokens: int) -> None:
+    def _count(self, row: AskedRequests, prompt_tokens: int) -> None:
         row.asked += self._ledger.factor
         row.prompt_tokens += self._ledger.factor * prompt_tokens
         row.by_characters = not isinstance(self._engine, CountsTokens)
@@ -275,7 +277,7 @@ def _probe(words: list[str]) -> GenerationRequest:
 
 
 def dry_maker(
-    make: EngineMaker, ledger: Ledger, lengths: AnswerLengths, cache: RequestCache | None
+    make: EngineMaker, ledger: RequestLedger, lengths: AnswerLengths, cache: RequestCache | None
 ) -> EngineMaker:
     """Return a maker of dry engines.
 

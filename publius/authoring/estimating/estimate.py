@@ -18,7 +18,7 @@ from core.store.cache import RequestCache
 from core.store.files import is_there
 from core.terminal.interrupts import run_interruptibly
 from publius.authoring.estimating.bounds import CallBounds
-from publius.authoring.estimating.dry import Asked, DryEngine, Ledger, dry_maker
+from publius.authoring.estimating.dry import AskedRequests, DryEngine, RequestLedger, dry_maker
 from publius.authoring.estimating.lengths import RECENT, AnswerLengths
 from publius.authoring.estimating.prices import prices_of
 from publius.authoring.estimating.result import Bounds, CallEstimate, RunEstimate
@@ -91,7 +91,7 @@ def estimate_run(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="publius-")))
         cache = stack.enter_context(open_cache(project)) if has_cache(project) else None
-        ledger = Ledger()
+        ledger = RequestLedger()
         lengths = lengths or AnswerLengths(cache.recent(RECENT) if cache else ())
         scratch = stack.enter_context(RequestCache(folder / "cache.sqlite"))
         maker = dry_maker(make, ledger, lengths, cache)
@@ -175,14 +175,14 @@ def _by_split(run: TemporaryRun) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _rows(ledger: Ledger, bounds: CallBounds, dry: DryStages) -> Iterator[CallEstimate]:
+def _rows(ledger: RequestLedger, bounds: CallBounds, dry: DryStages) -> Iterator[CallEstimate]:
     """Yield the requests of the dry run with their bounds, and those that other answers would lead to."""
     config = bounds.config
     for stage, prompts in dry.prompts.items():
         seen = {key: row for key, row in ledger.rows.items() if key[0] == stage}
         for purpose in bounds.unseen(stage):
             if not any(key[1] == purpose for key in seen):
-                seen[stage, purpose, dry.policy.model] = Asked()
+                seen[stage, purpose, dry.policy.model] = AskedRequests()
         for (_, purpose, model), row in seen.items():
             calls = bounds.of(stage, purpose, row.asked, row.reused, prompts)
             limit = row.most_generated / row.asked if row.asked else config.sample.sampling.max_new_tokens

@@ -83,7 +83,7 @@ class AnswerLengths:
             if found is not None:
                 model, length = found
                 self._by_purpose[model, answer.operation].append(length)
-                self._by_kind[model, kind_of(answer.operation)].append(length)
+                self._by_kind[model, answer_kind(answer.operation)].append(length)
         self.used: dict[tuple[str, str, int], ExpectedLength] = {}
         """The lengths that were asked for, by model, purpose and limit."""
 
@@ -102,7 +102,7 @@ class AnswerLengths:
         return self.used[key]
 
     def _expected(self, model: str, purpose: str, limit: int) -> ExpectedLength:
-        kind = kind_of(purpose)
+        kind = answer_kind(purpose)
         for measured in (self._by_purpose[model, purpose], self._by_kind[model, kind]):
             # An answer that was cut off earlier than this limit says only that it would have been longer.
             usable = [length for length in measured if length.limit >= limit]
@@ -114,7 +114,7 @@ class AnswerLengths:
         return ExpectedLength(tokens, tokens, 0)
 
 
-def kind_of(purpose: str) -> str:
+def answer_kind(purpose: str) -> str:
     """Return the kind of answer that a request asks for: `critique`, `revision` or `answer`."""
     return purpose if purpose in DEFAULTS else "answer"
 

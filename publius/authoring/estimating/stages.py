@@ -19,7 +19,7 @@ from evaluation.config import BASE, STEERED
 from evaluation.win_rate import judge_wins
 from labelers.ai import AILabeler
 from labelers.rewards import LabelerReward
-from publius.authoring.estimating.dry import DryEngine, Ledger
+from publius.authoring.estimating.dry import DryEngine, RequestLedger
 from publius.authoring.estimating.lengths import AnswerLengths
 from publius.authoring.steering.plan import NEUTRAL_TOKENS, REFERENCE_TOKENS
 from publius.config.run_file import LABELER_REWARD
@@ -80,7 +80,7 @@ class DryStages:
 
     run: TemporaryRun
     engines: Engines
-    ledger: Ledger
+    ledger: RequestLedger
     lengths: AnswerLengths
     policy: DryEngine
     factor: float = 1.0
