@@ -9,6 +9,7 @@ to the logger `publius`.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from core.notices import note
+from core.notices import LOGGER, note
 from core.terminal.inert import inert
 
 if TYPE_CHECKING:
@@ -43,6 +44,20 @@ def show_fact(name: str, text: str) -> None:
         text: empty to show nothing.
     """
     _facts[name] = text
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Show neither progress nor notices while the block runs; errors are raised as always."""
+    global _on_screen
+    before, level = _on_screen, LOGGER.level
+    _on_screen = False
+    LOGGER.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        _on_screen = before
+        LOGGER.setLevel(level)
 
 
 class ProgressTask:

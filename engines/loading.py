@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -179,7 +180,34 @@ def _is_folder(model_id: str) -> bool:
     return False
 
 
-def _fetch(config: ModelConfig) -> Path:
+def fetch_without_weights(config: ModelConfig) -> Path | None:
+    """Return a folder with the tokenizer of a model whose weights are not on this machine, or None.
+
+    The small files of the model are downloaded if needed, and no weights.
+
+    Returns:
+        None if the whole model is here: in a folder, in the hub's cache, or the embedded one.
+    """
+    if config.id in (EMBEDDED_NAME, "embedded") or _is_folder(config.id):
+        return None
+    hub = require("huggingface_hub", _EXTRA)
+    with contextlib.suppress(OSError, ValueError):  # it is not in the hub's cache
+        folder = hub.snapshot_download(config.id, revision=config.revision, local_files_only=True)
+        if _has_weights(Path(folder)):
+            return None
+    return _fetch(config, [pattern for pattern in MODEL_FILES if not pattern.endswith(".safetensors")])
+
+
+def _has_weights(folder: Path) -> bool:
+    """Return True if a folder has all files of a model's weights."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return any(folder.glob("*.safetensors"))
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return all((folder / shard).is_file() for shard in shards)
+
+
+def _fetch(config: ModelConfig, patterns: Sequence[str] = MODEL_FILES) -> Path:
     hub = require("huggingface_hub", _EXTRA)
     errors = require("huggingface_hub.errors", _EXTRA)
     try:
@@ -187,7 +215,7 @@ def _fetch(config: ModelConfig) -> Path:
             hub.snapshot_download(
                 config.id,
                 revision=config.revision,
-                allow_patterns=list(MODEL_FILES),
+                allow_patterns=list(patterns),
                 ignore_patterns=list(_OTHER_FORMS),
             )
         )

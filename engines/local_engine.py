@@ -85,11 +85,17 @@ class LocalEngine(ABC):
         seed = request.seed if sampling.temperature > 0 else None
         return digest("generate", model, ids, sampling.model_dump(), seed)
 
+    def prompt_tokens(self, request: GenerationRequest | ChoiceRequest) -> int:
+        """Return the number of tokens of a request's prompt; the weights are not loaded.
+
+        Raises:
+            RequestError: if prompt and answer exceed the model's context.
+        """
+        return len(self._fitting_ids(request))
+
     async def generate(self, request: GenerationRequest) -> Generation:
         """Return the model's answer. Raises RequestError if prompt and answer exceed the model's context."""
-        ids = self._ids(request)
-        self._require_context(len(ids) + request.sampling.max_new_tokens)
-        return await self._generate(request, ids)
+        return await self._generate(request, self._fitting_ids(request))
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the token id of each choice after the prefill.
@@ -104,9 +110,14 @@ class LocalEngine(ABC):
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
         """Return log-probabilities of the choices. Raises EngineError if a choice is not a single token."""
         choice_ids = self._choice_ids(request.prefill, request.choices)
+        return await self._choose(request, self._fitting_ids(request), choice_ids)
+
+    def _fitting_ids(self, request: GenerationRequest | ChoiceRequest) -> tuple[int, ...]:
+        """Return the token ids of a request. Raises RequestError if they leave no room for the answer."""
         ids = self._ids(request)
-        self._require_context(len(ids) + 1)
-        return await self._choose(request, ids, choice_ids)
+        answer = request.sampling.max_new_tokens if isinstance(request, GenerationRequest) else 1
+        self._require_context(len(ids) + answer)
+        return ids
 
     def _ids(self, request: GenerationRequest | ChoiceRequest) -> tuple[int, ...]:
         """Return the token ids of a request; they are stored as long as the request exists."""

@@ -143,3 +143,12 @@ class HasOlderKeys(Protocol):
     def older_key(self, request: GenerationRequest | ChoiceRequest) -> str | None:
         """Return the key that older versions gave a request whose token ids have changed; None for others."""
         ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """An engine that knows how many tokens a prompt has before its model is loaded."""
+
+    def prompt_tokens(self, request: GenerationRequest | ChoiceRequest) -> int:
+        """Return the number of tokens of a request's prompt. Raises RequestError if it is too long."""
+        ...

@@ -89,6 +89,10 @@ class ScriptedEngine:
         seed = request.seed if request.sampling.temperature > 0 else None
         return digest("generate", self._model, turns, request.prefill, request.sampling.model_dump(), seed)
 
+    def prompt_tokens(self, request: GenerationRequest | ChoiceRequest) -> int:
+        """Return the number of words of a conversation, which count as its tokens."""
+        return sum(len(turn.text.split()) for turn in request.turns)
+
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the indices of the choices: the scripted engine accepts all."""
         return tuple(range(len(choices)))
@@ -103,7 +107,7 @@ class ScriptedEngine:
         return Generation(
             text=" ".join(words[:limit]).strip(),
             finish_reason="length" if len(words) > limit else "stop",
-            prompt_tokens=sum(len(turn.text.split()) for turn in request.turns),
+            prompt_tokens=self.prompt_tokens(request),
             completion_tokens=min(len(words), limit),
             model=self._model,
             sampling=request.sampling,
@@ -120,7 +124,7 @@ class ScriptedEngine:
             logprobs=logprobs,
             answer_mass=min(1.0, sum(math.exp(value) for value in logprobs)),
             top_token=request.choices[logprobs.index(max(logprobs))],
-            prompt_tokens=sum(len(turn.text.split()) for turn in request.turns),
+            prompt_tokens=self.prompt_tokens(request),
             model=self._model,
         )
 

@@ -14,6 +14,7 @@ from core.notices import warn
 from core.progress import show_progress
 from core.terminal.interrupts import caught, end_interrupted, interruption_message, say_nothing
 from core.terminal.streams import lost, make_steady
+from publius.commands.cache import cache_app
 from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
 from publius.commands.exports import export
@@ -130,6 +131,7 @@ app.command()(chat)
 app.command()(export)
 app.command()(diff)
 app.command()(annotate)
+app.add_typer(cache_app, name="cache")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 app.add_typer(import_app, name="import")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from engines.embedded import EMBEDDED_NAME
 from publius.commands.options import AsJson, MaybeRun, Overrides, Resume, RunFile, run_stages
 from publius.console import emit
 from publius.runs.project import DEFAULT_PRESET
+
+if TYPE_CHECKING:
+    from publius.stages.base import Stage
 
 
 def run(
@@ -20,12 +23,63 @@ def run(
         str | None, typer.Option(help="Run only this stage, such as critique.", metavar="STAGE")
     ] = None,
     resume: Resume = None,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Only estimate requests, tokens, time and price; run nothing."),
+    ] = False,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            help="With --estimate: generated tokens per second; the speed of earlier runs if not given.",
+            metavar="TOKENS_PER_S",
+        ),
+    ] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --estimate: table of prices; prices.yaml beside the run file if not given.",
+            metavar="FILE",
+        ),
+    ] = None,
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            help="Only show what the first N prompts of each stage before training lead to; the run reuses "
+            "their answers.",
+            metavar="N",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run every stage of the run file. To resume after an interruption, run the same command again."""
     from publius.stages.base import parse_stage
 
-    run_stages(run_file, overrides, () if only is None else (parse_stage(only),), resume, as_json)
+    stages = () if only is None else (parse_stage(only),)
+    if (rate, prices) != (None, None) and not estimate:
+        raise typer.BadParameter("--rate and --prices require --estimate")
+    if not estimate and preview is None:
+        run_stages(run_file, overrides, stages, resume, as_json)
+        return
+    if resume is not None or (estimate and preview is not None):
+        raise typer.BadParameter("give one of --estimate, --preview and --resume")
+    if preview is not None:
+        _preview(run_file, overrides, stages[0] if stages else None, preview, as_json)
+        return
+    from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
+    from publius.views.costs.estimate import print_estimate
+
+    request = EstimateRequest(run_file, tuple(overrides or ()), stages, rate, prices)
+    emit(estimate_run(request), as_json, print_estimate)
+
+
+def _preview(
+    run_file: Path, overrides: list[str] | None, until: Stage | None, prompts: int, as_json: bool
+) -> None:
+    from publius.authoring.preview import PreviewRequest, preview_run
+    from publius.views.costs.preview import print_preview
+
+    request = PreviewRequest(run_file, prompts, tuple(overrides or ()), until)
+    emit(preview_run(request), as_json, print_preview)
 
 
 def critique(

@@ -123,6 +123,19 @@ class TimeConfig(Section):
         return Deadline(60 * self.minutes, 60 * self.reserve, 60 * self.round, started_s)
 
 
+class CacheConfig(Section):
+    """The project's request cache, which all of its runs share."""
+
+    max_gb: float | None = Field(default=None, gt=0.0, allow_inf_nan=False, json_schema_extra=OPERATIONAL)
+    """Size in GB (10^9 bytes) above which the answers used longest ago are evicted; null for no bound. An
+    evicted answer is asked again when a run needs it."""
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The bound in bytes; None for no bound."""
+        return None if self.max_gb is None else round(self.max_gb * 10**9)
+
+
 class TrainingSections(Section):
     """Settings that all training shares, on a run or on a data set."""
 
@@ -204,6 +217,8 @@ class RunConfig(TrainingSections, StageSections):
     """Evaluation at the end of the run."""
     time: TimeConfig = Field(default=TimeConfig(), json_schema_extra=ADDED)
     """The time allowed for the run."""
+    cache: CacheConfig = Field(default=CacheConfig(), json_schema_extra=ADDED)
+    """The project's request cache."""
 
     @model_validator(mode="before")
     @classmethod

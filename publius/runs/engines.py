@@ -208,12 +208,18 @@ def open_engines(
     for method in ON_POLICY_METHODS:
         if method in config.train:  # checked before hours of other stages
             require_arguments(config.on_policy(method).rollout_arguments, f"{method}.rollout_arguments")
-    with open_cache(project) as cache:
-        writers: tuple[EngineRole, ...] = () if pairs_only else ("policy", "critic")
-        labelers: tuple[EngineRole, ...] = ("labeler",) if config.label.principles else ()
-        judges: tuple[EngineRole, ...] = ("judge",) if config.models.judge else ()
-        engines = Engines(config.models, config.engine, cache, make, (*writers, *labelers, *judges))
+    with open_cache(project, config.cache.max_bytes) as cache:
+        roles = roles_in_use(config, pairs_only=pairs_only)
+        engines = Engines(config.models, config.engine, cache, make, roles)
         try:
             yield engines
         finally:
             engines.close()
+
+
+def roles_in_use(config: RunConfig, *, pairs_only: bool = False) -> tuple[EngineRole, ...]:
+    """Return the roles whose models a run uses; `pairs_only` if all of its answers are imported."""
+    writers: tuple[EngineRole, ...] = () if pairs_only else ("policy", "critic")
+    labelers: tuple[EngineRole, ...] = ("labeler",) if config.label.principles else ()
+    judges: tuple[EngineRole, ...] = ("judge",) if config.models.judge else ()
+    return (*writers, *labelers, *judges)

@@ -105,6 +105,8 @@ class Run(RunFiles):
         self.identity = identity
         self.deadline: Deadline | None = None
         """The time allowed for this command, which further rounds ask; None without a limit."""
+        self.narrow: Callable[[Iterator[Prompt]], Iterator[Prompt]] = iter
+        """Selects the prompts that stages work on, for a part of a run; all of them by default."""
         self._failed: dict[str, dict[str, str]] = {}
         """Records whose requests failed in this process, with the reason, by stage."""
         try:
@@ -271,6 +273,12 @@ class Run(RunFiles):
         else:
             entry[name] = value
         if self.store.writable and value != before:
+            self._write_manifest()
+
+    def note_estimate(self, estimate: Mapping[str, Any]) -> None:
+        """Record the estimate of the run in the manifest."""
+        if self.store.writable and self.manifest.get("estimate") != estimate:
+            self.manifest["estimate"] = dict(estimate)
             self._write_manifest()
 
     def note_advice(self, stage: str, advice: str | None) -> str | None:

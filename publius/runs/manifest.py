@@ -63,6 +63,7 @@ class _Manifest(_Part):
     people: dict[str, StrictInt] = {}
     prompts: _Prompts = _Prompts()
     late: list[str] = []
+    estimate: dict[str, Any] = {}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -45,9 +45,9 @@ def init_project(folder: Path, preset: str = DEFAULT_PRESET) -> list[Path]:
     return [folder / name for name in contents]
 
 
-def open_cache(project: Path) -> RequestCache:
-    """Open the project's request cache, which all of its runs share."""
-    return RequestCache(_cache_path(project))
+def open_cache(project: Path, max_bytes: int | None = None) -> RequestCache:
+    """Open the project's request cache, which all of its runs share, with an optional bound on its size."""
+    return RequestCache(_cache_path(project), max_bytes)
 
 
 def has_cache(project: Path) -> bool:

@@ -187,7 +187,7 @@ def _waiting(engines: Engines) -> str:
 def prompts_of(run: Run, splits: set[Split]) -> Iterator[Prompt]:
     """Yield the run's prompts in the given splits, without those held out to choose a checkpoint by."""
     held_out = run.config.choose is not None
-    return (p for p in run.prompts if p.split in splits and not (held_out and run.is_validation(p)))
+    return run.narrow(p for p in run.prompts if p.split in splits and not (held_out and run.is_validation(p)))
 
 
 def validation_prompts(run: Run) -> list[Prompt]:

@@ -12,6 +12,7 @@ from engines.endpoint.spending import server_records_of
 from evaluation.config import STEERED
 from labelers.crowd.votes import MACHINES
 from publius.models.reward_model import read_metrics, read_reward_metrics
+from publius.runs.estimates import compared
 from publius.runs.manifest import read_manifest
 from publius.runs.reader import RecordsReader
 from publius.stages.base import StageResult
@@ -46,6 +47,7 @@ class RunOutcome:
             "evaluation": evaluation_of(self.folder),
             **({"late": manifest["late"]} if manifest["late"] else {}),
             **({"servers": servers} if servers else {}),
+            **({"estimated": estimated} if (estimated := [c.as_json() for c in compared(manifest)]) else {}),
         }
 
 

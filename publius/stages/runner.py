@@ -15,6 +15,7 @@ from publius.config.deadline import Deadline
 from publius.config.run_file import TRAINABLE, RunConfig, load_run_config, untrainable
 from publius.models.training_job import training_job
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
+from publius.runs.estimates import attach_estimate
 from publius.runs.folder import Run, open_run
 from publius.stages.base import STAGES, Stage, StageResult
 from publius.stages.compare import compare_stage
@@ -133,6 +134,7 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             if writes:
                 plan.ingest(run)
                 wait_for_all()  # the other processes may open the folder from here on
+            attach_estimate(run, plan.project)
             run.deadline = plan.deadline
             run.forget_late()
             results = [

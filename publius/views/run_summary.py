@@ -15,6 +15,7 @@ from evaluation.report import summary_table
 from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
 from publius.stages.outcome import RunOutcome
+from publius.views.costs.estimate import print_beside_estimate
 from publius.views.training import print_reward
 
 _CHOSEN = "*"
@@ -65,6 +66,7 @@ def print_summary(outcome: RunOutcome) -> None:
     _print_choice(summary["choice"])
     if summary["evaluation"]:
         _print_evaluation(summary["evaluation"], Path(summary["run"]))
+    print_beside_estimate(summary.get("estimated", ()))
     folder = summary["run"]
     show, export = (shell_command("publius", name, folder) for name in ("show", "export"))
     note(f"\n{folder}: {show}, {export} --to DIR")

@@ -22,6 +22,7 @@ from engines.hf.loading import load_model
 from engines.loading import (
     ModelFiles,
     context_tokens,
+    fetch_without_weights,
     load_tokenizer,
     locate,
     pick_device,
@@ -319,3 +320,33 @@ def test_each_process_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert [pick_gpu("auto", None), pick_gpu("auto", (1, 2))] == ["cuda:1", "cuda:2"]
+
+
+@pytest.mark.parametrize("missing", [None, "model-00002-of-00002.safetensors", "all"])
+def test_tokenizer_alone_is_fetched_only_where_weights_are_missing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, missing: str | None
+):
+    shards = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    (folder / "model.safetensors").unlink()
+    for shard in shards:
+        (folder / shard).write_bytes(b"weights")
+    index = {"weight_map": {"a": shards[0], "b": shards[1]}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    for path in folder.glob("*.safetensors"):
+        if missing in ("all", path.name):
+            path.unlink()
+    asked: list[dict[str, Any]] = []
+
+    def download(model: str, **options: Any) -> str:
+        asked.append(options)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    found = fetch_without_weights(ModelConfig(id="who/what"))
+    assert found == (None if missing is None else folder)
+    if missing is not None:
+        patterns = asked[-1]["allow_patterns"]
+        assert list(filter_repo_objects(["tokenizer.json", *shards], allow_patterns=patterns)) == [
+            "tokenizer.json"
+        ]
+    assert fetch_without_weights(ModelConfig(id=str(folder))) is None

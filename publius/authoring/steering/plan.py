@@ -25,11 +25,11 @@ _LIBRARIES_S = 8.0
 """Seconds to load the libraries of the first training."""
 _PROMPTED = 1.35
 """Time of an answer with the constitution in front, relative to a plain one."""
-_REFERENCE = 1.35
+REFERENCE_COST = 1.35
 """Time of an example with a forward pass of the reference, relative to forward and backward alone."""
 _TEACHER = 1.5
 """Time of an answer in distillation with the teacher's pass, relative to forward and backward alone."""
-_NEUTRAL_TOKENS, _REFERENCE_TOKENS = 4_000, 4_200
+NEUTRAL_TOKENS, REFERENCE_TOKENS = 4_000, 4_200
 """Tokens of the neutral passages, whose losses the choice computes, and of the reference answers."""
 _TRAIN_SIZES = (96, 80, 64, 56, 48, 40, 32, 24, 16)
 """Numbers of training prompts that are tried, beside all that there are."""
@@ -208,9 +208,9 @@ class Planner:
         parts = {"start": _START_S + self.speed.load_s, **self._training(sizes)}
         models = 2 + sizes.rounds  # base; SFT or distillation; each round
         parts["choose"] = models * (
-            self._answers(sizes.validation) + self._scored(_NEUTRAL_TOKENS) + self.speed.load_s
+            self._answers(sizes.validation) + self._scored(NEUTRAL_TOKENS) + self.speed.load_s
         )
-        scored = 3 * (sizes.test * self._example + _REFERENCE_TOKENS)  # base's loss, references
+        scored = 3 * (sizes.test * self._example + REFERENCE_TOKENS)  # base's loss, references
         answered = (2 + _PROMPTED) * sizes.test - min(sizes.test, self.speed.answered)
         parts["eval"] = self._answers(answered) + self._scored(scored) + 3 * self.speed.load_s
         return SteerPlan(self.signal, sizes, parts, self.pairs_by_labeler)
@@ -242,11 +242,11 @@ class Planner:
             drawn = min(self.speed.answer_tokens, self.recipe.draw_tokens)
             parts["sample"] = self._answers(sizes.train * (self.recipe.draws + ways), drawn)
             examples = sizes.train * (self.speed.prompt_tokens + drawn)
-            learned = _REFERENCE * self.recipe.sft_epochs * examples
+            learned = REFERENCE_COST * self.recipe.sft_epochs * examples
             parts["sft"] = _LIBRARIES_S + load_s + self._trained(learned)
         if sizes.rounds:
             answers = self._answers(sizes.train * self.recipe.pair_samples)
-            trained = self._trained(2 * sizes.train * self._example * self.recipe.dpo_epochs * _REFERENCE)
+            trained = self._trained(2 * sizes.train * self._example * self.recipe.dpo_epochs * REFERENCE_COST)
             parts["dpo"] = sizes.rounds * (answers + trained + 2 * load_s)
         if sizes.steps:
             drawn = sizes.steps * self.recipe.rollouts

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import signal
 import sqlite3
 import subprocess
@@ -129,32 +130,114 @@ def test_read_only_place_says_not_writable(lockable: LockableFolder, exists: boo
         RequestCache(lockable.lock() / "cache.sqlite").put("k", "generate", "v")
 
 
-def test_file_that_is_no_database_says_what_deleting_it_costs(tmp_path: Path):
-    path = tmp_path / "cache.sqlite"
-    path.write_text("rubbish " * 1000)
-    with pytest.raises(RunStateError) as caught:
-        RequestCache(path)
-    assert str(caught.value).startswith(f"{path}: the file is damaged (")
-    remedy = f"if you delete the file, every request is sent to the models again; run: rm {path}"
-    assert remedy in str(caught.value)
-    assert "\n" not in str(caught.value)
+def set_aside_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("cache.damaged-*.sqlite"))
 
 
-def read_all(path: Path) -> None:
+def test_file_that_is_no_database_is_set_aside_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path, rubbish = tmp_path / "cache.sqlite", "rubbish " * 1000
+    path.write_text(rubbish)
     with RequestCache(path) as cache:
-        for number in range(100):
-            cache.get(str(number))
+        cache.put("k", "generate", "v")
+        assert cache.get("k") == "v"
+    (aside,) = set_aside_in(tmp_path)
+    assert aside.read_text() == rubbish
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith(f"{path} is damaged (file is not a database) and was renamed to {aside.name};")
+    assert "\n" not in line
 
 
-def test_damage_inside_the_file_is_the_same_error(tmp_path: Path):
-    path = tmp_path / "cache.sqlite"
+def read_all(cache: RequestCache) -> list[str | None]:
+    return [cache.get(str(number)) for number in range(100)]
+
+
+def damage_inside(path: Path) -> bytes:
     with RequestCache(path) as cache:
         for number in range(100):
             cache.put(str(number), "generate", "x" * 1000)
     content = path.read_bytes()
-    path.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
-    with pytest.raises(RunStateError, match="the file is damaged"):
-        read_all(path)
+    half = len(content) // 2  # the pages that are read when the file is opened stay
+    path.write_bytes(content[:half] + b"\xff" * (len(content) - half))
+    return path.read_bytes()
+
+
+def test_damage_found_during_work_sets_the_file_aside_and_the_work_goes_on(tmp_path: Path):
+    path = tmp_path / "cache.sqlite"
+    damaged = damage_inside(path)
+    with RequestCache(path) as cache:
+        assert cache.get("1") == "x" * 1000
+        found = read_all(cache)
+        cache.put("1", "generate", "again")
+        assert cache.get("1") == "again"
+    assert None in found
+    (aside,) = set_aside_in(tmp_path)
+    half = len(damaged) // 2
+    assert aside.read_bytes()[half:] == damaged[half:]
+    with RequestCache(path) as cache:
+        assert cache.get("1") == "again"
+
+
+def test_file_without_its_table_is_set_aside(tmp_path: Path):
+    path = tmp_path / "cache.sqlite"
+    RequestCache(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE answers")
+    with RequestCache(path) as cache:
+        cache.put("k", "generate", "v")
+    assert len(set_aside_in(tmp_path)) == 1
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from core.store.cache import RequestCache
+
+cache = RequestCache(Path(sys.argv[1]))
+print("open", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_damaged_file_that_another_process_uses_is_not_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("core.store.cache._SET_ASIDE_S", 0.2)
+    path = tmp_path / "cache.sqlite"
+    damage_inside(path)
+    with start(HOLDER, path) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        cache = RequestCache(path)
+        with pytest.raises(RunStateError, match="is damaged, and another process is using it"):
+            read_all(cache)
+        assert set_aside_in(tmp_path) == []
+        child.communicate("end\n")
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from core.store.cache import RequestCache
+
+sys.stdin.readline()  # all start at once
+with RequestCache(Path(sys.argv[1])) as cache:
+    cache.put(sys.argv[2], "generate", "answer " + sys.argv[2])
+    print(cache.get(sys.argv[2]))
+"""
+
+
+def test_processes_that_find_the_damage_at_once_share_one_new_cache(tmp_path: Path):
+    path, names = tmp_path / "cache.sqlite", ("a", "b", "c")
+    path.write_text("rubbish " * 1000)
+    children = [start(OPENER, path, name) for name in names]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    assert [child.communicate()[0] for child in children] == [f"answer {name}\n" for name in names]
+    assert len(set_aside_in(tmp_path)) == 1
+    with RequestCache(path) as cache:
+        assert [cache.get(name) for name in names] == [f"answer {name}" for name in names]
 
 
 def test_cache_of_a_newer_version_is_left_alone(tmp_path: Path):

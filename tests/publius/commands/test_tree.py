@@ -6,7 +6,7 @@ from tests.publius.invoking import here
 
 COMMANDS = """
 init doctor try steer run critique sample compare label eval-reward eval show chat export diff annotate
-models train import check test schema prompts agreement select
+cache models train import check test schema prompts agreement select
 """
 
 

@@ -32,10 +32,22 @@ def ask(run_file: Path) -> dict:
     return json.loads(done.stdout)
 
 
+def require_estimated(estimate: dict, beside: list[dict]) -> None:
+    """Require tokens of prompts within a tenth of the estimate, and those of answers within its bounds."""
+    read = sum(row["read"] for row in beside)
+    assert read > 0
+    assert abs(estimate["total"]["prompt_tokens"] - read) <= 0.1 * read
+    for row in beside:
+        assert row["calls"]["lower"] <= row["asked"] <= row["calls"]["upper"]
+        assert row["generated_tokens"]["lower"] <= row["written"] <= row["generated_tokens"]["upper"]
+
+
 @pytest.mark.slow
 def test_an_edit_reuses_all_drafts_and_all_requests_that_it_did_not_touch(tmp_path):
     run_file = write_project(tmp_path, PROMPTS, RUN)
+    estimate = json.loads(here("run", run_file, "--estimate", "--json").stdout)
     first = ask(run_file)
+    require_estimated(estimate, first["estimated"])
     assert first["figures"]["judgments.ai"] > 0
     assert sum(ask(run_file)["stages"]["critique"]["asked"].values()) == 0
 

@@ -1,0 +1,108 @@
+"""Estimates of runs, remembered in the project and in the manifest, beside the figures that came out.
+
+.publius/estimates/<digest8>.json   the last estimate of a run that `publius run --estimate` made
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.digests import digest
+from core.store.files import os_errors, write_atomic
+from engines.config import ModelsConfig
+from publius.runs.folder import Run, RunIdentity
+
+ESTIMATE = "estimate"
+"""Key of the estimate in the manifest."""
+_ROLES: tuple[Literal["policy", "critic", "labeler"], ...] = ("policy", "critic", "labeler")
+_NAMES = {"id", "revision", "adapter", "quantization"}
+_FIGURES = ("asked", "prompt_tokens", "completion_tokens")
+
+
+@dataclass(frozen=True)
+class StageComparison:
+    """The estimate of a stage beside what it took since the estimate was made."""
+
+    stage: str
+    calls: Mapping[str, int]
+    """Estimated requests: `lower`, `expected`, `upper`."""
+    asked: int
+    prompt_tokens: int
+    """Estimated tokens of the prompts."""
+    read: int
+    """Actual tokens of the prompts."""
+    generated_tokens: Mapping[str, int]
+    """Estimated tokens of the answers: `lower`, `expected`, `upper`."""
+    written: int
+    """Actual tokens of the answers."""
+    estimated_s: float | None
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the comparison as JSON-able values."""
+        return asdict(self)
+
+
+def plan_digest(identity: RunIdentity, models: ModelsConfig) -> str:
+    """Return a digest of a run with its models by name: their files may not be on this machine yet."""
+    named = {role: models.of(role).model_dump(include=_NAMES) for role in _ROLES}
+    parts = (identity.constitution, identity.configuration, identity.prompts, identity.templates)
+    return digest("plan", *parts, named)
+
+
+def remember_estimate(project: Path, estimate: Mapping[str, Any]) -> Path:
+    """Write the estimate of a run to the project; return the file."""
+    path = _path(project, estimate["plan"])
+    with os_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(estimate, indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def attach_estimate(run: Run, project: Path) -> None:
+    """Copy the estimate that the project remembers for a run into its manifest, if there is one."""
+    plan = plan_digest(run.identity, run.config.models)
+    try:
+        found = json.loads(_path(project, plan).read_text(encoding="utf-8"))
+        same = found["plan"] == plan
+        compared({**run.manifest, ESTIMATE: found})  # it can be read
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # there is none, or it is damaged: a run does not depend on it
+    if same:
+        run.note_estimate(found)
+
+
+def compared(manifest: Mapping[str, Any]) -> list[StageComparison]:
+    """Return the estimates of a run's stages beside what they took; empty without an estimate."""
+    estimate = manifest.get(ESTIMATE) or {}
+    found = []
+    for stage, expected in estimate.get("stages", {}).items():
+        entry = manifest["stages"].get(stage)
+        if entry is None:
+            continue
+        before = estimate["spent_before"].get(stage, {})
+        asked, read, written = (
+            entry.get("requests", {}).get(name, 0) - before.get(name, 0) for name in _FIGURES
+        )
+        found.append(
+            StageComparison(
+                stage=stage,
+                calls=expected["calls"],
+                asked=asked,
+                prompt_tokens=expected["prompt_tokens"],
+                read=read,
+                generated_tokens=expected["generated_tokens"],
+                written=written,
+                estimated_s=expected["seconds"],
+                seconds=entry.get("seconds", 0.0) - before.get("seconds", 0.0),
+            )
+        )
+    return found
+
+
+def _path(project: Path, plan: str) -> Path:
+    return project / ".publius" / "estimates" / f"{plan[:8]}.json"

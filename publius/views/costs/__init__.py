@@ -1,0 +1,1 @@
+"""Output about the cost of runs: estimates, previews and the request cache."""

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from publius.authoring.preview import PreviewRequest, preview_run
+from publius.stages.runner import RunRequest, execute
+from tests.publius.invoking import here
+from tests.publius.projects import Recorder, record_lines, write_project
+from tests.publius.trainable import roomy, write_trainable
+
+SAMPLED = """\
+name: small
+constitution: constitution.yaml
+prompts: prompts.jsonl
+models: {policy: some-model}
+engine: {kind: scripted, concurrency: 4}
+sample: {draws: 2, attempts: 1}
+sft: {from: samples}
+compare: {from: samples}
+"""
+
+
+def test_first_prompts_go_through_every_stage_and_the_run_asks_none_of_it_again(tmp_path: Path):
+    run_file, recorder = write_project(tmp_path / "one", prompts=8), Recorder()
+    preview = preview_run(PreviewRequest(run_file, 3), recorder)
+    assert [p.prompt.messages[0].content for p in preview.prompts] == [
+        f"Question number {i}: what is {i} times {i}?" for i in range(3)
+    ]
+    for previewed in preview.prompts:
+        assert previewed.trace is not None
+        assert len(previewed.trace.revisions) == 2
+        (judged,) = previewed.comparisons
+        assert {judgment.labeler for judgment in judged.judgments} == {"ai", "check"}
+        assert judged.preference is not None
+    assert preview.stages == ("critique", "compare", "label")
+    assert len(recorder.requests) == preview.counts.asked.total() == 3 * (1 + 4 + 4)
+    assert not (tmp_path / "one" / "runs").exists()
+
+    after = Recorder()
+    outcome = execute(RunRequest(run_file), after)
+    assert len(after.requests) == 8 * 9 - 3 * 9
+    other = execute(RunRequest(write_project(tmp_path / "other", prompts=8)), Recorder())
+    assert {name: sorted(lines) for name, lines in record_lines(outcome.folder).items()} == {
+        name: sorted(lines) for name, lines in record_lines(other.folder).items()
+    }
+    again = Recorder()
+    preview_run(PreviewRequest(run_file, 8), again)
+    assert again.requests == []
+
+
+def test_scored_samples_are_shown_with_their_scores(tmp_path: Path):
+    preview = preview_run(PreviewRequest(write_project(tmp_path, 4, SAMPLED), 2), Recorder())
+    found = preview.as_json()
+    assert found["stages"] == ["sample", "compare", "label"]
+    assert len(found["prompts"]) == 2
+    assert all(len(prompt["samples"]) >= 2 for prompt in found["prompts"])
+    assert all("draft" not in prompt for prompt in found["prompts"])
+
+
+def test_preview_of_one_stage_has_those_before_it(tmp_path: Path):
+    preview = preview_run(PreviewRequest(write_project(tmp_path), 2, until="compare"), Recorder())
+    assert preview.stages == ("critique", "compare")
+    assert all(not judged.judgments for prompt in preview.prompts for judged in prompt.comparisons)
+
+
+@pytest.mark.parametrize("prompts", [0, -1])
+def test_preview_of_no_prompts_is_refused(tmp_path: Path, prompts: int):
+    with pytest.raises(ConfigError, match=r"nothing to preview: found -?[01]; accepted: at least 1 prompt"):
+        preview_run(PreviewRequest(write_project(tmp_path), prompts), Recorder())
+
+
+def test_stage_that_cannot_be_previewed_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"nothing to preview: found only eval; accepted: .* sample"):
+        preview_run(PreviewRequest(write_project(tmp_path), 1, until="eval"), Recorder())
+
+
+def test_command_prints_one_prompt_after_the_other_or_json(tmp_path: Path):
+    run_file = write_project(tmp_path, prompts=5)
+    done = here("run", run_file, "--preview", "2")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout
+    places = [
+        text.index(part) for part in ("Prompt 1 of 2 (train)", "Draft:", "Critique:", "Revision", "label: ")
+    ]
+    assert places == sorted(places)
+    assert "Prompt 2 of 2" in text
+    assert "asked 18 of 18 requests" in text
+    found = json.loads(here("run", run_file, "--preview", "2", "--json").stdout)
+    assert found["requests"]["reused"] == 18
+    first = found["prompts"][0]
+    assert set(first) == {"id", "split", "messages", "draft", "rounds", "samples", "comparisons"}
+    assert 0.5 <= first["comparisons"][0]["preference"]["p_chosen"] <= 1
+    for other in (["--estimate"], ["--resume", str(tmp_path)]):
+        assert here("run", run_file, "--preview", "2", *other).returncode == 2
+
+
+def test_comparisons_of_an_sft_model_are_shown_by_the_untrained_policy_and_nothing_is_trained(
+    tmp_path: Path, tiny_folder: Path, caplog: pytest.LogCaptureFixture
+):
+    model = roomy(tiny_folder, tmp_path / "model")
+    run_file = write_trainable(tmp_path / "project", model, source="sft")
+    preview = preview_run(PreviewRequest(run_file, 1))
+    assert preview.stages == ("critique", "compare", "label")
+    assert any("SFT is not trained yet" in record.getMessage() for record in caplog.records)
+    (compared,) = (prompt for prompt in preview.prompts if prompt.comparisons)
+    assert compared.prompt.split == "preference"
+    assert sorted(path.name for path in run_file.parent.iterdir()) == [
+        ".publius",
+        "constitution.yaml",
+        "prompts.jsonl",
+        "run.yaml",
+    ]
