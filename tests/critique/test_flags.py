@@ -112,7 +112,7 @@ def test_opening_of_an_answer_is_let_through(text: str):
 @pytest.mark.parametrize("text", LEAKS)
 def test_only_the_opening_counts(text: str):
     story = "She wrote to him about many things that day and at last came to the point of it all\n"
-    assert flags_of(answer(story * 3 + text), answer(BEFORE)) == ()
+    assert "prefix_leak" not in flags_of(answer(story * 3 + text), answer(BEFORE))
 
 
 def test_opening_that_the_answer_before_had_too_is_the_answers_own():
@@ -153,4 +153,5 @@ def test_flags_stand_in_fixed_order():
 )
 def test_long_text_is_read_to_its_end(unit: str):
     # A pattern that backtracks without bound would take hours over some of these.
-    assert flags_of(answer((unit * 20_000).strip()), answer(BEFORE)) == ()
+    found = flags_of(answer((unit * 20_000).strip()), answer(BEFORE), unit * 20_000)
+    assert set(found) <= {"repeats_itself", "critique_copied"}
