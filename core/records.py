@@ -148,7 +148,7 @@ class Revision(Record):
     critique: Generation | None = None
     """None if the answer was revised without a critique."""
     candidates: tuple[Generation, ...] = Field(min_length=1)
-    """The revisions that were written, the best one last. If the critique finds nothing wrong, it is the answer
+    """The revisions that were written, the best one last. If the critique finds nothing wrong, the answer
     before this round."""
     kept: bool
     """True if the last candidate became the answer; False if the answer before this round was retained."""

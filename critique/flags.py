@@ -20,9 +20,9 @@ FIRST_FLAGS: tuple[Flag, ...] = ("empty", "unchanged", "prefix_leak", "truncated
 DEGRADED: frozenset[Flag] = frozenset(
     ("critique_copied", "talks_about_the_reply", "repeats_itself", "language_changed")
 )
-"""Flags of a revision that is worse than the answer before it, whatever the principle; `guard` discards it."""
+"""Flags of a revision that is worse than the answer before it under any principle; `guard` discards it."""
 _COPIED_WORDS = 6
-"""Minimum length of a run of words that counts as copied: shorter ones occur in any two texts on a subject."""
+"""Minimum length of a run of words that counts as copied: any two texts on a subject share shorter ones."""
 _COPIED_SHARE = 0.5
 """Minimum share of the revision that is the copied run."""
 _COMPARED_CHARACTERS = 8_000
@@ -76,12 +76,12 @@ _EVASIONS = re.compile(
     r"|(?:it is|it['’]s) (?:best|better) (?:to|if you) (?:ask|consult|speak|talk)\b"
     r"|(?:please )?consult (?:a|an|your) (?:professional|doctor|lawyer|expert|specialist)\b"
     r"|(?:let['’]s|let us|can we) (?:talk|speak) about something else"
-    r"|(?:that|this|it) (?:is|depends) (?:a )?(?:complex|sensitive|personal|difficult) (?:topic|subject|question|matter))",
+    r"|(?:that|this|it) is (?:a )?(?:complex|sensitive|personal) (?:topic|subject|question|matter))",
     re.IGNORECASE,
 )
 _NOTHING_WRONG = re.compile(
     r"\b(?:no (?:faults?|violations?|errors?|issues?|changes?|part of (?:it|my|the|your) )"
-    r"|nothing (?:in (?:it|my|the|your)[^.]{0,40} )?(?:breaks|violates|needs|should|has to|is wrong|to change)"
+    r"|nothing (?:in (?:it|my|the|your)[^.]{0,40} )?(?:breaks|violates|needs|should|is wrong|to change)"
     r"|(?:does not|doesn['’]t|do not|don['’]t) (?:break|violate|need (?:to )?(?:be )?chang)"
     r"|(?:already|fully|completely|indeed) (?:follow|fulfil|meet|compl(?:y|ies)|adhere|satisf)"
     r"|(?:reply|response|answer|it) (?:follows|fulfils|fulfills|meets|complies with|adheres to|satisfies) "

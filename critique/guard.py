@@ -1,4 +1,4 @@
-"""Compare a revision with the answer before it: what each fulfils, what the revision breaks, which one is best.
+"""Compare revisions with the answer before them: what each fulfils, what it breaks, which one is best.
 
 A loop that keeps every revision may lose what an earlier round gained. The guard keeps a revision only if it
 fulfils every scored principle that the answer before it fulfils. Since that holds in each round, the final

@@ -2,9 +2,9 @@
 
 The policy writes a draft. Each round then chooses a principle, criticises the answer under it and rewrites
 the answer. As in the paper, each round starts from the prompt and the current answer: the critic reads one
-answer, not the history of all answers. Beyond the paper, a round may write several revisions and use the best,
-a revision that breaks what was fulfilled is discarded (`critique/guard.py`), and a round that has nothing to
-improve is skipped.
+answer, not the history of all answers. Beyond the paper, a round may write several revisions and use the
+best, a revision that breaks what was fulfilled is discarded (`critique/guard.py`), and a round that has
+nothing to improve is skipped.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from functools import cached_property
 from typing import Literal
 
 from constitution.schema import Constitution, Principle
-from core.chat import Turn, Untrusted, turns_of
+from core.chat import turns_of
 from core.digests import derive_seed, record_id
 from core.records import CritiqueTrace, Generation, Prompt, Revision, Sampling
 from core.settings import identity_of
 from critique.config import CritiqueConfig
 from critique.flags import FIRST_FLAGS, finds_fault, flags_of
 from critique.guard import Attempt, Standing, best_of, standing_of
-from critique.requests import CriticRequests
+from critique.requests import Asked, CriticRequests, Subject
 from critique.scoring import AnswerScorer
 from critique.strategies import principles_of_round
 from engines.protocols import GenerationRequest, Generator
-from prompts.environment import CRITIC_TEMPLATES, PromptTemplates, RenderedPrompt
+from prompts.environment import PromptTemplates
 
 LoopRules = Literal["first", "guarded"]
 """The rules of a loop. Runs made before guard, early stop and the later flags keep `first`."""
@@ -106,13 +106,8 @@ class CritiqueLoop:
         number: int,
     ) -> tuple[Revision, Attempt | None]:
         """Return one round, and the candidate that it may keep; None if the critique finds nothing wrong."""
-        config, requests = self._settings, self._requests
-        turns = (*turns_of(prompt.messages), Turn("assistant", (Untrusted(answer.text),)))
-        turns = requests.after_examples(turns, principles, direct=config.direct)
-        critique: Generation | None = None
-        if not config.direct:
-            asked = requests.render("critique", prompt, answer, principles)
-            turns, critique = await self._criticise(turns, asked, prompt, number)
+        config, about = self._settings, Subject(prompt, answer.text, principles)
+        critique = None if config.direct else await self._criticise(about, number)
         found = Revision(
             round=number,
             principle_id=principles[0].id,
@@ -124,8 +119,7 @@ class CritiqueLoop:
         )
         if config.early_stop == "critique" and critique is not None and not finds_fault(critique.text):
             return found, None
-        asked = requests.render("revision", prompt, answer, principles)
-        revised = await self._revisions((*turns, Turn("user", asked.pieces)), asked, prompt, number)
+        revised = await self._revisions(about, critique, number)
         attempts = await asyncio.gather(
             *(self._judged(k, one, prompt, answer, before, critique) for k, one in enumerate(revised))
         )
@@ -141,32 +135,29 @@ class CritiqueLoop:
         }
         return found.model_copy(update=written), best
 
-    async def _criticise(
-        self, turns: tuple[Turn, ...], asked: RenderedPrompt, prompt: Prompt, number: int
-    ) -> tuple[tuple[Turn, ...], Generation]:
-        """Return the conversation after the critique, and the critique with its given beginning."""
-        turns = (*turns, Turn("user", asked.pieces))
-        seed = derive_seed(self.seed, prompt.id, "critique", number)
-        critique = await self._answer("critique", turns, self.config.critique, seed, asked.prefill)
-        return (*turns, Turn("assistant", (Untrusted(critique.text),))), critique
+    async def _criticise(self, about: Subject, number: int) -> Generation:
+        """Return the critique of an answer: what its checks found, or what the critic writes."""
+        if self._settings.from_checks and about.is_decided_by_checks:
+            return self._requests.written(about, self.config.critique)
+        seed = derive_seed(self.seed, about.prompt.id, "critique", number)
+        return await self._answer("critique", self._requests.critique(about), self.config.critique, seed)
 
-    async def _revisions(
-        self, turns: tuple[Turn, ...], asked: RenderedPrompt, prompt: Prompt, number: int
-    ) -> list[Generation]:
+    async def _revisions(self, about: Subject, critique: Generation | None, number: int) -> list[Generation]:
         """Return the candidates of a round. The first one has the seed that it has alone."""
+        asked = self._requests.revision(about, critique.text if critique else None)
         parts: list[tuple[object, ...]] = [(), *((k,) for k in range(1, self.config.candidates))]
-        seeds = [derive_seed(self.seed, prompt.id, "revision", number, *part) for part in parts]
-        sampling = self.config.revision
+        seeds = [derive_seed(self.seed, about.prompt.id, "revision", number, *part) for part in parts]
         return await asyncio.gather(
-            *(self._answer("revision", turns, sampling, seed, asked.prefill) for seed in seeds)
+            *(self._answer("revision", asked, self.config.revision, seed) for seed in seeds)
         )
 
-    async def _answer(
-        self, purpose: str, turns: tuple[Turn, ...], sampling: Sampling, seed: int, begun: str
-    ) -> Generation:
+    async def _answer(self, purpose: str, asked: Asked, sampling: Sampling, seed: int) -> Generation:
         """Return the critic's answer, with the text that it was made to begin with in front."""
-        answer = await self.critic.generate(GenerationRequest(turns, sampling, seed, purpose, begun))
-        return answer.model_copy(update={"text": f"{begun} {answer.text}"}) if begun and answer.text else answer
+        request = GenerationRequest(asked.turns, sampling, seed, purpose, asked.begun)
+        answer = await self.critic.generate(request)
+        if not asked.begun or not answer.text:
+            return answer
+        return answer.model_copy(update={"text": f"{asked.begun} {answer.text}"})
 
     async def _judged(
         self,
@@ -188,7 +179,7 @@ class CritiqueLoop:
         """The settings by the rules of the loop."""
         if self.rules == "guarded":
             return self.config
-        return self.config.model_copy(update={"guard": False, "early_stop": "off"})
+        return self.config.model_copy(update={"guard": False, "early_stop": "off", "from_checks": False})
 
     @cached_property
     def _scorer(self) -> AnswerScorer:
@@ -197,19 +188,13 @@ class CritiqueLoop:
     @cached_property
     def _requests(self) -> CriticRequests:
         """The requests by `critique.begin`. A template of the user's own decides its beginning itself."""
-        begin, plain = self.config.begin, CriticRequests(self.constitution, self.templates)
+        begin = self.config.begin
+        requests = CriticRequests(self.constitution, self.templates)
         if begin not in ("auto", "none"):
-            return replace(plain, begin=begin)
+            return replace(requests, begin=begin)
         if begin == "auto" and (self.begun or self.rules == "first"):
-            return plain
-        critic, reviser = CRITIC_TEMPLATES
-        own = self.templates.own
-        return replace(
-            plain,
-            critic="critique" if "critique" in own else critic,
-            reviser="revision" if "revision" in own else reviser,
-            begin="" if begin == "none" else None,
-        )
+            return requests
+        return replace(requests, instructed=True, begin="" if begin == "none" else None)
 
     def _id(self, prompt: Prompt) -> str:
         return record_id("trace", prompt.id, *self._id_parts)
@@ -217,8 +202,5 @@ class CritiqueLoop:
     @cached_property
     def _id_parts(self) -> tuple[object, ...]:
         """Everything besides the prompt that determines a trace."""
-        templates = self.templates.digest_of("critique", "revision")
-        used = self._requests
-        if (used.critic, used.reviser) != ("critique", "revision"):
-            templates = self.templates.digest_of(used.critic, used.reviser)
+        templates = self.templates.digest_of(*self._requests.names)
         return self.constitution.digest, templates, identity_of(self.config), self.seed

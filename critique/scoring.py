@@ -45,7 +45,7 @@ class AnswerScorer:
         return ScoredAnswer.of(prompt, answer, origin, scores, score, passed=passed, begun=begun)
 
     async def by_principle(self, prompt: Prompt, answer: Generation) -> list[tuple[Principle, float]]:
-        """Return the score in [0, 1] of each principle in scope that gives one: checks, then the labeler's."""
+        """Return the score in [0, 1] of each scored principle: machine checks, then the labeler's."""
         sample = Sample(prompt, answer.text, answer.finish_reason == "stop")
         judged = [] if self.labeler is None else await self.labeler.by_principle(sample)
         return [*check_scores(self.constitution, sample), *judged]

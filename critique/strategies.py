@@ -1,8 +1,8 @@
 """Choose the principles of a round (`critique.principles`).
 
 Bai et al. 2022 (arXiv 2212.08073, section 3.1) draw one principle at random for each round. The other ways
-spend the rounds differently. All draws are by principle id, so an edit of one principle changes only the rounds
-that it wins or won (`constitution/draw.py`).
+spend the rounds differently. All draws are by principle id, so an edit of one principle changes only the
+rounds that it wins or won (`constitution/draw.py`).
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from jinja2 import (
     BaseLoader,
     Environment,
     StrictUndefined,
+    Template,
     TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
@@ -37,7 +38,7 @@ TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
 """Templates that a run uses, and that the user can replace; their exact text is part of its identity."""
 CRITIC_TEMPLATES = ("critique_instructed", "revision_instructed")
 """Requests to critics that follow instructions, in place of `critique` and `revision`; the user's own replace
-both. They came later, so they are no part of the identity of runs: a trace's id names the ones that it used."""
+both. They came later, so they are not part of the identity of runs; a trace's id names those it used."""
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
@@ -70,12 +71,12 @@ class PromptTemplates:
         names: Sequence[str] = TEMPLATES,
         folder: str = "templates",
     ) -> None:
-        given = sources or {}
+        given, critic = sources or {}, CRITIC_TEMPLATES if names is TEMPLATES else ()
         self.own = frozenset(name for name in names if given.get(name))
         """Names of the replaced templates."""
         self.sources = {name: given.get(name) or _shipped(name) for name in names}
         self._folder = folder
-        self._critic = {name: _shipped(name) for name in CRITIC_TEMPLATES} if names is TEMPLATES else {}
+        self._critic = {name: given.get(name) or _shipped(name) for name in critic}
         self._environment = make_environment(_Sources(self.sources | self._critic))
         # A template never sees an untrusted text, so requests that differ only in those are rendered once.
         self._parts = lru_cache(_STORED_FORMS)(self._render_form)
@@ -87,10 +88,14 @@ class PromptTemplates:
 
     def digest_of(self, *names: str) -> str:
         """Return a digest of the exact text of some templates."""
-        return digest({name: (self.sources | self._critic)[name] for name in names})
+        return digest({name: self.source_of(name) for name in names})
+
+    def source_of(self, name: str) -> str:
+        """Return the exact text of a template."""
+        return self.sources[name] if name in self.sources else self._critic[name]
 
     def prefill(self, name: str) -> str:
-        """Return the prefill of a template whose `prefill` block uses no values; empty without such a block."""
+        """Return the prefill of a template whose `prefill` block uses no values; empty without the block."""
         template = self._environment.get_template(name)
         if "prefill" not in template.blocks:
             return ""
@@ -133,6 +138,7 @@ class PromptTemplates:
     def _render_form(self, name: str, form: tuple[tuple[str, type, object], ...]) -> tuple[Parts, str]:
         """Render a template with numbers in place of untrusted texts; return its parts and the prefill."""
         slots: list[Untrusted] = []
+        template: Template | None = None
         try:
             template = self._environment.get_template(name)
             values = {key: _value_of(value) for key, _, value in form}
@@ -143,7 +149,7 @@ class PromptTemplates:
         except (TemplateError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
             raise ConfigError(
                 f"the template cannot be rendered: {error}",
-                where=f"{self._folder}/{name}.j2{line_in_template(error)}",
+                where=f"{self._folder}/{name}.j2{_line_of(error, template)}",
                 accepted="blocks `user` and `prefill` that use the values given to the shipped template",
             ) from error
         return _parts_of(name, user, slots), prefill
@@ -176,12 +182,15 @@ def make_environment(loader: BaseLoader | None = None) -> Environment:
     return environment
 
 
-def line_in_template(error: BaseException) -> str:
+def _line_of(error: BaseException, template: Template | None) -> str:
     """Return the line of the template in which an error was raised, as `:LINE`; empty if it is unknown."""
     if isinstance(error, TemplateSyntaxError):
         return f":{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == "<template>"]
+    lines = [
+        template.get_corresponding_lineno(number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if template is not None and frame.f_code.co_filename == "<template>"
+    ]
     return f":{lines[-1]}" if lines else ""
 
 
@@ -212,6 +221,8 @@ def _to_placeholder(context: Context, value: object) -> object:
     if isinstance(value, (list, tuple, dict)):
         # The text of a list could contain the untrusted text of its items.
         raise TypeError("a list cannot be inserted into a template; insert its items one by one")
+    if value is None:
+        raise TypeError("a value that may be absent is inserted; ask for it first, by {% if VALUE %}")
     if not isinstance(value, Untrusted):
         return value
     slots: list[Untrusted] = context["_slots"]

@@ -1,4 +1,4 @@
-"""State in words what a failed machine check found, so that a critique can name a fault that is certainly there.
+"""State in words what a failed machine check found: a fault that is certainly there.
 
 A finding has the answer as its subject: `it has 132 words, and the limit is 60`. It contains numbers and the
 values of the check, never text of the answer.
@@ -139,7 +139,9 @@ def _(check: kinds.MaxGrade, text: str) -> str:
 @_finding.register
 def _(check: kinds.MinGrade, text: str) -> str:
     grade = reading_grade(text)
-    return "it has no words" if grade is None else f"it reads at school grade {grade:.0f}, below {check.value:g}"
+    return (
+        "it has no words" if grade is None else f"it reads at school grade {grade:.0f}, below {check.value:g}"
+    )
 
 
 @_finding.register
@@ -169,7 +171,9 @@ def _(check: kinds.Person, text: str) -> str:
     if check.value == "first":
         return "it is not written in the first person"
     if check.value == "second":
-        return f"it has {first} words in the first person" if first else "it does not address the reader as you"
+        return (
+            f"it has {first} words in the first person" if first else "it does not address the reader as you"
+        )
     return f"it has {first + second} words in the first or second person"
 
 

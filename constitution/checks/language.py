@@ -55,7 +55,7 @@ def language_probability(text: str, code: str) -> tuple[bool, float]:
 
 
 def language_of(text: str) -> str | None:
-    """Return the language of a text, the first of its twins; None if it is too short or no language is likely.
+    """Return the language of a text, the first of its twins; None if no language is likely.
 
     Twice `SHORT_BYTES` bytes of letters and a probability of 0.9 are required.
     """

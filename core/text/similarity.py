@@ -32,7 +32,7 @@ def are_near_duplicates(first: str, second: str, threshold: float) -> bool:
 
 
 def longest_common_run(first: str, second: str) -> int:
-    """Return the number of words in the longest run of words that two texts share, as `words_of` reads them."""
+    """Return the number of words in the longest run of words, by `words_of`, that two texts share."""
     one, two = words_of(first), words_of(second)
     return SequenceMatcher(None, one, two, autojunk=False).find_longest_match().size
 

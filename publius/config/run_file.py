@@ -155,6 +155,10 @@ class StageSections(Section):
     """The models of the four roles."""
     engine: EngineConfig = EngineConfig()
     """Engine that runs the models, and its limits."""
+    templates: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """A folder of `.j2` files, relative to the run file, that replace the built-in templates of requests:
+    `critique`, `revision`, `comparison`, `pointwise`, `system`. `publius init --templates DIR` writes those
+    to edit. The run's identity has their text, not their place."""
     critique: CritiqueConfig = CritiqueConfig()
     """The critique-and-revise loop."""
     sample: SampleConfig = Field(default=SampleConfig(), json_schema_extra=ADDED)
@@ -286,7 +290,14 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     }
     humans = tuple((folder / path.expanduser()).resolve() for path in config.label.humans)
     label = config.label.model_copy(update={"humans": humans})
-    changed = {"prompts": prompts, "constitution": named, "label": label, **rewarded}
+    templates = None if config.templates is None else (folder / config.templates.expanduser()).resolve()
+    changed = {
+        "prompts": prompts,
+        "constitution": named,
+        "templates": templates,
+        "label": label,
+        **rewarded,
+    }
     return config.model_copy(update=changed)
 
 

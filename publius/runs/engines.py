@@ -13,7 +13,7 @@ from typing import Literal
 from core.store.cache import RequestCache
 from engines.cached import CachedEngine, RequestCounts
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
-from engines.protocols import Engine, SharesModel
+from engines.protocols import Engine, KnowsSize, SharesModel
 from engines.scripted import ScriptedEngine
 from engines.vllm.setup import require_arguments, vllm_device
 from publius.config.run_file import RunConfig
@@ -100,6 +100,11 @@ class Engines:
             return True
         first, second = (self._engine.for_model(self._models.of(role)).gpus for role in (one, other))
         return first is not None and second is not None and not set(first) & set(second)
+
+    def parameters_of(self, role: EngineRole) -> int | None:
+        """Return the number of weights of a role's model; None if the engine does not know it."""
+        made = self._made[self.of(role)]
+        return made.parameters if isinstance(made, KnowsSize) else None
 
     def vllm_beside_trainer(self, role: EngineRole) -> bool:
         """Return True if the engine of a role is vLLM and starts on the GPU of a training in this process."""

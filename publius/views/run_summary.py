@@ -10,6 +10,7 @@ from rich.table import Table
 from core.errors import shell_command
 from core.notices import counted, note, warn
 from core.records import Metric
+from critique.statistics import round_line
 from evaluation.report import summary_table
 from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
@@ -26,6 +27,15 @@ _MEASURES = {
     "words": "words",
 }
 """Measures of a checkpoint with their titles."""
+_ATTRIBUTION = {
+    "drawn": "drawn",
+    "faults": "fault found",
+    "kept": "revision kept",
+    "better": "checks better",
+    "worse": "checks worse",
+    "broken": "broken by a revision",
+}
+"""Counts of a principle in the loop with their titles."""
 _SHARES = ("compliance", "sameness", "finished")
 
 
@@ -70,6 +80,8 @@ def print_summary(outcome: RunOutcome) -> None:
 
 def _print_results(summary: dict[str, Any]) -> None:
     """Print the yield of the samples, the rounds of DPO, and the stages that had nothing to work on."""
+    if summary["critique"]:
+        _print_loop(summary["critique"])
     if summary["samples"]:
         heading("Samples")
         out.print(summary["samples"]["line"])
@@ -83,6 +95,23 @@ def _print_results(summary: dict[str, Any]) -> None:
             out.print(f"{stage:<12}{advice}")
     for late in summary.get("late", ()):
         warn(f"{late} was skipped, as too little of the allowed time was left (time.minutes)")
+
+
+def _print_loop(loop: dict[str, Any]) -> None:
+    """Print what the rounds of critique and revision did, and what each principle had in it."""
+    heading("Critique and revision")
+    for number, counts in loop["rounds"].items():
+        out.print(round_line(number, counts))
+    if loop["checked"]:
+        shares = " -> ".join(f"{100 * count / loop['checked']:.1f} %" for count in loop["compliant"])
+        prompts = counted(loop["checked"], "prompt")
+        out.print(f"answers that pass all machine checks, draft and after each round: {shares} of {prompts}")
+    table = Table(box=None, pad_edge=False)
+    for title in ("principle", *_ATTRIBUTION.values()):
+        table.add_column(title, justify="left" if title == "principle" else "right")
+    for name, counts in loop["principles"].items():
+        table.add_row(name, *(f"{counts[field]:,}" for field in _ATTRIBUTION))
+    out.print(table)
 
 
 def _print_near_duplicates(count: int) -> None:
