@@ -68,12 +68,13 @@ class CritiqueConfig(Section):
     """Revise without a critique."""
     begin: Annotated[str, Field(max_length=200)] = Field(default="auto", json_schema_extra=ADDED)
     """Text that the critique is made to begin with; `none` for no such text. `auto` begins the critiques of
-    models with fewer than 300 million parameters, which else answer the user again, and of no others. A
-    template of yours decides for itself."""
-    from_checks: bool = Field(default=True, json_schema_extra=ADDED)
+    models with fewer than 300 million parameters, which else answer the user again; larger ones get another
+    request without a beginning. A template of yours decides for itself."""
+    from_checks: Literal["auto"] | bool = Field(default="auto", json_schema_extra=ADDED)
     """Where the machine checks of all principles of a round fail, what they found is the critique, such as
     `it has 132 words, and the limit is 60`, and no model is asked for one. A principle with a `critique`
-    request of its own is criticised by the model."""
+    request of its own is criticised by the model. `auto`: true for critics of 300 million parameters or
+    more."""
     candidates: int = Field(default=1, ge=1, le=16, json_schema_extra=ADDED)
     """Number of revisions per round, of which the best is used: by the machine checks and, with `judge`, the
     labeler."""
@@ -84,10 +85,10 @@ class CritiqueConfig(Section):
     """Discard a revision that breaks a principle which the answer before it fulfils (by machine check or,
     with `judge`, labeler), or that copies its critique, talks about the reply, repeats itself or changes the
     language, and keep the answer before it."""
-    early_stop: Literal["off", "checks", "critique"] = Field(default="checks", json_schema_extra=ADDED)
+    early_stop: Literal["auto", "off", "checks", "critique"] = Field(default="auto", json_schema_extra=ADDED)
     """`checks`: a round is skipped if its principles have machine checks and the answer passes them;
     `critique`: also if the critique says that nothing is wrong, which small models say at random; `off`:
-    every round runs."""
+    every round runs. `auto`: `checks` for critics of 300 million parameters or more, else `off`."""
 
 
 Way = Literal["prompted", "begun", "wide", "repaired"]

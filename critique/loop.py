@@ -48,7 +48,8 @@ class CritiqueLoop:
     """Scores answers; None for the machine checks alone."""
     rules: LoopRules = "guarded"
     begun: bool = True
-    """What `critique.begin: auto` is for this critic: True if its critiques need a given beginning."""
+    """What `auto` means for this critic: True if its critiques need a given beginning, as those of small
+    models do; False if it follows instructions."""
 
     async def trace(self, prompt: Prompt) -> CritiqueTrace:
         """Run the loop for one prompt and return the draft and all rounds.
@@ -176,10 +177,15 @@ class CritiqueLoop:
 
     @cached_property
     def _settings(self) -> CritiqueConfig:
-        """The settings by the rules of the loop."""
-        if self.rules == "guarded":
-            return self.config
-        return self.config.model_copy(update={"guard": False, "early_stop": "off", "from_checks": False})
+        """The settings by the rules of the loop, with a value for each `auto`."""
+        config, first = self.config, self.rules == "first"
+        instructed = not self.begun and not first
+        chosen: dict[str, object] = {"guard": config.guard and not first}
+        if config.from_checks == "auto":
+            chosen["from_checks"] = instructed
+        if config.early_stop == "auto":
+            chosen["early_stop"] = "checks" if instructed else "off"
+        return config.model_copy(update=chosen)
 
     @cached_property
     def _scorer(self) -> AnswerScorer:

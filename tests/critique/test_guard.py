@@ -39,7 +39,7 @@ def trace(
 ) -> tuple[CritiqueTrace, list[str]]:
     """Return the trace of a loop whose engine gives these answers, and the purposes of its requests."""
     engine = ScriptedEngine(answerer=answers) if callable(answers) else ScriptedEngine(answers)
-    settings = CritiqueConfig.model_validate(config)
+    settings = CritiqueConfig.model_validate({"early_stop": "checks", "from_checks": True} | config)
     steps = CritiqueLoop(document, engine, engine, settings, scorer=scorer, rules=rules)
     found = asyncio.run(steps.trace(PROMPT))
     return found, [request.purpose for request in engine.history]
@@ -209,9 +209,13 @@ def test_model_criticises_where_it_is_wanted(own: dict[str, str]):
 
 
 def test_rounds_by_the_first_rules_are_those_of_older_runs():
+    engine = ScriptedEngine(["Yes.", "c", LONG, "c", LONG + " More."])
     document = constitution(BRIEF)
-    found, purposes = trace(["Yes.", "c", LONG, "c", LONG + " More."], document, rounds=2, rules="first")
+    steps = CritiqueLoop(document, engine, engine, CritiqueConfig(rounds=2), rules="first", begun=False)
+    found = asyncio.run(steps.trace(PROMPT))
+    purposes = [request.purpose for request in engine.history]
     assert purposes == ["draft", "critique", "revision", "critique", "revision"]
+    assert engine.history[1].prefill == "To follow this principle, my reply should"
     assert [(r.kept, r.broken, r.dropped) for r in found.revisions] == [(True, (), None), (True, (), None)]
     assert {"broken", "dropped", "others"}.isdisjoint(found.revisions[0].model_dump(exclude_none=True))
 
@@ -243,3 +247,17 @@ def test_empty_answer_fulfils_nothing():
 def test_answer_without_scores_has_the_full_mean_and_breaks_nothing():
     standing = asyncio.run(standing_of(AnswerScorer(constitution(KIND)), PROMPT, answer("Yes.")))
     assert (standing.mean, standing.broken_by(standing)) == (1.0, ())
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_auto_spares_requests_only_for_critics_that_follow_instructions(begun: bool):
+    for draft, asked in (
+        (LONG, ["draft", "critique", "revision"]),
+        ("Yes.", ["draft", "critique", "revision"]),
+    ):
+        engine = ScriptedEngine([draft, "Three words only.", "Two words."])
+        document = constitution(BRIEF)
+        steps = CritiqueLoop(document, engine, engine, CritiqueConfig(rounds=1), begun=begun)
+        asyncio.run(steps.trace(PROMPT))
+        spared = ["draft", "revision"] if draft == LONG else ["draft"]
+        assert [request.purpose for request in engine.history] == (asked if begun else spared)

@@ -81,7 +81,7 @@ def test_no_principle_in_scope_is_no_principle():
 
 def run(document: Constitution, **config: object) -> tuple[CritiqueTrace, list[GenerationRequest]]:
     engine = ScriptedEngine(answerer=lambda request: f"{request.purpose} {request.seed}")
-    settings = CritiqueConfig.model_validate({"rounds": 1, **config})
+    settings = CritiqueConfig.model_validate({"rounds": 1, "from_checks": True, **config})
     found = asyncio.run(CritiqueLoop(document, engine, engine, settings).trace(PROMPT))
     return found, [request for request in engine.history if isinstance(request, GenerationRequest)]
 

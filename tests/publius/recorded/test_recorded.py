@@ -33,8 +33,8 @@ REPOSITORY = Path(__file__).parents[3]
 STAGES = ["critique", "compare", "label", "sft", "reward", "dpo", "ppo", "eval"]
 TRAINED = ("sft", "reward", "dpo", "ppo")
 PEOPLE = {"judgments": 8, "matched": 4, "added": 2, "annotators": 2}
-WITHOUT_GUARD = ("critique.guard=false", "critique.early_stop=off", "critique.from_checks=false")
-"""Settings by which a new run keeps, asks and writes what the version that recorded did."""
+WITHOUT_GUARD = ("critique.guard=false",)
+"""The setting by which a new run keeps the revisions that the version that recorded kept."""
 ASKED_AFTER_AN_EDIT, REUSED_AFTER_AN_EDIT = 16, 30
 """Requests for critiques and labels once one principle was worded otherwise, by the version that recorded."""
 
