@@ -89,6 +89,18 @@ Answer this again, and follow the principle: {{ principle.text }}
 {{ question }}
 {%- endblock %}"""
 
+_AGAIN = """{% block user -%}
+{% if critique %}A reviewer of your last reply says:
+{{ fence }}
+{{ critique }}
+{{ fence }}
+
+{% endif -%}
+Principle: {{ principle.text }}
+
+Reply to my message again, so that the reviewer and the principle are satisfied. Write the new reply alone.
+{%- endblock %}"""
+
 
 def _begun(text: str, begin: str = "") -> str:
     return f"{text}{{% block prefill %}}{begin}{{% endblock %}}"
@@ -98,8 +110,8 @@ def _continued(asked: str, begin: str = "") -> Variant:
     return {"critique": _begun(f"{_HEAD}{asked}\n{{%- endblock %}}", begin)}
 
 
-def _apart(begin: str = "") -> Variant:
-    return {"critique_instructed": _begun(_APART, begin), "revision_instructed": _begun(_MENDED)}
+def _apart(begin: str = "", revision: str = _MENDED) -> Variant:
+    return {"critique_instructed": _begun(_APART, begin), "revision_instructed": _begun(revision)}
 
 
 Variant = Mapping[str, str]
@@ -112,6 +124,8 @@ VARIANTS: Mapping[str, Variant] = {
     "apart": _apart(),
     "apart-should": _apart("To follow the principle, the reply should"),
     "apart-breaks": _apart("The reply breaks the principle because"),
+    "apart-again": _apart("", _AGAIN),
+    "apart-again+checks": _apart("", _AGAIN),
     "direct": {},
     "given+checks": _continued(_ASKED, _GIVEN),
     "apart+checks": _apart(),
@@ -124,6 +138,7 @@ words that break the principle; `apart` shows the answer as someone else's, in a
 class Round(NamedTuple):
     """A draft with its critique and revision."""
 
+    question: str
     principle: str
     draft: Generation
     critique: Generation | None
@@ -142,7 +157,9 @@ async def rounds_of(loop: CritiqueLoop, prompts: list[Prompt], concurrency: int)
     async def work(prompt: Prompt) -> None:
         trace: CritiqueTrace = await loop.trace(prompt)
         for one in trace.revisions:
-            found[prompt.id] = Round(one.principle_id, trace.initial, one.critique, one.candidates[-1])
+            found[prompt.id] = Round(
+                prompt.messages[-1].content, one.principle_id, trace.initial, one.critique, one.candidates[-1]
+            )
 
     await for_each(prompts, work, concurrency)
     return found
@@ -172,6 +189,7 @@ def row_of(name: str, constitution: Constitution, rounds: Mapping[str, Round]) -
         "copies_critique": mean(
             copies(one.revision.text, one.critique_text, one.draft.text) for one in taken
         ),
+        "copies_question": mean(copies(one.revision.text, one.question, one.draft.text) for one in taken),
         "common_run": mean(longest_common_run(one.revision.text, one.critique_text) for one in taken),
         "unchanged": mean(one.revision.text.split() == one.draft.text.split() for one in taken),
         "cut_off": mean(one.revision.finish_reason == "length" for one in taken),

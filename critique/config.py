@@ -15,6 +15,7 @@ Flag = Literal[
     "truncated",
     "prefix_leak",
     "critique_copied",
+    "question_copied",
     "talks_about_the_reply",
     "repeats_itself",
     "refused",
@@ -57,7 +58,8 @@ class CritiqueConfig(Section):
     """Sampling parameters of revisions."""
     drop: tuple[Flag, ...] = ("unchanged", "empty", "prefix_leak", "truncated")
     """A revision with any of these flags is recorded but discarded, and the answer before it is kept. Others:
-    `critique_copied`, `talks_about_the_reply`, `repeats_itself`, `language_changed`, `refused`, `evasive`."""
+    `critique_copied`, `question_copied`, `talks_about_the_reply`, `repeats_itself`, `language_changed`,
+    `refused`, `evasive`."""
     principles: Literal["random", "section", "all", "worst"] = Field(
         default="random", json_schema_extra=ADDED
     )
@@ -83,8 +85,8 @@ class CritiqueConfig(Section):
     `worst`, `candidates` and `guard`."""
     guard: bool = Field(default=True, json_schema_extra=ADDED)
     """Discard a revision that breaks a principle which the answer before it fulfils (by machine check or,
-    with `judge`, labeler), or that copies its critique, talks about the reply, repeats itself or changes the
-    language, and keep the answer before it."""
+    with `judge`, labeler), or that copies its critique or the question, talks about the reply, repeats
+    itself or changes the language, and keep the answer before it."""
     early_stop: Literal["auto", "off", "checks", "critique"] = Field(default="auto", json_schema_extra=ADDED)
     """`checks`: a round is skipped if its principles have machine checks and the answer passes them;
     `critique`: also if the critique says that nothing is wrong, which small models say at random; `off`:

@@ -18,7 +18,7 @@ from critique.config import Flag
 FIRST_FLAGS: tuple[Flag, ...] = ("empty", "unchanged", "prefix_leak", "truncated")
 """The flags of runs made before the others existed."""
 DEGRADED: frozenset[Flag] = frozenset(
-    ("critique_copied", "talks_about_the_reply", "repeats_itself", "language_changed")
+    ("critique_copied", "question_copied", "talks_about_the_reply", "repeats_itself", "language_changed")
 )
 """Flags of a revision that is worse than the answer before it under any principle; `guard` discards it."""
 _COPIED_WORDS = 6
@@ -56,15 +56,16 @@ _LEAKS = (
 _LEAK = re.compile(rf"[\W_]{{0,20}}(?:{'|'.join(_LEAKS)})", re.IGNORECASE)
 
 
+_ANY_REPLY = rf"(?:the|my|your|this|that) (?:(?:last|previous|revised|new|original|first) )?{_REPLY}"
 _ABOUT = re.compile(
-    # "The reply is at most 25 words long.", "My last reply should be shorter.", "Your answer follows ..."
-    rf"[\W_]{{0,20}}(?:(?:the|my|your|this|that) (?:(?:last|previous|revised|new|original|first) )?{_REPLY} "
-    r"(?:is|was|are|should|could|would|must|needs|has|does|do|follows|fulfils|fulfills|breaks|violates|"
-    r"contains|includes|provides|lacks|uses|answers)\b"
-    # "To follow this principle, my reply should ...", "The principle is ...", "This reply ..."
+    # "My last reply should be shorter.", "Your answer follows the principle."; not "The answer is 7."
+    rf"[\W_]{{0,20}}(?:{_ANY_REPLY} (?:should|must|needs to|follows|fulfil|breaks|violates)"
+    # "The reply is at most 25 words long.", "This response uses everyday words."
+    r"|(?:the|this|that|my|your) (?:(?:last|previous|revised|new|original|first) )?(?:reply|response) "
+    r"(?:is|was|has|does|contains|includes|provides|lacks|uses|answers|leaves)\b"
+    # "To follow this principle, ...", "The principle is ...", "One principle for your replies is ..."
     r"|(?:in order )?to (?:follow|fulfil|fulfill|meet) (?:this|the|that) principle\b"
-    r"|(?:the|this|that) principle\b"
-    r"|(?:one|a) principle (?:for|of|is)\b)",
+    r"|(?:the|this|that|one|a) principle (?:is|for your|of your|says|means|requires)\b)",
     re.IGNORECASE,
 )
 _EVASIONS = re.compile(
@@ -91,13 +92,16 @@ _NOTHING_WRONG = re.compile(
 _RESERVATION = re.compile(r"\b(?:but|however|although|though|except|nevertheless)\b", re.IGNORECASE)
 
 
-def flags_of(revision: Generation, before: Generation, critique: str = "") -> tuple[Flag, ...]:
+def flags_of(
+    revision: Generation, before: Generation, critique: str = "", question: str = ""
+) -> tuple[Flag, ...]:
     """Return the flags of a revision of the answer `before`, in a fixed order.
 
     Args:
         revision: the new answer.
         before: the answer that was to be revised.
         critique: the critique of that answer; empty if there is none.
+        question: the user's last message.
     """
     text, old = revision.text, before.text
     leaked = bool(_LEAK.match(text))
@@ -108,6 +112,7 @@ def flags_of(revision: Generation, before: Generation, critique: str = "") -> tu
         "prefix_leak": leaked and not _LEAK.match(old),
         "truncated": revision.finish_reason == "length",
         "critique_copied": copies(text, critique, old),
+        "question_copied": copies(text, question, old),
         "talks_about_the_reply": not leaked and bool(_ABOUT.match(text)) and not _ABOUT.match(old),
         "repeats_itself": is_repetitive(text) and not is_repetitive(old),
         "refused": refuses(text) and not refuses(old),
@@ -117,9 +122,9 @@ def flags_of(revision: Generation, before: Generation, critique: str = "") -> tu
     return tuple(flag for flag, is_found in found.items() if is_found)
 
 
-def copies(text: str, critique: str, before: str) -> bool:
-    """Return True if at least half of a revision is one run of the critique's words, new to the answer."""
-    new, old, said = (part[:_COMPARED_CHARACTERS] for part in (text, before, critique))
+def copies(text: str, source: str, before: str) -> bool:
+    """Return True if at least half of a revision is one run of another text's words, new to the answer."""
+    new, old, said = (part[:_COMPARED_CHARACTERS] for part in (text, before, source))
     run = longest_common_run(new, said)
     enough = max(_COPIED_WORDS, _COPIED_SHARE * len(words_of(new)))
     return run >= enough and longest_common_run(new, old) < run

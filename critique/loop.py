@@ -170,7 +170,8 @@ class CritiqueLoop:
         critique: Generation | None,
     ) -> Attempt:
         standing = await standing_of(self._scorer, prompt, revision)
-        flags = flags_of(revision, answer, critique.text if critique else "")
+        question = prompt.messages[-1].content
+        flags = flags_of(revision, answer, critique.text if critique else "", question)
         if self.rules == "first":
             return Attempt(number, revision, tuple(f for f in flags if f in FIRST_FLAGS), standing, ())
         return Attempt(number, revision, flags, standing, before.broken_by(standing))

@@ -15,6 +15,7 @@ from constitution.checks.json_schema import NotJson, count_errors, parse_answer
 from constitution.checks.kinds import Check
 from constitution.checks.prose import list_share, sentences
 from constitution.checks.wording import count_present, count_pronouns, phrase_list
+from core.notices import counted
 
 
 def finding(check: Check, text: str) -> str | None:
@@ -28,12 +29,12 @@ def _finding(check: Check, text: str) -> str:
     raise AssertionError(f"no finding for {type(check).__name__}")
 
 
-def _over(found: int | float, limit: int | float, unit: str) -> str:
-    return f"it has {found:g} {unit}, and the limit is {limit:g}"
+def _over(found: int, limit: int, unit: str) -> str:
+    return f"it has {counted(found, unit)}, and the limit is {limit:,}"
 
 
-def _under(found: int | float, limit: int | float, unit: str) -> str:
-    return f"it has {found:g} {unit}, and at least {limit:g} are required"
+def _under(found: int, limit: int, unit: str) -> str:
+    return f"it has {counted(found, unit)}, and at least {limit:,} are required"
 
 
 def _quoted(phrases: Sequence[str], word: str) -> str:
@@ -48,32 +49,32 @@ def _found(phrases: Sequence[str], text: str) -> list[str]:
 
 @_finding.register
 def _(check: kinds.MaxWords, text: str) -> str:
-    return _over(count_words(text), check.value, "words")
+    return _over(count_words(text), check.value, "word")
 
 
 @_finding.register
 def _(check: kinds.MinWords, text: str) -> str:
-    return _under(count_words(text), check.value, "words")
+    return _under(count_words(text), check.value, "word")
 
 
 @_finding.register
 def _(check: kinds.MaxSentences, text: str) -> str:
-    return _over(sum(1 for _ in sentences(text)), check.value, "sentences")
+    return _over(sum(1 for _ in sentences(text)), check.value, "sentence")
 
 
 @_finding.register
 def _(check: kinds.MinSentences, text: str) -> str:
-    return _under(sum(1 for _ in sentences(text)), check.value, "sentences")
+    return _under(sum(1 for _ in sentences(text)), check.value, "sentence")
 
 
 @_finding.register
 def _(check: kinds.MaxCharacters, text: str) -> str:
-    return _over(len(text), check.value, "characters")
+    return _over(len(text), check.value, "character")
 
 
 @_finding.register
 def _(check: kinds.MinCharacters, text: str) -> str:
-    return _under(len(text), check.value, "characters")
+    return _under(len(text), check.value, "character")
 
 
 @_finding.register
@@ -150,7 +151,7 @@ def _(check: kinds.JsonAnswer, text: str) -> str:
         value = parse_answer(text)
     except NotJson:
         return "it is not JSON without any other text"
-    return f"it has {count_errors(check.value, value)} errors by the JSON schema"
+    return f"it has {counted(count_errors(check.value, value), 'error')} by the JSON schema"
 
 
 @_finding.register
@@ -162,7 +163,7 @@ def _(check: kinds.Language, text: str) -> str:
 def _(check: kinds.Format, text: str) -> str:
     if check.value == "list":
         return "it is not a list"
-    return f"it has {list_share(text)[0]} lines that belong to a list"
+    return f"it has {counted(list_share(text)[0], 'line')} of a list"
 
 
 @_finding.register
@@ -172,9 +173,11 @@ def _(check: kinds.Person, text: str) -> str:
         return "it is not written in the first person"
     if check.value == "second":
         return (
-            f"it has {first} words in the first person" if first else "it does not address the reader as you"
+            f"it has {counted(first, 'word')} in the first person"
+            if first
+            else "it does not address the reader as you"
         )
-    return f"it has {first + second} words in the first or second person"
+    return f"it has {counted(first + second, 'word')} in the first or second person"
 
 
 @_finding.register

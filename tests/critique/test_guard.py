@@ -22,7 +22,7 @@ from engines.scripted import ScriptedEngine
 BRIEF = {"id": "brief", "text": "The reply is short.", "check": {"kind": "max_words", "value": 5}}
 POLITE = {"id": "polite", "text": "It says please.", "check": {"kind": "contains", "value": ["please"]}}
 KIND = {"id": "kind", "text": "The reply is kind."}
-PROMPT = Prompt.of("What is this pill?")
+PROMPT = Prompt.of("What is this pill, and when do I take it?")
 LONG = "This answer has many more than the five words."
 
 
@@ -106,6 +106,7 @@ def test_guard_keeps_what_earlier_rounds_gained_in_every_round():
             "critique_copied",
         ),
         ("Be short.", "My reply should be shorter.", "talks_about_the_reply"),
+        ("Be short.", "What is this pill, and when do I take it?", "question_copied"),
         ("Be short.", "the pill is here " * 30, "repeats_itself"),
         (
             "Be short.",
