@@ -10,7 +10,7 @@ nothing to improve is skipped.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -194,14 +194,16 @@ class CritiqueLoop:
 
     @cached_property
     def _requests(self) -> CriticRequests:
-        """The requests by `critique.begin`. A template of the user's own decides its beginning itself."""
+        return CriticRequests(self.constitution, self.templates, self._begin)
+
+    @property
+    def _begin(self) -> str | None:
+        """The beginning of critiques; None for that of the template, which a user's own decides itself."""
         begin = self.config.begin
-        requests = CriticRequests(self.constitution, self.templates)
-        if begin not in ("auto", "none"):
-            return replace(requests, begin=begin)
-        if begin == "auto" and (self.begun or self.rules == "first"):
-            return requests
-        return replace(requests, instructed=True, begin="" if begin == "none" else None)
+        if begin == "auto":
+            is_templates = self.begun or self.rules == "first" or "critique" in self.templates.own
+            return None if is_templates else ""
+        return "" if begin == "none" else begin
 
     def _id(self, prompt: Prompt) -> str:
         return record_id("trace", prompt.id, *self._id_parts)
@@ -209,5 +211,6 @@ class CritiqueLoop:
     @cached_property
     def _id_parts(self) -> tuple[object, ...]:
         """Everything besides the prompt that determines a trace."""
-        templates = self.templates.digest_of(*self._requests.names)
-        return self.constitution.digest, templates, identity_of(self.config), self.seed
+        templates = self.templates.digest_of("critique", "revision")
+        parts = (self.constitution.digest, templates, identity_of(self.config), self.seed)
+        return parts if self._begin is None else (*parts, self._begin)

@@ -36,9 +36,6 @@ from core.errors import ConfigError
 
 TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
 """Templates that a run uses, and that the user can replace; their exact text is part of its identity."""
-CRITIC_TEMPLATES = ("critique_instructed", "revision_instructed")
-"""Requests to critics that follow instructions, in place of `critique` and `revision`; the user's own replace
-both. They came later, so they are not part of the identity of runs; a trace's id names those it used."""
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
@@ -71,13 +68,12 @@ class PromptTemplates:
         names: Sequence[str] = TEMPLATES,
         folder: str = "templates",
     ) -> None:
-        given, critic = sources or {}, CRITIC_TEMPLATES if names is TEMPLATES else ()
+        given = sources or {}
         self.own = frozenset(name for name in names if given.get(name))
         """Names of the replaced templates."""
         self.sources = {name: given.get(name) or _shipped(name) for name in names}
         self._folder = folder
-        self._critic = {name: given.get(name) or _shipped(name) for name in critic}
-        self._environment = make_environment(_Sources(self.sources | self._critic))
+        self._environment = make_environment(_Sources(self.sources))
         # A template never sees an untrusted text, so requests that differ only in those are rendered once.
         self._parts = lru_cache(_STORED_FORMS)(self._render_form)
 
@@ -88,11 +84,7 @@ class PromptTemplates:
 
     def digest_of(self, *names: str) -> str:
         """Return a digest of the exact text of some templates."""
-        return digest({name: self.source_of(name) for name in names})
-
-    def source_of(self, name: str) -> str:
-        """Return the exact text of a template."""
-        return self.sources[name] if name in self.sources else self._critic[name]
+        return digest({name: self.sources[name] for name in names})
 
     def prefill(self, name: str) -> str:
         """Return the prefill of a template whose `prefill` block uses no values; empty without the block."""

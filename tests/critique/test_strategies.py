@@ -15,6 +15,7 @@ from critique.loop import CritiqueLoop
 from critique.strategies import Strategy, principles_of_round
 from engines.protocols import GenerationRequest
 from engines.scripted import ScriptedEngine
+from prompts.environment import PromptTemplates
 
 DOCUMENT = Constitution.model_validate(
     {
@@ -125,19 +126,27 @@ def test_direct_shows_examples_without_their_critiques():
 
 
 @pytest.mark.parametrize(
-    ("begin", "begun", "prefill", "apart"),
+    ("begin", "begun", "prefill"),
     [
-        ("auto", True, "To follow this principle, my reply should", False),
-        ("auto", False, "", True),
-        ("none", True, "", True),
-        ("My fault is", True, "My fault is", False),
-        ("My fault is", False, "My fault is", False),
+        ("auto", True, "To follow this principle, my reply should"),
+        ("auto", False, ""),
+        ("none", True, ""),
+        ("My fault is", True, "My fault is"),
+        ("My fault is", False, "My fault is"),
     ],
 )
-def test_beginning_of_the_critique(begin: str, begun: bool, prefill: str, apart: bool):
+def test_beginning_of_the_critique(begin: str, begun: bool, prefill: str):
     engine = ScriptedEngine()
     config = CritiqueConfig(rounds=1, begin=begin)
     asyncio.run(CritiqueLoop(DOCUMENT, engine, engine, config, begun=begun).trace(PROMPT))
-    critique = engine.history[1]
-    assert critique.prefill.startswith(prefill) if prefill else not critique.prefill or apart
-    assert (len(critique.turns) == 1) is apart
+    assert [request.prefill for request in engine.history] == ["", prefill, ""]
+
+
+def test_template_of_the_users_own_decides_its_beginning():
+    own = "{% block user %}Criticise.{% endblock %}{% block prefill %}It{% endblock %}"
+    for begun in (True, False):
+        engine = ScriptedEngine()
+        templates = PromptTemplates({"critique": own})
+        config = CritiqueConfig(rounds=1)
+        asyncio.run(CritiqueLoop(DOCUMENT, engine, engine, config, 0, templates, begun=begun).trace(PROMPT))
+        assert engine.history[1].prefill == "It"

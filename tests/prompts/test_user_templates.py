@@ -9,7 +9,7 @@ import pytest
 from constitution.schema import Principle
 from core.chat import Untrusted
 from core.errors import ConfigError
-from prompts.environment import CRITIC_TEMPLATES, TEMPLATES, PromptTemplates
+from prompts.environment import TEMPLATES, PromptTemplates
 from prompts.user_templates import VALUES, init_templates, user_templates, write_templates
 
 KIND = Principle(id="kind", text="The reply is kind.")
@@ -47,13 +47,6 @@ def test_templates_are_not_written_over(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"already contains critique\.j2; nothing was written"):
         init_templates(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["critique.j2"]
-
-
-def test_requests_to_critics_that_follow_instructions_pass_the_check(tmp_path: Path):
-    shipped = PromptTemplates()
-    sources = {name.partition("_")[0]: shipped.source_of(name) for name in CRITIC_TEMPLATES}
-    write_templates(tmp_path, sources)
-    assert user_templates(tmp_path).own == {"critique", "revision"}
 
 
 def test_one_file_replaces_one_template(tmp_path: Path):
