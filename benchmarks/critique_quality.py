@@ -34,7 +34,7 @@ from core.text.similarity import longest_common_run
 from critique.config import CritiqueConfig, CritiqueSampling, DraftSampling, RevisionSampling
 from critique.flags import copies
 from critique.loop import CritiqueLoop
-from critique.requests import CHECKS
+from critique.requests import WRITTEN_BY_CHECKS
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from engines.protocols import Generator
 from publius.runs.engines import Engines
@@ -106,7 +106,9 @@ def row_of(name: str, constitution: Constitution, rounds: Mapping[str, Round]) -
     return {
         "variant": name,
         "prompts": len(taken),
-        "by_checks": mean(one.critique is not None and one.critique.model == CHECKS for one in taken),
+        "by_checks": mean(
+            one.critique is not None and one.critique.model == WRITTEN_BY_CHECKS for one in taken
+        ),
         "better": mean(after > before for before, after in pairs),
         "worse": mean(after < before for before, after in pairs),
         "complies_draft": mean(complies(constitution, one.draft) for one in taken),

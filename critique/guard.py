@@ -46,7 +46,7 @@ async def standing_of(scorer: AnswerScorer, prompt: Prompt, answer: Generation) 
 
 
 @dataclass(frozen=True)
-class Attempt:
+class RevisionCandidate:
     """One candidate of a round."""
 
     number: int
@@ -63,6 +63,6 @@ class Attempt:
         return "guard" if config.guard and (self.broken or DEGRADED & set(self.flags)) else None
 
 
-def best_of(attempts: Sequence[Attempt], config: CritiqueConfig) -> Attempt:
+def best_of(attempts: Sequence[RevisionCandidate], config: CritiqueConfig) -> RevisionCandidate:
     """Return the best candidate: one that is kept, then the highest mean score, then the first."""
     return min(attempts, key=lambda a: (a.dropped(config) is not None, -a.standing.mean, a.number))

@@ -21,8 +21,8 @@ from core.records import CritiqueTrace, Generation, Prompt, Revision, Sampling
 from core.settings import identity_of
 from critique.config import CritiqueConfig
 from critique.flags import FIRST_FLAGS, finds_fault, flags_of
-from critique.guard import Attempt, Standing, best_of, standing_of
-from critique.requests import Asked, CriticRequests, Subject
+from critique.guard import RevisionCandidate, Standing, best_of, standing_of
+from critique.requests import CriticRequest, CriticRequests, AnswerToRevise
 from critique.scoring import AnswerScorer
 from critique.strategies import principles_of_round
 from engines.protocols import GenerationRequest, Generator
@@ -105,9 +105,9 @@ class CritiqueLoop:
         before: Standing,
         principles: tuple[Principle, ...],
         number: int,
-    ) -> tuple[Revision, Attempt | None]:
+    ) -> tuple[Revision, RevisionCandidate | None]:
         """Return one round, and the candidate that it may keep; None if the critique finds nothing wrong."""
-        config, about = self._settings, Subject(prompt, answer.text, principles)
+        config, about = self._settings, AnswerToRevise(prompt, answer.text, principles)
         critique = None if config.direct else await self._criticise(about, number)
         found = Revision(
             round=number,
@@ -136,14 +136,16 @@ class CritiqueLoop:
         }
         return found.model_copy(update=written), best
 
-    async def _criticise(self, about: Subject, number: int) -> Generation:
+    async def _criticise(self, about: AnswerToRevise, number: int) -> Generation:
         """Return the critique of an answer: what its checks found, or what the critic writes."""
         if self._settings.from_checks and about.is_decided_by_checks:
             return self._requests.written(about, self.config.critique)
         seed = derive_seed(self.seed, about.prompt.id, "critique", number)
         return await self._answer("critique", self._requests.critique(about), self.config.critique, seed)
 
-    async def _revisions(self, about: Subject, critique: Generation | None, number: int) -> list[Generation]:
+    async def _revisions(
+        self, about: AnswerToRevise, critique: Generation | None, number: int
+    ) -> list[Generation]:
         """Return the candidates of a round. The first one has the seed that it has alone."""
         asked = self._requests.revision(about, critique.text if critique else None)
         parts: list[tuple[object, ...]] = [(), *((k,) for k in range(1, self.config.candidates))]
@@ -152,7 +154,7 @@ class CritiqueLoop:
             *(self._answer("revision", asked, self.config.revision, seed) for seed in seeds)
         )
 
-    async def _answer(self, purpose: str, asked: Asked, sampling: Sampling, seed: int) -> Generation:
+    async def _answer(self, purpose: str, asked: CriticRequest, sampling: Sampling, seed: int) -> Generation:
         """Return the critic's answer, with the text that it was made to begin with in front."""
         request = GenerationRequest(asked.turns, sampling, seed, purpose, asked.begun)
         answer = await self.critic.generate(request)
@@ -168,13 +170,15 @@ class CritiqueLoop:
         answer: Generation,
         before: Standing,
         critique: Generation | None,
-    ) -> Attempt:
+    ) -> RevisionCandidate:
         standing = await standing_of(self._scorer, prompt, revision)
         question = prompt.messages[-1].content
         flags = flags_of(revision, answer, critique.text if critique else "", question)
         if self.rules == "first":
-            return Attempt(number, revision, tuple(f for f in flags if f in FIRST_FLAGS), standing, ())
-        return Attempt(number, revision, flags, standing, before.broken_by(standing))
+            return RevisionCandidate(
+                number, revision, tuple(f for f in flags if f in FIRST_FLAGS), standing, ()
+            )
+        return RevisionCandidate(number, revision, flags, standing, before.broken_by(standing))
 
     @cached_property
     def _settings(self) -> CritiqueConfig:

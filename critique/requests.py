@@ -18,13 +18,16 @@ from core.records import Generation, Prompt, Sampling
 from prompts.environment import PromptTemplates, fence_for
 from prompts.few_shots import few_shots
 
-CHECKS = "checks"
+WRITTEN_BY_CHECKS = "checks"
 """Name of the model of critiques that machine checks write."""
+BEGUN_BELOW = 300_000_000
+"""Number of weights below which critiques get a given beginning: SmolLM2-135M answers the user again without,
+and a model of 494 million weights copies the critique with it (docs/benchmarks.md)."""
 _JOINT = "The reply fulfils each of these principles."
 
 
 @dataclass(frozen=True)
-class Asked:
+class CriticRequest:
     """A request to the critic: a conversation, and the text that the answer begins with."""
 
     turns: tuple[Turn, ...]
@@ -32,7 +35,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Subject:
+class AnswerToRevise:
     """What a request is about."""
 
     prompt: Prompt
@@ -63,26 +66,26 @@ class CriticRequests:
     begin: str | None = None
     """Text that critiques begin with; None for that of the template."""
 
-    def critique(self, about: Subject) -> Asked:
+    def critique(self, about: AnswerToRevise) -> CriticRequest:
         """Return the request for a critique."""
         conversation = (*turns_of(about.prompt.messages), Turn("assistant", (Untrusted(about.reply),)))
         before = self._after_examples(conversation, about.principles, critiques=True)
         rendered = self.templates.render("critique", **self._values(about))
         begun = rendered.prefill if self.begin is None else self.begin
-        return Asked((*before, Turn("user", rendered.pieces)), begun)
+        return CriticRequest((*before, Turn("user", rendered.pieces)), begun)
 
-    def written(self, about: Subject, sampling: Sampling) -> Generation:
+    def written(self, about: AnswerToRevise, sampling: Sampling) -> Generation:
         """Return the critique that the machine checks write; it costs no tokens."""
         return Generation(
             text=f"My last reply breaks this principle: {about.findings}.",
             finish_reason="stop",
             prompt_tokens=0,
             completion_tokens=0,
-            model=CHECKS,
+            model=WRITTEN_BY_CHECKS,
             sampling=sampling,
         )
 
-    def revision(self, about: Subject, critique: str | None) -> Asked:
+    def revision(self, about: AnswerToRevise, critique: str | None) -> CriticRequest:
         """Return the request for a revision.
 
         Args:
@@ -96,9 +99,9 @@ class CriticRequests:
         else:
             before = (*self.critique(about).turns, Turn("assistant", (said,)))
         rendered = self.templates.render("revision", **self._values(about), critique=said)
-        return Asked((*before, Turn("user", rendered.pieces)), rendered.prefill)
+        return CriticRequest((*before, Turn("user", rendered.pieces)), rendered.prefill)
 
-    def _values(self, about: Subject) -> dict[str, Any]:
+    def _values(self, about: AnswerToRevise) -> dict[str, Any]:
         """Return the values of a template."""
         principles = about.principles
         passage = "\n\n".join(dict.fromkeys(filter(None, map(self.constitution.passage, principles))))
@@ -145,6 +148,11 @@ class CriticRequests:
             shown.append(Turn("assistant", (Untrusted(example.good),)))
         head = 1 if turns[0].role == "system" else 0
         return (*turns[:head], *shown, *turns[head:])
+
+
+def needs_beginning(weights: int | None) -> bool:
+    """Return True if a critic of this many weights needs a given beginning; not if the number is unknown."""
+    return weights is not None and weights < BEGUN_BELOW
 
 
 def joint(principles: Sequence[Principle]) -> Principle:

@@ -22,8 +22,8 @@ from core.errors import ConfigError, Problem, shell_command
 from core.store.files import os_errors, write_atomic
 from prompts.environment import TEMPLATES, PromptTemplates, make_environment
 
-SUFFIX = ".j2"
-MAX_CHARACTERS = 20_000
+TEMPLATE_SUFFIX = ".j2"
+MAX_TEMPLATE = 20_000
 """Maximum length of a template: text that is inserted into every request."""
 _MAX_LOOPS = 2
 """Maximum number of loops inside each other."""
@@ -87,7 +87,7 @@ _CRITIC = {
     "finding": "it has 9 words, and the limit is 5",
 }
 _LABELER = {**_ABOUT_ONE, "conversation": _CONVERSATION}
-VALUES: Mapping[str, Mapping[str, Any]] = {
+TEMPLATE_VALUES: Mapping[str, Mapping[str, Any]] = {
     "critique": _CRITIC,
     "revision": {**_CRITIC, "critique": Untrusted("c")},
     "comparison": {**_LABELER, "reply_a": Untrusted("a"), "reply_b": Untrusted("b")},
@@ -133,7 +133,7 @@ def write_templates(folder: Path, sources: Mapping[str, str]) -> list[Path]:
     """Write templates to a folder, one file each; return the files."""
     with os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / f"{name}{SUFFIX}" for name in sources]
+        paths = [folder / f"{name}{TEMPLATE_SUFFIX}" for name in sources]
         for path, text in zip(paths, sources.values(), strict=True):
             write_atomic(path, text)
     return paths
@@ -145,7 +145,9 @@ def init_templates(folder: Path) -> list[Path]:
     Raises:
         ConfigError: one of the files exists; nothing is written then.
     """
-    taken = sorted(f"{name}{SUFFIX}" for name in TEMPLATES if (folder / f"{name}{SUFFIX}").exists())
+    taken = sorted(
+        f"{name}{TEMPLATE_SUFFIX}" for name in TEMPLATES if (folder / f"{name}{TEMPLATE_SUFFIX}").exists()
+    )
     if taken:
         raise ConfigError(
             f"the folder already contains {', '.join(taken)}; nothing was written",
@@ -157,12 +159,12 @@ def init_templates(folder: Path) -> list[Path]:
 
 def _read(folder: Path) -> dict[str, str]:
     """Return the text of the folder's templates by name."""
-    accepted = f"a folder with one or more of {', '.join(f'{name}{SUFFIX}' for name in TEMPLATES)}"
+    accepted = f"a folder with one or more of {', '.join(f'{name}{TEMPLATE_SUFFIX}' for name in TEMPLATES)}"
     advice = shell_command("publius", "init", "--templates", folder)
     if not folder.is_dir():
         raise ConfigError("no such folder", where=f"templates: {folder}", accepted=accepted, run=advice)
     with os_errors(folder):
-        paths = sorted(path for path in folder.iterdir() if path.suffix == SUFFIX)
+        paths = sorted(path for path in folder.iterdir() if path.suffix == TEMPLATE_SUFFIX)
     unknown = [path for path in paths if path.stem not in TEMPLATES]
     if unknown:
         raise ConfigError.of([_unknown(path) for path in unknown])
@@ -182,16 +184,16 @@ def _read(folder: Path) -> dict[str, str]:
 
 def _unknown(path: Path) -> Problem:
     near = get_close_matches(path.stem, TEMPLATES, 1)
-    meant = f" (did you mean {near[0]}{SUFFIX}?)" if near else ""
-    names = ", ".join(f"{name}{SUFFIX}" for name in TEMPLATES)
+    meant = f" (did you mean {near[0]}{TEMPLATE_SUFFIX}?)" if near else ""
+    names = ", ".join(f"{name}{TEMPLATE_SUFFIX}" for name in TEMPLATES)
     return Problem(f"unknown template {path.name}{meant}", str(path), names)
 
 
 def _mistakes(folder: Path, name: str, text: str) -> Iterator[Problem]:
     """Yield the mistakes of a template, those that can be seen without rendering it first."""
-    path = str(folder / f"{name}{SUFFIX}")
-    if len(text) > MAX_CHARACTERS:
-        yield Problem(f"the template has {len(text):,} characters", path, f"at most {MAX_CHARACTERS:,}")
+    path = str(folder / f"{name}{TEMPLATE_SUFFIX}")
+    if len(text) > MAX_TEMPLATE:
+        yield Problem(f"the template has {len(text):,} characters", path, f"at most {MAX_TEMPLATE:,}")
         return
     try:
         tree = make_environment().parse(text)
@@ -227,7 +229,7 @@ def _constructs(tree: nodes.Template) -> Iterator[_Seen]:
 
 def _names(name: str, tree: nodes.Template) -> Iterator[_Seen]:
     """Yield the unknown values and fields that a template names, and the values that it lacks."""
-    values, found = VALUES[name], list(tree.find_all(nodes.Name))
+    values, found = TEMPLATE_VALUES[name], list(tree.find_all(nodes.Name))
     known = {*values, "loop", *(node.name for node in found if node.ctx == "store")}
     for node in found:
         if node.ctx == "load" and node.name not in known:
@@ -278,13 +280,13 @@ def _rendering_mistakes(folder: Path, name: str, text: str) -> Iterator[Problem]
             seen.update(error.problems)
             continue
         if not any(isinstance(piece, Untrusted) or piece.strip() for piece in rendered.pieces):
-            seen.add(Problem("the block `user` is empty", f"{folder / name}{SUFFIX}", "some text"))
+            seen.add(Problem("the block `user` is empty", f"{folder / name}{TEMPLATE_SUFFIX}", "some text"))
     yield from sorted(seen, key=str)
 
 
 def _samples(name: str) -> Iterator[dict[str, Any]]:
     """Yield sample values in all combinations of present and absent ones."""
-    values = VALUES[name]
+    values = TEMPLATE_VALUES[name]
     optional = [key for key in values if key in _EMPTY]
     given: Sequence[Principle] = _PRINCIPLES if "principle" in values else _PRINCIPLES[:1]
     for principle, *present in itertools.product(given, *[(True, False)] * len(optional)):

@@ -18,7 +18,7 @@ from core.settings import identity_of
 from core.store.files import os_errors, write_atomic
 from core.text.yaml_writing import yaml_text
 from prompts.environment import PromptTemplates
-from prompts.user_templates import SUFFIX
+from prompts.user_templates import TEMPLATE_SUFFIX
 from publius.config.run_file import RunConfig, load_run_config
 from publius.runs.manifest import RUN_AGAIN
 
@@ -60,7 +60,7 @@ def restore_inputs(folder: Path, config: RunConfig, constitution: Constitution, 
 def restore_templates(folder: Path, templates: PromptTemplates, *, is_new: bool) -> None:
     """Write the user's own templates to a run folder, unless they are there and unchanged."""
     for name in sorted(templates.own):
-        path, text = folder / TEMPLATE_FOLDER / f"{name}{SUFFIX}", templates.sources[name]
+        path, text = folder / TEMPLATE_FOLDER / f"{name}{TEMPLATE_SUFFIX}", templates.sources[name]
         with contextlib.suppress(OSError, ValueError):
             if path.read_text(encoding="utf-8") == text:
                 continue

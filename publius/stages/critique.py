@@ -7,15 +7,12 @@ from typing import Any
 from core.errors import ConfigError
 from core.records import Prompt, Split
 from critique.loop import CritiqueLoop
+from critique.requests import needs_beginning
 from critique.statistics import LoopStatistics
 from publius.runs.engines import Engines
 from publius.runs.folder import Run, loop_rules_of
 from publius.stages.base import StageResult, StageWork, prompts_of, run_stage
 from publius.stages.scoring import scorer_of
-
-BEGUN_BELOW = 300_000_000
-"""Number of weights below which `critique.begin: auto` begins critiques: SmolLM2-135M answers the user again
-without, and a model of 494 million weights copies the critique with it (docs/benchmarks.md)."""
 
 
 async def critique_stage(run: Run, engines: Engines) -> StageResult:
@@ -72,7 +69,6 @@ def loop_of(run: Run, engines: Engines) -> CritiqueLoop:
             where="critique.judge",
             accepted="false, one model for both roles, or GPUs of their own (models.ROLE.engine.gpus)",
         )
-    weights = engines.parameters_of("critic") if config.begin == "auto" else None
     return CritiqueLoop(
         run.constitution,
         engines.of("policy"),
@@ -82,5 +78,5 @@ def loop_of(run: Run, engines: Engines) -> CritiqueLoop:
         run.templates,
         scorer_of(run, engines, judge=config.judge),
         loop_rules_of(run.manifest),
-        begun=weights is not None and weights < BEGUN_BELOW,
+        begun=needs_beginning(engines.parameters_of("critic")),
     )

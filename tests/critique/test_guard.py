@@ -12,9 +12,9 @@ from constitution.schema import Constitution, Principle
 from core.records import CritiqueTrace, Generation, Prompt, Sampling
 from core.rewards import Sample
 from critique.config import CritiqueConfig
-from critique.guard import Attempt, Standing, best_of, standing_of
+from critique.guard import RevisionCandidate, Standing, best_of, standing_of
 from critique.loop import CritiqueLoop
-from critique.requests import CHECKS
+from critique.requests import WRITTEN_BY_CHECKS
 from critique.scoring import AnswerScorer
 from engines.protocols import GenerationRequest
 from engines.scripted import ScriptedEngine
@@ -58,8 +58,10 @@ def answer(text: str, finish_reason: str = "stop") -> Generation:
 
 def attempt(
     number: int, mean: float = 1.0, broken: tuple[str, ...] = (), flags: tuple[str, ...] = ()
-) -> Attempt:
-    return Attempt(number, answer(f"answer {number}"), flags, Standing({}, frozenset(), mean), broken)
+) -> RevisionCandidate:
+    return RevisionCandidate(
+        number, answer(f"answer {number}"), flags, Standing({}, frozenset(), mean), broken
+    )
 
 
 def test_revision_that_breaks_a_check_is_not_kept_and_the_trace_says_which():
@@ -199,7 +201,7 @@ def test_failed_check_writes_the_critique_without_a_request():
     critique = found.revisions[0].critique
     assert critique is not None
     assert critique.text == "My last reply breaks this principle: it has 9 words, and the limit is 5."
-    assert (critique.model, critique.completion_tokens, critique.prompt_tokens) == (CHECKS, 0, 0)
+    assert (critique.model, critique.completion_tokens, critique.prompt_tokens) == (WRITTEN_BY_CHECKS, 0, 0)
 
 
 @pytest.mark.parametrize("own", [{"critique": "Where is it long?"}, {}])

@@ -10,7 +10,7 @@ from constitution.schema import Principle
 from core.chat import Untrusted
 from core.errors import ConfigError
 from prompts.environment import TEMPLATES, PromptTemplates
-from prompts.user_templates import VALUES, init_templates, user_templates, write_templates
+from prompts.user_templates import TEMPLATE_VALUES, init_templates, user_templates, write_templates
 
 KIND = Principle(id="kind", text="The reply is kind.")
 
@@ -177,7 +177,7 @@ def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path):
 def test_sample_values_are_those_that_shipped_templates_name(name: str, tmp_path: Path):
     write_templates(tmp_path, {name: PromptTemplates().sources[name]})
     user_templates(tmp_path)
-    for value in VALUES[name]:
+    for value in TEMPLATE_VALUES[name]:
         asking = "{% block user %}{% if " + value + " %}{% endif %}"
         text = PromptTemplates().sources[name].replace("{% block user -%}", asking, 1)
         assert user_templates(folder_with(tmp_path, **{name: text})).own == {name}
