@@ -22,7 +22,7 @@ from core.settings import identity_of
 from critique.config import CritiqueConfig
 from critique.flags import FIRST_FLAGS, finds_fault, flags_of
 from critique.guard import RevisionCandidate, Standing, best_of, standing_of
-from critique.requests import CriticRequest, CriticRequests, AnswerToRevise
+from critique.requests import AnswerToRevise, CriticRequest, CriticRequests
 from critique.scoring import AnswerScorer
 from critique.strategies import principles_of_round
 from engines.protocols import GenerationRequest, Generator

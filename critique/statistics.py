@@ -13,10 +13,21 @@ from typing import Any, NamedTuple
 
 from constitution.checks.wording import count_words
 from constitution.schema import Constitution
+from core.notices import counted
 from core.records import CritiqueTrace, Generation, Prompt, Revision
 from core.rewards import Sample
 from critique.flags import finds_fault
 from labelers.rewards import check_scores, mean_score
+
+ATTRIBUTION = {
+    "drawn": "drawn",
+    "faults": "fault found",
+    "kept": "revision kept",
+    "better": "checks better",
+    "worse": "checks worse",
+    "broken": "broken by a revision",
+}
+"""Counts of a principle with their titles."""
 
 
 class _Checked(NamedTuple):
@@ -148,9 +159,28 @@ class LoopStatistics:
         return _Checked(count_words(answer.text), passes, mean_score(scores))
 
 
-def round_line(number: str, counts: Mapping[str, Any]) -> str:
-    """Return a line about a round of `LoopStatistics.as_json`."""
-    parts = [f"{counts['kept']:,} of {counts['revisions']:,} revisions kept"]
+def loop_lines(loop: Mapping[str, Any]) -> list[str]:
+    """Return a line about each round of `LoopStatistics.as_json`, and one about compliance."""
+    if not loop:
+        return []
+    lines = [_round_line(number, counts) for number, counts in loop["rounds"].items()]
+    if loop["checked"]:
+        shares = " -> ".join(f"{100 * count / loop['checked']:.1f} %" for count in loop["compliant"])
+        prompts = counted(loop["checked"], "prompt")
+        lines.append(
+            f"answers that pass all machine checks, draft and after each round: {shares} of {prompts}"
+        )
+    return lines
+
+
+def attribution_rows(loop: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each principle of `LoopStatistics.as_json`: its id and the counts of `ATTRIBUTION`."""
+    principles = loop.get("principles", {}).items()
+    return [(name, *(f"{counts[field]:,}" for field in ATTRIBUTION)) for name, counts in principles]
+
+
+def _round_line(number: str, counts: Mapping[str, Any]) -> str:
+    parts = [f"{counts['kept']:,} of {counted(counts['revisions'], 'revision')} kept"]
     parts += [f"{count:,} dropped by {why}" for why, count in counts["dropped"].items()]
     if counts["no_fault"]:
         parts.append(f"{counts['no_fault']:,} critiques without a fault")

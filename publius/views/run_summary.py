@@ -10,7 +10,7 @@ from rich.table import Table
 from core.errors import shell_command
 from core.notices import counted, note, warn
 from core.records import Metric
-from critique.statistics import round_line
+from critique.statistics import ATTRIBUTION, attribution_rows, loop_lines
 from evaluation.report import summary_table
 from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
@@ -27,15 +27,6 @@ _MEASURES = {
     "words": "words",
 }
 """Measures of a checkpoint with their titles."""
-_ATTRIBUTION = {
-    "drawn": "drawn",
-    "faults": "fault found",
-    "kept": "revision kept",
-    "better": "checks better",
-    "worse": "checks worse",
-    "broken": "broken by a revision",
-}
-"""Counts of a principle in the loop with their titles."""
 _SHARES = ("compliance", "sameness", "finished")
 
 
@@ -98,19 +89,15 @@ def _print_results(summary: dict[str, Any]) -> None:
 
 
 def _print_loop(loop: dict[str, Any]) -> None:
-    """Print what the rounds of critique and revision did, and what each principle had in it."""
+    """Print what the rounds of critique and revision did, and the part that each principle had in it."""
     heading("Critique and revision")
-    for number, counts in loop["rounds"].items():
-        out.print(round_line(number, counts))
-    if loop["checked"]:
-        shares = " -> ".join(f"{100 * count / loop['checked']:.1f} %" for count in loop["compliant"])
-        prompts = counted(loop["checked"], "prompt")
-        out.print(f"answers that pass all machine checks, draft and after each round: {shares} of {prompts}")
+    for line in loop_lines(loop):
+        out.print(line)
     table = Table(box=None, pad_edge=False)
-    for title in ("principle", *_ATTRIBUTION.values()):
+    for title in ("principle", *ATTRIBUTION.values()):
         table.add_column(title, justify="left" if title == "principle" else "right")
-    for name, counts in loop["principles"].items():
-        table.add_row(name, *(f"{counts[field]:,}" for field in _ATTRIBUTION))
+    for row in attribution_rows(loop):
+        table.add_row(*row)
     out.print(table)
 
 
