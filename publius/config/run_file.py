@@ -172,6 +172,12 @@ class StageSections(Section):
     policy, both on the preferences, `ppo`, `rloo` and `grpo` the policy against rewards, and `distill` the
     policy on what it does itself with the constitution in its prompt."""
 
+    @model_validator(mode="after")
+    def _judge_has_principles(self) -> Self:
+        if self.critique.judge and not self.label.principles:
+            raise ValueError("critique.judge is set, but label.principles is 0, so nothing is judged")
+        return self
+
 
 class RunConfig(TrainingSections, StageSections):
     """All settings of a run, as given in `run.yaml`.
