@@ -46,11 +46,12 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "direct": {"from_checks": False, "direct": True},
     "begun+checks": {"from_checks": True},
     "open+checks": {"from_checks": True, "begin": "none"},
-    "worst": {"from_checks": True, "begin": "none", "principles": "worst", "guard": True},
+    "begun+worst": {"from_checks": True, "principles": "worst", "guard": True},
+    "open+worst": {"from_checks": True, "begin": "none", "principles": "worst", "guard": True},
 }
 """Settings of each variant. `begun` critiques begin as the built-in template says, `open` ones have no given
 beginning; `direct` revises without a critique; with `+checks`, failed machine checks write the critique;
-`worst` also takes the principle that the draft breaks most, and has the guard."""
+`+worst` also takes the principle that the draft breaks most, and has the guard."""
 
 
 class Round(NamedTuple):
