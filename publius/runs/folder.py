@@ -332,7 +332,8 @@ class Run(RunFiles):
                 f"{path} is damaged; it is written again, without the requests and seconds of earlier stages"
             )
         # Older runs combine labels by another rule, which only the manifest records.
-        is_new_loop = not exists or b'"loop"' in path.read_bytes()
+        # A damaged manifest still shows whether the loop had today's rules.
+        is_new_loop = not exists or f'"loop": "{NEW_LOOPS}"'.encode() in path.read_bytes()
         combined = self.config.label.humans and is_there(self.folder / "preferences.jsonl")
         if combined and not (exists and b'"tiers"' in path.read_bytes()):
             raise RunStateError(
