@@ -23,7 +23,9 @@ Effect = Literal["critique", "revision", "labels", "draw", "checks", "aggregatio
 
 critique, revision, labels   the text of these requests: sent again where the principle is drawn
 draw                         the draw of principles: requests are sent for the newly drawn ones
-checks                       the results of machine checks; no model is called
+checks                       the results of machine checks; a model is called only where a check writes the
+                             critique, skips a round or discards a revision (`critique.from_checks`,
+                             `early_stop`, `guard`)
 aggregation                  the aggregation of judgments into probabilities; no model is called
 rules                        as aggregation, but only where `label.rules` names the section
 prompted                     the system prompt of the evaluation's variant `prompted`

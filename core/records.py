@@ -23,6 +23,11 @@ Split = Literal["train", "preference", "test"]
 Verdict = Literal["a", "b", "tie", "both_bad", "skip", "unparsed"]
 
 
+def _is_empty(values: tuple[str, ...]) -> bool:
+    """Return True if a field has no values; it is then left out of the line, as in older records."""
+    return not values
+
+
 class Record(BaseModel):
     """Base class of all records: immutable, unknown fields are rejected."""
 
@@ -138,12 +143,27 @@ class Revision(Record):
 
     round: int = Field(ge=1)
     principle_id: str
-    critique: Generation
+    others: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    """Ids of further principles of the round, if it revises under several at once."""
+    critique: Generation | None = None
+    """None if the answer was revised without a critique."""
     candidates: tuple[Generation, ...] = Field(min_length=1)
+    """The revisions that were written, the best one last. If the critique finds nothing wrong, the answer
+    before this round."""
     kept: bool
     """True if the last candidate became the answer; False if the answer before this round was retained."""
     flags: tuple[str, ...] = ()
-    """Problems found in the revision: `unchanged`, `empty`, `truncated`, `prefix_leak`."""
+    """Problems of the last candidate, such as `unchanged` or `truncated` (`critique/flags.py`), or `no_fault`
+    if the critique found nothing wrong."""
+    broken: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    """Ids of the principles that the answer before this round fulfils and the last candidate breaks."""
+    dropped: str | None = None
+    """Why a revision was discarded: `flags` or `guard`. None in records made before it was recorded."""
+
+    @property
+    def principle_ids(self) -> tuple[str, ...]:
+        """Ids of all principles of the round."""
+        return (self.principle_id, *self.others)
 
 
 class CritiqueTrace(Record):

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from core.records import Sampling
 from core.settings import ADDED, Section
 
-Flag = Literal["unchanged", "empty", "truncated", "prefix_leak"]
+Flag = Literal[
+    "unchanged",
+    "empty",
+    "truncated",
+    "prefix_leak",
+    "critique_copied",
+    "question_copied",
+    "talks_about_the_reply",
+    "repeats_itself",
+    "refused",
+    "evasive",
+    "language_changed",
+]
+"""A problem of a revision (`critique/flags.py`)."""
 
 
 class DraftSampling(Sampling):
@@ -44,7 +57,40 @@ class CritiqueConfig(Section):
     revision: RevisionSampling = RevisionSampling()
     """Sampling parameters of revisions."""
     drop: tuple[Flag, ...] = ("unchanged", "empty", "prefix_leak", "truncated")
-    """A revision with any of these flags is recorded but discarded, and the answer before it is kept."""
+    """A revision with any of these flags is recorded but discarded, and the answer before it is kept. Others:
+    `critique_copied`, `question_copied`, `talks_about_the_reply`, `repeats_itself`, `language_changed`,
+    `refused`, `evasive`."""
+    principles: Literal["random", "section", "all", "worst"] = Field(
+        default="random", json_schema_extra=ADDED
+    )
+    """Principles of a round: `random`, one drawn by weight, as in the paper; `section`, one drawn from the
+    constitution's next section; `all`, every principle that applies, in one request; `worst`, the one that
+    the answer fulfils least by the machine checks and, with `judge`, the labeler."""
+    direct: bool = Field(default=False, json_schema_extra=ADDED)
+    """Revise without a critique."""
+    begin: Annotated[str, Field(max_length=200)] = Field(default="auto", json_schema_extra=ADDED)
+    """Text that the critique is made to begin with; `none` for no such text. `auto` begins the critiques of
+    models with fewer than 300 million parameters, which else answer the user again, and no others. A template
+    of yours decides for itself."""
+    from_checks: Literal["auto"] | bool = Field(default="auto", json_schema_extra=ADDED)
+    """Where the machine checks of all principles of a round fail, what they found is the critique, such as
+    `it has 132 words, and the limit is 60`, and no model is asked for one. A principle with a `critique`
+    request of its own is criticised by the model. `auto`: true for critics of 300 million parameters or
+    more."""
+    candidates: int = Field(default=1, ge=1, le=16, json_schema_extra=ADDED)
+    """Number of revisions per round, of which the best is used: by the machine checks and, with `judge`, the
+    labeler."""
+    judge: bool = Field(default=False, json_schema_extra=ADDED)
+    """Let the labeler score answers under `label.principles` drawn principles without a machine check, for
+    `worst`, `candidates` and `guard`."""
+    guard: bool = Field(default=True, json_schema_extra=ADDED)
+    """Discard a revision that breaks a principle which the answer before it fulfils (by machine check or,
+    with `judge`, labeler), or that copies its critique or the question, talks about the reply, repeats
+    itself or changes the language, and keep the answer before it."""
+    early_stop: Literal["auto", "off", "checks", "critique"] = Field(default="auto", json_schema_extra=ADDED)
+    """`checks`: a round is skipped if its principles have machine checks and the answer passes them;
+    `critique`: also if the critique says that nothing is wrong, which small models say at random; `off`:
+    every round runs. `auto`: `checks` for critics of 300 million parameters or more, else `off`."""
 
 
 Way = Literal["prompted", "begun", "wide", "repaired"]

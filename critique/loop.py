@@ -1,26 +1,35 @@
 """The critique-and-revise loop for one prompt (Bai et al. 2022, arXiv 2212.08073, section 3.1).
 
-The policy writes a draft. Each round then draws a principle, criticises the answer under it and rewrites
+The policy writes a draft. Each round then chooses a principle, criticises the answer under it and rewrites
 the answer. As in the paper, each round starts from the prompt and the current answer: the critic reads one
-answer, not the history of all answers.
+answer, not the history of all answers. Beyond the paper, a round may write several revisions and use the
+best, a revision that breaks what was fulfilled is discarded (`critique/guard.py`), and a round that has
+nothing to improve is skipped.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from constitution.draw import draw, in_scope
 from constitution.schema import Constitution, Principle
-from core.chat import Turn, Untrusted, turns_of
+from core.chat import turns_of
 from core.digests import derive_seed, record_id
-from core.records import CritiqueTrace, Generation, Prompt, Revision
+from core.records import CritiqueTrace, Generation, Prompt, Revision, Sampling
+from core.settings import identity_of
 from critique.config import CritiqueConfig
-from critique.flags import flags_of
+from critique.flags import FIRST_FLAGS, finds_fault, flags_of
+from critique.guard import RevisionCandidate, Standing, best_of, standing_of
+from critique.requests import AnswerToRevise, CriticRequest, CriticRequests
+from critique.scoring import AnswerScorer
+from critique.strategies import principles_of_round
 from engines.protocols import GenerationRequest, Generator
-from prompts.environment import PromptTemplates, fence_for
-from prompts.few_shots import few_shots
+from prompts.environment import PromptTemplates
+
+LoopRules = Literal["first", "guarded"]
+"""The rules of a loop. Runs made before guard, early stop and the later flags keep `first`."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,12 @@ class CritiqueLoop:
     config: CritiqueConfig = field(default_factory=CritiqueConfig)
     seed: int = 0
     templates: PromptTemplates = field(default_factory=PromptTemplates)
+    scorer: AnswerScorer | None = None
+    """Scores answers; None for the machine checks alone."""
+    rules: LoopRules = "guarded"
+    begun: bool = True
+    """What `auto` means for this critic: True if its critiques need a given beginning, as those of small
+    models do; False if it follows instructions."""
 
     async def trace(self, prompt: Prompt) -> CritiqueTrace:
         """Run the loop for one prompt and return the draft and all rounds.
@@ -43,15 +58,19 @@ class CritiqueLoop:
             RequestError: the conversation becomes too long for the model; the caller skips the prompt.
         """
         draft = await self.draft(prompt)
+        standing = await standing_of(self._scorer, prompt, draft)
         revisions: list[Revision] = []
         answer = draft
         for number in range(1, self.config.rounds + 1):
-            principle = self.principle_for(prompt, number)
-            if principle is None:
+            principles = self._principles(prompt, standing, number)
+            if not principles:
                 break
-            revision = await self._revise(prompt, answer, principle, number)
+            if self._nothing_wrong(principles, standing):
+                continue
+            revision, best = await self._revise(prompt, answer, standing, principles, number)
             revisions.append(revision)
-            answer = revision.candidates[-1] if revision.kept else answer
+            if revision.kept and best is not None:
+                answer, standing = best.answer, best.standing
         return CritiqueTrace(
             id=self._id(prompt),
             prompt=prompt,
@@ -69,77 +88,134 @@ class CritiqueLoop:
         )
 
     def principle_for(self, prompt: Prompt, number: int) -> Principle | None:
-        """Return the principle drawn for a round, or None if no principle applies to the prompt."""
-        candidates = [p for p in self.constitution.principles if in_scope(p, prompt)]
-        drawn = draw(candidates, 1, self.seed, prompt.id, number)
-        return drawn[0] if drawn else None
+        """Return the first principle of a round, or None if none applies to the prompt.
+
+        With `worst`, it is that of an answer without scores.
+        """
+        found = self._principles(prompt, Standing({}, frozenset(), 1.0), number)
+        return found[0] if found else None
+
+    def _principles(self, prompt: Prompt, standing: Standing, number: int) -> tuple[Principle, ...]:
+        return principles_of_round(
+            self._settings.principles, self.constitution, prompt, standing, (self.seed, number)
+        )
+
+    def _nothing_wrong(self, principles: tuple[Principle, ...], standing: Standing) -> bool:
+        """Return True if machine checks decide all principles of a round, and the answer passes them."""
+        if self._settings.early_stop == "off":
+            return False
+        return all(p.check is not None and p.id in standing.met for p in principles)
 
     async def _revise(
-        self, prompt: Prompt, answer: Generation, principle: Principle, number: int
-    ) -> Revision:
-        turns = (*turns_of(prompt.messages), Turn("assistant", (Untrusted(answer.text),)))
-        turns = self._after_examples(turns, principle)
-        critique, turns = await self._ask("critique", turns, prompt, principle, number)
-        candidate, _ = await self._ask("revision", turns, prompt, principle, number)
-        flags = flags_of(candidate, answer)
-        return Revision(
-            round=number,
-            principle_id=principle.id,
-            critique=critique,
-            candidates=(candidate,),
-            kept=not set(flags) & set(self.config.drop),
-            flags=flags,
-        )
-
-    async def _ask(
         self,
-        name: Literal["critique", "revision"],
-        turns: tuple[Turn, ...],
         prompt: Prompt,
-        principle: Principle,
+        answer: Generation,
+        before: Standing,
+        principles: tuple[Principle, ...],
         number: int,
-    ) -> tuple[Generation, tuple[Turn, ...]]:
-        """Return the critic's answer to a request, and the conversation including it."""
-        passage = self.constitution.passage(principle)
-        rendered = self.templates.render(
-            name,
-            principle=principle,
-            preamble=self.constitution.preamble,
-            passage=Untrusted(passage) if passage else None,
-            fence=fence_for([passage]),
-            question=Untrusted(prompt.messages[-1].content),
+    ) -> tuple[Revision, RevisionCandidate | None]:
+        """Return one round, and the candidate that it may keep; None if the critique finds nothing wrong."""
+        config, about = self._settings, AnswerToRevise(prompt, answer.text, principles)
+        critique = None if config.direct else await self._criticise(about, number)
+        found = Revision(
+            round=number,
+            principle_id=principles[0].id,
+            others=tuple(principle.id for principle in principles[1:]),
+            critique=critique,
+            candidates=(answer,),
+            kept=False,
+            flags=("no_fault",),
         )
-        turns = (*turns, Turn("user", rendered.pieces))
-        sampling = self.config.critique if name == "critique" else self.config.revision
-        seed = derive_seed(self.seed, prompt.id, name, number)
-        answer = await self.critic.generate(GenerationRequest(turns, sampling, seed, name, rendered.prefill))
-        if rendered.prefill and answer.text:
-            answer = answer.model_copy(update={"text": f"{rendered.prefill} {answer.text}"})
-        return answer, (*turns, Turn("assistant", (Untrusted(answer.text),)))
+        if config.early_stop == "critique" and critique is not None and not finds_fault(critique.text):
+            return found, None
+        revised = await self._revisions(about, critique, number)
+        attempts = await asyncio.gather(
+            *(self._judged(k, one, prompt, answer, before, critique) for k, one in enumerate(revised))
+        )
+        best = best_of(attempts, config)
+        others = tuple(attempt.answer for attempt in attempts if attempt is not best)
+        why = best.dropped(config)
+        written = {
+            "candidates": (*others, best.answer),
+            "kept": why is None,
+            "flags": best.flags,
+            "broken": best.broken,
+            "dropped": None if self.rules == "first" else why,
+        }
+        return found.model_copy(update=written), best
 
-    def _after_examples(self, turns: tuple[Turn, ...], principle: Principle) -> tuple[Turn, ...]:
-        """Return the conversation after the principle's few-shot examples with their critiques and revisions.
+    async def _criticise(self, about: AnswerToRevise, number: int) -> Generation:
+        """Return the critique of an answer: what its checks found, or what the critic writes."""
+        if self._settings.from_checks and about.is_decided_by_checks:
+            return self._requests.written(about, self.config.critique)
+        seed = derive_seed(self.seed, about.prompt.id, "critique", number)
+        return await self._answer("critique", self._requests.critique(about), self.config.critique, seed)
 
-        An example without `why` has no critique to show and is skipped. A system message stays first.
-        """
-        shown: list[Turn] = []
-        for example, _ in few_shots(principle):
-            if not example.why:
-                continue
-            values = {"principle": principle, "preamble": "", "passage": None, "fence": ""}
-            question = Untrusted(example.prompt)
-            critique = self.templates.render("critique", **values, question=question)
-            revision = self.templates.render("revision", **values, question=question)
-            shown += [
-                Turn("user", (question,)),
-                Turn("assistant", (Untrusted(example.bad),)),
-                Turn("user", critique.pieces),
-                Turn("assistant", (Untrusted(example.why),)),
-                Turn("user", revision.pieces),
-                Turn("assistant", (Untrusted(example.good),)),
-            ]
-        head = 1 if turns[0].role == "system" else 0
-        return (*turns[:head], *shown, *turns[head:])
+    async def _revisions(
+        self, about: AnswerToRevise, critique: Generation | None, number: int
+    ) -> list[Generation]:
+        """Return the candidates of a round. The first one has the seed that it has alone."""
+        asked = self._requests.revision(about, critique.text if critique else None)
+        parts: list[tuple[object, ...]] = [(), *((k,) for k in range(1, self.config.candidates))]
+        seeds = [derive_seed(self.seed, about.prompt.id, "revision", number, *part) for part in parts]
+        return await asyncio.gather(
+            *(self._answer("revision", asked, self.config.revision, seed) for seed in seeds)
+        )
+
+    async def _answer(self, purpose: str, asked: CriticRequest, sampling: Sampling, seed: int) -> Generation:
+        """Return the critic's answer, with the text that it was made to begin with in front."""
+        request = GenerationRequest(asked.turns, sampling, seed, purpose, asked.begun)
+        answer = await self.critic.generate(request)
+        if not asked.begun or not answer.text:
+            return answer
+        return answer.model_copy(update={"text": f"{asked.begun} {answer.text}"})
+
+    async def _judged(
+        self,
+        number: int,
+        revision: Generation,
+        prompt: Prompt,
+        answer: Generation,
+        before: Standing,
+        critique: Generation | None,
+    ) -> RevisionCandidate:
+        standing = await standing_of(self._scorer, prompt, revision)
+        question = prompt.messages[-1].content
+        flags = flags_of(revision, answer, critique.text if critique else "", question)
+        if self.rules == "first":
+            return RevisionCandidate(
+                number, revision, tuple(f for f in flags if f in FIRST_FLAGS), standing, ()
+            )
+        return RevisionCandidate(number, revision, flags, standing, before.broken_by(standing))
+
+    @cached_property
+    def _settings(self) -> CritiqueConfig:
+        """The settings by the rules of the loop, with a value for each `auto`."""
+        config, first = self.config, self.rules == "first"
+        instructed = not self.begun and not first
+        chosen: dict[str, object] = {"guard": config.guard and not first}
+        if config.from_checks == "auto":
+            chosen["from_checks"] = instructed
+        if config.early_stop == "auto":
+            chosen["early_stop"] = "checks" if instructed else "off"
+        return config.model_copy(update=chosen)
+
+    @cached_property
+    def _scorer(self) -> AnswerScorer:
+        return self.scorer or AnswerScorer(self.constitution)
+
+    @cached_property
+    def _requests(self) -> CriticRequests:
+        return CriticRequests(self.constitution, self.templates, self._begin)
+
+    @property
+    def _begin(self) -> str | None:
+        """The beginning of critiques; None for that of the template, which a user's own decides itself."""
+        begin = self.config.begin
+        if begin == "auto":
+            is_templates = self.begun or self.rules == "first" or "critique" in self.templates.own
+            return None if is_templates else ""
+        return "" if begin == "none" else begin
 
     def _id(self, prompt: Prompt) -> str:
         return record_id("trace", prompt.id, *self._id_parts)
@@ -148,4 +224,5 @@ class CritiqueLoop:
     def _id_parts(self) -> tuple[object, ...]:
         """Everything besides the prompt that determines a trace."""
         templates = self.templates.digest_of("critique", "revision")
-        return self.constitution.digest, templates, self.config.model_dump(mode="json"), self.seed
+        parts = (self.constitution.digest, templates, identity_of(self.config), self.seed)
+        return parts if self._begin is None else (*parts, self._begin)

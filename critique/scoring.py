@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from constitution.draw import in_scope
-from constitution.schema import Constitution
+from constitution.schema import Constitution, Principle
 from core.records import Generation, Prompt, ScoredAnswer
 from core.rewards import Sample
 from labelers.rewards import LabelerReward, check_scores, mean_score
@@ -34,17 +34,21 @@ class AnswerScorer:
         self, prompt: Prompt, answer: Generation, origin: str, begun: str = ""
     ) -> ScoredAnswer | None:
         """Return the answer with its score; None if nothing that applies to the prompt gives one."""
-        sample = Sample(prompt, answer.text, answer.finish_reason == "stop")
-        checked = check_scores(self.constitution, sample)
-        judged = [] if self.labeler is None else await self.labeler.by_principle(sample)
-        score = mean_score([*checked, *judged])
+        parts = await self.by_principle(prompt, answer)
+        score = mean_score(parts)
         if score is None:
             return None
         # A weighted mean of ones may fall short of 1 by rounding, so single scores decide.
-        passed = all(s == 1.0 for _, s in checked) and all(s >= _FULFILLED for _, s in judged)
-        scores = {principle.id: s for principle, s in (*checked, *judged)}
+        passed = all(fulfils(principle, score) for principle, score in parts)
+        scores = {principle.id: score for principle, score in parts}
         score = min(score, 1.0)
         return ScoredAnswer.of(prompt, answer, origin, scores, score, passed=passed, begun=begun)
+
+    async def by_principle(self, prompt: Prompt, answer: Generation) -> list[tuple[Principle, float]]:
+        """Return the score in [0, 1] of each scored principle: machine checks, then the labeler's."""
+        sample = Sample(prompt, answer.text, answer.finish_reason == "stop")
+        judged = [] if self.labeler is None else await self.labeler.by_principle(sample)
+        return [*check_scores(self.constitution, sample), *judged]
 
     def applies_to(self, prompt: Prompt) -> bool:
         """Return True if a principle in scope may give a score to answers to the prompt."""
@@ -52,6 +56,11 @@ class AnswerScorer:
             (p.check is not None or self.labeler is not None) and p.weight > 0 and in_scope(p, prompt)
             for p in self.constitution.principles
         )
+
+
+def fulfils(principle: Principle, score: float) -> bool:
+    """Return True if a score means that the answer fulfils the principle: 1 for checks, or one half."""
+    return score == 1.0 if principle.check is not None else score >= _FULFILLED
 
 
 def ranked(answers: Iterable[ScoredAnswer]) -> list[ScoredAnswer]:

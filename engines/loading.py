@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _OTHER_FORMS = ("*/*.safetensors", "original/*", "consolidated*.safetensors")
 """Patterns of files with the same weights in the authors' own form, as in Mistral and gpt-oss."""
 UNKNOWN_CONTEXT = 2**31
 """Context length, in tokens, of a model whose configuration gives none."""
+_PACKED = {"I32": 8, "U8": 2}
+"""Weights of 4 bits in one number of a data type."""
 _CONTEXTS = ("max_position_embeddings", "n_positions")
 ACCEPTED_MODELS = f"a folder with config.json and safetensors, a Hugging Face id, or {EMBEDDED_NAME}"
 
@@ -94,6 +97,22 @@ def context_tokens(files: ModelFiles) -> int | None:
     parts = (config, config.get("text_config") or {})  # multimodal models keep it in `text_config`
     sizes = (part.get(name) for part in parts for name in _CONTEXTS)
     return next((size for size in sizes if isinstance(size, int) and size > 0), None)
+
+
+def parameter_count(files: ModelFiles) -> int | None:
+    """Return the number of the model's weights by the headers of its safetensors; None if there are none.
+
+    Weights of several bits in one integer are counted for 4 bits each.
+    """
+    total = 0
+    for path in files.folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header: dict[str, Any] = json.loads(file.read(size))
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                total += math.prod(tensor["shape"]) * _PACKED.get(tensor["dtype"], 1)
+    return total or None
 
 
 def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:

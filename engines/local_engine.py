@@ -11,7 +11,15 @@ from core.digests import digest
 from core.errors import EngineError, RequestError
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
-from engines.loading import UNKNOWN_CONTEXT, ModelFiles, context_tokens, load_tokenizer, locate, pick_dtype
+from engines.loading import (
+    UNKNOWN_CONTEXT,
+    ModelFiles,
+    context_tokens,
+    load_tokenizer,
+    locate,
+    parameter_count,
+    pick_dtype,
+)
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.thinking import require_no_thinking
 from engines.tokenization import TurnEncoder
@@ -143,6 +151,11 @@ class LocalEngine(ABC):
     @cached_property
     def _files(self) -> ModelFiles:
         return locate(self._config)
+
+    @cached_property
+    def parameters(self) -> int | None:
+        """Number of the model's weights; None if its files do not tell."""
+        return parameter_count(self._files)
 
     @cached_property
     def _dtype(self) -> str:

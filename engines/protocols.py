@@ -127,6 +127,16 @@ class SharesModel(Protocol):
 
 
 @runtime_checkable
+class KnowsSize(Protocol):
+    """An engine that knows how large its model is."""
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of the model's weights; None if its files do not tell."""
+        ...
+
+
+@runtime_checkable
 class ReportsProgress(Protocol):
     """An engine that shows that it is working before the first of its requests is answered."""
 

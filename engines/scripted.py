@@ -81,6 +81,11 @@ class ScriptedEngine:
         """False: the scripted engine needs no chat template."""
         return False
 
+    @property
+    def parameters(self) -> int:
+        """0: a script has no weights."""
+        return 0
+
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return a digest of the conversation's text and the sampling or choices."""
         turns = [(turn.role, turn.text) for turn in request.turns]

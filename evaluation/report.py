@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.table import Table
@@ -12,6 +12,7 @@ from constitution.schema import Constitution
 from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
 from core.statistics.bootstrap import RESAMPLES
 from core.text.documents import code_cell, document_template, fenced, without_bars
+from critique.statistics import attribution_rows, loop_lines
 from evaluation.config import BASE
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS, Evaluation, variant_rank
 from evaluation.presentation import (
@@ -56,6 +57,8 @@ class ReportContent:
     samples_shown: int = 3
     judge: str | None = None
     """Model of the judge, if there was one."""
+    loop: Mapping[str, Any] = field(default_factory=dict)
+    """Statistics of the critique loop (`critique/statistics.py`); empty if the run has none."""
 
 
 def render_report(content: ReportContent) -> str:
@@ -77,6 +80,8 @@ def render_report(content: ReportContent) -> str:
         tables=_tables(metrics),
         has_losses=any(measure in (*TEXT_MEASURES, BASE_LOSS) for measure in metrics.measures),
         differences=_differences(metrics),
+        loop_rounds=loop_lines(content.loop),
+        loop_principles=attribution_rows(content.loop),
         samples=_samples(content),
         excluded=all_excluded(evaluation, content.excluded),
     )

@@ -9,6 +9,7 @@ data set, and engines can encode it separately (`core.chat`).
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -18,20 +19,23 @@ from jinja2 import (
     BaseLoader,
     Environment,
     StrictUndefined,
+    Template,
     TemplateError,
     TemplateNotFound,
+    TemplateSyntaxError,
     nodes,
     pass_context,
 )
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel
 
 from core.chat import Piece, Untrusted
 from core.digests import digest
 from core.errors import ConfigError
 
 TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
-"""Templates that a run uses; their exact text is part of its identity."""
+"""Templates that a run uses, and that the user can replace; their exact text is part of its identity."""
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
@@ -55,17 +59,21 @@ class PromptTemplates:
     Args:
         sources: template text by name; a missing name uses the built-in template.
         names: names of all templates.
+        folder: folder of the user's templates, for error messages.
     """
 
-    def __init__(self, sources: Mapping[str, str] | None = None, names: Sequence[str] = TEMPLATES) -> None:
-        self.sources = {name: (sources or {}).get(name) or _shipped(name) for name in names}
-        self._environment = _Environment(
-            loader=_Sources(self.sources),
-            undefined=StrictUndefined,
-            finalize=_to_placeholder,
-            keep_trailing_newline=True,
-            autoescape=False,
-        )
+    def __init__(
+        self,
+        sources: Mapping[str, str] | None = None,
+        names: Sequence[str] = TEMPLATES,
+        folder: str = "templates",
+    ) -> None:
+        given = sources or {}
+        self.own = frozenset(name for name in names if given.get(name))
+        """Names of the replaced templates."""
+        self.sources = {name: given.get(name) or _shipped(name) for name in names}
+        self._folder = folder
+        self._environment = make_environment(_Sources(self.sources))
         # A template never sees an untrusted text, so requests that differ only in those are rendered once.
         self._parts = lru_cache(_STORED_FORMS)(self._render_form)
 
@@ -79,8 +87,10 @@ class PromptTemplates:
         return digest({name: self.sources[name] for name in names})
 
     def prefill(self, name: str) -> str:
-        """Return the prefill of a template whose `prefill` block uses no values."""
+        """Return the prefill of a template whose `prefill` block uses no values; empty without the block."""
         template = self._environment.get_template(name)
+        if "prefill" not in template.blocks:
+            return ""
         return "".join(template.blocks["prefill"](template.new_context({})))
 
     def principle_defaults(self) -> dict[str, str]:
@@ -120,6 +130,7 @@ class PromptTemplates:
     def _render_form(self, name: str, form: tuple[tuple[str, type, object], ...]) -> tuple[Parts, str]:
         """Render a template with numbers in place of untrusted texts; return its parts and the prefill."""
         slots: list[Untrusted] = []
+        template: Template | None = None
         try:
             template = self._environment.get_template(name)
             values = {key: _value_of(value) for key, _, value in form}
@@ -127,10 +138,10 @@ class PromptTemplates:
             user = "".join(template.blocks["user"](context))
             prefill = "".join(template.blocks["prefill"](context)) if "prefill" in template.blocks else ""
         # TypeError: the template formats or filters an `Untrusted`, whose `__str__` raises it.
-        except (TemplateError, TypeError, KeyError) as error:
+        except (TemplateError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
             raise ConfigError(
                 f"the template cannot be rendered: {error}",
-                where=f"templates/{name}.j2",
+                where=f"{self._folder}/{name}.j2{_line_of(error, template)}",
                 accepted="blocks `user` and `prefill` that use the values given to the shipped template",
             ) from error
         return _parts_of(name, user, slots), prefill
@@ -149,10 +160,38 @@ def fence_for(texts: Iterable[str]) -> str:
     return "=" * max(_SHORTEST_FENCE, longest + 1)
 
 
+def make_environment(loader: BaseLoader | None = None) -> Environment:
+    """Return the environment that templates are read and rendered in."""
+    environment = _Environment(
+        loader=loader,
+        undefined=StrictUndefined,
+        finalize=_to_placeholder,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    # Without `range`, a loop can only go over values that are given to the template.
+    environment.globals.clear()
+    return environment
+
+
+def _line_of(error: BaseException, template: Template | None) -> str:
+    """Return the line of the template in which an error was raised, as `:LINE`; empty if it is unknown."""
+    if isinstance(error, TemplateSyntaxError):
+        return f":{error.lineno}"
+    lines = [
+        template.get_corresponding_lineno(number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if template is not None and frame.f_code.co_filename == "<template>"
+    ]
+    return f":{lines[-1]}" if lines else ""
+
+
 class _Environment(ImmutableSandboxedEnvironment):
-    """Sandbox that also blocks access to the text inside an `Untrusted`."""
+    """Sandbox that also blocks access to the text inside an `Untrusted`, and to all but a record's fields."""
 
     def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
+        if isinstance(obj, BaseModel) and attr not in type(obj).model_fields:
+            return False
         return not isinstance(obj, Untrusted) and super().is_safe_attribute(obj, attr, value)
 
 
@@ -174,6 +213,8 @@ def _to_placeholder(context: Context, value: object) -> object:
     if isinstance(value, (list, tuple, dict)):
         # The text of a list could contain the untrusted text of its items.
         raise TypeError("a list cannot be inserted into a template; insert its items one by one")
+    if value is None:
+        raise TypeError("a value that may be absent is inserted; ask for it first, by {% if VALUE %}")
     if not isinstance(value, Untrusted):
         return value
     slots: list[Untrusted] = context["_slots"]

@@ -20,9 +20,10 @@ from engines.cached import CachedEngine
 from engines.protocols import GenerationRequest
 from evaluation.config import BASE, STEERED, EvalSampling
 from prompts.environment import PromptTemplates
-from publius.config.run_file import load_run_config
+from prompts.user_templates import user_templates
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.folder import trained_adapter
+from publius.runs.inputs import recorded_config
 from publius.runs.manifest import read_manifest
 from publius.stages.variants import UNTRAINED, turns_for
 from training.methods import POLICY_METHODS
@@ -79,6 +80,7 @@ class Chat:
         sampling: sampling settings of the answers.
         seed: the run's seed.
         alone: the engines, if only one may be loaded at a time; None if all may.
+        templates: the run's templates; None for the built-in ones.
     """
 
     def __init__(
@@ -88,9 +90,10 @@ class Chat:
         sampling: EvalSampling,
         seed: int,
         alone: Engines | None = None,
+        templates: PromptTemplates | None = None,
     ) -> None:
         self.constitution = constitution
-        self.templates = PromptTemplates()
+        self.templates = templates or PromptTemplates()
         self.variants = [speaker.variant for speaker in speakers]
         self._speakers = speakers
         self._sampling = sampling
@@ -133,14 +136,15 @@ def open_chat(request: ChatRequest, make: EngineMaker = make_engine) -> Iterator
     read_manifest(request.run)
     folder = request.run.resolve()
     variants = _chosen(folder, request.variants)
-    config = load_run_config(folder / "resolved.yaml")
+    config = recorded_config(folder)
     constitution = load_constitution(folder / "constitution.yaml")
+    templates = user_templates(config.templates)
     sampling = _sampling(config.eval.sampling, request.temperature)
     with open_engines(config, folder.parent.parent, make) as engines:
         adapters = [trained_adapter(folder, variant) for variant in variants]
         speakers = [Speaker(*pair) for pair in zip(variants, map(engines.policy_with, adapters), strict=True)]
         alone = engines if engines.settings("policy").kind == "vllm" else None  # each reserves GPU memory
-        yield Chat(speakers, constitution, sampling, config.seed, alone)
+        yield Chat(speakers, constitution, sampling, config.seed, alone, templates)
 
 
 def _chosen(folder: Path, wanted: Sequence[str]) -> list[str]:

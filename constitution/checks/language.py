@@ -24,6 +24,10 @@ TWINS = (frozenset({"bs", "hr", "sr"}), frozenset({"id", "ms"}), frozenset({"nn"
 """Groups of languages that hardly differ in writing and count as one."""
 SHORT_BYTES = 24
 """Minimum bytes of letters to identify a language; a letter has one to three bytes."""
+LIKELY = 0.9
+"""Minimum probability of a language that is reported."""
+_READ_CHARACTERS = 2_000
+"""Characters of a text that its language is read from."""
 _ADDRESS = re.compile(r"\S+://\S+|`[^`\n]*`")
 
 
@@ -48,6 +52,18 @@ def language_probability(text: str, code: str) -> tuple[bool, float]:
     alike = next((twins for twins in TWINS if code in twins), frozenset({code}))
     ranked = _identifier().rank(prose)
     return ranked[0][0] in alike, sum(p for name, p in ranked if name in alike)
+
+
+def language_of(text: str) -> str | None:
+    """Return the language of a text, the first of its twins; None if no language is likely.
+
+    Twice `SHORT_BYTES` bytes of letters and a probability of 0.9 are required.
+    """
+    prose = _ADDRESS.sub(" ", without_code(text[:_READ_CHARACTERS]))
+    if sum(len(letter.encode(errors="replace")) for letter in prose if letter.isalpha()) < 2 * SHORT_BYTES:
+        return None
+    name, probability = _identifier().classify(prose)
+    return min(next((twins for twins in TWINS if name in twins), {name})) if probability >= LIKELY else None
 
 
 @lru_cache(maxsize=1)

@@ -31,6 +31,12 @@ def are_near_duplicates(first: str, second: str, threshold: float) -> bool:
     return shared_words(first, second, threshold) >= threshold
 
 
+def longest_common_run(first: str, second: str) -> int:
+    """Return the number of words in the longest run of words, by `words_of`, that two texts share."""
+    one, two = words_of(first), words_of(second)
+    return SequenceMatcher(None, one, two, autojunk=False).find_longest_match().size
+
+
 def words_of(text: str) -> list[str]:
     """Return the words of a text for comparison: without case, punctuation or apostrophes."""
     plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'").replace("'", "")

@@ -21,6 +21,7 @@ from engines.embedded import EMBEDDED_NAME
 from labelers.conflict import CONFLICT_TEMPLATE, ConflictJudge, ConflictJudgment, judged_pairs, nearest_pairs
 from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
+from prompts.user_templates import user_templates
 from publius.config.run_file import PromptsConfig, SplitConfig, load_run_config
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, make_engine
 from publius.runs.one_model import one_model, project_of
@@ -49,6 +50,8 @@ class CheckRequest:
     prompts: Path | None = None
     run: Path | None = None
     judged: JudgedRequest | None = None
+    templates: Path | None = None
+    """Folder of templates to check; None for that of the run file."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
         DataError: if the prompts file cannot be read.
     """
     loaded = read_constitution(request.constitution)
-    context = LintContext(_prompts(request), PromptTemplates().principle_defaults())
+    context = LintContext(_prompts(request), _templates(request).principle_defaults())
     if request.judged is None:
         return CheckedConstitution(loaded, lint_report(loaded, context))
     asked = request.judged
@@ -122,6 +125,14 @@ def check_constitution(request: CheckRequest, make: EngineMaker = make_engine) -
 def explain_codes(code: str) -> CodesExplained:
     """Return the explanation of a lint code, or of `all` codes. Raises ConfigError for an unknown code."""
     return CodesExplained(tuple(CODES.values()) if code == "all" else (find_code(code),))
+
+
+def _templates(request: CheckRequest) -> PromptTemplates:
+    """Return the templates that a run would use. Raises ConfigError for each mistake in them."""
+    named = request.templates
+    if named is None and request.run is not None:
+        named = load_run_config(request.run).templates
+    return user_templates(named)
 
 
 def _prompts(request: CheckRequest) -> tuple[Prompt, ...] | None:

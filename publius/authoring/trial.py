@@ -14,6 +14,9 @@ from core.terminal.interrupts import run_interruptibly
 from critique.comparisons import draft_against_revision
 from critique.config import CritiqueConfig, CritiqueSampling, DraftSampling, RevisionSampling
 from critique.loop import CritiqueLoop
+from critique.requests import needs_beginning
+from engines.config import ModelConfig
+from engines.loading import locate, parameter_count
 from engines.protocols import Engine
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments
@@ -63,6 +66,11 @@ async def _all(trial: Trial, constitutions: Sequence[Constitution], engine: Engi
     return list(await asyncio.gather(*(_one(trial, c, engine) for c in constitutions)))
 
 
+def _weights(model: str) -> int | None:
+    """Return the number of weights of the model; a script has none."""
+    return 0 if model == "scripted" else parameter_count(locate(ModelConfig(id=model)))
+
+
 async def _one(trial: Trial, constitution: Constitution, engine: Engine) -> TrialResult:
     shared = Sampling(temperature=0.4, top_p=0.9).model_dump(include={"temperature", "top_p"})
     config = CritiqueConfig(
@@ -73,7 +81,8 @@ async def _one(trial: Trial, constitution: Constitution, engine: Engine) -> Tria
         drop=("unchanged", "empty"),
     )
     prompt = Prompt.of((Message(role="user", content=trial.prompt),), source="try")
-    trace = await CritiqueLoop(constitution, engine, engine, config, trial.seed).trace(prompt)
+    begun = needs_beginning(_weights(trial.model))
+    trace = await CritiqueLoop(constitution, engine, engine, config, trial.seed, begun=begun).trace(prompt)
     comparison = draft_against_revision(trace)
     if isinstance(comparison, str):
         return TrialResult(constitution, trace, comparison, ())

@@ -57,9 +57,14 @@ def check(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="As --prompts, for the prompts of this run file; without CONSTITUTION, its own is checked.",
+            help="As --prompts, for the prompts of this run file, and its templates; without CONSTITUTION, "
+            "its own is checked.",
             metavar="RUN.yaml",
         ),
+    ] = None,
+    templates: Annotated[
+        Path | None,
+        typer.Option(help="Also check the request templates in this folder.", metavar="DIR"),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     judged: Annotated[
@@ -96,7 +101,7 @@ def check(
         constitution = load_run_config(run).constitution
     judging = JudgedRequest(model, budget, engine) if judged else None
     try:
-        result = check_constitution(CheckRequest(constitution, prompts, run, judging))
+        result = check_constitution(CheckRequest(constitution, prompts, run, judging, templates))
     except ConfigError as error:
         if not as_json:
             raise

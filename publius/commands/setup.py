@@ -15,14 +15,30 @@ models_app = typer.Typer(help="Install the embedded model.", no_args_is_help=Tru
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="A new or empty folder.", metavar="DIR", show_default=False)
+    ] = None,
     preset: Annotated[str, typer.Option(help="Preset to copy the constitution from.")] = DEFAULT_PRESET,
+    templates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the templates of all requests to this folder, to edit and name in `templates` of a "
+            "run file.",
+            metavar="DIR",
+        ),
+    ] = None,
 ) -> None:
     """Create a new project. It has constitution.yaml, run.yaml and prompts.jsonl."""
+    from prompts.user_templates import init_templates
     from publius.runs.project import init_project
-    from publius.views.setup import print_project
+    from publius.views.setup import print_project, print_templates
 
-    print_project(folder, init_project(folder, preset))
+    if folder is None and templates is None:
+        raise typer.BadParameter("give a folder for the project, or --templates DIR")
+    if templates is not None:
+        print_templates(templates, init_templates(templates))
+    if folder is not None:
+        print_project(folder, init_project(folder, preset))
 
 
 def doctor(as_json: AsJson = False) -> int:

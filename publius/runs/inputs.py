@@ -17,11 +17,13 @@ from core.notices import warn
 from core.settings import identity_of
 from core.store.files import os_errors, write_atomic
 from core.text.yaml_writing import yaml_text
+from prompts.environment import PromptTemplates
+from prompts.user_templates import TEMPLATE_SUFFIX
 from publius.config.run_file import RunConfig, load_run_config
 from publius.runs.manifest import RUN_AGAIN
 
-RESOLVED, CONSTITUTION = "resolved.yaml", "constitution.yaml"
-"""The run's settings with all defaults, and its constitution."""
+RESOLVED, CONSTITUTION, TEMPLATE_FOLDER = "resolved.yaml", "constitution.yaml", "templates"
+"""The run's settings with all defaults, its constitution, and the user's own templates."""
 _BITS = 64
 
 
@@ -55,6 +57,24 @@ def restore_inputs(folder: Path, config: RunConfig, constitution: Constitution, 
         _restore(folder / CONSTITUTION, written, is_new=is_new)
 
 
+def restore_templates(folder: Path, templates: PromptTemplates, *, is_new: bool) -> None:
+    """Write the user's own templates to a run folder, unless they are there and unchanged."""
+    for name in sorted(templates.own):
+        path, text = folder / TEMPLATE_FOLDER / f"{name}{TEMPLATE_SUFFIX}", templates.sources[name]
+        with contextlib.suppress(OSError, ValueError):
+            if path.read_text(encoding="utf-8") == text:
+                continue
+        _restore(path, text, is_new=is_new)
+
+
+def recorded_config(folder: Path) -> RunConfig:
+    """Return the configuration in a run folder, with the templates that the run folder has."""
+    config = load_run_config(folder / RESOLVED)
+    if config.templates is None:
+        return config
+    return config.model_copy(update={"templates": folder / TEMPLATE_FOLDER})
+
+
 def read_input(path: Path) -> str:
     """Return the text of one of these files. Raises RunStateError if it is missing or damaged."""
     with os_errors(path):
@@ -70,6 +90,7 @@ def _restore(path: Path, text: str, *, is_new: bool) -> None:
     if not is_new:
         warn(f"{path} is damaged or was changed; it is written again")
     with os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text)
 
 

@@ -58,6 +58,7 @@ class _Manifest(_Part):
     created: str = ""
     python: str = ""
     tiers: str = ""
+    loop: str = ""
     models: dict[str, str] = {}
     versions: dict[str, str] = {}
     people: dict[str, StrictInt] = {}

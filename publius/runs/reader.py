@@ -16,8 +16,9 @@ from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Prefere
 from core.store.files import is_there
 from core.store.lock import require_no_writer
 from core.store.record_store import RecordFile, RecordStore
-from publius.config.run_file import RunConfig, load_run_config
+from publius.config.run_file import RunConfig
 from publius.runs.folder import RunIdentity
+from publius.runs.inputs import recorded_config
 from publius.runs.judgment_folder import require_judgments
 from publius.runs.manifest import read_manifest
 from publius.runs.records import RunFiles
@@ -71,8 +72,8 @@ class RunReader(RecordsReader):
 
     @cached_property
     def config(self) -> RunConfig:
-        """The run's configuration."""
-        return load_run_config(self.folder / "resolved.yaml")
+        """The run's configuration, with the templates in the run folder."""
+        return recorded_config(self.folder)
 
     @cached_property
     def constitution(self) -> Constitution:

@@ -118,7 +118,9 @@ class _Answers:
 
     @classmethod
     def of(cls, run: Run, engines: Engines, policy: CachedEngine) -> _Answers:
-        scorer = scorer_of(run, engines) if run.config.compare.pairs == "best_worst" else None
+        config = run.config
+        scored = config.compare.pairs == "best_worst"
+        scorer = scorer_of(run, engines, judge=config.sample.judge) if scored else None
         labeler = engines.of("labeler") if scorer is not None and scorer.labeler is not None else None
         together = labeler is None or engines.fit_together("policy", "labeler")
         engines.keep(policy, *([labeler] if labeler is not None and together else []))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from core.errors import ConfigError
 from core.records import Prompt, Split
 from critique.loop import CritiqueLoop
+from critique.requests import needs_beginning
+from critique.statistics import LoopStatistics
 from publius.runs.engines import Engines
-from publius.runs.folder import Run
+from publius.runs.folder import Run, loop_rules_of
 from publius.stages.base import StageResult, StageWork, prompts_of, run_stage
+from publius.stages.scoring import scorer_of
 
 
 async def critique_stage(run: Run, engines: Engines) -> StageResult:
     """Draft, critique and revise an answer to every training prompt that has no trace yet."""
     splits: set[Split] = {"train", "preference"} if run.config.compare.source == "revisions" else {"train"}
-    policy, critic = engines.of("policy"), engines.of("critic")
-    loop = CritiqueLoop(run.constitution, policy, critic, run.config.critique, run.config.seed, run.templates)
+    loop = loop_of(run, engines)
     stage = StageWork(run, engines, "critique", run.traces)
 
     def is_done(prompt: Prompt) -> bool:
@@ -25,12 +30,53 @@ async def critique_stage(run: Run, engines: Engines) -> StageResult:
     async def work(prompt: Prompt) -> None:
         run.traces.append(await loop.trace(prompt))
 
+    policy, critic = engines.of("policy"), engines.of("critic")
+    judge = [engines.of("labeler")] if loop.scorer is not None and loop.scorer.labeler is not None else []
     if not engines.fit_together("policy", "critic"):
         # Only one model is loaded at a time: all drafts are written first, and the loop then finds them in
         # the cache.
         engines.keep(policy)
         await run_stage(stage, lambda: prompts_of(run, splits), is_done, draft)
-        engines.keep(critic)
+        engines.keep(critic, *judge)
     else:
-        engines.keep(policy, critic)
-    return await run_stage(stage, lambda: prompts_of(run, splits), is_done, work)
+        engines.keep(policy, critic, *judge)
+    result = await run_stage(stage, lambda: prompts_of(run, splits), is_done, work)
+    _note_statistics(run)
+    return result
+
+
+def _note_statistics(run: Run) -> None:
+    """Record the statistics of the loop in the manifest, unless they are those of all traces already."""
+    noted: dict[str, Any] = run.manifest["stages"]["critique"].get("loop", {})
+    if noted.get("prompts") == len(run.traces):
+        return
+    statistics = LoopStatistics(run.constitution, run.config.critique.rounds)
+    for trace in run.traces:
+        statistics.add(trace)
+    run.note_result("critique", "loop", statistics.as_json())
+
+
+def loop_of(run: Run, engines: Engines) -> CritiqueLoop:
+    """Return the critique loop of a run.
+
+    Raises:
+        ConfigError: `critique.judge` is set, and critic and labeler cannot be loaded at once.
+    """
+    config = run.config.critique
+    if config.judge and not engines.fit_together("critic", "labeler"):
+        raise ConfigError(
+            "the labeler judges revisions while the critic writes them, and both models do not fit at once",
+            where="critique.judge",
+            accepted="false, one model for both roles, or GPUs of their own (models.ROLE.engine.gpus)",
+        )
+    return CritiqueLoop(
+        run.constitution,
+        engines.of("policy"),
+        engines.of("critic"),
+        config,
+        run.config.seed,
+        run.templates,
+        scorer_of(run, engines, judge=config.judge),
+        loop_rules_of(run.manifest),
+        begun=needs_beginning(engines.parameters_of("critic")),
+    )

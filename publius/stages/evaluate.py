@@ -82,7 +82,6 @@ def _write(run: Run, evaluation: Evaluation, answers: Sequence[Answer]) -> None:
     judge = run.config.models.judge.id if run.config.models.judge else None
     metrics = json.dumps(metrics_content(evaluation, excluded), indent=2, ensure_ascii=False)
     write_atomic(folder / "metrics.json", metrics + "\n")
-    content = ReportContent(
-        run.constitution, evaluation, answers, excluded, run.config.eval.samples_shown, judge
-    )
+    shown, loop = run.config.eval.samples_shown, run.manifest["stages"].get("critique", {}).get("loop", {})
+    content = ReportContent(run.constitution, evaluation, answers, excluded, shown, judge, loop)
     write_atomic(folder / "report.md", render_report(content))

@@ -20,7 +20,7 @@ from labelers.config import LabelConfig
 from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome, settle_by_tier
 from labelers.crowd.votes import MACHINES
 from labelers.mixing import Mixer, wants_machines
-from prompts.environment import PromptTemplates
+from prompts.user_templates import user_templates
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, Engines
 from publius.runs.folder import Run, tier_rule_of
@@ -190,7 +190,7 @@ def warn_about_labels(
         return
     labeler = engines.of("labeler")
     if labels_now or engines.settings("labeler").kind != "http":
-        require_labeler(labeler, PromptTemplates())
+        require_labeler(labeler, user_templates(config.templates))
     if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
         warn("self-labelled: the labeler judges its own answers; set models.labeler to a stronger model")
     if labeler.model == EMBEDDED_NAME:

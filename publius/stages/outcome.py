@@ -36,6 +36,7 @@ class RunOutcome:
             "run": str(self.folder),
             "stages": {result.stage: result.as_json() for result in self.stages},
             "left_out": {stage: entry["left_out"] for stage, entry in stages.items() if entry["left_out"]},
+            "critique": stages.get("critique", {}).get("loop", {}),
             "samples": stages.get("sample", {}).get("yield", {}),
             "rounds": stages.get("dpo", {}).get("rounds", []),
             "advice": {stage: entry["advice"] for stage, entry in stages.items() if entry.get("advice")},

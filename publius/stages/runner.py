@@ -11,6 +11,7 @@ from constitution.loader import load_constitution
 from core.errors import ConfigError, NothingToLearnError, RunStateError
 from core.notices import note, warn
 from core.terminal.interrupts import run_interruptibly
+from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
 from publius.config.run_file import TRAINABLE, RunConfig, load_run_config, untrainable
 from publius.models.training_job import training_job
@@ -110,6 +111,7 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
     """Open the run of a plan, run its stages in order and return the outcome."""
     config = plan.config
     load_constitution(config.constitution)  # report its errors before looking for models
+    user_templates(config.templates)
     _require_one_process_unless_training(plan.stages)
     _require_weights(config, plan.stages)
     with open_engines(config, plan.project, make, pairs_only=plan.pairs_only) as engines:

@@ -152,7 +152,7 @@ class _Sampling:
         taught = partial(taught_turns, constitution=run.constitution, templates=run.templates)
         policy, config = engines.of("policy"), run.config
         sampler = AnswerSampler(run.constitution, policy, config.sample, config.seed, taught)
-        scorer = scorer_of(run, engines)
+        scorer = scorer_of(run, engines, judge=config.sample.judge)
         engines.keep(policy, *([engines.of("labeler")] if scorer.labeler else []))
         together = scorer.labeler is None or engines.fit_together("policy", "labeler")
         return cls(run, engines, sampler, scorer, together)

@@ -30,8 +30,13 @@ def require_scored_answers(run: Run, stages: Sequence[Stage]) -> None:
     )
 
 
-def scorer_of(run: Run, engines: Engines) -> AnswerScorer:
+def scorer_of(run: Run, engines: Engines, *, judge: bool) -> AnswerScorer:
     """Return the scorer of a run; its labeler is None if only checks count.
+
+    Args:
+        run: the run.
+        engines: its engines.
+        judge: whether the labeler scores principles without a machine check.
 
     Raises:
         ConfigError: if the labeler may think before it answers yes or no.
@@ -39,7 +44,7 @@ def scorer_of(run: Run, engines: Engines) -> AnswerScorer:
     """
     config = run.config
     judged = any(principle.check is None for principle in run.constitution.principles)
-    if not (config.sample.judge and config.label.principles and judged):
+    if not (judge and config.label.principles and judged):
         return AnswerScorer(run.constitution)
     engine = engines.of("labeler")
     require_pointwise_labeler(engine, run.templates)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from core.records import Comparison, CritiqueTrace, Exclusion, Judgment, Preference, Prompt, ScoredAnswer
+from core.records import (
+    Comparison,
+    CritiqueTrace,
+    Exclusion,
+    Judgment,
+    Preference,
+    Prompt,
+    Revision,
+    ScoredAnswer,
+)
 from labelers.crowd.votes import annotator_of
 from publius.console import heading, out, word_diff
 from publius.runs.reader import AnyRecord, RecordInRun
@@ -51,13 +60,24 @@ def _print(record: AnyRecord, *, marked: bool) -> None:
         out.print(Text(f"excluded by {record.stage}: {record.reason}"))
 
 
+def why_not_kept(revision: Revision) -> str:
+    """Return why the answer before a revision stays, such as `not kept: breaks brief`."""
+    if "no_fault" in revision.flags:
+        return "not revised: the critique finds nothing wrong"
+    if revision.dropped == "guard" and revision.broken:
+        return f"not kept: breaks {', '.join(revision.broken)}"
+    return "not kept"
+
+
 def _print_trace(trace: CritiqueTrace) -> None:
     out.print(Text(f"draft: {trace.initial.text}"))
     answer = trace.initial
     for revision in trace.revisions:
-        kept = "kept" if revision.kept else "not kept"
+        kept = "kept" if revision.kept else why_not_kept(revision)
         flags = f", {', '.join(revision.flags)}" if revision.flags else ""
-        out.print(Text(f"\nround {revision.round}, {revision.principle_id} ({kept}{flags})", style="bold"))
-        out.print(Text(f"critique: {revision.critique.text}"))
+        principles = ", ".join(revision.principle_ids)
+        out.print(Text(f"\nround {revision.round}, {principles} ({kept}{flags})", style="bold"))
+        if revision.critique is not None:
+            out.print(Text(f"critique: {revision.critique.text}"))
         out.print(Text("revision: ") + word_diff(answer.text, revision.candidates[-1].text))
         answer = revision.candidates[-1] if revision.kept else answer

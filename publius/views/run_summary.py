@@ -11,6 +11,7 @@ from rich.table import Table
 from core.errors import shell_command
 from core.notices import counted, note, warn
 from core.records import Metric
+from critique.statistics import ATTRIBUTION, attribution_rows, loop_lines
 from evaluation.report import summary_table
 from publius.authoring.steering.steer import SteerOutcome
 from publius.console import heading, out
@@ -74,6 +75,8 @@ def print_summary(outcome: RunOutcome) -> None:
 
 def _print_results(summary: dict[str, Any]) -> None:
     """Print the yield of the samples, the rounds of DPO, and the stages that had nothing to work on."""
+    if summary["critique"]:
+        _print_loop(summary["critique"])
     if summary["samples"]:
         heading("Samples")
         out.print(summary["samples"]["line"])
@@ -103,6 +106,19 @@ def _print_servers(servers: Sequence[Mapping[str, Any]]) -> None:
         for title in ("retries", "failures", "changed"):
             for reason, count in server.get(title, {}).items():
                 out.print(f"  {title:<10}{count:>6,}  {reason}")
+
+
+def _print_loop(loop: dict[str, Any]) -> None:
+    """Print what the rounds of critique and revision did, and the part that each principle had in it."""
+    heading("Critique and revision")
+    for line in loop_lines(loop):
+        out.print(line)
+    table = Table(box=None, pad_edge=False)
+    for title in ("principle", *ATTRIBUTION.values()):
+        table.add_column(title, justify="left" if title == "principle" else "right")
+    for row in attribution_rows(loop):
+        table.add_row(*row)
+    out.print(table)
 
 
 def _print_near_duplicates(count: int) -> None:

@@ -12,6 +12,13 @@ from publius.console import out
 from publius.doctor import Examination
 
 
+def print_templates(folder: Path, written: Sequence[Path]) -> None:
+    """Print the template files and how a run uses them."""
+    for path in written:
+        note(f"wrote {path}")
+    note(f"Name the folder in the run file (templates: {folder}); delete the files that you do not change.")
+
+
 def print_project(folder: Path, written: Sequence[Path]) -> None:
     """Print the files of a new project and the commands to continue with."""
     for path in written:

@@ -11,6 +11,7 @@ from constitution.draw import in_scope
 from core.records import Judgment
 from publius.authoring.trial import TrialResult
 from publius.console import heading, out, word_diff
+from publius.views.record import why_not_kept
 
 
 def print_trial(results: Sequence[TrialResult]) -> None:
@@ -36,9 +37,10 @@ def _print_rounds(result: TrialResult) -> None:
         principle = result.constitution.principle(revision.principle_id)
         heading(f"Round {revision.round}: {principle.id}")
         out.print(Text(principle.text, style="italic"))
-        out.print(Text(f"\nCritique: {revision.critique.text}"))
+        if revision.critique is not None:
+            out.print(Text(f"\nCritique: {revision.critique.text}"))
         flags = f" ({', '.join(revision.flags)})" if revision.flags else ""
-        kept = "" if revision.kept else ", not kept"
+        kept = "" if revision.kept else f", {why_not_kept(revision)}"
         out.print(Text(f"\nRevision{flags}{kept}, words removed and added:"))
         out.print(word_diff(answer.text, revision.candidates[-1].text))
         answer = revision.candidates[-1] if revision.kept else answer

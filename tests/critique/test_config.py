@@ -27,7 +27,7 @@ def test_one_sampling_field_that_is_set_leaves_the_others_at_their_defaults():
     [
         {"rounds": -1},
         {"rounds": 17},
-        {"drop": ["refused"]},
+        {"drop": ["rude"]},
         {"draft": {"temperature": -0.1}},
         {"critique": {"temperature": float("inf")}},
         {"revision": {"max_new_tokens": 0}},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.records import Generation, Sampling
-from critique.flags import flags_of
+from critique.flags import finds_fault, flags_of
 
 BEFORE = "I cannot say, but a pharmacist can."
 
@@ -112,7 +112,7 @@ def test_opening_of_an_answer_is_let_through(text: str):
 @pytest.mark.parametrize("text", LEAKS)
 def test_only_the_opening_counts(text: str):
     story = "She wrote to him about many things that day and at last came to the point of it all\n"
-    assert flags_of(answer(story * 3 + text), answer(BEFORE)) == ()
+    assert "prefix_leak" not in flags_of(answer(story * 3 + text), answer(BEFORE))
 
 
 def test_opening_that_the_answer_before_had_too_is_the_answers_own():
@@ -153,4 +153,70 @@ def test_flags_stand_in_fixed_order():
 )
 def test_long_text_is_read_to_its_end(unit: str):
     # A pattern that backtracks without bound would take hours over some of these.
-    assert flags_of(answer((unit * 20_000).strip()), answer(BEFORE)) == ()
+    found = flags_of(answer((unit * 20_000).strip()), answer(BEFORE), unit * 20_000)
+    assert set(found) <= {"repeats_itself", "critique_copied"}
+
+
+DRAFT = "This is a small tablet that you should take in the evening with a glass of cold water."
+FLAGGED = [
+    (
+        "critique_copied",
+        "Say when it is taken and with what it is taken.",
+        "Say when it is taken and with what.",
+    ),
+    ("question_copied", "When do I take this small round pill?", "When do I take this small round pill?"),
+    ("talks_about_the_reply", "My last reply should be shorter and kinder.", ""),
+    ("talks_about_the_reply", "The reply is at most 25 words long.", ""),
+    ("talks_about_the_reply", '"To follow this principle, I will be brief."', ""),
+    ("talks_about_the_reply", "This principle is about short answers.", ""),
+    ("repeats_itself", "Take it in the evening. " * 12, ""),
+    ("refused", "I'm sorry, but I can't help with that.", ""),
+    ("evasive", "It depends. It is best to ask your doctor.", ""),
+    ("evasive", "As an AI, I have no view on that.", ""),
+    ("language_changed", "Das ist eine kleine Tablette, die man am Abend mit kaltem Wasser nehmen soll.", ""),
+]
+FINE = [
+    ("Take it in the evening, with water.", "Say when it is taken and with what it is taken."),
+    ("The answer is seven.", ""),
+    ("Newton found that principle.", ""),
+    ("Reply to the letter at once: they are waiting.", ""),
+    (
+        "Ask your doctor when to take it; most people take it at night, some of them with food, others with "
+        "a glass of milk or water, and a few take one half of it at noon and the other half at nine.",
+        "",
+    ),
+    ("No. A doctor can give you something that works better.", ""),
+    ("Ja.", ""),
+]
+
+
+@pytest.mark.parametrize(("flag", "text", "source"), FLAGGED, ids=[f"{f}: {t[:20]}" for f, t, _ in FLAGGED])
+def test_problem_that_the_answer_before_does_not_have_is_flagged(flag: str, text: str, source: str):
+    critique, question = (source, "") if flag == "critique_copied" else ("", source)
+    assert flag in flags_of(answer(text), answer(DRAFT), critique, question)
+    assert flags_of(answer(text), answer(DRAFT)) == () or not source
+    assert flag not in flags_of(answer(text + " Yes."), answer(text), critique, question)
+
+
+@pytest.mark.parametrize(("text", "critique"), FINE)
+def test_answer_without_a_problem_has_no_flag(text: str, critique: str):
+    assert flags_of(answer(text), answer(DRAFT), critique, "When do I take it?") == ()
+
+
+@pytest.mark.parametrize(
+    ("critique", "found"),
+    [
+        ("No fault.", False),
+        ("Nothing in the reply breaks the principle.", False),
+        ("The reply already follows the principle.", False),
+        ("My reply follows this principle.", False),
+        ("It does not break the principle.", False),
+        ("Nothing breaks the principle, but the reply is long.", True),
+        ("The reply does not follow the principle, since it greets.", True),
+        ("To follow this principle, my reply should be shorter.", True),
+        ("It has 132 words, and the limit is 60.", True),
+        ("", True),
+    ],
+)
+def test_critique_finds_a_fault_unless_it_says_that_there_is_none(critique: str, found: bool):
+    assert finds_fault(critique) is found

@@ -176,3 +176,12 @@ def test_four_variants_fit_in_a_hundred_columns():
     lines = capture.get().splitlines()
     assert all("…" not in line for line in lines)
     assert len(lines) == 1 + len(summary_rows(content(answers, further=kl).evaluation.metrics)[1:]) + 1
+
+
+def test_report_has_the_rounds_of_the_critique_loop_if_there_are_any():
+    counts = {"drawn": 4, "faults": 3, "kept": 2, "better": 1, "worse": 0, "broken": 0}
+    loop = {"rounds": {}, "checked": 4, "compliant": [1, 3], "principles": {"brief": counts}}
+    found = section(render_report(content(moved(40, "sft"), loop=loop)), "Critique and revision")
+    assert "25.0 % -> 75.0 % of 4 prompts" in found
+    assert "| brief | 4 | 3 | 2 | 1 | 0 | 0 |" in found
+    assert "## Critique and revision" not in render_report(content(moved(40, "sft")))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from constitution.checks.evaluate import count_words, evaluate
+from critique.requests import WRITTEN_BY_CHECKS
 from publius.runs.reader import RunReader
 from tests.publius.invoking import here
 from tests.publius.projects import CONSTITUTION, write_project
@@ -123,3 +125,29 @@ def test_where_no_draw_shows_a_behaviour_it_is_made_to_appear_and_learned(tmp_pa
     assert chosen <= {"begun", "repaired"}
     assert summary["samples"]["informative"] == PROMPTS - 1
     assert summary["stages"]["dpo"]["records"] > 0 or "dpo" in summary["advice"]
+
+
+@pytest.mark.slow
+def test_failed_checks_write_true_critiques_and_the_guard_keeps_what_was_fulfilled(tmp_path):
+    settings = "rounds: 2\n  principles: worst\n  from_checks: true\n  early_stop: checks\n  candidates: 2"
+    run = RUN.replace("rounds: 2", settings).replace("max_new_tokens: 12", "max_new_tokens: 20")
+    run_file = write_project(tmp_path, 3, run)
+    done = here("critique", run_file, "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    reader = RunReader(Path(summary["run"]))
+    short = reader.constitution.principle("short").check
+    written = 0
+    for trace in reader.traces:
+        answer, passed = trace.initial, evaluate(short, trace.initial.text).passed
+        for revision in trace.revisions:
+            if revision.critique.model == WRITTEN_BY_CHECKS:
+                words = count_words(answer.text)
+                assert f"it has {words} words, and the limit is 12" in revision.critique.text
+                written += 1
+            assert len(revision.candidates) == 2
+            answer = revision.candidates[-1] if revision.kept else answer
+            passed, before = evaluate(short, answer.text).passed, passed
+            assert passed or not before
+    assert written > 0
+    assert summary["critique"]["principles"]["short"]["faults"] == written

@@ -1,0 +1,195 @@
+"""State in words what a failed machine check found: a fault that is certainly there.
+
+A finding has the answer as its subject: `it has 132 words, and the limit is 60`. It contains numbers and the
+values of the check, never text of the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+
+from constitution.checks import kinds
+from constitution.checks.evaluate import count_words, evaluate, reading_grade
+from constitution.checks.json_schema import NotJson, count_errors, parse_answer
+from constitution.checks.kinds import Check
+from constitution.checks.prose import list_share, sentences
+from constitution.checks.wording import count_present, count_pronouns, phrase_list
+from core.notices import counted
+
+
+def finding(check: Check, text: str) -> str | None:
+    """Return what is wrong with an answer by a check, as a clause about `it`; None if it passes."""
+    return None if evaluate(check, text).passed else _finding(check, text)
+
+
+@singledispatch
+def _finding(check: Check, text: str) -> str:
+    """Return the finding about an answer that fails."""
+    raise AssertionError(f"no finding for {type(check).__name__}")
+
+
+def _over(found: int, limit: int, unit: str) -> str:
+    return f"it has {counted(found, unit)}, and the limit is {limit:,}"
+
+
+def _under(found: int, limit: int, unit: str) -> str:
+    return f"it has {counted(found, unit)}, and at least {limit:,} are required"
+
+
+def _quoted(phrases: Sequence[str], word: str) -> str:
+    """Return phrases in quotation marks, the last two joined by `and` or `or`."""
+    *others, last = (f'"{phrase}"' for phrase in phrases)
+    return f"{', '.join(others)} {word} {last}" if others else last
+
+
+def _found(phrases: Sequence[str], text: str) -> list[str]:
+    return [phrase for phrase in phrases if count_present((phrase,), text)]
+
+
+@_finding.register
+def _(check: kinds.MaxWords, text: str) -> str:
+    return _over(count_words(text), check.value, "word")
+
+
+@_finding.register
+def _(check: kinds.MinWords, text: str) -> str:
+    return _under(count_words(text), check.value, "word")
+
+
+@_finding.register
+def _(check: kinds.MaxSentences, text: str) -> str:
+    return _over(sum(1 for _ in sentences(text)), check.value, "sentence")
+
+
+@_finding.register
+def _(check: kinds.MinSentences, text: str) -> str:
+    return _under(sum(1 for _ in sentences(text)), check.value, "sentence")
+
+
+@_finding.register
+def _(check: kinds.MaxCharacters, text: str) -> str:
+    return _over(len(text), check.value, "character")
+
+
+@_finding.register
+def _(check: kinds.MinCharacters, text: str) -> str:
+    return _under(len(text), check.value, "character")
+
+
+@_finding.register
+def _(check: kinds.Matches, text: str) -> str:
+    return f"it has no text that the regular expression {check.value} finds"
+
+
+@_finding.register
+def _(check: kinds.NotMatches, text: str) -> str:
+    return f"it has text that the regular expression {check.value} finds"
+
+
+@_finding.register
+def _(check: kinds.Contains, text: str) -> str:
+    present = _found(check.value, text)
+    return f"it lacks {_quoted([phrase for phrase in check.value if phrase not in present], 'and')}"
+
+
+@_finding.register
+def _(check: kinds.ContainsAny, text: str) -> str:
+    return f"it contains neither {_quoted(check.value, 'nor')}" if len(check.value) > 1 else _lacks(check)
+
+
+def _lacks(check: kinds.ContainsAny) -> str:
+    return f"it lacks {_quoted(check.value, 'or')}"
+
+
+@_finding.register
+def _(check: kinds.ContainsNone, text: str) -> str:
+    return f"it contains {_quoted(_found(check.value, text), 'and')}"
+
+
+@_finding.register
+def _(check: kinds.PhraseList, text: str) -> str:
+    return f"it contains {_quoted(_found(phrase_list(check.value), text), 'and')}"
+
+
+@_finding.register
+def _(check: kinds.StartsWith, text: str) -> str:
+    return f"it does not begin with {_quoted(check.value, 'or')}"
+
+
+@_finding.register
+def _(check: kinds.NotStartsWith, text: str) -> str:
+    return f"it begins with {_quoted(check.value, 'or')}"
+
+
+@_finding.register
+def _(check: kinds.EndsWith, text: str) -> str:
+    return f"it does not end with {_quoted(check.value, 'or')}"
+
+
+@_finding.register
+def _(check: kinds.NotEndsWith, text: str) -> str:
+    return f"it ends with {_quoted(check.value, 'or')}"
+
+
+@_finding.register
+def _(check: kinds.MaxGrade, text: str) -> str:
+    return f"it reads at school grade {reading_grade(text) or 0.0:.0f}, and the limit is {check.value:g}"
+
+
+@_finding.register
+def _(check: kinds.MinGrade, text: str) -> str:
+    grade = reading_grade(text)
+    return (
+        "it has no words" if grade is None else f"it reads at school grade {grade:.0f}, below {check.value:g}"
+    )
+
+
+@_finding.register
+def _(check: kinds.JsonAnswer, text: str) -> str:
+    try:
+        value = parse_answer(text)
+    except NotJson:
+        return "it is not JSON without any other text"
+    return f"it has {counted(count_errors(check.value, value), 'error')} by the JSON schema"
+
+
+@_finding.register
+def _(check: kinds.Language, text: str) -> str:
+    return f"it is not written in the language with the code {check.value}"
+
+
+@_finding.register
+def _(check: kinds.Format, text: str) -> str:
+    if check.value == "list":
+        return "it is not a list"
+    return f"it has {counted(list_share(text)[0], 'line')} of a list"
+
+
+@_finding.register
+def _(check: kinds.Person, text: str) -> str:
+    first, second = count_pronouns(text)
+    if check.value == "first":
+        return "it is not written in the first person"
+    if check.value == "second":
+        return (
+            f"it has {counted(first, 'word')} in the first person"
+            if first
+            else "it does not address the reader as you"
+        )
+    return f"it has {counted(first + second, 'word')} in the first or second person"
+
+
+@_finding.register
+def _(check: kinds.EndsWithQuestion, text: str) -> str:
+    return "it does not end with a question" if check.value else "it ends with a question"
+
+
+@_finding.register
+def _(check: kinds.Refusal, text: str) -> str:
+    return "it is not a refusal" if check.value else "it refuses what was asked"
+
+
+@_finding.register
+def _(check: kinds.PythonCheck, text: str) -> str:
+    return f"the check {check.value} rejects it"

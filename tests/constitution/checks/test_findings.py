@@ -1,0 +1,89 @@
+"""What failed checks say: for every kind, true of the answer, and nothing where it passes."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from constitution.checks.evaluate import evaluate
+from constitution.checks.findings import finding
+from constitution.checks.kinds import Check, PythonCheck
+from constitution.schema import Principle
+
+CASES: list[tuple[str, Any, str, str, str]] = [
+    ("max_words", 3, "One two three four.", "One two.", "it has 4 words, and the limit is 3"),
+    ("min_words", 3, "One two.", "One two three.", "it has 2 words, and at least 3 are required"),
+    ("max_sentences", 1, "One. Two.", "One.", "it has 2 sentences, and the limit is 1"),
+    ("min_sentences", 2, "One.", "One. Two.", "it has 1 sentence, and at least 2 are required"),
+    ("max_characters", 3, "four", "two", "it has 4 characters, and the limit is 3"),
+    ("min_characters", 3, "no", "yes", "it has 2 characters, and at least 3 are required"),
+    ("regex", "[0-9]", "None.", "7", "it has no text that the regular expression [0-9] finds"),
+    ("not_regex", "[0-9]", "7", "None.", "it has text that the regular expression [0-9] finds"),
+    ("contains", ["a b", "c"], "C.", "A b c.", 'it lacks "a b"'),
+    ("contains_any", ["for example", "say"], "No.", "Say no.", 'it contains neither "for example" nor "say"'),
+    ("contains_any", ["say"], "No.", "Say no.", 'it lacks "say"'),
+    (
+        "contains_none",
+        ["As an AI", "Sure", "Hm"],
+        "Sure, as an AI.",
+        "No.",
+        'it contains "As an AI" and "Sure"',
+    ),
+    ("starts_with", ["Yes", "No"], "Well.", "Yes.", 'it does not begin with "Yes" or "No"'),
+    ("not_starts_with", ["Well"], "Well.", "Yes.", 'it begins with "Well"'),
+    ("ends_with", ["Bye."], "Hello.", "Bye.", 'it does not end with "Bye."'),
+    ("not_ends_with", ["Bye."], "Bye.", "Hello.", 'it ends with "Bye."'),
+    (
+        "max_grade",
+        5,
+        "Institutional considerations necessitate deliberation.",
+        "I go.",
+        "it reads at school grade",
+    ),
+    (
+        "min_grade",
+        12,
+        "I go.",
+        "Institutional considerations necessitate deliberation.",
+        "it reads at school grade",
+    ),
+    ("json", {"type": "array"}, "{}", "[]", "it has 1 error by the JSON schema"),
+    ("json", {}, "Here: {}", "{}", "it is not JSON"),
+    ("language", "de", "This is an English sentence about tea.", "Ja.", "the language with the code de"),
+    ("format", "list", "Prose.", "- a\n- b", "it is not a list"),
+    ("format", "prose", "- a\n- b", "Prose.", "it has 2 lines of a list"),
+    ("person", "first", "Stir it.", "I stir it.", "it is not written in the first person"),
+    ("person", "second", "I stir it.", "You stir it.", "it has 1 word in the first person"),
+    ("person", "third", "I stir your tea.", "Stir it.", "it has 2 words in the first or second person"),
+    ("ends_with_question", True, "No.", "Why?", "it does not end with a question"),
+    ("ends_with_question", False, "Why?", "No.", "it ends with a question"),
+    ("phrase_list", "boilerplate", "As an AI, no.", "No.", "it contains "),
+    ("refusal", False, "I'm sorry, but I can't help with that.", "Yes.", "it refuses what was asked"),
+    ("refusal", True, "Yes.", "I'm sorry, but I can't help with that.", "it is not a refusal"),
+]
+
+
+def check_of(kind: str, value: Any) -> Check:
+    check = Principle.model_validate({"id": "a", "text": "A.", "check": {"kind": kind, "value": value}}).check
+    assert check is not None
+    return check
+
+
+@pytest.mark.parametrize(("kind", "value", "fails", "passes", "said"), CASES)
+def test_failed_check_says_what_it_found(kind: str, value: Any, fails: str, passes: str, said: str):
+    check = check_of(kind, value)
+    assert not evaluate(check, fails).passed
+    found = finding(check, fails)
+    assert found is not None
+    assert said in found
+    assert finding(check, passes) is None
+
+
+def test_every_kind_has_a_finding():
+    kinds = {
+        kind.model_fields["kind"].annotation
+        for kind in get_args(get_args(Check)[0])
+        if kind is not PythonCheck
+    }
+    assert {name for kind in kinds for name in get_args(kind)} == {case[0] for case in CASES}
