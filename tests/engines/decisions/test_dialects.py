@@ -153,7 +153,10 @@ def edited(dialect: Dialect, *path: str | int, value: object = ..., delete: bool
 NAN = float("nan")
 HOSTILE = [
     ("answers: no answer to 'how'", edited(DIALECTS[0], "answers", "how", delete=True)),
-    ("'new', which was not asked", edited(DIALECTS[0], "answers", "new", value={"type": "noul", "noul": 0.5})),
+    (
+        "'new', which was not asked",
+        edited(DIALECTS[0], "answers", "new", value={"type": "noul", "noul": 0.5}),
+    ),
     ("answers.kind.noul", edited(DIALECTS[0], "answers", "kind", "noul", value=NAN)),
     ("answers.kind.noul", edited(DIALECTS[0], "answers", "kind", "noul", value=1.5)),
     ("answers.kind.noul", edited(DIALECTS[0], "answers", "kind", "noul", value=True)),
@@ -163,13 +166,16 @@ HOSTILE = [
     ("no probability of 'B'", edited(DIALECTS[0], "answers", "which", "probabilities", "B", delete=True)),
     ("'C' is not an option", edited(DIALECTS[0], "answers", "which", "probabilities", "C", value=0.0)),
     ("'C' is not an option", edited(DIALECTS[0], "answers", "which", "choice", value="C")),
-    ("accepted: noul", edited(DIALECTS[0], "answers", "kind", value={"type": "score", "score": 1.0, "probabilities": {}})),
+    (
+        "accepted: noul",
+        edited(DIALECTS[0], "answers", "kind", value={"type": "score", "score": 1.0, "probabilities": {}}),
+    ),
     ("diagnostics.kind.label_mass", edited(DIALECTS[0], "diagnostics", "kind", "label_mass", value=7.0)),
     ("answers", edited(DIALECTS[0], "answers", value=None)),
     ("answers", edited(DIALECTS[0], "answers", value=[])),
     ("answers.kind", edited(DIALECTS[0], "answers", "kind", value={"type": "poem"})),
     ("usage.input_tokens", edited(DIALECTS[0], "usage", "input_tokens", value=-1)),
-]  # fmt: skip
+]
 HOSTILE_LISTS = [
     ("2 answers to 3 questions", edited(DIALECTS[1], "answers", 0, delete=True)),
     ("the answer is to 'x'", edited(DIALECTS[1], "answers", 0, "name", value="x")),
@@ -180,9 +186,12 @@ HOSTILE_LISTS = [
     ("add up to 1.25", edited(DIALECTS[1], "answers", 1, "probabilities", 0, "probability", value=0.5)),
     ("'7' is not an option", edited(DIALECTS[1], "answers", 1, "choice", value="7")),
     ("no probability of '0'", edited(DIALECTS[1], "answers", 2, "probabilities", 0, "value", value=9)),
-    ("accepted: predicate", edited(DIALECTS[1], "answers", 0, value={"type": "score", "name": "kind", "probabilities": []})),
+    (
+        "accepted: predicate",
+        edited(DIALECTS[1], "answers", 0, value={"type": "score", "name": "kind", "probabilities": []}),
+    ),
     ("answers", edited(DIALECTS[1], "answers", delete=True)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -203,19 +212,59 @@ INVALID_REQUESTS = [
     (0, "empty name", {"state": "x", "questions": {"": NOUL}}),
     (0, "questions.q.type", {"state": "x", "questions": {"q": {"type": "box"}}}),
     (0, "questions.q.criterion", {"state": "x", "questions": {"q": {**NOUL, "criterion": {}}}}),
-    (0, "questions.q.criteria: not the criteria", {"state": "x", "questions": {"q": {**NOUL, "criteria": {"maybe": ""}}}}),
-    (0, "questions.q.criteria: no options", {"state": "x", "questions": {"q": {"type": "choice", "criteria": {}}}}),
-    (0, "questions.q.criteria: no levels", {"state": "x", "questions": {"q": {"type": "score", "criteria": ["one"]}}}),
-    (0, "'one' is given twice", {"state": "x", "questions": {"q": {"type": "score", "criteria": ["one", "one"]}}}),
+    (
+        0,
+        "questions.q.criteria: not the criteria",
+        {"state": "x", "questions": {"q": {**NOUL, "criteria": {"maybe": ""}}}},
+    ),
+    (
+        0,
+        "questions.q.criteria: no options",
+        {"state": "x", "questions": {"q": {"type": "choice", "criteria": {}}}},
+    ),
+    (
+        0,
+        "questions.q.criteria: no levels",
+        {"state": "x", "questions": {"q": {"type": "score", "criteria": ["one"]}}},
+    ),
+    (
+        0,
+        "'one' is given twice",
+        {"state": "x", "questions": {"q": {"type": "score", "criteria": ["one", "one"]}}},
+    ),
     (0, "images", {"state": "x", "questions": {"q": NOUL}, "images": ["data:"]}),
     (1, "input", {"questions": [{"type": "predicate", "instructions": "?"}]}),
     (1, "questions", {"input": "x", "questions": []}),
     (1, "instructions", {"input": "x", "questions": [{"type": "predicate"}]}),
-    (1, "given twice", {"input": "x", "questions": [{"type": "predicate", "name": "a", "instructions": "?"}] * 2}),
-    (1, "choices", {"input": "x", "questions": [{"type": "choice", "instructions": "?", "choices": [{"value": "a"}]}]}),
-    (1, "'true' is given twice", {"input": "x", "questions": [{"type": "choice", "instructions": "?", "choices": [{"value": "true"}, {"value": True}]}]}),
-    (1, "input", {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}], "questions": [{"type": "predicate", "instructions": "?"}]}),
-]  # fmt: skip
+    (
+        1,
+        "given twice",
+        {"input": "x", "questions": [{"type": "predicate", "name": "a", "instructions": "?"}] * 2},
+    ),
+    (
+        1,
+        "choices",
+        {"input": "x", "questions": [{"type": "choice", "instructions": "?", "choices": [{"value": "a"}]}]},
+    ),
+    (
+        1,
+        "'true' is given twice",
+        {
+            "input": "x",
+            "questions": [
+                {"type": "choice", "instructions": "?", "choices": [{"value": "true"}, {"value": True}]}
+            ],
+        },
+    ),
+    (
+        1,
+        "input",
+        {
+            "input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}],
+            "questions": [{"type": "predicate", "instructions": "?"}],
+        },
+    ),
+]
 
 
 @pytest.mark.parametrize(("number", "what", "body"), INVALID_REQUESTS)
