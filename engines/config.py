@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from core.errors import ConfigError
 from core.settings import ADDED, OPERATIONAL, Section
 from engines.arguments.rules import answer_arguments, refuse_owned
+from engines.endpoint.settings import Budget, Prefill, Prices, Seconds, ServerUrl, Timeouts, VariableName
 
 ROLES = ("policy", "critic", "labeler", "judge")
 
@@ -23,6 +24,19 @@ def _passed_on(arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return arguments
 
 
+Kind = Literal["transformers", "vllm", "scripted", "http"]
+_OF_KIND: dict[str, Kind] = {
+    "arguments": "vllm",
+    "device_map": "transformers",
+    "url": "http",
+    "api_key_env": "http",
+    "extra_body": "http",
+    "prefill": "http",
+}
+"""Settings that only one kind of engine has; a model with an engine of another kind does not inherit them."""
+_OF_WEIGHTS = ("revision", "adapter", "quantization")
+"""Settings of a model that whoever loads its weights decides: with http, the server."""
+
 GpuIndex = Annotated[int, Field(ge=0)]
 VllmArguments = Annotated[dict[str, JsonValue], AfterValidator(_passed_on)]
 """Arguments of vLLM's engine by name (`engines/arguments/rules.py`)."""
@@ -31,6 +45,30 @@ VllmArguments = Annotated[dict[str, JsonValue], AfterValidator(_passed_on)]
 class ModelEngineConfig(Section):
     """Engine settings of one model, which take precedence over `engine`."""
 
+    kind: Kind | None = Field(default=None, json_schema_extra=ADDED)
+    """As `engine.kind`: roles may be run by different engines, such as a labeler behind a server."""
+    url: ServerUrl | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """As `engine.url`."""
+    api_key_env: VariableName | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """As `engine.api_key_env`; a model with a `url` of its own does not take over that of `engine`."""
+    extra_body: dict[str, JsonValue] = Field(default={}, json_schema_extra=ADDED)
+    """As `engine.extra_body`; added to those, and of two with the same name this one is used."""
+    prefill: Prefill | None = Field(default=None, json_schema_extra=ADDED)
+    """As `engine.prefill`."""
+    prices: Prices | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """As `engine.prices`."""
+    budget: Budget | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """A budget for this model alone, beside `engine.budget`."""
+    concurrency: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
+    """Maximum number of requests at this model's server at once (http)."""
+    timeouts: Timeouts | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """As `engine.timeouts`."""
+    max_tries: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
+    """As `engine.max_tries`."""
+    outage_s: Seconds | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """As `engine.outage_s`."""
+    unreachable_s: Seconds | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """As `engine.unreachable_s`."""
     gpus: tuple[GpuIndex, ...] | None = Field(default=None, min_length=1, json_schema_extra=OPERATIONAL)
     """Indices of the GPUs that the model runs on, among those visible to the program. Default: all of them
     (vllm), the first (transformers). Training runs on the first, or on one for each process of a launcher;
@@ -99,9 +137,10 @@ class ModelsConfig(Section):
 class EngineConfig(Section):
     """How requests are run. Operational fields affect only speed and memory and never block a resume."""
 
-    kind: Literal["transformers", "vllm", "scripted"] = "transformers"
+    kind: Kind = "transformers"
     """`transformers` runs the model in this process; `vllm` runs it in a process of its own, for large runs;
-    `scripted` answers by fixed rules without a model, for dry runs and tests."""
+    `http` asks a server that speaks OpenAI's chat completions (vLLM, SGLang, llama.cpp, Ollama, LiteLLM, a
+    provider); `scripted` answers by fixed rules without a model, for dry runs and tests."""
     max_batch: int = Field(default=32, ge=1, json_schema_extra=OPERATIONAL)
     """Maximum number of requests that are decoded together (transformers)."""
     max_batch_tokens: int = Field(default=16384, ge=256, json_schema_extra=OPERATIONAL)
@@ -125,18 +164,51 @@ class EngineConfig(Section):
     """Seconds without progress of the engine on any request after which a request without an answer fails: it
     is skipped, counted and asked again on resume. Waiting in the queue does not count; null for no limit."""
     concurrency: int | None = Field(default=None, ge=1, json_schema_extra=OPERATIONAL)
-    """Maximum number of conversations in progress at once. Default: 512 with vllm on CUDA, else 64."""
+    """Maximum number of conversations in progress at once, and of requests at a server at once. Default: 512
+    with vllm on CUDA, else 64."""
     arguments: VllmArguments = Field(default={}, json_schema_extra=ADDED)
     """Further arguments of vLLM's engine, such as `{tensor_parallel_size: 2, quantization: fp8}`, checked
     against the installed version. Those that change answers are part of the run's identity (vllm)."""
     gpus: tuple[GpuIndex, ...] | None = Field(default=None, min_length=1, json_schema_extra=OPERATIONAL)
     """Indices of the GPUs that the models run on, among those visible to the program; a model's own are
     `models.ROLE.engine.gpus`. Default: all of them (vllm), the first (transformers)."""
+    url: ServerUrl | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """Address of the server, with or without `/v1`, such as `http://localhost:11434` (http). The same model
+    behind another address is the same model: no request is sent again."""
+    api_key_env: VariableName | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """Environment variable that holds the server's key; the key itself is written nowhere. Default: none, and
+    OPENAI_API_KEY for api.openai.com (http)."""
+    extra_body: dict[str, JsonValue] = Field(default={}, json_schema_extra=ADDED)
+    """Further fields of every request, of the server's own, such as `{reasoning_effort: low}`; part of the
+    run's identity (http)."""
+    prefill: Prefill = Field(default="auto", json_schema_extra=ADDED)
+    """How the server continues an answer that Publius begins: `continue` by vLLM's and SGLang's
+    `continue_final_message`, `assistant` if it continues a last message of the assistant by itself, `none` if
+    it cannot; `auto` finds out with a short request (http)."""
+    timeouts: Timeouts = Field(default=Timeouts(), json_schema_extra=OPERATIONAL)
+    """Time limits of one try of a request, in seconds (http)."""
+    max_tries: int = Field(default=16, ge=1, json_schema_extra=OPERATIONAL)
+    """Tries after which a request is given up: its record is skipped, counted and asked again on resume. A
+    refusal for overload (429, 503) counts as an eighth of a try (http)."""
+    outage_s: Seconds = Field(default=600.0, json_schema_extra=OPERATIONAL)
+    """Seconds without a usable answer to any request after which the run ends; it can be resumed (http)."""
+    unreachable_s: Seconds = Field(default=30.0, json_schema_extra=OPERATIONAL)
+    """Seconds without a connection to the server after which the run ends (http)."""
+    prices: Prices | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """Prices of the server in US dollars per million tokens, such as `{input: 0.15, output: 0.6}` (http)."""
+    budget: Budget | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """Most that the run may spend on servers: `{tokens: 2000000}`, `{usd: 5}` or both. When it is spent, the
+    run ends with its work saved; requests in flight are still answered (http)."""
 
     @model_validator(mode="after")
     def _passes_arguments_on(self) -> Self:
-        if self.arguments and self.kind == "transformers":
-            raise ValueError("arguments are those of vLLM, but kind is transformers; accepted: kind: vllm")
+        if self.arguments and self.kind not in ("vllm", "scripted"):
+            raise ValueError(f"arguments are those of vLLM, but kind is {self.kind}; accepted: kind: vllm")
+        for name in ("url", "api_key_env", "extra_body"):
+            if getattr(self, name) and self.kind != "http":
+                raise ValueError(f"{name} is that of a server, but kind is {self.kind}; accepted: kind: http")
+        if self.budget and self.budget.usd is not None and self.prices is None:
+            raise ValueError("budget.usd needs prices; accepted: prices: {input: ..., output: ...}")
         if self.device_map == "auto" and (self.kind == "vllm" or self.gpus is not None):
             raise ValueError(
                 "device_map: auto is for kind: transformers without gpus; accepted: device_map: single, or "
@@ -152,30 +224,81 @@ class EngineConfig(Section):
         """
         return self.concurrency or (_VLLM_CONVERSATIONS if device == "cuda" else _CONVERSATIONS)
 
-    def for_model(self, model: ModelConfig) -> EngineConfig:
+    def for_model(self, model: ModelConfig, role: str = "ROLE") -> EngineConfig:
         """Return the settings with those of a model in `models.ROLE.engine`.
 
+        Args:
+            model: the model.
+            role: its role, for messages.
+
         Raises:
-            ConfigError: if the model has arguments for vLLM, and the engine is transformers.
+            ConfigError: if the settings of both do not fit each other, or the model does not fit its engine.
         """
-        own = model.engine
+        own, where = model.engine, f"models.{role}.engine"
         if own is None:
+            _require_servable(self, model, role)
             return self
-        if own.arguments and self.kind == "transformers":
+        kind = own.kind or self.kind
+        if own.arguments and kind not in ("vllm", "scripted"):
             raise ConfigError(
-                "arguments are those of vLLM, but engine.kind is transformers",
-                where="models.ROLE.engine.arguments",
+                f"arguments are those of vLLM, but engine.kind is {kind}",
+                where=f"{where}.arguments",
                 accepted="engine.kind: vllm",
             )
-        if own.gpus is not None and self.device_map == "auto":
+        if own.url is not None and kind != "http":
+            raise ConfigError(
+                f"url is that of a server, but engine.kind is {kind}",
+                where=f"{where}.url",
+                accepted="kind: http beside it",
+            )
+        base = self._with_kind(kind)
+        if own.gpus is not None and base.device_map == "auto":
             raise ConfigError(
                 "device_map is auto, which takes all visible GPUs",
-                where="models.ROLE.engine.gpus",
+                where=f"{where}.gpus",
                 accepted="engine.device_map: single, or no gpus (CUDA_VISIBLE_DEVICES selects some)",
             )
         given = {name: value for name, value in own if value is not None}
-        return self.model_copy(update={**given, "arguments": {**self.arguments, **own.arguments}})
+        if own.url is not None:
+            given["api_key_env"] = own.api_key_env  # a key goes to no server that it was not meant for
+        merged = base.model_copy(
+            update={
+                **given,
+                "kind": kind,
+                "arguments": {**base.arguments, **own.arguments},
+                "extra_body": {**base.extra_body, **own.extra_body},
+            }
+        )
+        _require_servable(merged, model, role)
+        return merged
+
+    def _with_kind(self, kind: Kind) -> EngineConfig:
+        """Return the settings for another kind of engine, without those that only this kind has."""
+        if kind == self.kind:
+            return self
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        others = {name: defaults[name] for name, only in _OF_KIND.items() if only != kind}
+        return self.model_copy(update={**others, "kind": kind})
 
     def decisive(self) -> Self:
         """Return the settings without the arguments that affect only speed and memory."""
         return self.model_copy(update={"arguments": answer_arguments(self.arguments)})
+
+
+def _require_servable(engine: EngineConfig, model: ModelConfig, role: str) -> None:
+    """Raise ConfigError if a server is to run a model, and is unknown or cannot do what is asked for."""
+    if engine.kind != "http":
+        return
+    if engine.url is None:
+        raise ConfigError(
+            "engine.kind is http, but no url is set",
+            where="engine.url" if model.engine is None else f"models.{role}.engine.url",
+            accepted="the address of a server, such as http://localhost:8000/v1",
+        )
+    for name in _OF_WEIGHTS:
+        if getattr(model, name) is not None:
+            raise ConfigError(
+                f"{name} is set, but a server runs the model ({engine.url}) and decides that",
+                where=f"models.{role}.{name}",
+                accepted="the name under which the server has it, as models.ROLE.id",
+            )

@@ -68,6 +68,15 @@ def test_only_speed_and_memory_are_operational():
         "request_timeout_s",
         "gpus",
         "device_map",
+        # A server, and how it is asked: what it answers depends on none of them.
+        "url",
+        "api_key_env",
+        "timeouts",
+        "max_tries",
+        "outage_s",
+        "unreachable_s",
+        "prices",
+        "budget",
     }
 
 

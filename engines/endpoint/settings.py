@@ -1,0 +1,106 @@
+"""Settings of a server in the run file: its address, time limits, prices and budget."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from core.settings import Section
+
+_VERSION = re.compile(r"/v\d+[a-z0-9]*(/|$)")
+_ROUTES = ("/chat/completions", "/completions", "/models", "/systemone", "/decisions")
+"""Routes that are often copied with the address of a server; the engine adds them itself."""
+_UNPRINTABLE = re.compile(r"[\s\x00-\x20\x7f]")
+_ACCEPTED = "accepted: an address such as http://localhost:8000/v1 or https://api.openai.com/v1"
+
+Seconds = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+def base_url(url: str) -> str:
+    """Return the address below which a server has its routes, such as `http://localhost:8000/v1`.
+
+    `/v1` is added if the path names no version, and the route of a single request is removed. What may hold a
+    secret is never repeated in an error.
+
+    Raises:
+        ValueError: if the address has no scheme or host, or has credentials, a query or a fragment.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"the address is not valid; {_ACCEPTED}") from None
+    if "@" in parts.netloc:
+        raise ValueError(f"the address contains credentials; {_ACCEPTED}, and the key in api_key_env")
+    if "?" in url or "#" in url:
+        raise ValueError(f"the address has a query or a fragment; {_ACCEPTED}, and the key in api_key_env")
+    if parts.scheme not in ("http", "https") or not host:
+        hint = "" if "://" in url else ": it begins with neither http:// nor https://"
+        raise ValueError(f"{url!r} is not the address of a server{hint}; {_ACCEPTED}")
+    if _UNPRINTABLE.search(url) or port == 0:
+        raise ValueError(f"the address is not valid; {_ACCEPTED}")
+    return f"{parts.scheme}://{parts.netloc.lower()}{_base_path(parts)}"
+
+
+def _base_path(parts: SplitResult) -> str:
+    path = re.sub("/+", "/", parts.path).rstrip("/")
+    for route in _ROUTES:
+        path = path.removesuffix(route)
+    return path if _VERSION.search(path) else f"{path}/v1"
+
+
+def _valid_url(url: str) -> str:
+    base_url(url)
+    return url
+
+
+ServerUrl = Annotated[str, AfterValidator(_valid_url)]
+"""Address of a server, with or without `/v1`."""
+Prefill = Literal["auto", "continue", "assistant", "none"]
+"""How a server continues an answer that is begun for it."""
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""Name of an environment variable."""
+
+
+class Timeouts(Section):
+    """Time limits of one try of a request to a server, in seconds. What takes longer is tried again."""
+
+    connect: Seconds = 10.0
+    """To connect."""
+    read: Seconds = 300.0
+    """Between two parts of the response. A server sends nothing before an answer is complete, so this also
+    limits the time that it may take to write one."""
+    total: Seconds = 900.0
+    """For the whole try."""
+
+
+class Prices(Section):
+    """What a server charges, in US dollars per million tokens."""
+
+    input: Amount = 0.0
+    """Per million tokens of the prompts."""
+    output: Amount = 0.0
+    """Per million tokens of the answers, reasoning included."""
+
+    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return the price of so many tokens in US dollars."""
+        return (self.input * prompt_tokens + self.output * completion_tokens) / 1e6
+
+
+class Budget(Section):
+    """Most that a run may spend on servers, over all commands that resume it."""
+
+    tokens: int | None = Field(default=None, ge=1)
+    """Tokens, of prompts and answers together."""
+    usd: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    """US dollars, by `prices`."""
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.tokens is None and self.usd is None:
+            raise ValueError("the budget is empty; accepted: tokens, usd or both")
+        return self

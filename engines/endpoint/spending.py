@@ -1,0 +1,125 @@
+"""What requests to servers took: tries, retries by reason, tokens, price; and the budget that limits it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.errors import EngineError
+from engines.endpoint.settings import Budget, Prices
+
+
+@dataclass
+class Traffic:
+    """Counts of the requests to one or more servers."""
+
+    tries: int = 0
+    """Requests sent, the first try of each and all retries."""
+    retries: Counter[str] = field(default_factory=Counter)
+    """Tries that were followed by another try of the same request, by what was wrong with them."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """Requests that were given up, by reason."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """Requests that were changed for what the server accepts, by what was changed."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    circuit_opened: int = 0
+    """Times that sending was stopped because the server failed on one request after the other."""
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(
+            self.tries + other.tries,
+            self.retries + other.retries,
+            self.failures + other.failures,
+            self.notes + other.notes,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.usd + other.usd,
+            self.circuit_opened + other.circuit_opened,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of prompts and answers, as the server counted them."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the counts as JSON-able values, without those that are 0."""
+        values = {
+            "tries": self.tries,
+            "retries": dict(self.retries.most_common()),
+            "failures": dict(self.failures.most_common()),
+            "changed": dict(self.notes.most_common()),
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "usd": round(self.usd, 6),
+            "circuit_opened": self.circuit_opened,
+        }
+        return {name: value for name, value in values.items() if value}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Traffic:
+        """Return the counts that `as_json` returned as values; what is missing is 0."""
+        return cls(
+            value.get("tries", 0),
+            Counter(value.get("retries", {})),
+            Counter(value.get("failures", {})),
+            Counter(value.get("changed", {})),
+            value.get("prompt_tokens", 0),
+            value.get("completion_tokens", 0),
+            value.get("usd", 0.0),
+            value.get("circuit_opened", 0),
+        )
+
+    def summary(self) -> str:
+        """Return the retries, such as `retried 7 (no connection: 5, timed out: 2)`; empty without any."""
+        if not self.retries:
+            return ""
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.retries.most_common())
+        return f"retried {self.retries.total():,} ({reasons})"
+
+
+class Spending:
+    """What was spent under one budget, by all servers that share it.
+
+    Args:
+        budget: the budget; None limits nothing.
+        where: the setting that holds it, for messages.
+    """
+
+    def __init__(self, budget: Budget | None = None, where: str = "engine.budget") -> None:
+        self._budget = budget
+        self._where = where
+        self.tokens = 0
+        self.usd = 0.0
+
+    def add(self, tokens: int, usd: float) -> None:
+        """Count tokens and their price."""
+        self.tokens += tokens
+        self.usd += usd
+
+    def exceeded(self) -> EngineError | None:
+        """Return the error that says that the budget is spent, or None while it is not."""
+        budget = self._budget
+        if budget is None:
+            return None
+        if budget.tokens is not None and self.tokens >= budget.tokens:
+            return self._error("tokens", f"{budget.tokens:,} tokens", f"{self.tokens:,} used")
+        if budget.usd is not None and self.usd >= budget.usd:
+            return self._error("usd", f"${budget.usd:,.2f}", f"${self.usd:,.4f} used")
+        return None
+
+    def _error(self, field_name: str, limit: str, used: str) -> EngineError:
+        return EngineError(
+            f"the budget of {limit} is spent ({used})",
+            where=f"{self._where}.{field_name}",
+            accepted="a higher budget; completed work is saved, and the same command resumes",
+        )
+
+
+def price_of(prices: Prices | None, prompt_tokens: int, completion_tokens: int) -> float:
+    """Return the price of so many tokens in US dollars; 0 if no prices are known."""
+    return 0.0 if prices is None else prices.usd(prompt_tokens, completion_tokens)

@@ -1,0 +1,117 @@
+"""The circuit breaker: stop sending to a server that fails on one request after the other, and look again.
+
+    closed     requests are sent
+    open       nothing is sent for a while, which doubles each time up to a limit
+    half-open  one request is sent; its answer closes the circuit, its failure opens it again
+
+It says once on standard error that it opened, with where and why, and once that it closed. In a storm of
+refusals it opens and closes many times; it counts as closed only when `_STEADY` answers came in a row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from core.notices import counted, note, warn
+from engines.http.faults import Cause, TryFailedError
+
+_FAILURES: dict[Cause, int] = {"fault": 12, "overload": 10, "unreachable": 3}
+"""Failures in a row that open the circuit, by the cause of the last one."""
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
+_STEADY = 8
+"""Answers in a row after which the server counts as well again."""
+
+
+class CircuitBreaker:
+    """Whether requests may be sent to one server.
+
+    Args:
+        where: the server's address, for messages.
+        clock: returns the time in seconds.
+    """
+
+    def __init__(self, where: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._where = where
+        self._clock = clock
+        self._failures = 0
+        self._answers = 0
+        self._wait_s = _FIRST_WAIT_S
+        self._open_until: float | None = None
+        self._probing = False
+        self._announced_at: float | None = None
+        self._failing_since: float | None = None
+        self.opened = 0
+        """Number of times that the circuit opened."""
+
+    @property
+    def is_open(self) -> bool:
+        """True while at most one request is sent at a time, to see whether the server is back."""
+        return self._open_until is not None
+
+    def wait_s(self) -> float:
+        """Return the seconds until a request may be sent; 0 if one may now."""
+        if self._open_until is None:
+            return 0.0
+        return max(0.0, self._open_until - self._clock())
+
+    def admits(self) -> bool:
+        """Return True if a request may be sent now; an open circuit admits one at a time, when it is due."""
+        return self._open_until is None or (not self._probing and self.wait_s() == 0.0)
+
+    def sent(self) -> bool:
+        """Note that an admitted request is sent; return True if an open circuit waits for its outcome."""
+        self._probing = self.is_open
+        return self._probing
+
+    def abandoned(self, *, probe: bool) -> None:
+        """Note that a request was cancelled; `probe` says that an open circuit waited for it."""
+        self._probing = self._probing and not probe
+
+    def answered(self) -> None:
+        """Note a usable answer, which closes an open circuit."""
+        self._failures, self._open_until, self._probing, self._failing_since = 0, None, False, None
+        self._answers += 1
+        if self._answers >= _STEADY:
+            self._wait_s = _FIRST_WAIT_S
+            if self._announced_at is not None:
+                seconds = self._clock() - self._announced_at
+                note(f"{self._where}: the server answers again after {seconds:.0f} s; the circuit is closed")
+                self._announced_at = None
+
+    def failed(self, error: TryFailedError, *, probe: bool, quiet: bool = False) -> None:
+        """Note a failed try, and open the circuit after too many in a row.
+
+        Args:
+            error: what was wrong.
+            probe: True if an open circuit waited for this try.
+            quiet: open the circuit without a message.
+        """
+        self._failures, self._answers = self._failures + 1, 0
+        self.abandoned(probe=probe)
+        if self._failing_since is None:
+            self._failing_since = self._clock()
+        if probe or (self._open_until is None and self._failures >= _FAILURES[error.cause]):
+            self._open(error, quiet=quiet)
+
+    def failing_s(self) -> float:
+        """Return the seconds without a usable answer, while the circuit is open; 0 if it is closed."""
+        if self._open_until is None or self._failing_since is None:
+            return 0.0
+        return self._clock() - self._failing_since
+
+    def forget(self) -> None:
+        """Close the circuit without a message: another stage begins, perhaps hours later."""
+        self._failures, self._answers, self._wait_s = 0, 0, _FIRST_WAIT_S
+        self._open_until, self._probing, self._failing_since = None, False, None
+
+    def _open(self, error: TryFailedError, *, quiet: bool) -> None:
+        self.opened += 1
+        self._open_until = self._clock() + max(self._wait_s, error.wait_s or 0.0)
+        self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
+        if self._announced_at is None and not quiet:
+            self._announced_at = self._clock()
+            warn(
+                f"{self._where}: {counted(self._failures, 'request')} in a row failed, the last one with "
+                f"{error}; the circuit is open: one request at a time is sent until the server answers again"
+            )

@@ -1,0 +1,100 @@
+"""The requests of one event loop to a server: its client, a bounded number in flight, and those that wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from core.errors import EngineError
+from engines.http.breaker import CircuitBreaker
+from engines.http.pace import Pace
+
+_SAVED_S = 0.05
+"""Seconds for the tasks of the last answers to store them."""
+
+
+class Lane:
+    """Places for the requests of one event loop.
+
+    Args:
+        opening: yields the HTTP client; it is begun in this event loop, which closes it at its end.
+        pace: how many requests may be in flight.
+        breaker: whether any may be sent.
+    """
+
+    def __init__(self, opening: AsyncGenerator[Any, None], pace: Pace, breaker: CircuitBreaker) -> None:
+        self._opening, self._opened = opening, None
+        self._pace, self._breaker = pace, breaker
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._idle = asyncio.Event()
+        self._ended: EngineError | None = None
+        self.in_flight = 0
+        """Requests that were sent and have no response yet."""
+
+    async def client(self) -> Any:
+        """Return the HTTP client."""
+        if self._opened is None:
+            self._opened = await anext(self._opening)
+        return self._opened
+
+    async def enter(self) -> tuple[int, bool]:
+        """Wait for a place; return the window of the pace, and whether an open circuit waits for the outcome.
+
+        Raises:
+            EngineError: if the requests of this event loop were ended.
+        """
+        loop = asyncio.get_running_loop()
+        while self._ended is None and not self._admits():
+            place: asyncio.Future[None] = loop.create_future()
+            self._waiting.append(place)
+            try:
+                # An open circuit admits the next request at a certain time, and nothing else wakes it.
+                await asyncio.wait({place}, timeout=self._breaker.wait_s() or None)
+            except asyncio.CancelledError:
+                if place.done():
+                    self._wake()  # another one takes the place
+                raise
+            finally:
+                if not place.done():
+                    self._waiting.remove(place)
+        if self._ended is not None:
+            raise self._ended
+        self.in_flight += 1
+        self._idle.clear()
+        return self._pace.window, self._breaker.sent()
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
+        self._wake()
+
+    def end(self, error: EngineError) -> None:
+        """Let no further request enter; those that wait raise the error."""
+        self._ended = error
+        self._wake()
+
+    async def drained(self, limit_s: float | None) -> None:
+        """Wait until nothing is in flight and its answers are stored, or until a time limit."""
+        if self.in_flight:
+            waiting = asyncio.ensure_future(self._idle.wait())
+            await asyncio.wait({waiting}, timeout=limit_s)
+            waiting.cancel()
+        await asyncio.sleep(_SAVED_S)
+
+    def _admits(self) -> bool:
+        return self._breaker.admits() and self.in_flight < self._pace.limit
+
+    def _wake(self) -> None:
+        """Wake as many of those that wait as there are places."""
+        free = len(self._waiting) if self._ended else self._pace.limit - self.in_flight
+        if self._breaker.is_open and not self._ended:
+            free = 0  # they look again when the circuit admits a request
+        while free > 0 and self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                free -= 1

@@ -1,0 +1,327 @@
+"""Send requests to one server until each has a usable answer, at the rate that the server can take.
+
+A request is tried again after what may pass: refusals for overload, server errors, lost connections, time
+limits, and responses that cannot be used. Between two tries it waits as long as the server asks, else a
+random time up to a bound that doubles (full jitter). Two limits end this: a request that fails on its own is
+given up after `max_tries`, and a server that answers nobody ends the run (`outage_s`, `unreachable_s`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import JsonValue
+
+from core.errors import EngineError, FailedRequestError
+from core.lazy import require
+from engines.endpoint.credentials import Credentials
+from engines.endpoint.settings import Prices, Timeouts
+from engines.endpoint.spending import Spending, Traffic, price_of
+from engines.http.bodies import encoded, object_in, read_body
+from engines.http.breaker import CircuitBreaker
+from engines.http.connection import EXTRA, connection_fault, open_client, same_origin
+from engines.http.faults import Cause, RefusedError, TryFailedError, counted_tokens, mapping_in
+from engines.http.lane import Lane
+from engines.http.pace import Pace
+
+_FIRST_BACK_OFF_S = 0.25
+_LONGEST_BACK_OFF_S: dict[Cause, float] = {"fault": 8.0, "overload": 20.0, "unreachable": 5.0}
+_FIRST_CONTACT_S = 1.0
+"""Longest back-off before the server has answered once: a user waits for the run to begin."""
+_OVERLOADS_PER_TRY = 8
+"""Refusals for overload that count as one try of `max_tries`: they say nothing about the request."""
+_DRAIN_S = 10.0
+"""Longest wait for the requests in flight before an error ends the run."""
+_REDIRECTS = 3
+_SAVED = "a server that answers at engine.url; completed work is saved, and the same command resumes"
+_TIMED_OUT = "timed out"
+
+_Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server, and how it is asked."""
+
+    url: str
+    """Address below which its routes are (`engines.endpoint.settings.base_url`)."""
+    credentials: Credentials = field(default_factory=Credentials)
+    concurrency: int = 64
+    """Most requests in flight at once."""
+    max_tries: int = 16
+    """Tries after which a request is given up."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    outage_s: float = 600.0
+    """Seconds without a usable answer to any request after which the server counts as broken."""
+    unreachable_s: float = 30.0
+    """Seconds without a connection after which it counts as gone."""
+    prices: Prices | None = None
+
+
+class HttpTransport:
+    """Requests to one server, from any number of tasks, one event loop after the other.
+
+    Args:
+        endpoint: the server.
+        spending: the budgets that apply to it; what the server reports as used is counted under each.
+        clock: returns the time in seconds.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        spending: Sequence[Spending] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.endpoint = endpoint
+        self.spending = list(spending)
+        """Budgets that apply."""
+        self.traffic = Traffic()
+        """Counts since they were last taken."""
+        self.steps = 0
+        """A number that changes with every response and every failed try."""
+        self.reached = False
+        """True once the server has given a usable answer."""
+        self._pace = Pace(endpoint.concurrency)
+        self._breaker = CircuitBreaker(endpoint.url, clock)
+        self._random = random.Random()
+        self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
+
+    async def post(
+        self, path: str, body: Mapping[str, JsonValue], *, purpose: str
+    ) -> Mapping[str, JsonValue]:
+        """Send a request and return the JSON object of its response.
+
+        Args:
+            path: route below the server's address, such as `chat/completions`.
+            body: JSON object to send.
+            purpose: purpose of the request (`draft`, `label`, ...).
+
+        Raises:
+            EngineError: if the server cannot be used: it is gone, refuses the key, or a budget is spent.
+            FailedRequestError: if the server refused this request, or gave no usable response to it.
+            RequestError: if this request cannot be sent.
+        """
+        try:
+            return await self.ask(path, body, dict, purpose=purpose)
+        except RefusedError as error:
+            raise self.refusal(error) from None
+
+    async def ask(
+        self,
+        path: str,
+        body: Mapping[str, JsonValue],
+        read: Callable[[dict[str, Any]], _Read],
+        *,
+        purpose: str,
+    ) -> _Read:
+        """Send a request, and return what `read` makes of the response.
+
+        Args:
+            path: route below the server's address.
+            body: JSON object to send.
+            read: returns the answer in a response. It raises TryFailedError if there is none in it, and the
+                request is sent again.
+            purpose: purpose of the request.
+
+        Raises:
+            RefusedError: if the server refuses this request for good; the caller may change it.
+            EngineError: as `post`.
+            FailedRequestError: if no response was usable.
+            RequestError: if this request cannot be sent.
+        """
+        content = encoded(body)
+        return await self._until_answered(lambda lane: self._try(lane, "POST", path, content, read))
+
+    async def get(self, path: str, read: Callable[[dict[str, Any]], _Read]) -> _Read:
+        """Return what `read` makes of the response to a GET request. Raises as `ask` does."""
+        return await self._until_answered(lambda lane: self._try(lane, "GET", path, None, read))
+
+    def refusal(self, error: RefusedError) -> EngineError | FailedRequestError:
+        """Return the error of a request that the server refused for good, and that no change will help."""
+        status, text = error.status, error.message.text
+        variable = self.endpoint.credentials.variable
+        key = f"in {variable}" if variable else "in the variable that engine.api_key_env names"
+        accepted = {
+            401: f"a key that the server accepts, {key}",
+            402: "an account with credit; completed work is saved, and the same command resumes",
+            403: f"a key that may use this model, {key}",
+            404: "engine.url of a server that has this route, and a model that it serves",
+        }.get(status)
+        if accepted is None:
+            return FailedRequestError(f"the server refused the request ({status})", detail=text)
+        return EngineError(
+            f"the server refused the request ({status}: {text})", where=self.endpoint.url, accepted=accepted
+        )
+
+    def state(self) -> str:
+        """Return how many requests are in flight, for the progress line; empty if none is."""
+        flying = sum(lane.in_flight for lane in self._lanes.values())
+        if self._breaker.is_open:
+            return "circuit open"
+        return f"{flying} of {self._pace.limit} in flight" if flying else ""
+
+    def take_traffic(self) -> Traffic:
+        """Return the counts and reset them."""
+        taken, self.traffic = self.traffic, Traffic()
+        return taken
+
+    async def _until_answered(self, send: Callable[[Lane], Awaitable[_Read]]) -> _Read:
+        lane = self._lane()
+        failed = 0.0
+        while True:
+            try:
+                return await self._one_try(lane, send)
+            except TryFailedError as error:
+                failed += 1 / _OVERLOADS_PER_TRY if error.cause == "overload" else 1
+                await self._require_working(lane, error)
+                if failed >= self.endpoint.max_tries:
+                    self.traffic.failures[error.reason] += 1
+                    raise FailedRequestError(
+                        "the server gave no usable answer",
+                        detail=f"{self.endpoint.max_tries} tries; the last one: {error}",
+                    ) from None
+                self.traffic.retries[error.reason] += 1
+                wait_s = self._wait_s(error, failed)
+            await asyncio.sleep(wait_s)
+
+    async def _one_try(self, lane: Lane, send: Callable[[Lane], Awaitable[_Read]]) -> _Read:
+        """Send a request once when there is a place for it, and note the outcome."""
+        await self._require_budget(lane)
+        window, probe = await lane.enter()
+        try:
+            if any(spending.exceeded() for spending in self.spending):  # while this request waited
+                raise _BudgetSpent
+            answer = await send(lane)
+        except TryFailedError as error:
+            if error.cause == "overload" or error.reason == _TIMED_OUT:
+                self._pace.overloaded(window)
+            # Before the first answer, an error that ends the command says all.
+            quiet = not self.reached and error.cause != "overload"
+            opened = self._breaker.opened
+            self._breaker.failed(error, probe=probe, quiet=quiet)
+            self.traffic.circuit_opened += self._breaker.opened - opened
+            raise
+        except RefusedError:
+            self._breaker.answered()  # the server works
+            raise
+        except _BudgetSpent:
+            self._breaker.abandoned(probe=probe)
+        except BaseException:
+            self._breaker.abandoned(probe=probe)
+            raise
+        else:
+            self._pace.answered()
+            self._breaker.answered()
+            self.reached = True
+            return answer
+        finally:
+            self.steps += 1
+            lane.leave()
+        await self._require_budget(lane)
+        raise AssertionError("a spent budget raises")
+
+    async def _try(
+        self,
+        lane: Lane,
+        method: str,
+        path: str,
+        content: bytes | None,
+        read: Callable[[dict[str, Any]], _Read],
+    ) -> _Read:
+        """Send a request and read the answer in its response."""
+        httpx2 = require("httpx2", EXTRA)
+        timeouts = self.endpoint.timeouts
+        self.traffic.tries += 1
+        url = httpx2.URL(f"{self.endpoint.url}/{path.lstrip('/')}")
+        try:
+            async with asyncio.timeout(timeouts.total):
+                response, body = await self._exchange(await lane.client(), method, url, content)
+        except TimeoutError:
+            raise TryFailedError(_TIMED_OUT, f"engine.timeouts.total is {timeouts.total:g} s") from None
+        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
+            raise connection_fault(error, self.endpoint.url, timeouts) from None
+        value = object_in(response, body, self.endpoint.credentials)
+        self._count_tokens(value)
+        return read(value)
+
+    async def _exchange(self, client: Any, method: str, url: Any, content: bytes | None) -> tuple[Any, bytes]:
+        """Return a response and its body; follow a redirection only if it stays at the server."""
+        headers = self.endpoint.credentials.headers
+        for left in reversed(range(_REDIRECTS)):
+            request = client.build_request(method, url, content=content, headers=headers)
+            response = await client.send(request, stream=True)
+            try:
+                next_one = response.next_request
+                followed = response.status_code in (307, 308) and next_one is not None and left > 0
+                if not (followed and same_origin(next_one.url, url)):
+                    return response, await read_body(response)
+                url = next_one.url
+            finally:
+                await response.aclose()
+        raise AssertionError("the last response is returned")
+
+    def _count_tokens(self, value: Mapping[str, Any]) -> None:
+        """Count what the server says that a request used, whether or not its answer can be used."""
+        usage = mapping_in(value.get("usage"))
+        prompt, completion = (
+            counted_tokens(usage.get(f"{part}_tokens")) for part in ("prompt", "completion")
+        )
+        usd = price_of(self.endpoint.prices, prompt, completion)
+        self.traffic.prompt_tokens += prompt
+        self.traffic.completion_tokens += completion
+        self.traffic.usd += usd
+        for spending in self.spending:
+            spending.add(prompt + completion, usd)
+
+    def _wait_s(self, error: TryFailedError, failed: float) -> float:
+        """Return the seconds to wait before the next try of a request that failed so many times."""
+        if error.wait_s is not None:
+            return error.wait_s * self._random.uniform(1.0, 1.1)  # not all at the same moment
+        longest_s = _LONGEST_BACK_OFF_S[error.cause] if self.reached else _FIRST_CONTACT_S
+        tries = failed * (_OVERLOADS_PER_TRY if error.cause == "overload" else 1)
+        return self._random.uniform(0.0, min(longest_s, _FIRST_BACK_OFF_S * 2.0 ** min(tries, 16.0)))
+
+    async def _require_budget(self, lane: Lane) -> None:
+        """Raise EngineError if a budget is spent, once the answers that are paid for have come."""
+        for spending in self.spending:
+            if error := spending.exceeded():
+                await lane.drained(None)
+                raise error
+
+    async def _require_working(self, lane: Lane, error: TryFailedError) -> None:
+        """Raise EngineError if the server has been failing for too long."""
+        endpoint, failing_s = self.endpoint, self._breaker.failing_s()
+        limit_s = endpoint.unreachable_s if error.cause == "unreachable" else endpoint.outage_s
+        if not self.reached and error.cause != "overload":
+            limit_s = 0.0  # it was never there: the address is wrong, or it was not started
+        if not self._breaker.is_open or failing_s < limit_s:
+            return
+        since = f" for {failing_s:.0f} s" if self.reached else ""
+        ended = EngineError(
+            f"the server gave no usable answer{since}; the last failure: {error}",
+            where=endpoint.url,
+            accepted=_SAVED,
+        )
+        lane.end(ended)
+        await lane.drained(_DRAIN_S)
+        raise ended
+
+    def _lane(self) -> Lane:
+        """Return the lane of the running event loop. A new loop is a new stage, perhaps hours later."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._lanes:
+            self._lanes = {other: lane for other, lane in self._lanes.items() if not other.is_closed()}
+            self._breaker.forget()
+            opening = open_client(self.endpoint.concurrency, self.endpoint.timeouts)
+            self._lanes[loop] = Lane(opening, self._pace, self._breaker)
+        return self._lanes[loop]
+
+
+class _BudgetSpent(Exception):
+    """A budget was spent while a request waited for its place."""
