@@ -91,7 +91,9 @@ def token_of_environment(host: str, variable: str | None, *, wanted: bool) -> Be
     """
     if variable is not None and wanted and variable not in os.environ:
         raise ConfigError(
-            f"the environment variable {variable} is not set", where="--token-env", accepted="a variable that is"
+            f"the environment variable {variable} is not set",
+            where="--token-env",
+            accepted="the name of a variable that holds the token",
         )
     return choose_token(host, variable or TOKEN_VARIABLE, wanted=wanted, environment=os.environ)
 
