@@ -25,6 +25,8 @@ def _passed_on(arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 Kind = Literal["transformers", "vllm", "scripted", "http"]
+WITHOUT_WEIGHTS: frozenset[Kind] = frozenset({"scripted", "http"})
+"""Kinds of engines that have no weights on this machine, so nothing can be trained or measured with them."""
 _OF_KIND: dict[str, Kind] = {
     "arguments": "vllm",
     "device_map": "transformers",

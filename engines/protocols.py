@@ -50,6 +50,10 @@ class ChoiceScores(Record):
     """Most likely next token, whether or not it was offered."""
     prompt_tokens: int
     model: str
+    missing_mass: Probability | None = None
+    """Probability of the tokens that a server does not list; None if all tokens were looked at."""
+    bounded: tuple[bool, ...] | None = None
+    """Which log-probabilities are upper bounds, because a server does not list the token; None if none is."""
 
 
 def require_finite(logprobs: Sequence[float]) -> None:

@@ -139,7 +139,7 @@ def open_chat(request: ChatRequest, make: EngineMaker = make_engine) -> Iterator
     with open_engines(config, folder.parent.parent, make) as engines:
         adapters = [trained_adapter(folder, variant) for variant in variants]
         speakers = [Speaker(*pair) for pair in zip(variants, map(engines.policy_with, adapters), strict=True)]
-        alone = engines if config.engine.kind == "vllm" else None  # each reserves GPU memory
+        alone = engines if engines.settings("policy").kind == "vllm" else None  # each reserves GPU memory
         yield Chat(speakers, constitution, sampling, config.seed, alone)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
 from core.errors import EngineError
 from engines.endpoint.settings import Budget, Prices
@@ -21,7 +21,7 @@ class Traffic:
     """Tries that were followed by another try of the same request, by what was wrong with them."""
     failures: Counter[str] = field(default_factory=Counter)
     """Requests that were given up, by reason."""
-    notes: Counter[str] = field(default_factory=Counter)
+    changes: Counter[str] = field(default_factory=Counter)
     """Requests that were changed for what the server accepts, by what was changed."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -34,7 +34,7 @@ class Traffic:
             self.tries + other.tries,
             self.retries + other.retries,
             self.failures + other.failures,
-            self.notes + other.notes,
+            self.changes + other.changes,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.usd + other.usd,
@@ -52,7 +52,7 @@ class Traffic:
             "tries": self.tries,
             "retries": dict(self.retries.most_common()),
             "failures": dict(self.failures.most_common()),
-            "changed": dict(self.notes.most_common()),
+            "changed": dict(self.changes.most_common()),
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "usd": round(self.usd, 6),
@@ -80,6 +80,58 @@ class Traffic:
             return ""
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.retries.most_common())
         return f"retried {self.retries.total():,} ({reasons})"
+
+
+@dataclass(frozen=True)
+class ServerRecord:
+    """What was asked of one model of a server, as the manifest of a run has it."""
+
+    model: str
+    url: str
+    traffic: Traffic
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    """Names and fingerprints under which the server answered."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as JSON-able values."""
+        return {"model": self.model, "url": self.url, **self.traffic.as_json(), **self.seen}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ServerRecord:
+        """Return the record that `as_json` returned as values."""
+        seen = {name: value[name] for name in ("models", "fingerprints") if name in value}
+        return cls(str(value.get("model")), str(value.get("url")), Traffic.from_json(value), seen)
+
+
+def merged(earlier: Iterable[ServerRecord], later: Iterable[ServerRecord]) -> list[ServerRecord]:
+    """Return the records of two times, with the counts of the same model of the same server added."""
+    found = {(record.model, record.url): record for record in earlier}
+    for record in later:
+        key = (record.model, record.url)
+        before = found[key].traffic if key in found else Traffic()
+        found[key] = replace(record, traffic=before + record.traffic)
+    return list(found.values())
+
+
+@runtime_checkable
+class AsksServer(Protocol):
+    """An engine that asks a server, and counts what that takes."""
+
+    def share_budget(self, spending: Spending) -> None:
+        """Count what is spent under a budget that several engines share."""
+        ...
+
+    def resume(self, earlier: Iterable[ServerRecord]) -> None:
+        """Take over what earlier commands of the run spent and saw."""
+        ...
+
+    def take_record(self) -> ServerRecord:
+        """Return what was asked since this was last called."""
+        ...
+
+    def state(self) -> str:
+        """Return what the progress line should say about the server; empty if all is well."""
+        ...
 
 
 class Spending:

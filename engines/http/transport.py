@@ -159,12 +159,10 @@ class HttpTransport:
             f"the server refused the request ({status}: {text})", where=self.endpoint.url, accepted=accepted
         )
 
-    def state(self) -> str:
-        """Return how many requests are in flight, for the progress line; empty if none is."""
-        flying = sum(lane.in_flight for lane in self._lanes.values())
-        if self._breaker.is_open:
-            return "circuit open"
-        return f"{flying} of {self._pace.limit} in flight" if flying else ""
+    def summary(self) -> str:
+        """Return the retries, and that the circuit is open, for the progress line; empty if all is well."""
+        parts = [self.traffic.summary(), "circuit open" if self._breaker.is_open else ""]
+        return ", ".join(part for part in parts if part)
 
     def take_traffic(self) -> Traffic:
         """Return the counts and reset them."""

@@ -15,7 +15,7 @@ from core.store.files import is_there
 from core.text.explain import MisfitError
 from core.text.yaml_file import read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig, SampleConfig
-from engines.config import EngineConfig, ModelsConfig
+from engines.config import ROLES, EngineConfig, ModelConfig, ModelsConfig
 from evaluation.config import ChooseConfig, EvalConfig
 from labelers.config import LabelConfig
 from prompts.sources import Duplicates, may_be_on_hub
@@ -35,6 +35,20 @@ _HAS_ADAPTER = (
 
 OWN_REWARDS = (REWARD_MODEL, CHECKS, LABELER_REWARD) = ("reward", "checks", "labeler")
 """Names in `rewards` of PPO, RLOO and GRPO for rewards that the run itself provides."""
+
+
+TRAINABLE = "models.policy with engine kind transformers or vllm, or no training: train: []"
+"""Where the policy of a training may be."""
+
+
+def untrainable(models: ModelsConfig, engine: EngineConfig) -> str | None:
+    """Return why a policy cannot be trained because of the engine that runs it, or None."""
+    kind = engine.for_model(models.policy, "policy").kind
+    if kind == "scripted":
+        return "the scripted engine has no weights to train"
+    if kind == "http":
+        return f"{models.policy.id} is behind a server (engine.kind: http), which does not give its weights"
+    return None
 
 
 PromptColumn = Literal["prompt", "messages", "input", "system", "tags", "source", "split"]
@@ -219,8 +233,16 @@ class RunConfig(TrainingSections, StageSections):
                 raise ValueError(f"{method}.init is dpo, but train does not list dpo")
         if self.train and self.models.policy.adapter is not None:
             raise ValueError(_HAS_ADAPTER)
-        if self.train and self.engine.kind == "scripted":
-            raise ValueError("train lists methods, but the scripted engine has no weights to train")
+        return self
+
+    @model_validator(mode="after")
+    def _gives_each_role_an_engine(self) -> Self:
+        for role in ROLES:
+            model = getattr(self.models, role)
+            if isinstance(model, ModelConfig):
+                self.engine.for_model(model, role)  # it raises
+        if self.train and (reason := untrainable(self.models, self.engine)):
+            raise ValueError(f"train lists {self.train[0]}, but {reason}; accepted: {TRAINABLE}")
         return self
 
     def rl(self, method: RLMethod) -> RLConfig:
@@ -248,6 +270,8 @@ class DataTrainingConfig(TrainingSections):
             raise ValueError(_HAS_ADAPTER)
         if self.sft.source == "samples":
             raise ValueError("sft.from is samples, but only a run samples answers")
+        if self.engine.for_model(self.models.policy, "policy").kind == "http":
+            raise ValueError(f"{untrainable(self.models, self.engine)}; accepted: engine.kind: transformers")
         return self
 
 

@@ -12,7 +12,8 @@ from typing import Literal
 
 from core.store.cache import RequestCache
 from engines.cached import CachedEngine, RequestCounts
-from engines.config import EngineConfig, ModelConfig, ModelsConfig
+from engines.config import WITHOUT_WEIGHTS, EngineConfig, ModelConfig, ModelsConfig
+from engines.endpoint.spending import AsksServer, ServerRecord, Spending, merged
 from engines.protocols import Engine, SharesModel
 from engines.scripted import ScriptedEngine
 from engines.vllm.setup import require_arguments, vllm_device
@@ -38,6 +39,10 @@ def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
         from engines.vllm.engine import VllmEngine
 
         return VllmEngine(model, engine)
+    if engine.kind == "http":
+        from engines.http.engine import HttpEngine
+
+        return HttpEngine(model, engine)
     from engines.hf.engine import TransformersEngine
 
     return TransformersEngine(model, engine)
@@ -76,10 +81,16 @@ class Engines:
         self._built: dict[str, CachedEngine] = {}
         self._made: dict[CachedEngine, Engine] = {}
         """The engine behind each cache."""
+        self._budget = Spending(engine.budget)
+        self._earlier: tuple[ServerRecord, ...] = ()
 
     def of(self, role: EngineRole) -> CachedEngine:
         """Return the engine of a role."""
         return self._engine_of(self._models.of(role))
+
+    def settings(self, role: EngineRole) -> EngineConfig:
+        """Return the engine settings of a role: those of the run with the role's own."""
+        return self._engine.for_model(self._models.of(role), role)
 
     def policy_with(self, adapter: Path | None) -> CachedEngine:
         """Return the engine of the policy as trained or, without a folder, as configured.
@@ -96,15 +107,15 @@ class Engines:
 
         vLLM reserves most of a GPU's memory, and what transformers needs is not known beforehand.
         """
-        if self._engine.kind == "scripted" or self.share_model(self.of(one), self.of(other)):
+        first, second = self.settings(one), self.settings(other)
+        if {first.kind, second.kind} & WITHOUT_WEIGHTS or self.share_model(self.of(one), self.of(other)):
             return True
-        first, second = (self._engine.for_model(self._models.of(role)).gpus for role in (one, other))
-        return first is not None and second is not None and not set(first) & set(second)
+        return bool(first.gpus and second.gpus) and not set(first.gpus or ()) & set(second.gpus or ())
 
     def vllm_beside_trainer(self, role: EngineRole) -> bool:
         """Return True if the engine of a role is vLLM and starts on the GPU of a training in this process."""
-        gpus = self._engine.for_model(self._models.of(role)).gpus
-        return self._engine.kind == "vllm" and (gpus is None or 0 in gpus)
+        settings = self.settings(role)
+        return settings.kind == "vllm" and (settings.gpus is None or 0 in settings.gpus)
 
     def keep(self, *wanted: CachedEngine) -> None:
         """Close all engines that use another model, or all without arguments, to free memory.
@@ -128,6 +139,9 @@ class Engines:
                 any(made.join(other) for other in self._made.values())  # the first one that fits
             self._built[key] = CachedEngine(made, self.cache, self._engine.request_timeout_s)
             self._made[self._built[key]] = made
+            if isinstance(made, AsksServer):
+                made.share_budget(self._budget)
+                made.resume(self._earlier)
         return self._built[key]
 
     def identities(self) -> dict[str, str]:
@@ -146,6 +160,26 @@ class Engines:
         """Return the number of unanswered requests of the engine that is silent longest, and the seconds."""
         found = [engine.waiting.stuck() for engine in self._built.values()]
         return max(found, key=lambda waiting: waiting[1], default=(0, 0.0))
+
+    def server_state(self) -> str:
+        """Return what the progress line should say about servers; empty if all is well."""
+        return ", ".join(filter(None, (made.state() for made in self._servers())))
+
+    def resume_servers(self, earlier: Sequence[ServerRecord]) -> None:
+        """Count what earlier commands of a run spent on servers under its budgets."""
+        self._earlier = tuple(earlier)
+        for record in earlier:
+            self._budget.add(record.traffic.tokens, record.traffic.usd)
+        for made in self._servers():
+            made.resume(self._earlier)
+
+    def take_server_records(self) -> list[ServerRecord]:
+        """Return what was asked of servers since this was last called."""
+        records = merged((), (made.take_record() for made in self._servers()))
+        return [record for record in records if record.traffic.tries]
+
+    def _servers(self) -> list[AsksServer]:
+        return [made for made in self._made.values() if isinstance(made, AsksServer)]
 
     def take_counts(self) -> RequestCounts:
         """Return the request counts and reset them."""

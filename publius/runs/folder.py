@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -32,6 +32,7 @@ from core.store.files import is_there, write_atomic, write_stream
 from core.store.record_store import RecordStore
 from engines.cached import RequestCounts
 from engines.config import ModelConfig
+from engines.endpoint.spending import ServerRecord, merged
 from engines.loading import holds_model
 from evaluation.config import ChooseConfig
 from labelers.crowd.aggregate import TierRule
@@ -236,6 +237,20 @@ class Run(RunFiles):
         entry["records"] = records
         entry["left_out"] = self.excluded(stage)
         self._write_manifest()
+
+    def record_servers(self, stage: str, records: Sequence[ServerRecord]) -> None:
+        """Add what this process asked of servers in a stage to the manifest: tries, retries, tokens, price."""
+        if not (records and self.store.writable):
+            return
+        entry = self.manifest["stages"].setdefault(stage, {"requests": {}, "seconds": 0.0})
+        earlier = map(ServerRecord.from_json, entry.get("servers", []))
+        entry["servers"] = [record.as_json() for record in merged(earlier, records)]
+        self._write_manifest()
+
+    def server_records(self) -> list[ServerRecord]:
+        """Return what all stages have asked of servers so far, in all commands."""
+        stages = self.manifest["stages"].values()
+        return merged((), (ServerRecord.from_json(r) for entry in stages for r in entry.get("servers", [])))
 
     def record_late(self, skipped: str) -> None:
         """Record in the manifest what was skipped because the allowed time was short."""

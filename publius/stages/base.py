@@ -158,7 +158,9 @@ async def live_note(task: ProgressTask, engines: Engines, started: float) -> Asy
     def show() -> None:
         counts = engines.counts()
         written = (counts.completion_tokens - before) / (time.monotonic() - started)
-        task.note(f"{written:,.0f} tokens/s, {counts.summary()}{_waiting(engines)}")
+        parts = (counts.summary(), engines.server_state())
+        said = ", ".join(part for part in parts if part)
+        task.note(f"{written:,.0f} tokens/s, {said}{_waiting(engines)}")
 
     async def refresh() -> None:
         while True:

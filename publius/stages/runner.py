@@ -12,7 +12,7 @@ from core.errors import ConfigError, NothingToLearnError, RunStateError
 from core.notices import note, warn
 from core.terminal.interrupts import run_interruptibly
 from publius.config.deadline import Deadline
-from publius.config.run_file import RunConfig, load_run_config
+from publius.config.run_file import TRAINABLE, RunConfig, load_run_config, untrainable
 from publius.models.training_job import training_job
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.folder import Run, open_run
@@ -110,6 +110,7 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
     config = plan.config
     load_constitution(config.constitution)  # report its errors before looking for models
     _require_one_process_unless_training(plan.stages)
+    _require_weights(config, plan.stages)
     with open_engines(config, plan.project, make, pairs_only=plan.pairs_only) as engines:
         if not is_main():
             wait_for_all()  # the main process creates the run folder
@@ -130,6 +131,7 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             if writes:
                 plan.ingest(run)
                 wait_for_all()  # the other processes may open the folder from here on
+            engines.resume_servers(run.server_records())
             run.deadline = plan.deadline
             run.forget_late()
             results = [
@@ -170,6 +172,8 @@ async def _result_of(stage: Stage, run: Run, engines: Engines) -> StageResult:
         if method is None:
             raise
         return nothing_learned(run, method, error)
+    finally:
+        run.record_servers(stage, engines.take_server_records())
 
 
 def _require_records(run: Run, results: Sequence[StageResult]) -> None:
@@ -191,6 +195,15 @@ def _require_one_process_unless_training(stages: Sequence[Stage]) -> None:
             f"only training stages can run in several processes; this would also run {', '.join(others)}",
             where="accelerate launch",
             accepted=f"publius train {', '.join(METHODS)}, after the stages before it have run",
+        )
+
+
+def _require_weights(config: RunConfig, stages: Sequence[Stage]) -> None:
+    """Refuse to train a policy that a server has, before a request is paid for."""
+    trained = [stage for stage in stages if stage in METHODS]
+    if trained and (reason := untrainable(config.models, config.engine)):
+        raise ConfigError(
+            f"{trained[0]} cannot be trained: {reason}", where="models.policy", accepted=TRAINABLE
         )
 
 

@@ -8,6 +8,7 @@ from core.libraries import memory_errors
 from core.notices import note
 from core.records import Answer
 from core.store.cache import RequestCache
+from engines.config import WITHOUT_WEIGHTS
 from evaluation.measures import Series
 from publius.runs.folder import Run
 from publius.stages.quality.divergence import divergence_series
@@ -47,9 +48,9 @@ def series_by_forward_passes(
 
 def can_load_policy(run: Run) -> bool:
     """Return True if forward passes are possible; print a note if several devices share the model."""
-    engine = run.config.engine
-    if engine.kind == "scripted":
-        return False  # it has no weights
+    engine = run.config.engine.for_model(run.config.models.policy, "policy")
+    if engine.kind in WITHOUT_WEIGHTS:
+        return False
     if engine.device_map == "auto":
         note(
             "no KL divergence and no losses: they need the model on one device, and engine.device_map is auto"

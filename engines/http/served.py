@@ -1,0 +1,150 @@
+"""Which model a server has under a name: what its list of models says, and what its responses say."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.digests import digest
+from core.errors import ConfigError
+from core.notices import note, warn
+from engines.http.faults import TryFailedError, shortened
+
+_SHOWN = 12
+"""Names of models in a message."""
+_SNAPSHOT = re.compile(r"[-@:](?:\d[\d.\-]*|latest|free|preview[\w.\-]*)$")
+"""End of a name that a provider adds to say which version of the model it is."""
+_ALIAS_AFTER = 3
+"""Responses in a row under one other name, the first ones of a server, after which it is an alias."""
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model as the list of its server describes it."""
+
+    name: str
+    """Name under which it is asked for."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What stays the same as long as the model does: `root`, `parent`, `owned_by`, `meta`.
+
+    Not `created`: vLLM and llama.cpp write the time of the request there. Not the address: the same model
+    behind another one gives the same answers.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Digest of the name and the facts."""
+        return digest("http", self.name, self.facts)[:32]
+
+
+def served_in(value: Mapping[str, Any], name: str, where: str) -> ServedModel:
+    """Return the model with a name from the response of `/v1/models`.
+
+    Raises:
+        TryFailedError: if the response is no list of models.
+        ConfigError: if the list does not have the name.
+    """
+    entries = value.get("data")
+    if not isinstance(entries, list):
+        raise TryFailedError("no list of models in the response")
+    listed = {str(entry["id"]): entry for entry in entries if isinstance(entry, dict) and entry.get("id")}
+    entry = listed.get(name, listed.get(f"{name}:latest"))
+    if entry is not None:
+        return ServedModel(name, _facts(entry))
+    if any("*" in known and re.fullmatch(re.escape(known).replace(r"\*", ".*"), name) for known in listed):
+        return ServedModel(name)  # a proxy that passes on whatever fits the pattern
+    shown = ", ".join(shortened(known) for known in list(listed)[:_SHOWN])
+    more = f" and {len(listed) - _SHOWN:,} more" if len(listed) > _SHOWN else ""
+    raise ConfigError(
+        f"{where} has no model {name!r}",
+        where="models.ROLE.id",
+        accepted=f"{shown}{more}" if listed else "a server with a model: it lists none",
+    )
+
+
+def _facts(entry: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {key: entry[key] for key in ("root", "parent", "owned_by") if isinstance(entry.get(key), str)}
+    root = facts.get("root", "")
+    if root.startswith(("/", "~", ".")) or "\\" in root:
+        facts["root"] = re.split(r"[/\\]", root.rstrip("/\\"))[-1]  # a folder, which differs between machines
+    if facts.get("root") == entry["id"]:
+        del facts["root"]
+    meta = entry.get("meta")
+    if isinstance(meta, dict):
+        facts["meta"] = {k: v for k, v in sorted(meta.items()) if isinstance(v, str | int) and k != "n_ctx"}
+    return facts
+
+
+@dataclass
+class Responders:
+    """The names and fingerprints under which a server answers for one model.
+
+    It warns once if they change: the weights or the software behind the name may be others then.
+    """
+
+    name: str
+    root: str = ""
+    where: str = ""
+    models: list[str] = field(default_factory=list)
+    """Names in responses, in the order in which they were first seen."""
+    fingerprints: list[str] = field(default_factory=list)
+    """Values of `system_fingerprint`, likewise."""
+    _strangers: Counter[str] = field(default_factory=Counter)
+    _warned: bool = False
+
+    def check(self, value: Mapping[str, Any]) -> None:
+        """Note who answered.
+
+        Raises:
+            TryFailedError: if it was another model, as a proxy may send it.
+        """
+        model, fingerprint = value.get("model"), value.get("system_fingerprint")
+        if isinstance(model, str) and model:
+            if model not in self.models and not self._is_expected(model):
+                self._meet(model)
+            self._note(self.models, shortened(model), "as")
+        if isinstance(fingerprint, str) and fingerprint:
+            self._note(self.fingerprints, shortened(fingerprint), "with the fingerprint")
+
+    def remember(self, seen: Mapping[str, Any]) -> None:
+        """Take over what earlier commands of a run saw (`as_json`)."""
+        self.models = [*map(str, seen.get("models", [])), *self.models]
+        self.fingerprints = [*map(str, seen.get("fingerprints", [])), *self.fingerprints]
+
+    def as_json(self) -> dict[str, list[str]]:
+        """Return what was seen, for the manifest."""
+        seen = {"models": self.models, "fingerprints": self.fingerprints}
+        return {name: values for name, values in seen.items() if values}
+
+    def _is_expected(self, model: str) -> bool:
+        known = {_bare(self.name), _bare(self.root)}
+        return bool(known & {_bare(model), _SNAPSHOT.sub("", _bare(model))}) or any(
+            _SNAPSHOT.sub("", name) == _bare(model) for name in known if name
+        )
+
+    def _meet(self, model: str) -> None:
+        """Accept another name if the server answered with nothing else so far."""
+        self._strangers[model] += 1
+        alone = not self.models and len(self._strangers) == 1
+        if not alone or self._strangers[model] < _ALIAS_AFTER:
+            raise TryFailedError("another model answered", shortened(model))
+        note(f"{self.where}: {self.name} is answered by {shortened(model)}")
+
+    def _note(self, seen: list[str], value: str, what: str) -> None:
+        if value in seen:
+            return
+        if seen and not self._warned:
+            self._warned = True
+            warn(
+                f"{self.where}: the model behind {self.name} has changed: it answers {what} {value}, "
+                f"before {seen[-1]}; its answers may be those of other weights or other software"
+            )
+        seen.append(value)
+
+
+def _bare(name: str) -> str:
+    """Return a model's name without its provider and what servers add to it."""
+    return re.split(r"[/\\]", name.lower())[-1].removesuffix(":latest").removesuffix(".gguf")
