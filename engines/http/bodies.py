@@ -15,6 +15,8 @@ MAX_BODY_BYTES = 32 * 2**20
 _OVERLOADED = frozenset({429, 503, 529})
 _RETRIED = frozenset({408, 409, 425})
 """Status codes below 500 that may pass: timed out, conflict, too early."""
+_NOT_IMPLEMENTED = 501
+"""vLLM's answer where a route exists but the model cannot answer it: trying again does not help."""
 _SPENT = ("insufficient_quota", "billing_hard_limit", "credit balance")
 """What servers write with 429 when waiting does not help: the account is empty."""
 _NAMES = {
@@ -93,7 +95,7 @@ def _error(status: int, message: ServerMessage, wait_s: float | None) -> Excepti
         return RefusedError(402, message)
     if status in _OVERLOADED:
         return TryFailedError(_NAMES.get(status, str(status)), message.text, "overload", wait_s)
-    if status in _RETRIED or status >= 500 or status < 400:
+    if status in _RETRIED or (status >= 500 and status != _NOT_IMPLEMENTED) or status < 400:
         return TryFailedError(_NAMES.get(status, str(status)), message.text, wait_s=wait_s)
     return RefusedError(status, message)
 

@@ -67,6 +67,15 @@ def change_for(
         accepted: what the server accepts; it is corrected here.
         where: the server's address, for messages.
     """
+    refused = refused_request(error)
+    if refused is not None or error.status not in _CHANGEABLE:
+        return refused
+    words = f"{error.message.code} {error.message.text}"
+    return _about_fields(error, body, accepted, where) or _about_system(words, body, accepted)
+
+
+def refused_request(error: RefusedError) -> RequestError | None:
+    """Return the error of a request that is too long or filtered, which ends it alone; None for others."""
     words = f"{error.message.code} {error.message.text}"
     if error.status == 413 or (error.status in _CHANGEABLE and _TOO_LONG.search(words)):
         return RequestError(
@@ -76,9 +85,7 @@ def change_for(
         )
     if error.status in (*_CHANGEABLE, 403) and _FILTERED.search(words):
         return RequestError("the server's content filter refused the prompt", detail=error.message.text)
-    if error.status not in _CHANGEABLE:
-        return None
-    return _about_fields(error, body, accepted, where) or _about_system(words, body, accepted)
+    return None
 
 
 def _about_fields(

@@ -268,7 +268,9 @@ class HttpTransport:
         """Count what the server says that a request used, whether or not its answer can be used."""
         usage = mapping_in(value.get("usage"))
         prompt, completion = (
-            counted_tokens(usage.get(f"{part}_tokens")) for part in ("prompt", "completion")
+            # Chat completions and decisions name them differently.
+            max(counted_tokens(usage.get(f"{name}_tokens")) for name in names)
+            for names in (("prompt", "input"), ("completion", "output"))
         )
         usd = price_of(self.endpoint.prices, prompt, completion)
         self.traffic.prompt_tokens += prompt

@@ -275,7 +275,9 @@ class _Handler(BaseHTTPRequestHandler):
         found = self.headers.get("authorization", "")
         if key is None or found == f"Bearer {key}":
             return False
-        self._json(401, {"error": {"message": f"Incorrect API key provided: {found.removeprefix('Bearer ')}"}})
+        self._json(
+            401, {"error": {"message": f"Incorrect API key provided: {found.removeprefix('Bearer ')}"}}
+        )
         return True
 
     def _json(self, status: int, value: object) -> None:
