@@ -1,4 +1,4 @@
-"""The circuit breaker: stop sending to a server that fails on one request after the other, and look again.
+"""The circuit breaker: stop sending to a server that fails on nearly every request, and look again.
 
     closed     requests are sent
     open       nothing is sent for a while, which doubles each time up to a limit
@@ -11,14 +11,19 @@ refusals it opens and closes many times; it counts as closed only when `_STEADY`
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
-from core.notices import counted, note, warn
+from core.notices import note, warn
 from engines.http.faults import Cause, TryFailedError
 
-_FAILURES: dict[Cause, int] = {"fault": 12, "overload": 10, "unreachable": 3}
-"""Failures in a row that open the circuit, by the cause of the last one."""
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
+_WINDOW, _MOST_FAILURES = 10, 9
+"""The circuit opens when so many of the last tries failed. At 30 % failures that is one chance in 7,000."""
+_UNREACHABLE = 3
+"""Tries in a row without a connection that open it too."""
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S: dict[Cause, float] = {"fault": 10.0, "overload": 2.0, "unreachable": 5.0}
+"""Longest pause. A server that refuses for overload says itself if it wants a longer one."""
 _STEADY = 8
 """Answers in a row after which the server counts as well again."""
 
@@ -34,7 +39,9 @@ class CircuitBreaker:
     def __init__(self, where: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._where = where
         self._clock = clock
-        self._failures = 0
+        self._outcomes: deque[bool] = deque(maxlen=_WINDOW)
+        """Whether each of the last tries failed."""
+        self._unreached = 0
         self._answers = 0
         self._wait_s = _FIRST_WAIT_S
         self._open_until: float | None = None
@@ -70,8 +77,11 @@ class CircuitBreaker:
 
     def answered(self) -> None:
         """Note a usable answer, which closes an open circuit."""
-        self._failures, self._open_until, self._probing, self._failing_since = 0, None, False, None
-        self._answers += 1
+        if self._open_until is not None:
+            self._outcomes.clear()
+        self._outcomes.append(False)
+        self._open_until, self._probing, self._failing_since = None, False, None
+        self._answers, self._unreached = self._answers + 1, 0
         if self._answers >= _STEADY:
             self._wait_s = _FIRST_WAIT_S
             if self._announced_at is not None:
@@ -87,11 +97,14 @@ class CircuitBreaker:
             probe: True if an open circuit waited for this try.
             quiet: open the circuit without a message.
         """
-        self._failures, self._answers = self._failures + 1, 0
+        self._outcomes.append(True)
+        self._unreached = self._unreached + 1 if error.cause == "unreachable" else 0
+        self._answers = 0
         self.abandoned(probe=probe)
         if self._failing_since is None:
             self._failing_since = self._clock()
-        if probe or (self._open_until is None and self._failures >= _FAILURES[error.cause]):
+        failing = sum(self._outcomes) >= _MOST_FAILURES or self._unreached >= _UNREACHABLE
+        if probe or (self._open_until is None and failing):
             self._open(error, quiet=quiet)
 
     def failing_s(self) -> float:
@@ -102,16 +115,18 @@ class CircuitBreaker:
 
     def forget(self) -> None:
         """Close the circuit without a message: another stage begins, perhaps hours later."""
-        self._failures, self._answers, self._wait_s = 0, 0, _FIRST_WAIT_S
+        self._outcomes.clear()
+        self._unreached, self._answers, self._wait_s = 0, 0, _FIRST_WAIT_S
         self._open_until, self._probing, self._failing_since = None, False, None
 
     def _open(self, error: TryFailedError, *, quiet: bool) -> None:
         self.opened += 1
         self._open_until = self._clock() + max(self._wait_s, error.wait_s or 0.0)
-        self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
+        self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S[error.cause])
         if self._announced_at is None and not quiet:
             self._announced_at = self._clock()
             warn(
-                f"{self._where}: {counted(self._failures, 'request')} in a row failed, the last one with "
-                f"{error}; the circuit is open: one request at a time is sent until the server answers again"
+                f"{self._where}: {sum(self._outcomes)} of the last {len(self._outcomes)} tries failed, the "
+                f"last one with {error}; the circuit is open: one request at a time is sent until the server "
+                "answers again"
             )

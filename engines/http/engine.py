@@ -33,6 +33,7 @@ from engines.http.responses import (
     choice_scores,
     first_token_in,
     generation_in,
+    has_content,
     reasoning_in,
 )
 from engines.http.served import Responders, ServedModel, served_in
@@ -250,9 +251,9 @@ class HttpEngine:
             if probing:
                 self._require_no_thinking(first, value)
             if first is None:
-                raise (
-                    TryFailedError("no log-probabilities") if self._has_logprobs else self._without_logprobs()
-                )
+                if self._has_logprobs or not has_content(value):  # it lists them, or this response is broken
+                    raise TryFailedError("no log-probabilities")
+                raise self._without_logprobs()
             self._has_logprobs = True
             return choice_scores(first, value, request, self.model)
 
@@ -299,17 +300,19 @@ class HttpEngine:
         if known is not None:
             return known
         turns = (Turn("user", (_COUNTING,)),)
-        request = GenerationRequest(turns, Sampling(temperature=0.0, max_new_tokens=8), 0, "probe", _BEGUN)
-        tried = replace(self._accepted, begin="assistant")
+        request = GenerationRequest(turns, Sampling(max_new_tokens=8), 0, "probe", _BEGUN)
+
+        def body() -> dict[str, JsonValue]:
+            return generation_body(
+                self.model, request, replace(self._accepted, begin="assistant"), self._extra
+            )
 
         def read(value: dict[str, Any]) -> str:
             return generation_in(value, request, self.model).text
 
         try:
-            text = await self.transport.ask(
-                _CHAT, generation_body(self.model, request, tried, self._extra), read, purpose="probe"
-            )
-        except (RefusedError, RequestError):
+            text = await self._ask(body, read, request.purpose)
+        except RequestError:  # such as: the last message must be from the user
             return "none"
         return "assistant" if text.lower().lstrip(" .,").startswith(_NEXT) else "none"
 

@@ -68,6 +68,11 @@ def generation_in(value: Mapping[str, Any], request: GenerationRequest, model: s
     )
 
 
+def has_content(value: Mapping[str, Any]) -> bool:
+    """Return True if a response has the text of an answer."""
+    return bool(_texts(mapping_in(_choice(value).get("message")))[0])
+
+
 def reasoning_in(value: Mapping[str, Any]) -> str:
     """Return the reasoning in a response; empty if there is none."""
     return _texts(mapping_in(_choice(value).get("message")))[1] or ""

@@ -30,7 +30,7 @@ from engines.http.lane import Lane
 from engines.http.pace import Pace
 
 _FIRST_BACK_OFF_S = 0.25
-_LONGEST_BACK_OFF_S: dict[Cause, float] = {"fault": 8.0, "overload": 20.0, "unreachable": 5.0}
+_LONGEST_BACK_OFF_S: dict[Cause, float] = {"fault": 8.0, "overload": 10.0, "unreachable": 5.0}
 _FIRST_CONTACT_S = 1.0
 """Longest back-off before the server has answered once: a user waits for the run to begin."""
 _OVERLOADS_PER_TRY = 8
@@ -171,21 +171,22 @@ class HttpTransport:
 
     async def _until_answered(self, send: Callable[[Lane], Awaitable[_Read]]) -> _Read:
         lane = self._lane()
-        failed = 0.0
+        failures, counted = 0, 0.0
         while True:
             try:
                 return await self._one_try(lane, send)
             except TryFailedError as error:
-                failed += 1 / _OVERLOADS_PER_TRY if error.cause == "overload" else 1
+                failures += 1
+                counted += 1 / _OVERLOADS_PER_TRY if error.cause == "overload" else 1
                 await self._require_working(lane, error)
-                if failed >= self.endpoint.max_tries:
+                if counted >= self.endpoint.max_tries:
                     self.traffic.failures[error.reason] += 1
                     raise FailedRequestError(
                         "the server gave no usable answer",
-                        detail=f"{self.endpoint.max_tries} tries; the last one: {error}",
+                        detail=f"{failures:,} tries; the last one: {error}",
                     ) from None
                 self.traffic.retries[error.reason] += 1
-                wait_s = self._wait_s(error, failed)
+                wait_s = self._wait_s(error, failures)
             await asyncio.sleep(wait_s)
 
     async def _one_try(self, lane: Lane, send: Callable[[Lane], Awaitable[_Read]]) -> _Read:
@@ -279,13 +280,12 @@ class HttpTransport:
         for spending in self.spending:
             spending.add(prompt + completion, usd)
 
-    def _wait_s(self, error: TryFailedError, failed: float) -> float:
+    def _wait_s(self, error: TryFailedError, failures: int) -> float:
         """Return the seconds to wait before the next try of a request that failed so many times."""
         if error.wait_s is not None:
             return error.wait_s * self._random.uniform(1.0, 1.1)  # not all at the same moment
         longest_s = _LONGEST_BACK_OFF_S[error.cause] if self.reached else _FIRST_CONTACT_S
-        tries = failed * (_OVERLOADS_PER_TRY if error.cause == "overload" else 1)
-        return self._random.uniform(0.0, min(longest_s, _FIRST_BACK_OFF_S * 2.0 ** min(tries, 16.0)))
+        return self._random.uniform(0.0, min(longest_s, _FIRST_BACK_OFF_S * 2.0 ** min(failures - 1, 16)))
 
     async def _require_budget(self, lane: Lane) -> None:
         """Raise EngineError if a budget is spent, once the answers that are paid for have come."""

@@ -239,7 +239,7 @@ class Run(RunFiles):
         self._write_manifest()
 
     def record_servers(self, stage: str, records: Sequence[ServerRecord]) -> None:
-        """Add what this process asked of servers in a stage to the manifest: tries, retries, tokens, price."""
+        """Add what this process asked of servers in a stage to the manifest."""
         if not (records and self.store.writable):
             return
         entry = self.manifest["stages"].setdefault(stage, {"requests": {}, "seconds": 0.0})

@@ -125,13 +125,13 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
         )
         with opened as run:
             note(f"run folder {run.folder}")
+            engines.resume_servers(run.server_records())
             _require_possible_trainings(run, plan.stages)
             require_scored_answers(run, plan.stages)
             warn_about_labels(config, engines, self_labels=not plan.pairs_only)
             if writes:
                 plan.ingest(run)
                 wait_for_all()  # the other processes may open the folder from here on
-            engines.resume_servers(run.server_records())
             run.deadline = plan.deadline
             run.forget_late()
             results = [

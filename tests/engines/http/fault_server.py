@@ -239,36 +239,26 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fail(self, owner: FaultServer, body: Body, fault: str) -> None:
         response = completion(owner, body)
+        whole = json.dumps(response).encode()
         if fault in ("429", "429 retry-after"):
             after = {"retry-after": "0.02"} if fault != "429" else {}
             self._send(429, after, b'{"error": {"message": "rate limit reached"}}')
         elif fault.isdigit():
             self._send(int(fault), {}, b"it failed")
-        elif fault == "timeout":
+        elif fault in ("timeout", "cut", "cut body"):
+            self._break_off(owner, fault, whole)
+        else:
+            self._send(200, {}, spoilt(response, fault))
+
+    def _break_off(self, owner: FaultServer, fault: str, whole: bytes) -> None:
+        self.close_connection = True
+        if fault == "timeout":
             time.sleep(owner.behaviour.hang_s)
-            self.close_connection = True
-        elif fault == "cut":
-            self.close_connection = True
         elif fault == "cut body":
-            whole = json.dumps(response).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(whole)))
             self.end_headers()
             self.wfile.write(whole[: len(whole) // 2])
-            self.close_connection = True
-        elif fault == "truncated":
-            self._send(200, {}, json.dumps(response).encode()[:-20])
-        elif fault == "empty choices":
-            self._json(200, {**response, "choices": []})
-        elif fault == "null content":
-            response["choices"][0]["message"]["content"] = None
-            self._json(200, response)
-        elif fault == "wrong model":
-            self._json(200, {**response, "model": "another-model"})
-        elif fault == "html":
-            self._send(200, {"content-type": "text/html"}, b"<html><title>Welcome</title></html>")
-        else:
-            raise AssertionError(fault)
 
     def _refuses_key(self) -> bool:
         key = self.server.owner.behaviour.key
@@ -290,6 +280,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         with contextlib.suppress(OSError):
             self.wfile.write(body)
+
+
+def spoilt(response: Body, fault: str) -> bytes:
+    """The body of a response with status 200 that has no answer."""
+    if fault == "truncated":
+        return json.dumps(response).encode()[:-20]
+    if fault == "html":
+        return b"<html><title>Welcome</title></html>"
+    if fault == "empty choices":
+        response["choices"] = []
+    elif fault == "wrong model":
+        response["model"] = "another-model"
+    elif fault == "null content":
+        response["choices"][0] |= {"message": {"role": "assistant", "content": None}, "logprobs": None}
+    else:
+        raise AssertionError(fault)
+    return json.dumps(response).encode()
 
 
 def gzipped(size: int) -> bytes:
