@@ -67,13 +67,11 @@ class AILabeler:
         Raises:
             RequestError: if the two answers are too long for the labeler; the comparison is then skipped.
         """
-        requests = self.requests(comparison, principle)
+        requests = [self.request(comparison, principle, a_first=first) for first in (True, False)]
         one, two = await asyncio.gather(*map(self.engine.choose, requests))
         # One answer without a readable letter or word makes the judgment unparsed: its log-odds mean nothing.
         masses = [mass for mass in (one.answer_mass, two.answer_mass) if mass is not None]
-        parsed = is_readable(one, self.config.min_answer_mass) and is_readable(
-            two, self.config.min_answer_mass
-        )
+        parsed = all(is_readable(scores, self.config.min_answer_mass) for scores in (one, two))
         preference = self._preference(one, two)
         p_a = preference.p_a
         return Judgment(
@@ -97,22 +95,26 @@ class AILabeler:
             raw=None if parsed else _top_tokens(one, two, self.config.mode),
         )
 
-    def requests(self, comparison: Comparison, principle: Principle) -> tuple[ChoiceRequest, ChoiceRequest]:
-        """Return the requests to the labeler: both presentation orders, or one about each answer alone."""
+    def request(self, comparison: Comparison, principle: Principle, *, a_first: bool) -> ChoiceRequest:
+        """Return the request to the labeler in one presentation order.
+
+        Where each answer is judged alone (`pointwise`), it is the request about the answer that comes first.
+        """
         questions = questions_for(self.engine, self.constitution, self.templates)
-        prompt, a, b = comparison.prompt, comparison.response_a, comparison.response_b
+        first, second = comparison.response_a, comparison.response_b
+        if not a_first:
+            first, second = second, first
         if self.config.mode == "pointwise":
-            alone = (questions.pointwise(principle, prompt, reply) for reply in (a, b))
-            one, two = (replace(request, purpose="label") for request in alone)
-            return one, two
-        return questions.comparison(principle, prompt, a, b), questions.comparison(principle, prompt, b, a)
+            return replace(questions.pointwise(principle, comparison.prompt, first), purpose="label")
+        return questions.comparison(principle, comparison.prompt, first, second)
 
     def _preference(self, one: ChoiceScores, two: ChoiceScores) -> _Preference:
-        """Return what two answers say, in the order of `requests`."""
-        first, second = (scores.logprobs[0] - scores.logprobs[1] for scores in (one, two))
+        """Return what the answers to both requests say."""
+        first = one.logprobs[0] - one.logprobs[1]
         if self.config.mode == "pointwise":
-            return _Preference(first - second, margin=first - second)
-        orders = OrderLogits(a_first=first, b_first=-second)
+            log_odds = first - (two.logprobs[0] - two.logprobs[1])
+            return _Preference(log_odds, margin=log_odds)
+        orders = OrderLogits(a_first=first, b_first=two.logprobs[1] - two.logprobs[0])
         return _Preference((orders.a_first + orders.b_first) / 2, orders)
 
 
@@ -127,7 +129,7 @@ class _Preference(NamedTuple):
 
     @property
     def p_a(self) -> float:
-        return sigmoid(self.log_odds)
+        return logistic(self.log_odds)
 
 
 def require_labeler(engine: Engine, templates: PromptTemplates, mode: LabelMode = "choice") -> None:
@@ -156,10 +158,10 @@ def is_readable(scores: ChoiceScores, min_mass: float) -> bool:
 
 def probability(orders: OrderLogits) -> float:
     """Return the probability that `a` is better: the sigmoid of the mean log-odds of both orders."""
-    return sigmoid((orders.a_first + orders.b_first) / 2)
+    return logistic((orders.a_first + orders.b_first) / 2)
 
 
-def sigmoid(log_odds: float) -> float:
+def logistic(log_odds: float) -> float:
     """Return the probability with these log-odds."""
     return 1 / (1 + math.exp(-log_odds)) if log_odds >= 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
 

@@ -114,7 +114,8 @@ class Labeling:
         """Yield the AI labeler's requests that `judge` sends for a comparison without judgments."""
         if not self._is_pointless(comparison):
             for principle in self._asked(comparison):
-                yield from self.labeler.requests(comparison, principle)
+                for a_first in (True, False):
+                    yield self.labeler.request(comparison, principle, a_first=a_first)
 
     def _is_pointless(self, comparison: Comparison) -> bool:
         if self.run.config.compare.pairs == "best_worst":
