@@ -36,6 +36,7 @@ from engines.endpoint.spending import ServerRecord, merged
 from engines.loading import holds_model
 from evaluation.config import ChooseConfig
 from labelers.crowd.aggregate import TierRule
+from labelers.questions import decision_templates
 from prompts.environment import PromptTemplates
 from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig
@@ -80,9 +81,18 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
         constitution.digest,
         settings,
         digest_of(config.prompts),
-        PromptTemplates().digest,
+        _templates_digest(config),
         dict(sorted(models.items())),
     )
+
+
+def _templates_digest(config: RunConfig) -> str:
+    """Return a digest of the templates that a run uses; typed questions have templates of their own."""
+    models = [config.models.labeler, config.models.judge]
+    engines = [config.engine.for_model(model) for model in models if isinstance(model, ModelConfig)]
+    if all(engine.dialect == "chat" for engine in engines):
+        return PromptTemplates().digest
+    return digest(PromptTemplates().digest, decision_templates().digest)
 
 
 class Run(RunFiles):
