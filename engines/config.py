@@ -9,7 +9,16 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from core.errors import ConfigError
 from core.settings import ADDED, OPERATIONAL, Section
 from engines.arguments.rules import answer_arguments, refuse_owned
-from engines.endpoint.settings import Budget, Prefill, Prices, Seconds, ServerUrl, Timeouts, VariableName
+from engines.endpoint.settings import (
+    Budget,
+    ExtraBody,
+    Prefill,
+    Prices,
+    Seconds,
+    ServerUrl,
+    Timeouts,
+    VariableName,
+)
 
 ROLES = ("policy", "critic", "labeler", "judge")
 
@@ -57,7 +66,7 @@ class ModelEngineConfig(Section):
     """As `engine.url`."""
     api_key_env: VariableName | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """As `engine.api_key_env`; a model with a `url` of its own does not take over that of `engine`."""
-    extra_body: dict[str, JsonValue] = Field(default={}, json_schema_extra=ADDED)
+    extra_body: ExtraBody = Field(default={}, json_schema_extra=ADDED)
     """As `engine.extra_body`; added to those, and of two with the same name this one is used."""
     prefill: Prefill | None = Field(default=None, json_schema_extra=ADDED)
     """As `engine.prefill`."""
@@ -186,7 +195,7 @@ class EngineConfig(Section):
     api_key_env: VariableName | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """Environment variable that holds the server's key; the key itself is written nowhere. Default: none, and
     OPENAI_API_KEY for api.openai.com (http)."""
-    extra_body: dict[str, JsonValue] = Field(default={}, json_schema_extra=ADDED)
+    extra_body: ExtraBody = Field(default={}, json_schema_extra=ADDED)
     """Further fields of every request, of the server's own, such as `{reasoning_effort: low}`; part of the
     run's identity (http)."""
     prefill: Prefill = Field(default="auto", json_schema_extra=ADDED)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from engines.config import EngineConfig as EngineConfig
     from engines.config import ModelConfig as ModelConfig
     from engines.hf.engine import TransformersEngine as TransformersEngine
+    from engines.http.engine import HttpEngine as HttpEngine
     from engines.protocols import Engine as Engine
     from engines.scripted import ScriptedEngine as ScriptedEngine
     from engines.vllm.engine import VllmEngine as VllmEngine
@@ -111,6 +112,7 @@ _MODULE_OF = {
     "evaluate_answers": "evaluation.metrics",
     "Generation": "core.records",
     "GRPOConfig": "training.rl.config",
+    "HttpEngine": "engines.http.engine",
     "Judgment": "core.records",
     "LabelConfig": "labelers.config",
     "LabelSource": "labelers.formats.source",

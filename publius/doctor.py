@@ -72,6 +72,7 @@ def _findings() -> Iterator[EnvironmentCheck]:
             yield EnvironmentCheck("device", error.problems[0].what, ok=False, run=error.problems[0].run)
         yield _hub_token()
     yield _vllm()
+    yield _http()
     yield EnvironmentCheck("engine scripted", "answers by rule, for dry runs and tests", ok=True)
     yield _packages("training", _TRAINING_PACKAGES, "train")
     yield _embedded()
@@ -95,6 +96,13 @@ def _vllm() -> EnvironmentCheck:
     if installed is None:
         return EnvironmentCheck("engine vllm", "not installed", ok=True, run=install_vllm())
     return EnvironmentCheck("engine vllm", f"vllm {installed}, runs on {vllm_device()}", ok=True)
+
+
+def _http() -> EnvironmentCheck:
+    """Check the HTTP engine. A missing client counts as ok, since only models behind a server need it."""
+    if find_spec("httpx2") is None:
+        return EnvironmentCheck("engine http", "not installed", ok=True, run=install_command("http"))
+    return EnvironmentCheck("engine http", f"httpx2 {_version('httpx2')}", ok=True)
 
 
 def _system() -> EnvironmentCheck:

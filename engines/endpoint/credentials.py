@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 from core.errors import ConfigError
+from core.notices import warn
 
 _OPENAI_HOST, _OPENAI_VARIABLE = "api.openai.com", "OPENAI_API_KEY"
 _MASK = "***"
@@ -42,6 +44,20 @@ class Credentials:
         return text
 
 
+def travels_openly(url: str) -> bool:
+    """Return True if what is sent to an address crosses the internet without encryption."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "http" or host == "localhost" or "." not in host.strip("."):
+        return (
+            parts.scheme == "http" and ":" in host and ipaddress.ip_address(host.partition("%")[0]).is_global
+        )
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return not host.endswith((".local", ".localhost", ".internal", ".lan"))
+
+
 def credentials_for(
     url: str, variable: str | None, environment: Mapping[str, str] = os.environ
 ) -> Credentials:
@@ -74,4 +90,6 @@ def credentials_for(
             where="engine.api_key_env",
             accepted="letters, digits and ASCII punctuation on one line",
         )
+    if travels_openly(url):
+        warn(f"{url}: the key in {variable} is sent without encryption; use https:// if the server has it")
     return Credentials(key, variable)

@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from core.settings import Section
 
@@ -60,6 +60,27 @@ def _valid_url(url: str) -> str:
 
 ServerUrl = Annotated[str, AfterValidator(_valid_url)]
 """Address of a server, with or without `/v1`."""
+_OWNED = frozenset(
+    {
+        *("model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"),
+        *("temperature", "top_p", "top_k", "seed", "stop", "logprobs", "top_logprobs"),
+        *("continue_final_message", "add_generation_prompt", "chat_template_kwargs"),
+    }
+)
+"""Fields of a request that come from other settings."""
+
+
+def _not_owned(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if owned := sorted(_OWNED & fields.keys()):
+        raise ValueError(
+            f"extra_body sets {', '.join(owned)}, which other settings decide (those of critique, sample, "
+            "compare and eval, and chat_template_kwargs of the model); accepted: fields of the server's own"
+        )
+    return fields
+
+
+ExtraBody = Annotated[dict[str, JsonValue], AfterValidator(_not_owned)]
+"""Fields of a request that only the server knows."""
 Prefill = Literal["auto", "continue", "assistant", "none"]
 """How a server continues an answer that is begun for it."""
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from core.errors import EngineError
+from core.notices import counted
 from engines.endpoint.settings import Budget, Prices
+
+_SHOWN = 3
+"""Reasons in the progress line; the manifest has all."""
 
 
 @dataclass
@@ -75,10 +80,12 @@ class Traffic:
         )
 
     def summary(self) -> str:
-        """Return the retries, such as `retried 7 (no connection: 5, timed out: 2)`; empty without any."""
+        """Return the retries, such as `retried 7 (timed out: 5, no connection: 2)`; empty without any."""
         if not self.retries:
             return ""
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.retries.most_common())
+        shown = [f"{reason}: {count:,}" for reason, count in self.retries.most_common(_SHOWN)]
+        others = len(self.retries) - len(shown)
+        reasons = ", ".join([*shown, *([f"{counted(others, 'other reason')}"] if others else [])])
         return f"retried {self.retries.total():,} ({reasons})"
 
 
@@ -125,6 +132,10 @@ class AsksServer(Protocol):
         """Take over what earlier commands of the run spent and saw."""
         ...
 
+    def report_change(self, memory: Path) -> None:
+        """Warn if the server describes the model in another way than the file says, and update the file."""
+        ...
+
     def take_record(self) -> ServerRecord:
         """Return what was asked since this was last called."""
         ...
@@ -147,6 +158,11 @@ class Spending:
         self._where = where
         self.tokens = 0
         self.usd = 0.0
+
+    @property
+    def is_limited(self) -> bool:
+        """True if there is a budget."""
+        return self._budget is not None
 
     def add(self, tokens: int, usd: float) -> None:
         """Count tokens and their price."""

@@ -107,9 +107,13 @@ def _misfit(text: str, error: Exception) -> tuple[str, str]:
         return "empty response", ""
     if start == "<":
         return "HTML instead of JSON", message_in(text).text
-    if start in "{[" and isinstance(error, json.JSONDecodeError) and error.pos >= len(text.rstrip()) - 1:
+    if start in "{[" and isinstance(error, json.JSONDecodeError) and _ends_early(text, error):
         return "truncated JSON", ""
     return "response is not JSON", on_one_line(error)[:80]
+
+
+def _ends_early(text: str, error: json.JSONDecodeError) -> bool:
+    return error.msg.startswith("Unterminated string") or error.pos >= len(text.rstrip()) - 1
 
 
 def _target(response: Any) -> str:

@@ -14,8 +14,9 @@ from engines.endpoint.settings import Timeouts
 from engines.http.faults import TryFailedError, shortened
 
 EXTRA = "http"
-_IDLE_S = 5.0
-"""Seconds after which an unused connection is closed; servers close theirs after 5 s (uvicorn) or more."""
+_IDLE_S = 4.0
+"""Seconds after which an unused connection is closed, before the server does that (uvicorn after 5 s): a
+request on a connection that is being closed is lost."""
 
 
 async def open_client(concurrency: int, timeouts: Timeouts) -> AsyncGenerator[Any, None]:

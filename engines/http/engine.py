@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
@@ -22,12 +23,13 @@ from core.notices import note
 from core.records import Generation, Sampling
 from engines.config import EngineConfig, ModelConfig
 from engines.endpoint.credentials import credentials_for
+from engines.endpoint.memory import report_change
 from engines.endpoint.settings import Timeouts, base_url
 from engines.endpoint.spending import ServerRecord, Spending
 from engines.http.contact import wait_for
 from engines.http.faults import RefusedError, TryFailedError
 from engines.http.refusals import ChangedError, change_for
-from engines.http.requests import Accepted, Begin, choice_body, generation_body
+from engines.http.requests import KWARGS, Accepted, Begin, choice_body, generation_body
 from engines.http.responses import (
     FirstToken,
     choice_scores,
@@ -190,6 +192,10 @@ class HttpEngine:
                 if record.url == self.transport.endpoint.url:
                     self.responders.remember(record.seen)
 
+    def report_change(self, memory: Path) -> None:
+        """Warn if the server describes the model in another way than the file says, and update the file."""
+        report_change(memory, self.model, self.transport.endpoint.url, self.served.description)
+
     def take_record(self) -> ServerRecord:
         """Return what was asked since this was last called."""
         endpoint = self.transport.endpoint
@@ -208,7 +214,7 @@ class HttpEngine:
     def _extra(self) -> dict[str, JsonValue]:
         """Fields of every request that the run file asks for."""
         kwargs = self._config.chat_template_kwargs
-        return {**({"chat_template_kwargs": kwargs} if kwargs else {}), **self._engine.extra_body}
+        return {**({KWARGS: kwargs} if kwargs else {}), **self._engine.extra_body}
 
     async def _look(self) -> ServedModel:
         """Return what the server's list says about the model; a server without a list is believed."""

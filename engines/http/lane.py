@@ -25,13 +25,19 @@ class Lane:
     """
 
     def __init__(self, opening: AsyncGenerator[Any, None], pace: Pace, breaker: CircuitBreaker) -> None:
-        self._opening, self._opened = opening, None
+        self._opening = opening
+        self._opened: Any = None
         self._pace, self._breaker = pace, breaker
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle = asyncio.Event()
         self._ended: EngineError | None = None
         self.in_flight = 0
         """Requests that were sent and have no response yet."""
+
+    @property
+    def is_over(self) -> bool:
+        """True if the requests were ended and none is left: a new lane may look for the server again."""
+        return self._ended is not None and not self.in_flight and not self._waiting
 
     async def client(self) -> Any:
         """Return the HTTP client."""

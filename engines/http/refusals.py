@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from core.errors import EngineError, PubliusError, RequestError
 from engines.http.faults import RefusedError
-from engines.http.requests import MAX_TOKENS, NEUTRAL, SEED, Accepted
+from engines.http.requests import KWARGS, MAX_TOKENS, NEUTRAL, SEED, Accepted, only_turns_off
 
 _CHANGEABLE = (400, 422)
 _TOO_LONG = re.compile(
@@ -36,7 +36,7 @@ _FEWER_TOP = (10, 5)
 _SETTING = {
     "max_tokens": "max_new_tokens",
     "max_completion_tokens": "max_new_tokens",
-    "chat_template_kwargs": "models.ROLE.chat_template_kwargs",
+    KWARGS: "models.ROLE.chat_template_kwargs",
     "continue_final_message": "engine.prefill: assistant or none",
     "add_generation_prompt": "engine.prefill: assistant or none",
 }
@@ -113,6 +113,9 @@ def _about_fields(
         return ChangedError(
             "seed left out", "the server takes no seed: only answers in the cache can be had again"
         )
+    if KWARGS in named and only_turns_off(body[KWARGS]):
+        accepted.without.add(KWARGS)
+        return ChangedError(f"{KWARGS} left out", f"the server takes no {KWARGS}: {body[KWARGS]} is not sent")
     return _unknown_setting(error, named, body, where) if named else None
 
 

@@ -35,7 +35,7 @@ NEUTRAL: dict[str, JsonValue] = {
     "stream": False,
 }
 """Values with which a field does nothing: a server that does not know the field may go without it."""
-SEED = "seed"
+SEED, KWARGS = "seed", "chat_template_kwargs"
 TOP_LOGPROBS = 20
 """Tokens whose log-probabilities a server lists, the most that OpenAI and vLLM give."""
 
@@ -139,8 +139,15 @@ def _body(
 
 
 def _left_out(name: str, value: JsonValue, accepted: Accepted) -> bool:
-    """Return True for a field that the server does not know and that would do nothing, and for a seed."""
-    return name in accepted.without and (name == SEED or value == NEUTRAL.get(name))
+    """Return True for a field that the server does not know, and that does nothing or cannot be had."""
+    if name not in accepted.without:
+        return False
+    return name == SEED or value == NEUTRAL.get(name) or (name == KWARGS and only_turns_off(value))
+
+
+def only_turns_off(kwargs: JsonValue) -> bool:
+    """Return True if arguments of a chat template only turn something off, such as `enable_thinking`."""
+    return isinstance(kwargs, dict) and not any(kwargs.values())
 
 
 def _begun(request: GenerationRequest | ChoiceRequest, begin: Begin) -> tuple[Turn, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ _SHOWN = 12
 """Names of models in a message."""
 _SNAPSHOT = re.compile(r"[-@:](?:\d[\d.\-]*|latest|free|preview[\w.\-]*)$")
 """End of a name that a provider adds to say which version of the model it is."""
+_RECENT_S = 60.0
+"""Seconds before now from which a time of creation is taken for that of the request."""
 _ALIAS_AFTER = 3
 """Responses in a row under one other name, the first ones of a server, after which it is an alias."""
 
@@ -30,9 +33,16 @@ class ServedModel:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What stays the same as long as the model does: `root`, `parent`, `owned_by`, `meta`.
 
-    Not `created`: vLLM and llama.cpp write the time of the request there. Not the address: the same model
-    behind another one gives the same answers.
+    Not the address: the same model behind another one gives the same answers.
     """
+    created: int | None = None
+    """Time at which the model was made or fetched, by which a change may be found; no part of the identity,
+    because vLLM and llama.cpp write the time of the request there (it is None then)."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Everything by which a change of the model can be found."""
+        return {**self.facts, **({} if self.created is None else {"created": self.created})}
 
     @property
     def identity(self) -> str:
@@ -53,7 +63,7 @@ def served_in(value: Mapping[str, Any], name: str, where: str) -> ServedModel:
     listed = {str(entry["id"]): entry for entry in entries if isinstance(entry, dict) and entry.get("id")}
     entry = listed.get(name, listed.get(f"{name}:latest"))
     if entry is not None:
-        return ServedModel(name, _facts(entry))
+        return ServedModel(name, _facts(entry), _created(entry.get("created")))
     if any("*" in known and re.fullmatch(re.escape(known).replace(r"\*", ".*"), name) for known in listed):
         return ServedModel(name)  # a proxy that passes on whatever fits the pattern
     shown = ", ".join(shortened(known) for known in list(listed)[:_SHOWN])
@@ -63,6 +73,11 @@ def served_in(value: Mapping[str, Any], name: str, where: str) -> ServedModel:
         where="models.ROLE.id",
         accepted=f"{shown}{more}" if listed else "a server with a model: it lists none",
     )
+
+
+def _created(value: object) -> int | None:
+    """Return a time, unless it is that of the request."""
+    return value if isinstance(value, int) and value < time.time() - _RECENT_S else None
 
 
 def _facts(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pydantic import JsonValue
 
 from core.errors import EngineError, FailedRequestError
 from core.lazy import require
+from core.notices import warn
 from engines.endpoint.credentials import Credentials
 from engines.endpoint.settings import Prices, Timeouts
 from engines.endpoint.spending import Spending, Traffic, price_of
@@ -90,6 +91,7 @@ class HttpTransport:
         self._pace = Pace(endpoint.concurrency)
         self._breaker = CircuitBreaker(endpoint.url, clock)
         self._random = random.Random()
+        self._told_of_usage = False
         self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
 
     async def post(
@@ -273,12 +275,19 @@ class HttpTransport:
             max(counted_tokens(usage.get(f"{name}_tokens")) for name in names)
             for names in (("prompt", "input"), ("completion", "output"))
         )
+        if "choices" in value and not prompt:
+            self._warn_of_missing_usage()
         usd = price_of(self.endpoint.prices, prompt, completion)
         self.traffic.prompt_tokens += prompt
         self.traffic.completion_tokens += completion
         self.traffic.usd += usd
         for spending in self.spending:
             spending.add(prompt + completion, usd)
+
+    def _warn_of_missing_usage(self) -> None:
+        if not self._told_of_usage and any(spending.is_limited for spending in self.spending):
+            self._told_of_usage = True
+            warn(f"{self.endpoint.url}: the server does not report its usage, so no budget is kept")
 
     def _wait_s(self, error: TryFailedError, failures: int) -> float:
         """Return the seconds to wait before the next try of a request that failed so many times."""
@@ -315,7 +324,7 @@ class HttpTransport:
     def _lane(self) -> Lane:
         """Return the lane of the running event loop. A new loop is a new stage, perhaps hours later."""
         loop = asyncio.get_running_loop()
-        if loop not in self._lanes:
+        if loop not in self._lanes or self._lanes[loop].is_over:
             self._lanes = {other: lane for other, lane in self._lanes.items() if not other.is_closed()}
             self._breaker.forget()
             opening = open_client(self.endpoint.concurrency, self.endpoint.timeouts)

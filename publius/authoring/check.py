@@ -23,7 +23,7 @@ from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
 from publius.config.run_file import PromptsConfig, SplitConfig, load_run_config
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, make_engine
-from publius.runs.one_model import EngineKind, one_model, project_of
+from publius.runs.one_model import one_model, project_of
 from publius.sources.prompt_survey import survey
 from publius.stages.prompts import admitted_rows
 
@@ -38,7 +38,7 @@ class JudgedRequest:
 
     model: str
     budget: int
-    engine: EngineKind = "transformers"
+    engine: str = "transformers"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from engines.embedded import EMBEDDED_NAME
 from labelers.ai import AILabeler, require_labeler
 from prompts.environment import PromptTemplates
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, EngineMaker, make_engine
-from publius.runs.one_model import EngineKind, one_model, project_of
+from publius.runs.one_model import one_model, project_of
 
 ExampleOutcome = Literal["passed", "failed", "unparsed", "skipped"]
 OUTCOMES: tuple[ExampleOutcome, ...] = ("passed", "failed", "unparsed", "skipped")
@@ -47,7 +47,7 @@ class ExamRequest:
     checks_only: bool = False
     """Skip the examples that need a model."""
     min_p: float = 0.5
-    engine: EngineKind = "transformers"
+    engine: str = "transformers"
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,12 @@ from core.records import Prompt, Sampling
 from core.store.files import is_there, os_errors, write_new
 from core.terminal.interrupts import run_interruptibly
 from engines.cached import CachedEngine, RequestCounts
-from engines.config import EngineConfig
 from engines.embedded import EMBEDDED_NAME
 from engines.protocols import GenerationRequest
 from prompts.shares import KINDS, cells_of, reaches
 from prompts.synthesis import Attempt, Reply, Synthesis
 from publius.runs.engines import EngineMaker, conversations, make_engine
-from publius.runs.one_model import EngineKind, one_model, project_of
+from publius.runs.one_model import engine_settings, one_model, project_of
 from publius.sources.prompt_survey import survey
 from publius.sources.prompts import PromptFile, read_prompt_rows
 
@@ -49,7 +48,7 @@ class PromptsRequest:
     only: Sequence[str] = ()
     """Ids of principles; if empty, all principles."""
     seeds_from: Path | None = None
-    engine: EngineKind = "transformers"
+    engine: str = "transformers"
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def _run(synthesis: Synthesis, request: PromptsRequest, make: EngineMaker) -> Re
     """Fill the synthesis with replies, through the project's cache; return the request counts."""
     project = project_of(request.constitution)
     with one_model(request.model, project, make, request.engine) as engine:
-        run_interruptibly(_fill(synthesis, engine, conversations(EngineConfig(kind=request.engine))))
+        run_interruptibly(_fill(synthesis, engine, conversations(engine_settings(request.engine))))
         return engine.counts
 
 

@@ -35,6 +35,7 @@ class Trial:
     model: str
     rounds: int
     seed: int
+    engine: str = "transformers"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def run_trial(trial: Trial, make: EngineMaker = make_engine) -> list[TrialResult
         raise ConfigError("the prompt is empty", where="--prompt", accepted="some text")
     names = [trial.constitution, *([trial.against] if trial.against else [])]
     constitutions = [load_constitution(name) for name in names]
-    with one_model(trial.model, project_of(trial.constitution), make) as engine:
+    with one_model(trial.model, project_of(trial.constitution), make, trial.engine) as engine:
         require_labeler(engine, PromptTemplates())
         return run_interruptibly(_all(trial, constitutions, engine))
 

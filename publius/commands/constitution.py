@@ -31,8 +31,9 @@ def try_(
         str | None, typer.Option(help="Another constitution to run on the same draft.")
     ] = None,
     model: Annotated[
-        str, typer.Option(help="A Hugging Face id, a folder, or the embedded model.")
+        str, typer.Option(help="A Hugging Face id, a folder, the embedded model, or a server's model.")
     ] = EMBEDDED_NAME,
+    engine: EngineOption = "transformers",
     rounds: Annotated[int, typer.Option(min=1, max=8, help="Rounds of critique and revision.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Random seed that draws principles and answers.")] = 0,
 ) -> None:
@@ -40,7 +41,7 @@ def try_(
     from publius.authoring.trial import Trial, run_trial
     from publius.views.trial import print_trial
 
-    print_trial(run_trial(Trial(constitution, against, prompt, model, rounds, seed)))
+    print_trial(run_trial(Trial(constitution, against, prompt, model, rounds, seed, engine)))
 
 
 @constitution_app.command()

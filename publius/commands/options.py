@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,8 +26,13 @@ Resume = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 EngineOption = Annotated[
-    Literal["transformers", "vllm"],
-    typer.Option("--engine", help="Engine that runs the model: transformers in this process, or vLLM."),
+    str,
+    typer.Option(
+        "--engine",
+        help="Engine that runs the model: transformers in this process, vllm, or the address of a server "
+        "such as http://localhost:8000 (its key in PUBLIUS_API_KEY).",
+        metavar="KIND|URL",
+    ),
 ]
 Subset = Annotated[
     str | None, typer.Option(help="Subset (configuration) of a Hugging Face data set.", metavar="NAME")

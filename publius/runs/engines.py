@@ -13,6 +13,7 @@ from typing import Literal
 from core.store.cache import RequestCache
 from engines.cached import CachedEngine, RequestCounts
 from engines.config import WITHOUT_WEIGHTS, EngineConfig, ModelConfig, ModelsConfig
+from engines.endpoint.memory import MEMORY
 from engines.endpoint.spending import AsksServer, ServerRecord, Spending, merged
 from engines.protocols import Engine, SharesModel
 from engines.scripted import ScriptedEngine
@@ -170,12 +171,13 @@ class Engines:
         return ", ".join(filter(None, (made.state() for made in self._servers())))
 
     def resume_servers(self, earlier: Sequence[ServerRecord]) -> None:
-        """Count what earlier commands of a run spent on servers under its budgets."""
+        """Count what earlier commands of a run spent on servers, and report models that changed since."""
         self._earlier = tuple(earlier)
         for record in earlier:
             self._budget.add(record.traffic.tokens, record.traffic.usd)
         for made in self._servers():
             made.resume(self._earlier)
+            made.report_change(self.cache.path.with_name(MEMORY))
 
     def take_server_records(self) -> list[ServerRecord]:
         """Return what was asked of servers since this was last called."""

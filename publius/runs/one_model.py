@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+
+from pydantic import ValidationError
 
 from constitution.loader import preset_names
 from core.errors import ConfigError
@@ -15,7 +17,8 @@ from engines.config import EngineConfig, ModelConfig, ModelsConfig
 from publius.runs.engines import EngineMaker, Engines, make_engine
 from publius.runs.project import open_cache
 
-EngineKind = Literal["transformers", "vllm"]
+_KEY = "PUBLIUS_API_KEY"
+"""Environment variable with the key of the server that `--engine` names; run files name their own."""
 
 
 def project_of(constitution: str) -> Path:
@@ -23,26 +26,49 @@ def project_of(constitution: str) -> Path:
     return Path() if constitution in preset_names() else Path(constitution).resolve().parent
 
 
+def engine_settings(engine: str) -> EngineConfig:
+    """Return the settings of an engine that is given by its kind, or by the address of a server.
+
+    Raises:
+        ConfigError: if it is neither.
+    """
+    is_address = ":" in engine or "/" in engine
+    given = {"kind": "http", "url": engine} if is_address else {"kind": engine}
+    if is_address and os.environ.get(_KEY):
+        given["api_key_env"] = _KEY
+    try:
+        return EngineConfig.model_validate(given)
+    except ValidationError as error:
+        reason = (
+            f" ({error.errors()[0]['msg'].removeprefix('Value error, ')})" if is_address else f" {engine!r}"
+        )
+        raise ConfigError(
+            f"not an engine{reason}",
+            where="--engine",
+            accepted="transformers, vllm, or the address of a server, such as http://localhost:8000",
+        ) from None
+
+
 @contextmanager
 def one_model(
-    name: str, project: Path, make: EngineMaker = make_engine, kind: EngineKind = "transformers"
+    name: str, project: Path, make: EngineMaker = make_engine, engine: str = "transformers"
 ) -> Iterator[CachedEngine]:
     """Yield the engine of a model, with thinking disabled; at the end, print its request counts and close it.
 
     Args:
-        name: a Hugging Face id, a folder, the embedded model, or `scripted`.
+        name: a Hugging Face id, a folder, the embedded model, a server's model, or `scripted`.
         project: folder of the request cache.
         make: builds the engine; tests pass their own.
-        kind: kind of the engine.
+        engine: `transformers`, `vllm`, or the address of a server.
 
     Raises:
-        ConfigError: if the name is empty.
+        ConfigError: if the name is empty, or the engine is none of these.
     """
     if not name.strip():
         raise ConfigError("the name is empty", where="--model", accepted="a Hugging Face id or a folder")
     # Reasoning is disabled: these commands should take seconds, and some ask for a single letter.
     quick = ModelConfig(id=name, chat_template_kwargs={"enable_thinking": False})
-    config = EngineConfig(kind="scripted" if name == "scripted" else kind)
+    config = engine_settings("scripted" if name == "scripted" else engine)
     with open_cache(project) as cache:
         engines = Engines(ModelsConfig(policy=quick), config, cache, make)
         try:

@@ -8,6 +8,7 @@ import re
 import pytest
 import torch
 
+from core.lazy import install_command
 from core.machine import usable_cores
 from engines.hf.threads import thread_control
 from engines.vllm import setup as vllm_setup
@@ -32,6 +33,15 @@ def test_installed_vllm_is_named_with_what_it_runs_on():
     assert found.run is None
     assert str(vllm_version()) in found.state
     assert found.state.endswith(("runs on cpu", "runs on cuda"))
+
+
+def test_a_missing_http_client_is_no_fault_and_its_installation_is_told(monkeypatch: pytest.MonkeyPatch):
+    assert finding("engine http").state.startswith("httpx2 ")
+    found = doctor.find_spec
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "httpx2" else found(name))
+    assert finding("engine http") == EnvironmentCheck(
+        "engine http", "not installed", ok=True, run=install_command("http")
+    )
 
 
 @pytest.mark.parametrize("token", [None, "hf_secret"])

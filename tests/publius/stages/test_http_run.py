@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -289,12 +290,14 @@ def test_a_model_that_changes_under_its_name_is_reported_within_a_run_and_on_res
     assert "fp-2, before fp-1" in changed[0]
 
 
-def test_another_model_behind_the_name_is_another_run(tmp_path: Path):
+def test_another_model_behind_the_name_is_reported_and_is_another_run(tmp_path: Path):
     with serving(models=[{"id": MODEL, "root": "org/one"}]) as server:
         run = write_run(tmp_path, server, 2)
         here("critique", run)
         server.behaviour.models = [{"id": MODEL, "root": "org/two"}]
-        here("critique", run)
+        done = here("critique", run)
+    (changed,) = (line for line in done.stderr.splitlines() if "has changed since" in line)
+    assert "root is 'org/two', before 'org/one'" in changed
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
@@ -319,3 +322,34 @@ def test_a_budget_needs_prices(tmp_path: Path):
 def test_an_engine_that_refuses_every_key_ends_the_run(tmp_path: Path):
     with serving(key="right") as server, pytest.raises(EngineError, match=r"refused the request \(401"):
         execute(RunRequest(write_run(tmp_path, server)))
+
+
+def test_a_policy_behind_a_server_is_evaluated_by_a_judge_behind_another(tmp_path: Path):
+    evaluated = RUN.replace(
+        f"{{policy: {MODEL}}}",
+        f"{{policy: {MODEL}, judge: {{id: {MODEL}, engine: {{kind: http, url: JUDGE}}}}}}",
+    )
+    with serving(answer=differing) as server, serving() as judge:
+        run = write_run(tmp_path, server, 4, run=evaluated.replace("JUDGE", judge.url))
+        rows = [{"prompt": f"What is {i} and {i}?", "split": "test"} for i in range(4)]
+        (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        done = here("eval", run)
+        assert done.returncode == 0, done.stderr
+        assert len({request.body["messages"][0]["role"] for request in server.chats}) == 2  # prompted, too
+        assert judge.answers >= 2 * 4
+    (folder,) = (tmp_path / "runs").iterdir()
+    answers = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    assert sorted({answer["variant"] for answer in answers}) == ["base", "prompted"]
+    assert len(answers) == 8
+    assert {record["url"] for record in servers_of(folder)} == {f"{server.url}/v1", f"{judge.url}/v1"}
+
+
+def test_without_the_extra_the_run_ends_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    done = here("run", write_run(tmp_path, "http://localhost:9"))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: the package 'httpx2' is not installed; run: ")
+    assert "[http]" in line

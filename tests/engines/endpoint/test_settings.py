@@ -1,0 +1,119 @@
+"""Addresses, prices and budgets of servers."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from engines.config import EngineConfig, ModelConfig, ModelEngineConfig
+from engines.endpoint.settings import Budget, Prices, ServerUrl, base_url
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ("http://localhost:8000", "http://localhost:8000/v1"),
+        ("http://localhost:8000/", "http://localhost:8000/v1"),
+        ("http://localhost:8000/v1", "http://localhost:8000/v1"),
+        ("http://localhost:8000/v1/", "http://localhost:8000/v1"),
+        ("http://LOCALHOST:8000//v1//", "http://localhost:8000/v1"),
+        ("http://[::1]:8000", "http://[::1]:8000/v1"),
+        ("https://api.openai.com/v1", "https://api.openai.com/v1"),
+        ("https://api.openai.com/v1/chat/completions", "https://api.openai.com/v1"),
+        ("https://host/proxy/llm", "https://host/proxy/llm/v1"),
+        ("https://host/v1beta/openai/", "https://host/v1beta/openai"),
+        ("https://host/api/v1/models", "https://host/api/v1"),
+    ],
+)
+def test_an_address_is_that_of_the_routes_with_or_without_its_version(given: str, base: str):
+    assert base_url(given) == base
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("localhost:8000", "begins with neither http:// nor https://|is not the address of a server"),
+        ("api.openai.com/v1", "begins with neither"),
+        ("ftp://host/v1", "is not the address of a server"),
+        ("http://", "is not the address of a server"),
+        ("", "is not the address of a server"),
+        ("http://user:hunter2@host/v1", "contains credentials"),
+        ("http://host/v1?key=hunter2", "has a query or a fragment"),
+        ("http://host/v1#hunter2", "has a query or a fragment"),
+        ("http://host:port/v1", "is not valid"),
+        ("http://[::1/v1", "is not valid"),
+        ("http://host:99999/v1", "is not valid"),
+        ("http://host/v1 x", "is not valid"),
+        ("http://host\n/v1", "is not valid"),
+    ],
+)
+def test_what_is_no_address_is_refused_without_repeating_a_secret(given: str, reason: str):
+    with pytest.raises(ValueError, match=reason) as caught:
+        base_url(given)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ValidationError):
+        TypeAdapter(ServerUrl).validate_python(given)
+
+
+def test_prices_are_per_million_tokens():
+    assert Prices(input=2.0, output=8.0).usd(1_000_000, 500_000) == 6.0
+
+
+def test_an_empty_budget_is_refused():
+    with pytest.raises(ValidationError, match="the budget is empty"):
+        Budget()
+
+
+SERVER = "http://localhost:1"
+
+
+def settings(engine: dict[str, object], own: dict[str, object] | None = None) -> EngineConfig:
+    model = ModelConfig(id="m", engine=None if own is None else ModelEngineConfig.model_validate(own))
+    return EngineConfig.model_validate(engine).for_model(model, "labeler")
+
+
+def test_a_role_has_an_engine_of_its_own():
+    found = settings({"kind": "vllm", "arguments": {"max_num_seqs": 8}}, {"kind": "http", "url": SERVER})
+    assert (found.kind, found.url, found.arguments) == ("http", SERVER, {})
+    back = settings({"kind": "http", "url": SERVER, "extra_body": {"a": 1}}, {"kind": "transformers"})
+    assert (back.kind, back.url, back.extra_body) == ("transformers", None, {})
+
+
+def test_a_server_of_its_own_does_not_get_the_key_of_another():
+    engine = {"kind": "http", "url": SERVER, "api_key_env": "KEY", "extra_body": {"a": 1, "b": 1}}
+    assert settings(engine, {"extra_body": {"b": 2}}).api_key_env == "KEY"
+    found = settings(engine, {"url": "http://other", "extra_body": {"b": 2}})
+    assert found.api_key_env is None
+    assert found.extra_body == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("engine", "own", "line"),
+    [
+        ({"kind": "http"}, None, "engine.url: engine.kind is http, but no url is set"),
+        ({}, {"kind": "http"}, "models.labeler.engine.url: engine.kind is http, but no url"),
+        ({}, {"url": SERVER}, "models.labeler.engine.url: url is that of a server, but engine.kind is trans"),
+        ({"url": SERVER}, None, "url is that of a server, but kind is transformers"),
+        ({"api_key_env": "K"}, None, "api_key_env is that of a server"),
+        ({"kind": "http", "url": SERVER, "budget": {"usd": 1}}, None, "budget.usd needs prices"),
+        ({"kind": "http", "url": SERVER, "api_key_env": "sk-1"}, None, "api_key_env"),
+        ({"kind": "http", "url": SERVER, "extra_body": {"stream": True}}, None, "extra_body sets stream"),
+        (
+            {"kind": "http", "url": SERVER, "arguments": {"max_num_seqs": 8}},
+            None,
+            "arguments are those of vL",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_in_a_line(
+    engine: dict[str, object], own: dict[str, object] | None, line: str
+):
+    with pytest.raises(ValueError, match=line):
+        settings(engine, own)
+
+
+@pytest.mark.parametrize("field", ["revision", "adapter"])
+def test_what_only_a_loader_of_weights_can_do_is_refused(field: str):
+    engine = EngineConfig(kind="http", url=SERVER)
+    with pytest.raises(ValueError, match=rf"models.policy.{field}: {field} is set, but a server runs"):
+        engine.for_model(ModelConfig.model_validate({"id": "m", field: "x"}), "policy")
