@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from core.chat import Turn, Untrusted
@@ -204,13 +204,13 @@ def _state(request: ChoiceRequest) -> str:
 
 
 def _call(state: str, requests: list[ChoiceRequest], model: str | None = None) -> DecisionCall:
-    questions = [request.question for request in requests]
+    questions = [request.question for request in requests if request.question is not None]
+    # Examples and passages of a constitution are part of a question.
     named = tuple(
-        NamedQuestion(f"q{number}", question)
+        NamedQuestion(f"q{number}", replace(question, instructions=escaped(question.instructions)))
         for number, question in enumerate(questions, start=1)
-        if question is not None
     )
-    assert len(named) == len(requests), "an engine that takes questions is asked without one"
+    assert len(questions) == len(requests), "an engine that takes questions is asked without one"
     return DecisionCall(state, named, model)
 
 

@@ -142,7 +142,7 @@ def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
 def _turns(given: _ChatRequest) -> tuple[tuple[Turn, ...], str]:
     """Return the conversation, and the text that the answer begins with."""
     roles: dict[str, Role] = {"developer": "system"}
-    messages = [Message(role=roles.get(m.role, m.role), content=m.text) for m in given.messages]  # type: ignore[arg-type]
+    messages = [Message(role=roles.get(m.role, m.role), content=m.text) for m in given.messages]
     last, prefill = messages[-1], ""
     if given.continue_final_message:
         if last.role != "assistant":

@@ -73,7 +73,8 @@ class EngineDecider:
             scores = await asyncio.gather(*map(self.engine.choose, requests))
         logprobs = [scores[0].logprobs, *(score.logprobs[::-1] for score in scores[1:])]
         mean = [sum(values) / len(logprobs) for values in zip(*logprobs, strict=True)]
-        mass = min(score.answer_mass for score in scores)
+        masses = [score.answer_mass for score in scores if score.answer_mass is not None]
+        mass = min(masses) if len(masses) == len(scores) else None
         is_label = all(score.top_token in requests[0].choices for score in scores)
         return scores, DecisionAnswer(softmax(mean), mass, is_label)
 
