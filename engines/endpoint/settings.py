@@ -97,6 +97,9 @@ class Timeouts(Section):
     limits the time that it may take to write one."""
     total: Seconds = 900.0
     """For the whole try."""
+    adaptive: bool = True
+    """Give up a try earlier if it takes ten times as long as any answered one of the same purpose, and 5
+    seconds at least: it is taken for lost. Applies after 20 answers."""
 
 
 class Prices(Section):

@@ -110,7 +110,14 @@ class ServerRecord:
         return cls(str(value.get("model")), str(value.get("url")), Traffic.from_json(value), seen)
 
 
-def merged(earlier: Iterable[ServerRecord], later: Iterable[ServerRecord]) -> list[ServerRecord]:
+def server_records_of(stages: Iterable[Mapping[str, Any]]) -> list[ServerRecord]:
+    """Return what the stages of a manifest asked of servers, with the counts of all stages added."""
+    return merged_records(
+        (), (ServerRecord.from_json(value) for entry in stages for value in entry.get("servers", ()))
+    )
+
+
+def merged_records(earlier: Iterable[ServerRecord], later: Iterable[ServerRecord]) -> list[ServerRecord]:
     """Return the records of two times, with the counts of the same model of the same server added."""
     found = {(record.model, record.url): record for record in earlier}
     for record in later:

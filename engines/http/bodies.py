@@ -9,7 +9,7 @@ from core.errors import RequestError, on_one_line
 from engines.endpoint.credentials import Credentials
 from engines.http.faults import RefusedError, ServerMessage, TryFailedError, message_in, retry_after
 
-MAX_BODY_BYTES = 32 * 2**20
+MAX_RESPONSE_BYTES = 32 * 2**20
 """Most bytes of a body, decompressed: an answer of 100,000 tokens with log-probabilities has less."""
 
 _OVERLOADED = frozenset({429, 503, 529})
@@ -46,16 +46,21 @@ async def read_body(response: Any) -> bytes:
     """Return the decompressed body of a streamed response.
 
     Raises:
-        TryFailedError: if it is longer than `MAX_BODY_BYTES`; the rest is not read.
+        TryFailedError: if it is longer than `MAX_RESPONSE_BYTES`; the rest is not read.
     """
-    too_long = TryFailedError("response too large", f"more than {MAX_BODY_BYTES // 2**20} MiB")
+    too_long = TryFailedError("response too large", f"more than {MAX_RESPONSE_BYTES // 2**20} MiB")
     declared = response.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and len(declared) < 20 and int(declared) > MAX_BODY_BYTES:
+    if (
+        declared.isascii()
+        and declared.isdigit()
+        and len(declared) < 20
+        and int(declared) > MAX_RESPONSE_BYTES
+    ):
         raise too_long
     parts, size = [], 0
     async for part in response.aiter_bytes():
         size += len(part)
-        if size > MAX_BODY_BYTES:
+        if size > MAX_RESPONSE_BYTES:
             raise too_long
         parts.append(part)
     return b"".join(parts)

@@ -48,6 +48,8 @@ _CHANGES = 8
 """Most changes of one request for what a server accepts."""
 _NO_LIST = (404, 405, 501)
 """Statuses of a server without a list of models."""
+_NO_LIST_AFTER = 5
+"""Responses without a list after which the server counts as one that has none."""
 _CONTINUES: dict[str, Begin] = {"vllm": "continue", "sglang": "continue", "llamacpp": "assistant"}
 """How servers continue a begun answer that say in their list of models which software they are."""
 _OPENAI = "api.openai.com"
@@ -219,8 +221,20 @@ class HttpEngine:
     async def _look(self) -> ServedModel:
         """Return what the server's list says about the model; a server without a list is believed."""
         name, url = self.model, self.transport.endpoint.url
+        unlisted = 0
+
+        def read(value: dict[str, Any]) -> ServedModel:
+            nonlocal unlisted
+            try:
+                return served_in(value, name, url)
+            except TryFailedError:
+                unlisted += 1
+                if unlisted < _NO_LIST_AFTER:  # it may be one response that is wrong
+                    raise
+                return ServedModel(name)
+
         try:
-            return await self.transport.get("models", lambda value: served_in(value, name, url))
+            return await self.transport.get("models", read)
         except RefusedError as error:
             if error.status in _NO_LIST:
                 return ServedModel(name)

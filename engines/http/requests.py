@@ -46,6 +46,7 @@ _SPECIAL = re.compile(
 )
 """Special tokens and marks of common chat templates."""
 _INVISIBLE = "\u200b"
+_ESCAPED = re.compile(f"(?<=[<\\[]){_INVISIBLE}")
 
 
 @dataclass
@@ -68,7 +69,7 @@ def generation_body(
     model: str, request: GenerationRequest, accepted: Accepted, extra: Mapping[str, JsonValue]
 ) -> dict[str, JsonValue]:
     """Return the body of a request for an answer."""
-    fields = sampling_fields(request.sampling, request.seed)
+    fields = chat_fields(request.sampling, request.seed)
     return _body(model, request, accepted, {**fields, **extra})
 
 
@@ -80,12 +81,12 @@ def choice_body(
     The temperature is 1: some servers list the probabilities before it is applied and some after, which are
     the same then. The token that is drawn has no meaning.
     """
-    fields = sampling_fields(Sampling(max_new_tokens=1), seed=0)
+    fields = chat_fields(Sampling(max_new_tokens=1), seed=0)
     asked: dict[str, JsonValue] = {"logprobs": True, "top_logprobs": accepted.top_logprobs}
     return _body(model, request, accepted, {**fields, **extra, **asked})
 
 
-def sampling_fields(sampling: Sampling, seed: int) -> dict[str, JsonValue]:
+def chat_fields(sampling: Sampling, seed: int) -> dict[str, JsonValue]:
     """Return every field that changes an answer; a seed only when sampling, `stop` only if there is one."""
     fields: dict[str, JsonValue] = {
         **NEUTRAL,
@@ -101,7 +102,7 @@ def sampling_fields(sampling: Sampling, seed: int) -> dict[str, JsonValue]:
     return fields
 
 
-def escaped(text: str) -> str:
+def without_special_tokens(text: str) -> str:
     """Return a text in which no special token of a chat template is spelled.
 
     A server tokenizes messages as it likes, and many read `<|im_end|>` in a message as the end of the turn.
@@ -110,14 +111,21 @@ def escaped(text: str) -> str:
     return _SPECIAL.sub(lambda found: found[0][0] + _INVISIBLE + found[0][1:], text)
 
 
-def messages_of(turns: Sequence[Turn], *, system: bool = True) -> list[JsonValue]:
+def with_special_tokens(text: str) -> str:
+    """Return an answer that may quote an escaped text as the model would have quoted the text itself."""
+    return _ESCAPED.sub("", text)
+
+
+def chat_messages(turns: Sequence[Turn], *, system: bool = True) -> list[JsonValue]:
     """Return a conversation as messages; `system` says if the server takes a system message."""
     shown = turns if system or turns[0].role != "system" else with_system_in_user(turns)
     return [{"role": turn.role, "content": _content(turn)} for turn in shown]
 
 
 def _content(turn: Turn) -> str:
-    return "".join(escaped(piece.text) if isinstance(piece, Untrusted) else piece for piece in turn.pieces)
+    return "".join(
+        without_special_tokens(piece.text) if isinstance(piece, Untrusted) else piece for piece in turn.pieces
+    )
 
 
 def _body(
@@ -128,7 +136,7 @@ def _body(
 ) -> dict[str, JsonValue]:
     body: dict[str, JsonValue] = {
         "model": model,
-        "messages": messages_of(_begun(request, accepted.begin), system=accepted.system),
+        "messages": chat_messages(_begun(request, accepted.begin), system=accepted.system),
         **{name: value for name, value in fields.items() if not _left_out(name, value, accepted)},
     }
     if MAX_TOKENS[0] in body and accepted.max_tokens != MAX_TOKENS[0]:

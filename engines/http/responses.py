@@ -10,6 +10,7 @@ from typing import Any, Literal
 from core.errors import RequestError
 from core.records import Generation
 from engines.http.faults import TryFailedError, counted_tokens, mapping_in, shortened
+from engines.http.requests import with_special_tokens
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.thinking import split_reasoning
 
@@ -57,7 +58,7 @@ def generation_in(value: Mapping[str, Any], request: GenerationRequest, model: s
     usage = mapping_in(value.get("usage"))
     written = counted_tokens(usage.get("completion_tokens"))
     return Generation(
-        text=_without_beginning(_valid(answer), request.prefill),
+        text=_without_beginning(with_special_tokens(_valid(answer)), request.prefill),
         reasoning=_valid(reasoning or thoughts or "").strip() or None,
         finish_reason=finish,
         prompt_tokens=counted_tokens(usage.get("prompt_tokens")),

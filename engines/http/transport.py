@@ -29,6 +29,7 @@ from engines.http.connection import EXTRA, connection_fault, open_client, same_o
 from engines.http.faults import Cause, RefusedError, TryFailedError, counted_tokens, mapping_in
 from engines.http.lane import Lane
 from engines.http.pace import Pace
+from engines.http.patience import Patience
 
 _FIRST_BACK_OFF_S = 0.25
 _LONGEST_BACK_OFF_S: dict[Cause, float] = {"fault": 8.0, "overload": 10.0, "unreachable": 5.0}
@@ -90,6 +91,8 @@ class HttpTransport:
         """True once the server has given a usable answer."""
         self._pace = Pace(endpoint.concurrency)
         self._breaker = CircuitBreaker(endpoint.url, clock)
+        self._patience = Patience(endpoint.timeouts.total, adapts=endpoint.timeouts.adaptive)
+        self._clock = clock
         self._random = random.Random()
         self._told_of_usage = False
         self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
@@ -138,11 +141,11 @@ class HttpTransport:
             RequestError: if this request cannot be sent.
         """
         content = encoded(body)
-        return await self._until_answered(lambda lane: self._try(lane, "POST", path, content, read))
+        return await self._until_answered(lambda lane: self._try(lane, path, content, read, purpose))
 
     async def get(self, path: str, read: Callable[[dict[str, Any]], _Read]) -> _Read:
         """Return what `read` makes of the response to a GET request. Raises as `ask` does."""
-        return await self._until_answered(lambda lane: self._try(lane, "GET", path, None, read))
+        return await self._until_answered(lambda lane: self._try(lane, path, None, read, path))
 
     def refusal(self, error: RefusedError) -> EngineError | FailedRequestError:
         """Return the error of a request that the server refused for good, and that no change will help."""
@@ -230,30 +233,39 @@ class HttpTransport:
     async def _try(
         self,
         lane: Lane,
-        method: str,
         path: str,
         content: bytes | None,
         read: Callable[[dict[str, Any]], _Read],
+        purpose: str,
     ) -> _Read:
         """Send a request and read the answer in its response."""
         httpx2 = require("httpx2", EXTRA)
-        timeouts = self.endpoint.timeouts
         self.traffic.tries += 1
         url = httpx2.URL(f"{self.endpoint.url}/{path.lstrip('/')}")
+        limit_s, started = self._patience.limit_s(purpose), self._clock()
         try:
-            async with asyncio.timeout(timeouts.total):
-                response, body = await self._exchange(await lane.client(), method, url, content)
+            async with asyncio.timeout(limit_s):
+                response, body = await self._exchange(await lane.client(), url, content)
         except TimeoutError:
-            raise TryFailedError(_TIMED_OUT, f"engine.timeouts.total is {timeouts.total:g} s") from None
-        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as error:
-            raise connection_fault(error, self.endpoint.url, timeouts) from None
+            raise self._timed_out(limit_s) from None
+        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError) as error:
+            raise connection_fault(error, self.endpoint.url, self.endpoint.timeouts) from None
         value = object_in(response, body, self.endpoint.credentials)
         self._count_tokens(value)
-        return read(value)
+        answer = read(value)
+        self._patience.answered(purpose, self._clock() - started)
+        return answer
 
-    async def _exchange(self, client: Any, method: str, url: Any, content: bytes | None) -> tuple[Any, bytes]:
+    def _timed_out(self, limit_s: float) -> TryFailedError:
+        """Return the fault of a try that took too long: by the run file, or beside all others."""
+        if limit_s < self.endpoint.timeouts.total:
+            self._patience.timed_out()
+            return TryFailedError("lost", f"{limit_s:.0f} s, ten times as long as any before")
+        return TryFailedError(_TIMED_OUT, f"engine.timeouts.total is {limit_s:g} s")
+
+    async def _exchange(self, client: Any, url: Any, content: bytes | None) -> tuple[Any, bytes]:
         """Return a response and its body; follow a redirection only if it stays at the server."""
-        headers = self.endpoint.credentials.headers
+        headers, method = self.endpoint.credentials.headers, "GET" if content is None else "POST"
         for left in reversed(range(_REDIRECTS)):
             request = client.build_request(method, url, content=content, headers=headers)
             response = await client.send(request, stream=True)

@@ -14,7 +14,7 @@ from core.store.cache import RequestCache
 from engines.cached import CachedEngine, RequestCounts
 from engines.config import WITHOUT_WEIGHTS, EngineConfig, ModelConfig, ModelsConfig
 from engines.endpoint.memory import MEMORY
-from engines.endpoint.spending import AsksServer, ServerRecord, Spending, merged
+from engines.endpoint.spending import AsksServer, ServerRecord, Spending, merged_records
 from engines.protocols import Engine, SharesModel
 from engines.scripted import ScriptedEngine
 from engines.vllm.setup import require_arguments, vllm_device
@@ -181,7 +181,7 @@ class Engines:
 
     def take_server_records(self) -> list[ServerRecord]:
         """Return what was asked of servers since this was last called."""
-        records = merged((), (made.take_record() for made in self._servers()))
+        records = merged_records((), (made.take_record() for made in self._servers()))
         return [record for record in records if record.traffic.tries]
 
     def _servers(self) -> list[AsksServer]:

@@ -32,7 +32,7 @@ from core.store.files import is_there, write_atomic, write_stream
 from core.store.record_store import RecordStore
 from engines.cached import RequestCounts
 from engines.config import ModelConfig
-from engines.endpoint.spending import ServerRecord, merged
+from engines.endpoint.spending import ServerRecord, merged_records, server_records_of
 from engines.loading import holds_model
 from evaluation.config import ChooseConfig
 from labelers.crowd.aggregate import TierRule
@@ -254,13 +254,12 @@ class Run(RunFiles):
             return
         entry = self.manifest["stages"].setdefault(stage, {"requests": {}, "seconds": 0.0})
         earlier = map(ServerRecord.from_json, entry.get("servers", []))
-        entry["servers"] = [record.as_json() for record in merged(earlier, records)]
+        entry["servers"] = [record.as_json() for record in merged_records(earlier, records)]
         self._write_manifest()
 
     def server_records(self) -> list[ServerRecord]:
         """Return what all stages have asked of servers so far, in all commands."""
-        stages = self.manifest["stages"].values()
-        return merged((), (ServerRecord.from_json(r) for entry in stages for r in entry.get("servers", [])))
+        return server_records_of(self.manifest["stages"].values())
 
     def record_late(self, skipped: str) -> None:
         """Record in the manifest what was skipped because the allowed time was short."""

@@ -180,14 +180,24 @@ def _judged(files: RunFiles) -> Iterator[tuple[Comparison, Iterator[Judgment]]]:
             yield comparison, files.judgments.children(comparison.id)
 
 
-def warn_about_labels(config: RunConfig, engines: Engines, *, self_labels: bool = True) -> None:
-    """Print warnings about the models and the labels; raise an error for a model that cannot label."""
+def warn_about_labels(
+    config: RunConfig, engines: Engines, *, self_labels: bool = True, labels_now: bool = True
+) -> None:
+    """Print warnings about the models and the labels; raise an error for a model that cannot label.
+
+    Args:
+        config: the run's configuration.
+        engines: its engines.
+        self_labels: True if the labeler may judge its own answers.
+        labels_now: False if the command has no stage that labels; a server is not asked then.
+    """
     for name in engines.base_models():
         warn(f"{name} has no chat template; using ChatML")
     if not config.label.principles:
         return
     labeler = engines.of("labeler")
-    require_labeler(labeler, PromptTemplates(), config.label.mode)
+    if labels_now or engines.settings("labeler").kind != "http":
+        require_labeler(labeler, PromptTemplates(), config.label.mode)
     if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
         warn("self-labelled: the labeler judges its own answers; set models.labeler to a stronger model")
     if labeler.model == EMBEDDED_NAME:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.records import Judgment, Preference
+from engines.endpoint.spending import server_records_of
 from evaluation.config import STEERED
 from labelers.crowd.votes import MACHINES
 from publius.models.reward_model import read_metrics, read_reward_metrics
@@ -29,6 +30,7 @@ class RunOutcome:
         """Return the outcome as JSON-able values, with metrics of the whole run folder."""
         manifest = read_manifest(self.folder)
         stages: dict[str, dict[str, Any]] = manifest["stages"]
+        servers = [record.as_json() for record in server_records_of(stages.values())]
         return {
             "run": str(self.folder),
             "stages": {result.stage: result.as_json() for result in self.stages},
@@ -43,6 +45,7 @@ class RunOutcome:
             "choice": read_choice(self.folder / STEERED),
             "evaluation": evaluation_of(self.folder),
             **({"late": manifest["late"]} if manifest["late"] else {}),
+            **({"servers": servers} if servers else {}),
         }
 
 

@@ -128,7 +128,8 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             engines.resume_servers(run.server_records())
             _require_possible_trainings(run, plan.stages)
             require_scored_answers(run, plan.stages)
-            warn_about_labels(config, engines, self_labels=not plan.pairs_only)
+            labels_now = bool({"label", "dpo"} & set(plan.stages))  # DPO labels in its later rounds
+            warn_about_labels(config, engines, self_labels=not plan.pairs_only, labels_now=labels_now)
             if writes:
                 plan.ingest(run)
                 wait_for_all()  # the other processes may open the folder from here on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def print_summary(outcome: RunOutcome) -> None:
             f"{human['judgments']:,} judgments by {human['annotators']:,} annotators, on "
             f"{human['matched']:,} comparisons of the run and {human['added']:,} added from the label folders"
         )
+    _print_servers(summary.get("servers", ()))
     if summary["left_out"]:
         heading("Excluded")
         for stage, reasons in summary["left_out"].items():
@@ -83,6 +85,22 @@ def _print_results(summary: dict[str, Any]) -> None:
             out.print(f"{stage:<12}{advice}")
     for late in summary.get("late", ()):
         warn(f"{late} was skipped, as too little of the allowed time was left (time.minutes)")
+
+
+def _print_servers(servers: Sequence[Mapping[str, Any]]) -> None:
+    """Print what was asked of each model of a server in all commands of the run, and what went wrong."""
+    if not servers:
+        return
+    heading("Servers")
+    for server in servers:
+        tokens = server.get("prompt_tokens", 0) + server.get("completion_tokens", 0)
+        price = f", ${server['usd']:,.4f}" if "usd" in server else ""
+        out.print(
+            f"{server['model']} at {server['url']}: {server['tries']:,} tries, {tokens:,} tokens{price}"
+        )
+        for title in ("retries", "failures", "changed"):
+            for reason, count in server.get(title, {}).items():
+                out.print(f"  {title:<10}{count:>6,}  {reason}")
 
 
 def _print_near_duplicates(count: int) -> None:

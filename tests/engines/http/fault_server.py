@@ -245,7 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(429, after, b'{"error": {"message": "rate limit reached"}}')
         elif fault.isdigit():
             self._send(int(fault), {}, b"it failed")
-        elif fault in ("timeout", "cut", "cut body"):
+        elif fault in ("timeout", "cut", "cut body", "trickle"):
             self._break_off(owner, fault, whole)
         else:
             self._send(200, {}, spoilt(response, fault))
@@ -254,11 +254,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         if fault == "timeout":
             time.sleep(owner.behaviour.hang_s)
-        elif fault == "cut body":
+        elif fault in ("cut body", "trickle"):
             self.send_response(200)
             self.send_header("content-length", str(len(whole)))
             self.end_headers()
-            self.wfile.write(whole[: len(whole) // 2])
+            if fault == "cut body":
+                self.wfile.write(whole[: len(whole) // 2])
+            for byte in whole[:10] if fault == "trickle" else b"":
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.1)
 
     def _refuses_key(self) -> bool:
         key = self.server.owner.behaviour.key

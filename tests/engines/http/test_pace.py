@@ -7,6 +7,7 @@ import pytest
 from engines.http.breaker import CircuitBreaker
 from engines.http.faults import TryFailedError
 from engines.http.pace import Pace
+from engines.http.patience import Patience
 
 REFUSED = TryFailedError("429 Too Many Requests", cause="overload")
 FAILED = TryFailedError("500 Internal Server Error")
@@ -143,3 +144,28 @@ def test_the_time_without_an_answer_counts_while_the_circuit_is_open(clock: Cloc
     assert breaker.failing_s() == 42
     breaker.answered()
     assert breaker.failing_s() == 0.0
+
+
+def test_an_answer_that_takes_ten_times_as_long_as_any_is_taken_for_lost():
+    patience = Patience(900.0)
+    for _ in range(19):
+        patience.answered("draft", 2.0)
+    assert patience.limit_s("draft") == 900.0  # too few to know
+    patience.answered("draft", 3.0)
+    assert patience.limit_s("draft") == 30.0
+    assert patience.limit_s("label") == 900.0
+    for expected in (60.0, 120.0):  # the server may have become slow
+        patience.timed_out()
+        assert patience.limit_s("draft") == expected
+    patience.answered("draft", 50.0)
+    assert patience.limit_s("draft") == 500.0
+
+
+def test_short_answers_have_5_seconds_and_long_ones_no_more_than_the_run_file_says():
+    patience, patient = Patience(900.0), Patience(900.0, adapts=False)
+    for seconds in [0.001] * 20:
+        patience.answered("label", seconds)
+        patient.answered("label", seconds)
+    assert (patience.limit_s("label"), patient.limit_s("label")) == (5.0, 900.0)
+    patience.answered("label", 500.0)
+    assert patience.limit_s("label") == 900.0

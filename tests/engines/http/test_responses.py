@@ -11,7 +11,7 @@ from core.chat import Turn, Untrusted
 from core.errors import RequestError
 from core.records import Sampling
 from engines.http.faults import TryFailedError
-from engines.http.requests import Accepted, choice_body, escaped, generation_body
+from engines.http.requests import Accepted, choice_body, generation_body, without_special_tokens
 from engines.http.responses import choice_scores, first_token_in, generation_in
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 
@@ -117,7 +117,7 @@ def test_text_of_others_spells_no_special_token_and_stays_readable(text: str):
     "text", ["a < b and c > d", "<b>bold</b>", "[link](x)", "x <- y | z", "List<String>"]
 )
 def test_ordinary_text_is_sent_as_it_is(text: str):
-    assert escaped(text) == text
+    assert without_special_tokens(text) == text
 
 
 def test_an_answer_is_read_with_its_tokens_and_without_its_thoughts():

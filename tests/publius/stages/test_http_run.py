@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -19,6 +20,8 @@ from tests.publius.invoking import here, options
 from tests.publius.projects import ids, record_lines, write_project
 
 CONVERSATIONS = int(os.environ.get("PUBLIUS_TEST_CONVERSATIONS", "500"))
+LOOK, LOOKS = 1, 2
+"""Requests at the start: how begun answers continue; before labels, also whether probabilities are listed."""
 STORM_S = float(os.environ.get("PUBLIUS_TEST_STORM_S", "3"))
 
 RUN = f"""\
@@ -77,23 +80,28 @@ def differing(body: dict[str, Any]) -> str:
     return f"Answer {hash(json.dumps(body['messages']))} {body.get('seed')} " * 2
 
 
+def require_every_retry_counted(folder: Path, server: FaultServer) -> None:
+    """Each request that reached the server was the answer to one of the run's requests, or was repeated."""
+    stages = json.loads((folder / "manifest.json").read_text())["stages"].values()
+    asked = sum(entry["requests"].get("asked", 0) for entry in stages) + LOOKS
+    retried = sum(retries_of(folder).values())
+    assert retried == len(server.chats) - asked
+    # A machine under load may be too slow for the short time limit, so there may be more retries than faults.
+    assert retried >= sum(count for fault, count in server.faults.items() if fault) > 0
+    assert sum(record["tries"] for record in servers_of(folder)) == len(server.requests)
+
+
 def test_every_conversation_completes_at_30_percent_faults_and_every_retry_is_counted(tmp_path: Path):
-    folder, server = run_at_faults(tmp_path, 12, 0.3)
-    require_complete(folder, 12)
-    faults = sum(count for fault, count in server.faults.items() if fault)
-    assert sum(retries_of(folder).values()) == faults > 0
-    tries = sum(record["tries"] for record in servers_of(folder))
-    assert tries == len(server.requests)
+    folder, server = run_at_faults(tmp_path, 8, 0.3)
+    require_complete(folder, 8)
+    require_every_retry_counted(folder, server)
 
 
 @pytest.mark.long
 def test_500_conversations_complete_at_30_percent_faults(tmp_path: Path):
     folder, server = run_at_faults(tmp_path, CONVERSATIONS, 0.3)
     require_complete(folder, CONVERSATIONS)
-    faults = sum(count for fault, count in server.faults.items() if fault)
-    assert sum(retries_of(folder).values()) == faults > CONVERSATIONS
-    tries = sum(record["tries"] for record in servers_of(folder))
-    assert tries == len(server.requests)
+    require_every_retry_counted(folder, server)
 
 
 def refusing_90_percent(seconds: float, first: int) -> Any:
@@ -111,8 +119,7 @@ def refusing_90_percent(seconds: float, first: int) -> Any:
 
 
 def storm(tmp_path: Path, seconds: float, conversations: int) -> tuple[Any, FaultServer]:
-    # The first two requests are looks at the server.
-    with serving(answer=differing, decide=refusing_90_percent(seconds, first=2)) as server:
+    with serving(answer=differing, decide=refusing_90_percent(seconds, first=LOOK)) as server:
         return here("critique", write_run(tmp_path, server, conversations)), server
 
 
@@ -127,6 +134,7 @@ def test_a_storm_of_refusals_loses_nothing_and_the_open_circuit_is_reported_once
     assert server.url in opened[0]
     assert "429 Too Many Requests (rate limit reached)" in opened[0]
     assert retries_of(folder) == {"429 Too Many Requests": server.faults["429"]}
+    assert re.search(rf"retries +{server.faults['429']}  429 Too Many Requests", done.stdout)
     assert servers_of(folder)[0]["circuit_opened"] >= 1
 
 
@@ -171,8 +179,8 @@ def test_a_server_that_goes_away_ends_the_run_in_one_line_and_the_run_resumes(tm
         found = ids(record_lines(folder)["traces.jsonl"])
         assert found[: len(finished)] == finished
         assert len(found) == len(set(found)) == 8
-        # Of 24 requests and 2 looks at the server, at least 11 were answered; the looks are repeated.
-        assert other.answers <= 24 + 2 - 11 + 2
+        # Of 24 requests and a look at the server, at least 11 were answered; the look is repeated.
+        assert other.answers <= 24 + LOOK - 11 + LOOK
 
 
 def test_a_spent_budget_ends_the_run_and_a_higher_one_resumes_it(tmp_path: Path):
@@ -194,7 +202,9 @@ def test_a_spent_budget_ends_the_run_and_a_higher_one_resumes_it(tmp_path: Path)
         higher = here("critique", run, *options("engine.budget.tokens=100000"))
         assert higher.returncode == 0, higher.stderr
         assert len(set(ids(record_lines(folder)["traces.jsonl"]))) == 8
-        assert server.answers == 24 + 2 * 2  # each request once, and two looks at the server in each command
+        assert (
+            server.answers == 24 + 2 * LOOK
+        )  # each request once, and two looks at the server in each command
 
 
 def test_a_price_limits_a_run_too(tmp_path: Path):
@@ -214,7 +224,7 @@ def everything_below(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-@pytest.mark.parametrize("echoed", ["error", "answer", "nowhere"])
+@pytest.mark.parametrize("echoed", ["error", "answer"])
 def test_the_key_is_in_no_file_and_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, echoed: str):
     monkeypatch.setenv("SERVER_KEY", KEY)
     with serving(key=KEY if echoed != "error" else "another", fault_share=0.2, hang_s=0.2) as server:
@@ -255,7 +265,7 @@ def test_one_role_may_be_behind_a_server_and_the_others_not(tmp_path: Path):
     with serving() as server:
         outcome = execute(RunRequest(write_run(tmp_path, server, 4, run=MIXED)))
         labels = server.answers
-    assert labels == 2 * 4 + 2  # both orders of each comparison, and two looks at the server
+    assert labels == 2 * 4 + LOOKS  # both orders of each comparison, and two looks at the server
     judgments = map(json.loads, record_lines(outcome.folder)["judgments.jsonl"])
     assert {judgment["model"] for judgment in judgments if judgment["labeler"] == "ai"} == {MODEL}
 
@@ -272,6 +282,13 @@ def test_a_labeler_without_log_probabilities_is_refused_before_any_stage(tmp_pat
     assert outcome.folder.is_dir()
 
 
+def test_a_server_is_not_asked_for_log_probabilities_by_a_command_that_labels_nothing(tmp_path: Path):
+    with serving(logprobs=False) as server:
+        done = here("critique", write_run(tmp_path, server, 2))
+        assert done.returncode == 0, done.stderr
+        assert not any(request.body.get("logprobs") for request in server.chats)
+
+
 def test_a_name_that_the_server_does_not_list_is_refused_with_those_that_it_does(tmp_path: Path):
     with serving(models=[{"id": "one"}, {"id": "two"}]) as server:
         run = write_run(tmp_path, server)
@@ -281,7 +298,7 @@ def test_a_name_that_the_server_does_not_list_is_refused_with_those_that_it_does
 
 def test_a_model_that_changes_under_its_name_is_reported_within_a_run_and_on_resume(tmp_path: Path):
     with serving(fingerprint="fp-1") as server:
-        run = write_run(tmp_path, server, 2)
+        run = write_run(tmp_path, server, 1)
         assert "has changed" not in here("critique", run).stderr
         server.behaviour.fingerprint = "fp-2"
         done = here("run", run)
@@ -292,7 +309,7 @@ def test_a_model_that_changes_under_its_name_is_reported_within_a_run_and_on_res
 
 def test_another_model_behind_the_name_is_reported_and_is_another_run(tmp_path: Path):
     with serving(models=[{"id": MODEL, "root": "org/one"}]) as server:
-        run = write_run(tmp_path, server, 2)
+        run = write_run(tmp_path, server, 1)
         here("critique", run)
         server.behaviour.models = [{"id": MODEL, "root": "org/two"}]
         done = here("critique", run)
