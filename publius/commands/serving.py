@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -35,9 +35,11 @@ def serve_(
         ),
     ] = None,
     engine: Annotated[
-        Literal["transformers", "vllm"] | None,
+        str | None,
         typer.Option(
-            help="Engine that runs the model. If not given: the run's own, and transformers for a model."
+            help="Engine that runs the model: transformers, vllm, or the address of a server (its key in "
+            "PUBLIUS_API_KEY). If not given: the run's own, and transformers for a model.",
+            metavar="KIND|URL",
         ),
     ] = None,
     both_orders: Annotated[

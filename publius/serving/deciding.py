@@ -43,6 +43,9 @@ class EngineDecider:
     both_orders: bool = False
     templates: PromptTemplates = field(default_factory=lambda: PromptTemplates(names=(DECISION_TEMPLATE,)))
 
+    _possible: set[tuple[str, ...]] = field(default_factory=set)
+    """Choices that the model can answer with."""
+
     async def decide(self, call: DecisionCall) -> Decisions:
         """Return the answers to all questions of a request.
 
@@ -68,7 +71,7 @@ class EngineDecider:
         if self.both_orders and not isinstance(question, YesNoQuestion):
             orders.append(question.options[::-1])
         requests = [self.request(call, question, options) for options in orders]
-        self._require(requests[0])
+        await asyncio.to_thread(self._require, requests[0])  # a server is asked whether it can
         with failure_of_one_request(self.engine.model):
             scores = await asyncio.gather(*map(self.engine.choose, requests))
         logprobs = [scores[0].logprobs, *(score.logprobs[::-1] for score in scores[1:])]
@@ -80,8 +83,11 @@ class EngineDecider:
 
     def _require(self, request: ChoiceRequest) -> None:
         """Raise DataError if the model cannot answer with these choices as its next token."""
+        if request.choices in self._possible:
+            return
         try:
             self.engine.require_choices(request.prefill, request.choices)
+            self._possible.add(request.choices)
         except (EngineError, ConfigError) as error:
             raise DataError(str(error), where="questions") from error
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.errors import ConfigError, RunStateError, shell_command
 from core.lazy import require
@@ -21,6 +21,7 @@ from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, make_engine
 from publius.runs.folder import trained_adapter, trained_model
 from publius.runs.manifest import read_manifest
+from publius.runs.one_model import engine_settings
 from publius.serving.guard import Bearer, token_of_environment
 from training.methods import POLICY_METHODS
 
@@ -40,8 +41,8 @@ class ServeRequest:
     """Reward model that answers decisions."""
     variants: tuple[str, ...] = ()
     """Variants of the run to serve. If empty: the chosen checkpoint, or else the one trained last."""
-    engine: Literal["transformers", "vllm"] | None = None
-    """Engine that runs the model; None for the run's own, and transformers for a model."""
+    engine: str | None = None
+    """`transformers`, `vllm` or a server's address; None for the run's own, and transformers for a model."""
     both_orders: bool = False
     """Ask each choice in both orders of its options."""
     host: str = "127.0.0.1"
@@ -125,12 +126,18 @@ def open_engines_by_name(request: ServeRequest, make: EngineMaker) -> Iterator[d
             made.append(engine)
             if isinstance(engine, SharesModel):
                 any(engine.join(other) for other in made[:-1])
-            _ = engine.identity  # a model that does not exist is an error now, and not of the first request
+            _require_model(engine, config)
             named[name or engine.model] = engine
         yield named
     finally:
         for engine in made:
             engine.close()
+
+
+def _require_model(engine: Engine, config: EngineConfig) -> None:
+    """Raise an error now, and not at the first request, if a model does not exist."""
+    # A server is asked. Of a model on this machine the tokenizer is read: its identity would read all weights.
+    _ = engine.identity if config.kind == "http" else engine.is_base
 
 
 def _models(request: ServeRequest) -> list[tuple[str | None, ModelConfig, EngineConfig]]:
@@ -149,11 +156,11 @@ def _models(request: ServeRequest) -> list[tuple[str | None, ModelConfig, Engine
         raise ConfigError("no run, so it has no variants", where=f"--with with {request.model}")
     if not request.model.strip():
         raise ConfigError("the name is empty", where="MODEL", accepted="a run, a model's folder or its id")
-    kind = "scripted" if request.model == "scripted" else request.engine or "transformers"
+    engine = "scripted" if request.model == "scripted" else request.engine or "transformers"
     adapter = None if request.adapter is None else str(request.adapter)
-    # A thinking model could answer no question with its first token; clients that want thoughts say so.
+    # A model that thinks first could answer no question with its next token.
     model = ModelConfig(id=request.model, adapter=adapter, chat_template_kwargs={"enable_thinking": False})
-    return [(None, model, EngineConfig(kind=kind))]
+    return [(None, model, engine_settings(engine))]
 
 
 def _refuse_without_model(request: ServeRequest) -> None:
@@ -169,9 +176,7 @@ def _of_run(request: ServeRequest, folder: Path) -> list[tuple[str | None, Model
         raise ConfigError("a run has its own adapters", where="--adapter", accepted="--with VARIANT")
     folder = folder.resolve()
     config = load_run_config(folder / "resolved.yaml")
-    engine = config.engine
-    if request.engine is not None:
-        engine = engine.model_copy(update={"kind": request.engine})
+    engine = config.engine if request.engine is None else engine_settings(request.engine)
     policy = config.models.policy
     found: list[tuple[str | None, ModelConfig, EngineConfig]] = []
     for variant in _variants(request, folder):

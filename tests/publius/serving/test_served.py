@@ -15,11 +15,15 @@ import pytest
 from core.errors import ConfigError, RunStateError
 from engines.config import EngineConfig, ModelConfig
 from engines.scripted import ScriptedEngine
+from publius.runs.engines import make_engine
 from publius.serving.guard import TOKEN_VARIABLE, Bearer, choose_token
 from publius.serving.served import ServeRequest, open_engines_by_name
 from publius.stages.runner import RunRequest, execute
+from tests.engines.http.fault_server import MODEL, serving
 from tests.publius.invoking import here
 from tests.publius.projects import write_project
+from tests.publius.serving.running import served
+from tests.publius.serving.test_app import MESSAGES
 from tests.publius.test_cli import PROGRAM, REPOSITORY, mistakes
 
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
@@ -158,3 +162,25 @@ def test_the_command_prints_address_and_token_and_ends_with_one_line(tmp_path: P
     assert err == ""
     assert where["models"] == ["scripted:scripted"]
     assert list(tmp_path.iterdir()) == []  # nothing is written
+
+
+def test_a_model_of_another_server_is_served():
+    with serving() as upstream:
+        request = ServeRequest(MODEL, engine=upstream.url)
+        with open_engines_by_name(request, make_engine) as engines, served(engines) as client:
+            status, body = client.post("/v1/chat/completions", {"messages": MESSAGES, "model": MODEL})
+            assert (status, body["choices"][0]["message"]["content"][:7]) == (200, "Answer ")
+            question = {"type": "noul", "instructions": "Is it kind?"}
+            for _ in range(2):
+                status, body = client.post("/v1/systemone", {"state": "x", "questions": {"q": question}})
+                assert (status, body["answers"]["q"]["noul"]) == (200, pytest.approx(2 / 3))
+        assert len(upstream.chats) == 1 + 2 + 2  # the answer, two to find out what it can do, two decisions
+
+
+def test_a_model_that_a_server_does_not_have_is_refused_at_the_start():
+    with (
+        serving() as upstream,
+        pytest.raises(ConfigError, match="has no model 'other'"),
+        open_engines_by_name(ServeRequest("other", engine=upstream.url), make_engine),
+    ):
+        pass
