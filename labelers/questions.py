@@ -89,6 +89,12 @@ class Questions:
         )
 
 
+@cache
+def decision_templates() -> PromptTemplates:
+    """Return the templates of typed questions."""
+    return PromptTemplates(names=DECISION_TEMPLATES)
+
+
 @dataclass(frozen=True)
 class DecisionQuestions:
     """Build typed questions for one constitution: the texts are the state, the principle is the question.
@@ -98,7 +104,7 @@ class DecisionQuestions:
     """
 
     constitution: Constitution
-    templates: PromptTemplates = field(default_factory=lambda: decision_templates())
+    templates: PromptTemplates = field(default_factory=decision_templates)
 
     def comparison(self, principle: Principle, prompt: Prompt, first: str, second: str) -> ChoiceRequest:
         """Return the request that asks which of two replies is better; the first is shown as Reply A."""
@@ -151,12 +157,6 @@ def questions_for(engine: object, constitution: Constitution, templates: PromptT
     if takes_questions(engine):
         return DecisionQuestions(constitution)
     return Questions(constitution, templates)
-
-
-@cache
-def decision_templates() -> PromptTemplates:
-    """Return the templates of typed questions."""
-    return PromptTemplates(names=DECISION_TEMPLATES)
 
 
 def _example(example: Example, good_first: bool, *, pair: bool) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def open_engines_by_name(request: ServeRequest, make: EngineMaker) -> Iterator[d
 
 def _require_model(engine: Engine, config: EngineConfig) -> None:
     """Raise an error now, and not at the first request, if a model does not exist."""
-    # A server is asked. Of a model on this machine the tokenizer is read: its identity would read all weights.
+    # A server is asked. Of a model on this machine the tokenizer is read: its identity reads all weights.
     _ = engine.identity if config.kind == "http" else engine.is_base
 
 
