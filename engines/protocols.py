@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 from core.chat import Turn
 from core.errors import FailedRequestError
 from core.records import Finite, Generation, Probability, Record, Sampling
-from engines.decisions.questions import Question
+from engines.decisions.questions import TypedQuestion
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -38,7 +38,7 @@ class ChoiceRequest:
     choices: tuple[str, ...]
     purpose: str
     prefill: str = ""
-    question: Question | None = None
+    question: TypedQuestion | None = None
     """For engines that take typed questions (`TakesQuestions`): the question about the text of the turns,
     whose options are the choices."""
 

@@ -24,7 +24,7 @@ class RejectedBodyError(Exception):
         self.status, self.reason = status, reason
 
 
-async def read_body(
+async def bounded_body(
     receive: Receive, headers: Mapping[bytes, bytes], max_bytes: int, within_s: float
 ) -> bytes:
     """Return the whole body of a request.

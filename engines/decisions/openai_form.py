@@ -19,23 +19,23 @@ from engines.decisions.questions import (
     Decisions,
     NamedQuestion,
     Option,
-    Question,
     ScoreQuestion,
+    TypedQuestion,
     YesNoQuestion,
 )
 from engines.decisions.wire import (
-    Count,
-    Text,
+    WireCount,
     WireModel,
     WireProbability,
+    WireText,
     WireUsage,
-    answer_of,
+    answer_from,
     answer_place,
     as_text,
-    in_order,
+    ordered,
     parsed,
+    quoted,
     require_distinct,
-    shown,
 )
 
 Value = Annotated[str, Field(strict=True)] | Annotated[bool, Field(strict=True)]
@@ -47,7 +47,7 @@ class _Strict(WireModel):
 
 class _TextPart(WireModel):
     type: Literal["input_text", "output_text"]
-    text: Text
+    text: WireText
 
 
 class _JsonPart(WireModel):
@@ -61,36 +61,36 @@ _QuestionParts = list[Annotated[_TextPart | _JsonPart, Field(discriminator="type
 class _Message(WireModel):
     type: Literal["message"] = "message"
     role: Literal["user", "developer", "system", "assistant"]
-    content: Text | _QuestionParts
+    content: WireText | _QuestionParts
 
 
 class _Predicate(_Strict):
     type: Literal["predicate"]
-    name: Text | None = None
-    instructions: Text | _QuestionParts
+    name: WireText | None = None
+    instructions: WireText | _QuestionParts
 
 
 class _OptionOf(_Strict):
     value: Value
-    description: Text | None = None
+    description: WireText | None = None
 
 
 class _ChoiceOf(_Strict):
     type: Literal["choice"]
-    name: Text | None = None
-    instructions: Text | _QuestionParts
+    name: WireText | None = None
+    instructions: WireText | _QuestionParts
     choices: list[_OptionOf] = Field(min_length=2)
 
 
 class _LevelOf(_Strict):
-    label: Text
-    description: Text | None = None
+    label: WireText
+    description: WireText | None = None
 
 
 class _ScoreOf(_Strict):
     type: Literal["score"]
-    name: Text | None = None
-    instructions: Text | _QuestionParts
+    name: WireText | None = None
+    instructions: WireText | _QuestionParts
     levels: list[_LevelOf] = Field(min_length=2)
 
 
@@ -98,14 +98,14 @@ _AnyQuestion = Annotated[_Predicate | _ChoiceOf | _ScoreOf, Field(discriminator=
 
 
 class _DecisionsRequest(WireModel):
-    model: Text | None = None
-    input: Text | list[_Message]
+    model: WireText | None = None
+    input: WireText | list[_Message]
     questions: list[_AnyQuestion] = Field(min_length=1)
 
 
 class _PredicateAnswer(WireModel):
     type: Literal["predicate"]
-    name: Text | None = None
+    name: WireText | None = None
     probability: WireProbability
 
 
@@ -116,38 +116,38 @@ class _OptionProbability(WireModel):
 
 class _ChoiceAnswer(WireModel):
     type: Literal["choice"]
-    name: Text | None = None
+    name: WireText | None = None
     choice: Value
     probabilities: list[_OptionProbability]
 
 
 class _LevelProbability(WireModel):
-    value: Count
+    value: WireCount
     probability: WireProbability
 
 
 class _ScoreAnswer(WireModel):
     type: Literal["score"]
-    name: Text | None = None
+    name: WireText | None = None
     probabilities: list[_LevelProbability]
 
 
 class _Refusal(WireModel):
     type: Literal["refusal"]
-    name: Text | None = None
+    name: WireText | None = None
 
 
 _AnyAnswer = _PredicateAnswer | _ChoiceAnswer | _ScoreAnswer | _Refusal
 
 
 class _DecisionsResponse(WireModel):
-    model: Text | None = None
+    model: WireText | None = None
     answers: list[Annotated[_AnyAnswer, Field(discriminator="type")]]
     usage: WireUsage | None = None
 
 
 class OpenAIDecisions:
-    """`POST /v1/decisions`. Question types are called `predicate` (yes/no), `choice` and `score`."""
+    """`POST /v1/decisions`. TypedQuestion types are called `predicate` (yes/no), `choice` and `score`."""
 
     path = "/v1/decisions"
 
@@ -248,7 +248,7 @@ def _text_of(content: str | _QuestionParts) -> str:
     return "".join(part.text if isinstance(part, _TextPart) else as_text(part.data) for part in content)
 
 
-def _question_of(where: str, question: _Predicate | _ChoiceOf | _ScoreOf) -> Question:
+def _question_of(where: str, question: _Predicate | _ChoiceOf | _ScoreOf) -> TypedQuestion:
     instructions = _text_of(question.instructions)
     match question:
         case _Predicate():
@@ -290,17 +290,17 @@ def _answer_to(number: str, named: NamedQuestion, answer: _AnyAnswer) -> Decisio
             return None
         case YesNoQuestion(), _PredicateAnswer():
             yes = min(answer.probability, 1.0)
-            return answer_of(number, [yes, 1.0 - yes])
+            return answer_from(number, [yes, 1.0 - yes])
         case ChoiceQuestion(), _ChoiceAnswer():
             if _as_name(answer.choice) not in names:
                 raise DataError(
-                    f"{shown(_as_name(answer.choice))} is not an option", where=answer_place(number)
+                    f"{quoted(_as_name(answer.choice))} is not an option", where=answer_place(number)
                 )
             given = _once(number, [(_as_name(item.value), item.probability) for item in answer.probabilities])
-            return answer_of(number, in_order(number, given, names))
+            return answer_from(number, ordered(number, given, names))
         case ScoreQuestion(), _ScoreAnswer():
             given = _once(number, [(str(item.value), item.probability) for item in answer.probabilities])
-            return answer_of(number, in_order(number, given, [str(place) for place in range(len(names))]))
+            return answer_from(number, ordered(number, given, [str(place) for place in range(len(names))]))
         case _:
             kind = str(_question_body(named)["type"])
             raise DataError(f"an answer of type {answer.type}", where=answer_place(number), accepted=kind)

@@ -52,7 +52,7 @@ class ScoreQuestion:
     options: tuple[Option, ...]
 
 
-Question = YesNoQuestion | ChoiceQuestion | ScoreQuestion
+TypedQuestion = YesNoQuestion | ChoiceQuestion | ScoreQuestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class NamedQuestion:
     """A question of a request with its name, which the answer repeats."""
 
     name: str | None
-    question: Question
+    question: TypedQuestion
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,22 +20,22 @@ from engines.decisions.questions import (
     Decisions,
     NamedQuestion,
     Option,
-    Question,
     ScoreQuestion,
+    TypedQuestion,
     YesNoQuestion,
 )
 from engines.decisions.wire import (
-    Text,
     WireModel,
     WireProbability,
+    WireText,
     WireUsage,
-    answer_of,
+    answer_from,
     answer_place,
     as_text,
-    in_order,
+    ordered,
     parsed,
+    quoted,
     require_distinct,
-    shown,
 )
 
 
@@ -49,10 +49,10 @@ class _WireQuestion(WireModel):
 
 
 class _Request(WireModel):
-    model: Text | None = None
+    model: WireText | None = None
     state: JsonValue
     questions: dict[str, _WireQuestion] = Field(min_length=1)
-    instructions: Text | None = None
+    instructions: WireText | None = None
     images: list[JsonValue] | None = None
     audio: list[JsonValue] | None = None
     videos: list[JsonValue] | None = None
@@ -65,7 +65,7 @@ class _Noul(WireModel):
 
 class _Choice(WireModel):
     type: Literal["choice"]
-    choice: Text
+    choice: WireText
     probabilities: dict[str, WireProbability]
 
 
@@ -81,14 +81,14 @@ class _Diagnostics(WireModel):
 
 
 class _Response(WireModel):
-    model: Text | None = None
+    model: WireText | None = None
     answers: dict[str, Annotated[_Noul | _Choice | _Score, Field(discriminator="type")]]
     diagnostics: dict[str, _Diagnostics] | None = None
     usage: WireUsage | None = None
 
 
 class SystemOne:
-    """`POST /v1/systemone`. Question types are called `noul` (yes/no), `choice` and `score`."""
+    """`POST /v1/systemone`. TypedQuestion types are called `noul` (yes/no), `choice` and `score`."""
 
     path = "/v1/systemone"
 
@@ -114,15 +114,15 @@ class SystemOne:
         asked = _by_name(call)
         names = [name for name, _ in asked]
         for name in response.answers.keys() - set(names):
-            raise DataError(f"an answer to {shown(name)}, which was not asked", where="answers")
+            raise DataError(f"an answer to {quoted(name)}, which was not asked", where="answers")
         diagnostics = response.diagnostics or {}
         answers = []
         for name, question in asked:
             if name not in response.answers:
-                raise DataError(f"no answer to {shown(name)}", where="answers")
+                raise DataError(f"no answer to {quoted(name)}", where="answers")
             found = diagnostics.get(name, _Diagnostics())
             probabilities = _read_answer(name, question, response.answers[name])
-            answers.append(answer_of(name, probabilities, found.label_mass, found.argmax_is_label))
+            answers.append(answer_from(name, probabilities, found.label_mass, found.argmax_is_label))
         usage = response.usage or WireUsage()
         return Decisions(
             response.model or call.model or "", tuple(answers), usage.input_tokens, usage.output_tokens
@@ -165,14 +165,14 @@ class SystemOne:
         }
 
 
-def _by_name(call: DecisionCall) -> list[tuple[str, Question]]:
+def _by_name(call: DecisionCall) -> list[tuple[str, TypedQuestion]]:
     return [
         (str(number) if named.name is None else named.name, named.question)
         for number, named in enumerate(call.questions)
     ]
 
 
-def _written_question(question: Question) -> dict[str, JsonValue]:
+def _written_question(question: TypedQuestion) -> dict[str, JsonValue]:
     written: dict[str, JsonValue] = {"instructions": question.instructions}
     match question:
         case YesNoQuestion():
@@ -191,7 +191,7 @@ def _level(option: Option) -> str:
     return f"{option.name}: {option.description}" if option.description else option.name
 
 
-def _read_question(where: str, question: _WireQuestion) -> Question:
+def _read_question(where: str, question: _WireQuestion) -> TypedQuestion:
     instructions, criteria = as_text(question.instructions), question.criteria
     where = f"{where}.criteria"
     if question.type == "noul":
@@ -212,7 +212,7 @@ def _read_question(where: str, question: _WireQuestion) -> Question:
     return ScoreQuestion(instructions, tuple(map(Option, levels)))
 
 
-def _read_answer(name: str, question: Question, answer: _Noul | _Choice | _Score) -> list[float]:
+def _read_answer(name: str, question: TypedQuestion, answer: _Noul | _Choice | _Score) -> list[float]:
     """Return the probability of each option."""
     names = [option.name for option in question.options]
     match question, answer:
@@ -221,16 +221,16 @@ def _read_answer(name: str, question: Question, answer: _Noul | _Choice | _Score
             return [yes, 1.0 - yes]
         case ChoiceQuestion(), _Choice():
             if answer.choice not in names:
-                raise DataError(f"{shown(answer.choice)} is not an option", where=answer_place(name))
-            return in_order(name, answer.probabilities, names)
+                raise DataError(f"{quoted(answer.choice)} is not an option", where=answer_place(name))
+            return ordered(name, answer.probabilities, names)
         case ScoreQuestion(), _Score():
-            return in_order(name, answer.probabilities, [str(place) for place in range(len(names))])
+            return ordered(name, answer.probabilities, [str(place) for place in range(len(names))])
         case _:
             kind = _written_question(question)["type"]
             raise DataError(f"an answer of type {answer.type}", where=answer_place(name), accepted=str(kind))
 
 
-def _written_answer(question: Question, answer: DecisionAnswer) -> dict[str, Any]:
+def _written_answer(question: TypedQuestion, answer: DecisionAnswer) -> dict[str, Any]:
     names, p = [option.name for option in question.options], answer.probabilities
     by_place = {str(place): value for place, value in enumerate(p)}
     match question:

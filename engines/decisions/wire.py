@@ -23,8 +23,8 @@ _SHOWN = 80
 """Characters of a name in a message."""
 
 WireProbability = Annotated[float, Field(strict=True, ge=0.0, le=1.0 + _ROUNDING, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True, ge=0)]
-Text = Annotated[str, Field(strict=True)]
+WireCount = Annotated[int, Field(strict=True, ge=0)]
+WireText = Annotated[str, Field(strict=True)]
 
 
 class WireModel(BaseModel):
@@ -36,14 +36,14 @@ class WireModel(BaseModel):
 class WireUsage(WireModel):
     """Token counts of a response."""
 
-    input_tokens: Count = 0
-    output_tokens: Count = 0
+    input_tokens: WireCount = 0
+    output_tokens: WireCount = 0
 
 
 _Wire = TypeVar("_Wire", bound=BaseModel)
 
 
-class Dialect(Protocol):
+class DecisionDialect(Protocol):
     """A wire format of decisions, in both directions. It does no input or output."""
 
     @property
@@ -85,7 +85,7 @@ def as_text(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def answer_of(
+def answer_from(
     name: str,
     probabilities: Sequence[float],
     label_mass: float | None = None,
@@ -105,7 +105,7 @@ def answer_of(
     return DecisionAnswer(tuple(p / total for p in probabilities), mass, top_is_label)
 
 
-def in_order(name: str, given: Mapping[str, float], wanted: Sequence[str]) -> list[float]:
+def ordered(name: str, given: Mapping[str, float], wanted: Sequence[str]) -> list[float]:
     """Return probabilities by option in the order of the options.
 
     Raises:
@@ -123,8 +123,8 @@ def answer_place(name: str) -> str:
     return f"answers.{name[:_SHOWN]}"
 
 
-def shown(name: str) -> str:
-    """Return a name from a server or client as it is shown in messages."""
+def quoted(name: str) -> str:
+    """Return a name from a server or client as it is quoted in messages."""
     return repr(name[:_SHOWN])
 
 
@@ -136,4 +136,4 @@ def require_distinct(names: Sequence[str], where: str) -> None:
         raise DataError("an empty name", where=where, accepted="names of at least one character")
     if len(set(names)) != len(names):
         twice = next(name for number, name in enumerate(names) if name in names[:number])
-        raise DataError(f"{shown(twice)} is given twice", where=where, accepted="different names")
+        raise DataError(f"{quoted(twice)} is given twice", where=where, accepted="different names")

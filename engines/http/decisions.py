@@ -28,12 +28,12 @@ from engines.decisions.questions import (
     YesNoQuestion,
 )
 from engines.decisions.systemone import SystemOne
-from engines.decisions.wire import MAX_QUESTIONS, Dialect
+from engines.decisions.wire import MAX_QUESTIONS, DecisionDialect
 from engines.http.contact import wait_for
 from engines.http.engine import HttpEngine
 from engines.http.faults import RefusedError, TryFailedError
 from engines.http.refusals import refused_request
-from engines.http.requests import escaped
+from engines.http.requests import without_special_tokens
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 
 PROBABILITY_CLIP = 1e-6
@@ -41,7 +41,7 @@ PROBABILITY_CLIP = 1e-6
 REFUSED = "(refused)"
 """Stands for the token of a question that the model refused to answer."""
 
-_DIALECTS: dict[str, Dialect] = {"systemone": SystemOne(), "decisions": OpenAIDecisions()}
+_DIALECTS: dict[str, DecisionDialect] = {"systemone": SystemOne(), "decisions": OpenAIDecisions()}
 _NO_ROUTE = (404, 405, 501)
 _PROBE = ChoiceQuestion("Which letter is in the text?", (Option("Reply A"), Option("Reply B")))
 _YES_NO_PROBE = YesNoQuestion("Is there a letter in the text?")
@@ -197,7 +197,7 @@ class DecisionEngine(HttpEngine):
 def _state(request: ChoiceRequest) -> str:
     """Return the text of a request, in which no untrusted piece spells a special token."""
     return "".join(
-        escaped(piece.text) if isinstance(piece, Untrusted) else piece
+        without_special_tokens(piece.text) if isinstance(piece, Untrusted) else piece
         for turn in request.turns
         for piece in turn.pieces
     )
@@ -207,7 +207,9 @@ def _call(state: str, requests: list[ChoiceRequest], model: str | None = None) -
     questions = [request.question for request in requests if request.question is not None]
     # Examples and passages of a constitution are part of a question.
     named = tuple(
-        NamedQuestion(f"q{number}", replace(question, instructions=escaped(question.instructions)))
+        NamedQuestion(
+            f"q{number}", replace(question, instructions=without_special_tokens(question.instructions))
+        )
         for number, question in enumerate(questions, start=1)
     )
     assert len(questions) == len(requests), "an engine that takes questions is asked without one"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.web.bodies import RejectedBodyError, read_body, replay, respond
+from core.web.bodies import RejectedBodyError, bounded_body, replay, respond
 from core.web.hosts import Hosts
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Guard:
             await respond(send_guarded, 403, {"error": refusal})
             return
         try:
-            body = await read_body(receive, headers, MAX_BODY_BYTES, BODY_S)
+            body = await bounded_body(receive, headers, MAX_BODY_BYTES, BODY_S)
         except RejectedBodyError as error:
             await respond(send_guarded, error.status, {"error": error.reason})
             return

@@ -22,7 +22,7 @@ from core.web.hosts import Hosts
 from engines.decisions.openai_form import OpenAIDecisions
 from engines.decisions.questions import DecisionCall, Decisions
 from engines.decisions.systemone import SystemOne
-from engines.decisions.wire import Dialect
+from engines.decisions.wire import DecisionDialect
 from engines.protocols import Engine
 from engines.requests.failures import failure_of_one_request
 from publius.serving.chat_form import chat_events, chat_response, read_chat_request
@@ -31,7 +31,7 @@ from publius.serving.guard import ApiGuard, Bearer, api_error
 _Result = TypeVar("_Result")
 _log = logging.getLogger("uvicorn.error")
 
-router = APIRouter()
+routes = APIRouter()
 
 
 class Decider(Protocol):
@@ -69,7 +69,7 @@ def build_api(service: Service, hosts: Hosts, bearer: Bearer) -> ASGIApp:
     """Return the web application, wrapped in the guard."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service = service
-    app.include_router(router)
+    app.include_router(routes)
     app.add_exception_handler(PubliusError, _on_publius_error)
     app.add_exception_handler(_UnknownModelError, _on_unknown_model)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -77,20 +77,20 @@ def build_api(service: Service, hosts: Hosts, bearer: Bearer) -> ASGIApp:
     return ApiGuard(app, hosts, bearer)
 
 
-@router.get("/health")
+@routes.get("/health")
 async def health() -> dict[str, str]:
     """Return that the server answers; no token is needed."""
     return {"status": "ok"}
 
 
-@router.get("/v1/models")
+@routes.get("/v1/models")
 async def models(request: Request) -> dict[str, Any]:
     """Return the names of the served models."""
     service = _service(request)
     return {"object": "list", "data": [_described(service, name) for name in service.names]}
 
 
-@router.get("/v1/models/{name:path}")
+@routes.get("/v1/models/{name:path}")
 async def model(request: Request, name: str) -> dict[str, Any]:
     """Return one of the served models."""
     service = _service(request)
@@ -99,7 +99,7 @@ async def model(request: Request, name: str) -> dict[str, Any]:
     return _described(service, name)
 
 
-@router.post("/v1/chat/completions")
+@routes.post("/v1/chat/completions")
 async def chat_completions(request: Request) -> Response:
     """Answer a conversation."""
     service = _service(request)
@@ -119,19 +119,19 @@ async def chat_completions(request: Request) -> Response:
     return JSONResponse(chat_response(request_id, name, answers))
 
 
-@router.post("/v1/systemone")
+@routes.post("/v1/systemone")
 async def systemone(request: Request) -> Response:
     """Answer questions in the form of System One."""
     return await _decided(request, SystemOne())
 
 
-@router.post("/v1/decisions")
+@routes.post("/v1/decisions")
 async def decisions(request: Request) -> Response:
     """Answer questions in the form of OpenAI's decisions."""
     return await _decided(request, OpenAIDecisions())
 
 
-async def _decided(request: Request, dialect: Dialect) -> Response:
+async def _decided(request: Request, dialect: DecisionDialect) -> Response:
     service = _service(request)
     call = dialect.read_request(await _body(request))
     name, decider = _of_model(service.deciders, call.model, "decisions")

@@ -15,7 +15,7 @@ from core.chat import Turn, turns_of
 from core.digests import derive_seed
 from core.errors import DataError
 from core.records import Generation, Message, Role, Sampling
-from engines.decisions.wire import Text, WireModel, parsed
+from engines.decisions.wire import WireModel, WireText, parsed
 from engines.protocols import GenerationRequest
 
 DEFAULT_MAX_TOKENS = 512
@@ -26,12 +26,12 @@ _SEED_BITS = 53
 
 class _Part(WireModel):
     type: Literal["text", "input_text"]
-    text: Text
+    text: WireText
 
 
 class _ChatMessage(WireModel):
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[_Part]
+    content: WireText | list[_Part]
 
     @property
     def text(self) -> str:
@@ -53,7 +53,7 @@ class _ChatRequest(WireModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     messages: list[_ChatMessage] = Field(min_length=1)
-    model: Text | None = None
+    model: WireText | None = None
     temperature: Annotated[Number, Field(ge=0.0)] | None = None
     top_p: Annotated[Number, Field(gt=0.0, le=1.0)] | None = None
     top_k: Annotated[int, Field(strict=True, ge=-1)] | None = None
@@ -61,7 +61,7 @@ class _ChatRequest(WireModel):
     max_completion_tokens: Annotated[int, Field(strict=True, ge=1)] | None = None
     n: Annotated[int, Field(strict=True, ge=1, le=_MAX_ANSWERS)] | None = None
     seed: Annotated[int, Field(strict=True)] | None = None
-    stop: Text | list[Annotated[str, Field(strict=True, min_length=1)]] | None = None
+    stop: WireText | list[Annotated[str, Field(strict=True, min_length=1)]] | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     add_generation_prompt: bool | None = None

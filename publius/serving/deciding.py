@@ -15,7 +15,7 @@ from engines.decisions.questions import (
     DecisionCall,
     Decisions,
     Option,
-    Question,
+    TypedQuestion,
     YesNoQuestion,
 )
 from engines.decisions.wire import MAX_QUESTIONS
@@ -64,7 +64,7 @@ class EngineDecider:
         return Decisions(self.engine.model, tuple(answer for _, answer in found), tokens, reads)
 
     async def _answer(
-        self, call: DecisionCall, question: Question
+        self, call: DecisionCall, question: TypedQuestion
     ) -> tuple[Sequence[ChoiceScores], DecisionAnswer]:
         """Return the engine's scores, one for each order, and the answer."""
         orders = [question.options]
@@ -91,7 +91,9 @@ class EngineDecider:
         except (EngineError, ConfigError) as error:
             raise DataError(str(error), where="questions") from error
 
-    def request(self, call: DecisionCall, question: Question, options: Sequence[Option]) -> ChoiceRequest:
+    def request(
+        self, call: DecisionCall, question: TypedQuestion, options: Sequence[Option]
+    ) -> ChoiceRequest:
         """Return the request to the engine for a question, with its options in the given order."""
         letters = not isinstance(question, YesNoQuestion)
         if len(options) > len(_LETTERS):

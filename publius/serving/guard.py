@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from core.errors import ConfigError
-from core.web.bodies import RejectedBodyError, read_body, replay, respond
+from core.web.bodies import RejectedBodyError, bounded_body, replay, respond
 from core.web.hosts import Hosts, is_loopback
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-MAX_BODY_BYTES = 8 * 2**20
+MAX_REQUEST_BYTES = 8 * 2**20
 """Largest request: a prompt of two million tokens."""
-BODY_S = 30.0
+REQUEST_S = 30.0
 """Seconds to wait for a whole body."""
 TOKEN_VARIABLE = "PUBLIUS_SERVE_TOKEN"
 """Environment variable of the token."""
@@ -122,7 +122,7 @@ class ApiGuard:
             await respond(send, status, api_error(status, reason), *more)
             return
         try:
-            body = await read_body(receive, headers, MAX_BODY_BYTES, BODY_S)
+            body = await bounded_body(receive, headers, MAX_REQUEST_BYTES, REQUEST_S)
         except RejectedBodyError as error:
             await respond(send, error.status, api_error(error.status, error.reason))
             return

@@ -12,7 +12,7 @@ from core.errors import DataError
 from core.records import Message, Prompt
 from core.rewards import Sample
 from engines.config import ModelConfig
-from engines.decisions.questions import ChoiceQuestion, DecisionAnswer, DecisionCall, Decisions, Question
+from engines.decisions.questions import ChoiceQuestion, DecisionAnswer, DecisionCall, Decisions, TypedQuestion
 from engines.reward_settings import read_reward_settings
 from labelers.rewards import ModelReward
 from publius.serving.deciding import softmax
@@ -51,7 +51,7 @@ class RewardDecider:
         answers = [await self._answer(prompt, named.question) for named in call.questions]
         return Decisions(self.model, tuple(answers))
 
-    async def _answer(self, prompt: Prompt, question: Question) -> DecisionAnswer:
+    async def _answer(self, prompt: Prompt, question: TypedQuestion) -> DecisionAnswer:
         if not isinstance(question, ChoiceQuestion):
             raise DataError(
                 "a reward model compares replies to one conversation; its scores have no zero, so it cannot "

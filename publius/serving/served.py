@@ -25,7 +25,7 @@ from publius.runs.one_model import engine_settings
 from publius.serving.guard import Bearer, token_of_environment
 from training.methods import POLICY_METHODS
 
-EXTRA = "serve"
+SERVE_EXTRA = "serve"
 _MANIFEST = "manifest.json"
 
 
@@ -98,7 +98,7 @@ def serve_models(
         RunStateError: if the run has no such variant.
     """
     for package in ("fastapi", "uvicorn"):
-        require(package, EXTRA)
+        require(package, SERVE_EXTRA)
     from publius.serving.app import Service, build_api
 
     bearer = token_of_environment(request.host, request.token_env, wanted=request.with_token)
@@ -108,7 +108,7 @@ def serve_models(
             warn("texts and the token are sent unencrypted; put an HTTPS proxy in front of this server")
         opened(_listening(request, listening, service.names, bearer))
         app = build_api(service, Hosts.of(request.host, request.allow_hosts), bearer)
-        serve(app, listening, EXTRA)
+        serve(app, listening, SERVE_EXTRA)
         return Stopped(service.answered)
 
 

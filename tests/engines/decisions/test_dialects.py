@@ -21,9 +21,9 @@ from engines.decisions.questions import (
     YesNoQuestion,
 )
 from engines.decisions.systemone import SystemOne
-from engines.decisions.wire import Dialect
+from engines.decisions.wire import DecisionDialect
 
-DIALECTS: list[Dialect] = [SystemOne(), OpenAIDecisions()]
+DIALECTS: list[DecisionDialect] = [SystemOne(), OpenAIDecisions()]
 CHOICE = ChoiceQuestion("Which is kinder?", (Option("A", "the first"), Option("B")))
 SCORE = ScoreQuestion("How kind?", (Option("rude"), Option("plain"), Option("kind")))
 CALL = DecisionCall(
@@ -54,7 +54,7 @@ def sent(body: object) -> Any:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_request_is_read_as_it_was_written(dialect: Dialect):
+def test_a_request_is_read_as_it_was_written(dialect: DecisionDialect):
     assert dialect.read_request(sent(dialect.write_request(CALL))) == CALL
 
 
@@ -137,7 +137,7 @@ def test_rounded_probabilities_are_divided_by_their_sum():
     assert answer.probabilities == pytest.approx((1 / 3, 1 / 3, 1 / 3))
 
 
-def edited(dialect: Dialect, *path: str | int, value: object = ..., delete: bool = False) -> Any:
+def edited(dialect: DecisionDialect, *path: str | int, value: object = ..., delete: bool = False) -> Any:
     """A response whose value at a path is replaced."""
     body = copy.deepcopy(sent(dialect.write_response(CALL, ANSWERS, "id")))
     inner = body
@@ -198,7 +198,7 @@ HOSTILE_LISTS = [
     ("dialect", "what", "body"),
     [(DIALECTS[0], *case) for case in HOSTILE] + [(DIALECTS[1], *case) for case in HOSTILE_LISTS],
 )
-def test_an_answer_that_does_not_fit_is_refused_in_one_line(dialect: Dialect, what: str, body: Any):
+def test_an_answer_that_does_not_fit_is_refused_in_one_line(dialect: DecisionDialect, what: str, body: Any):
     with pytest.raises(DataError) as caught:
         dialect.read_response(body, CALL)
     assert what in str(caught.value)

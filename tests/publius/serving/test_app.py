@@ -16,7 +16,7 @@ from core.records import Generation
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from engines.scripted import ScriptedEngine
 from publius.serving.deciding import EngineDecider
-from publius.serving.guard import MAX_BODY_BYTES
+from publius.serving.guard import MAX_REQUEST_BYTES
 from tests.publius.serving.running import Client, served
 
 MESSAGES = [{"role": "user", "content": "What is two and two?"}]
@@ -140,6 +140,9 @@ def test_what_would_change_the_answer_and_is_not_done_is_refused(client: Client,
 
 def test_fields_that_change_nothing_are_accepted(client: Client):
     assert chat(client, frequency_penalty=0, logprobs=False, user="me", tools=[], stop=None)[0] == 200
+    # What promptfoo 0.123 sends without settings.
+    usual = {"max_tokens": 1024, "temperature": 0, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
+    assert chat(client, model="second", **usual)[0] == 200
 
 
 def test_systemone_answers_all_types_with_diagnostics(client: Client):
@@ -256,7 +259,7 @@ def test_health_needs_no_token(client: Client):
 
 
 def test_a_large_body_is_refused_before_it_is_read(client: Client):
-    headers = {"Content-Length": str(MAX_BODY_BYTES + 1)}
+    headers = {"Content-Length": str(MAX_REQUEST_BYTES + 1)}
     assert client.send("POST", "/v1/systemone", b"{}", headers)[0] == 413
 
 
