@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
@@ -228,8 +229,6 @@ class EngineConfig(Section):
         for name in ("url", "api_key_env", "extra_body", "dialect"):
             if getattr(self, name) not in (None, {}, "chat") and self.kind != "http":
                 raise ValueError(f"{name} is that of a server, but kind is {self.kind}; accepted: kind: http")
-        if self.budget and self.budget.usd is not None and self.prices is None:
-            raise ValueError("budget.usd needs prices; accepted: prices: {input: ..., output: ...}")
         if self.device_map == "auto" and (self.kind == "vllm" or self.gpus is not None):
             raise ValueError(
                 "device_map: auto is for kind: transformers without gpus; accepted: device_map: single, or "
@@ -257,7 +256,7 @@ class EngineConfig(Section):
         """
         own, where = model.engine, f"models.{role}.engine"
         if own is None:
-            _require_servable(self, model, role)
+            _require_servable(self, (self.budget,), model, role)
             return self
         kind = own.kind or self.kind
         if own.arguments and kind not in ("vllm", "scripted"):
@@ -290,7 +289,7 @@ class EngineConfig(Section):
                 "extra_body": {**base.extra_body, **own.extra_body},
             }
         )
-        _require_servable(merged, model, role)
+        _require_servable(merged, (self.budget, own.budget), model, role)
         return merged
 
     def _with_kind(self, kind: Kind) -> EngineConfig:
@@ -306,7 +305,9 @@ class EngineConfig(Section):
         return self.model_copy(update={"arguments": answer_arguments(self.arguments)})
 
 
-def _require_servable(engine: EngineConfig, model: ModelConfig, role: str) -> None:
+def _require_servable(
+    engine: EngineConfig, budgets: Sequence[Budget | None], model: ModelConfig, role: str
+) -> None:
     """Raise ConfigError if a server is to run a model, and is unknown or cannot do what is asked for."""
     if engine.kind != "http":
         return
@@ -321,6 +322,12 @@ def _require_servable(engine: EngineConfig, model: ModelConfig, role: str) -> No
             f"dialect is {engine.dialect}, which answers questions and writes no text",
             where=f"models.{role}",
             accepted="chat; the labeler's own dialect is models.labeler.engine.dialect",
+        )
+    if engine.prices is None and any(budget is not None and budget.usd is not None for budget in budgets):
+        raise ConfigError(
+            "the budget is in dollars, but no prices are set",
+            where=f"models.{role}.engine.prices" if model.engine else "engine.prices",
+            accepted="prices: {input: ..., output: ...}, in US dollars per million tokens",
         )
     for name in _OF_WEIGHTS:
         if getattr(model, name) is not None:

@@ -82,6 +82,11 @@ class ChooseConfig(Section):
         default=None, json_schema_extra=OPERATIONAL
     )
     """Smallest and largest mean number of words, relative to `base`, such as `[0.1, 3.0]`."""
+    weaker: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = Field(
+        default=(0.75, 0.5), json_schema_extra=OPERATIONAL
+    )
+    """Shares of its strength at which an adapter is tried, from strong to weak, if a limit excludes the most
+    compliant checkpoint; empty to try none."""
 
     @model_validator(mode="after")
     def _length_is_a_range(self) -> Self:

@@ -35,7 +35,7 @@ MAY_IMPORT = {
         "evaluation",
     },
 }
-HEAVY = ("torch", "transformers", "vllm", "trl", "ray", "datasets")
+HEAVY = ("torch", "transformers", "vllm", "trl", "ray", "datasets", "httpx2")
 HEAVY_BY_NATURE = {
     "engines.hf.attention",
     "engines.hf.decoding",

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from core.errors import ConfigError
 from core.notices import warn
 
-_OPENAI_HOST, _OPENAI_VARIABLE = "api.openai.com", "OPENAI_API_KEY"
+OPENAI_HOST, _OPENAI_VARIABLE = "api.openai.com", "OPENAI_API_KEY"
 _MASK = "***"
 _SHORTEST_SECRET = 8
 """Characters from which a key is masked: shorter ones are words such as `none` or `ollama`, not secrets."""
@@ -73,7 +73,7 @@ def credentials_for(
         ConfigError: if the variable is not set, or its value cannot be sent in a header.
     """
     if variable is None:
-        if urlsplit(url).hostname != _OPENAI_HOST or _OPENAI_VARIABLE not in environment:
+        if urlsplit(url).hostname != OPENAI_HOST or _OPENAI_VARIABLE not in environment:
             return Credentials()
         variable = _OPENAI_VARIABLE
     key = environment.get(variable, "").strip()

@@ -97,7 +97,7 @@ class ServerRecord:
     url: str
     traffic: Traffic
     seen: Mapping[str, Any] = field(default_factory=dict)
-    """Names and fingerprints under which the server answered."""
+    """How the server described the model, and the names and fingerprints under which it answered."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON-able values."""
@@ -106,7 +106,7 @@ class ServerRecord:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerRecord:
         """Return the record that `as_json` returned as values."""
-        seen = {name: value[name] for name in ("models", "fingerprints") if name in value}
+        seen = {name: value[name] for name in ("served", "models", "fingerprints") if name in value}
         return cls(str(value.get("model")), str(value.get("url")), Traffic.from_json(value), seen)
 
 

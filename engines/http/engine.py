@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
@@ -22,7 +23,7 @@ from core.errors import ConfigError, EngineError, RequestError
 from core.notices import note
 from core.records import Generation, Sampling
 from engines.config import EngineConfig, ModelConfig
-from engines.endpoint.credentials import credentials_for
+from engines.endpoint.credentials import OPENAI_HOST, credentials_for
 from engines.endpoint.memory import report_change
 from engines.endpoint.settings import Timeouts, base_url
 from engines.endpoint.spending import ServerRecord, Spending
@@ -52,7 +53,6 @@ _NO_LIST_AFTER = 5
 """Responses without a list after which the server counts as one that has none."""
 _CONTINUES: dict[str, Begin] = {"vllm": "continue", "sglang": "continue", "llamacpp": "assistant"}
 """How servers continue a begun answer that say in their list of models which software they are."""
-_OPENAI = "api.openai.com"
 _COUNTING = "Count from one to six in words, separated by commas."
 _BEGUN, _NEXT = "one, two, three,", "four"
 
@@ -91,7 +91,7 @@ class HttpEngine:
         self.responders = Responders(model.id, where=url)
         """Who answered under the model's name."""
         self._accepted = Accepted()
-        if _OPENAI in url:
+        if urlsplit(url).hostname == OPENAI_HOST:
             self._accepted = Accepted("max_completion_tokens", {"top_k", "min_p", "repetition_penalty"})
         self._begin: Begin | None = None if engine.prefill == "auto" else engine.prefill
         if self._begin is not None:
@@ -200,10 +200,9 @@ class HttpEngine:
 
     def take_record(self) -> ServerRecord:
         """Return what was asked since this was last called."""
-        endpoint = self.transport.endpoint
-        return ServerRecord(
-            self.model, endpoint.url, self.transport.take_traffic(), self.responders.as_json()
-        )
+        served = {"served": self.served.description} if "served" in self.__dict__ else {}
+        seen = {**served, **self.responders.as_json()}
+        return ServerRecord(self.model, self.transport.endpoint.url, self.transport.take_traffic(), seen)
 
     def state(self) -> str:
         """Return the retries, and that the circuit is open; empty if all is well."""

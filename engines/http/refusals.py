@@ -31,6 +31,8 @@ _SYSTEM = re.compile(
 )
 _PLAIN_WORDS = frozenset({SEED, "stop", "n", "stream", "model", "messages", "temperature"})
 """Fields whose name is a word that a message may have for another reason."""
+_ECHO = "input_value="
+"""Where pydantic begins to repeat the request, which names every field."""
 _FEWER_TOP = (10, 5)
 """Numbers of listed tokens to try if the server refuses more."""
 _SETTING = {
@@ -150,9 +152,10 @@ def _about_system(words: str, body: Mapping[str, JsonValue], accepted: Accepted)
 def _names(error: RefusedError, name: str) -> bool:
     """Return True if a refusal is about a field."""
     message = error.message
-    if name in message.fields:
-        return True
+    if message.fields:
+        return name in message.fields
+    text = message.text.partition(_ECHO)[0]
     quoted = rf"['\"`]{re.escape(name)}['\"`]"
     if name in _PLAIN_WORDS:
-        return re.search(quoted, message.text) is not None
-    return re.search(rf"(?<![\w.]){re.escape(name)}(?![\w])", message.text) is not None
+        return re.search(quoted, text) is not None
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?![\w])", text) is not None

@@ -49,9 +49,9 @@ def generation_in(value: Mapping[str, Any], request: GenerationRequest, model: s
         TryFailedError: if the response has none.
         RequestError: if a content filter of the server removed it.
     """
-    choice, message = _choice(value), mapping_in(_choice(value).get("message"))
+    choice = _choice(value)
     finish = _finish(choice.get("finish_reason"))
-    text, reasoning = _texts(message)
+    text, reasoning = _texts(mapping_in(choice.get("message")))
     if text is None and not (reasoning and finish == "length"):
         raise TryFailedError("answer without content")
     answer, thoughts = split_reasoning(text or "")

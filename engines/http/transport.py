@@ -40,6 +40,8 @@ _OVERLOADS_PER_TRY = 8
 _DRAIN_S = 10.0
 """Longest wait for the requests in flight before an error ends the run."""
 _REDIRECTS = 3
+_LIST_S = 10.0
+"""Longest time for what a server only looks up, such as its models."""
 _SAVED = "a server that answers at engine.url; completed work is saved, and the same command resumes"
 _TIMED_OUT = "timed out"
 
@@ -243,11 +245,13 @@ class HttpTransport:
         self.traffic.tries += 1
         url = httpx2.URL(f"{self.endpoint.url}/{path.lstrip('/')}")
         limit_s, started = self._patience.limit_s(purpose), self._clock()
+        if content is None:
+            limit_s = min(limit_s, _LIST_S)
         try:
             async with asyncio.timeout(limit_s):
                 response, body = await self._exchange(await lane.client(), url, content)
         except TimeoutError:
-            raise self._timed_out(limit_s) from None
+            raise self._timed_out(limit_s, adapted=content is not None) from None
         except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError) as error:
             raise connection_fault(error, self.endpoint.url, self.endpoint.timeouts) from None
         value = object_in(response, body, self.endpoint.credentials)
@@ -256,12 +260,12 @@ class HttpTransport:
         self._patience.answered(purpose, self._clock() - started)
         return answer
 
-    def _timed_out(self, limit_s: float) -> TryFailedError:
-        """Return the fault of a try that took too long: by the run file, or beside all others."""
-        if limit_s < self.endpoint.timeouts.total:
+    def _timed_out(self, limit_s: float, *, adapted: bool) -> TryFailedError:
+        """Return the fault of a try that took too long: by a fixed limit, or beside all others."""
+        if adapted and limit_s < self.endpoint.timeouts.total:
             self._patience.timed_out()
-            return TryFailedError("lost", f"{limit_s:.0f} s, ten times as long as any before")
-        return TryFailedError(_TIMED_OUT, f"engine.timeouts.total is {limit_s:g} s")
+            return TryFailedError("lost request", f"no answer in {limit_s:.0f} s, far longer than any before")
+        return TryFailedError(_TIMED_OUT, f"no answer in {limit_s:g} s")
 
     async def _exchange(self, client: Any, url: Any, content: bytes | None) -> tuple[Any, bytes]:
         """Return a response and its body; follow a redirection only if it stays at the server."""

@@ -128,7 +128,7 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             engines.resume_servers(run.server_records())
             _require_possible_trainings(run, plan.stages)
             require_scored_answers(run, plan.stages)
-            labels_now = bool({"label", "dpo"} & set(plan.stages))  # DPO labels in its later rounds
+            labels_now = "label" in plan.stages or ("dpo" in plan.stages and config.dpo.rounds > 1)
             warn_about_labels(config, engines, self_labels=not plan.pairs_only, labels_now=labels_now)
             if writes:
                 plan.ingest(run)

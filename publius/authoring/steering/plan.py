@@ -144,12 +144,14 @@ class Planner:
         recipe: numbers of the recipe.
         speed: the measured speed.
         pairs_by_labeler: True if a labeler other than the embedded model judges pairs.
+        checks: principles with a machine check.
     """
 
     signal: Signal
     recipe: Recipe
     speed: Speed
     pairs_by_labeler: bool = False
+    checks: int = 1
 
     def plan(self, train: int, test: int, left_s: float, minutes: float) -> SteerPlan:
         """Return the largest plan that fits.
@@ -209,9 +211,8 @@ class Planner:
             self._answers(sizes.validation) + self._scored(_NEUTRAL_TOKENS) + self.speed.load_s
         )
         scored = 3 * (sizes.test * self._example + _REFERENCE_TOKENS)  # base's loss, references
-        parts["eval"] = (
-            self._answers(sizes.test) * (2 + _PROMPTED) + self._scored(scored) + 3 * self.speed.load_s
-        )
+        answered = (2 + _PROMPTED) * sizes.test - min(sizes.test, self.speed.answered)
+        parts["eval"] = self._answers(answered) + self._scored(scored) + 3 * self.speed.load_s
         return SteerPlan(self.signal, sizes, parts, self.pairs_by_labeler)
 
     @property
@@ -234,16 +235,18 @@ class Planner:
     def _training(self, sizes: Sizes) -> dict[str, float]:
         """Return the seconds of the parts that make the data and train."""
         parts: dict[str, float] = {}
-        examples, load_s = sizes.train * self._example, self.speed.load_s
+        load_s = self.speed.load_s
         if self.signal != "judged":
-            ways = self.recipe.attempts  # one way is enough for most prompts
+            # One way is enough for most prompts; with several checks, answers are begun twice.
+            ways = self.recipe.attempts * (2 if self.checks > 1 else 1)
             drawn = min(self.speed.answer_tokens, self.recipe.draw_tokens)
             parts["sample"] = self._answers(sizes.train * (self.recipe.draws + ways), drawn)
+            examples = sizes.train * (self.speed.prompt_tokens + drawn)
             learned = _REFERENCE * self.recipe.sft_epochs * examples
             parts["sft"] = _LIBRARIES_S + load_s + self._trained(learned)
         if sizes.rounds:
             answers = self._answers(sizes.train * self.recipe.pair_samples)
-            trained = self._trained(2 * examples * self.recipe.dpo_epochs * _REFERENCE)
+            trained = self._trained(2 * sizes.train * self._example * self.recipe.dpo_epochs * _REFERENCE)
             parts["dpo"] = sizes.rounds * (answers + trained + 2 * load_s)
         if sizes.steps:
             drawn = sizes.steps * self.recipe.rollouts

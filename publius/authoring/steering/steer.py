@@ -198,7 +198,7 @@ class _Planning:
             warn(_EMBEDDED_DISOBEYS)
         speed = self._speed(config, prompts, make, measure)
         left_s = 60 * self.options.minutes - (time.monotonic() - self.request.started_s)
-        plan = Planner(self.subject.signal, Recipe.of(config), speed, by_labeler).plan(
+        plan = Planner(self.subject.signal, Recipe.of(config), speed, by_labeler, self.subject.checks).plan(
             len(prompts.train), len(prompts.test), left_s, self.options.minutes
         )
         note(

@@ -45,18 +45,23 @@ class Subject:
         return words[:48] or "constitution"
 
     @property
+    def checks(self) -> int:
+        """Number of principles with a machine check."""
+        return sum(principle.check is not None for principle in self.constitution.principles)
+
+    @property
     def signal(self) -> Signal:
         """What decides about an answer."""
-        checked = [principle.check is not None for principle in self.constitution.principles]
-        return "checks" if all(checked) else "mixed" if any(checked) else "judged"
+        if not self.checks:
+            return "judged"
+        return "checks" if self.checks == len(self.constitution.principles) else "mixed"
 
     @property
     def summary(self) -> str:
         """The signal in words, such as `2 principles, 1 of them with a machine check`."""
         total = len(self.constitution.principles)
-        checked = sum(principle.check is not None for principle in self.constitution.principles)
         noun = "principle" if total == 1 else "principles"
-        return f"{total} {noun}, {checked} with a machine check"
+        return f"{total} {noun}, {self.checks} with a machine check"
 
     def place_in(self, project: Path) -> str:
         """Return the constitution as a run file in the project folder names it; write sentences there.

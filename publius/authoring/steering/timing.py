@@ -27,8 +27,10 @@ from publius.runs.engines import Engines, conversations
 from training.config import LoraConfig
 from training.policy import TRAIN_EXTRA, free_memory, load_policy
 
-_PROMPTS = 16
-"""Held-out prompts that the base model answers; the evaluation finds these answers in the cache."""
+_PROMPTS = 32
+"""Held-out prompts that the base model answers; the evaluation finds these answers in the cache.
+
+With fewer the last answers of a batch, decoded alone, would make generation look slow."""
 _PASSES, _PASS_TOKENS = 2, 512
 """Forward and backward passes that are timed, and the tokens of each."""
 _MIN_TOKENS = 64
@@ -50,6 +52,8 @@ class Speed:
     """Mean tokens of a prompt."""
     load_s: float
     """Seconds to load the model."""
+    answered: float = 0
+    """Held-out prompts that the base model has answered, which the evaluation finds in the cache."""
 
     @property
     def scored_per_s(self) -> float:
@@ -92,6 +96,7 @@ def measure_speed(config: RunConfig, engines: Engines, prompts: Sequence[Prompt]
         answer_tokens=sum(a.completion_tokens for a in answers) / len(answers),
         prompt_tokens=sum(a.prompt_tokens for a in answers) / len(answers),
         load_s=load_s,
+        answered=len(answers),
     )
 
 

@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from core.digests import digest
 from core.errors import DataError, RunStateError
-from core.libraries import memory_errors
 from core.notices import counted, note, warn
-from core.progress import progress
-from core.records import SCHEMA_VERSION, Answer, Prompt
+from core.records import SCHEMA_VERSION, Prompt
 from engines.loading import locate
 from evaluation.choice import (
     Checkpoint,
     CheckpointChoice,
-    ComplianceBasis,
     ExceededLimit,
-    checked_answers,
     choose_checkpoint,
+    exceeded_limits,
 )
-from evaluation.config import BASE, STEERED, ChooseConfig
-from evaluation.measures import finished, sameness, words
+from evaluation.config import STEERED, ChooseConfig
 from evaluation.neutral.texts import neutral_digest
-from evaluation.win_rate import EVEN_WIN_RATE, judge_wins
-from labelers.ai import AILabeler
-from publius.runs.engines import Engines, conversations
+from publius.runs.engines import Engines
 from publius.runs.folder import Run, trained_model
 from publius.stages.base import COMMANDS, Stage, StageResult, validation_prompts
-from publius.stages.quality.answering import AnsweringPolicy
-from publius.stages.quality.evaluated import can_load_policy
-from publius.stages.quality.losses import LossMeter, neutral_losses, reference_losses
-from publius.stages.quality.policies import Policies
+from publius.stages.quality.measured import Measured, measure_checkpoints
 from publius.stages.quality.steered import write_steered
+from publius.stages.quality.weaker import WEAKER, can_weaken, weakened
 from training.methods import POLICY_METHODS
-from training.policy import load_encoder
 
 _STAGE: Stage = "choose"
 
@@ -65,29 +55,38 @@ async def choose_stage(run: Run, engines: Engines) -> StageResult:
             run=f"{COMMANDS['sft']} RUN.yaml, or publius run RUN.yaml for all stages",
         )
     prompts = _validation_prompts(run)
-    # All engines before the first request: those that share a model must know all adapters when it loads.
-    policies = [
-        AnsweringPolicy(run, engines.policy_with(folder), name, _STAGE)
-        for name, folder in {BASE: None, **folders}.items()
-    ]
-    answers = {policy.variant: await policy.answer_all(engines, prompts) for policy in policies}
-    answers = _answered_by_all(answers)
-    compliance = await _compliance(run, engines, answers)
-    engines.keep()  # the losses load the policy itself
-    losses = _losses(run, engines, folders)
-    found = [
-        _checkpoint(place, name, answers[name], compliance, losses)
-        for place, name in enumerate((BASE, *folders))
-    ]
+    measured = await measure_checkpoints(run, engines, prompts, folders)
     limits = run.config.choose or ChooseConfig()
-    choice = choose_checkpoint(found[0], found[1:], limits)
-    record = _Record(run, limits, compliance.basis, len(answers[BASE]), found, choice)
+    choice = choose_checkpoint(measured.base, measured.candidates, limits)
+    for weaker in _weaker_forms(run, choice, folders, limits):
+        folders = {**folders, **weaker}
+        measured = await measure_checkpoints(run, engines, prompts, folders)
+        if not exceeded_limits(measured.candidates[-1], measured.base, limits):
+            break
+    choice = choose_checkpoint(measured.base, measured.candidates, limits)
+    record = _Record(run, limits, measured, choice)
     chosen = None if choice.chosen is None else folders[choice.chosen.name]
     write_steered(run.folder / STEERED, chosen, record.as_json(folders))
-    _report(choice, found[0])
+    _report(choice, measured.base)
     counts, seconds = engines.take_counts(), time.monotonic() - started
-    run.record_stage(_STAGE, len(found), counts, seconds)
-    return StageResult(_STAGE, len(found), run.excluded(_STAGE), counts, seconds)
+    run.record_stage(_STAGE, len(folders) + 1, counts, seconds)
+    return StageResult(_STAGE, len(folders) + 1, run.excluded(_STAGE), counts, seconds)
+
+
+def _weaker_forms(
+    run: Run, choice: CheckpointChoice, folders: Mapping[str, Path], limits: ChooseConfig
+) -> Iterator[dict[str, Path]]:
+    """Yield weaker forms of the most compliant checkpoint by name, from strong to weak, if it is excluded."""
+    if not choice.bound or choice.preferred is None:
+        return
+    name = choice.preferred.name
+    if not limits.weaker or not can_weaken(folders[name]):
+        return
+    note(f"choose: {name} {_complies(choice.preferred)} but is excluded: {_joined(choice.bound)}")
+    for share in sorted(limits.weaker, reverse=True):
+        weaker = f"{name}@{share:g}"
+        note(f"choose: trying {name} at {share:g} of its strength")
+        yield {weaker: weakened(folders[name], share, run.folder / WEAKER / weaker)}
 
 
 def _validation_prompts(run: Run) -> list[Prompt]:
@@ -106,101 +105,13 @@ def _validation_prompts(run: Run) -> list[Prompt]:
     return prompts
 
 
-def _answered_by_all(answers: Mapping[str, Sequence[Answer]]) -> dict[str, list[Answer]]:
-    """Return the answers to the prompts that every policy answered."""
-    shared = set.intersection(*({answer.prompt.id for answer in given} for given in answers.values()))
-    if not shared:
-        raise DataError(
-            "no validation prompt was answered by all checkpoints", accepted="a model that answers"
-        )
-    return {name: [a for a in given if a.prompt.id in shared] for name, given in answers.items()}
-
-
-@dataclass(frozen=True)
-class _Compliance:
-    """Exact and graded compliance by the name of the policy."""
-
-    basis: ComplianceBasis
-    values: Mapping[str, tuple[float, float | None]]
-
-
-async def _compliance(run: Run, engines: Engines, answers: Mapping[str, Sequence[Answer]]) -> _Compliance:
-    """Return how well the answers follow the constitution, by its checks or else by the judge."""
-    checked = {name: checked_answers(given, run.constitution) for name, given in answers.items()}
-    values = {name: value for name, value in checked.items() if value is not None}
-    if values:
-        return _Compliance("checks", values)
-    if run.config.models.judge is None:
-        return _Compliance("last", {})
-    judge = engines.of("judge")
-    engines.keep(judge)
-    labeler = AILabeler(run.constitution, judge, run.config.label, run.config.seed, run.templates)
-    every = [answer for given in answers.values() for answer in given]
-    with progress(f"{_STAGE} judge", len(every) - len(answers[BASE])) as task:
-        wins = await judge_wins(every, labeler, conversations(run.config.engine), task.advance)
-    rates: dict[str, list[float]] = {}
-    for win in wins:
-        if win.p is not None:
-            rates.setdefault(win.variant, []).append(win.p)
-    if not rates:
-        return _Compliance("last", {})
-    judged = {name: (fmean(rates[name]) if name in rates else 0.0, None) for name in answers if name != BASE}
-    return _Compliance("judge", {BASE: (EVEN_WIN_RATE, None), **judged})
-
-
-def _losses(run: Run, engines: Engines, folders: Mapping[str, Path]) -> dict[str, tuple[float, float | None]]:
-    """Return the mean losses by policy on neutral text and, if limited, on reference answers."""
-    if not can_load_policy(run):
-        return {}
-    limits = run.config.choose or ChooseConfig()
-    encoder = load_encoder(run.config.models.policy)
-    policies = Policies(run, folders)
-    meter = LossMeter(run, policies, engines.cache)
-    found: dict[str, tuple[float, float | None]] = {}
-    try:
-        with memory_errors("the losses", run.folder, "a model that fits; or engine.device=cpu"):
-            for name in (BASE, *folders):
-                neutral = fmean(neutral_losses(meter, encoder, name).values())
-                reference = None
-                if limits.reference_loss is not None:
-                    reference = fmean(reference_losses(run, meter, encoder, name).values())
-                found[name] = (neutral, reference)
-    finally:
-        policies.close()
-    return found
-
-
-def _checkpoint(
-    place: int,
-    name: str,
-    answers: Sequence[Answer],
-    compliance: _Compliance,
-    losses: Mapping[str, tuple[float, float | None]],
-) -> Checkpoint:
-    exact, graded = compliance.values.get(name, (None, None))
-    neutral, reference = losses.get(name, (None, None))
-    return Checkpoint(
-        name=name,
-        trained=place,
-        compliance=exact,
-        graded=graded,
-        finished=fmean(map(finished, answers)),
-        sameness=fmean(sameness(answers).values()),
-        words=fmean(map(words, answers)),
-        neutral_loss=neutral,
-        reference_loss=reference,
-    )
-
-
 @dataclass(frozen=True)
 class _Record:
     """Everything that a choice is based on."""
 
     run: Run
     limits: ChooseConfig
-    basis: ComplianceBasis
-    prompts: int
-    checkpoints: Sequence[Checkpoint]
+    measured: Measured
     choice: CheckpointChoice
 
     def as_json(self, folders: Mapping[str, Path]) -> dict[str, Any]:
@@ -212,8 +123,8 @@ class _Record:
             "schema_version": SCHEMA_VERSION,
             "chosen": None if chosen is None else chosen.name,
             "constitution": self.run.constitution.digest,
-            "compliance_by": self.basis,
-            "prompts": self.prompts,
+            "compliance_by": self.measured.basis,
+            "prompts": self.measured.prompts,
             "held_out": self.run.config.choose is not None,
             "texts": neutral_digest(),
             "limits": self.limits.model_dump(mode="json", exclude={"prompts"}),
@@ -225,7 +136,7 @@ class _Record:
                     "weights": weights.get(checkpoint.name),
                     "exceeds": [self._exceeded(e) for e in self.choice.exceeded.get(checkpoint.name, ())],
                 }
-                for checkpoint in self.checkpoints
+                for checkpoint in (self.measured.base, *self.measured.candidates)
             ],
         }
         return {**content, "digest": digest(content)[:32]}

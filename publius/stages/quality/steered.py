@@ -44,11 +44,11 @@ def write_steered(folder: Path, checkpoint: Path | None, choice: dict[str, Any])
         shutil.rmtree(folder, ignore_errors=True)
     with whole_folder(folder) as temporary:
         if checkpoint is not None:
-            _copy_training(checkpoint, temporary, folder)
+            copy_training(checkpoint, temporary, folder)
         write_atomic(temporary / CHOICE, json.dumps(choice, indent=2, ensure_ascii=False) + "\n")
 
 
-def _copy_training(source: Path, target: Path, final: Path) -> None:
+def copy_training(source: Path, target: Path, final: Path) -> None:
     """Copy a finished training; weights of a whole model are linked where the file system can."""
     result = json.loads((source / RESULT).read_text(encoding="utf-8"))
     if result.get("base") is not None:  # relative to the folder, so that a run can be moved

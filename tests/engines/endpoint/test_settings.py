@@ -79,6 +79,13 @@ def test_a_role_has_an_engine_of_its_own():
     assert (back.kind, back.url, back.extra_body) == ("transformers", None, {})
 
 
+def test_only_a_server_needs_prices_for_a_budget():
+    prices = {"input": 1, "output": 2}
+    engine = {"budget": {"usd": 1}}
+    assert settings(engine).budget == Budget(usd=1)
+    assert settings(engine, {"kind": "http", "url": SERVER, "prices": prices}).prices == Prices(**prices)
+
+
 def test_a_server_of_its_own_does_not_get_the_key_of_another():
     engine = {"kind": "http", "url": SERVER, "api_key_env": "KEY", "extra_body": {"a": 1, "b": 1}}
     assert settings(engine, {"extra_body": {"b": 2}}).api_key_env == "KEY"
@@ -95,7 +102,16 @@ def test_a_server_of_its_own_does_not_get_the_key_of_another():
         ({}, {"url": SERVER}, "models.labeler.engine.url: url is that of a server, but engine.kind is trans"),
         ({"url": SERVER}, None, "url is that of a server, but kind is transformers"),
         ({"api_key_env": "K"}, None, "api_key_env is that of a server"),
-        ({"kind": "http", "url": SERVER, "budget": {"usd": 1}}, None, "budget.usd needs prices"),
+        (
+            {"kind": "http", "url": SERVER, "budget": {"usd": 1}},
+            None,
+            "engine.prices: the budget is in dollars",
+        ),
+        (
+            {"budget": {"usd": 1}},
+            {"kind": "http", "url": SERVER},
+            "models.labeler.engine.prices: the budget is in dollars, but no prices are set",
+        ),
         ({"kind": "http", "url": SERVER, "api_key_env": "sk-1"}, None, "api_key_env"),
         ({"kind": "http", "url": SERVER, "extra_body": {"stream": True}}, None, "extra_body sets stream"),
         (

@@ -160,6 +160,13 @@ def test_a_filtered_prompt_is_excluded_and_costs_the_run_nothing_else(message: s
     assert outcome.reason == "the server's content filter refused the prompt"
 
 
+def test_a_request_that_is_repeated_in_an_error_names_no_field():
+    accepted = Accepted()
+    text = "1 validation error: messages: too short [input_value={'top_k': 0, 'min_p': 0.0, 'seed': 7}]"
+    assert change_for(refused(text), body_of(accepted), accepted, "") is None
+    assert accepted == Accepted()
+
+
 @pytest.mark.parametrize(
     ("message", "status"),
     [("Please stop sending this", 400), ("no", 401), ("top_k", 404), ("The seed of doubt", 400)],

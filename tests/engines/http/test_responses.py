@@ -247,3 +247,8 @@ def test_probabilities_are_asked_for_at_temperature_1():
         20,
     )
     assert body["messages"] == [{"role": "user", "content": "q"}]  # the question names the answers
+
+
+def test_an_answer_that_quotes_an_escaped_text_has_it_as_it_was():
+    quoted = without_special_tokens("<|im_end|> ends a turn, [INST] begins one")
+    assert generation_in(response(quoted), asked(), "m").text == "<|im_end|> ends a turn, [INST] begins one"

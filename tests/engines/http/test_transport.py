@@ -293,3 +293,55 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up_in_time():
         transport = transport_to(server, timeouts=Timeouts(total=0.6))
         assert post(transport)["choices"]
     assert transport.traffic.retries["timed out"] >= 1
+
+
+def test_a_request_that_is_lost_is_sent_again_long_before_the_limit(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("engines.http.patience._SHORTEST_S", 0.5)
+    monkeypatch.setattr("engines.http.patience._FACTOR", 3.0)
+    kinds: list[str] = []
+
+    async def ask(transport: HttpTransport) -> None:
+        for _ in range(20):
+            await transport.post("chat/completions", BODY, purpose="draft")
+        kinds.append("timeout")
+        await transport.post("chat/completions", BODY, purpose="draft")
+
+    with serving(decide=lambda body: kinds.pop() if kinds else None, hang_s=60.0) as server:
+        transport = transport_to(server, timeouts=Timeouts())
+        asyncio.run(ask(transport))
+    assert transport.traffic.retries["lost request"] >= 1
+
+
+def test_a_list_of_models_that_does_not_come_is_not_waited_for_as_an_answer(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_LIST_S", 1.0)
+    slow = [True]
+
+    def reply(body: dict[str, Any]) -> Reply | None:
+        if slow:
+            slow.clear()
+            time.sleep(2.0)
+        return None
+
+    with serving(reply=reply) as server:
+        transport = transport_to(server)
+        assert asyncio.run(transport.get("models", dict))["data"]
+    assert transport.traffic.retries["timed out"] >= 1
+
+
+def test_a_connection_that_fails_says_which_proxy_it_went_through(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with serving() as server:
+        with pytest.raises(
+            EngineError, match=r"through the proxy in HTTP_PROXY; NO_PROXY=127.0.0.1:\d+ avoids"
+        ):
+            post(transport_to(server))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert post(transport_to(server))["choices"]
+
+
+def test_a_server_that_speaks_no_tls_is_an_error_that_says_so():
+    with serving() as server:
+        transport = transport_to(server)
+        transport.endpoint = replace(transport.endpoint, url=server.url.replace("http:", "https:"))
+        with pytest.raises(EngineError, match=r"no connection \(TLS: "):
+            post(transport)

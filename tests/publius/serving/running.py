@@ -36,7 +36,7 @@ class Client:
         """Return status, text and headers of a response; a header of None is not sent."""
         given = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json", **headers}
         sent = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         try:
             connection.request(
                 method, path, sent, {name: value for name, value in given.items() if value is not None}

@@ -332,7 +332,7 @@ def test_a_prompt_that_is_too_long_for_the_server_is_excluded_and_the_rest_goes_
 
 def test_a_budget_needs_prices(tmp_path: Path):
     run = write_run(tmp_path, "http://localhost:9", budget={"usd": 1})
-    with pytest.raises(ConfigError, match=r"budget.usd needs prices"):
+    with pytest.raises(ConfigError, match=r"the budget is in dollars, but no prices are set"):
         execute(RunRequest(run))
 
 
@@ -341,7 +341,11 @@ def test_an_engine_that_refuses_every_key_ends_the_run(tmp_path: Path):
         execute(RunRequest(write_run(tmp_path, server)))
 
 
-def test_a_policy_behind_a_server_is_evaluated_by_a_judge_behind_another(tmp_path: Path):
+def test_a_policy_behind_a_server_is_evaluated_by_a_judge_behind_another_without_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for package in ("torch", "transformers", "tokenizers", "safetensors", "psutil"):
+        monkeypatch.setitem(sys.modules, package, None)
     evaluated = RUN.replace(
         f"{{policy: {MODEL}}}",
         f"{{policy: {MODEL}, judge: {{id: {MODEL}, engine: {{kind: http, url: JUDGE}}}}}}",
@@ -359,6 +363,7 @@ def test_a_policy_behind_a_server_is_evaluated_by_a_judge_behind_another(tmp_pat
     assert sorted({answer["variant"] for answer in answers}) == ["base", "prompted"]
     assert len(answers) == 8
     assert {record["url"] for record in servers_of(folder)} == {f"{server.url}/v1", f"{judge.url}/v1"}
+    assert all(record["served"] == {"owned_by": "test"} for record in servers_of(folder))
 
 
 def test_without_the_extra_the_run_ends_with_the_command_that_installs_it(

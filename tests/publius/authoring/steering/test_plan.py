@@ -34,12 +34,23 @@ def test_seconds_of_the_parts_follow_from_tokens_and_speed():
     plan = planner().of(Sizes(train=50, validation=10, test=20, rounds=2))
     # 50 prompts, 2 draws and one taught answer, 100 tokens each, at 150 a second
     assert plan.parts["sample"] == pytest.approx(50 * 3 * 100 / 150)
-    assert plan.parts["sft"] == pytest.approx(8 + 2 + 3 * 50 * 160 * 1.35 / 400)
+    assert plan.parts["sft"] == pytest.approx(8 + 2 + 3 * 50 * 140 * 1.35 / 400)
     # a round: 2 answers for each prompt, and both trained on, with the reference's pass
     assert plan.round_s == pytest.approx(100 * 120 / 150 + 2 * 50 * 160 * 1.35 / 400 + 2 * 2)
     assert plan.parts["dpo"] == pytest.approx(2 * plan.round_s)
     assert plan.reserve_s == pytest.approx(plan.parts["choose"] + plan.parts["eval"])
     assert plan.seconds == pytest.approx(sum(plan.parts.values()))
+
+
+def test_with_several_checks_answers_are_begun_twice():
+    plan = planner(checks=3).of(Sizes(train=50, validation=10, test=20, rounds=0))
+    assert plan.parts["sample"] == pytest.approx(50 * 4 * 100 / 150)
+
+
+def test_answers_that_were_timed_are_not_asked_again():
+    sizes = Sizes(train=50, validation=10, test=20, rounds=0)
+    timed = planner(speed=replace(SPEED, answered=32)).of(sizes)
+    assert planner().of(sizes).parts["eval"] - timed.parts["eval"] == pytest.approx(20 * 120 / 150)
 
 
 @pytest.mark.parametrize("minutes", [8, 10, 15, 20, 60, 600])

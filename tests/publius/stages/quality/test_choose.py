@@ -186,7 +186,7 @@ def test_a_limit_chooses_again_in_the_same_folder_and_base_stays_with_a_warning(
 ):
     caplog.set_level("INFO", LOGGER.name)
     monkeypatch.setattr("publius.stages.quality.policies.load_policy", refuse_loading)
-    strict = ("choose.neutral_loss=0.0", "choose.length=[5, 9]")
+    strict = ("choose.neutral_loss=0.0", "choose.length=[5, 9]", "choose.weaker=[]")
     outcome = execute(RunRequest(copied, strict, stages=("choose",)))
     folder = run_folder(copied) / "steered"
     choice = read_choice(folder)
@@ -198,6 +198,33 @@ def test_a_limit_chooses_again_in_the_same_folder_and_base_stays_with_a_warning(
     for name in ("sft", "dpo"):
         assert f"{name} is excluded: its " in warning
     assert "(choose.length)" in warning
+
+
+@pytest.mark.long
+def test_a_weaker_form_is_chosen_where_a_limit_excludes_the_adapter(
+    copied: Path, caplog: pytest.LogCaptureFixture
+):
+    from safetensors.torch import load_file, save_file
+
+    caplog.set_level("INFO", LOGGER.name)
+    sft, steered = run_folder(copied) / "sft", run_folder(copied) / "steered"
+    (run_folder(copied) / "dpo" / "training.json").unlink()
+    tensors = load_file(sft / "adapter_model.safetensors")
+    far = {key: value * 40 if "lora_B" in key else value for key, value in tensors.items()}
+    save_file(far, sft / "adapter_model.safetensors", metadata={"format": "pt"})  # beyond what training did
+    settings = ("choose.neutral_loss=0.05", "choose.weaker=[0.025, 0.9]")
+    execute(RunRequest(copied, settings, stages=("choose",)))
+    choice = read_choice(steered)
+    assert choice is not None
+    assert choice["chosen"] == "sft@0.025"
+    assert [row["name"] for row in choice["checkpoints"]] == ["base", "sft", "sft@0.9", "sft@0.025"]
+    assert [len(row["exceeds"]) for row in choice["checkpoints"]] == [0, 1, 1, 0]
+    written = load_file(steered / "adapter_model.safetensors")
+    for key, value in tensors.items():
+        assert written[key].equal(value * 40 * 0.025 if "lora_B" in key else value)
+    assert "choose: sft@0.025 is copied to steered/" in caplog.messages
+    asked = [s.counts.asked.total() for s in execute(RunRequest(copied, settings, stages=("choose",))).stages]
+    assert asked == [0]
 
 
 @pytest.mark.long
