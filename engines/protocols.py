@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from core.chat import Turn
 from core.errors import FailedRequestError
 from core.records import Finite, Generation, Probability, Record, Sampling
+from engines.decisions.questions import TypedQuestion
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -37,6 +38,9 @@ class ChoiceRequest:
     choices: tuple[str, ...]
     purpose: str
     prefill: str = ""
+    question: TypedQuestion | None = None
+    """For engines that take typed questions (`TakesQuestions`): the question about the text of the turns,
+    whose options are the choices."""
 
 
 class ChoiceScores(Record):
@@ -44,8 +48,9 @@ class ChoiceScores(Record):
 
     logprobs: tuple[Finite, ...]
     """Natural logarithms, normalised over the whole vocabulary, in the order of the choices."""
-    answer_mass: Probability
-    """Sum of the choices' probabilities: the share of the model's probability mass on the offered answers."""
+    answer_mass: Probability | None = None
+    """Sum of the choices' probabilities: the share of the model's probability mass on the offered answers.
+    None if a server does not report it."""
     top_token: str
     """Most likely next token, whether or not it was offered."""
     prompt_tokens: int
@@ -108,6 +113,21 @@ class Engine(Generator, ChoiceScorer, Protocol):
     def close(self) -> None:
         """Stop the engine and free its memory. Safe to call twice."""
         ...
+
+
+@runtime_checkable
+class TakesQuestions(Protocol):
+    """An engine that may take typed questions about a text, in place of conversations."""
+
+    @property
+    def takes_questions(self) -> bool:
+        """True if every `ChoiceRequest` must have a question."""
+        ...
+
+
+def takes_questions(engine: object) -> bool:
+    """Return True if an engine is asked typed questions."""
+    return isinstance(engine, TakesQuestions) and engine.takes_questions
 
 
 @runtime_checkable

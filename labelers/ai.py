@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
 
 from constitution.draw import draw, in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.records import Comparison, Judgment, OrderLogits, Verdict
 from engines.protocols import ChoiceRequest, ChoiceScorer, ChoiceScores, Engine
-from labelers.config import ANNOTATOR_FIELDS, LabelConfig
-from labelers.questions import LETTERS, Questions
+from labelers.config import ANNOTATOR_FIELDS, LabelConfig, LabelMode
+from labelers.questions import LETTERS, WORDS, questions_for
 from prompts.environment import PromptTemplates
 
 AI_LABELER = "ai"
@@ -67,16 +67,13 @@ class AILabeler:
         Raises:
             RequestError: if the two answers are too long for the labeler; the comparison is then skipped.
         """
-        a_first = self.request(comparison, principle, a_first=True)
-        b_first = self.request(comparison, principle, a_first=False)
-        one, two = await asyncio.gather(self.engine.choose(a_first), self.engine.choose(b_first))
-        orders = OrderLogits(
-            a_first=one.logprobs[0] - one.logprobs[1], b_first=two.logprobs[1] - two.logprobs[0]
-        )
-        # One order without a readable letter makes the judgment unparsed: its log-odds mean nothing.
-        mass = min(one.answer_mass, two.answer_mass)
-        parsed = mass >= self.config.min_answer_mass
-        p_a = probability(orders)
+        requests = [self.request(comparison, principle, a_first=first) for first in (True, False)]
+        one, two = await asyncio.gather(*map(self.engine.choose, requests))
+        # One answer without a readable letter or word makes the judgment unparsed: its log-odds mean nothing.
+        masses = [mass for mass in (one.answer_mass, two.answer_mass) if mass is not None]
+        parsed = all(is_readable(scores, self.config.min_answer_mass) for scores in (one, two))
+        preference = self._preference(one, two)
+        p_a = preference.p_a
         return Judgment(
             id=record_id(
                 "judgment",
@@ -84,8 +81,7 @@ class AILabeler:
                 AI_LABELER,
                 principle.id,
                 self.config.model_dump(mode="json", exclude=set(ANNOTATOR_FIELDS)),
-                self.engine.key(a_first),
-                self.engine.key(b_first),
+                *map(self.engine.key, requests),
             ),
             comparison_id=comparison.id,
             labeler=AI_LABELER,
@@ -93,23 +89,51 @@ class AILabeler:
             verdict=verdict_of(p_a) if parsed else "unparsed",
             p_a=p_a if parsed else None,
             principle_id=principle.id,
-            orders=orders,
-            answer_mass=mass,
-            raw=None if parsed else _top_tokens(one, two),
+            orders=preference.orders,
+            margin=preference.margin,
+            answer_mass=min(masses, default=None),
+            raw=None if parsed else _top_tokens(one, two, self.config.mode),
         )
 
     def request(self, comparison: Comparison, principle: Principle, *, a_first: bool) -> ChoiceRequest:
-        """Return the request to the labeler in one presentation order."""
+        """Return the request to the labeler in one presentation order.
+
+        Where each answer is judged alone (`pointwise`), it is the request about the answer that comes first.
+        """
+        questions = questions_for(self.engine, self.constitution, self.templates)
         first, second = comparison.response_a, comparison.response_b
         if not a_first:
             first, second = second, first
-        return Questions(self.constitution, self.templates).comparison(
-            principle, comparison.prompt, first, second
-        )
+        if self.config.mode == "pointwise":
+            return replace(questions.pointwise(principle, comparison.prompt, first), purpose="label")
+        return questions.comparison(principle, comparison.prompt, first, second)
+
+    def _preference(self, one: ChoiceScores, two: ChoiceScores) -> _Preference:
+        """Return what the answers to both requests say."""
+        first = one.logprobs[0] - one.logprobs[1]
+        if self.config.mode == "pointwise":
+            log_odds = first - (two.logprobs[0] - two.logprobs[1])
+            return _Preference(log_odds, margin=log_odds)
+        orders = OrderLogits(a_first=first, b_first=two.logprobs[1] - two.logprobs[0])
+        return _Preference((orders.a_first + orders.b_first) / 2, orders)
 
 
-def require_labeler(engine: Engine, templates: PromptTemplates) -> None:
-    """Raise an error if the engine's model cannot answer with a letter as its first token.
+class _Preference(NamedTuple):
+    """Which of two answers is better."""
+
+    log_odds: float
+    """log P(a better) - log P(b better)."""
+    orders: OrderLogits | None = None
+    margin: float | None = None
+    """The log-odds where they are no mean of two orders."""
+
+    @property
+    def p_a(self) -> float:
+        return logistic(self.log_odds)
+
+
+def require_labeler(engine: Engine, templates: PromptTemplates, mode: LabelMode = "choice") -> None:
+    """Raise an error if the engine's model cannot answer with a letter or word as its first token.
 
     Call this before sending any request.
 
@@ -117,13 +141,29 @@ def require_labeler(engine: Engine, templates: PromptTemplates) -> None:
         ConfigError: if the model may think before it answers.
         EngineError: if a letter is not a single token of its tokenizer.
     """
-    engine.require_choices(templates.prefill("comparison"), LETTERS)
+    if mode == "pointwise":
+        engine.require_choices(templates.prefill("pointwise"), WORDS)
+    else:
+        engine.require_choices(templates.prefill("comparison"), LETTERS)
+
+
+def is_readable(scores: ChoiceScores, min_mass: float) -> bool:
+    """Return True if the offered answers have enough probability to be an answer.
+
+    A server that does not report their mass is believed. A mass of 0 is none, whatever the limit.
+    """
+    mass = scores.answer_mass
+    return mass is None or (mass > 0 and mass >= min_mass)
 
 
 def probability(orders: OrderLogits) -> float:
     """Return the probability that `a` is better: the sigmoid of the mean log-odds of both orders."""
-    mean = (orders.a_first + orders.b_first) / 2
-    return 1 / (1 + math.exp(-mean)) if mean >= 0 else math.exp(mean) / (1 + math.exp(mean))
+    return logistic((orders.a_first + orders.b_first) / 2)
+
+
+def logistic(log_odds: float) -> float:
+    """Return the probability with these log-odds."""
+    return 1 / (1 + math.exp(-log_odds)) if log_odds >= 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
 
 
 def verdict_of(p_a: float) -> Verdict:
@@ -133,6 +173,7 @@ def verdict_of(p_a: float) -> Verdict:
     return "a" if p_a > 0.5 else "b"
 
 
-def _top_tokens(one: ChoiceScores, two: ChoiceScores) -> str:
-    """Return the model's most likely token in each order; stored with unparsed judgments only."""
-    return f"{one.top_token!r} (a first), {two.top_token!r} (b first)"
+def _top_tokens(one: ChoiceScores, two: ChoiceScores, mode: LabelMode) -> str:
+    """Return the most likely token of each answer; stored with unparsed judgments only."""
+    first, second = ("a", "b") if mode == "pointwise" else ("a first", "b first")
+    return f"{one.top_token!r} ({first}), {two.top_token!r} ({second})"

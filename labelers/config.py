@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from core.settings import Section
 from labelers.crowd.methods import Aggregation
 
+LabelMode = Literal["choice", "pointwise"]
+"""What the AI labeler is asked: which of two replies is better, or whether each fulfils the principle."""
 Mix = Literal["override", "weights", "pooled", "humans", "machines"]
 """How human annotators and machines (the AI labeler and the checks) are combined."""
 
@@ -34,12 +36,13 @@ class MixRule(Section):
 class LabelConfig(Section):
     """How comparisons are judged, and how judgments are aggregated into preferences."""
 
-    # `mode` and `order_average` have one value each and nothing reads them. They remain because they are part
-    # of the identity of runs and of the ids of judgments: without them no earlier run could be resumed.
-    mode: Literal["choice"] = "choice"
-    """`choice`: the log-probabilities of a one-letter answer, in both presentation orders."""
+    mode: LabelMode = "choice"
+    """`choice`: the log-probabilities of a one-letter answer about both replies, in both presentation orders.
+    `pointwise`: of Yes and No about each reply alone; the difference of their log-odds is the preference."""
     principles: int = Field(default=4, ge=0, le=64)
     """Number of principles drawn per comparison for the AI labeler; 0 uses only the machine checks."""
+    # It has one value and nothing reads it. It remains because it is part of the identity of runs and of the
+    # ids of judgments: without it no earlier run could be resumed.
     order_average: Literal["logit"] = "logit"
     """The log-odds of both orders are averaged, which cancels a constant position bias exactly."""
     min_answer_mass: float = Field(default=0.5, ge=0.0, le=1.0)

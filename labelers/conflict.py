@@ -15,7 +15,7 @@ from core.errors import RequestError
 from core.records import OrderLogits
 from core.text.similarity import words_of
 from engines.protocols import ChoiceRequest, ChoiceScorer
-from labelers.ai import probability
+from labelers.ai import is_readable, probability
 from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
 
@@ -52,7 +52,7 @@ class ConflictJudge:
             )
         except RequestError:  # the two are too long for the model
             return ConflictJudgment(first, second, None)
-        if min(straight.answer_mass, turned.answer_mass) < _MIN_ANSWER_MASS:
+        if not all(is_readable(scores, _MIN_ANSWER_MASS) for scores in (straight, turned)):
             return ConflictJudgment(first, second, None)
         orders = OrderLogits(
             a_first=straight.logprobs[0] - straight.logprobs[1],

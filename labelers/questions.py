@@ -1,5 +1,8 @@
 """Build the labeler's requests: which of two answers is better, or whether one fulfils the principle.
 
+There are two forms: conversations for chat models (`Questions`), and typed questions about a text for
+decision endpoints (`DecisionQuestions`).
+
 The few-shot examples of the principle come before the question as earlier, answered turns, rendered from the
 same template. The preamble and the passage are shown once, in the question itself.
 """
@@ -7,18 +10,22 @@ same template. The preamble and the passage are shown once, in the question itse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
-from constitution.schema import Constitution, Principle
+from constitution.schema import Constitution, Example, Principle
 from core.chat import Turn, Untrusted
 from core.records import Message, Prompt
-from engines.protocols import ChoiceRequest
-from prompts.environment import PromptTemplates, RenderedPrompt, fence_for
+from engines.decisions.questions import NO, YES, ChoiceQuestion, Option, YesNoQuestion
+from engines.protocols import ChoiceRequest, takes_questions
+from prompts.environment import DECISION_TEMPLATES, PromptTemplates, RenderedPrompt, fence_for
 from prompts.few_shots import few_shots
 
 LETTERS = (" A", " B")
 WORDS = (" Yes", " No")
+REPLIES = ("Reply A", "Reply B")
+"""Options of a typed question about two replies."""
 
 
 class _Frame(NamedTuple):
@@ -80,6 +87,88 @@ class Questions:
                 "passage": Untrusted(passage) if passage else None,
             },
         )
+
+
+@cache
+def decision_templates() -> PromptTemplates:
+    """Return the templates of typed questions."""
+    return PromptTemplates(names=DECISION_TEMPLATES)
+
+
+@dataclass(frozen=True)
+class DecisionQuestions:
+    """Build typed questions for one constitution: the texts are the state, the principle is the question.
+
+    All questions about one comparison and order have the same state, so they can share one request. No text
+    can end its part of the state: its fence is longer than any run of the same character in it.
+    """
+
+    constitution: Constitution
+    templates: PromptTemplates = field(default_factory=decision_templates)
+
+    def comparison(self, principle: Principle, prompt: Prompt, first: str, second: str) -> ChoiceRequest:
+        """Return the request that asks which of two replies is better; the first is shown as Reply A."""
+        state = self.templates.render(
+            "decision_pair",
+            fence=fence_for([first, second, *(m.content for m in prompt.messages)]),
+            **_pair(prompt.messages, first, second),
+        )
+        text = self._question(principle, pair=True)
+        question = ChoiceQuestion(text, tuple(map(Option, REPLIES)))
+        return ChoiceRequest((Turn("user", state.pieces),), REPLIES, "label", question=question)
+
+    def pointwise(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
+        """Return the request that asks whether a reply fulfils the principle."""
+        state = self.templates.render(
+            "decision_reply",
+            fence=fence_for([reply, *(m.content for m in prompt.messages)]),
+            **_single(prompt.messages, reply),
+        )
+        question = YesNoQuestion(self._question(principle, pair=False))
+        return ChoiceRequest((Turn("user", state.pieces),), (YES, NO), "reward", question=question)
+
+    def _question(self, principle: Principle, *, pair: bool) -> str:
+        passage, shown = self.constitution.passage(principle), few_shots(principle)
+        texts = [t for example, _ in shown for t in (example.prompt, example.good, example.bad)]
+        examples = [_example(example, good_first, pair=pair) for example, good_first in shown]
+        rendered = self.templates.render(
+            "decision_question",
+            fence=fence_for([*texts, passage]),
+            preamble=self.constitution.preamble,
+            passage=Untrusted(passage) if passage else None,
+            principle=principle,
+            examples=examples,
+            pair=pair,
+        )
+        return "".join(p.text if isinstance(p, Untrusted) else p for p in rendered.pieces)
+
+
+QuestionBuilder = Questions | DecisionQuestions
+
+
+def questions_for(engine: object, constitution: Constitution, templates: PromptTemplates) -> QuestionBuilder:
+    """Return what builds an engine's questions.
+
+    Args:
+        engine: the labeler.
+        constitution: its principles are asked about.
+        templates: templates of the run, for engines that take conversations.
+    """
+    if takes_questions(engine):
+        return DecisionQuestions(constitution)
+    return Questions(constitution, templates)
+
+
+def _example(example: Example, good_first: bool, *, pair: bool) -> dict[str, Any]:
+    """Return the template's values of a few-shot example."""
+    replies = [(example.good, YES), (example.bad, NO)]
+    if not good_first:
+        replies.reverse()
+    shown = [
+        {"name": letter, "text": Untrusted(text), "answer": answer}
+        for letter, (text, answer) in zip("AB", replies, strict=True)
+    ]
+    return {"prompt": Untrusted(example.prompt), "replies": shown, "better": "A" if good_first else "B"}
 
 
 def _pair(messages: Sequence[Message], first: str, second: str) -> dict[str, Any]:

@@ -27,8 +27,9 @@ from engines.config import ModelConfig
 from engines.protocols import ChoiceRequest, ChoiceScorer, Engine
 from engines.tokenization import WrittenAnswer
 from engines.trees import Tree
+from labelers.ai import is_readable
 from labelers.config import LabelConfig
-from labelers.questions import WORDS, Questions
+from labelers.questions import WORDS, questions_for
 from prompts.environment import PromptTemplates
 
 if TYPE_CHECKING:
@@ -189,14 +190,15 @@ class LabelerReward:
             answer = await self._engine.choose(self.request(sample, principle))
         except RequestError:
             return None
-        if answer.answer_mass < self._config.min_answer_mass:
+        if not is_readable(answer, self._config.min_answer_mass):
             return None
         yes, no = answer.logprobs
         return 1 / (1 + math.exp(min(no - yes, 700.0)))  # math.exp overflows above 709
 
     def request(self, sample: Sample, principle: Principle) -> ChoiceRequest:
         """Return the request to the labeler."""
-        return Questions(self._constitution, self._templates).pointwise(principle, sample.prompt, sample.text)
+        questions = questions_for(self._engine, self._constitution, self._templates)
+        return questions.pointwise(principle, sample.prompt, sample.text)
 
 
 def require_pointwise_labeler(engine: Engine, templates: PromptTemplates) -> None:

@@ -37,6 +37,9 @@ from core.errors import ConfigError
 TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
 """Templates that a run uses, and that the user can replace; their exact text is part of its identity."""
 
+DECISION_TEMPLATES = ("decision_pair", "decision_reply", "decision_question")
+"""Templates for labelers behind a decision endpoint; part of the identity of runs that have one."""
+
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
 _STORED_FORMS = 1024

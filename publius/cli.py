@@ -22,6 +22,7 @@ from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import chat, eval_reward
 from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
+from publius.commands.serving import serve_
 from publius.commands.setup import doctor, init, models_app
 from publius.commands.steering import steer_
 from publius.commands.train import train_app
@@ -128,6 +129,7 @@ app.command("eval-reward")(eval_reward)
 app.command("eval")(eval_)
 app.command()(show)
 app.command()(chat)
+app.command("serve")(serve_)
 app.command()(export)
 app.command()(diff)
 app.command()(annotate)

@@ -88,7 +88,7 @@ FLOORS = (
     ("runs",),
     ("labels", "models"),
     ("stages",),
-    ("authoring", "chat"),
+    ("authoring", "chat", "serving"),
     ("views",),
     ("commands",),
     ("cli",),

@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp
 
 from core.errors import DataError, PubliusError
+from core.web.hosts import Hosts
 from labelers.page.access import Access, clean_name
 from labelers.page.guard import Guard
-from labelers.page.hosts import Hosts
 from labelers.page.overview import overview
 from labelers.page.session import Session
 from labelers.page.tasks import Decision

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from typing import TYPE_CHECKING
 
-from labelers.page.hosts import Hosts
+from core.web.bodies import RejectedBodyError, bounded_body, replay, respond
+from core.web.hosts import Hosts
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 65_536
 """Twice the size of a request with the longest comment, 4,000 characters."""
 BODY_S = 10.0
-"""Seconds to wait for a whole body; a client that sends half of one would hold its connection for ever."""
+"""Seconds to wait for a whole body."""
 OWN_HEADER = b"x-publius"
 """CSRF protection: a form on another site cannot send this header; a script there needs a CORS preflight."""
 
@@ -50,19 +49,14 @@ class Guard:
         headers = dict(scope["headers"])
         refusal = self._refusal(scope["method"], headers)
         if refusal is not None:
-            await _refuse(send_guarded, 403, refusal)
+            await respond(send_guarded, 403, {"error": refusal})
             return
         try:
-            async with asyncio.timeout(BODY_S):
-                body = await _read_body(receive, headers)
-        except TimeoutError:
-            reason = f"the request was not complete after {BODY_S:g} seconds"
-            await _refuse(send_guarded, 408, reason, (b"connection", b"close"))
+            body = await bounded_body(receive, headers, MAX_BODY_BYTES, BODY_S)
+        except RejectedBodyError as error:
+            await respond(send_guarded, error.status, {"error": error.reason})
             return
-        if body is None:
-            await _refuse(send_guarded, 413, f"the request is larger than {MAX_BODY_BYTES:,} bytes")
-            return
-        await self._app(scope, _replay(body, receive), send_guarded)
+        await self._app(scope, replay(body, receive), send_guarded)
 
     def _refusal(self, method: str, headers: dict[bytes, bytes]) -> str | None:
         host = headers.get(b"host", b"").decode("latin-1")
@@ -76,39 +70,3 @@ class Guard:
         if OWN_HEADER not in headers:
             return "the request does not come from the page (no X-Publius header)"
         return None
-
-
-async def _read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes | None:
-    """Return the whole body, or None as soon as it exceeds the limit."""
-    announced = headers.get(b"content-length", b"0")
-    if not announced.isdigit() or int(announced) > MAX_BODY_BYTES:
-        return None
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > MAX_BODY_BYTES:
-            return None
-    return body
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` function that first returns the body already read, then forwards to `receive`."""
-    unread = True
-
-    async def replay() -> Message:
-        nonlocal unread
-        if unread:
-            unread = False
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
-
-    return replay
-
-
-async def _refuse(send: Send, status: int, reason: str, *more: tuple[bytes, bytes]) -> None:
-    body = json.dumps({"error": reason}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *more]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

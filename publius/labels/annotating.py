@@ -12,12 +12,12 @@ from typing import Any
 from core.errors import ConfigError, DataError, RunStateError
 from core.lazy import require
 from core.notices import warn
+from core.web.hosts import Hosts, is_loopback
+from core.web.server import listen, serve
 from labelers.page.access import open_access
-from labelers.page.hosts import Hosts, is_loopback
 from labelers.page.leases import Leases
 from labelers.page.ledger import Ledger
 from labelers.page.overview import overview
-from labelers.page.server import ANNOTATE_EXTRA, listen, serve
 from labelers.page.session import LEASE_MINUTES, AnnotationPlan, GoldTask, Session
 from labelers.page.tasks import Question, Task, make_tasks
 from publius.labels.gold import GoldReport, labeler_accuracy
@@ -29,6 +29,7 @@ from publius.labels.sources import (
     read_annotation_source,
 )
 
+_EXTRA = "annotate"
 _GRACE_S = 8.0
 """Seconds that the page stays open after the last answer of a gold slice, to allow an undo."""
 
@@ -108,7 +109,7 @@ def serve_page(collection: Collection, address: Address, opened: Callable[[Links
         RunStateError: the folder holds labels of another run, or is not writable.
     """
     for package in ("fastapi", "uvicorn"):
-        require(package, ANNOTATE_EXTRA)
+        require(package, _EXTRA)
     from labelers.page.app import Page, build_app
 
     source = read_annotation_source(collection.folder)
@@ -127,7 +128,7 @@ def serve_page(collection: Collection, address: Address, opened: Callable[[Links
         opened(Links(annotators, owner, collection.output, plan.tasks))
         is_done = session.is_complete if collection.gold is not None else lambda: False
         app = build_app(Page(session, access), Hosts.of(address.host, address.allow_hosts))
-        serve(app, listening, is_done, _GRACE_S)
+        serve(app, listening, _EXTRA, is_done, _GRACE_S)
         gold = _gold_report(collection, source, session)
         if gold is not None:
             gold.write(session.ledger.comparisons.path.parent / "gold.json")

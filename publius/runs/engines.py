@@ -40,6 +40,10 @@ def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
         from engines.vllm.engine import VllmEngine
 
         return VllmEngine(model, engine)
+    if engine.kind == "http" and engine.dialect != "chat":
+        from engines.http.decisions import DecisionEngine
+
+        return DecisionEngine(model, engine)
     if engine.kind == "http":
         from engines.http.engine import HttpEngine
 

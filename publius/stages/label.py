@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -99,9 +100,15 @@ class Labeling:
         for judgment in check_judgments(comparison, run.constitution, config.check_confidence):
             run.judgments.append(judgment)
         done = self._judged(comparison)
-        for principle in self._asked(comparison):
-            if principle.id not in done:
-                run.judgments.append(await self.labeler.judge(comparison, principle))
+        wanted = [principle for principle in self._asked(comparison) if principle.id not in done]
+        # Together, so that questions about the same replies can share a request or a prefix.
+        judging = (self.labeler.judge(comparison, principle) for principle in wanted)
+        found = await asyncio.gather(*judging, return_exceptions=True)
+        for judgment in found:
+            if isinstance(judgment, Judgment):
+                run.judgments.append(judgment)
+        for failure in (one for one in found if isinstance(one, BaseException)):
+            raise failure
 
     def requests(self, comparison: Comparison) -> Iterator[ChoiceRequest]:
         """Yield the AI labeler's requests that `judge` sends for a comparison without judgments."""
@@ -190,7 +197,7 @@ def warn_about_labels(
         return
     labeler = engines.of("labeler")
     if labels_now or engines.settings("labeler").kind != "http":
-        require_labeler(labeler, user_templates(config.templates))
+        require_labeler(labeler, user_templates(config.templates), config.label.mode)
     if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
         warn("self-labelled: the labeler judges its own answers; set models.labeler to a stronger model")
     if labeler.model == EMBEDDED_NAME:

@@ -97,7 +97,8 @@ class LabelMetrics:
             first, second = judgment.orders.a_first, judgment.orders.b_first
             self.same_slot += (first > 0) != (second > 0)
             self.slot_bias.add((first - second) / 2)
-            self.answer_mass.add(judgment.answer_mass or 0.0)
+        if judgment.labeler == "ai" and judgment.answer_mass is not None:
+            self.answer_mass.add(judgment.answer_mass)
 
     def add_preference(self, preference: Preference) -> None:
         """Count one preference."""
@@ -120,8 +121,10 @@ class LabelMetrics:
         }
         if judged:
             rows["ai.unparsed"] = self.unparsed
-            rows["ai.same_slot_in_both_orders"] = round(self.same_slot / judged, 3)
+        if self.slot_bias.count:  # none has two orders where each answer was judged alone
+            rows["ai.same_slot_in_both_orders"] = round(self.same_slot / self.slot_bias.count, 3)
             rows["ai.slot_bias_nats"] = round(self.slot_bias.value, 3)
+        if self.answer_mass.count:  # a server may not report it
             rows["ai.answer_mass"] = round(self.answer_mass.value, 3)
         if self.certainty.count:
             rows["preferences.mean_p_chosen"] = round(self.certainty.value, 3)

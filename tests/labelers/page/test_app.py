@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from core.errors import RunStateError
+from core.web.hosts import Hosts
 from labelers.page.access import Access
 from labelers.page.guard import MAX_BODY_BYTES
-from labelers.page.hosts import Hosts
 from tests.labelers.page.collections import session, stored
 
 pytest.importorskip("fastapi", reason="the extra 'annotate' is not installed")

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
+import core.web.server
 import labelers.page.guard
-import labelers.page.server
+from core.web.hosts import Hosts
 from labelers.page.guard import Guard
-from labelers.page.hosts import Hosts
 
 pytest.importorskip("uvicorn", reason="the extra 'annotate' is not installed")
 
@@ -26,13 +26,13 @@ async def answer(scope, receive, send):
 @contextmanager
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     monkeypatch.setattr(labelers.page.guard, "BODY_S", 0.2)
-    monkeypatch.setattr(labelers.page.server, "_HEAD_S", 0.2)
-    listening = labelers.page.server.listen("127.0.0.1", 0)
+    monkeypatch.setattr(core.web.server, "_HEAD_S", 0.2)
+    listening = core.web.server.listen("127.0.0.1", 0)
     address = listening.getsockname()
     done = threading.Event()
-    monkeypatch.setattr(labelers.page.server, "_LOOK_S", 0.05)
+    monkeypatch.setattr(core.web.server, "_LOOK_S", 0.05)
     app = Guard(answer, Hosts.of("127.0.0.1"))
-    thread = threading.Thread(target=labelers.page.server.serve, args=(app, listening, done.is_set, 0.0))
+    thread = threading.Thread(target=core.web.server.serve, args=(app, listening, "annotate", done.is_set))
     thread.start()
     try:
         yield address

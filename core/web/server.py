@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
     from uvicorn import Server
 
-ANNOTATE_EXTRA = "annotate"
 _LOOK_S = 0.5
 _GRACEFUL_S = 0.25
 """Seconds that requests may take to end when the server stops; browsers repeat what was not acknowledged."""
@@ -72,17 +71,24 @@ def _not_bound(error: OSError, host: str, port: int) -> ConfigError:
     )
 
 
-def serve(app: ASGIApp, listening: socket.socket, is_done: Callable[[], bool], grace_s: float) -> None:
+def serve(
+    app: ASGIApp,
+    listening: socket.socket,
+    extra: str,
+    is_done: Callable[[], bool] = lambda: False,
+    grace_s: float = 0.0,
+) -> None:
     """Serve requests until the user interrupts or the work is done.
 
     Args:
         app: the application.
         listening: the socket from `listen`.
+        extra: the optional extra that installs uvicorn.
         is_done: returns whether the work is done.
         grace_s: seconds for which `is_done` must hold before serving ends, since an annotator may undo.
     """
-    uvicorn = require("uvicorn", ANNOTATE_EXTRA)
-    protocol = _protocol_with_time_out()
+    uvicorn = require("uvicorn", extra)
+    protocol = _protocol_with_time_out(extra)
     config = uvicorn.Config(
         app,
         http=protocol,
@@ -112,9 +118,9 @@ def serve(app: ASGIApp, listening: socket.socket, is_done: Callable[[], bool], g
         listening.close()
 
 
-def _protocol_with_time_out() -> type[asyncio.Protocol]:
+def _protocol_with_time_out(extra: str) -> type[asyncio.Protocol]:
     """Return uvicorn's HTTP protocol, with a limit on the time that the head of a request may take."""
-    base: Any = require("uvicorn.protocols.http.h11_impl", ANNOTATE_EXTRA).H11Protocol
+    base: Any = require("uvicorn.protocols.http.h11_impl", extra).H11Protocol
 
     class TimedProtocol(base):  # type: ignore[misc]  # the class is untyped here
         timer: asyncio.TimerHandle | None = None

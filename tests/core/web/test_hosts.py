@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labelers.page.hosts import Hosts, is_loopback
+from core.web.hosts import Hosts, is_loopback
 
 
 @pytest.mark.parametrize(

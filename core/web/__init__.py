@@ -1,0 +1,1 @@
+"""Local web servers: addresses, accepted host names, bounded request bodies, serving until interrupted."""

@@ -1,0 +1,1 @@
+"""`publius serve`: chat completions and decisions from any engine, adapter or reward model, over HTTP."""

@@ -1,0 +1,136 @@
+"""Decisions from an engine: each question is asked as a choice between letters, or between Yes and No."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from core.chat import Turn, Untrusted
+from core.errors import ConfigError, DataError, EngineError
+from engines.decisions.questions import (
+    DecisionAnswer,
+    DecisionCall,
+    Decisions,
+    Option,
+    TypedQuestion,
+    YesNoQuestion,
+)
+from engines.decisions.wire import MAX_QUESTIONS
+from engines.protocols import ChoiceRequest, ChoiceScores, Engine
+from engines.requests.failures import failure_of_one_request
+from prompts.environment import PromptTemplates, fence_for
+
+DECISION_TEMPLATE = "decision"
+_LETTERS = string.ascii_uppercase
+_WORDS = ("Yes", "No")
+
+
+@dataclass(frozen=True)
+class EngineDecider:
+    """Answers questions by the probabilities of an engine's next token.
+
+    Args:
+        engine: the engine.
+        both_orders: ask each choice a second time with its options in reverse, and average the log-odds: a
+            constant preference for a place cancels.
+        templates: the template `decision`.
+    """
+
+    engine: Engine
+    both_orders: bool = False
+    templates: PromptTemplates = field(default_factory=lambda: PromptTemplates(names=(DECISION_TEMPLATE,)))
+
+    _possible: set[tuple[str, ...]] = field(default_factory=set)
+    """Choices that the model can answer with."""
+
+    async def decide(self, call: DecisionCall) -> Decisions:
+        """Return the answers to all questions of a request.
+
+        Raises:
+            DataError: if there are too many questions or options, or the model cannot answer such questions.
+            RequestError: if the state is too long for the model.
+        """
+        if len(call.questions) > MAX_QUESTIONS:
+            raise DataError(
+                f"{len(call.questions)} questions", where="questions", accepted=f"at most {MAX_QUESTIONS}"
+            )
+        asked = [self._answer(call, named.question) for named in call.questions]
+        found = await asyncio.gather(*asked)
+        tokens = sum(score.prompt_tokens for scores, _ in found for score in scores)
+        reads = sum(len(scores) for scores, _ in found)
+        return Decisions(self.engine.model, tuple(answer for _, answer in found), tokens, reads)
+
+    async def _answer(
+        self, call: DecisionCall, question: TypedQuestion
+    ) -> tuple[Sequence[ChoiceScores], DecisionAnswer]:
+        """Return the engine's scores, one for each order, and the answer."""
+        orders = [question.options]
+        if self.both_orders and not isinstance(question, YesNoQuestion):
+            orders.append(question.options[::-1])
+        requests = [self.request(call, question, options) for options in orders]
+        await asyncio.to_thread(self._require, requests[0])  # a server is asked whether it can
+        with failure_of_one_request(self.engine.model):
+            scores = await asyncio.gather(*map(self.engine.choose, requests))
+        logprobs = [scores[0].logprobs, *(score.logprobs[::-1] for score in scores[1:])]
+        mean = [sum(values) / len(logprobs) for values in zip(*logprobs, strict=True)]
+        masses = [score.answer_mass for score in scores if score.answer_mass is not None]
+        mass = min(masses) if len(masses) == len(scores) else None
+        is_label = all(score.top_token in requests[0].choices for score in scores)
+        return scores, DecisionAnswer(softmax(mean), mass, is_label)
+
+    def _require(self, request: ChoiceRequest) -> None:
+        """Raise DataError if the model cannot answer with these choices as its next token."""
+        if request.choices in self._possible:
+            return
+        try:
+            self.engine.require_choices(request.prefill, request.choices)
+            self._possible.add(request.choices)
+        except (EngineError, ConfigError) as error:
+            raise DataError(str(error), where="questions") from error
+
+    def request(
+        self, call: DecisionCall, question: TypedQuestion, options: Sequence[Option]
+    ) -> ChoiceRequest:
+        """Return the request to the engine for a question, with its options in the given order."""
+        letters = not isinstance(question, YesNoQuestion)
+        if len(options) > len(_LETTERS):
+            raise DataError(f"{len(options)} options", where="questions", accepted=f"at most {len(_LETTERS)}")
+        labels = _LETTERS[: len(options)] if letters else _WORDS
+        texts = [call.state, call.instructions, question.instructions]
+        texts += [text for option in options for text in (option.name, option.description)]
+        rendered = self.templates.render(
+            DECISION_TEMPLATE,
+            fence=fence_for(texts),
+            state=Untrusted(call.state),
+            rules=_text(call.instructions),
+            instructions=_text(question.instructions),
+            options=[
+                _shown(label, option, letters)
+                for label, option in zip(labels, options, strict=True)
+                if letters or option.description
+            ],
+            letters=letters,
+        )
+        choices = tuple(f" {label}" for label in labels)
+        return ChoiceRequest((Turn("user", rendered.pieces),), choices, "decide", rendered.prefill)
+
+
+def softmax(logits: Sequence[float]) -> tuple[float, ...]:
+    """Return the probabilities of a softmax distribution."""
+    top = max(logits)
+    weights = [math.exp(value - top) for value in logits]
+    return tuple(weight / sum(weights) for weight in weights)
+
+
+def _text(text: str) -> Untrusted | str:
+    """Return a client's text; an empty one is shown to the template as empty."""
+    return Untrusted(text) if text else ""
+
+
+def _shown(label: str, option: Option, letters: bool) -> dict[str, object]:
+    if letters:
+        return {"label": label, "name": Untrusted(option.name), "description": _text(option.description)}
+    return {"label": label, "name": _text(option.description), "description": ""}

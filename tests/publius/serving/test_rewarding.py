@@ -1,0 +1,103 @@
+"""Decisions from a real, tiny reward model: calibrated choices between replies, and what it cannot answer."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.records import Message, Prompt
+from core.rewards import Sample
+from engines.reward_settings import RewardSettings, write_reward_settings
+from engines.tokenization import CHATML
+from labelers.rewards import ModelReward
+from publius.serving.rewarding import RewardDecider
+from tests.publius.serving.running import Client, served
+
+MEAN, STD, TEMPERATURE = 0.3, 2.0, 0.004
+QUESTION = "How are you?"
+REPLIES = {"first": "Well, and you?", "second": "Go away.", "It rains.": None}
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_tokenizer: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    found = tmp_path_factory.mktemp("reward")
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 320, "hidden_size": 16, "intermediate_size": 16}
+    config = LlamaConfig(**sizes, num_hidden_layers=1, num_attention_heads=2, num_labels=1)
+    LlamaForSequenceClassification(config).save_pretrained(found)
+    tiny_tokenizer(CHATML, pad_token=None).save_pretrained(found)
+    write_reward_settings(found, RewardSettings(mean=MEAN, std=STD, temperature=TEMPERATURE))
+    return found
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Iterator[Client]:
+    with served({}, {"rm": RewardDecider(folder, "cpu")}) as found:
+        yield found
+
+
+def asked(client: Client, state: object, criteria: Any = REPLIES) -> tuple[int, Any]:
+    question = {"type": "choice", "instructions": "Which reply is best?", "criteria": criteria}
+    return client.post("/v1/systemone", {"state": state, "questions": {"best": question}})
+
+
+def expected(folder: Path, *messages: Message) -> list[float]:
+    """Softmax of the raw scores over the temperature of the calibration."""
+    samples = [Sample(Prompt.of(messages), text or name, finished=True) for name, text in REPLIES.items()]
+    raw = [STD * (score or 0.0) + MEAN for score in ModelReward(folder, "rm", "cpu").scores(samples)]
+    weights = [math.exp(score / TEMPERATURE) for score in raw]
+    return [weight / sum(weights) for weight in weights]
+
+
+@pytest.mark.parametrize(
+    ("state", "messages"),
+    [
+        (QUESTION, [("user", QUESTION)]),
+        (
+            [{"role": "system", "content": "Hi."}, {"role": "user", "content": QUESTION}],
+            [("system", "Hi."), ("user", QUESTION)],
+        ),
+        ({"messages": [{"role": "user", "content": QUESTION}]}, [("user", QUESTION)]),
+        ('{"not": "messages"}', [("user", '{"not": "messages"}')]),
+    ],
+)
+def test_a_choice_is_the_softmax_of_the_calibrated_rewards(
+    client: Client, folder: Path, state: object, messages: list[tuple[Any, str]]
+):
+    status, found = asked(client, state)
+    assert status == 200
+    wanted = expected(folder, *(Message(role=role, content=text) for role, text in messages))
+    assert list(found["answers"]["best"]["probabilities"].values()) == pytest.approx(wanted, rel=1e-4)
+    assert max(wanted) - min(wanted) > 0.01
+    assert found["diagnostics"] == {}
+
+
+@pytest.mark.parametrize(
+    ("what", "question"),
+    [
+        ("no zero", {"type": "noul", "instructions": "Is it kind?"}),
+        ("no zero", {"type": "score", "instructions": "How kind?", "criteria": ["rude", "kind"]}),
+    ],
+)
+def test_what_has_no_calibration_is_refused_with_the_reason(client: Client, what: str, question: Any):
+    status, found = client.post("/v1/systemone", {"state": QUESTION, "questions": {"q": question}})
+    assert (status, what in found["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("state", ["", "  ", json.dumps([{"role": "assistant", "content": "Hi"}])])
+def test_a_state_that_is_no_conversation_is_refused(client: Client, state: str):
+    assert asked(client, state)[0] == 400
+
+
+def test_a_reward_model_alone_answers_no_chat(client: Client):
+    body = {"messages": [{"role": "user", "content": QUESTION}]}
+    status, found = client.post("/v1/chat/completions", body)
+    assert (status, "answers no chat completions" in found["error"]["message"]) == (400, True)
