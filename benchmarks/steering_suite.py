@@ -215,7 +215,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "mean_gain": sum(row["gain"]["value"] for row in rows) / len(rows),
         "intervals_above_zero": sum(row["gain"]["low"] > 0 for row in rows),
         "neutral_loss_held": sum(value <= NEUTRAL for value in known("neutral_loss")),
-        "sameness_held": sum(value <= SAMENESS for value in known("sameness")),
+        "sameness_held": sum(value <= SAMENESS + 1e-9 for value in known("sameness")),  # 2 of 40 rounds above
         "finished_held": sum(after >= before for before, after in finished),
         "most_minutes": max(row["minutes"] for row in rows),
     }
