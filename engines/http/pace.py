@@ -1,15 +1,26 @@
-"""How many requests may be at a server at once: raised while answers come, halved when it is overloaded.
+"""How many requests may be at a server at once, and how long one of them may take.
 
-Additive increase and multiplicative decrease, as in TCP (Chiu and Jain 1989). The limit is halved once per
-window: requests that were sent before a cut say nothing about the limit after it, however many of them fail.
+The number is raised while answers come and halved when the server is overloaded: additive increase and
+multiplicative decrease, as in TCP (Chiu and Jain 1989). It is halved once per window: requests that were sent
+before a cut say nothing about the number after it, however many of them fail.
+
+A lost request would wait for minutes until the limit of the run file. An answer that takes ten times as long
+as the slowest one so far, to a request of the same purpose, is taken for lost, and the request is sent again.
+If the server has become slow instead, the limit doubles with each such answer until one arrives in time.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 _START = 8
 """Requests at once before anything is known about the server."""
 _STEP = 0.25
 """Smallest increase by one answer: without it, a limit of 64 would take 2,000 answers to come back."""
+_ENOUGH = 20
+"""Answers after which something is known."""
+_FACTOR = 10.0
+_SHORTEST_S = 5.0
 
 
 class Pace:
@@ -46,3 +57,42 @@ class Pace:
         if window == self._window:
             self._was_cut, self._window = True, self._window + 1
             self._limit = max(1.0, self._limit / 2)
+
+
+@dataclass
+class _Seen:
+    """Answers to the requests of one purpose."""
+
+    count: int = 0
+    slowest_s: float = 0.0
+
+
+class Patience:
+    """Time limits by the purpose of requests.
+
+    Args:
+        longest_s: the limit of the run file.
+        adapts: False to use this limit alone.
+    """
+
+    def __init__(self, longest_s: float, *, adapts: bool = True) -> None:
+        self._longest_s, self._adapts = longest_s, adapts
+        self._seen: dict[str, _Seen] = {}
+        self._stretch = 1.0
+
+    def limit_s(self, purpose: str) -> float:
+        """Return the seconds that an answer may take."""
+        seen = self._seen.get(purpose)
+        if not self._adapts or seen is None or seen.count < _ENOUGH:
+            return self._longest_s
+        return min(self._longest_s, self._stretch * max(_SHORTEST_S, _FACTOR * seen.slowest_s))
+
+    def answered(self, purpose: str, seconds: float) -> None:
+        """Note how long an answer took."""
+        seen = self._seen.setdefault(purpose, _Seen())
+        seen.count, seen.slowest_s = seen.count + 1, max(seen.slowest_s, seconds)
+        self._stretch = 1.0
+
+    def timed_out(self) -> None:
+        """Note that an answer did not arrive within the limit."""
+        self._stretch *= 2

@@ -28,8 +28,7 @@ from engines.http.breaker import CircuitBreaker
 from engines.http.connection import EXTRA, connection_fault, open_client, same_origin
 from engines.http.faults import Cause, RefusedError, TryFailedError, counted_tokens, mapping_in
 from engines.http.lane import Lane
-from engines.http.pace import Pace
-from engines.http.patience import Patience
+from engines.http.pace import Pace, Patience
 
 _FIRST_BACK_OFF_S = 0.25
 _LONGEST_BACK_OFF_S: dict[Cause, float] = {"fault": 8.0, "overload": 10.0, "unreachable": 5.0}

@@ -6,8 +6,7 @@ import pytest
 
 from engines.http.breaker import CircuitBreaker
 from engines.http.faults import TryFailedError
-from engines.http.pace import Pace
-from engines.http.patience import Patience
+from engines.http.pace import Pace, Patience
 
 REFUSED = TryFailedError("429 Too Many Requests", cause="overload")
 FAILED = TryFailedError("500 Internal Server Error")

@@ -296,8 +296,8 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up_in_time():
 
 
 def test_a_request_that_is_lost_is_sent_again_long_before_the_limit(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("engines.http.patience._SHORTEST_S", 0.5)
-    monkeypatch.setattr("engines.http.patience._FACTOR", 3.0)
+    monkeypatch.setattr("engines.http.pace._SHORTEST_S", 0.5)
+    monkeypatch.setattr("engines.http.pace._FACTOR", 3.0)
     kinds: list[str] = []
 
     async def ask(transport: HttpTransport) -> None:

@@ -81,14 +81,15 @@ def differing(body: dict[str, Any]) -> str:
 
 
 def require_every_retry_counted(folder: Path, server: FaultServer) -> None:
-    """Each request that reached the server was the answer to one of the run's requests, or was repeated."""
+    """Every try was the answer to one of the run's requests, or was repeated and counted."""
     stages = json.loads((folder / "manifest.json").read_text())["stages"].values()
     asked = sum(entry["requests"].get("asked", 0) for entry in stages) + LOOKS
-    retried = sum(retries_of(folder).values())
-    assert retried == len(server.chats) - asked
-    # A machine under load may be too slow for the short time limit, so there may be more retries than faults.
+    tries, retried = sum(record["tries"] for record in servers_of(folder)), sum(retries_of(folder).values())
+    lists = len(server.requests) - len(server.chats)
+    assert tries == asked + lists + retried
     assert retried >= sum(count for fault, count in server.faults.items() if fault) > 0
-    assert sum(record["tries"] for record in servers_of(folder)) == len(server.requests)
+    # Under load a request may run out of the short time before the server has seen it.
+    assert 0 <= tries - len(server.requests) <= retries_of(folder)["timed out"]
 
 
 def test_every_conversation_completes_at_30_percent_faults_and_every_retry_is_counted(tmp_path: Path):
@@ -277,9 +278,8 @@ def test_a_labeler_without_log_probabilities_is_refused_before_any_stage(tmp_pat
             ConfigError, match=r"lists no log-probabilities for served-model.*label.principles: 0"
         ):
             execute(RunRequest(run))
-        assert server.answers <= 2
-        outcome = execute(RunRequest(run, overrides=["label.principles=0"]))
-    assert outcome.folder.is_dir()
+        assert server.answers <= LOOKS
+        assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").glob("*/traces.jsonl"))
 
 
 def test_a_server_is_not_asked_for_log_probabilities_by_a_command_that_labels_nothing(tmp_path: Path):
@@ -307,6 +307,7 @@ def test_a_model_that_changes_under_its_name_is_reported_within_a_run_and_on_res
     assert "fp-2, before fp-1" in changed[0]
 
 
+@pytest.mark.long
 def test_another_model_behind_the_name_is_reported_and_is_another_run(tmp_path: Path):
     with serving(models=[{"id": MODEL, "root": "org/one"}]) as server:
         run = write_run(tmp_path, server, 1)
