@@ -1,4 +1,4 @@
-"""Input and output of `publius chat` (typed messages, answers side by side), and output of `publius serve`."""
+"""Input and output of `publius chat` (messages typed, answers side by side); output of `publius serve`."""
 
 from __future__ import annotations
 
