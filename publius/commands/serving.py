@@ -70,7 +70,7 @@ def serve_(
 ) -> None:
     """Serve a model over HTTP: chat completions, /v1/systemone and /v1/decisions."""
     from publius.serving.served import ServeRequest, serve_models
-    from publius.views.serving import print_listening, print_stopped
+    from publius.views.chat import print_listening, print_stopped
 
     request = ServeRequest(
         model=model,

@@ -1,4 +1,4 @@
-"""Input and output of `publius chat`: typed messages, answers side by side."""
+"""Input and output of `publius chat` (messages typed, answers side by side); output of `publius serve`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from core.terminal.interrupts import run_interruptibly
 from publius.chat import Chat, ChatReply, ChatRequest, Replies, open_chat
 from publius.console import emit, heading, out
 from publius.runs.engines import EngineMaker, make_engine
+from publius.serving.served import Listening, Stopped
 
 RESET, QUIT = "/reset", "/quit"
 
@@ -117,3 +118,19 @@ def _typed() -> Iterator[str]:
 def _encodable(text: str) -> str:
     """Return a text from the terminal or an option, with bytes that are not UTF-8 replaced."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def print_listening(listening: Listening) -> None:
+    """Print how clients reach the server."""
+    out.print(f"Serving {', '.join(listening.models)} at {listening.url}/v1", soft_wrap=True, markup=False)
+    if listening.token is not None:
+        out.print(f"Token: {listening.token}", soft_wrap=True, markup=False)
+    elif not listening.needs_token:
+        note("no token is needed: every program on this machine may ask")
+    note("Press Ctrl-C to stop")
+
+
+def print_stopped(stopped: Stopped) -> None:
+    """Print the number of answers."""
+    counts = [f"{count:,} {kind}" for kind, count in stopped.answered.items()]
+    out.print(f"stopped; answered {' and '.join(counts) or 'nothing'}")
