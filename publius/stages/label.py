@@ -104,9 +104,9 @@ class Labeling:
         # Together, so that questions about the same replies can share a request or a prefix.
         judging = (self.labeler.judge(comparison, principle) for principle in wanted)
         found = await asyncio.gather(*judging, return_exceptions=True)
-        for judgment in found:
-            if isinstance(judgment, Judgment):
-                run.judgments.append(judgment)
+        for outcome in found:
+            if isinstance(outcome, Judgment):
+                run.judgments.append(outcome)
         for failure in (one for one in found if isinstance(one, BaseException)):
             raise failure
 
