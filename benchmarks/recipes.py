@@ -34,8 +34,9 @@ from publius.stages.outcome import evaluation_of
 from publius.stages.runner import RunRequest, execute
 
 CONSTITUTIONS = ("short", "opening")
-ANSWER, CRITIQUE, ROLLOUTS = 135, 40, 16
-"""Mean tokens of the embedded model's answers and critiques; answers of an on-policy step."""
+ANSWER, DRAW, LEARNED, CRITIQUE, ROLLOUTS = 135, 97, 80, 40, 16
+"""Mean tokens of the embedded model's answers, of draws with at most 112 tokens, of answers after SFT and of
+critiques; answers of an on-policy step."""
 SAMPLING = {"temperature": 0.8, "top_p": 0.95, "max_new_tokens": 160}
 RECIPES: Mapping[str, tuple[Stage, ...]] = {
     "prompted": ("eval",),
@@ -52,14 +53,16 @@ RECIPES: Mapping[str, tuple[Stage, ...]] = {
 """The stages of each recipe."""
 PER_PROMPT: Mapping[str, float] = {
     "sft on revisions": 2 * ANSWER + CRITIQUE,
-    "sft on best of 4": 4 * ANSWER,
-    "sft on edits": 3 * ANSWER,
-    "sft on edits, dpo once": 5 * ANSWER,
-    "dpo once": 5 * ANSWER,
-    "dpo in rounds": 7 * ANSWER,
+    "sft on best of 4": 4 * DRAW,
+    "sft on edits": 2 * DRAW,
+    "sft on edits, dpo once": 2 * DRAW + 2 * LEARNED,
+    "dpo once": 2 * DRAW + 2 * LEARNED,
+    "dpo in rounds": 2 * DRAW + 4 * LEARNED,
     "prompted against plain": 2 * ANSWER,
 }
-"""Tokens that a recipe generates for each prompt: draws, an answer that is taught, and pairs."""
+"""Tokens that a recipe generates for each prompt: draws and pairs."""
+BEGUN = ("opening",)
+"""Constitutions whose answers are begun for the model, which generates one more draw; others are edited."""
 PLAIN_SFT = {"from": "samples", "learning_rate": 2.0e-4, "epochs": 3}
 """SFT that learns whole answers, at a learning rate that leaves neutral text as it was."""
 _MEASURED_BY = ("eval", "choose")
@@ -70,7 +73,8 @@ def run_file(recipe: str, constitution: str, tokens: int, seed: int) -> dict[str
     """Return the values of a recipe's run file."""
     own = recipe_values("compliance")
     methods = [stage for stage in RECIPES[recipe] if stage in ("sft", "dpo", "distill", "ppo")]
-    limit = round(tokens / PER_PROMPT[recipe]) if recipe in PER_PROMPT else 96
+    taught = DRAW if constitution in BEGUN and "sample" in RECIPES[recipe] and "best" not in recipe else 0
+    limit = min(96, round(tokens / (PER_PROMPT[recipe] + taught))) if recipe in PER_PROMPT else 96
     last = methods[-1:] or ["prompted"]
     values: dict[str, Any] = {
         "name": f"{constitution}-{recipe.replace(',', '').replace(' ', '-')}",
