@@ -48,6 +48,11 @@ _OF_KIND: dict[str, Kind] = {
     "dialect": "http",
 }
 """Settings that only one kind of engine has; a model with an engine of another kind does not inherit them."""
+_OF_SERVER = (
+    *(name for name, kind in _OF_KIND.items() if kind == "http"),
+    *("prices", "budget", "timeouts", "max_tries", "outage_s", "unreachable_s"),
+)
+"""Settings of one model that do nothing without a server."""
 _WRITERS = ("policy", "critic")
 """Roles that write text."""
 _OF_WEIGHTS = ("revision", "adapter", "quantization")
@@ -265,10 +270,11 @@ class EngineConfig(Section):
                 where=f"{where}.arguments",
                 accepted="engine.kind: vllm",
             )
-        if own.url is not None and kind != "http":
+        foreign = next((name for name in _OF_SERVER if getattr(own, name) not in (None, {})), None)
+        if foreign is not None and kind != "http":
             raise ConfigError(
-                f"url is that of a server, but engine.kind is {kind}",
-                where=f"{where}.url",
+                f"{foreign} is that of a server, but engine.kind is {kind}",
+                where=f"{where}.{foreign}",
                 accepted="kind: http beside it",
             )
         base = self._with_kind(kind)

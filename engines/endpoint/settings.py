@@ -34,13 +34,14 @@ def base_url(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError(f"the address is not valid; {_ACCEPTED}") from None
-    if "@" in parts.netloc:
+    is_complete = parts.scheme in ("http", "https") and bool(host)
+    if "@" in (parts.netloc if is_complete else url):  # without a scheme, anything may be credentials
         raise ValueError(f"the address contains credentials; {_ACCEPTED}, and the key in api_key_env")
     if "?" in url or "#" in url:
         raise ValueError(f"the address has a query or a fragment; {_ACCEPTED}, and the key in api_key_env")
-    if parts.scheme not in ("http", "https") or not host:
+    if not is_complete:
         hint = "" if "://" in url else ": it begins with neither http:// nor https://"
-        raise ValueError(f"{url!r} is not the address of a server{hint}; {_ACCEPTED}")
+        raise ValueError(f"this is not the address of a server{hint}; {_ACCEPTED}")
     if _UNPRINTABLE.search(url) or port == 0:
         raise ValueError(f"the address is not valid; {_ACCEPTED}")
     return f"{parts.scheme}://{parts.netloc.lower()}{_base_path(parts)}"
@@ -83,7 +84,19 @@ ExtraBody = Annotated[dict[str, JsonValue], AfterValidator(_not_owned)]
 """Fields of a request that only the server knows."""
 Prefill = Literal["auto", "continue", "assistant", "none"]
 """How a server continues an answer that is begun for it."""
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _valid_variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):  # it may be the key itself
+        raise ValueError(
+            "this is not the name of an environment variable; accepted: a name such as OPENAI_API_KEY, whose "
+            "value is the key"
+        )
+    return name
+
+
+VariableName = Annotated[str, AfterValidator(_valid_variable)]
 """Name of an environment variable."""
 
 

@@ -23,6 +23,7 @@ from engines.endpoint.settings import Budget, Prices, ServerUrl, base_url
         ("https://host/proxy/llm", "https://host/proxy/llm/v1"),
         ("https://host/v1beta/openai/", "https://host/v1beta/openai"),
         ("https://host/api/v1/models", "https://host/api/v1"),
+        ("https://host/@cf/v1", "https://host/@cf/v1"),
     ],
 )
 def test_an_address_is_that_of_the_routes_with_or_without_its_version(given: str, base: str):
@@ -38,6 +39,11 @@ def test_an_address_is_that_of_the_routes_with_or_without_its_version(given: str
         ("http://", "is not the address of a server"),
         ("", "is not the address of a server"),
         ("http://user:hunter2@host/v1", "contains credentials"),
+        ("user:hunter2@host:8000/v1", "contains credentials"),
+        ("hunter2@host/v1", "contains credentials"),
+        ("http:/user:hunter2@host", "contains credentials"),
+        ("ftp://user:hunter2@host", "contains credentials"),
+        ("sk-hunter2", "is not the address of a server"),
         ("http://host/v1?key=hunter2", "has a query or a fragment"),
         ("http://host/v1#hunter2", "has a query or a fragment"),
         ("http://host:port/v1", "is not valid"),
@@ -113,6 +119,11 @@ def test_a_server_of_its_own_does_not_get_the_key_of_another():
             "models.labeler.engine.prices: the budget is in dollars, but no prices are set",
         ),
         ({"kind": "http", "url": SERVER, "api_key_env": "sk-1"}, None, "api_key_env"),
+        ({}, {"dialect": "systemone"}, "models.labeler.engine.dialect: dialect is that of a server, but eng"),
+        ({}, {"api_key_env": "K"}, "api_key_env is that of a server, but engine.kind is transformers"),
+        ({}, {"extra_body": {"a": 1}}, "extra_body is that of a server"),
+        ({}, {"prefill": "none"}, "prefill is that of a server"),
+        ({"kind": "vllm"}, {"budget": {"tokens": 9}}, "budget is that of a server, but engine.kind is vllm"),
         ({"kind": "http", "url": SERVER, "extra_body": {"stream": True}}, None, "extra_body sets stream"),
         (
             {"kind": "http", "url": SERVER, "arguments": {"max_num_seqs": 8}},
@@ -126,6 +137,12 @@ def test_settings_that_do_not_fit_are_refused_in_a_line(
 ):
     with pytest.raises(ValueError, match=line):
         settings(engine, own)
+
+
+def test_a_key_in_place_of_the_name_of_its_variable_is_not_repeated():
+    with pytest.raises(ValidationError, match="this is not the name of an environment variable") as caught:
+        EngineConfig.model_validate({"kind": "http", "url": SERVER, "api_key_env": "sk-hunter2"})
+    assert "hunter2" not in caught.value.errors()[0]["msg"]
 
 
 @pytest.mark.parametrize("field", ["revision", "adapter"])
