@@ -186,13 +186,20 @@ class HttpEngine:
         """Count what is spent under a budget that several engines share."""
         self.transport.spending = [spending, self._own_budget]
 
-    def resume(self, earlier: Iterable[ServerRecord]) -> None:
-        """Take over what earlier commands of the run spent on this model and saw of its server."""
+    def resume(self, earlier: Iterable[ServerRecord], role: str = "") -> None:
+        """Take over what earlier commands of the run spent on this model, and saw of its server.
+
+        Args:
+            earlier: what was asked of all servers.
+            role: role whose settings this engine has. Its own budget counts what was spent in this role, at
+                whatever address.
+        """
         for record in earlier:
-            if record.model == self.model:
+            same_server = record.model == self.model and record.url == self.transport.endpoint.url
+            if record.role == role if record.role else same_server:
                 self._own_budget.add(record.traffic.tokens, record.traffic.usd)
-                if record.url == self.transport.endpoint.url:
-                    self.responders.remember(record.seen)
+            if same_server:
+                self.responders.remember(record.seen)
 
     def report_change(self, memory: Path) -> None:
         """Warn if the server describes the model in another way than the file says, and update the file."""

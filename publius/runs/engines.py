@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from core.store.cache import RequestCache
 from engines.cached import CachedEngine, RequestCounts
-from engines.config import WITHOUT_WEIGHTS, EngineConfig, ModelConfig, ModelsConfig
+from engines.config import ROLES, WITHOUT_WEIGHTS, EngineConfig, ModelConfig, ModelsConfig
 from engines.endpoint.memory import MEMORY
 from engines.endpoint.spending import AsksServer, ServerRecord, Spending, merged_records
 from engines.protocols import Engine, KnowsSize, SharesModel
@@ -151,7 +152,7 @@ class Engines:
             self._made[self._built[key]] = made
             if isinstance(made, AsksServer):
                 made.share_budget(self._budget)
-                made.resume(self._earlier)
+                made.resume(self._earlier, self._role_of(made))
         return self._built[key]
 
     def identities(self) -> dict[str, str]:
@@ -181,13 +182,23 @@ class Engines:
         for record in earlier:
             self._budget.add(record.traffic.tokens, record.traffic.usd)
         for made in self._servers():
-            made.resume(self._earlier)
+            made.resume(self._earlier, self._role_of(made))
             made.report_change(self.cache.path.with_name(MEMORY))
 
     def take_server_records(self) -> list[ServerRecord]:
         """Return what was asked of servers since this was last called."""
-        records = merged_records((), (made.take_record() for made in self._servers()))
-        return [record for record in records if record.traffic.tries]
+        taken = [replace(made.take_record(), role=self._role_of(made)) for made in self._servers()]
+        return [record for record in merged_records((), taken) if record.traffic.tries]
+
+    def _role_of(self, engine: AsksServer) -> str:
+        """Return the first role that has an engine; empty for one of no role."""
+        for role in ROLES:
+            given = getattr(self._models, role)
+            if isinstance(given, ModelConfig):
+                built = self._built.get(given.model_dump_json())
+                if built is not None and self._made.get(built) is engine:
+                    return role
+        return ""
 
     def _servers(self) -> list[AsksServer]:
         return [made for made in self._made.values() if isinstance(made, AsksServer)]
