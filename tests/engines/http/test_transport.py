@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import importlib.util
 import json
+import random
+import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from core.errors import EngineError, FailedRequestError, RequestError
+from core.errors import ConfigError, EngineError, FailedRequestError, RequestError
 from engines.endpoint.credentials import Credentials
 from engines.endpoint.settings import Budget, Timeouts
 from engines.endpoint.spending import Spending
 from engines.http import transport as module
-from engines.http.faults import RefusedError, retry_after
+from engines.http.faults import RefusedError, TryFailedError, retry_after
 from engines.http.transport import Endpoint, HttpTransport
 from tests.engines.http.fault_server import MODEL, FaultServer, gzipped, serving
 
@@ -345,3 +350,286 @@ def test_a_server_that_speaks_no_tls_is_an_error_that_says_so():
         transport.endpoint = replace(transport.endpoint, url=server.url.replace("http:", "https:"))
         with pytest.raises(EngineError, match=r"no connection \(TLS: "):
             post(transport)
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the circuit pause for a few hundredths of a second."""
+    monkeypatch.setattr("engines.http.breaker._FIRST_WAIT_S", 0.02)
+    longest = {"fault": 0.05, "overload": 0.05, "unreachable": 0.05}
+    monkeypatch.setattr("engines.http.breaker._LONGEST_WAIT_S", longest)
+    monkeypatch.setattr("engines.http.lane._LOOK_S", 0.1)
+    monkeypatch.setattr(module, "_LONGEST_BACK_OFF_S", longest)
+    monkeypatch.setattr(module, "_OTHERS_FIRST_S", 0.01)
+
+
+async def settled(transport: HttpTransport, count: int, read: Callable[[dict[str, Any]], Any] = dict) -> Any:
+    """Ask one request, then many at once; return the answers and errors of these."""
+    await transport.ask("chat/completions", BODY, dict, purpose="test")
+    asked = (transport.ask("chat/completions", {**BODY, "n": i}, read, purpose="test") for i in range(count))
+    return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 60)
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_an_outage_in_which_requests_are_given_up_leaves_nobody_waiting():
+    failures = iter(range(30))
+    first: list[int] = []
+
+    def reply(body: dict[str, Any]) -> Reply | None:
+        if not first:
+            first.append(1)
+            return None
+        return (500, {}, b"") if next(failures, None) is not None else None
+
+    with serving(reply=reply) as server:
+        transport = transport_to(server, max_tries=2, concurrency=4)
+        outcomes = asyncio.run(settled(transport, 10))
+    answered = [outcome for outcome in outcomes if isinstance(outcome, dict)]
+    given_up = [outcome for outcome in outcomes if isinstance(outcome, FailedRequestError)]
+    assert len(given_up) >= 1
+    assert len(answered) + len(given_up) == 10
+    assert transport.traffic.failures.total() == len(given_up)
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_the_failures_of_an_outage_are_shared_by_the_requests():
+    failures = iter(range(20))
+    first: list[int] = []
+
+    def reply(body: dict[str, Any]) -> Reply | None:
+        if not first:
+            first.append(1)
+            return None
+        return (500, {}, b"") if next(failures, None) is not None else None
+
+    with serving(reply=reply) as server:
+        transport = transport_to(server, max_tries=8)
+        outcomes = asyncio.run(settled(transport, 12))
+    assert all(isinstance(outcome, dict) for outcome in outcomes)
+    assert transport.traffic.retries == {"500 Internal Server Error": 20}
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_an_answer_that_a_filter_removed_closes_the_circuit():
+    failures = iter(range(12))
+    first: list[int] = []
+
+    def reply(body: dict[str, Any]) -> Reply | None:
+        if not first:
+            first.append(1)
+            return None
+        return (500, {}, b"") if next(failures, None) is not None else None
+
+    def filtered(value: dict[str, Any]) -> Any:
+        raise RequestError("the server's content filter removed the answer")
+
+    with serving(reply=reply) as server:
+        transport = transport_to(server, max_tries=16)
+        outcomes = asyncio.run(settled(transport, 10, filtered))
+    assert [type(outcome) for outcome in outcomes] == [RequestError] * 10
+    assert transport.traffic.tries == 1 + 12 + 10
+    assert not transport._breaker.is_open
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_a_storm_before_the_first_answer_ends_by_no_single_fault():
+    storm = [(429, {}, b"")] * 12 + [(500, {}, b"once")]
+
+    async def ask(transport: HttpTransport) -> Any:
+        asked = (transport.post("chat/completions", {**BODY, "n": i}, purpose="test") for i in range(8))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    with serving(reply=first_then_well(*storm)) as server:
+        outcomes = asyncio.run(ask(transport_to(server)))
+    assert all(isinstance(outcome, dict) for outcome in outcomes), outcomes
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_a_server_that_only_fails_has_a_while_to_start(monkeypatch: pytest.MonkeyPatch):
+    with serving(reply=first_then_well(*[(500, {}, b"")] * 11)) as server:
+        assert post(transport_to(server, max_tries=16))["choices"]
+    monkeypatch.setattr(module, "_FIRST_ANSWER_S", 0.2)
+    starting = pytest.raises(EngineError, match=r"no usable answer; the last failure: 500 .*starting")
+    with serving(reply=lambda body: (500, {}, b"starting")) as server, starting:
+        post(transport_to(server, max_tries=1000))
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_one_try_without_a_connection_after_a_storm_ends_nothing(monkeypatch: pytest.MonkeyPatch):
+    import httpx2
+
+    started = time.monotonic()
+    restarted: list[int] = []
+
+    def reply(body: dict[str, Any]) -> Reply | None:
+        return (503, {}, b"draining") if not restarted and transport.reached else None
+
+    with serving(reply=reply) as server:
+        transport = transport_to(server, unreachable_s=0.5, max_tries=1000)
+        exchange = transport._exchange
+
+        async def restarting(*args: Any) -> Any:
+            if transport._breaker.failing_s() > 0.6 and not restarted:
+                restarted.append(1)
+                raise httpx2.ConnectError("connection refused")
+            return await exchange(*args)
+
+        monkeypatch.setattr(transport, "_exchange", restarting)
+        outcomes = asyncio.run(settled(transport, 4))
+    assert time.monotonic() - started > 0.6
+    assert restarted
+    assert all(isinstance(outcome, dict) for outcome in outcomes), outcomes
+
+
+def test_a_long_answer_beside_quick_ones_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("engines.http.pace._SHORTEST_S", 0.2)
+    monkeypatch.setattr("engines.http.pace._FACTOR", 1.0)
+    monkeypatch.setattr("engines.http.pace._ENOUGH", 1)
+
+    def reply(body: dict[str, Any]) -> Reply | None:
+        if body.get("slow"):
+            time.sleep(0.6)
+        return None
+
+    async def ask(transport: HttpTransport) -> Any:
+        await transport.post("chat/completions", BODY, purpose="draft")
+        slow = asyncio.ensure_future(transport.post("chat/completions", {**BODY, "slow": 1}, purpose="draft"))
+        while not slow.done():
+            await transport.post("chat/completions", BODY, purpose="draft")
+            await asyncio.sleep(0.02)
+        return await slow
+
+    with serving(reply=reply) as server:
+        transport = transport_to(server, timeouts=Timeouts(), max_tries=4)
+        assert asyncio.run(ask(transport))["choices"]
+    assert 1 <= transport.traffic.retries["lost request"] <= 3
+
+
+def test_a_server_that_asks_for_no_wait_is_not_asked_at_once_for_ever():
+    with serving() as server:
+        transport = transport_to(server)
+    transport.reached, transport._random = True, random.Random(0)
+    error = TryFailedError("429 Too Many Requests", cause="overload", wait_s=0.0)
+    waits = [transport._wait_s(error, failures=30) for _ in range(100)]
+    assert max(waits) > 5.0
+    assert sum(wait == 0.0 for wait in waits) == 0
+    longer = TryFailedError("429 Too Many Requests", cause="overload", wait_s=60.0)
+    assert 60.0 <= transport._wait_s(longer, failures=30) <= 66.0
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("SSL_CERT_FILE", "/nonexistent", "SSL_CERT_FILE: the trusted certificates cannot be read: No such"),
+        ("HTTPS_PROXY", "foo://u:s3cret@host", "HTTPS_PROXY: the proxy's address is not valid"),
+        ("HTTP_PROXY", "http://u:s3cret@h:::", "HTTP_PROXY: the proxy's address is not valid"),
+        pytest.param(
+            "ALL_PROXY",
+            "socks5://u:s3cret@127.0.0.1:1",
+            "ALL_PROXY: a SOCKS proxy needs the package socksio.*run: pip install socksio",
+            marks=pytest.mark.skipif(bool(importlib.util.find_spec("socksio")), reason="socksio installed"),
+        ),
+    ],
+)
+def test_an_environment_that_allows_no_client_is_one_line(
+    variable: str, value: str, line: str, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, value)
+    transport = HttpTransport(Endpoint("https://127.0.0.1:9/v1"))
+
+    async def twice() -> None:
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=line) as caught:
+                await transport.post("chat/completions", BODY, purpose="test")
+            assert "s3cret" not in str(caught.value)
+
+    asyncio.run(twice())
+
+
+@pytest.mark.parametrize(
+    ("host", "line"),
+    [
+        ("é..b", "the host in the address is not a valid name"),
+        ("☃.net", "the host in the address is not a valid name"),
+        ("a..b", r"no connection \("),
+        ("a" * 300, r"no connection \("),
+    ],
+)
+def test_a_host_that_has_no_name_is_one_line(host: str, line: str):
+    transport = HttpTransport(Endpoint(f"http://{host}/v1"))
+    with pytest.raises((ConfigError, EngineError), match=line):
+        post(transport)
+
+
+@contextmanager
+def sending(raw: bytes) -> Iterator[str]:
+    """A server that sends the same bytes to everyone."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(raw)
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nbad header KEY\r\n\r\n",
+        b"BAD KEY\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: KEY\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nKEY\r\n",
+        b"HTTP/1.1 302 Found\r\nlocation: http://KEY:x/\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nlocation: http://KEY/\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 500 KEY\r\n\r\nKEY",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\nKEY",
+        b"HTTP/1.1 401 KEY\r\nwww-authenticate: KEY\r\n\r\n<p>KEY</p>",
+    ],
+)
+def test_a_key_in_what_is_no_http_is_masked(raw: bytes):
+    key = "sk-planted'7f3a\\9c51+e0"
+    with sending(raw.replace(b"KEY", key.encode())) as url:
+        transport = HttpTransport(Endpoint(url, credentials=Credentials(key), max_tries=1))
+        with pytest.raises((EngineError, FailedRequestError)) as caught:
+            post(transport)
+    for shown in (str(caught.value), repr(caught.value.__dict__), repr(transport.traffic)):
+        assert "planted" not in shown
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+def test_a_key_that_is_escaped_in_json_is_masked_in_all_of_it(status: int):
+    key = "sk-planted-7f3a+9c/51&e0"
+    escaped = "".join(f"\\u{ord(character):04X}" for character in key)
+    body = f'{{"a": ["{escaped}", {{"x {escaped}": 1}}], "error": {{"message": "no {escaped}"}}}}'
+    if status == 200:
+        body = body.replace("error", "choices")
+    with serving(reply=lambda _: (status, {}, body.encode())) as server:
+        transport = transport_to(server, credentials=Credentials(key), max_tries=1)
+        try:
+            shown = repr(post(transport))
+        except (EngineError, FailedRequestError) as error:
+            shown = str(error)
+    assert "planted" not in shown
+    assert "***" in shown
+
+
+def test_a_response_of_an_unforeseen_shape_is_tried_again():
+    def read(value: dict[str, Any]) -> Any:
+        return 10**400 * 1.0 if len(server.chats) < 2 else value
+
+    with serving() as server:
+        transport = transport_to(server)
+        asyncio.run(transport.ask("chat/completions", BODY, read, purpose="test"))
+    assert transport.traffic.retries == {"response cannot be read": 1}
