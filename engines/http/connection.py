@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -12,10 +12,12 @@ from core.errors import ConfigError, on_one_line
 from core.lazy import require
 from engines.endpoint.credentials import Credentials
 from engines.endpoint.settings import Timeouts
+from engines.http.bodies import read_body
 from engines.http.faults import TryFailedError, shortened
 
 EXTRA = "http"
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_REDIRECTS = 3
 _IDLE_S = 4.0
 """Seconds after which an unused connection is closed, before the server does that (uvicorn after 5 s): a
 request on a connection that is being closed is lost."""
@@ -58,7 +60,33 @@ def address(url: str, path: str) -> Any:
         ) from None
 
 
-def same_origin(one: Any, other: Any) -> bool:
+async def exchange(
+    client: Any, url: Any, content: bytes | None, headers: Mapping[str, str]
+) -> tuple[Any, bytes]:
+    """Return a response and its body; follow a redirection only if it stays at the server.
+
+    Args:
+        client: the HTTP client.
+        url: address of the route.
+        content: body of a POST request; None for a GET request.
+        headers: headers with the key.
+    """
+    method = "GET" if content is None else "POST"
+    for left in reversed(range(_REDIRECTS)):
+        request = client.build_request(method, url, content=content, headers=headers)
+        response = await client.send(request, stream=True)
+        try:
+            next_one = response.next_request
+            followed = response.status_code in (307, 308) and next_one is not None and left > 0
+            if not (followed and _same_origin(next_one.url, url)):
+                return response, await read_body(response)
+            url = next_one.url
+        finally:
+            await response.aclose()
+    raise AssertionError("the last response is returned")
+
+
+def _same_origin(one: Any, other: Any) -> bool:
     """Return True if two addresses have the same scheme, host and port."""
     return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 

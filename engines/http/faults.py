@@ -52,6 +52,8 @@ class ServerMessage:
     """Fields of the request that the server names apart from its message."""
     status: int | None = None
     """Status that is repeated in the body, as servers do that forward the error of another one."""
+    is_page: bool = False
+    """True if it is HTML: a proxy's, and not the server's own."""
 
 
 class RefusedError(Exception):
@@ -72,7 +74,7 @@ def message_in(body: str, mask: Callable[[str], str] = str) -> ServerMessage:
     try:
         value = masked_in(json.loads(body), mask)
     except (ValueError, RecursionError):
-        return ServerMessage(_shown(_without_tags(mask(body)), mask))
+        return ServerMessage(_shown(_without_tags(mask(body)), mask), is_page=body.lstrip()[:1] == "<")
     error = value.get("error", value) if isinstance(value, dict) else value
     if isinstance(error, str):
         return ServerMessage(_shown(error, mask))

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import EngineError
 from engines.http.breaker import CircuitBreaker
-from engines.http.pace import Pace
+from engines.http.pace import Pace, Patience
 
 _SAVED_S = 0.05
 """Seconds for the tasks of the last answers to store them."""
@@ -35,6 +35,8 @@ class Lane:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle = asyncio.Event()
         self._ended: EngineError | None = None
+        self.limits: dict[asyncio.Timeout, tuple[str, int]] = {}
+        """Time limits of the requests in flight, with their purpose and the number of their lost tries."""
         self.in_flight = 0
         """Requests that were sent and have no response yet."""
 
@@ -81,6 +83,14 @@ class Lane:
         if not self.in_flight:
             self._idle.set()
         self._wake()
+
+    def shorten(self, purpose: str, patience: Patience) -> None:
+        """Apply the limit of a purpose, which was not known before, to its requests in flight."""
+        now = asyncio.get_running_loop().time()
+        for limit, (asked_for, lost) in self.limits.items():
+            ends_at = limit.when()
+            if asked_for == purpose and ends_at is not None and not limit.expired():
+                limit.reschedule(min(ends_at, now + patience.limit_s(purpose, lost)))
 
     def end(self, error: EngineError) -> None:
         """Let no further request enter; those that wait raise the error."""

@@ -92,7 +92,8 @@ class Patience:
             return self._longest_s
         return min(self._longest_s, 2.0 ** min(lost, 32) * max(_SHORTEST_S, _FACTOR * seen.slowest_s))
 
-    def answered(self, purpose: str, seconds: float) -> None:
-        """Note how long an answer took."""
+    def answered(self, purpose: str, seconds: float) -> bool:
+        """Note how long an answer took; return True if a limit is known from now on."""
         seen = self._seen.setdefault(purpose, _Seen())
         seen.count, seen.slowest_s = seen.count + 1, max(seen.slowest_s, seconds)
+        return self._adapts and seen.count == _ENOUGH

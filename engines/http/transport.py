@@ -25,9 +25,9 @@ from core.notices import warn
 from engines.endpoint.credentials import Credentials
 from engines.endpoint.settings import Prices, Timeouts
 from engines.endpoint.spending import Spending, Traffic, price_of
-from engines.http.bodies import answer_in, encoded, object_in, read_body
+from engines.http.bodies import answer_in, encoded, object_in
 from engines.http.breaker import CircuitBreaker
-from engines.http.connection import EXTRA, address, connection_fault, open_client, same_origin
+from engines.http.connection import EXTRA, address, connection_fault, exchange, open_client
 from engines.http.faults import Cause, RefusedError, TryFailedError, counted_tokens, mapping_in
 from engines.http.lane import Lane
 from engines.http.pace import Pace, Patience
@@ -44,7 +44,6 @@ _OVERLOADS_PER_TRY = 8
 """Refusals for overload that count as one try of `max_tries`: they say nothing about the request."""
 _DRAIN_S = 10.0
 """Longest wait for the requests in flight before an error ends the run."""
-_REDIRECTS = 3
 _LIST_S = 10.0
 """Longest time for what a server only looks up, such as its models."""
 _SAVED = "a server that answers at engine.url; completed work is saved, and the same command resumes"
@@ -270,44 +269,43 @@ class HttpTransport:
         limit_s, started = self._patience.limit_s(purpose, lost), self._clock()
         if content is None:
             limit_s = min(limit_s, _LIST_S)
+        limit = asyncio.timeout(limit_s)
+        lane.limits[limit] = (purpose, lost)
         try:
-            async with asyncio.timeout(limit_s):
-                response, body = await self._exchange(client, url, content)
+            async with limit:
+                response, body = await exchange(client, url, content, self.endpoint.credentials.headers)
         except TimeoutError:
-            raise self._timed_out(limit_s, adapted=content is not None) from None
+            waited_s = min(limit_s, self._clock() - started)
+            raise self._timed_out(waited_s, adapted=content is not None) from None
         except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError, UnicodeError) as error:
             raise connection_fault(
                 error, self.endpoint.url, self.endpoint.timeouts, self.endpoint.credentials
             ) from None
+        finally:
+            del lane.limits[limit]
         if response.status_code >= 400 and self._unproven_s is not None:
             self._unproven_s = _FIRST_ANSWER_S
-        value = object_in(response, body, self.endpoint.credentials)
+        value = self._object_in(response, body)
         self._count_tokens(value)
         answer = answer_in(value, read)
-        self._patience.answered(purpose, self._clock() - started)
+        if self._patience.answered(purpose, self._clock() - started):
+            lane.shorten(purpose, self._patience)
         return answer
+
+    def _object_in(self, response: Any, body: bytes) -> dict[str, Any]:
+        """Return the JSON object of a response, as `bodies.object_in` does."""
+        try:
+            return object_in(response, body, self.endpoint.credentials)
+        except RefusedError as error:
+            if self.reached and error.message.is_page:  # it comes from what is in front of the server
+                raise TryFailedError(f"{error.status} with a web page", error.message.text) from None
+            raise
 
     def _timed_out(self, limit_s: float, *, adapted: bool) -> TryFailedError:
         """Return the fault of a try that took too long: by a fixed limit, or beside all others."""
-        if adapted and limit_s < self.endpoint.timeouts.total:
+        if adapted and limit_s < 0.99 * self.endpoint.timeouts.total:
             return TryFailedError(_LOST, f"no answer in {limit_s:.0f} s, far longer than any before")
         return TryFailedError(_TIMED_OUT, f"no answer in {limit_s:g} s")
-
-    async def _exchange(self, client: Any, url: Any, content: bytes | None) -> tuple[Any, bytes]:
-        """Return a response and its body; follow a redirection only if it stays at the server."""
-        headers, method = self.endpoint.credentials.headers, "GET" if content is None else "POST"
-        for left in reversed(range(_REDIRECTS)):
-            request = client.build_request(method, url, content=content, headers=headers)
-            response = await client.send(request, stream=True)
-            try:
-                next_one = response.next_request
-                followed = response.status_code in (307, 308) and next_one is not None and left > 0
-                if not (followed and same_origin(next_one.url, url)):
-                    return response, await read_body(response)
-                url = next_one.url
-            finally:
-                await response.aclose()
-        raise AssertionError("the last response is returned")
 
     def _count_tokens(self, value: Mapping[str, Any]) -> None:
         """Count what the server says that a request used, whether or not its answer can be used."""

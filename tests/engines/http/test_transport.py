@@ -466,7 +466,7 @@ def test_one_try_without_a_connection_after_a_storm_ends_nothing(monkeypatch: py
 
     with serving(reply=reply) as server:
         transport = transport_to(server, unreachable_s=0.5, max_tries=1000)
-        exchange = transport._exchange
+        exchange = module.exchange
 
         async def restarting(*args: Any) -> Any:
             if transport._breaker.failing_s() > 0.6 and not restarted:
@@ -474,7 +474,7 @@ def test_one_try_without_a_connection_after_a_storm_ends_nothing(monkeypatch: py
                 raise httpx2.ConnectError("connection refused")
             return await exchange(*args)
 
-        monkeypatch.setattr(transport, "_exchange", restarting)
+        monkeypatch.setattr(module, "exchange", restarting)
         outcomes = asyncio.run(settled(transport, 4))
     assert time.monotonic() - started > 0.6
     assert restarted
@@ -633,3 +633,35 @@ def test_a_response_of_an_unforeseen_shape_is_tried_again():
         transport = transport_to(server)
         asyncio.run(transport.ask("chat/completions", BODY, read, purpose="test"))
     assert transport.traffic.retries == {"response cannot be read": 1}
+
+
+def test_a_request_that_hangs_before_a_limit_is_known_gets_it_later(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("engines.http.pace._SHORTEST_S", 0.3)
+    kinds = ["timeout"]
+
+    async def ask(transport: HttpTransport) -> None:
+        hanging = asyncio.ensure_future(transport.post("chat/completions", BODY, purpose="draft"))
+        while not server.chats:
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            await transport.post("chat/completions", BODY, purpose="draft")
+        assert (await hanging)["choices"]
+
+    with serving(decide=lambda body: kinds.pop() if kinds else None, hang_s=60.0) as server:
+        transport = transport_to(server, timeouts=Timeouts())
+        asyncio.run(ask(transport))
+    assert transport.traffic.retries["lost request"] >= 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_web_page_of_a_proxy_refuses_nothing_once_the_server_has_answered(status: int):
+    page = (status, {}, b"<html><title>Just a moment</title></html>")
+    with serving() as server:
+        transport = transport_to(server)
+        post(transport)
+        server.behaviour.reply = first_then_well(page)
+        assert post(transport)["choices"]
+        assert transport.traffic.retries == {f"{status} with a web page": 1}
+        server.behaviour.reply = lambda body: page
+        with pytest.raises(EngineError, match=f"{status}: Just a moment"):  # the address may be wrong
+            post(transport_to(server))
