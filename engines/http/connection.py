@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -91,8 +92,16 @@ def _same_origin(one: Any, other: Any) -> bool:
     return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 
 
+@functools.lru_cache(maxsize=8)
+def _trusted(httpx2: Any, *variables: str | None) -> ssl.SSLContext:
+    """Return the trusted certificates of the environment; reading them takes 30 ms of CPU time."""
+    context: ssl.SSLContext = httpx2.create_ssl_context()
+    return context
+
+
 def _client(httpx2: Any, concurrency: int, timeouts: Timeouts) -> Any:
     return httpx2.AsyncClient(
+        verify=_trusted(httpx2, *map(os.environ.get, _CERTIFICATES)),
         headers={"User-Agent": "publius", "Content-Type": "application/json", "Accept": "application/json"},
         timeout=httpx2.Timeout(timeouts.read, connect=timeouts.connect, pool=None),
         limits=httpx2.Limits(
