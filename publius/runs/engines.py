@@ -190,7 +190,7 @@ class Engines:
         taken = [replace(made.take_record(), role=self._role_of(made)) for made in self._servers()]
         return [record for record in merged_records((), taken) if record.traffic.tries]
 
-    def _role_of(self, engine: AsksServer) -> str:
+    def _role_of(self, engine: object) -> str:
         """Return the first role that has an engine; empty for one of no role."""
         for role in ROLES:
             given = getattr(self._models, role)
