@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import ssl
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -24,15 +24,17 @@ _IDLE_S = 4.0
 request on a connection that is being closed is lost."""
 
 
-async def open_client(concurrency: int, timeouts: Timeouts) -> AsyncGenerator[Any, None]:
-    """Yield an HTTP client with proxies and certificates from the usual environment variables.
+def open_client(concurrency: int, timeouts: Timeouts) -> Callable[[], AsyncGenerator[Any, None]]:
+    """Return a function that opens an HTTP client, with what the usual environment variables say.
 
-    An asynchronous generator, because an event loop that ends closes those that were begun in it: connections
-    are closed with `asyncio.run`, which ends before anybody could await `aclose`.
-
-    Raises:
-        ConfigError: if no client can be built with these variables.
+    It returns an asynchronous generator, which yields the client: an event loop that ends closes those that
+    were begun in it, so connections are closed with `asyncio.run`, which ends before anybody could await
+    `aclose`. It raises ConfigError if no client can be built with these variables.
     """
+    return functools.partial(_opened, concurrency, timeouts)
+
+
+async def _opened(concurrency: int, timeouts: Timeouts) -> AsyncGenerator[Any, None]:
     httpx2 = require("httpx2", EXTRA)
     try:
         client = _client(httpx2, concurrency, timeouts)

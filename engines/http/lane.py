@@ -21,15 +21,15 @@ class Lane:
     """Places for the requests of one event loop.
 
     Args:
-        open_client: yields the HTTP client; it is begun in this event loop, which closes it at its end.
+        opening: opens the HTTP client (`connection.open_client`).
         pace: how many requests may be in flight.
         breaker: whether any may be sent.
     """
 
     def __init__(
-        self, open_client: Callable[[], AsyncGenerator[Any, None]], pace: Pace, breaker: CircuitBreaker
+        self, opening: Callable[[], AsyncGenerator[Any, None]], pace: Pace, breaker: CircuitBreaker
     ) -> None:
-        self._open_client = open_client
+        self._opening = opening
         self._opened: tuple[Any, AsyncGenerator[Any, None]] | None = None
         self._pace, self._breaker = pace, breaker
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -48,8 +48,8 @@ class Lane:
     async def client(self) -> Any:
         """Return the HTTP client. Raises ConfigError if the environment does not allow one."""
         if self._opened is None:
-            opening = self._open_client()
-            self._opened = await anext(opening), opening  # which would be closed if nothing held it
+            generator = self._opening()
+            self._opened = await anext(generator), generator  # which would be closed if nothing held it
         return self._opened[0]
 
     async def enter(self) -> tuple[int, bool]:

@@ -9,7 +9,6 @@ given up after `max_tries`, and a server that answers nobody ends the run (`outa
 from __future__ import annotations
 
 import asyncio
-import functools
 import math
 import random
 import time
@@ -371,7 +370,7 @@ class HttpTransport:
         if loop not in self._lanes or self._lanes[loop].is_over:
             self._lanes = {other: lane for other, lane in self._lanes.items() if not other.is_closed()}
             self._breaker.forget()
-            opening = functools.partial(open_client, self.endpoint.concurrency, self.endpoint.timeouts)
+            opening = open_client(self.endpoint.concurrency, self.endpoint.timeouts)
             self._lanes[loop] = Lane(opening, self._pace, self._breaker)
         return self._lanes[loop]
 
