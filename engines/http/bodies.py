@@ -110,13 +110,13 @@ def answer_in(value: dict[str, Any], read: Callable[[dict[str, Any]], _Answer]) 
     """Return what `read` makes of a response.
 
     Raises:
-        TryFailedError: if the response has a shape that nobody foresaw.
+        TryFailedError: if a value in the response is one that nobody foresaw, such as a number without end.
     """
     try:
         return read(value)
     except PubliusError:
         raise
-    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:  # others are faults of ours
         detail = shortened(f"{type(error).__name__}: {on_one_line(error)}")
         raise TryFailedError("response cannot be read", detail) from None
 
