@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from core.digests import digest
@@ -18,6 +19,8 @@ _SHOWN = 12
 """Names of models in a message."""
 _SNAPSHOT = re.compile(r"[-@:](?:\d[\d.\-]*|latest|free|preview[\w.\-]*)$")
 """End of a name that a provider adds to say which version of the model it is."""
+_ONLY_STARS = re.compile(r"[\[?]")
+"""What else than `*` is special in a pattern of `fnmatch`."""
 _RECENT_S = 60.0
 """Seconds before now from which a time of creation is taken for that of the request."""
 _ALIAS_AFTER = 3
@@ -65,7 +68,7 @@ def served_in(value: Mapping[str, Any], name: str, where: str) -> ServedModel:
     entry = listed.get(name, listed.get(f"{name}:latest"))
     if entry is not None:
         return ServedModel(name, _facts(entry), _created(entry.get("created")))
-    if any("*" in known and re.fullmatch(re.escape(known).replace(r"\*", ".*"), name) for known in listed):
+    if any("*" in known and fnmatchcase(name, _ONLY_STARS.sub(r"[\g<0>]", known)) for known in listed):
         return ServedModel(name)  # a proxy that passes on whatever fits the pattern
     shown = ", ".join(shortened(known) for known in list(listed)[:_SHOWN])
     more = f" and {len(listed) - _SHOWN:,} more" if len(listed) > _SHOWN else ""

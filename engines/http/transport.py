@@ -35,6 +35,8 @@ _FIRST_BACK_OFF_S = 0.25
 _LONGEST_BACK_OFF_S: dict[Cause, float] = {"fault": 8.0, "overload": 10.0, "unreachable": 5.0}
 _FIRST_CONTACT_S = 1.0
 """Longest back-off before the server has answered once: a user waits for the run to begin."""
+_NOT_THERE_S = 0.1
+"""Longest back-off while nothing has ever listened at the address: three such tries end the command."""
 _FIRST_ANSWER_S = 30.0
 """Seconds for the first usable answer of a server that responds with server errors: it may be starting."""
 _OTHERS_FIRST_S = 0.05
@@ -331,6 +333,8 @@ class HttpTransport:
     def _wait_s(self, error: TryFailedError, failures: int) -> float:
         """Return the seconds to wait before the next try of a request that failed so many times."""
         longest_s = _LONGEST_BACK_OFF_S[error.cause] if self.reached else _FIRST_CONTACT_S
+        if error.cause == "unreachable" and self._unproven_s == 0.0:
+            longest_s = _NOT_THERE_S
         own_s = self._random.uniform(0.0, min(longest_s, _FIRST_BACK_OFF_S * 2.0 ** min(failures - 1, 16)))
         asked_s = (error.wait_s or 0.0) * self._random.uniform(1.0, 1.1)  # not all at the same moment
         # A server that asks for no time at all (`Retry-After: 0`) is not asked again at once for ever.

@@ -43,6 +43,8 @@ def test_llama_cpp_describes_the_model_in_numbers():
 def test_names_that_servers_complete_are_found():
     assert served({"id": "m:latest"}).name == "m"
     assert served({"id": "openai/*"}, name="openai/gpt-x").name == "openai/gpt-x"
+    with pytest.raises(ConfigError, match="has no model"):
+        served({"id": "[a-z]*?"}, {"id": "*a" * 60 + "!"}, name="a" * 120)  # for ever, if it backtracks
 
 
 def test_a_name_that_is_not_listed_is_refused_with_a_bounded_list():

@@ -186,7 +186,7 @@ def test_never_more_requests_are_in_flight_than_the_limit_allows():
         asked = (transport.post("chat/completions", {**BODY, "n": i}, purpose="test") for i in range(40))
         await asyncio.gather(*asked)
 
-    with serving(delay_s=0.005) as server:
+    with serving(delay_s=0.02) as server:
         asyncio.run(ask(transport_to(server, concurrency=3)))
         assert server.most_in_flight == 3
 
