@@ -103,7 +103,7 @@ def _in_base64(key: str) -> re.Pattern[str]:
     """
     forms = set()
     for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + key.encode("ascii"))
+        encoded = base64.b64encode(b"\0" * before + key.encode())
         complete = (before + len(key)) // 3 * 4
         forms.add(encoded[-(-before * 4 // 3) : complete].decode("ascii"))
     found = "|".join(re.escape(form).replace(r"\+", "[+-]").replace("/", "[/_]") for form in sorted(forms))
@@ -112,7 +112,7 @@ def _in_base64(key: str) -> re.Pattern[str]:
 
 @functools.cache
 def _in_hex(key: str) -> re.Pattern[str]:
-    return re.compile(key.encode("ascii").hex(), re.IGNORECASE)
+    return re.compile(key.encode().hex(), re.IGNORECASE)
 
 
 def travels_openly(url: str) -> bool:

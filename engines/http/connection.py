@@ -176,7 +176,7 @@ def _reason(error: OSError) -> str:
         return f"TLS: {error.reason or on_one_line(error)}"
     if error.errno and error.errno > 0:
         return os.strerror(error.errno)
-    return str(error.strerror)
+    return error.strerror or on_one_line(error)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
