@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.chat import Turn, Untrusted
+from core.digests import digest
 from core.errors import ConfigError, DataError, EngineError
 from engines.decisions.questions import (
     DecisionAnswer,
@@ -45,6 +46,11 @@ class EngineDecider:
 
     _possible: set[tuple[str, ...]] = field(default_factory=set)
     """Choices that the model can answer with."""
+
+    @property
+    def identity(self) -> str:
+        """Digest of the engine, of the orders and of the template."""
+        return digest(self.engine.identity, self.both_orders, self.templates.digest)[:32]
 
     async def decide(self, call: DecisionCall) -> Decisions:
         """Return the answers to all questions of a request.
