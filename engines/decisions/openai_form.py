@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, JsonValue
 
 from core.errors import DataError
+from core.records import Message
 from engines.decisions.questions import (
     ChoiceQuestion,
     DecisionAnswer,
@@ -193,12 +194,16 @@ class OpenAIDecisions:
         if isinstance(request.input, str):
             return DecisionCall(request.input, questions, request.model)
         rules = [_text_of(m.content) for m in request.input if m.role in ("system", "developer")]
-        spoken = [m for m in request.input if m.role in ("user", "assistant")]
-        roles = len({message.role for message in spoken}) > 1
-        state = "\n\n".join(
-            f"{m.role.capitalize()}: {_text_of(m.content)}" if roles else _text_of(m.content) for m in spoken
+        spoken = tuple(
+            Message(role=m.role, content=_text_of(m.content))
+            for m in request.input
+            if m.role in ("user", "assistant")
         )
-        return DecisionCall(state, questions, request.model, "\n\n".join(rules))
+        if [message.role for message in spoken] == ["user"]:
+            return DecisionCall(spoken[0].content, questions, request.model, "\n\n".join(rules))
+        roles = len({message.role for message in spoken}) > 1
+        state = "\n\n".join(f"{m.role.capitalize()}: {m.content}" if roles else m.content for m in spoken)
+        return DecisionCall(state, questions, request.model, "\n\n".join(rules), spoken)
 
     def write_response(self, call: DecisionCall, decisions: Decisions, request_id: str) -> dict[str, Any]:
         """Return the body of a response, with all fields that OpenAI's client requires."""

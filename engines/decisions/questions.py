@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.records import Message
+
 YES, NO = "yes", "no"
 
 
@@ -73,6 +75,8 @@ class DecisionCall:
     """Name of the model that is asked; None for the server's own."""
     instructions: str = ""
     """Text that the model reads before state and question; not every dialect has it."""
+    messages: tuple[Message, ...] = ()
+    """The conversation that the state is, without the instructions; empty if it is one text."""
 
 
 @dataclass(frozen=True, slots=True)
