@@ -114,6 +114,10 @@ def test_a_server_of_its_own_does_not_get_the_key_of_another():
         ),
         ({"kind": "http", "url": SERVER, "api_key_env": "sk-1"}, None, "api_key_env"),
         ({"kind": "http", "url": SERVER, "extra_body": {"stream": True}}, None, "extra_body sets stream"),
+        *(
+            ({"kind": "http", "url": SERVER, "extra_body": {name: {}}}, None, f"extra_body sets {name}")
+            for name in ("state", "questions", "input", "instructions")
+        ),
         (
             {"kind": "http", "url": SERVER, "arguments": {"max_num_seqs": 8}},
             None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 from core.errors import ConfigError, RunStateError
 from engines.config import EngineConfig, ModelConfig
@@ -71,6 +73,27 @@ def test_variants_are_served_under_their_names(run: Path):
         ("sft", "sft"),
     ]
     assert {engine.kind for _, engine in found.values()} == {"transformers"}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"kind": "vllm", "arguments": {"max_num_seqs": 8}, "gpus": [1]},
+        {"kind": "http", "url": "http://127.0.0.1:9"},
+    ],
+)
+@pytest.mark.parametrize("engine", ["transformers", "http://127.0.0.1:8/v1"])
+def test_the_option_decides_the_engine_and_not_the_runs_policy(
+    run: Path, tmp_path: Path, own: dict[str, object], engine: str
+):
+    folder = shutil.copytree(run, tmp_path / "run")
+    resolved = yaml.safe_load((folder / "resolved.yaml").read_text())
+    resolved["models"]["policy"]["engine"] = own
+    (folder / "resolved.yaml").write_text(yaml.safe_dump(resolved))
+    ((_, (_, found)),) = made(ServeRequest(str(folder), variants=("base",), engine=engine)).items()
+    assert (found.kind, found.url) == (("http", engine) if ":" in engine else ("transformers", None))
+    assert found.gpus == ((1,) if "gpus" in own and found.kind != "http" else None)
+    assert found.arguments == {}
 
 
 def test_a_model_is_served_with_its_adapter_and_without_thoughts():
