@@ -37,6 +37,7 @@ from engines.decisions.wire import (
     parsed,
     quoted,
     require_distinct,
+    what_is_missing,
 )
 
 Value = Annotated[str, Field(strict=True)] | Annotated[bool, Field(strict=True)]
@@ -320,10 +321,11 @@ def _answer_body(named: NamedQuestion, answer: DecisionAnswer | None) -> dict[st
     name: dict[str, Any] = {"name": named.name}
     if answer is None:
         return {"type": "refusal", **name}
+    missing = what_is_missing(named.question, answer)
     names, p = [option.name for option in named.question.options], answer.probabilities
     match named.question:
         case YesNoQuestion():
-            return {"type": "predicate", **name, "probability": p[0]}
+            return {"type": "predicate", **name, "probability": p[0], **missing}
         case ChoiceQuestion():
             values = list(map(_as_value, named.question.options))
             listed = [{"value": o, "probability": value} for o, value in zip(values, p, strict=True)]
@@ -331,4 +333,4 @@ def _answer_body(named: NamedQuestion, answer: DecisionAnswer | None) -> dict[st
         case ScoreQuestion():
             listed = [{"value": i, "label": names[i], "probability": value} for i, value in enumerate(p)]
             body = {"type": "score", **name, "score": answer.expected, "probabilities": listed}
-    return {**body, "confidence": answer.confidence}
+    return {**body, "confidence": answer.confidence, **missing}

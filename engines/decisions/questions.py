@@ -89,6 +89,10 @@ class DecisionAnswer:
     """Probability of all options together among all next tokens; None if the server does not report it."""
     top_is_label: bool | None = None
     """True if the most likely next token is one of the options; None if the server does not report it."""
+    missing_mass: float | None = None
+    """Probability of the next tokens that a server does not list; None if all were looked at."""
+    bounded: tuple[bool, ...] = ()
+    """Which probabilities come from upper bounds, as a server does not list the token; empty if none does."""
 
     @property
     def best(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
@@ -36,6 +37,7 @@ from engines.decisions.wire import (
     parsed,
     quoted,
     require_distinct,
+    what_is_missing,
 )
 
 
@@ -78,6 +80,8 @@ class _Score(WireModel):
 class _Diagnostics(WireModel):
     label_mass: WireProbability | None = None
     argmax_is_label: Annotated[bool, Field(strict=True)] | None = None
+    missing_mass: WireProbability | None = None
+    bounded: tuple[WireText, ...] = ()
 
 
 class _Response(WireModel):
@@ -122,7 +126,11 @@ class SystemOne:
                 raise DataError(f"no answer to {quoted(name)}", where="answers")
             found = diagnostics.get(name, _Diagnostics())
             probabilities = _read_answer(name, question, response.answers[name])
-            answers.append(answer_from(name, probabilities, found.label_mass, found.argmax_is_label))
+            answer = answer_from(name, probabilities, found.label_mass, found.argmax_is_label)
+            bounded = tuple(option.name in found.bounded for option in question.options)
+            answers.append(
+                replace(answer, missing_mass=found.missing_mass, bounded=bounded if any(bounded) else ())
+            )
         usage = response.usage or WireUsage()
         return Decisions(
             response.model or call.model or "", tuple(answers), usage.input_tokens, usage.output_tokens
@@ -158,8 +166,12 @@ class SystemOne:
             "answers": {name: _written_answer(question, answer) for name, question, answer in answered},
             "usage": {"input_tokens": decisions.prompt_tokens, "output_tokens": decisions.completion_tokens},
             "diagnostics": {
-                name: {"label_mass": answer.label_mass, "argmax_is_label": answer.top_is_label}
-                for name, _, answer in answered
+                name: {
+                    "label_mass": answer.label_mass,
+                    "argmax_is_label": answer.top_is_label,
+                    **what_is_missing(question, answer),
+                }
+                for name, question, answer in answered
                 if answer.label_mass is not None
             },
         }

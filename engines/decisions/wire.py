@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from core.errors import DataError
 from core.text.explain import explain
-from engines.decisions.questions import DecisionAnswer, DecisionCall, Decisions
+from engines.decisions.questions import DecisionAnswer, DecisionCall, Decisions, TypedQuestion
 
 MAX_QUESTIONS = 64
 """Most questions in one request: the limit of vLLM. OpenAI takes 400 and LiteLLM's proxy 128."""
@@ -116,6 +116,17 @@ def ordered(name: str, given: Mapping[str, float], wanted: Sequence[str]) -> lis
     for extra in given.keys() - set(wanted):
         raise DataError(f"{extra[:_SHOWN]!r} is not an option", where=answer_place(name))
     return [given[option] for option in wanted]
+
+
+def what_is_missing(question: TypedQuestion, answer: DecisionAnswer) -> dict[str, Any]:
+    """Return fields of our own that say which options have a bound in place of a probability.
+
+    They are empty if all next tokens were looked at, as our own engines do.
+    """
+    if answer.missing_mass is None:
+        return {}
+    names = [o.name for o, bounded in zip(question.options, answer.bounded, strict=False) if bounded]
+    return {"missing_mass": answer.missing_mass, **({"bounded": names} if names else {})}
 
 
 def answer_place(name: str) -> str:

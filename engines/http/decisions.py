@@ -274,6 +274,8 @@ def _scores(
         top_token="" if answer.top_is_label is False else request.choices[answer.best],
         prompt_tokens=prompt_tokens,
         model=model,
+        missing_mass=answer.missing_mass,
+        bounded=answer.bounded or None,
     )
 
 

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from core.concurrency import all_or_none
 from core.digests import digest
 from core.errors import ConfigError, DataError, EngineError, FailedRequestError, PubliusError, RequestError
 from core.web.hosts import Hosts
@@ -128,7 +129,7 @@ async def chat_completions(request: Request) -> Response:
 
     async def answer() -> Any:
         with failure_of_one_request(engine.model):
-            return await asyncio.gather(*map(engine.generate, call.requests))
+            return await all_or_none(map(engine.generate, call.requests))
 
     answers = await _while_connected(request, answer())
     service.answered["chat completions"] += 1
@@ -191,12 +192,20 @@ async def _body(request: Request) -> dict[str, Any]:
     """Return the JSON object of a request.
 
     Raises:
-        DataError: if the body is not a JSON object, or an object in it has the same key twice.
+        DataError: if the body is not a JSON object, has the same key twice in an object, or has half of a
+            character.
     """
     try:
         value = json.loads(await request.body(), object_pairs_hook=_distinct)
+        # "\ud800" is valid JSON, but no text: no tokenizer reads it, and no response could repeat it.
+        json.dumps(value, ensure_ascii=False).encode()
     except DataError:
         raise
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the body has half of a character (\\u{ord(error.object[error.start]):04x})",
+            accepted="valid Unicode",
+        ) from error
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
         raise DataError(f"the body is not JSON ({reason})", accepted="a JSON object") from error

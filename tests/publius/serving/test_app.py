@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import threading
@@ -208,6 +209,16 @@ def test_both_orders_cancel_a_liking_for_a_place():
         ("/v1/systemone", b"[1]", "not a JSON object"),
         ("/v1/systemone", b"[" * 100_000, "not JSON"),
         ("/v1/chat/completions", b"\xff\xfe", "not JSON"),
+        ("/v1/systemone", {"state": "x", "questions": {"\ud800": NOUL}}, r"half of a character (\ud800)"),
+        (
+            "/v1/systemone",
+            {"state": "x", "questions": {"q": {**CHOICE, "criteria": {"\udfff": None, "b": None}}}},
+            r"(\udfff)",
+        ),
+        ("/v1/systemone", {"state": ["\ud800"], "questions": {"\ud801": 1}}, "half of a character"),
+        ("/v1/decisions", {"input": "\ud800", "questions": []}, "half of a character"),
+        ("/v1/chat/completions", {"messages": MESSAGES, "\ud800": 1}, "half of a character"),
+        ("/v1/systemone", {"state": "x", "questions": {"q": {"\ud83d\ude00": 1}}}, "'type' is missing"),
     ],
 )
 def test_an_invalid_body_gets_one_line(client: Client, path: str, body: Any, what: str):
@@ -301,8 +312,6 @@ def test_work_for_a_client_that_is_gone_is_stopped():
 
     class SlowEngine(ScriptedEngine):
         async def generate(self, request: GenerationRequest) -> Generation:
-            import asyncio
-
             started.set()
             try:
                 await asyncio.sleep(60)
@@ -319,3 +328,38 @@ def test_work_for_a_client_that_is_gone_is_stopped():
         assert started.wait(30)
         connection.close()
         assert stopped.wait(30)
+
+
+def test_nothing_is_asked_if_one_question_cannot_be(client: Client, engine: ScriptedEngine):
+    before = len(engine.history)
+    large = {**CHOICE, "criteria": {str(i): None for i in range(27)}}
+    assert client.post("/v1/systemone", {"state": "x", "questions": {"q": NOUL, "large": large}})[0] == 400
+    assert len(engine.history) == before
+
+
+@pytest.mark.parametrize("path", ["/v1/systemone", "/v1/chat/completions"])
+def test_the_rest_of_a_failed_request_is_stopped(path: str):
+    class OneFails(FailingEngine):
+        stopped = running = 0
+
+        async def generate(self, request: GenerationRequest) -> Generation:
+            return await self.work()
+
+        async def choose(self, request: ChoiceRequest) -> ChoiceScores:
+            return await self.work()
+
+        async def work(self) -> Any:
+            self.running += 1
+            if self.running == 3:
+                raise self.error
+            try:
+                await asyncio.sleep(60)
+            finally:
+                self.stopped += 1
+
+    engine = OneFails(RequestError("too long"))
+    with served({"m": engine}) as client:
+        body = {"messages": MESSAGES, "n": 3, "state": "x", "questions": {str(i): NOUL for i in range(3)}}
+        names = ("messages", "n") if "chat" in path else ("state", "questions")
+        assert client.post(path, {name: body[name] for name in names})[0] == 400
+        assert engine.stopped == 2
