@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from core.chat import Turn, turns_of
 from core.digests import derive_seed
 from core.errors import DataError
 from core.records import Generation, Message, Role, Sampling
-from engines.decisions.wire import WireModel, WireText, parsed
+from engines.decisions.wire import StrictModel, WireText, parsed
 from engines.protocols import GenerationRequest
 
 DEFAULT_MAX_TOKENS = 512
@@ -24,14 +24,27 @@ _MAX_ANSWERS = 64
 _SEED_BITS = 53
 
 
-class _Part(WireModel):
+class _Part(StrictModel):
     type: Literal["text", "input_text"]
     text: WireText
+    # Of no effect on the answer.
+    cache_control: JsonValue = None
+    prompt_cache_breakpoint: JsonValue = None
 
 
-class _ChatMessage(WireModel):
+class _ChatMessage(StrictModel):
     role: Literal["system", "developer", "user", "assistant"]
     content: WireText | list[_Part]
+    # Accepted where they say nothing: clients send back what they received.
+    name: Literal[""] | None = None
+    tool_calls: list[JsonValue] | None = Field(default=None, max_length=0)
+    function_call: None = None
+    audio: None = None
+    refusal: None = None
+    # Not shown to the model: chat templates leave out the thoughts of earlier turns.
+    reasoning_content: JsonValue = None
+    reasoning: JsonValue = None
+    annotations: JsonValue = None
 
     @property
     def text(self) -> str:
@@ -40,17 +53,17 @@ class _ChatMessage(WireModel):
         return parts if isinstance(parts, str) else "\n".join(part.text for part in parts)
 
 
-class _StreamOptions(WireModel):
+class _StreamOptions(StrictModel):
     include_usage: bool = False
+    include_obfuscation: JsonValue = None
+    continuous_usage_stats: Literal[False] | None = None
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-class _ChatRequest(WireModel):
+class _ChatRequest(StrictModel):
     """Fields that change the answer are honoured or refused; none of them is ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     messages: list[_ChatMessage] = Field(min_length=1)
     model: WireText | None = None
@@ -86,6 +99,10 @@ class _ChatRequest(WireModel):
     service_tier: JsonValue = None
     safety_identifier: JsonValue = None
     prompt_cache_key: JsonValue = None
+    prompt_cache_options: JsonValue = None
+    cache_salt: JsonValue = None
+    priority: JsonValue = None
+    request_id: JsonValue = None
 
     @field_validator("response_format")
     @classmethod

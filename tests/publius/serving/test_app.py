@@ -125,6 +125,10 @@ def test_an_event_stream_has_the_answer_and_ends(client: Client):
         ("frequency_penalty", {"frequency_penalty": 0.5}),
         ("response_format", {"response_format": {"type": "json_object"}}),
         ("max_token", {"max_token": 5}),
+        ("messages.0.tool_calls", {"messages": [{**MESSAGES[0], "tool_calls": [{"id": "x"}]}, *MESSAGES]}),
+        ("messages.0.name", {"messages": [{**MESSAGES[0], "name": "Ann"}]}),
+        ("messages.0.audio", {"messages": [{**MESSAGES[0], "audio": {"id": "x"}}]}),
+        ("stream_options.include_usages", {"stream_options": {"include_usages": True}}),
         ("messages", {"messages": []}),
         ("messages", {"messages": [*MESSAGES, {"role": "assistant", "content": "So"}]}),
         ("messages.0.role", {"messages": [{"role": "tool", "content": "x"}]}),
@@ -144,6 +148,55 @@ def test_fields_that_change_nothing_are_accepted(client: Client):
     # What promptfoo 0.123 sends without settings.
     usual = {"max_tokens": 1024, "temperature": 0, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
     assert chat(client, model="second", **usual)[0] == 200
+    # A message of ours that openai-python sends back.
+    none = {"refusal": None, "annotations": None, "audio": None, "function_call": None, "tool_calls": None}
+    sent_back = {"role": "assistant", "content": "Four.", "reasoning_content": "Hm.", **none}
+    assert chat(client, messages=[*MESSAGES, sent_back, *MESSAGES])[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("param", "fields"),
+    [
+        ("chat_template_kwargs", {"chat_template_kwargs": {"enable_thinking": True}}),
+        ("chat_template_kwargs", {"chat_template_kwargs": {"tools": False}}),
+        ("instruction", {"instruction": "Be strict."}),
+        ("temperature", {"temperature": 0}),
+        ("stream", {"stream": True}),
+    ],
+)
+def test_what_a_decision_does_not_do_is_refused(client: Client, param: str, fields: Any):
+    listed = [{"type": "predicate", "instructions": "Is it kind?"}]
+    for path, body in (
+        ("/v1/systemone", {"state": "x", "questions": {"q": NOUL}}),
+        ("/v1/decisions", {"input": "x", "questions": listed}),
+    ):
+        status, found = client.post(path, {**body, **fields})
+        assert (status, found["error"]["param"]) == (400, param)
+        harmless = {"user": "me", "priority": 0, "request_id": "r", "safety_identifier": "s"}
+        off = {"chat_template_kwargs": {"enable_thinking": False}}
+        assert client.post(path, {**body, **harmless, **off})[0] == 200
+
+
+def test_messages_of_decisions_have_no_fields_that_are_not_read(client: Client):
+    questions = [{"type": "predicate", "instructions": "Is it kind?"}]
+    message = {"type": "message", "role": "user", "content": "x", "id": "m", "status": "completed"}
+    assert client.post("/v1/decisions", {"input": [message], "questions": questions})[0] == 200
+    status, found = client.post("/v1/decisions", {"input": [{**message, "nam": 1}], "questions": questions})
+    assert (status, found["error"]["param"]) == (400, "input.0.nam")
+
+
+def test_messages_for_a_client_speak_of_the_body_and_are_short(client: Client):
+    def refused(body: Any) -> str:
+        status, found = client.post("/v1/systemone", body)
+        assert status == 400
+        return str(found["error"]["message"])
+
+    assert "the file" not in refused({"state": "x"})
+    assert refused({"state": "x"}) == "the key 'questions' is missing; accepted: a field questions"
+    deep: Any = "x"
+    for _ in range(300):
+        deep = [deep]
+    assert len(refused({"state": deep, "questions": {"q": NOUL}})) < 300
 
 
 def test_systemone_answers_all_types_with_diagnostics(client: Client):
