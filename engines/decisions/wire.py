@@ -22,8 +22,8 @@ _ROUNDING = 1e-3
 """By how much a single probability may exceed 1 because of rounding."""
 _MOST_TOKENS = 10**9
 """Number from which a count of tokens is none."""
-_LONGEST_PLACE = 120
-"""Characters of a place in a message, such as one in a deeply nested value."""
+_LONGEST_PART = 120
+"""Characters of each part of a message about an invalid body."""
 _FILE, _LINE = re.compile("^the file(?= )"), re.compile("^a line '(.*): ...'$")
 """Words for a user's file, which is the body of a request here."""
 _SHOWN = 80
@@ -119,10 +119,14 @@ def parsed(model: type[_Wire], body: Mapping[str, Any]) -> _Wire:
         return model.model_validate(body)
     except ValidationError as error:
         first = explain(model, dict(body), error)[0]
-        where = ".".join(map(str, first.loc))
-        where = where if len(where) <= _LONGEST_PLACE else where[:_LONGEST_PLACE] + "..."
+        where, what = _short(".".join(map(str, first.loc))), _short(_FILE.sub("the body", first.what))
         accepted = first.accepted and _LINE.sub(r"a field \1", first.accepted)
-        raise DataError(_FILE.sub("the body", first.what), where=where or None, accepted=accepted) from error
+        raise DataError(what, where=where or None, accepted=accepted) from error
+
+
+def _short(text: str) -> str:
+    """Return a part of a message, cut where a deeply nested value makes it long."""
+    return text if len(text) <= _LONGEST_PART else text[:_LONGEST_PART] + "..."
 
 
 def as_text(value: JsonValue) -> str:
