@@ -36,7 +36,7 @@ class _ChatMessage(StrictModel):
     role: Literal["system", "developer", "user", "assistant"]
     content: WireText | list[_Part]
     # Accepted where they say nothing: clients send back what they received.
-    name: Literal[""] | None = None
+    name: None = None
     tool_calls: list[JsonValue] | None = Field(default=None, max_length=0)
     function_call: None = None
     audio: None = None

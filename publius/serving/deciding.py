@@ -106,11 +106,16 @@ class EngineDecider:
         if choices not in self._looking:
             looking = asyncio.ensure_future(asyncio.to_thread(self._look, request))
             self._looking[choices] = looking
-            looking.add_done_callback(lambda _: self._looking.pop(choices))
+            looking.add_done_callback(lambda done: self._looked(choices, done))
         try:
             await asyncio.shield(self._looking[choices])
         except (EngineError, ConfigError) as error:
             raise DataError(str(error), where="questions") from error
+
+    def _looked(self, choices: tuple[str, ...], done: asyncio.Future[None]) -> None:
+        del self._looking[choices]
+        if not done.cancelled():
+            done.exception()  # which those who wait have, if their clients are still there
 
     def _look(self, request: ChoiceRequest) -> None:
         self.engine.require_choices(request.prefill, request.choices)
