@@ -58,21 +58,17 @@ def keys(engine: ScriptedEngine, *, both_orders: bool = False) -> tuple[str, str
         return chat.key(BEGUN), decides.key(asked("Thanks!")), chat.served.description
 
 
-def test_two_models_of_one_name_have_different_keys_and_a_restart_changes_none():
+def test_a_model_is_told_from_another_one_of_its_name_and_not_after_a_restart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     one, again, two = (keys(ScriptedEngine(model=model)) for model in ("one", "one", "two"))
     assert one == again
     assert all(a != b for a, b in zip(one, two, strict=True))
-    orders = keys(ScriptedEngine(model="one"), both_orders=True)
-    assert orders[1] != one[1]
-
-
-def test_a_change_behind_the_name_is_reported_and_a_restart_is_not(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+    assert keys(ScriptedEngine(model="one"), both_orders=True)[1] != one[1]
     reported = []
-    for model in ("one", "one", "two"):
+    for _, _, described in (one, again, two):
         caplog.clear()
-        report_change(tmp_path / "servers.json", NAME, "http://host", keys(ScriptedEngine(model=model))[2])
+        report_change(tmp_path / "servers.json", NAME, "http://host", described)
         reported.append("has changed" in caplog.text)
     assert reported == [False, False, True]
 
