@@ -132,12 +132,13 @@ async def chat_completions(request: Request) -> Response:
             return await all_or_none(map(engine.generate, call.requests))
 
     answers = await _while_connected(request, answer())
+    fingerprint = await service.identity(name)
     service.answered["chat completions"] += 1
     request_id = f"chatcmpl-{secrets.token_hex(12)}"
     if call.stream:
-        events = chat_events(request_id, name, answers, with_usage=call.with_usage)
+        events = chat_events(request_id, name, fingerprint, answers, with_usage=call.with_usage)
         return StreamingResponse(events, media_type="text/event-stream")
-    return JSONResponse(chat_response(request_id, name, answers))
+    return JSONResponse(chat_response(request_id, name, fingerprint, answers))
 
 
 @routes.post("/v1/systemone")
@@ -159,7 +160,8 @@ async def _decided(request: Request, dialect: DecisionDialect) -> Response:
     found = await _while_connected(request, decider.decide(call))
     service.answered["decisions"] += len(call.questions)
     named = Decisions(name, found.answers, found.prompt_tokens, found.completion_tokens)
-    return JSONResponse(dialect.write_response(call, named, f"decision-{secrets.token_hex(12)}"))
+    body = dialect.write_response(call, named, f"decision-{secrets.token_hex(12)}")
+    return JSONResponse({**body, "system_fingerprint": await service.identity(name)})
 
 
 def _service(request: Request) -> Service:

@@ -176,10 +176,12 @@ def _turns(given: _ChatRequest) -> tuple[tuple[Turn, ...], str]:
     return turns_of(messages), prefill
 
 
-def chat_response(request_id: str, model: str, answers: Sequence[Generation]) -> dict[str, Any]:
+def chat_response(
+    request_id: str, model: str, fingerprint: str, answers: Sequence[Generation]
+) -> dict[str, Any]:
     """Return the body of a response."""
     return {
-        **_head(request_id, "chat.completion", model),
+        **_head(request_id, "chat.completion", model, fingerprint),
         "choices": [
             {
                 "index": number,
@@ -194,10 +196,10 @@ def chat_response(request_id: str, model: str, answers: Sequence[Generation]) ->
 
 
 def chat_events(
-    request_id: str, model: str, answers: Sequence[Generation], *, with_usage: bool
+    request_id: str, model: str, fingerprint: str, answers: Sequence[Generation], *, with_usage: bool
 ) -> Iterator[str]:
     """Yield server-sent events: each answer as one piece, then `[DONE]`."""
-    head = _head(request_id, "chat.completion.chunk", model)
+    head = _head(request_id, "chat.completion.chunk", model, fingerprint)
     for number, answer in enumerate(answers):
         steps: list[tuple[dict[str, Any], str | None]] = [
             (_message(answer), None),
@@ -218,8 +220,14 @@ def _message(answer: Generation) -> dict[str, Any]:
     return message
 
 
-def _head(request_id: str, kind: str, model: str) -> dict[str, Any]:
-    return {"id": request_id, "object": kind, "created": int(time.time()), "model": model}
+def _head(request_id: str, kind: str, model: str, fingerprint: str) -> dict[str, Any]:
+    return {
+        "id": request_id,
+        "object": kind,
+        "created": int(time.time()),
+        "model": model,
+        "system_fingerprint": fingerprint,
+    }
 
 
 def _usage(answers: Sequence[Generation]) -> dict[str, int]:

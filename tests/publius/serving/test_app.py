@@ -21,6 +21,7 @@ from publius.serving.guard import MAX_REQUEST_BYTES
 from tests.publius.serving.running import Client, served
 
 MESSAGES = [{"role": "user", "content": "What is two and two?"}]
+CHAT = {"messages": MESSAGES}
 NOUL = {"type": "noul", "instructions": "Is it kind?"}
 CHOICE = {"type": "choice", "instructions": "Which?", "criteria": {"plain": "few words", "long": None}}
 SCORE = {"type": "score", "instructions": "How kind?", "criteria": ["rude", "plain", "kind"]}
@@ -279,6 +280,17 @@ def test_an_invalid_body_gets_one_line(client: Client, path: str, body: Any, wha
     assert status == 400
     assert what in found["error"]["message"]
     assert "\n" not in found["error"]["message"]
+
+
+def test_every_response_has_the_digest_of_what_answered(client: Client):
+    digest = client.get("/v1/models/second")[1]["meta"]["identity"]
+    questions = {"state": "x", "questions": {"q": NOUL}}
+    listed = {"input": "x", "questions": [{"type": "predicate", "instructions": "Is it kind?"}]}
+    for path, body in (("systemone", questions), ("decisions", listed), ("chat/completions", CHAT)):
+        _, found = client.post(f"/v1/{path}", {**body, "model": "second"})
+        assert found["system_fingerprint"] == digest
+    _, text, _ = client.send("POST", "/v1/chat/completions", {**CHAT, "model": "second", "stream": True})
+    assert text.count(digest) == text.count("chat.completion.chunk")
 
 
 def test_unknown_models_and_routes_are_not_found(client: Client):
