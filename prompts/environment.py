@@ -12,7 +12,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 
 from jinja2 import (
@@ -38,7 +38,8 @@ TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
 """Templates that a run uses, and that the user can replace; their exact text is part of its identity."""
 
 DECISION_TEMPLATES = ("decision_pair", "decision_reply", "decision_question")
-"""Templates for labelers behind a decision endpoint; part of the identity of runs that have one."""
+"""Templates for labelers behind a decision endpoint, which the user can replace too; part of the identity of
+runs that have one."""
 
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
 _SHORTEST_FENCE = 5
@@ -75,10 +76,15 @@ class PromptTemplates:
         self.own = frozenset(name for name in names if given.get(name))
         """Names of the replaced templates."""
         self.sources = {name: given.get(name) or _shipped(name) for name in names}
-        self._folder = folder
+        self._given, self._folder = given, folder
         self._environment = make_environment(_Sources(self.sources))
         # A template never sees an untrusted text, so requests that differ only in those are rendered once.
         self._parts = lru_cache(_STORED_FORMS)(self._render_form)
+
+    @cached_property
+    def decisions(self) -> PromptTemplates:
+        """The templates of typed questions, some of them replaced by the user's own."""
+        return PromptTemplates(self._given, DECISION_TEMPLATES, self._folder)
 
     @property
     def digest(self) -> str:

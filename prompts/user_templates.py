@@ -20,9 +20,11 @@ from constitution.schema import Principle
 from core.chat import Untrusted
 from core.errors import ConfigError, Problem, shell_command
 from core.store.files import os_errors, write_atomic
-from prompts.environment import TEMPLATES, PromptTemplates, make_environment
+from prompts.environment import DECISION_TEMPLATES, TEMPLATES, PromptTemplates, make_environment
 
 TEMPLATE_SUFFIX = ".j2"
+REPLACEABLE = (*TEMPLATES, *DECISION_TEMPLATES)
+"""Names of all templates that a folder may have."""
 MAX_TEMPLATE = 20_000
 """Maximum length of a template: text that is inserted into every request."""
 _MAX_LOOPS = 2
@@ -87,22 +89,45 @@ _CRITIC = {
     "finding": "it has 9 words, and the limit is 5",
 }
 _LABELER = {**_ABOUT_ONE, "conversation": _CONVERSATION}
+_STATE = {"conversation": _CONVERSATION, "fence": "====="}
+_EXAMPLE = {
+    "prompt": Untrusted("x"),
+    "replies": (
+        {"name": "A", "text": Untrusted("g"), "answer": "yes"},
+        {"name": "B", "text": Untrusted("b"), "answer": "no"},
+    ),
+    "better": "A",
+}
 TEMPLATE_VALUES: Mapping[str, Mapping[str, Any]] = {
     "critique": _CRITIC,
     "revision": {**_CRITIC, "critique": Untrusted("c")},
     "comparison": {**_LABELER, "reply_a": Untrusted("a"), "reply_b": Untrusted("b")},
     "pointwise": {**_LABELER, "reply": Untrusted("r")},
     "system": {"principles": (), "preamble": "p", "strict": True},
+    "decision_pair": {**_STATE, "reply_a": Untrusted("a"), "reply_b": Untrusted("b")},
+    "decision_reply": {**_STATE, "reply": Untrusted("r")},
+    "decision_question": {**_ABOUT_ONE, "examples": (_EXAMPLE,), "pair": True},
 }
 """Sample values of each template, by name."""
 _Seen = tuple[int, str, str]
 """Line (0 for the whole file), mistake, and what is accepted."""
-_EMPTY = {"preamble": "", "passage": None, "finding": None, "critique": None, "strict": False}
+_EMPTY = {
+    "preamble": "",
+    "passage": None,
+    "finding": None,
+    "critique": None,
+    "strict": False,
+    "examples": (),
+    "pair": False,
+}
 """Values that may be absent, with what is given then."""
 _SHOWN = {
     "comparison": ("conversation", "reply_a", "reply_b"),
     "pointwise": ("conversation", "reply"),
     "system": ("principles",),
+    "decision_pair": ("conversation", "reply_a", "reply_b"),
+    "decision_reply": ("conversation", "reply"),
+    "decision_question": ("principle",),
 }
 """Values without which a request makes no sense."""
 _PRINCIPLES = (
@@ -146,7 +171,7 @@ def init_templates(folder: Path) -> list[Path]:
         ConfigError: one of the files exists; nothing is written then.
     """
     taken = sorted(
-        f"{name}{TEMPLATE_SUFFIX}" for name in TEMPLATES if (folder / f"{name}{TEMPLATE_SUFFIX}").exists()
+        f"{name}{TEMPLATE_SUFFIX}" for name in REPLACEABLE if (folder / f"{name}{TEMPLATE_SUFFIX}").exists()
     )
     if taken:
         raise ConfigError(
@@ -154,18 +179,19 @@ def init_templates(folder: Path) -> list[Path]:
             where=str(folder),
             accepted="a new or empty folder",
         )
-    return write_templates(folder, PromptTemplates().sources)
+    shipped = PromptTemplates()
+    return write_templates(folder, {**shipped.sources, **shipped.decisions.sources})
 
 
 def _read(folder: Path) -> dict[str, str]:
     """Return the text of the folder's templates by name."""
-    accepted = f"a folder with one or more of {', '.join(f'{name}{TEMPLATE_SUFFIX}' for name in TEMPLATES)}"
+    accepted = f"a folder with one or more of {', '.join(f'{name}{TEMPLATE_SUFFIX}' for name in REPLACEABLE)}"
     advice = shell_command("publius", "init", "--templates", folder)
     if not folder.is_dir():
         raise ConfigError("no such folder", where=f"templates: {folder}", accepted=accepted, run=advice)
     with os_errors(folder):
         paths = sorted(path for path in folder.iterdir() if path.suffix == TEMPLATE_SUFFIX)
-    unknown = [path for path in paths if path.stem not in TEMPLATES]
+    unknown = [path for path in paths if path.stem not in REPLACEABLE]
     if unknown:
         raise ConfigError.of([_unknown(path) for path in unknown])
     if not paths:
@@ -183,9 +209,9 @@ def _read(folder: Path) -> dict[str, str]:
 
 
 def _unknown(path: Path) -> Problem:
-    near = get_close_matches(path.stem, TEMPLATES, 1)
+    near = get_close_matches(path.stem, REPLACEABLE, 1)
     meant = f" (did you mean {near[0]}{TEMPLATE_SUFFIX}?)" if near else ""
-    names = ", ".join(f"{name}{TEMPLATE_SUFFIX}" for name in TEMPLATES)
+    names = ", ".join(f"{name}{TEMPLATE_SUFFIX}" for name in REPLACEABLE)
     return Problem(f"unknown template {path.name}{meant}", str(path), names)
 
 
@@ -212,8 +238,10 @@ def _seen(name: str, tree: nodes.Template) -> Iterator[_Seen]:
     blocks = {block.name for block in tree.find_all(nodes.Block)}
     if "user" not in blocks:
         yield 0, "the template has no block `user`", "{% block user %}...{% endblock %}"
-    for block in sorted(blocks - {"user", "prefill"}):
-        yield 0, f"unknown block {block!r}", "the blocks `user` and `prefill`"
+    # Nothing is written behind a typed question, so nothing can be begun.
+    known = ("user",) if name in DECISION_TEMPLATES else ("user", "prefill")
+    for block in sorted(blocks - {*known}):
+        yield 0, f"unknown block {block!r}", f"the blocks {' and '.join(f'`{block}`' for block in known)}"
     if _depth(tree) > _MAX_LOOPS:
         yield 0, "more than two loops are inside each other", "at most two"
     yield from _constructs(tree)
@@ -272,7 +300,7 @@ def _depth(node: nodes.Node) -> int:
 
 def _rendering_mistakes(folder: Path, name: str, text: str) -> Iterator[Problem]:
     """Yield the first mistake of each kind that rendering with sample values shows."""
-    templates, seen = PromptTemplates({name: text}, folder=str(folder)), set[Problem]()
+    templates, seen = PromptTemplates({name: text}, (name,), str(folder)), set[Problem]()
     for values in _samples(name):
         try:
             rendered = templates.render(name, **values)

@@ -66,6 +66,7 @@ _OWNED = frozenset(
         *("model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"),
         *("temperature", "top_p", "top_k", "seed", "stop", "logprobs", "top_logprobs"),
         *("continue_final_message", "add_generation_prompt", "chat_template_kwargs"),
+        *("state", "questions", "input", "instructions"),
     }
 )
 """Fields of a request that come from other settings."""
@@ -75,7 +76,7 @@ def _not_owned(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if owned := sorted(_OWNED & fields.keys()):
         raise ValueError(
             f"extra_body sets {', '.join(owned)}, which other settings decide (those of critique, sample, "
-            "compare and eval, and chat_template_kwargs of the model); accepted: fields of the server's own"
+            "compare, label, eval, the model's chat_template_kwargs); accepted: fields of the server's own"
         )
     return fields
 

@@ -123,7 +123,7 @@ def choice_scores(
     return ChoiceScores(
         logprobs=logprobs,
         answer_mass=min(1.0, math.fsum(p for p in found if p is not None)),
-        top_token=first.top,
+        top_token=dict(zip(names, request.choices, strict=True)).get(first.top, first.top),
         prompt_tokens=counted_tokens(mapping_in(value.get("usage")).get("prompt_tokens")),
         model=model,
         missing_mass=first.missing_mass,

@@ -372,8 +372,10 @@ class HttpTransport:
         """Return the lane of the running event loop. A new loop is a new stage, perhaps hours later."""
         loop = asyncio.get_running_loop()
         if loop not in self._lanes or self._lanes[loop].is_over:
-            self._lanes = {other: lane for other, lane in self._lanes.items() if not other.is_closed()}
-            self._breaker.forget()
+            lanes = self._lanes.items()
+            self._lanes = {other: lane for other, lane in lanes if not (other.is_closed() or lane.is_over)}
+            if not self._lanes:  # the requests of another loop, which may run beside it, need the circuit
+                self._breaker.forget()
             opening = open_client(self.endpoint.concurrency, self.endpoint.timeouts)
             self._lanes[loop] = Lane(opening, self._pace, self._breaker)
         return self._lanes[loop]

@@ -37,7 +37,6 @@ from engines.endpoint.spending import ServerRecord, merged_records, server_recor
 from engines.loading import holds_model
 from evaluation.config import ChooseConfig
 from labelers.crowd.aggregate import TierRule
-from labelers.questions import decision_templates
 from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig
@@ -84,19 +83,19 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
         constitution.digest,
         settings,
         digest_of(config.prompts),
-        _templates_digest(config),
+        templates_digest(config),
         dict(sorted(models.items())),
     )
 
 
-def _templates_digest(config: RunConfig) -> str:
+def templates_digest(config: RunConfig) -> str:
     """Return a digest of the templates that a run uses; typed questions have templates of their own."""
     models = [config.models.labeler, config.models.judge]
     engines = [config.engine.for_model(model) for model in models if isinstance(model, ModelConfig)]
-    own = user_templates(config.templates).digest
+    templates = user_templates(config.templates)
     if all(engine.dialect == "chat" for engine in engines):
-        return own
-    return digest(own, decision_templates().digest)
+        return templates.digest
+    return digest(templates.digest, templates.decisions.digest)
 
 
 class Run(RunFiles):

@@ -9,8 +9,14 @@ import pytest
 from constitution.schema import Principle
 from core.chat import Untrusted
 from core.errors import ConfigError
-from prompts.environment import TEMPLATES, PromptTemplates
-from prompts.user_templates import TEMPLATE_VALUES, init_templates, user_templates, write_templates
+from prompts.environment import PromptTemplates
+from prompts.user_templates import (
+    REPLACEABLE,
+    TEMPLATE_VALUES,
+    init_templates,
+    user_templates,
+    write_templates,
+)
 
 KIND = Principle(id="kind", text="The reply is kind.")
 
@@ -38,7 +44,7 @@ def test_without_a_folder_the_templates_are_the_shipped_ones():
 
 def test_written_templates_are_the_shipped_ones_and_pass_the_check(tmp_path: Path):
     paths = init_templates(tmp_path / "mine")
-    assert [path.name for path in paths] == [f"{name}.j2" for name in TEMPLATES]
+    assert [path.name for path in paths] == [f"{name}.j2" for name in REPLACEABLE]
     assert user_templates(tmp_path / "mine").digest == PromptTemplates().digest
 
 
@@ -173,11 +179,25 @@ def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path):
         assert any(f"'{value}'" in line and place in line for line in found)
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", REPLACEABLE)
 def test_sample_values_are_those_that_shipped_templates_name(name: str, tmp_path: Path):
-    write_templates(tmp_path, {name: PromptTemplates().sources[name]})
+    shipped = PromptTemplates()
+    source = {**shipped.sources, **shipped.decisions.sources}[name]
+    write_templates(tmp_path, {name: source})
     user_templates(tmp_path)
     for value in TEMPLATE_VALUES[name]:
         asking = "{% block user %}{% if " + value + " %}{% endif %}"
-        text = PromptTemplates().sources[name].replace("{% block user -%}", asking, 1)
-        assert user_templates(folder_with(tmp_path, **{name: text})).own == {name}
+        text = source.replace("{% block user -%}", asking, 1)
+        templates = user_templates(folder_with(tmp_path, **{name: text}))
+        assert templates.own | templates.decisions.own == {name}
+
+
+def test_a_typed_question_has_no_beginning_of_an_answer(tmp_path: Path):
+    question = user("{{ principle.text }}") + "{% block prefill %}Yes{% endblock %}"
+    (line,) = problems(folder_with(tmp_path, decision_question=question))
+    assert "unknown block 'prefill'" in line
+
+
+def test_a_typed_question_needs_its_texts(tmp_path: Path):
+    (line,) = problems(folder_with(tmp_path, decision_reply=user("{{ conversation[0].content }}")))
+    assert "never shows reply" in line

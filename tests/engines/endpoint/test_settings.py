@@ -92,12 +92,20 @@ def test_only_a_server_needs_prices_for_a_budget():
     assert settings(engine, {"kind": "http", "url": SERVER, "prices": prices}).prices == Prices(**prices)
 
 
-def test_a_server_of_its_own_does_not_get_the_key_of_another():
+def test_a_server_of_its_own_does_not_get_the_key_and_the_fields_of_another():
     engine = {"kind": "http", "url": SERVER, "api_key_env": "KEY", "extra_body": {"a": 1, "b": 1}}
-    assert settings(engine, {"extra_body": {"b": 2}}).api_key_env == "KEY"
+    same = settings(engine, {"extra_body": {"b": 2}})
+    assert (same.api_key_env, same.extra_body) == ("KEY", {"a": 1, "b": 2})
+    assert settings(engine, {"url": SERVER, "dialect": "chat"}).extra_body == {"a": 1, "b": 1}
     found = settings(engine, {"url": "http://other", "extra_body": {"b": 2}})
-    assert found.api_key_env is None
-    assert found.extra_body == {"a": 1, "b": 2}
+    assert (found.api_key_env, found.extra_body) == (None, {"b": 2})
+
+
+def test_another_route_does_not_get_the_fields_of_chat():
+    engine = {"kind": "http", "url": SERVER, "extra_body": {"reasoning_effort": "low"}}
+    model = ModelConfig.model_validate({"id": "m", "engine": {"dialect": "systemone"}})
+    found = EngineConfig.model_validate(engine).for_model(model, "labeler")
+    assert (found.url, found.dialect, found.extra_body) == (SERVER, "systemone", {})
 
 
 @pytest.mark.parametrize(
@@ -125,6 +133,10 @@ def test_a_server_of_its_own_does_not_get_the_key_of_another():
         ({}, {"prefill": "none"}, "prefill is that of a server"),
         ({"kind": "vllm"}, {"budget": {"tokens": 9}}, "budget is that of a server, but engine.kind is vllm"),
         ({"kind": "http", "url": SERVER, "extra_body": {"stream": True}}, None, "extra_body sets stream"),
+        *(
+            ({"kind": "http", "url": SERVER, "extra_body": {name: {}}}, None, f"extra_body sets {name}")
+            for name in ("state", "questions", "input", "instructions")
+        ),
         (
             {"kind": "http", "url": SERVER, "arguments": {"max_num_seqs": 8}},
             None,

@@ -13,7 +13,7 @@ from engines.config import EngineConfig, ModelConfig
 from engines.protocols import GenerationRequest
 from engines.scripted import ScriptedEngine
 from prompts.environment import PromptTemplates
-from prompts.user_templates import write_templates
+from prompts.user_templates import REPLACEABLE, write_templates
 from publius.authoring.recompute import recomputation
 from publius.runs.manifest import read_manifest
 from publius.runs.reader import RunReader
@@ -114,7 +114,7 @@ def test_mistake_in_a_template_is_reported_before_a_folder_is_made(project: Path
 def test_init_writes_templates_that_check_accepts(tmp_path: Path):
     done = here("init", "--templates", tmp_path / "mine")
     assert done.returncode == 0, done.stderr
-    assert sorted(path.stem for path in (tmp_path / "mine").iterdir()) == sorted(PromptTemplates().sources)
+    assert sorted(path.stem for path in (tmp_path / "mine").iterdir()) == sorted(REPLACEABLE)
     assert here("check", "plain-and-brief", "--templates", tmp_path / "mine").returncode == 0
 
 
