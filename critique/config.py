@@ -71,7 +71,7 @@ class CritiqueConfig(Section):
     begin: Annotated[str, Field(max_length=200)] = Field(default="auto", json_schema_extra=ADDED)
     """Text that the critique is made to begin with; `none` for no such text. `auto` begins the critiques of
     models with fewer than 300 million parameters, which else answer the user again, and no others. A template
-    of yours decides for itself."""
+    of yours with a `prefill` block of its own decides for itself."""
     from_checks: Literal["auto"] | bool = Field(default="auto", json_schema_extra=ADDED)
     """Where the machine checks of all principles of a round fail, what they found is the critique, such as
     `it has 132 words, and the limit is 60`, and no model is asked for one. A principle with a `critique`

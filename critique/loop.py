@@ -210,11 +210,15 @@ class CritiqueLoop:
 
     @property
     def _begin(self) -> str | None:
-        """The beginning of critiques; None for that of the template, which a user's own decides itself."""
+        """The beginning of critiques; None for that of the template, which a user's own decides itself.
+
+        A copy of the built-in template in which only the request is edited has the built-in beginning.
+        """
         begin = self.config.begin
         if begin == "auto":
-            is_templates = self.begun or self.rules == "first" or "critique" in self.templates.own
-            return None if is_templates else ""
+            is_built_in = not self.templates.has_own_prefill("critique")
+            is_unwanted = is_built_in and not self.begun and self.rules != "first"
+            return "" if is_unwanted else None
         return "" if begin == "none" else begin
 
     def _id(self, prompt: Prompt) -> str:
