@@ -85,8 +85,9 @@ class CritiqueConfig(Section):
     `worst`, `candidates` and `guard`."""
     guard: bool = Field(default=True, json_schema_extra=ADDED)
     """Discard a revision that breaks a principle which the answer before it fulfils (by machine check or,
-    with `judge`, labeler), or that copies its critique or the question, talks about the reply, repeats
-    itself or changes the language, and keep the answer before it."""
+    with `judge`, labeler), that fails the check of its own principle by more, or that copies its critique or
+    the question, talks about the reply, repeats itself or changes the language unasked. The answer before it
+    is kept."""
     early_stop: Literal["auto", "off", "checks", "critique"] = Field(default="auto", json_schema_extra=ADDED)
     """`checks`: a round is skipped if its principles have machine checks and the answer passes them;
     `critique`: also if the critique says that nothing is wrong, which small models say at random; `off`:

@@ -146,7 +146,7 @@ class LoopStatistics:
         for name in revision.principle_ids:
             counts = self.principles[name]
             counts.drawn += 1
-            counts.faults += revision.critique is not None and finds_fault(revision.critique.text)
+            counts.faults += revision.critique is not None and finds_fault(revision.critique)
             counts.kept += revision.kept
             counts.better += _rises(before, after)
             counts.worse += _rises(after, before)
