@@ -11,6 +11,7 @@ import pytest
 from core.errors import ConfigError
 from core.records import Judgment
 from engines.scripted import ScriptedEngine
+from publius.authoring.recompute import estimate, recomputation
 from publius.runs.reader import RunReader
 from publius.stages.outcome import RunOutcome
 from publius.stages.runner import RunRequest, execute
@@ -91,6 +92,15 @@ def test_the_manifest_says_where_the_labels_come_from(tmp_path: Path, url: str):
 def test_each_dialect_and_mode_is_a_run_of_its_own(tmp_path: Path, url: str):
     ways = [("systemone", "choice"), ("systemone", "pointwise"), ("decisions", "choice")]
     assert len({run_at(tmp_path, url, *way).folder for way in ways}) == 3
+
+
+def test_a_recomputation_has_the_templates_of_the_run(
+    tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture
+):
+    with RunReader(run_at(tmp_path, url).folder) as run, caplog.at_level("WARNING", "publius"):
+        with recomputation(run, run.constitution) as (recomputed, engines):
+            assert estimate(recomputed, engines).new == 0
+        assert not [line for line in caplog.messages if "templates" in line]
 
 
 def test_pointwise_labels_need_no_server(tmp_path: Path):
