@@ -93,6 +93,14 @@ class CritiqueConfig(Section):
     `critique`: also if the critique says that nothing is wrong, which small models say at random; `off`:
     every round runs. `auto`: `checks` for critics of 300 million parameters or more, else `off`."""
 
+    @model_validator(mode="after")
+    def _candidates_differ(self) -> Self:
+        if self.candidates > 1 and self.revision.temperature == 0:
+            raise ValueError(
+                f"candidates is {self.candidates}, but revision.temperature is 0, so all would be equal"
+            )
+        return self
+
 
 Way = Literal["prompted", "begun", "wide", "repaired"]
 """A way to get an answer that passes where no plain draw does (`critique/teaching.py`)."""

@@ -88,14 +88,6 @@ class CritiqueLoop:
             GenerationRequest(turns_of(prompt.messages), sampling, seed, "draft")
         )
 
-    def principle_for(self, prompt: Prompt, number: int) -> Principle | None:
-        """Return the first principle of a round, or None if none applies to the prompt.
-
-        With `worst`, it is that of an answer without scores.
-        """
-        found = self._principles(prompt, Standing({}, frozenset(), 1.0), number)
-        return found[0] if found else None
-
     def _principles(self, prompt: Prompt, standing: Standing, number: int) -> tuple[Principle, ...]:
         return principles_of_round(
             self._settings.principles, self.constitution, prompt, standing, (self.seed, number)
