@@ -99,7 +99,8 @@ _EVASIONS = re.compile(
 _NOTHING_WRONG = re.compile(
     r"\b(?:no (?:faults?|violations?|errors?|issues?|changes?)\b"
     r"(?: (?:(?:should|need to|must|have to) be made|(?:are|is) (?:needed|necessary|required)))?"
-    rf"|no part of (?:it|(?:my|the|your) (?:last )?{_REPLY})(?: (?:should|needs to|must|has to) (?:be )?\w+)?"
+    rf"|no part of (?:it|(?:my|the|your) (?:last )?{_REPLY}) "
+    r"(?:breaks|violates|(?:should|needs to|must|has to) (?:be )?\w+)"
     r"|nothing (?:in (?:it|my|the|your)[^.]{0,40} )?(?:breaks|violates|needs|should|is wrong|to change)"
     r"(?: (?:to )?(?:be )?chang\w*)?"
     r"|(?:does not|doesn['’]t|do not|don['’]t) (?:break|violate|need (?:to )?(?:be )?chang\w*)"
@@ -112,7 +113,8 @@ _DENIED_CHARACTERS = 200
 """Characters before `fully follows this principle` that are searched for a denial."""
 _DENIAL = re.compile(
     r"(?:\b(?:not|never|cannot|hardly|barely|scarcely|nearly|almost|only|partly|partially|if|whether|unless"
-    r"|until|would|fails? to|instead of)\b|n['’]t\b)[^.!?\n]*\Z|\bto\W*\Z",
+    r"|until|would|fails? to|instead of)\b|n['’]t\b)[^.!?\n]*\Z"
+    r"|\b(?:nothing|none|neither|no (?:part|way))\b[^.!?\n,;:]*\Z|\bto\W*\Z",
     re.IGNORECASE,
 )
 """What makes `fully follows this principle` behind it in a sentence mean the opposite: `does not`, `to`."""
@@ -120,7 +122,7 @@ _COMPLAINT = re.compile(
     r"\b(?:but|however|although|though|except|nevertheless|yet|unclear|unfortunately"
     r"|should|could|might|must|ought|needs? (?:to|more|less)|too|lacks?|lacking|miss(?:es|ing)"
     r"|ignores?|fails?|breaks|violates|exceeds?|wrong|incorrect|unnecessary|instead|rather|longer|shorter"
-    r"|remove|add)\b",
+    r"|remove|add|partly|partially|in part|somewhat|mostly|largely|only|superficially|less)\b",
     re.IGNORECASE,
 )
 """Words of a critique that finds a fault, whatever else it says."""

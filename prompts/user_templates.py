@@ -136,7 +136,7 @@ def _principle(**fields: object) -> Principle:
 _PRINCIPLES = (
     _principle(),
     _principle(**_OPTIONAL),
-    _principle(**_OPTIONAL | {"check": {"kind": "contains", "value": ["a", "b"]}}),
+    _principle(**{**_OPTIONAL, "check": {"kind": "contains", "value": ["a", "b"]}}),
     *(_principle(**{name: value}) for name, value in _OPTIONAL.items()),
     *(_principle(**{n: v for n, v in _OPTIONAL.items() if n != name}) for name in _OPTIONAL),
 )
@@ -275,23 +275,31 @@ def _loops(name: str, tree: nodes.Template) -> Iterator[_Seen]:
 
     A text can be long, and two loops over its characters take the square of its length.
     """
+
+    def is_member_list(node: nodes.Node) -> bool:
+        if not isinstance(node, nodes.Getattr) or node.attr not in _MEMBER_LISTS:
+            return False
+        return isinstance(node.node, nodes.Name) and node.node.name not in made
+
+    made = {
+        name.name
+        for assigned in tree.find_all(nodes.Assign)
+        for name in (assigned.target, *assigned.target.find_all(nodes.Name))
+        if isinstance(name, nodes.Name)
+    }
     lists = [value for value, sample in TEMPLATE_VALUES[name].items() if isinstance(sample, (tuple, list))]
     accepted = ", ".join((*lists, *(f"VALUE.{member}" for member in _MEMBER_LISTS)))
     for loop in tree.find_all(nodes.For):
         is_list = isinstance(loop.iter, nodes.Name) and loop.iter.name in lists
-        if not is_list and not _is_member_list(loop.iter):
+        if not is_list and not is_member_list(loop.iter):
             yield loop.lineno, "a loop goes over something that is not a list of the template", accepted
         for inner in loop.find_all(nodes.For):
-            if not _is_member_list(inner.iter):
+            if not is_member_list(inner.iter):
                 what = "a loop inside another one goes over a whole list"
                 yield inner.lineno, what, ", ".join(f"VALUE.{member}" for member in _MEMBER_LISTS)
     for node in tree.find_all(nodes.Name):
         if node.ctx == "store" and node.name in lists:
             yield node.lineno, f"the value {node.name!r} is replaced", "another name"
-
-
-def _is_member_list(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.Getattr) and node.attr in _MEMBER_LISTS
 
 
 def _names(name: str, tree: nodes.Template) -> Iterator[_Seen]:

@@ -245,6 +245,10 @@ def test_template_that_python_cannot_read_is_refused_in_a_line(body: str, tmp_pa
         "{% for a in ['x', 'y'] %}y{% endfor %}",
         "{% set conversation = fence %}{% for a in conversation %}y{% endfor %}",
         "{% for a in conversation %}{% for b in conversation %}y{% endfor %}{% endfor %}",
+        "{% set m = {'examples': fence} %}{% for a in m.examples %}y{% endfor %}",
+        "{% set principle = {'examples': fence} %}{% for a in principle.examples %}y{% endfor %}",
+        "{% for a in {'examples': fence}.examples %}y{% endfor %}",
+        "{% for a in conversation[0].examples %}y{% endfor %}",
     ],
 )
 def test_loops_go_over_given_lists_alone(body: str, tmp_path: Path):
