@@ -17,7 +17,7 @@ from core.records import Prompt
 from core.text.similarity import words_of
 
 _PHRASES = (kinds.Contains, kinds.ContainsAny, kinds.StartsWith, kinds.EndsWith)
-_LAST_SENTENCES = re.compile(r"[^.!?\n]*[.!?\n]|[^.!?\n]+")
+_SENTENCES = re.compile(r"[^.!?\n]*[.!?\n]|[^.!?\n]+")
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Expected:
 
     question: str = ""
     """The user's last message."""
-    conversation: str = ""
-    """All messages; it tells what the user talks about."""
+    said: str = ""
+    """All messages of the user."""
     phrases: tuple[str, ...] = ()
     """Phrases that machine checks require."""
     languages: frozenset[str] | None = frozenset()
@@ -35,7 +35,7 @@ class Expected:
 
     def mentions(self, pattern: str) -> bool:
         """Return True if the user's messages contain a pattern, without regard to case."""
-        return re.search(pattern, f"{self.conversation}\n{self.question}", re.IGNORECASE) is not None
+        return re.search(pattern, f"{self.said}\n{self.question}", re.IGNORECASE) is not None
 
     def without_phrases(self, text: str) -> str:
         """Return a text without the phrases that are required of it."""
@@ -57,7 +57,7 @@ class Expected:
         """
         yield 0, len(words_of(self.question))
         start = 0
-        for sentence in _LAST_SENTENCES.findall(self.question):
+        for sentence in _SENTENCES.findall(self.question):
             end = start + len(words_of(sentence))
             if sentence.endswith("?"):
                 yield start, end
@@ -78,7 +78,7 @@ def expected_of(constitution: Constitution, prompt: Prompt) -> Expected:
     is_json = any(isinstance(check, kinds.JsonAnswer) for check in checks)
     return Expected(
         question=prompt.messages[-1].content,
-        conversation="\n".join(message.content for message in prompt.messages),
+        said=said,
         phrases=tuple(_phrases(checks)),
         languages=None if is_json else frozenset(filter(None, (asked, *languages))),
     )

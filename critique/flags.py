@@ -63,7 +63,12 @@ _AGE = "(?:(?:last|previous|revised|new|original|first) )?"
 _VERDICT = "(?:follows|fulfil|breaks|violates)"
 _DUTY = "(?:should|must|needs to)"
 _STATE = r"(?:is|was|has|does|contains|includes|provides|lacks|uses|answers|leaves)\b"
-_OF_A_REPLY = r"\b(?:repl(?:y|ies)|responses?|(?:my|his|her|its|their|our|this|that) (?:[a-z]+ )?answer)\b"
+_WHOSE = "my|his|her|its|their|our|this|that"
+_OF_A_REPLY = (
+    rf"\b(?:(?:{_WHOSE}|the|an?|your|following|[a-z]+['’]s) (?:[a-z]+ )?(?:repl(?:y|ies)|responses?)"
+    rf"|(?:{_WHOSE}) (?:[a-z]+ )?answer)\b"
+)
+"""A noun, not `Reply in one word` or `What is the answer`."""
 _OPENINGS = (
     # "My last reply should be shorter." Nobody asks for that.
     ("", rf"my {_AGE}(?:{_REPLY} (?:{_DUTY}|{_VERDICT})|(?:reply|response) {_STATE})"),

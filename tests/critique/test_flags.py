@@ -328,6 +328,12 @@ def test_question_at_the_end_of_a_message_is_copied_by_itself():
     assert flags_of(answer("I have a headache."), answer(DRAFT), "", said) == ()
 
 
+@pytest.mark.parametrize("question", ["Reply in one word: why?", "What is the answer to life?"])
+def test_question_that_does_not_ask_about_a_reply_has_no_reply_about_one(question: str):
+    found = flags_of(answer("The reply is at most 25 words long."), answer(DRAFT), "", asked(question))
+    assert found == ("talks_about_the_reply",)
+
+
 def test_answer_that_must_be_a_number_does_not_talk_about_the_reply():
     said = asked("Two sides are 3 and 4. How long is the third?")
     assert flags_of(answer("The answer must be five."), answer(DRAFT), "", said) == ()
