@@ -21,6 +21,7 @@ from engines.protocols import (
     Engine,
     GenerationRequest,
     HasOlderKeys,
+    KnowsSize,
     takes_questions,
 )
 from engines.requests.failures import failure_of_one_request, line_of
@@ -116,6 +117,11 @@ class CachedEngine:
     def is_base(self) -> bool:
         """True if the wrapped model is a base model."""
         return self._engine.is_base
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights of the wrapped engine's model; None if it does not know it, as a server's."""
+        return self._engine.parameters if isinstance(self._engine, KnowsSize) else None
 
     @property
     def takes_questions(self) -> bool:

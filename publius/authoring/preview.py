@@ -219,10 +219,12 @@ def _trace_json(trace: CritiqueTrace) -> dict[str, Any]:
         "rounds": [
             {
                 "round": revision.round,
-                "principle": revision.principle_id,
+                "principles": list(revision.principle_ids),
                 "critique": revision.critique.text if revision.critique else None,
-                "revision": _answer_json(revision.candidates[-1]),
+                "revision": None if "no_fault" in revision.flags else _answer_json(revision.candidates[-1]),
                 "kept": revision.kept,
+                "dropped": revision.dropped,
+                "broken": list(revision.broken),
                 "flags": list(revision.flags),
             }
             for revision in trace.revisions

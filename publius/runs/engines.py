@@ -16,7 +16,7 @@ from engines.cached import CachedEngine, RequestCounts
 from engines.config import ROLES, WITHOUT_WEIGHTS, EngineConfig, ModelConfig, ModelsConfig
 from engines.endpoint.memory import MEMORY
 from engines.endpoint.spending import AsksServer, ServerRecord, Spending, merged_records
-from engines.protocols import Engine, KnowsSize, SharesModel
+from engines.protocols import Engine, SharesModel
 from engines.scripted import ScriptedEngine
 from engines.vllm.setup import require_arguments, vllm_device
 from publius.config.run_file import RunConfig
@@ -120,8 +120,7 @@ class Engines:
 
     def parameters_of(self, role: EngineRole) -> int | None:
         """Return the number of weights of a role's model; None if the engine does not know it."""
-        made = self._made[self.of(role)]
-        return made.parameters if isinstance(made, KnowsSize) else None
+        return self.of(role).parameters
 
     def vllm_beside_trainer(self, role: EngineRole) -> bool:
         """Return True if the engine of a role is vLLM and starts on the GPU of a training in this process."""

@@ -32,7 +32,8 @@ async def critique_stage(run: Run, engines: Engines) -> StageResult:
 
     policy, critic = engines.of("policy"), engines.of("critic")
     judge = [engines.of("labeler")] if loop.scorer is not None and loop.scorer.labeler is not None else []
-    if not engines.fit_together("policy", "critic"):
+    fit = engines.fit_together("policy", "critic")
+    if not (fit and (not judge or engines.fit_together("policy", "labeler"))):
         # Only one model is loaded at a time: all drafts are written first, and the loop then finds them in
         # the cache.
         engines.keep(policy)

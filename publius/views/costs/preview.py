@@ -8,6 +8,7 @@ from core.notices import note
 from core.records import CritiqueTrace, Judgment
 from publius.authoring.preview import JudgedComparison, PreviewedPrompt, RunPreview
 from publius.console import heading, out, word_diff
+from publius.views.record import why_not_kept
 
 _CONTEXT = 40
 """Unchanged words to show at each end of a run of them."""
@@ -49,10 +50,14 @@ def _print_trace(trace: CritiqueTrace) -> None:
     out.print(Text(trace.initial.text))
     answer = trace.initial
     for revision in trace.revisions:
-        out.print(Text(f"\nRound {revision.round}, {revision.principle_id}. Critique:", style="italic"))
+        principles = ", ".join(revision.principle_ids)
+        out.print(Text(f"\nRound {revision.round}, {principles}. Critique:", style="italic"))
         out.print(Text(revision.critique.text if revision.critique else "(none)"))
+        if "no_fault" in revision.flags:
+            out.print(Text(f"\n{why_not_kept(revision)}", style="italic"))
+            continue
         flags = f" ({', '.join(revision.flags)})" if revision.flags else ""
-        kept = "" if revision.kept else ", not kept"
+        kept = "" if revision.kept else f", {why_not_kept(revision)}"
         out.print(Text(f"\nRevision{flags}{kept}, words removed and added:", style="italic"))
         out.print(word_diff(answer.text, revision.candidates[-1].text, _CONTEXT))
         answer = revision.candidates[-1] if revision.kept else answer

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
+from engines.scripted import ScriptedEngine
 from publius.authoring.preview import PreviewRequest, preview_run
 from publius.stages.runner import RunRequest, execute
+from publius.views.costs.preview import print_preview
 from tests.publius.invoking import here
 from tests.publius.projects import Recorder, record_lines, write_project
 from tests.publius.trainable import roomy, write_trainable
@@ -96,6 +98,28 @@ def test_command_prints_one_prompt_after_the_other_or_json(tmp_path: Path):
     assert 0.5 <= first["comparisons"][0]["preference"]["p_chosen"] <= 1
     for other in (["--estimate"], ["--resume", str(tmp_path)]):
         assert here("run", run_file, "--preview", "2", *other).returncode == 2
+
+
+def test_rounds_are_shown_with_all_their_principles_and_why_a_revision_is_not_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    def make(model: object, engine: object) -> ScriptedEngine:
+        answers = iter(
+            ["A good short answer.", "Be kinder.", "word " * 13, "Nothing in it breaks the principle."]
+        )
+        return ScriptedEngine(answerer=lambda request: next(answers, "A."), model="some-model")
+
+    run_file = write_project(tmp_path, prompts=1)
+    settings = ("critique.principles=all", "critique.early_stop=critique", "critique.begin=none")
+    preview = preview_run(PreviewRequest(run_file, 1, settings, until="critique"), make)
+    print_preview(preview)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Round 1, plain, honest, kind, short. Critique:" in shown
+    assert "not kept: breaks short, words removed and added:" in shown
+    assert "not revised: the critique finds nothing wrong" in shown
+    first, second = preview.as_json()["prompts"][0]["rounds"]
+    assert (first["principles"], first["dropped"]) == (["plain", "honest", "kind", "short"], "guard")
+    assert (first["broken"], second["revision"], second["flags"]) == (["short"], None, ["no_fault"])
 
 
 def test_comparisons_of_an_sft_model_are_shown_by_the_untrained_policy_and_nothing_is_trained(

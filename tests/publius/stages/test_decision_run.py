@@ -13,7 +13,7 @@ from core.records import Judgment
 from engines.scripted import ScriptedEngine
 from prompts.environment import PromptTemplates
 from prompts.user_templates import write_templates
-from publius.authoring.recompute import recomputation
+from publius.authoring.recompute import estimate, recomputation
 from publius.config.run_file import load_run_config
 from publius.runs.folder import templates_digest
 from publius.runs.reader import RunReader
@@ -138,7 +138,7 @@ def test_the_templates_of_typed_questions_are_the_users(
 def test_templates_that_the_labeler_is_not_asked_by_are_named(
     tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture
 ):
-    run_at(tmp_path, url, templates={"comparison": PromptTemplates().sources["comparison"]})
+    run_at(tmp_path, url, templates={"comparison": PromptTemplates().sources["comparison"] + " "})
     assert "comparison.j2 in the templates folder has no effect on models.labeler" in caplog.text
     assert "decision_pair.j2, decision_reply.j2, decision_question.j2" in caplog.text
 
@@ -210,6 +210,15 @@ def test_the_stages_that_ask_the_labeler(
 ):
     plain = "constitution: constitution.yaml\nprompts: prompts.jsonl\nmodels: {policy: some-model}\n"
     assert asks_labeler(load_run_config(write_project(tmp_path, 1, plain + settings)), stages) is asks
+
+
+def test_a_recomputation_has_the_templates_of_the_run(
+    tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture
+):
+    with RunReader(run_at(tmp_path, url).folder) as run, caplog.at_level("WARNING", "publius"):
+        with recomputation(run, run.constitution) as (recomputed, engines):
+            assert estimate(recomputed, engines).new == 0
+        assert not [line for line in caplog.messages if "templates" in line]
 
 
 def test_pointwise_labels_need_no_server(tmp_path: Path):

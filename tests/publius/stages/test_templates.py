@@ -88,9 +88,17 @@ def test_same_text_in_another_folder_is_the_same_run(project: Path):
 
 def test_shipped_text_in_a_folder_is_the_run_without_templates(project: Path):
     folder, _, _ = run(project)
-    again, asked, _ = run(project, system=PromptTemplates().sources["system"])
+    again, asked, _ = run(project, **PromptTemplates().sources)
     assert again == folder
     assert asked.total() == 0
+
+
+def test_run_with_copies_of_the_shipped_templates_can_be_read_without_the_users_folder(project: Path):
+    folder, _, _ = run(project, system=PromptTemplates().sources["system"])
+    reader = RunReader(folder)
+    assert reader.config.templates == folder / "templates"
+    with recomputation(reader, reader.constitution, make) as (recomputed, _):
+        assert recomputed.templates.digest == PromptTemplates().digest
 
 
 def test_run_folder_has_the_templates_and_they_outlive_the_users_own(project: Path):
