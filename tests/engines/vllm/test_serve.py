@@ -230,6 +230,6 @@ def test_a_whole_run_goes_through_the_server(url: str, tmp_path: Path):
         assert judgments
         assert {judgment.model for judgment in judgments} == {MODEL}
         assert all(judgment.orders and 0 < (judgment.answer_mass or 0) < 1 for judgment in judgments)
-    assert (outcome.folder / "report.html").exists()
+    assert (outcome.folder / "eval" / "report.md").is_file()
     again = execute(RunRequest(run_file))
     assert again.folder == outcome.folder
