@@ -22,6 +22,7 @@ from engines.cached import RequestCounts
 from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.folder import Run, identify
+from publius.runs.previews import record_preview, servers_asked
 from publius.runs.temporary import TemporaryRun
 from publius.stages.base import Stage
 from publius.stages.compare import compare_stage
@@ -134,7 +135,8 @@ class RunPreview:
 def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> RunPreview:
     """Run the first prompts of every stage before training, and return what they lead to.
 
-    Nothing is trained, and the run folder is not touched. The answers are in the project's request cache.
+    Nothing is trained, and the run folder is not touched. The answers are in the project's request cache, and
+    what servers were asked counts under the budget of the run.
 
     Raises:
         ConfigError: if no stage of the run can be previewed.
@@ -155,11 +157,15 @@ def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> Run
         work = Path(folder) / "runs" / own.name
         work.mkdir(parents=True)
         with TemporaryRun(work, own, config, constitution, identity) as run:
+            engines.resume_servers(servers_asked(project, own))
             require_scored_answers(run, stages)
-            warn_about_labels(config, engines)
-            ingestion(run)
-            run.narrow = lambda prompts: islice(prompts, request.prompts)
-            counts = sum((_run(stage, run, engines) for stage in stages), RequestCounts())
+            try:
+                warn_about_labels(config, engines)
+                ingestion(run)
+                run.narrow = lambda prompts: islice(prompts, request.prompts)
+                counts = sum((_run(stage, run, engines) for stage in stages), RequestCounts())
+            finally:
+                record_preview(project, own.name, engines.take_server_records())
             prompts = tuple(_prompts(run))
             excluded = {
                 stage: reasons for stage in (*stages, "aggregate") if (reasons := run.excluded(stage))
