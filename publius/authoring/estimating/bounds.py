@@ -83,7 +83,9 @@ class CallBounds:
             upper = max(row.asked, self.most(stage, purpose, facts) - reused)
         fewest = 0.0
         if purpose in facts.certain:
-            fewest = facts.certain[purpose] - reused
+            # The first draws of `sample` are those of all prompts, not of the sampled ones.
+            of_all = stage == "sample" and facts.factor > 1
+            fewest = facts.certain[purpose] - (facts.cached if of_all else reused)
         elif certain:  # those of the sampled prompts at least
             fewest = max(asked - row.untrained / facts.factor, facts.of_all.get(purpose, 0) - facts.cached)
         return Calls(0 if facts.begun else min(max(0, fewest), upper), upper)
@@ -109,7 +111,8 @@ class CallBounds:
             yield from () if self.loop.direct else (CRITIQUE,)
             yield from (REVISION, REWARD) if config.critique.judge else (REVISION,)
         elif stage == "sample":
-            yield from (way for way in config.sample.teach if way != "repaired")
+            without = {"repaired"} if self._checks else {"repaired", "begun"}  # checks name the beginnings
+            yield from (way for way in config.sample.teach if way not in without)
             yield from (REWARD,) if config.sample.judge else ()
         elif stage == "dpo" and config.dpo.rounds > 1:
             yield from DRAWN if config.compare.source == "prompted" else DRAWN[:1]

@@ -12,6 +12,7 @@ from publius.authoring.estimating.speeds import KnownSpeed
 from publius.authoring.estimating.stages import TrainingCost
 from publius.authoring.steering.plan import REFERENCE_COST
 from publius.runs.engines import EngineRole
+
 _HOUR_S = 3600.0
 
 
@@ -109,27 +110,37 @@ class RunEstimate:
     speed: KnownSpeed | None
     spent_before: dict[str, dict[str, float]]
     """Requests, tokens and seconds that the run had spent by stage when the estimate was made."""
+    served: frozenset[str] = frozenset()
+    """Roles whose models are behind servers."""
     budgets: tuple[BudgetUse, ...] = ()
     """What the run may spend on servers, beside what it needs."""
 
     def seconds(self, stage: str) -> float | None:
-        """Return the expected seconds of a stage; None without a speed."""
+        """Return the expected seconds of this machine for a stage; None without a speed.
+
+        What servers answer is not in it. None also for a stage that only asks servers.
+        """
         if self.speed is None:
             return None
         speed = self.speed.speed
         rows = [row for row in self.rows if row.stage == stage]
-        read = sum(row.prompts.expected for row in rows) + self.scored.get(stage, 0.0)
-        written, trained = sum(row.generated.expected for row in rows), 0.0
-        for training in (t for t in self.trainings if t.method == stage):
+        local = [row for row in rows if row.role not in self.served]
+        scored = self.scored.get(stage, 0.0)
+        trainings = [training for training in self.trainings if training.method == stage]
+        if rows and not (local or scored or trainings):
+            return None
+        read = sum(row.prompts.expected for row in local) + scored
+        written, trained = sum(row.generated.expected for row in local), 0.0
+        for training in trainings:
             read, written = read + training.prompt_tokens, written + training.generated_tokens
             trained += training.tokens * (1.0 if stage == "reward" else REFERENCE_COST)
         return read / speed.scored_per_s + written / speed.generated_per_s + trained / speed.trained_per_s
 
     @property
     def total_seconds(self) -> float | None:
-        """Expected seconds of all stages; None without a speed."""
-        found = [self.seconds(stage) for stage in self.stages]
-        return None if None in found else sum(value for value in found if value is not None)
+        """Expected seconds of this machine for all stages; None without a speed, or if only servers work."""
+        found = [seconds for stage in self.stages if (seconds := self.seconds(stage)) is not None]
+        return sum(found) if found else None
 
     def usd(self) -> Bounds | None:
         """Return the price in US dollars; None without any price."""
@@ -191,6 +202,7 @@ class RunEstimate:
                 "usd_per_hour": self.prices.hour,
                 "source": self.prices.source or None,
             },
+            "served_roles": sorted(self.served),
             "budgets": [budget.as_json() for budget in self.budgets],
             "spent_before": self.spent_before,
         }
