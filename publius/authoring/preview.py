@@ -16,7 +16,16 @@ from typing import Any
 from constitution.loader import load_constitution
 from core.errors import ConfigError
 from core.notices import note, warn
-from core.records import Comparison, CritiqueTrace, Generation, Judgment, Preference, Prompt, ScoredAnswer
+from core.records import (
+    Comparison,
+    CritiqueTrace,
+    Generation,
+    Judgment,
+    Preference,
+    Prompt,
+    Revision,
+    ScoredAnswer,
+)
 from core.terminal.interrupts import run_interruptibly
 from engines.cached import RequestCounts
 from publius.config.run_file import load_run_config
@@ -33,6 +42,8 @@ from publius.stages.runner import planned_stages
 from publius.stages.sample import sample_stage
 from publius.stages.scoring import require_scored_answers
 
+NO_FAULT = "no_fault"
+"""Flag of a round that ended with a critique that found nothing wrong."""
 _STAGES = {
     "critique": critique_stage,
     "sample": sample_stage,
@@ -220,19 +231,23 @@ def _prompts(run: Run) -> Iterator[PreviewedPrompt]:
 
 
 def _trace_json(trace: CritiqueTrace) -> dict[str, Any]:
+    return {"draft": _answer_json(trace.initial), "rounds": list(map(_round_json, trace.revisions))}
+
+
+def _round_json(revision: Revision) -> dict[str, Any]:
+    *others, best = revision.candidates
+    found_nothing = NO_FAULT in revision.flags  # then nothing was revised
     return {
-        "draft": _answer_json(trace.initial),
-        "rounds": [
-            {
-                "round": revision.round,
-                "principle": revision.principle_id,
-                "critique": revision.critique.text if revision.critique else None,
-                "revision": _answer_json(revision.candidates[-1]),
-                "kept": revision.kept,
-                "flags": list(revision.flags),
-            }
-            for revision in trace.revisions
-        ],
+        "round": revision.round,
+        "principle": revision.principle_id,
+        "principles": list(revision.principle_ids),
+        "critique": revision.critique.text if revision.critique else None,
+        "revision": None if found_nothing else _answer_json(best),
+        "other_candidates": [_answer_json(answer) for answer in others],
+        "kept": revision.kept,
+        "flags": list(revision.flags),
+        "broken": list(revision.broken),
+        "dropped": revision.dropped,
     }
 
 
