@@ -76,7 +76,7 @@ class CallBounds:
         if facts.settled:
             return Calls(row.asked, row.asked)
         asked, reused = row.asked / facts.factor, row.reused / facts.factor
-        certain = purpose in self.certain_purposes(stage)
+        certain = purpose in self._certain_purposes(stage, facts)
         if certain and facts.factor == 1:
             upper = row.asked + (facts.prompts * self._weaker if stage == "choose" else 0)
         else:
@@ -87,22 +87,23 @@ class CallBounds:
             of_all = stage == "sample" and facts.factor > 1
             fewest = facts.certain[purpose] - (facts.cached if of_all else reused)
         elif certain:  # those of the sampled prompts at least
-            fewest = max(asked - row.untrained / facts.factor, facts.of_all.get(purpose, 0) - facts.cached)
+            # A training without anything to learn from leaves no model to ask.
+            absent = row.untrained / facts.factor if stage in ("eval", "choose") else 0
+            fewest = max(asked - absent, facts.of_all.get(purpose, 0) - facts.cached)
         return Calls(0 if facts.begun else min(max(0, fewest), upper), upper)
 
-    def certain_purposes(self, stage: str) -> frozenset[str]:
+    def _certain_purposes(self, stage: str, facts: StageFacts) -> tuple[str, ...]:
         """Return the purposes of a stage whose requests do not depend on answers."""
         config = self.config
         if stage == "sample":
-            return frozenset() if config.sample.informative else frozenset({"sample"})
-        if stage == "compare":
-            # Without anything to learn from, SFT leaves no model, and the answers may be in the cache.
-            return frozenset() if config.compare.source == "sft" else frozenset(DRAWN)
-        return {
-            "critique": frozenset({"draft"}),
-            "eval": frozenset({"eval"}),
-            "choose": frozenset({"choose"}),
-        }.get(stage, frozenset())
+            return () if config.sample.informative else ("sample",)
+        if stage == "compare" and config.compare.source == "sft":
+            # If SFT has nothing to learn from, the policy before it is asked, unless it was asked before.
+            one, other = (section.sampling.model_dump() for section in (config.compare, config.sample))
+            return DRAWN if one != other and one["temperature"] and not facts.cached else ()
+        return {"critique": ("draft",), "compare": DRAWN, "eval": ("eval",), "choose": ("choose",)}.get(
+            stage, ()
+        )
 
     def purposes(self, stage: str) -> Iterator[str]:
         """Yield the purposes that a stage may have requests of although its dry run has none."""

@@ -47,7 +47,8 @@ async def _rows(dry: DryStages, typical: TypicalPrompts) -> AsyncIterator[CallEs
             else:
                 each, by_characters = await typical.tokens(purpose, role) if calls.most else (0.0, False)
                 row = replace(row, by_characters=by_characters)
-            yield _estimated(bounds, facts, (stage, role, purpose, model), row, each)
+            served = dry.engines.settings(role).kind == "http"
+            yield _estimated(bounds, facts, (stage, role, purpose, model), row, each, served)
 
 
 def _estimated(
@@ -56,11 +57,12 @@ def _estimated(
     names: tuple[str, EngineRole, str, str],
     row: AskedRequests,
     each: float,
+    served: bool,
 ) -> CallEstimate:
     """Return a row of the estimate; `each` is the number of tokens of a prompt."""
     stage, _, purpose, _ = names
     calls = bounds.of(stage, purpose, row, facts)
-    repeated = bounds.quoted(stage, purpose)
+    repeated = 0 if facts.settled else bounds.quoted(stage, purpose)
     return CallEstimate(
         *names,
         calls=Bounds(calls.fewest, row.asked, calls.most),
@@ -69,7 +71,8 @@ def _estimated(
             calls.fewest * max(0.0, each - repeated), row.prompt_tokens, calls.most * (each + repeated)
         ),
         generated=Bounds(
-            0 if purpose in _LABELER else calls.fewest,
+            # A server need not say how many tokens it wrote.
+            0 if purpose in _LABELER or served else calls.fewest,
             row.generated_tokens,
             calls.most * bounds.limit(stage, purpose),
         ),

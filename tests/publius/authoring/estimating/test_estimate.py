@@ -263,11 +263,19 @@ def test_time_is_that_of_the_rate_or_of_earlier_runs(tmp_path: Path):
     assert speed["source"] == "measured in 1 earlier run of the project"
 
 
-@pytest.mark.parametrize("rate", ["0", "-3", "nan"])
-def test_rate_that_is_not_above_zero_is_refused(tmp_path: Path, rate: str):
-    done = here("run", write_project(tmp_path), "--estimate", "--rate", rate)
-    assert done.returncode == 2
-    assert "--rate: found" in done.stderr
+@pytest.mark.parametrize("rate", ["0", "-3", "nan", "inf"])
+def test_rate_that_is_no_number_above_zero_is_refused(tmp_path: Path, rate: str):
+    with pytest.raises(ConfigError, match="--rate: found"):
+        estimated(write_project(tmp_path), rate=float(rate))
+
+
+def test_estimate_of_one_stage_leaves_what_is_remembered_of_the_others(tmp_path: Path):
+    run_file = write_project(tmp_path, prompts=3)
+    whole = estimated(run_file)
+    estimated(run_file, stages=["critique"])
+    beside = {row["stage"]: row for row in run(run_file).as_json()["estimated"]}
+    assert set(beside) == set(whole["stages"]) == {"critique", "compare", "label"}
+    assert beside["label"]["calls"] == whole["stages"]["label"]["calls"]
 
 
 def test_command_prints_a_table_or_json(tmp_path: Path):
