@@ -58,7 +58,9 @@ def rows(found: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["stage"], row["purpose"]): row for row in found["requests"]}
 
 
-@pytest.mark.parametrize(("mode", "judge"), [("choice", "true"), ("pointwise", "false")])
+@pytest.mark.parametrize(
+    ("mode", "judge"), [("choice", "true"), pytest.param("pointwise", "false", marks=pytest.mark.long)]
+)
 def test_every_question_of_a_decision_labeler_is_counted_before_anything_is_spent(
     tmp_path: Path, url: str, decider: CountingDecider, mode: str, judge: str
 ):
@@ -95,11 +97,11 @@ def test_tokens_of_a_typed_question_are_those_of_state_and_question():
 
 def test_budget_that_does_not_suffice_is_reported_and_leaves_no_lower_bound(tmp_path: Path, url: str):
     text = RUN.replace("URL", url).replace("MODE", "choice")
-    run_file = write_project(tmp_path, 3, text.replace("concurrency: 4", "budget: {tokens: 1000}"))
+    run_file = write_project(tmp_path, 1, text.replace("concurrency: 4", "budget: {tokens: 300}"))
     found = estimated(run_file)
     (budget,) = found["budgets"]
-    assert (budget["where"], budget["limit"], budget["spent"]) == ("engine.budget.tokens", 1000, 0)
-    assert 1000 < budget["expected"] <= budget["most"]
+    assert (budget["where"], budget["limit"], budget["spent"]) == ("engine.budget.tokens", 300, 0)
+    assert 300 < budget["expected"] <= budget["most"]
     assert {row["calls"]["lower"] for row in found["requests"]} == {0}
     (enough,) = estimated(run_file, "engine.budget={tokens: 90000000}")["budgets"]
     assert enough["most"] < 90_000_000
