@@ -124,7 +124,7 @@ def parameters_by_config(folder: Path) -> int | None:
             model = transformers.AutoModelForCausalLM.from_config(config)
     except (ImportError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError):
         return None  # an architecture that this version does not have, or that is not only a language model
-    return sum(weight.numel() for weight in model.parameters())
+    return sum(int(weight.numel()) for weight in model.parameters())
 
 
 def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from engines.config import ModelConfig
+from engines.config import EngineConfig, ModelConfig
 from engines.endpoint.settings import Budget, Prices
 from engines.endpoint.spending import ServerRecord, Traffic
 from publius.authoring.estimating.bounds import LABEL, REWARD
 from publius.authoring.estimating.result import BudgetUse, CallEstimate
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineRole
+
+_ROLES: tuple[EngineRole, ...] = ("policy", "critic", "labeler", "judge")
+
+
+def served_engines(config: RunConfig) -> dict[EngineRole, EngineConfig]:
+    """Return the settings of the roles whose models are behind servers."""
+    found: dict[EngineRole, EngineConfig] = {}
+    for role in _ROLES:
+        if role != "judge" or config.models.judge is not None:
+            settings = config.engine.for_model(config.models.of(role), role)
+            if settings.kind == "http":
+                found[role] = settings
+    return found
 
 
 def budgets_of(
@@ -23,26 +36,21 @@ def budgets_of(
         rows: the estimated requests.
         spent: what the run and its previews asked of servers so far.
     """
-    roles: tuple[EngineRole, ...] = ("policy", "critic", "labeler")
-    roles = (*roles, "judge") if config.models.judge else roles
-    models = {role: config.models.of(role) for role in roles}
     prices: dict[str, Prices | None] = {}
-    for role, model in models.items():
-        settings = config.engine.for_model(model, role)
-        if settings.kind == "http":
-            prices[role] = settings.prices
+    models: dict[str, ModelConfig] = {}
+    for role, settings in served_engines(config).items():
+        prices[role], models[role] = settings.prices, config.models.of(role)
     asked = [row for row in rows if row.role in prices]
     records = list(spent)
     found = list(_uses("engine.budget", config.engine.budget, asked, prices, records))
     budgeted: list[ModelConfig] = []
-    for role in prices:
-        model = models[role]
+    for name, model in models.items():
         if model.engine is None or model in budgeted:
             continue
         budgeted.append(model)
         own = [row for row in asked if models[row.role] == model]
         answered = [record for record in records if record.model == model.id]
-        found += _uses(f"models.{role}.engine.budget", model.engine.budget, own, prices, answered)
+        found += _uses(f"models.{name}.engine.budget", model.engine.budget, own, prices, answered)
     return tuple(found)
 
 

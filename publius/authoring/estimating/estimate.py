@@ -15,7 +15,7 @@ from core.progress import silent
 from core.store.cache import RequestCache
 from core.store.files import is_there
 from core.terminal.interrupts import run_interruptibly
-from publius.authoring.estimating.budgets import budgets_of
+from publius.authoring.estimating.budgets import budgets_of, served_engines
 from publius.authoring.estimating.certain import CertainRequests
 from publius.authoring.estimating.dry import DryEngine, RequestLedger, dry_maker
 from publius.authoring.estimating.lengths import RECENT, AnswerLengths
@@ -25,7 +25,7 @@ from publius.authoring.estimating.rows import estimated_rows, stoppable
 from publius.authoring.estimating.speeds import known_speed
 from publius.authoring.estimating.stages import DryStages, planned_trainings
 from publius.authoring.estimating.typical import TypicalPrompts
-from publius.config.run_file import RunConfig, load_run_config
+from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, EngineRole, Engines, make_engine, roles_in_use
 from publius.runs.estimates import plan_digest, remember_estimate
 from publius.runs.folder import identify
@@ -41,7 +41,6 @@ from publius.stages.scoring import require_scored_answers
 
 MOST_PROMPTS = 1_000
 """Prompts on which a stage is run; of more, a sample of this size stands for all."""
-_ROLES: tuple[EngineRole, ...] = ("policy", "critic", "labeler", "judge")
 _RECORDS = (
     "traces.jsonl",
     "samples.jsonl",
@@ -137,7 +136,7 @@ def estimate_run(
             prices=prices,
             speed=speed,
             spent_before=_spent(own),
-            served=frozenset(role for role in _ROLES if _is_served(config, role)),
+            served=frozenset(served_engines(config)),
             budgets=budgets,
         )
     remember_estimate(project, found.as_json())
@@ -157,12 +156,6 @@ def _copy_records(own: Path, work: Path) -> bool:
 
 def _is_begun(own: Path) -> bool:
     return any((own / name).is_file() for name in _RECORDS)
-
-
-def _is_served(config: RunConfig, role: EngineRole) -> bool:
-    if role == "judge" and config.models.judge is None:
-        return False
-    return config.engine.for_model(config.models.of(role), role).kind == "http"
 
 
 def _spent(own: Path) -> dict[str, dict[str, float]]:

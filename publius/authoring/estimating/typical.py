@@ -68,8 +68,8 @@ class TypicalPrompts:
             labeler = AILabeler(
                 run.constitution, self.engines.of(role), run.config.label, run.config.seed, run.templates
             )
-            answers = [(self._answer(prompt, number), f"typical:{number}") for number in (0, 1)]
-            await labeler.label(Comparison.of(prompt, *answers))
+            one, other = ((self._answer(prompt, number), f"typical:{number}") for number in (0, 1))
+            await labeler.label(Comparison.of(prompt, one, other))
         else:
             turns = turns_of(prompt.messages)
             if purpose == "prompted":

@@ -117,19 +117,19 @@ label: {principles: 3}
 def test_previews_and_the_run_share_one_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DECISIONS_KEY", TOKEN)
     with served({}, {"judge": CountingDecider()}) as client:
-        run_file = write_project(tmp_path, 8, BUDGETED.replace("URL", client.url))
+        run_file = write_project(tmp_path, 4, BUDGETED.replace("URL", client.url))
         preview_run(PreviewRequest(run_file, 1))
         (budget,) = estimate_run(EstimateRequest(run_file)).as_json()["budgets"]
         assert 0 < budget["spent"] < 1500
         with pytest.raises(
             EngineError, match=r"the budget of 1,500 tokens is spent \(([\d,]+) used\)"
         ) as raised:
-            preview_run(PreviewRequest(run_file, 8))
+            preview_run(PreviewRequest(run_file, 4))
         before = int(re.search(r"\(([\d,]+) used", str(raised.value))[1].replace(",", ""))
         # All of it is counted: the run and a further preview have nothing left.
         for again in (
             lambda: execute(RunRequest(run_file)),
-            lambda: preview_run(PreviewRequest(run_file, 8)),
+            lambda: preview_run(PreviewRequest(run_file, 4)),
         ):
             with pytest.raises(EngineError, match="the budget of 1,500 tokens is spent"):
                 again()
