@@ -17,7 +17,7 @@ from evaluation.config import ChooseConfig
 from publius.authoring.estimating.dry import AskedRequests
 from publius.config.run_file import RunConfig
 
-CRITIQUE, REVISION, LABEL, REWARD = "critique", "revision", "label", "reward"
+CRITIQUE_PURPOSE, REVISION_PURPOSE, LABEL_PURPOSE, REWARD_PURPOSE = "critique", "revision", "label", "reward"
 DRAWN = "sample", "prompted"
 """Purposes of sampled answers that are compared."""
 
@@ -109,30 +109,32 @@ class CallBounds:
         """Yield the purposes that a stage may have requests of although its dry run has none."""
         config = self.config
         if stage == "critique":
-            yield from () if self.loop.direct else (CRITIQUE,)
-            yield from (REVISION, REWARD) if config.critique.judge else (REVISION,)
+            yield from () if self.loop.direct else (CRITIQUE_PURPOSE,)
+            yield from (REVISION_PURPOSE, REWARD_PURPOSE) if config.critique.judge else (REVISION_PURPOSE,)
         elif stage == "sample":
             without = {"repaired"} if self._checks else {"repaired", "begun"}  # checks name the beginnings
             yield from (way for way in config.sample.teach if way not in without)
-            yield from (REWARD,) if config.sample.judge else ()
+            yield from (REWARD_PURPOSE,) if config.sample.judge else ()
         elif stage == "dpo" and config.dpo.rounds > 1:
             yield from DRAWN if config.compare.source == "prompted" else DRAWN[:1]
-            yield LABEL
-            yield from (REWARD,) if self._compares_by_judge else ()
+            yield LABEL_PURPOSE
+            yield from (REWARD_PURPOSE,) if self._compares_by_judge else ()
         elif stage == "label" or (stage in ("eval", "choose") and config.models.judge is not None):
-            yield LABEL
+            yield LABEL_PURPOSE
 
     def most(self, stage: str, purpose: str, facts: StageFacts) -> float:
         """Return the most requests, those in the cache included."""
         config, prompts = self.config, facts.prompts
         rounds = config.dpo.rounds - 1 if stage == "dpo" else 1
-        if purpose == LABEL:
+        if purpose == LABEL_PURPOSE:
             return self._most_labels(stage, facts, rounds)
-        if purpose == REWARD:
+        if purpose == REWARD_PURPOSE:
             return self._most_scores(stage, facts, rounds)
         if stage == "critique":
             loop = self.loop
-            each = {CRITIQUE: loop.rounds, REVISION: loop.rounds * loop.candidates}.get(purpose, 1)
+            each = {CRITIQUE_PURPOSE: loop.rounds, REVISION_PURPOSE: loop.rounds * loop.candidates}.get(
+                purpose, 1
+            )
             return facts.owed * each
         if stage == "sample":
             if purpose == "sample":
@@ -147,10 +149,13 @@ class CallBounds:
     def limit(self, stage: str, purpose: str) -> int:
         """Return the most tokens of an answer; 0 where no text is written."""
         config = self.config
-        if purpose in (LABEL, REWARD):
+        if purpose in (LABEL_PURPOSE, REWARD_PURPOSE):
             return 0
         if stage == "critique":
-            sampling = {CRITIQUE: config.critique.critique, REVISION: config.critique.revision}
+            sampling = {
+                CRITIQUE_PURPOSE: config.critique.critique,
+                REVISION_PURPOSE: config.critique.revision,
+            }
             return sampling.get(purpose, config.critique.draft).max_new_tokens
         sampled = config.sample if stage == "sample" else config.compare
         return (config.eval if stage in ("eval", "choose") else sampled).sampling.max_new_tokens
@@ -159,11 +164,11 @@ class CallBounds:
         """Return the most tokens of answers that a request of this purpose repeats."""
         loop, config = self.config.critique, self.config
         answer = max(loop.draft.max_new_tokens, loop.revision.max_new_tokens)
-        if purpose == REVISION:
+        if purpose == REVISION_PURPOSE:
             return answer + (0 if self.loop.direct else loop.critique.max_new_tokens)
-        if purpose == CRITIQUE:
+        if purpose == CRITIQUE_PURPOSE:
             return answer
-        if purpose not in (LABEL, REWARD):
+        if purpose not in (LABEL_PURPOSE, REWARD_PURPOSE):
             return 0
         limits = [config.compare.sampling.max_new_tokens]
         if stage in ("eval", "choose"):
@@ -172,7 +177,7 @@ class CallBounds:
             limits = [answer]
         elif stage == "sample" or (stage == "label" and config.compare.source == "samples"):
             limits = [config.sample.sampling.max_new_tokens]
-        return (2 if purpose == LABEL else 1) * max(limits)
+        return (2 if purpose == LABEL_PURPOSE else 1) * max(limits)
 
     def _most_labels(self, stage: str, facts: StageFacts, rounds: int) -> float:
         """Return the most requests of labels: two for each principle of a comparison."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from engines.config import EngineConfig, ModelConfig
 from engines.endpoint.settings import Budget, Prices
 from engines.endpoint.spending import ServerRecord, Traffic
-from publius.authoring.estimating.bounds import LABEL, REWARD
+from publius.authoring.estimating.bounds import LABEL_PURPOSE, REWARD_PURPOSE
 from publius.authoring.estimating.result import BudgetUse, CallEstimate
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineRole
@@ -69,7 +69,7 @@ def _uses(
         price = prices[row.role]
         for place, name in enumerate(("expected", "upper")):
             read, written = getattr(row.prompts, name), getattr(row.generated, name)
-            if row.purpose in (LABEL, REWARD):
+            if row.purpose in (LABEL_PURPOSE, REWARD_PURPOSE):
                 written = getattr(row.calls, name)  # one token each
             tokens[place] += read + written
             if price is not None:

@@ -17,7 +17,7 @@ from core.records import Prompt, Split
 from critique.config import CritiqueConfig
 from critique.guard import Standing
 from critique.strategies import principles_of_round
-from publius.authoring.estimating.bounds import CRITIQUE, REVISION, CallBounds, StageFacts
+from publius.authoring.estimating.bounds import CRITIQUE_PURPOSE, REVISION_PURPOSE, CallBounds, StageFacts
 from publius.authoring.estimating.dry import DryEngine
 from publius.runs.engines import EngineRole, Engines
 from publius.runs.temporary import TemporaryRun
@@ -123,7 +123,7 @@ class CertainRequests:
 
     def _rounds(self) -> dict[str, int]:
         """Return the critiques and revisions of the rounds that cannot be skipped."""
-        loop, found = self.loop, {CRITIQUE: 0, REVISION: 0}
+        loop, found = self.loop, {CRITIQUE_PURPOSE: 0, REVISION_PURPOSE: 0}
         for prompt in prompts_of(self.run, self._splits("critique")):
             if self.run.traces.has_children(prompt.id):
                 continue
@@ -135,10 +135,10 @@ class CertainRequests:
                 written = checked and loop.from_checks and not any(p.critique for p in principles)
                 # A greedy model that is asked the same as in the round before is not asked again.
                 if not (loop.direct or written) and (number == 1 or loop.critique.temperature):
-                    found[CRITIQUE] += 1
+                    found[CRITIQUE_PURPOSE] += 1
                 ends = loop.early_stop == "critique" and not loop.direct
                 if not ends and (number == 1 or loop.revision.temperature):
-                    found[REVISION] += loop.candidates if loop.revision.temperature else 1
+                    found[REVISION_PURPOSE] += loop.candidates if loop.revision.temperature else 1
         return found
 
     def _principles(self, prompt: Prompt, number: int) -> Sequence[Principle]:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from constitution.loader import load_constitution
@@ -108,6 +109,7 @@ def estimate_run(
         require_scored_answers(run, stages)
         ingestion(run)
 
+        @lru_cache(None)
         def dry_engine(role: EngineRole) -> DryEngine:
             engine = maker(config.models.of(role), engines.settings(role))
             assert isinstance(engine, DryEngine)
@@ -126,7 +128,7 @@ def estimate_run(
             name=config.name,
             plan=plan_digest(identity, config.models),
             prompts=_by_split(run),
-            sampled=MOST_PROMPTS if any(facts.factor > 1 for facts in dry.facts.values()) else None,
+            sampled=MOST_PROMPTS if any(certain.factor(f.prompts) > 1 for f in dry.facts.values()) else None,
             stages=stages,
             rows=rows if all(budget.suffices for budget in budgets) else tuple(map(stoppable, rows)),
             trainings=tuple(dry.trainings),

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from publius.authoring.estimating.bounds import CRITIQUE, LABEL, REVISION, REWARD, CallBounds, StageFacts
+from publius.authoring.estimating.bounds import (
+    CRITIQUE_PURPOSE,
+    LABEL_PURPOSE,
+    REVISION_PURPOSE,
+    REWARD_PURPOSE,
+    CallBounds,
+    StageFacts,
+)
 from publius.authoring.estimating.dry import AskedRequests
 from publius.authoring.estimating.result import Bounds, CallEstimate
 from publius.authoring.estimating.stages import DryStages
 from publius.authoring.estimating.typical import TypicalPrompts
 from publius.runs.engines import EngineRole
 
-_CRITIC, _LABELER = (CRITIQUE, REVISION), (LABEL, REWARD)
+_CRITIC, _LABELER = (CRITIQUE_PURPOSE, REVISION_PURPOSE), (LABEL_PURPOSE, REWARD_PURPOSE)
 
 
 async def estimated_rows(dry: DryStages, typical: TypicalPrompts) -> tuple[CallEstimate, ...]:

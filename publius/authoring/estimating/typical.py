@@ -15,7 +15,12 @@ from engines.protocols import GenerationRequest
 from evaluation.prompted import prompted_turns
 from labelers.ai import AILabeler
 from labelers.rewards import LabelerReward
-from publius.authoring.estimating.bounds import CRITIQUE, LABEL, REVISION, REWARD
+from publius.authoring.estimating.bounds import (
+    CRITIQUE_PURPOSE,
+    LABEL_PURPOSE,
+    REVISION_PURPOSE,
+    REWARD_PURPOSE,
+)
 from publius.authoring.estimating.dry import DryEngine, RequestLedger
 from publius.runs.engines import EngineRole, Engines, conversations
 from publius.runs.temporary import TemporaryRun
@@ -56,14 +61,14 @@ class TypicalPrompts:
         return (row.prompt_tokens / row.asked if row.asked else 0.0), row.by_characters
 
     async def _ask(self, purpose: str, role: EngineRole, prompt: Prompt) -> None:
-        if purpose in (CRITIQUE, REVISION):
+        if purpose in (CRITIQUE_PURPOSE, REVISION_PURPOSE):
             loop = loop_of(self.run, self.engines)
             settings = {"rounds": 1, "candidates": 1, "early_stop": "off", "from_checks": False}
             loop = replace(loop, scorer=None, config=loop.config.model_copy(update=settings))
             await loop.trace(prompt)
-        elif purpose == REWARD:
+        elif purpose == REWARD_PURPOSE:
             await self._reward().by_principle(Sample(prompt, self._answer(prompt, 0), finished=True))
-        elif purpose == LABEL:
+        elif purpose == LABEL_PURPOSE:
             run = self.run
             labeler = AILabeler(
                 run.constitution, self.engines.of(role), run.config.label, run.config.seed, run.templates
