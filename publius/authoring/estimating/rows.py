@@ -42,7 +42,8 @@ async def _rows(dry: DryStages, typical: TypicalPrompts) -> AsyncIterator[CallEs
     for stage, facts in dry.facts.items():
         seen = {key[1:]: row for key, row in dry.ledger.rows.items() if key[0] == stage}
         for purpose in bounds.purposes(stage):
-            if not any(name == purpose for name, _ in seen):
+            # The model of a role that has nothing to do is not looked for.
+            if bounds.most(stage, purpose, facts) and not any(name == purpose for name, _ in seen):
                 seen[purpose, dry.engines.of(_role(stage, purpose)).model] = AskedRequests()
         for (purpose, model), row in seen.items():
             calls = bounds.of(stage, purpose, row, facts)
