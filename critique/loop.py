@@ -80,6 +80,11 @@ class CritiqueLoop:
             constitution_digest=self.constitution.digest,
         )
 
+    @property
+    def settings(self) -> CritiqueConfig:
+        """The settings by the rules of the loop, with a value for each `auto`."""
+        return self._settings
+
     async def draft(self, prompt: Prompt) -> Generation:
         """Return the policy's first answer. It does not depend on the constitution."""
         sampling = self.config.draft

@@ -205,7 +205,7 @@ class CachedEngine:
             if stored is None:
                 self._cache.put(key, request.purpose, line)
             else:
-                self._cache.replace(key, stored, line)
+                self._cache.replace(key, request.purpose, stored, line)
         except asyncio.CancelledError:
             future.set_result(None)
             raise

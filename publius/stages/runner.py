@@ -11,6 +11,7 @@ from constitution.loader import load_constitution
 from core.errors import ConfigError, NothingToLearnError, RunStateError
 from core.notices import note, warn
 from core.terminal.interrupts import run_interruptibly
+from engines.endpoint.spending import merged_records
 from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
 from publius.config.run_file import LABELER_REWARD, TRAINABLE, RunConfig, load_run_config, untrainable
@@ -18,6 +19,7 @@ from publius.models.training_job import training_job
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.estimates import attach_estimate
 from publius.runs.folder import Run, open_run
+from publius.runs.previews import preview_servers
 from publius.stages.base import STAGES, Stage, StageResult
 from publius.stages.compare import compare_stage
 from publius.stages.critique import critique_stage
@@ -128,7 +130,8 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
         )
         with opened as run:
             note(f"run folder {run.folder}")
-            engines.resume_servers(run.server_records())
+            previewed = preview_servers(plan.project, run.folder.name)
+            engines.resume_servers(merged_records(run.server_records(), previewed))
             _require_possible_trainings(run, plan.stages)
             require_scored_answers(run, plan.stages)
             warn_about_labels(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.text import Text
 
 from core.notices import note
-from core.records import CritiqueTrace, Judgment
-from publius.authoring.preview import JudgedComparison, PreviewedPrompt, RunPreview
+from core.records import CritiqueTrace, Judgment, Revision
+from publius.authoring.preview import NO_FAULT, JudgedComparison, PreviewedPrompt, RunPreview
 from publius.console import heading, out, word_diff
 from publius.views.record import why_not_kept
 
@@ -53,14 +53,21 @@ def _print_trace(trace: CritiqueTrace) -> None:
         principles = ", ".join(revision.principle_ids)
         out.print(Text(f"\nRound {revision.round}, {principles}. Critique:", style="italic"))
         out.print(Text(revision.critique.text if revision.critique else "(none)"))
-        if "no_fault" in revision.flags:
+        if NO_FAULT in revision.flags:
             out.print(Text(f"\n{why_not_kept(revision)}", style="italic"))
             continue
-        flags = f" ({', '.join(revision.flags)})" if revision.flags else ""
-        kept = "" if revision.kept else f", {why_not_kept(revision)}"
-        out.print(Text(f"\nRevision{flags}{kept}, words removed and added:", style="italic"))
+        out.print(Text(f"\n{_title(revision)}, words removed and added:", style="italic"))
         out.print(word_diff(answer.text, revision.candidates[-1].text, _CONTEXT))
         answer = revision.candidates[-1] if revision.kept else answer
+
+
+def _title(revision: Revision) -> str:
+    """Return the title of a revision: of how many it is the best, its flags, and why it is not kept."""
+    count = len(revision.candidates)
+    title = "Revision" if count == 1 else f"Revision, best of {count}"
+    if revision.flags:
+        title += f" ({', '.join(revision.flags)})"
+    return title if revision.kept else f"{title}, {why_not_kept(revision)}"
 
 
 def _print_comparison(judged: JudgedComparison, *, shown: bool) -> None:
