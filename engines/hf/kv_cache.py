@@ -2,16 +2,21 @@
 
 transformers' `DynamicLayer` concatenates the whole cache for each new token. Here each layer allocates
 storage with spare capacity and returns views of it. All rows end at the same position (prompts are padded on
-the left), so the rows of another cache are added by aligning the ends.
+the left), so the rows of another cache are added by aligning the ends. Prompts that were computed as one
+packed row become rows of their own (`RowCache.unpack`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import Cache, DynamicCache, PreTrainedConfig
 from transformers.cache_utils import DynamicLayer
+
+States = Sequence[tuple[torch.Tensor, torch.Tensor]]
+"""Keys and values (B, K, S, D) of each layer."""
 
 _ROOM = 128
 """Minimum spare capacity in tokens. Storage grows by this or by a quarter, whichever is larger."""
@@ -57,6 +62,22 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base r
         keys, values = (torch.cat([_pad_left(one, length), _pad_left(two, length)]) for one, two in pairs)
         self._allocate(keys, values, 0)
 
+    def unpack(self, spans: Sequence[Sequence[slice]]) -> None:
+        """Turn one row into several, each made of some of its columns and aligned at the end."""
+        packed = (self.keys, self.values)
+        lengths = [sum(span.stop - span.start for span in parts) for parts in spans]
+        keys, values = (
+            states.new_zeros(len(spans), states.shape[1], max(lengths), states.shape[3]) for states in packed
+        )
+        for old, new in zip(packed, (keys, values), strict=True):
+            for row, parts, length in zip(new, spans, lengths, strict=True):
+                start = new.shape[2] - length
+                for span in parts:
+                    end = start + span.stop - span.start
+                    row[:, start:end] = old[0, :, span]
+                    start = end
+        self._allocate(keys, values, 0)
+
     def _allocate(self, keys: torch.Tensor, values: torch.Tensor, more: int) -> None:
         length = keys.shape[2]
         # Spare capacity in proportion to the length: the cost of copying per token stays constant.
@@ -98,6 +119,24 @@ class RowCache:
         for layer in self.cache.layers:
             layer.select(rows, start)
         return start
+
+    def fill(self, rows: Sequence[States]) -> None:
+        """Put the states of rows, each (1, K, S, D), one after the other into one row of an empty cache."""
+        for layer, states in zip(self.cache.layers, zip(*rows, strict=True), strict=False):
+            layer.update(*(torch.cat(parts, dim=2) for parts in zip(*states, strict=True)))
+
+    def unpack(self, spans: Sequence[Sequence[slice]]) -> None:
+        """Turn one row into several, each made of some of its columns and aligned at the end."""
+        for layer in self.cache.layers:
+            layer.unpack(spans)
+
+    def copy_of(self, row: int, start: int) -> States:
+        """Return a copy of the keys and values (1, K, S, D) of a row, without its first `start` positions."""
+        own = slice(row, row + 1)
+        return [
+            (layer.keys[own, :, start:].clone(), layer.values[own, :, start:].clone())
+            for layer in self.cache.layers
+        ]
 
     def join(self, other: RowCache) -> None:
         """Append the rows of another cache."""
