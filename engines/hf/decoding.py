@@ -168,14 +168,13 @@ class DecodingBatch:
                 self._prefixes.store(computed, states)
 
     def _keep(self, indices: list[int]) -> None:
-        self.rows = [self.rows[i] for i in indices]
-        if not self.rows:
+        if not indices:
+            self.rows = []
             return
-        rows = torch.tensor(indices, device=self._mask.device)
-        mask = self._mask[rows]
-        # Leading columns that are padding in all remaining rows are dropped, here and in the cache.
-        unused = int(mask.any(dim=0).int().argmax())
-        self._mask = mask[:, self._cache.select(rows, unused) :]
+        # Leading columns may be padding in all remaining rows.
+        unused = int(self._mask[indices].any(dim=0).int().argmax())
+        order, self._mask = self._cache.keep(indices, unused, self._mask)
+        self.rows = [self.rows[i] for i in order]
 
     def _finish_reason(self, row: DecodingRow) -> Literal["stop", "length"] | None:
         if row.tokens[-1] in self._end_ids:

@@ -20,10 +20,12 @@ States = Sequence[tuple[torch.Tensor, torch.Tensor]]
 
 _ROOM = 128
 """Minimum spare capacity in tokens. Storage grows by this or by a quarter, whichever is larger."""
+_WASTE = 0.25
+"""Share of leading positions that no row uses above which they are dropped, which copies all rows."""
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base registers subclasses, untyped
-    """Keys and values (B, K, S, D) of one layer: views of storage (B, K, capacity, D)."""
+    """Keys and values (B, K, S, D) of one layer: views of storage with spare rows and positions."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -44,15 +46,23 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base r
         end = start + key_states.shape[2]
         if end > self._key_storage.shape[2]:
             self._allocate(self.keys, self.values, end - start)
-        self._key_storage[:, :, start:end] = key_states
-        self._value_storage[:, :, start:end] = value_states
-        self._show(end)
+        rows = len(key_states)
+        self._key_storage[:rows, :, start:end] = key_states
+        self._value_storage[:rows, :, start:end] = value_states
+        self._show(rows, end)
         return self.keys, self.values
 
     def select(self, rows: torch.Tensor, start: int) -> None:
         """Keep only the given rows (b,), without their first `start` positions."""
         rows = rows.to(self.keys.device)  # with engine.device_map=auto, layers are on several GPUs
         self._allocate(self.keys[rows, :, start:], self.values[rows, :, start:], 0)
+
+    def move(self, moves: Sequence[tuple[int, int]], count: int) -> None:
+        """Keep only the first `count` rows, after copying rows to others' places (place, row)."""
+        for states in (self.keys, self.values):
+            for place, row in moves:
+                states[place] = states[row]
+        self._show(count, self.keys.shape[2])
 
     def join(self, other: GrowingLayer) -> None:
         """Append the other layer's rows, aligned at the end; the caller masks the gap at the start."""
@@ -86,11 +96,16 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # its base r
         self._value_storage = values.new_empty(*values.shape[:2], capacity, values.shape[3])
         self._key_storage[:, :, :length] = keys
         self._value_storage[:, :, :length] = values
-        self._show(length)
+        self._show(len(keys), length)
 
-    def _show(self, length: int) -> None:
-        self.keys = self._key_storage[:, :, :length]
-        self.values = self._value_storage[:, :, :length]
+    def _show(self, rows: int, length: int) -> None:
+        self.keys = self._key_storage[:rows, :, :length]
+        self.values = self._value_storage[:rows, :, :length]
+
+    @property
+    def spare_rows(self) -> int:
+        """Number of rows of the storage that are not used."""
+        return len(self._key_storage) - len(self.keys)
 
 
 def _pad_left(states: torch.Tensor, length: int) -> torch.Tensor:
@@ -111,14 +126,36 @@ class RowCache:
         layer: Any = GrowingLayer
         self.cache: Any = Cache(layers=[layer() for _ in stock.layers]) if self.can_join else stock
 
-    def select(self, rows: torch.Tensor, start: int) -> int:
-        """Keep only the given rows; return the number of leading positions dropped."""
+    def keep(self, rows: Sequence[int], unused: int, mask: torch.Tensor) -> tuple[list[int], torch.Tensor]:
+        """Keep only some rows; return them in their new order, with their mask.
+
+        The last rows take the places of those that leave, so that few rows are copied. Storage that is half
+        empty is copied whole.
+
+        Args:
+            rows: rows to keep, in ascending order.
+            unused: number of leading positions that none of them uses.
+            mask: mask (B, S) of all rows.
+        """
+        order, dropped = list(rows), 0
+        index = torch.tensor(order, device=mask.device)
         if not self.can_join:
-            self.cache.reorder_cache(rows)  # made for beam search, but it selects any rows
-            return 0
-        for layer in self.cache.layers:
-            layer.select(rows, start)
-        return start
+            self.cache.reorder_cache(index)  # made for beam search, but it selects any rows
+        elif unused > _WASTE * mask.shape[1] or len(mask) + self.cache.layers[0].spare_rows > 2 * len(rows):
+            dropped = unused
+            for layer in self.cache.layers:
+                layer.select(index, dropped)
+        else:
+            count, kept = len(rows), set(rows)
+            gaps = [place for place in range(count) if place not in kept]
+            moves = list(zip(gaps, (row for row in rows if row >= count), strict=True))
+            order = list(range(count))
+            for place, row in moves:
+                order[place] = row
+            for layer in self.cache.layers:
+                layer.move(moves, count)
+            index = torch.tensor(order, device=mask.device)
+        return order, mask[index][:, dropped:]
 
     def fill(self, rows: Sequence[States]) -> None:
         """Put the states of rows, each (1, K, S, D), one after the other into one row of an empty cache."""
