@@ -118,7 +118,7 @@ def row_of(name: str, constitution: Constitution, rounds: Mapping[str, Round]) -
             copies(one.revision.text, one.critique_text, one.draft.text) for one in taken
         ),
         "copies_question": mean(copies(one.revision.text, one.question, one.draft.text) for one in taken),
-        "common_run": mean(longest_common_run(one.revision.text, one.critique_text) for one in taken),
+        "common_run": mean(longest_common_run(one.revision.text, one.critique_text).size for one in taken),
         "unchanged": mean(one.revision.text.split() == one.draft.text.split() for one in taken),
         "cut_off": mean(one.revision.finish_reason == "length" for one in taken),
         "critique_words": mean(count_words(one.critique_text) for one in taken),

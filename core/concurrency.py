@@ -1,12 +1,23 @@
-"""Bounded concurrency over an iterable that need not fit in memory."""
+"""Concurrency: bounded over an iterable that need not fit in memory, and all at once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 _Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+async def all_or_none(work: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """Return the results of coroutines that run at once. The first failure cancels the others."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def for_each(items: Iterable[_Item], work: Callable[[_Item], Awaitable[None]], limit: int) -> None:

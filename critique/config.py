@@ -71,7 +71,7 @@ class CritiqueConfig(Section):
     begin: Annotated[str, Field(max_length=200)] = Field(default="auto", json_schema_extra=ADDED)
     """Text that the critique is made to begin with; `none` for no such text. `auto` begins the critiques of
     models with fewer than 300 million parameters, which else answer the user again, and no others. A template
-    of yours decides for itself."""
+    of yours with a `prefill` block of its own decides for itself."""
     from_checks: Literal["auto"] | bool = Field(default="auto", json_schema_extra=ADDED)
     """Where the machine checks of all principles of a round fail, what they found is the critique, such as
     `it has 132 words, and the limit is 60`, and no model is asked for one. A principle with a `critique`
@@ -85,12 +85,21 @@ class CritiqueConfig(Section):
     `worst`, `candidates` and `guard`."""
     guard: bool = Field(default=True, json_schema_extra=ADDED)
     """Discard a revision that breaks a principle which the answer before it fulfils (by machine check or,
-    with `judge`, labeler), or that copies its critique or the question, talks about the reply, repeats
-    itself or changes the language, and keep the answer before it."""
+    with `judge`, labeler), that fails the check of its own principle by more, or that copies its critique or
+    the question, talks about the reply, repeats itself or changes the language unasked. The answer before it
+    is kept."""
     early_stop: Literal["auto", "off", "checks", "critique"] = Field(default="auto", json_schema_extra=ADDED)
     """`checks`: a round is skipped if its principles have machine checks and the answer passes them;
     `critique`: also if the critique says that nothing is wrong, which small models say at random; `off`:
     every round runs. `auto`: `checks` for critics of 300 million parameters or more, else `off`."""
+
+    @model_validator(mode="after")
+    def _candidates_differ(self) -> Self:
+        if self.candidates > 1 and self.revision.temperature == 0:
+            raise ValueError(
+                f"candidates is {self.candidates}, but revision.temperature is 0, so all would be equal"
+            )
+        return self
 
 
 Way = Literal["prompted", "begun", "wide", "repaired"]

@@ -2,7 +2,8 @@
 
 A loop that keeps every revision may lose what an earlier round gained. The guard keeps a revision only if it
 fulfils every scored principle that the answer before it fulfils. Since that holds in each round, the final
-answer fulfils all that the draft fulfils.
+answer fulfils all that the draft fulfils. A revision whose own principle fails by more than before is no gain
+either.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from constitution.schema import Principle
 from core.records import Generation, Prompt
 from critique.config import CritiqueConfig, Flag
 from critique.flags import DEGRADED
@@ -37,6 +39,17 @@ class Standing:
         return tuple(sorted((self.met & later.scores.keys()) - later.met))
 
 
+def fails_more(principles: Sequence[Principle], before: Standing, after: Standing) -> bool:
+    """Return True if an answer fails the checks of some principles by more than the answer before it.
+
+    Only checks count: a labeler's probabilities vary by chance. An answer that newly fulfils any principle
+    does not fail more.
+    """
+    checked = [p for p in principles if p.check is not None and p.id in before.scores.keys() & after.scores]
+    old, new = (mean_score([(p, standing.scores[p.id]) for p in checked]) for standing in (before, after))
+    return old is not None and new is not None and new < old and not after.met - before.met
+
+
 async def standing_of(scorer: AnswerScorer, prompt: Prompt, answer: Generation) -> Standing:
     """Return the standing of an answer; an empty one fulfils nothing that it can be scored by."""
     parts = await scorer.by_principle(prompt, answer)
@@ -55,12 +68,15 @@ class RevisionCandidate:
     standing: Standing
     broken: tuple[str, ...]
     """Principles that the answer before fulfils and this one breaks."""
+    fails_more: bool = False
+    """True if the round's own checks fail by more than before, and no principle is newly fulfilled."""
 
     def dropped(self, config: CritiqueConfig) -> Dropped | None:
         """Return why the candidate is discarded, or None if it becomes the answer."""
         if set(self.flags) & set(config.drop):
             return "flags"
-        return "guard" if config.guard and (self.broken or DEGRADED & set(self.flags)) else None
+        is_worse = self.broken or self.fails_more or DEGRADED & set(self.flags)
+        return "guard" if config.guard and is_worse else None
 
 
 def best_of(attempts: Sequence[RevisionCandidate], config: CritiqueConfig) -> RevisionCandidate:

@@ -20,8 +20,9 @@ from core.digests import derive_seed, record_id
 from core.records import CritiqueTrace, Generation, Prompt, Revision, Sampling
 from core.settings import identity_of
 from critique.config import CritiqueConfig
+from critique.expected import expected_of
 from critique.flags import FIRST_FLAGS, finds_fault, flags_of
-from critique.guard import RevisionCandidate, Standing, best_of, standing_of
+from critique.guard import RevisionCandidate, Standing, best_of, fails_more, standing_of
 from critique.requests import AnswerToRevise, CriticRequest, CriticRequests
 from critique.scoring import AnswerScorer
 from critique.strategies import principles_of_round
@@ -79,6 +80,11 @@ class CritiqueLoop:
             constitution_digest=self.constitution.digest,
         )
 
+    @property
+    def settings(self) -> CritiqueConfig:
+        """The settings by the rules of the loop, with a value for each `auto`."""
+        return self._settings
+
     async def draft(self, prompt: Prompt) -> Generation:
         """Return the policy's first answer. It does not depend on the constitution."""
         sampling = self.config.draft
@@ -86,14 +92,6 @@ class CritiqueLoop:
         return await self.policy.generate(
             GenerationRequest(turns_of(prompt.messages), sampling, seed, "draft")
         )
-
-    def principle_for(self, prompt: Prompt, number: int) -> Principle | None:
-        """Return the first principle of a round, or None if none applies to the prompt.
-
-        With `worst`, it is that of an answer without scores.
-        """
-        found = self._principles(prompt, Standing({}, frozenset(), 1.0), number)
-        return found[0] if found else None
 
     def _principles(self, prompt: Prompt, standing: Standing, number: int) -> tuple[Principle, ...]:
         return principles_of_round(
@@ -126,11 +124,11 @@ class CritiqueLoop:
             kept=False,
             flags=("no_fault",),
         )
-        if config.early_stop == "critique" and critique is not None and not finds_fault(critique.text):
+        if config.early_stop == "critique" and critique is not None and not finds_fault(critique):
             return found, None
         revised = await self._revisions(about, critique, number)
         attempts = await asyncio.gather(
-            *(self._judged(k, one, prompt, answer, before, critique) for k, one in enumerate(revised))
+            *(self._judged(k, one, about, answer, before, critique) for k, one in enumerate(revised))
         )
         best = best_of(attempts, config)
         others = tuple(attempt.answer for attempt in attempts if attempt is not best)
@@ -174,19 +172,19 @@ class CritiqueLoop:
         self,
         number: int,
         revision: Generation,
-        prompt: Prompt,
+        about: AnswerToRevise,
         answer: Generation,
         before: Standing,
         critique: Generation | None,
     ) -> RevisionCandidate:
-        standing = await standing_of(self._scorer, prompt, revision)
-        question = prompt.messages[-1].content
-        flags = flags_of(revision, answer, critique.text if critique else "", question)
+        standing = await standing_of(self._scorer, about.prompt, revision)
+        said = critique.text if critique else ""
         if self.rules == "first":
-            return RevisionCandidate(
-                number, revision, tuple(f for f in flags if f in FIRST_FLAGS), standing, ()
-            )
-        return RevisionCandidate(number, revision, flags, standing, before.broken_by(standing))
+            flags = tuple(f for f in flags_of(revision, answer, said) if f in FIRST_FLAGS)
+            return RevisionCandidate(number, revision, flags, standing, ())
+        flags = flags_of(revision, answer, said, expected_of(self.constitution, about.prompt))
+        broken, worse = before.broken_by(standing), fails_more(about.principles, before, standing)
+        return RevisionCandidate(number, revision, flags, standing, broken, worse)
 
     @cached_property
     def _settings(self) -> CritiqueConfig:
@@ -210,11 +208,15 @@ class CritiqueLoop:
 
     @property
     def _begin(self) -> str | None:
-        """The beginning of critiques; None for that of the template, which a user's own decides itself."""
+        """The beginning of critiques; None for that of the template, which a user's own decides itself.
+
+        A copy of the built-in template in which only the request is edited has the built-in beginning.
+        """
         begin = self.config.begin
         if begin == "auto":
-            is_templates = self.begun or self.rules == "first" or "critique" in self.templates.own
-            return None if is_templates else ""
+            is_built_in = not self.templates.has_own_prefill("critique")
+            is_unwanted = is_built_in and not self.begun and self.rules != "first"
+            return "" if is_unwanted else None
         return "" if begin == "none" else begin
 
     def _id(self, prompt: Prompt) -> str:

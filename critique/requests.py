@@ -21,8 +21,8 @@ from prompts.few_shots import few_shots
 WRITTEN_BY_CHECKS = "checks"
 """Name of the model of critiques that machine checks write."""
 BEGUN_BELOW = 300_000_000
-"""Number of weights below which critiques get a given beginning: SmolLM2-135M answers the user again without,
-and a model of 494 million weights copies the critique with it (docs/benchmarks.md)."""
+"""Number of weights below which critiques get a given beginning: SmolLM2-135M answers the user again without
+it, and a model of 494 million weights gains nothing by it (docs/benchmarks.md)."""
 _JOINT = "The reply fulfils each of these principles."
 
 

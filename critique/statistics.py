@@ -44,10 +44,12 @@ class RoundCounts:
     """Counts of one round."""
 
     revisions: int = 0
-    """Prompts that were revised in this round, or whose critique found nothing wrong."""
+    """Prompts that were revised in this round."""
     kept: int = 0
     no_fault: int = 0
-    """Critiques that found nothing wrong, after which no revision was written."""
+    """Prompts whose critique found nothing wrong, so that no revision was written."""
+    skipped: int = 0
+    """Prompts without this round: the answer passes the checks, or no principle applies."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Discarded revisions by reason: `flags` or `guard`."""
     flags: Counter[str] = field(default_factory=Counter)
@@ -55,13 +57,14 @@ class RoundCounts:
     better: int = 0
     worse: int = 0
     words_before: int = 0
+    """Words of the answers that were revised."""
     words_after: int = 0
-    """Words of the answers after the round: the revision if it was kept, else the answer before it."""
+    """Words of their answers after the round: the revision if it was kept, else the answer before it."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts as JSON-able values, with mean words."""
         means = {
-            name: round(total / self.revisions, 1)
+            name: round(total / self.revisions, 1) if self.revisions else 0.0
             for name, total in (("words_before", self.words_before), ("words_after", self.words_after))
         }
         counters = {name: dict(sorted(getattr(self, name).items())) for name in ("dropped", "flags")}
@@ -110,7 +113,10 @@ class LoopStatistics:
         by_round = {revision.round: revision for revision in trace.revisions}
         for number in range(self.last_round + 1):
             revision = by_round.get(number)
-            if revision is not None:
+            if revision is None:
+                if number:
+                    self.rounds[number].skipped += 1
+            else:
                 after = self._checked(trace.prompt, revision.candidates[-1])
                 self._add_round(current, after, revision)
                 self._add_principles(current, after, revision)
@@ -129,16 +135,17 @@ class LoopStatistics:
         }
 
     def _add_round(self, before: _Checked, after: _Checked, revision: Revision) -> None:
-        counts, no_fault = self.rounds[revision.round], "no_fault" in revision.flags
+        counts = self.rounds[revision.round]
+        if "no_fault" in revision.flags:
+            counts.no_fault += 1
+            return
         counts.revisions += 1
         counts.kept += revision.kept
-        counts.no_fault += no_fault
-        if not no_fault:
-            counts.flags.update(revision.flags)
-            counts.better += _rises(before, after)
-            counts.worse += _rises(after, before)
-            if not revision.kept:
-                counts.dropped[revision.dropped or "flags"] += 1
+        counts.flags.update(revision.flags)
+        counts.better += _rises(before, after)
+        counts.worse += _rises(after, before)
+        if not revision.kept:
+            counts.dropped[revision.dropped or "flags"] += 1
         counts.words_before += before.words
         counts.words_after += after.words if revision.kept else before.words
 
@@ -146,7 +153,7 @@ class LoopStatistics:
         for name in revision.principle_ids:
             counts = self.principles[name]
             counts.drawn += 1
-            counts.faults += revision.critique is not None and finds_fault(revision.critique.text)
+            counts.faults += revision.critique is not None and finds_fault(revision.critique)
             counts.kept += revision.kept
             counts.better += _rises(before, after)
             counts.worse += _rises(after, before)
@@ -183,10 +190,13 @@ def _round_line(number: str, counts: Mapping[str, Any]) -> str:
     parts = [f"{counts['kept']:,} of {counted(counts['revisions'], 'revision')} kept"]
     parts += [f"{count:,} dropped by {why}" for why, count in counts["dropped"].items()]
     if counts["no_fault"]:
-        parts.append(f"{counts['no_fault']:,} critiques without a fault")
+        parts.append(f"{counted(counts['no_fault'], 'critique')} without a fault")
+    if counts["skipped"]:
+        parts.append(f"{counted(counts['skipped'], 'prompt')} skipped")
     if counts["better"] or counts["worse"]:
         parts.append(f"checks better in {counts['better']:,} and worse in {counts['worse']:,}")
-    parts.append(f"words {counts['words_before']:g} to {counts['words_after']:g}")
+    if counts["revisions"]:
+        parts.append(f"words {counts['words_before']:g} to {counts['words_after']:g}")
     if counts["flags"]:
         parts.append("flags: " + ", ".join(f"{name} {count:,}" for name, count in counts["flags"].items()))
     return f"round {number}: {'; '.join(parts)}"

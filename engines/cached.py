@@ -21,6 +21,7 @@ from engines.protocols import (
     Engine,
     GenerationRequest,
     HasOlderKeys,
+    KnowsSize,
     takes_questions,
 )
 from engines.requests.failures import failure_of_one_request, line_of
@@ -118,6 +119,11 @@ class CachedEngine:
         return self._engine.is_base
 
     @property
+    def parameters(self) -> int | None:
+        """Number of weights of the wrapped engine's model; None if it does not know it, as a server's."""
+        return self._engine.parameters if isinstance(self._engine, KnowsSize) else None
+
+    @property
     def takes_questions(self) -> bool:
         """True if the wrapped engine is asked typed questions."""
         return takes_questions(self._engine)
@@ -199,7 +205,7 @@ class CachedEngine:
             if stored is None:
                 self._cache.put(key, request.purpose, line)
             else:
-                self._cache.replace(key, stored, line)
+                self._cache.replace(key, request.purpose, stored, line)
         except asyncio.CancelledError:
             future.set_result(None)
             raise

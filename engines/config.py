@@ -48,6 +48,11 @@ _OF_KIND: dict[str, Kind] = {
     "dialect": "http",
 }
 """Settings that only one kind of engine has; a model with an engine of another kind does not inherit them."""
+_OF_SERVER = (
+    *(name for name, kind in _OF_KIND.items() if kind == "http"),
+    *("prices", "budget", "timeouts", "max_tries", "outage_s", "unreachable_s"),
+)
+"""Settings of one model that do nothing without a server."""
 _WRITERS = ("policy", "critic")
 """Roles that write text."""
 _OF_WEIGHTS = ("revision", "adapter", "quantization")
@@ -68,7 +73,8 @@ class ModelEngineConfig(Section):
     api_key_env: VariableName | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """As `engine.api_key_env`; a model with a `url` of its own does not take over that of `engine`."""
     extra_body: ExtraBody = Field(default={}, json_schema_extra=ADDED)
-    """As `engine.extra_body`; added to those, and of two with the same name this one is used."""
+    """As `engine.extra_body`; added to those if `url` and `dialect` are the same, and of two with the same
+    name this one is used."""
     prefill: Prefill | None = Field(default=None, json_schema_extra=ADDED)
     """As `engine.prefill`."""
     dialect: Dialect | None = Field(default=None, json_schema_extra=ADDED)
@@ -268,10 +274,11 @@ class EngineConfig(Section):
                 where=f"{where}.arguments",
                 accepted="engine.kind: vllm",
             )
-        if own.url is not None and kind != "http":
+        foreign = next((name for name in _OF_SERVER if getattr(own, name) not in (None, {})), None)
+        if foreign is not None and kind != "http":
             raise ConfigError(
-                f"url is that of a server, but engine.kind is {kind}",
-                where=f"{where}.url",
+                f"{foreign} is that of a server, but engine.kind is {kind}",
+                where=f"{where}.{foreign}",
                 accepted="kind: http beside it",
             )
         base = self._with_kind(kind)
@@ -284,12 +291,14 @@ class EngineConfig(Section):
         given = {name: value for name, value in own if value is not None}
         if own.url is not None:
             given["api_key_env"] = own.api_key_env  # a key goes to no server that it was not meant for
+        # Fields of one server's own mean nothing to another, or on another route.
+        same = own.url in (None, base.url) and own.dialect in (None, base.dialect)
         merged = base.model_copy(
             update={
                 **given,
                 "kind": kind,
                 "arguments": {**base.arguments, **own.arguments},
-                "extra_body": {**base.extra_body, **own.extra_body},
+                "extra_body": {**(base.extra_body if same else {}), **own.extra_body},
             }
         )
         _require_servable(merged, (self.budget, own.budget), model, role)

@@ -115,6 +115,18 @@ def parameter_count(files: ModelFiles) -> int | None:
     return total or None
 
 
+def parameters_by_config(folder: Path) -> int | None:
+    """Return the number of weights of a model by its configuration alone; None if that does not tell."""
+    torch, transformers = require("torch", _EXTRA), require("transformers", _EXTRA)
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder)
+        with torch.device("meta"):  # no memory is taken and nothing is initialised
+            model = transformers.AutoModelForCausalLM.from_config(config)
+    except (ImportError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError):
+        return None  # an architecture that this version does not have, or that is not only a language model
+    return sum(int(weight.numel()) for weight in model.parameters())
+
+
 def load_tokenizer(files: ModelFiles) -> PreTrainedTokenizerBase:
     """Return the tokenizer. Raises EngineError if it cannot be loaded."""
     transformers = require("transformers", _EXTRA)

@@ -52,7 +52,7 @@ class ChoiceScores(Record):
     """Sum of the choices' probabilities: the share of the model's probability mass on the offered answers.
     None if a server does not report it."""
     top_token: str
-    """Most likely next token, whether or not it was offered."""
+    """Most likely next token, whether or not it was offered; written as it was offered if it was."""
     prompt_tokens: int
     model: str
     missing_mass: Probability | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -50,7 +51,9 @@ async def win_over_base(answer: Answer, base: Answer, judge: AILabeler) -> Win:
         return Win(comparison, answer.variant, float(is_empty(theirs)))
     principles = judge.principles_for(comparison)
     try:
-        judgments = tuple([await judge.judge(comparison, principle) for principle in principles])
+        # Together, since a decision endpoint takes all questions about a pair in one request.
+        judging = (judge.judge(comparison, principle) for principle in principles)
+        judgments = tuple(await asyncio.gather(*judging))
     except RequestError as error:
         return Win(comparison, answer.variant, None, (), error.reason)
     weighted = [

@@ -10,8 +10,7 @@ same template. The preamble and the passage are shown once, in the question itse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from constitution.schema import Constitution, Example, Principle
@@ -19,7 +18,7 @@ from core.chat import Turn, Untrusted
 from core.records import Message, Prompt
 from engines.decisions.questions import NO, YES, ChoiceQuestion, Option, YesNoQuestion
 from engines.protocols import ChoiceRequest, takes_questions
-from prompts.environment import DECISION_TEMPLATES, PromptTemplates, RenderedPrompt, fence_for
+from prompts.environment import PromptTemplates, RenderedPrompt, fence_for
 from prompts.few_shots import few_shots
 
 LETTERS = (" A", " B")
@@ -89,12 +88,6 @@ class Questions:
         )
 
 
-@cache
-def decision_templates() -> PromptTemplates:
-    """Return the templates of typed questions."""
-    return PromptTemplates(names=DECISION_TEMPLATES)
-
-
 @dataclass(frozen=True)
 class DecisionQuestions:
     """Build typed questions for one constitution: the texts are the state, the principle is the question.
@@ -104,7 +97,8 @@ class DecisionQuestions:
     """
 
     constitution: Constitution
-    templates: PromptTemplates = field(default_factory=decision_templates)
+    templates: PromptTemplates
+    """The templates of typed questions (`PromptTemplates.decisions`)."""
 
     def comparison(self, principle: Principle, prompt: Prompt, first: str, second: str) -> ChoiceRequest:
         """Return the request that asks which of two replies is better; the first is shown as Reply A."""
@@ -152,10 +146,10 @@ def questions_for(engine: object, constitution: Constitution, templates: PromptT
     Args:
         engine: the labeler.
         constitution: its principles are asked about.
-        templates: templates of the run, for engines that take conversations.
+        templates: templates of the run.
     """
     if takes_questions(engine):
-        return DecisionQuestions(constitution)
+        return DecisionQuestions(constitution, templates.decisions)
     return Questions(constitution, templates)
 
 

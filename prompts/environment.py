@@ -12,8 +12,9 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache, wraps
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import (
     BaseLoader,
@@ -23,13 +24,15 @@ from jinja2 import (
     TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
+    Undefined,
     nodes,
     pass_context,
 )
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel
 
+from constitution.schema import Principle
 from core.chat import Piece, Untrusted
 from core.digests import digest
 from core.errors import ConfigError
@@ -38,9 +41,25 @@ TEMPLATES = ("critique", "revision", "comparison", "pointwise", "system")
 """Templates that a run uses, and that the user can replace; their exact text is part of its identity."""
 
 DECISION_TEMPLATES = ("decision_pair", "decision_reply", "decision_question")
-"""Templates for labelers behind a decision endpoint; part of the identity of runs that have one."""
+"""Templates for labelers behind a decision endpoint, which the user can replace too; part of the identity of
+runs that have one."""
 
+MAX_RENDERED = 2_000_000
+"""Maximum length of a rendered template without the untrusted texts: a loop over many values ends there."""
+_RENDERING_ERRORS = (
+    TemplateError,
+    TypeError,  # an `Untrusted` is formatted or filtered: its `__str__` raises this
+    ValueError,  # a value is unpacked, or a text has a lone surrogate
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    SyntaxError,  # nested deeper than Python compiles
+    MemoryError,  # CPython's parser raises it for the same reason
+)
+_TEXT_FILTERS = ("capitalize", "lower", "title", "trim", "upper")
 _PLACEHOLDER = re.compile("\ue000([0-9]+)\ue001")
+_LOOP_STATE = ("index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem")
 _SHORTEST_FENCE = 5
 _STORED_FORMS = 1024
 
@@ -71,14 +90,21 @@ class PromptTemplates:
         names: Sequence[str] = TEMPLATES,
         folder: str = "templates",
     ) -> None:
-        given = sources or {}
-        self.own = frozenset(name for name in names if given.get(name))
-        """Names of the replaced templates."""
+        self._given, self._folder = sources or {}, folder
+        given = {name: text for name in names if (text := self._given.get(name))}
+        self.given = frozenset(given)
+        """Names of the templates that are given, whatever their text."""
+        self.own = frozenset(name for name, text in given.items() if text != _shipped(name))
+        """Names of the replaced templates: those whose text differs from the built-in one."""
         self.sources = {name: given.get(name) or _shipped(name) for name in names}
-        self._folder = folder
         self._environment = make_environment(_Sources(self.sources))
         # A template never sees an untrusted text, so requests that differ only in those are rendered once.
         self._parts = lru_cache(_STORED_FORMS)(self._render_form)
+
+    @cached_property
+    def decisions(self) -> PromptTemplates:
+        """The templates of typed questions, some of them replaced by the user's own."""
+        return PromptTemplates(self._given, DECISION_TEMPLATES, self._folder)
 
     @property
     def digest(self) -> str:
@@ -96,11 +122,21 @@ class PromptTemplates:
             return ""
         return "".join(template.blocks["prefill"](template.new_context({})))
 
+    def has_own_prefill(self, name: str) -> bool:
+        """Return True if a template's `prefill` block is not that of the built-in template."""
+        return self._prefill_block(self.sources[name]) != self._prefill_block(_shipped(name))
+
+    def _prefill_block(self, source: str) -> list[nodes.Block]:
+        # Nodes are compared without their lines.
+        blocks = self._environment.parse(source).find_all(nodes.Block)
+        return [block for block in blocks if block.name == "prefill"]
+
     def principle_defaults(self) -> dict[str, str]:
         """Return the default request by principle field, for principles that leave the field empty.
 
         The default is the else branch of `{% if principle.FIELD %}{{ principle.FIELD }}{% else %}`, rendered
-        with `{text}` as the principle's text. Separate blocks would be simpler, but they would change the
+        with `{text}` as the principle's text. A branch that uses anything else has no default, because its
+        text is different in each request. Separate blocks would be simpler, but they would change the
         templates' exact text and with it the identity of every run.
         """
         trees = [self._environment.parse(source) for source in self.sources.values()]
@@ -112,6 +148,7 @@ class PromptTemplates:
             and choice.test.node == nodes.Name("principle", "load")
             and any(choice.test in part.find_all(nodes.Getattr) for part in choice.body)
             and choice.else_
+            and _shows_only_the_text(choice.else_)
         }
 
     def render(self, name: str, **values: object) -> RenderedPrompt:
@@ -138,12 +175,11 @@ class PromptTemplates:
             template = self._environment.get_template(name)
             values = {key: _value_of(value) for key, _, value in form}
             context = template.new_context({**values, "_slots": slots})
-            user = "".join(template.blocks["user"](context))
-            prefill = "".join(template.blocks["prefill"](context)) if "prefill" in template.blocks else ""
-        # TypeError: the template formats or filters an `Untrusted`, whose `__str__` raises it.
-        except (TemplateError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
+            user = _joined(template.blocks["user"](context))
+            prefill = _joined(template.blocks["prefill"](context)) if "prefill" in template.blocks else ""
+        except _RENDERING_ERRORS as error:
             raise ConfigError(
-                f"the template cannot be rendered: {error}",
+                f"the template cannot be rendered: {error or type(error).__name__}",
                 where=f"{self._folder}/{name}.j2{_line_of(error, template)}",
                 accepted="blocks `user` and `prefill` that use the values given to the shipped template",
             ) from error
@@ -174,6 +210,8 @@ def make_environment(loader: BaseLoader | None = None) -> Environment:
     )
     # Without `range`, a loop can only go over values that are given to the template.
     environment.globals.clear()
+    for name in _TEXT_FILTERS:
+        environment.filters[name] = _of_text(environment.filters[name])
     return environment
 
 
@@ -190,12 +228,15 @@ def _line_of(error: BaseException, template: Template | None) -> str:
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Sandbox that also blocks access to the text inside an `Untrusted`, and to all but a record's fields."""
+    """Sandbox in which only the fields of records, the keys of dictionaries and the state of loops are read.
+
+    Methods are attributes too: their text has an address of this process, which differs in each run.
+    """
 
     def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
-        if isinstance(obj, BaseModel) and attr not in type(obj).model_fields:
-            return False
-        return not isinstance(obj, Untrusted) and super().is_safe_attribute(obj, attr, value)
+        if isinstance(obj, BaseModel):
+            return attr in type(obj).model_fields
+        return isinstance(obj, LoopContext) and attr in _LOOP_STATE
 
 
 class _Sources(BaseLoader):
@@ -218,11 +259,53 @@ def _to_placeholder(context: Context, value: object) -> object:
         raise TypeError("a list cannot be inserted into a template; insert its items one by one")
     if value is None:
         raise TypeError("a value that may be absent is inserted; ask for it first, by {% if VALUE %}")
+    if isinstance(value, (str, int, float, Undefined)):
+        return value  # an undefined value raises an error that names it
     if not isinstance(value, Untrusted):
-        return value
+        raise TypeError(f"{_kind(value)} cannot be inserted into a template, only texts and numbers")
     slots: list[Untrusted] = context["_slots"]
     slots.append(value)
     return f"\ue000{len(slots) - 1}\ue001"
+
+
+def _of_text(filtered: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that refuses other values than texts and numbers, whose `str` would be shown."""
+
+    @wraps(filtered)
+    def checked(value: object, *args: Any, **kwargs: Any) -> object:
+        # An undefined value and an untrusted text raise an error that says so.
+        if not isinstance(value, (str, int, float, Undefined, Untrusted)):
+            raise TypeError(f"{_kind(value)} cannot be filtered, only texts and numbers")
+        return filtered(value, *args, **kwargs)
+
+    return checked
+
+
+def _kind(value: object) -> str:
+    return "a principle" if isinstance(value, Principle) else f"a {type(value).__name__}"
+
+
+def _shows_only_the_text(body: Sequence[nodes.Node]) -> bool:
+    """Return True if a part of a template is text and `{{ principle.text }}`."""
+    text = nodes.Getattr(nodes.Name("principle", "load"), "text", "load")
+    return all(
+        isinstance(node, nodes.TemplateData) or node == text
+        for part in body
+        for node in (part.nodes if isinstance(part, nodes.Output) else [part])
+    )
+
+
+def _joined(chunks: Iterable[str]) -> str:
+    """Return the text of a rendered block. Raises ValueError if it is too long or has lone surrogates."""
+    written, length = [], 0
+    for chunk in chunks:
+        written.append(chunk)
+        length += len(chunk)
+        if length > MAX_RENDERED:
+            raise ValueError(f"it has more than {MAX_RENDERED:,} characters with these values")
+    text = "".join(written)
+    text.encode()
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 All files are checked before anything runs: their syntax, the constructs that they use, the values that they
 name, and by rendering them with sample values. A template can show the values that it is given and choose
-between texts. It cannot call anything, reach attributes of objects, include files or loop without end, so a
-folder of templates can be passed on like a constitution.
+between texts. It cannot call anything, reach attributes of objects, include files or loop over anything but
+the lists that it is given, so a folder of templates can be passed on like a constitution.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,20 @@ from constitution.schema import Principle
 from core.chat import Untrusted
 from core.errors import ConfigError, Problem, shell_command
 from core.store.files import os_errors, write_atomic
-from prompts.environment import TEMPLATES, PromptTemplates, make_environment
+from prompts.environment import DECISION_TEMPLATES, TEMPLATES, PromptTemplates, make_environment
 
 TEMPLATE_SUFFIX = ".j2"
+REPLACEABLE = (*TEMPLATES, *DECISION_TEMPLATES)
+"""Names of all templates that a folder may have."""
 MAX_TEMPLATE = 20_000
 """Maximum length of a template: text that is inserted into every request."""
 _MAX_LOOPS = 2
 """Maximum number of loops inside each other."""
+_MAX_NESTING = 80
+"""Maximum number of nodes of the syntax tree inside each other; Python compiles about a hundred."""
+_MEMBER_LISTS = ("examples", "replies")
+"""Lists inside the values: the fields that a loop may go over."""
+_NESTED = "a template with fewer parentheses, conditions or `not` inside each other"
 
 _FILTERS = (
     "capitalize",
@@ -87,29 +95,75 @@ _CRITIC = {
     "finding": "it has 9 words, and the limit is 5",
 }
 _LABELER = {**_ABOUT_ONE, "conversation": _CONVERSATION}
+_STATE = {"conversation": _CONVERSATION, "fence": "====="}
+_EXAMPLE = {
+    "prompt": Untrusted("x"),
+    "replies": (
+        {"name": "A", "text": Untrusted("g"), "answer": "yes"},
+        {"name": "B", "text": Untrusted("b"), "answer": "no"},
+    ),
+    "better": "A",
+}
 TEMPLATE_VALUES: Mapping[str, Mapping[str, Any]] = {
     "critique": _CRITIC,
     "revision": {**_CRITIC, "critique": Untrusted("c")},
     "comparison": {**_LABELER, "reply_a": Untrusted("a"), "reply_b": Untrusted("b")},
     "pointwise": {**_LABELER, "reply": Untrusted("r")},
     "system": {"principles": (), "preamble": "p", "strict": True},
+    "decision_pair": {**_STATE, "reply_a": Untrusted("a"), "reply_b": Untrusted("b")},
+    "decision_reply": {**_STATE, "reply": Untrusted("r")},
+    "decision_question": {**_ABOUT_ONE, "examples": (_EXAMPLE,), "pair": True},
 }
 """Sample values of each template, by name."""
 _Seen = tuple[int, str, str]
 """Line (0 for the whole file), mistake, and what is accepted."""
-_EMPTY = {"preamble": "", "passage": None, "finding": None, "critique": None, "strict": False}
+_EMPTY = {
+    "preamble": "",
+    "passage": None,
+    "finding": None,
+    "critique": None,
+    "strict": False,
+    "examples": (),
+    "pair": False,
+}
 """Values that may be absent, with what is given then."""
 _SHOWN = {
     "comparison": ("conversation", "reply_a", "reply_b"),
     "pointwise": ("conversation", "reply"),
     "system": ("principles",),
+    "decision_pair": ("conversation", "reply_a", "reply_b"),
+    "decision_reply": ("conversation", "reply"),
+    "decision_question": ("principle",),
 }
 """Values without which a request makes no sense."""
+_OPTIONAL: Mapping[str, object] = {
+    "section": "s",
+    "source": "#a",
+    "antithesis": "y",
+    "critique": "c",
+    "revision": "r",
+    "comparison": "x",
+    "applies_to": {"tags": ["t"], "pattern": "p"},
+    "except": {"tags": ["t"]},
+    "examples": [
+        {"prompt": "q", "good": "g", "bad": "b", "why": "w", "use": "few_shot"},
+        {"prompt": "q", "good": "g", "bad": "b"},
+    ],
+    "check": {"kind": "max_words", "value": 5},
+}
+"""Fields that a principle may lack. Each is tried alone, and each is left out of all, for every branch."""
+
+
+def _principle(**fields: object) -> Principle:
+    return Principle.model_validate({"id": "one", "text": "The reply is short.", **fields})
+
+
 _PRINCIPLES = (
-    Principle(id="one", text="The reply is short."),
-    Principle(
-        id="two", text="The reply is kind.", critique="c", revision="r", comparison="x", antithesis="y"
-    ),
+    _principle(),
+    _principle(**_OPTIONAL),
+    _principle(**{**_OPTIONAL, "check": {"kind": "contains", "value": ["a", "b"]}}),
+    *(_principle(**{name: value}) for name, value in _OPTIONAL.items()),
+    *(_principle(**{n: v for n, v in _OPTIONAL.items() if n != name}) for name in _OPTIONAL),
 )
 
 
@@ -146,7 +200,7 @@ def init_templates(folder: Path) -> list[Path]:
         ConfigError: one of the files exists; nothing is written then.
     """
     taken = sorted(
-        f"{name}{TEMPLATE_SUFFIX}" for name in TEMPLATES if (folder / f"{name}{TEMPLATE_SUFFIX}").exists()
+        f"{name}{TEMPLATE_SUFFIX}" for name in REPLACEABLE if (folder / f"{name}{TEMPLATE_SUFFIX}").exists()
     )
     if taken:
         raise ConfigError(
@@ -154,18 +208,19 @@ def init_templates(folder: Path) -> list[Path]:
             where=str(folder),
             accepted="a new or empty folder",
         )
-    return write_templates(folder, PromptTemplates().sources)
+    shipped = PromptTemplates()
+    return write_templates(folder, {**shipped.sources, **shipped.decisions.sources})
 
 
 def _read(folder: Path) -> dict[str, str]:
     """Return the text of the folder's templates by name."""
-    accepted = f"a folder with one or more of {', '.join(f'{name}{TEMPLATE_SUFFIX}' for name in TEMPLATES)}"
+    accepted = f"a folder with one or more of {', '.join(f'{name}{TEMPLATE_SUFFIX}' for name in REPLACEABLE)}"
     advice = shell_command("publius", "init", "--templates", folder)
     if not folder.is_dir():
         raise ConfigError("no such folder", where=f"templates: {folder}", accepted=accepted, run=advice)
     with os_errors(folder):
         paths = sorted(path for path in folder.iterdir() if path.suffix == TEMPLATE_SUFFIX)
-    unknown = [path for path in paths if path.stem not in TEMPLATES]
+    unknown = [path for path in paths if path.stem not in REPLACEABLE]
     if unknown:
         raise ConfigError.of([_unknown(path) for path in unknown])
     if not paths:
@@ -183,13 +238,18 @@ def _read(folder: Path) -> dict[str, str]:
 
 
 def _unknown(path: Path) -> Problem:
-    near = get_close_matches(path.stem, TEMPLATES, 1)
+    near = get_close_matches(path.stem, REPLACEABLE, 1)
     meant = f" (did you mean {near[0]}{TEMPLATE_SUFFIX}?)" if near else ""
-    names = ", ".join(f"{name}{TEMPLATE_SUFFIX}" for name in TEMPLATES)
+    names = ", ".join(f"{name}{TEMPLATE_SUFFIX}" for name in REPLACEABLE)
     return Problem(f"unknown template {path.name}{meant}", str(path), names)
 
 
-def _mistakes(folder: Path, name: str, text: str) -> Iterator[Problem]:
+@lru_cache(maxsize=64)  # a command reads the folder several times
+def _mistakes(folder: Path, name: str, text: str) -> tuple[Problem, ...]:
+    return tuple(_found(folder, name, text))
+
+
+def _found(folder: Path, name: str, text: str) -> Iterator[Problem]:
     """Yield the mistakes of a template, those that can be seen without rendering it first."""
     path = str(folder / f"{name}{TEMPLATE_SUFFIX}")
     if len(text) > MAX_TEMPLATE:
@@ -197,10 +257,18 @@ def _mistakes(folder: Path, name: str, text: str) -> Iterator[Problem]:
         return
     try:
         tree = make_environment().parse(text)
+        if _depth(tree) > _MAX_NESTING:
+            raise RecursionError
+        found = sorted(set(_seen(name, tree)))
     except TemplateSyntaxError as error:
         yield Problem(f"syntax error: {error.message}", f"{path}:{error.lineno}", "a Jinja template")
         return
-    found = sorted(set(_seen(name, tree)))
+    except RecursionError:
+        yield Problem("the template is nested too deeply", path, _NESTED)
+        return
+    except ValueError as error:  # such as an integer of thousands of digits
+        yield Problem(f"the template cannot be read: {error}", path, "a Jinja template")
+        return
     for line, what, accepted in found:
         yield Problem(what, f"{path}:{line}" if line else path, accepted)
     if not found:
@@ -212,11 +280,14 @@ def _seen(name: str, tree: nodes.Template) -> Iterator[_Seen]:
     blocks = {block.name for block in tree.find_all(nodes.Block)}
     if "user" not in blocks:
         yield 0, "the template has no block `user`", "{% block user %}...{% endblock %}"
-    for block in sorted(blocks - {"user", "prefill"}):
-        yield 0, f"unknown block {block!r}", "the blocks `user` and `prefill`"
-    if _depth(tree) > _MAX_LOOPS:
+    # Nothing is written behind a typed question, so nothing can be begun.
+    known = ("user",) if name in DECISION_TEMPLATES else ("user", "prefill")
+    for block in sorted(blocks - {*known}):
+        yield 0, f"unknown block {block!r}", f"the blocks {' and '.join(f'`{block}`' for block in known)}"
+    if _depth(tree, nodes.For) > _MAX_LOOPS:
         yield 0, "more than two loops are inside each other", "at most two"
     yield from _constructs(tree)
+    yield from _loops(name, tree)
     yield from _names(name, tree)
 
 
@@ -225,6 +296,38 @@ def _constructs(tree: nodes.Template) -> Iterator[_Seen]:
     for node in tree.find_all(nodes.Node):
         if what := _forbidden(node):
             yield node.lineno, what, _ACCEPTED
+
+
+def _loops(name: str, tree: nodes.Template) -> Iterator[_Seen]:
+    """Yield the loops over anything but a list that the template is given.
+
+    A text can be long, and two loops over its characters take the square of its length.
+    """
+
+    def is_member_list(node: nodes.Node) -> bool:
+        if not isinstance(node, nodes.Getattr) or node.attr not in _MEMBER_LISTS:
+            return False
+        return isinstance(node.node, nodes.Name) and node.node.name not in made
+
+    made = {
+        name.name
+        for assigned in tree.find_all(nodes.Assign)
+        for name in (assigned.target, *assigned.target.find_all(nodes.Name))
+        if isinstance(name, nodes.Name)
+    }
+    lists = [value for value, sample in TEMPLATE_VALUES[name].items() if isinstance(sample, (tuple, list))]
+    accepted = ", ".join((*lists, *(f"VALUE.{member}" for member in _MEMBER_LISTS)))
+    for loop in tree.find_all(nodes.For):
+        is_list = isinstance(loop.iter, nodes.Name) and loop.iter.name in lists
+        if not is_list and not is_member_list(loop.iter):
+            yield loop.lineno, "a loop goes over something that is not a list of the template", accepted
+        for inner in loop.find_all(nodes.For):
+            if not is_member_list(inner.iter):
+                what = "a loop inside another one goes over a whole list"
+                yield inner.lineno, what, ", ".join(f"VALUE.{member}" for member in _MEMBER_LISTS)
+    for node in tree.find_all(nodes.Name):
+        if node.ctx == "store" and node.name in lists:
+            yield node.lineno, f"the value {node.name!r} is replaced", "another name"
 
 
 def _names(name: str, tree: nodes.Template) -> Iterator[_Seen]:
@@ -264,15 +367,15 @@ def _forbidden(node: nodes.Node) -> str | None:
     return None if isinstance(node, _ALLOWED) else f"{type(node).__name__} is not available"
 
 
-def _depth(node: nodes.Node) -> int:
-    """Return how many loops are inside each other at most."""
-    inner = max(map(_depth, node.iter_child_nodes()), default=0)
-    return inner + isinstance(node, nodes.For)
+def _depth(node: nodes.Node, counted: type[nodes.Node] = nodes.Node) -> int:
+    """Return how many nodes of a type are inside each other at most."""
+    inner = max((_depth(child, counted) for child in node.iter_child_nodes()), default=0)
+    return inner + isinstance(node, counted)
 
 
 def _rendering_mistakes(folder: Path, name: str, text: str) -> Iterator[Problem]:
     """Yield the first mistake of each kind that rendering with sample values shows."""
-    templates, seen = PromptTemplates({name: text}, folder=str(folder)), set[Problem]()
+    templates, seen = PromptTemplates({name: text}, (name,), str(folder)), set[Problem]()
     for values in _samples(name):
         try:
             rendered = templates.render(name, **values)
@@ -288,7 +391,7 @@ def _samples(name: str) -> Iterator[dict[str, Any]]:
     """Yield sample values in all combinations of present and absent ones."""
     values = TEMPLATE_VALUES[name]
     optional = [key for key in values if key in _EMPTY]
-    given: Sequence[Principle] = _PRINCIPLES if "principle" in values else _PRINCIPLES[:1]
+    given: Sequence[Principle | None] = _PRINCIPLES if "principle" in values else (None,)
     for principle, *present in itertools.product(given, *[(True, False)] * len(optional)):
         absent = {key: _EMPTY[key] for key, there in zip(optional, present, strict=True) if not there}
         about = {"principle": principle} if "principle" in values else {"principles": _PRINCIPLES}

@@ -35,7 +35,15 @@ from constitution.fields import SEARCHED_CHARACTERS
 from core.code import foreign_errors, known_function
 from core.errors import ConfigError
 
-__all__ = ["SEARCHED_CHARACTERS", "CheckResult", "count_words", "evaluate", "matches", "reading_grade"]
+__all__ = [
+    "SEARCHED_CHARACTERS",
+    "CheckResult",
+    "count_characters",
+    "count_words",
+    "evaluate",
+    "matches",
+    "reading_grade",
+]
 
 
 class CheckResult(NamedTuple):
@@ -112,15 +120,16 @@ def _(check: kinds.MinSentences, text: str) -> float:
 
 @_score.register
 def _(check: kinds.MaxCharacters, text: str) -> float:
-    return _at_most(check.value, _length(text))
+    return _at_most(check.value, count_characters(text))
 
 
 @_score.register
 def _(check: kinds.MinCharacters, text: str) -> float:
-    return _at_least(check.value, _length(text))
+    return _at_least(check.value, count_characters(text))
 
 
-def _length(text: str) -> int:
+def count_characters(text: str) -> int:
+    """Return the number of code points of a text (composed, NFC), without white space at the ends."""
     return len(unicodedata.normalize("NFC", text.strip()))
 
 

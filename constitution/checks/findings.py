@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import singledispatch
 
 from constitution.checks import kinds
-from constitution.checks.evaluate import count_words, evaluate, reading_grade
+from constitution.checks.evaluate import count_characters, count_words, evaluate, reading_grade
 from constitution.checks.json_schema import NotJson, count_errors, parse_answer
 from constitution.checks.kinds import Check
 from constitution.checks.prose import list_share, sentences
@@ -35,6 +35,13 @@ def _over(found: int, limit: int, unit: str) -> str:
 
 def _under(found: int, limit: int, unit: str) -> str:
     return f"it has {counted(found, unit)}, and at least {limit:,} are required"
+
+
+def _told_apart(found: float, limit: float) -> str:
+    """Return a number with as many decimals as it takes to be on its side of the limit."""
+    rounded = (f"{round(found, digits) + 0.0:.{digits}f}" for digits in range(1, 10))
+    sides = ((text, float(text) - limit) for text in rounded)
+    return next((text for text, apart in sides if apart * (found - limit) > 0), f"{found}")
 
 
 def _quoted(phrases: Sequence[str], word: str) -> str:
@@ -69,12 +76,12 @@ def _(check: kinds.MinSentences, text: str) -> str:
 
 @_finding.register
 def _(check: kinds.MaxCharacters, text: str) -> str:
-    return _over(len(text), check.value, "character")
+    return _over(count_characters(text), check.value, "character")
 
 
 @_finding.register
 def _(check: kinds.MinCharacters, text: str) -> str:
-    return _under(len(text), check.value, "character")
+    return _under(count_characters(text), check.value, "character")
 
 
 @_finding.register
@@ -134,15 +141,16 @@ def _(check: kinds.NotEndsWith, text: str) -> str:
 
 @_finding.register
 def _(check: kinds.MaxGrade, text: str) -> str:
-    return f"it reads at school grade {reading_grade(text) or 0.0:.0f}, and the limit is {check.value:g}"
+    grade = _told_apart(reading_grade(text) or 0.0, check.value)
+    return f"it reads at school grade {grade}, and the limit is {check.value:g}"
 
 
 @_finding.register
 def _(check: kinds.MinGrade, text: str) -> str:
     grade = reading_grade(text)
-    return (
-        "it has no words" if grade is None else f"it reads at school grade {grade:.0f}, below {check.value:g}"
-    )
+    if grade is None:
+        return "it has no words"
+    return f"it reads at school grade {_told_apart(grade, check.value)}, below {check.value:g}"
 
 
 @_finding.register

@@ -54,16 +54,25 @@ def language_probability(text: str, code: str) -> tuple[bool, float]:
     return ranked[0][0] in alike, sum(p for name, p in ranked if name in alike)
 
 
-def language_of(text: str) -> str | None:
+def language_of(text: str, at_least: int = 2 * SHORT_BYTES) -> str | None:
     """Return the language of a text, the first of its twins; None if no language is likely.
 
-    Twice `SHORT_BYTES` bytes of letters and a probability of 0.9 are required.
+    A probability of 0.9 is required.
+
+    Args:
+        text: the text.
+        at_least: minimum bytes of letters in it.
     """
     prose = _ADDRESS.sub(" ", without_code(text[:_READ_CHARACTERS]))
-    if sum(len(letter.encode(errors="replace")) for letter in prose if letter.isalpha()) < 2 * SHORT_BYTES:
+    if sum(len(letter.encode(errors="replace")) for letter in prose if letter.isalpha()) < at_least:
         return None
     name, probability = _identifier().classify(prose)
-    return min(next((twins for twins in TWINS if name in twins), {name})) if probability >= LIKELY else None
+    return same_language(name) if probability >= LIKELY else None
+
+
+def same_language(code: str) -> str:
+    """Return the first of the languages that hardly differ in writing from one, or the language itself."""
+    return min(next((twins for twins in TWINS if code in twins), {code}))
 
 
 @lru_cache(maxsize=1)

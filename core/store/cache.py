@@ -69,6 +69,10 @@ class RequestCache:
         self.path = path
         self.evicted = 0
         """Number of answers that this process evicted."""
+        self.damage: str | None = None
+        """What was wrong with the last file that was set aside; None if none was."""
+        self.aside: Path | None = None
+        """Where that file is now."""
         self._max_bytes = max_bytes
         self._touched: dict[str, None] = {}
         self._lock = threading.Lock()
@@ -107,16 +111,29 @@ class RequestCache:
     def put(self, key: str, operation: str, value: str) -> None:
         """Store an answer unless the key already has one, from this or another process."""
         self._do(lambda connection: eviction.insert(connection, key, operation, value))
+        self._keep_bound()
+
+    def replace(self, key: str, operation: str, unusable: str, value: str) -> None:
+        """Store an answer in place of one that cannot be used, unless another process replaced it already.
+
+        It is also stored if the unusable one has been evicted meanwhile.
+        """
+        self._do(lambda connection: eviction.replace(connection, key, operation, unusable, value))
+        self._keep_bound()
+
+    @contextlib.contextmanager
+    def unbounded(self) -> Iterator[None]:
+        """Evict nothing in the block: the answers that are stored in it are needed at its end."""
+        bound, self._max_bytes = self._max_bytes, None
+        try:
+            yield
+        finally:
+            self._max_bytes = bound
+            self._keep_bound()
+
+    def _keep_bound(self) -> None:
         if self._max_bytes is not None and self.used_bytes > self._max_bytes:
             self.evict(self._max_bytes)
-
-    def replace(self, key: str, unusable: str, value: str) -> None:
-        """Store an answer in place of one that cannot be used, unless another process replaced it already."""
-        self._do(
-            lambda connection: connection.execute(
-                "UPDATE answers SET value = ? WHERE key = ? AND value = ?", (value, key, unusable)
-            )
-        )
 
     def evict(self, max_bytes: int) -> int:
         """Evict the answers used longest ago if the file is larger than the bound; return their number."""
@@ -136,8 +153,8 @@ class RequestCache:
         return self._do(lambda connection: eviction.prune(connection, model, used_before))
 
     def compact(self) -> bool:
-        """Return free pages to the disk; False if another process was using the file, and nothing changed."""
-        return self._do(eviction.compact)
+        """Return free pages to the disk; False if the file is in use or the disk is full."""
+        return self._do(lambda connection: eviction.compact(connection, self._is_alone()))
 
     def contents(self) -> list[eviction.CacheGroup]:
         """Return the number and size of the answers by model and operation, the largest groups first."""
@@ -249,13 +266,24 @@ class RequestCache:
         with self._alone():
             # Another process may have found the damage first; its empty cache is then in place already.
             if is_there(self.path) and self.path.stat().st_ino == self._inode:
-                aside = _renamed(self.path)
+                self.damage, self.aside = reason, _renamed(self.path)
+                aside = self.aside
                 warn(
                     f"{self.path} is damaged ({reason}) and was renamed to {aside.name}; the cache is empty "
                     "now, so requests that it had answered are sent again"
                 )
         self._connection = self._opened()
         return aside
+
+    def _is_alone(self) -> bool:
+        """Return True if no other process has the file open."""
+        try:
+            fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            return False
+        finally:
+            fcntl.flock(self._folder, fcntl.LOCK_SH)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

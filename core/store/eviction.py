@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from core.store.files import is_busy, is_full
+
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS uses (key TEXT PRIMARY KEY, used REAL NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS counted_since (used REAL NOT NULL)",
@@ -22,6 +24,10 @@ _USED = "coalesce(uses.used, (SELECT min(used) FROM counted_since))"
 _JOINED = "answers LEFT JOIN uses ON uses.key = answers.key"
 _MODEL = "CASE WHEN json_valid(value) THEN json_extract(value, '$.model') END"
 _SIZE = "length(CAST(value AS BLOB)) + length(answers.key)"
+_INCREMENTAL = 2
+"""Value of `auto_vacuum` in a file whose free pages can be cut off one by one."""
+_STEP_PAGES = 256
+"""Free pages to cut off at once."""
 _TARGET = 0.9
 """Share of the bound that is left after an eviction, so that the next one is not due at once."""
 
@@ -59,6 +65,17 @@ def touch(connection: sqlite3.Connection, keys: Iterable[str]) -> None:
             )
 
 
+def replace(connection: sqlite3.Connection, key: str, operation: str, unusable: str, value: str) -> None:
+    """Store an answer in place of one that cannot be used, or of none, and record that it is used now."""
+    with transaction(connection):
+        connection.execute(
+            "INSERT INTO answers VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value "
+            "WHERE value = ?",
+            (key, operation, value, unusable),
+        )
+        connection.execute("INSERT OR REPLACE INTO uses VALUES (?, ?)", (key, time.time()))
+
+
 def insert(connection: sqlite3.Connection, key: str, operation: str, value: str) -> None:
     """Store an answer unless the key has one, and record that it is used now."""
     with transaction(connection):
@@ -93,7 +110,11 @@ def evict(connection: sqlite3.Connection, max_bytes: int) -> int:
             share = math.ceil(rows * (size - target) / size)
             oldest = f"SELECT answers.rowid FROM {_JOINED} ORDER BY {_USED}, answers.rowid LIMIT ?"
             removed += _delete(connection, oldest, (share,))
-    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    try:
+        _cut_off(connection)
+    except sqlite3.OperationalError as error:
+        if not (is_busy(error) or is_full(error)):
+            raise  # else the pages are free, and are used for the next answers
     return removed
 
 
@@ -112,16 +133,42 @@ def prune(connection: sqlite3.Connection, model: str | None, used_before: float 
         return _delete(connection, found, tuple(value for _, value in conditions))
 
 
-def compact(connection: sqlite3.Connection) -> bool:
-    """Return free pages to the disk; False if another process was using the file."""
+def compact(connection: sqlite3.Connection, alone: bool) -> bool:
+    """Return free pages to the disk; False if that is not possible now.
+
+    Args:
+        connection: the cache.
+        alone: True if no other process uses the file. One of an older version, whose free pages cannot be cut
+            off one by one, is written again as a whole, which locks it for long.
+    """
     try:
-        connection.execute("VACUUM")
+        if _pragma(connection, "auto_vacuum") == _INCREMENTAL:
+            _cut_off(connection)
+        elif alone:
+            connection.execute("VACUUM")
+        else:
+            return False
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.OperationalError as error:
-        if "locked" not in str(error) and "busy" not in str(error):
+        if not (is_busy(error) or is_full(error)):
             raise
         return False
     return True
+
+
+def _cut_off(connection: sqlite3.Connection) -> None:
+    """Return free pages to the disk, a few at a time.
+
+    The file is never locked for long, and the journal, which has the pages that are moved, stays small.
+    """
+    before = _pragma(connection, "freelist_count")
+    while before:
+        connection.execute(f"PRAGMA incremental_vacuum({_STEP_PAGES})").fetchall()
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        left = _pragma(connection, "freelist_count")
+        if left >= before:
+            return  # another process is at work
+        before = left
 
 
 def contents(connection: sqlite3.Connection) -> list[CacheGroup]:

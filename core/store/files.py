@@ -136,6 +136,12 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Return True if there is no room on the disk for what SQLite has to write."""
+    write_failed = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE
+    return write_failed or _primary_code(error) == sqlite3.SQLITE_FULL
+
+
 def _primary_code(error: sqlite3.Error) -> int:
     # The low byte of an extended code is the primary code. Errors of the Python layer have no code: use 0.
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
@@ -149,7 +155,7 @@ def _translated_sqlite(error: sqlite3.Error, path: Path, remedy: str) -> RunStat
             f"the file is damaged ({reason})", where=str(path), accepted=remedy, run=shell_command("rm", path)
         )
     # SQLite reports only ENOSPC as "full", and an exceeded quota or file-size limit as a failed write.
-    if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE:
+    if is_full(error):
         return _disk_full(path, reason)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return _not_writable(path, reason)

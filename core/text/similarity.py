@@ -8,7 +8,10 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
+_BASE, _MODULUS = 1_000_003, (1 << 61) - 1
+"""Of the polynomial hashes of runs of words; two runs of thousands collide once in about 10**12 texts."""
 _N = 4
 """Letters in a gram; long enough that two sentences seldom share one by chance."""
 
@@ -31,10 +34,43 @@ def are_near_duplicates(first: str, second: str, threshold: float) -> bool:
     return shared_words(first, second, threshold) >= threshold
 
 
-def longest_common_run(first: str, second: str) -> int:
-    """Return the number of words in the longest run of words, by `words_of`, that two texts share."""
-    one, two = words_of(first), words_of(second)
-    return SequenceMatcher(None, one, two, autojunk=False).find_longest_match().size
+class CommonRun(NamedTuple):
+    """A run of words that two texts share."""
+
+    start: int
+    """Position of its first word in the first text."""
+    size: int
+
+
+def longest_common_run(first: str, second: str) -> CommonRun:
+    """Return the longest run of words, by `words_of`, that two texts share; the first one in `first`.
+
+    The length is found by bisection, since a common run of n words contains one of n - 1. Runs are compared
+    by polynomial hashes (Karp and Rabin 1987), so n words take a time of n log n even if all are equal.
+    """
+    ids: dict[str, int] = defaultdict(lambda: len(ids) + 1)
+    one, two = ([ids[word] for word in words_of(text)] for text in (first, second))
+    run, shortest, longest = CommonRun(0, 0), 0, min(len(one), len(two))
+    while shortest < longest:
+        size = (shortest + longest + 1) // 2
+        known = frozenset(_run_hashes(two, size))
+        start = next((place for place, value in enumerate(_run_hashes(one, size)) if value in known), None)
+        if start is None:
+            longest = size - 1
+        else:
+            run, shortest = CommonRun(start, size), size
+    return run
+
+
+def _run_hashes(words: Sequence[int], size: int) -> Iterator[int]:
+    """Yield a hash of each run of `size` words."""
+    leading, value = pow(_BASE, size, _MODULUS), 0
+    for place, word in enumerate(words):
+        value = (value * _BASE + word) % _MODULUS
+        if place >= size:
+            value = (value - words[place - size] * leading) % _MODULUS
+        if place >= size - 1:
+            yield value
 
 
 def words_of(text: str) -> list[str]:

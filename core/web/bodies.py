@@ -57,6 +57,8 @@ async def _whole_body(receive: Receive, headers: Mapping[bytes, bytes], max_byte
     body, more = bytearray(), True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RejectedBodyError(400, "the client disconnected before the request was complete")
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > max_bytes:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from core.errors import DataError
+from core.records import Message
 from engines.decisions.questions import (
     ChoiceQuestion,
     DecisionAnswer,
@@ -24,11 +25,12 @@ from engines.decisions.questions import (
     YesNoQuestion,
 )
 from engines.decisions.wire import (
+    StrictModel,
     WireCount,
     WireModel,
     WireProbability,
+    WireRequest,
     WireText,
-    WireUsage,
     answer_from,
     answer_place,
     as_text,
@@ -36,58 +38,63 @@ from engines.decisions.wire import (
     parsed,
     quoted,
     require_distinct,
+    tokens_in,
+    what_is_missing,
 )
 
 Value = Annotated[str, Field(strict=True)] | Annotated[bool, Field(strict=True)]
 
 
-class _Strict(WireModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _TextPart(WireModel):
+class _TextPart(StrictModel):
     type: Literal["input_text", "output_text"]
     text: WireText
+    prompt_cache_breakpoint: JsonValue = None
+    annotations: JsonValue = None
+    logprobs: JsonValue = None
 
 
-class _JsonPart(WireModel):
+class _JsonPart(StrictModel):
     type: Literal["input_json"]
     data: JsonValue
+    prompt_cache_breakpoint: JsonValue = None
 
 
 _QuestionParts = list[Annotated[_TextPart | _JsonPart, Field(discriminator="type")]]
 
 
-class _Message(WireModel):
+class _Message(StrictModel):
     type: Literal["message"] = "message"
+    id: JsonValue = None
+    status: JsonValue = None
+    phase: JsonValue = None
     role: Literal["user", "developer", "system", "assistant"]
     content: WireText | _QuestionParts
 
 
-class _Predicate(_Strict):
+class _Predicate(StrictModel):
     type: Literal["predicate"]
     name: WireText | None = None
     instructions: WireText | _QuestionParts
 
 
-class _OptionOf(_Strict):
+class _OptionOf(StrictModel):
     value: Value
     description: WireText | None = None
 
 
-class _ChoiceOf(_Strict):
+class _ChoiceOf(StrictModel):
     type: Literal["choice"]
     name: WireText | None = None
     instructions: WireText | _QuestionParts
     choices: list[_OptionOf] = Field(min_length=2)
 
 
-class _LevelOf(_Strict):
+class _LevelOf(StrictModel):
     label: WireText
     description: WireText | None = None
 
 
-class _ScoreOf(_Strict):
+class _ScoreOf(StrictModel):
     type: Literal["score"]
     name: WireText | None = None
     instructions: WireText | _QuestionParts
@@ -97,7 +104,7 @@ class _ScoreOf(_Strict):
 _AnyQuestion = Annotated[_Predicate | _ChoiceOf | _ScoreOf, Field(discriminator="type")]
 
 
-class _DecisionsRequest(WireModel):
+class _DecisionsRequest(WireRequest):
     model: WireText | None = None
     input: WireText | list[_Message]
     questions: list[_AnyQuestion] = Field(min_length=1)
@@ -143,7 +150,7 @@ _AnyAnswer = _PredicateAnswer | _ChoiceAnswer | _ScoreAnswer | _Refusal
 class _DecisionsResponse(WireModel):
     model: WireText | None = None
     answers: list[Annotated[_AnyAnswer, Field(discriminator="type")]]
-    usage: WireUsage | None = None
+    usage: JsonValue = None
 
 
 class OpenAIDecisions:
@@ -177,8 +184,7 @@ class OpenAIDecisions:
             _answer_to(str(number), named, answer)
             for number, (named, answer) in enumerate(zip(call.questions, response.answers, strict=True))
         )
-        usage = response.usage or WireUsage()
-        return Decisions(response.model or call.model or "", answers, usage.input_tokens, usage.output_tokens)
+        return Decisions(response.model or call.model or "", answers, *tokens_in(response.usage))
 
     def read_request(self, body: Mapping[str, Any]) -> DecisionCall:
         """Return the questions of a request. Raises DataError if it is invalid or is not all text."""
@@ -193,12 +199,16 @@ class OpenAIDecisions:
         if isinstance(request.input, str):
             return DecisionCall(request.input, questions, request.model)
         rules = [_text_of(m.content) for m in request.input if m.role in ("system", "developer")]
-        spoken = [m for m in request.input if m.role in ("user", "assistant")]
-        roles = len({message.role for message in spoken}) > 1
-        state = "\n\n".join(
-            f"{m.role.capitalize()}: {_text_of(m.content)}" if roles else _text_of(m.content) for m in spoken
+        spoken = tuple(
+            Message(role=m.role, content=_text_of(m.content))
+            for m in request.input
+            if m.role in ("user", "assistant")
         )
-        return DecisionCall(state, questions, request.model, "\n\n".join(rules))
+        if [message.role for message in spoken] == ["user"]:
+            return DecisionCall(spoken[0].content, questions, request.model, "\n\n".join(rules))
+        roles = len({message.role for message in spoken}) > 1
+        state = "\n\n".join(f"{m.role.capitalize()}: {m.content}" if roles else m.content for m in spoken)
+        return DecisionCall(state, questions, request.model, "\n\n".join(rules), spoken)
 
     def write_response(self, call: DecisionCall, decisions: Decisions, request_id: str) -> dict[str, Any]:
         """Return the body of a response, with all fields that OpenAI's client requires."""
@@ -315,10 +325,11 @@ def _answer_body(named: NamedQuestion, answer: DecisionAnswer | None) -> dict[st
     name: dict[str, Any] = {"name": named.name}
     if answer is None:
         return {"type": "refusal", **name}
+    missing = what_is_missing(named.question, answer)
     names, p = [option.name for option in named.question.options], answer.probabilities
     match named.question:
         case YesNoQuestion():
-            return {"type": "predicate", **name, "probability": p[0]}
+            return {"type": "predicate", **name, "probability": p[0], **missing}
         case ChoiceQuestion():
             values = list(map(_as_value, named.question.options))
             listed = [{"value": o, "probability": value} for o, value in zip(values, p, strict=True)]
@@ -326,4 +337,4 @@ def _answer_body(named: NamedQuestion, answer: DecisionAnswer | None) -> dict[st
         case ScoreQuestion():
             listed = [{"value": i, "label": names[i], "probability": value} for i, value in enumerate(p)]
             body = {"type": "score", **name, "score": answer.expected, "probabilities": listed}
-    return {**body, "confidence": answer.confidence}
+    return {**body, "confidence": answer.confidence, **missing}

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.records import Message
+
 YES, NO = "yes", "no"
 
 
@@ -73,6 +75,8 @@ class DecisionCall:
     """Name of the model that is asked; None for the server's own."""
     instructions: str = ""
     """Text that the model reads before state and question; not every dialect has it."""
+    messages: tuple[Message, ...] = ()
+    """The conversation that the state is, without the instructions; empty if it is one text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,10 @@ class DecisionAnswer:
     """Probability of all options together among all next tokens; None if the server does not report it."""
     top_is_label: bool | None = None
     """True if the most likely next token is one of the options; None if the server does not report it."""
+    missing_mass: float | None = None
+    """Probability of the next tokens that a server does not list; None if all were looked at."""
+    bounded: tuple[bool, ...] = ()
+    """Which probabilities come from upper bounds, as a server does not list the token; empty if none does."""
 
     @property
     def best(self) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from core.errors import DataError
 from engines.decisions.questions import (
@@ -25,10 +26,11 @@ from engines.decisions.questions import (
     YesNoQuestion,
 )
 from engines.decisions.wire import (
+    StrictModel,
     WireModel,
     WireProbability,
+    WireRequest,
     WireText,
-    WireUsage,
     answer_from,
     answer_place,
     as_text,
@@ -36,19 +38,18 @@ from engines.decisions.wire import (
     parsed,
     quoted,
     require_distinct,
+    tokens_in,
+    what_is_missing,
 )
 
 
-class _WireQuestion(WireModel):
-    # A misspelt `criteria` must not become a question without options.
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _WireQuestion(StrictModel):
     type: Literal["noul", "choice", "score"]
     instructions: JsonValue = ""
     criteria: JsonValue = None
 
 
-class _Request(WireModel):
+class _Request(WireRequest):
     model: WireText | None = None
     state: JsonValue
     questions: dict[str, _WireQuestion] = Field(min_length=1)
@@ -56,6 +57,7 @@ class _Request(WireModel):
     images: list[JsonValue] | None = None
     audio: list[JsonValue] | None = None
     videos: list[JsonValue] | None = None
+    assets: list[JsonValue] | None = None
 
 
 class _Noul(WireModel):
@@ -78,13 +80,15 @@ class _Score(WireModel):
 class _Diagnostics(WireModel):
     label_mass: WireProbability | None = None
     argmax_is_label: Annotated[bool, Field(strict=True)] | None = None
+    missing_mass: WireProbability | None = None
+    bounded: tuple[WireText, ...] = ()
 
 
 class _Response(WireModel):
     model: WireText | None = None
     answers: dict[str, Annotated[_Noul | _Choice | _Score, Field(discriminator="type")]]
-    diagnostics: dict[str, _Diagnostics] | None = None
-    usage: WireUsage | None = None
+    diagnostics: dict[str, _Diagnostics | None] | None = None
+    usage: JsonValue = None
 
 
 class SystemOne:
@@ -120,18 +124,19 @@ class SystemOne:
         for name, question in asked:
             if name not in response.answers:
                 raise DataError(f"no answer to {quoted(name)}", where="answers")
-            found = diagnostics.get(name, _Diagnostics())
+            found = diagnostics.get(name) or _Diagnostics()
             probabilities = _read_answer(name, question, response.answers[name])
-            answers.append(answer_from(name, probabilities, found.label_mass, found.argmax_is_label))
-        usage = response.usage or WireUsage()
-        return Decisions(
-            response.model or call.model or "", tuple(answers), usage.input_tokens, usage.output_tokens
-        )
+            answer = answer_from(name, probabilities, found.label_mass, found.argmax_is_label)
+            bounded = tuple(option.name in found.bounded for option in question.options)
+            answers.append(
+                replace(answer, missing_mass=found.missing_mass, bounded=bounded if any(bounded) else ())
+            )
+        return Decisions(response.model or call.model or "", tuple(answers), *tokens_in(response.usage))
 
     def read_request(self, body: Mapping[str, Any]) -> DecisionCall:
         """Return the questions of a request. Raises DataError if it is invalid or has images or sounds."""
         request = parsed(_Request, body)
-        for field in ("images", "audio", "videos"):
+        for field in ("images", "audio", "videos", "assets"):
             if getattr(request, field):
                 raise DataError("this server reads text only", where=field, accepted="no such field")
         for name in request.questions:
@@ -158,8 +163,12 @@ class SystemOne:
             "answers": {name: _written_answer(question, answer) for name, question, answer in answered},
             "usage": {"input_tokens": decisions.prompt_tokens, "output_tokens": decisions.completion_tokens},
             "diagnostics": {
-                name: {"label_mass": answer.label_mass, "argmax_is_label": answer.top_is_label}
-                for name, _, answer in answered
+                name: {
+                    "label_mass": answer.label_mass,
+                    "argmax_is_label": answer.top_is_label,
+                    **what_is_missing(question, answer),
+                }
+                for name, question, answer in answered
                 if answer.label_mass is not None
             },
         }

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from core.errors import DataError
 from core.text.explain import explain
-from engines.decisions.questions import DecisionAnswer, DecisionCall, Decisions
+from engines.decisions.questions import DecisionAnswer, DecisionCall, Decisions, TypedQuestion
 
 MAX_QUESTIONS = 64
 """Most questions in one request: the limit of vLLM. OpenAI takes 400 and LiteLLM's proxy 128."""
@@ -19,10 +20,19 @@ MAX_SUM_ERROR = 0.01
 """Largest difference of a sum of probabilities from 1 that counts as rounding by the server."""
 _ROUNDING = 1e-3
 """By how much a single probability may exceed 1 because of rounding."""
+_MOST_TOKENS = 10**9
+"""Number from which a count of tokens is none."""
+_LONGEST_PART = 120
+"""Characters of each part of a message about an invalid body."""
+_FILE, _LINE = re.compile("^the file(?= )"), re.compile("^a line '(.*): ...'$")
+"""Words for a user's file, which is the body of a request here."""
 _SHOWN = 80
 """Characters of a name in a message."""
 
 WireProbability = Annotated[float, Field(strict=True, ge=0.0, le=1.0 + _ROUNDING, allow_inf_nan=False)]
+_THINKING = ("enable_thinking", "thinking")
+"""Arguments of chat templates that turn thoughts on or off."""
+
 WireCount = Annotated[int, Field(strict=True, ge=0)]
 WireText = Annotated[str, Field(strict=True)]
 
@@ -33,11 +43,36 @@ class WireModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class WireUsage(WireModel):
-    """Token counts of a response."""
+class StrictModel(WireModel):
+    """Part of a request. What it asks for is done or refused: an unknown or misspelt field is not ignored."""
 
-    input_tokens: WireCount = 0
-    output_tokens: WireCount = 0
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WireRequest(StrictModel):
+    """A request for decisions."""
+
+    chat_template_kwargs: dict[str, JsonValue] | None = None
+    stream: Literal[False] | None = None
+    # Of no effect on the answers.
+    user: JsonValue = None
+    metadata: JsonValue = None
+    store: JsonValue = None
+    service_tier: JsonValue = None
+    safety_identifier: JsonValue = None
+    prompt_cache_key: JsonValue = None
+    prompt_cache_options: JsonValue = None
+    cache_salt: JsonValue = None
+    priority: JsonValue = None
+    request_id: JsonValue = None
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _turns_thinking_off(cls, value: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        # A question is answered by the next token, so a model that thinks first is refused in any case.
+        if any(name not in _THINKING or switch is not False for name, switch in (value or {}).items()):
+            raise ValueError("the chat template is not changed; accepted: {enable_thinking: false}")
+        return value
 
 
 _Wire = TypeVar("_Wire", bound=BaseModel)
@@ -68,14 +103,30 @@ class DecisionDialect(Protocol):
         ...
 
 
+def tokens_in(usage: JsonValue) -> tuple[int, int]:
+    """Return the tokens of prompt and answer in a response's usage; 0 for a count that is missing or none."""
+    given = usage if isinstance(usage, dict) else {}
+    counts = [given.get(name) for name in ("input_tokens", "output_tokens")]
+    prompt, completion = (
+        int(count) if isinstance(count, int | float) and 0 <= count < _MOST_TOKENS else 0 for count in counts
+    )
+    return prompt, completion
+
+
 def parsed(model: type[_Wire], body: Mapping[str, Any]) -> _Wire:
     """Return a body as a wire model. Raises DataError with the first invalid place."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
         first = explain(model, dict(body), error)[0]
-        where = ".".join(map(str, first.loc)) or None
-        raise DataError(first.what, where=where, accepted=first.accepted) from error
+        where, what = _short(".".join(map(str, first.loc))), _short(_FILE.sub("the body", first.what))
+        accepted = first.accepted and _LINE.sub(r"a field \1", first.accepted)
+        raise DataError(what, where=where or None, accepted=accepted) from error
+
+
+def _short(text: str) -> str:
+    """Return a part of a message, cut where a deeply nested value makes it long."""
+    return text if len(text) <= _LONGEST_PART else text[:_LONGEST_PART] + "..."
 
 
 def as_text(value: JsonValue) -> str:
@@ -116,6 +167,17 @@ def ordered(name: str, given: Mapping[str, float], wanted: Sequence[str]) -> lis
     for extra in given.keys() - set(wanted):
         raise DataError(f"{extra[:_SHOWN]!r} is not an option", where=answer_place(name))
     return [given[option] for option in wanted]
+
+
+def what_is_missing(question: TypedQuestion, answer: DecisionAnswer) -> dict[str, Any]:
+    """Return fields of our own that say which options have a bound in place of a probability.
+
+    They are empty if all next tokens were looked at, as our own engines do.
+    """
+    if answer.missing_mass is None:
+        return {}
+    names = [o.name for o, bounded in zip(question.options, answer.bounded, strict=False) if bounded]
+    return {"missing_mass": answer.missing_mass, **({"bounded": names} if names else {})}
 
 
 def answer_place(name: str) -> str:

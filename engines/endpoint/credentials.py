@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import ipaddress
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit
+from html.entities import html5
+from typing import Any
+from urllib.parse import urlsplit
 
 from core.errors import ConfigError
 from core.notices import warn
@@ -35,13 +40,79 @@ class Credentials:
         return {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
 
     def mask(self, text: str) -> str:
-        """Return a text of the server without the key, in case the server repeats it."""
+        """Return a text of the server without the key, in case the server repeats it in some encoding."""
         key = self.key
         if key is None or len(key) < _SHORTEST_SECRET or key.lower() in _NOT_SECRET:
             return text
-        for form in {key, quote(key, safe=""), key.replace("/", "\\/")}:
-            text = text.replace(form, _MASK)
+        if len(text) < len(key):  # no encoding is shorter
+            return text
+        text = text.replace(key, _MASK)
+        if _ESCAPES.search(text):
+            text = _escaped(key).sub(_MASK, text)
+        for encoded in (_in_base64(key), _in_hex(key)):
+            text = encoded.sub(_MASK, text)
         return text
+
+    def masked(self, value: Any) -> Any:
+        """Return a JSON value without the key in any of its texts."""
+        return value if self.key is None else masked_in(value, self.mask)
+
+
+def masked_in(value: Any, mask: Callable[[str], str]) -> Any:
+    """Return a JSON value with each text in it, names of fields too, replaced by what `mask` returns."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, list):
+        return [masked_in(part, mask) for part in value]
+    if isinstance(value, dict):
+        return {mask(name): masked_in(part, mask) for name, part in value.items()}
+    return value
+
+
+_ESCAPES = re.compile(r"[\\%&]")
+_ENTITIES: dict[str, list[str]] = {}
+for _name, _character in html5.items():
+    _ENTITIES.setdefault(_character, []).append(_name.removesuffix(";"))
+
+
+@functools.cache
+def _escaped(key: str) -> re.Pattern[str]:
+    """Return a pattern of the key with any of its characters as an escape of JSON, HTML or addresses."""
+    return re.compile("".join(f"(?:{_forms_of(character)})" for character in key))
+
+
+def _forms_of(character: str) -> str:
+    code = ord(character)
+    names = "|".join(sorted(map(re.escape, set(_ENTITIES.get(character, []))), key=len, reverse=True))
+    forms = [
+        re.escape(character),
+        rf"(?i:\\(?:u00|x){code:02x}|%(?:25){{0,4}}{code:02x})",
+        rf"(?i:&(?:amp;){{0,4}}#(?:0{{0,8}}{code}|x0{{0,8}}{code:x});?)",
+    ]
+    if names:
+        forms.append(rf"&(?:amp;){{0,4}}(?:{names});?")
+    return rf"\\{{0,8}}(?:{'|'.join(forms)})"  # bounded, or long runs would take quadratic time
+
+
+@functools.cache
+def _in_base64(key: str) -> re.Pattern[str]:
+    """Return a pattern of base64 text that has the key in it, such as that of `Basic` authentication.
+
+    Three bytes become four characters, so there are three forms, by the number of bytes before the key. The
+    characters at both ends depend on what is beside it.
+    """
+    forms = set()
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + key.encode())
+        complete = (before + len(key)) // 3 * 4
+        forms.add(encoded[-(-before * 4 // 3) : complete].decode("ascii"))
+    found = "|".join(re.escape(form).replace(r"\+", "[+-]").replace("/", "[/_]") for form in sorted(forms))
+    return re.compile(rf"(?:{found})[A-Za-z0-9+/_=-]*")
+
+
+@functools.cache
+def _in_hex(key: str) -> re.Pattern[str]:
+    return re.compile(key.encode().hex(), re.IGNORECASE)
 
 
 def travels_openly(url: str) -> bool:
@@ -78,11 +149,13 @@ def credentials_for(
         variable = _OPENAI_VARIABLE
     key = environment.get(variable, "").strip()
     if not key:
+        # A key in place of a name would be repeated otherwise.
+        named = variable if variable.isupper() else "of this name"
         raise ConfigError(
-            f"the environment variable {variable} is not set",
+            f"the environment variable {named} is not set",
             where="engine.api_key_env",
             accepted="the name of a variable that holds the server's key",
-            run=f"export {variable}=KEY",
+            run=f"export {variable}=KEY" if variable.isupper() else None,
         )
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(

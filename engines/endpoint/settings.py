@@ -34,13 +34,14 @@ def base_url(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError(f"the address is not valid; {_ACCEPTED}") from None
-    if "@" in parts.netloc:
+    is_complete = parts.scheme in ("http", "https") and bool(host)
+    if "@" in (parts.netloc if is_complete else url):  # without a scheme, anything may be credentials
         raise ValueError(f"the address contains credentials; {_ACCEPTED}, and the key in api_key_env")
     if "?" in url or "#" in url:
         raise ValueError(f"the address has a query or a fragment; {_ACCEPTED}, and the key in api_key_env")
-    if parts.scheme not in ("http", "https") or not host:
+    if not is_complete:
         hint = "" if "://" in url else ": it begins with neither http:// nor https://"
-        raise ValueError(f"{url!r} is not the address of a server{hint}; {_ACCEPTED}")
+        raise ValueError(f"this is not the address of a server{hint}; {_ACCEPTED}")
     if _UNPRINTABLE.search(url) or port == 0:
         raise ValueError(f"the address is not valid; {_ACCEPTED}")
     return f"{parts.scheme}://{parts.netloc.lower()}{_base_path(parts)}"
@@ -65,6 +66,7 @@ _OWNED = frozenset(
         *("model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"),
         *("temperature", "top_p", "top_k", "seed", "stop", "logprobs", "top_logprobs"),
         *("continue_final_message", "add_generation_prompt", "chat_template_kwargs"),
+        *("state", "questions", "input", "instructions"),
     }
 )
 """Fields of a request that come from other settings."""
@@ -74,7 +76,7 @@ def _not_owned(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if owned := sorted(_OWNED & fields.keys()):
         raise ValueError(
             f"extra_body sets {', '.join(owned)}, which other settings decide (those of critique, sample, "
-            "compare and eval, and chat_template_kwargs of the model); accepted: fields of the server's own"
+            "compare, label, eval, the model's chat_template_kwargs); accepted: fields of the server's own"
         )
     return fields
 
@@ -83,7 +85,19 @@ ExtraBody = Annotated[dict[str, JsonValue], AfterValidator(_not_owned)]
 """Fields of a request that only the server knows."""
 Prefill = Literal["auto", "continue", "assistant", "none"]
 """How a server continues an answer that is begun for it."""
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _valid_variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):  # it may be the key itself
+        raise ValueError(
+            "this is not the name of an environment variable; accepted: a name such as OPENAI_API_KEY, whose "
+            "value is the key"
+        )
+    return name
+
+
+VariableName = Annotated[str, AfterValidator(_valid_variable)]
 """Name of an environment variable."""
 
 

@@ -98,16 +98,21 @@ class ServerRecord:
     traffic: Traffic
     seen: Mapping[str, Any] = field(default_factory=dict)
     """How the server described the model, and the names and fingerprints under which it answered."""
+    role: str = ""
+    """Role whose settings the model had; empty in older manifests. Roles of one model are counted apart if
+    they have settings of their own, such as a budget."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as JSON-able values."""
-        return {"model": self.model, "url": self.url, **self.traffic.as_json(), **self.seen}
+        role = {"role": self.role} if self.role else {}
+        return {"model": self.model, "url": self.url, **role, **self.traffic.as_json(), **self.seen}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ServerRecord:
         """Return the record that `as_json` returned as values."""
         seen = {name: value[name] for name in ("served", "models", "fingerprints") if name in value}
-        return cls(str(value.get("model")), str(value.get("url")), Traffic.from_json(value), seen)
+        model, url, role = (str(value.get(name, "")) for name in ("model", "url", "role"))
+        return cls(model, url, Traffic.from_json(value), seen, role)
 
 
 def server_records_of(stages: Iterable[Mapping[str, Any]]) -> list[ServerRecord]:
@@ -118,10 +123,10 @@ def server_records_of(stages: Iterable[Mapping[str, Any]]) -> list[ServerRecord]
 
 
 def merged_records(earlier: Iterable[ServerRecord], later: Iterable[ServerRecord]) -> list[ServerRecord]:
-    """Return the records of two times, with the counts of the same model of the same server added."""
-    found = {(record.model, record.url): record for record in earlier}
+    """Return the records of two times, with the counts of one role's model at one server added."""
+    found = {(record.model, record.url, record.role): record for record in earlier}
     for record in later:
-        key = (record.model, record.url)
+        key = (record.model, record.url, record.role)
         before = found[key].traffic if key in found else Traffic()
         found[key] = replace(record, traffic=before + record.traffic)
     return list(found.values())
@@ -135,8 +140,8 @@ class AsksServer(Protocol):
         """Count what is spent under a budget that several engines share."""
         ...
 
-    def resume(self, earlier: Iterable[ServerRecord]) -> None:
-        """Take over what earlier commands of the run spent and saw."""
+    def resume(self, earlier: Iterable[ServerRecord], role: str) -> None:
+        """Take over what earlier commands of the run spent in a role, and saw."""
         ...
 
     def report_change(self, memory: Path) -> None:

@@ -249,12 +249,15 @@ class TorchWorker:
 
     def _scores(self, ticket: Ticket, logprobs: torch.Tensor, top: int) -> ChoiceScores:
         """Return the scores from the log-probabilities (V,) of the next token."""
-        chosen = logprobs[list(ticket.choice_ids)]
+        request, chosen = ticket.request, logprobs[list(ticket.choice_ids)]
+        assert isinstance(request, ChoiceRequest)
         require_finite(chosen.tolist())
+        # Some tokenizers decode a token alone without its space.
+        names = dict(zip(ticket.choice_ids, request.choices, strict=True))
         return ChoiceScores(
             logprobs=tuple(chosen.tolist()),
             answer_mass=min(1.0, float(chosen.exp().sum())),
-            top_token=self._tokenizer.decode([top]),
+            top_token=names.get(top) or self._tokenizer.decode([top]),
             prompt_tokens=len(ticket.ids),
             model=self._name,
         )

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from core.errors import RequestError, on_one_line
+from core.errors import PubliusError, RequestError, on_one_line
 from engines.endpoint.credentials import Credentials
-from engines.http.faults import RefusedError, ServerMessage, TryFailedError, message_in, retry_after
+from engines.http.faults import (
+    RefusedError,
+    ServerMessage,
+    TryFailedError,
+    message_in,
+    retry_after,
+    shortened,
+)
 
 MAX_RESPONSE_BYTES = 32 * 2**20
 """Most bytes of a body, decompressed: an answer of 100,000 tokens with log-probabilities has less."""
@@ -28,6 +36,8 @@ _NAMES = {
     504: "504 Gateway Timeout",
     529: "529 Overloaded",
 }
+
+_Answer = TypeVar("_Answer")
 
 
 def encoded(body: Any) -> bytes:
@@ -67,7 +77,7 @@ async def read_body(response: Any) -> bytes:
 
 
 def object_in(response: Any, body: bytes, credentials: Credentials) -> dict[str, Any]:
-    """Return the JSON object of a response.
+    """Return the JSON object of a response, without the key in any of its texts.
 
     Raises:
         TryFailedError: if the server failed in a way that may pass, or the body is not a JSON object.
@@ -75,24 +85,40 @@ def object_in(response: Any, body: bytes, credentials: Credentials) -> dict[str,
     """
     status = response.status_code
     if status // 100 == 3:
-        raise TryFailedError("redirected", _target(response))
+        raise TryFailedError("redirected", credentials.mask(_target(response)))
     if status // 100 != 2:
-        text = credentials.mask(body.decode("utf-8", errors="replace"))
-        raise _error(status, message_in(text), retry_after(response.headers))
+        text = body.decode("utf-8", errors="replace")
+        raise _error(status, message_in(text, credentials.mask), retry_after(response.headers))
     try:
-        text = credentials.mask(body.decode("utf-8-sig"))
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise TryFailedError("response is not UTF-8") from None
     try:
-        value = json.loads(text)
+        # After it is parsed: in JSON, any character may be written as an escape.
+        value = credentials.masked(json.loads(text))
     except (ValueError, RecursionError) as error:
-        raise TryFailedError(*_misfit(text, error)) from None
+        raise TryFailedError(*_misfit(credentials.mask(text), error)) from None
     if not isinstance(value, dict):
         raise TryFailedError("response is not a JSON object", type(value).__name__)
     if value.get("error"):  # some servers forward the error of another one with status 200
-        message = message_in(text)
+        message = message_in(text, credentials.mask)
         raise _error(message.status or 500, message, retry_after(response.headers))
     return value
+
+
+def answer_in(value: dict[str, Any], read: Callable[[dict[str, Any]], _Answer]) -> _Answer:
+    """Return what `read` makes of a response.
+
+    Raises:
+        TryFailedError: if a value in the response is one that nobody foresaw, such as a number without end.
+    """
+    try:
+        return read(value)
+    except PubliusError:
+        raise
+    except (ValueError, ArithmeticError, RecursionError) as error:  # others are faults of ours
+        detail = shortened(f"{type(error).__name__}: {on_one_line(error)}")
+        raise TryFailedError("response cannot be read", detail) from None
 
 
 def _error(status: int, message: ServerMessage, wait_s: float | None) -> Exception:

@@ -48,6 +48,7 @@ class CircuitBreaker:
         self._probing = False
         self._announced_at: float | None = None
         self._failing_since: float | None = None
+        self._unreached_since: float | None = None
         self.opened = 0
         """Number of times that the circuit opened."""
 
@@ -55,6 +56,11 @@ class CircuitBreaker:
     def is_open(self) -> bool:
         """True while at most one request is sent at a time, to see whether the server is back."""
         return self._open_until is not None
+
+    @property
+    def is_probing(self) -> bool:
+        """True while an open circuit waits for the outcome of a request."""
+        return self._probing
 
     def wait_s(self) -> float:
         """Return the seconds until a request may be sent; 0 if one may now."""
@@ -80,7 +86,8 @@ class CircuitBreaker:
         if self._open_until is not None:
             self._outcomes.clear()
         self._outcomes.append(False)
-        self._open_until, self._probing, self._failing_since = None, False, None
+        self._open_until, self._probing = None, False
+        self._failing_since = self._unreached_since = None
         self._answers, self._unreached = self._answers + 1, 0
         if self._answers >= _STEADY:
             self._wait_s = _FIRST_WAIT_S
@@ -98,7 +105,12 @@ class CircuitBreaker:
             quiet: open the circuit without a message.
         """
         self._outcomes.append(True)
-        self._unreached = self._unreached + 1 if error.cause == "unreachable" else 0
+        if error.cause != "unreachable":
+            self._unreached, self._unreached_since = 0, None
+        elif self._unreached_since is None:
+            self._unreached, self._unreached_since = 1, self._clock()
+        else:
+            self._unreached += 1
         self._answers = 0
         self.abandoned(probe=probe)
         if self._failing_since is None:
@@ -113,11 +125,16 @@ class CircuitBreaker:
             return 0.0
         return self._clock() - self._failing_since
 
+    def unreached_s(self) -> float:
+        """Return the seconds in which every try found no connection; 0 if the last one found one."""
+        return 0.0 if self._unreached_since is None else self._clock() - self._unreached_since
+
     def forget(self) -> None:
         """Close the circuit without a message: another stage begins, perhaps hours later."""
         self._outcomes.clear()
         self._unreached, self._answers, self._wait_s = 0, 0, _FIRST_WAIT_S
-        self._open_until, self._probing, self._failing_since = None, False, None
+        self._open_until, self._probing = None, False
+        self._failing_since = self._unreached_since = None
 
     def _open(self, error: TryFailedError, *, quiet: bool) -> None:
         self.opened += 1

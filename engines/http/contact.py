@@ -11,7 +11,7 @@ from core.progress import progress
 from core.terminal.interrupts import run_interruptibly
 from engines.http.transport import HttpTransport
 
-_SHOWN_AFTER_S = 2.0
+_SHOWN_AFTER_S = 1.5
 _REFRESH_S = 0.5
 
 _Result = TypeVar("_Result")

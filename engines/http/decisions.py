@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from core.chat import Turn, Untrusted
 from core.digests import digest
-from core.errors import ConfigError, DataError, EngineError, PubliusError
+from core.errors import ConfigError, DataError, EngineError, FailedRequestError, PubliusError, RequestError
 from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
 from engines.decisions.openai_form import OpenAIDecisions
@@ -69,6 +69,8 @@ class DecisionEngine(HttpEngine):
         assert engine.dialect != "chat"
         self._name: Literal["systemone", "decisions"] = engine.dialect
         self._dialect = _DIALECTS[engine.dialect]
+        self._most = MAX_QUESTIONS
+        """Most questions in one request, as far as the server was seen to take them."""
         self._batches: dict[tuple[str, str], _Batch] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -99,7 +101,9 @@ class DecisionEngine(HttpEngine):
         turns = (Turn("user", ("A and B",)),)
         requests = [ChoiceRequest(turns, ("yes", "no"), "probe", question=_YES_NO_PROBE)]
         requests.append(ChoiceRequest(turns, ("Reply A", "Reply B"), "probe", question=_PROBE))
-        wait_for(self._decide(_state(requests[0]), requests), self.transport)
+        for outcome in wait_for(self._decide(_state(requests[0]), requests), self.transport):
+            if isinstance(outcome, RequestError):
+                raise outcome
         return tuple(range(len(choices)))
 
     async def generate(self, request: GenerationRequest) -> Generation:
@@ -121,7 +125,7 @@ class DecisionEngine(HttpEngine):
         loop = asyncio.get_running_loop()
         place = (request.purpose, _state(request))
         batch = self._batches.get(place)
-        if batch is None or batch.loop is not loop or len(batch.requests) >= MAX_QUESTIONS:
+        if batch is None or batch.loop is not loop or len(batch.requests) >= self._most:
             batch = self._batches[place] = _Batch(loop)
             # After all tasks that are ready now: those of one comparison were started together.
             loop.call_soon(self._send, place, batch)
@@ -142,21 +146,56 @@ class DecisionEngine(HttpEngine):
 
     async def _answer(self, state: str, batch: _Batch) -> None:
         try:
-            scores = await self._decide(state, batch.requests)
-        except PubliusError as error:
-            for answer in batch.answers:
-                if not answer.done():
-                    answer.set_exception(error)
-        except BaseException:
+            outcomes: list[ChoiceScores | Exception] = [*await self._decide(state, batch.requests)]
+        except asyncio.CancelledError:
             for answer in batch.answers:
                 answer.cancel()
             raise
-        else:
-            for answer, found in zip(batch.answers, scores, strict=True):
-                if not answer.done():
-                    answer.set_result(found)
+        except Exception as error:  # noqa: BLE001 - raised in the tasks that wait for the answers
+            outcomes = [error] * len(batch.answers)
+        for answer, outcome in zip(batch.answers, outcomes, strict=True):
+            if answer.done():
+                continue
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
 
-    async def _decide(self, state: str, requests: list[ChoiceRequest]) -> list[ChoiceScores]:
+    async def _decide(
+        self, state: str, requests: Sequence[ChoiceRequest]
+    ) -> list[ChoiceScores | RequestError]:
+        """Return the scores of several questions about one text, or why a question has none.
+
+        They share a request. If it fails, each half of them is asked again: one question that the server
+        refuses leaves the others their answers, and a server that takes fewer questions gets fewer.
+        """
+        if len(requests) > self._most:
+            return await self._in_parts(state, requests, self._most)
+        try:
+            return [*await self._decide_together(state, requests)]
+        except RequestError as error:
+            if len(requests) == 1:
+                return [error]
+            failure = error
+        self.transport.traffic.changes["questions split"] += 1
+        half = (len(requests) + 1) // 2
+        outcomes = await self._in_parts(state, requests, half)
+        refused = isinstance(failure, FailedRequestError) and isinstance(failure.__cause__, RefusedError)
+        if refused and not any(isinstance(outcome, RequestError) for outcome in outcomes):
+            self._most = min(self._most, half)  # nothing was wrong but their number
+            self._tell(
+                f"the server refuses {len(requests)} questions in a request: at most {self._most} are sent"
+            )
+        return outcomes
+
+    async def _in_parts(
+        self, state: str, requests: Sequence[ChoiceRequest], most: int
+    ) -> list[ChoiceScores | RequestError]:
+        parts = [requests[start : start + most] for start in range(0, len(requests), most)]
+        found = await asyncio.gather(*(self._decide(state, part) for part in parts))
+        return [outcome for part in found for outcome in part]
+
+    async def _decide_together(self, state: str, requests: Sequence[ChoiceRequest]) -> list[ChoiceScores]:
         """Return the scores of several questions about one text, from one request."""
         call = _call(state, requests, self.model)
         body = {**self._dialect.write_request(call), **self._extra}
@@ -170,7 +209,7 @@ class DecisionEngine(HttpEngine):
             path = self._dialect.path.removeprefix("/v1/")
             found = await self.transport.ask(path, body, read, purpose=requests[0].purpose)
         except RefusedError as error:
-            raise self._refusal(error) from None
+            raise self._refusal(error) from error
         tokens = _shares(found.prompt_tokens, len(requests))
         return [
             _scores(request, answer, self.model, prompt_tokens)
@@ -203,7 +242,7 @@ def _state(request: ChoiceRequest) -> str:
     )
 
 
-def _call(state: str, requests: list[ChoiceRequest], model: str | None = None) -> DecisionCall:
+def _call(state: str, requests: Sequence[ChoiceRequest], model: str | None = None) -> DecisionCall:
     questions = [request.question for request in requests if request.question is not None]
     # Examples and passages of a constitution are part of a question.
     named = tuple(
@@ -235,6 +274,8 @@ def _scores(
         top_token="" if answer.top_is_label is False else request.choices[answer.best],
         prompt_tokens=prompt_tokens,
         model=model,
+        missing_mass=answer.missing_mass,
+        bounded=answer.bounded or None,
     )
 
 

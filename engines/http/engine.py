@@ -29,7 +29,7 @@ from engines.endpoint.settings import Timeouts, base_url
 from engines.endpoint.spending import ServerRecord, Spending
 from engines.http.contact import wait_for
 from engines.http.faults import RefusedError, TryFailedError
-from engines.http.refusals import ChangedError, change_for
+from engines.http.refusals import ChangedError, change_for, without_logprobs
 from engines.http.requests import KWARGS, Accepted, Begin, choice_body, generation_body
 from engines.http.responses import (
     FirstToken,
@@ -51,7 +51,12 @@ _NO_LIST = (404, 405, 501)
 """Statuses of a server without a list of models."""
 _NO_LIST_AFTER = 5
 """Responses without a list after which the server counts as one that has none."""
-_CONTINUES: dict[str, Begin] = {"vllm": "continue", "sglang": "continue", "llamacpp": "assistant"}
+_CONTINUES: dict[str, Begin] = {
+    "vllm": "continue",
+    "sglang": "continue",
+    "publius": "continue",
+    "llamacpp": "assistant",
+}
 """How servers continue a begun answer that say in their list of models which software they are."""
 _COUNTING = "Count from one to six in words, separated by commas."
 _BEGUN, _NEXT = "one, two, three,", "four"
@@ -186,13 +191,20 @@ class HttpEngine:
         """Count what is spent under a budget that several engines share."""
         self.transport.spending = [spending, self._own_budget]
 
-    def resume(self, earlier: Iterable[ServerRecord]) -> None:
-        """Take over what earlier commands of the run spent on this model and saw of its server."""
+    def resume(self, earlier: Iterable[ServerRecord], role: str = "") -> None:
+        """Take over what earlier commands of the run spent on this model, and saw of its server.
+
+        Args:
+            earlier: what was asked of all servers.
+            role: role whose settings this engine has. Its own budget counts what was spent in this role, at
+                whatever address.
+        """
         for record in earlier:
-            if record.model == self.model:
+            same_server = record.model == self.model and record.url == self.transport.endpoint.url
+            if record.role == role if record.role else same_server:
                 self._own_budget.add(record.traffic.tokens, record.traffic.usd)
-                if record.url == self.transport.endpoint.url:
-                    self.responders.remember(record.seen)
+            if same_server:
+                self.responders.remember(record.seen)
 
     def report_change(self, memory: Path) -> None:
         """Warn if the server describes the model in another way than the file says, and update the file."""
@@ -272,7 +284,7 @@ class HttpEngine:
             if first is None:
                 if self._has_logprobs or not has_content(value):  # it lists them, or this response is broken
                     raise TryFailedError("no log-probabilities")
-                raise self._without_logprobs()
+                raise without_logprobs(self.model, self.transport.endpoint.url)
             self._has_logprobs = True
             return choice_scores(first, value, request, self.model)
 
@@ -288,15 +300,6 @@ class HttpEngine:
                 accepted="chat_template_kwargs: {enable_thinking: false} or the server's own switch in "
                 "engine.extra_body, or a model that answers without thinking",
             )
-
-    def _without_logprobs(self) -> ConfigError:
-        return ConfigError(
-            f"{self.transport.endpoint.url} lists no log-probabilities for {self.model}, and labels are read "
-            "from them",
-            where="models.labeler",
-            accepted="a server that lists them (vLLM, SGLang, llama.cpp), a labeler with engine.kind "
-            "transformers or vllm, or label.principles: 0 for machine checks alone",
-        )
 
     async def _learn_beginning(self, request: GenerationRequest | ChoiceRequest) -> None:
         """Find out how the server continues a begun answer, before the first one is sent."""

@@ -6,12 +6,13 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from core.terminal.inert import inert
+from engines.endpoint.credentials import masked_in
 
 Cause = Literal["fault", "overload", "unreachable"]
 """`overload`: the server has too much to do. `unreachable`: nothing listens. `fault`: all else."""
@@ -51,6 +52,8 @@ class ServerMessage:
     """Fields of the request that the server names apart from its message."""
     status: int | None = None
     """Status that is repeated in the body, as servers do that forward the error of another one."""
+    is_page: bool = False
+    """True if it is HTML: a proxy's, and not the server's own."""
 
 
 class RefusedError(Exception):
@@ -61,17 +64,22 @@ class RefusedError(Exception):
         self.status, self.message = status, message
 
 
-def message_in(body: str) -> ServerMessage:
-    """Return the error in the body of a response."""
+def message_in(body: str, mask: Callable[[str], str] = str) -> ServerMessage:
+    """Return the error in the body of a response.
+
+    Args:
+        body: the body.
+        mask: returns a text without the key. It is applied to texts as they are read, before they are cut.
+    """
     try:
-        value = json.loads(body)
+        value = masked_in(json.loads(body), mask)
     except (ValueError, RecursionError):
-        return ServerMessage(shortened(_without_tags(body)))
+        return ServerMessage(_shown(_without_tags(mask(body)), mask), is_page=body.lstrip()[:1] == "<")
     error = value.get("error", value) if isinstance(value, dict) else value
     if isinstance(error, str):
-        return ServerMessage(shortened(error))
+        return ServerMessage(_shown(error, mask))
     if not isinstance(error, dict):
-        return ServerMessage(shortened(body))
+        return ServerMessage(_shown(body, mask))
     detail = error.get("detail")
     fields = {str(error["param"])} if error.get("param") else set()
     if isinstance(detail, list):  # of pydantic: a list of errors, each with the place of its field
@@ -83,11 +91,16 @@ def message_in(body: str) -> ServerMessage:
     code = " ".join(str(error[name]) for name in ("type", "code") if error.get(name))
     status = error.get("code") or error.get("status")
     return ServerMessage(
-        shortened(text if isinstance(text, str) else json.dumps(text)),
+        _shown(text if isinstance(text, str) else json.dumps(text), mask),
         code,
         frozenset(fields),
         status if isinstance(status, int) else None,
     )
+
+
+def _shown(text: str, mask: Callable[[str], str]) -> str:
+    """Return a text as it is shown, without the key even where characters that are not shown part it."""
+    return shortened(mask(inert(text)))
 
 
 def shortened(text: str) -> str:

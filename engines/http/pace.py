@@ -6,7 +6,8 @@ before a cut say nothing about the number after it, however many of them fail.
 
 A lost request would wait for minutes until the limit of the run file. An answer that takes ten times as long
 as the slowest one so far, to a request of the same purpose, is taken for lost, and the request is sent again.
-If the server has become slow instead, the limit doubles with each such answer until one arrives in time.
+If its answer is long or the server has become slow instead, the limit of this request doubles with each such
+try, whatever other requests meet, until an answer arrives; it then counts as the slowest one.
 """
 
 from __future__ import annotations
@@ -78,21 +79,21 @@ class Patience:
     def __init__(self, longest_s: float, *, adapts: bool = True) -> None:
         self._longest_s, self._adapts = longest_s, adapts
         self._seen: dict[str, _Seen] = {}
-        self._stretch = 1.0
 
-    def limit_s(self, purpose: str) -> float:
-        """Return the seconds that an answer may take."""
+    def limit_s(self, purpose: str, lost: int = 0) -> float:
+        """Return the seconds that an answer may take.
+
+        Args:
+            purpose: purpose of the request.
+            lost: tries of this request that were taken for lost.
+        """
         seen = self._seen.get(purpose)
         if not self._adapts or seen is None or seen.count < _ENOUGH:
             return self._longest_s
-        return min(self._longest_s, self._stretch * max(_SHORTEST_S, _FACTOR * seen.slowest_s))
+        return min(self._longest_s, 2.0 ** min(lost, 32) * max(_SHORTEST_S, _FACTOR * seen.slowest_s))
 
-    def answered(self, purpose: str, seconds: float) -> None:
-        """Note how long an answer took."""
+    def answered(self, purpose: str, seconds: float) -> bool:
+        """Note how long an answer took; return True if a limit is known from now on."""
         seen = self._seen.setdefault(purpose, _Seen())
         seen.count, seen.slowest_s = seen.count + 1, max(seen.slowest_s, seconds)
-        self._stretch = 1.0
-
-    def timed_out(self) -> None:
-        """Note that an answer did not arrive within the limit."""
-        self._stretch *= 2
+        return self._adapts and seen.count == _ENOUGH

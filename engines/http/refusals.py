@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from core.errors import EngineError, PubliusError, RequestError
+from core.errors import ConfigError, EngineError, PubliusError, RequestError
 from engines.http.faults import RefusedError
 from engines.http.requests import KWARGS, MAX_TOKENS, NEUTRAL, SEED, Accepted, only_turns_off
 
@@ -35,6 +35,7 @@ _ECHO = "input_value="
 """Where pydantic begins to repeat the request, which names every field."""
 _FEWER_TOP = (10, 5)
 """Numbers of listed tokens to try if the server refuses more."""
+_LOGPROBS = frozenset({"logprobs", "top_logprobs"})
 _SETTING = {
     "max_tokens": "max_new_tokens",
     "max_completion_tokens": "max_new_tokens",
@@ -76,6 +77,17 @@ def change_for(
     return _about_fields(error, body, accepted, where) or _about_system(words, body, accepted)
 
 
+def without_logprobs(model: object, where: str) -> ConfigError:
+    """Return the error of a labeler whose server lists no log-probabilities."""
+    return ConfigError(
+        f"{where} lists no log-probabilities for {model}, and labels are read from them",
+        where="models.labeler",
+        accepted="a server that lists them (vLLM, SGLang, llama.cpp), engine.dialect: systemone for one that "
+        "answers typed questions (publius serve), a labeler with engine.kind transformers or vllm, or "
+        "label.principles: 0 for machine checks alone",
+    )
+
+
 def refused_request(error: RefusedError) -> RequestError | None:
     """Return the error of a request that is too long or filtered, which ends it alone; None for others."""
     words = f"{error.message.code} {error.message.text}"
@@ -103,6 +115,8 @@ def _about_fields(
     if "top_logprobs" in named and isinstance(sent_top, int) and sent_top > _FEWER_TOP[-1]:
         fewer = accepted.top_logprobs = next(number for number in _FEWER_TOP if number < sent_top)
         return ChangedError(f"top_logprobs {fewer}", f"the server lists at most {fewer} log-probabilities")
+    if _LOGPROBS & {*named}:
+        return without_logprobs(body["model"], where)
     idle = [name for name in named if name in NEUTRAL and body[name] == NEUTRAL[name] and name != "n"]
     if idle:
         accepted.without.update(idle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +23,9 @@ _SMALLEST = 1e-9
 """Smallest bound on the probability of a token that is not listed, below what rounding leaves."""
 _ROUNDING = 1e-3
 """Nats above 0 that a log-probability may have by rounding."""
+_IMPOSSIBLE = -1e4
+"""Log-probability from which the probability is 0 as a float."""
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _FILTER = "the server's content filter removed the answer"
 
 
@@ -94,7 +98,8 @@ def first_token_in(value: Mapping[str, Any]) -> FirstToken | None:
         return None
     listed: dict[str, float] = {}
     for entry in map(mapping_in, entries):
-        token = str(entry.get("token", ""))
+        # Half a character cannot be stored, and is no token of a choice.
+        token = _HALF_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", str(entry.get("token", "")))
         listed[token] = listed.get(token, 0.0) + _probability(entry.get("logprob"))
     smallest = min(_probability(mapping_in(entry).get("logprob")) for entry in entries)
     return FirstToken(listed, smallest, max(listed, key=lambda token: listed[token]))
@@ -118,7 +123,7 @@ def choice_scores(
     return ChoiceScores(
         logprobs=logprobs,
         answer_mass=min(1.0, math.fsum(p for p in found if p is not None)),
-        top_token=first.top,
+        top_token=dict(zip(names, request.choices, strict=True)).get(first.top, first.top),
         prompt_tokens=counted_tokens(mapping_in(value.get("usage")).get("prompt_tokens")),
         model=model,
         missing_mass=first.missing_mass,
@@ -189,8 +194,9 @@ def _without_beginning(text: str, prefill: str) -> str:
 
 def _probability(logprob: object) -> float:
     """Return the probability of a token; servers write -9999 or -Infinity for an impossible one."""
-    if isinstance(logprob, bool) or not isinstance(logprob, int | float) or math.isnan(logprob):
+    if isinstance(logprob, bool) or not isinstance(logprob, int | float) or logprob != logprob:
         raise TryFailedError("log-probability is not a number", shortened(str(logprob)))
     if logprob > _ROUNDING:
-        raise TryFailedError("log-probability above 0", f"{logprob:g}")
-    return math.exp(min(float(logprob), 0.0))
+        raise TryFailedError("log-probability above 0", shortened(str(logprob)))
+    # Bounded before the conversion: an integer may be too long for a float.
+    return math.exp(max(_IMPOSSIBLE, min(logprob, 0.0)))

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from core.digests import digest
 from core.errors import ConfigError
 from core.notices import note, warn
+from core.terminal.inert import inert
 from engines.http.faults import TryFailedError, shortened
 
 _SHOWN = 12
 """Names of models in a message."""
 _SNAPSHOT = re.compile(r"[-@:](?:\d[\d.\-]*|latest|free|preview[\w.\-]*)$")
 """End of a name that a provider adds to say which version of the model it is."""
+_ONLY_STARS = re.compile(r"[\[?]")
+"""What else than `*` is special in a pattern of `fnmatch`."""
 _RECENT_S = 60.0
 """Seconds before now from which a time of creation is taken for that of the request."""
 _ALIAS_AFTER = 3
-"""Responses in a row under one other name, the first ones of a server, after which it is an alias."""
+"""Responses in a row under one other name, the first ones of a command, after which it is an alias."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,12 @@ def served_in(value: Mapping[str, Any], name: str, where: str) -> ServedModel:
     entries = value.get("data")
     if not isinstance(entries, list):
         raise TryFailedError("no list of models in the response")
-    listed = {str(entry["id"]): entry for entry in entries if isinstance(entry, dict) and entry.get("id")}
+    described = [entry for entry in entries if isinstance(entry, dict) and entry.get("id")]
+    listed = {inert(str(entry["id"])): entry for entry in described}
     entry = listed.get(name, listed.get(f"{name}:latest"))
     if entry is not None:
         return ServedModel(name, _facts(entry), _created(entry.get("created")))
-    if any("*" in known and re.fullmatch(re.escape(known).replace(r"\*", ".*"), name) for known in listed):
+    if any("*" in known and fnmatchcase(name, _ONLY_STARS.sub(r"[\g<0>]", known)) for known in listed):
         return ServedModel(name)  # a proxy that passes on whatever fits the pattern
     shown = ", ".join(shortened(known) for known in list(listed)[:_SHOWN])
     more = f" and {len(listed) - _SHOWN:,} more" if len(listed) > _SHOWN else ""
@@ -81,15 +85,20 @@ def _created(value: object) -> int | None:
 
 
 def _facts(entry: Mapping[str, Any]) -> dict[str, Any]:
-    facts = {key: entry[key] for key in ("root", "parent", "owned_by") if isinstance(entry.get(key), str)}
+    names = ("root", "parent", "owned_by")
+    facts: dict[str, Any] = {key: inert(entry[key]) for key in names if isinstance(entry.get(key), str)}
     root = facts.get("root", "")
     if root.startswith(("/", "~", ".")) or "\\" in root:
         facts["root"] = re.split(r"[/\\]", root.rstrip("/\\"))[-1]  # a folder, which differs between machines
-    if facts.get("root") == entry["id"]:
+    if facts.get("root") == inert(str(entry["id"])):
         del facts["root"]
     meta = entry.get("meta")
     if isinstance(meta, dict):
-        facts["meta"] = {k: v for k, v in sorted(meta.items()) if isinstance(v, str | int) and k != "n_ctx"}
+        facts["meta"] = {
+            inert(name): inert(value) if isinstance(value, str) else value
+            for name, value in sorted(meta.items())
+            if isinstance(value, str | int) and name != "n_ctx"
+        }
     return facts
 
 
@@ -107,7 +116,10 @@ class Responders:
     """Names in responses, in the order in which they were first seen."""
     fingerprints: list[str] = field(default_factory=list)
     """Values of `system_fingerprint`, likewise."""
-    _strangers: Counter[str] = field(default_factory=Counter)
+    _stranger: tuple[str, int] = ("", 0)
+    """The other name of the last responses, and how many in a row had it."""
+    _met: bool = False
+    """True once a response of this command was accepted."""
     _warned: bool = False
 
     def check(self, value: Mapping[str, Any]) -> None:
@@ -118,16 +130,17 @@ class Responders:
         """
         model, fingerprint = value.get("model"), value.get("system_fingerprint")
         if isinstance(model, str) and model:
-            if model not in self.models and not self._is_expected(model):
+            if shortened(model) not in self.models and not self._is_expected(model):
                 self._meet(model)
+            self._met = True
             self._note(self.models, shortened(model), "as")
         if isinstance(fingerprint, str) and fingerprint:
             self._note(self.fingerprints, shortened(fingerprint), "with the fingerprint")
 
     def remember(self, seen: Mapping[str, Any]) -> None:
         """Take over what earlier commands of a run saw (`as_json`)."""
-        self.models = [*map(str, seen.get("models", [])), *self.models]
-        self.fingerprints = [*map(str, seen.get("fingerprints", [])), *self.fingerprints]
+        self.models = _all_of(seen.get("models", []), self.models)
+        self.fingerprints = _all_of(seen.get("fingerprints", []), self.fingerprints)
 
     def as_json(self) -> dict[str, list[str]]:
         """Return what was seen, for the manifest."""
@@ -141,12 +154,16 @@ class Responders:
         )
 
     def _meet(self, model: str) -> None:
-        """Accept another name if the server answered with nothing else so far."""
-        self._strangers[model] += 1
-        alone = not self.models and len(self._strangers) == 1
-        if not alone or self._strangers[model] < _ALIAS_AFTER:
+        """Accept another name if the first responses of this command have it.
+
+        An earlier command may have met another one: `_note` warns of the change.
+        """
+        name, count = self._stranger
+        self._stranger = (model, count + 1 if name == model else 1)
+        if self._met or self._stranger[1] < _ALIAS_AFTER:
             raise TryFailedError("another model answered", shortened(model))
-        note(f"{self.where}: {self.name} is answered by {shortened(model)}")
+        if not self.models:
+            note(f"{self.where}: {self.name} is answered by {shortened(model)}")
 
     def _note(self, seen: list[str], value: str, what: str) -> None:
         if value in seen:
@@ -158,6 +175,10 @@ class Responders:
                 f"before {seen[-1]}; its answers may be those of other weights or other software"
             )
         seen.append(value)
+
+
+def _all_of(earlier: Iterable[object], later: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*map(str, earlier), *later]))
 
 
 def _bare(name: str) -> str:

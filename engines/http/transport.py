@@ -9,6 +9,7 @@ given up after `max_tries`, and a server that answers nobody ends the run (`outa
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,15 +18,15 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
-from core.errors import EngineError, FailedRequestError
+from core.errors import EngineError, FailedRequestError, RequestError
 from core.lazy import require
 from core.notices import warn
 from engines.endpoint.credentials import Credentials
 from engines.endpoint.settings import Prices, Timeouts
 from engines.endpoint.spending import Spending, Traffic, price_of
-from engines.http.bodies import encoded, object_in, read_body
+from engines.http.bodies import answer_in, encoded, object_in
 from engines.http.breaker import CircuitBreaker
-from engines.http.connection import EXTRA, connection_fault, open_client, same_origin
+from engines.http.connection import EXTRA, address, connection_fault, exchange, open_client
 from engines.http.faults import Cause, RefusedError, TryFailedError, counted_tokens, mapping_in
 from engines.http.lane import Lane
 from engines.http.pace import Pace, Patience
@@ -34,15 +35,21 @@ _FIRST_BACK_OFF_S = 0.25
 _LONGEST_BACK_OFF_S: dict[Cause, float] = {"fault": 8.0, "overload": 10.0, "unreachable": 5.0}
 _FIRST_CONTACT_S = 1.0
 """Longest back-off before the server has answered once: a user waits for the run to begin."""
+_NOT_THERE_S = 0.1
+"""Longest back-off while nothing has ever listened at the address: three such tries end the command."""
+_FIRST_ANSWER_S = 30.0
+"""Seconds for the first usable answer of a server that responds with server errors: it may be starting."""
+_OTHERS_FIRST_S = 0.05
+"""Seconds by which a request that failed lets others look first whether the server is back."""
 _OVERLOADS_PER_TRY = 8
 """Refusals for overload that count as one try of `max_tries`: they say nothing about the request."""
 _DRAIN_S = 10.0
 """Longest wait for the requests in flight before an error ends the run."""
-_REDIRECTS = 3
 _LIST_S = 10.0
 """Longest time for what a server only looks up, such as its models."""
 _SAVED = "a server that answers at engine.url; completed work is saved, and the same command resumes"
 _TIMED_OUT = "timed out"
+_LOST = "lost request"
 
 _Read = TypeVar("_Read")
 
@@ -90,6 +97,8 @@ class HttpTransport:
         """A number that changes with every response and every failed try."""
         self.reached = False
         """True once the server has given a usable answer."""
+        self._unproven_s: float | None = 0.0
+        """Seconds that the server may fail before it has shown that it works; None once it has."""
         self._pace = Pace(endpoint.concurrency)
         self._breaker = CircuitBreaker(endpoint.url, clock)
         self._patience = Patience(endpoint.timeouts.total, adapts=endpoint.timeouts.adaptive)
@@ -142,11 +151,13 @@ class HttpTransport:
             RequestError: if this request cannot be sent.
         """
         content = encoded(body)
-        return await self._until_answered(lambda lane: self._try(lane, path, content, read, purpose))
+        return await self._until_answered(
+            lambda lane, lost: self._try(lane, path, content, read, purpose, lost)
+        )
 
     async def get(self, path: str, read: Callable[[dict[str, Any]], _Read]) -> _Read:
         """Return what `read` makes of the response to a GET request. Raises as `ask` does."""
-        return await self._until_answered(lambda lane: self._try(lane, path, None, read, path))
+        return await self._until_answered(lambda lane, lost: self._try(lane, path, None, read, path, lost))
 
     def refusal(self, error: RefusedError) -> EngineError | FailedRequestError:
         """Return the error of a request that the server refused for good, and that no change will help."""
@@ -175,14 +186,16 @@ class HttpTransport:
         taken, self.traffic = self.traffic, Traffic()
         return taken
 
-    async def _until_answered(self, send: Callable[[Lane], Awaitable[_Read]]) -> _Read:
+    async def _until_answered(self, send: Callable[[Lane, int], Awaitable[_Read]]) -> _Read:
+        """Try a request until it has an answer; `send` gets the number of its tries that were lost."""
         lane = self._lane()
-        failures, counted = 0, 0.0
+        failures, lost, counted = 0, 0, 0.0
         while True:
             try:
-                return await self._one_try(lane, send)
+                return await self._one_try(lane, send, lost)
             except TryFailedError as error:
                 failures += 1
+                lost += error.reason == _LOST
                 counted += 1 / _OVERLOADS_PER_TRY if error.cause == "overload" else 1
                 await self._require_working(lane, error)
                 if counted >= self.endpoint.max_tries:
@@ -195,25 +208,30 @@ class HttpTransport:
                 wait_s = self._wait_s(error, failures)
             await asyncio.sleep(wait_s)
 
-    async def _one_try(self, lane: Lane, send: Callable[[Lane], Awaitable[_Read]]) -> _Read:
+    async def _one_try(self, lane: Lane, send: Callable[[Lane, int], Awaitable[_Read]], lost: int) -> _Read:
         """Send a request once when there is a place for it, and note the outcome."""
         await self._require_budget(lane)
         window, probe = await lane.enter()
         try:
             if any(spending.exceeded() for spending in self.spending):  # while this request waited
                 raise _BudgetSpent
-            answer = await send(lane)
+            answer = await send(lane, lost)
         except TryFailedError as error:
+            if error.cause == "overload":
+                self._unproven_s = None
             if error.cause == "overload" or error.reason == _TIMED_OUT:
                 self._pace.overloaded(window)
-            # Before the first answer, an error that ends the command says all.
-            quiet = not self.reached and error.cause != "overload"
             opened = self._breaker.opened
-            self._breaker.failed(error, probe=probe, quiet=quiet)
+            # If the server has never responded, the error that ends the command says all.
+            self._breaker.failed(error, probe=probe, quiet=self._unproven_s == 0.0)
             self.traffic.circuit_opened += self._breaker.opened - opened
             raise
         except RefusedError:
-            self._breaker.answered()  # the server works
+            self._works()
+            raise
+        except RequestError:  # there is a response, from which a content filter removed the answer
+            self._works()
+            self._pace.answered()
             raise
         except _BudgetSpent:
             self._breaker.abandoned(probe=probe)
@@ -221,8 +239,8 @@ class HttpTransport:
             self._breaker.abandoned(probe=probe)
             raise
         else:
+            self._works()
             self._pace.answered()
-            self._breaker.answered()
             self.reached = True
             return answer
         finally:
@@ -231,6 +249,11 @@ class HttpTransport:
         await self._require_budget(lane)
         raise AssertionError("a spent budget raises")
 
+    def _works(self) -> None:
+        """Note a response that shows that the server works, whatever became of the request."""
+        self._breaker.answered()
+        self._unproven_s = None
+
     async def _try(
         self,
         lane: Lane,
@@ -238,49 +261,52 @@ class HttpTransport:
         content: bytes | None,
         read: Callable[[dict[str, Any]], _Read],
         purpose: str,
+        lost: int,
     ) -> _Read:
         """Send a request and read the answer in its response."""
         httpx2 = require("httpx2", EXTRA)
+        url, client = address(self.endpoint.url, path), await lane.client()
         self.traffic.tries += 1
-        url = httpx2.URL(f"{self.endpoint.url}/{path.lstrip('/')}")
-        limit_s, started = self._patience.limit_s(purpose), self._clock()
+        limit_s, started = self._patience.limit_s(purpose, lost), self._clock()
         if content is None:
             limit_s = min(limit_s, _LIST_S)
+        limit = asyncio.timeout(limit_s)
+        lane.limits[limit] = (purpose, lost)
         try:
-            async with asyncio.timeout(limit_s):
-                response, body = await self._exchange(await lane.client(), url, content)
+            async with limit:
+                response, body = await exchange(client, url, content, self.endpoint.credentials.headers)
         except TimeoutError:
-            raise self._timed_out(limit_s, adapted=content is not None) from None
-        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError) as error:
-            raise connection_fault(error, self.endpoint.url, self.endpoint.timeouts) from None
-        value = object_in(response, body, self.endpoint.credentials)
+            waited_s = min(limit_s, self._clock() - started)
+            raise self._timed_out(waited_s, adapted=content is not None) from None
+        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, OSError, UnicodeError) as error:
+            raise connection_fault(
+                error, self.endpoint.url, self.endpoint.timeouts, self.endpoint.credentials
+            ) from None
+        finally:
+            del lane.limits[limit]
+        if response.status_code >= 400 and self._unproven_s is not None:
+            self._unproven_s = _FIRST_ANSWER_S
+        value = self._object_in(response, body)
         self._count_tokens(value)
-        answer = read(value)
-        self._patience.answered(purpose, self._clock() - started)
+        answer = answer_in(value, read)
+        if self._patience.answered(purpose, self._clock() - started):
+            lane.shorten(purpose, self._patience)
         return answer
+
+    def _object_in(self, response: Any, body: bytes) -> dict[str, Any]:
+        """Return the JSON object of a response, as `bodies.object_in` does."""
+        try:
+            return object_in(response, body, self.endpoint.credentials)
+        except RefusedError as error:
+            if self.reached and error.message.is_page:  # it comes from what is in front of the server
+                raise TryFailedError(f"{error.status} with a web page", error.message.text) from None
+            raise
 
     def _timed_out(self, limit_s: float, *, adapted: bool) -> TryFailedError:
         """Return the fault of a try that took too long: by a fixed limit, or beside all others."""
-        if adapted and limit_s < self.endpoint.timeouts.total:
-            self._patience.timed_out()
-            return TryFailedError("lost request", f"no answer in {limit_s:.0f} s, far longer than any before")
+        if adapted and limit_s < 0.99 * self.endpoint.timeouts.total:
+            return TryFailedError(_LOST, f"no answer in {limit_s:.0f} s, far longer than any before")
         return TryFailedError(_TIMED_OUT, f"no answer in {limit_s:g} s")
-
-    async def _exchange(self, client: Any, url: Any, content: bytes | None) -> tuple[Any, bytes]:
-        """Return a response and its body; follow a redirection only if it stays at the server."""
-        headers, method = self.endpoint.credentials.headers, "GET" if content is None else "POST"
-        for left in reversed(range(_REDIRECTS)):
-            request = client.build_request(method, url, content=content, headers=headers)
-            response = await client.send(request, stream=True)
-            try:
-                next_one = response.next_request
-                followed = response.status_code in (307, 308) and next_one is not None and left > 0
-                if not (followed and same_origin(next_one.url, url)):
-                    return response, await read_body(response)
-                url = next_one.url
-            finally:
-                await response.aclose()
-        raise AssertionError("the last response is returned")
 
     def _count_tokens(self, value: Mapping[str, Any]) -> None:
         """Count what the server says that a request used, whether or not its answer can be used."""
@@ -306,10 +332,14 @@ class HttpTransport:
 
     def _wait_s(self, error: TryFailedError, failures: int) -> float:
         """Return the seconds to wait before the next try of a request that failed so many times."""
-        if error.wait_s is not None:
-            return error.wait_s * self._random.uniform(1.0, 1.1)  # not all at the same moment
         longest_s = _LONGEST_BACK_OFF_S[error.cause] if self.reached else _FIRST_CONTACT_S
-        return self._random.uniform(0.0, min(longest_s, _FIRST_BACK_OFF_S * 2.0 ** min(failures - 1, 16)))
+        if error.cause == "unreachable" and self._unproven_s == 0.0:
+            longest_s = _NOT_THERE_S
+        own_s = self._random.uniform(0.0, min(longest_s, _FIRST_BACK_OFF_S * 2.0 ** min(failures - 1, 16)))
+        asked_s = (error.wait_s or 0.0) * self._random.uniform(1.0, 1.1)  # not all at the same moment
+        # A server that asks for no time at all (`Retry-After: 0`) is not asked again at once for ever.
+        closed_s = min(self._breaker.wait_s(), longest_s) + _OTHERS_FIRST_S if self._breaker.is_open else 0.0
+        return max(own_s, asked_s, closed_s)
 
     async def _require_budget(self, lane: Lane) -> None:
         """Raise EngineError if a budget is spent, once the answers that are paid for have come."""
@@ -321,10 +351,12 @@ class HttpTransport:
     async def _require_working(self, lane: Lane, error: TryFailedError) -> None:
         """Raise EngineError if the server has been failing for too long."""
         endpoint, failing_s = self.endpoint, self._breaker.failing_s()
-        limit_s = endpoint.unreachable_s if error.cause == "unreachable" else endpoint.outage_s
-        if not self.reached and error.cause != "overload":
-            limit_s = 0.0  # it was never there: the address is wrong, or it was not started
-        if not self._breaker.is_open or failing_s < limit_s:
+        # A server that has never responded: the address is wrong, or it was not started.
+        most_s = math.inf if self._unproven_s is None else self._unproven_s
+        gone = error.cause == "unreachable" and (
+            self._breaker.unreached_s() >= min(endpoint.unreachable_s, most_s)
+        )
+        if not self._breaker.is_open or not (gone or failing_s >= min(endpoint.outage_s, most_s)):
             return
         since = f" for {failing_s:.0f} s" if self.reached else ""
         ended = EngineError(
@@ -340,8 +372,10 @@ class HttpTransport:
         """Return the lane of the running event loop. A new loop is a new stage, perhaps hours later."""
         loop = asyncio.get_running_loop()
         if loop not in self._lanes or self._lanes[loop].is_over:
-            self._lanes = {other: lane for other, lane in self._lanes.items() if not other.is_closed()}
-            self._breaker.forget()
+            lanes = self._lanes.items()
+            self._lanes = {other: lane for other, lane in lanes if not (other.is_closed() or lane.is_over)}
+            if not self._lanes:  # the requests of another loop, which may run beside it, need the circuit
+                self._breaker.forget()
             opening = open_client(self.endpoint.concurrency, self.endpoint.timeouts)
             self._lanes[loop] = Lane(opening, self._pace, self._breaker)
         return self._lanes[loop]

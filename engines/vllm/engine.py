@@ -100,10 +100,11 @@ class VllmEngine(LocalEngine):
         sampling = sampling_fields(Sampling(temperature=0.0, max_new_tokens=1))
         answer = await self._ask(ids, sampling, choice_ids)
         require_finite(answer.logprobs)
+        names = dict(zip(choice_ids, request.choices, strict=True))
         return ChoiceScores(
             logprobs=answer.logprobs,
             answer_mass=min(1.0, sum(math.exp(logprob) for logprob in answer.logprobs)),
-            top_token=self._tokenizer.decode([answer.token_ids[0]]),
+            top_token=names.get(answer.token_ids[0]) or self._tokenizer.decode([answer.token_ids[0]]),
             prompt_tokens=len(ids),
             model=self.model,
         )

@@ -16,12 +16,22 @@ from typing import Any
 from constitution.loader import load_constitution
 from core.errors import ConfigError
 from core.notices import note, warn
-from core.records import Comparison, CritiqueTrace, Generation, Judgment, Preference, Prompt, ScoredAnswer
+from core.records import (
+    Comparison,
+    CritiqueTrace,
+    Generation,
+    Judgment,
+    Preference,
+    Prompt,
+    Revision,
+    ScoredAnswer,
+)
 from core.terminal.interrupts import run_interruptibly
 from engines.cached import RequestCounts
 from publius.config.run_file import load_run_config
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.folder import Run, identify
+from publius.runs.previews import record_preview, servers_asked
 from publius.runs.temporary import TemporaryRun
 from publius.stages.base import Stage
 from publius.stages.compare import compare_stage
@@ -32,6 +42,8 @@ from publius.stages.runner import planned_stages
 from publius.stages.sample import sample_stage
 from publius.stages.scoring import require_scored_answers
 
+NO_FAULT = "no_fault"
+"""Flag of a round that ended with a critique that found nothing wrong."""
 _STAGES = {
     "critique": critique_stage,
     "sample": sample_stage,
@@ -134,7 +146,8 @@ class RunPreview:
 def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> RunPreview:
     """Run the first prompts of every stage before training, and return what they lead to.
 
-    Nothing is trained, and the run folder is not touched. The answers are in the project's request cache.
+    Nothing is trained, and the run folder is not touched. The answers are in the project's request cache, and
+    what servers were asked counts under the budget of the run.
 
     Raises:
         ConfigError: if no stage of the run can be previewed.
@@ -155,11 +168,15 @@ def preview_run(request: PreviewRequest, make: EngineMaker = make_engine) -> Run
         work = Path(folder) / "runs" / own.name
         work.mkdir(parents=True)
         with TemporaryRun(work, own, config, constitution, identity) as run:
+            engines.resume_servers(servers_asked(project, own))
             require_scored_answers(run, stages)
-            warn_about_labels(config, engines)
-            ingestion(run)
-            run.narrow = lambda prompts: islice(prompts, request.prompts)
-            counts = sum((_run(stage, run, engines) for stage in stages), RequestCounts())
+            try:
+                warn_about_labels(config, engines)
+                ingestion(run)
+                run.narrow = lambda prompts: islice(prompts, request.prompts)
+                counts = sum((_run(stage, run, engines) for stage in stages), RequestCounts())
+            finally:
+                record_preview(project, own.name, engines.take_server_records())
             prompts = tuple(_prompts(run))
             excluded = {
                 stage: reasons for stage in (*stages, "aggregate") if (reasons := run.excluded(stage))
@@ -214,19 +231,22 @@ def _prompts(run: Run) -> Iterator[PreviewedPrompt]:
 
 
 def _trace_json(trace: CritiqueTrace) -> dict[str, Any]:
+    return {"draft": _answer_json(trace.initial), "rounds": list(map(_round_json, trace.revisions))}
+
+
+def _round_json(revision: Revision) -> dict[str, Any]:
+    *others, best = revision.candidates
+    found_nothing = NO_FAULT in revision.flags  # then nothing was revised
     return {
-        "draft": _answer_json(trace.initial),
-        "rounds": [
-            {
-                "round": revision.round,
-                "principle": revision.principle_id,
-                "critique": revision.critique.text if revision.critique else None,
-                "revision": _answer_json(revision.candidates[-1]),
-                "kept": revision.kept,
-                "flags": list(revision.flags),
-            }
-            for revision in trace.revisions
-        ],
+        "round": revision.round,
+        "principles": list(revision.principle_ids),
+        "critique": revision.critique.text if revision.critique else None,
+        "revision": None if found_nothing else _answer_json(best),
+        "other_candidates": [_answer_json(answer) for answer in others],
+        "kept": revision.kept,
+        "flags": list(revision.flags),
+        "broken": list(revision.broken),
+        "dropped": revision.dropped,
     }
 
 

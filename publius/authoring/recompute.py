@@ -23,9 +23,8 @@ from core.store.files import is_there, os_errors, write_stream
 from core.store.record_store import RecordFile
 from core.terminal.interrupts import run_interruptibly
 from labelers.crowd.votes import MACHINES
-from prompts.user_templates import user_templates
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
-from publius.runs.folder import Run, tier_rule_of
+from publius.runs.folder import Run, templates_digest, tier_rule_of
 from publius.runs.project import has_cache
 from publius.runs.reader import RunReader
 from publius.stages.label import Labeling, judge_and_aggregate, warn_about_labels
@@ -166,5 +165,5 @@ def _require_same_labeler(finished: RunReader, engines: Engines) -> None:
                 accepted="the labeler of the run, with the same files, dtype and chat template",
                 run="publius run RUN.yaml, to label everything with the current labeler",
             )
-    if finished.identity.templates != user_templates(finished.config.templates).digest:
+    if finished.identity.templates != templates_digest(finished.config):
         warn("the request templates differ from those of the run, so affected requests are sent again")

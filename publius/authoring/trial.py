@@ -15,9 +15,7 @@ from critique.comparisons import draft_against_revision
 from critique.config import CritiqueConfig, CritiqueSampling, DraftSampling, RevisionSampling
 from critique.loop import CritiqueLoop
 from critique.requests import needs_beginning
-from engines.config import ModelConfig
-from engines.loading import locate, parameter_count
-from engines.protocols import Engine
+from engines.cached import CachedEngine
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments
 from labelers.config import LabelConfig
@@ -62,16 +60,13 @@ def run_trial(trial: Trial, make: EngineMaker = make_engine) -> list[TrialResult
         return run_interruptibly(_all(trial, constitutions, engine))
 
 
-async def _all(trial: Trial, constitutions: Sequence[Constitution], engine: Engine) -> list[TrialResult]:
+async def _all(
+    trial: Trial, constitutions: Sequence[Constitution], engine: CachedEngine
+) -> list[TrialResult]:
     return list(await asyncio.gather(*(_one(trial, c, engine) for c in constitutions)))
 
 
-def _weights(model: str) -> int | None:
-    """Return the number of weights of the model; a script has none."""
-    return 0 if model == "scripted" else parameter_count(locate(ModelConfig(id=model)))
-
-
-async def _one(trial: Trial, constitution: Constitution, engine: Engine) -> TrialResult:
+async def _one(trial: Trial, constitution: Constitution, engine: CachedEngine) -> TrialResult:
     shared = Sampling(temperature=0.4, top_p=0.9).model_dump(include={"temperature", "top_p"})
     config = CritiqueConfig(
         rounds=trial.rounds,
@@ -81,7 +76,7 @@ async def _one(trial: Trial, constitution: Constitution, engine: Engine) -> Tria
         drop=("unchanged", "empty"),
     )
     prompt = Prompt.of((Message(role="user", content=trial.prompt),), source="try")
-    begun = needs_beginning(_weights(trial.model))
+    begun = needs_beginning(engine.parameters)
     trace = await CritiqueLoop(constitution, engine, engine, config, trial.seed, begun=begun).trace(prompt)
     comparison = draft_against_revision(trace)
     if isinstance(comparison, str):

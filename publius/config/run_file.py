@@ -184,8 +184,9 @@ class StageSections(Section):
     """Engine that runs the models, and its limits."""
     templates: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """A folder of `.j2` files, relative to the run file, that replace the built-in templates of requests:
-    `critique`, `revision`, `comparison`, `pointwise`, `system`. `publius init --templates DIR` writes those
-    to edit. The run's identity has their text, not their place."""
+    `critique`, `revision`, `comparison`, `pointwise`, `system`, and for typed questions `decision_pair`,
+    `decision_reply`, `decision_question`. `publius init --templates DIR` writes
+    those to edit. The run's identity has their text, not their place."""
     critique: CritiqueConfig = CritiqueConfig()
     """The critique-and-revise loop."""
     sample: SampleConfig = Field(default=SampleConfig(), json_schema_extra=ADDED)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from core.store.cache import RequestCache
 from engines.cached import CachedEngine, RequestCounts
-from engines.config import WITHOUT_WEIGHTS, EngineConfig, ModelConfig, ModelsConfig
+from engines.config import ROLES, WITHOUT_WEIGHTS, EngineConfig, ModelConfig, ModelsConfig
 from engines.endpoint.memory import MEMORY
 from engines.endpoint.spending import AsksServer, ServerRecord, Spending, merged_records
-from engines.protocols import Engine, KnowsSize, SharesModel
+from engines.protocols import Engine, SharesModel
 from engines.scripted import ScriptedEngine
 from engines.vllm.setup import require_arguments, vllm_device
 from publius.config.run_file import RunConfig
@@ -119,8 +120,7 @@ class Engines:
 
     def parameters_of(self, role: EngineRole) -> int | None:
         """Return the number of weights of a role's model; None if the engine does not know it."""
-        made = self._made[self.of(role)]
-        return made.parameters if isinstance(made, KnowsSize) else None
+        return self.of(role).parameters
 
     def vllm_beside_trainer(self, role: EngineRole) -> bool:
         """Return True if the engine of a role is vLLM and starts on the GPU of a training in this process."""
@@ -151,7 +151,7 @@ class Engines:
             self._made[self._built[key]] = made
             if isinstance(made, AsksServer):
                 made.share_budget(self._budget)
-                made.resume(self._earlier)
+                made.resume(self._earlier, self._role_of(made))
         return self._built[key]
 
     def identities(self) -> dict[str, str]:
@@ -181,13 +181,23 @@ class Engines:
         for record in earlier:
             self._budget.add(record.traffic.tokens, record.traffic.usd)
         for made in self._servers():
-            made.resume(self._earlier)
+            made.resume(self._earlier, self._role_of(made))
             made.report_change(self.cache.path.with_name(MEMORY))
 
     def take_server_records(self) -> list[ServerRecord]:
         """Return what was asked of servers since this was last called."""
-        records = merged_records((), (made.take_record() for made in self._servers()))
-        return [record for record in records if record.traffic.tries]
+        taken = [replace(made.take_record(), role=self._role_of(made)) for made in self._servers()]
+        return [record for record in merged_records((), taken) if record.traffic.tries]
+
+    def _role_of(self, engine: object) -> str:
+        """Return the first role that has an engine; empty for one of no role."""
+        for role in ROLES:
+            given = getattr(self._models, role)
+            if isinstance(given, ModelConfig):
+                built = self._built.get(given.model_dump_json())
+                if built is not None and self._made.get(built) is engine:
+                    return role
+        return ""
 
     def _servers(self) -> list[AsksServer]:
         return [made for made in self._made.values() if isinstance(made, AsksServer)]

@@ -55,24 +55,34 @@ def plan_digest(identity: RunIdentity, models: ModelsConfig) -> str:
 
 
 def remember_estimate(project: Path, estimate: Mapping[str, Any]) -> Path:
-    """Write the estimate of a run to the project; return the file."""
+    """Write the estimate of a run to the project; return the file.
+
+    Stages that it does not have keep what the last estimate of the same run says of them.
+    """
     path = _path(project, estimate["plan"])
     with os_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps(estimate, indent=2, ensure_ascii=False) + "\n")
+    before = _remembered(project, estimate["plan"]) or {}
+    merged = dict(estimate)
+    for name in ("stages", "spent_before"):
+        merged[name] = {**_others(before, name, estimate), **estimate[name]}
+    write_atomic(path, json.dumps(merged, indent=2, ensure_ascii=False) + "\n")
     return path
+
+
+def _others(before: Mapping[str, Any], name: str, estimate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an earlier estimate says of the stages that a later one does not have."""
+    return {stage: value for stage, value in before.get(name, {}).items() if stage not in estimate["stages"]}
 
 
 def attach_estimate(run: Run, project: Path) -> None:
     """Copy the estimate that the project remembers for a run into its manifest, if there is one."""
-    plan = plan_digest(run.identity, run.config.models)
+    found = _remembered(project, plan_digest(run.identity, run.config.models))
     try:
-        found = json.loads(_path(project, plan).read_text(encoding="utf-8"))
-        same = found["plan"] == plan
-        compared({**run.manifest, ESTIMATE: found})  # it can be read
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return  # there is none, or it is damaged: a run does not depend on it
-    if same:
+        compared({**run.manifest, ESTIMATE: found})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return  # it is damaged: a run does not depend on it
+    if found is not None:
         run.note_estimate(found)
 
 
@@ -102,6 +112,16 @@ def compared(manifest: Mapping[str, Any]) -> list[StageComparison]:
             )
         )
     return found
+
+
+def _remembered(project: Path, plan: str) -> dict[str, Any] | None:
+    """Return the estimate of a run that the project remembers; None if there is none, or it is damaged."""
+    try:
+        found: dict[str, Any] = json.loads(_path(project, plan).read_text(encoding="utf-8"))
+        usable = found["plan"] == plan and isinstance(found["stages"], dict)
+        return found if usable and isinstance(found["spent_before"], dict) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _path(project: Path, plan: str) -> Path:

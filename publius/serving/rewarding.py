@@ -8,11 +8,15 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from core.digests import digest
 from core.errors import DataError
 from core.records import Message, Prompt
 from core.rewards import Sample
+from engines.adapter import SETTINGS as ADAPTER
+from engines.adapter import adapter_digest, read_settings
 from engines.config import ModelConfig
 from engines.decisions.questions import ChoiceQuestion, DecisionAnswer, DecisionCall, Decisions, TypedQuestion
+from engines.loading import locate
 from engines.reward_settings import read_reward_settings
 from labelers.rewards import ModelReward
 from publius.serving.deciding import softmax
@@ -23,9 +27,11 @@ _MESSAGES = TypeAdapter(tuple[Message, ...])
 class RewardDecider:
     """Answers choices between replies: softmax of the rewards, at the temperature of the calibration.
 
-    The state is the conversation: text is one user message, and a JSON list of messages (or an object with
-    the list as `messages`) is taken as it is. Each option is a reply: its description, or its name if it has
-    none. With two options, the probability is that of the calibrated reward model.
+    The state is the conversation: text is one user message, and a list of messages (as JSON or in the
+    request, or an object with the list as `messages`) is taken as it is. Instructions of the request are its
+    system message. Each option is a reply: its description, or its name if it has none. A question's own
+    words are not read: which reply is better is what the model was trained on. With two options, the
+    probability is that of the calibrated reward model.
 
     Args:
         folder: the reward model.
@@ -34,12 +40,23 @@ class RewardDecider:
     """
 
     def __init__(self, folder: Path, device: str = "auto", base: ModelConfig | None = None) -> None:
-        self.model = folder.name
+        self.model, self._folder, self._base = folder.name, folder, base
         self._reward = ModelReward(folder, "serve", device, base)
-        settings = read_reward_settings(folder)
+        self._settings = read_reward_settings(folder)
         # `ModelReward` divides by the standard deviation, the calibration was fitted without.
-        self._scale = settings.std / settings.temperature
+        self._scale = self._settings.std / self._settings.temperature
         self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def identity(self) -> str:
+        """Digest of the reward model's weights and settings, and of its base model."""
+        members = [self._folder / member for member in self._settings.members]
+        model = ModelConfig(id=str(self._folder))
+        parts: list[str] = []
+        if (members[0] / ADAPTER).exists():
+            model = self._base or ModelConfig(id=str(read_settings(members[0])["base_model_name_or_path"]))
+            parts = [adapter_digest(member) for member in members]
+        return digest(locate(model).identity, parts, self._settings.model_dump())[:32]
 
     async def decide(self, call: DecisionCall) -> Decisions:
         """Return the answers to all questions of a request.
@@ -47,7 +64,7 @@ class RewardDecider:
         Raises:
             DataError: if a question is no choice, the state no conversation, or a reply cannot be scored.
         """
-        prompt = _conversation(call.state)
+        prompt = _conversation(call)
         answers = [await self._answer(prompt, named.question) for named in call.questions]
         return Decisions(self.model, tuple(answers))
 
@@ -72,15 +89,11 @@ class RewardDecider:
         return DecisionAnswer(softmax([self._scale * score for score in scores if score is not None]))
 
 
-def _conversation(state: str) -> Prompt:
-    """Return the prompt that a state is."""
-    messages: tuple[Message, ...] = (Message(role="user", content=state),)
-    if state.lstrip()[:1] in ("[", "{"):
-        try:
-            value = json.loads(state)
-            messages = _MESSAGES.validate_python(value["messages"] if isinstance(value, dict) else value)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            pass  # a text that only looks like JSON, which is what the user wrote
+def _conversation(call: DecisionCall) -> Prompt:
+    """Return the prompt that the state of a request is."""
+    messages = call.messages or _messages(call.state)
+    if call.instructions:
+        messages = (Message(role="system", content=call.instructions), *messages)
     try:
         return Prompt.of(messages)
     except ValidationError as error:
@@ -88,3 +101,14 @@ def _conversation(state: str) -> Prompt:
         raise DataError(
             reason.removeprefix("Value error, "), where="state", accepted="text, or a list of messages"
         ) from error
+
+
+def _messages(state: str) -> tuple[Message, ...]:
+    """Return the messages that a state has as JSON; any other text is one message of the user."""
+    if state.lstrip()[:1] in ("[", "{"):
+        try:
+            value = json.loads(state)
+            return _MESSAGES.validate_python(value["messages"] if isinstance(value, dict) else value)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            pass  # a text that only looks like JSON, which is what the user wrote
+    return (Message(role="user", content=state),)

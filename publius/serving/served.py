@@ -14,7 +14,7 @@ from core.lazy import require
 from core.notices import warn
 from core.web.hosts import Hosts, is_loopback
 from core.web.server import listen, serve
-from engines.config import EngineConfig, ModelConfig
+from engines.config import EngineConfig, ModelConfig, ModelEngineConfig
 from engines.protocols import Engine, SharesModel
 from evaluation.config import BASE, STEERED
 from publius.config.run_file import load_run_config
@@ -122,7 +122,7 @@ def open_engines_by_name(request: ServeRequest, make: EngineMaker) -> Iterator[d
     named: dict[str, Engine] = {}
     try:
         for name, model, config in _models(request):
-            engine = make(model, config.for_model(model))
+            engine = make(model, config.for_model(model, "policy"))
             made.append(engine)
             if isinstance(engine, SharesModel):
                 any(engine.join(other) for other in made[:-1])
@@ -177,13 +177,19 @@ def _of_run(request: ServeRequest, folder: Path) -> list[tuple[str | None, Model
     folder = folder.resolve()
     config = load_run_config(folder / "resolved.yaml")
     engine = config.engine if request.engine is None else engine_settings(request.engine)
-    policy = config.models.policy
+    policy = config.models.policy if request.engine is None else _on(config.models.policy, engine)
     found: list[tuple[str | None, ModelConfig, EngineConfig]] = []
     for variant in _variants(request, folder):
         trained = trained_adapter(folder, variant)
         model = policy if trained is None else trained_model(trained, policy)
         found.append((variant, model, engine))
     return found
+
+
+def _on(policy: ModelConfig, engine: EngineConfig) -> ModelConfig:
+    """Return the policy without the engine of its own that its run had, but on the same GPUs."""
+    gpus = None if policy.engine is None or engine.kind == "http" else policy.engine.gpus
+    return policy.model_copy(update={"engine": None if gpus is None else ModelEngineConfig(gpus=gpus)})
 
 
 def _variants(request: ServeRequest, folder: Path) -> list[str]:

@@ -57,12 +57,19 @@ async def compare_answers(run: Run, engines: Engines, adapter: Path | None, titl
     splits = compared_splits(run)
     # A prompt is never known to be done: the process may have been killed between two of its comparisons.
     # Repeating it is cheap: the answers come from the cache, and `append` skips comparisons that exist.
-    if not answers.together:
-        # Only one model is loaded at a time: all answers are written first, and then found in the cache.
+    if answers.together:
+        result = await run_stage(
+            stage, lambda: prompts_of(run, splits), lambda prompt: False, answers.compare
+        )
+        return _with_advice(run, result)
+    # Only one model is loaded at a time: all answers are written first, and then found in the cache.
+    with engines.cache.unbounded():
         engines.keep(answers.policy)
         await run_stage(stage, lambda: prompts_of(run, splits), lambda prompt: False, answers.draw)
         engines.keep(engines.of("labeler"))
-    result = await run_stage(stage, lambda: prompts_of(run, splits), lambda prompt: False, answers.compare)
+        result = await run_stage(
+            stage, lambda: prompts_of(run, splits), lambda prompt: False, answers.compare
+        )
     return _with_advice(run, result)
 
 

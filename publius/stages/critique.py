@@ -32,15 +32,18 @@ async def critique_stage(run: Run, engines: Engines) -> StageResult:
 
     policy, critic = engines.of("policy"), engines.of("critic")
     judge = [engines.of("labeler")] if loop.scorer is not None and loop.scorer.labeler is not None else []
-    if not engines.fit_together("policy", "critic"):
+    fit = engines.fit_together("policy", "critic")
+    if not (fit and (not judge or engines.fit_together("policy", "labeler"))):
         # Only one model is loaded at a time: all drafts are written first, and the loop then finds them in
         # the cache.
-        engines.keep(policy)
-        await run_stage(stage, lambda: prompts_of(run, splits), is_done, draft)
-        engines.keep(critic, *judge)
+        with engines.cache.unbounded():
+            engines.keep(policy)
+            await run_stage(stage, lambda: prompts_of(run, splits), is_done, draft)
+            engines.keep(critic, *judge)
+            result = await run_stage(stage, lambda: prompts_of(run, splits), is_done, work)
     else:
         engines.keep(policy, critic, *judge)
-    result = await run_stage(stage, lambda: prompts_of(run, splits), is_done, work)
+        result = await run_stage(stage, lambda: prompts_of(run, splits), is_done, work)
     _note_statistics(run)
     return result
 

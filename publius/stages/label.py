@@ -14,14 +14,15 @@ from core.records import Comparison, Judgment, Preference
 from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
 from engines.embedded import EMBEDDED_NAME
-from engines.protocols import ChoiceRequest
+from engines.protocols import ChoiceRequest, Engine, takes_questions
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
 from labelers.config import LabelConfig
 from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome, settle_by_tier
 from labelers.crowd.votes import MACHINES
 from labelers.mixing import Mixer, wants_machines
-from prompts.user_templates import user_templates
+from prompts.environment import DECISION_TEMPLATES, PromptTemplates
+from prompts.user_templates import TEMPLATE_SUFFIX, user_templates
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, Engines
 from publius.runs.folder import Run, tier_rule_of
@@ -30,6 +31,8 @@ from publius.runs.records import RunFiles
 from publius.stages.base import StageResult, StageWork, require_stage, run_stage
 from publius.stages.human_labels import copy_annotations
 
+CHAT_TEMPLATES = ("comparison", "pointwise")
+"""Templates of the labels that are asked for in a conversation."""
 _NEAR_DUPLICATES = "answers are near-duplicates"
 
 
@@ -181,7 +184,12 @@ def _judged(files: RunFiles) -> Iterator[tuple[Comparison, Iterator[Judgment]]]:
 
 
 def warn_about_labels(
-    config: RunConfig, engines: Engines, *, self_labels: bool = True, labels_now: bool = True
+    config: RunConfig,
+    engines: Engines,
+    *,
+    self_labels: bool = True,
+    labels_now: bool = True,
+    judges_now: bool = False,
 ) -> None:
     """Print warnings about the models and the labels; raise an error for a model that cannot label.
 
@@ -190,15 +198,34 @@ def warn_about_labels(
         engines: its engines.
         self_labels: True if the labeler may judge its own answers.
         labels_now: False if the command has no stage that labels; a server is not asked then.
+        judges_now: True if it has a stage that asks the judge.
     """
     for name in engines.base_models():
         warn(f"{name} has no chat template; using ChatML")
     if not config.label.principles:
         return
-    labeler = engines.of("labeler")
+    labeler, templates = engines.of("labeler"), user_templates(config.templates)
     if labels_now or engines.settings("labeler").kind != "http":
-        require_labeler(labeler, user_templates(config.templates), config.label.mode)
+        require_labeler(labeler, templates, config.label.mode)
+        _warn_of_unused_templates(templates, labeler, "labeler")
+    if judges_now and config.models.judge is not None:
+        require_labeler(engines.of("judge"), templates, config.label.mode)
+        _warn_of_unused_templates(templates, engines.of("judge"), "judge")
     if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
         warn("self-labelled: the labeler judges its own answers; set models.labeler to a stronger model")
     if labeler.model == EMBEDDED_NAME:
         warn(f"{EMBEDDED_JUDGES_BY_CHANCE}; rely on machine checks, or set models.labeler to a larger one")
+
+
+def _warn_of_unused_templates(templates: PromptTemplates, engine: Engine, role: str) -> None:
+    """Warn if the user replaced the templates of the other form of questions, and none of this one."""
+    chat, typed = templates.own & {*CHAT_TEMPLATES}, templates.decisions.own
+    unused, used = (chat, typed) if takes_questions(engine) else (typed, chat)
+    if unused and not used:
+        names = [f"{name}{TEMPLATE_SUFFIX}" for name in sorted(unused)]
+        form = "typed questions" if takes_questions(engine) else "a conversation"
+        instead = DECISION_TEMPLATES if takes_questions(engine) else CHAT_TEMPLATES
+        warn(
+            f"{', '.join(names)} in the templates folder has no effect on models.{role}: it is asked {form}, "
+            f"by {', '.join(f'{name}{TEMPLATE_SUFFIX}' for name in instead)}"
+        )

@@ -11,13 +11,15 @@ from constitution.loader import load_constitution
 from core.errors import ConfigError, NothingToLearnError, RunStateError
 from core.notices import note, warn
 from core.terminal.interrupts import run_interruptibly
+from engines.endpoint.spending import merged_records
 from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
-from publius.config.run_file import TRAINABLE, RunConfig, load_run_config, untrainable
+from publius.config.run_file import LABELER_REWARD, TRAINABLE, RunConfig, load_run_config, untrainable
 from publius.models.training_job import training_job
 from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.estimates import attach_estimate
 from publius.runs.folder import Run, open_run
+from publius.runs.previews import preview_servers
 from publius.stages.base import STAGES, Stage, StageResult
 from publius.stages.compare import compare_stage
 from publius.stages.critique import critique_stage
@@ -35,7 +37,7 @@ from publius.stages.training.nothing import nothing_learned
 from publius.stages.training.rl import grpo_stage, ppo_stage, rloo_stage
 from training.checkpoints import RESULT
 from training.job import require_possible
-from training.methods import METHODS, ON_POLICY_METHODS, POLICY_METHODS
+from training.methods import METHODS, ON_POLICY_METHODS, POLICY_METHODS, RL_METHODS
 from training.processes import is_main, wait_for_all, world_size
 
 _RUNNERS = {
@@ -128,11 +130,17 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
         )
         with opened as run:
             note(f"run folder {run.folder}")
-            engines.resume_servers(run.server_records())
+            previewed = preview_servers(plan.project, run.folder.name)
+            engines.resume_servers(merged_records(run.server_records(), previewed))
             _require_possible_trainings(run, plan.stages)
             require_scored_answers(run, plan.stages)
-            labels_now = "label" in plan.stages or ("dpo" in plan.stages and config.dpo.rounds > 1)
-            warn_about_labels(config, engines, self_labels=not plan.pairs_only, labels_now=labels_now)
+            warn_about_labels(
+                config,
+                engines,
+                self_labels=not plan.pairs_only,
+                labels_now=asks_labeler(config, plan.stages),
+                judges_now="choose" in plan.stages or "eval" in plan.stages,
+            )
             if writes:
                 plan.ingest(run)
                 wait_for_all()  # the other processes may open the folder from here on
@@ -145,6 +153,19 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
             wait_for_all()
             _require_records(run, results)
         return RunOutcome(run.folder, tuple(results))
+
+
+def asks_labeler(config: RunConfig, stages: Sequence[Stage]) -> bool:
+    """Return True if a stage asks the labeler, for labels, for scores or as a reward."""
+    rewards = [config.rl(method).rewards for method in RL_METHODS if method in stages]
+    scored = "sample" in stages or ("compare" in stages and config.compare.pairs == "best_worst")
+    return (
+        "label" in stages
+        or ("dpo" in stages and config.dpo.rounds > 1)
+        or ("critique" in stages and config.critique.judge)
+        or (config.sample.judge and scored)
+        or any(LABELER_REWARD in given for given in rewards)
+    )
 
 
 def in_time(run: Run, stages: Sequence[Stage]) -> Iterator[Stage]:

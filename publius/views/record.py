@@ -14,6 +14,7 @@ from core.records import (
     Revision,
     ScoredAnswer,
 )
+from critique.flags import DEGRADED
 from labelers.crowd.votes import annotator_of
 from publius.console import heading, out, word_diff
 from publius.runs.reader import AnyRecord, RecordInRun
@@ -66,6 +67,8 @@ def why_not_kept(revision: Revision) -> str:
         return "not revised: the critique finds nothing wrong"
     if revision.dropped == "guard" and revision.broken:
         return f"not kept: breaks {', '.join(revision.broken)}"
+    if revision.dropped == "guard" and not DEGRADED & set(revision.flags):
+        return "not kept: its principle's check fails by more"
     return "not kept"
 
 

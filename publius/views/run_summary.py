@@ -100,8 +100,9 @@ def _print_servers(servers: Sequence[Mapping[str, Any]]) -> None:
     for server in servers:
         tokens = server.get("prompt_tokens", 0) + server.get("completion_tokens", 0)
         price = f", ${server['usd']:,.4f}" if "usd" in server else ""
+        role = f" ({server['role']})" if "role" in server else ""
         out.print(
-            f"{server['model']} at {server['url']}: {server['tries']:,} tries, {tokens:,} tokens{price}"
+            f"{server['model']}{role} at {server['url']}: {server['tries']:,} tries, {tokens:,} tokens{price}"
         )
         for title in ("retries", "failures", "changed"):
             for reason, count in server.get(title, {}).items():

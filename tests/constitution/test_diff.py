@@ -12,7 +12,9 @@ from constitution.diff import Change, compare_constitutions
 from constitution.schema import Constitution, Principle
 from core.records import Comparison, Judgment, Message, Prompt
 from critique.config import CritiqueConfig
+from critique.guard import Standing
 from critique.loop import CritiqueLoop
+from critique.strategies import principles_of_round
 from engines.scripted import ScriptedEngine
 from evaluation.prompted import prompted_turns
 from labelers.ai import AILabeler
@@ -39,6 +41,7 @@ BASE: dict[str, Any] = {
 }
 FEW_SHOT = {"prompt": "Why?", "good": "Because.", "bad": "No.", "use": "few_shot"}
 EXAMPLE = {**FEW_SHOT, "use": "test"}
+UNSCORED = Standing({}, frozenset(), 1.0)
 ASKED = {"critique", "revision", "labels"}
 
 
@@ -227,11 +230,10 @@ def touched(old: Constitution, new: Constitution) -> set[str]:
     """What the rest of Publius does otherwise under another constitution, found by doing it."""
     found: set[str] = set()
     templates, engine = PromptTemplates(), ScriptedEngine()
-    loops = [CritiqueLoop(c, engine, engine, CritiqueConfig(), 0, templates) for c in (old, new)]
     labelers = [AILabeler(c, engine, LabelConfig(principles=2), 0, templates) for c in (old, new)]
     for prompt in PROMPTS:
         pair = Comparison.of(prompt, ("One two three four five six seven eight.", "x"), ("Two words.", "y"))
-        drawn = [loop.principle_for(prompt, 1) for loop in loops]
+        drawn = [principles_of_round("random", c, prompt, UNSCORED, (0, 1))[0] for c in (old, new)]
         asked = [labeler.principles_for(pair) for labeler in labelers]
         if drawn[0].id != drawn[1].id or [p.id for p in asked[0]] != [p.id for p in asked[1]]:
             found.add("draw")

@@ -32,6 +32,7 @@ def test_one_sampling_field_that_is_set_leaves_the_others_at_their_defaults():
         {"critique": {"temperature": float("inf")}},
         {"revision": {"max_new_tokens": 0}},
         {"round": 2},
+        {"candidates": 3, "revision": {"temperature": 0.0}},
     ],
 )
 def test_what_the_loop_cannot_use_is_refused(section):

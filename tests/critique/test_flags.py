@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from core.records import Generation, Sampling
+from constitution.schema import Constitution
+from core.records import Generation, Prompt, Sampling
+from critique.expected import Expected, expected_of
 from critique.flags import finds_fault, flags_of
+from critique.requests import WRITTEN_BY_CHECKS
 
 BEFORE = "I cannot say, but a pharmacist can."
 
@@ -153,8 +156,10 @@ def test_flags_stand_in_fixed_order():
 )
 def test_long_text_is_read_to_its_end(unit: str):
     # A pattern that backtracks without bound would take hours over some of these.
-    found = flags_of(answer((unit * 20_000).strip()), answer(BEFORE), unit * 20_000)
-    assert set(found) <= {"repeats_itself", "critique_copied"}
+    text = answer((unit * 20_000).strip())
+    found = flags_of(text, answer(BEFORE), unit * 20_000, Expected(unit * 20_000, phrases=(unit,)))
+    assert set(found) <= {"repeats_itself", "critique_copied", "question_copied"}
+    assert finds_fault(answer(f"{unit}does not " * 10_000)) or unit
 
 
 DRAFT = "This is a small tablet that you should take in the evening with a glass of cold water."
@@ -193,14 +198,14 @@ FINE = [
 @pytest.mark.parametrize(("flag", "text", "source"), FLAGGED, ids=[f"{f}: {t[:20]}" for f, t, _ in FLAGGED])
 def test_problem_that_the_answer_before_does_not_have_is_flagged(flag: str, text: str, source: str):
     critique, question = (source, "") if flag == "critique_copied" else ("", source)
-    assert flag in flags_of(answer(text), answer(DRAFT), critique, question)
+    assert flag in flags_of(answer(text), answer(DRAFT), critique, Expected(question))
     assert flags_of(answer(text), answer(DRAFT)) == () or not source
-    assert flag not in flags_of(answer(text + " Yes."), answer(text), critique, question)
+    assert flag not in flags_of(answer(text + " Yes."), answer(text), critique, Expected(question))
 
 
 @pytest.mark.parametrize(("text", "critique"), FINE)
 def test_answer_without_a_problem_has_no_flag(text: str, critique: str):
-    assert flags_of(answer(text), answer(DRAFT), critique, "When do I take it?") == ()
+    assert flags_of(answer(text), answer(DRAFT), critique, Expected("When do I take it?")) == ()
 
 
 @pytest.mark.parametrize(
@@ -216,7 +221,119 @@ def test_answer_without_a_problem_has_no_flag(text: str, critique: str):
         ("To follow this principle, my reply should be shorter.", True),
         ("It has 132 words, and the limit is 60.", True),
         ("", True),
+        ("My last reply does not fully follow this principle. It uses too many words.", True),
+        ("The reply doesn't completely comply with the principle, because it has a greeting.", True),
+        ("To fully comply with the principle, my reply should leave out the greeting.", True),
+        ("It is not clear that the reply follows this principle. It is far too long.", True),
+        ("To follow this principle, my reply should have no errors and be shorter.", True),
+        ("It would already follow this principle.", True),
+        ("The reply never fully meets this principle.", True),
+        ("I do not think that it follows the principle.", True),
+        ("The reply has no errors. It is missing a source.", True),
+        ("No part of the reply follows the principle.", True),
+        ("Nothing in my reply follows the principle.", True),
+        ("My reply follows the principle in part.", True),
+        ("There are no faults in it. No changes are needed.", False),
+        ("There is nothing to change; my reply already complies with this principle.", False),
+        ("No part of my reply should be changed.", False),
+        ("My reply is short and already follows this principle. It does not use long words.", False),
     ],
 )
 def test_critique_finds_a_fault_unless_it_says_that_there_is_none(critique: str, found: bool):
-    assert finds_fault(critique) is found
+    assert finds_fault(answer(critique)) is found
+
+
+def test_critique_that_checks_write_always_finds_a_fault():
+    critique = answer('My last reply breaks this principle: it contains "no errors".')
+    written = critique.model_copy(update={"model": WRITTEN_BY_CHECKS})
+    assert finds_fault(written)
+
+
+def asked(question: str, *checks: tuple[str, object]) -> Expected:
+    principles = [
+        {"id": f"p{i}", "text": "A rule.", "check": {"kind": kind, "value": value}}
+        for i, (kind, value) in enumerate(checks)
+    ]
+    document = {"name": "t", "principles": principles or [{"id": "p", "text": "A rule."}]}
+    return expected_of(Constitution.model_validate(document), Prompt.of(question))
+
+
+GERMAN = "Das ist eine kleine Tablette, die man am Abend mit kaltem Wasser nehmen soll."
+BROKEN = "The dogs and the cat was walking through the garden when it have rained."
+MENDED = "The dogs and the cat were walking through the garden when it rained."
+DISCLAIMER = "I am a small model and may be wrong"
+ASKED_FOR = [
+    ("language_changed", GERMAN, asked("What is that?"), asked("Was ist das, und wann soll ich sie nehmen?")),
+    ("language_changed", GERMAN, asked("What is that?"), asked("What is that?", ("language", "de"))),
+    ("language_changed", GERMAN, asked("What is that?"), asked("What is that?", ("json", {}))),
+    (
+        "talks_about_the_reply",
+        "The principle is that a body in water loses weight.",
+        asked("Why do we float?"),
+        asked("What is the principle of Archimedes?"),
+    ),
+    (
+        "talks_about_the_reply",
+        "Your reply is polite and clear.",
+        asked("Answer me."),
+        asked("Is my reply to my boss polite?"),
+    ),
+    (
+        "talks_about_the_reply",
+        "Your answer should name the year.",
+        asked("Answer me."),
+        asked("Is my answer to the quiz right?"),
+    ),
+    (
+        "talks_about_the_reply",
+        "This reply is no medical advice. Rest.",
+        asked("What now?"),
+        asked("What now?", ("starts_with", ["This reply is no medical advice."])),
+    ),
+    ("question_copied", MENDED, asked(MENDED), asked(f"Please fix the grammar of this sentence: {BROKEN}")),
+    ("question_copied", MENDED, asked(MENDED), asked(f"{BROKEN}\nPlease fix the grammar of this sentence.")),
+    (
+        "question_copied",
+        "Paris. You asked where the large old tower stands.",
+        asked("You asked where the large old tower stands."),
+        asked(
+            "You asked where the large old tower stands.",
+            ("ends_with", ["You asked where the large old tower stands."]),
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("flag", "text", "before", "after"), ASKED_FOR)
+def test_what_the_user_or_a_check_asks_for_is_no_problem(
+    flag: str, text: str, before: Expected, after: Expected
+):
+    assert flag in flags_of(answer(text), answer(DRAFT), "", before)
+    assert flags_of(answer(text), answer(DRAFT), "", after) == ()
+
+
+def test_required_phrase_that_the_critique_quotes_is_not_copied():
+    critique = f'My last reply breaks this principle: it lacks "{DISCLAIMER}".'
+    text = f"Paris. {DISCLAIMER}."
+    required = asked("Where is the Louvre?", ("contains", [DISCLAIMER]))
+    assert flags_of(answer(text), answer("Paris."), critique, asked("Where is the Louvre?")) != ()
+    assert flags_of(answer(text), answer("Paris."), critique, required) == ()
+    assert "critique_copied" in flags_of(answer(critique), answer("Paris."), critique, required)
+
+
+def test_question_at_the_end_of_a_message_is_copied_by_itself():
+    said = asked("I have a headache. What is this pill, and when do I take it?")
+    text = "What is this pill, and when do I take it?"
+    assert "question_copied" in flags_of(answer(text), answer(DRAFT), "", said)
+    assert flags_of(answer("I have a headache."), answer(DRAFT), "", said) == ()
+
+
+@pytest.mark.parametrize("question", ["Reply in one word: why?", "What is the answer to life?"])
+def test_question_that_does_not_ask_about_a_reply_has_no_reply_about_one(question: str):
+    found = flags_of(answer("The reply is at most 25 words long."), answer(DRAFT), "", asked(question))
+    assert found == ("talks_about_the_reply",)
+
+
+def test_answer_that_must_be_a_number_does_not_talk_about_the_reply():
+    said = asked("Two sides are 3 and 4. How long is the third?")
+    assert flags_of(answer("The answer must be five."), answer(DRAFT), "", said) == ()

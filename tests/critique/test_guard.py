@@ -129,6 +129,43 @@ def test_revision_that_degrades_the_answer_is_discarded_by_the_guard_alone(
     assert kept == {True: (False, "guard"), False: (True, None)}
 
 
+def test_revision_that_fails_the_check_of_its_own_principle_by_more_is_not_kept():
+    drafted = "One two three four five six."
+    for revised, kept in ((f"{drafted} Seven.", False), ("One two three four five six", True)):
+        found, _ = trace([drafted, revised], constitution(BRIEF), rounds=1)
+        assert (found.revisions[0].kept, found.revisions[0].broken) == (kept, ())
+    # A principle that is newly fulfilled, or another principle's round, is a gain all the same.
+    both = constitution(BRIEF, POLITE)
+    found, _ = trace([drafted, f"{drafted} Please."], both, rounds=1, principles="all")
+    assert found.revisions[0].kept
+    found, _ = trace([drafted, "Be kind.", f"{drafted} Friend."], constitution(KIND | {"weight": 1e9}, BRIEF))
+    assert found.revisions[0].kept
+
+
+GERMAN = {"id": "german", "text": "The reply is in German.", "check": {"kind": "language", "value": "de"}}
+DISCLAIMER = "I am a small model and may be wrong"
+CAREFUL = {"id": "careful", "text": "It warns.", "check": {"kind": "contains", "value": [DISCLAIMER]}}
+
+
+@pytest.mark.parametrize(
+    ("principle", "draft", "revision"),
+    [
+        (
+            GERMAN,
+            "This is a small tablet that you should take in the evening with a glass of cold water.",
+            "Das ist eine kleine runde Tablette, die man mit einem Glas Wasser am Abend einnehmen soll.",
+        ),
+        (CAREFUL, "Paris.", f"Paris. {DISCLAIMER}."),
+    ],
+)
+def test_revision_that_repairs_what_a_check_asks_for_is_kept(
+    principle: dict[str, object], draft: str, revision: str
+):
+    found, _ = trace([draft, revision], constitution(principle), rounds=1)
+    assert (found.revisions[0].kept, found.revisions[0].flags) == (True, ())
+    assert found.answers()[-1].text == revision
+
+
 def test_flag_in_drop_discards_whatever_the_guard_says():
     found, _ = trace(
         ["Yes.", "c", "I cannot help with that."], constitution(KIND), rounds=1, drop=["refused"]
@@ -181,13 +218,23 @@ def test_round_of_a_passing_check_runs_without_early_stop():
 
 def test_critique_without_a_fault_ends_the_round_before_the_revision():
     answers = ["A pill.", "Nothing in it breaks the principle."]
-    found, purposes = trace(answers, constitution(KIND), rounds=1, early_stop="critique")
+    found, purposes = trace(answers, constitution(KIND), rounds=1, early_stop="critique", begin="none")
     assert purposes == ["draft", "critique"]
     (only,) = found.revisions
     assert (only.kept, only.flags, only.dropped) == (False, ("no_fault",), None)
     assert only.critique is not None
     assert only.critique.text.endswith(answers[1])
     assert only.candidates == (found.initial,)
+
+
+@pytest.mark.parametrize(
+    ("principle", "critique"),
+    [(KIND, "My last reply does not fully follow this principle."), (BRIEF | {"text": "No errors."}, None)],
+)
+def test_critique_with_a_fault_never_ends_the_round(principle: dict[str, object], critique: str | None):
+    answers = [LONG, *([critique] if critique else []), "Three words only."]
+    found, _ = trace(answers, constitution(principle), rounds=1, early_stop="critique", begin="none")
+    assert found.answers()[-1].text == answers[-1]
 
 
 def test_critique_without_a_fault_does_not_end_a_round_by_default():

@@ -426,3 +426,29 @@ def test_cache_keys_of_the_critic_follow_few_shots_and_passage():
         keys.append(tuple(engine.key(request) for request in requests(engine, "critique")))
     assert keys[0] == keys[3]
     assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize("edit", [("", ""), ("One principle for your replies is:", "A principle:")])
+def test_copy_of_the_built_in_template_has_the_beginning_that_the_built_in_one_has(edit: tuple[str, str]):
+    source = PromptTemplates().sources["critique"].replace(*edit)
+    seen = []
+    for templates in (PromptTemplates(), PromptTemplates({"critique": source})):
+        for begun in (True, False):
+            engine, config = ScriptedEngine(), CritiqueConfig(rounds=1)
+            steps = CritiqueLoop(constitution(), engine, engine, config, templates=templates, begun=begun)
+            trace = asyncio.run(steps.trace(prompt()))
+            seen.append((requests(engine, "critique")[0].prefill, trace.id))
+    beginning = "To follow this principle, my reply should"
+    assert [prefill for prefill, _ in seen] == [beginning, "", beginning, ""]
+    assert (seen[0] == seen[2], seen[1] == seen[3]) == (not edit[0], not edit[0])
+
+
+def test_template_with_a_prefill_of_its_own_begins_the_critiques_of_every_critic():
+    source = PromptTemplates().sources["critique"].replace("my reply should", "I should")
+    engine = ScriptedEngine()
+    templates = PromptTemplates({"critique": source})
+    steps = CritiqueLoop(
+        constitution(), engine, engine, CritiqueConfig(rounds=1), templates=templates, begun=False
+    )
+    asyncio.run(steps.trace(prompt()))
+    assert requests(engine, "critique")[0].prefill == "To follow this principle, I should"

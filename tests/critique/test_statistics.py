@@ -80,7 +80,9 @@ def test_counts_of_rounds_and_principles():
     assert (first["revisions"], first["kept"], first["dropped"]) == (3, 2, {"flags": 1})
     assert (first["flags"], first["better"], first["worse"]) == ({"empty": 1, "refused": 1}, 2, 0)
     assert (first["words_before"], first["words_after"]) == (3.7, 2.3)
-    assert (second["revisions"], second["kept"], second["no_fault"]) == (2, 0, 1)
+    assert (second["revisions"], second["kept"], second["no_fault"]) == (1, 0, 1)
+    assert (first["skipped"], second["skipped"]) == (0, 1)
+    assert (second["words_before"], second["words_after"]) == (2.0, 2.0)
     assert (second["dropped"], second["flags"], second["worse"]) == ({"guard": 1}, {"evasive": 1}, 1)
     assert found["principles"] == {
         "kind": {"drawn": 3, "faults": 2, "kept": 1, "better": 0, "worse": 1, "broken": 0},
@@ -94,7 +96,9 @@ def test_lines_name_what_happened():
         "round 1: 2 of 3 revisions kept; 1 dropped by flags; checks better in 2 and worse"
     )
     assert lines[0].endswith("words 3.7 to 2.3; flags: empty 1, refused 1")
-    assert "1 critiques without a fault" in lines[1]
+    assert lines[1].startswith(
+        "round 2: 0 of 1 revision kept; 1 dropped by guard; 1 critique without a fault; 1 prompt skipped"
+    )
     assert lines[2].endswith("33.3 % -> 66.7 % -> 66.7 % of 3 prompts")
     assert attribution_rows(statistics(*TRACES))[1] == ("brief", "2", "2", "1", "2", "0", "1")
 
@@ -102,6 +106,11 @@ def test_lines_name_what_happened():
 def test_round_under_several_principles_counts_for_each():
     found = statistics(trace("one", "One two three four.", revision(1, "kind", "One.", others=("brief",))))
     assert {name: counts["drawn"] for name, counts in found["principles"].items()} == {"kind": 1, "brief": 1}
+
+
+def test_round_that_every_prompt_skips_has_no_words():
+    lines = loop_lines(statistics(trace("one", "One.")))
+    assert lines[0] == "round 1: 0 of 0 revisions kept; 1 prompt skipped"
 
 
 def test_no_traces_have_no_lines():

@@ -15,6 +15,7 @@ from prompts.environment import TEMPLATES, PromptTemplates
 from tests.labelers.test_ai import BAD, GOOD, HOSTILE, PROMPT
 from tests.labelers.test_questions import ONE, PASSAGE, TWO
 
+TYPED = PromptTemplates().decisions
 PLAIN = Principle(id="plain", text="The reply is plain.", comparison="Which reply is plainer?")
 SHOWN = Principle(id="honest", text="The reply is honest.", source="#honesty", examples=(ONE, TWO))
 CONSTITUTION = Constitution(
@@ -23,7 +24,7 @@ CONSTITUTION = Constitution(
 
 
 def compared(principle: Principle, first: str = GOOD, second: str = BAD) -> ChoiceRequest:
-    return DecisionQuestions(CONSTITUTION).comparison(principle, PROMPT, first, second)
+    return DecisionQuestions(CONSTITUTION, TYPED).comparison(principle, PROMPT, first, second)
 
 
 def test_all_principles_ask_about_the_same_state():
@@ -59,7 +60,7 @@ def test_a_question_has_passage_and_examples_in_fences_of_its_own():
 
 
 def test_pointwise_examples_are_answered_by_yes_and_no():
-    request = DecisionQuestions(CONSTITUTION).pointwise(SHOWN, PROMPT, GOOD)
+    request = DecisionQuestions(CONSTITUTION, TYPED).pointwise(SHOWN, PROMPT, GOOD)
     assert isinstance(request.question, YesNoQuestion)
     assert request.choices == ("yes", "no")
     found = re.findall(r"this reply:\n=+\n(.*)\n=+\nthe answer is (yes|no)\.", request.question.instructions)

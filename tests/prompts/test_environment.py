@@ -266,6 +266,23 @@ def test_other_conditions_are_no_defaults(body: str):
     assert "critique" not in PromptTemplates({"critique": source}).principle_defaults()
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        'About "{{ question }}": what breaks {{ principle.text }}?',
+        "{% if finding %}{{ finding }}{% endif %}",
+        "{{ principle.section }}",
+        "{{ principle.text | upper }}",
+        "{% set a = principle.text %}{{ a }}",
+        "{% for e in principle.examples %}{{ e.prompt }}{% endfor %}",
+    ],
+)
+def test_default_that_is_different_in_each_request_is_none(other: str):
+    body = "{% if principle.critique %}{{ principle.critique }}{% else %}" + other + "{% endif %}"
+    source = "{% block user %}" + body + "{% endblock %}"
+    assert sorted(PromptTemplates({"critique": source}).principle_defaults()) == ["comparison", "revision"]
+
+
 # Rendered once for all texts
 
 

@@ -9,8 +9,14 @@ import pytest
 from constitution.schema import Principle
 from core.chat import Untrusted
 from core.errors import ConfigError
-from prompts.environment import TEMPLATES, PromptTemplates
-from prompts.user_templates import TEMPLATE_VALUES, init_templates, user_templates, write_templates
+from prompts.environment import DECISION_TEMPLATES, TEMPLATES, PromptTemplates
+from prompts.user_templates import (
+    REPLACEABLE,
+    TEMPLATE_VALUES,
+    init_templates,
+    user_templates,
+    write_templates,
+)
 
 KIND = Principle(id="kind", text="The reply is kind.")
 
@@ -38,8 +44,11 @@ def test_without_a_folder_the_templates_are_the_shipped_ones():
 
 def test_written_templates_are_the_shipped_ones_and_pass_the_check(tmp_path: Path):
     paths = init_templates(tmp_path / "mine")
-    assert [path.name for path in paths] == [f"{name}.j2" for name in TEMPLATES]
-    assert user_templates(tmp_path / "mine").digest == PromptTemplates().digest
+    assert [path.name for path in paths] == [f"{name}.j2" for name in REPLACEABLE]
+    templates = user_templates(tmp_path / "mine")
+    assert templates.digest == PromptTemplates().digest
+    assert (templates.given, templates.own) == (set(TEMPLATES), frozenset())
+    assert (templates.decisions.given, templates.decisions.own) == (set(DECISION_TEMPLATES), frozenset())
 
 
 def test_templates_are_not_written_over(tmp_path: Path):
@@ -159,10 +168,107 @@ def test_template_cannot_call_reach_or_run_for_ever(body: str, tmp_path: Path):
     assert problems(folder_with(tmp_path, critique=user("x" + body)))
 
 
-def test_only_fields_of_a_principle_can_be_read():
-    templates = PromptTemplates({"critique": user("{{ principle.model_dump }}")})
-    with pytest.raises(ConfigError, match="unsafe"):
-        templates.render("critique", principle=KIND)
+@pytest.mark.parametrize(
+    "read", ["principle.model_dump", "principle.text.upper", "preamble.format", "m.items"]
+)
+def test_only_fields_keys_and_values_can_be_read(read: str):
+    # A method is shown with its address in this process, which no later request would repeat.
+    templates = PromptTemplates({"critique": user("{{ " + read + " }}")})
+    with pytest.raises(ConfigError, match=r"unsafe|cannot be inserted"):
+        templates.render("critique", principle=KIND, preamble="p", m={"role": "user"})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{{ principle }}",
+        "{{ principle | upper }}",
+        "{{ principle.text.upper }}",
+        "{{ preamble.format }}",
+        "{{ principle.check }}",
+        "{{ principle.applies_to }}",
+        "{% for m in conversation %}{{ m.items }}{% endfor %}",
+        "{% for m in conversation %}{{ loop.changed }}{% endfor %}",
+        "{% for m in conversation %}{{ loop }}{% endfor %}",
+        "{% for m in conversation %}{{ loop | title }}{% endfor %}",
+    ],
+)
+def test_only_texts_and_numbers_are_shown(body: str, tmp_path: Path):
+    text = PromptTemplates().sources["pointwise"].replace("{% block user -%}", "{% block user -%}" + body)
+    (found, *_) = problems(folder_with(tmp_path, pointwise=text))
+    assert "cannot be rendered" in found
+    assert "0x" not in found
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% if principle.examples %}{% for e in principle.examples %}{{ e.nofield }}{% endfor %}{% endif %}",
+        "{% if principle.section %}{{ principle.section.foo }}{% endif %}",
+        "{% if principle.source and not principle.critique %}{{ principle.source.x }}{% endif %}",
+        "{% if principle.examples and not principle.section %}{{ principle.check }}{% endif %}",
+        "{% if principle.check %}{{ principle.check.value }}{% endif %}",
+        "{{ principle.section }}",
+    ],
+)
+def test_branches_on_a_principles_fields_are_tried(body: str, tmp_path: Path):
+    assert "cannot be rendered" in problems(folder_with(tmp_path, critique=user("x" + body)))[0]
+
+
+def test_fields_that_are_asked_for_first_can_be_shown(tmp_path: Path):
+    body = (
+        "{% if principle.section %}{{ principle.section | upper }}{% endif %}{{ principle.weight }}"
+        "{% for e in principle.examples %}{{ loop.index }}. {{ e.prompt }}{% endfor %}"
+        "{% set check = principle.check %}"
+        "{% if check and check.kind == 'max_words' %}{{ check.value }}{% endif %}"
+    )
+    assert user_templates(folder_with(tmp_path, critique=user(body))).own == {"critique"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% for a, b in principle.text %}{{ a }}{% endfor %}",
+        "{% set a, b = principle.text %}{{ a }}",
+        "{% if 1 %}" * 150 + "x" + "{% endif %}" * 150,
+        "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
+        "{{ " + "not " * 2500 + "1 }}",
+        "{{ " + "9" * 5000 + " }}",
+        "{{ '\\ud800' }}",
+    ],
+    ids=["loop", "set", "if", "parentheses", "not", "digits", "surrogate"],
+)
+def test_template_that_python_cannot_read_is_refused_in_a_line(body: str, tmp_path: Path):
+    found = problems(folder_with(tmp_path, critique=user("x" + body)))
+    assert all("critique.j2" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% for a in 'x' %}{% for b in 'x' %}y{% endfor %}{% endfor %}",
+        "{% for a in principle.text %}y{% endfor %}",
+        "{% for a in preamble %}y{% endfor %}",
+        "{% for a in ['x', 'y'] %}y{% endfor %}",
+        "{% set conversation = fence %}{% for a in conversation %}y{% endfor %}",
+        "{% for a in conversation %}{% for b in conversation %}y{% endfor %}{% endfor %}",
+        "{% set m = {'examples': fence} %}{% for a in m.examples %}y{% endfor %}",
+        "{% set principle = {'examples': fence} %}{% for a in principle.examples %}y{% endfor %}",
+        "{% for a in {'examples': fence}.examples %}y{% endfor %}",
+        "{% for a in conversation[0].examples %}y{% endfor %}",
+    ],
+)
+def test_loops_go_over_given_lists_alone(body: str, tmp_path: Path):
+    text = PromptTemplates().sources["pointwise"].replace("{% block user -%}", "{% block user -%}" + body)
+    found = problems(folder_with(tmp_path, pointwise=text))
+    assert any("a loop" in line or "is replaced" in line for line in found), found
+
+
+def test_request_that_grows_without_bound_is_refused():
+    body = "{% for m in conversation %}" + "y" * 1000 + "{% endfor %}"
+    templates = PromptTemplates({"pointwise": user(body)})
+    with pytest.raises(ConfigError, match="more than 2,000,000 characters"):
+        templates.render("pointwise", conversation=({"role": "user"},) * 3000)
 
 
 def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path):
@@ -173,11 +279,34 @@ def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path):
         assert any(f"'{value}'" in line and place in line for line in found)
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", REPLACEABLE)
 def test_sample_values_are_those_that_shipped_templates_name(name: str, tmp_path: Path):
-    write_templates(tmp_path, {name: PromptTemplates().sources[name]})
+    shipped = PromptTemplates()
+    source = {**shipped.sources, **shipped.decisions.sources}[name]
+    write_templates(tmp_path, {name: source})
     user_templates(tmp_path)
     for value in TEMPLATE_VALUES[name]:
         asking = "{% block user %}{% if " + value + " %}{% endif %}"
-        text = PromptTemplates().sources[name].replace("{% block user -%}", asking, 1)
-        assert user_templates(folder_with(tmp_path, **{name: text})).own == {name}
+        text = source.replace("{% block user -%}", asking, 1)
+        templates = user_templates(folder_with(tmp_path, **{name: text}))
+        assert templates.own | templates.decisions.own == {name}
+
+
+def test_a_typed_question_has_no_beginning_of_an_answer(tmp_path: Path):
+    question = user("{{ principle.text }}") + "{% block prefill %}Yes{% endblock %}"
+    (line,) = problems(folder_with(tmp_path, decision_question=question))
+    assert "unknown block 'prefill'" in line
+
+
+def test_a_typed_question_needs_its_texts(tmp_path: Path):
+    (line,) = problems(folder_with(tmp_path, decision_reply=user("{{ conversation[0].content }}")))
+    assert "never shows reply" in line
+
+
+def test_prefill_of_an_edited_template_is_the_built_in_one_unless_it_is_edited_too():
+    shipped = PromptTemplates().sources["critique"]
+    edited = shipped.replace("One principle for your replies is:", "A principle:")
+    assert edited != shipped
+    assert not PromptTemplates({"critique": edited}).has_own_prefill("critique")
+    for text in (edited.replace("my reply should", "I should"), edited.partition("{% block prefill")[0]):
+        assert PromptTemplates({"critique": text}).has_own_prefill("critique")

@@ -7,9 +7,10 @@ random words of the expected length, whose tokens stand for those of the real an
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -17,19 +18,29 @@ from pydantic import ValidationError
 
 from core.chat import Turn
 from core.digests import derive_seed, derive_uniform, digest
-from core.errors import PubliusError
+from core.errors import PubliusError, RequestError
 from core.notices import warn
 from core.records import Generation, Sampling
 from core.store.cache import RequestCache
 from engines.config import EngineConfig, ModelConfig
-from engines.loading import fetch_without_weights
-from engines.protocols import ChoiceRequest, ChoiceScores, CountsTokens, Engine, GenerationRequest
+from engines.loading import fetch_without_weights, parameters_by_config
+from engines.protocols import (
+    ChoiceRequest,
+    ChoiceScores,
+    CountsTokens,
+    Engine,
+    GenerationRequest,
+    KnowsSize,
+    SharesModel,
+)
 from publius.authoring.estimating.lengths import AnswerLengths, ExpectedLength
 from publius.runs.engines import EngineMaker
 
 CHARACTERS_PER_TOKEN = 4.0
 """Characters of a token where a model's tokenizer is not at hand, and tokens of a message beside its text."""
 TOKENS_PER_MESSAGE = 4
+TOKENS_PER_QUESTION = 40
+"""Tokens that a server writes around a typed question: its options by letter, and how to answer."""
 _VOCABULARY = """
 about after again all also always and another any are around as ask at away back because been before
 being best better between both but by call can case change clear come could day different do does
@@ -49,8 +60,8 @@ year yes yet you young your
 _WORDS = tuple(_VOCABULARY.split())
 _VARIATION = 0.2
 """Largest deviation of a placeholder's length from the expected one, relative to it."""
-_PROBE = 200
-"""Words of the placeholder on which tokens per word are counted."""
+_PROBES = (200, 20, 2)
+"""Words of the placeholder on which tokens per word are counted, the first number that fits the model."""
 
 
 @dataclass
@@ -67,6 +78,12 @@ class AskedRequests:
     """Tokens of the answers if each reaches its limit."""
     by_characters: bool = False
     """True if tokens of prompts are estimated from their characters."""
+    untrained: float = 0
+    """Requests of these to models that the run has yet to train."""
+    longest: int = 0
+    """Tokens of the longest prompt with the limit of its answer."""
+    too_long: int = 0
+    """Requests that were too long for the model."""
 
 
 @dataclass
@@ -80,6 +97,8 @@ class RequestLedger:
     rows: dict[tuple[str, str, str], AskedRequests] = field(
         default_factory=lambda: defaultdict(AskedRequests)
     )
+    placeholders: int = 0
+    """Answers that stand for those of a model: what follows from them is not known yet."""
 
     def row(self, purpose: str, model: str) -> AskedRequests:
         """Return the counts of a purpose and a model in the current stage."""
@@ -97,6 +116,7 @@ class DryEngine:
         name: name of the model in records; None for the engine's own.
         trained: name of a model that the run has yet to train: none of its answers can be in the cache.
         served: True if a server runs the model: it need not be there, and is sent no request.
+        without_weights: folder of a model of which only the small files are on this machine.
     """
 
     def __init__(
@@ -109,12 +129,14 @@ class DryEngine:
         name: str | None = None,
         trained: str | None = None,
         served: bool = False,
+        without_weights: Path | None = None,
     ) -> None:
         self._engine, self._ledger, self._lengths = engine, ledger, lengths
         self._cache = None if trained else cache
         self._trained = trained
         self._served = served
         self._name = name
+        self._without_weights = without_weights
 
     @property
     def model(self) -> str:
@@ -145,8 +167,35 @@ class DryEngine:
     @property
     def parameters(self) -> int | None:
         """Number of the model's weights; None if the engine does not know it."""
-        found: int | None = getattr(self._engine, "parameters", None)
+        if isinstance(self._engine, KnowsSize) and self._engine.parameters is not None:
+            return self._engine.parameters
+        return self._size
+
+    @cached_property
+    def _size(self) -> int | None:
+        """Number of weights by the configuration of a model that has not been downloaded."""
+        if self._without_weights is None:
+            return None
+        found = parameters_by_config(self._without_weights)
+        if found is None:
+            warn(
+                f"{self.model}: its size is not known before it is downloaded, so critique.begin, "
+                "critique.from_checks and critique.early_stop are estimated as for a large model"
+            )
         return found
+
+    def join(self, other: object) -> bool:
+        """Share the model of another dry engine if the engines of the run would; return True if so."""
+        if not isinstance(other, DryEngine) or not isinstance(self._engine, SharesModel):
+            return False
+        # Models that differ in an adapter that is yet to be trained have one engine here.
+        return other._engine is self._engine or self._engine.join(other._engine)
+
+    def shares_model_with(self, other: object) -> bool:
+        """Return True if the engines of the run would use one loaded model."""
+        if not isinstance(other, DryEngine) or not isinstance(self._engine, SharesModel):
+            return False
+        return other._engine is self._engine or self._engine.shares_model_with(other._engine)
 
     @property
     def takes_questions(self) -> bool:
@@ -162,8 +211,7 @@ class DryEngine:
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return the wrapped engine's key, or one of its own for a model that is not trained yet."""
         if self._served and self._cache is None:
-            turns = [(turn.role, turn.text) for turn in request.turns]
-            return digest(self.model, turns, request.prefill, getattr(request, "seed", None))
+            return digest("not asked", self.model, *_parts(request))
         key = self._engine.key(request)
         return digest(self._trained, key) if self._trained else key
 
@@ -182,11 +230,10 @@ class DryEngine:
                 return answer
             except ValidationError:
                 pass  # the run asks again
-        answer = self.placeholder(request)
-        self._count(row, answer.prompt_tokens)
+        self._send(row, request)
         row.generated_tokens += self._ledger.factor * self._length(request).tokens
         row.most_generated += self._ledger.factor * request.sampling.max_new_tokens
-        return answer
+        return self.placeholder(request)
 
     def placeholder(self, request: GenerationRequest) -> Generation:
         """Return random words, about as many as the expected length has.
@@ -221,8 +268,7 @@ class DryEngine:
                 return scores
             except ValidationError:
                 pass
-        tokens, _ = self.count_prompt_tokens(request)
-        self._count(row, tokens)
+        tokens = self._send(row, request)
         key = self.key(request)
         weights = [1 + derive_uniform(key, choice) for choice in request.choices]
         logprobs = tuple(math.log(weight / sum(weights)) for weight in weights)
@@ -247,10 +293,31 @@ class DryEngine:
     def _stored(self, request: GenerationRequest | ChoiceRequest) -> str | None:
         return None if self._cache is None else self._cache.peek(self.key(request))
 
-    def _count(self, row: AskedRequests, prompt_tokens: int) -> None:
+    def _send(self, row: AskedRequests, request: GenerationRequest | ChoiceRequest) -> int:
+        """Count a request that the run sends to the model; return the tokens of its prompt."""
+        try:
+            tokens, by_characters = self.count_prompt_tokens(request)
+        except RequestError:
+            row.too_long += 1
+            raise
+        answer = request.sampling.max_new_tokens if isinstance(request, GenerationRequest) else 1
         row.asked += self._ledger.factor
-        row.prompt_tokens += self._ledger.factor * prompt_tokens
-        row.by_characters = not isinstance(self._engine, CountsTokens)
+        row.prompt_tokens += self._ledger.factor * tokens
+        row.by_characters = by_characters
+        row.longest = max(row.longest, tokens + answer)
+        if self._trained:
+            row.untrained += self._ledger.factor
+        self._ledger.placeholders += 1
+        return tokens
+
+    def has_room(self, tokens: int) -> bool:
+        """Return True if prompt and answer of this many tokens fit the model; also where nothing tells."""
+        words = self._words("room", math.ceil(tokens / self._tokens_per_word) + 1)
+        try:
+            self.count_prompt_tokens(_probe(words))
+        except RequestError:
+            return False
+        return True
 
     def _length(self, request: GenerationRequest) -> ExpectedLength:
         return self._lengths.of(self.model, request.purpose, request.sampling)
@@ -258,8 +325,13 @@ class DryEngine:
     @cached_property
     def _tokens_per_word(self) -> float:
         """Tokens of a word of a placeholder in a prompt of this model."""
-        one, many = (self.count_prompt_tokens(_probe(self._words("probe", n)))[0] for n in (1, _PROBE + 1))
-        return max(many - one, 1) / _PROBE
+        for words in _PROBES:
+            with contextlib.suppress(RequestError):  # the model's context may be short
+                one, many = (
+                    self.count_prompt_tokens(_probe(self._words("probe", n)))[0] for n in (1, words + 1)
+                )
+                return max(many - one, 1) / words
+        return 1.0
 
     def _words(self, key: str, count: int) -> list[str]:
         start = derive_seed(key)
@@ -267,9 +339,29 @@ class DryEngine:
 
 
 def tokens_by_characters(request: GenerationRequest | ChoiceRequest) -> int:
-    """Return the estimated tokens of a prompt from its characters."""
+    """Return the estimated tokens of a prompt from its characters.
+
+    A typed question is counted with the text that it is about: servers read and count that text for each
+    question of a request, as vLLM and `publius serve` do.
+    """
     texts = [*(turn.text for turn in request.turns), request.prefill]
-    return round(sum(map(len, texts)) / CHARACTERS_PER_TOKEN + TOKENS_PER_MESSAGE * (len(request.turns) + 1))
+    tokens = TOKENS_PER_MESSAGE * (len(request.turns) + 1)
+    question = request.question if isinstance(request, ChoiceRequest) else None
+    if question is not None:
+        options = (text for option in question.options for text in (option.name, option.description))
+        texts += [question.instructions, *options]
+        tokens += TOKENS_PER_QUESTION
+    return round(sum(map(len, texts)) / CHARACTERS_PER_TOKEN + tokens)
+
+
+def _parts(request: GenerationRequest | ChoiceRequest) -> tuple[object, ...]:
+    """Return everything that may determine the answer to a request, as the keys of engines do."""
+    turns = [(turn.role, turn.text) for turn in request.turns]
+    if isinstance(request, ChoiceRequest):
+        question = None if request.question is None else asdict(request.question)
+        return (turns, request.prefill, request.choices, question)
+    seed = request.seed if request.sampling.temperature > 0 else None
+    return (turns, request.prefill, request.sampling.model_dump(), seed)
 
 
 def _probe(words: list[str]) -> GenerationRequest:
@@ -295,14 +387,21 @@ def dry_maker(
 
     def make_dry(model: ModelConfig, engine: EngineConfig) -> Engine:
         planned = model.adapter if model.adapter and not Path(model.adapter).exists() else None
-        found = model.model_copy(update={"adapter": None}) if planned else model
-        if engine.kind in ("transformers", "vllm") and (folder := fetch_without_weights(model)) is not None:
+        found, folder = model.model_copy(update={"adapter": None}) if planned else model, None
+        if engine.kind in ("transformers", "vllm"):
+            folder = fetch_without_weights(model)
+        if folder is not None:
             # Without its weights, the model is known by another digest, and nothing of it is in the cache.
             found = found.model_copy(update={"id": str(folder), "revision": None})
-        served = str(engine.kind) == "http"
-        name = None if found.id == model.id else model.id
         return DryEngine(
-            shared(found, engine), ledger, lengths, cache, name=name, trained=planned, served=served
+            shared(found, engine),
+            ledger,
+            lengths,
+            cache,
+            name=None if found.id == model.id else model.id,
+            trained=planned,
+            served=engine.kind == "http",
+            without_weights=folder,
         )
 
     return make_dry

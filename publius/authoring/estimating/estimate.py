@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from constitution.loader import load_constitution
-from core.digests import derive_uniform
 from core.notices import note
 from core.progress import silent
-from core.records import Prompt
 from core.store.cache import RequestCache
 from core.store.files import is_there
 from core.terminal.interrupts import run_interruptibly
-from publius.authoring.estimating.bounds import CallBounds
-from publius.authoring.estimating.dry import AskedRequests, DryEngine, RequestLedger, dry_maker
+from publius.authoring.estimating.budgets import budgets_of, served_engines
+from publius.authoring.estimating.certain import CertainRequests
+from publius.authoring.estimating.dry import DryEngine, RequestLedger, dry_maker
 from publius.authoring.estimating.lengths import RECENT, AnswerLengths
 from publius.authoring.estimating.prices import prices_of
-from publius.authoring.estimating.result import Bounds, CallEstimate, RunEstimate
+from publius.authoring.estimating.result import RunEstimate
+from publius.authoring.estimating.rows import estimated_rows, stoppable
 from publius.authoring.estimating.speeds import known_speed
 from publius.authoring.estimating.stages import DryStages, planned_trainings
+from publius.authoring.estimating.typical import TypicalPrompts
 from publius.config.run_file import load_run_config
-from publius.runs.engines import EngineMaker, Engines, make_engine, roles_in_use
+from publius.runs.engines import EngineMaker, EngineRole, Engines, make_engine, roles_in_use
 from publius.runs.estimates import plan_digest, remember_estimate
 from publius.runs.folder import identify
 from publius.runs.inputs import digest_lines
 from publius.runs.manifest import MANIFEST, usable_manifest
+from publius.runs.previews import servers_asked
 from publius.runs.project import has_cache, open_cache
 from publius.runs.temporary import TemporaryRun
 from publius.stages.base import Stage
@@ -38,8 +41,7 @@ from publius.stages.runner import planned_stages
 from publius.stages.scoring import require_scored_answers
 
 MOST_PROMPTS = 1_000
-"""Prompts on which the stages are run; of more, a sample of this size stands for all."""
-_CRITIC, _LABELER = ("critique", "revision"), ("label", "reward")
+"""Prompts on which a stage is run; of more, a sample of this size stands for all."""
 _RECORDS = (
     "traces.jsonl",
     "samples.jsonl",
@@ -102,25 +104,33 @@ def estimate_run(
         planned = planned_trainings(stages, config.train)
         work = folder / "runs" / own.name
         work.mkdir(parents=True)
-        _copy_records(own, work)
+        copied = _copy_records(own, work)
         run = stack.enter_context(TemporaryRun(work, own, config, constitution, identity, planned))
         require_scored_answers(run, stages)
         ingestion(run)
-        factor = _narrow(run)
-        policy = maker(config.models.policy, config.engine.for_model(config.models.policy))
-        assert isinstance(policy, DryEngine)
-        dry = DryStages(run, engines, ledger, lengths, policy, factor)
+
+        @lru_cache(None)
+        def dry_engine(role: EngineRole) -> DryEngine:
+            engine = maker(config.models.of(role), engines.settings(role))
+            assert isinstance(engine, DryEngine)
+            return engine
+
+        begun = _is_begun(own) and not copied
+        certain = CertainRequests(run, engines, dry_engine, MOST_PROMPTS, begun, len(cache) if cache else 0)
+        dry = DryStages(run, engines, ledger, lengths, dry_engine, certain)
         note(f"estimating {', '.join(stages)}")
         with silent():
             for stage in stages:
                 run_interruptibly(dry.stage(stage))
+            rows = run_interruptibly(estimated_rows(dry, TypicalPrompts(run, engines, ledger, dry_engine)))
+        budgets = budgets_of(config, rows, servers_asked(project, own))
         found = RunEstimate(
             name=config.name,
             plan=plan_digest(identity, config.models),
             prompts=_by_split(run),
-            sampled=None if factor == 1.0 else MOST_PROMPTS,
+            sampled=MOST_PROMPTS if any(certain.factor(f.prompts) > 1 for f in dry.facts.values()) else None,
             stages=stages,
-            rows=tuple(_rows(ledger, CallBounds(config, constitution), dry)),
+            rows=rows if all(budget.suffices for budget in budgets) else tuple(map(stoppable, rows)),
             trainings=tuple(dry.trainings),
             scored=dry.scored,
             lengths=lengths,
@@ -128,18 +138,26 @@ def estimate_run(
             prices=prices,
             speed=speed,
             spent_before=_spent(own),
+            served=frozenset(served_engines(config)),
+            budgets=budgets,
         )
     remember_estimate(project, found.as_json())
     return found
 
 
-def _copy_records(own: Path, work: Path) -> None:
+def _copy_records(own: Path, work: Path) -> bool:
     """Copy the records of a run that has begun, unless only a sample of its prompts will be looked at."""
     prompts = own / "prompts.jsonl"
-    if is_there(prompts) and digest_lines(prompts).lines <= MOST_PROMPTS:
-        for name in _RECORDS:
-            if (own / name).is_file():
-                shutil.copyfile(own / name, work / name)
+    if not is_there(prompts) or digest_lines(prompts).lines > MOST_PROMPTS:
+        return False
+    for name in _RECORDS:
+        if (own / name).is_file():
+            shutil.copyfile(own / name, work / name)
+    return True
+
+
+def _is_begun(own: Path) -> bool:
+    return any((own / name).is_file() for name in _RECORDS)
 
 
 def _spent(own: Path) -> dict[str, dict[str, float]]:
@@ -153,59 +171,8 @@ def _spent(own: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def _narrow(run: TemporaryRun) -> float:
-    """Let the stages work on a sample of the prompts if there are many; return what each one stands for."""
-    total = len(run.prompts)
-    if total <= MOST_PROMPTS:
-        return 1.0
-    draws = sorted((derive_uniform("estimate", prompt.id), prompt.id) for prompt in run.prompts)
-    chosen = {prompt_id for _, prompt_id in draws[:MOST_PROMPTS]}
-
-    def narrow(prompts: Iterator[Prompt]) -> Iterator[Prompt]:
-        return (prompt for prompt in prompts if prompt.id in chosen)
-
-    run.narrow = narrow
-    return total / len(chosen)
-
-
 def _by_split(run: TemporaryRun) -> dict[str, int]:
     found: dict[str, int] = {}
     for prompt in run.prompts:
         found[str(prompt.split)] = found.get(str(prompt.split), 0) + 1
     return dict(sorted(found.items()))
-
-
-def _rows(ledger: RequestLedger, bounds: CallBounds, dry: DryStages) -> Iterator[CallEstimate]:
-    """Yield the requests of the dry run with their bounds, and those that other answers would lead to."""
-    config = bounds.config
-    for stage, prompts in dry.prompts.items():
-        seen = {key: row for key, row in ledger.rows.items() if key[0] == stage}
-        for purpose in bounds.unseen(stage):
-            if not any(key[1] == purpose for key in seen):
-                seen[stage, purpose, dry.policy.model] = AskedRequests()
-        for (_, purpose, model), row in seen.items():
-            calls = bounds.of(stage, purpose, row.asked, row.reused, prompts)
-            limit = row.most_generated / row.asked if row.asked else config.sample.sampling.max_new_tokens
-            writes = purpose not in _LABELER
-            generated = Bounds(
-                calls.fewest if writes else 0, row.generated_tokens, calls.most * limit if writes else 0
-            )
-            yield CallEstimate(
-                stage,
-                _role(stage, purpose),
-                purpose,
-                model,
-                Bounds(calls.fewest, row.asked, calls.most),
-                row.reused,
-                row.prompt_tokens,
-                generated,
-                row.by_characters,
-            )
-
-
-def _role(stage: str, purpose: str) -> str:
-    if purpose in _CRITIC:
-        return "critic"
-    if purpose in _LABELER:
-        return "judge" if stage in ("eval", "choose") else "labeler"
-    return "policy"

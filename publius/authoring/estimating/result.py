@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
 
 from publius.authoring.estimating.lengths import AnswerLengths
 from publius.authoring.estimating.prices import RunPrices
 from publius.authoring.estimating.speeds import KnownSpeed
 from publius.authoring.estimating.stages import TrainingCost
 from publius.authoring.steering.plan import REFERENCE_COST
+from publius.runs.engines import EngineRole
 
 _HOUR_S = 3600.0
 
@@ -32,14 +33,15 @@ class CallEstimate:
     """Requests of one purpose in one stage to the model of one role."""
 
     stage: str
-    role: str
+    role: EngineRole
     purpose: str
     model: str
     calls: Bounds
     """Requests that are sent to the model."""
     reused: float
     """Requests whose answer is in the cache."""
-    prompt_tokens: float
+    prompts: Bounds
+    """Tokens of the prompts; fewer or more where they repeat answers of another length than expected."""
     generated: Bounds
     by_characters: bool
 
@@ -52,10 +54,37 @@ class CallEstimate:
             "model": self.model,
             "calls": self.calls.as_json(),
             "reused": round(self.reused),
-            "prompt_tokens": round(self.prompt_tokens),
+            "prompt_tokens": round(self.prompts.expected),
             "generated_tokens": self.generated.as_json(),
             "counted_by": "characters" if self.by_characters else "tokenizer",
         }
+
+
+@dataclass(frozen=True)
+class BudgetUse:
+    """A budget, what is spent of it, and what the run still needs."""
+
+    where: str
+    """Setting in the run file."""
+    unit: Literal["tokens", "usd"]
+    limit: float
+    spent: float
+    """Spent by the run and its previews so far."""
+    expected: float
+    """What the run is expected to spend from now on."""
+    most: float
+    """What it spends at most, if each answer reaches its limit."""
+
+    @property
+    def suffices(self) -> bool:
+        """True if the run cannot reach the budget before its end."""
+        return self.spent + self.most <= self.limit
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the budget as JSON-able values."""
+        digits = None if self.unit == "tokens" else 6
+        numbers = ("limit", "spent", "expected", "most")
+        return asdict(self) | {name: round(getattr(self, name), digits) for name in numbers}
 
 
 @dataclass(frozen=True)
@@ -81,25 +110,37 @@ class RunEstimate:
     speed: KnownSpeed | None
     spent_before: dict[str, dict[str, float]]
     """Requests, tokens and seconds that the run had spent by stage when the estimate was made."""
+    served: frozenset[str] = frozenset()
+    """Roles whose models are behind servers."""
+    budgets: tuple[BudgetUse, ...] = ()
+    """What the run may spend on servers, beside what it needs."""
 
     def seconds(self, stage: str) -> float | None:
-        """Return the expected seconds of a stage; None without a speed."""
+        """Return the expected seconds of this machine for a stage; None without a speed.
+
+        What servers answer is not in it. None also for a stage that only asks servers.
+        """
         if self.speed is None:
             return None
         speed = self.speed.speed
         rows = [row for row in self.rows if row.stage == stage]
-        read = sum(row.prompt_tokens for row in rows) + self.scored.get(stage, 0.0)
-        written, trained = sum(row.generated.expected for row in rows), 0.0
-        for training in (t for t in self.trainings if t.method == stage):
+        local = [row for row in rows if row.role not in self.served]
+        scored = self.scored.get(stage, 0.0)
+        trainings = [training for training in self.trainings if training.method == stage]
+        if rows and not (local or scored or trainings):
+            return None
+        read = sum(row.prompts.expected for row in local) + scored
+        written, trained = sum(row.generated.expected for row in local), 0.0
+        for training in trainings:
             read, written = read + training.prompt_tokens, written + training.generated_tokens
             trained += training.tokens * (1.0 if stage == "reward" else REFERENCE_COST)
         return read / speed.scored_per_s + written / speed.generated_per_s + trained / speed.trained_per_s
 
     @property
     def total_seconds(self) -> float | None:
-        """Expected seconds of all stages; None without a speed."""
-        found = [self.seconds(stage) for stage in self.stages]
-        return None if None in found else sum(value for value in found if value is not None)
+        """Expected seconds of this machine for all stages; None without a speed, or if only servers work."""
+        found = [seconds for stage in self.stages if (seconds := self.seconds(stage)) is not None]
+        return sum(found) if found else None
 
     def usd(self) -> Bounds | None:
         """Return the price in US dollars; None without any price."""
@@ -112,10 +153,8 @@ class RunEstimate:
             price = self.prices.by_role.get(row.role)
             if price is None:
                 continue
-            share = row.calls.upper / row.calls.expected if row.calls.expected else 1.0
-            least = row.calls.lower / row.calls.expected if row.calls.expected else 0.0
-            for place, (part, written) in enumerate(zip((least, 1.0, share), row.generated, strict=True)):
-                sums[place] += price.usd(part * row.prompt_tokens, written)
+            for place, (read, written) in enumerate(zip(row.prompts, row.generated, strict=True)):
+                sums[place] += price.usd(read, written)
         return Bounds(*sums)
 
     def as_json(self) -> dict[str, Any]:
@@ -132,7 +171,7 @@ class RunEstimate:
             "total": {
                 "calls": total_of(row.calls for row in self.rows).as_json(),
                 "reused": round(sum(row.reused for row in self.rows)),
-                "prompt_tokens": round(sum(row.prompt_tokens for row in self.rows)),
+                "prompt_tokens": round(sum(row.prompts.expected for row in self.rows)),
                 "generated_tokens": total_of(row.generated for row in self.rows).as_json(),
                 "seconds": None if seconds is None else round(seconds, 1),
                 "usd": None if usd is None else {k: round(v, 4) for k, v in usd._asdict().items()},
@@ -163,6 +202,8 @@ class RunEstimate:
                 "usd_per_hour": self.prices.hour,
                 "source": self.prices.source or None,
             },
+            "served_roles": sorted(self.served),
+            "budgets": [budget.as_json() for budget in self.budgets],
             "spent_before": self.spent_before,
         }
 
@@ -171,7 +212,7 @@ class RunEstimate:
         return {
             "calls": total_of(row.calls for row in rows).as_json(),
             "reused": round(sum(row.reused for row in rows)),
-            "prompt_tokens": round(sum(row.prompt_tokens for row in rows)),
+            "prompt_tokens": round(sum(row.prompts.expected for row in rows)),
             "generated_tokens": total_of(row.generated for row in rows).as_json(),
             "seconds": None if seconds is None else round(seconds, 1),
         }

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.errors import ConfigError
+from core.errors import ConfigError, PubliusError
 from core.notices import counted
+from core.text.yaml_file import read_yaml
 from publius.authoring.steering.project import SteerProject
 from publius.authoring.steering.timing import Speed
 from publius.config.run_file import RunConfig
+from publius.runs.engines import EngineRole
+from publius.runs.inputs import RESOLVED
 from publius.runs.manifest import MANIFEST, usable_manifest
 
 _TRAINED = 1.5
@@ -18,7 +22,13 @@ _TRAINED = 1.5
 the embedded model on two CPU cores. Prompts are read, and answers scored, `Speed.scored_per_s` as fast."""
 _MIN_SHARE = 0.2
 """Smallest share of a stage's seconds that counts as generation."""
-_WRITING = ("critique", "sample", "compare")
+_ROLES: Mapping[str, tuple[EngineRole, ...]] = {
+    "critique": ("policy", "critic"),
+    "sample": ("policy",),
+    "compare": ("policy",),
+    "label": ("labeler",),
+}
+"""Stages whose speed counts, with the roles that they ask; those with scores also ask the labeler."""
 _MIN_S = 2.0
 """Seconds that a stage has to have taken for its speed to count."""
 
@@ -39,10 +49,10 @@ def known_speed(project: Path, config: RunConfig, rate: float | None) -> KnownSp
         rate: generated tokens per second as given by the user; takes precedence.
 
     Raises:
-        ConfigError: if the rate is not above 0.
+        ConfigError: if the rate is not a number above 0.
     """
     if rate is not None:
-        if not rate > 0:
+        if not (math.isfinite(rate) and rate > 0):
             raise ConfigError(
                 f"found {rate:g}", where="--rate", accepted="generated tokens per second, above 0"
             )
@@ -51,24 +61,30 @@ def known_speed(project: Path, config: RunConfig, rate: float | None) -> KnownSp
 
 
 def _of_earlier_runs(project: Path, config: RunConfig) -> KnownSpeed | None:
-    """Return the speed that the project's runs with the same policy and kind of engine had."""
+    """Return the speed that stages of the project's runs had with the models that they have now.
+
+    A stage that asked a server says nothing about the speed of this machine.
+    """
     runs = 0
+    now = _Models(config.model_dump(mode="json"))
     spent: dict[bool, list[float]] = {True: [0.0, 0.0, 0.0], False: [0.0, 0.0, 0.0]}
-    for manifest in _manifests(project):
-        engine = manifest["identity"].get("configuration", {}).get("engine", {})
-        same = manifest.get("models", {}).get("policy") == config.models.policy.id
-        if not same or engine.get("kind", "transformers") != config.engine.kind:
-            continue
-        runs += 1
-        for stage in (*_WRITING, "label"):
+    for folder, manifest in _manifests(project):
+        then = _Models(_settings(folder))
+        counted_run = False
+        for stage, roles in _ROLES.items():
             entry = manifest["stages"].get(stage, {})
             requests, seconds = entry.get("requests", {}), float(entry.get("seconds", 0.0))
             if seconds < _MIN_S or not requests.get("asked"):
                 continue
+            asked = (*roles, "labeler") if then.judges(stage) else roles
+            if any(then.kind(role) == "http" or then.of(role) != now.of(role) for role in asked):
+                continue
+            counted_run = True
             generated = requests.get("completion_tokens", 0)
             sums = spent[generated > 0]
             for place, value in enumerate((generated, requests.get("prompt_tokens", 0), seconds)):
                 sums[place] += value
+        runs += counted_run
     generated, prompts, seconds = spent[True]
     if not generated:
         return None
@@ -84,19 +100,64 @@ def _of_earlier_runs(project: Path, config: RunConfig) -> KnownSpeed | None:
     return KnownSpeed(found, f"measured in {counted(runs, 'earlier run')} of the project")
 
 
+class _Models:
+    """The models and kinds of engines of a configuration as JSON, such as that in a manifest."""
+
+    def __init__(self, configuration: Mapping[str, Any]) -> None:
+        self._configuration = configuration
+
+    def of(self, role: str) -> tuple[str | None, str]:
+        """Return the id of a role's model and the kind of its engine."""
+        return self._model(role).get("id"), self.kind(role)
+
+    def kind(self, role: str) -> str:
+        """Return the kind of a role's engine."""
+        own = (self._model(role).get("engine") or {}).get("kind")
+        return str(own or self._configuration.get("engine", {}).get("kind", "transformers"))
+
+    def judges(self, stage: str) -> bool:
+        """Return True if a stage also asks the labeler for scores."""
+        section = {"critique": "critique", "sample": "sample", "compare": "sample"}.get(stage, stage)
+        return bool(self._configuration.get(section, {}).get("judge"))
+
+    def _model(self, role: str) -> Mapping[str, Any]:
+        models = self._configuration.get("models", {})
+        found = models.get(role, "policy")
+        while isinstance(found, str):  # the role whose model it shares
+            found = models.get(found, {})
+        return found or {}
+
+
 def _of_steering(project: Path, config: RunConfig) -> KnownSpeed | None:
     """Return the speed that `publius steer` measured for the plan in the folder, if it is for this model."""
     facts = SteerProject(project).facts()
     if facts is None or facts.options.get("model") != config.models.policy.id:
         return None
+    kinds = [
+        text.partition("=")[2] for text in facts.options.get("set", ()) if text.startswith("engine.kind=")
+    ]
+    if (
+        config.engine.for_model(config.models.policy, "policy").kind
+        != (kinds or ["transformers"])[-1].strip()
+    ):
+        return None
     return KnownSpeed(facts.measured(), "measured by publius steer")
 
 
-def _manifests(project: Path) -> Iterator[Mapping[str, Any]]:
+def _manifests(project: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     for path in sorted(project.glob(f"runs/*/{MANIFEST}")):
         manifest = usable_manifest(path)
         if manifest is not None:
-            yield manifest
+            yield path.parent, manifest
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    """Return the settings of a run as written in its folder; empty if they cannot be read."""
+    try:
+        found = read_yaml(folder / RESOLVED).value
+    except PubliusError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _speed(generated_per_s: float, trained_per_s: float) -> Speed:

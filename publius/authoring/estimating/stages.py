@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -12,18 +12,20 @@ from typing import Any
 
 from core.chat import Turn, Untrusted, turns_of
 from core.errors import NothingToLearnError, RequestError
-from core.records import Answer, Message, Prompt, Sampling, Split
+from core.records import Answer, Message, Prompt, Sampling
 from core.rewards import Sample
 from engines.protocols import GenerationRequest
 from evaluation.config import BASE, STEERED
 from evaluation.win_rate import judge_wins
 from labelers.ai import AILabeler
 from labelers.rewards import LabelerReward
+from publius.authoring.estimating.bounds import StageFacts
+from publius.authoring.estimating.certain import CertainRequests
 from publius.authoring.estimating.dry import DryEngine, RequestLedger
 from publius.authoring.estimating.lengths import AnswerLengths
 from publius.authoring.steering.plan import NEUTRAL_TOKENS, REFERENCE_TOKENS
 from publius.config.run_file import LABELER_REWARD
-from publius.runs.engines import Engines, conversations
+from publius.runs.engines import EngineRole, Engines, conversations
 from publius.runs.folder import Run
 from publius.runs.temporary import TemporaryRun
 from publius.sources.held_out import held_out_of
@@ -43,8 +45,6 @@ _DATA: Mapping[str, Callable[[Any, Any], Coroutine[Any, Any, StageResult]]] = {
     "compare": compare_stage,
     "label": label_stage,
 }
-_SAMPLED = ("base", "sft", "prompted")
-"""Sources of comparisons for which the stage `compare` samples answers."""
 _REWARDED = 50
 """Prompts on which the labeler's requests for rewards are counted, for all rollouts."""
 
@@ -74,58 +74,73 @@ class DryStages:
         engines: dry engines.
         ledger: counts their requests.
         lengths: expected lengths of answers.
-        policy: the dry engine of the policy, for its tokenizer.
-        factor: number of prompts for which each prompt stands.
+        dry: returns the dry engine of a role.
+        certain: what is known of each stage before it runs.
     """
 
     run: TemporaryRun
     engines: Engines
     ledger: RequestLedger
     lengths: AnswerLengths
-    policy: DryEngine
-    factor: float = 1.0
+    dry: Callable[[EngineRole], DryEngine]
+    certain: CertainRequests
     trainings: list[TrainingCost] = field(default_factory=list)
-    prompts: dict[str, float] = field(default_factory=dict)
-    """Prompts that each stage works on."""
+    facts: dict[str, StageFacts] = field(default_factory=dict)
+    """What is known of each stage."""
     scored: dict[str, float] = field(default_factory=dict)
     """Tokens of the forward passes of `choose` and `eval`, by stage."""
 
     async def stage(self, stage: Stage) -> None:
         """Run a stage, as far as it asks engines, or compute what a training does."""
-        self.ledger.stage, self.ledger.factor = stage, self.factor
-        self.prompts[stage] = self.factor * self._size(stage)
+        facts = self.facts[stage] = self.certain.facts(stage)
+        self.ledger.stage, self.ledger.factor = stage, facts.factor
+        before = self.ledger.placeholders
+        await self._run(stage, facts)
+        # Labels do not decide about other requests of their stage.
+        known = not before and (stage == "label" or self.ledger.placeholders == before)
+        facts.settled = known and facts.factor == 1.0 and not facts.begun
+        facts.added = len(self.run.added_comparisons)
+
+    async def _run(self, stage: Stage, facts: StageFacts) -> None:
         if stage in _DATA:
-            await _DATA[stage](self.run, self.engines)
+            await self._data(stage, facts)
             return
         if stage == "eval":
-            await self._evaluate()
+            await self._evaluate(facts)
         elif stage == "choose":
-            await self._choose()
+            await self._choose(facts)
         else:
             method = next(method for method in METHODS if method == stage)
             try:
-                await self._train(method)
+                await self._train(method, facts)
             except NothingToLearnError:
                 self.trainings.append(TrainingCost(method, 0, 0, 0))
         self.run.record_stage(stage, 0, self.engines.take_counts(), 0.0)
 
-    def _size(self, stage: Stage) -> int:
-        """Return the number of prompts that a stage sends requests about, or may do so."""
-        if stage == "choose":
-            return len(validation_prompts(self.run))
-        config = self.run.config
-        splits: set[Split] = {"train", "preference"}
-        if stage == "eval":
-            splits = {"test"}
-        elif stage == "critique" and config.compare.source != "revisions":
-            splits = {"train"}
-        elif stage == "sample":
-            splits = set(config.sample.splits)
-        elif stage == "dpo" or (stage in ("compare", "label") and config.compare.source in _SAMPLED):
-            splits = compared_splits(self.run)
-        return sum(1 for _ in prompts_of(self.run, splits))
+    async def _data(self, stage: Stage, facts: StageFacts) -> None:
+        """Run a stage that makes data; what it asks whatever the answers are is known before."""
+        certain, config = self.certain.requests(stage), self.run.config
+        if facts.factor > 1 and config.sample.informative is not None:
+            # It stops when the sample of the prompts has its share of informative ones.
+            parts = {"informative": config.sample.informative, "batch": config.sample.batch}
+            scaled = {name: max(1, round(number / facts.factor)) for name, number in parts.items()}
+            sample = config.sample.model_copy(update=scaled)
+            self.run.config = config.model_copy(update={"sample": sample})
+        try:
+            await _DATA[stage](self.run, self.engines)
+        finally:
+            self.run.config = config
+        asked = {purpose: row for (at, purpose, _), row in self.ledger.rows.items() if at == stage}
+        if any(row.too_long for row in asked.values()):
+            certain = dict.fromkeys(certain, 0)
+        for purpose in certain.keys() & asked.keys():
+            # Answers may be longer than the placeholders, and the prompts that repeat them too long.
+            longest = asked[purpose].longest + self.certain.bounds.quoted(stage, purpose)
+            if not self.dry("critic" if stage == "critique" else "policy").has_room(longest):
+                certain[purpose] = 0
+        facts.certain = certain
 
-    async def _train(self, method: Method) -> None:
+    async def _train(self, method: Method, facts: StageFacts) -> None:
         config = self.run.config
         if method == "sft":
             rows = supervised_examples(self.run).rows
@@ -137,14 +152,17 @@ class DryStages:
         elif method == "dpo":
             self._pairs(self.run, method, config.dpo.held_out, config.dpo.epochs)
             for number in range(2, config.dpo.rounds + 1):
-                await self._round(number)
+                await self._round(number, facts)
         else:
-            await self._rollouts(next(name for name in ON_POLICY_METHODS if name == method))
+            await self._rollouts(next(name for name in ON_POLICY_METHODS if name == method), facts)
 
-    async def _round(self, number: int) -> None:
+    async def _round(self, number: int, facts: StageFacts) -> None:
         """Sample, compare and label the answers of a later round of DPO, and add its training."""
+        splits = compared_splits(self.run)
+        facts.prompts = self.certain.count(splits)
+        facts.factor = self.ledger.factor = self.certain.factor(facts.prompts)
         with self.run.open_round(number) as records:
-            for prompt in prompts_of(self.run, compared_splits(self.run)):
+            for prompt in prompts_of(self.run, splits):
                 records.prompts.append(prompt)
             await compare_answers(records, self.engines, self.run.model_of_round(number - 1))
             await judge_and_aggregate(records, self.engines)
@@ -166,33 +184,31 @@ class DryStages:
         optim = self.run.config.optim
         passes = optim.epochs if epochs is None else epochs
         tokens = [count for prompt, text in texts if (count := self._tokens(prompt, text)) is not None]
-        examples = self.factor * len(tokens) / per_example
+        examples = self.ledger.factor * len(tokens) / per_example
         steps = math.ceil(passes * math.ceil(examples / optim.batch_size))
-        total = self.factor * passes * sum(tokens)
+        total = self.ledger.factor * passes * sum(tokens)
         self.trainings.append(TrainingCost(method, examples, steps, total))
 
     def _tokens(self, prompt: Sequence[Message], answer: str) -> int | None:
         """Return the tokens of an answered prompt; None if it is longer than training takes."""
         turns = (*turns_of(prompt), Turn("assistant", (Untrusted(answer),)))
         try:
-            tokens, _ = self.policy.count_prompt_tokens(_counted(turns))
+            tokens, _ = self.dry("policy").count_prompt_tokens(_counted(turns))
         except RequestError:
             return None
         return tokens if tokens <= self.run.config.optim.max_length else None
 
-    async def _rollouts(self, method: OnPolicyMethod) -> None:
+    async def _rollouts(self, method: OnPolicyMethod, facts: StageFacts) -> None:
         """Add a training on the policy's own answers, and what its labeler is asked for rewards."""
-        config = self.run.config
+        config, policy = self.run.config, self.dry("policy")
         section = config.on_policy(method)
-        prompts = list(prompts_of(self.run, {"train", "preference"}))
-        if not prompts:
-            raise NothingToLearnError("there are no prompts to train on")
         limit = Sampling(max_new_tokens=section.max_new_tokens)
-        expected = self.lengths.of(self.policy.model, "rollout", limit)
-        rollouts = section.steps * section.rollouts
-        mean_prompt = fmean(
-            self.policy.count_prompt_tokens(_counted(turns_of(p.messages)))[0] for p in prompts
-        )
+        tokens = {prompt: count for prompt, count in self._answerable(method, limit)}
+        if not tokens:
+            raise NothingToLearnError("there are no prompts to train on")
+        expected = self.lengths.of(policy.model, "rollout", limit)
+        rollouts = facts.rollouts = section.steps * section.rollouts
+        mean_prompt = fmean(tokens.values())
         epochs = config.ppo.ppo_epochs if method == "ppo" else 1
         self.trainings.append(
             TrainingCost(
@@ -206,22 +222,39 @@ class DryStages:
             )
         )
         if method != "distill" and LABELER_REWARD in config.rl(method).rewards:
-            asked = sorted(prompts, key=attrgetter("id"))[:_REWARDED]
-            self.ledger.factor = rollouts / len(asked)
+            asked = sorted(tokens, key=attrgetter("id"))[:_REWARDED]
+            self.ledger.factor = facts.factor = rollouts / len(asked)
             engine, limit_ = self.engines.of("labeler"), conversations(config.engine)
             reward = LabelerReward(
                 self.run.constitution, self.run.templates, config.label, engine, config.seed, limit_
             )
             for prompt in asked:
                 request = GenerationRequest(turns_of(prompt.messages), limit, config.seed, "rollout")
-                answer = self.policy.placeholder(request)
+                answer = policy.placeholder(request)
                 await reward.by_principle(Sample(prompt, answer.text, finished=True))
 
-    async def _evaluate(self) -> None:
+    def _answerable(self, method: OnPolicyMethod, limit: Sampling) -> Iterator[tuple[Prompt, int]]:
+        """Yield the prompts that leave room for an answer, with their tokens; exclude the others."""
+        policy, most = self.dry("policy"), self.run.config.optim.max_length
+        for prompt in prompts_of(self.run, {"train", "preference"}):
+            request = GenerationRequest(turns_of(prompt.messages), limit, 0, "counted")
+            try:
+                tokens, _ = policy.count_prompt_tokens(request)
+            except RequestError as error:
+                self.run.leave_out(method, prompt.id, error)
+                continue
+            if tokens + limit.max_new_tokens <= most:
+                yield prompt, tokens
+            else:
+                reason = f"prompt and {method}.max_new_tokens exceed optim.max_length"
+                self.run.exclude(method, prompt.id, reason)
+
+    async def _evaluate(self, facts: StageFacts) -> None:
         prompts = list(prompts_of(self.run, {"test"}))
         folders: dict[str, Path | None] = {
             name: self.run.adapter(name) for name in available_variants(self.run)
         }
+        facts.variants = len(folders)
         answers = await self._answers("eval", folders, prompts)
         await self._judged(answers)
         config = self.run.config.eval
@@ -231,9 +264,9 @@ class DryStages:
             2 * tokens + len(folders) * (NEUTRAL_TOKENS + REFERENCE_TOKENS) if config.quality else 0.0
         )
 
-    async def _choose(self) -> None:
-        self.ledger.factor, self.prompts["choose"] = 1.0, len(validation_prompts(self.run))
+    async def _choose(self, facts: StageFacts) -> None:
         folders: dict[str, Path | None] = {BASE: None, **self.run.checkpoints()}
+        facts.variants = len(folders)
         answers = await self._answers("choose", folders, validation_prompts(self.run))
         if not any(principle.check for principle in self.run.constitution.principles):
             await self._judged(answers)

@@ -12,6 +12,7 @@ from engines.adapter import SETTINGS as ADAPTER
 from engines.adapter import adapter_digest
 from engines.config import ModelConfig
 from engines.loading import locate
+from engines.protocols import takes_questions
 from engines.reward_settings import read_reward_settings
 from labelers.rewards import (
     CheckReward,
@@ -161,5 +162,8 @@ def _labeler(run: Run, engines: Engines, weight: float, where: str) -> NamedRewa
     reward = LabelerReward(
         run.constitution, run.templates, config, engine, run.config.seed, conversations(run.config.engine)
     )
-    asks = (config.principles, config.min_answer_mass, run.templates.digest_of("pointwise"))
+    text = run.templates.digest_of("pointwise")
+    if takes_questions(engine):
+        text = run.templates.decisions.digest_of("decision_reply", "decision_question")
+    asks = (config.principles, config.min_answer_mass, text)
     return NamedReward(reward, weight, f"{engine.identity} {asks} {run.constitution.digest}")

@@ -117,12 +117,16 @@ def _print_basis(found: Mapping[str, Any]) -> None:
 def _print_totals(found: Mapping[str, Any]) -> None:
     heading("Time and price")
     total, speed, prices = found["total"], found["speed"], found["prices"]
-    if speed is None:
+    served = found["served_roles"]
+    if total["seconds"] is None and speed is not None:
+        out.print("time: only servers work, and how fast they are is not known")
+    elif speed is None:
         out.print("time: no earlier run of this model measured a speed; give --rate TOKENS_PER_S")
     else:
         out.print(
             f"time: about {_duration(total['seconds'])}, at {speed['generated_per_s']:,g} generated tokens/s "
             f"({speed['source']})"
+            + (f"; without what servers answer ({', '.join(served)})" if served else "")
         )
     if total["usd"] is None:
         out.print("price: no prices; write them to prices.yaml beside the run file, or to engine.prices")
@@ -132,7 +136,21 @@ def _print_totals(found: Mapping[str, Any]) -> None:
             f"price: about {usd['expected']:,.2f} USD, {usd['lower']:,.2f} to {usd['upper']:,.2f} "
             f"({prices['source']})"
         )
+    for budget in found["budgets"]:
+        out.print(_budget(budget))
     note("the estimate is kept: when the run has ended, its figures are printed beside it")
+
+
+def _budget(budget: Mapping[str, Any]) -> str:
+    """Return one line about a budget: whether the run can end within it."""
+    form = "{:,.0f} tokens" if budget["unit"] == "tokens" else "{:,.2f} USD"
+    limit, spent, expected, most = (form.format(budget[k]) for k in ("limit", "spent", "expected", "most"))
+    line = f"{budget['where']}: {limit}, {spent} spent; the run needs about {expected} more, at most {most}"
+    if budget["spent"] + budget["expected"] > budget["limit"]:
+        return f"{line}. It will stop before its end; raise the budget to resume"
+    return (
+        f"{line}. It may stop before its end" if budget["spent"] + budget["most"] > budget["limit"] else line
+    )
 
 
 def _table(*titles: str) -> Table:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.text import Text
 
 from core.notices import note
-from core.records import CritiqueTrace, Judgment
-from publius.authoring.preview import JudgedComparison, PreviewedPrompt, RunPreview
+from core.records import CritiqueTrace, Judgment, Revision
+from publius.authoring.preview import NO_FAULT, JudgedComparison, PreviewedPrompt, RunPreview
 from publius.console import heading, out, word_diff
+from publius.views.record import why_not_kept
 
 _CONTEXT = 40
 """Unchanged words to show at each end of a run of them."""
@@ -49,13 +50,24 @@ def _print_trace(trace: CritiqueTrace) -> None:
     out.print(Text(trace.initial.text))
     answer = trace.initial
     for revision in trace.revisions:
-        out.print(Text(f"\nRound {revision.round}, {revision.principle_id}. Critique:", style="italic"))
+        principles = ", ".join(revision.principle_ids)
+        out.print(Text(f"\nRound {revision.round}, {principles}. Critique:", style="italic"))
         out.print(Text(revision.critique.text if revision.critique else "(none)"))
-        flags = f" ({', '.join(revision.flags)})" if revision.flags else ""
-        kept = "" if revision.kept else ", not kept"
-        out.print(Text(f"\nRevision{flags}{kept}, words removed and added:", style="italic"))
+        if NO_FAULT in revision.flags:
+            out.print(Text(f"\n{why_not_kept(revision)}", style="italic"))
+            continue
+        out.print(Text(f"\n{_title(revision)}, words removed and added:", style="italic"))
         out.print(word_diff(answer.text, revision.candidates[-1].text, _CONTEXT))
         answer = revision.candidates[-1] if revision.kept else answer
+
+
+def _title(revision: Revision) -> str:
+    """Return the title of a revision: of how many it is the best, its flags, and why it is not kept."""
+    count = len(revision.candidates)
+    title = "Revision" if count == 1 else f"Revision, best of {count}"
+    if revision.flags:
+        title += f" ({', '.join(revision.flags)})"
+    return title if revision.kept else f"{title}, {why_not_kept(revision)}"
 
 
 def _print_comparison(judged: JudgedComparison, *, shown: bool) -> None:

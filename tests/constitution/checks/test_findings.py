@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from constitution.checks.evaluate import evaluate
+from constitution.checks.evaluate import evaluate, reading_grade
 from constitution.checks.findings import finding
 from constitution.checks.kinds import Check, PythonCheck
 from constitution.schema import Principle
@@ -87,3 +87,28 @@ def test_every_kind_has_a_finding():
         if kind is not PythonCheck
     }
     assert {name for kind in kinds for name in get_args(kind)} == {case[0] for case in CASES}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text", "said"),
+    [
+        ("min_characters", 100, f"ab{' ' * 200}", "it has 2 characters, and at least 100 are required"),
+        ("max_characters", 3, "  cafe\u0301s\n", "it has 5 characters, and the limit is 3"),
+    ],
+)
+def test_characters_are_counted_as_the_check_counts_them(kind: str, value: int, text: str, said: str):
+    assert finding(check_of(kind, value), text) == said
+
+
+@pytest.mark.parametrize("apart", [0.3, 0.04, 0.0004])
+@pytest.mark.parametrize(("kind", "sign"), [("max_grade", -1), ("min_grade", 1)])
+def test_grade_never_reads_as_the_limit(kind: str, sign: int, apart: float):
+    text = "Institutional considerations necessitate deliberation. I go there."
+    grade = reading_grade(text)
+    assert grade is not None
+    limit = round(grade, 6) + sign * apart
+    said = finding(check_of(kind, limit), text)
+    assert said is not None
+    shown = float(said.split("grade ")[1].split(",")[0])
+    assert (shown > limit) is (sign < 0)
+    assert shown != limit

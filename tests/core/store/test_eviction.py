@@ -153,3 +153,65 @@ def test_check_finds_damage_that_reading_a_few_answers_does_not(tmp_path: Path):
         aside = cache.set_aside(reason)
         assert aside.exists()
         assert (len(cache), cache.check()) == (0, None)
+
+
+NO_ROOM = """
+import resource, signal, sys, time
+from pathlib import Path
+from core.store.cache import RequestCache
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+cache = RequestCache(path)
+size = path.stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))  # a second copy does not fit
+print(cache.prune(model="one"), cache.compact(), size - path.stat().st_size > 3000 * 20)
+"""
+
+
+def test_pages_are_returned_where_there_is_no_room_for_a_second_file(tmp_path: Path):
+    path = tmp_path / "cache.sqlite"
+    with RequestCache(path) as cache:
+        for number in range(400):
+            text = json.dumps({"model": "one" if number % 20 == 0 else "two", "text": "x" * 3000})
+            cache.put(str(number), "generate", text)
+    assert start(NO_ROOM, path).communicate()[0].split() == ["20", "True", "True"]
+
+
+def test_file_of_an_older_version_in_use_is_not_written_again(tmp_path: Path):
+    path = tmp_path / "cache.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("CREATE TABLE answers (key TEXT PRIMARY KEY, operation TEXT, value TEXT)")
+        connection.execute("PRAGMA user_version = 1")
+    with RequestCache(path) as cache:
+        fill(cache, 100)
+        cache.prune(used_before=time.time() + 1)
+        with RequestCache(path):
+            assert not cache.compact()
+        assert cache.compact()
+        cache.put("k", "generate", "still usable")
+        with RequestCache(path) as other:
+            assert other.get("k") == "still usable"
+
+
+def test_replacement_is_stored_if_the_unusable_answer_was_evicted(tmp_path: Path):
+    with RequestCache(tmp_path / "cache.sqlite", 50_000) as cache:
+        cache.replace("gone", "draft", "unusable", "paid for")
+        assert cache.get("gone") == "paid for"
+        cache.put("torn", "draft", "unusable")
+        cache.replace("torn", "draft", "unusable", "good")
+        cache.replace("torn", "draft", "unusable", "later")  # another process was first
+        assert cache.get("torn") == "good"
+        for number in range(60):
+            cache.replace(str(number), "draft", "unusable", "x" * 3000)
+        assert cache.used_bytes <= 50_000
+
+
+def test_nothing_is_evicted_while_the_answers_are_needed(tmp_path: Path):
+    with RequestCache(tmp_path / "cache.sqlite", 50_000) as cache:
+        with cache.unbounded():
+            for number in range(60):
+                cache.put(str(number), "draft", "x" * 3000)
+            assert len(cache) == 60
+        assert cache.used_bytes <= 50_000

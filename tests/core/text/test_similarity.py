@@ -9,6 +9,7 @@ import pytest
 
 from core.text.similarity import (
     are_near_duplicates,
+    longest_common_run,
     near_duplicates,
     shared_words,
     with_similar,
@@ -146,3 +147,18 @@ def test_similar_sets_are_those_of_a_comparison_of_all_pairs():
             for i, one in enumerate(sets)
         ]
         assert with_similar(sets, threshold) == plain
+
+
+def test_longest_common_run_is_that_of_difflib():
+    draw = random.Random(7)
+    for _ in range(300):
+        one, two = (draw.choices("abc", k=draw.randrange(12)) for _ in range(2))
+        peer = SequenceMatcher(None, one, two, autojunk=False).find_longest_match()
+        run = longest_common_run(" ".join(one), " ".join(two))
+        assert run.size == peer.size
+        assert one[run.start : run.start + run.size] == one[peer.a : peer.a + peer.size]
+
+
+def test_longest_common_run_of_one_repeated_word_is_found():
+    # A comparison of all pairs of positions would take minutes.
+    assert longest_common_run("a " * 20_000, "b " + "a " * 19_000 + "c") == (0, 19_000)

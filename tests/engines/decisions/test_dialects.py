@@ -174,7 +174,6 @@ HOSTILE = [
     ("answers", edited(DIALECTS[0], "answers", value=None)),
     ("answers", edited(DIALECTS[0], "answers", value=[])),
     ("answers.kind", edited(DIALECTS[0], "answers", "kind", value={"type": "poem"})),
-    ("usage.input_tokens", edited(DIALECTS[0], "usage", "input_tokens", value=-1)),
 ]
 HOSTILE_LISTS = [
     ("2 answers to 3 questions", edited(DIALECTS[1], "answers", 0, delete=True)),
@@ -273,3 +272,18 @@ def test_an_invalid_request_is_refused_in_one_line(number: int, what: str, body:
         DIALECTS[number].read_request(body)
     assert what in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "usage", [None, {}, [], {"input_tokens": None}, {"input_tokens": "many", "output_tokens": -1}, "none"]
+)
+def test_an_answer_whose_usage_is_no_count_is_used(usage: object):
+    call = DecisionCall("x", (NamedQuestion("q1", YesNoQuestion("Is it kind?")),))
+    named = {"answers": {"q1": {"type": "noul", "noul": 0.75}}, "usage": usage}
+    listed = {"answers": [{"type": "predicate", "name": "q1", "probability": 0.75}], "usage": usage}
+    for dialect, body in ((SystemOne(), named), (OpenAIDecisions(), listed)):
+        found = dialect.read_response(body, call)
+        assert (found.prompt_tokens, found.completion_tokens) == (0, 0)
+    counted = {**named, "usage": {"input_tokens": 12.0, "output_tokens": 3}, "diagnostics": {"q1": None}}
+    found = SystemOne().read_response(counted, call)
+    assert (found.prompt_tokens, found.completion_tokens) == (12, 3)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
+from urllib.parse import quote
+
 import pytest
 
 from core.errors import ConfigError
@@ -41,9 +46,62 @@ def test_a_variable_without_a_usable_key_is_an_error_that_does_not_show_it(
     assert "7f3a" not in str(caught.value)
 
 
-@pytest.mark.parametrize("form", [KEY, "sk-planted%2F7f3a%2B9c", "sk-planted\\/7f3a+9c"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        KEY,
+        "sk-planted%2F7f3a%2B9c",
+        "sk-planted%252f7f3a%252B9c",
+        "sk-planted\\/7f3a+9c",
+        "sk-planted/7f3a\\u002B9c",
+        "".join(f"\\u{ord(character):04x}" for character in KEY),
+        "".join(f"\\\\u{ord(character):04x}" for character in KEY),
+        "".join(f"\\x{ord(character):02X}" for character in KEY),
+        "".join(f"%{ord(character):02x}" for character in KEY),
+        "".join(f"&#{ord(character)};" for character in KEY),
+        "".join(f"&#x{ord(character):X};" for character in KEY),
+        "sk-planted&sol;7f3a&plus;9c",
+        "sk-planted&amp;#47;7f3a&#43;9c",
+        KEY.encode().hex(),
+        KEY.encode().hex().upper(),
+    ],
+)
 def test_a_key_is_masked_in_every_form_in_which_a_server_may_repeat_it(form: str):
     assert Credentials(KEY).mask(f"wrong key {form}!") == "wrong key ***!"
+
+
+@pytest.mark.parametrize("before", ["", "u", "me", "user:", "Bearer "])
+@pytest.mark.parametrize("after", ["", ":", "ab", "xyz"])
+def test_a_key_in_base64_is_masked(before: str, after: str):
+    encoded = base64.b64encode(f"{before}{KEY}{after}".encode()).decode()
+    for form in (encoded, encoded.replace("+", "-").replace("/", "_")):
+        masked = Credentials(KEY).mask(f"Authorization: Basic {form} is wrong")
+        assert masked.endswith("*** is wrong")
+        shown = masked.removeprefix("Authorization: Basic ").partition("***")[0]
+        assert len(shown) <= len(base64.b64encode(before.encode()))
+
+
+@pytest.mark.parametrize("key", [r"""sk-"pl'an\ted&<7f>+/=%$^*()[]|.?""", "key with spaces 7f3a", "a+" * 20])
+def test_a_key_of_any_characters_is_masked(key: str):
+    forms = [key, json.dumps(key)[1:-1], json.dumps(json.dumps(key))[3:-3], html.escape(key), quote(key)]
+    for form in [*forms, html.escape(json.dumps(key)[1:-1]), repr(key.encode())[2:-1]]:
+        assert Credentials(key).mask(f"< {form} >") == "< *** >"
+
+
+def test_a_json_value_has_no_key_in_any_text_of_it():
+    value = {"a": [KEY, 1, None, {KEY: f"x{KEY}"}], "b": True}
+    assert Credentials(KEY).masked(value) == {"a": ["***", 1, None, {"***": "x***"}], "b": True}
+
+
+@pytest.mark.parametrize("text", ["\\" * 300_000, "&amp;" * 60_000, "%25" * 100_000, "c2st" * 80_000])
+def test_a_long_text_of_escapes_is_read_in_linear_time(text: str):
+    assert Credentials(KEY).mask(text) == text  # in quadratic time, this takes minutes
+
+
+def test_a_key_in_place_of_a_variable_s_name_is_not_repeated():
+    with pytest.raises(ConfigError, match="the environment variable of this name is not set") as caught:
+        credentials_for(OTHER, "gsk_planted7f3a", {})
+    assert "7f3a" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["none", "ollama", "lm-studio", "a"])

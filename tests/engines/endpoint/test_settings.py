@@ -23,6 +23,7 @@ from engines.endpoint.settings import Budget, Prices, ServerUrl, base_url
         ("https://host/proxy/llm", "https://host/proxy/llm/v1"),
         ("https://host/v1beta/openai/", "https://host/v1beta/openai"),
         ("https://host/api/v1/models", "https://host/api/v1"),
+        ("https://host/@cf/v1", "https://host/@cf/v1"),
     ],
 )
 def test_an_address_is_that_of_the_routes_with_or_without_its_version(given: str, base: str):
@@ -38,6 +39,11 @@ def test_an_address_is_that_of_the_routes_with_or_without_its_version(given: str
         ("http://", "is not the address of a server"),
         ("", "is not the address of a server"),
         ("http://user:hunter2@host/v1", "contains credentials"),
+        ("user:hunter2@host:8000/v1", "contains credentials"),
+        ("hunter2@host/v1", "contains credentials"),
+        ("http:/user:hunter2@host", "contains credentials"),
+        ("ftp://user:hunter2@host", "contains credentials"),
+        ("sk-hunter2", "is not the address of a server"),
         ("http://host/v1?key=hunter2", "has a query or a fragment"),
         ("http://host/v1#hunter2", "has a query or a fragment"),
         ("http://host:port/v1", "is not valid"),
@@ -86,12 +92,20 @@ def test_only_a_server_needs_prices_for_a_budget():
     assert settings(engine, {"kind": "http", "url": SERVER, "prices": prices}).prices == Prices(**prices)
 
 
-def test_a_server_of_its_own_does_not_get_the_key_of_another():
+def test_a_server_of_its_own_does_not_get_the_key_and_the_fields_of_another():
     engine = {"kind": "http", "url": SERVER, "api_key_env": "KEY", "extra_body": {"a": 1, "b": 1}}
-    assert settings(engine, {"extra_body": {"b": 2}}).api_key_env == "KEY"
+    same = settings(engine, {"extra_body": {"b": 2}})
+    assert (same.api_key_env, same.extra_body) == ("KEY", {"a": 1, "b": 2})
+    assert settings(engine, {"url": SERVER, "dialect": "chat"}).extra_body == {"a": 1, "b": 1}
     found = settings(engine, {"url": "http://other", "extra_body": {"b": 2}})
-    assert found.api_key_env is None
-    assert found.extra_body == {"a": 1, "b": 2}
+    assert (found.api_key_env, found.extra_body) == (None, {"b": 2})
+
+
+def test_another_route_does_not_get_the_fields_of_chat():
+    engine = {"kind": "http", "url": SERVER, "extra_body": {"reasoning_effort": "low"}}
+    model = ModelConfig.model_validate({"id": "m", "engine": {"dialect": "systemone"}})
+    found = EngineConfig.model_validate(engine).for_model(model, "labeler")
+    assert (found.url, found.dialect, found.extra_body) == (SERVER, "systemone", {})
 
 
 @pytest.mark.parametrize(
@@ -113,7 +127,16 @@ def test_a_server_of_its_own_does_not_get_the_key_of_another():
             "models.labeler.engine.prices: the budget is in dollars, but no prices are set",
         ),
         ({"kind": "http", "url": SERVER, "api_key_env": "sk-1"}, None, "api_key_env"),
+        ({}, {"dialect": "systemone"}, "models.labeler.engine.dialect: dialect is that of a server, but eng"),
+        ({}, {"api_key_env": "K"}, "api_key_env is that of a server, but engine.kind is transformers"),
+        ({}, {"extra_body": {"a": 1}}, "extra_body is that of a server"),
+        ({}, {"prefill": "none"}, "prefill is that of a server"),
+        ({"kind": "vllm"}, {"budget": {"tokens": 9}}, "budget is that of a server, but engine.kind is vllm"),
         ({"kind": "http", "url": SERVER, "extra_body": {"stream": True}}, None, "extra_body sets stream"),
+        *(
+            ({"kind": "http", "url": SERVER, "extra_body": {name: {}}}, None, f"extra_body sets {name}")
+            for name in ("state", "questions", "input", "instructions")
+        ),
         (
             {"kind": "http", "url": SERVER, "arguments": {"max_num_seqs": 8}},
             None,
@@ -126,6 +149,12 @@ def test_settings_that_do_not_fit_are_refused_in_a_line(
 ):
     with pytest.raises(ValueError, match=line):
         settings(engine, own)
+
+
+def test_a_key_in_place_of_the_name_of_its_variable_is_not_repeated():
+    with pytest.raises(ValidationError, match="this is not the name of an environment variable") as caught:
+        EngineConfig.model_validate({"kind": "http", "url": SERVER, "api_key_env": "sk-hunter2"})
+    assert "hunter2" not in caught.value.errors()[0]["msg"]
 
 
 @pytest.mark.parametrize("field", ["revision", "adapter"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,19 @@ def test_scores_are_those_of_the_bare_model(build: Build, tiny_model: Callable[.
         assert scores.answer_mass == pytest.approx(float(logprobs[wanted].exp().sum()), abs=1e-5)
         assert scores.top_token == engine.encoder._tokenizer.decode([int(logprobs.argmax())])
         assert scores.prompt_tokens == len(ids)
+
+
+def test_the_likeliest_token_is_named_as_it_was_offered(build: Build, monkeypatch: pytest.MonkeyPatch):
+    engine = build()
+    asked = [choice("x" * length) for length in range(40)]
+    found = asyncio.run(together(*map(engine.choose, asked)))
+    likeliest = [(a, scores.top_token) for a, scores in zip(asked, found, strict=True)]
+    request, letter = next((a, top) for a, top in likeliest if top.isascii() and top.isalnum())
+    # As tokenizers of the SentencePiece kind decode a word without the space that it begins with.
+    monkeypatch.setattr(type(engine.encoder._tokenizer), "decode", lambda *_, **__: "another text")
+    other = "A" if letter != "A" else "B"
+    for choices, named in (((other, letter), letter), ((other, "!"), "another text")):
+        assert asyncio.run(engine.choose(replace(request, choices=choices))).top_token == named
 
 
 @pytest.mark.parametrize("choices", [("A", " B"), ("AB", "A"), ("", "A")])

@@ -275,7 +275,9 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _json(self, status: int, value: object) -> None:
-        self._send(status, {"content-type": "application/json"}, json.dumps(value).encode())
+        # As the servers of .NET do; JSON has this character in texts alone.
+        text = json.dumps(value).replace("&", r"\u0026")
+        self._send(status, {"content-type": "application/json"}, text.encode())
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)

@@ -313,3 +313,70 @@ def test_one_cancelled_question_leaves_the_others_of_its_request(url: str, decid
 
     assert math.exp(sum(asyncio.run(cancel_one()).logprobs)) > 0
     assert len(decider.calls) == 1
+
+
+def answering(server: FaultServer, most: int = 64, bad: tuple[str, ...] = (), status: int = 400) -> None:
+    """Let a server answer at most so many questions in a request, and refuse all that have a bad one."""
+
+    def reply(sent: dict[str, Any]) -> tuple[int, dict[str, str], bytes] | None:
+        questions = sent.get("questions")
+        if questions is None:
+            return None
+        refused = [q for q in questions.values() if q["instructions"] in bad]
+        if len(questions) > most:
+            error: Any = {"error": {"message": f"at most {most} questions are accepted"}}
+            return 400, {}, json.dumps(error).encode()
+        if refused and status != 200:
+            error = {"error": {"message": "content_filter: flagged"}}
+            return status, {}, json.dumps(error).encode()
+        answer = {"type": "noul", "noul": 0.75}
+        answers = {name: {} if question in refused else answer for name, question in questions.items()}
+        return 200, {}, json.dumps({"answers": answers}).encode()
+
+    server.behaviour.reply = reply
+
+
+def ask_all(engine: DecisionEngine, count: int) -> list[ChoiceScores | BaseException]:
+    async def ask() -> list[ChoiceScores | BaseException]:
+        questions = (engine.choose(asked("x", f"{i}?")) for i in range(count))
+        return list(await asyncio.gather(*questions, return_exceptions=True))
+
+    return asyncio.run(ask())
+
+
+def sizes(server: FaultServer) -> list[int]:
+    return [len(r.body["questions"]) for r in server.requests if r.path == "/v1/systemone"]
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_server_that_takes_fewer_questions_gets_fewer(
+    server: FaultServer, most: int, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", "publius")
+    answering(server, most)
+    engine = engine_at(server.url, max_tries=2)
+    for _ in range(2):
+        found = ask_all(engine, 6)
+        assert all(isinstance(scores, ChoiceScores) for scores in found), found
+    assert sizes(server)[0] == 6
+    assert max(sizes(server)[-6 // most :]) == most  # it is not asked for more again
+    assert engine.transport.traffic.changes["questions split"] > 0
+    assert f"at most {most} are sent" in caplog.text
+
+
+@pytest.mark.parametrize("status", [400, 200])
+def test_a_question_without_an_answer_leaves_the_others_theirs(server: FaultServer, status: int):
+    answering(server, bad=("5?",), status=status)
+    engine = engine_at(server.url, max_tries=1)
+    for _ in range(2):
+        found = ask_all(engine, 8)
+        assert [number for number, scores in enumerate(found) if isinstance(scores, RequestError)] == [5]
+        assert isinstance(found[5], FailedRequestError) == (status == 200)
+    assert sizes(server).count(8) == 2  # one question says nothing about how many are taken
+
+
+def test_a_fault_of_ours_reaches_those_who_wait(url: str, monkeypatch: pytest.MonkeyPatch):
+    engine = ours(url)
+    monkeypatch.setattr(engine, "_read", lambda *_: {}["a fault"])
+    with pytest.raises(KeyError, match="a fault"):
+        asyncio.run(engine.choose(asked("x")))

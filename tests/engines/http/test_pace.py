@@ -145,6 +145,21 @@ def test_the_time_without_an_answer_counts_while_the_circuit_is_open(clock: Cloc
     assert breaker.failing_s() == 0.0
 
 
+def test_the_time_without_a_connection_begins_with_the_first_try_that_found_none(clock: Clock):
+    breaker = opened(clock)
+    clock.now += 42
+    breaker.failed(GONE, probe=True)
+    assert (breaker.failing_s(), breaker.unreached_s()) == (42, 0.0)
+    clock.now += 10
+    breaker.failed(GONE, probe=True)
+    assert breaker.unreached_s() == 10
+    breaker.failed(REFUSED, probe=True)
+    assert breaker.unreached_s() == 0.0
+    breaker.failed(GONE, probe=True)
+    clock.now += 3
+    assert breaker.unreached_s() == 3
+
+
 def test_an_answer_that_takes_ten_times_as_long_as_any_is_taken_for_lost():
     patience = Patience(900.0)
     for _ in range(19):
@@ -153,9 +168,9 @@ def test_an_answer_that_takes_ten_times_as_long_as_any_is_taken_for_lost():
     patience.answered("draft", 3.0)
     assert patience.limit_s("draft") == 30.0
     assert patience.limit_s("label") == 900.0
-    for expected in (60.0, 120.0):  # the server may have become slow
-        patience.timed_out()
-        assert patience.limit_s("draft") == expected
+    for lost, expected in ((1, 60.0), (2, 120.0), (99, 900.0)):  # its answer may be long
+        patience.answered("draft", 2.0)  # others are quick meanwhile
+        assert patience.limit_s("draft", lost) == expected
     patience.answered("draft", 50.0)
     assert patience.limit_s("draft") == 500.0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import EngineError, RequestError
+from core.errors import ConfigError, EngineError, RequestError
 from core.records import Sampling
 from engines.http.faults import RefusedError, message_in
 from engines.http.refusals import ChangedError, change_for
@@ -175,3 +175,22 @@ def test_a_word_in_a_message_is_no_field(message: str, status: int):
     accepted = Accepted()
     assert change_for(refused(message, status), body_of(accepted), accepted, "") is None
     assert accepted == Accepted()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "logprobs is true; accepted: one of: False", "param": "logprobs"},
+        "Unsupported parameter: 'logprobs' is not supported with this model.",
+        "logprobs and top_logprobs are not supported",
+    ],
+)
+def test_a_server_that_refuses_log_probabilities_has_none(error: str | dict[str, Any]):
+    accepted = Accepted()
+    request = ChoiceRequest((turn("q"),), (" A", " B"), "label")
+    for _ in range(3):
+        outcome = change_for(refused(error), choice_body("m", request, accepted, {}), accepted, "http://host")
+        if not isinstance(outcome, ChangedError):
+            break
+    assert isinstance(outcome, ConfigError)
+    assert "http://host lists no log-probabilities for m" in str(outcome)

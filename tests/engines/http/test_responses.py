@@ -223,7 +223,19 @@ def test_an_impossible_token_is_listed_by_some_servers():
     assert scores.bounded is None
 
 
-@pytest.mark.parametrize("logprob", [float("nan"), "low", None, True, 0.5])
+def test_an_impossible_token_may_have_any_negative_number():
+    value = listing((" A", 0.7), (" B", 0.0))
+    value["choices"][0]["logprobs"]["content"][0]["top_logprobs"][1]["logprob"] = -(10**400)
+    assert scores_of(value).bounded is None
+
+
+def test_half_a_character_is_a_token_that_can_be_stored():
+    scores = scores_of(listing(("\ud83d", 0.7), (" A", 0.2), (" B", 0.1)))
+    assert scores.top_token == "\N{REPLACEMENT CHARACTER}"
+    scores.model_dump_json()
+
+
+@pytest.mark.parametrize("logprob", [float("nan"), "low", None, True, 0.5, 10**400])
 def test_a_log_probability_that_is_none_is_tried_again(logprob: object):
     value = listing((" A", 0.6))
     value["choices"][0]["logprobs"]["content"][0]["top_logprobs"][0]["logprob"] = logprob

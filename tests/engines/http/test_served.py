@@ -43,6 +43,8 @@ def test_llama_cpp_describes_the_model_in_numbers():
 def test_names_that_servers_complete_are_found():
     assert served({"id": "m:latest"}).name == "m"
     assert served({"id": "openai/*"}, name="openai/gpt-x").name == "openai/gpt-x"
+    with pytest.raises(ConfigError, match="has no model"):
+        served({"id": "[a-z]*?"}, {"id": "*a" * 60 + "!"}, name="a" * 120)  # for ever, if it backtracks
 
 
 def test_a_name_that_is_not_listed_is_refused_with_a_bounded_list():
@@ -109,3 +111,41 @@ def test_what_earlier_commands_saw_counts(caplog: pytest.LogCaptureFixture):
     assert not caplog.records
     responders.check({"model": "m", "system_fingerprint": "fp-2"})
     assert len(caplog.records) == 1
+
+
+def test_another_alias_than_in_an_earlier_command_is_accepted_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+):
+    responders = Responders("judge", where="http://host")
+    responders.remember({"models": ["gpt-x"]})
+    for _ in range(2):
+        with pytest.raises(TryFailedError):
+            responders.check({"model": "gpt-y"})
+    responders.check({"model": "gpt-y"})
+    responders.check({"model": "gpt-y"})
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert "it answers as gpt-y, before gpt-x" in line
+    with pytest.raises(TryFailedError):  # within a command it stays that one
+        responders.check({"model": "gpt-z"})
+
+
+def test_an_alias_is_found_beside_another_model():
+    responders = Responders("judge")
+    for model in ("a", "b", "a", "b", "b"):
+        with pytest.raises(TryFailedError):
+            responders.check({"model": model})
+    responders.check({"model": "b"})
+    assert responders.as_json() == {"models": ["b"]}
+
+
+def test_names_with_half_a_character_can_be_stored():
+    found = served({"id": "m", "root": "org/\ud83done", "owned_by": "v\udc00", "meta": {"\ud83dx": "\ud83d"}})
+    assert found.facts == {"root": "org/one", "owned_by": "v", "meta": {"x": ""}}
+    assert len(found.identity) == 32
+
+
+def test_what_several_records_say_counts_once():
+    responders = Responders("m")
+    for _ in range(2):
+        responders.remember({"models": ["m"], "fingerprints": ["fp-1"]})
+    assert responders.as_json() == {"models": ["m"], "fingerprints": ["fp-1"]}

@@ -26,12 +26,6 @@ BODY = {"model": MODEL, "messages": [{"role": "user", "content": "Hello."}]}
 KEY = "sk-planted-7f3a9c51e0"
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FIRST_BACK_OFF_S", 0.001)
-    monkeypatch.setattr(module, "_FIRST_CONTACT_S", 0.01)
-
-
 def transport_to(server: FaultServer, **settings: Any) -> HttpTransport:
     settings = {"timeouts": Timeouts(connect=5, read=5, total=9), "max_tries": 4, **settings}
     return HttpTransport(Endpoint(f"{server.url}/v1", **settings))
@@ -192,7 +186,7 @@ def test_never_more_requests_are_in_flight_than_the_limit_allows():
         asked = (transport.post("chat/completions", {**BODY, "n": i}, purpose="test") for i in range(40))
         await asyncio.gather(*asked)
 
-    with serving(delay_s=0.005) as server:
+    with serving(delay_s=0.02) as server:
         asyncio.run(ask(transport_to(server, concurrency=3)))
         assert server.most_in_flight == 3
 
@@ -345,3 +339,28 @@ def test_a_server_that_speaks_no_tls_is_an_error_that_says_so():
         transport.endpoint = replace(transport.endpoint, url=server.url.replace("http:", "https:"))
         with pytest.raises(EngineError, match=r"no connection \(TLS: "):
             post(transport)
+
+
+def test_a_second_event_loop_leaves_the_circuit_of_the_first_open():
+    ok = {"choices": [], "usage": {}}
+    replies = first_then_well((200, {}, json.dumps(ok).encode()))
+    with serving(reply=lambda body: replies(body) or (500, {}, b"")) as server:
+        transport = transport_to(server, max_tries=1000, outage_s=60.0)
+        seen: list[str] = []
+
+        async def beside() -> None:
+            asking = asyncio.create_task(transport.post("chat/completions", BODY, purpose="probe"))
+            await asyncio.sleep(0)
+            seen.append(transport.summary())
+            asking.cancel()
+
+        async def first() -> None:
+            await transport.post("chat/completions", BODY, purpose="test")
+            asking = [asyncio.create_task(transport.post("chat/completions", BODY, purpose="test"))]
+            while "circuit open" not in transport.summary():
+                await asyncio.sleep(0.005)
+            await asyncio.to_thread(asyncio.run, beside())
+            asking[0].cancel()
+
+        asyncio.run(first())
+    assert "circuit open" in seen[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import subprocess
@@ -19,11 +20,12 @@ from core.records import Comparison, Judgment, Prompt
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.engine import TransformersEngine
 from engines.http.decisions import DecisionEngine
+from engines.http.engine import HttpEngine
 from engines.loading import ModelFiles
 from engines.protocols import ChoiceRequest, ChoiceScores
 from engines.vllm.processes import wait_until_gone
 from engines.vllm.setup import host_environment, install_vllm, vllm_device
-from labelers.ai import AILabeler, logistic
+from labelers.ai import AILabeler, logistic, require_labeler
 from labelers.config import LabelConfig
 from publius.runs.reader import RunReader
 from publius.stages.runner import RunRequest, execute
@@ -171,6 +173,46 @@ def test_labels_are_those_of_our_engine_given_the_servers_text(url: str, embedde
     assert max(averaged) - min(averaged) > 10 * TOLERANCE  # otherwise equal labels would say nothing
 
 
+def test_chat_labels_are_those_of_our_engine_but_for_what_the_server_does_not_list(
+    url: str, embedded_engine: TransformersEngine
+):
+    config = EngineConfig(kind="http", url=url, api_key_env="VLLM_TEST_KEY")
+    served = HttpEngine(ModelConfig(id=MODEL), config)
+    labeler = AILabeler(CONSTITUTION, served, LabelConfig(principles=1, min_answer_mass=0.0))
+    require_labeler(served, labeler.templates)
+    (principle,) = CONSTITUTION.principles
+    requests = [
+        labeler.request(comparison, principle, a_first=a_first)
+        for comparison in comparisons()
+        for a_first in (True, False)
+    ]
+    assert all(request.prefill and request.question is None for request in requests)
+
+    async def scored(engine: HttpEngine | TransformersEngine) -> list[ChoiceScores]:
+        return list(await asyncio.gather(*map(engine.choose, requests)))
+
+    theirs, ours = asyncio.run(scored(served)), asyncio.run(scored(embedded_engine))
+    listed = [(a, b) for a, b in zip(theirs, ours, strict=True) if a.bounded is None]
+    assert (
+        len(listed) >= COMPARISONS
+    )  # of both orders, so half of them: without any, nothing would be compared
+    for there, here in listed:
+        assert first_of(there) == pytest.approx(first_of(here), abs=TOLERANCE)
+        assert there.answer_mass == pytest.approx(here.answer_mass, abs=TOLERANCE)
+    found = [first_of(there) for there, _ in listed]
+    assert max(found) - min(found) > 10 * TOLERANCE
+    for there, here in zip(theirs, ours, strict=True):
+        for bound, logprob, bounded in zip(
+            there.logprobs, here.logprobs, there.bounded or (False, False), strict=True
+        ):
+            assert not bounded or math.exp(bound) >= math.exp(logprob) - TOLERANCE
+
+
+def first_of(scores: ChoiceScores) -> float:
+    """The probability of the first answer among the two that are offered."""
+    return logistic(scores.logprobs[0] - scores.logprobs[1])
+
+
 def probabilities(judgment: Judgment) -> tuple[float, float, float]:
     """The label, and the probability that `a` is better in each order."""
     assert judgment.orders is not None
@@ -188,6 +230,6 @@ def test_a_whole_run_goes_through_the_server(url: str, tmp_path: Path):
         assert judgments
         assert {judgment.model for judgment in judgments} == {MODEL}
         assert all(judgment.orders and 0 < (judgment.answer_mass or 0) < 1 for judgment in judgments)
-    assert (outcome.folder / "report.html").exists()
+    assert (outcome.folder / "eval" / "report.md").is_file()
     again = execute(RunRequest(run_file))
     assert again.folder == outcome.folder

@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from core.errors import ConfigError
+from core.errors import ConfigError, EngineError
+from engines.config import EngineConfig, ModelConfig
+from engines.protocols import GenerationRequest
+from engines.scripted import ScriptedEngine
+from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
 from publius.authoring.preview import PreviewRequest, preview_run
 from publius.stages.runner import RunRequest, execute
+from publius.views.costs.preview import print_preview
+from tests.engines.http.test_decisions import CountingDecider
 from tests.publius.invoking import here
 from tests.publius.projects import Recorder, record_lines, write_project
+from tests.publius.serving.running import TOKEN, served
 from tests.publius.trainable import roomy, write_trainable
 
 SAMPLED = """\
@@ -61,6 +69,76 @@ def test_scored_samples_are_shown_with_their_scores(tmp_path: Path):
     assert all("draft" not in prompt for prompt in found["prompts"])
 
 
+def test_rounds_are_shown_with_all_that_decided_about_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    settings = "critique={rounds: 2, principles: all, candidates: 2, early_stop: critique}"
+
+    def answer(request: GenerationRequest) -> str:
+        if request.purpose != "critique":
+            return "Yes." if request.purpose == "draft" else f"{'word ' * 20}{request.seed}"
+        return (
+            "Nothing in it breaks the principle."
+            if "times 0" in request.turns[0].text
+            else "The reply is unkind."
+        )
+
+    def make(model: ModelConfig, engine: EngineConfig) -> ScriptedEngine:
+        return ScriptedEngine(answerer=answer, model=model.id)
+
+    request = PreviewRequest(write_project(tmp_path), 2, [settings], until="critique")
+    preview = preview_run(request, make)
+    one, other = (prompt["rounds"] for prompt in preview.as_json()["prompts"])
+    assert (one[0]["revision"], one[0]["flags"]) == (None, ["no_fault"])
+    first = other[0]
+    assert first["principles"] == ["plain", "honest", "kind", "short"]
+    assert len(first["other_candidates"]) == 1
+    assert (first["kept"], first["dropped"], first["broken"]) == (False, "guard", ["short"])
+    print_preview(preview)
+    text = capsys.readouterr().out
+    assert "not revised: the critique finds nothing wrong" in text
+    assert "Round 1, plain, honest, kind, short. Critique:" in text
+    assert "Revision, best of 2, not kept: breaks short, words removed and added:" in text
+
+
+BUDGETED = """\
+name: small
+constitution: constitution.yaml
+prompts: prompts.jsonl
+models:
+  policy: some-model
+  labeler: {id: judge, engine: {kind: http, url: URL, dialect: systemone, api_key_env: DECISIONS_KEY}}
+engine: {kind: scripted, concurrency: 1, budget: {tokens: 1500}}
+critique: {rounds: 1}
+label: {principles: 3}
+"""
+
+
+def test_previews_and_the_run_share_one_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DECISIONS_KEY", TOKEN)
+    with served({}, {"judge": CountingDecider()}) as client:
+        run_file = write_project(tmp_path, 4, BUDGETED.replace("URL", client.url))
+        preview_run(PreviewRequest(run_file, 1))
+        (budget,) = estimate_run(EstimateRequest(run_file)).as_json()["budgets"]
+        assert 0 < budget["spent"] < 1500
+        with pytest.raises(
+            EngineError, match=r"the budget of 1,500 tokens is spent \(([\d,]+) used\)"
+        ) as raised:
+            preview_run(PreviewRequest(run_file, 4))
+        before = int(re.search(r"\(([\d,]+) used", str(raised.value))[1].replace(",", ""))
+        # All of it is counted: the run and a further preview have nothing left.
+        for again in (
+            lambda: execute(RunRequest(run_file)),
+            lambda: preview_run(PreviewRequest(run_file, 4)),
+        ):
+            with pytest.raises(EngineError, match="the budget of 1,500 tokens is spent"):
+                again()
+        (kept,) = (tmp_path / ".publius" / "previews").iterdir()
+        (record,) = json.loads(kept.read_text())
+        assert record["prompt_tokens"] + record["completion_tokens"] >= before
+        assert record["tries"] > 2
+
+
 def test_preview_of_one_stage_has_those_before_it(tmp_path: Path):
     preview = preview_run(PreviewRequest(write_project(tmp_path), 2, until="compare"), Recorder())
     assert preview.stages == ("critique", "compare")
@@ -96,6 +174,28 @@ def test_command_prints_one_prompt_after_the_other_or_json(tmp_path: Path):
     assert 0.5 <= first["comparisons"][0]["preference"]["p_chosen"] <= 1
     for other in (["--estimate"], ["--resume", str(tmp_path)]):
         assert here("run", run_file, "--preview", "2", *other).returncode == 2
+
+
+def test_rounds_are_shown_with_all_their_principles_and_why_a_revision_is_not_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    def make(model: object, engine: object) -> ScriptedEngine:
+        answers = iter(
+            ["A good short answer.", "Be kinder.", "word " * 13, "Nothing in it breaks the principle."]
+        )
+        return ScriptedEngine(answerer=lambda request: next(answers, "A."), model="some-model")
+
+    run_file = write_project(tmp_path, prompts=1)
+    settings = ("critique.principles=all", "critique.early_stop=critique", "critique.begin=none")
+    preview = preview_run(PreviewRequest(run_file, 1, settings, until="critique"), make)
+    print_preview(preview)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Round 1, plain, honest, kind, short. Critique:" in shown
+    assert "not kept: breaks short, words removed and added:" in shown
+    assert "not revised: the critique finds nothing wrong" in shown
+    first, second = preview.as_json()["prompts"][0]["rounds"]
+    assert (first["principles"], first["dropped"]) == (["plain", "honest", "kind", "short"], "guard")
+    assert (first["broken"], second["revision"], second["flags"]) == (["short"], None, ["no_fault"])
 
 
 def test_comparisons_of_an_sft_model_are_shown_by_the_untrained_policy_and_nothing_is_trained(

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.errors import ConfigError
+from core.chat import Turn
+from core.errors import ConfigError, EngineError
+from core.records import Sampling
 from core.store.cache import RequestCache
 from engines.config import EngineConfig, ModelConfig, ModelsConfig
-from engines.protocols import Engine
+from engines.endpoint.spending import ServerRecord, Traffic
+from engines.protocols import Engine, GenerationRequest
 from engines.scripted import ScriptedEngine
 from engines.vllm.setup import install_vllm, vllm_device
 from publius.config.run_file import build_run_config
 from publius.runs import engines as run_engines
 from publius.runs.engines import EngineRole, Engines, conversations, open_engines
 from publius.runs.project import open_cache
+from tests.engines.http.fault_server import MODEL, serving
 
 
 @pytest.fixture
@@ -111,3 +117,31 @@ def test_vllm_on_a_gpu_gets_more_conversations(monkeypatch: pytest.MonkeyPatch):
     assert conversations(EngineConfig()) == conversations(EngineConfig(kind="scripted")) == 64
     monkeypatch.setattr(run_engines, "vllm_device", lambda: None)
     assert conversations(EngineConfig(kind="vllm")) == 64
+
+
+def test_a_role_s_own_budget_counts_what_was_spent_in_this_role_at_any_address(cache: RequestCache):
+    models = ModelsConfig.model_validate(
+        {"policy": {"id": MODEL}, "labeler": {"id": MODEL, "engine": {"budget": {"tokens": 1000}}}}
+    )
+    request = GenerationRequest((Turn("user", ("Hello.",)),), Sampling(), 0, "draft")
+
+    def ask(role: EngineRole, earlier: list[ServerRecord], seed: int) -> list[ServerRecord]:
+        engines = Engines(models, EngineConfig(kind="http", url=server.url), cache)
+        engines.identities()
+        engines.resume_servers(earlier)
+        asyncio.run(engines.of(role).generate(replace(request, seed=seed)))
+        return engines.take_server_records()
+
+    with serving() as server:
+        (policy,) = (record for record in ask("policy", [], 0) if record.role == "policy")
+        (labeler,) = (record for record in ask("labeler", [], 1) if record.role == "labeler")
+        assert ServerRecord.from_json(labeler.as_json()) == labeler
+        much = Traffic(tries=1, prompt_tokens=5000)
+        others = [
+            replace(policy, traffic=much),
+            replace(labeler, role="", url="http://other/v1", traffic=much),
+        ]
+        ask("labeler", [*others, labeler], 2)
+        for spent in (replace(labeler, url="http://other/v1"), replace(labeler, role="")):
+            with pytest.raises(EngineError, match=r"budget of 1,000 tokens is spent \(5,000 used\)"):
+                ask("labeler", [replace(spent, traffic=much)], 3)

@@ -174,6 +174,6 @@ def test_resolved_file_has_its_sections_in_the_order_of_a_run(tmp_path):
     folder, _ = run(write_project(tmp_path, prompts=1))
     keys = [line.partition(":")[0] for line in (folder / "resolved.yaml").read_text().splitlines()]
     assert " ".join(key for key in keys if key.isalpha()) == (
-        "name recipe seed constitution prompts split models engine critique sample compare label train "
-        "lora optim sft reward dpo ppo rloo grpo distill choose eval time"
+        "name recipe seed constitution prompts split models engine templates critique sample compare label "
+        "train lora optim sft reward dpo ppo rloo grpo distill choose eval time cache"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
+from publius.authoring.trial import Trial, run_trial
 from publius.runs.one_model import engine_settings, one_model
 from tests.engines.http.fault_server import MODEL, serving
 from tests.publius.invoking import here
@@ -46,6 +47,25 @@ def test_a_constitution_is_tried_and_tested_on_a_model_behind_a_server(
         assert "Answer " in tried.stdout
         judged = here("check", constitution, "--judged", "--model", MODEL, "--engine", server.url)
         assert judged.returncode == 0, judged.stderr
+
+
+def test_a_served_model_is_never_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def looked_up(*args: object, **kwargs: object) -> None:
+        pytest.fail("the model is looked for on this machine or on the Hub")
+
+    monkeypatch.setattr("engines.loading.locate", looked_up)
+    monkeypatch.setattr("engines.loading._fetch", looked_up)
+    constitution = tmp_path / "constitution.yaml"
+    constitution.write_text(CONSTITUTION)
+    models = [{"id": "some-org/served", "object": "model", "owned_by": "test"}]
+    with serving(models=models) as server:
+        (tried,) = run_trial(
+            Trial(str(constitution), None, "Why?", "some-org/served", rounds=1, seed=0, engine=server.url)
+        )
+        asked = [str(chat.body["messages"]) for chat in server.chats]
+    # Its size is unknown, so no critique is begun for it.
+    assert tried.trace.revisions
+    assert not any("To follow this principle, my reply should" in text for text in asked)
 
 
 def test_thinking_is_turned_off_where_the_server_can_do_that(tmp_path: Path):

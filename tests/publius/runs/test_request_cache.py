@@ -9,10 +9,10 @@ import pytest
 
 from core.errors import ConfigError, RunStateError
 from publius.runs.project import open_cache
-from publius.runs.request_cache import PruneRequest, prune_cache
+from publius.runs.request_cache import PruneRequest, check_cache, prune_cache
 from publius.stages.runner import RunRequest, execute
 from tests.publius.invoking import here
-from tests.publius.projects import Recorder, record_lines, write_project
+from tests.publius.projects import RUN, Recorder, record_lines, write_project
 
 
 def records(folder: Path) -> dict[str, list[str]]:
@@ -87,6 +87,7 @@ def test_cache_prune_by_model_and_age(tmp_path: Path):
     ("request_", "message"),
     [
         (PruneRequest(), "nothing to prune by; accepted: --older-than, --model or --max-gb"),
+        (PruneRequest(model="m", max_gb=1.0), "--model and --max-gb together would also remove answers of"),
         (PruneRequest(older_than="a month"), "--older-than: found 'a month'; accepted: a number with s, m,"),
     ],
 )
@@ -130,3 +131,29 @@ def test_run_with_a_damaged_cache_says_so_once_and_goes_on(tmp_path: Path, caplo
     assert sum("was renamed to cache.damaged-" in record.getMessage() for record in caplog.records) == 1
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM answers").fetchone() == (27,)
+
+
+def test_cache_check_reports_a_damaged_head_and_fails(tmp_path: Path):
+    execute(RunRequest(write_project(tmp_path, prompts=2)), Recorder())
+    path = tmp_path / ".publius" / "cache.sqlite"
+    path.write_bytes(b"no database" * 500)
+    found = check_cache(tmp_path)
+    assert found.damage is not None
+    assert found.set_aside is not None
+    assert Path(found.set_aside).read_bytes() == b"no database" * 500
+    assert check_cache(tmp_path).damage is None
+    path.write_bytes(b"no database" * 500)
+    done = here("cache", "check", tmp_path)
+    assert done.returncode == 1
+    assert "renamed to" in done.stdout
+
+
+def test_drafts_for_a_critic_that_is_loaded_later_are_not_evicted_before_it_reads_them(tmp_path: Path):
+    text = RUN.replace("{policy: some-model}", "{policy: some-model, critic: {id: other}}")
+    run_file = write_project(tmp_path, 30, text.replace("kind: scripted", "kind: transformers"))
+    recorder = Recorder()
+    stages = ("critique",)
+    execute(RunRequest(run_file, ["cache.max_gb=0.00004"], stages=stages), recorder)
+    assert len(recorder.texts("draft")) == 30
+    with open_cache(tmp_path) as cache:
+        assert cache.used_bytes <= 40_000

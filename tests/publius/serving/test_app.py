@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import threading
@@ -20,6 +21,7 @@ from publius.serving.guard import MAX_REQUEST_BYTES
 from tests.publius.serving.running import Client, served
 
 MESSAGES = [{"role": "user", "content": "What is two and two?"}]
+CHAT = {"messages": MESSAGES}
 NOUL = {"type": "noul", "instructions": "Is it kind?"}
 CHOICE = {"type": "choice", "instructions": "Which?", "criteria": {"plain": "few words", "long": None}}
 SCORE = {"type": "score", "instructions": "How kind?", "criteria": ["rude", "plain", "kind"]}
@@ -124,6 +126,10 @@ def test_an_event_stream_has_the_answer_and_ends(client: Client):
         ("frequency_penalty", {"frequency_penalty": 0.5}),
         ("response_format", {"response_format": {"type": "json_object"}}),
         ("max_token", {"max_token": 5}),
+        ("messages.0.tool_calls", {"messages": [{**MESSAGES[0], "tool_calls": [{"id": "x"}]}, *MESSAGES]}),
+        ("messages.0.name", {"messages": [{**MESSAGES[0], "name": "Ann"}]}),
+        ("messages.0.audio", {"messages": [{**MESSAGES[0], "audio": {"id": "x"}}]}),
+        ("stream_options.include_usages", {"stream_options": {"include_usages": True}}),
         ("messages", {"messages": []}),
         ("messages", {"messages": [*MESSAGES, {"role": "assistant", "content": "So"}]}),
         ("messages.0.role", {"messages": [{"role": "tool", "content": "x"}]}),
@@ -143,6 +149,55 @@ def test_fields_that_change_nothing_are_accepted(client: Client):
     # What promptfoo 0.123 sends without settings.
     usual = {"max_tokens": 1024, "temperature": 0, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
     assert chat(client, model="second", **usual)[0] == 200
+    # A message of ours that openai-python sends back.
+    none = {"refusal": None, "annotations": None, "audio": None, "function_call": None, "tool_calls": None}
+    sent_back = {"role": "assistant", "content": "Four.", "reasoning_content": "Hm.", **none}
+    assert chat(client, messages=[*MESSAGES, sent_back, *MESSAGES])[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("param", "fields"),
+    [
+        ("chat_template_kwargs", {"chat_template_kwargs": {"enable_thinking": True}}),
+        ("chat_template_kwargs", {"chat_template_kwargs": {"tools": False}}),
+        ("instruction", {"instruction": "Be strict."}),
+        ("temperature", {"temperature": 0}),
+        ("stream", {"stream": True}),
+    ],
+)
+def test_what_a_decision_does_not_do_is_refused(client: Client, param: str, fields: Any):
+    listed = [{"type": "predicate", "instructions": "Is it kind?"}]
+    for path, body in (
+        ("/v1/systemone", {"state": "x", "questions": {"q": NOUL}}),
+        ("/v1/decisions", {"input": "x", "questions": listed}),
+    ):
+        status, found = client.post(path, {**body, **fields})
+        assert (status, found["error"]["param"]) == (400, param)
+        harmless = {"user": "me", "priority": 0, "request_id": "r", "safety_identifier": "s"}
+        off = {"chat_template_kwargs": {"enable_thinking": False}}
+        assert client.post(path, {**body, **harmless, **off})[0] == 200
+
+
+def test_messages_of_decisions_have_no_fields_that_are_not_read(client: Client):
+    questions = [{"type": "predicate", "instructions": "Is it kind?"}]
+    message = {"type": "message", "role": "user", "content": "x", "id": "m", "status": "completed"}
+    assert client.post("/v1/decisions", {"input": [message], "questions": questions})[0] == 200
+    status, found = client.post("/v1/decisions", {"input": [{**message, "nam": 1}], "questions": questions})
+    assert (status, found["error"]["param"]) == (400, "input.0.nam")
+
+
+def test_messages_for_a_client_speak_of_the_body_and_are_short(client: Client):
+    def refused(body: Any) -> str:
+        status, found = client.post("/v1/systemone", body)
+        assert status == 400
+        return str(found["error"]["message"])
+
+    assert "the file" not in refused({"state": "x"})
+    assert refused({"state": "x"}) == "the key 'questions' is missing; accepted: a field questions"
+    deep: Any = "x"
+    for _ in range(300):
+        deep = [deep]
+    assert len(refused({"state": deep, "questions": {"q": NOUL}})) < 400
 
 
 def test_systemone_answers_all_types_with_diagnostics(client: Client):
@@ -208,6 +263,16 @@ def test_both_orders_cancel_a_liking_for_a_place():
         ("/v1/systemone", b"[1]", "not a JSON object"),
         ("/v1/systemone", b"[" * 100_000, "not JSON"),
         ("/v1/chat/completions", b"\xff\xfe", "not JSON"),
+        ("/v1/systemone", {"state": "x", "questions": {"\ud800": NOUL}}, r"half of a character (\ud800)"),
+        (
+            "/v1/systemone",
+            {"state": "x", "questions": {"q": {**CHOICE, "criteria": {"\udfff": None, "b": None}}}},
+            r"(\udfff)",
+        ),
+        ("/v1/systemone", {"state": ["\ud800"], "questions": {"\ud801": 1}}, "half of a character"),
+        ("/v1/decisions", {"input": "\ud800", "questions": []}, "half of a character"),
+        ("/v1/chat/completions", {"messages": MESSAGES, "\ud800": 1}, "half of a character"),
+        ("/v1/systemone", {"state": "x", "questions": {"q": {"\ud83d\ude00": 1}}}, "'type' is missing"),
     ],
 )
 def test_an_invalid_body_gets_one_line(client: Client, path: str, body: Any, what: str):
@@ -215,6 +280,17 @@ def test_an_invalid_body_gets_one_line(client: Client, path: str, body: Any, wha
     assert status == 400
     assert what in found["error"]["message"]
     assert "\n" not in found["error"]["message"]
+
+
+def test_every_response_has_the_digest_of_what_answered(client: Client):
+    digest = client.get("/v1/models/second")[1]["meta"]["identity"]
+    questions = {"state": "x", "questions": {"q": NOUL}}
+    listed = {"input": "x", "questions": [{"type": "predicate", "instructions": "Is it kind?"}]}
+    for path, body in (("systemone", questions), ("decisions", listed), ("chat/completions", CHAT)):
+        _, found = client.post(f"/v1/{path}", {**body, "model": "second"})
+        assert found["system_fingerprint"] == digest
+    _, text, _ = client.send("POST", "/v1/chat/completions", {**CHAT, "model": "second", "stream": True})
+    assert text.count(digest) == text.count("chat.completion.chunk")
 
 
 def test_unknown_models_and_routes_are_not_found(client: Client):
@@ -301,8 +377,6 @@ def test_work_for_a_client_that_is_gone_is_stopped():
 
     class SlowEngine(ScriptedEngine):
         async def generate(self, request: GenerationRequest) -> Generation:
-            import asyncio
-
             started.set()
             try:
                 await asyncio.sleep(60)
@@ -319,3 +393,38 @@ def test_work_for_a_client_that_is_gone_is_stopped():
         assert started.wait(30)
         connection.close()
         assert stopped.wait(30)
+
+
+def test_nothing_is_asked_if_one_question_cannot_be(client: Client, engine: ScriptedEngine):
+    before = len(engine.history)
+    large = {**CHOICE, "criteria": {str(i): None for i in range(27)}}
+    assert client.post("/v1/systemone", {"state": "x", "questions": {"q": NOUL, "large": large}})[0] == 400
+    assert len(engine.history) == before
+
+
+@pytest.mark.parametrize("path", ["/v1/systemone", "/v1/chat/completions"])
+def test_the_rest_of_a_failed_request_is_stopped(path: str):
+    class OneFails(FailingEngine):
+        stopped = running = 0
+
+        async def generate(self, request: GenerationRequest) -> Generation:
+            return await self.work()
+
+        async def choose(self, request: ChoiceRequest) -> ChoiceScores:
+            return await self.work()
+
+        async def work(self) -> Any:
+            self.running += 1
+            if self.running == 3:
+                raise self.error
+            try:
+                await asyncio.sleep(60)
+            finally:
+                self.stopped += 1
+
+    engine = OneFails(RequestError("too long"))
+    with served({"m": engine}) as client:
+        body = {"messages": MESSAGES, "n": 3, "state": "x", "questions": {str(i): NOUL for i in range(3)}}
+        names = ("messages", "n") if "chat" in path else ("state", "questions")
+        assert client.post(path, {name: body[name] for name in names})[0] == 400
+        assert engine.stopped == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,35 @@ def test_a_choice_is_the_softmax_of_the_calibrated_rewards(
     assert found["diagnostics"] == {}
 
 
+CONVERSATION = [
+    {"role": "system", "content": "Be kind."},
+    {"role": "user", "content": "Hello."},
+    {"role": "assistant", "content": "Hi."},
+    {"role": "user", "content": QUESTION},
+]
+
+
+@pytest.mark.parametrize("rules", ["system", "developer"])
+def test_both_dialects_score_the_same_conversation_equally(client: Client, folder: Path, rules: str):
+    _, by_name = asked(client, CONVERSATION)
+    question = {"type": "choice", "instructions": "Which reply is best?", "criteria": REPLIES}
+    instructed = {"state": CONVERSATION[1:], "instructions": "Be kind.", "questions": {"best": question}}
+    _, by_instructions = client.post("/v1/systemone", instructed)
+    choices = [{"value": n, **({"description": d} if d else {})} for n, d in REPLIES.items()]
+    listed = {
+        "input": [{**CONVERSATION[0], "role": rules}, *CONVERSATION[1:]],
+        "questions": [{"type": "choice", "instructions": "Which reply is best?", "choices": choices}],
+    }
+    _, in_a_list = client.post("/v1/decisions", listed)
+    wanted = expected(folder, *(Message.model_validate(message) for message in CONVERSATION))
+    for found in (
+        list(by_name["answers"]["best"]["probabilities"].values()),
+        list(by_instructions["answers"]["best"]["probabilities"].values()),
+        [entry["probability"] for entry in in_a_list["answers"][0]["probabilities"]],
+    ):
+        assert found == pytest.approx(wanted, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("what", "question"),
     [
@@ -95,6 +125,23 @@ def test_what_has_no_calibration_is_refused_with_the_reason(client: Client, what
 @pytest.mark.parametrize("state", ["", "  ", json.dumps([{"role": "assistant", "content": "Hi"}])])
 def test_a_state_that_is_no_conversation_is_refused(client: Client, state: str):
     assert asked(client, state)[0] == 400
+
+
+def test_messages_without_one_of_the_user_are_no_conversation(client: Client):
+    choices = [{"value": "one"}, {"value": "two"}]
+    question = {"type": "choice", "instructions": "Which?", "choices": choices}
+    body = {"input": [{"role": "developer", "content": "Be kind."}], "questions": [question]}
+    assert client.post("/v1/decisions", body)[0] == 400
+
+
+def test_a_reward_model_is_told_from_another_one_of_its_name(folder: Path, tmp_path: Path):
+    decider = RewardDecider(folder, "cpu")
+    assert decider.identity == RewardDecider(folder, "cpu").identity
+    other = tmp_path / folder.name
+    shutil.copytree(folder, other)
+    assert RewardDecider(other, "cpu").identity == decider.identity
+    write_reward_settings(other, RewardSettings(mean=MEAN, std=STD, temperature=2 * TEMPERATURE))
+    assert RewardDecider(other, "cpu").identity != decider.identity
 
 
 def test_a_reward_model_alone_answers_no_chat(client: Client):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 from core.errors import ConfigError, RunStateError
 from engines.config import EngineConfig, ModelConfig
@@ -19,7 +21,7 @@ from publius.runs.engines import make_engine
 from publius.serving.guard import TOKEN_VARIABLE, Bearer, choose_token
 from publius.serving.served import ServeRequest, open_engines_by_name
 from publius.stages.runner import RunRequest, execute
-from tests.engines.http.fault_server import MODEL, serving
+from tests.engines.http.fault_server import MODEL, FaultServer, serving
 from tests.publius.invoking import here
 from tests.publius.projects import write_project
 from tests.publius.serving.running import served
@@ -71,6 +73,27 @@ def test_variants_are_served_under_their_names(run: Path):
         ("sft", "sft"),
     ]
     assert {engine.kind for _, engine in found.values()} == {"transformers"}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"kind": "vllm", "arguments": {"max_num_seqs": 8}, "gpus": [1]},
+        {"kind": "http", "url": "http://127.0.0.1:9"},
+    ],
+)
+@pytest.mark.parametrize("engine", ["transformers", "http://127.0.0.1:8/v1"])
+def test_the_option_decides_the_engine_and_not_the_runs_policy(
+    run: Path, tmp_path: Path, own: dict[str, object], engine: str
+):
+    folder = shutil.copytree(run, tmp_path / "run")
+    resolved = yaml.safe_load((folder / "resolved.yaml").read_text())
+    resolved["models"]["policy"]["engine"] = own
+    (folder / "resolved.yaml").write_text(yaml.safe_dump(resolved))
+    ((_, (_, found)),) = made(ServeRequest(str(folder), variants=("base",), engine=engine)).items()
+    assert (found.kind, found.url) == (("http", engine) if ":" in engine else ("transformers", None))
+    assert found.gpus == ((1,) if "gpus" in own and found.kind != "http" else None)
+    assert found.arguments == {}
 
 
 def test_a_model_is_served_with_its_adapter_and_without_thoughts():
@@ -175,6 +198,45 @@ def test_a_model_of_another_server_is_served():
                 status, body = client.post("/v1/systemone", {"state": "x", "questions": {"q": question}})
                 assert (status, body["answers"]["q"]["noul"]) == (200, pytest.approx(2 / 3))
         assert len(upstream.chats) == 1 + 2 + 2  # the answer, two to find out what it can do, two decisions
+
+
+def probes(upstream: FaultServer) -> int:
+    """Questions to a server that only find out whether it lists probabilities."""
+    return sum("Answer with one word" in json.dumps(request.body) for request in upstream.chats)
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_many_questions_look_once_at_what_a_server_can_do(lists: bool):
+    question = {"type": "choice", "instructions": "Is it kind?", "criteria": {"a": None, "b": None}}
+    body = {"state": "x", "questions": {str(number): question for number in range(64)}}
+    with serving(delay_s=0.05, logprobs=lists) as upstream:
+        request = ServeRequest(MODEL, engine=upstream.url)
+        with open_engines_by_name(request, make_engine) as engines, served(engines) as client:
+            status, _ = client.post("/v1/systemone", body)
+            assert (status, probes(upstream)) == ((200, 1) if lists else (400, 1))
+
+
+def test_bounds_of_a_server_are_stated_and_its_likeliest_label_is_one():
+    criteria = {"one": None, "two": None, "three": None}
+    question = {"type": "choice", "instructions": "Which?", "criteria": criteria}
+    choices = [{"value": name} for name in criteria]
+    listed = [
+        {"type": "choice", "instructions": "Which?", "choices": choices},
+        {"type": "predicate", "instructions": "Is it kind?"},
+    ]
+    with serving() as upstream:
+        request = ServeRequest(MODEL, engine=upstream.url)
+        with open_engines_by_name(request, make_engine) as engines, served(engines) as client:
+            _, named = client.post("/v1/systemone", {"state": "x", "questions": {"q": question}})
+            _, in_order = client.post("/v1/decisions", {"input": "x", "questions": listed})
+    found = named["diagnostics"]["q"]
+    assert found["argmax_is_label"] is True
+    assert (found["bounded"], found["missing_mass"]) == (["three"], pytest.approx(0.069))
+    assert found["label_mass"] == pytest.approx(0.9)  # of those that are listed
+    choice, predicate = in_order["answers"]
+    assert (choice["bounded"], choice["missing_mass"]) == (["three"], pytest.approx(0.069))
+    assert predicate["missing_mass"] == pytest.approx(0.069)
+    assert "bounded" not in predicate
 
 
 def test_a_model_that_a_server_does_not_have_is_refused_at_the_start():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import pytest
 
 from core.errors import ConfigError
 from critique.loop import CritiqueLoop
+from engines.cached import CachedEngine
 from engines.config import EngineConfig, ModelConfig
 from engines.loading import locate, parameter_count
 from engines.scripted import ScriptedEngine
 from publius.config.run_file import load_run_config
-from publius.runs.engines import open_engines
+from publius.runs.engines import Engines, open_engines
 from publius.runs.folder import open_run
 from publius.stages.critique import loop_of
 from publius.stages.runner import RunRequest, execute
@@ -62,6 +64,48 @@ def test_new_run_has_the_guard_and_an_older_one_keeps_its_rules(tmp_path: Path):
     assert content.pop("loop") == "guarded"
     manifest.write_text(json.dumps(content))
     assert loop_in(tmp_path, 0).rules == "first"
+
+
+@pytest.mark.parametrize(("shape", "rules"), [("new", "guarded"), ("first", "first"), ("none", "guarded")])
+def test_lost_manifest_leaves_the_rules_that_the_traces_were_made_by(shape: str, rules: str, tmp_path: Path):
+    write_project(tmp_path)
+    # A script answers by its request, so drafts and revisions differ, and some revisions break `short`.
+    long = "This answer has a good many more words than the twelve that it may have at most."
+    answers = itertools.cycle(["A short answer.", "Say more.", long, "Say more.", long])
+    execute(
+        RunRequest(tmp_path / "run.yaml", ("engine.concurrency=1",), ("critique",)),
+        lambda model, engine: ScriptedEngine(answerer=lambda request: next(answers), model=model.id),
+    )
+    (folder,) = tmp_path.glob("runs/*")
+    (folder / "manifest.json").unlink()
+    traces = folder / "traces.jsonl"
+    assert b'"dropped":"guard"' in traces.read_bytes()
+    if shape == "none":
+        traces.write_bytes(b"")
+    if shape == "first":
+        lines = [json.loads(line) for line in traces.read_text().splitlines()]
+        for revision in (revision for line in lines for revision in line["revisions"]):
+            revision.pop("dropped", None)
+            revision.pop("broken", None)
+        traces.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    assert loop_in(tmp_path, 0, "engine.concurrency=1").rules == rules
+
+
+def test_drafts_come_first_where_the_judge_does_not_fit_beside_the_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    url = "engine: {kind: http, url: 'http://localhost:9'}"
+    models = f"{{policy: some-model, critic: {{id: served, {url}}}, labeler: {{id: another}}}}"
+    run = RUN.replace("{policy: some-model}", models).replace("kind: scripted, ", "kind: transformers, ")
+    write_project(tmp_path, prompts=3, run=run)
+    kept: list[list[str]] = []
+
+    def keep(self: Engines, *wanted: CachedEngine) -> None:
+        kept.append([engine.model for engine in wanted])
+
+    monkeypatch.setattr(Engines, "keep", keep)
+    execute(RunRequest(tmp_path / "run.yaml", ("critique.judge=true",), ("critique",)), Recorder())
+    assert kept[:2] == [["some-model"], ["served", "another"]]
 
 
 def test_judge_scores_principles_without_a_check_in_the_loop(tmp_path: Path):

@@ -13,7 +13,7 @@ from engines.config import EngineConfig, ModelConfig
 from engines.protocols import GenerationRequest
 from engines.scripted import ScriptedEngine
 from prompts.environment import PromptTemplates
-from prompts.user_templates import write_templates
+from prompts.user_templates import REPLACEABLE, write_templates
 from publius.authoring.recompute import recomputation
 from publius.runs.manifest import read_manifest
 from publius.runs.reader import RunReader
@@ -88,9 +88,17 @@ def test_same_text_in_another_folder_is_the_same_run(project: Path):
 
 def test_shipped_text_in_a_folder_is_the_run_without_templates(project: Path):
     folder, _, _ = run(project)
-    again, asked, _ = run(project, system=PromptTemplates().sources["system"])
+    again, asked, _ = run(project, **PromptTemplates().sources)
     assert again == folder
     assert asked.total() == 0
+
+
+def test_run_with_copies_of_the_shipped_templates_can_be_read_without_the_users_folder(project: Path):
+    folder, _, _ = run(project, system=PromptTemplates().sources["system"])
+    reader = RunReader(folder)
+    assert reader.config.templates == folder / "templates"
+    with recomputation(reader, reader.constitution, make) as (recomputed, _):
+        assert recomputed.templates.digest == PromptTemplates().digest
 
 
 def test_run_folder_has_the_templates_and_they_outlive_the_users_own(project: Path):
@@ -114,7 +122,7 @@ def test_mistake_in_a_template_is_reported_before_a_folder_is_made(project: Path
 def test_init_writes_templates_that_check_accepts(tmp_path: Path):
     done = here("init", "--templates", tmp_path / "mine")
     assert done.returncode == 0, done.stderr
-    assert sorted(path.stem for path in (tmp_path / "mine").iterdir()) == sorted(PromptTemplates().sources)
+    assert sorted(path.stem for path in (tmp_path / "mine").iterdir()) == sorted(REPLACEABLE)
     assert here("check", "plain-and-brief", "--templates", tmp_path / "mine").returncode == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,18 @@ def test_methods_on_own_answers_have_rollouts_with_bounds(run_file: Path, method
     assert (training["examples"], training["steps"]) == (24, 3)
     assert training["generated_tokens"]["upper"] == 480
     assert 24 <= training["generated_tokens"]["expected"] <= 480
+
+
+@pytest.mark.parametrize("method", ["grpo", "distill"])
+def test_prompt_that_is_too_long_is_excluded_from_rollouts(run_file: Path, method: str):
+    path = run_file.parent / "prompts.jsonl"
+    with path.open("a") as file:
+        file.write(json.dumps({"prompt": "long " * 5_000, "split": "train"}) + "\n")
+    overrides = [f"train=[{method}]", f"{method}={{steps: 3, rollouts: 8, max_new_tokens: 20}}"]
+    found = estimated(run_file, *overrides)
+    (training,) = found["training"]
+    assert (training["examples"], training["prompt_tokens"] < 24 * 100) == (24, True)
+    assert sum(found["left_out"][method].values()) == 1
 
 
 def test_model_that_is_not_here_is_estimated_by_its_tokenizer_alone(
