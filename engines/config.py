@@ -165,10 +165,13 @@ class EngineConfig(Section):
     """`transformers` runs the model in this process; `vllm` runs it in a process of its own, for large runs;
     `http` asks a server that speaks OpenAI's chat completions (vLLM, SGLang, llama.cpp, Ollama, LiteLLM, a
     provider); `scripted` answers by fixed rules without a model, for dry runs and tests."""
-    max_batch: int = Field(default=32, ge=1, json_schema_extra=OPERATIONAL)
+    max_batch: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
     """Maximum number of requests that are decoded together (transformers)."""
     max_batch_tokens: int = Field(default=16384, ge=256, json_schema_extra=OPERATIONAL)
     """Maximum number of tokens in a batch, prompts and answers together; bounds the memory (transformers)."""
+    prefix_cache_gib: float = Field(default=1.0, ge=0.0, json_schema_extra=OPERATIONAL)
+    """Memory in GiB for keys and values of finished conversations, for reuse by the next request of each; 0
+    for none (transformers)."""
     max_model_len: int | None = Field(default=None, ge=16, json_schema_extra=OPERATIONAL)
     """Maximum number of tokens in a prompt and its answer; if unset, the model's context length or as much of
     it as fits into the KV cache (vllm)."""

@@ -42,6 +42,8 @@ HEAVY_BY_NATURE = {
     "engines.hf.kv_cache",
     "engines.hf.weights.layout",
     "engines.hf.packing",
+    "engines.hf.prefill",
+    "engines.hf.prefixes",
     "engines.hf.reward_model",
     "engines.hf.sampling",
     "engines.hf.self_check",

@@ -12,6 +12,8 @@ from transformers import PreTrainedModel
 
 from core.records import Sampling
 from engines.hf.kv_cache import RowCache
+from engines.hf.prefill import next_logits, prefill
+from engines.hf.prefixes import PrefixStore
 from engines.hf.sampling import draw_tokens, logprobs_and_entropies
 
 _STOP_WINDOW = 32
@@ -55,6 +57,9 @@ class DecodingBatch:
         end_ids: tokens that end an answer.
         decode: converts token ids to text; called only for rows that have stop strings.
         record_logprobs: record the log-probability and entropy of each token.
+        prefixes: keys and values of finished rows, which new rows that begin like them start from; prompts
+            are then packed. None for padded prompts, each computed from its first token, as for models that
+            take no packed rows or whose weights change.
     """
 
     def __init__(
@@ -64,8 +69,10 @@ class DecodingBatch:
         decode: Callable[[list[int]], str],
         *,
         record_logprobs: bool = False,
+        prefixes: PrefixStore | None = None,
     ) -> None:
         self._model: Any = model
+        self._prefixes = prefixes
         self._record_logprobs = record_logprobs
         self._end_ids = end_ids
         self._decode = decode
@@ -79,12 +86,21 @@ class DecodingBatch:
         """True if rows may be admitted: the batch is empty, or rows can join the model's cache."""
         return not self.rows or self._cache.can_join
 
+    @property
+    def stores_prefixes(self) -> bool:
+        """True if keys and values of finished rows are stored for others."""
+        return self._prefixes is not None and self._cache.can_join
+
     @torch.inference_mode()
     def admit(self, rows: Sequence[DecodingRow]) -> None:
         """Run the prompts of new rows and add the rows to the batch."""
-        ids, mask = pad_left([row.prompt for row in rows], self._model.device)
+        prompts = [row.prompt for row in rows]
         cache = RowCache(self._model.config)
-        logits = self._forward(ids, mask, positions_of(mask), cache)
+        if self._prefixes is not None and cache.can_join:
+            logits, mask = prefill(self._model, prompts, self._prefixes, cache)
+        else:
+            ids, mask = pad_left(prompts, self._model.device)
+            logits = self._forward(ids, mask, positions_of(mask), cache)
         if not self.rows:
             self._cache, self._mask, self._logits = cache, mask, logits
         else:
@@ -109,6 +125,7 @@ class DecodingBatch:
             row.finish_reason = self._finish_reason(row)
         finished = [row for row in self.rows if row.finish_reason or row.failed]
         if finished:
+            self._store_prefixes()
             # Remove them before the forward pass, which then does not compute them.
             self._keep([i for i, row in enumerate(self.rows) if not (row.finish_reason or row.failed)])
         if self.rows:
@@ -140,15 +157,24 @@ class DecodingBatch:
             row.logprobs.append(logprob)
             row.entropies.append(entropy)
 
-    def _keep(self, indices: list[int]) -> None:
-        self.rows = [self.rows[i] for i in indices]
-        if not self.rows:
+    def _store_prefixes(self) -> None:
+        """Store the keys and values of finished rows; the last token of each has none yet."""
+        if self._prefixes is None or not self._cache.can_join:
             return
-        rows = torch.tensor(indices, device=self._mask.device)
-        mask = self._mask[rows]
-        # Leading columns that are padding in all remaining rows are dropped, here and in the cache.
-        unused = int(mask.any(dim=0).int().argmax())
-        self._mask = mask[:, self._cache.select(rows, unused) :]
+        for i, row in enumerate(self.rows):
+            computed = (*row.prompt, *row.tokens[:-1])
+            if row.finish_reason and not row.failed and self._prefixes.takes(computed):
+                states = self._cache.copy_of(i, self._mask.shape[1] - len(computed))
+                self._prefixes.store(computed, states)
+
+    def _keep(self, indices: list[int]) -> None:
+        if not indices:
+            self.rows = []
+            return
+        # Leading columns may be padding in all remaining rows.
+        unused = int(self._mask[indices].any(dim=0).int().argmax())
+        order, self._mask = self._cache.keep(indices, unused, self._mask)
+        self.rows = [self.rows[i] for i in order]
 
     def _finish_reason(self, row: DecodingRow) -> Literal["stop", "length"] | None:
         if row.tokens[-1] in self._end_ids:
@@ -162,15 +188,31 @@ class DecodingBatch:
 
 
 @torch.inference_mode()
-def next_token_logprobs(model: PreTrainedModel, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
-    """Return log-probabilities (B, V) in nats, float32, of the token that follows each prompt."""
-    ids, mask = pad_left(prompts, model.device)
-    forward: Any = model
-    output = forward(
-        input_ids=ids, attention_mask=mask, position_ids=positions_of(mask), use_cache=False, logits_to_keep=1
-    )
+def next_token_logprobs(
+    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], *, packed: bool = False
+) -> torch.Tensor:
+    """Return log-probabilities (B, V) in nats, float32, of the token that follows each prompt.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        prompts: token ids.
+        packed: compute common prefixes once, in a packed row; else each prompt in a padded row of its own.
+    """
+    if packed:
+        logits = next_logits(model, prompts)
+    else:
+        ids, mask = pad_left(prompts, model.device)
+        forward: Any = model
+        output = forward(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions_of(mask),
+            use_cache=False,
+            logits_to_keep=1,
+        )
+        logits = output.logits[:, -1]
     # bfloat16 would round the log-probabilities to about 3 digits.
-    return torch.log_softmax(output.logits[:, -1].float(), dim=-1)
+    return torch.log_softmax(logits.float(), dim=-1)
 
 
 def pad_left(prompts: Sequence[tuple[int, ...]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import EngineError, PubliusError, type_and_first_line
 from core.libraries import is_out_of_memory, out_of_memory
@@ -19,10 +19,13 @@ from core.records import Generation
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.loading import load_model, merges_adapter
 from engines.hf.threads import adaptive_threads, thread_control
-from engines.hf.worker import Ticket, TorchWorker
+from engines.hf.worker import Ticket, TicketQueue, TorchWorker
 from engines.loading import pick_gpu
 from engines.local_engine import LocalEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _CLOSE_S = 60.0
 """Seconds that the step under way may take when the engine is closed."""
@@ -43,10 +46,14 @@ class TransformersEngine(LocalEngine):
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         super().__init__(model, engine)
         thread_control()  # on this thread, before the engine's own changes torch's number of threads
-        self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self._queue: TicketQueue = queue.SimpleQueue()
+        self._arriving: dict[asyncio.AbstractEventLoop, list[Ticket]] = {}
         self._thread: threading.Thread | None = None
         self._failure: PubliusError | None = None
         self._steps: int | None = None
+        self.computed_tokens = 0
+        """Number of tokens that the model was run on, padding included; checks at load are not counted. Less
+        than the tokens of all prompts and answers where prefixes are shared."""
 
     @property
     def progress(self) -> int | None:
@@ -58,6 +65,8 @@ class TransformersEngine(LocalEngine):
 
         A thread whose step does not end is left behind; it ends with the process.
         """
+        for loop in list(self._arriving):
+            self._send(loop)
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(_CLOSE_S)
@@ -96,10 +105,21 @@ class TransformersEngine(LocalEngine):
             self._thread.start()
         loop = asyncio.get_running_loop()
         ticket = Ticket(request, ids, choice_ids, loop, loop.create_future())
-        self._queue.put(ticket)
-        if self._failure is not None:  # the thread may have failed and emptied the queue just before the put
-            ticket.resolve(self._failure)
+        # Requests made in one turn of the event loop go to the thread together. So do all questions about one
+        # comparison, which then share their prefix however busy the machine is.
+        arriving = self._arriving.setdefault(loop, [])
+        arriving.append(ticket)
+        if len(arriving) == 1:
+            loop.call_soon(self._send, loop)
         return await ticket.future
+
+    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Pass the tickets of an event loop to the thread."""
+        tickets = self._arriving.pop(loop, [])  # sent already if the engine was closed in the meantime
+        self._queue.put(tickets)
+        if self._failure is not None:  # the thread may have failed and emptied the queue just before the put
+            for ticket in tickets:
+                ticket.resolve(self._failure)
 
     def _serve(self) -> None:
         """Answer tickets until closed. Any failure is passed to all tasks that wait."""
@@ -113,8 +133,11 @@ class TransformersEngine(LocalEngine):
             with adaptive_threads(place) as adjust_threads:
                 # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
                 model = load_model(self._files, self._dtype, place, device_map=self._engine.device_map)
-                require_inference(model, self.model)
-                worker = TorchWorker(model, self.encoder.tokenizer, self.encoder, self._engine, self.model)
+                packs = require_inference(model, self.model)
+                self._count_tokens(model)
+                worker = TorchWorker(
+                    model, self.encoder.tokenizer, self.encoder, self._engine, self.model, packs=packs
+                )
                 self._steps = 0
                 while worker.collect(tickets):
                     adjust_threads()
@@ -128,6 +151,12 @@ class TransformersEngine(LocalEngine):
         except Exception as error:  # noqa: BLE001  tasks wait in another thread and would wait forever
             self._fail(self._as_problem(error), worker, tickets)
 
+    def _count_tokens(self, model: PreTrainedModel) -> None:
+        def count(module: object, args: object, inputs: dict[str, Any]) -> None:
+            self.computed_tokens += inputs["input_ids"].numel()
+
+        model.register_forward_pre_hook(count, with_kwargs=True)
+
     def _as_problem(self, error: Exception) -> EngineError:
         if not is_out_of_memory(error):
             return EngineError(type_and_first_line(error), where=self.model)
@@ -135,24 +164,20 @@ class TransformersEngine(LocalEngine):
         smaller = f"a smaller engine.max_batch (now {batch}) or engine.max_batch_tokens (now {tokens})"
         return out_of_memory(error, "inference", self.model, smaller)
 
-    def _fail(
-        self, error: PubliusError, worker: TorchWorker | None, tickets: queue.SimpleQueue[Ticket | None]
-    ) -> None:
+    def _fail(self, error: PubliusError, worker: TorchWorker | None, tickets: TicketQueue) -> None:
         if tickets is self._queue:
             self._failure = error
         _reject(error, worker, tickets)
 
 
-def _reject(
-    error: PubliusError, worker: TorchWorker | None, tickets: queue.SimpleQueue[Ticket | None]
-) -> None:
+def _reject(error: PubliusError, worker: TorchWorker | None, tickets: TicketQueue) -> None:
     """Resolve all tickets that have no result with an error."""
     for ticket in worker.unanswered() if worker else []:
         ticket.resolve(error)
     while True:
         try:
-            ticket_or_end = tickets.get_nowait()
+            arrived = tickets.get_nowait()
         except queue.Empty:
             return
-        if ticket_or_end is not None:
-            ticket_or_end.resolve(error)
+        for ticket in arrived or ():
+            ticket.resolve(error)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -35,16 +35,24 @@ _ATTENTION = frozenset({"full_attention", "sliding_attention", "attention"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class AttentionCall:
     """Queries that one attention call computes, and the keys that they see."""
 
     queries: slice
     """Columns of the row."""
     keys: tuple[slice, ...]
-    """Columns of the row."""
+    """Columns of the keys: those of the row, after those of a cache if there is one."""
     mask: torch.Tensor | None
     """(queries of all heads of a group, keys): 0 where a query attends to a key, else minus infinity; None if
     the keys are the queries' own columns, and each query attends to all up to its own."""
+
+
+class PackedPart(Protocol):
+    """A part of a packed row that knows the attention calls that it takes."""
+
+    def pieces(self, window: int | None, group: int, dtype: torch.dtype) -> Sequence[AttentionCall]:
+        """Return the attention calls whose outputs, one after the other, are the part's."""
+        ...
 
 
 @dataclass(slots=True)
@@ -55,14 +63,14 @@ class Block:
     lengths: tuple[int, ...]
     """Number of tokens of the prompt and of each answer."""
     device: torch.device | str = "cpu"
-    _pieces: dict[tuple[int | None, int, torch.dtype], list[_Piece]] = field(default_factory=dict)
+    _pieces: dict[tuple[int | None, int, torch.dtype], list[AttentionCall]] = field(default_factory=dict)
 
     @property
     def span(self) -> slice:
         """Slice of the row that holds the block."""
         return slice(self.start, self.start + sum(self.lengths))
 
-    def pieces(self, window: int | None, group: int, dtype: torch.dtype) -> list[_Piece]:
+    def pieces(self, window: int | None, group: int, dtype: torch.dtype) -> list[AttentionCall]:
         """Return the attention calls whose outputs, one after the other, are the block's.
 
         Args:
@@ -74,8 +82,8 @@ class Block:
         case = (window, group, dtype)
         if case not in self._pieces:
             if any(self.lengths[2:]) and sum(self.lengths) <= _SMALL:
-                mask = _mask(self._seen(window), group, dtype, self.device)
-                self._pieces[case] = [_Piece(self.span, (self.span,), mask)]
+                mask = additive_mask(self._seen(window), group, dtype, self.device)
+                self._pieces[case] = [AttentionCall(self.span, (self.span,), mask)]
             else:
                 self._pieces[case] = list(self._branches(*case))
         return self._pieces[case]
@@ -85,22 +93,22 @@ class Block:
         branch = torch.arange(len(self.lengths)).repeat_interleave(torch.tensor(self.lengths))
         position = torch.tensor(_positions(self.lengths))
         same = (branch[None, :] == 0) | (branch[None, :] == branch[:, None])
-        return same & _reached(position, position, window)
+        return same & window_mask(position, position, window)
 
-    def _branches(self, window: int | None, group: int, dtype: torch.dtype) -> Iterator[_Piece]:
+    def _branches(self, window: int | None, group: int, dtype: torch.dtype) -> Iterator[AttentionCall]:
         """Yield the pieces of the prompt with the first answer, and of every further answer."""
         masks: dict[tuple[int, int], torch.Tensor] = {}
         for queries, keys in self._spans(window):
             if keys == (queries,):
-                yield _Piece(queries, keys, None)
+                yield AttentionCall(queries, keys, None)
                 continue
             # The last query is at the position of the last key, so that their numbers decide the mask.
             size = (_length(queries), sum(map(_length, keys)))
             if size not in masks:
                 position = torch.arange(size[1])
-                seen = _reached(position[-size[0] :], position, window)
-                masks[size] = _mask(seen, group, dtype, self.device)
-            yield _Piece(queries, keys, masks[size])
+                seen = window_mask(position[-size[0] :], position, window)
+                masks[size] = additive_mask(seen, group, dtype, self.device)
+            yield AttentionCall(queries, keys, masks[size])
 
     def _spans(self, window: int | None) -> Iterator[tuple[slice, tuple[slice, ...]]]:
         """Yield columns of queries, with those of all keys that any of them reaches, in order of position."""
@@ -131,13 +139,15 @@ def _positions(lengths: Sequence[int]) -> list[int]:
     return [*range(prompt), *chain.from_iterable(range(prompt, prompt + length) for length in answers)]
 
 
-def _reached(queries: torch.Tensor, keys: torch.Tensor, window: int | None) -> torch.Tensor:
+def window_mask(queries: torch.Tensor, keys: torch.Tensor, window: int | None) -> torch.Tensor:
     """Return True (queries, keys) where a key's position is not after a query's, and in its window."""
     distance = queries[:, None] - keys[None, :]
     return (distance >= 0) & (distance < (len(keys) + 1 if window is None else window))
 
 
-def _mask(seen: torch.Tensor, group: int, dtype: torch.dtype, device: torch.device | str) -> torch.Tensor:
+def additive_mask(
+    seen: torch.Tensor, group: int, dtype: torch.dtype, device: torch.device | str
+) -> torch.Tensor:
     """Return the additive mask of what each query sees, repeated for each head of a group."""
     queries, keys = seen.shape
     # CUDA's kernel wants rows that begin at multiples of 8 elements, and in each layer copies any others.
@@ -166,16 +176,23 @@ class PackedRow:
 
     def inputs(self) -> dict[str, Any]:
         """Return the model's keyword arguments; it must use the attention of `engines.hf.attention`."""
-        # transformers returns a mask of four dimensions as it is and builds none of its own. A mask of two
-        # dimensions would turn packing off. The attention computes its masks from the blocks.
-        placeholder = self.input_ids.new_zeros((1, 1, 1, 1))
-        return {
-            "input_ids": self.input_ids,
-            "position_ids": self.position_ids,
-            "attention_mask": placeholder,
-            "use_cache": False,
-            "packed_blocks": self.blocks,
-        }
+        return packed_inputs(self.input_ids, self.position_ids, self.blocks)
+
+
+def packed_inputs(
+    input_ids: torch.Tensor, position_ids: torch.Tensor, blocks: Sequence[PackedPart]
+) -> dict[str, Any]:
+    """Return the model's keyword arguments for a packed row of ids and positions, both (1, T)."""
+    # transformers returns a mask of four dimensions as it is and builds none of its own. A mask of two
+    # dimensions would turn packing off. The attention computes its masks from the blocks.
+    placeholder = input_ids.new_zeros((1, 1, 1, 1))
+    return {
+        "input_ids": input_ids,
+        "position_ids": position_ids,
+        "attention_mask": placeholder,
+        "use_cache": False,
+        "packed_blocks": blocks,
+    }
 
 
 def attends_only(config: Any) -> bool:
@@ -223,13 +240,14 @@ def packed_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    blocks: Sequence[Block],
+    blocks: Sequence[PackedPart],
     scale: float | None = None,
     window: int | None = None,
 ) -> torch.Tensor:
-    """Return the attention output (1, T, H, D) of queries (1, H, T, D) over keys and values (1, K, T, D).
+    """Return the attention output (1, T, H, D) of queries (1, H, T, D) over keys and values (1, K, S, D).
 
-    Attention weights get no dropout, even in training: both answers of a pair are treated alike.
+    S is T, or more where the keys of a cache come before the row's. Attention weights get no dropout, even in
+    training: both answers of a pair are treated alike.
     """
     group = query.shape[1] // key.shape[1]
     outputs = []

@@ -9,7 +9,7 @@ cache, in eager attention. That costs a few short forward passes and needs no li
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -19,6 +19,9 @@ from core.libraries import is_out_of_memory
 from core.notices import note
 from core.records import Sampling
 from engines.hf.decoding import DecodingBatch, DecodingRow, next_token_logprobs
+from engines.hf.loading import takes_packed_rows
+from engines.hf.packing import attends_only
+from engines.hf.prefixes import PrefixStore
 
 EAGER = "eager"
 """transformers' attention in plain tensor operations, which has all that a model asks for."""
@@ -27,10 +30,12 @@ TOLERANCE = {torch.float64: 1e-5, torch.float32: 2e-3}
 far more, except on nearly equal tokens."""
 NARROW_TOLERANCE = 0.5
 """The same in bfloat16 and float16."""
-_LENGTHS = (3, 11, 6)
+_LENGTHS = (11, 3, 6)
 """Tokens of the prompts: different, so that two of them are padded. The last joins the others later."""
 NEW_TOKENS = (2, 3, 2)
 """Tokens that are drawn for each prompt: different, so that rows leave the batch while others stay."""
+_PROBE_BYTES = 2**30
+"""Bound on what the check stores of its few tokens; no model comes near it."""
 _ADAPTER_STD = 0.05
 """Standard deviation of an acting adapter's B: it changes a weight matrix by about a tenth of its norm."""
 _BEST = 8
@@ -87,7 +92,7 @@ def _of_answer(after: torch.Tensor, prompt: Sequence[int], answer: Sequence[int]
     return after[len(prompt) - 1 : -1].gather(-1, ids)[:, 0]
 
 
-def require_inference(model: Any, name: str) -> None:
+def require_inference(model: Any, name: str) -> bool:
     """Raise EngineError if decoding or scoring in a batch differs from single rows.
 
     A model whose attention function is at fault gets eager attention instead.
@@ -95,12 +100,15 @@ def require_inference(model: Any, name: str) -> None:
     Args:
         model: a causal language model in evaluation mode.
         name: the model's name, for the message.
+
+    Returns:
+        True if the model takes packed rows, so that prompts share the computation of their prefixes.
     """
 
-    def check() -> None:
-        rows = decoded_rows(model, name)
+    def check(*, packed: bool = False) -> None:
+        rows = decoded_rows(model, name, packed=packed)
         with one_line(model, SCORING, name):
-            scored = next_token_logprobs(model, [row.prompt for row in rows])
+            scored = next_token_logprobs(model, [row.prompt for row in rows], packed=packed)
             after = plain_logprobs(model, [(*row.prompt, *row.tokens) for row in rows])
         pairs = list(zip(after, rows, strict=True))
         expected = [_of_answer(found, row.prompt, row.tokens) for found, row in pairs]
@@ -110,7 +118,12 @@ def require_inference(model: Any, name: str) -> None:
         found = [mine[top.indices] for mine, top in zip(scored, best, strict=True)]
         require_equal(model, SCORING, found, [top.values for top in best], name)
 
+    if takes_packed_rows(model) and attends_only(model.config):
+        with suppress(EngineError):  # then in padded rows, as any model
+            check(packed=True)
+            return True
     with_right_attention(model, name, check)
+    return False
 
 
 def with_right_attention(model: Any, name: str, check: Callable[[], None]) -> None:
@@ -125,23 +138,26 @@ def with_right_attention(model: Any, name: str, check: Callable[[], None]) -> No
         note(f"{name}: {type_name(model)} needs eager attention, which is slower")
 
 
-def decoded_rows(model: Any, name: str) -> list[DecodingRow]:
+def decoded_rows(model: Any, name: str, *, packed: bool = False) -> list[DecodingRow]:
     """Return short answers drawn in a batch, with the log-probabilities of their tokens.
 
     Args:
         model: a causal language model in evaluation mode.
         name: the model's name, for the message.
+        packed: pack the prompts, and let the last continue a finished row from its keys and values.
 
     Raises:
         EngineError: if the model cannot be decoded in a batch.
     """
     with one_line(model, DECODING, name):
-        rows = [
+        *rows, last = [
             DecodingRow(ids, Sampling(max_new_tokens=new), seed)
             for seed, (ids, new) in enumerate(zip(probe_rows(model), NEW_TOKENS, strict=True))
         ]
-        _decode(DecodingBatch(model, frozenset(), lambda tokens: "", record_logprobs=True), rows)
-    return rows
+        store = PrefixStore(_PROBE_BYTES) if packed else None
+        batch = DecodingBatch(model, frozenset(), lambda _: "", record_logprobs=True, prefixes=store)
+        _decode(batch, rows, last)
+    return [*rows, last]
 
 
 def drawn_logprobs(rows: Sequence[DecodingRow]) -> list[torch.Tensor]:
@@ -155,17 +171,18 @@ def plain_logprobs_of(model: Any, rows: Sequence[DecodingRow], name: str) -> lis
         return continuation_logprobs(model, [row.prompt for row in rows], [row.tokens for row in rows])
 
 
-def _decode(batch: DecodingBatch, rows: Sequence[DecodingRow]) -> None:
-    """Decode all rows; the last joins while the others are decoded, if it can."""
-    batch.admit(rows[:-1])
-    waiting = list(rows[-1:])
-    steps = 0
-    while batch.rows or waiting:
-        if waiting and batch.can_join and (steps >= 1 or not batch.rows):
-            batch.admit(waiting)
-            waiting = []
+def _decode(batch: DecodingBatch, rows: Sequence[DecodingRow], last: DecodingRow) -> None:
+    """Decode all rows; the last is admitted when the first has finished, with what is left of the others."""
+    batch.admit(rows)
+    while rows[0].finish_reason is None and not rows[0].failed:
         batch.step()
-        steps += 1
+    if batch.stores_prefixes:
+        last.prompt = (*rows[0].prompt, *rows[0].tokens, *last.prompt)
+    while not batch.can_join:
+        batch.step()
+    batch.admit([last])
+    while batch.rows:
+        batch.step()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import queue
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from core.errors import FailedRequestError, PubliusError, RequestError, type_and_first_line
@@ -16,15 +17,19 @@ from engines.answers import AnswerReader
 from engines.config import EngineConfig
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_finite
 from engines.tokenization import TurnEncoder
+from engines.trees import prefix_groups, prefix_tree
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from engines.hf.decoding import DecodingBatch, DecodingRow
+    from engines.hf.prefixes import PrefixStore
 
 _GATHER_S = 0.01
 """Seconds that an idle engine waits for further requests after the first, to start with a larger batch."""
+_MOST_SCORED = 256
+"""Maximum number of choices that are scored together: each has logits over the whole vocabulary."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +58,10 @@ class Ticket:
             self.loop.call_soon_threadsafe(settle)
 
 
+TicketQueue = queue.SimpleQueue[list[Ticket] | None]
+"""Tickets on their way to the torch thread, as they were made together; None ends it."""
+
+
 class TorchWorker:
     """Holds the model, the waiting tickets and the rows being decoded. Used only on the torch thread.
 
@@ -62,6 +71,7 @@ class TorchWorker:
         encoder: the encoder of the model's conversations.
         limits: batch sizes.
         name: the model's name in records.
+        packs: whether the model takes packed rows, in which common prefixes are computed once.
     """
 
     def __init__(
@@ -71,11 +81,15 @@ class TorchWorker:
         encoder: TurnEncoder,
         limits: EngineConfig,
         name: str,
+        *,
+        packs: bool = False,
     ) -> None:
         self._model = model
+        self._packs = packs
         self._tokenizer: Any = tokenizer
         self._name = name
         self._limits = limits
+        self._prefixes = self._new_store() if packs else None
         declared = model.generation_config.eos_token_id if model.generation_config else None
         ends = declared if isinstance(declared, list) else [declared]
         self._reader = AnswerReader(tokenizer, encoder, ends, name)
@@ -84,19 +98,21 @@ class TorchWorker:
         self._drafts: list[Ticket] = []
         self._batch = self._new_batch()
 
-    def collect(self, tickets: queue.SimpleQueue[Ticket | None]) -> bool:
+    def collect(self, tickets: TicketQueue) -> bool:
         """Collect new tickets; wait only if there is nothing to do. Return False if the engine was closed."""
         idle = not (self._batch.rows or self._drafts or self._choices)
         timeout: float | None = None
         while True:
             try:
-                ticket = tickets.get(timeout=timeout) if idle else tickets.get_nowait()
+                arrived = tickets.get(timeout=timeout) if idle else tickets.get_nowait()
             except queue.Empty:
                 return True
-            if ticket is None:
+            if arrived is None:
                 return False
-            self._open.add(ticket)
-            (self._choices if isinstance(ticket.request, ChoiceRequest) else self._drafts).append(ticket)
+            self._open.update(arrived)
+            for ticket in arrived:
+                is_choice = isinstance(ticket.request, ChoiceRequest)
+                (self._choices if is_choice else self._drafts).append(ticket)
             timeout = _GATHER_S
 
     def work(self) -> None:
@@ -111,7 +127,12 @@ class TorchWorker:
     def _new_batch(self) -> DecodingBatch:
         from engines.hf.decoding import DecodingBatch
 
-        return DecodingBatch(self._model, self._reader.end_ids, self._reader.decode)
+        return DecodingBatch(self._model, self._reader.end_ids, self._reader.decode, prefixes=self._prefixes)
+
+    def _new_store(self) -> PrefixStore:
+        from engines.hf.prefixes import PrefixStore
+
+        return PrefixStore(int(self._limits.prefix_cache_gib * 2**30))
 
     def unanswered(self) -> list[Ticket]:
         """Return all tickets that have no result yet."""
@@ -199,9 +220,12 @@ class TorchWorker:
 
     def _score(self) -> None:
         """Score one batch of choices. If the model fails on it, each ticket is scored alone."""
-        longest = max(len(ticket.ids) for ticket in self._choices)
-        count = max(1, min(self._limits.max_batch, self._limits.max_batch_tokens // longest))
-        tickets = _similar(self._choices, count)
+        if self._packs:
+            tickets = _sharing(self._choices, self._limits.max_batch_tokens)
+        else:
+            longest = max(len(ticket.ids) for ticket in self._choices)
+            count = max(1, min(self._limits.max_batch, self._limits.max_batch_tokens // longest))
+            tickets = _similar(self._choices, count)
         for ticket in tickets:
             self._choices.remove(ticket)
         self._score_together(tickets)
@@ -210,7 +234,8 @@ class TorchWorker:
         from engines.hf.decoding import next_token_logprobs
 
         try:
-            logprobs = next_token_logprobs(self._model, [ticket.ids for ticket in tickets])
+            prompts = [ticket.ids for ticket in tickets]
+            logprobs = next_token_logprobs(self._model, prompts, packed=self._packs)
             tops = logprobs.argmax(dim=-1).tolist()
         except Exception as error:  # noqa: BLE001  as in `_join`
             if len(tickets) > 1 and _is_of_a_request(error):
@@ -263,3 +288,32 @@ def _similar(tickets: list[Ticket], count: int) -> list[Ticket]:
     oldest = len(tickets[0].ids)
     nearest = sorted(tickets, key=lambda ticket: abs(len(ticket.ids) - oldest))[:count]
     return sorted(nearest, key=lambda ticket: len(ticket.ids))
+
+
+def _sharing(tickets: list[Ticket], budget: int) -> list[Ticket]:
+    """Return the oldest ticket and others with at most `budget` tokens, common prefixes counted once.
+
+    Those that share a prefix stay together, in whatever order they came, and are divided only if they exceed
+    the budget by themselves.
+    """
+    waiting = tickets[: 2 * _MOST_SCORED]  # in order of age; more would take long to compare
+    groups = sorted(prefix_groups([ticket.ids for ticket in waiting]))
+    taken: list[Ticket] = []
+    for group in groups:
+        members = [waiting[index] for index in group]
+        size = len(prefix_tree([member.ids for member in members]))
+        if taken and (size > budget or len(taken) + len(members) > _MOST_SCORED):
+            break
+        if size > budget or len(members) > _MOST_SCORED:
+            members = _within(members, budget)
+        taken += members
+        budget -= size
+    return sorted(taken, key=lambda ticket: len(ticket.ids))
+
+
+def _within(tickets: list[Ticket], budget: int) -> list[Ticket]:
+    """Return the first tickets of a group with a common prefix, at most `budget` tokens; at least one."""
+    shared = len(prefix_tree([ticket.ids for ticket in tickets]).prompt_ids)
+    ends = accumulate((len(ticket.ids) - shared for ticket in tickets), initial=shared)
+    count = sum(end <= budget for end in ends) - 1  # the first of these is the prefix alone
+    return tickets[: max(1, min(count, _MOST_SCORED))]

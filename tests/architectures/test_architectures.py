@@ -20,6 +20,7 @@ from core.records import Sampling
 from engines.config import ModelConfig
 from engines.hf.decoding import DecodingBatch, DecodingRow, next_token_logprobs
 from engines.hf.loading import load_classifier, load_model
+from engines.hf.prefixes import PrefixStore
 from engines.hf.reward_model import RewardModel, require_scores, score_head
 from engines.hf.self_check import require_inference
 from engines.hf.weights.score_layer import classifier_class
@@ -131,6 +132,30 @@ def chooses(name: str, references: References, tmp_path: Path) -> None:
     found = next_token_logprobs(model, PROMPTS)
     expected = [row_logits(references.plain(name), ids)[-1].log_softmax(dim=-1) for ids in PROMPTS]
     assert (found - torch.stack(expected)).abs().max() < 2e-3
+
+
+def shares_prefixes(name: str, references: References, tmp_path: Path) -> None:
+    """Packed prompts and conversations behind stored states, where the check at load allows them."""
+    model: Any = load_model(files_of(references.folder(name)), "float32", "cpu")
+    if not require_inference(model, "model"):
+        return
+    prompts = [(*PROMPTS[0], *prompt) for prompt in PROMPTS]
+    found = next_token_logprobs(model, prompts, packed=True)
+    expected = [row_logits(references.plain(name), ids)[-1].log_softmax(dim=-1) for ids in prompts]
+    assert (found - torch.stack(expected)).abs().max() < 2e-3
+    store = PrefixStore(2**26)
+    for _ in range(2):
+        rows = [DecodingRow(ids, Sampling(temperature=0.0, max_new_tokens=8), 0) for ids in prompts]
+        batch = DecodingBatch(model, frozenset(), lambda tokens: "", prefixes=store)
+        batch.admit(rows)
+        while batch.rows:
+            batch.step()
+        for row in rows:
+            ids = (*row.prompt, *row.tokens)
+            logits = row_logits(references.plain(name), ids)[len(row.prompt) - 1 : -1]
+            chosen = logits[torch.arange(len(row.tokens)), row.tokens]
+            assert (logits.max(dim=-1).values - chosen).max() < NEAR_TIE
+        prompts = [(*row.prompt, *row.tokens, *PROMPTS[0]) for row in rows]
 
 
 def files_of(folder: Path) -> ModelFiles:
@@ -245,6 +270,7 @@ CELLS: dict[str, Callable[[str, References, Path], None]] = {
     "generation": generates,
     "generation by sdpa": generates_by_sdpa,
     "choice": chooses,
+    "shared prefixes": shares_prefixes,
     "packed log-probabilities": scores_packed_answers,
     "reward scores": rewards_answers,
     "sft": learns("sft"),

@@ -64,6 +64,7 @@ def test_only_speed_and_memory_are_operational():
         "max_model_len",
         "gpu_memory_utilization",
         "kv_cache_gib",
+        "prefix_cache_gib",
         "concurrency",
         "request_timeout_s",
         "gpus",

@@ -363,8 +363,8 @@ def test_choices_without_finite_logprobs_fail_alone(
 ):
     scored = decoding.next_token_logprobs
 
-    def spoil(model: Any, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
-        logprobs = scored(model, prompts).clone()
+    def spoil(model: Any, prompts: Sequence[tuple[int, ...]], **how: bool) -> torch.Tensor:
+        logprobs = scored(model, prompts, **how).clone()
         logprobs[-1, :] = bad  # the longest prompt is last
         return logprobs
 
@@ -384,10 +384,10 @@ def test_choice_on_which_the_model_fails_is_found_among_the_others(
 ):
     scored = decoding.next_token_logprobs
 
-    def fail(model: Any, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    def fail(model: Any, prompts: Sequence[tuple[int, ...]], **how: bool) -> torch.Tensor:
         if any(len(prompt) == longest for prompt in prompts):
             raise IndexError("index out of range")
-        return scored(model, prompts)
+        return scored(model, prompts, **how)
 
     engine = build()
     requests = [ChoiceRequest((Turn("user", ("x" * n,)),), ("A", "B"), "label") for n in (3, 9, 30)]
@@ -625,9 +625,9 @@ def test_scores_of_a_batch_equal_direct_ones_within_a_ten_thousandth_of_a_nat(
     sizes: list[int] = []
     scored = decoding.next_token_logprobs
 
-    def counting(model: Any, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+    def counting(model: Any, prompts: Sequence[tuple[int, ...]], **how: bool) -> torch.Tensor:
         sizes.append(len(prompts))
-        return scored(model, prompts)
+        return scored(model, prompts, **how)
 
     monkeypatch.setattr(decoding, "next_token_logprobs", counting)
     requests = comparison_requests(16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -86,3 +87,44 @@ def test_model_with_a_sliding_window_keeps_its_own_cache(tiny_model: Callable[..
     cache = RowCache(tiny_model(sliding_window=8).config)
     assert not cache.can_join
     assert GrowingLayer not in map(type, cache.cache.layers)
+
+
+def test_rows_that_leave_one_by_one_leave_the_others_unharmed(tiny_model: Callable[..., Any]):
+    chance, cache = Random(0), RowCache(tiny_model().config)
+    count, width = 12, 40
+    for number, layer in enumerate(cache.cache.layers):
+        layer.update(*states(count, width, number))
+    expected = [[layer.keys.clone(), layer.values.clone()] for layer in cache.cache.layers]
+    names = list(range(count))
+    starts = [0, 0, 3, 12, 12, 15, 20, 20, 30, 30, 38, 39]
+    mask = torch.stack([(torch.arange(width) >= start).long() for start in starts])
+    copied = 0
+    while len(names) > 1:
+        kept = sorted(chance.sample(range(len(names)), chance.randint(1, len(names) - 1)))
+        unused = int(mask[kept].any(dim=0).int().argmax())
+        place = cache.cache.layers[0].keys.data_ptr()
+        order, mask = cache.keep(kept, unused, mask)
+        copied += cache.cache.layers[0].keys.data_ptr() != place
+        assert sorted(order) == kept
+        names = [names[i] for i in order]
+        length = mask.shape[1]
+        for layer, (keys, values) in zip(cache.cache.layers, expected, strict=True):
+            assert torch.equal(layer.keys, keys[names][:, :, -length:])
+            assert torch.equal(layer.values, values[names][:, :, -length:])
+        assert mask.sum(-1).tolist() == [width - starts[name] for name in names]
+    assert copied >= 1
+
+
+def test_row_that_leaves_costs_no_copy_of_the_others(tiny_model: Callable[..., Any]):
+    cache = RowCache(tiny_model().config)
+    for number, layer in enumerate(cache.cache.layers):
+        layer.update(*states(8, 20, number))
+    place = cache.cache.layers[0].keys.data_ptr()
+    order, mask = cache.keep([0, 1, 3, 4, 5, 6, 7], 2, torch.ones(8, 20))
+    assert order == [0, 1, 7, 3, 4, 5, 6]
+    assert mask.shape == (7, 20)
+    assert cache.cache.layers[0].keys.data_ptr() == place
+    order, mask = cache.keep([2, 3], 2, mask)
+    assert order == [2, 3]
+    assert mask.shape == (2, 18)
+    assert cache.cache.layers[0].spare_rows == 0

@@ -180,14 +180,14 @@ def test_a_small_block_is_one_piece_under_a_mask():
 
 def test_a_prompt_with_one_answer_needs_no_mask():
     (piece,) = pack([ONE]).blocks[0].pieces(None, 1, torch.float32)
-    assert piece == packing._Piece(slice(0, 11), (slice(0, 11),), None)
+    assert piece == packing.AttentionCall(slice(0, 11), (slice(0, 11),), None)
 
 
 def test_a_large_block_has_a_piece_for_each_branch(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packing, "_SMALL", 0)
     block = pack([ONE, Tree((10, 11), ((20, 21), (30,), (), (40, 41)))]).blocks[1]
     first, second, third = block.pieces(None, 1, torch.float64)
-    assert first == packing._Piece(slice(11, 15), (slice(11, 15),), None)
+    assert first == packing.AttentionCall(slice(11, 15), (slice(11, 15),), None)
     assert (second.queries, second.keys) == (slice(15, 16), (slice(11, 13), slice(15, 16)))
     assert (second.mask == 0).int().tolist() == [[1, 1, 1]]
     assert (third.queries, third.keys) == (slice(16, 18), (slice(11, 13), slice(16, 18)))
@@ -197,7 +197,7 @@ def test_a_large_block_has_a_piece_for_each_branch(monkeypatch: pytest.MonkeyPat
 def test_a_window_shorter_than_a_branch_divides_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(packing, "_SMALL", 0)
     first, second, third = pack([Tree(tuple(range(10, 17)), ())]).blocks[0].pieces(3, 1, torch.float64)
-    assert first == packing._Piece(slice(0, 3), (slice(0, 3),), None)
+    assert first == packing.AttentionCall(slice(0, 3), (slice(0, 3),), None)
     assert (second.queries, second.keys) == (slice(3, 6), (slice(1, 6),))
     assert (second.mask == 0).int().tolist() == [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1]]
     assert (third.queries, third.keys) == (slice(6, 7), (slice(4, 7),))
