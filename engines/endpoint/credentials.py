@@ -13,7 +13,7 @@ from html.entities import html5
 from typing import Any
 from urllib.parse import urlsplit
 
-from core.errors import ConfigError
+from core.errors import ConfigError, shell_command
 from core.notices import warn
 
 OPENAI_HOST, _OPENAI_VARIABLE = "api.openai.com", "OPENAI_API_KEY"
@@ -155,7 +155,7 @@ def credentials_for(
             f"the environment variable {named} is not set",
             where="engine.api_key_env",
             accepted="the name of a variable that holds the server's key",
-            run=f"export {variable}=KEY" if variable.isupper() else None,
+            run=f"export {shell_command(variable)}=KEY" if variable.isupper() else None,
         )
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(

@@ -68,7 +68,7 @@ def serve_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Serve a model over HTTP: chat completions, /v1/systemone and /v1/decisions."""
+    """Serve a model over HTTP, for chat and for decisions."""
     from publius.serving.served import ServeRequest, serve_models
     from publius.views.chat import print_listening, print_stopped
 

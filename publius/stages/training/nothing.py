@@ -16,12 +16,12 @@ def nothing_learned(run: Run, method: Method, error: NothingToLearnError) -> Sta
     """Record that a method had nothing to learn from; return its result, with what to do about it.
 
     Raises:
-        NothingToLearnError: the error itself, if most examples are too long, or a method that learns from
-            prompts has none: the answers are not to blame.
+        NothingToLearnError: the error itself, if no reason leaves out more examples than their length, or a
+            method that learns from prompts has none: the answers are not to blame.
     """
     if method in RL_METHODS and "to train on" in error.what:
         raise error  # it learns from prompts, and there are none that it can use
-    if max(error.reasons, key=lambda reason: error.reasons[reason], default="") == TOO_MANY_TOKENS:
+    if error.reasons and error.reasons.get(TOO_MANY_TOKENS, 0) == max(error.reasons.values()):
         raise error
     advice = f"{error.what}; {_remedy(run, method, error)}"
     run.note_advice(method, advice)

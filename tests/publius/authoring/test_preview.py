@@ -72,7 +72,7 @@ def test_scored_samples_are_shown_with_their_scores(tmp_path: Path):
 def test_rounds_are_shown_with_all_that_decided_about_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    settings = "critique={rounds: 2, principles: all, candidates: 2, early_stop: critique}"
+    settings = "critique={rounds: 2, principles: all, candidates: 2, early_stop: critique, begin: none}"
 
     def answer(request: GenerationRequest) -> str:
         if request.purpose != "critique":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.publius.invoking import here
 
 COMMANDS = """
-init doctor try steer run critique sample compare label eval-reward eval show chat export diff annotate
+init doctor try steer run critique sample compare label eval-reward eval show chat serve export diff annotate
 cache models train import check test schema prompts agreement select
 """
 

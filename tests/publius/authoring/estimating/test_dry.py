@@ -16,6 +16,7 @@ from engines.loading import locate, parameter_count, parameters_by_config
 from engines.protocols import ChoiceRequest
 from engines.scripted import ScriptedEngine
 from labelers.questions import DecisionQuestions
+from prompts.environment import PromptTemplates
 from publius.authoring.estimating.dry import DryEngine, RequestLedger, dry_maker, tokens_by_characters
 from publius.authoring.estimating.estimate import EstimateRequest, estimate_run
 from publius.authoring.estimating.lengths import AnswerLengths
@@ -87,7 +88,7 @@ def test_tokens_of_a_typed_question_are_those_of_state_and_question():
     )
 
     def asked(constitution: Constitution, reply: str) -> ChoiceRequest:
-        questions = DecisionQuestions(constitution)
+        questions = DecisionQuestions(constitution, PromptTemplates().decisions)
         return questions.comparison(constitution.principles[0], PROMPT, reply, "Take it.")
 
     short = tokens_by_characters(asked(plain, "No."))

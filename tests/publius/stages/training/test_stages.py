@@ -375,7 +375,8 @@ def test_a_run_with_nothing_to_learn_says_so_on_the_command_line_each_time(model
 
 
 def test_examples_that_settings_exclude_are_an_error(model: Path, tmp_path: Path, refused: Refused):
-    line = refused("run", write_trainable(tmp_path, model), *options("optim.max_length=16", "train=[dpo]"))
+    run_file = write_trainable(tmp_path, model, source="base", train="[dpo]")
+    line = refused("run", run_file, *options("optim.max_length=16"))
     assert "excluded: longer than optim.max_length" in line
 
 
