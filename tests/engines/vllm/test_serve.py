@@ -223,7 +223,7 @@ def test_a_whole_run_goes_through_the_server(url: str, tmp_path: Path):
     run_file = write_project(tmp_path, 3, RUN.replace("URL", url))
     rows = (tmp_path / "prompts.jsonl").read_text().replace('"train"', '"test"', 1)
     (tmp_path / "prompts.jsonl").write_text(rows)
-    outcome = execute(RunRequest(run_file))
+    outcome = execute(RunRequest(run_file, stages=("critique", "compare", "label", "eval")))
     with RunReader(outcome.folder) as run:
         assert len(list(run.traces)) == 2
         judgments = [judgment for judgment in run.judgments if judgment.labeler == "ai"]
@@ -231,5 +231,5 @@ def test_a_whole_run_goes_through_the_server(url: str, tmp_path: Path):
         assert {judgment.model for judgment in judgments} == {MODEL}
         assert all(judgment.orders and 0 < (judgment.answer_mass or 0) < 1 for judgment in judgments)
     assert (outcome.folder / "eval" / "report.md").is_file()
-    again = execute(RunRequest(run_file))
+    again = execute(RunRequest(run_file, stages=("critique",)))
     assert again.folder == outcome.folder

@@ -98,9 +98,9 @@ compare: {from: samples}
 label: {principles: 0}
 lora: {r: 4, alpha: 8}
 sft: {from: samples, learning_rate: 1.0e-3}
-dpo: {rounds: 2}
+dpo: {epochs: 1}
 train: [sft, dpo]
-eval: {models: [base, dpo], sampling: {max_new_tokens: 24}, kl: false}
+eval: {models: [base, dpo], sampling: {max_new_tokens: 24}, kl: false, quality: false}
 """
 OPENS = """\
 name: opens
