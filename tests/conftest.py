@@ -40,6 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("vllm"))
 
 
+@pytest.hookimpl(trylast=True, specname="pytest_collection_modifyitems")
+def pytest_require_groups(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fail if pytest-xdist does not see the groups: it writes them behind the ids of the tests."""
+    if config.getoption("loadgroup", False):
+        for item in items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+                raise pytest.UsageError(f"--dist loadgroup groups nothing with pytest {pytest.__version__}")
+
+
 @pytest.fixture(autouse=True)
 def _as_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Notices and progress go to the log, whether or not something ran a command in this process before."""
