@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,9 +35,9 @@ from publius.stages.outcome import evaluation_of
 from publius.stages.runner import RunRequest, execute
 
 CONSTITUTIONS = ("short", "opening")
-ANSWER, DRAW, LEARNED, CRITIQUE, ROLLOUTS = 135, 97, 80, 40, 16
-"""Mean tokens of the embedded model's answers, of draws with at most 112 tokens, of answers after SFT and of
-critiques; answers of an on-policy step."""
+ANSWER, DRAW, LEARNED, EDITED, CRITIQUE, ROLLOUTS = 135, 97, 80, 45, 40, 16
+"""Mean tokens of the embedded model's answers, of draws with at most 112 tokens, of answers after SFT on
+draws and on edits, and of critiques; answers of an on-policy step."""
 SAMPLING = {"temperature": 0.8, "top_p": 0.95, "max_new_tokens": 160}
 RECIPES: Mapping[str, tuple[Stage, ...]] = {
     "prompted": ("eval",),
@@ -55,7 +56,7 @@ PER_PROMPT: Mapping[str, float] = {
     "sft on revisions": 2 * ANSWER + CRITIQUE,
     "sft on best of 4": 4 * DRAW,
     "sft on edits": 2 * DRAW,
-    "sft on edits, dpo once": 2 * DRAW + 2 * LEARNED,
+    "sft on edits, dpo once": 2 * DRAW + 2 * EDITED,
     "dpo once": 2 * DRAW + 2 * LEARNED,
     "dpo in rounds": 2 * DRAW + 4 * LEARNED,
     "prompted against plain": 2 * ANSWER,
@@ -150,9 +151,7 @@ def generated(run: Path) -> int:
 
 def measure(recipe: str, constitution: str, folder: Path, tokens: int, seed: int) -> dict[str, Any]:
     """Run a recipe and return its row."""
-    # A project of its own, so that no recipe finds the answers of another one in the cache.
-    project = folder / f"{constitution}-{recipe.replace(',', '').replace(' ', '-')}-{seed}"
-    project.mkdir(parents=True, exist_ok=True)
+    project = _project(recipe, constitution, folder, seed)
     path = project / "run.yaml"
     path.write_text(yaml_text(run_file(recipe, constitution, tokens, seed)), encoding="utf-8")
     started = time.monotonic()
@@ -183,6 +182,18 @@ def measure(recipe: str, constitution: str, folder: Path, tokens: int, seed: int
         "words": mean_words(answers[variant].values()),
         "minutes": minutes,
     }
+
+
+def _project(recipe: str, constitution: str, folder: Path, seed: int) -> Path:
+    """Return the project of a recipe, which finds no other answers than those of the base model."""
+    first, own = (
+        folder / f"{constitution}-{name.replace(',', '').replace(' ', '-')}-{seed}"
+        for name in ("prompted", recipe)
+    )
+    if first.is_dir() and not own.is_dir():  # `prompted` has only answers to held-out prompts
+        shutil.copytree(first / ".publius", own / ".publius")
+    own.mkdir(parents=True, exist_ok=True)
+    return own
 
 
 def row_name(recipe: str, constitution: str, seed: int) -> str:
