@@ -78,10 +78,11 @@ def test_no_memory_while_answers_are_drawn_names_the_size_of_their_batch(
 ):
     import torch
 
-    from engines.hf.decoding import DecodingBatch
+    from training.rl.rollouts import LiveSampler
 
+    # Not a step of the decoder: the check of the loaded model takes some too, and how many hangs on the processor.
     error = torch.OutOfMemoryError(GPU)
-    monkeypatch.setattr(DecodingBatch, "step", failing(DecodingBatch.step, 4, error))
+    monkeypatch.setattr(LiveSampler, "_decode", failing(LiveSampler._decode, 1, error))
     with pytest.raises(EngineError) as caught:
         train("grpo", tmp_path, str(tiny_folder), count=8)
     assert str(caught.value) == (
