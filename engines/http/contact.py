@@ -1,9 +1,13 @@
-"""Ask a server from code that is not asynchronous, and show that it is waited for."""
+"""Ask a server from code that is not asynchronous, and show that it is waited for.
+
+A server that works but refuses for overload may do so for a minute: that is shown at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -12,6 +16,7 @@ from core.terminal.interrupts import run_interruptibly
 from engines.http.transport import HttpTransport
 
 _SHOWN_AFTER_S = 1.5
+_LOOK_S = 0.1
 _REFRESH_S = 0.5
 
 _Result = TypeVar("_Result")
@@ -33,8 +38,10 @@ def wait_for(work: Coroutine[Any, Any, _Result], transport: HttpTransport) -> _R
 async def _shown(work: Coroutine[Any, Any, _Result], transport: HttpTransport) -> _Result:
     task = asyncio.ensure_future(work)
     try:
-        done, _ = await asyncio.wait({task}, timeout=_SHOWN_AFTER_S)
-        if not done:
+        shown_at = time.monotonic() + _SHOWN_AFTER_S
+        while not task.done() and not transport.is_retrying and time.monotonic() < shown_at:
+            await asyncio.wait({task}, timeout=_LOOK_S)
+        if not task.done():
             with progress(f"wait for {transport.endpoint.url}", None) as shown:
                 while not task.done():
                     shown.note(transport.summary())

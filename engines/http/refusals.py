@@ -19,7 +19,9 @@ from engines.http.requests import KWARGS, MAX_TOKENS, NEUTRAL, SEED, Accepted, o
 _CHANGEABLE = (400, 422)
 _TOO_LONG = re.compile(
     r"context.{0,3}(?:length|size|window)|context_length_exceeded|exceed_context_size|maximum context|"
-    r"(?:prompt|input|request) is too (?:long|large)|too many (?:input )?tokens|reduce the length",
+    r"(?:prompt|input|request) is too (?:long|large)|too many (?:input )?tokens|reduce the length|"
+    r"max(?:imum)?[ _]model[ _]len|input tokens? (?:count )?(?:\(\d+\) )?exceeds? the|"
+    r"max_tokens must be at least 1, got -|`inputs` (?:tokens|must have less than)",
     re.IGNORECASE,
 )
 _FILTERED = re.compile(

@@ -148,7 +148,8 @@ def _choice(value: Mapping[str, Any]) -> Mapping[str, Any]:
         raise TryFailedError("response without choices")
     if not choices:
         raise TryFailedError("empty choices")
-    choice = mapping_in(choices[0])
+    # Others than the one that was asked for may be there, and in any order.
+    choice = next((c for c in map(mapping_in, choices) if c.get("index") == 0), mapping_in(choices[0]))
     if not isinstance(choice.get("message"), dict):
         raise TryFailedError("choice without a message")
     return choice

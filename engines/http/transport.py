@@ -3,7 +3,9 @@
 A request is tried again after what may pass: refusals for overload, server errors, lost connections, time
 limits, and responses that cannot be used. Between two tries it waits as long as the server asks, else a
 random time up to a bound that doubles (full jitter). Two limits end this: a request that fails on its own is
-given up after `max_tries`, and a server that answers nobody ends the run (`outage_s`, `unreachable_s`).
+given up after `max_tries`, and a server that answers nobody ends the run (`outage_s`, `unreachable_s`). While
+the circuit is open, a request that was answered before is sent again to find out which of the two it is: the
+last requests of a run fail alone in both cases.
 """
 
 from __future__ import annotations
@@ -50,6 +52,9 @@ _LIST_S = 10.0
 _SAVED = "a server that answers at engine.url; completed work is saved, and the same command resumes"
 _TIMED_OUT = "timed out"
 _LOST = "lost request"
+_CHECKED = "answered request sent again"
+_TOO_LARGE = 413
+"""A refusal that is about the request, whoever in front of the server writes it."""
 
 _Read = TypeVar("_Read")
 
@@ -105,7 +110,14 @@ class HttpTransport:
         self._clock = clock
         self._random = random.Random()
         self._told_of_usage = False
+        self._answered: Callable[[Lane, int], Awaitable[Any]] | None = None
+        """Sends the first request again that was answered."""
         self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
+
+    @property
+    def is_retrying(self) -> bool:
+        """True if the server works, and tries were sent again since the counts were last taken."""
+        return self._unproven_s is None and self.traffic.retries.total() > 0
 
     async def post(
         self, path: str, body: Mapping[str, JsonValue], *, purpose: str
@@ -151,9 +163,13 @@ class HttpTransport:
             RequestError: if this request cannot be sent.
         """
         content = encoded(body)
-        return await self._until_answered(
-            lambda lane, lost: self._try(lane, path, content, read, purpose, lost)
-        )
+
+        def send(lane: Lane, lost: int) -> Awaitable[_Read]:
+            return self._try(lane, path, content, read, purpose, lost)
+
+        answer = await self._until_answered(send)
+        self._answered = self._answered or send
+        return answer
 
     async def get(self, path: str, read: Callable[[dict[str, Any]], _Read]) -> _Read:
         """Return what `read` makes of the response to a GET request. Raises as `ask` does."""
@@ -198,6 +214,8 @@ class HttpTransport:
                 lost += error.reason == _LOST
                 counted += 1 / _OVERLOADS_PER_TRY if error.cause == "overload" else 1
                 await self._require_working(lane, error)
+                if counted >= self.endpoint.max_tries and await self._fails_on_all(lane):
+                    counted = 0.0  # the tries of an outage say nothing about the request
                 if counted >= self.endpoint.max_tries:
                     self.traffic.failures[error.reason] += 1
                     raise FailedRequestError(
@@ -298,7 +316,8 @@ class HttpTransport:
         try:
             return object_in(response, body, self.endpoint.credentials)
         except RefusedError as error:
-            if self.reached and error.message.is_page:  # it comes from what is in front of the server
+            from_proxy = error.message.is_page and error.status != _TOO_LARGE
+            if self.reached and from_proxy:
                 raise TryFailedError(f"{error.status} with a web page", error.message.text) from None
             raise
 
@@ -358,6 +377,8 @@ class HttpTransport:
         )
         if not self._breaker.is_open or not (gone or failing_s >= min(endpoint.outage_s, most_s)):
             return
+        if not gone and self._answered is not None and not await self._fails_on_all(lane):
+            return
         since = f" for {failing_s:.0f} s" if self.reached else ""
         ended = EngineError(
             f"the server gave no usable answer{since}; the last failure: {error}",
@@ -367,6 +388,25 @@ class HttpTransport:
         lane.end(ended)
         await lane.drained(_DRAIN_S)
         raise ended
+
+    async def _fails_on_all(self, lane: Lane) -> bool:
+        """Return True if the circuit is open, and a request that was answered before fails now too.
+
+        It is sent at once: after the pause of the circuit, it would be one of many that wait for their turn.
+        """
+        if not self._breaker.is_open or self._answered is None:
+            return False
+        await self._require_budget(lane)
+        try:
+            await self._answered(lane, 0)
+        except TryFailedError as error:
+            self.traffic.retries[error.reason] += 1
+            return True
+        except (RefusedError, RequestError):  # a response all the same
+            pass
+        self._works()
+        self.traffic.retries[_CHECKED] += 1
+        return False
 
     def _lane(self) -> Lane:
         """Return the lane of the running event loop. A new loop is a new stage, perhaps hours later."""

@@ -149,3 +149,13 @@ def test_a_web_page_of_a_proxy_refuses_nothing_once_the_server_has_answered(stat
         server.behaviour.reply = lambda body: page
         with pytest.raises(EngineError, match=f"{status}: Just a moment"):  # the address may be wrong
             post(transport_to(server))
+
+
+def test_a_body_that_is_too_large_for_a_proxy_is_refused_by_its_web_page():
+    with serving() as server:
+        transport = transport_to(server)
+        post(transport)
+        server.behaviour.reply = lambda body: (413, {}, b"<html><title>413 Request Entity Too Large</title>")
+        with pytest.raises(FailedRequestError, match="413"):
+            post(transport)
+    assert transport.traffic.retries == {}

@@ -12,8 +12,10 @@ import httpx2
 import pytest
 
 from core.errors import EngineError, FailedRequestError, RequestError
+from core.notices import LOGGER
 from engines.endpoint.settings import Timeouts
 from engines.http import transport as module
+from engines.http.contact import wait_for
 from engines.http.faults import TryFailedError
 from engines.http.transport import HttpTransport
 from tests.engines.http.fault_server import serving
@@ -75,6 +77,45 @@ def test_the_failures_of_an_outage_are_shared_by_the_requests():
         outcomes = asyncio.run(settled(transport, 12))
     assert all(isinstance(outcome, dict) for outcome in outcomes)
     assert transport.traffic.retries == {"500 Internal Server Error": 20}
+
+
+def failing_after_the_first(times: int) -> Callable[[dict[str, Any]], Reply | None]:
+    """Answer one request, then fail so many times."""
+    count = iter(range(times + 1))
+    return lambda body: (500, {}, b"") if next(count, 0) else None
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_the_last_request_of_a_run_is_not_given_up_in_an_outage():
+    with serving(reply=failing_after_the_first(60)) as server:
+        transport = transport_to(server, max_tries=12)
+        assert [type(outcome) for outcome in asyncio.run(settled(transport, 1))] == [dict]
+    assert transport.traffic.retries == {"500 Internal Server Error": 60}
+    assert transport.traffic.tries == 1 + 60 + 1
+    assert not transport.traffic.failures
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_an_outage_that_lasts_ends_the_run_though_one_request_is_left():
+    with serving(reply=failing_after_the_first(10**6)) as server:
+        transport = transport_to(server, max_tries=12, outage_s=1.0)
+        (outcome,) = asyncio.run(settled(transport, 1))
+    assert isinstance(outcome, EngineError)
+    assert "no usable answer for" in str(outcome)
+    assert not transport.traffic.failures
+
+
+@pytest.mark.parametrize("outage_s", [600.0, 0.01])
+@pytest.mark.usefixtures("short_pauses")
+def test_a_last_request_that_fails_by_itself_is_given_up(outage_s: float):
+    with serving(reply=lambda body: (500, {}, b"") if "n" in body else None) as server:
+        transport = transport_to(server, max_tries=12, outage_s=outage_s)
+        (outcome,) = asyncio.run(settled(transport, 1))
+    assert isinstance(outcome, FailedRequestError), outcome
+    assert "12 tries; the last one: 500 Internal Server Error" in str(outcome)
+    assert transport.traffic.retries["500 Internal Server Error"] == 11
+    assert transport.traffic.retries["answered request sent again"] >= 1
+    assert transport.traffic.tries == 1 + 12 + transport.traffic.retries["answered request sent again"]
 
 
 @pytest.mark.usefixtures("short_pauses")
@@ -166,9 +207,10 @@ def test_a_long_answer_beside_quick_ones_is_waited_for(monkeypatch: pytest.Monke
         return await slow
 
     with serving(reply=reply) as server:
-        transport = transport_to(server, timeouts=Timeouts(), max_tries=4)
+        transport = transport_to(server, timeouts=Timeouts(), max_tries=10)
         assert asyncio.run(ask(transport))["choices"]
-    assert 1 <= transport.traffic.retries["lost request"] <= 3
+    # Three where nothing else runs; on a busy machine the answers beside it take longer, too.
+    assert 1 <= transport.traffic.retries["lost request"] < 10
 
 
 def test_a_server_that_asks_for_no_wait_is_not_asked_at_once_for_ever():
@@ -199,3 +241,31 @@ def test_a_request_that_hangs_before_a_limit_is_known_gets_it_later(monkeypatch:
         transport = transport_to(server, timeouts=Timeouts())
         asyncio.run(ask(transport))
     assert transport.traffic.retries["lost request"] >= 1
+
+
+def test_a_storm_of_refusals_at_the_start_is_shown_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", logger=LOGGER.name)
+    monkeypatch.setattr("engines.http.contact._SHOWN_AFTER_S", 60.0)
+    refused = [(429, {"retry-after": "0.2"}, b"slow down")] * 2
+    with serving(reply=first_then_well(*refused)) as server:
+        transport = transport_to(server)
+        shown: list[str] = []
+
+        async def ask() -> None:
+            await transport.get("models", dict)
+            shown.extend(record.getMessage() for record in caplog.records)
+
+        wait_for(ask(), transport)
+    assert [line for line in shown if line.startswith(f"wait for {server.url}/v1")]
+
+
+def test_a_server_that_is_not_there_is_not_shown_as_waited_for(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", logger=LOGGER.name)
+    with serving() as server:
+        pass
+    transport = transport_to(server)
+    with pytest.raises(EngineError, match="no connection"):
+        wait_for(transport.get("models", dict), transport)
+    assert not [record for record in caplog.records if "wait for" in record.getMessage()]

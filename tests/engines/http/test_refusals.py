@@ -120,7 +120,7 @@ def test_a_system_message_becomes_the_beginning_of_the_first_user_message(messag
 @pytest.mark.parametrize(
     ("message", "status"),
     [
-        # vLLM, OpenAI, llama.cpp, a proxy.
+        # vLLM, OpenAI, llama.cpp.
         ("This model's maximum context length is 2048 tokens. However, you requested 4000 max_tokens", 400),
         ({"message": "too long", "code": "context_length_exceeded"}, 400),
         (
@@ -130,6 +130,11 @@ def test_a_system_message_becomes_the_beginning_of_the_first_user_message(messag
             },
             400,
         ),
+        ("The decoder prompt (length 3000) is longer than the maximum model length of 2048.", 400),
+        ("max_tokens must be at least 1, got -20.", 400),
+        # TGI, Gemini, a proxy.
+        ("Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096", 422),
+        ("The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", 400),
         ("Request Entity Too Large", 413),
     ],
 )
@@ -158,6 +163,13 @@ def test_a_filtered_prompt_is_excluded_and_costs_the_run_nothing_else(message: s
     outcome = change_for(refused(message, status), body_of(Accepted()), Accepted(), "")
     assert type(outcome) is RequestError
     assert outcome.reason == "the server's content filter refused the prompt"
+
+
+def test_a_limit_of_answers_that_the_server_refuses_is_no_long_prompt():
+    error = refused("max_tokens: 768 exceeds the maximum of 512 output tokens")
+    outcome = change_for(error, body_of(Accepted()), Accepted(), "")
+    assert isinstance(outcome, EngineError)
+    assert "another max_new_tokens" in str(outcome)
 
 
 def test_a_request_that_is_repeated_in_an_error_names_no_field():

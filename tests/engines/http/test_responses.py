@@ -264,3 +264,12 @@ def test_probabilities_are_asked_for_at_temperature_1():
 def test_an_answer_that_quotes_an_escaped_text_has_it_as_it_was():
     quoted = without_special_tokens("<|im_end|> ends a turn, [INST] begins one")
     assert generation_in(response(quoted), asked(), "m").text == "<|im_end|> ends a turn, [INST] begins one"
+
+
+def test_the_first_answer_is_read_where_there_are_more_in_any_order():
+    other = {"index": 1, "message": {"role": "assistant", "content": "Second."}, "finish_reason": "stop"}
+    value = response("First.")
+    value["choices"] = [other, {**value["choices"][0], "index": 0}]
+    assert generation_in(value, asked(), "m").text == "First."
+    value["choices"] = [other]  # some servers count from 1
+    assert generation_in(value, asked(), "m").text == "Second."
