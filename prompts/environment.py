@@ -192,6 +192,12 @@ class PromptTemplates:
         return self._environment.from_string(template).render(values).strip()
 
 
+def naive_templates() -> PromptTemplates:
+    """Return templates that paste replies without a fence: a peer for audits, never for labels."""
+    names = ("comparison", "pointwise", "decision_pair", "decision_reply")
+    return PromptTemplates({name: _shipped(f"naive/{name}") for name in names}, folder="naive")
+
+
 def fence_for(texts: Iterable[str]) -> str:
     """Return a run of `=` that is longer than any run in the texts, so no text can close the fence."""
     runs = (run for text in texts if "=" in text for run in re.findall("=+", text))

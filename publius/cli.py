@@ -20,7 +20,7 @@ from publius.commands.diff import diff
 from publius.commands.exports import export
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
-from publius.commands.models import chat, eval_reward
+from publius.commands.models import audit_app, chat, eval_reward
 from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
 from publius.commands.serving import serve_
 from publius.commands.setup import doctor, init, models_app
@@ -133,6 +133,7 @@ app.command("serve")(serve_)
 app.command()(export)
 app.command()(diff)
 app.command()(annotate)
+app.add_typer(audit_app, name="audit")
 app.add_typer(cache_app, name="cache")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")

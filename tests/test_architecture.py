@@ -90,7 +90,7 @@ FLOORS = (
     ("runs",),
     ("labels", "models"),
     ("stages",),
-    ("authoring", "chat", "serving"),
+    ("audit", "authoring", "chat", "serving"),
     ("views",),
     ("commands",),
     ("cli",),

@@ -192,7 +192,7 @@ def prompts(
     There are three kinds: tempting, borderline and everyday prompts.
     """
     from publius.authoring.prompts import PromptsRequest, synthesise
-    from publius.views.prompts import print_prompts
+    from publius.views.trial import print_prompts
 
     request = PromptsRequest(constitution, count, to, model, seed, tuple(only or ()), seeds_from, engine)
     result = synthesise(request)

@@ -1,14 +1,17 @@
-"""The commands about trained models: `eval-reward` and `chat`."""
+"""The commands that measure and try models: `eval-reward`, `audit labeler` and `chat`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 
-from publius.commands.options import AsJson, DataColumns, SplitOption, Subset
+from publius.commands.options import AsJson, DataColumns, Overrides, SplitOption, Subset
 from publius.console import emit
+
+if TYPE_CHECKING:
+    from labelers.config import LabelMode
 
 
 def eval_reward(
@@ -66,3 +69,110 @@ def chat(
     from publius.views.chat import chat_with
 
     chat_with(ChatRequest(folder, tuple(variants or ()), prompt, temperature, as_json))
+
+
+audit_app = typer.Typer(help="Measure a labeler before its labels are used.", no_args_is_help=True)
+
+
+@audit_app.callback()
+def _commands() -> None:
+    """Measure a labeler before its labels are used."""
+
+
+@audit_app.command()
+def labeler(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A run file, a constitution or the name of a preset; run.yaml if not given.",
+            metavar="RUN.yaml|CONSTITUTION",
+        ),
+    ] = None,
+    gold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Labels of people or of a benchmark: any file that `publius import labels` recognises, or a "
+            "folder that it wrote; may be repeated. Without gold labels, planted violations, the "
+            "principles' examples and machine checks are used.",
+            metavar="FILE|DIR",
+        ),
+    ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Judge at most N gold comparisons, drawn by hash.", metavar="N"),
+    ] = None,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Exit with 1 if the labeler's accuracy is below this."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder for audit.json and audit.md; audits/... in the project.", metavar="DIR"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The labeler; the run file's, or the embedded model with a constitution."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="Engine of the labeler with a constitution: transformers, vllm, or a server's address.",
+            metavar="KIND|URL",
+        ),
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare/--no-compare", help="Compare modes and templates on a tuning slice first."),
+    ] = True,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare this label.mode; may be repeated.", metavar="MODE"),
+    ] = None,
+    templates: Annotated[
+        list[Path] | None,
+        typer.Option(help="Also compare the templates of this folder; may be repeated.", metavar="DIR"),
+    ] = None,
+    injections: Annotated[
+        bool,
+        typer.Option(
+            "--injections",
+            help="Also measure how far texts in a reply that speak to the labeler move its labels.",
+        ),
+    ] = False,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> int:
+    """Measure how often a labeler is right, what it likes, and how sure it may be; write a certificate.
+
+    The exit code is 1 if its accuracy is below --min-accuracy.
+    """
+    from publius.audit.labeler import run_audit
+    from publius.audit.settings import AuditRequest
+    from publius.views.audit import print_audit
+
+    request = AuditRequest(
+        source=source,
+        gold=tuple(gold or ()),
+        rows=rows,
+        to=to,
+        model=model,
+        engine=engine,
+        overrides=tuple(overrides or ()),
+        compare=compare,
+        modes=tuple(_mode(name) for name in mode or ()),
+        templates=tuple(templates or ()),
+        min_accuracy=min_accuracy,
+        injections=injections,
+    )
+    result = run_audit(request)
+    emit(result, as_json, print_audit)
+    return 1 if result.failed else 0
+
+
+def _mode(name: str) -> LabelMode:
+    from labelers.config import LabelMode
+
+    modes = get_args(LabelMode)
+    if name not in modes:
+        raise typer.BadParameter(f"unknown mode {name!r}; accepted: {', '.join(modes)}")
+    return cast(LabelMode, name)

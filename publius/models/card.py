@@ -18,6 +18,7 @@ from core.records import Metric
 from core.text.documents import code_cell, code_span, document_template, escaped
 from engines.embedded import EMBEDDED_NAME
 from engines.reward_settings import RewardSettings
+from evaluation.judges.report import audit_card
 from evaluation.reward.report import cell
 
 REWARD = "reward"
@@ -111,6 +112,8 @@ class CardContent:
     """True if the folder holds a model with the adapter merged into its weights."""
     full: bool = False
     """True if all weights were trained, so that the folder holds a whole model."""
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    """What an audit says about the labeler of the preferences; empty without an audit."""
 
 
 def model_card(content: CardContent) -> str:
@@ -140,6 +143,7 @@ def model_card(content: CardContent) -> str:
         settings=[(code_cell(name), code_cell(_value(value))) for name, value in content.settings.items()],
         metrics=[(code_cell(name), f"{value:.4g}") for name, value in content.metrics.items()],
         evaluation=[_evaluated(metric) for metric in content.evaluation],
+        audit=audit_card(content.audit) if content.audit else None,
         limits=list(map(escaped, _limits(content))),
         versions=[(escaped(package), escaped(version)) for package, version in content.versions.items()],
     )

@@ -46,6 +46,8 @@ class Provenance:
     """Number of answers to learn by the way in which they were made, such as `draw` or `repaired`."""
     constitution: str | None = None
     constitution_digest: str | None = None
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    """What an audit says about the labeler of the preferences; empty without an audit."""
 
 
 def write_card(
@@ -97,6 +99,7 @@ def write_card(
         constitution_digest=provenance.constitution_digest,
         reward=read_reward_settings(job.folder) if job.method == "reward" else None,
         full=job.adapter is None,
+        audit=provenance.audit,
     )
     write_atomic(
         job.folder / _CARD_CONTENT,

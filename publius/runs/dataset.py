@@ -22,6 +22,8 @@ from core.store.files import os_errors, whole_folder, write_atomic
 from core.text.documents import code_span, document_template, fenced
 from core.text.yaml_writing import yaml_text
 from critique.best_of import best_answers
+from evaluation.judges.report import audit_card
+from labelers.ai import AI_LABELER
 from prompts.sources import normalised
 from publius.runs.inputs import CONSTITUTION, read_input
 from publius.runs.manifest import read_manifest
@@ -100,8 +102,9 @@ def export_run(run: Path, to: Path) -> ExportedRun:
         carried: dict[str, str] = manifest.get("prompts", {}).get("carried", {})
         rows = _all_rows(files, carried)
         counts = {name: _write(folder / name, config) for name, config in rows.items()}
+        ai_labels = any(judgment.labeler == AI_LABELER for judgment in files.judgments)
         write_atomic(folder / CONSTITUTION, constitution)
-        write_atomic(folder / "README.md", _card(manifest, constitution, counts, run, carried))
+        write_atomic(folder / "README.md", _card(manifest, constitution, counts, run, carried, ai_labels))
     return ExportedRun(to, {name: sum(splits.values()) for name, splits in counts.items()})
 
 
@@ -268,6 +271,7 @@ def _card(
     counts: dict[str, dict[str, int]],
     run: Path,
     carried: Mapping[str, str],
+    ai_labels: bool,
 ) -> str:
     excluded = {stage: entry["left_out"] for stage, entry in manifest["stages"].items() if entry["left_out"]}
     return document_template("publius", "card.md.j2").render(
@@ -279,4 +283,6 @@ def _card(
         carried=[code_span(name) for name in carried],
         features=_features(counts, carried),
         run=run.name,
+        audit=manifest["audit"] and audit_card(manifest["audit"]),
+        ai_labels=ai_labels,
     )

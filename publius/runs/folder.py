@@ -298,6 +298,13 @@ class Run(RunFiles):
             self.manifest["estimate"] = dict(estimate)
             self._write_manifest()
 
+    def note_audit(self, audit: Mapping[str, Any] | None) -> None:
+        """Record what an audit says about the labeler in the manifest; None if there is no audit."""
+        found = dict(audit or {})
+        if self.store.writable and self.manifest.get("audit", {}) != found:
+            self.manifest["audit"] = found
+            self._write_manifest()
+
     def note_advice(self, stage: str, advice: str | None) -> str | None:
         """Record what a stage lacked and what to do about it, or that it lacked nothing; return it."""
         self.note_result(stage, "advice", advice)

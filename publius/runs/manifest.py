@@ -65,6 +65,7 @@ class _Manifest(_Part):
     prompts: _Prompts = _Prompts()
     late: list[str] = []
     estimate: dict[str, Any] = {}
+    audit: dict[str, Any] = {}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.estimates import attach_estimate
 from publius.runs.folder import Run, open_run
 from publius.runs.previews import preview_servers
+from publius.stages.audits import attach_audit, warn_about_families
 from publius.stages.base import STAGES, Stage, StageResult
 from publius.stages.compare import compare_stage
 from publius.stages.critique import critique_stage
@@ -141,6 +142,8 @@ def run_plan(plan: StagePlan, make: EngineMaker = make_engine) -> RunOutcome:
                 labels_now=asks_labeler(config, plan.stages),
                 judges_now="choose" in plan.stages or "eval" in plan.stages,
             )
+            attach_audit(run, engines, plan.project, labels_now=asks_labeler(config, plan.stages))
+            warn_about_families(config.models)
             if writes:
                 plan.ingest(run)
                 wait_for_all()  # the other processes may open the folder from here on

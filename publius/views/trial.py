@@ -1,4 +1,4 @@
-"""Output of `publius try`: draft, critiques, revisions, checks and labels."""
+"""Output of `publius try` (draft, critiques, revisions, checks and labels) and of `publius prompts`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.text import Text
 from constitution.checks.evaluate import evaluate
 from constitution.draw import in_scope
 from core.records import Judgment
+from publius.authoring.prompts import PromptsResult, _reasons
 from publius.authoring.trial import TrialResult
 from publius.console import heading, out, word_diff
 from publius.views.record import why_not_kept
@@ -80,3 +81,12 @@ def _orders(judgment: Judgment, a_is_revision: bool) -> str:
     if not a_is_revision:  # the stored log-odds are those of `a`
         first, second = -second, -first
     return f"  (log-odds {first:+.2f} shown first, {second:+.2f} shown second)"
+
+
+def print_prompts(result: PromptsResult) -> None:
+    """Print the number of prompts by kind, and of skipped messages by reason."""
+    summary = result.as_json()
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["kinds"].items())
+    out.print(f"wrote {result.to}: {summary['got']:,} of {summary['wanted']:,} prompts ({kinds})")
+    rejected = result.synthesis.rejected
+    out.print(f"skipped {rejected.total():,}{': ' if rejected else ''}{_reasons(rejected)}")

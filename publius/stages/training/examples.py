@@ -16,6 +16,7 @@ from core.records import Preference
 from critique.best_of import best_answers
 from critique.supervised import supervised_data
 from engines.cached import RequestCounts
+from labelers.ai import AI_LABELER
 from publius.models.provenance import Provenance, report_training, write_card
 from publius.models.reward_model import finish_reward_model
 from publius.models.training_job import AnyMethodConfig, training_job
@@ -176,7 +177,9 @@ def labelled(run: Run, pairs: Sequence[PreferencePair]) -> Provenance:
     origin = provenance_of(run, "preferences.jsonl of the run", sources)
     used = {pair.id for pair in pairs}
     chosen = (p.origin_chosen for p in run.preferences if p.comparison_id in used) if used else ()
-    return replace(origin, origins=Counter(name.partition(":")[0] for name in chosen))
+    by_ai = any(AI_LABELER in source.split("+") for source in sources)
+    audit = run.manifest.get("audit", {}) if by_ai else {}
+    return replace(origin, origins=Counter(name.partition(":")[0] for name in chosen), audit=audit)
 
 
 def provenance_of(run: Run, origin: str, sources: Mapping[str, int] | None = None) -> Provenance:

@@ -1,0 +1,1 @@
+"""Statistics of judges against gold labels: corrected rates, calibration, abstention."""

@@ -1,0 +1,1 @@
+"""Audits of labelers: gold comparisons, baselines, accuracy, bias, calibration, injections."""

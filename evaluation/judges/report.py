@@ -1,0 +1,119 @@
+"""The certificate of an audit as a readable report, and its figures as rows for tables and cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.records import Metric
+from core.text.documents import code_cell, code_span, document_template, escaped
+from evaluation.judges.certificate import AuditedLabeler, Certificate, GoldSource
+
+_NONE = "-"
+
+_Row = tuple[str, ...]
+
+TITLES: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    "accuracy.one order": "accuracy of one presentation order",
+    "accuracy.matched length": "accuracy at matched length",
+    "first slot": "prefers the answer in the first place",
+    "swap inconsistency": "swapping the answers changes the preferred one",
+    "slot log-odds": "liking for the first place, nats",
+    "nll": "NLL, nats (0.693 knows nothing)",
+    "nll after temperature": "NLL after a cross-fitted temperature, nats",
+    "temperature": "temperature that fits best",
+    "brier": "Brier score",
+    "ece": "ECE",
+    "ece by chance": "ECE of a calibrated labeler, by chance",
+    "answer mass": "median answer mass",
+    "answer mass.lowest": "lowest answer mass",
+    "planted": "accuracy on planted violations",
+    "examples": "accuracy on the principles' test examples",
+    "checks": "accuracy against machine checks",
+}
+"""Title of each metric; others are shown by their names."""
+
+
+def audit_report(certificate: Certificate) -> str:
+    """Return a certificate as Markdown. Names of models, files and principles are escaped."""
+    return document_template("evaluation", "audit.md.j2").render(
+        certificate=certificate,
+        constitution=escaped(certificate.constitution),
+        sources=[_source(source) for source in certificate.gold],
+        audited=[_section(one) for one in certificate.audited],
+        compared=[compared_row(one, certificate.recommended) for one in certificate.compared],
+        known=[metric_row(metric) for metric in certificate.without_gold],
+        injections=[metric_row(metric) for metric in certificate.injections],
+        unreliable=[code_cell(name) for name in certificate.unreliable],
+    )
+
+
+def _source(source: GoldSource) -> _Row:
+    count = f"{source.comparisons:,}"
+    return code_cell(source.name), escaped(source.format), count, _reasons(source.excluded)
+
+
+def _section(one: AuditedLabeler) -> dict[str, Any]:
+    return {
+        "title": f"{code_cell(one.labeler.model)}, {escaped(one.labeler.name)}",
+        "digest": one.labeler.digest,
+        "rows": [metric_row(metric) for metric in one.metrics],
+        "problems": [escaped(problem) for problem in one.problems],
+        "outcomes": [(escaped(name), f"{count:,}") for name, count in one.outcomes.items()],
+        "cost": None if one.cost is None else cost_line(one),
+    }
+
+
+def metric_row(metric: Metric) -> _Row:
+    """Return title, value with interval, and number of a metric."""
+    return escaped(TITLES.get(metric.name, metric.name)), metric_cell(metric), f"{metric.n:,}"
+
+
+def metric_cell(metric: Metric | None) -> str:
+    """Return a metric as `61.4 % (52.0 to 70.9)`: shares in percent, others with three decimals."""
+    if metric is None:
+        return _NONE
+    scale, digits, unit = (100.0, 1, " %") if metric.unit == "share" else (1.0, 3, "")
+    value = f"{scale * metric.value:.{digits}f}{unit}"
+    if metric.low is None or metric.high is None:
+        return value
+    return f"{value} ({scale * metric.low:.{digits}f} to {scale * metric.high:.{digits}f})"
+
+
+def compared_row(one: AuditedLabeler, recommended: str | None) -> _Row:
+    """Return name, accuracy, NLL after temperature, swap inconsistency, tokens, and the recommendation."""
+    if one.refused is not None:
+        return escaped(one.labeler.name), f"cannot be asked: {escaped(one.refused)}", _NONE, _NONE, _NONE, ""
+    names = ("accuracy", "nll after temperature", "swap inconsistency")
+    tokens = _NONE if one.cost is None or not one.cost.asked else f"{one.cost.tokens_each:,.0f}"
+    mark = "recommended" if one.labeler.digest == recommended else ""
+    return escaped(one.labeler.name), *(metric_cell(one.metric(name)) for name in names), tokens, mark
+
+
+def cost_line(one: AuditedLabeler) -> str:
+    """Return what a labeler's answers cost."""
+    cost = one.cost
+    assert cost is not None
+    each = cost.requests / max(1, cost.comparisons)
+    if not cost.asked or cost.seconds is None:
+        return f"{each:.1f} requests a comparison, all from the request cache"
+    seconds = cost.seconds / cost.asked * each
+    return f"{each:.1f} requests, {cost.tokens_each:,.0f} tokens and {seconds:.2f} seconds a comparison"
+
+
+def _reasons(excluded: Mapping[str, int]) -> str:
+    return escaped("; ".join(f"{reason}: {count:,}" for reason, count in excluded.items())) or _NONE
+
+
+def audit_card(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that a card shows of an audit's summary (`FoundAudit.summary`), escaped."""
+    return {
+        "model": code_span(str(summary.get("model", ""))),
+        "mode": escaped(str(summary.get("mode", ""))),
+        "created": escaped(str(summary.get("created", ""))),
+        "constitution": escaped(str(summary.get("constitution", ""))),
+        "gold": ", ".join(code_span(str(name)) for name in summary.get("gold", ())),
+        "rows": [metric_row(Metric.model_validate(fields)) for fields in summary.get("metrics", ())],
+        "problems": [escaped(str(problem)) for problem in summary.get("problems", ())],
+    }

@@ -1,0 +1,1 @@
+"""Audits of the models that label and judge."""

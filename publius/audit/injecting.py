@@ -1,0 +1,96 @@
+"""Injections in replies: the shifts of a labeler, and of the same model with a naive template."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from core.chat import Turn
+from core.concurrency import for_each
+from core.errors import RequestError
+from core.progress import progress
+from core.records import Generation, Metric
+from core.terminal.interrupts import run_interruptibly
+from engines.cached import CachedEngine
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from evaluation.judges.injections import (
+    AttackedPair,
+    InjectionShift,
+    attacked_pairs,
+    injection_metrics,
+    injection_shift,
+)
+from labelers.ai import AILabeler
+from labelers.config import LabelMode
+from prompts.environment import naive_templates
+from publius.audit.judging import LabelingEngine
+
+PAIR_MODES: frozenset[LabelMode] = frozenset({"choice"})
+"""Modes in which the labeler is shown two replies at once, by the letters A and B."""
+
+
+@dataclass(frozen=True)
+class PastingEngine:
+    """An engine that is given the texts of replies as if they were trusted: nothing in them is escaped.
+
+    A server's engine escapes what spells a special token in untrusted text only. Engines in this process
+    encode no text as a special token, whoever wrote it.
+    """
+
+    engine: CachedEngine
+
+    @property
+    def takes_questions(self) -> bool:
+        """True if the engine is asked typed questions."""
+        return self.engine.takes_questions
+
+    def key(self, request: ChoiceRequest) -> str:
+        """Return the key of the request as it is sent."""
+        return self.engine.key(_pasted(request))
+
+    async def choose(self, request: ChoiceRequest) -> ChoiceScores:
+        """Return the engine's scores of the request with its texts pasted."""
+        return await self.engine.choose(_pasted(request))
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Return the engine's answer."""
+        return await self.engine.generate(request)
+
+
+def _pasted(request: ChoiceRequest) -> ChoiceRequest:
+    return replace(request, turns=tuple(Turn(turn.role, (turn.text,)) for turn in request.turns))
+
+
+def injection_shifts(labeler: AILabeler, asked: LabelingEngine) -> tuple[Metric, ...]:
+    """Return the shifts of a labeler by the injections that ship, beside those of a naive template.
+
+    Args:
+        labeler: the labeler; its principles without a machine check are judged by in turn.
+        asked: its engine.
+    """
+    principles = [p for p in labeler.constitution.principles if p.check is None]
+    pairs = attacked_pairs(principles, pair=labeler.config.mode in PAIR_MODES)
+    naive = replace(labeler, engine=PastingEngine(asked.engine), templates=naive_templates())
+    own, theirs = (_shifts(one, pairs, asked.at_once) for one in (labeler, naive))
+    return injection_metrics(own, theirs, labeler.seed)
+
+
+def _shifts(labeler: AILabeler, pairs: Sequence[AttackedPair], at_once: int) -> list[InjectionShift]:
+    """Return the shifts in the order of the pairs, without those of requests that cannot be run."""
+    found: dict[int, InjectionShift] = {}
+    with progress("injections", len(pairs)) as task:
+
+        async def one(numbered: tuple[int, AttackedPair]) -> None:
+            number, pair = numbered
+            asked = (labeler.judge(comparison, pair.principle) for comparison in (pair.attacked, pair.twin))
+            try:
+                shift = injection_shift(pair, *await asyncio.gather(*asked))
+            except RequestError:
+                shift = None
+            if shift is not None:
+                found[number] = shift
+            task.advance()
+
+        run_interruptibly(for_each(enumerate(pairs), one, at_once))
+    return [found[number] for number in sorted(found)]

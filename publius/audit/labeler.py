@@ -1,0 +1,221 @@
+"""`publius audit labeler`: measure a labeler, compare the ways of asking it, and write a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from constitution.loader import load_constitution
+from constitution.schema import Constitution
+from core.errors import ConfigError, EngineError, shell_command
+from core.notices import note, warn
+from core.store.files import os_errors, write_atomic
+from evaluation.judges.certificate import AUDITS, CERTIFICATE, AuditedLabeler, Certificate
+from evaluation.judges.gold import GoldPair, sampled, tuning_slice
+from evaluation.judges.injections import injection_problems
+from evaluation.judges.judged import outcomes
+from evaluation.judges.measures import gold_metrics
+from evaluation.judges.report import audit_report
+from evaluation.judges.verdict import known_problems, problems_of, recommended_of
+from labelers.ai import AILabeler
+from publius.audit.candidates import LabelerCandidate, labeler_candidates, refusal_of
+from publius.audit.gold import read_gold
+from publius.audit.injecting import injection_shifts
+from publius.audit.judging import LabelingEngine, judge_gold
+from publius.audit.known import known_metrics
+from publius.audit.settings import AuditRequest, audit_settings
+from publius.runs.engines import EngineMaker, conversations, make_engine, open_engines
+from publius.runs.folder import package_versions
+
+AUDIT_REPORT = "audit.md"
+FEWEST_PROMPTS = 10
+"""Prompts that each slice needs for labelers to be compared."""
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """The certificate of an audit and the folder that holds it."""
+
+    folder: Path
+    certificate: Certificate
+    failed: bool
+    """True if the accuracy is below the one that was required."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the certificate as JSON-able values, with its folder."""
+        return {"folder": str(self.folder), **self.certificate.as_json()}
+
+
+@dataclass(frozen=True)
+class _Audit:
+    """What all parts of an audit share."""
+
+    constitution: Constitution
+    seed: int
+    asked: LabelingEngine
+    min_accuracy: float | None
+
+    def labeler(self, candidate: LabelerCandidate) -> AILabeler:
+        engine, templates = self.asked.engine, candidate.templates
+        return AILabeler(self.constitution, engine, candidate.config, self.seed, templates)
+
+    def measure(self, candidate: LabelerCandidate, pairs: Sequence[GoldPair]) -> AuditedLabeler:
+        """Return a labeler's metrics on gold pairs, or why it cannot be asked."""
+        refused = refusal_of(self.asked.engine, candidate)
+        if refused is not None:
+            return AuditedLabeler(labeler=candidate.identity, refused=refused, problems=(refused,))
+        judged, cost = judge_gold(self.labeler(candidate), pairs, self.asked)
+        metrics = gold_metrics(judged, self.seed)
+        return AuditedLabeler(
+            labeler=candidate.identity,
+            metrics=metrics,
+            outcomes=outcomes(judged),
+            cost=cost,
+            problems=problems_of(metrics, len(pairs), self.min_accuracy),
+        )
+
+
+def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditResult:
+    """Audit a labeler, write `audit.json` and `audit.md`, and return the certificate.
+
+    Answers of the model are in the project's request cache: an audit that was interrupted continues.
+
+    Raises:
+        ConfigError: if the run file or the constitution is invalid, or nothing is asked of a labeler.
+        DataError: if the gold labels cannot be read.
+        EngineError: if the model cannot be asked.
+    """
+    settings = audit_settings(request)
+    config = settings.config
+    constitution = load_constitution(config.constitution)
+    _require_questions(constitution, config.label.principles)
+    if request.min_accuracy is not None and not request.gold:
+        raise ConfigError(
+            "--min-accuracy needs gold labels", where="--min-accuracy", accepted="with --gold FILE"
+        )
+    every, sources = read_gold(request.gold) if request.gold else ((), ())
+    pairs = sampled(every, request.rows, config.seed)
+    with open_engines(config, settings.project, make, pairs_only=True) as engines:
+        asked = LabelingEngine(engines.of("labeler"), conversations(engines.settings("labeler")))
+        audit = _Audit(constitution, config.seed, asked, request.min_accuracy)
+        found = labeler_candidates(request, config, asked.engine)
+        parts = _by_gold(audit, found, pairs) if pairs else _without_gold(audit, found[0])
+        if request.injections:
+            parts = _with_injections(audit, found[0], parts)
+        note(engines.counts().summary())
+    certificate = Certificate(
+        publius=package_versions()["publius"],
+        created=datetime.now(UTC).date().isoformat(),
+        seed=config.seed,
+        constitution=constitution.name,
+        constitution_digest=constitution.digest,
+        gold=sources,
+        rows=len(pairs),
+        min_accuracy=request.min_accuracy,
+        **parts,
+    )
+    folder = request.to or settings.project / AUDITS / _folder_name(certificate)
+    _write(folder, certificate)
+    if folder.resolve().parent != (settings.project / AUDITS).resolve():
+        note(f"runs look for certificates in {settings.project / AUDITS}")
+    return AuditResult(folder, certificate, _is_below(certificate))
+
+
+def _require_questions(constitution: Constitution, principles: int) -> None:
+    """Raise ConfigError if a run would ask no labeler."""
+    if not principles:
+        raise ConfigError(
+            "nothing to audit: no question is asked of a labeler",
+            where="label.principles",
+            accepted="1 or more, or --set label.principles=4",
+        )
+    if all(principle.check is not None for principle in constitution.principles):
+        raise ConfigError(
+            "nothing to audit: every principle has a machine check, so no labeler is asked",
+            where=constitution.name,
+            accepted="a constitution with a principle without `check`",
+        )
+
+
+def _by_gold(audit: _Audit, found: Sequence[LabelerCandidate], pairs: Sequence[GoldPair]) -> dict[str, Any]:
+    """Return the parts of the certificate that gold labels give."""
+    tuning, rest = tuning_slice(pairs, audit.seed) if len(found) > 1 else ((), tuple(pairs))
+    if len(found) > 1 and min(_prompts(tuning), _prompts(rest)) < FEWEST_PROMPTS:
+        few = f"{_prompts(pairs)} gold prompts are too few to compare labelers"
+        warn(f"{few}; only the configured one is audited")
+        tuning, rest, found = (), tuple(pairs), found[:1]
+    compared = [audit.measure(candidate, tuning) for candidate in found] if tuning else []
+    best = recommended_of(compared)
+    chosen = [found[0]]
+    if best is not None and best.labeler.digest != found[0].identity.digest:
+        chosen.append(next(c for c in found if c.identity.digest == best.labeler.digest))
+    audited = [audit.measure(candidate, rest) for candidate in chosen]
+    _require_one(audited)
+    return {
+        "audited": tuple(audited),
+        "compared": tuple(compared),
+        "tuning": len(tuning),
+        "recommended": None if best is None else best.labeler.digest,
+    }
+
+
+def _prompts(pairs: Sequence[GoldPair]) -> int:
+    return len({pair.comparison.prompt.id for pair in pairs})
+
+
+def _require_one(audited: Sequence[AuditedLabeler]) -> None:
+    """Raise EngineError if the model can be asked in no way."""
+    if all(one.refused is not None for one in audited):
+        raise EngineError(
+            f"the model cannot label: {audited[0].refused}",
+            where=audited[0].labeler.model,
+            accepted="a model that can be asked for one letter or word, or another label.mode",
+        )
+
+
+def _without_gold(audit: _Audit, candidate: LabelerCandidate) -> dict[str, Any]:
+    """Return the parts of the certificate that need no gold labels."""
+    refused = refusal_of(audit.asked.engine, candidate)
+    one = AuditedLabeler(labeler=candidate.identity, refused=refused)
+    _require_one([one])
+    known = known_metrics(audit.constitution, audit.labeler(candidate), audit.asked)
+    audited = one.model_copy(update={"problems": known_problems(known.metrics, known.unreliable)})
+    return {"audited": (audited,), "without_gold": known.metrics, "unreliable": known.unreliable}
+
+
+def _with_injections(audit: _Audit, candidate: LabelerCandidate, parts: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of the certificate with the shifts of the first labeler by injections."""
+    first, *others = parts["audited"]
+    if first.refused is not None:
+        return parts
+    metrics = injection_shifts(audit.labeler(candidate), audit.asked)
+    problems = (*first.problems, *injection_problems({metric.name: metric for metric in metrics}))
+    changed = first.model_copy(update={"problems": problems})
+    return {**parts, "audited": (changed, *others), "injections": metrics}
+
+
+def _is_below(certificate: Certificate) -> bool:
+    """Return True if the labeler's accuracy is below the required one."""
+    if certificate.min_accuracy is None:
+        return False
+    accuracy = certificate.audited[0].metric("accuracy")
+    return accuracy is None or accuracy.value < certificate.min_accuracy
+
+
+def _folder_name(certificate: Certificate) -> str:
+    """Return the name of an audit's folder; a later audit of the same labeler replaces its files."""
+    labeler = certificate.audited[0].labeler
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in labeler.model).strip("-.")[-48:]
+    kind = "gold" if certificate.gold else "planted"
+    return f"{name or 'labeler'}-{labeler.mode}-{kind}-{labeler.digest[:8]}"
+
+
+def _write(folder: Path, certificate: Certificate) -> None:
+    with os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / AUDIT_REPORT, audit_report(certificate))
+        write_atomic(folder / CERTIFICATE, certificate.model_dump_json(exclude_none=True, indent=2) + "\n")
+    note(f"certificate {shell_command(folder / CERTIFICATE)}")

@@ -1,0 +1,93 @@
+"""Audits of a run's labeler: its identity, and the warning where it is unaudited or failed its audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.notices import warn
+from core.settings import identity_of
+from engines.cached import CachedEngine
+from engines.config import ModelConfig, ModelsConfig
+from engines.protocols import takes_questions
+from evaluation.judges.certificate import FoundAudit, LabelerIdentity, find_audit
+from evaluation.judges.families import shared_families
+from labelers.config import ANNOTATOR_FIELDS, LabelConfig
+from prompts.environment import PromptTemplates
+from publius.runs.engines import EngineRole, Engines
+from publius.runs.folder import Run
+
+_NOT_ASKED = ANNOTATOR_FIELDS | {"mode", "principles", "order_average", "near_duplicate", "check_confidence"}
+"""Fields of `label` that do not change what the model is asked about two answers under a principle."""
+_TEMPLATE_OF: Mapping[str, str] = {"choice": "comparison", "pointwise": "pointwise"}
+
+
+def labeler_identity(
+    engine: CachedEngine, label: LabelConfig, templates: PromptTemplates, templates_from: str = "built-in"
+) -> LabelerIdentity:
+    """Return the identity of a labeler: its model, the settings of its questions and their templates."""
+    if takes_questions(engine):
+        used = templates.decisions.digest
+    else:
+        name = _TEMPLATE_OF.get(label.mode)
+        used = templates.digest if name is None else templates.digest_of(name)
+    settings = {name: value for name, value in identity_of(label).items() if name not in _NOT_ASKED}
+    return LabelerIdentity(
+        model=engine.model,
+        model_identity=engine.identity,
+        mode=label.mode,
+        settings=settings,
+        templates=used,
+        templates_from=templates_from,
+    )
+
+
+def attach_audit(run: Run, engines: Engines, project: Path, *, labels_now: bool) -> None:
+    """Record in the manifest what an audit in the project says about the labeler, and warn where it is bad.
+
+    Args:
+        run: the run.
+        engines: its engines.
+        project: folder of the run file, whose folder `audits` is searched.
+        labels_now: False if no stage of the command asks the labeler; nothing is done then.
+    """
+    asked = any(principle.check is None for principle in run.constitution.principles)
+    if not (labels_now and asked and run.config.label.principles):
+        return
+    labeler = labeler_identity(engines.of("labeler"), run.config.label, run.templates)
+    found = find_audit(project, labeler.digest)
+    run.note_audit(None if found is None else found.summary())
+    if engines.settings("labeler").kind != "scripted":
+        _warn_about_labeler(found, labeler)
+
+
+def _warn_about_labeler(found: FoundAudit | None, labeler: LabelerIdentity) -> None:
+    name = f"{labeler.model} ({labeler.mode})"
+    if found is None:
+        command = "publius audit labeler RUN.yaml --gold FILE"
+        warn(f"unaudited: how often {name} is right was not measured; run: {command}")
+        return
+    for problem in found.audit.problems:
+        warn(f"the audit of {name} in {found.folder}: {problem}")
+
+
+def warn_about_families(models: ModelsConfig) -> None:
+    """Warn if judge, labeler and teacher are of one family: a model favours answers like its own.
+
+    The teacher is the critic, which writes the revisions. A labeler that is the policy or the critic itself
+    has a warning of its own.
+    """
+    pairs: list[tuple[EngineRole, EngineRole]] = []
+    if models.judge is not None:
+        pairs.append(("judge", "labeler"))
+        if models.of("critic").id != models.of("labeler").id:
+            pairs.append(("judge", "critic"))
+    if isinstance(models.labeler, ModelConfig) and isinstance(models.critic, ModelConfig):
+        pairs += [("labeler", "critic")] * (models.labeler.id != models.critic.id)
+    for one, other in pairs:
+        shared = shared_families(models.of(one).id, models.of(other).id)
+        if shared:
+            warn(
+                f"{one} and {other} are of one family ({', '.join(shared)}), which favours its own; "
+                f"set models.{one} to a model of another family"
+            )

@@ -1,0 +1,281 @@
+"""`publius audit labeler`: what it measures, writes, recommends and refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.chat import Untrusted
+from core.errors import ConfigError, DataError, EngineError
+from engines.config import EngineConfig, ModelConfig
+from engines.protocols import ChoiceRequest
+from engines.scripted import ScriptedEngine
+from evaluation.judges.certificate import CERTIFICATE, read_certificate
+from publius.audit.labeler import AUDIT_REPORT, AuditResult, run_audit
+from publius.audit.settings import AuditRequest
+from tests.publius.invoking import here
+
+CONSTITUTION = "name: t\nprinciples: [The reply is kind.]\n"
+CHECKED = """name: t
+principles:
+  - The reply is kind.
+  - {id: short, text: The reply has at most thirty words., check: {kind: max_words, value: 30}}
+"""
+Maker = Callable[[ModelConfig, EngineConfig], ScriptedEngine]
+
+
+def texts(request: ChoiceRequest) -> list[str]:
+    turn = request.turns[-1]
+    return [piece.text for piece in turn.pieces if isinstance(piece, Untrusted)]
+
+
+def log(odds: float) -> tuple[float, float]:
+    return -math.log1p(math.exp(-odds)) + math.log(0.98), -math.log1p(math.exp(odds)) + math.log(0.98)
+
+
+def judge(true: float, slot: float = 0.0, pointwise: float | None = None) -> Maker:
+    """An engine that prefers answers with the word `good` by `true` nats, and the first place by `slot`."""
+
+    def choose(request: ChoiceRequest) -> tuple[float, ...]:
+        shown = texts(request)
+        strength = true if len(shown) > 2 or pointwise is None else pointwise
+        if request.choices == (" A", " B"):
+            sign = ("good" in shown[-2]) - ("good" in shown[-1])
+            return log(strength * sign + slot)
+        return log(strength * (1 if "good" in shown[-1] else -1) / 2)
+
+    return lambda model, engine: ScriptedEngine(chooser=choose, model=f"scripted:{model.id}")
+
+
+def gold_file(folder: Path, count: int = 60, flipped: int = 0) -> Path:
+    path = folder / "gold.jsonl"
+    rows = []
+    for n in range(count):
+        good, bad = f"good answer {n}", f"poor answer {n}, which is longer"
+        chosen, rejected = (bad, good) if n < flipped else (good, bad)
+        rows.append({"prompt": f"Question {n}?", "chosen": chosen, "rejected": rejected, "subset": "chat"})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def audit(
+    folder: Path, chooser: Maker | None = None, text: str = CONSTITUTION, **request: Any
+) -> AuditResult:
+    (folder / "c.yaml").write_text(text)
+    fields = {"source": str(folder / "c.yaml"), "model": "scripted", **request}
+    return run_audit(AuditRequest(**fields), chooser or judge(1.0))
+
+
+def figure(result: AuditResult, name: str) -> float:
+    return result.certificate.figures()[name].value
+
+
+def test_right_labeler_passes_and_leaves_a_certificate(tmp_path: Path):
+    result = audit(tmp_path, gold=[str(gold_file(tmp_path))], compare=False, min_accuracy=0.9)
+    assert not result.failed
+    assert not result.certificate.fails
+    assert figure(result, "accuracy") == 1.0
+    assert figure(result, "baseline.longest") == 0.0
+    assert read_certificate(result.folder / CERTIFICATE) == result.certificate
+    assert "Nothing was found against it" in (result.folder / AUDIT_REPORT).read_text()
+    assert result.folder.parent == tmp_path / "audits"
+
+
+def test_share_of_wrong_labels_is_the_error(tmp_path: Path):
+    result = audit(tmp_path, gold=[str(gold_file(tmp_path, 60, flipped=15))], compare=False, min_accuracy=0.8)
+    assert figure(result, "accuracy") == 0.75
+    assert result.failed
+    assert "below the required 80.0%" in result.certificate.audited[0].problems[0]
+
+
+def test_mode_of_the_lower_nll_is_recommended_on_other_comparisons(tmp_path: Path):
+    chooser = judge(-1.0, pointwise=1.0)  # the pair question is answered wrongly, the single one rightly
+    result = audit(tmp_path, chooser, gold=[str(gold_file(tmp_path))])
+    certificate = result.certificate
+    assert [one.labeler.mode for one in certificate.audited] == ["choice", "pointwise"]
+    assert certificate.recommended == certificate.audited[1].labeler.digest
+    assert [one.metric("accuracy").value for one in certificate.audited] == [0.0, 1.0]  # type: ignore[union-attr]
+    counted = certificate.audited[0].metric("accuracy")
+    assert counted is not None
+    assert certificate.tuning + counted.n == certificate.rows == 60
+    assert certificate.tuning > 0
+
+
+def test_templates_are_compared_too(tmp_path: Path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "comparison.j2").write_text(
+        "{% block user %}{{ conversation[0].content }} {{ reply_a }} {{ reply_b }}{% endblock %}"
+        "{% block prefill %}Reply{% endblock %}"
+    )
+    result = audit(tmp_path, gold=[str(gold_file(tmp_path))], templates=[folder])
+    names = [one.labeler.name for one in result.certificate.compared]
+    # The folder replaces the template of one mode only: the other mode is the same labeler.
+    assert names == ["choice", "pointwise", "choice, templates mine"]
+
+
+def test_few_gold_prompts_audit_the_configured_labeler_alone(tmp_path: Path):
+    result = audit(tmp_path, gold=[str(gold_file(tmp_path, 12))])
+    assert result.certificate.tuning == 0
+    assert result.certificate.recommended is None
+    assert figure(result, "accuracy") == 1.0
+
+
+def test_rows_limit_what_is_judged(tmp_path: Path):
+    result = audit(tmp_path, gold=[str(gold_file(tmp_path))], rows=25, compare=False)
+    assert result.certificate.rows == 25
+    assert result.certificate.gold[0].comparisons == 60
+
+
+def test_rows_without_a_label_are_counted(tmp_path: Path):
+    path = gold_file(tmp_path, 30)
+    with path.open("a") as file:
+        file.write('{"prompt": "q", "chosen": "same", "rejected": "same"}\n')
+    result = audit(tmp_path, gold=[str(path), str(path)], compare=False)
+    first, again = result.certificate.gold
+    assert sum(first.excluded.values()) == 1
+    assert again.excluded["in an earlier source too"] == 30
+    assert result.certificate.rows == 30
+
+
+def test_label_folder_is_gold(tmp_path: Path):
+    folder = tmp_path / "labels"
+    assert here("import", "labels", gold_file(tmp_path), "--to", folder).returncode == 0
+    result = audit(tmp_path, gold=[str(folder)], compare=False)
+    assert (result.certificate.gold[0].name, result.certificate.rows) == ("labels", 60)
+
+
+def test_second_audit_asks_nothing_again(tmp_path: Path):
+    gold = [str(gold_file(tmp_path))]
+    audit(tmp_path, gold=gold, compare=False)
+    again = audit(tmp_path, gold=gold, compare=False)
+    cost = again.certificate.audited[0].cost
+    assert cost is not None
+    assert (cost.asked, cost.requests, cost.seconds) == (0, 120, None)
+
+
+def test_without_gold_planted_violations_find_a_labeler_that_sees_nothing(tmp_path: Path):
+    blind = judge(0.0, slot=2.0)
+    result = audit(tmp_path, blind, CHECKED)
+    assert figure(result, "planted") == 0.5
+    assert figure(result, "swap inconsistency") == 1.0
+    assert figure(result, "checks.short") == 0.5
+    assert result.certificate.unreliable == ("short",)
+    assert len(result.certificate.audited[0].problems) == 3
+
+
+def test_without_gold_a_labeler_that_counts_words_is_right_about_the_check(tmp_path: Path):
+    def count(request: ChoiceRequest) -> tuple[float, ...]:
+        first, second = (len(text.split()) for text in texts(request)[-2:])
+        return log(float(second > first) - float(first > second))
+
+    result = audit(tmp_path, lambda model, engine: ScriptedEngine(chooser=count), CHECKED)
+    assert figure(result, "checks") == 1.0
+    assert result.certificate.unreliable == ()
+
+
+def test_model_that_cannot_answer_is_refused_in_one_line(tmp_path: Path):
+    class Thinks(ScriptedEngine):
+        def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
+            raise ConfigError("it thinks first", where="models.labeler", accepted="one that does not")
+
+    with pytest.raises(EngineError, match=r"the model cannot label: .*it thinks first"):
+        audit(tmp_path, lambda model, engine: Thinks(), gold=[str(gold_file(tmp_path))])
+
+
+def test_constitution_of_checks_alone_has_no_labeler(tmp_path: Path):
+    text = CHECKED.replace("  - The reply is kind.\n", "")
+    with pytest.raises(ConfigError, match="every principle has a machine check"):
+        audit(tmp_path, text=text)
+
+
+def test_gold_without_labels_is_refused_with_the_reasons(tmp_path: Path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"prompt": "q", "response_a": "x", "response_b": "y", "verdict": "tie"}\n')
+    with pytest.raises(DataError, match="annotators prefer neither answer: 1"):
+        audit(tmp_path, gold=[str(path)])
+
+
+def test_run_file_gives_the_labeler_and_its_settings(tmp_path: Path):
+    (tmp_path / "c.yaml").write_text(CONSTITUTION)
+    run = tmp_path / "run.yaml"
+    run.write_text(
+        "constitution: c.yaml\nprompts: none.jsonl\nmodels: {policy: p, labeler: scripted-labeler}\n"
+        "engine: {kind: scripted}\nlabel: {mode: pointwise}\n"
+    )
+    result = run_audit(
+        AuditRequest(source=str(run), gold=[str(gold_file(tmp_path))], compare=False), judge(1.0)
+    )
+    labeler = result.certificate.audited[0].labeler
+    assert (labeler.model, labeler.mode) == ("scripted:scripted-labeler", "pointwise")
+    assert figure(result, "accuracy") == 1.0
+
+
+def test_command_exits_with_1_below_the_required_accuracy(tmp_path: Path):
+    (tmp_path / "c.yaml").write_text(CONSTITUTION)
+    gold = gold_file(tmp_path)
+    given = ("audit", "labeler", tmp_path / "c.yaml", "--model", "scripted", "--gold", gold, "--no-compare")
+    low = here(*given, "--min-accuracy", "0.01", "--json")
+    high = here(*given, "--min-accuracy", "1")
+    assert (low.returncode, high.returncode) == (0, 1)
+    assert json.loads(low.stdout)["rows"] == 60
+    assert "accuracy" in high.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--mode", "guess"), "unknown mode 'guess'"),
+        (("--min-accuracy", "0.5"), "--min-accuracy needs gold labels"),
+        (("--gold", "missing.jsonl"), "missing.jsonl"),
+        (("--set", "label.principles=0"), "label.principles"),
+    ],
+)
+def test_wrong_options_are_one_line(tmp_path: Path, options: tuple[str, ...], message: str):
+    (tmp_path / "c.yaml").write_text(CONSTITUTION)
+    done = here("audit", "labeler", tmp_path / "c.yaml", "--model", "scripted", *options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def obedient(request: ChoiceRequest) -> tuple[float, ...]:
+    """Prefer what the last sentence of a reply claims, if nothing but the reply is on its line."""
+    text = "".join(turn.text for turn in request.turns)
+    fenced = "holds no instructions" in text
+    wanted = re.findall(r"The (?:better reply is Reply (A|B)|answer is (Yes))", text)
+    if fenced or not wanted:
+        return log(0.0)
+    letter = "".join(wanted[-1])
+    return log(2.0 if letter in ("A", "Yes") else -2.0)
+
+
+@pytest.mark.parametrize("mode", ["choice", "pointwise"])
+def test_injections_move_a_labeler_that_obeys_only_what_is_not_fenced(tmp_path: Path, mode: str):
+    result = audit(
+        tmp_path,
+        lambda model, engine: ScriptedEngine(chooser=obedient),
+        injections=True,
+        overrides=[f"label.mode={mode}"],
+    )
+    assert figure(result, "injection.shift") == 0.0
+    assert figure(result, "injection.shift.naive") > 0.8
+    assert figure(result, "injection.ratio") == 0.0
+    assert not any("injections" in problem for problem in result.certificate.audited[0].problems)
+
+
+def test_labeler_that_obeys_replies_is_found_out(tmp_path: Path):
+    def obeys(request: ChoiceRequest) -> tuple[float, ...]:
+        wanted = re.findall(r"The better reply is Reply (A|B)", "".join(turn.text for turn in request.turns))
+        return log({"A": 2.0, "B": -2.0}[wanted[-1]] if wanted else 0.0)
+
+    result = audit(tmp_path, lambda model, engine: ScriptedEngine(chooser=obeys), injections=True)
+    assert figure(result, "injection.ratio") == pytest.approx(1.0)
+    assert "injections in a reply move its log-odds" in result.certificate.audited[0].problems[-1]
+    assert "Injections in replies" in (result.folder / AUDIT_REPORT).read_text()

@@ -1,0 +1,134 @@
+"""Runs and the audits of their labelers: what is warned of, and what reaches the cards."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engines.config import ModelsConfig
+from evaluation.judges.certificate import CERTIFICATE, read_certificate
+from publius.audit.labeler import run_audit
+from publius.audit.settings import AuditRequest
+from publius.runs.dataset import export_run
+from publius.stages.audits import warn_about_families
+from publius.stages.runner import RunRequest, execute
+from tests.publius.projects import RUN, Recorder, write_project
+
+SERVED = RUN.replace("kind: scripted", "kind: transformers")
+"""Recorder gives scripted engines whatever the kind is: this one is warned about."""
+
+
+def run(project: Path, make: Recorder | None = None, **request: Any) -> Path:
+    path = project / "run.yaml"
+    if not path.exists():
+        write_project(project, prompts=4, run=SERVED)
+    return execute(RunRequest(path, **request), make or Recorder()).folder
+
+
+def audit(project: Path, **request: Any) -> Path:
+    gold = project / "gold.jsonl"
+    rows = [{"prompt": f"Q{n}?", "chosen": f"one {n}", "rejected": f"two {n}"} for n in range(40)]
+    gold.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fields: dict[str, Any] = {"source": str(project / "run.yaml"), "gold": [str(gold)], "compare": False}
+    return run_audit(AuditRequest(**(fields | request)), Recorder()).folder
+
+
+def read_digest(path: Path) -> str:
+    certificate = read_certificate(path)
+    assert certificate is not None
+    return certificate.audited[0].labeler.digest
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_unaudited_labeler_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    run(tmp_path)
+    (warning,) = [text for text in messages(caplog) if text.startswith("unaudited")]
+    assert "some-model (choice)" in warning
+    assert "publius audit labeler RUN.yaml --gold FILE" in warning
+
+
+def test_problems_of_the_audit_are_the_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_project(tmp_path, prompts=4, run=SERVED)
+    folder = audit(tmp_path)  # a labeler that draws its answers by hash is no better than chance
+    caplog.clear()
+    run(tmp_path)
+    found = [text for text in messages(caplog) if "audit" in text]
+    assert any(str(folder) in text and "no better than chance" in text for text in found)
+    assert not any(text.startswith("unaudited") for text in found)
+
+
+def test_audit_of_another_mode_is_no_audit_of_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_project(tmp_path, prompts=4, run=SERVED)
+    audit(tmp_path, overrides=["label.mode=pointwise"])
+    caplog.clear()
+    run(tmp_path)
+    assert any(text.startswith("unaudited") for text in messages(caplog))
+
+
+def test_edited_constitution_and_more_principles_keep_the_audit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    write_project(tmp_path, prompts=4, run=SERVED)
+    audit(tmp_path)
+    text = (tmp_path / "constitution.yaml").read_text()
+    (tmp_path / "constitution.yaml").write_text(text.replace("plain words", "short words"))
+    caplog.clear()
+    run(tmp_path, overrides=["label.principles=1"])
+    assert not any(text.startswith("unaudited") for text in messages(caplog))
+
+
+@pytest.mark.parametrize("override", ["label.principles=0", "engine.kind=scripted"])
+def test_nothing_is_said_where_no_model_labels(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, override: str
+):
+    run(tmp_path, overrides=[override])
+    assert not any("audit" in text for text in messages(caplog))
+
+
+def test_audit_reaches_manifest_and_card_of_the_data_set(tmp_path: Path):
+    folder = run(tmp_path)
+    export_run(folder, tmp_path / "before")
+    assert "The labeler was not audited" in (tmp_path / "before" / "README.md").read_text()
+    certificate = audit(tmp_path) / CERTIFICATE
+    assert run(tmp_path) == folder  # the audit is no part of the run's identity
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["audit"]["labeler"] == read_digest(certificate)
+    export_run(folder, tmp_path / "after")
+    card = (tmp_path / "after" / "README.md").read_text()
+    assert "`some-model` (choice) was audited on" in card
+    assert "on gold labels of `gold.jsonl`" in card
+    assert "| accuracy |" in card
+    assert "- Problem: accuracy" in card
+
+
+def test_card_of_checks_alone_says_nothing_of_a_labeler(tmp_path: Path):
+    folder = run(tmp_path, overrides=["label.principles=0"])
+    export_run(folder, tmp_path / "out")
+    assert "Audit of the labeler" not in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("models", "pairs"),
+    [
+        ({"policy": "Qwen/Qwen3-8B"}, []),
+        ({"policy": "Qwen/Qwen3-8B", "labeler": "Qwen/Qwen3-32B"}, []),
+        ({"policy": "Qwen/Qwen3-8B", "judge": "Qwen/Qwen3-32B"}, ["judge and labeler"]),
+        ({"policy": "x", "labeler": "gpt-5", "judge": "o3"}, ["judge and labeler"]),
+        ({"policy": "x", "labeler": "y", "critic": "gpt-5", "judge": "o3"}, ["judge and critic"]),
+        ({"policy": "x", "labeler": "gpt-5", "critic": "gpt-4"}, ["labeler and critic"]),
+        ({"policy": "x", "labeler": "mixtral", "judge": "microsoft/phi-4"}, []),
+    ],
+)
+def test_models_of_one_family_are_warned_of(
+    models: dict[str, str], pairs: list[str], caplog: pytest.LogCaptureFixture
+):
+    config = ModelsConfig.model_validate({role: {"id": name} for role, name in models.items()})
+    warn_about_families(config)
+    assert [text.partition(" are of")[0] for text in messages(caplog)] == pairs
