@@ -15,6 +15,7 @@ LabelMode = Literal["choice", "pointwise"]
 Mix = Literal["override", "weights", "pooled", "humans", "machines"]
 """How human annotators and machines (the AI labeler and the checks) are combined."""
 
+PrincipleCount = Annotated[int, Field(ge=0, le=64)] | Literal["all"]
 SourceWeight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
@@ -39,8 +40,9 @@ class LabelConfig(Section):
     mode: LabelMode = "choice"
     """`choice`: the log-probabilities of a one-letter answer about both replies, in both presentation orders.
     `pointwise`: of Yes and No about each reply alone; the difference of their log-odds is the preference."""
-    principles: int = Field(default=4, ge=0, le=64)
-    """Number of principles drawn per comparison for the AI labeler; 0 uses only the machine checks."""
+    principles: PrincipleCount = 4
+    """Number of principles drawn per comparison for the AI labeler; 0 uses only the machine checks. `all`:
+    every principle without a machine check that applies to the prompt."""
     # It has one value and nothing reads it. It remains because it is part of the identity of runs and of the
     # ids of judgments: without it no earlier run could be resumed.
     order_average: Literal["logit"] = "logit"

@@ -202,7 +202,9 @@ class CallBounds:
     @property
     def _principles(self) -> int:
         """Principles that an answer or a comparison is judged under at most."""
-        return min(self.config.label.principles, len(self.constitution.principles) - self._checks)
+        judged = len(self.constitution.principles) - self._checks
+        drawn = self.config.label.principles
+        return judged if drawn == "all" else min(drawn, judged)
 
     @property
     def _samples(self) -> int:
