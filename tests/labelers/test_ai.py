@@ -17,9 +17,10 @@ from core.errors import RequestError
 from core.records import Comparison, Judgment, Message, OrderLogits, Prompt
 from engines.protocols import ChoiceRequest
 from engines.scripted import Chooser, ScriptedEngine
-from labelers.ai import AILabeler, probability, verdict_of
+from labelers.ai import AILabeler
 from labelers.config import LabelConfig
 from labelers.crowd.aggregate import aggregate
+from labelers.modes.reading import probability, verdict_of
 from prompts.environment import PromptTemplates, fence_for
 
 KIND = Principle(id="kind", text="The reply is kind.")
