@@ -21,11 +21,14 @@ TITLES: Mapping[str, str] = {
     "swap inconsistency": "swapping the answers changes the preferred one",
     "slot log-odds": "liking for the first place, nats",
     "nll": "NLL, nats (0.693 knows nothing)",
-    "nll after temperature": "NLL after a cross-fitted temperature, nats",
+    "accuracy.corrected": "accuracy, corrected",
+    "nll corrected": "NLL, corrected",
+    "ece corrected": "ECE, corrected",
+    "ece corrected noise": "ECE of a calibrated labeler, 95 % quantile",
     "temperature": "temperature that fits best",
     "brier": "Brier score",
     "ece": "ECE",
-    "ece by chance": "ECE of a calibrated labeler, by chance",
+    "ece noise": "ECE of a calibrated labeler, 95 % quantile",
     "answer mass": "median answer mass",
     "answer mass.lowest": "lowest answer mass",
     "planted": "accuracy on planted violations",
@@ -82,10 +85,10 @@ def metric_cell(metric: Metric | None) -> str:
 
 
 def compared_row(one: AuditedLabeler, recommended: str | None) -> _Row:
-    """Return name, accuracy, NLL after temperature, swap inconsistency, tokens, and the recommendation."""
+    """Return name, accuracy, NLL corrected, swap inconsistency, tokens, and the recommendation."""
     if one.refused is not None:
         return escaped(one.labeler.name), f"cannot be asked: {escaped(one.refused)}", _NONE, _NONE, _NONE, ""
-    names = ("accuracy", "nll after temperature", "swap inconsistency")
+    names = ("accuracy", "nll corrected", "swap inconsistency")
     tokens = _NONE if one.cost is None or not one.cost.asked else f"{one.cost.tokens_each:,.0f}"
     mark = "recommended" if one.labeler.digest == recommended else ""
     return escaped(one.labeler.name), *(metric_cell(one.metric(name)) for name in names), tokens, mark

@@ -11,6 +11,7 @@ from typing import Any
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError, EngineError, shell_command
+from core.lazy import require
 from core.notices import note, warn
 from core.store.files import os_errors, write_atomic
 from evaluation.judges.certificate import AUDITS, CERTIFICATE, AuditedLabeler, Certificate
@@ -87,7 +88,9 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
         ConfigError: if the run file or the constitution is invalid, or nothing is asked of a labeler.
         DataError: if the gold labels cannot be read.
         EngineError: if the model cannot be asked.
+        MissingExtraError: if scipy is not installed.
     """
+    require("scipy", "train")
     settings = audit_settings(request)
     config = settings.config
     constitution = load_constitution(config.constitution)
