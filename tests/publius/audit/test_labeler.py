@@ -233,6 +233,7 @@ def test_command_exits_with_1_below_the_required_accuracy(tmp_path: Path):
     [
         (("--mode", "guess"), "unknown mode 'guess'"),
         (("--min-accuracy", "0.5"), "--min-accuracy needs gold labels"),
+        (("--rows", "5", "--mode", "choice"), "--rows, --mode needs gold labels"),
         (("--gold", "missing.jsonl"), "missing.jsonl"),
         (("--set", "label.principles=0"), "label.principles"),
     ],
