@@ -19,7 +19,7 @@ from core.digests import derive_uniform
 from core.statistics.bootstrap import Floats
 from evaluation.judges.gold import GoldPair
 
-FOLDS = 10
+_FOLDS = 10
 _RIDGE = 1.0
 """Penalty, relative to the mean squared length of the pairs' features."""
 _WORD = re.compile(r"\w+")
@@ -53,7 +53,7 @@ def bag_of_words(pairs: Sequence[GoldPair], seed: int) -> Leanings:
     if not pairs:
         return ()
     gram, labels = _gram(pairs), np.asarray([pair.sign for pair in pairs], dtype=np.float64)
-    folds = np.asarray([int(FOLDS * derive_uniform(seed, "fold", p.comparison.prompt.id)) for p in pairs])
+    folds = np.asarray([int(_FOLDS * derive_uniform(seed, "fold", p.comparison.prompt.id)) for p in pairs])
     found = np.zeros(len(pairs))
     for fold in np.unique(folds):
         held_out = folds == fold

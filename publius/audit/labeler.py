@@ -11,6 +11,7 @@ from typing import Any
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError, EngineError, shell_command
+from core.lazy import require
 from core.notices import note, warn
 from core.store.files import os_errors, write_atomic
 from evaluation.judges.certificate import AUDITS, CERTIFICATE, AuditedLabeler, Certificate
@@ -87,15 +88,14 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
         ConfigError: if the run file or the constitution is invalid, or nothing is asked of a labeler.
         DataError: if the gold labels cannot be read.
         EngineError: if the model cannot be asked.
+        MissingExtraError: if scipy is not installed.
     """
+    require("scipy", "train")
     settings = audit_settings(request)
     config = settings.config
     constitution = load_constitution(config.constitution)
     _require_questions(constitution, config.label.principles)
-    if request.min_accuracy is not None and not request.gold:
-        raise ConfigError(
-            "--min-accuracy needs gold labels", where="--min-accuracy", accepted="with --gold FILE"
-        )
+    _require_gold(request)
     every, sources = read_gold(request.gold) if request.gold else ((), ())
     pairs = sampled(every, request.rows, config.seed)
     with open_engines(config, settings.project, make, pairs_only=True) as engines:
@@ -122,6 +122,20 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
     if folder.resolve().parent != (settings.project / AUDITS).resolve():
         note(f"runs look for certificates in {settings.project / AUDITS}")
     return AuditResult(folder, certificate, _is_below(certificate))
+
+
+def _require_gold(request: AuditRequest) -> None:
+    """Raise ConfigError if an option is given that means nothing without gold labels."""
+    given = {
+        "--min-accuracy": request.min_accuracy is not None,
+        "--rows": request.rows is not None,
+        "--mode": bool(request.modes),
+        "--templates": bool(request.templates),
+    }
+    useless = [option for option, is_given in given.items() if is_given and not request.gold]
+    if useless:
+        what = f"{', '.join(useless)} needs gold labels"
+        raise ConfigError(what, where=useless[0], accepted="with --gold FILE")
 
 
 def _require_questions(constitution: Constitution, principles: int) -> None:
