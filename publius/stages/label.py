@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+from constitution.gold.wordings import kind_in_words
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError
 from core.notices import warn
@@ -86,8 +87,9 @@ class Labeling:
     def of(cls, run: Run, engines: Engines) -> Self:
         """Return the labeling that a run's configuration asks for."""
         engine = engines.of("labeler")
+        constitution = judged_constitution(run.constitution, Path(run.config.models.of("labeler").id))
         return cls(
-            run, engine, AILabeler(run.constitution, engine, run.config.label, run.config.seed, run.templates)
+            run, engine, AILabeler(constitution, engine, run.config.label, run.config.seed, run.templates)
         )
 
     def is_done(self, comparison: Comparison) -> bool:
@@ -239,12 +241,32 @@ def require_templates_of_judge(folder: Path, templates: PromptTemplates) -> None
         raise ConfigError(
             "the judge was trained with another template pointwise.j2",
             where=str(folder),
-            accepted="the built-in pointwise.j2: remove yours from the templates folder; or train the judge again",
+            accepted="the built-in pointwise.j2: remove yours from the templates folder",
         )
     pairs = settings.held_out.get("pairs") or settings.kinds.get("pairs")
     if pairs is None or pairs.accuracy < LOWEST_ACCURACY:
         known = "not measured" if pairs is None else f"{pairs.accuracy:.0%} right on other prompts"
         warn(f"{folder}: which of two replies the judge prefers is {known}; do not rely on its labels")
+
+
+def judged_constitution(constitution: Constitution, labeler: Path) -> Constitution:
+    """Return the constitution without the principles that a trained judge abstains on, with a warning.
+
+    Args:
+        constitution: the constitution of a run.
+        labeler: the labeler's model; nothing is removed if it is no trained judge.
+    """
+    if not holds_judge(labeler):
+        return constitution
+    abstains = read_judge_settings(labeler).abstains
+    asked = [principle for principle in constitution.principles if principle.check is None]
+    weak = {principle.id: kind for principle in asked if (kind := kind_in_words(principle.text)) in abstains}
+    if not weak:
+        return constitution
+    named = ", ".join(f"{name} ({kind})" for name, kind in weak.items())
+    warn(f"{labeler}: the judge abstains on principles of kinds on which it is not reliable: {named}")
+    kept = tuple(principle for principle in constitution.principles if principle.id not in weak)
+    return constitution.model_copy(update={"principles": kept})
 
 
 def _warn_of_unused_templates(templates: PromptTemplates, engine: Engine, role: str) -> None:

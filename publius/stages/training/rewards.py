@@ -27,7 +27,7 @@ from publius.config.run_file import CHECKS, LABELER_REWARD, REWARD_MODEL
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run, base_of
 from publius.stages.base import COMMANDS
-from publius.stages.label import require_templates_of_judge
+from publius.stages.label import judged_constitution, require_templates_of_judge
 from training.rl.config import RLConfig
 from training.rl.task import CriticOrigin
 
@@ -160,9 +160,8 @@ def _judge(run: Run, folder: Path, weight: float, where: str) -> NamedReward:
     config, limit = run.config.label, conversations(run.config.engine)
     require_templates_of_judge(folder, run.templates)
     engine = JudgeEngine(folder, run.config.engine.device)
-    reward = LabelerReward(
-        run.constitution, run.templates, config, engine, run.config.seed, limit, folder.name
-    )
+    constitution = judged_constitution(run.constitution, folder)
+    reward = LabelerReward(constitution, run.templates, config, engine, run.config.seed, limit, folder.name)
     return NamedReward(reward, weight, f"{engine.identity} {config.principles} {run.constitution.digest}")
 
 
@@ -181,8 +180,9 @@ def _labeler(run: Run, engines: Engines, weight: float, where: str) -> NamedRewa
     config = run.config.label
     engine = engines.of("labeler")
     require_pointwise_labeler(engine, run.templates)
+    constitution = judged_constitution(run.constitution, Path(run.config.models.of("labeler").id))
     reward = LabelerReward(
-        run.constitution, run.templates, config, engine, run.config.seed, conversations(run.config.engine)
+        constitution, run.templates, config, engine, run.config.seed, conversations(run.config.engine)
     )
     text = run.templates.digest_of("pointwise")
     if takes_questions(engine):

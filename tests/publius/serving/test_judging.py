@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from constitution.loader import load_constitution
+from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, DataError
-from core.records import Message
+from core.records import Message, Prompt
+from core.rewards import Sample
 from engines.config import EngineConfig, ModelConfig
 from engines.decisions.questions import (
     ChoiceQuestion,
@@ -22,10 +26,12 @@ from engines.decisions.questions import (
 )
 from engines.judge.engine import JudgeEngine
 from prompts.environment import PromptTemplates
+from publius.config.run_file import build_run_config
 from publius.runs.engines import make_engine
 from publius.serving.judging import JudgeDecider
 from publius.serving.served import ServeRequest, open_engines_by_name
-from publius.stages.label import require_templates_of_judge
+from publius.stages.label import judged_constitution, require_templates_of_judge
+from publius.stages.training.rewards import rewards_of
 from tests.publius.invoking import here
 from tests.publius.judges import figures, model_of_bytes, write_judge
 
@@ -96,6 +102,40 @@ def test_another_question_is_refused_and_a_judge_at_chance_warned_about(
     weak = write_judge(tmp_path / "weak", model, kinds={"pairs": figures(0.52)})
     require_templates_of_judge(weak, PromptTemplates())
     assert "52% right on other prompts; do not rely on its labels" in caplog.text
+
+
+def test_principles_that_a_judge_abstains_on_are_not_drawn(judge: Path, caplog: pytest.LogCaptureFixture):
+    texts = ("The reply is kind.", "The reply has at most 9 words.")
+    principles = [Principle(id=f"p{n}", text=text) for n, text in enumerate(texts)]
+    constitution = Constitution(name="c", principles=tuple(principles))
+    assert judged_constitution(constitution, judge).principles == (principles[0],)
+    assert "not reliable: p1 (max_words)" in caplog.text
+    assert judged_constitution(constitution, judge.parent) is constitution
+
+
+def test_a_judges_folder_is_a_reward(judge: Path, tmp_path: Path):
+    config = {
+        "name": "r",
+        "constitution": "harmless",
+        "prompts": {"path": str(tmp_path / "prompts.jsonl")},
+        "models": {"policy": {"id": "p"}},
+        "engine": {"kind": "scripted", "device": "cpu"},
+        "ppo": {"rewards": {str(judge): 2.0}},
+    }
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Hi"}\n')
+    run = SimpleNamespace(
+        config=build_run_config(config),
+        constitution=load_constitution("harmless"),
+        templates=PromptTemplates(),
+        folder=tmp_path,
+    )
+    (named,) = rewards_of(cast(Any, run), cast(Any, None), run.config.ppo)
+    assert (named.reward.name, named.weight) == ("judge", 2.0)
+    samples = [Sample(Prompt.of("Hi"), text, finished=True) for text in ("Hello!", "x" * 9000)]
+    score, none = named.reward.scores(samples)
+    assert 0 < (score or 0) < 1
+    assert none is None
+    assert JudgeEngine(judge, "cpu").identity in named.identity
 
 
 def test_a_judge_labels_the_pairs_of_a_file(judge: Path, tmp_path: Path):
