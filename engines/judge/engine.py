@@ -24,7 +24,7 @@ ANSWERS = (" Yes", " No")
 _Waiting = tuple[tuple[int, ...], asyncio.Future[float]]
 
 
-class JudgeEngine:
+class ProbeEngine:
     """Gives the probability of Yes by a probe; requests that arrive together share one forward pass.
 
     Args:

@@ -39,9 +39,9 @@ def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
     if engine.kind == "scripted":
         return ScriptedEngine(model=f"scripted:{model.id}", keep_history=False)
     if holds_judge(Path(model.id)):
-        from engines.judge.engine import JudgeEngine
+        from engines.judge.engine import ProbeEngine
 
-        return JudgeEngine(Path(model.id), engine.device)
+        return ProbeEngine(Path(model.id), engine.device)
     if engine.kind == "vllm":
         from engines.vllm.engine import VllmEngine
 

@@ -19,7 +19,7 @@ from engines.decisions.questions import (
     TypedQuestion,
     YesNoQuestion,
 )
-from engines.judge.engine import JudgeEngine
+from engines.judge.engine import ProbeEngine
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
 from publius.serving.deciding import softmax
@@ -42,7 +42,7 @@ class JudgeDecider:
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         self.model = folder.name
-        self._engine = JudgeEngine(folder, device)
+        self._engine = ProbeEngine(folder, device)
         self._templates = PromptTemplates()
 
     @property

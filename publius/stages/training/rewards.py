@@ -11,7 +11,7 @@ from core.rewards import Reward
 from engines.adapter import SETTINGS as ADAPTER
 from engines.adapter import adapter_digest
 from engines.config import ModelConfig
-from engines.judge.engine import JudgeEngine
+from engines.judge.engine import ProbeEngine
 from engines.judge.settings import holds_judge
 from engines.loading import locate
 from engines.protocols import takes_questions
@@ -159,7 +159,7 @@ def _judge(run: Run, folder: Path, weight: float, where: str) -> NamedReward:
     _require_principles(run, where)
     config, limit = run.config.label, conversations(run.config.engine)
     require_templates_of_judge(folder, run.templates)
-    engine = JudgeEngine(folder, run.config.engine.device)
+    engine = ProbeEngine(folder, run.config.engine.device)
     constitution = judged_constitution(run.constitution, folder)
     reward = LabelerReward(constitution, run.templates, config, engine, run.config.seed, limit, folder.name)
     return NamedReward(reward, weight, f"{engine.identity} {config.principles} {run.constitution.digest}")

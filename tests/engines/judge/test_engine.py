@@ -12,7 +12,7 @@ import pytest
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, EngineError, RequestError
 from core.records import Comparison, Prompt, Sampling
-from engines.judge.engine import ANSWERS, JudgeEngine
+from engines.judge.engine import ANSWERS, ProbeEngine
 from engines.protocols import ChoiceRequest, GenerationRequest
 from labelers.ai import AILabeler
 from labelers.config import LabelConfig
@@ -39,7 +39,7 @@ def question(reply: str, principle: Principle = PRINCIPLES[0]) -> ChoiceRequest:
 
 
 def test_probabilities_are_those_of_the_probe_in_one_pass(judge: Path, monkeypatch: pytest.MonkeyPatch):
-    engine = JudgeEngine(judge, "cpu")
+    engine = ProbeEngine(judge, "cpu")
     requests = [question(reply) for reply in ("Water.", "Water from clouds.", "No idea")]
     expected = [engine.judge.log_odds([engine.judge.source.row(request)])[0] for request in requests]
     asked: list[int] = []
@@ -60,7 +60,7 @@ def test_probabilities_are_those_of_the_probe_in_one_pass(judge: Path, monkeypat
 
 
 def test_labels_do_not_depend_on_the_order_of_the_replies(judge: Path):
-    engine = JudgeEngine(judge, "cpu")
+    engine = ProbeEngine(judge, "cpu")
     labeler = AILabeler(CONSTITUTION, engine, LabelConfig(mode="pointwise"))
     comparison = Comparison.of(PROMPT, ("Water.", "x"), ("Clouds give water.", "y"))
     turned = comparison.model_copy(
@@ -75,7 +75,7 @@ def test_labels_do_not_depend_on_the_order_of_the_replies(judge: Path):
 
 
 def test_what_a_judge_cannot_do_is_refused_in_one_line(judge: Path):
-    engine = JudgeEngine(judge, "cpu")
+    engine = ProbeEngine(judge, "cpu")
     assert engine.require_choices("The answer is", WORDS) == (0, 1)
     with pytest.raises(
         ConfigError, match=r"label\.mode: .* judges each reply alone; accepted: label\.mode: po"
@@ -90,7 +90,7 @@ def test_what_a_judge_cannot_do_is_refused_in_one_line(judge: Path):
 def test_a_failure_reaches_every_question_and_the_next_is_answered(
     judge: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    engine = JudgeEngine(judge, "cpu")
+    engine = ProbeEngine(judge, "cpu")
 
     def fail(rows: object) -> list[float]:
         raise ValueError("broken")
@@ -107,7 +107,7 @@ def test_a_failure_reaches_every_question_and_the_next_is_answered(
 
 
 def test_keys_depend_on_the_judge_and_the_question(judge: Path, tmp_path: Path):
-    engine, other = JudgeEngine(judge, "cpu"), JudgeEngine(judge, "cpu")
+    engine, other = ProbeEngine(judge, "cpu"), ProbeEngine(judge, "cpu")
     assert engine.key(question("a")) == other.key(question("a")) != engine.key(question("b"))
     assert engine.key(question("a", PRINCIPLES[1])) != engine.key(question("a"))
     assert engine.prompt_tokens(question("a")) == len(engine.judge.source.row(question("a")))

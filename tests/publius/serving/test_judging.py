@@ -24,7 +24,7 @@ from engines.decisions.questions import (
     ScoreQuestion,
     YesNoQuestion,
 )
-from engines.judge.engine import JudgeEngine
+from engines.judge.engine import ProbeEngine
 from prompts.environment import PromptTemplates
 from publius.config.run_file import build_run_config
 from publius.runs.engines import make_engine
@@ -88,7 +88,7 @@ def test_serving_a_judge_as_a_model_names_the_option(judge: Path):
 
 def test_a_judge_is_the_engine_of_its_folder(judge: Path):
     engine = make_engine(ModelConfig(id=str(judge)), EngineConfig(device="cpu"))
-    assert isinstance(engine, JudgeEngine)
+    assert isinstance(engine, ProbeEngine)
 
 
 def test_another_question_is_refused_and_a_judge_at_chance_warned_about(
@@ -135,7 +135,7 @@ def test_a_judges_folder_is_a_reward(judge: Path, tmp_path: Path):
     score, none = named.reward.scores(samples)
     assert 0 < (score or 0) < 1
     assert none is None
-    assert JudgeEngine(judge, "cpu").identity in named.identity
+    assert ProbeEngine(judge, "cpu").identity in named.identity
 
 
 def test_a_judge_labels_the_pairs_of_a_file(judge: Path, tmp_path: Path):
