@@ -143,9 +143,8 @@ class LabelerReward:
         engine: the labeler.
         seed: seed of the draw of principles; all answers to a prompt are judged under the same ones.
         concurrency: the maximum number of concurrent requests.
+        name: the name under which its metrics are logged.
     """
-
-    name = "labeler"
 
     def __init__(
         self,
@@ -155,7 +154,9 @@ class LabelerReward:
         engine: ChoiceScorer,
         seed: int,
         concurrency: int,
+        name: str = "labeler",
     ) -> None:
+        self.name = name
         self._constitution, self._templates, self._config = constitution, templates, config
         self._engine, self._seed, self._concurrency = engine, seed, concurrency
 

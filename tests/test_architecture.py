@@ -48,6 +48,7 @@ HEAVY_BY_NATURE = {
     "engines.hf.reward_model",
     "engines.hf.sampling",
     "engines.hf.self_check",
+    "engines.judge.states",
     "training.rl.optimizer",
     "training.rl.ppo.actor_critic",
     "training.rl.ppo.drawing",

@@ -23,7 +23,11 @@ def serve_(
     ] = None,
     reward: Annotated[
         Path | None,
-        typer.Option(help="Answer decisions by this reward model: choices between replies.", metavar="DIR"),
+        typer.Option(
+            help="Answer decisions by this reward model (choices between replies) or trained judge (also yes "
+            "or no).",
+            metavar="DIR",
+        ),
     ] = None,
     variants: Annotated[
         list[str] | None,

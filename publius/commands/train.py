@@ -180,6 +180,81 @@ def distill(
     run_stages(run_file, overrides, ("distill",), resume, as_json)
 
 
+@train_app.command()
+def judge(
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Preferences: a file, folder or Hugging Face id, in TRL's columns or another known form, "
+            "people's labels included.",
+            metavar="SOURCE",
+        ),
+    ],
+    to: Annotated[Path, typer.Option(help="Folder for the judge.", metavar="DIR")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The model whose hidden states are read; the embedded model if not given.", metavar="MODEL"
+        ),
+    ] = None,
+    constitution: Annotated[
+        str,
+        typer.Option(help="Constitution, whose principles the preferences are judged under.", metavar="FILE"),
+    ] = "helpful-honest-harmless",
+    gold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Gold labels: pairs (the preferences) or checks (machine checks of their replies); may be "
+            "repeated. Both if not given.",
+            metavar="NAME",
+        ),
+    ] = None,
+    layer: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Layer to try, from 1; may be repeated. Six at equal distances if not given.", metavar="N"
+        ),
+    ] = None,
+    held_out: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the prompts to measure the judge on.")
+    ] = 0.2,
+    per_kind: Annotated[
+        int, typer.Option(min=1, help="Labels of each kind of machine check in training.")
+    ] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random draw.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.", metavar="NAME")] = "auto",
+    subset: Subset = None,
+    split: SplitOption = None,
+    columns: DataColumns = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a judge of your own: a linear probe on a model's hidden states.
+
+    It says whether a reply fulfils a principle, and which of two does so better.
+    """
+    from publius.models.train_judge import JudgeTraining, train_judge
+    from publius.sources.column_names import ColumnNames, parse_columns
+    from publius.sources.examples import DataSource
+    from publius.sources.judge_gold import gold_sources
+    from publius.views.training import print_trained_judge
+
+    names = ColumnNames(parse_columns(columns or [], example="prompt=question,chosen=responses[0]"))
+    request = JudgeTraining(
+        data=DataSource(data, subset, split),
+        constitution=constitution,
+        model=model or EMBEDDED_NAME,
+        to=to,
+        sources=gold_sources(gold or ()),
+        layers=tuple(layer or ()),
+        held_out=held_out,
+        per_kind=per_kind,
+        seed=seed,
+        device=device,
+        names=names,
+    )
+    emit(train_judge(request), as_json, print_trained_judge)
+
+
 class _DataRequest(NamedTuple):
     """Options for training on a data set, as given on the command line."""
 

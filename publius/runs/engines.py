@@ -16,6 +16,7 @@ from engines.cached import CachedEngine, RequestCounts
 from engines.config import ROLES, WITHOUT_WEIGHTS, EngineConfig, ModelConfig, ModelsConfig
 from engines.endpoint.memory import MEMORY
 from engines.endpoint.spending import AsksServer, ServerRecord, Spending, merged_records
+from engines.judge.settings import holds_judge
 from engines.protocols import Engine, SharesModel
 from engines.scripted import ScriptedEngine
 from engines.vllm.setup import require_arguments, vllm_device
@@ -37,6 +38,10 @@ def make_engine(model: ModelConfig, engine: EngineConfig) -> Engine:
     """Return an engine of the configured kind for a model, without loading the model."""
     if engine.kind == "scripted":
         return ScriptedEngine(model=f"scripted:{model.id}", keep_history=False)
+    if holds_judge(Path(model.id)):
+        from engines.judge.engine import ProbeEngine
+
+        return ProbeEngine(Path(model.id), engine.device)
     if engine.kind == "vllm":
         from engines.vllm.engine import VllmEngine
 

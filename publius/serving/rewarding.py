@@ -91,9 +91,19 @@ class RewardDecider:
 
 def _conversation(call: DecisionCall) -> Prompt:
     """Return the prompt that the state of a request is."""
+    return asked_prompt(messages_in_state(call))
+
+
+def messages_in_state(call: DecisionCall) -> tuple[Message, ...]:
+    """Return the conversation that the state of a request is, with its instructions as the system message."""
     messages = call.messages or _messages(call.state)
     if call.instructions:
         messages = (Message(role="system", content=call.instructions), *messages)
+    return messages
+
+
+def asked_prompt(messages: tuple[Message, ...]) -> Prompt:
+    """Return a conversation as a prompt. Raises DataError if it cannot be answered."""
     try:
         return Prompt.of(messages)
     except ValidationError as error:

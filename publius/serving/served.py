@@ -15,6 +15,7 @@ from core.notices import warn
 from core.web.hosts import Hosts, is_loopback
 from core.web.server import listen, serve
 from engines.config import EngineConfig, ModelConfig, ModelEngineConfig
+from engines.judge.settings import holds_judge
 from engines.protocols import Engine, SharesModel
 from evaluation.config import BASE, STEERED
 from publius.config.run_file import load_run_config
@@ -38,7 +39,7 @@ class ServeRequest:
     adapter: Path | None = None
     """LoRA adapter to attach to the model."""
     reward: Path | None = None
-    """Reward model that answers decisions."""
+    """Reward model or trained judge that answers decisions."""
     variants: tuple[str, ...] = ()
     """Variants of the run to serve. If empty: the chosen checkpoint, or else the one trained last."""
     engine: str | None = None
@@ -150,6 +151,10 @@ def _models(request: ServeRequest) -> list[tuple[str | None, ModelConfig, Engine
         _refuse_without_model(request)
         return []
     folder = Path(request.model)
+    if holds_judge(folder):
+        raise ConfigError(
+            "a trained judge writes no text", where=request.model, accepted=f"--reward {request.model}"
+        )
     if (folder / _MANIFEST).is_file():
         return _of_run(request, folder)
     if request.variants:
@@ -216,16 +221,20 @@ def _variants(request: ServeRequest, folder: Path) -> list[str]:
 def _deciders(request: ServeRequest, engines: Mapping[str, Engine]) -> dict[str, Any]:
     """Return who answers decisions: the reward model if there is one, else each model itself."""
     from publius.serving.deciding import EngineDecider
+    from publius.serving.judging import JudgeDecider
     from publius.serving.rewarding import RewardDecider
 
     if request.reward is None:
         return {name: EngineDecider(engine, request.both_orders) for name, engine in engines.items()}
     if not request.reward.is_dir():
         raise ConfigError(
-            "no such folder", where=f"--reward {request.reward}", accepted="the folder of a reward model"
+            "no such folder",
+            where=f"--reward {request.reward}",
+            accepted="the folder of a reward model or judge",
         )
-    reward = RewardDecider(request.reward)
-    return dict.fromkeys([*engines, reward.model], reward)
+    folder = request.reward
+    scorer = JudgeDecider(folder) if holds_judge(folder) else RewardDecider(folder)
+    return dict.fromkeys([*engines, scorer.model], scorer)
 
 
 def _listening(

@@ -1,4 +1,4 @@
-"""Output of training on a data set, and of `publius eval-reward`."""
+"""Output of training on a data set or of a judge, and of `publius eval-reward`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from core.notices import counted, note
+from engines.judge.settings import LOWEST_ACCURACY, KindFigures
 from publius.console import heading, out
 from publius.models.eval_reward import MeasuredReward
+from publius.models.train_judge import TrainedJudge
 from publius.models.train_on_data import DataOutcome
 
 _MEASURES = {
@@ -61,3 +63,41 @@ def print_reward(folder: Path, evaluation: Mapping[str, Any] | None, what: str) 
         out.print(f"{f'calibration error {when} scaling':<38}{calibration[when]['ece']:>8.3f}")
     out.print(f"{'best-fitting temperature':<38}{calibration['temperature']:>8.3g}")
     note(f"report: {folder / 'reward_report.md'}")
+
+
+def print_trained_judge(trained: TrainedJudge) -> None:
+    """Print what the judge was trained on, how it was chosen and how well it judges."""
+    settings = trained.settings
+    heading("Judge")
+    for source, text in settings.gold.items():
+        out.print(f"{source:<12}{text}")
+    out.print(
+        f"layer {settings.layer} of {settings.layers}, loss {settings.loss}, l2 {settings.l2:g}, "
+        f"temperature {settings.temperature:.2f}; the best of {counted(len(trained.choice.tried), 'setting')}"
+    )
+    out.print(f"{trained.read_seconds:,.0f} s for hidden states, {trained.fit_seconds:,.0f} s for the probe")
+    _print_figures("Cross-validated, on other prompts", settings.kinds)
+    _print_figures("Held out, checks in held-out wordings", settings.held_out)
+    if settings.abstains:
+        heading(f"Abstains, below {LOWEST_ACCURACY:.0%} or not measured")
+        out.print(", ".join(settings.abstains))
+    if trained.excluded:
+        heading("Excluded")
+        for reason, count in trained.excluded.items():
+            out.print(f"{count:>6,}  {reason}")
+    if trained.exclusions:
+        note(f"excluded rows: {trained.exclusions}")
+    note(f"\njudge: {trained.folder}")
+
+
+def _print_figures(title: str, figures: Mapping[str, KindFigures]) -> None:
+    if not figures:
+        return
+    heading(title)
+    out.print(
+        f"{'':<20}{'labels':>7}{'balanced accuracy':>27}{'majority':>10}{'nats':>8}{'ECE (chance)':>17}"
+    )
+    for kind, row in figures.items():
+        interval = f"{row.accuracy:.1%} ({row.low:.1%} to {row.high:.1%})"
+        error = f"{row.ece:.3f} ({row.ece_by_chance:.3f})"
+        out.print(f"{kind:<20}{row.labels:>7,}{interval:>27}{row.majority:>10.1%}{row.nll:>8.3f}{error:>17}")

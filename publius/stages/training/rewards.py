@@ -11,6 +11,8 @@ from core.rewards import Reward
 from engines.adapter import SETTINGS as ADAPTER
 from engines.adapter import adapter_digest
 from engines.config import ModelConfig
+from engines.judge.engine import ProbeEngine
+from engines.judge.settings import holds_judge
 from engines.loading import locate
 from engines.protocols import takes_questions
 from engines.reward_settings import read_reward_settings
@@ -25,10 +27,11 @@ from publius.config.run_file import CHECKS, LABELER_REWARD, REWARD_MODEL
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run, base_of
 from publius.stages.base import COMMANDS
+from publius.stages.label import judged_constitution, require_templates_of_judge
 from training.rl.config import RLConfig
 from training.rl.task import CriticOrigin
 
-_ACCEPTED = "reward, checks, labeler, the folder of a reward model, or file.py:function"
+_ACCEPTED = "reward, checks, labeler, the folder of a reward model or judge, or file.py:function"
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,8 @@ def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
         )
     if not folder.is_dir():
         raise ConfigError(f"unknown reward {name!r}", where=where, accepted=_ACCEPTED)
+    if holds_judge(folder):
+        return _judge(run, folder, weight, where)
     settings = read_reward_settings(folder)
     members = [folder / member for member in settings.members]
     if (members[0] / ADAPTER).exists():
@@ -149,18 +154,35 @@ def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
     return NamedReward(reward, weight, f"{settings.model_dump_json()} {' '.join(digests)}")
 
 
-def _labeler(run: Run, engines: Engines, weight: float, where: str) -> NamedReward:
-    config = run.config.label
-    if not config.principles or all(p.check is not None for p in run.constitution.principles):
+def _judge(run: Run, folder: Path, weight: float, where: str) -> NamedReward:
+    """Return the reward of a trained judge: its probability that an answer fulfils the principles."""
+    _require_principles(run, where)
+    config, limit = run.config.label, conversations(run.config.engine)
+    require_templates_of_judge(folder, run.templates)
+    engine = ProbeEngine(folder, run.config.engine.device)
+    constitution = judged_constitution(run.constitution, folder)
+    reward = LabelerReward(constitution, run.templates, config, engine, run.config.seed, limit, folder.name)
+    return NamedReward(reward, weight, f"{engine.identity} {config.principles} {run.constitution.digest}")
+
+
+def _require_principles(run: Run, where: str) -> None:
+    """Raise ConfigError if a labeler has no principle to judge by."""
+    if not run.config.label.principles or all(p.check is not None for p in run.constitution.principles):
         raise ConfigError(
             "the labeler has no principle to judge by",
             where=where,
             accepted="label.principles above 0, and a principle without a machine check",
         )
+
+
+def _labeler(run: Run, engines: Engines, weight: float, where: str) -> NamedReward:
+    _require_principles(run, where)
+    config = run.config.label
     engine = engines.of("labeler")
     require_pointwise_labeler(engine, run.templates)
+    constitution = judged_constitution(run.constitution, Path(run.config.models.of("labeler").id))
     reward = LabelerReward(
-        run.constitution, run.templates, config, engine, run.config.seed, conversations(run.config.engine)
+        constitution, run.templates, config, engine, run.config.seed, conversations(run.config.engine)
     )
     text = run.templates.digest_of("pointwise")
     if takes_questions(engine):

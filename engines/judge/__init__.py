@@ -1,0 +1,1 @@
+"""Judges that are trained: a linear probe on the hidden states of a language model."""

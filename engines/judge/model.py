@@ -1,0 +1,178 @@
+"""A trained judge: the log-odds that a reply fulfils a principle, from one hidden state of a language model.
+
+The question is that of the `pointwise` template, up to where the model would answer Yes or No. Instead of
+the model's answer, a linear probe reads the hidden state there:
+
+    log-odds = w . h_layer(last token) + b.
+
+(Probes of judges' hidden states: arXiv 2512.22245, 2509.24678.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from core.digests import digest, file_digest
+from core.errors import EngineError, RequestError
+from core.lazy import require
+from core.libraries import load_errors
+from core.store.files import write_atomic
+from engines.config import ModelConfig
+from engines.judge.settings import JUDGE_FILE, JUDGE_WEIGHTS, JudgeSettings, read_judge_settings
+from engines.loading import (
+    UNKNOWN_CONTEXT,
+    ModelFiles,
+    context_tokens,
+    load_tokenizer,
+    locate,
+    pick_dtype,
+)
+from engines.protocols import ChoiceRequest
+from engines.tokenization import TurnEncoder
+
+if TYPE_CHECKING:
+    import torch
+
+    from engines.judge.states import StateReader
+
+_EXTRA = "transformers"
+
+
+class StateSource:
+    """A language model whose hidden states are read; loaded when the first are.
+
+    Args:
+        model: the model.
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    def __init__(self, model: ModelConfig, device: str = "auto") -> None:
+        self._config, self._device = model, device
+        self._encoded: WeakKeyDictionary[ChoiceRequest, tuple[int, ...]] = WeakKeyDictionary()
+
+    @cached_property
+    def name(self) -> str:
+        """The model's name in records."""
+        return self.files.name
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of the model's files, its data type and the chat template's arguments."""
+        return digest("states", self.files.identity, self._dtype, self._config.chat_template_kwargs)[:32]
+
+    def row(self, request: ChoiceRequest) -> tuple[int, ...]:
+        """Return the token ids of a question. Raises RequestError if it is too long for the model."""
+        ids = self.ids(request)
+        if len(ids) > self._context:
+            raise RequestError(
+                "the question is too long for the judge's model",
+                detail=f"{len(ids)} tokens, at most {self._context}",
+                accepted="shorter replies",
+            )
+        return ids
+
+    def ids(self, request: ChoiceRequest) -> tuple[int, ...]:
+        """Return the token ids of a question of any length; they are stored as long as the request exists."""
+        found = self._encoded.get(request)
+        if found is None:
+            found = self._encoded[request] = self._encoder.encode(request.turns, request.prefill).ids
+        return found
+
+    @cached_property
+    def depth(self) -> int:
+        """Number of the model's layers, without loading it."""
+        config = require("transformers", _EXTRA).AutoConfig.from_pretrained(self.files.folder)
+        return int(config.get_text_config().num_hidden_layers)
+
+    @cached_property
+    def reader(self) -> StateReader:
+        """The reader of the loaded model."""
+        from engines.hf.loading import load_model
+        from engines.judge.states import StateReader
+
+        model = load_model(self.files, self._dtype, self._device)
+        return StateReader(model, self.name)
+
+    @cached_property
+    def files(self) -> ModelFiles:
+        """The model on disk."""
+        return locate(self._config)
+
+    @cached_property
+    def _dtype(self) -> str:
+        return pick_dtype(self._config.dtype, self._device)
+
+    @cached_property
+    def _encoder(self) -> TurnEncoder:
+        return TurnEncoder(load_tokenizer(self.files), self._config.chat_template_kwargs, self.name)
+
+    @cached_property
+    def _context(self) -> int:
+        return context_tokens(self.files) or UNKNOWN_CONTEXT
+
+
+class JudgeModel:
+    """A probe with the model that it reads.
+
+    Args:
+        folder: the output of `publius train judge`.
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        EngineError: if the folder holds no judge, or the model is not the one that it was trained on.
+    """
+
+    def __init__(self, folder: Path, device: str = "auto") -> None:
+        self.settings: JudgeSettings = read_judge_settings(folder)
+        self.source = StateSource(self.settings.model, device)
+        self.identity = digest(file_digest(folder / JUDGE_WEIGHTS), self.settings.identity)[:32]
+        self._folder = folder
+        if self.source.identity != self.settings.identity:
+            raise EngineError(
+                f"{self.source.name} is not the model that the judge was trained on",
+                where=str(folder / JUDGE_FILE),
+                accepted="the same weights, data type and chat_template_kwargs; or train the judge again",
+            )
+
+    @property
+    def name(self) -> str:
+        """The judge's name in records."""
+        return f"{self._folder.name} ({self.source.name}, layer {self.settings.layer})"
+
+    def log_odds(self, rows: Sequence[tuple[int, ...]]) -> list[float]:
+        """Return the log-odds in nats that each question's answer is yes.
+
+        Args:
+            rows: token ids of the questions, from `source.row`.
+        """
+        weight, bias = self._probe
+        states = self.source.reader.read(rows, [self.settings.layer])[:, 0].double()
+        found: list[float] = (states @ weight + bias).tolist()
+        return found
+
+    @cached_property
+    def _probe(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weights (D,) and the bias, in float64."""
+        return read_probe(self._folder)
+
+
+def write_probe(folder: Path, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    """Write a probe's weights (D,) and bias (one number) as `probe.safetensors`."""
+    require("safetensors", _EXTRA)
+    from safetensors.torch import save
+
+    write_atomic(folder / JUDGE_WEIGHTS, save({"weight": weight, "bias": bias.reshape(1)}))
+
+
+def read_probe(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a probe's weights (D,) and its bias. Raises EngineError if the file cannot be read."""
+    require("safetensors", _EXTRA)
+    from safetensors.torch import load_file
+
+    with load_errors("judge", folder, f"a folder with {JUDGE_WEIGHTS}, written by `publius train judge`"):
+        found = load_file(folder / JUDGE_WEIGHTS)
+        return found["weight"].double(), found["bias"].double()[0]

@@ -1,0 +1,114 @@
+"""Settings of a trained judge, saved beside its weights as `judge.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from core.errors import EngineError, first_line
+from core.records import Finite, Probability
+from core.settings import Section
+from core.store.files import write_atomic
+from engines.config import ModelConfig
+
+JUDGE_FILE = "judge.json"
+JUDGE_WEIGHTS = "probe.safetensors"
+LOWEST_ACCURACY = 0.6
+"""Balanced accuracy on held-out replies below which a judge abstains."""
+
+Loss = Literal["cross_entropy", "brier"]
+
+
+class KindFigures(Section):
+    """How a judge does on one kind of gold label: on replies and wordings that it was not trained on."""
+
+    labels: int = Field(ge=0)
+    accuracy: Probability
+    """Balanced accuracy: the mean of the accuracies among positive and among negative labels. For pairs,
+    the share of pairs whose better reply has the higher score."""
+    low: Probability
+    """Lower end of its 95 % interval."""
+    high: Probability
+    majority: Probability
+    """Share of the more frequent label; always answering it has a balanced accuracy of one half."""
+    nll: Finite
+    """Mean negative log-likelihood of the labels in nats; a judge that knows nothing has ln 2 = 0.693."""
+    ece: Probability
+    """Expected calibration error, over bins of equally many labels."""
+    ece_by_chance: float = Field(ge=0.0, allow_inf_nan=False)
+    """Expected calibration error of a perfectly calibrated judge on as many labels, by chance."""
+
+
+class JudgeSettings(Section):
+    """What a judge reads, what it was trained on, and how far it can be trusted."""
+
+    version: Literal[1] = 1
+    model: ModelConfig
+    """The model whose hidden states are read."""
+    identity: str
+    """Digest of the model's files: with other weights, the probe's numbers mean nothing."""
+    templates: str
+    """Digest of the template of the question; another wording moves the hidden states."""
+    layer: int = Field(ge=1)
+    """Number of the decoder layer that is read, from 1."""
+    layers: int = Field(ge=1)
+    """Number of the model's layers."""
+    loss: Loss
+    """Loss of the probe, chosen with the layer by cross-validation."""
+    l2: float = Field(ge=0.0, allow_inf_nan=False)
+    """Weight of the squared norm in the loss, per label."""
+    temperature: float = Field(gt=0.0, allow_inf_nan=False)
+    """Calibration temperature, fitted on cross-validated scores; the weights are divided by it already."""
+    gold: dict[str, str] = Field(default={})
+    """Gold labels by source, in words."""
+    labels: int = Field(default=0, ge=0)
+    """Number of gold labels in training."""
+    kinds: dict[str, KindFigures] = Field(default={})
+    """Cross-validated figures by kind of gold label: `pairs`, or a kind of machine check."""
+    held_out: dict[str, KindFigures] = Field(default={})
+    """The same for gold labels that took no part in training or in any choice, in held-out wordings."""
+    unavailable: dict[str, int] = Field(default={})
+    """Number of labels of each kind that no text was found for."""
+
+    @property
+    def abstains(self) -> tuple[str, ...]:
+        """Kinds that the judge abstains on: measured below `LOWEST_ACCURACY`, or not measured."""
+        figures = {**self.kinds, **self.held_out}
+        weak = {kind for kind, figure in figures.items() if figure.accuracy < LOWEST_ACCURACY}
+        return tuple(sorted(weak | (self.unavailable.keys() - figures.keys())))
+
+
+def read_judge_settings(folder: Path) -> JudgeSettings:
+    """Return the settings in `judge.json`.
+
+    Raises:
+        EngineError: if the folder holds no judge, or its settings are invalid.
+    """
+    path = folder / JUDGE_FILE
+    try:
+        return JudgeSettings.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"the settings of the judge cannot be read ({_first_problem(error)})",
+            where=str(path),
+            accepted="the folder of a judge, written by `publius train judge`",
+        ) from error
+
+
+def holds_judge(folder: Path) -> bool:
+    """Return True if a folder holds a trained judge."""
+    return (folder / JUDGE_FILE).is_file()
+
+
+def write_judge_settings(folder: Path, settings: JudgeSettings) -> None:
+    """Write `judge.json`. Raises RunStateError if the folder is not writable or the disk is full."""
+    write_atomic(folder / JUDGE_FILE, settings.model_dump_json(indent=2) + "\n")
+
+
+def _first_problem(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return first_line(error)
+    first = error.errors(include_url=False)[0]
+    return ": ".join([*map(str, first["loc"]), first["msg"]])

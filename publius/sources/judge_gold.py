@@ -1,0 +1,159 @@
+"""Gold labels that judges are trained on: preferences of a data set, and machine checks of its replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from constitution.draw import draw, in_scope
+from constitution.gold.drawing import DRAWN_KINDS, CheckDrawer
+from constitution.schema import Constitution, Principle
+from core.digests import record_id
+from core.errors import ConfigError, DataError
+from core.notices import counted
+from core.records import Prompt
+from publius.sources.held_out import held_out_of
+from training.examples import ExcludedExample, PreferencePair
+from training.judge.probe import GoldLabel
+
+GoldSource = Literal["pairs", "checks"]
+PAIR_GOLD: GoldSource = "pairs"
+CHECK_GOLD: GoldSource = "checks"
+_KEY = "judge"
+_NO_PRINCIPLE = "no principle without a machine check applies to the prompt"
+
+
+def gold_sources(names: Sequence[str]) -> tuple[GoldSource, ...]:
+    """Return the sources with these names; all of them for none.
+
+    Raises:
+        ConfigError: if there is no source with one of the names.
+    """
+    known: dict[str, GoldSource] = {PAIR_GOLD: PAIR_GOLD, CHECK_GOLD: CHECK_GOLD}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"unknown gold {name!r}", where="--gold", accepted=", ".join(known))
+    return tuple(dict.fromkeys(known[name] for name in names or known))
+
+
+class AskedReply(NamedTuple):
+    """A question to the judge: whether a reply fulfils a principle."""
+
+    principle: Principle
+    prompt: Prompt
+    reply: str
+
+
+@dataclass
+class JudgeGold:
+    """Questions, and the gold labels that refer to them by number."""
+
+    questions: dict[AskedReply, int] = field(default_factory=dict)
+    labels: list[GoldLabel] = field(default_factory=list)
+    held_out: list[GoldLabel] = field(default_factory=list)
+    """Labels that take no part in training or in any choice; those of checks are in held-out wordings."""
+    described: dict[str, str] = field(default_factory=dict)
+    """Each source in words, with its number of labels."""
+    excluded: list[ExcludedExample] = field(default_factory=list)
+    unavailable: dict[str, int] = field(default_factory=dict)
+    """Number of labels of each kind that no text was found for."""
+
+    def number(self, principle: Principle, prompt: Prompt, reply: str) -> int:
+        """Return the number of a question; the same question has one number."""
+        return self.questions.setdefault(AskedReply(principle, prompt, reply), len(self.questions))
+
+    def without(self, keep: Callable[[int], bool]) -> None:
+        """Remove the labels that refer to a question that is not kept."""
+        for labels in (self.labels, self.held_out):
+            labels[:] = [
+                label
+                for label in labels
+                if all(keep(n) for n in (label.first, label.second) if n is not None)
+            ]
+
+
+def gold_of_pairs(
+    pairs: Sequence[PreferencePair],
+    constitution: Constitution,
+    sources: Sequence[GoldSource],
+    *,
+    share: float,
+    per_kind: int,
+    seed: int,
+) -> JudgeGold:
+    """Return the gold labels of preferences and of checks on their replies.
+
+    Args:
+        pairs: the preferences.
+        constitution: each pair is judged under one of its principles without a machine check.
+        sources: which labels to make.
+        share: share of the prompts that are held out.
+        per_kind: labels of each kind of check in training; held out are half as many.
+        seed: seed of all draws.
+
+    Raises:
+        DataError: if no label is left to train on.
+    """
+    train, unseen = held_out_of(pairs, share, _KEY)
+    gold = JudgeGold()
+    if PAIR_GOLD in sources:
+        principles = [p for p in constitution.principles if p.check is None]
+        gold.labels += _labels_of_pairs(gold, train, principles, seed)
+        gold.held_out += _labels_of_pairs(gold, unseen, principles, seed)
+        gold.described[PAIR_GOLD] = (
+            f"{counted(len(train), 'preference')} under {counted(len(principles), 'principle')} of "
+            f"{constitution.name}"
+        )
+    if CHECK_GOLD in sources:
+        before = len(gold.labels)
+        gold.labels += _labels_of_checks(gold, train, per_kind, seed, held_out=False)
+        gold.held_out += _labels_of_checks(gold, unseen, -(-per_kind // 2), seed, held_out=True)
+        found = gold.labels[before:]
+        kinds = counted(len({label.kind for label in found}), "kind")
+        gold.described[CHECK_GOLD] = f"{counted(len(found), 'label')} by {kinds} of machine checks"
+    if not gold.labels:
+        raise DataError(
+            "no gold label is left to train a judge on",
+            where=constitution.name,
+            accepted="a constitution with a principle without a machine check, or the gold source checks",
+        )
+    return gold
+
+
+def _labels_of_pairs(
+    gold: JudgeGold, pairs: Iterable[PreferencePair], principles: Sequence[Principle], seed: int
+) -> Iterator[GoldLabel]:
+    """Yield one label per pair, under a principle drawn for its prompt."""
+    for pair in pairs:
+        prompt = Prompt.of(pair.prompt)
+        drawn = draw([p for p in principles if in_scope(p, prompt)], 1, seed, prompt.id, _KEY)
+        if not drawn:
+            gold.excluded.append(
+                ExcludedExample(pair.id, "no principle to judge by applies to the prompt", "")
+            )
+            continue
+        first, second = (gold.number(drawn[0], prompt, reply) for reply in (pair.chosen, pair.rejected))
+        yield GoldLabel(first, second, pair.p_chosen, prompt.id, PAIR_GOLD, pair.weight)
+
+
+def _labels_of_checks(
+    gold: JudgeGold, pairs: Sequence[PreferencePair], per_kind: int, seed: int, *, held_out: bool
+) -> Iterator[GoldLabel]:
+    """Yield labels by machine checks drawn for the replies of pairs."""
+    replies = list(
+        dict.fromkeys(
+            (pair.prompt, reply) for pair in pairs for reply in (pair.chosen, pair.rejected) if reply
+        )
+    )
+    if not replies:
+        return
+    drawer = CheckDrawer([reply for _, reply in replies], seed, held_out)
+    for kind in DRAWN_KINDS:
+        for label in drawer.labels(kind, per_kind):
+            prompt = Prompt.of(replies[label.number][0])
+            principle = Principle(id=f"check-{record_id(label.principle)}", text=label.principle)
+            number = gold.number(principle, prompt, label.text)
+            yield GoldLabel(number, None, float(label.passed), prompt.id, kind)
+    for kind, count in drawer.unavailable.items():
+        gold.unavailable[kind] = gold.unavailable.get(kind, 0) + count

@@ -1,0 +1,174 @@
+"""`publius train judge`: from preferences to a judge on disk, on a tiny model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import ConfigError, DataError, EngineError, RunStateError
+from engines.judge.model import JudgeModel, read_probe
+from engines.judge.settings import JUDGE_FILE, JUDGE_WEIGHTS, read_judge_settings
+from labelers.questions import Questions
+from prompts.environment import PromptTemplates
+from publius.models import train_judge as module
+from publius.models.train_judge import STATES_FILE, JudgeTraining, train_judge
+from publius.sources.examples import DataSource
+from publius.sources.judge_gold import gold_sources
+from tests.publius.invoking import here
+from tests.publius.judges import model_of_bytes
+
+TOPICS = (
+    "bread",
+    "rain",
+    "a bicycle",
+    "the moon",
+    "a garden",
+    "old maps",
+    "tea",
+    "snow",
+    "the sea",
+    "a clock",
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, tiny_model: Any, tiny_tokenizer: Any) -> Path:
+    return model_of_bytes(tmp_path_factory.mktemp("models") / "judged", tiny_model, tiny_tokenizer)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Preferences in which the better reply shouts: even a random model's states tell them apart."""
+    path = tmp_path_factory.mktemp("data") / "pairs.jsonl"
+    rows = []
+    for n in range(60):
+        topic = TOPICS[n % 10]
+        calm, loud = f"Say {n} of {topic}.", f"SAY {n} OF {topic.upper()} NOW!!!"
+        rows.append({"prompt": f"Tell me {n} things about {topic}.", "chosen": loud, "rejected": calm})
+    rows.append({"prompt": "Too long.", "chosen": "x" * 5000, "rejected": "short"})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def asked(pairs: Path, model: Path, to: Path, **options: Any) -> JudgeTraining:
+    given = {"sources": ("pairs",), "layers": (1, 2), "device": "cpu", **options}
+    return JudgeTraining(DataSource(str(pairs)), "helpful-honest-harmless", str(model), to, **given)
+
+
+@pytest.fixture(scope="module")
+def trained(pairs: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return train_judge(asked(pairs, model, tmp_path_factory.mktemp("judges") / "shouting"))
+
+
+def test_judge_learns_what_the_labels_prefer(trained: Any):
+    settings = read_judge_settings(trained.folder)
+    assert settings == trained.settings
+    assert settings.kinds["pairs"].accuracy >= 0.9
+    assert settings.held_out["pairs"].accuracy >= 0.9
+    assert settings.held_out["pairs"].nll < np.log(2)
+    assert settings.labels + settings.held_out["pairs"].labels == 60
+    assert settings.abstains == ()
+    assert trained.excluded == {"the question is too long for the judge's model": 1}
+    assert len(trained.choice.tried) == 2 * 2 * 6
+
+
+def test_saved_judge_gives_the_log_odds_of_the_probe(trained: Any):
+    from constitution.loader import load_constitution
+    from core.records import Message, Prompt
+
+    constitution = load_constitution("helpful-honest-harmless")
+    judge = JudgeModel(trained.folder, "cpu")
+    asking = Questions(constitution, PromptTemplates())
+    prompt = Prompt.of((Message(role="user", content="Tell me about ink."),))
+    principle = constitution.principles[0]
+    rows = [judge.source.row(asking.pointwise(principle, prompt, reply)) for reply in ("INK!!!", "Ink.")]
+    loud, calm = judge.log_odds(rows)
+    assert loud > calm
+    weight, bias = read_probe(trained.folder)
+    state = judge.source.reader.read(rows[:1], [judge.settings.layer])[0, 0].double()
+    assert loud == pytest.approx(float(state @ weight + bias), abs=1e-5)
+
+
+def test_hidden_states_are_computed_once(
+    pairs: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from engines.judge.states import StateReader
+
+    first = train_judge(asked(pairs, model, tmp_path / "judge"))
+    original, read = StateReader.read, []
+
+    def noted(self: Any, rows: Any, layers: Any) -> Any:
+        read.append(len(rows))
+        return original(self, rows, layers)
+
+    monkeypatch.setattr(StateReader, "read", noted)
+    again = train_judge(asked(pairs, model, tmp_path / "judge"))
+    assert sum(read) <= 3  # the check of a loaded model, at most
+    assert again.settings == first.settings
+    assert (tmp_path / "judge" / STATES_FILE).exists()
+
+
+def test_checks_give_labels_in_held_out_wordings(pairs: Path, model: Path, tmp_path: Path):
+    trained = train_judge(asked(pairs, model, tmp_path / "judge", sources=("checks",), per_kind=6))
+    settings = trained.settings
+    assert {"max_words", "starts_with", "json"} <= settings.kinds.keys()
+    assert "pairs" not in settings.kinds
+    assert settings.kinds["max_words"].labels == 6
+    assert settings.held_out["max_words"].labels == 3
+    assert settings.unavailable["refusal"] == 6 + 4
+    assert "refusal" in settings.abstains
+
+
+def test_other_weights_are_refused(trained: Any, tiny_model: Any, tmp_path: Path):
+    settings = json.loads((trained.folder / JUDGE_FILE).read_text())
+    folder = tmp_path / "judge"
+    folder.mkdir()
+    (folder / JUDGE_WEIGHTS).write_bytes((trained.folder / JUDGE_WEIGHTS).read_bytes())
+    (folder / JUDGE_FILE).write_text(json.dumps({**settings, "identity": "0" * 32}))
+    with pytest.raises(EngineError, match="is not the model that the judge was trained on"):
+        JudgeModel(folder, "cpu")
+
+
+def test_mistakes_are_named(pairs: Path, model: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"--layer: .* has no layer 3; accepted: 1 to 2"):
+        train_judge(asked(pairs, model, tmp_path / "judge", layers=(3,)))
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "notes.txt").write_text("mine")
+    with pytest.raises(RunStateError, match="not empty and holds no judge"):
+        train_judge(asked(pairs, model, full))
+    with pytest.raises(ConfigError, match=r"--gold: unknown gold 'votes'; accepted: pairs, checks"):
+        gold_sources(["votes"])
+    few = tmp_path / "few.jsonl"
+    few.write_text('{"prompt": "Hi", "chosen": "A", "rejected": "B"}\n')
+    with pytest.raises(DataError, match=r"--data: gold labels of 1 prompt are left"):
+        train_judge(asked(few, model, tmp_path / "judge"))
+    with pytest.raises(EngineError, match=r"judge\.json: the settings of the judge cannot be read"):
+        read_judge_settings(tmp_path)
+
+
+def test_command_prints_the_figures(pairs: Path, model: Path, tmp_path: Path):
+    to = tmp_path / "judge"
+    options = [
+        "--data",
+        str(pairs),
+        "--model",
+        str(model),
+        "--to",
+        str(to),
+        "--gold",
+        "pairs",
+        "--layer",
+        "1",
+    ]
+    result = here("train", "judge", *options, "--device", "cpu")
+    assert result.returncode == 0, result.stderr
+    assert "balanced accuracy" in result.stdout
+    assert module.TEMPLATE == "pointwise"
+    printed = json.loads(here("train", "judge", *options, "--json").stdout)
+    assert printed["layer"] == 1
+    assert printed["held_out"]["pairs"]["labels"] > 0

@@ -1,0 +1,1 @@
+"""Training of judges: a linear probe on hidden states, fitted and chosen by cross-validation."""
