@@ -67,7 +67,7 @@ MEASURED: Mapping[tuple[str, str], float] = {
     ("opening", "dpo once"): 256,
     ("opening", "dpo in rounds"): 513,
 }
-"""Tokens per prompt as measured, by constitution and recipe, where the sum above was off by more than a tenth."""
+"""Tokens per prompt as measured, by constitution and recipe, where the sum above was off by a tenth."""
 BEGUN = ("opening",)
 """Constitutions whose answers are begun for the model, which generates one more draw; others are edited."""
 PLAIN_SFT = {"from": "samples", "learning_rate": 2.0e-4, "epochs": 3}
