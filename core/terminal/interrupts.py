@@ -80,12 +80,13 @@ class _Watch:
             raise KeyboardInterrupt
 
     def watch(self, signals: socket.socket) -> None:
-        """Read the signals' numbers until the socket is closed, and see to it that each has its effect."""
-        while number := signals.recv(1):
-            if number[0] in SIGNALS:
-                self._insist(number[0], self.settled, self.turned, stops=self.stop is not None)
-                with contextlib.suppress(BlockingIOError):
-                    signals.recv(4096, socket.MSG_DONTWAIT)  # signals that were ignored meanwhile
+        """Read the signals' numbers until the other end is closed, and see to it that each has its effect."""
+        with signals:
+            while number := signals.recv(1):
+                if number[0] in SIGNALS:
+                    self._insist(number[0], self.settled, self.turned, stops=self.stop is not None)
+                    with contextlib.suppress(BlockingIOError):
+                        signals.recv(4096, socket.MSG_DONTWAIT)  # signals that were ignored meanwhile
 
     def _insist(self, number: int, settled: threading.Event, turned: threading.Event, *, stops: bool) -> None:
         # The handler runs in the main thread, which may be in C code for a long time.

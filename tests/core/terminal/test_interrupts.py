@@ -176,3 +176,20 @@ def work():
     print("done", flush=True)
 """
     assert interrupted(work, signal.SIGINT) == (0, "done\n", "")
+
+
+def test_no_socket_is_left_open():
+    ends = """
+import threading
+
+async def nothing():
+    pass
+
+run_interruptibly(nothing())
+for thread in threading.enumerate():
+    if thread.name == "interrupts":
+        thread.join(60)
+"""
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", START + ends]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
