@@ -1,7 +1,8 @@
 """How fast the local engines run conversations, and how many tokens an ensemble of principles computes.
 
     python benchmarks/engine_loop.py [--parts generate chain loop ensemble] [--engine transformers|vllm]
-        [--prompts 64] [--new-tokens 48] [--repeats 3] [--clock cpu|wall] [--model ID] [--json PATH]
+        [--prompts 64] [--new-tokens 48] [--repeats 3] [--clock cpu|wall] [--model ID]
+        [--pack-weights yes|no] [--json PATH]
 
 - generate: tokens per second at `--prompts` chat prompts at once, against one left-padded batch of
   transformers' `generate`.
@@ -129,11 +130,13 @@ class Recording:
         return answer
 
 
-def built(model: ModelConfig, kind: Any) -> LocalEngine:
+def built(options: argparse.Namespace) -> LocalEngine:
     """Return an engine whose model is loaded and that has seen no prompt of the benchmark."""
     engine: LocalEngine
-    config = EngineConfig(kind=kind, kv_cache_gib=2)
-    if kind == "vllm":
+    pack = {"yes": True, "no": False}.get(options.pack_weights)
+    model = ModelConfig(id=options.model)
+    config = EngineConfig(kind=options.engine, kv_cache_gib=2, pack_weights=pack)
+    if options.engine == "vllm":
         from engines.vllm.engine import VllmEngine
 
         engine = VllmEngine(model, config)
@@ -198,14 +201,13 @@ class Engines:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self._model = ModelConfig(id=options.model)
         self._open: LocalEngine | None = None
         self._flat: list[GenerationRequest] = []
 
     def fresh(self) -> LocalEngine:
         """Close the engine and return a new one."""
         self.close()
-        self._open = built(self._model, self._options.engine)
+        self._open = built(self._options)
         return self._open
 
     def close(self) -> None:
@@ -245,7 +247,7 @@ class Engines:
 
 def ensemble_tokens(options: argparse.Namespace) -> dict[str, Any]:
     """Return the tokens computed for one comparison under 16 principles in both orders, and their bound."""
-    engine = built(ModelConfig(id=options.model), "transformers")
+    engine = built(options)
     assert isinstance(engine, TransformersEngine)
     prompts = list(read_prompts(DEMO))
     answers = tuple((f"{prompt.messages[-1].content} " * 4, "text") for prompt in prompts[1:3])
@@ -274,6 +276,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--model", default="embedded")
+    parser.add_argument("--pack-weights", choices=("yes", "no"), help="default: by the processor")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     parts = options.parts or (["loop"] if options.engine == "vllm" else PARTS)
@@ -294,7 +297,7 @@ def main() -> None:
         engines.close()
         print(part, "  ".join(f"{key} {_shown(value)}" for key, value in results[part].items()), flush=True)
     if options.json:
-        names = ("engine", "prompts", "new_tokens", "repeats", "clock", "model")
+        names = ("engine", "prompts", "new_tokens", "repeats", "clock", "model", "pack_weights")
         setting = {name: getattr(options, name) for name in names}
         setting |= {"threads": torch.get_num_threads(), "device": pick_device("auto")}
         text = json.dumps({"setting": setting, "results": results}, indent=2)

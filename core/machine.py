@@ -1,9 +1,10 @@
-"""The machine: cores this process may use, the load of other processes on them, and memory."""
+"""The machine: its processor, cores this process may use, the load of other processes on them, and memory."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from core.lazy import require
 _EXTRA = "transformers"
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 def usable_cores() -> tuple[int, ...]:
@@ -27,6 +29,20 @@ def max_threads(cores: int) -> int:
     """Return how many threads of `cores` cores the control group allows to run at once, at least 1."""
     quota = cpu_quota()
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def processor_vendor(cpuinfo: Path = _CPUINFO) -> str:
+    """Return the name by which the processor's maker is known, such as `AuthenticAMD`; "" if unknown.
+
+    Args:
+        cpuinfo: Linux's description of the processors.
+    """
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor().rpartition(", ")[2]  # on Windows "AMD64 Family 25 ..., AuthenticAMD"
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))
+    return next(named, "")
 
 
 def cpu_quota(cgroups: Path = _CGROUPS, own: Path = _OWN_CGROUP) -> float | None:

@@ -172,6 +172,9 @@ class EngineConfig(Section):
     prefix_cache_gib: float = Field(default=1.0, ge=0.0, json_schema_extra=OPERATIONAL)
     """Memory in GiB for keys and values of finished conversations, for reuse by the next request of each; 0
     for none (transformers)."""
+    pack_weights: bool | None = Field(default=None, json_schema_extra=OPERATIONAL)
+    """Whether the weights of linear layers are packed for oneDNN when a model is loaded on a CPU; changes
+    answers by rounding at most. Default: on AMD processors with AVX-512 (transformers)."""
     max_model_len: int | None = Field(default=None, ge=16, json_schema_extra=OPERATIONAL)
     """Maximum number of tokens in a prompt and its answer; if unset, the model's context length or as much of
     it as fits into the KV cache (vllm)."""

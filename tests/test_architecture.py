@@ -41,6 +41,7 @@ HEAVY_BY_NATURE = {
     "engines.hf.decoding",
     "engines.hf.kv_cache",
     "engines.hf.weights.layout",
+    "engines.hf.weights.packed",
     "engines.hf.packing",
     "engines.hf.parts",
     "engines.hf.prefill",

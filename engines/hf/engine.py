@@ -127,6 +127,7 @@ class TransformersEngine(LocalEngine):
     def _serve(self) -> None:
         """Answer tickets until closed. Any failure is passed to all tasks that wait."""
         from engines.hf.self_check import require_inference
+        from engines.hf.weights.packed import should_pack
 
         worker: TorchWorker | None = None
         tickets = self._queue
@@ -135,7 +136,13 @@ class TransformersEngine(LocalEngine):
             place = pick_gpu(self._engine.device, self._engine.gpus)
             with adaptive_threads(place) as adjust_threads:
                 # Loaded here and not in the constructor: the event loop stays responsive meanwhile.
-                model = load_model(self._files, self._dtype, place, device_map=self._engine.device_map)
+                model = load_model(
+                    self._files,
+                    self._dtype,
+                    place,
+                    device_map=self._engine.device_map,
+                    pack_weights=should_pack(self._engine.pack_weights),
+                )
                 packs = require_inference(model, self.model)
                 self._count_tokens(model)
                 worker = TorchWorker(

@@ -36,6 +36,7 @@ def load_model(
     *,
     device_map: Literal["single", "auto"] = "single",
     for_training: bool = False,
+    pack_weights: bool = False,
 ) -> PreTrainedModel:
     """Return the model on its device in evaluation mode, with its adapter.
 
@@ -49,6 +50,8 @@ def load_model(
         device_map: `auto` to spread the layers over all GPUs.
         for_training: True to set the model's own dropout to 0 (`config_without_dropout`), and to merge an
             adapter in every data type, since training adds one of its own.
+        pack_weights: True to pack the weights of linear layers on a CPU, for inference alone
+            (`engines.hf.weights.packed`).
 
     Raises:
         EngineError: if the model or its adapter cannot be loaded, or the adapter is to be merged into
@@ -86,6 +89,10 @@ def load_model(
     if place == "cpu":
         from engines.hf.weights.layout import lay_out_by_columns
 
+        if pack_weights:
+            from engines.hf.weights.packed import pack_linears
+
+            pack_linears(loaded)
         lay_out_by_columns(loaded)
     return loaded
 

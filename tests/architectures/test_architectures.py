@@ -107,9 +107,11 @@ def answer_logprob(model: Any, prompt: tuple[int, ...], answer: tuple[int, ...])
 # Inference
 
 
-def generates(name: str, references: References, tmp_path: Path, *, device: str = "cpu") -> None:
+def generates(
+    name: str, references: References, tmp_path: Path, *, device: str = "cpu", pack_weights: bool = False
+) -> None:
     files = files_of(references.folder(name))
-    model = load_for(files, device)
+    model = load_for(files, device, pack_weights=pack_weights)
     rows = [DecodingRow(ids, Sampling(temperature=0.0, max_new_tokens=10), 0) for ids in PROMPTS]
     batch, waiting = DecodingBatch(model, frozenset({2}), lambda tokens: ""), list(rows)
     while waiting or batch.rows:
@@ -125,6 +127,10 @@ def generates(name: str, references: References, tmp_path: Path, *, device: str 
 
 def generates_by_sdpa(name: str, references: References, tmp_path: Path) -> None:
     generates(name, references, tmp_path, device="cuda")
+
+
+def generates_by_packed_weights(name: str, references: References, tmp_path: Path) -> None:
+    generates(name, references, tmp_path, pack_weights=True)
 
 
 def chooses(name: str, references: References, tmp_path: Path) -> None:
@@ -162,9 +168,9 @@ def files_of(folder: Path) -> ModelFiles:
     return locate(ModelConfig(id=str(folder)))
 
 
-def load_for(files: ModelFiles, device: str) -> Any:
+def load_for(files: ModelFiles, device: str, *, pack_weights: bool = False) -> Any:
     """The model as the engine has it; `cuda` with the attention that it would have there."""
-    model: Any = load_model(files, "float32", "cpu")
+    model: Any = load_model(files, "float32", "cpu", pack_weights=pack_weights)
     if device == "cuda" and model.config._attn_implementation == "publius_grouped":
         model.set_attn_implementation("sdpa")
     require_inference(model, "model")
@@ -269,6 +275,7 @@ def sft_loss(references: References, name: str) -> float:
 CELLS: dict[str, Callable[[str, References, Path], None]] = {
     "generation": generates,
     "generation by sdpa": generates_by_sdpa,
+    "generation by packed weights": generates_by_packed_weights,
     "choice": chooses,
     "shared prefixes": shares_prefixes,
     "packed log-probabilities": scores_packed_answers,
@@ -281,7 +288,12 @@ CELLS: dict[str, Callable[[str, References, Path], None]] = {
 }
 MAY_BE_REFUSED = {"mamba2", "falcon_h1", "llama4_text"}
 """Architectures that may be refused in some cells; all others are right in all of them."""
-SHORT = {("gpt_oss", "generation"), ("granite", "reward scores"), ("cohere2", "packed log-probabilities")}
+SHORT = {
+    ("gpt_oss", "generation"),
+    ("qwen3_5", "generation by packed weights"),
+    ("granite", "reward scores"),
+    ("cohere2", "packed log-probabilities"),
+}
 """Cases of the default set."""
 
 

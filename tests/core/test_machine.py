@@ -11,7 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.machine import OtherLoad, available_memory_gib, cpu_quota, max_threads, usable_cores
+from core.machine import (
+    OtherLoad,
+    available_memory_gib,
+    cpu_quota,
+    max_threads,
+    processor_vendor,
+    usable_cores,
+)
 
 
 def groups(root: Path, own: str, **files: str) -> tuple[Path, Path]:
@@ -22,6 +29,26 @@ def groups(root: Path, own: str, **files: str) -> tuple[Path, Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         (path.parent / path.name.replace("cpu_", "cpu.").replace("memory_", "memory.")).write_text(text)
     return root / "cgroup", root / "own"
+
+
+def test_vendor_is_that_of_the_first_processor(tmp_path: Path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t\t: 17\n" * 2)
+    assert processor_vendor(tmp_path / "cpuinfo") == "AuthenticAMD"
+
+
+def test_vendor_of_a_processor_that_names_none_is_empty(tmp_path: Path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nBogoMIPS\t: 50.00\nCPU implementer\t: 0x41\n")
+    assert processor_vendor(tmp_path / "cpuinfo") == ""
+
+
+def test_vendor_without_linux_s_description_is_what_python_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    name = "AMD64 Family 25 Model 17 Stepping 1, AuthenticAMD"
+    monkeypatch.setattr("platform.processor", lambda: name)
+    assert processor_vendor(tmp_path / "none") == "AuthenticAMD"
+    monkeypatch.setattr("platform.processor", lambda: "arm")
+    assert processor_vendor(tmp_path / "none") != "AuthenticAMD"
 
 
 def test_quota_is_the_smallest_of_the_group_and_those_above(tmp_path: Path):

@@ -65,6 +65,7 @@ def test_only_speed_and_memory_are_operational():
         "gpu_memory_utilization",
         "kv_cache_gib",
         "prefix_cache_gib",
+        "pack_weights",
         "concurrency",
         "request_timeout_s",
         "gpus",
