@@ -152,9 +152,10 @@ def _log_odds(comparison: Comparison, judgment: Judgment, own: Slot) -> tuple[fl
     if orders is not None:
         in_slot = orders.a_first if is_a == (own == "A") else orders.b_first
         return sign * (orders.a_first + orders.b_first) / 2, sign * in_slot
-    if judgment.margin is not None:
-        return (sign * judgment.margin,) * 2
-    return (None, None) if judgment.p_a is None else (sign * log_odds_of(judgment.p_a),) * 2
+    # Where the judgment is unparsed, the margin still says where the model leans.
+    leaning = judgment.margin if judgment.p_a is None else log_odds_of(judgment.p_a)
+    value = None if leaning is None else sign * leaning
+    return value, value
 
 
 def injection_metrics(

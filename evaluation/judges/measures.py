@@ -23,12 +23,13 @@ from evaluation.judges.judged import JudgedPair, right_of
 from evaluation.reward.metrics import EVEN, weighted_share
 
 
-def gold_metrics(pairs: Sequence[JudgedPair], seed: int) -> tuple[Metric, ...]:
+def gold_metrics(pairs: Sequence[JudgedPair], seed: int, *, slots: bool = True) -> tuple[Metric, ...]:
     """Return all metrics of a labeler on gold pairs; those that are not defined are left out.
 
     Args:
         pairs: the pairs with the labeler's judgments.
         seed: seed of the bootstrap and of the baselines' folds.
+        slots: the answers were shown one after the other; False if both had the same place.
     """
     labelled = [pair for pair in pairs if pair.log_odds is not None]
     if not labelled:
@@ -38,7 +39,7 @@ def gold_metrics(pairs: Sequence[JudgedPair], seed: int) -> tuple[Metric, ...]:
         for metric in (
             judged_accuracy("accuracy", labelled),
             _matched_length(labelled),
-            *order_metrics([j for pair in labelled for j in pair.judgments], _golds(labelled)),
+            *(order_metrics([j for p in labelled for j in p.judgments], _golds(labelled)) if slots else ()),
             *_calibration(labelled, seed),
             *_mass(labelled),
             *_baselines(labelled, seed),

@@ -22,11 +22,12 @@ from evaluation.judges.measures import gold_metrics
 from evaluation.judges.report import audit_report
 from evaluation.judges.verdict import known_problems, problems_of, recommended_of
 from labelers.ai import AILabeler
+from labelers.config import PrincipleCount
 from publius.audit.candidates import LabelerCandidate, labeler_candidates, refusal_of
 from publius.audit.gold import read_gold
 from publius.audit.injecting import injection_shifts
 from publius.audit.judging import LabelingEngine, judge_gold
-from publius.audit.known import known_metrics
+from publius.audit.known import SIDE_BY_SIDE, known_metrics
 from publius.audit.settings import AuditRequest, audit_settings
 from publius.runs.engines import EngineMaker, conversations, make_engine, open_engines
 from publius.runs.folder import package_versions
@@ -69,7 +70,7 @@ class _Audit:
         if refused is not None:
             return AuditedLabeler(labeler=candidate.identity, refused=refused, problems=(refused,))
         judged, cost = judge_gold(self.labeler(candidate), pairs, self.asked)
-        metrics = gold_metrics(judged, self.seed)
+        metrics = gold_metrics(judged, self.seed, slots=candidate.config.mode != SIDE_BY_SIDE)
         return AuditedLabeler(
             labeler=candidate.identity,
             metrics=metrics,
@@ -138,7 +139,7 @@ def _require_gold(request: AuditRequest) -> None:
         raise ConfigError(what, where=useless[0], accepted="with --gold FILE")
 
 
-def _require_questions(constitution: Constitution, principles: int) -> None:
+def _require_questions(constitution: Constitution, principles: PrincipleCount) -> None:
     """Raise ConfigError if a run would ask no labeler."""
     if not principles:
         raise ConfigError(

@@ -107,3 +107,18 @@ def test_correction_takes_a_liking_for_length_away():
     found = metrics([judged(p, 1.0 + (2.0 if n % 2 else -2.0)) for n, p in enumerate(pairs)])
     assert found["accuracy"].value == 0.5
     assert found["accuracy.corrected"].value > 0.95
+
+
+def test_mode_without_places_has_no_metrics_of_them():
+    pairs = [judged(gold_pair(n), 0.5, slot=3.0) for n in range(4)]
+    found = {metric.name for metric in gold_metrics(pairs, seed=0, slots=False)}
+    assert not found & {"first slot", "swap inconsistency", "slot log-odds", "accuracy.one order"}
+    assert "accuracy" in found
+
+
+def test_problems_of_judgments_are_counted():
+    pair = gold_pair(0)
+    refused = judgment(pair, 1.0).model_copy(
+        update={"verdict": "unparsed", "p_a": None, "problem": "refused"}
+    )
+    assert outcomes([judged_pair(pair, [refused], CONSTITUTION)])["problem refused"] == 1
