@@ -144,7 +144,9 @@ class HttpEngine:
         if isinstance(request, ChoiceRequest):
             return digest("choose", "http", model, turns, request.prefill, request.choices)
         seed = request.seed if request.sampling.temperature > 0 else None
-        return digest("generate", "http", model, turns, request.prefill, request.sampling.model_dump(), seed)
+        schema = (request.json_schema,) if request.json_schema else ()
+        sampling = request.sampling.model_dump()
+        return digest("generate", "http", model, turns, request.prefill, sampling, seed, *schema)
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the indices of the choices, after a look at whether the server lists probabilities.

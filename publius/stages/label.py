@@ -9,23 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from constitution.gold.wordings import kind_in_words
 from constitution.schema import Constitution, Principle
-from core.errors import ConfigError
 from core.notices import warn
 from core.records import Comparison, Judgment, Preference
 from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
 from engines.embedded import EMBEDDED_NAME
-from engines.judge.settings import LOWEST_ACCURACY, holds_judge, read_judge_settings
-from engines.protocols import ChoiceRequest, Engine, takes_questions
+from engines.protocols import Engine, takes_questions
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
-from labelers.config import LabelConfig
+from labelers.config import MODE_TEMPLATES, LabelConfig
 from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome, settle_by_tier
 from labelers.crowd.votes import MACHINES
 from labelers.mixing import Mixer, wants_machines
-from prompts.environment import DECISION_TEMPLATES, PromptTemplates
+from labelers.modes.asking import Request
+from prompts.environment import DECISION_TEMPLATES, JUDGE_TEMPLATES, PromptTemplates
 from prompts.user_templates import TEMPLATE_SUFFIX, user_templates
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, Engines
@@ -34,6 +32,7 @@ from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 from publius.stages.base import StageResult, StageWork, require_stage, run_stage
 from publius.stages.human_labels import copy_annotations
+from publius.stages.judges import judged_constitution, require_templates_of_judge
 
 CHAT_TEMPLATES = ("comparison", "pointwise")
 """Templates of the labels that are asked for in a conversation."""
@@ -118,12 +117,11 @@ class Labeling:
         for failure in (one for one in found if isinstance(one, BaseException)):
             raise failure
 
-    def requests(self, comparison: Comparison) -> Iterator[ChoiceRequest]:
-        """Yield the AI labeler's requests that `judge` sends for a comparison without judgments."""
+    def requests(self, comparison: Comparison) -> Iterator[Request]:
+        """Yield the AI labeler's requests that `judge` begins with for a comparison without judgments."""
         if not self._is_pointless(comparison):
             for principle in self._asked(comparison):
-                for a_first in (True, False):
-                    yield self.labeler.request(comparison, principle, a_first=a_first)
+                yield from self.labeler.requests(comparison, principle)
 
     def _is_pointless(self, comparison: Comparison) -> bool:
         if self.run.config.compare.pairs == "best_worst":
@@ -211,72 +209,32 @@ def warn_about_labels(
         return
     labeler, templates = engines.of("labeler"), user_templates(config.templates)
     if labels_now or engines.settings("labeler").kind != "http":
-        require_labeler(labeler, templates, config.label.mode)
-        _warn_of_unused_templates(templates, labeler, "labeler")
+        require_labeler(labeler, templates, config.label)
+        _warn_of_unused_templates(templates, labeler, "labeler", config.label)
     for role in (config.models.of("labeler"), *([config.models.of("judge")] if config.models.judge else ())):
         require_templates_of_judge(Path(role.id), templates)
     if judges_now and config.models.judge is not None:
-        require_labeler(engines.of("judge"), templates, config.label.mode)
-        _warn_of_unused_templates(templates, engines.of("judge"), "judge")
+        require_labeler(engines.of("judge"), templates, config.label)
+        _warn_of_unused_templates(templates, engines.of("judge"), "judge", config.label)
     if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
         warn("self-labelled: the labeler judges its own answers; set models.labeler to a stronger model")
     if labeler.model == EMBEDDED_NAME:
         warn(f"{EMBEDDED_JUDGES_BY_CHANCE}; rely on machine checks, or set models.labeler to a larger one")
 
 
-def require_templates_of_judge(folder: Path, templates: PromptTemplates) -> None:
-    """Refuse another question than a trained judge was trained with; warn if it cannot tell replies apart.
-
-    Args:
-        folder: the labeler's model; nothing is done if it is no trained judge.
-        templates: the templates of the run.
-
-    Raises:
-        ConfigError: if the template `pointwise` is another one.
-    """
-    if not holds_judge(folder):
-        return
-    settings = read_judge_settings(folder)
-    if settings.templates != templates.digest_of("pointwise"):
-        raise ConfigError(
-            "the judge was trained with another template pointwise.j2",
-            where=str(folder),
-            accepted="the built-in pointwise.j2: remove yours from the templates folder",
-        )
-    pairs = settings.held_out.get("pairs") or settings.kinds.get("pairs")
-    if pairs is None or pairs.accuracy < LOWEST_ACCURACY:
-        known = "not measured" if pairs is None else f"{pairs.accuracy:.0%} right on other prompts"
-        warn(f"{folder}: which of two replies the judge prefers is {known}; do not rely on its labels")
-
-
-def judged_constitution(constitution: Constitution, labeler: Path) -> Constitution:
-    """Return the constitution without the principles that a trained judge abstains on, with a warning.
-
-    Args:
-        constitution: the constitution of a run.
-        labeler: the labeler's model; nothing is removed if it is no trained judge.
-    """
-    if not holds_judge(labeler):
-        return constitution
-    abstains = read_judge_settings(labeler).abstains
-    asked = [principle for principle in constitution.principles if principle.check is None]
-    weak = {principle.id: kind for principle in asked if (kind := kind_in_words(principle.text)) in abstains}
-    if not weak:
-        return constitution
-    named = ", ".join(f"{name} ({kind})" for name, kind in weak.items())
-    warn(f"{labeler}: the judge abstains on principles of kinds on which it is not reliable: {named}")
-    kept = tuple(principle for principle in constitution.principles if principle.id not in weak)
-    return constitution.model_copy(update={"principles": kept})
-
-
-def _warn_of_unused_templates(templates: PromptTemplates, engine: Engine, role: str) -> None:
-    """Warn if the user replaced the templates of the other form of questions, and none of this one."""
-    chat, typed = templates.own & {*CHAT_TEMPLATES}, templates.decisions.own
-    unused, used = (chat, typed) if takes_questions(engine) else (typed, chat)
-    if unused and not used:
+def _warn_of_unused_templates(
+    templates: PromptTemplates, engine: Engine, role: str, config: LabelConfig
+) -> None:
+    """Warn if the user replaced templates of other questions than are asked, and none of these."""
+    chat_templates = MODE_TEMPLATES.get(config.mode, CHAT_TEMPLATES)
+    instead = DECISION_TEMPLATES if takes_questions(engine) else chat_templates
+    every = {*CHAT_TEMPLATES, *DECISION_TEMPLATES, *JUDGE_TEMPLATES}
+    own = every & {name for part in templates.families for name in part.own}
+    # Other parts of a run ask for rewards with `pointwise`, whatever the mode.
+    unused = own - {*instead, *({"pointwise"} if config.mode in MODE_TEMPLATES else ())}
+    if unused and not own & {*instead}:
         names = [f"{name}{TEMPLATE_SUFFIX}" for name in sorted(unused)]
         form = "typed questions" if takes_questions(engine) else "a conversation"
-        instead = DECISION_TEMPLATES if takes_questions(engine) else CHAT_TEMPLATES
         warn(
             f"{', '.join(names)} in the templates folder has no effect on models.{role}: it is asked {form}, "
             f"by {', '.join(f'{name}{TEMPLATE_SUFFIX}' for name in instead)}"

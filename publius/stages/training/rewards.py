@@ -27,7 +27,7 @@ from publius.config.run_file import CHECKS, LABELER_REWARD, REWARD_MODEL
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run, base_of
 from publius.stages.base import COMMANDS
-from publius.stages.label import judged_constitution, require_templates_of_judge
+from publius.stages.judges import judged_constitution, require_templates_of_judge
 from training.rl.config import RLConfig
 from training.rl.task import CriticOrigin
 
@@ -167,7 +167,7 @@ def _judge(run: Run, folder: Path, weight: float, where: str) -> NamedReward:
 
 def _require_principles(run: Run, where: str) -> None:
     """Raise ConfigError if a labeler has no principle to judge by."""
-    if run.config.label.principles < 1 or all(p.check is not None for p in run.constitution.principles):
+    if not run.config.label.principles or all(p.check is not None for p in run.constitution.principles):
         raise ConfigError(
             "the labeler has no principle to judge by",
             where=where,
