@@ -51,7 +51,9 @@ class StateSource:
     """
 
     def __init__(self, model: ModelConfig, device: str = "auto") -> None:
-        self._config, self._device = model, device
+        self.config = model
+        """The model, as it was given."""
+        self._device = device
         self._encoded: WeakKeyDictionary[ChoiceRequest, tuple[int, ...]] = WeakKeyDictionary()
 
     @cached_property
@@ -62,7 +64,7 @@ class StateSource:
     @cached_property
     def identity(self) -> str:
         """Digest of the model's files, its data type and the chat template's arguments."""
-        return digest("states", self.files.identity, self._dtype, self._config.chat_template_kwargs)[:32]
+        return digest("states", self.files.identity, self.dtype, self.config.chat_template_kwargs)[:32]
 
     def row(self, request: ChoiceRequest) -> tuple[int, ...]:
         """Return the token ids of a question. Raises RequestError if it is too long for the model."""
@@ -94,21 +96,22 @@ class StateSource:
         from engines.hf.loading import load_model
         from engines.judge.states import StateReader
 
-        model = load_model(self.files, self._dtype, self._device)
+        model = load_model(self.files, self.dtype, self._device)
         return StateReader(model, self.name)
 
     @cached_property
     def files(self) -> ModelFiles:
         """The model on disk."""
-        return locate(self._config)
+        return locate(self.config)
 
     @cached_property
-    def _dtype(self) -> str:
-        return pick_dtype(self._config.dtype, self._device)
+    def dtype(self) -> str:
+        """The data type of the weights, once `auto` is resolved."""
+        return pick_dtype(self.config.dtype, self._device)
 
     @cached_property
     def _encoder(self) -> TurnEncoder:
-        return TurnEncoder(load_tokenizer(self.files), self._config.chat_template_kwargs, self.name)
+        return TurnEncoder(load_tokenizer(self.files), self.config.chat_template_kwargs, self.name)
 
     @cached_property
     def _context(self) -> int:

@@ -35,7 +35,7 @@ from prompts.environment import PromptTemplates
 from publius.models.provenance import by_reason, write_exclusions
 from publius.sources.column_names import ColumnNames
 from publius.sources.examples import DataSource, read_preferences
-from publius.sources.judge_gold import AskedReply, GoldSource, JudgeGold, gold_of_pairs
+from publius.sources.judge_gold import AskedReply, JudgeGold, JudgeGoldSource, gold_of_pairs
 from training.examples import ExcludedExample
 from training.judge.choice import FOLDS, ProbeChoice, choose_probe
 from training.judge.probe import GoldLabel, Probe
@@ -56,7 +56,7 @@ class JudgeTraining:
     constitution: str
     model: str
     to: Path
-    sources: tuple[GoldSource, ...] = ("pairs", "checks")
+    sources: tuple[JudgeGoldSource, ...] = ("pairs", "checks")
     layers: tuple[int, ...] = ()
     """Layers that are tried, from 1; empty for six at equal distances."""
     held_out: float = 0.2
@@ -120,8 +120,7 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
         seed=request.seed,
     )
     gold.excluded[:0] = data.excluded
-    model = ModelConfig.model_validate({"id": request.model, "dtype": request.dtype})
-    source = StateSource(model, request.device)
+    source = StateSource(_model(request), request.device)
     templates = PromptTemplates()
     asking = Questions(constitution, templates)
     rows = _encoded(gold, source, asking)
@@ -134,7 +133,8 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
     read = time.monotonic()
     probe, choice = choose_probe(states, gold.labels, request.seed)
     settings = JudgeSettings(
-        model=model,
+        # On another device, `auto` might be another data type, which has other hidden states.
+        model=source.config.model_copy(update={"dtype": source.dtype}),
         identity=source.identity,
         templates=templates.digest_of(TEMPLATE),
         layer=choice.layer,
@@ -162,6 +162,13 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
         read - started,
         time.monotonic() - read,
     )
+
+
+def _model(request: JudgeTraining) -> ModelConfig:
+    """Return the model; the path of a folder is made absolute, as it is saved with the judge."""
+    folder = Path(request.model)
+    name = str(folder.resolve()) if folder.is_dir() else request.model
+    return ModelConfig.model_validate({"id": name, "dtype": request.dtype})
 
 
 def _require_room(folder: Path) -> None:

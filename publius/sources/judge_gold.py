@@ -17,20 +17,20 @@ from publius.sources.held_out import held_out_of
 from training.examples import ExcludedExample, PreferencePair
 from training.judge.probe import GoldLabel
 
-GoldSource = Literal["pairs", "checks"]
-PAIR_GOLD: GoldSource = "pairs"
-CHECK_GOLD: GoldSource = "checks"
+JudgeGoldSource = Literal["pairs", "checks"]
+PAIR_GOLD: JudgeGoldSource = "pairs"
+CHECK_GOLD: JudgeGoldSource = "checks"
 _KEY = "judge"
 _NO_PRINCIPLE = "no principle without a machine check applies to the prompt"
 
 
-def gold_sources(names: Sequence[str]) -> tuple[GoldSource, ...]:
+def gold_sources(names: Sequence[str]) -> tuple[JudgeGoldSource, ...]:
     """Return the sources with these names; all of them for none.
 
     Raises:
         ConfigError: if there is no source with one of the names.
     """
-    known: dict[str, GoldSource] = {PAIR_GOLD: PAIR_GOLD, CHECK_GOLD: CHECK_GOLD}
+    known: dict[str, JudgeGoldSource] = {PAIR_GOLD: PAIR_GOLD, CHECK_GOLD: CHECK_GOLD}
     for name in names:
         if name not in known:
             raise ConfigError(f"unknown gold {name!r}", where="--gold", accepted=", ".join(known))
@@ -76,7 +76,7 @@ class JudgeGold:
 def gold_of_pairs(
     pairs: Sequence[PreferencePair],
     constitution: Constitution,
-    sources: Sequence[GoldSource],
+    sources: Sequence[JudgeGoldSource],
     *,
     share: float,
     per_kind: int,

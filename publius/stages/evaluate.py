@@ -20,6 +20,7 @@ from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from publius.stages.base import Stage, StageResult, prompts_of
+from publius.stages.judges import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
 from publius.stages.quality.evaluated import series_by_forward_passes
 from publius.stages.variants import available_variants
@@ -65,7 +66,8 @@ async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> Iter
         return iter(())
     judge = engines.of("judge")
     engines.keep(judge)
-    labeler = AILabeler(run.constitution, judge, run.config.label, run.config.seed, run.templates)
+    constitution = judged_constitution(run.constitution, Path(run.config.models.of("judge").id))
+    labeler = AILabeler(constitution, judge, run.config.label, run.config.seed, run.templates)
     others = sum(answer.variant != BASE for answer in answers)
     with progress("eval judge", others) as task:
         wins = await judge_wins(answers, labeler, conversations(run.config.engine), task.advance)

@@ -9,15 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from constitution.gold.wordings import kind_in_words
 from constitution.schema import Constitution, Principle
-from core.errors import ConfigError
 from core.notices import warn
 from core.records import Comparison, Judgment, Preference
 from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
 from engines.embedded import EMBEDDED_NAME
-from engines.judge.settings import LOWEST_ACCURACY, holds_judge, read_judge_settings
 from engines.protocols import Engine, takes_questions
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
@@ -35,6 +32,7 @@ from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 from publius.stages.base import StageResult, StageWork, require_stage, run_stage
 from publius.stages.human_labels import copy_annotations
+from publius.stages.judges import judged_constitution, require_templates_of_judge
 
 CHAT_TEMPLATES = ("comparison", "pointwise")
 """Templates of the labels that are asked for in a conversation."""
@@ -222,51 +220,6 @@ def warn_about_labels(
         warn("self-labelled: the labeler judges its own answers; set models.labeler to a stronger model")
     if labeler.model == EMBEDDED_NAME:
         warn(f"{EMBEDDED_JUDGES_BY_CHANCE}; rely on machine checks, or set models.labeler to a larger one")
-
-
-def require_templates_of_judge(folder: Path, templates: PromptTemplates) -> None:
-    """Refuse another question than a trained judge was trained with; warn if it cannot tell replies apart.
-
-    Args:
-        folder: the labeler's model; nothing is done if it is no trained judge.
-        templates: the templates of the run.
-
-    Raises:
-        ConfigError: if the template `pointwise` is another one.
-    """
-    if not holds_judge(folder):
-        return
-    settings = read_judge_settings(folder)
-    if settings.templates != templates.digest_of("pointwise"):
-        raise ConfigError(
-            "the judge was trained with another template pointwise.j2",
-            where=str(folder),
-            accepted="the built-in pointwise.j2: remove yours from the templates folder",
-        )
-    pairs = settings.held_out.get("pairs") or settings.kinds.get("pairs")
-    if pairs is None or pairs.accuracy < LOWEST_ACCURACY:
-        known = "not measured" if pairs is None else f"{pairs.accuracy:.0%} right on other prompts"
-        warn(f"{folder}: which of two replies the judge prefers is {known}; do not rely on its labels")
-
-
-def judged_constitution(constitution: Constitution, labeler: Path) -> Constitution:
-    """Return the constitution without the principles that a trained judge abstains on, with a warning.
-
-    Args:
-        constitution: the constitution of a run.
-        labeler: the labeler's model; nothing is removed if it is no trained judge.
-    """
-    if not holds_judge(labeler):
-        return constitution
-    abstains = read_judge_settings(labeler).abstains
-    asked = [principle for principle in constitution.principles if principle.check is None]
-    weak = {principle.id: kind for principle in asked if (kind := kind_in_words(principle.text)) in abstains}
-    if not weak:
-        return constitution
-    named = ", ".join(f"{name} ({kind})" for name, kind in weak.items())
-    warn(f"{labeler}: the judge abstains on principles of kinds on which it is not reliable: {named}")
-    kept = tuple(principle for principle in constitution.principles if principle.id not in weak)
-    return constitution.model_copy(update={"principles": kept})
 
 
 def _warn_of_unused_templates(

@@ -19,6 +19,7 @@ from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from publius.stages.base import Stage
+from publius.stages.judges import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
 from publius.stages.quality.evaluated import can_load_policy
 from publius.stages.quality.losses import LossMeter, neutral_losses, reference_losses
@@ -88,7 +89,8 @@ async def _compliance(run: Run, engines: Engines, answers: Mapping[str, Sequence
         return _Compliance("last", {})
     judge = engines.of("judge")
     engines.keep(judge)
-    labeler = AILabeler(run.constitution, judge, run.config.label, run.config.seed, run.templates)
+    constitution = judged_constitution(run.constitution, Path(run.config.models.of("judge").id))
+    labeler = AILabeler(constitution, judge, run.config.label, run.config.seed, run.templates)
     every = [answer for given in answers.values() for answer in given]
     with progress(f"{_STAGE} judge", len(every) - len(answers[BASE])) as task:
         wins = await judge_wins(every, labeler, conversations(run.config.engine), task.advance)
