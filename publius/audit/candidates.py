@@ -15,7 +15,7 @@ from prompts.environment import PromptTemplates
 from prompts.user_templates import user_templates
 from publius.audit.settings import AuditRequest
 from publius.config.run_file import RunConfig
-from publius.stages.audits import labeler_identity
+from publius.stages.judges.audits import labeler_identity
 
 DEFAULT_MODES: tuple[LabelMode, ...] = ("choice", "pointwise")
 """Modes that every audit compares: both read one token of an answer."""

@@ -20,7 +20,7 @@ from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from publius.stages.base import Stage, StageResult, prompts_of
-from publius.stages.judges import judged_constitution
+from publius.stages.judges.trained import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
 from publius.stages.quality.evaluated import series_by_forward_passes
 from publius.stages.variants import available_variants

@@ -32,7 +32,7 @@ from publius.runs.reader import RunReader
 from publius.runs.records import RunFiles
 from publius.stages.base import StageResult, StageWork, require_stage, run_stage
 from publius.stages.human_labels import copy_annotations
-from publius.stages.judges import judged_constitution, require_templates_of_judge
+from publius.stages.judges.trained import judged_constitution, require_templates_of_judge
 
 CHAT_TEMPLATES = ("comparison", "pointwise")
 """Templates of the labels that are asked for in a conversation."""

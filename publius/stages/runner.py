@@ -20,11 +20,11 @@ from publius.runs.engines import EngineMaker, Engines, make_engine, open_engines
 from publius.runs.estimates import attach_estimate
 from publius.runs.folder import Run, open_run
 from publius.runs.previews import preview_servers
-from publius.stages.audits import attach_audit, warn_about_families
 from publius.stages.base import STAGES, Stage, StageResult
 from publius.stages.compare import compare_stage
 from publius.stages.critique import critique_stage
 from publius.stages.evaluate import eval_stage
+from publius.stages.judges.audits import attach_audit, warn_about_families
 from publius.stages.label import label_stage, warn_about_labels
 from publius.stages.outcome import RunOutcome
 from publius.stages.prompts import PromptIngestion

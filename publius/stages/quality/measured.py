@@ -19,7 +19,7 @@ from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
 from publius.stages.base import Stage
-from publius.stages.judges import judged_constitution
+from publius.stages.judges.trained import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
 from publius.stages.quality.evaluated import can_load_policy
 from publius.stages.quality.losses import LossMeter, neutral_losses, reference_losses

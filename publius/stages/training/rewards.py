@@ -27,7 +27,7 @@ from publius.config.run_file import CHECKS, LABELER_REWARD, REWARD_MODEL
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run, base_of
 from publius.stages.base import COMMANDS
-from publius.stages.judges import judged_constitution, require_templates_of_judge
+from publius.stages.judges.trained import judged_constitution, require_templates_of_judge
 from training.rl.config import RLConfig
 from training.rl.task import CriticOrigin
 

@@ -30,7 +30,7 @@ from publius.config.run_file import build_run_config
 from publius.runs.engines import make_engine
 from publius.serving.judging import JudgeDecider
 from publius.serving.served import ServeRequest, open_engines_by_name
-from publius.stages.judges import judged_constitution, require_templates_of_judge
+from publius.stages.judges.trained import judged_constitution, require_templates_of_judge
 from publius.stages.training.rewards import rewards_of
 from tests.publius.invoking import here
 from tests.publius.judges import figures, model_of_bytes, write_judge

@@ -14,7 +14,7 @@ from evaluation.judges.certificate import CERTIFICATE, read_certificate
 from publius.audit.labeler import run_audit
 from publius.audit.settings import AuditRequest
 from publius.runs.dataset import export_run
-from publius.stages.audits import warn_about_families
+from publius.stages.judges.audits import warn_about_families
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import RUN, Recorder, write_project
 

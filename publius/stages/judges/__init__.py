@@ -1,0 +1,1 @@
+"""Judges in a run: their audits, and trained ones."""
