@@ -20,7 +20,7 @@ from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.records import Comparison, Judgment, OrderLogits, Verdict
 from engines.protocols import ChoiceRequest, ChoiceScorer, ChoiceScores, Engine
-from labelers.config import ANNOTATOR_FIELDS, LabelConfig, LabelMode
+from labelers.config import AGGREGATION_FIELDS, LabelConfig, LabelMode
 from labelers.questions import LETTERS, WORDS, questions_for
 from prompts.environment import PromptTemplates
 
@@ -80,7 +80,7 @@ class AILabeler:
                 comparison.id,
                 AI_LABELER,
                 principle.id,
-                self.config.model_dump(mode="json", exclude=set(ANNOTATOR_FIELDS)),
+                self.config.model_dump(mode="json", exclude=set(AGGREGATION_FIELDS)),
                 *map(self.engine.key, requests),
             ),
             comparison_id=comparison.id,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.settings import Section
+from core.settings import ADDED, Section
 from labelers.crowd.methods import Aggregation
 
 LabelMode = Literal["choice", "pointwise"]
@@ -51,6 +51,9 @@ class LabelConfig(Section):
     """Two answers that share at least this fraction of their words are not compared."""
     check_confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     """Probability of the answer that passes a machine check when the other answer fails it."""
+    correction: Path | None = Field(default=None, json_schema_extra=ADDED)
+    """File of `publius audit correction`, relative to the run file. The AI labeler's probabilities are then
+    corrected before they are aggregated, and those that it abstains on are not used."""
     humans: tuple[Path, ...] = ()
     """Folders with human judgments, relative to the run file."""
     mix: Mix | Literal["classic"] = "override"
@@ -79,4 +82,6 @@ class LabelConfig(Section):
 
 
 ANNOTATOR_FIELDS = frozenset({"humans", "mix", "rules", "weights", "aggregation"})
+"""Fields about human judgments, which have no effect without `humans`."""
+AGGREGATION_FIELDS = ANNOTATOR_FIELDS | {"correction"}
 """Fields that do not change the AI labeler's requests and are therefore excluded from its judgments' ids."""

@@ -91,7 +91,7 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
     settings = audit_settings(request)
     config = settings.config
     constitution = load_constitution(config.constitution)
-    _require_questions(constitution, config.label.principles)
+    require_questions(constitution, config.label.principles)
     if request.min_accuracy is not None and not request.gold:
         raise ConfigError(
             "--min-accuracy needs gold labels", where="--min-accuracy", accepted="with --gold FILE"
@@ -124,7 +124,7 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
     return AuditResult(folder, certificate, _is_below(certificate))
 
 
-def _require_questions(constitution: Constitution, principles: int) -> None:
+def require_questions(constitution: Constitution, principles: int) -> None:
     """Raise ConfigError if a run would ask no labeler."""
     if not principles:
         raise ConfigError(

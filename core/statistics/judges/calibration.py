@@ -35,7 +35,7 @@ from core.statistics.judges.gold import GoldLogits, chance_of, log_loss
 
 GOLD_PER_PRINCIPLE = 50
 """Number of gold labels from which a principle has a temperature of its own."""
-FOLDS = 10
+_FOLDS = 10
 """Number of folds of the cross-validation."""
 _PRIOR = 2.5
 """Standard deviation of the prior on the coefficient of a term that is divided by its root mean square."""
@@ -145,9 +145,9 @@ def cross_validated(labels: GoldLogits, *, bias: bool = False, seed: int = 0) ->
         raise DataError("all gold labels are of one prompt", accepted="gold labels of at least two prompts")
     order = sorted(range(count), key=lambda place: derive_uniform("calibration fold", seed, place))
     folds = np.empty(count, dtype=np.int64)
-    folds[order] = np.arange(count) % min(FOLDS, count)
+    folds[order] = np.arange(count) % min(_FOLDS, count)
     corrected = np.empty(len(labels))
-    for fold in range(min(FOLDS, count)):
+    for fold in range(min(_FOLDS, count)):
         held_out = folds[places] == fold
         fitted = fit_logits(labels.subset(~held_out), bias=bias)
         corrected[held_out] = fitted.applied_to(labels.subset(held_out))
