@@ -18,7 +18,9 @@ from typing import Any, Literal
 from constitution.schema import Constitution, Principle
 from core.text.similarity import shared_words
 
-Effect = Literal["critique", "revision", "labels", "draw", "checks", "aggregation", "rules", "prompted"]
+Effect = Literal[
+    "critique", "revision", "labels", "draw", "checks", "aggregation", "rules", "prompted", "contrast"
+]
 """A pipeline step that a change affects:
 
 critique, revision, labels   the text of these requests: sent again where the principle is drawn
@@ -29,6 +31,7 @@ checks                       the results of machine checks; a model is called on
 aggregation                  the aggregation of judgments into probabilities; no model is called
 rules                        as aggregation, but only where `label.rules` names the section
 prompted                     the system prompt of the evaluation's variant `prompted`
+contrast     the text of requests for labels, but only where `label.mode` is `contrastive`
 """
 ChangeKind = Literal[
     "added",
@@ -75,7 +78,7 @@ _BEARS_ON: dict[str, tuple[Effect, ...]] = {
     "weight": ("draw", "aggregation"),
     "applies_to": ("draw", "checks", "prompted"),
     "exempt": ("draw", "checks", "prompted"),
-    "antithesis": (),
+    "antithesis": ("contrast",),
     "lint_ignore": (),
 }
 """Effects of the fields whose effects do not depend on their values; `_effects` handles the others."""
@@ -219,7 +222,7 @@ def _effects(
         effects = _BEARS_ON[field]
     checked = former.check is not None and principle.check is not None
     # The labeler is never asked about a principle with a check, and only those have checks to run.
-    never = {"labels"} if checked else {"checks"} if field in ("applies_to", "exempt") else set()
+    never = {"labels", "contrast"} if checked else {"checks"} if field in ("applies_to", "exempt") else set()
     return tuple(effect for effect in effects if effect not in never)
 
 

@@ -13,6 +13,7 @@ import heapq
 import math
 from collections.abc import Sequence
 from operator import itemgetter
+from typing import Literal
 
 from constitution.checks.evaluate import matches
 from constitution.schema import Principle, Scope
@@ -35,7 +36,9 @@ def covers(scope: Scope, prompt: Prompt) -> bool:
     return scope.pattern is None or matches(scope.pattern, prompt.messages[-1].content)
 
 
-def draw(principles: Sequence[Principle], count: int, *key: str | int) -> tuple[Principle, ...]:
+def draw(
+    principles: Sequence[Principle], count: int | Literal["all"], *key: str | int
+) -> tuple[Principle, ...]:
     """Return `count` principles sampled by weight without replacement, in the order drawn.
 
     Each score, -ln(u) / weight with u uniform in (0, 1), is exponentially distributed with the weight as its
@@ -43,7 +46,7 @@ def draw(principles: Sequence[Principle], count: int, *key: str | int) -> tuple[
 
     Args:
         principles: The candidates. Neither their order nor their texts affect the draw.
-        count: Number to draw. If there are fewer candidates, all are returned, in the order drawn.
+        count: Number to draw, or `all`. If there are fewer candidates, all are returned, in the order drawn.
         *key: Identifies the draw, such as run seed, prompt id and round.
     """
     units = derive_uniforms(("draw", *key), (principle.id for principle in principles))
@@ -52,4 +55,5 @@ def draw(principles: Sequence[Principle], count: int, *key: str | int) -> tuple[
         (-math.log(unit) / principle.weight, principle.id, principle)
         for unit, principle in zip(units, principles, strict=True)
     ]
-    return tuple(drawn for _, _, drawn in heapq.nsmallest(count, scored, key=itemgetter(0, 1)))
+    number = len(scored) if count == "all" else count
+    return tuple(drawn for _, _, drawn in heapq.nsmallest(number, scored, key=itemgetter(0, 1)))

@@ -21,6 +21,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "preference", "test"]
 Verdict = Literal["a", "b", "tie", "both_bad", "skip", "unparsed"]
+JudgmentProblem = Literal["low_mass", "unreadable", "refused", "cut_off", "abstained"]
+"""Why a model's judgment has no probability: little probability on the offered answers, a text without a
+readable verdict, a refusal to judge, a text cut off before its verdict, or a judge that cannot tell."""
 
 
 def _is_empty(values: tuple[str, ...]) -> bool:
@@ -345,7 +348,9 @@ class Judgment(Record):
     comment: str | None = None
     duration_s: Finite | None = None
     raw: str | None = None
-    """Text that the model would have written, if the verdict is `unparsed`."""
+    """Text that the model wrote or would have written, if the verdict is `unparsed`."""
+    problem: JudgmentProblem | None = None
+    """Why a model's judgment has no probability. None in records made before it was recorded."""
     supersedes: str | None = None
     """Id of an earlier judgment that this one revokes."""
     created: datetime | None = None

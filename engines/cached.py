@@ -22,6 +22,8 @@ from engines.protocols import (
     GenerationRequest,
     HasOlderKeys,
     KnowsSize,
+    RequestForm,
+    forms_of,
     takes_questions,
 )
 from engines.requests.failures import failure_of_one_request, line_of
@@ -127,6 +129,11 @@ class CachedEngine:
     def takes_questions(self) -> bool:
         """True if the wrapped engine is asked typed questions."""
         return takes_questions(self._engine)
+
+    @property
+    def forms(self) -> frozenset[RequestForm]:
+        """Forms of choices that the wrapped engine takes."""
+        return forms_of(self._engine)
 
     def key(self, request: GenerationRequest | ChoiceRequest) -> str:
         """Return the wrapped engine's key, which is computed once for as long as the request exists."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import asdict
 from functools import cached_property, lru_cache
 from typing import ClassVar
 from weakref import WeakKeyDictionary
@@ -20,9 +21,10 @@ from engines.loading import (
     parameter_count,
     pick_dtype,
 )
-from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, RequestForm, require_form
 from engines.thinking import require_no_thinking
-from engines.tokenization import TurnEncoder
+from engines.tokenization import TurnEncoder, WrittenAnswer
+from engines.trees import BranchedPrompt, Tree
 
 _STORED_CHOICES = 64
 
@@ -44,12 +46,15 @@ class LocalEngine(ABC):
     """Version of the decoding, raised when answers to the same request change: old ones are not reused."""
     limits: str
     """Name of the limit on a request's length, for error messages."""
+    forms: frozenset[RequestForm] = frozenset()
+    """Forms of choices that the engine takes beside single tokens behind a conversation."""
 
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         self._config = model
         self._engine = engine
         self._encoded: WeakKeyDictionary[GenerationRequest | ChoiceRequest, tuple[int, ...]]
         self._encoded = WeakKeyDictionary()
+        self._parts: WeakKeyDictionary[ChoiceRequest, BranchedPrompt | Tree] = WeakKeyDictionary()
         self._choice_ids = lru_cache(_STORED_CHOICES)(self.require_choices)
 
     @property
@@ -79,6 +84,8 @@ class LocalEngine(ABC):
 
     def older_key(self, request: GenerationRequest | ChoiceRequest) -> str | None:
         """Return the key that older versions gave a request whose token ids have changed; None for others."""
+        if isinstance(request, ChoiceRequest) and request.form is not None:
+            return None
         try:
             older = self.encoder.older_ids(request.turns, request.prefill)
         except RequestError:
@@ -88,10 +95,13 @@ class LocalEngine(ABC):
     def _key(self, request: GenerationRequest | ChoiceRequest, ids: tuple[int, ...]) -> str:
         model = (self.kind, self._decoding_version, self._files.identity, self._dtype, *self._variant)
         if isinstance(request, ChoiceRequest):
+            if request.form is not None:
+                return digest(request.form, model, asdict(self.parts(request)), request.choices)
             return digest("choose", model, ids, request.choices)
         sampling = request.sampling
         seed = request.seed if sampling.temperature > 0 else None
-        return digest("generate", model, ids, sampling.model_dump(), seed)
+        schema = (request.json_schema,) if request.json_schema else ()
+        return digest("generate", model, ids, sampling.model_dump(), seed, *schema)
 
     def prompt_tokens(self, request: GenerationRequest | ChoiceRequest) -> int:
         """Return the number of tokens of a request's prompt; the weights are not loaded.
@@ -116,21 +126,59 @@ class LocalEngine(ABC):
         return tuple(self._next_token(prefill, choice) for choice in choices)
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
-        """Return log-probabilities of the choices. Raises EngineError if a choice is not a single token."""
+        """Return log-probabilities of the choices.
+
+        Raises:
+            EngineError: if a choice is not a single token, or the engine does not take the request's form.
+            RequestError: if the request is too long.
+        """
+        if request.answers:
+            require_form(self, request.form)
+            self._require_context(self._positions(request))
+            return await self._choose(request, self._ids(request), ())
+        require_form(self, request.form)
         choice_ids = self._choice_ids(request.prefill, request.choices)
         return await self._choose(request, self._fitting_ids(request), choice_ids)
 
     def _fitting_ids(self, request: GenerationRequest | ChoiceRequest) -> tuple[int, ...]:
         """Return the token ids of a request. Raises RequestError if they leave no room for the answer."""
         ids = self._ids(request)
-        answer = request.sampling.max_new_tokens if isinstance(request, GenerationRequest) else 1
-        self._require_context(len(ids) + answer)
+        self._require_context(self._positions(request))
         return ids
 
+    def _positions(self, request: GenerationRequest | ChoiceRequest) -> int:
+        """Return the number of positions that a request and its answer take."""
+        if isinstance(request, GenerationRequest):
+            return len(self._ids(request)) + request.sampling.max_new_tokens
+        if request.form is None:
+            return len(self._ids(request)) + 1
+        parts = self.parts(request)
+        if isinstance(parts, BranchedPrompt):
+            return parts.context + 1
+        return len(parts.prompt_ids) + max(map(len, parts.answers))
+
+    def parts(self, request: ChoiceRequest) -> BranchedPrompt | Tree:
+        """Return the token ids of a request of another form, in parts."""
+        found = self._parts.get(request)
+        if found is None:
+            if request.branches is not None:
+                found = self.encoder.encode_branches(request.turns, request.branches, request.prefill)
+            else:
+                answers = [WrittenAnswer(answer.text, answer.finished) for answer in request.answers]
+                prompt, encoded = self.encoder.encode_answers(request.turns, answers)
+                found = Tree(prompt, tuple(encoded))
+            self._parts[request] = found
+        return found
+
     def _ids(self, request: GenerationRequest | ChoiceRequest) -> tuple[int, ...]:
-        """Return the token ids of a request; they are stored as long as the request exists."""
+        """Return the token ids of a request; they are stored as long as the request exists.
+
+        Those of a request in parts are one part after the other, each once.
+        """
         ids = self._encoded.get(request)
-        if ids is None:
+        if ids is None and isinstance(request, ChoiceRequest) and request.form is not None:
+            ids = self._encoded[request] = self.parts(request).ids
+        elif ids is None:
             ids = self._encoded[request] = self.encoder.encode(request.turns, request.prefill).ids
         return ids
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
-from core.chat import Turn
-from core.errors import FailedRequestError
+from core.chat import Piece, Turn
+from core.errors import EngineError, FailedRequestError
 from core.records import Finite, Generation, Probability, Record, Sampling
 from engines.decisions.questions import TypedQuestion
 
@@ -28,6 +28,36 @@ class GenerationRequest:
     """Purpose (`draft`, `critique`, ...), used for counts and never part of the request's key."""
     prefill: str = ""
     """Text that the answer is made to begin with; the result does not repeat it."""
+    json_schema: str = ""
+    """JSON Schema, as text, that the answer must fulfil, where the engine can see to that; empty for none."""
+
+
+RequestForm = Literal["branches", "answers"]
+"""Forms of a choice that few engines take: answers behind branches of a prompt, and whole answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """Content of the last message with branches that do not see each other.
+
+    The message is the shared text, the branches and the question. All branches have the same positions, which
+    follow those of the shared text; each sees that text and itself, and the question sees everything. So the
+    order of the branches means nothing. Only their names differ: the question is answered for each naming.
+    """
+
+    shared: tuple[Piece, ...]
+    namings: tuple[tuple[tuple[Piece, ...], ...], ...]
+    """Each naming of the branches, with the content of each branch."""
+    question: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """An assistant's answer whose probability is asked for."""
+
+    text: str
+    finished: bool = True
+    """True if it ended by itself: the end of the turn then counts as a token of it."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -41,6 +71,18 @@ class ChoiceRequest:
     question: TypedQuestion | None = None
     """For engines that take typed questions (`TakesQuestions`): the question about the text of the turns,
     whose options are the choices."""
+    branches: Branches | None = None
+    """Branches of the last turn's content. Choices are then given for each naming in turn, and the last turn
+    has the content of the first naming in order."""
+    answers: tuple[WholeAnswer, ...] = ()
+    """Whole answers to the turns, in place of single tokens; the choices are their names."""
+
+    @property
+    def form(self) -> RequestForm | None:
+        """The form of the request; None for single tokens behind a conversation, which every engine takes."""
+        if self.branches is not None:
+            return "branches"
+        return "answers" if self.answers else None
 
 
 class ChoiceScores(Record):
@@ -59,6 +101,8 @@ class ChoiceScores(Record):
     """Probability of the tokens that a server does not list; None if all tokens were looked at."""
     bounded: tuple[bool, ...] | None = None
     """Which log-probabilities are upper bounds, because a server does not list the token; None if none is."""
+    lengths: tuple[int, ...] | None = None
+    """Number of tokens of each whole answer, whose log-probability is the sum over them."""
 
 
 def require_finite(logprobs: Sequence[float]) -> None:
@@ -128,6 +172,37 @@ class TakesQuestions(Protocol):
 def takes_questions(engine: object) -> bool:
     """Return True if an engine is asked typed questions."""
     return isinstance(engine, TakesQuestions) and engine.takes_questions
+
+
+@runtime_checkable
+class TakesForms(Protocol):
+    """An engine that takes choices in further forms."""
+
+    @property
+    def forms(self) -> frozenset[RequestForm]:
+        """Forms of `ChoiceRequest` that it takes beside the usual one."""
+        ...
+
+
+def forms_of(engine: object) -> frozenset[RequestForm]:
+    """Return the further forms of choices that an engine takes."""
+    return engine.forms if isinstance(engine, TakesForms) else frozenset()
+
+
+def require_form(engine: Engine, form: RequestForm | None) -> None:
+    """Raise EngineError if an engine does not take a form of choices."""
+    if form is not None and form not in forms_of(engine):
+        raise EngineError(
+            f"{_FORM_NAMES[form]} are not available",
+            where=engine.model,
+            accepted="a model that the transformers engine runs (engine.kind: transformers)",
+        )
+
+
+_FORM_NAMES: dict[RequestForm, str] = {
+    "branches": "replies side by side, as in label.mode: symmetric,",
+    "answers": "probabilities of whole answers, as in label.mode: contrastive,",
+}
 
 
 @runtime_checkable

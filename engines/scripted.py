@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar, get_args
 
 from core.digests import derive_seed, derive_uniform, digest
 from core.records import Generation
-from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_finite
+from engines.protocols import (
+    ChoiceRequest,
+    ChoiceScores,
+    GenerationRequest,
+    RequestForm,
+    require_finite,
+)
 
 Answerer = Callable[[GenerationRequest], str]
 Chooser = Callable[[ChoiceRequest], tuple[float, ...]]
+
+_Value = TypeVar("_Value")
 
 _WORDS = (
     "a plain answer says what was asked for in few words and gives one reason then stops",
@@ -35,8 +44,11 @@ def ramble(request: GenerationRequest) -> str:
 
 def lean(request: ChoiceRequest) -> tuple[float, ...]:
     """Return log-probabilities that depend only on the conversation; their probabilities sum to 0.98."""
-    weights = [derive_uniform(choice, *(turn.text for turn in request.turns)) for choice in request.choices]
-    return tuple(math.log(0.98 * weight / sum(weights)) for weight in weights)
+    texts, found = [turn.text for turn in request.turns], list[float]()
+    for naming, choices in enumerate(_by_naming(request, request.choices)):
+        weights = [derive_uniform(choice, *texts, *(naming,) * bool(naming)) for choice in choices]
+        found += [math.log(0.98 * weight / sum(weights)) for weight in weights]
+    return tuple(found)
 
 
 class ScriptedEngine:
@@ -82,6 +94,11 @@ class ScriptedEngine:
         return False
 
     @property
+    def forms(self) -> frozenset[RequestForm]:
+        """All forms: the function that chooses sees the request."""
+        return frozenset(get_args(RequestForm))
+
+    @property
     def parameters(self) -> int:
         """0: a script has no weights."""
         return 0
@@ -90,7 +107,8 @@ class ScriptedEngine:
         """Return a digest of the conversation's text and the sampling or choices."""
         turns = [(turn.role, turn.text) for turn in request.turns]
         if isinstance(request, ChoiceRequest):
-            return digest("choose", self._model, turns, request.prefill, request.choices)
+            further = (request.form, request.answers) if request.form else ()
+            return digest("choose", self._model, turns, request.prefill, request.choices, *map(str, further))
         seed = request.seed if request.sampling.temperature > 0 else None
         return digest("generate", self._model, turns, request.prefill, request.sampling.model_dump(), seed)
 
@@ -127,11 +145,22 @@ class ScriptedEngine:
         require_finite(logprobs)
         return ChoiceScores(
             logprobs=logprobs,
-            answer_mass=min(1.0, sum(math.exp(value) for value in logprobs)),
+            answer_mass=None if request.answers else min(map(_mass, _by_naming(request, logprobs))),
             top_token=request.choices[logprobs.index(max(logprobs))],
             prompt_tokens=self.prompt_tokens(request),
             model=self._model,
+            lengths=tuple(len(answer.text.split()) for answer in request.answers) or None,
         )
 
     def close(self) -> None:
         """Do nothing: no memory is held."""
+
+
+def _by_naming(request: ChoiceRequest, values: Sequence[_Value]) -> list[Sequence[_Value]]:
+    """Return the values of the choices for each naming of the branches; without branches there is one."""
+    each = len(values) // (len(request.branches.namings) if request.branches else 1)
+    return [values[first : first + each] for first in range(0, len(values), each)]
+
+
+def _mass(logprobs: Sequence[float]) -> float:
+    return min(1.0, sum(math.exp(value) for value in logprobs))

@@ -21,7 +21,9 @@ from engines.encoding.check import require_same_ids
 from engines.encoding.older import PiecewiseEncoder
 from engines.encoding.sealed import SealedTokenizer, require_fast
 from engines.encoding.template import CHATML, CHATML_STOP, TemplateRenderer, with_system_in_user
+from engines.protocols import Branches
 from engines.thinking import Thinking, names_thoughts, thinking_in
+from engines.trees import BranchedPrompt, common_length
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -95,6 +97,40 @@ class TurnEncoder:
             RequestError: if the chat template rejects the conversation, or drops or repeats a part of it.
         """
         return EncodedPrompt(self._sealed.ids(self._rendered(turns) + self._begun(prefill)))
+
+    def encode_branches(self, turns: Sequence[Turn], branches: Branches, prefill: str = "") -> BranchedPrompt:
+        """Return the ids of a conversation whose last message has branches.
+
+        Each branch is encoded where it is: between the shared text and the question, without the others. What
+        the message has in common with one without any branch is shared text and question.
+
+        Args:
+            turns: the conversation; the content of its last turn is not used.
+            branches: the content of the last turn.
+            prefill: beginning of the answer.
+
+        Raises:
+            RequestError: if the chat template rejects the conversation, or the tokenizer merges characters
+                across the borders of the branches.
+        """
+        *before, last = turns
+
+        def ids_with(branch: tuple[Piece, ...]) -> tuple[int, ...]:
+            turn = Turn(last.role, (*branches.shared, *branch, *branches.question))
+            return self.encode((*before, turn), prefill).ids
+
+        bare = ids_with(())
+        encoded = [[ids_with(branch) for branch in naming] for naming in branches.namings]
+        every = [ids for naming in encoded for ids in naming]
+        shared = min(common_length(bare, ids) for ids in every)
+        question = bare[shared:]
+        if not all(ids[len(ids) - len(question) :] == question for ids in every):
+            raise RequestError(
+                "the replies cannot be told from the text around them in token ids",
+                accepted="a template `symmetric` whose blocks begin and end with a line of their own",
+            )
+        namings = tuple(tuple(ids[shared : len(ids) - len(question)] for ids in naming) for naming in encoded)
+        return BranchedPrompt(bare[:shared], namings, question)
 
     def older_ids(self, turns: Sequence[Turn], prefill: str = "") -> tuple[int, ...]:
         """Return the ids that older versions gave a conversation. Raises RequestError if they refused it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 _PROBE_TOKENS = 16
 """Longest prompt of the short trees of a probe: enough for a state to build up, and quick."""
@@ -19,6 +19,75 @@ class Tree:
 
     def __len__(self) -> int:
         return len(self.prompt_ids) + sum(map(len, self.answers))
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All token ids: those of the prompt, then those of each answer."""
+        return (*self.prompt_ids, *chain.from_iterable(self.answers))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A part of a branched prompt."""
+
+    ids: tuple[int, ...]
+    start: int
+    """Position of its first token."""
+    seen: tuple[int, ...]
+    """Places of the earlier nodes that it sees whole, in order of position."""
+
+
+@dataclass(frozen=True, slots=True)
+class BranchedPrompt:
+    """A prompt whose branches have the same positions and do not see each other, as token ids."""
+
+    shared: tuple[int, ...]
+    namings: tuple[tuple[tuple[int, ...], ...], ...]
+    """Each naming of the branches, with the ids of each branch."""
+    question: tuple[int, ...]
+    """What follows the branches: it sees all branches of one naming."""
+
+    @property
+    def context(self) -> int:
+        """Number of positions."""
+        return len(self.shared) + self._longest + len(self.question)
+
+    @property
+    def _longest(self) -> int:
+        return max(len(branch) for naming in self.namings for branch in naming)
+
+    @property
+    def order(self) -> list[int]:
+        """The order in which the namings are computed. It does not depend on the order of the branches."""
+        by_branch = self._sorted_branches()
+        return sorted(range(len(self.namings)), key=lambda n: [versions[n] for versions in by_branch])
+
+    def nodes(self) -> list[Node]:
+        """Return the parts that are computed: what the namings of a branch share, once.
+
+        The last nodes are the questions, one for each naming, in their `order`. Branches are sorted: their
+        order means nothing, and so it does not even change the rounding.
+        """
+        nodes = [Node(self.shared, 0, ())]
+        seen: dict[int, list[int]] = {naming: [] for naming in self.order}
+        for versions in self._sorted_branches():
+            common = common_length(min(versions), max(versions))
+            stem = len(nodes)
+            nodes.append(Node(versions[0][:common], len(self.shared), (0,)))
+            for naming, places in seen.items():
+                places += [stem, len(nodes)]
+                nodes.append(Node(versions[naming][common:], len(self.shared) + common, (0, stem)))
+        start = len(self.shared) + self._longest
+        return [*nodes, *(Node(self.question, start, (0, *places)) for places in seen.values())]
+
+    def _sorted_branches(self) -> list[tuple[tuple[int, ...], ...]]:
+        """Return the ids of each branch in each naming, in an order of the ids."""
+        return sorted(zip(*self.namings, strict=True), key=lambda versions: (sorted(versions), versions))
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The token ids of all nodes, one after the other."""
+        return tuple(chain.from_iterable(node.ids for node in self.nodes()))
 
 
 def probe_trees(probe: Tree) -> list[Tree]:

@@ -10,7 +10,7 @@ from constitution.draw import in_scope
 from constitution.schema import Constitution, Principle
 from core.digests import record_id
 from core.records import Comparison, Judgment
-from labelers.ai import verdict_of
+from labelers.modes.reading import verdict_of
 
 CHECK_LABELER = "check"
 

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.settings import ADDED, Section
+from core.records import Sampling
+from core.settings import ADDED, Section, identity_of
 from labelers.crowd.methods import Aggregation
 
-LabelMode = Literal["choice", "pointwise"]
-"""What the AI labeler is asked: which of two replies is better, or whether each fulfils the principle."""
+LabelMode = Literal["choice", "pointwise", "symmetric", "rating", "contrastive", "reasoned", "rubric"]
+"""What the AI labeler is asked: which of two replies is better, or whether or how well each fulfils the
+principle."""
+MODE_TEMPLATES: Mapping[LabelMode, tuple[str, ...]] = {
+    "symmetric": ("symmetric",),
+    "rating": ("rating",),
+    "contrastive": ("contrastive",),
+    "reasoned": ("reasoned", "reasoned_verdict"),
+    "rubric": ("rubric",),
+}
+"""Templates of the modes that have their own."""
 Mix = Literal["override", "weights", "pooled", "humans", "machines"]
 """How human annotators and machines (the AI labeler and the checks) are combined."""
 
+PrincipleCount = Annotated[int, Field(ge=0, le=64)] | Literal["all"]
 SourceWeight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
@@ -33,14 +45,39 @@ class MixRule(Section):
     """The judgment is from one of these sources: `ai`, `check`, or the name of a human source."""
 
 
+class VerdictSampling(Sampling):
+    """Sampling parameters of a judge that writes; by default it writes the same each time."""
+
+    temperature: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    max_new_tokens: int = Field(default=256, ge=1)
+
+
 class LabelConfig(Section):
     """How comparisons are judged, and how judgments are aggregated into preferences."""
 
     mode: LabelMode = "choice"
     """`choice`: the log-probabilities of a one-letter answer about both replies, in both presentation orders.
-    `pointwise`: of Yes and No about each reply alone; the difference of their log-odds is the preference."""
-    principles: int = Field(default=4, ge=0, le=64)
-    """Number of principles drawn per comparison for the AI labeler; 0 uses only the machine checks."""
+    `pointwise`: of Yes and No about each reply alone; the difference of their log-odds is the preference.
+    `symmetric`: as `choice`, with the replies side by side in one prompt, so that neither is the first.
+    `rating`: of the numbers from 1 to `rating_points` about each reply alone; the difference of the expected
+    ratings is the preference. `contrastive`: how much more likely each reply is under the principle than
+    under its antithesis. `reasoned`: as `choice`, after the labeler has written down its reasons. `rubric`: a
+    grade of each reply with a reason, as JSON."""
+    rating_points: int = Field(default=5, ge=2, le=9, json_schema_extra=ADDED)
+    """Highest rating or grade in the modes `rating` and `rubric`. Ratings must be single tokens, so 9 is the
+    largest."""
+    rating_scale: float = Field(default=1.0, gt=0.0, allow_inf_nan=False, json_schema_extra=ADDED)
+    """Log-odds in nats for each point of difference between two ratings or grades."""
+    contrast: Literal["sum", "mean"] = Field(default="sum", json_schema_extra=ADDED)
+    """Log-probability of a reply in the mode `contrastive`: the sum over its tokens, or their mean."""
+    verdict: VerdictSampling = Field(default=VerdictSampling(), json_schema_extra=ADDED)
+    """Sampling parameters of what the labeler writes in the modes `reasoned` and `rubric`."""
+    reasoned_clamp: float = Field(default=0.6, gt=0.5, le=1.0, json_schema_extra=ADDED)
+    """Highest probability of a label in the mode `reasoned`, and 1 less it the lowest. Behind its own reasons
+    a model is nearly always certain. 1 does not clamp."""
+    principles: PrincipleCount = 4
+    """Number of principles drawn per comparison for the AI labeler; 0 uses only the machine checks. `all`:
+    every principle without a machine check that applies to the prompt."""
     # It has one value and nothing reads it. It remains because it is part of the identity of runs and of the
     # ids of judgments: without it no earlier run could be resumed.
     order_average: Literal["logit"] = "logit"
@@ -73,6 +110,13 @@ class LabelConfig(Section):
     implementation."""
 
     @model_validator(mode="after")
+    def _has_only_settings_of_its_mode(self) -> Self:
+        for field, modes in _MODE_FIELDS.items():
+            if self.mode not in modes and getattr(self, field) != type(self).model_fields[field].default:
+                raise ValueError(f"label.{field} is set, but label.mode is not {' or '.join(modes)}")
+        return self
+
+    @model_validator(mode="after")
     def _requires_human_folders(self) -> Self:
         if not self.humans:
             for field in sorted(ANNOTATOR_FIELDS - {"humans"}):
@@ -81,7 +125,21 @@ class LabelConfig(Section):
         return self
 
 
+_MODE_FIELDS: Mapping[str, tuple[LabelMode, ...]] = {
+    "rating_points": ("rating", "rubric"),
+    "rating_scale": ("rating", "rubric"),
+    "contrast": ("contrastive",),
+    "verdict": ("reasoned", "rubric"),
+    "reasoned_clamp": ("reasoned",),
+}
+"""Fields that only some modes read."""
+
 ANNOTATOR_FIELDS = frozenset({"humans", "mix", "rules", "weights", "aggregation"})
 """Fields about human judgments, which have no effect without `humans`."""
 AGGREGATION_FIELDS = ANNOTATOR_FIELDS | {"correction"}
 """Fields that do not change the AI labeler's requests and are therefore excluded from its judgments' ids."""
+
+
+def judging_settings(config: LabelConfig) -> dict[str, object]:
+    """Return the settings that the AI labeler's judgments depend on: their part of a judgment's id."""
+    return {name: value for name, value in identity_of(config).items() if name not in AGGREGATION_FIELDS}

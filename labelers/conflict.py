@@ -15,7 +15,7 @@ from core.errors import RequestError
 from core.records import OrderLogits
 from core.text.similarity import words_of
 from engines.protocols import ChoiceRequest, ChoiceScorer
-from labelers.ai import is_readable, probability
+from labelers.modes.reading import is_readable, probability
 from labelers.questions import LETTERS
 from prompts.environment import PromptTemplates
 

@@ -9,15 +9,16 @@ same template. The preamble and the passage are shown once, in the question itse
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from constitution.schema import Constitution, Example, Principle
-from core.chat import Turn, Untrusted
+from core.chat import Piece, Turn, Untrusted
 from core.records import Message, Prompt
 from engines.decisions.questions import NO, YES, ChoiceQuestion, Option, YesNoQuestion
-from engines.protocols import ChoiceRequest, takes_questions
+from engines.protocols import Branches, ChoiceRequest, takes_questions
 from prompts.environment import PromptTemplates, RenderedPrompt, fence_for
 from prompts.few_shots import few_shots
 
@@ -27,7 +28,7 @@ REPLIES = ("Reply A", "Reply B")
 """Options of a typed question about two replies."""
 
 
-class _Frame(NamedTuple):
+class Frame(NamedTuple):
     """Template variables other than the texts to be judged."""
 
     of_examples: dict[str, Any]
@@ -43,34 +44,88 @@ class Questions:
 
     def comparison(self, principle: Principle, prompt: Prompt, first: str, second: str) -> ChoiceRequest:
         """Return the request that asks which of two replies is better; the first is shown as A."""
-        frame = self._frame(principle, prompt, first, second)
+        frame = self.frame(principle, prompt, first, second)
         turns: list[Turn] = []
         for example, good_first in few_shots(principle):
             pair = (example.good, example.bad) if good_first else (example.bad, example.good)
             shown = self.templates.render(
-                "comparison", **frame.of_examples, **_pair(_user_message(example.prompt), *pair)
+                "comparison", **frame.of_examples, **pair_values(user_message(example.prompt), *pair)
             )
-            turns += _answered(shown, LETTERS[0 if good_first else 1])
+            turns += answered(shown, LETTERS[0 if good_first else 1])
         asked = self.templates.render(
-            "comparison", **frame.of_question, **_pair(prompt.messages, first, second)
+            "comparison", **frame.of_question, **pair_values(prompt.messages, first, second)
         )
         return ChoiceRequest((*turns, Turn("user", asked.pieces)), LETTERS, "label", asked.prefill)
 
     def pointwise(self, principle: Principle, prompt: Prompt, reply: str) -> ChoiceRequest:
         """Return the request that asks whether a reply fulfils the principle."""
-        frame = self._frame(principle, prompt, reply)
+        frame = self.frame(principle, prompt, reply)
         turns: list[Turn] = []
         for example, good_first in few_shots(principle):
             answers = ((example.good, WORDS[0]), (example.bad, WORDS[1]))
             for text, word in answers if good_first else answers[::-1]:
                 shown = self.templates.render(
-                    "pointwise", **frame.of_examples, **_single(_user_message(example.prompt), text)
+                    "pointwise", **frame.of_examples, **reply_values(user_message(example.prompt), text)
                 )
-                turns += _answered(shown, word)
-        asked = self.templates.render("pointwise", **frame.of_question, **_single(prompt.messages, reply))
+                turns += answered(shown, word)
+        asked = self.templates.render(
+            "pointwise", **frame.of_question, **reply_values(prompt.messages, reply)
+        )
         return ChoiceRequest((*turns, Turn("user", asked.pieces)), WORDS, "reward", asked.prefill)
 
-    def _frame(self, principle: Principle, prompt: Prompt, *replies: str) -> _Frame:
+    def rating(self, principle: Principle, prompt: Prompt, reply: str, points: int) -> ChoiceRequest:
+        """Return the request that asks for a number from 1 to `points`; few-shot examples have the ends."""
+        frame = self.frame(principle, prompt, reply)
+        numbers = numbers_to(points)
+        turns: list[Turn] = []
+        for example, good_first in few_shots(principle):
+            answers = ((example.good, numbers[-1]), (example.bad, numbers[0]))
+            for text, number in answers if good_first else answers[::-1]:
+                values = reply_values(user_message(example.prompt), text)
+                shown = self.templates.judging.render("rating", **frame.of_examples, **values, points=points)
+                turns += answered(shown, number)
+        asked = self.templates.judging.render(
+            "rating", **frame.of_question, **reply_values(prompt.messages, reply), points=points
+        )
+        return ChoiceRequest((*turns, Turn("user", asked.pieces)), numbers, "label", asked.prefill)
+
+    def symmetric(self, principle: Principle, prompt: Prompt, first: str, second: str) -> ChoiceRequest:
+        """Return the request that shows two replies side by side.
+
+        The choices are the letters with the first reply named A, then with the first reply named B.
+        """
+        frame = self.frame(principle, prompt, first, second)
+        turns: list[Turn] = []
+        for example, good_first in few_shots(principle):
+            pair = (example.good, example.bad) if good_first else (example.bad, example.good)
+            shown, prefill = self._branches(frame.of_examples, user_message(example.prompt), *pair)
+            question = RenderedPrompt(_in_order(shown), prefill)
+            turns += answered(question, LETTERS[0 if good_first else 1])
+        branches, prefill = self._branches(frame.of_question, prompt.messages, first, second)
+        turns.append(Turn("user", _in_order(branches)))
+        return ChoiceRequest(tuple(turns), LETTERS * 2, "label", prefill, branches=branches)
+
+    def _branches(
+        self, frame: Mapping[str, Any], messages: Sequence[Message], first: str, second: str
+    ) -> tuple[Branches, str]:
+        """Return the content of a question about two replies side by side, and the answer's beginning."""
+
+        def block(name: str, reply: str, letter: str) -> RenderedPrompt:
+            values = {**frame, **reply_values(messages, reply), "letter": letter}
+            return self.templates.judging.render_block("symmetric", name, **values)
+
+        # Only `reply` may show a reply: the other blocks are the same for both.
+        shared, question = block("user", "", ""), block("question", "", "")
+        namings = tuple(
+            tuple(
+                block("reply", reply, letter).pieces
+                for reply, letter in zip((first, second), names, strict=True)
+            )
+            for names in ("AB", "BA")
+        )
+        return Branches(shared.pieces, namings, question.pieces), question.prefill
+
+    def frame(self, principle: Principle, prompt: Prompt, *replies: str) -> Frame:
         """Return the template variables other than the texts; examples and question share one fence."""
         passage = self.constitution.passage(principle)
         examples = [
@@ -78,7 +133,7 @@ class Questions:
         ]
         fence = fence_for([*replies, *(m.content for m in prompt.messages), *examples, passage])
         shared = {"principle": principle, "fence": fence}
-        return _Frame(
+        return Frame(
             {**shared, "preamble": "", "passage": None},
             {
                 **shared,
@@ -105,7 +160,7 @@ class DecisionQuestions:
         state = self.templates.render(
             "decision_pair",
             fence=fence_for([first, second, *(m.content for m in prompt.messages)]),
-            **_pair(prompt.messages, first, second),
+            **pair_values(prompt.messages, first, second),
         )
         text = self._question(principle, pair=True)
         question = ChoiceQuestion(text, tuple(map(Option, REPLIES)))
@@ -116,7 +171,7 @@ class DecisionQuestions:
         state = self.templates.render(
             "decision_reply",
             fence=fence_for([reply, *(m.content for m in prompt.messages)]),
-            **_single(prompt.messages, reply),
+            **reply_values(prompt.messages, reply),
         )
         question = YesNoQuestion(self._question(principle, pair=False))
         return ChoiceRequest((Turn("user", state.pieces),), (YES, NO), "reward", question=question)
@@ -153,6 +208,11 @@ def questions_for(engine: object, constitution: Constitution, templates: PromptT
     return Questions(constitution, templates)
 
 
+def numbers_to(points: int) -> tuple[str, ...]:
+    """Return the answers of a rating: the numbers from 1 to `points`."""
+    return tuple(f" {number}" for number in range(1, points + 1))
+
+
 def _example(example: Example, good_first: bool, *, pair: bool) -> dict[str, Any]:
     """Return the template's values of a few-shot example."""
     replies = [(example.good, YES), (example.bad, NO)]
@@ -165,11 +225,18 @@ def _example(example: Example, good_first: bool, *, pair: bool) -> dict[str, Any
     return {"prompt": Untrusted(example.prompt), "replies": shown, "better": "A" if good_first else "B"}
 
 
-def _pair(messages: Sequence[Message], first: str, second: str) -> dict[str, Any]:
+def _in_order(branches: Branches) -> tuple[Piece, ...]:
+    """Return the content of a message with branches as one text, in the first naming."""
+    return (*branches.shared, *chain.from_iterable(branches.namings[0]), *branches.question)
+
+
+def pair_values(messages: Sequence[Message], first: str, second: str) -> dict[str, Any]:
+    """Return the template's values of a conversation and two replies."""
     return {**_conversation(messages), "reply_a": Untrusted(first), "reply_b": Untrusted(second)}
 
 
-def _single(messages: Sequence[Message], reply: str) -> dict[str, Any]:
+def reply_values(messages: Sequence[Message], reply: str) -> dict[str, Any]:
+    """Return the template's values of a conversation and one reply."""
     return {**_conversation(messages), "reply": Untrusted(reply)}
 
 
@@ -177,9 +244,11 @@ def _conversation(messages: Sequence[Message]) -> dict[str, Any]:
     return {"conversation": [{"role": m.role, "content": Untrusted(m.content)} for m in messages]}
 
 
-def _user_message(text: str) -> tuple[Message, ...]:
+def user_message(text: str) -> tuple[Message, ...]:
+    """Return a conversation of one message."""
     return (Message(role="user", content=text),)
 
 
-def _answered(question: RenderedPrompt, answer: str) -> tuple[Turn, Turn]:
+def answered(question: RenderedPrompt, answer: str) -> tuple[Turn, Turn]:
+    """Return the turns of a few-shot example: a question and its answer."""
     return Turn("user", question.pieces), Turn("assistant", (f"{question.prefill}{answer}",))

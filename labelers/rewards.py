@@ -27,8 +27,8 @@ from engines.config import ModelConfig
 from engines.protocols import ChoiceRequest, ChoiceScorer, Engine
 from engines.tokenization import WrittenAnswer
 from engines.trees import Tree
-from labelers.ai import is_readable
 from labelers.config import LabelConfig
+from labelers.modes.reading import is_readable
 from labelers.questions import WORDS, questions_for
 from prompts.environment import PromptTemplates
 

@@ -44,6 +44,13 @@ DECISION_TEMPLATES = ("decision_pair", "decision_reply", "decision_question")
 """Templates for labelers behind a decision endpoint, which the user can replace too; part of the identity of
 runs that have one."""
 
+JUDGE_TEMPLATES = ("symmetric", "rating", "contrastive", "reasoned", "reasoned_verdict", "rubric")
+"""Templates of further modes of the labeler (`label.mode`), which the user can replace too; those of a run's
+mode are part of its identity."""
+
+TEMPLATE_BLOCKS: Mapping[str, tuple[str, ...]] = {"symmetric": ("user", "reply", "question")}
+"""Blocks of the text of a request, for templates that have several; all others have `user`."""
+
 MAX_RENDERED = 2_000_000
 """Maximum length of a rendered template without the untrusted texts: a loop over many values ends there."""
 _RENDERING_ERRORS = (
@@ -106,6 +113,16 @@ class PromptTemplates:
         """The templates of typed questions, some of them replaced by the user's own."""
         return PromptTemplates(self._given, DECISION_TEMPLATES, self._folder)
 
+    @cached_property
+    def judging(self) -> PromptTemplates:
+        """The templates of further modes of the labeler, some of them replaced by the user's own."""
+        return PromptTemplates(self._given, JUDGE_TEMPLATES, self._folder)
+
+    @property
+    def families(self) -> tuple[PromptTemplates, PromptTemplates, PromptTemplates]:
+        """All templates of a run: these, those of typed questions and those of further modes."""
+        return self, self.decisions, self.judging
+
     @property
     def digest(self) -> str:
         """Digest of every template's exact text."""
@@ -152,10 +169,15 @@ class PromptTemplates:
         }
 
     def render(self, name: str, **values: object) -> RenderedPrompt:
-        """Render the named template.
+        """Render the named template, whose text is in the block `user`. See `render_block`."""
+        return self.render_block(name, "user", **values)
+
+    def render_block(self, name: str, block: str, **values: object) -> RenderedPrompt:
+        """Render a block of the named template, and its prefill.
 
         Args:
             name: name of the template.
+            block: name of the block.
             **values: trusted text and numbers as they are, everything else as `Untrusted`.
 
         Raises:
@@ -163,19 +185,21 @@ class PromptTemplates:
         """
         texts: dict[str, int] = {}
         form = tuple((key, type(value), _form_of(value, texts)) for key, value in values.items())
-        parts, prefill = self._parts(name, form)
+        parts, prefill = self._parts(name, block, form)
         pieces = [Untrusted(text) for text in texts]
         return RenderedPrompt(tuple(pieces[p] if isinstance(p, int) else p for p in parts), prefill)
 
-    def _render_form(self, name: str, form: tuple[tuple[str, type, object], ...]) -> tuple[Parts, str]:
-        """Render a template with numbers in place of untrusted texts; return its parts and the prefill."""
+    def _render_form(
+        self, name: str, block: str, form: tuple[tuple[str, type, object], ...]
+    ) -> tuple[Parts, str]:
+        """Render a block with numbers in place of untrusted texts; return its parts and the prefill."""
         slots: list[Untrusted] = []
         template: Template | None = None
         try:
             template = self._environment.get_template(name)
             values = {key: _value_of(value) for key, _, value in form}
             context = template.new_context({**values, "_slots": slots})
-            user = _joined(template.blocks["user"](context))
+            user = _joined(template.blocks[block](context))
             prefill = _joined(template.blocks["prefill"](context)) if "prefill" in template.blocks else ""
         except _RENDERING_ERRORS as error:
             raise ConfigError(

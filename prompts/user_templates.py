@@ -21,10 +21,17 @@ from constitution.schema import Principle
 from core.chat import Untrusted
 from core.errors import ConfigError, Problem, shell_command
 from core.store.files import os_errors, write_atomic
-from prompts.environment import DECISION_TEMPLATES, TEMPLATES, PromptTemplates, make_environment
+from prompts.environment import (
+    DECISION_TEMPLATES,
+    JUDGE_TEMPLATES,
+    TEMPLATE_BLOCKS,
+    TEMPLATES,
+    PromptTemplates,
+    make_environment,
+)
 
 TEMPLATE_SUFFIX = ".j2"
-REPLACEABLE = (*TEMPLATES, *DECISION_TEMPLATES)
+REPLACEABLE = (*TEMPLATES, *DECISION_TEMPLATES, *JUDGE_TEMPLATES)
 """Names of all templates that a folder may have."""
 MAX_TEMPLATE = 20_000
 """Maximum length of a template: text that is inserted into every request."""
@@ -113,6 +120,12 @@ TEMPLATE_VALUES: Mapping[str, Mapping[str, Any]] = {
     "decision_pair": {**_STATE, "reply_a": Untrusted("a"), "reply_b": Untrusted("b")},
     "decision_reply": {**_STATE, "reply": Untrusted("r")},
     "decision_question": {**_ABOUT_ONE, "examples": (_EXAMPLE,), "pair": True},
+    "symmetric": {**_LABELER, "reply": Untrusted("r"), "letter": "A"},
+    "rating": {**_LABELER, "reply": Untrusted("r"), "points": 5},
+    "contrastive": {"principle": None, "opposed": True},
+    "reasoned": {**_LABELER, "reply_a": Untrusted("a"), "reply_b": Untrusted("b")},
+    "reasoned_verdict": {"principle": None},
+    "rubric": {**_LABELER, "reply": Untrusted("r"), "points": 5},
 }
 """Sample values of each template, by name."""
 _Seen = tuple[int, str, str]
@@ -125,6 +138,7 @@ _EMPTY = {
     "strict": False,
     "examples": (),
     "pair": False,
+    "opposed": False,
 }
 """Values that may be absent, with what is given then."""
 _SHOWN = {
@@ -134,6 +148,11 @@ _SHOWN = {
     "decision_pair": ("conversation", "reply_a", "reply_b"),
     "decision_reply": ("conversation", "reply"),
     "decision_question": ("principle",),
+    "symmetric": ("conversation", "reply", "letter"),
+    "rating": ("conversation", "reply", "points"),
+    "contrastive": ("principle", "opposed"),
+    "reasoned": ("conversation", "reply_a", "reply_b"),
+    "rubric": ("conversation", "reply", "points"),
 }
 """Values without which a request makes no sense."""
 _OPTIONAL: Mapping[str, object] = {
@@ -209,7 +228,7 @@ def init_templates(folder: Path) -> list[Path]:
             accepted="a new or empty folder",
         )
     shipped = PromptTemplates()
-    return write_templates(folder, {**shipped.sources, **shipped.decisions.sources})
+    return write_templates(folder, {k: v for part in shipped.families for k, v in part.sources.items()})
 
 
 def _read(folder: Path) -> dict[str, str]:
@@ -278,10 +297,12 @@ def _found(folder: Path, name: str, text: str) -> Iterator[Problem]:
 def _seen(name: str, tree: nodes.Template) -> Iterator[_Seen]:
     """Yield line, mistake and what is accepted, for each mistake in a template's syntax tree."""
     blocks = {block.name for block in tree.find_all(nodes.Block)}
-    if "user" not in blocks:
-        yield 0, "the template has no block `user`", "{% block user %}...{% endblock %}"
+    of_text = TEMPLATE_BLOCKS.get(name, ("user",))
+    for block in of_text:
+        if block not in blocks:
+            yield 0, f"the template has no block `{block}`", f"{{% block {block} %}}...{{% endblock %}}"
     # Nothing is written behind a typed question, so nothing can be begun.
-    known = ("user",) if name in DECISION_TEMPLATES else ("user", "prefill")
+    known = of_text if name in DECISION_TEMPLATES else (*of_text, "prefill")
     for block in sorted(blocks - {*known}):
         yield 0, f"unknown block {block!r}", f"the blocks {' and '.join(f'`{block}`' for block in known)}"
     if _depth(tree, nodes.For) > _MAX_LOOPS:
@@ -344,7 +365,7 @@ def _names(name: str, tree: nodes.Template) -> Iterator[_Seen]:
     for needed in _SHOWN.get(name, ()):
         if needed not in used:
             yield 0, f"the template never shows {needed}", f"a template with {{{{ {needed} }}}}"
-    if name in ("comparison", "pointwise"):
+    if name in ("comparison", "pointwise", *JUDGE_TEMPLATES):
         yield from _values_in_prefill(tree)
 
 
@@ -377,13 +398,15 @@ def _rendering_mistakes(folder: Path, name: str, text: str) -> Iterator[Problem]
     """Yield the first mistake of each kind that rendering with sample values shows."""
     templates, seen = PromptTemplates({name: text}, (name,), str(folder)), set[Problem]()
     for values in _samples(name):
-        try:
-            rendered = templates.render(name, **values)
-        except ConfigError as error:
-            seen.update(error.problems)
-            continue
-        if not any(isinstance(piece, Untrusted) or piece.strip() for piece in rendered.pieces):
-            seen.add(Problem("the block `user` is empty", f"{folder / name}{TEMPLATE_SUFFIX}", "some text"))
+        for block in TEMPLATE_BLOCKS.get(name, ("user",)):
+            try:
+                rendered = templates.render_block(name, block, **values)
+            except ConfigError as error:
+                seen.update(error.problems)
+                continue
+            if not any(isinstance(piece, Untrusted) or piece.strip() for piece in rendered.pieces):
+                empty = f"the block `{block}` is empty"
+                seen.add(Problem(empty, f"{folder / name}{TEMPLATE_SUFFIX}", "some text"))
     yield from sorted(seen, key=str)
 
 

@@ -42,6 +42,7 @@ HEAVY_BY_NATURE = {
     "engines.hf.kv_cache",
     "engines.hf.weights.layout",
     "engines.hf.packing",
+    "engines.hf.parts",
     "engines.hf.prefill",
     "engines.hf.prefixes",
     "engines.hf.reward_model",

@@ -22,7 +22,7 @@ from engines.hf.threads import adaptive_threads, thread_control
 from engines.hf.worker import Ticket, TicketQueue, TorchWorker
 from engines.loading import pick_gpu
 from engines.local_engine import LocalEngine
-from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, RequestForm
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,6 +42,7 @@ class TransformersEngine(LocalEngine):
     kind = "transformers"
     decoding = 1
     limits = "the model's context or engine.max_batch_tokens"
+    forms: frozenset[RequestForm] = frozenset({"branches", "answers"})
 
     def __init__(self, model: ModelConfig, engine: EngineConfig) -> None:
         super().__init__(model, engine)
@@ -104,7 +105,9 @@ class TransformersEngine(LocalEngine):
             self._thread = threading.Thread(target=self._serve, name=f"torch {self.model}", daemon=True)
             self._thread.start()
         loop = asyncio.get_running_loop()
-        ticket = Ticket(request, ids, choice_ids, loop, loop.create_future())
+        in_parts = isinstance(request, ChoiceRequest) and request.form is not None
+        parts = self.parts(request) if in_parts and isinstance(request, ChoiceRequest) else None
+        ticket = Ticket(request, ids, choice_ids, loop, loop.create_future(), parts)
         # Requests made in one turn of the event loop go to the thread together. So do all questions about one
         # comparison, which then share their prefix however busy the machine is.
         arriving = self._arriving.setdefault(loop, [])

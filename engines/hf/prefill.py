@@ -87,7 +87,7 @@ def prefill(
     inputs = packed_inputs(_row(rest, device), _row(positions, device), parts)
     inputs |= {"past_key_values": cache.cache, "use_cache": True}
     ends = torch.tensor([part.columns.stop - 1 for part in parts], device=device)
-    with _packed_attention(model):
+    with packed_attention_of(model):
         logits: torch.Tensor = model(**inputs, logits_to_keep=ends).logits[0]
     rows = [different.index(prompt) for prompt in prompts]
     cache.unpack([parts[row].keys for row in rows])
@@ -101,14 +101,14 @@ def next_logits(model: Any, prompts: Sequence[tuple[int, ...]]) -> torch.Tensor:
     """Return next-token logits (B, V) after each prompt, whose common prefixes are computed once."""
     groups = prefix_groups(prompts)
     row = pack([prefix_tree([prompts[index] for index in group]) for group in groups], model.device)
-    with _packed_attention(model):
+    with packed_attention_of(model):
         logits: torch.Tensor = model(**row.inputs(), logits_to_keep=row.ends).logits[0]
     order = torch.tensor([index for group in groups for index in group], device=logits.device)
     return logits[order.argsort()]
 
 
 @contextmanager
-def _packed_attention(model: Any) -> Iterator[None]:
+def packed_attention_of(model: Any) -> Iterator[None]:
     """Run a model in the attention function that packed rows need; on a GPU it decodes in another one."""
     before, ours = model.config._attn_implementation, register()
     if before == ours:

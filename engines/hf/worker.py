@@ -10,14 +10,14 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from core.errors import FailedRequestError, PubliusError, RequestError, type_and_first_line
+from core.errors import EngineError, FailedRequestError, PubliusError, RequestError, type_and_first_line
 from core.libraries import is_out_of_memory
 from core.records import Generation
 from engines.answers import AnswerReader
 from engines.config import EngineConfig
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_finite
 from engines.tokenization import TurnEncoder
-from engines.trees import prefix_groups, prefix_tree
+from engines.trees import BranchedPrompt, Tree, prefix_groups, prefix_tree
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,8 @@ class Ticket:
     choice_ids: tuple[int, ...]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    parts: BranchedPrompt | Tree | None = None
+    """The token ids in parts, for choices of other forms."""
 
     def resolve(self, result: Generation | ChoiceScores | PubliusError) -> None:
         """Pass the result to the event loop of the waiting task; do nothing if the task is gone."""
@@ -95,12 +97,13 @@ class TorchWorker:
         self._reader = AnswerReader(tokenizer, encoder, ends, name)
         self._open: set[Ticket] = set()
         self._choices: list[Ticket] = []
+        self._in_parts: list[Ticket] = []
         self._drafts: list[Ticket] = []
         self._batch = self._new_batch()
 
     def collect(self, tickets: TicketQueue) -> bool:
         """Collect new tickets; wait only if there is nothing to do. Return False if the engine was closed."""
-        idle = not (self._batch.rows or self._drafts or self._choices)
+        idle = not (self._batch.rows or self._drafts or self._choices or self._in_parts)
         timeout: float | None = None
         while True:
             try:
@@ -112,13 +115,17 @@ class TorchWorker:
             self._open.update(arrived)
             for ticket in arrived:
                 is_choice = isinstance(ticket.request, ChoiceRequest)
-                (self._choices if is_choice else self._drafts).append(ticket)
+                waiting = self._choices if is_choice else self._drafts
+                (self._in_parts if ticket.parts else waiting).append(ticket)
             timeout = _GATHER_S
 
     def work(self) -> None:
         """Score one batch of choices, admit rows if there are free slots, and decode one step."""
         if self._choices:
             self._score()
+        if self._in_parts:
+            ticket = self._in_parts.pop(0)
+            self._resolve_with(ticket, partial(self._scored_in_parts, ticket))
         if self._drafts and self._should_admit():
             self._admit()
         if self._batch.rows:
@@ -257,6 +264,42 @@ class TorchWorker:
         return ChoiceScores(
             logprobs=tuple(chosen.tolist()),
             answer_mass=min(1.0, float(chosen.exp().sum())),
+            top_token=names.get(top) or self._tokenizer.decode([top]),
+            prompt_tokens=len(ticket.ids),
+            model=self._name,
+        )
+
+    def _scored_in_parts(self, ticket: Ticket) -> ChoiceScores:
+        """Return the scores of a choice whose prompt has branches, or of whole answers."""
+        from engines.hf.parts import branch_logprobs, whole_answer_logprobs
+
+        assert isinstance(ticket.request, ChoiceRequest)
+        if isinstance(ticket.parts, Tree):
+            sums = whole_answer_logprobs(self._model, ticket.parts, packed=self._packs)
+            require_finite(sums)
+            return ChoiceScores(
+                logprobs=tuple(sums),
+                top_token=ticket.request.choices[sums.index(max(sums))],
+                prompt_tokens=len(ticket.ids),
+                model=self._name,
+                lengths=tuple(map(len, ticket.parts.answers)),
+            )
+        assert ticket.parts is not None
+        if not self._packs:
+            raise EngineError(
+                "the model takes no packed rows, so replies cannot be read side by side",
+                where=self._name,
+                accepted="another label.mode, or a model with plain attention in all layers",
+            )
+        rows = branch_logprobs(self._model, ticket.parts)
+        each = len(ticket.choice_ids) // len(rows)
+        chosen = [row[list(ticket.choice_ids[n * each : (n + 1) * each])] for n, row in enumerate(rows)]
+        logprobs = [value for values in chosen for value in values.tolist()]
+        require_finite(logprobs)
+        names, top = dict(zip(ticket.choice_ids, ticket.request.choices, strict=True)), int(rows[0].argmax())
+        return ChoiceScores(
+            logprobs=tuple(logprobs),
+            answer_mass=min(min(1.0, float(values.exp().sum())) for values in chosen),
             top_token=names.get(top) or self._tokenizer.decode([top]),
             prompt_tokens=len(ticket.ids),
             model=self._name,

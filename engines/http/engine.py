@@ -41,7 +41,7 @@ from engines.http.responses import (
 )
 from engines.http.served import Responders, ServedModel, served_in
 from engines.http.transport import Endpoint, HttpTransport
-from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_form
 from engines.thinking import names_thoughts
 
 _CHAT = "chat/completions"
@@ -144,7 +144,9 @@ class HttpEngine:
         if isinstance(request, ChoiceRequest):
             return digest("choose", "http", model, turns, request.prefill, request.choices)
         seed = request.seed if request.sampling.temperature > 0 else None
-        return digest("generate", "http", model, turns, request.prefill, request.sampling.model_dump(), seed)
+        schema = (request.json_schema,) if request.json_schema else ()
+        sampling = request.sampling.model_dump()
+        return digest("generate", "http", model, turns, request.prefill, sampling, seed, *schema)
 
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the indices of the choices, after a look at whether the server lists probabilities.
@@ -183,7 +185,9 @@ class HttpEngine:
 
         Raises:
             ConfigError: if the server lists no log-probabilities, or if the model thinks before it answers.
+            EngineError: if the request has another form than single tokens.
         """
+        require_form(self, request.form)
         await self._learn_beginning(request)
         return await self._first_token(request)
 

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from core.errors import ConfigError, EngineError, PubliusError, RequestError
 from engines.http.faults import RefusedError
-from engines.http.requests import KWARGS, MAX_TOKENS, NEUTRAL, SEED, Accepted, only_turns_off
+from engines.http.requests import KWARGS, MAX_TOKENS, NEUTRAL, RESPONSE_FORMAT, SEED, Accepted, only_turns_off
 
 _CHANGEABLE = (400, 422)
 _TOO_LONG = re.compile(
@@ -123,6 +123,12 @@ def _about_fields(
         listed = ", ".join(idle)
         return ChangedError(
             f"{listed} left out", f"the server does not know {listed}, which would do nothing"
+        )
+    if RESPONSE_FORMAT in named:
+        accepted.without.add(RESPONSE_FORMAT)
+        return ChangedError(
+            f"{RESPONSE_FORMAT} left out",
+            "the server takes no JSON Schema: JSON is asked for in words alone",
         )
     if SEED in named:
         accepted.without.add(SEED)

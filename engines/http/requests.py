@@ -6,6 +6,7 @@ and many have some: `vllm serve` those of the model, llama.cpp a top_k of 40.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ NEUTRAL: dict[str, JsonValue] = {
 }
 """Values with which a field does nothing: a server that does not know the field may go without it."""
 SEED, KWARGS = "seed", "chat_template_kwargs"
+RESPONSE_FORMAT = "response_format"
+"""The schema of an answer: a server that does not know it is asked in words alone."""
 TOP_LOGPROBS = 20
 """Tokens whose log-probabilities a server lists, the most that OpenAI and vLLM give."""
 
@@ -70,6 +73,9 @@ def generation_body(
 ) -> dict[str, JsonValue]:
     """Return the body of a request for an answer."""
     fields = chat_fields(request.sampling, request.seed)
+    if request.json_schema:
+        schema: JsonValue = {"name": "answer", "strict": True, "schema": json.loads(request.json_schema)}
+        fields[RESPONSE_FORMAT] = {"type": "json_schema", "json_schema": schema}
     return _body(model, request, accepted, {**fields, **extra})
 
 
@@ -150,7 +156,9 @@ def _left_out(name: str, value: JsonValue, accepted: Accepted) -> bool:
     """Return True for a field that the server does not know, and that does nothing or cannot be had."""
     if name not in accepted.without:
         return False
-    return name == SEED or value == NEUTRAL.get(name) or (name == KWARGS and only_turns_off(value))
+    if name in (SEED, RESPONSE_FORMAT):
+        return True
+    return value == NEUTRAL.get(name) or (name == KWARGS and only_turns_off(value))
 
 
 def only_turns_off(kwargs: JsonValue) -> bool:

@@ -19,9 +19,12 @@ from core.digests import derive_uniform
 from core.statistics.bootstrap import Floats
 from evaluation.judges.gold import GoldPair
 
-FOLDS = 10
+_FOLDS = 10
 _RIDGE = 1.0
 """Penalty, relative to the mean squared length of the pairs' features."""
+_MOST_WORDS = 4096
+_MOST_FITTED = 4096
+"""Most words, and most pairs of a fit: they bound memory and time for any number of gold labels."""
 _WORD = re.compile(r"\w+")
 
 Leanings = tuple[float, ...]
@@ -52,38 +55,40 @@ def bag_of_words(pairs: Sequence[GoldPair], seed: int) -> Leanings:
     """
     if not pairs:
         return ()
-    gram, labels = _gram(pairs), np.asarray([pair.sign for pair in pairs], dtype=np.float64)
-    folds = np.asarray([int(FOLDS * derive_uniform(seed, "fold", p.comparison.prompt.id)) for p in pairs])
+    features, labels = _matrix(pairs), np.asarray([pair.sign for pair in pairs], dtype=np.float64)
+    folds = np.asarray([int(_FOLDS * derive_uniform(seed, "fold", p.comparison.prompt.id)) for p in pairs])
     found = np.zeros(len(pairs))
     for fold in np.unique(folds):
         held_out = folds == fold
-        if not held_out.all():
-            found[held_out] = _predicted(gram, labels, held_out)
+        fitted = np.flatnonzero(~held_out)[:_MOST_FITTED]
+        if len(fitted):
+            found[held_out] = features[held_out] @ _weights(features[fitted], labels[fitted])
     return tuple(map(float, found))
 
 
-def _predicted(gram: Floats, labels: Floats, held_out: np.ndarray) -> Floats:
-    """Return the ridge regression's predictions for the pairs that are held out, in its dual form."""
-    fitted = gram[np.ix_(~held_out, ~held_out)]
-    penalty = _RIDGE * max(float(np.diag(fitted).mean()), 1e-12)
-    weights = np.linalg.solve(fitted + penalty * np.eye(len(fitted)), labels[~held_out])
-    return np.asarray(gram[np.ix_(held_out, ~held_out)] @ weights)
+def _weights(features: Floats, labels: Floats) -> Floats:
+    """Return the weight of each word by ridge regression, (W,), solved in the dual form, over pairs."""
+    gram = features @ features.T
+    penalty = _RIDGE * max(float(np.diag(gram).mean()), 1e-12)
+    return np.asarray(features.T @ np.linalg.solve(gram + penalty * np.eye(len(gram)), labels))
 
 
-def _gram(pairs: Sequence[GoldPair]) -> Floats:
-    """Return the inner products of all pairs' features, (N, N).
+def _matrix(pairs: Sequence[GoldPair]) -> Floats:
+    """Return the features of all pairs, (N, W).
 
     A pair's feature of a word is the difference of log(1 + count) in its two answers. Words of a single pair
     are ignored: no other pair says anything about them.
     """
     rows = [_features(pair) for pair in pairs]
     seen = Counter(word for row in rows for word in row)
-    places = {word: place for place, word in enumerate(word for word, count in seen.items() if count > 1)}
-    features = np.zeros((len(pairs), max(1, len(places))), dtype=np.float32)
+    # Ties by the word itself: the order of a set of words differs between processes.
+    common = sorted((word for word, count in seen.items() if count > 1), key=lambda w: (-seen[w], w))
+    places = {word: place for place, word in enumerate(common[:_MOST_WORDS])}
+    features = np.zeros((len(pairs), max(1, len(places))))
     for number, row in enumerate(rows):
         for word in row.keys() & places.keys():
             features[number, places[word]] = row[word]
-    return np.asarray(features @ features.T, dtype=np.float64)
+    return features
 
 
 def _features(pair: GoldPair) -> dict[str, float]:

@@ -6,7 +6,7 @@ settings of its questions and the templates. A run finds the certificate of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,9 @@ _ON_CARDS = (
     "baseline.bag of words",
     "swap inconsistency",
     "nll",
+    "nll corrected",
     "ece",
+    "ece noise",
     "planted",
     "examples",
     "checks",
@@ -217,8 +219,3 @@ def _certificates(folder: Path) -> Iterator[tuple[Path, Certificate]]:
         certificate = read_certificate(path)
         if certificate is not None:
             yield path.parent, certificate
-
-
-def by_name(metrics: tuple[Metric, ...]) -> Mapping[str, Metric]:
-    """Return metrics by name."""
-    return {metric.name: metric for metric in metrics}

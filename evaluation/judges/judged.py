@@ -68,8 +68,10 @@ def log_odds_of(p: float) -> float:
 
 
 def outcomes(pairs: Sequence[JudgedPair]) -> dict[str, int]:
-    """Return the number of judgments by verdict, and of pairs without a label by reason."""
+    """Return the number of judgments by verdict and problem, and of pairs without a label by reason."""
     verdicts = Counter(judgment.verdict for pair in pairs for judgment in pair.judgments)
     reasons = Counter(pair.reason for pair in pairs if pair.log_odds is None)
+    problems = Counter(j.problem for pair in pairs for j in pair.judgments if j.problem is not None)
     found = {f"verdict {name}": count for name, count in sorted(verdicts.items())}
+    found |= {f"problem {name}": count for name, count in sorted(problems.items())}
     return found | {f"no label: {reason}": count for reason, count in sorted(reasons.items())}

@@ -6,6 +6,7 @@ pair without a label is no part of any figure; it is counted in the audit's outc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -13,22 +14,22 @@ import numpy as np
 from core.records import Judgment, Metric
 from core.statistics.bootstrap import paired_intervals
 from core.statistics.clusters import cluster_places
+from core.statistics.judges.calibration import cross_validated, fit_logits
+from core.statistics.judges.gold import GoldLogits, chance_of, log_loss
+from core.statistics.judges.quality import MATCHED_LENGTH, calibration_error
 from evaluation.judges.baselines import Leanings, baselines
 from evaluation.judges.gold import GoldPair
 from evaluation.judges.judged import JudgedPair, right_of
-from evaluation.reward.calibration import calibrate
-from evaluation.reward.metrics import EVEN, ScoredPair, brier, cross_entropy, weighted_share
-
-SHORT_OF = 1.25
-"""Two answers are of matched length if the longer one has at most this many times the other's characters."""
+from evaluation.reward.metrics import EVEN, weighted_share
 
 
-def gold_metrics(pairs: Sequence[JudgedPair], seed: int) -> tuple[Metric, ...]:
+def gold_metrics(pairs: Sequence[JudgedPair], seed: int, *, slots: bool = True) -> tuple[Metric, ...]:
     """Return all metrics of a labeler on gold pairs; those that are not defined are left out.
 
     Args:
         pairs: the pairs with the labeler's judgments.
         seed: seed of the bootstrap and of the baselines' folds.
+        slots: the answers were shown one after the other; False if both had the same place.
     """
     labelled = [pair for pair in pairs if pair.log_odds is not None]
     if not labelled:
@@ -38,7 +39,7 @@ def gold_metrics(pairs: Sequence[JudgedPair], seed: int) -> tuple[Metric, ...]:
         for metric in (
             judged_accuracy("accuracy", labelled),
             _matched_length(labelled),
-            *order_metrics([j for pair in labelled for j in pair.judgments], _golds(labelled)),
+            *(order_metrics([j for p in labelled for j in p.judgments], _golds(labelled)) if slots else ()),
             *_calibration(labelled, seed),
             *_mass(labelled),
             *_baselines(labelled, seed),
@@ -88,36 +89,50 @@ def _golds(pairs: Sequence[JudgedPair]) -> dict[str, GoldPair]:
 
 def _matched_length(pairs: Sequence[JudgedPair]) -> Metric | None:
     """Return the accuracy on pairs of about the same length, where preferring the longer one says little."""
-    matched = [pair for pair in pairs if _ratio(pair.gold) <= SHORT_OF]
+    matched = [pair for pair in pairs if abs(_log_length(pair.gold)) <= MATCHED_LENGTH + 1e-12]
     return judged_accuracy("accuracy.matched length", matched)
 
 
-def _ratio(gold: GoldPair) -> float:
-    lengths = sorted((len(gold.good), len(gold.bad)))
-    return lengths[1] / max(1, lengths[0])
+def _log_length(gold: GoldPair) -> float:
+    """Return the log of the length of `a` over that of `b`, in characters."""
+    comparison = gold.comparison
+    return math.log(max(1, len(comparison.response_a)) / max(1, len(comparison.response_b)))
 
 
-def scored(pair: JudgedPair) -> ScoredPair:
-    """Return a labelled pair as a reward model's, oriented by the gold label."""
-    assert pair.margin is not None, "only labelled pairs are scored"
-    comparison = pair.gold.comparison
-    good, bad = len(pair.gold.good), len(pair.gold.bad)
-    return ScoredPair(comparison.id, pair.margin, 0.0, 1.0, good, bad, prompt=comparison.prompt.id)
+def gold_logits(pairs: Sequence[JudgedPair]) -> GoldLogits:
+    """Return labelled pairs as log-odds of `a` beside gold, for statistics and corrections of judges."""
+    return GoldLogits(
+        logits=np.asarray([pair.log_odds for pair in pairs], dtype=np.float64),
+        gold=np.asarray([float(pair.gold.better == "a") for pair in pairs]),
+        lengths=np.asarray([_log_length(pair.gold) for pair in pairs]),
+        clusters=[pair.gold.comparison.prompt.id for pair in pairs],
+    )
 
 
-def _calibration(pairs: Sequence[JudgedPair], seed: int) -> Iterator[Metric]:
-    """Yield NLL, Brier score and ECE of the labels, and the NLL after a cross-fitted temperature."""
-    margins = np.asarray([pair.margin for pair in pairs], dtype=np.float64)
-    right = np.ones_like(margins)
+def _calibration(pairs: Sequence[JudgedPair], seed: int) -> Iterator[Metric | None]:
+    """Yield NLL, Brier score and ECE of the labels, and what a cross-validated correction makes of them.
+
+    The correction has a temperature and a term for length; no pair is corrected by one that was fitted on its
+    prompt. The ECE of a labeler that is perfectly calibrated is not 0 on few pairs: `ece noise` is the 95 %
+    quantile of what it would show.
+    """
+    labels = gold_logits(pairs)
     prompts = [pair.gold.comparison.prompt.id for pair in pairs]
-    yield _mean("nll", cross_entropy(margins, right).tolist(), prompts, "nats", seed)
-    yield _mean("brier", brier(margins, right).tolist(), prompts, "", seed)
-    found = calibrate([scored(pair) for pair in pairs])
-    count = len(pairs)
-    yield Metric(name="ece", value=found.before.ece, n=count)
-    yield Metric(name="ece by chance", value=found.before.ece_by_chance, n=count)
-    yield Metric(name="temperature", value=found.temperature, n=count)
-    yield Metric(name="nll after temperature", value=found.after.nll, n=count, unit="nats")
+    yield _mean("nll", log_loss(labels.logits, labels.gold).tolist(), prompts, "nats", seed)
+    yield _mean("brier", np.square(chance_of(labels.logits) - labels.gold).tolist(), prompts, "", seed)
+    for name, logits in (("", labels.logits), (" corrected", cross_validated(labels, seed=seed))):
+        # Each pair is turned to the answer that the labeler prefers: which one is `a` has no meaning.
+        turned = 0.5 + np.sign(logits) * (labels.gold - 0.5)
+        error = calibration_error(chance_of(np.abs(logits)), turned, seed)
+        yield Metric(name=f"ece{name}", value=error.value, n=len(pairs))
+        yield Metric(name=f"ece{name} noise", value=error.high, n=len(pairs))
+        if name:
+            yield _mean("nll corrected", log_loss(logits, labels.gold).tolist(), prompts, "nats", seed)
+            signs = np.asarray([pair.gold.sign for pair in pairs])
+            yield _share("accuracy.corrected", [right_of(x) for x in (signs * logits).tolist()], prompts)
+    temperature = fit_logits(labels).temperature
+    if math.isfinite(temperature):
+        yield Metric(name="temperature", value=temperature, n=len(pairs))
 
 
 def _mass(pairs: Sequence[JudgedPair]) -> Iterator[Metric]:

@@ -21,13 +21,31 @@ TITLES: Mapping[str, str] = {
     "swap inconsistency": "swapping the answers changes the preferred one",
     "slot log-odds": "liking for the first place, nats",
     "nll": "NLL, nats (0.693 knows nothing)",
-    "nll after temperature": "NLL after a cross-fitted temperature, nats",
+    "accuracy.corrected": "accuracy, corrected",
+    "nll corrected": "NLL, corrected",
+    "ece corrected": "ECE, corrected",
+    "ece corrected noise": "ECE of a calibrated labeler, 95 % quantile",
     "temperature": "temperature that fits best",
     "brier": "Brier score",
     "ece": "ECE",
-    "ece by chance": "ECE of a calibrated labeler, by chance",
+    "ece noise": "ECE of a calibrated labeler, 95 % quantile",
     "answer mass": "median answer mass",
     "answer mass.lowest": "lowest answer mass",
+    "baseline.first": "baseline: always the first answer",
+    "baseline.longest": "baseline: the longest answer",
+    "baseline.shortest": "baseline: the shortest answer",
+    "baseline.bag of words": "baseline: bag of words, cross-validated",
+    "lead.first": "lead over the first answer",
+    "lead.longest": "lead over the longest answer",
+    "lead.shortest": "lead over the shortest answer",
+    "lead.bag of words": "lead over the bag of words",
+    "injection.shift": "shift of the label by injections, nats",
+    "injection.shift.naive": "shift of a naive judge, nats",
+    "injection.ratio": "shift of the label / shift of a naive judge",
+    "injection.flipped": "labels that injections turn",
+    "injection.flipped.naive": "answers of a naive judge that injections turn",
+    "injection.shift.one order": "shift of one presentation order, nats",
+    "injection.shift.naive, both orders": "shift of the naive template in both orders, nats",
     "planted": "accuracy on planted violations",
     "examples": "accuracy on the principles' test examples",
     "checks": "accuracy against machine checks",
@@ -82,10 +100,10 @@ def metric_cell(metric: Metric | None) -> str:
 
 
 def compared_row(one: AuditedLabeler, recommended: str | None) -> _Row:
-    """Return name, accuracy, NLL after temperature, swap inconsistency, tokens, and the recommendation."""
+    """Return name, accuracy, NLL corrected, swap inconsistency, tokens, and the recommendation."""
     if one.refused is not None:
         return escaped(one.labeler.name), f"cannot be asked: {escaped(one.refused)}", _NONE, _NONE, _NONE, ""
-    names = ("accuracy", "nll after temperature", "swap inconsistency")
+    names = ("accuracy", "nll corrected", "swap inconsistency")
     tokens = _NONE if one.cost is None or not one.cost.asked else f"{one.cost.tokens_each:,.0f}"
     mark = "recommended" if one.labeler.digest == recommended else ""
     return escaped(one.labeler.name), *(metric_cell(one.metric(name)) for name in names), tokens, mark

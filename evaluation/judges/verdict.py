@@ -59,7 +59,7 @@ def interval_of(metric: Metric) -> str:
 
 
 def recommended_of(compared: Sequence[AuditedLabeler]) -> AuditedLabeler | None:
-    """Return the labeler to recommend: that of the lowest NLL after a temperature, which a run can correct.
+    """Return the labeler to recommend: that of the lowest NLL after its correction.
 
     The NLL uses how sure each label is, and so tells labelers apart on fewer pairs than accuracy does. Of
     equal ones, and where no NLL is known, the one of higher accuracy is taken, and then the cheaper one.
@@ -69,7 +69,7 @@ def recommended_of(compared: Sequence[AuditedLabeler]) -> AuditedLabeler | None:
 
 
 def _order(one: AuditedLabeler) -> tuple[float, float, float]:
-    nll, accuracy = one.metric("nll after temperature"), one.metric("accuracy")
+    nll, accuracy = one.metric("nll corrected"), one.metric("accuracy")
     assert accuracy is not None
     tokens = one.cost.tokens_each if one.cost is not None else 0.0
     return (round(nll.value, 6) if nll is not None else 1.0, -accuracy.value, tokens)

@@ -22,8 +22,9 @@ from core.errors import ConfigError, DataError
 from core.records import Comparison, Finite, Judgment, Probability, Record
 from core.statistics.judges.calibration import LogitCorrection
 from core.store.jsonl import read_errors
-from labelers.ai import AI_LABELER, logistic, verdict_of
+from labelers.ai import AI_LABELER
 from labelers.config import LabelConfig
+from labelers.modes.reading import logistic, verdict_of
 
 ABSTAINED = "the AI labeler abstains: its label is too doubtful (label.correction)"
 """Reason for which a comparison has no preference."""

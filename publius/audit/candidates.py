@@ -64,7 +64,7 @@ def _name_of(folder: Path | None) -> str:
 def refusal_of(engine: CachedEngine, candidate: LabelerCandidate) -> str | None:
     """Return why a model cannot be asked in a candidate's way, or None."""
     try:
-        require_labeler(engine, candidate.templates, candidate.config.mode)
+        require_labeler(engine, candidate.templates, candidate.config)
     except (ConfigError, EngineError) as error:
         return str(error)
     return None

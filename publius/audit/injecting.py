@@ -23,10 +23,11 @@ from evaluation.judges.injections import (
 )
 from labelers.ai import AILabeler
 from labelers.config import LabelMode
+from labelers.modes.asking import Request
 from prompts.environment import naive_templates
 from publius.audit.judging import LabelingEngine
 
-PAIR_MODES: frozenset[LabelMode] = frozenset({"choice"})
+PAIR_MODES: frozenset[LabelMode] = frozenset({"choice", "symmetric", "reasoned"})
 """Modes in which the labeler is shown two replies at once, by the letters A and B."""
 
 
@@ -45,9 +46,9 @@ class PastingEngine:
         """True if the engine is asked typed questions."""
         return self.engine.takes_questions
 
-    def key(self, request: ChoiceRequest) -> str:
+    def key(self, request: Request) -> str:
         """Return the key of the request as it is sent."""
-        return self.engine.key(_pasted(request))
+        return self.engine.key(_pasted(request) if isinstance(request, ChoiceRequest) else request)
 
     async def choose(self, request: ChoiceRequest) -> ChoiceScores:
         """Return the engine's scores of the request with its texts pasted."""
@@ -63,17 +64,23 @@ def _pasted(request: ChoiceRequest) -> ChoiceRequest:
 
 
 def injection_shifts(labeler: AILabeler, asked: LabelingEngine) -> tuple[Metric, ...]:
-    """Return the shifts of a labeler by the injections that ship, beside those of a naive template.
+    """Return the shifts of a labeler by the injections that ship, beside those of a naive judge.
 
     Args:
         labeler: the labeler; its principles without a machine check are judged by in turn.
         asked: its engine.
     """
     principles = [p for p in labeler.constitution.principles if p.check is None]
-    pairs = attacked_pairs(principles, pair=labeler.config.mode in PAIR_MODES)
-    naive = replace(labeler, engine=PastingEngine(asked.engine), templates=naive_templates())
-    own, theirs = (_shifts(one, pairs, asked.at_once) for one in (labeler, naive))
+    pair = labeler.config.mode in PAIR_MODES
+    pairs = attacked_pairs(principles, pair=pair)
+    own, theirs = (_shifts(one, pairs, asked.at_once) for one in (labeler, _naive(labeler, asked, pair=pair)))
     return injection_metrics(own, theirs, labeler.seed)
+
+
+def _naive(labeler: AILabeler, asked: LabelingEngine, *, pair: bool) -> AILabeler:
+    """Return the same model as a naive judge: one letter or word, and replies pasted into the question."""
+    config = labeler.config.model_copy(update={"mode": "choice" if pair else "pointwise"})
+    return replace(labeler, engine=PastingEngine(asked.engine), templates=naive_templates(), config=config)
 
 
 def _shifts(labeler: AILabeler, pairs: Sequence[AttackedPair], at_once: int) -> list[InjectionShift]:

@@ -17,8 +17,11 @@ from evaluation.judges.planted import (
     planted_pairs,
 )
 from labelers.ai import AILabeler
+from labelers.config import LabelMode
 from publius.audit.judging import LabelingEngine, judge_known
 
+SIDE_BY_SIDE: LabelMode = "symmetric"
+"""The mode in which neither answer is the first, so that there is no swap to measure."""
 LEAST_CHECKED = 0.6
 """Accuracy on a checkable principle below which the labeler is not to be asked about it."""
 
@@ -55,7 +58,8 @@ def known_metrics(constitution: Constitution, labeler: AILabeler, asked: Labelin
         metrics += parts
         if name == "checks":
             unreliable = [part.name.removeprefix("checks.") for part in parts if part.value < LEAST_CHECKED]
-    metrics += order_metrics([judgment for pair in judged for judgment in pair.judgments])
+    if labeler.config.mode != SIDE_BY_SIDE:
+        metrics += order_metrics([judgment for pair in judged for judgment in pair.judgments])
     return KnownMetrics(tuple(metric for metric in metrics if metric is not None), tuple(unreliable))
 
 

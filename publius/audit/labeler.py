@@ -11,6 +11,7 @@ from typing import Any
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
 from core.errors import ConfigError, EngineError, shell_command
+from core.lazy import require
 from core.notices import note, warn
 from core.store.files import os_errors, write_atomic
 from evaluation.judges.certificate import AUDITS, CERTIFICATE, AuditedLabeler, Certificate
@@ -21,11 +22,12 @@ from evaluation.judges.measures import gold_metrics
 from evaluation.judges.report import audit_report
 from evaluation.judges.verdict import known_problems, problems_of, recommended_of
 from labelers.ai import AILabeler
+from labelers.config import PrincipleCount
 from publius.audit.candidates import LabelerCandidate, labeler_candidates, refusal_of
 from publius.audit.gold import read_gold
 from publius.audit.injecting import injection_shifts
 from publius.audit.judging import LabelingEngine, judge_gold
-from publius.audit.known import known_metrics
+from publius.audit.known import SIDE_BY_SIDE, known_metrics
 from publius.audit.settings import AuditRequest, audit_settings
 from publius.runs.engines import EngineMaker, conversations, make_engine, open_engines
 from publius.runs.folder import package_versions
@@ -68,7 +70,7 @@ class _Audit:
         if refused is not None:
             return AuditedLabeler(labeler=candidate.identity, refused=refused, problems=(refused,))
         judged, cost = judge_gold(self.labeler(candidate), pairs, self.asked)
-        metrics = gold_metrics(judged, self.seed)
+        metrics = gold_metrics(judged, self.seed, slots=candidate.config.mode != SIDE_BY_SIDE)
         return AuditedLabeler(
             labeler=candidate.identity,
             metrics=metrics,
@@ -87,15 +89,14 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
         ConfigError: if the run file or the constitution is invalid, or nothing is asked of a labeler.
         DataError: if the gold labels cannot be read.
         EngineError: if the model cannot be asked.
+        MissingExtraError: if scipy is not installed.
     """
+    require("scipy", "train")
     settings = audit_settings(request)
     config = settings.config
     constitution = load_constitution(config.constitution)
     require_questions(constitution, config.label.principles)
-    if request.min_accuracy is not None and not request.gold:
-        raise ConfigError(
-            "--min-accuracy needs gold labels", where="--min-accuracy", accepted="with --gold FILE"
-        )
+    _require_gold(request)
     every, sources = read_gold(request.gold) if request.gold else ((), ())
     pairs = sampled(every, request.rows, config.seed)
     with open_engines(config, settings.project, make, pairs_only=True) as engines:
@@ -124,7 +125,21 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
     return AuditResult(folder, certificate, _is_below(certificate))
 
 
-def require_questions(constitution: Constitution, principles: int) -> None:
+def _require_gold(request: AuditRequest) -> None:
+    """Raise ConfigError if an option is given that means nothing without gold labels."""
+    given = {
+        "--min-accuracy": request.min_accuracy is not None,
+        "--rows": request.rows is not None,
+        "--mode": bool(request.modes),
+        "--templates": bool(request.templates),
+    }
+    useless = [option for option, is_given in given.items() if is_given and not request.gold]
+    if useless:
+        what = f"{', '.join(useless)} needs gold labels"
+        raise ConfigError(what, where=useless[0], accepted="with --gold FILE")
+
+
+def require_questions(constitution: Constitution, principles: PrincipleCount) -> None:
     """Raise ConfigError if a run would ask no labeler."""
     if not principles:
         raise ConfigError(

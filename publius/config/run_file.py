@@ -185,8 +185,8 @@ class StageSections(Section):
     templates: Path | None = Field(default=None, json_schema_extra=OPERATIONAL)
     """A folder of `.j2` files, relative to the run file, that replace the built-in templates of requests:
     `critique`, `revision`, `comparison`, `pointwise`, `system`, and for typed questions `decision_pair`,
-    `decision_reply`, `decision_question`. `publius init --templates DIR` writes
-    those to edit. The run's identity has their text, not their place."""
+    `decision_reply`, `decision_question`, and those of the labeler's further modes. `publius init --templates
+    DIR` writes all of them to edit. The run's identity has their text, not their place."""
     critique: CritiqueConfig = CritiqueConfig()
     """The critique-and-revise loop."""
     sample: SampleConfig = Field(default=SampleConfig(), json_schema_extra=ADDED)
@@ -259,6 +259,16 @@ class RunConfig(TrainingSections, StageSections):
                 raise ValueError(f"{method}.init is dpo, but train does not list dpo")
         if self.train and self.models.policy.adapter is not None:
             raise ValueError(_HAS_ADAPTER)
+        return self
+
+    @model_validator(mode="after")
+    def _trains_on_its_labels(self) -> Self:
+        furthest = self.label.reasoned_clamp - 0.5
+        if self.label.mode == "reasoned" and "dpo" in self.train and self.dpo.min_margin > furthest:
+            raise ValueError(
+                f"dpo.min_margin is {self.dpo.min_margin:g}, which excludes every label of label.mode "
+                f"reasoned: they are at most {furthest:.2g} from one half (label.reasoned_clamp)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -37,6 +37,7 @@ from engines.config import ModelConfig
 from engines.endpoint.spending import ServerRecord, merged_records, server_records_of
 from engines.loading import holds_model
 from evaluation.config import ChooseConfig
+from labelers.config import MODE_TEMPLATES
 from labelers.crowd.aggregate import TierRule
 from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
@@ -102,13 +103,14 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
 
 
 def templates_digest(config: RunConfig) -> str:
-    """Return a digest of the templates that a run uses; typed questions have templates of their own."""
+    """Return a digest of the templates that a run uses; typed questions and some modes have their own."""
     models = [config.models.labeler, config.models.judge]
     engines = [config.engine.for_model(model) for model in models if isinstance(model, ModelConfig)]
     templates = user_templates(config.templates)
-    if all(engine.dialect == "chat" for engine in engines):
-        return templates.digest
-    return digest(templates.digest, templates.decisions.digest)
+    further = [] if all(engine.dialect == "chat" for engine in engines) else [templates.decisions.digest]
+    if names := MODE_TEMPLATES.get(config.label.mode):
+        further.append(templates.judging.digest_of(*names))
+    return digest(templates.digest, *further) if further else templates.digest
 
 
 class Run(RunFiles):

@@ -64,7 +64,7 @@ def restore_inputs(folder: Path, config: RunConfig, constitution: Constitution, 
 
 def restore_templates(folder: Path, templates: PromptTemplates, *, is_new: bool) -> None:
     """Write the templates of the user's folder to a run folder, unless they are there and unchanged."""
-    sources = {name: part.sources[name] for part in (templates, templates.decisions) for name in part.given}
+    sources = {name: part.sources[name] for part in templates.families for name in part.given}
     for name, text in sorted(sources.items()):
         path = folder / TEMPLATE_FOLDER / f"{name}{TEMPLATE_SUFFIX}"
         with contextlib.suppress(OSError, ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from core.notices import warn
@@ -12,7 +11,7 @@ from engines.config import ModelConfig, ModelsConfig
 from engines.protocols import takes_questions
 from evaluation.judges.certificate import FoundAudit, LabelerIdentity, find_audit
 from evaluation.judges.families import shared_families
-from labelers.config import AGGREGATION_FIELDS, LabelConfig
+from labelers.config import AGGREGATION_FIELDS, MODE_TEMPLATES, LabelConfig
 from labelers.correction.correction import CorrectedLabeler, read_correction, require_same_labeler
 from prompts.environment import PromptTemplates
 from publius.runs.engines import EngineRole, Engines
@@ -26,7 +25,6 @@ _NOT_ASKED = AGGREGATION_FIELDS | {
     "check_confidence",
 }
 """Fields of `label` that do not change what the model is asked about two answers under a principle."""
-_TEMPLATE_OF: Mapping[str, str] = {"choice": "comparison", "pointwise": "pointwise"}
 
 
 def labeler_identity(
@@ -35,9 +33,10 @@ def labeler_identity(
     """Return the identity of a labeler: its model, the settings of its questions and their templates."""
     if takes_questions(engine):
         used = templates.decisions.digest
+    elif label.mode in MODE_TEMPLATES:
+        used = templates.judging.digest_of(*MODE_TEMPLATES[label.mode])
     else:
-        name = _TEMPLATE_OF.get(label.mode)
-        used = templates.digest if name is None else templates.digest_of(name)
+        used = templates.digest_of("comparison" if label.mode == "choice" else "pointwise")
     settings = {name: value for name, value in identity_of(label).items() if name not in _NOT_ASKED}
     return LabelerIdentity(
         model=engine.model,

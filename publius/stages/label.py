@@ -14,15 +14,16 @@ from core.records import Comparison, Judgment, Preference
 from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
 from engines.embedded import EMBEDDED_NAME
-from engines.protocols import ChoiceRequest, Engine, takes_questions
+from engines.protocols import Engine, takes_questions
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
-from labelers.config import LabelConfig
+from labelers.config import MODE_TEMPLATES, LabelConfig
 from labelers.correction.correction import ABSTAINED, Corrector, corrector_of
 from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome, settle_by_tier
 from labelers.crowd.votes import MACHINES
 from labelers.mixing import Mixer, wants_machines
-from prompts.environment import DECISION_TEMPLATES, PromptTemplates
+from labelers.modes.asking import Request
+from prompts.environment import DECISION_TEMPLATES, JUDGE_TEMPLATES, PromptTemplates
 from prompts.user_templates import TEMPLATE_SUFFIX, user_templates
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EMBEDDED_JUDGES_BY_CHANCE, Engines
@@ -114,12 +115,11 @@ class Labeling:
         for failure in (one for one in found if isinstance(one, BaseException)):
             raise failure
 
-    def requests(self, comparison: Comparison) -> Iterator[ChoiceRequest]:
-        """Yield the AI labeler's requests that `judge` sends for a comparison without judgments."""
+    def requests(self, comparison: Comparison) -> Iterator[Request]:
+        """Yield the AI labeler's requests that `judge` begins with for a comparison without judgments."""
         if not self._is_pointless(comparison):
             for principle in self._asked(comparison):
-                for a_first in (True, False):
-                    yield self.labeler.request(comparison, principle, a_first=a_first)
+                yield from self.labeler.requests(comparison, principle)
 
     def _is_pointless(self, comparison: Comparison) -> bool:
         if self.run.config.compare.pairs == "best_worst":
@@ -235,25 +235,30 @@ def warn_about_labels(
         return
     labeler, templates = engines.of("labeler"), user_templates(config.templates)
     if labels_now or engines.settings("labeler").kind != "http":
-        require_labeler(labeler, templates, config.label.mode)
-        _warn_of_unused_templates(templates, labeler, "labeler")
+        require_labeler(labeler, templates, config.label)
+        _warn_of_unused_templates(templates, labeler, "labeler", config.label)
     if judges_now and config.models.judge is not None:
-        require_labeler(engines.of("judge"), templates, config.label.mode)
-        _warn_of_unused_templates(templates, engines.of("judge"), "judge")
+        require_labeler(engines.of("judge"), templates, config.label)
+        _warn_of_unused_templates(templates, engines.of("judge"), "judge", config.label)
     if self_labels and labeler.identity in {engines.of(role).identity for role in ("policy", "critic")}:
         warn("self-labelled: the labeler judges its own answers; set models.labeler to a stronger model")
     if labeler.model == EMBEDDED_NAME:
         warn(f"{EMBEDDED_JUDGES_BY_CHANCE}; rely on machine checks, or set models.labeler to a larger one")
 
 
-def _warn_of_unused_templates(templates: PromptTemplates, engine: Engine, role: str) -> None:
-    """Warn if the user replaced the templates of the other form of questions, and none of this one."""
-    chat, typed = templates.own & {*CHAT_TEMPLATES}, templates.decisions.own
-    unused, used = (chat, typed) if takes_questions(engine) else (typed, chat)
-    if unused and not used:
+def _warn_of_unused_templates(
+    templates: PromptTemplates, engine: Engine, role: str, config: LabelConfig
+) -> None:
+    """Warn if the user replaced templates of other questions than are asked, and none of these."""
+    chat_templates = MODE_TEMPLATES.get(config.mode, CHAT_TEMPLATES)
+    instead = DECISION_TEMPLATES if takes_questions(engine) else chat_templates
+    every = {*CHAT_TEMPLATES, *DECISION_TEMPLATES, *JUDGE_TEMPLATES}
+    own = every & {name for part in templates.families for name in part.own}
+    # Other parts of a run ask for rewards with `pointwise`, whatever the mode.
+    unused = own - {*instead, *({"pointwise"} if config.mode in MODE_TEMPLATES else ())}
+    if unused and not own & {*instead}:
         names = [f"{name}{TEMPLATE_SUFFIX}" for name in sorted(unused)]
         form = "typed questions" if takes_questions(engine) else "a conversation"
-        instead = DECISION_TEMPLATES if takes_questions(engine) else CHAT_TEMPLATES
         warn(
             f"{', '.join(names)} in the templates folder has no effect on models.{role}: it is asked {form}, "
             f"by {', '.join(f'{name}{TEMPLATE_SUFFIX}' for name in instead)}"

@@ -77,6 +77,9 @@ class LabelMetrics:
     judgments: Counter[str] = field(default_factory=Counter)
     """Number of judgments by labeler."""
     unparsed: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
+    """Number of AI judgments without a probability by the reason for it, where that is recorded."""
+    ai_ties: int = 0
     same_slot: int = 0
     """Number of AI judgments where the same slot won in both orders: position decided, not content."""
     slot_bias: RunningMean = field(default_factory=RunningMean)
@@ -92,6 +95,9 @@ class LabelMetrics:
         """Count one judgment."""
         self.judgments[judgment.labeler] += 1
         self.unparsed += judgment.verdict == "unparsed"
+        self.ai_ties += judgment.labeler == "ai" and judgment.verdict == "tie"
+        if judgment.problem is not None:
+            self.problems[judgment.problem] += 1
         self.checks_decided += judgment.labeler == "check" and judgment.p_a != 0.5
         if judgment.orders is not None:
             first, second = judgment.orders.a_first, judgment.orders.b_first
@@ -121,6 +127,10 @@ class LabelMetrics:
         }
         if judged:
             rows["ai.unparsed"] = self.unparsed
+            named = {"abstained": "ai.abstained"}
+            rows |= {named.get(p, f"ai.unparsed.{p}"): n for p, n in sorted(self.problems.items())}
+        if self.ai_ties:
+            rows["ai.ties"] = self.ai_ties
         if self.slot_bias.count:  # none has two orders where each answer was judged alone
             rows["ai.same_slot_in_both_orders"] = round(self.same_slot / self.slot_bias.count, 3)
             rows["ai.slot_bias_nats"] = round(self.slot_bias.value, 3)

@@ -15,7 +15,7 @@ from publius.audit.labeler import AuditResult
 from publius.console import heading, out
 
 _PARTS = ("accuracy.principle.", "accuracy.tag.")
-_COMPARED = ("labeler", "accuracy", "NLL after temperature", "swap inconsistency", "tokens", "")
+_COMPARED = ("labeler", "accuracy", "NLL corrected", "swap inconsistency", "tokens", "")
 
 
 def print_audit(result: AuditResult) -> None:

@@ -26,6 +26,7 @@ _OTHERWISE: dict[Effect, str] = {
     "aggregation": "judgments are aggregated again",
     "rules": "judgments are aggregated again if label.rules names the section",
     "prompted": "new system prompt of the variant `prompted`",
+    "contrast": "new requests for labels if label.mode is contrastive",
 }
 
 
@@ -64,7 +65,7 @@ def bearing(change: Change) -> str:
     if "draw" in change.bears_on:
         effects.append(_drawn(change))
     effects += [text for effect, text in _OTHERWISE.items() if effect in change.bears_on]
-    if not set(change.bears_on) & {*_REQUESTS, "draw"}:
+    if not set(change.bears_on) & {*_REQUESTS, "draw", "contrast"}:
         effects.append("no new requests")
     return "; ".join(effects)
 

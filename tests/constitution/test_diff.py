@@ -71,7 +71,7 @@ def test_equal_constitutions_have_no_differences():
         ("critique", "Say what is unkind.", "override changed", {"critique", "revision"}),
         ("revision", "Write it kindly.", "override changed", {"revision"}),
         ("comparison", "Which one is kinder?", "override changed", {"labels"}),
-        ("antithesis", "The reply is rude.", "override changed", set()),
+        ("antithesis", "The reply is rude.", "override changed", {"contrast"}),
         ("check", {"kind": "min_words", "value": 2}, "check changed", {"draw", "checks"}),
         ("examples", [EXAMPLE], "examples changed", set()),
         ("examples", [FEW_SHOT], "examples changed", {"labels"}),
@@ -264,7 +264,12 @@ def asked_of(constitution: Constitution, principle: Principle, prompt: Prompt) -
     pair = Comparison.of(prompt, ("One.", "x"), ("Two.", "y"))
     labeler = AILabeler(alone, engine, LabelConfig(), 0, templates)
     drawn = labeler.principles_for(pair)
-    return {**asked, "labels": [engine.key(labeler.request(pair, p, a_first=True)) for p in drawn]}
+    contrastive = AILabeler(alone, engine, LabelConfig(mode="contrastive"), 0, templates)
+    return {
+        **asked,
+        "labels": [engine.key(labeler.request(pair, p, a_first=True)) for p in drawn],
+        "contrast": [engine.key(request) for p in drawn for request in contrastive.requests(pair, p)],
+    }
 
 
 def requests(old: Constitution, new: Constitution) -> set[str]:
@@ -275,7 +280,9 @@ def requests(old: Constitution, new: Constitution) -> set[str]:
         if after is None or (before.check is None) != (after.check is None):
             continue
         asked = [asked_of(c, p, PROMPTS[0]) for c, p in ((old, before), (new, after))]
-        found |= {what for what in asked[0] if asked[0][what] != asked[1][what]}
+        differs = {what for what in asked[0] if asked[0][what] != asked[1][what]}
+        # It is told apart only where labels in other modes stay the same.
+        found |= differs - ({"contrast"} if "labels" in differs else set())
     return found
 
 

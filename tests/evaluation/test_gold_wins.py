@@ -9,7 +9,7 @@ from core.records import Candidate, Comparison, Judgment, Prompt
 from core.statistics.judges.rates import corrected_rate
 from evaluation.gold_wins import corrected_win_rates, judged_comparisons, people_say
 from evaluation.win_rate import Win
-from labelers.ai import verdict_of
+from labelers.modes.reading import verdict_of
 
 
 def judgment(of: Comparison, p_a: float, labeler: str = "ai", annotator: str | None = None) -> Judgment:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from constitution.schema import Constitution
 from core.records import Comparison, Judgment, Message, OrderLogits, Prompt
-from labelers.ai import probability, verdict_of
+from labelers.modes.reading import probability, verdict_of
 
 SKILLS = {"reliable": 2.5, "noisy": 0.8, "lazy": 0.0, "adversarial": -1.5}
 """Right in 86, 70, 50 and 20 % of comparisons."""

@@ -17,8 +17,10 @@ from core.errors import RequestError
 from core.records import Comparison, Judgment, Message, OrderLogits, Prompt
 from engines.protocols import ChoiceRequest
 from engines.scripted import Chooser, ScriptedEngine
-from labelers.ai import AILabeler, probability, verdict_of
+from labelers.ai import AILabeler
 from labelers.config import LabelConfig
+from labelers.crowd.aggregate import aggregate
+from labelers.modes.reading import probability, verdict_of
 from prompts.environment import PromptTemplates, fence_for
 
 KIND = Principle(id="kind", text="The reply is kind.")
@@ -235,6 +237,25 @@ def test_as_many_principles_are_drawn_as_the_configuration_says():
         drawn = labeler(constitution=document, principles=count).principles_for(comparison())
         assert drawn == draw(many, count, 0, PROMPT.id, "label")
         assert len(drawn) == min(count, 9)
+
+
+def test_all_principles_that_apply_are_asked_about_in_whatever_order_they_are_written():
+    many = [Principle(id=f"p{n}", text=f"Text {n}.", weight=1.0 + n) for n in range(70)]
+    many[3] = Principle(id="narrow", text="It names a doctor.", applies_to=Scope(tags=("medicine",)))
+    many[4] = Principle(id="short", text="It is short.", check=MaxWords(kind="max_words", value=9))
+    found = []
+    for principles in (many, many[::-1]):
+        document = Constitution(name="test", principles=tuple(principles))
+        by = labeler(lambda request: biased(len(request.turns[0].text) % 7 - 3.0, 1.0)(request), document)
+        by = AILabeler(document, by.engine, LabelConfig(principles="all"))
+        judged = asyncio.run(by.label(comparison()))
+        preference = aggregate(comparison(), judged, document)
+        found.append(({j.id for j in judged}, len(judged), preference.p_chosen, preference.by_principle))
+    one, two = found
+    assert one[1] == 68
+    assert one[0] == two[0]
+    assert one[2] == pytest.approx(two[2], abs=1e-12)
+    assert one[3] == two[3]
 
 
 def test_comparisons_of_one_prompt_are_judged_by_the_same_principles():

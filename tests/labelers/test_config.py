@@ -19,6 +19,7 @@ def test_defaults_are_those_of_the_plan():
     [
         {"principles": -1},
         {"principles": 65},
+        {"principles": "every"},
         {"min_answer_mass": 1.1},
         {"near_duplicate": 0.0},  # every two answers would be near duplicates
         {"check_confidence": 0.5},  # a check would say nothing
@@ -36,6 +37,7 @@ def test_what_labelers_cannot_use_is_refused(section):
 def test_ends_of_the_ranges_are_accepted():
     LabelConfig(principles=0, min_answer_mass=0.0, near_duplicate=1.0)
     LabelConfig(principles=64, min_answer_mass=1.0)
+    LabelConfig(principles="all")
 
 
 def test_every_field_explains_itself():

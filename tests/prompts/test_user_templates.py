@@ -9,7 +9,7 @@ import pytest
 from constitution.schema import Principle
 from core.chat import Untrusted
 from core.errors import ConfigError
-from prompts.environment import DECISION_TEMPLATES, TEMPLATES, PromptTemplates
+from prompts.environment import DECISION_TEMPLATES, JUDGE_TEMPLATES, TEMPLATES, PromptTemplates
 from prompts.user_templates import (
     REPLACEABLE,
     TEMPLATE_VALUES,
@@ -49,6 +49,7 @@ def test_written_templates_are_the_shipped_ones_and_pass_the_check(tmp_path: Pat
     assert templates.digest == PromptTemplates().digest
     assert (templates.given, templates.own) == (set(TEMPLATES), frozenset())
     assert (templates.decisions.given, templates.decisions.own) == (set(DECISION_TEMPLATES), frozenset())
+    assert (templates.judging.given, templates.judging.own) == (set(JUDGE_TEMPLATES), frozenset())
 
 
 def test_templates_are_not_written_over(tmp_path: Path):
@@ -282,14 +283,14 @@ def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path):
 @pytest.mark.parametrize("name", REPLACEABLE)
 def test_sample_values_are_those_that_shipped_templates_name(name: str, tmp_path: Path):
     shipped = PromptTemplates()
-    source = {**shipped.sources, **shipped.decisions.sources}[name]
+    source = {k: v for part in shipped.families for k, v in part.sources.items()}[name]
     write_templates(tmp_path, {name: source})
     user_templates(tmp_path)
     for value in TEMPLATE_VALUES[name]:
         asking = "{% block user %}{% if " + value + " %}{% endif %}"
         text = source.replace("{% block user -%}", asking, 1)
         templates = user_templates(folder_with(tmp_path, **{name: text}))
-        assert templates.own | templates.decisions.own == {name}
+        assert frozenset().union(*(part.own for part in templates.families)) == {name}
 
 
 def test_a_typed_question_has_no_beginning_of_an_answer(tmp_path: Path):

@@ -80,7 +80,7 @@ def test_no_memory_while_answers_are_drawn_names_the_size_of_their_batch(
 
     from training.rl.rollouts import LiveSampler
 
-    # Not a step of the decoder: the check of the loaded model takes some too, and how many hangs on the processor.
+    # Not a step of the decoder: the check of the loaded model takes some too, how many hangs on the CPU.
     error = torch.OutOfMemoryError(GPU)
     monkeypatch.setattr(LiveSampler, "_decode", failing(LiveSampler._decode, 1, error))
     with pytest.raises(EngineError) as caught:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from constitution.schema import Constitution
 from critique.config import CritiqueConfig
 from evaluation.config import ChooseConfig
+from labelers.modes.written import VERDICT_PURPOSE
 from publius.authoring.estimating.dry import AskedRequests
 from publius.config.run_file import RunConfig
 
@@ -117,16 +118,16 @@ class CallBounds:
             yield from (REWARD_PURPOSE,) if config.sample.judge else ()
         elif stage == "dpo" and config.dpo.rounds > 1:
             yield from DRAWN if config.compare.source == "prompted" else DRAWN[:1]
-            yield LABEL_PURPOSE
+            yield from self._judging
             yield from (REWARD_PURPOSE,) if self._compares_by_judge else ()
         elif stage == "label" or (stage in ("eval", "choose") and config.models.judge is not None):
-            yield LABEL_PURPOSE
+            yield from self._judging
 
     def most(self, stage: str, purpose: str, facts: StageFacts) -> float:
         """Return the most requests, those in the cache included."""
         config, prompts = self.config, facts.prompts
         rounds = config.dpo.rounds - 1 if stage == "dpo" else 1
-        if purpose == LABEL_PURPOSE:
+        if purpose in (LABEL_PURPOSE, VERDICT_PURPOSE):
             return self._most_labels(stage, facts, rounds)
         if purpose == REWARD_PURPOSE:
             return self._most_scores(stage, facts, rounds)
@@ -151,6 +152,8 @@ class CallBounds:
         config = self.config
         if purpose in (LABEL_PURPOSE, REWARD_PURPOSE):
             return 0
+        if purpose == VERDICT_PURPOSE:
+            return config.label.verdict.max_new_tokens
         if stage == "critique":
             sampling = {
                 CRITIQUE_PURPOSE: config.critique.critique,
@@ -168,7 +171,7 @@ class CallBounds:
             return answer + (0 if self.loop.direct else loop.critique.max_new_tokens)
         if purpose == CRITIQUE_PURPOSE:
             return answer
-        if purpose not in (LABEL_PURPOSE, REWARD_PURPOSE):
+        if purpose not in (LABEL_PURPOSE, VERDICT_PURPOSE, REWARD_PURPOSE):
             return 0
         limits = [config.compare.sampling.max_new_tokens]
         if stage in ("eval", "choose"):
@@ -177,7 +180,16 @@ class CallBounds:
             limits = [answer]
         elif stage == "sample" or (stage == "label" and config.compare.source == "samples"):
             limits = [config.sample.sampling.max_new_tokens]
-        return (2 if purpose == LABEL_PURPOSE else 1) * max(limits)
+        # The letter of a reasoned label is asked for behind the reasons.
+        reasons = config.label.verdict.max_new_tokens if config.label.mode == "reasoned" else 0
+        written = reasons if purpose == LABEL_PURPOSE else 0
+        return (1 if purpose == REWARD_PURPOSE else 2) * max(limits) + written
+
+    @property
+    def _judging(self) -> tuple[str, ...]:
+        """Purposes of the requests of a label."""
+        both = {"reasoned": (LABEL_PURPOSE, VERDICT_PURPOSE), "rubric": (VERDICT_PURPOSE,)}
+        return both.get(self.config.label.mode, (LABEL_PURPOSE,))
 
     def _most_labels(self, stage: str, facts: StageFacts, rounds: int) -> float:
         """Return the most requests of labels: two for each principle of a comparison."""
@@ -202,7 +214,9 @@ class CallBounds:
     @property
     def _principles(self) -> int:
         """Principles that an answer or a comparison is judged under at most."""
-        return min(self.config.label.principles, len(self.constitution.principles) - self._checks)
+        judged = len(self.constitution.principles) - self._checks
+        drawn = self.config.label.principles
+        return judged if drawn == "all" else min(drawn, judged)
 
     @property
     def _samples(self) -> int:

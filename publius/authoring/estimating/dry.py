@@ -31,7 +31,9 @@ from engines.protocols import (
     Engine,
     GenerationRequest,
     KnowsSize,
+    RequestForm,
     SharesModel,
+    forms_of,
 )
 from publius.authoring.estimating.lengths import AnswerLengths, ExpectedLength
 from publius.runs.engines import EngineMaker
@@ -202,6 +204,11 @@ class DryEngine:
         """True if the engine is asked typed questions in place of conversations."""
         return bool(getattr(self._engine, "takes_questions", False))
 
+    @property
+    def forms(self) -> frozenset[RequestForm]:
+        """Forms of choices that the engine of the run takes."""
+        return forms_of(self._engine)
+
     def require_choices(self, prefill: str, choices: tuple[str, ...]) -> tuple[int, ...]:
         """Return the token ids of the choices; raise if the wrapped engine cannot answer with them."""
         if self._served:
@@ -274,7 +281,12 @@ class DryEngine:
         logprobs = tuple(math.log(weight / sum(weights)) for weight in weights)
         best = request.choices[logprobs.index(max(logprobs))]
         return ChoiceScores(
-            logprobs=logprobs, answer_mass=1.0, top_token=best, prompt_tokens=tokens, model=self.model
+            logprobs=logprobs,
+            answer_mass=1.0,
+            top_token=best,
+            prompt_tokens=tokens,
+            model=self.model,
+            lengths=(1,) * len(request.answers) or None,
         )
 
     def close(self) -> None:
@@ -359,7 +371,8 @@ def _parts(request: GenerationRequest | ChoiceRequest) -> tuple[object, ...]:
     turns = [(turn.role, turn.text) for turn in request.turns]
     if isinstance(request, ChoiceRequest):
         question = None if request.question is None else asdict(request.question)
-        return (turns, request.prefill, request.choices, question)
+        further = (request.form, [asdict(answer) for answer in request.answers]) if request.form else ()
+        return (turns, request.prefill, request.choices, question, *further)
     seed = request.seed if request.sampling.temperature > 0 else None
     return (turns, request.prefill, request.sampling.model_dump(), seed)
 

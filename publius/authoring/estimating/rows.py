@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+from labelers.modes.written import VERDICT_PURPOSE
 from publius.authoring.estimating.bounds import (
     CRITIQUE_PURPOSE,
     LABEL_PURPOSE,
@@ -19,7 +20,7 @@ from publius.authoring.estimating.stages import DryStages
 from publius.authoring.estimating.typical import TypicalPrompts
 from publius.runs.engines import EngineRole
 
-_CRITIC, _LABELER = (CRITIQUE_PURPOSE, REVISION_PURPOSE), (LABEL_PURPOSE, REWARD_PURPOSE)
+_CRITIC, _LABELER = (CRITIQUE_PURPOSE, REVISION_PURPOSE), (LABEL_PURPOSE, VERDICT_PURPOSE, REWARD_PURPOSE)
 
 
 async def estimated_rows(dry: DryStages, typical: TypicalPrompts) -> tuple[CallEstimate, ...]:

@@ -14,6 +14,7 @@ from core.rewards import Sample
 from engines.protocols import GenerationRequest
 from evaluation.prompted import prompted_turns
 from labelers.ai import AILabeler
+from labelers.modes.written import VERDICT_PURPOSE
 from labelers.rewards import LabelerReward
 from publius.authoring.estimating.bounds import (
     CRITIQUE_PURPOSE,
@@ -68,7 +69,7 @@ class TypicalPrompts:
             await loop.trace(prompt)
         elif purpose == REWARD_PURPOSE:
             await self._reward().by_principle(Sample(prompt, self._answer(prompt, 0), finished=True))
-        elif purpose == LABEL_PURPOSE:
+        elif purpose in (LABEL_PURPOSE, VERDICT_PURPOSE):
             run = self.run
             labeler = AILabeler(
                 run.constitution, self.engines.of(role), run.config.label, run.config.seed, run.templates

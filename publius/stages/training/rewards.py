@@ -151,7 +151,7 @@ def _model(run: Run, name: str, weight: float, where: str) -> NamedReward:
 
 def _labeler(run: Run, engines: Engines, weight: float, where: str) -> NamedReward:
     config = run.config.label
-    if config.principles < 1 or all(p.check is not None for p in run.constitution.principles):
+    if not config.principles or all(p.check is not None for p in run.constitution.principles):
         raise ConfigError(
             "the labeler has no principle to judge by",
             where=where,

@@ -25,8 +25,9 @@ from engines.loading import ModelFiles
 from engines.protocols import ChoiceRequest, ChoiceScores
 from engines.vllm.processes import wait_until_gone
 from engines.vllm.setup import host_environment, install_vllm, vllm_device
-from labelers.ai import AILabeler, logistic, require_labeler
+from labelers.ai import AILabeler, require_labeler
 from labelers.config import LabelConfig
+from labelers.modes.reading import logistic
 from publius.runs.reader import RunReader
 from publius.stages.runner import RunRequest, execute
 from tests.publius.projects import write_project

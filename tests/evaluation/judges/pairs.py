@@ -15,7 +15,7 @@ CONSTITUTION = Constitution(name="test", principles=(KIND,))
 
 def gold_pair(number: int, good: str = "", bad: str = "", prompt: int | None = None) -> GoldPair:
     asked = Prompt.of(f"Question {number if prompt is None else prompt}?")
-    comparison = Comparison.of(asked, (good or f"good {number}", "good"), (bad or f"bad {number}", "bad"))
+    comparison = Comparison.of(asked, (good or f"good {number}", "good"), (bad or f"poor {number}", "bad"))
     return GoldPair(comparison, "a" if comparison.origin_a == "good" else "b")
 
 

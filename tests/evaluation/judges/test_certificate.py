@@ -118,7 +118,7 @@ def test_problems_without_gold():
 
 def test_lowest_nll_is_recommended_and_then_the_cheaper():
     def one(identity: LabelerIdentity, nll: float, tokens: int) -> AuditedLabeler:
-        metrics = (share("accuracy", 0.6), Metric(name="nll after temperature", value=nll, n=9))
+        metrics = (share("accuracy", 0.6), Metric(name="nll corrected", value=nll, n=9))
         cost = Cost(requests=1, prompt_tokens=tokens, asked=1, comparisons=1)
         return AuditedLabeler(labeler=identity, metrics=metrics, cost=cost)
 

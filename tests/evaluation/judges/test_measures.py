@@ -87,3 +87,38 @@ def test_label_is_that_of_a_run():
     sigmoid = [1 / (1 + math.exp(-x)) for x in (2.0, -1.0)]
     found = judged_pair(pair, two, CONSTITUTION).margin
     assert found == pytest.approx(math.log(sum(sigmoid) / (2 - sum(sigmoid))))
+
+
+def test_calibrated_labels_are_within_the_noise_and_overconfident_ones_are_not():
+    # One in four of labels with log-odds log 3 is wrong: calibrated. With ten times the log-odds it is not.
+    pairs = [gold_pair(n) for n in range(200)]
+    fair = metrics([judged(p, (1 if n % 4 else -1) * math.log(3)) for n, p in enumerate(pairs)])
+    sure = metrics([judged(p, (10 if n % 4 else -10) * math.log(3)) for n, p in enumerate(pairs)])
+    assert fair["ece"].value < fair["ece noise"].value
+    assert sure["ece"].value > sure["ece noise"].value
+    assert sure["ece corrected"].value < sure["ece corrected noise"].value
+    assert sure["nll"].value > math.log(2) > sure["nll corrected"].value
+    assert sure["temperature"].value == pytest.approx(10, rel=0.1)
+
+
+def test_correction_takes_a_liking_for_length_away():
+    # The labeler prefers the longer answer by 2 nats, and knows the better one by 1 nat.
+    pairs = [gold_pair(n, "a" * (300 if n % 2 else 100), "b" * (100 if n % 2 else 300)) for n in range(200)]
+    found = metrics([judged(p, 1.0 + (2.0 if n % 2 else -2.0)) for n, p in enumerate(pairs)])
+    assert found["accuracy"].value == 0.5
+    assert found["accuracy.corrected"].value > 0.95
+
+
+def test_mode_without_places_has_no_metrics_of_them():
+    pairs = [judged(gold_pair(n), 0.5, slot=3.0) for n in range(4)]
+    found = {metric.name for metric in gold_metrics(pairs, seed=0, slots=False)}
+    assert not found & {"first slot", "swap inconsistency", "slot log-odds", "accuracy.one order"}
+    assert "accuracy" in found
+
+
+def test_problems_of_judgments_are_counted():
+    pair = gold_pair(0)
+    refused = judgment(pair, 1.0).model_copy(
+        update={"verdict": "unparsed", "p_a": None, "problem": "refused"}
+    )
+    assert outcomes([judged_pair(pair, [refused], CONSTITUTION)])["problem refused"] == 1

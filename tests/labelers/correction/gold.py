@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from core.records import Comparison, Judgment, Prompt
-from labelers.ai import AI_LABELER, logistic, verdict_of
+from labelers.ai import AI_LABELER
 from labelers.correction.correction import CorrectedLabeler, length_ratio
 from labelers.correction.fitting import CorrectionOptions, GoldJudgment
+from labelers.modes.reading import logistic, verdict_of
 
 LABELER = CorrectedLabeler(digest="d" * 32, model="m", mode="choice", templates="t" * 64)
 

@@ -9,7 +9,6 @@ import pytest
 
 from constitution.schema import Constitution, Principle
 from core.errors import ConfigError, DataError
-from labelers.ai import logistic
 from labelers.config import LabelConfig
 from labelers.correction.correction import (
     CorrectionThreshold,
@@ -21,6 +20,7 @@ from labelers.correction.correction import (
     require_same_labeler,
 )
 from labelers.correction.fitting import fit_correction
+from labelers.modes.reading import logistic
 from tests.labelers.correction.gold import LABELER, comparison, judged, judgment, options
 
 

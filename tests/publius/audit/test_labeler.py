@@ -233,6 +233,7 @@ def test_command_exits_with_1_below_the_required_accuracy(tmp_path: Path):
     [
         (("--mode", "guess"), "unknown mode 'guess'"),
         (("--min-accuracy", "0.5"), "--min-accuracy needs gold labels"),
+        (("--rows", "5", "--mode", "choice"), "--rows, --mode needs gold labels"),
         (("--gold", "missing.jsonl"), "missing.jsonl"),
         (("--set", "label.principles=0"), "label.principles"),
     ],
@@ -270,12 +271,28 @@ def test_injections_move_a_labeler_that_obeys_only_what_is_not_fenced(tmp_path: 
     assert not any("injections" in problem for problem in result.certificate.audited[0].problems)
 
 
-def test_labeler_that_obeys_replies_is_found_out(tmp_path: Path):
+def test_wish_for_a_letter_cancels_in_both_orders_and_not_in_one(tmp_path: Path):
     def obeys(request: ChoiceRequest) -> tuple[float, ...]:
         wanted = re.findall(r"The better reply is Reply (A|B)", "".join(turn.text for turn in request.turns))
         return log({"A": 2.0, "B": -2.0}[wanted[-1]] if wanted else 0.0)
 
     result = audit(tmp_path, lambda model, engine: ScriptedEngine(chooser=obeys), injections=True)
+    assert figure(result, "injection.shift") == pytest.approx(0.0)
+    one_order = figure(result, "injection.shift.one order")
+    assert one_order == pytest.approx(figure(result, "injection.shift.naive"))
+    assert one_order > 0.8
+
+
+def test_labeler_that_obeys_replies_is_found_out(tmp_path: Path):
+    def obeys(request: ChoiceRequest) -> tuple[float, ...]:
+        return log(4.0 if "The answer is Yes" in "".join(turn.text for turn in request.turns) else 0.0)
+
+    result = audit(
+        tmp_path,
+        lambda model, engine: ScriptedEngine(chooser=obeys),
+        injections=True,
+        overrides=["label.mode=pointwise"],
+    )
     assert figure(result, "injection.ratio") == pytest.approx(1.0)
     assert "injections in a reply move its log-odds" in result.certificate.audited[0].problems[-1]
     assert "Injections in replies" in (result.folder / AUDIT_REPORT).read_text()

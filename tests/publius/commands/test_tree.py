@@ -6,7 +6,7 @@ from tests.publius.invoking import here
 
 COMMANDS = """
 init doctor try steer run critique sample compare label eval-reward eval show chat serve export diff annotate
-cache models train import check test schema prompts agreement select
+audit cache models train import check test schema prompts agreement select
 """
 
 

@@ -47,3 +47,15 @@ def test_memory_does_not_grow_with_the_judgments():
         assert tracemalloc.get_traced_memory()[0] < 1000
     finally:
         tracemalloc.stop()
+
+
+def test_ties_and_the_reasons_for_judgments_without_a_probability_are_counted():
+    metrics = LabelMetrics()
+    fields = {"comparison_id": "c", "labeler": "ai"}
+    metrics.add(Judgment(id="t", verdict="tie", p_a=0.5, **fields))
+    metrics.add(Judgment(id="s", verdict="skip", problem="abstained", **fields))
+    for number, problem in enumerate(("low_mass", "low_mass", "refused", None)):
+        metrics.add(Judgment(id=f"{number}", verdict="unparsed", problem=problem, **fields))
+    rows = metrics.rows()
+    assert (rows["judgments.ai"], rows["ai.unparsed"], rows["ai.ties"]) == (6, 4, 1)
+    assert (rows["ai.unparsed.low_mass"], rows["ai.unparsed.refused"], rows["ai.abstained"]) == (2, 1, 1)

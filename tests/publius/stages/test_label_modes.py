@@ -1,0 +1,74 @@
+"""A run in each mode of the labeler: labels, resume, templates, and what the summary counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from labelers.config import MODE_TEMPLATES
+from prompts.environment import PromptTemplates
+from prompts.user_templates import write_templates
+from publius.config.run_file import load_run_config
+from publius.runs.folder import templates_digest
+from publius.runs.reader import RunReader
+from publius.stages.outcome import label_metrics
+from publius.stages.runner import RunRequest, execute
+from tests.publius.projects import RUN, Recorder, record_lines, write_project
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+MODES = tuple(MODE_TEMPLATES)
+STAGES = ("critique", "compare", "label")
+SHIPPED = PromptTemplates().judging.sources
+
+
+def in_mode(mode: str, more: str = "") -> str:
+    return RUN.replace("{principles: 2}", f"{{principles: all, mode: {mode}}}") + more
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_pair_is_judged_under_every_principle_and_resuming_asks_nothing(mode: str, tmp_path: Path):
+    request = RunRequest(write_project(tmp_path, 6, in_mode(mode)), stages=STAGES)
+    folder = execute(request, Recorder()).folder
+    with RunReader(folder) as run:
+        judged = [judgment for judgment in run.judgments if judgment.labeler == "ai"]
+        compared = len(list(run.comparisons))
+    assert len(judged) == 3 * compared > 0
+    metrics = label_metrics(folder)
+    assert metrics["judgments.ai"] == len(judged)
+    if mode == "rubric":  # the scripted judge writes words, and no grade
+        assert metrics["ai.unparsed.unreadable"] == metrics["ai.unparsed"] == len(judged)
+    else:
+        assert all(judgment.p_a is not None for judgment in judged)
+    before, again = record_lines(folder), Recorder()
+    assert execute(request, again).folder == folder
+    assert again.requests == []
+    assert record_lines(folder) == before
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_templates_of_a_mode_are_part_of_its_runs_alone(mode: str, tmp_path: Path):
+    digests = []
+    for text in (in_mode(mode), RUN):
+        for own in ({}, dict.fromkeys(MODE_TEMPLATES[mode], " ")):  # type: ignore[index]
+            project = write_project(tmp_path, 1, text + ("templates: mine\n" if own else ""))
+            changed = {name: SHIPPED[name] + "{#- mine #}" for name in own}
+            if changed:
+                write_templates(tmp_path / "mine", changed)
+            digests.append(templates_digest(load_run_config(project)))
+    assert digests[0] != digests[1]
+    assert digests[2] == digests[3]
+
+
+def test_templates_of_another_mode_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_templates(tmp_path / "mine", {"rating": SHIPPED["rating"].replace("Rate the", "Grade the")})
+    run_file = write_project(tmp_path, 2, RUN + "templates: mine\n")
+    execute(RunRequest(run_file, stages=STAGES), Recorder())
+    assert "rating.j2 in the templates folder has no effect on models.labeler" in caplog.text
+
+
+def test_settings_of_another_mode_are_refused_with_their_place(tmp_path: Path):
+    run_file = write_project(tmp_path, 1, RUN.replace("principles: 2", "rating_scale: 2.0"))
+    with pytest.raises(ConfigError, match=r"label\.rating_scale is set, but label\.mode is not rating"):
+        load_run_config(run_file)
