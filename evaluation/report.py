@@ -59,6 +59,8 @@ class ReportContent:
     """Model of the judge, if there was one."""
     loop: Mapping[str, Any] = field(default_factory=dict)
     """Statistics of the critique loop (`critique/statistics.py`); empty if the run has none."""
+    corrected: tuple[str, ...] = ()
+    """Win rates corrected by people's judgments, one line for each variant."""
 
 
 def render_report(content: ReportContent) -> str:
@@ -74,6 +76,7 @@ def render_report(content: ReportContent) -> str:
         fewest=MIN_PROMPTS,
         few=FEW_PROMPTS,
         judge=content.judge and code_cell(content.judge),
+        corrected=content.corrected,
         compared=_compared(content),
         changes={variant: _changes(metrics, variant) for variant in metrics.variants if variant != BASE},
         beyond=_count_beyond(metrics),

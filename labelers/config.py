@@ -88,6 +88,9 @@ class LabelConfig(Section):
     """Two answers that share at least this fraction of their words are not compared."""
     check_confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     """Probability of the answer that passes a machine check when the other answer fails it."""
+    correction: Path | None = Field(default=None, json_schema_extra=ADDED)
+    """File of `publius audit correction`, relative to the run file. The AI labeler's probabilities are then
+    corrected before they are aggregated, and those that it abstains on are not used."""
     humans: tuple[Path, ...] = ()
     """Folders with human judgments, relative to the run file."""
     mix: Mix | Literal["classic"] = "override"
@@ -132,9 +135,11 @@ _MODE_FIELDS: Mapping[str, tuple[LabelMode, ...]] = {
 """Fields that only some modes read."""
 
 ANNOTATOR_FIELDS = frozenset({"humans", "mix", "rules", "weights", "aggregation"})
+"""Fields about human judgments, which have no effect without `humans`."""
+AGGREGATION_FIELDS = ANNOTATOR_FIELDS | {"correction"}
 """Fields that do not change the AI labeler's requests and are therefore excluded from its judgments' ids."""
 
 
 def judging_settings(config: LabelConfig) -> dict[str, object]:
     """Return the settings that the AI labeler's judgments depend on: their part of a judgment's id."""
-    return {name: value for name, value in identity_of(config).items() if name not in ANNOTATOR_FIELDS}
+    return {name: value for name, value in identity_of(config).items() if name not in AGGREGATION_FIELDS}

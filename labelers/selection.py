@@ -6,9 +6,10 @@ The doubt about a comparison is the weighted mean of three signals, each in [0, 
     orders        mean |P(a | a shown first) - P(a | b shown first)| over the AI's judgments
     judges        twice the standard deviation of p_a over principles and labelers
 
-with weights 1, 1/10 and 1/10. Uncertainty alone is uncertainty sampling (Lewis and Gale 1994); the others are
-query by committee (Seung et al. 1992), where a model's two orders and its principles are the committee.
-Comparisons are then selected greedily by maximal marginal relevance (Carbonell and Goldstein 1998),
+with weights 1, 1/10 and 1/10. It is 1 where the labeler abstains: these come before all others. Uncertainty
+alone is uncertainty sampling (Lewis and Gale 1994); the others are query by committee (Seung et al. 1992),
+where a model's two orders and its principles are the committee. Comparisons are then selected greedily by
+maximal marginal relevance (Carbonell and Goldstein 1998),
 
     doubt - diversity * max over the selected ones of cos(words of the prompts),
 
@@ -43,6 +44,7 @@ _POOL = 10
 """Size of the candidate pool, the comparisons with the most doubt, as a multiple of the budget."""
 _WEIGHTS = {"the label is uncertain": 1.0, "the orders disagree": 0.1, "the judges disagree": 0.1}
 _CONTROL = "control"
+_ABSTAINED = "the labeler abstains"
 
 
 class SelectedComparison(BaseModel):
@@ -69,16 +71,22 @@ class Doubt:
     uncertainty: float
     orders: float
     judges: float
+    abstained: bool = False
+    """True if the labeler abstains on the comparison (`label.correction`): such comparisons come first."""
 
     @property
     def score(self) -> float:
-        """The weighted mean of the three signals."""
+        """The weighted mean of the three signals; 1 if the labeler abstains."""
+        if self.abstained:
+            return 1.0
         weighed = sum(weight * sign for weight, sign in zip(_WEIGHTS.values(), self._signs(), strict=True))
         return weighed / sum(_WEIGHTS.values())
 
     @property
     def reason(self) -> str:
         """The strongest signal; the first one of equal ones."""
+        if self.abstained:
+            return _ABSTAINED
         signs = self._signs()
         return list(_WEIGHTS)[signs.index(max(signs))]
 
@@ -104,8 +112,18 @@ def doubt_about(
     judgments: Iterable[Judgment],
     constitution: Constitution,
     tiers: TierRule = "smooth",
+    *,
+    abstained: bool = False,
 ) -> Doubt:
-    """Return the doubt about a comparison after the machines' judgments; human judgments are ignored."""
+    """Return the doubt about a comparison after the machines' judgments; human judgments are ignored.
+
+    Args:
+        comparison: the comparison.
+        judgments: its judgments, corrected where the labeler has a correction.
+        constitution: defines the principles' weights and tiers.
+        tiers: how tiers are combined.
+        abstained: True if the labeler abstains on the comparison.
+    """
     current = [judgment for judgment in current_judgments(judgments) if judgment.labeler in MACHINES]
     opinions = opinions_of(current, constitution)
     speaking = [opinion.p_a for opinion in opinions if not opinion.neutral]
@@ -115,6 +133,7 @@ def doubt_about(
         _entropy(settle_by_tier(comparison, opinions, tiers).p_a) if opinions else 1.0,
         mean([_order_gap(j.orders) for j in current if j.orders is not None] or [0.0]),
         2 * pstdev(speaking) if speaking else 0.0,
+        abstained,
     )
 
 
@@ -129,7 +148,10 @@ def select_comparisons(doubts: Iterable[Doubt], selection: Selection) -> list[Se
     controls = by_chance[: _controls(budget, selection.control)]
     drawn = {doubt.comparison_id for doubt in controls}
     rest = [doubt for doubt in ordered if doubt.comparison_id not in drawn]
-    picked = _diverse(rest, budget - len(controls), selection.diversity)
+    doubtful = [doubt for doubt in rest if doubt.abstained]
+    picked = _diverse(doubtful, budget - len(controls), selection.diversity)
+    others = [doubt for doubt in rest if not doubt.abstained]
+    picked += _diverse(others, budget - len(controls) - len(picked), selection.diversity)
     return _interleaved([_question(d) for d in picked], [_question(d, control=True) for d in controls])
 
 

@@ -41,7 +41,7 @@ from engines.http.responses import (
 )
 from engines.http.served import Responders, ServedModel, served_in
 from engines.http.transport import Endpoint, HttpTransport
-from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, require_form
 from engines.thinking import names_thoughts
 
 _CHAT = "chat/completions"
@@ -185,7 +185,9 @@ class HttpEngine:
 
         Raises:
             ConfigError: if the server lists no log-probabilities, or if the model thinks before it answers.
+            EngineError: if the request has another form than single tokens.
         """
+        require_form(self, request.form)
         await self._learn_beginning(request)
         return await self._first_token(request)
 

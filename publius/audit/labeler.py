@@ -95,7 +95,7 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
     settings = audit_settings(request)
     config = settings.config
     constitution = load_constitution(config.constitution)
-    _require_questions(constitution, config.label.principles)
+    require_questions(constitution, config.label.principles)
     _require_gold(request)
     every, sources = read_gold(request.gold) if request.gold else ((), ())
     pairs = sampled(every, request.rows, config.seed)
@@ -139,7 +139,7 @@ def _require_gold(request: AuditRequest) -> None:
         raise ConfigError(what, where=useless[0], accepted="with --gold FILE")
 
 
-def _require_questions(constitution: Constitution, principles: PrincipleCount) -> None:
+def require_questions(constitution: Constitution, principles: PrincipleCount) -> None:
     """Raise ConfigError if a run would ask no labeler."""
     if not principles:
         raise ConfigError(

@@ -169,6 +169,73 @@ def labeler(
     return 1 if result.failed else 0
 
 
+@audit_app.command()
+def correction(
+    gold: Annotated[
+        list[str],
+        typer.Option(
+            help="Gold labels: any file that `publius import labels` recognises, or a folder that it wrote; "
+            "may be repeated.",
+            metavar="FILE|DIR",
+        ),
+    ],
+    to: Annotated[Path, typer.Option(help="File to write, for label.correction.", metavar="FILE")],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A run file, a constitution or the name of a preset; run.yaml if not given.",
+            metavar="RUN.yaml|CONSTITUTION",
+        ),
+    ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Judge at most N gold comparisons, drawn by hash.", metavar="N"),
+    ] = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=0.499,
+            help="Let the labeler abstain, so that at most this share of its labels is wrong.",
+        ),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Probability that --max-error holds.")
+    ] = 0.95,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The labeler; the run file's, or the embedded model with a constitution."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="Engine of the labeler with a constitution: transformers, vllm, or a server's address.",
+            metavar="KIND|URL",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit a correction of a labeler on gold labels: temperature, liking for length, abstention.
+
+    `label: {correction: FILE}` in a run file applies it.
+    """
+    from publius.audit.correcting import CorrectionRequest, run_correction
+    from publius.audit.settings import AuditRequest
+    from publius.views.audit import print_correction
+
+    audit = AuditRequest(
+        source=source,
+        gold=tuple(gold),
+        rows=rows,
+        model=model,
+        engine=engine,
+        overrides=tuple(overrides or ()),
+        compare=False,
+    )
+    emit(run_correction(CorrectionRequest(audit, to, max_error, confidence)), as_json, print_correction)
+
+
 def _mode(name: str) -> LabelMode:
     from labelers.config import LabelMode
 

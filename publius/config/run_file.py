@@ -345,7 +345,10 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
         method: _with_absolute_rewards(config.rl(method), folder) for method in RL_METHODS
     }
     humans = tuple((folder / path.expanduser()).resolve() for path in config.label.humans)
-    label = config.label.model_copy(update={"humans": humans})
+    correction = config.label.correction
+    if correction is not None:
+        correction = (folder / correction.expanduser()).resolve()
+    label = config.label.model_copy(update={"humans": humans, "correction": correction})
     templates = None if config.templates is None else (folder / config.templates.expanduser()).resolve()
     changed = {
         "prompts": prompts,

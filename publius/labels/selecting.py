@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.errors import RunStateError
 from core.records import Comparison, Judgment
+from labelers.correction.correction import corrector_of
 from labelers.crowd.votes import MACHINES, votes_of
 from labelers.selection import SelectedComparison, Selection, doubt_about, select_comparisons
 from publius.runs.folder import tier_rule_of
@@ -43,7 +44,17 @@ def select_questions(folder: Path, selection: Selection) -> SelectedQuestions:
             )
         constitution = run.constitution
         tiers = tier_rule_of(run.manifest)
-        doubts = [doubt_about(*asked, constitution, tiers) for asked in _open_questions(run)]
+        corrector = corrector_of(run.config.label, constitution)
+        doubts = [
+            doubt_about(
+                comparison,
+                corrector.corrected(comparison, judgments),
+                constitution,
+                tiers,
+                abstained=corrector.abstained_on(comparison, judgments),
+            )
+            for comparison, judgments in _open_questions(run)
+        ]
     if not doubts:
         raise RunStateError(
             "no comparison is left to annotate",

@@ -42,7 +42,14 @@ from labelers.crowd.aggregate import TierRule
 from prompts.user_templates import user_templates
 from publius.config.deadline import Deadline
 from publius.config.run_file import RunConfig
-from publius.runs.inputs import decisive_settings, digest_lines, restore_inputs, restore_templates
+from publius.runs.inputs import (
+    correction_digest,
+    decisive_settings,
+    digest_lines,
+    restore_correction,
+    restore_inputs,
+    restore_templates,
+)
 from publius.runs.judgment_folder import annotations_digest
 from publius.runs.manifest import MANIFEST, read_manifest, usable_manifest
 from publius.runs.records import RunFiles
@@ -84,6 +91,8 @@ def identify(config: RunConfig, constitution: Constitution, models: Mapping[str,
     """Return the identity of a run; `models` maps each role to a digest of its model."""
     settings = decisive_settings(config)
     settings["label"]["humans"] = [annotations_digest(folder) for folder in config.label.humans]
+    if config.label.correction is not None:
+        settings["label"]["correction"] = correction_digest(config.label.correction)
     return RunIdentity(
         constitution.digest,
         settings,
@@ -370,6 +379,7 @@ class Run(RunFiles):
             )
         restore_inputs(self.folder, self.config, self.constitution, is_new=not exists)
         restore_templates(self.folder, self.templates, is_new=not exists)
+        restore_correction(self.folder, self.config.label.correction, is_new=not exists)
         if manifest is not None:
             return manifest
         if exists:

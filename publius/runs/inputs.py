@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 from constitution.loader import load_constitution
 from constitution.schema import Constitution
-from core.errors import RunStateError
+from core.digests import digest
+from core.errors import DataError, RunStateError
 from core.notices import warn
 from core.settings import identity_of
 from core.store.files import os_errors, write_atomic
 from core.text.yaml_writing import yaml_text
+from labelers.correction.correction import read_correction
 from prompts.environment import PromptTemplates
 from prompts.user_templates import TEMPLATE_SUFFIX
 from publius.config.run_file import RunConfig, load_run_config
@@ -24,6 +26,8 @@ from publius.runs.manifest import RUN_AGAIN
 
 RESOLVED, CONSTITUTION, TEMPLATE_FOLDER = "resolved.yaml", "constitution.yaml", "templates"
 """The run's settings with all defaults, its constitution, and the user's own templates."""
+CORRECTION = "correction.json"
+"""The correction of the run's labeler, from the file `label.correction`."""
 _BITS = 64
 
 
@@ -35,6 +39,7 @@ def decisive_settings(config: RunConfig) -> dict[str, Any]:
     settings = identity_of(config)
     settings["prompts"].pop("path")
     settings["label"]["humans"] = []
+    settings["label"].pop("correction", None)
     for field in ("constitution", "name", "models"):
         settings.pop(field)
     return settings
@@ -68,9 +73,27 @@ def restore_templates(folder: Path, templates: PromptTemplates, *, is_new: bool)
         _restore(path, text, is_new=is_new)
 
 
+def correction_digest(path: Path) -> str:
+    """Return the digest of a correction of the labeler. Raises DataError if the file is not one."""
+    return digest("correction", read_correction(path).model_dump(mode="json"))
+
+
+def restore_correction(folder: Path, path: Path | None, *, is_new: bool) -> None:
+    """Write the correction of the labeler to a run folder, unless it is there or there is none."""
+    if path is None:
+        return
+    with contextlib.suppress(OSError, DataError):
+        if correction_digest(folder / CORRECTION) == correction_digest(path):
+            return
+    _restore(folder / CORRECTION, read_correction(path).to_line(), is_new=is_new)
+
+
 def recorded_config(folder: Path) -> RunConfig:
-    """Return the configuration in a run folder, with the templates that the run folder has."""
+    """Return the configuration in a run folder, with the templates and correction that the folder has."""
     config = load_run_config(folder / RESOLVED)
+    if config.label.correction is not None:
+        label = config.label.model_copy(update={"correction": folder / CORRECTION})
+        config = config.model_copy(update={"label": label})
     if config.templates is None:
         return config
     return config.model_copy(update={"templates": folder / TEMPLATE_FOLDER})

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import DataError
+from core.notices import note
 from core.progress import progress
 from core.records import Answer
-from core.store.files import os_errors, write_atomic
+from core.store.files import is_there, os_errors, write_atomic
 from evaluation.config import BASE
-from evaluation.measures import Series
+from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
 from evaluation.metrics import Evaluation, evaluate_answers
 from evaluation.report import ReportContent, metrics_content, render_report
-from evaluation.win_rate import judge_wins, skipped_wins, win_rate_series
+from evaluation.win_rate import Win, judge_wins, skipped_wins, win_rate_series
 from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
+from publius.runs.reader import open_judgments
 from publius.stages.base import Stage, StageResult, prompts_of
 from publius.stages.judges.trained import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
@@ -26,6 +28,8 @@ from publius.stages.quality.evaluated import series_by_forward_passes
 from publius.stages.variants import available_variants
 
 _STAGE: Stage = "eval"
+_FOLDER, _PEOPLE = "eval", "human"
+"""Folder of the report, and the folder in it where `publius annotate` collects people's judgments."""
 
 
 async def eval_stage(run: Run, engines: Engines) -> StageResult:
@@ -49,21 +53,22 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     for policy in policies:
         answers += await policy.answer_all(engines, prompts)
     run.replace_answers(answers)
-    further = list(await _judged(run, engines, answers))
+    wins = await _judged(run, engines, answers)
+    further = list(win_rate_series(wins))
     engines.keep()  # the forward passes load the policy itself, and need the memory
     by_prompt, by_text = series_by_forward_passes(run, engines.cache, answers)
     further += by_prompt
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)
-    _write(run, evaluation, answers)
+    _write(run, evaluation, answers, _corrected_by_people(run, wins))
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
     return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds)
 
 
-async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> Iterator[Series]:
-    """Return the win rates over base if a judge is set; answers without a verdict are excluded."""
+async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> tuple[Win, ...]:
+    """Return the comparisons with base if a judge is set; those without a verdict are excluded."""
     if run.config.models.judge is None:
-        return iter(())
+        return ()
     judge = engines.of("judge")
     engines.keep(judge)
     constitution = judged_constitution(run.constitution, Path(run.config.models.of("judge").id))
@@ -73,17 +78,45 @@ async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> Iter
         wins = await judge_wins(answers, labeler, conversations(run.config.engine), task.advance)
     for reason, count in skipped_wins(wins).items():
         run.exclude(_STAGE, "judge", reason, f"{count}")
-    return iter(win_rate_series(wins))
+    return wins
 
 
-def _write(run: Run, evaluation: Evaluation, answers: Sequence[Answer]) -> None:
-    folder: Path = run.folder / "eval"
+def _corrected_by_people(run: Run, wins: Sequence[Win]) -> tuple[CorrectedWinRate, ...]:
+    """Return the win rates corrected by people, and write the comparisons for them to judge.
+
+    `publius annotate RUN/eval` shows these comparisons and collects the judgments beside them.
+    """
+    if not wins:
+        return ()
+    folder = run.folder / _FOLDER
+    comparisons = judged_comparisons(wins)
+    with os_errors(folder):
+        folder.mkdir(exist_ok=True)
+        lines = (comparison.to_line() for _, comparison in sorted(comparisons.items()))
+        write_atomic(folder / "comparisons.jsonl", "".join(lines))
+    if not is_there(folder / _PEOPLE / "judgments.jsonl"):
+        return ()
+    with open_judgments(folder / _PEOPLE) as files:
+        found = corrected_win_rates(wins, people_say(files.judgments))
+    for one in found:
+        note(f"win rate where answers differ, {one.line()}")
+    return found
+
+
+def _write(
+    run: Run, evaluation: Evaluation, answers: Sequence[Answer], corrected: tuple[CorrectedWinRate, ...]
+) -> None:
+    folder: Path = run.folder / _FOLDER
     with os_errors(folder):
         folder.mkdir(exist_ok=True)
     excluded = run.excluded(_STAGE)
     judge = run.config.models.judge.id if run.config.models.judge else None
-    metrics = json.dumps(metrics_content(evaluation, excluded), indent=2, ensure_ascii=False)
+    figures = metrics_content(evaluation, excluded)
+    if corrected:
+        figures["win_rates_corrected"] = [one.as_json() for one in corrected]
+    metrics = json.dumps(figures, indent=2, ensure_ascii=False)
     write_atomic(folder / "metrics.json", metrics + "\n")
     shown, loop = run.config.eval.samples_shown, run.manifest["stages"].get("critique", {}).get("loop", {})
-    content = ReportContent(run.constitution, evaluation, answers, excluded, shown, judge, loop)
+    lines = tuple(one.line() for one in corrected)
+    content = ReportContent(run.constitution, evaluation, answers, excluded, shown, judge, loop, lines)
     write_atomic(folder / "report.md", render_report(content))

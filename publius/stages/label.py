@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from constitution.schema import Constitution, Principle
-from core.notices import warn
+from core.notices import note, warn
 from core.records import Comparison, Judgment, Preference
 from core.text.similarity import are_near_duplicates
 from engines.cached import CachedEngine, RequestCounts
@@ -19,6 +19,7 @@ from engines.protocols import Engine, takes_questions
 from labelers.ai import AILabeler, require_labeler
 from labelers.check import check_judgments, checked_principles
 from labelers.config import MODE_TEMPLATES, LabelConfig
+from labelers.correction.correction import ABSTAINED, Corrector, corrector_of
 from labelers.crowd.aggregate import Settled, aggregate, aggregated_outcome, settle_by_tier
 from labelers.crowd.votes import MACHINES
 from labelers.mixing import Mixer, wants_machines
@@ -149,22 +150,30 @@ def aggregation_rule(
 ) -> Callable[[Comparison, Iterable[Judgment]], Settled | str]:
     """Return the function that `write_preferences` aggregates the judgments of a comparison with."""
     tiers = tier_rule_of(run.manifest)
+    corrector = corrector_of(config, constitution)
     if config.humans:
-        return Mixer(config, constitution, _judged(run), tiers).outcome
-    settled = partial(settle_by_tier, rule=tiers)
-    return lambda comparison, judgments: aggregated_outcome(comparison, judgments, constitution, settled)
+        decide = Mixer(config, constitution, _corrected(run, corrector), tiers).outcome
+    else:
+        settled = partial(settle_by_tier, rule=tiers)
+        decide = partial(aggregated_outcome, constitution=constitution, settled=settled)
+    return lambda comparison, judgments: decide(comparison, corrector.corrected(comparison, judgments))
 
 
 def write_preferences(run: Run) -> int:
     """Aggregate all judgments and rewrite `preferences.jsonl`; return the number of preferences."""
     config, tiers = run.config.label, tier_rule_of(run.manifest)
-    mixer = Mixer(config, run.constitution, _judged(run), tiers) if config.humans else None
+    counted, corrector = (corrector_of(config, run.constitution) for _ in range(2))
+    mixer = None
+    if config.humans:
+        mixer = Mixer(config, run.constitution, _corrected(run, counted), tiers)
     settled = partial(settle_by_tier, rule=tiers)
 
     def preferences() -> Iterator[Preference]:
-        for comparison, judgments in _judged(run):
+        for comparison, found in _judged(run):
             if run.failed("label", comparison.id):
                 continue  # counted by the label stage, and judged when the run resumes
+            raw = list(found)
+            judgments = corrector.corrected(comparison, raw)
             if mixer is None:
                 outcome = aggregate(comparison, judgments, run.constitution, settled)
             else:
@@ -172,11 +181,31 @@ def write_preferences(run: Run) -> int:
             if isinstance(outcome, Preference):
                 yield outcome
             else:
-                run.exclude("aggregate", comparison.id, outcome)
+                abstained = corrector.abstained_on(comparison, raw)
+                run.exclude("aggregate", comparison.id, ABSTAINED if abstained else outcome)
 
     count = run.replace_preferences(preferences())
     run.record_stage("aggregate", count, RequestCounts(), 0.0)
+    _report_correction(run, corrector)
     return count
+
+
+def _report_correction(run: Run, corrector: Corrector) -> None:
+    """Print what the correction did, and record it in the manifest."""
+    if corrector.correction is None:
+        return
+    counts = {name: corrector.counts[name] for name in ("corrected", "turned", "abstained")}
+    run.note_result("aggregate", "correction", counts)
+    note(
+        f"labels corrected on {corrector.correction.judgments:,} gold judgments: {counts['corrected']:,} "
+        f"judgments, {counts['turned']:,} of them turned to the other answer; "
+        f"the labeler abstains on {counts['abstained']:,} more"
+    )
+
+
+def _corrected(files: RunFiles, corrector: Corrector) -> Iterator[tuple[Comparison, list[Judgment]]]:
+    for comparison, judgments in _judged(files):
+        yield comparison, corrector.corrected(comparison, judgments)
 
 
 def _judged(files: RunFiles) -> Iterator[tuple[Comparison, Iterator[Judgment]]]:

@@ -1,4 +1,4 @@
-"""Output of `publius audit labeler`."""
+"""Output of `publius audit labeler` and `publius audit correction`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from rich.table import Table
 from core.records import Metric
 from evaluation.judges.certificate import AuditedLabeler, Certificate
 from evaluation.judges.report import TITLES, compared_row, cost_line, metric_cell
+from labelers.correction.correction import CorrectionQuality, LabelerCorrection
+from publius.audit.correcting import CorrectionResult
 from publius.audit.labeler import AuditResult
 from publius.console import heading, out
 
@@ -67,3 +69,44 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def print_correction(result: CorrectionResult) -> None:
+    """Print what a correction does and what it gains."""
+    for line in correction_lines(result.correction):
+        out.print(line, soft_wrap=True)
+    for reason, count in result.outcomes.items():
+        out.print(f"  {reason}: {count:,}", soft_wrap=True)
+    out.print(f"correction {result.path}", soft_wrap=True)
+
+
+def correction_lines(correction: LabelerCorrection) -> list[str]:
+    """Return a correction as lines of text."""
+    lines = [
+        f"{correction.labeler.model} ({correction.labeler.mode}): fitted on {correction.judgments:,} "
+        f"judgments of {correction.comparisons:,} comparisons, {correction.prompts:,} prompts",
+        f"  log-odds are multiplied by {correction.scale:.3g}",
+    ]
+    if correction.length:
+        lines.append(f"  {correction.length:+.3g} nats for an answer e times as long as the other")
+    for name, scale in sorted(correction.scales.items()):
+        lines.append(f"  under {name}: multiplied by {scale:.3g}")
+    lines += [
+        f"  before: {_correction_quality(correction.before)}",
+        f"  after:  {_correction_quality(correction.after)} (cross-validated)",
+    ]
+    threshold = correction.threshold
+    if threshold is not None:
+        lines.append(
+            f"  abstains below {threshold.log_odds:.3g} nats, on {threshold.abstained:.0%} of the judgments; "
+            f"error of the others {threshold.error:.1%}, at most {threshold.max_error:.0%} with "
+            f"{threshold.confidence:.0%} confidence"
+        )
+    return lines
+
+
+def _correction_quality(quality: CorrectionQuality) -> str:
+    return (
+        f"accuracy {quality.accuracy:.1%}, log-loss {quality.nll:.3f} nats, Brier {quality.brier:.3f}, "
+        f"calibration error {quality.ece:.3f} (by chance up to {quality.ece_noise:.3f})"
+    )

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,11 +22,12 @@ from engines.cached import CachedEngine
 from engines.config import EngineConfig, ModelConfig
 from engines.encoding.template import with_system_in_user
 from engines.local_engine import LocalEngine
-from engines.protocols import GenerationRequest
+from engines.protocols import ChoiceRequest, GenerationRequest
 from engines.scripted import ScriptedEngine
 from engines.tokenization import TurnEncoder, WrittenAnswer
 from evaluation.prompted import prompted_turns
 from labelers.ai import AILabeler
+from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates
 from tests.engines.tokenizer_kinds import NAMES, Kind, kinds
 from tests.training.jobs import job
@@ -125,6 +127,29 @@ def test_label_requests_are_those_of_apply_chat_template(encoders: dict[str, Tur
         if name != "deepseek":  # its template opens thoughts, which a prefill has to close
             expected = tuple(kind.tokenizer(begun, add_special_tokens=False).input_ids)
             assert encoder.encode(turns, prefill).ids == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_replies_side_by_side_have_the_ids_that_each_has_alone(encoders: dict[str, TurnEncoder], name: str):
+    encoder, principle = encoders[name], Principle(id="honest", text="The reply is honest.")
+    labeler = AILabeler(
+        Constitution(name="c", principles=(principle,)), ScriptedEngine(), LabelConfig(mode="symmetric")
+    )
+    for messages, (one, two) in zip(conversations(), pairwise([*TEXTS, *TEXTS]), strict=False):
+        sides = {"response_a": one, "response_b": two, "origin_a": "x", "origin_b": "y"}
+        comparison = Comparison(id="c", prompt=Prompt.of(messages), **sides)
+        (request,) = labeler.requests(comparison, principle)
+        assert isinstance(request, ChoiceRequest)
+        assert request.branches is not None
+        found = encoder.encode_branches(request.turns, request.branches)
+        for contents, branches in zip(request.branches.namings, found.namings, strict=True):
+            for content, ids in zip(contents, branches, strict=True):
+                alone = Turn("user", (*request.branches.shared, *content, *request.branches.question))
+                whole = encoder.encode((*request.turns[:-1], alone)).ids
+                assert (*found.shared, *ids, *found.question) == whole
+        assert not set(encoder.tokenizer.all_special_ids) & {
+            token for naming in found.namings for branch in naming for token in branch
+        } - {encoder.tokenizer.unk_token_id}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,12 +11,19 @@ from engines.config import ModelConfig, ModelsConfig
 from engines.protocols import takes_questions
 from evaluation.judges.certificate import FoundAudit, LabelerIdentity, find_audit
 from evaluation.judges.families import shared_families
-from labelers.config import ANNOTATOR_FIELDS, MODE_TEMPLATES, LabelConfig
+from labelers.config import AGGREGATION_FIELDS, MODE_TEMPLATES, LabelConfig
+from labelers.correction.correction import CorrectedLabeler, read_correction, require_same_labeler
 from prompts.environment import PromptTemplates
 from publius.runs.engines import EngineRole, Engines
 from publius.runs.folder import Run
 
-_NOT_ASKED = ANNOTATOR_FIELDS | {"mode", "principles", "order_average", "near_duplicate", "check_confidence"}
+_NOT_ASKED = AGGREGATION_FIELDS | {
+    "mode",
+    "principles",
+    "order_average",
+    "near_duplicate",
+    "check_confidence",
+}
 """Fields of `label` that do not change what the model is asked about two answers under a principle."""
 
 
@@ -41,6 +48,13 @@ def labeler_identity(
     )
 
 
+def corrected_labeler(identity: LabelerIdentity) -> CorrectedLabeler:
+    """Return a labeler as corrections name it."""
+    return CorrectedLabeler(
+        digest=identity.digest, model=identity.model, mode=identity.mode, templates=identity.templates
+    )
+
+
 def attach_audit(run: Run, engines: Engines, project: Path, *, labels_now: bool) -> None:
     """Record in the manifest what an audit in the project says about the labeler, and warn where it is bad.
 
@@ -49,11 +63,17 @@ def attach_audit(run: Run, engines: Engines, project: Path, *, labels_now: bool)
         engines: its engines.
         project: folder of the run file, whose folder `audits` is searched.
         labels_now: False if no stage of the command asks the labeler; nothing is done then.
+
+    Raises:
+        ConfigError: if `label.correction` was fitted on another labeler.
     """
     asked = any(principle.check is None for principle in run.constitution.principles)
     if not (labels_now and asked and run.config.label.principles):
         return
     labeler = labeler_identity(engines.of("labeler"), run.config.label, run.templates)
+    if run.config.label.correction is not None:
+        correction = read_correction(run.config.label.correction)
+        require_same_labeler(correction, corrected_labeler(labeler), str(run.config.label.correction))
     found = find_audit(project, labeler.digest)
     run.note_audit(None if found is None else found.summary())
     if engines.settings("labeler").kind != "scripted":

@@ -33,6 +33,26 @@ def sent_after(error: RefusedError, **sampling: Any) -> dict[str, Any]:
     return body_of(accepted, **sampling)
 
 
+def graded() -> GenerationRequest:
+    return GenerationRequest((turn("Grade."),), Sampling(), 0, "verdict", json_schema='{"type": "object"}')
+
+
+def test_a_schema_is_sent_and_left_out_if_the_server_does_not_know_it():
+    accepted = Accepted()
+    body = generation_body("m", graded(), accepted, {})
+    assert body["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "strict": True, "schema": {"type": "object"}},
+    }
+    error = refused("'response_format.type' must be 'text' or 'json_object'")
+    outcome = change_for(error, body, accepted, "http://host")
+    assert isinstance(outcome, ChangedError)
+    assert "words alone" in outcome.note
+    after = generation_body("m", graded(), accepted, {})
+    assert body.keys() - after.keys() == {"response_format"}
+    assert "response_format" not in generation_body("m", asked(), Accepted(), {})
+
+
 @pytest.mark.parametrize(
     ("error", "gone"),
     [

@@ -135,6 +135,27 @@ def test_every_scored_answer_may_be_in_a_comparison(tmp_path: Path):
     assert rows["label", "label"]["actual"] > 2 * 2  # more than the draws alone
 
 
+@pytest.mark.parametrize(
+    ("mode", "most"),
+    [
+        ("symmetric", {"label": 2}),
+        ("contrastive", {"label": 2}),
+        ("reasoned", {"label": 2, "verdict": 2}),
+        ("rubric", {"verdict": 2}),
+    ],
+)
+def test_each_mode_of_the_labeler_has_bounds(tmp_path: Path, mode: str, most: dict[str, int]):
+    run_file = write_project(tmp_path, 4)
+    rows = compared(run_file, maker(ramble), f"label.mode={mode}", stages=["critique", "compare", "label"])
+    found = {purpose: row for (stage, purpose), row in rows.items() if stage == "label"}
+    assert {purpose: row["calls"]["upper"] for purpose, row in found.items()} == {
+        purpose: 4 * 2 * each for purpose, each in most.items()
+    }
+    assert all(row["actual"] > 0 for row in found.values())
+    if "verdict" in found:
+        assert found["verdict"]["generated_tokens"]["upper"] == found["verdict"]["calls"]["upper"] * 256
+
+
 def test_sample_of_many_prompts_has_the_bounds_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(estimating, "MOST_PROMPTS", 3)
     run_file = write_project(tmp_path, 0)

@@ -1,0 +1,1 @@
+"""Corrections of the AI labeler, fitted on gold labels."""
