@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from constitution.schema import Example
 from core.chat import Untrusted
 from core.errors import ConfigError, EngineError
-from engines.config import EngineConfig, ModelConfig
 from engines.hf.engine import TransformersEngine
 from engines.protocols import ChoiceRequest
 from engines.scripted import Chooser, ScriptedEngine
-from engines.tokenization import CHATML
 from labelers.ai import AILabeler, require_labeler
 from labelers.config import LabelConfig
 from labelers.modes.tokens import expected_rating
@@ -93,27 +89,6 @@ def test_symmetric_shows_both_replies_the_same_way_and_examples_in_both_letters(
 
 def shown_in(branch: tuple[object, ...]) -> str:
     return next(piece.text for piece in branch if hasattr(piece, "text"))
-
-
-Build = Callable[[], TransformersEngine]
-
-
-@pytest.fixture(scope="module")
-def tiny_engine(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_model: Callable[..., Any],
-    tiny_tokenizer: Callable[..., Any],
-) -> Iterator[TransformersEngine]:
-    """A random model of float32 weights with a byte tokenizer that has the answers as single tokens."""
-    folder = tmp_path_factory.mktemp("tiny")
-    numbers = [f" {number}" for number in range(1, 10)]
-    tiny_model(vocab_size=272, max_position_embeddings=8192).save_pretrained(folder)
-    tokenizer = tiny_tokenizer(chat_template=CHATML)
-    tokenizer.add_tokens([" A", " B", " Yes", " No", *numbers])
-    tokenizer.save_pretrained(folder)
-    engine = TransformersEngine(ModelConfig(id=str(folder)), EngineConfig(device="cpu"))
-    yield engine
-    engine.close()
 
 
 def test_symmetric_gives_a_hundred_swapped_pairs_the_same_probability_in_one_prefill(
