@@ -22,7 +22,7 @@ from publius.audit.judging import LabelingEngine, judge_gold
 from publius.audit.labeler import require_questions
 from publius.audit.settings import AuditRequest, audit_settings
 from publius.runs.engines import EngineMaker, conversations, make_engine, open_engines
-from publius.stages.audits import corrected_labeler
+from publius.stages.judges.audits import corrected_labeler
 
 
 @dataclass(frozen=True)

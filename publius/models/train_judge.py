@@ -273,9 +273,9 @@ def figures_by_kind(labels: Sequence[GoldLabel], scores: Floats) -> dict[str, Ki
 def _figures(labels: Sequence[GoldLabel], scores: Floats) -> KindFigures:
     target = np.array([label.target for label in labels])
     is_pair = labels[0].second is not None
-    sides = [target >= 0.5] if is_pair else [target > 0.5, target < 0.5]
-    # A score of exactly zero decides nothing and counts as half right.
-    right = np.where(scores == 0, 0.5, (scores > 0) == (target > 0.5))
+    sides = [np.ones(len(target), dtype=bool)] if is_pair else [target > 0.5, target < 0.5]
+    # A score of exactly zero decides nothing, and neither does a tied label: both count as half right.
+    right = np.where((scores == 0) | (target == 0.5), 0.5, (scores > 0) == (target > 0.5))
     shares = [float(right[side].mean()) for side in sides if side.any()]
     accuracy = sum(shares) / len(shares)
     interval = wilson(accuracy, len(labels))

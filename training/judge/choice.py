@@ -20,7 +20,7 @@ from engines.judge.settings import Loss
 from training.judge.probe import GoldLabel, Probe, fit_probe
 
 FOLDS = 5
-PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Weights of the squared norm that are tried."""
 _TEMPERATURES = np.exp(np.linspace(np.log(0.2), np.log(20), 200))
 

@@ -20,6 +20,7 @@ from publius.sources.examples import DataSource
 from publius.sources.judge_gold import gold_sources
 from tests.publius.invoking import here
 from tests.publius.judges import model_of_bytes
+from training.judge.probe import GoldLabel
 
 TOPICS = (
     "bread",
@@ -122,6 +123,15 @@ def test_checks_give_labels_in_held_out_wordings(pairs: Path, model: Path, tmp_p
     assert settings.held_out["max_words"].labels == 3
     assert settings.unavailable["refusal"] == 6 + 4
     assert "refusal" in settings.abstains
+
+
+def test_accuracy_of_pairs_counts_either_orientation_and_halves_ties():
+    targets, scores = (1.0, 0.0, 1.0, 0.0, 0.5), np.array([2.0, -1.0, -1.0, -3.0, 4.0])
+    labels = [GoldLabel(0, 1, target, f"{n}", "pairs") for n, target in enumerate(targets)]
+    figure = module.figures_by_kind(labels, scores)["pairs"]
+    assert (figure.labels, figure.accuracy) == (5, pytest.approx(3.5 / 5))
+    alone = [GoldLabel(n, None, target, f"{n}", "json") for n, target in enumerate(targets[:3])]
+    assert module.figures_by_kind(alone, scores[:3])["json"].accuracy == pytest.approx((1 / 2 + 1) / 2)
 
 
 def test_other_weights_are_refused(trained: Any, tiny_model: Any, tmp_path: Path):

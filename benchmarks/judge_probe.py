@@ -1,0 +1,327 @@
+"""A trained judge (`publius train judge`): HHH comparisons, machine checks in held-out wordings, throughput.
+
+    python benchmarks/judge_probe.py DATA [--store FILE] [--pairs N] [--only PART ...] [--json PATH]
+
+DATA is a folder with `hh_rlhf/harmless_dev.jsonl.gz` (preferences of Bai et al. 2022, arXiv 2204.05862),
+`hhh/hhh_dev.jsonl.gz` (comparisons of arXiv 2212.08073) and `xstest/` (arXiv 2308.01263); none of it is part
+of this repository. Three parts, each with its peers in the same run:
+
+- `hhh`: the probe is trained on the preferences alone, its layer, loss and regularisation are chosen there by
+  cross-validation, and it is measured once on the comparisons, beside the longer reply, the shorter one, and
+  a bag of words trained on the same preferences.
+- `checks`: the probe is trained on machine checks of replies, and measured by kind on other replies, in
+  wordings that it was not trained on, beside the more frequent label.
+- `speed`: labels per second of the probe's labeler and of `choice`, for the same comparisons and principles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import gzip
+import json
+import random
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from labeler import PRINCIPLE, read, transcript
+
+from constitution.loader import load_constitution
+from constitution.repair.draft import Draft
+from constitution.schema import Constitution
+from core.records import Comparison, Message, Prompt
+from core.statistics.bootstrap import Floats, wilson
+from core.store.vectors import VectorStore
+from engines.config import EngineConfig, ModelConfig
+from engines.hf.engine import TransformersEngine
+from engines.judge.engine import ProbeEngine
+from engines.judge.model import StateSource, write_probe
+from engines.judge.settings import JudgeSettings, write_judge_settings
+from labelers.ai import AILabeler
+from labelers.config import LabelConfig
+from labelers.questions import Questions
+from prompts.environment import PromptTemplates
+from publius.models.train_judge import figures_by_kind, read_states, request_of
+from publius.sources.judge_gold import JudgeGold, gold_of_pairs
+from training.examples import PreferencePair
+from training.judge.choice import ProbeChoice, choose_probe
+from training.judge.probe import GoldLabel
+
+CONSTITUTION = Constitution(name="hhh", principles=(PRINCIPLE,))
+PARTS = ("hhh", "checks", "speed")
+LONGEST = 900
+"""Characters of a transcript; longer ones are not trained on, to save time."""
+MATCHED = 1.2
+"""Largest ratio of two lengths that counts as equal."""
+WORDS = 4000
+"""Most frequent words in the bag of words."""
+
+
+def preferences(path: Path, count: int) -> list[PreferencePair]:
+    """Return short preferences of hh-rlhf, in an order drawn by a fixed seed."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    random.Random(0).shuffle(rows)
+    found = []
+    for number, row in enumerate(rows):
+        good, bad = transcript(row["chosen"]), transcript(row["rejected"])
+        usable = len(good) > 1 and good[:-1] == bad[:-1] and good != bad and good[-2].role == "user"
+        if (
+            usable
+            and good[-1].content
+            and bad[-1].content
+            and len(row["chosen"] + bad[-1].content) <= LONGEST
+        ):
+            found.append(PreferencePair(f"{number}", good[:-1], good[-1].content, bad[-1].content, 1.0))
+    return found[:count]
+
+
+def replies(data: Path, count: int) -> list[PreferencePair]:
+    """Return pairs of short replies to different prompts, whose preference means nothing."""
+    texts = []
+    for path in sorted((data / "xstest").glob("*.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            texts += [(row["prompt"], row["completion"]) for row in csv.DictReader(file)]
+    for pair in preferences(data / "hh_rlhf/harmless_dev.jsonl.gz", 2000):
+        if len(pair.prompt) == 1:
+            texts.append((pair.prompt[0].content, pair.rejected))
+    rng = random.Random(1)
+    rng.shuffle(texts)
+    found: dict[str, PreferencePair] = {}
+    for prompt, text in texts:
+        sentences = rng.randint(1, 6)
+        draft = Draft.of(text)
+        reply = str(draft.first(sentences)) if len(draft.sentences) > sentences else text.strip()
+        if prompt not in found and len(prompt) <= 150 and 5 <= len(reply.split()) <= 60:
+            asked = (Message(role="user", content=prompt),)
+            found[prompt] = PreferencePair(prompt, asked, reply, "", 0.5)
+    return list(found.values())[:count]
+
+
+def states_of(
+    gold: JudgeGold, source: StateSource, layers: Sequence[int], store: VectorStore
+) -> dict[int, Floats]:
+    """Return the hidden states of all questions by layer."""
+    asking = Questions(CONSTITUTION, PromptTemplates())
+    rows = {number: source.row(request_of(asking, question)) for question, number in gold.questions.items()}
+    started, before = time.monotonic(), time.process_time()
+    found = read_states(source, rows, layers, store)
+    wall, spent = time.monotonic() - started, time.process_time() - before
+    print(f"{len(rows)} questions, {sum(map(len, rows.values()))} tokens: {wall:.0f} s, {spent:.0f} s of CPU")
+    return found
+
+
+def labels_of(gold: JudgeGold, comparisons: Sequence[Comparison]) -> list[GoldLabel]:
+    """Return a label for each comparison of which one reply is correct."""
+    found = []
+    for comparison in comparisons:
+        numbers = [
+            gold.number(PRINCIPLE, comparison.prompt, reply)
+            for reply in (comparison.response_a, comparison.response_b)
+        ]
+        right = float(comparison.origin_a == "correct")
+        found.append(GoldLabel(numbers[0], numbers[1], right, comparison.prompt.id, "pairs"))
+    return found
+
+
+def bag_of_words(gold: JudgeGold) -> Floats:
+    """Return the logarithm of each word's count (R, W) in the reply of each question, after adding one."""
+    texts = [re.findall(r"[a-z']+", question.reply.lower()) for question in gold.questions]
+    counts: dict[str, int] = {}
+    for words in texts:
+        for word in set(words):
+            counts[word] = counts.get(word, 0) + 1
+    common = sorted(counts, key=lambda word: -counts[word])[:WORDS]
+    place = {word: column for column, word in enumerate(common)}
+    found = np.zeros((len(texts), len(common)))
+    for row, words in enumerate(texts):
+        for word in words:
+            if word in place:
+                found[row, place[word]] += 1
+    return np.log1p(found)
+
+
+def accuracy(scores: Floats, labels: Sequence[GoldLabel]) -> dict[str, Any]:
+    """Return the share of comparisons whose correct reply has the higher score, and its interval."""
+    right = np.where(scores == 0, 0.5, (scores > 0) == np.array([label.target > 0.5 for label in labels]))
+    interval = wilson(float(right.mean()), len(labels))
+    return {"accuracy": interval.value, "low": interval.low, "high": interval.high, "n": len(labels)}
+
+
+def measure_hhh(options: argparse.Namespace, source: StateSource, store: VectorStore) -> dict[str, Any]:
+    """Train on preferences, measure on comparisons, and print."""
+    pairs = preferences(options.data / "hh_rlhf/harmless_dev.jsonl.gz", options.pairs)
+    gold = gold_of_pairs(pairs, CONSTITUTION, ("pairs",), share=0.0, per_kind=0, seed=0)
+    comparisons, skipped = read(options.data / "hhh/hhh_dev.jsonl.gz", options.comparisons)
+    test = labels_of(gold, comparisons)
+    states = states_of(gold, source, options.layers, store)
+    probe, choice = choose_probe(states, gold.labels, seed=0)
+    scores = probe.log_odds(states[choice.layer], test)
+    swapped = probe.log_odds(
+        states[choice.layer],
+        [GoldLabel(t.second or 0, t.first, 1 - t.target, t.group, t.kind) for t in test],
+    )
+    words = bag_of_words(gold)
+    bag, _ = choose_probe({0: words}, gold.labels, seed=0)
+    lengths = np.array(
+        [len(comparison.response_a) / max(1, len(comparison.response_b)) for comparison in comparisons]
+    )
+    matched = np.abs(np.log(lengths)) <= np.log(MATCHED)
+    result = {
+        "trained on": len(gold.labels),
+        "comparisons": len(test),
+        "lines without a pair": skipped,
+        "chosen": chosen(choice),
+        "cross-validated": figures_by_kind(gold.labels, choice.scores)["pairs"].model_dump(),
+        "probe": accuracy(scores, test) | figures_by_kind(test, scores)["pairs"].model_dump(),
+        "swap inconsistency": float(np.mean(scores != -swapped)),
+        "probe, equal lengths": accuracy(
+            scores[matched], [t for t, m in zip(test, matched, strict=True) if m]
+        ),
+        "bag of words": accuracy(bag.log_odds(words, test), test),
+        "longer": accuracy(np.log(lengths), test),
+        "shorter": accuracy(-np.log(lengths), test),
+        "always a": accuracy(np.ones(len(test)), test),
+        "tried": best_by_layer(choice),
+    }
+    for name, value in result.items():
+        print(f"{name:<24}{value}")
+    return result
+
+
+def chosen(choice: ProbeChoice) -> dict[str, Any]:
+    """Return the chosen settings."""
+    return {"layer": choice.layer, "loss": choice.loss, "l2": choice.l2, "temperature": choice.temperature}
+
+
+def best_by_layer(choice: ProbeChoice) -> dict[str, float]:
+    """Return the lowest cross-validated loss in nats of each layer and loss."""
+    found: dict[str, float] = {}
+    for layer, loss, _, nll in choice.tried:
+        name = f"layer {layer}, {loss}"
+        found[name] = round(min(nll, found.get(name, nll)), 4)
+    return found
+
+
+def measure_checks(options: argparse.Namespace, source: StateSource, store: VectorStore) -> dict[str, Any]:
+    """Train on machine checks, measure by kind, and print."""
+    pool = replies(options.data, options.replies)
+    gold = gold_of_pairs(pool, CONSTITUTION, ("checks",), share=0.3, per_kind=options.per_kind, seed=0)
+    states = states_of(gold, source, options.layers, store)
+    probe, choice = choose_probe(states, gold.labels, seed=0)
+    own = figures_by_kind(gold.labels, choice.scores)
+    unseen = figures_by_kind(gold.held_out, probe.log_odds(states[choice.layer], gold.held_out))
+    print(chosen(choice), best_by_layer(choice))
+    print(f"{'kind':<20}{'labels':>7}{'cross-validated':>17}{'held out':>10}{'interval':>18}{'majority':>10}")
+    for kind, figure in unseen.items():
+        interval = f"{figure.low:.1%} to {figure.high:.1%}"
+        print(
+            f"{kind:<20}{figure.labels:>7}{own[kind].accuracy:>17.1%}{figure.accuracy:>10.1%}{interval:>18}"
+            f"{figure.majority:>10.1%}"
+        )
+    mean = float(np.mean([figure.accuracy for figure in unseen.values()]))
+    print(f"mean balanced accuracy, held out: {mean:.1%}; without labels: {gold.unavailable}")
+    return {
+        "chosen": chosen(choice),
+        "tried": best_by_layer(choice),
+        "labels": len(gold.labels),
+        "mean": mean,
+        "held out": {kind: figure.model_dump() for kind, figure in unseen.items()},
+        "cross-validated": {kind: figure.model_dump() for kind, figure in own.items()},
+    }
+
+
+def measure_speed(options: argparse.Namespace, source: StateSource, store: VectorStore) -> dict[str, Any]:
+    """Label the same comparisons by `choice` and by a judge on the same model, and print both speeds."""
+    pairs = preferences(options.data / "hh_rlhf/harmless_dev.jsonl.gz", options.timed)
+    comparisons = [
+        Comparison.of(Prompt.of(pair.prompt), (pair.chosen, "a"), (pair.rejected, "b")) for pair in pairs
+    ]
+    constitution = load_constitution("helpful-honest-harmless")
+    model = ModelConfig.model_validate({"id": options.model, "dtype": options.dtype})
+    result: dict[str, Any] = {"comparisons": len(comparisons), "layer": options.layers[-1]}
+    with tempfile.TemporaryDirectory() as folder:
+        write_some_judge(Path(folder), model, source, options.layers[-1])
+        engines: dict[str, Any] = {
+            "choice": TransformersEngine(model, EngineConfig()),
+            "pointwise": ProbeEngine(Path(folder), "cpu"),
+        }
+        for mode, engine in engines.items():
+            config = LabelConfig(mode=mode, principles=options.principles, min_answer_mass=0.0)
+            labeler = AILabeler(constitution, engine, config)
+            asyncio.run(labeler.label(comparisons[0]))  # loads the model
+            wall, spent = time.monotonic(), time.process_time()
+            labels = asyncio.run(label_all(labeler, comparisons[1:]))
+            wall, spent = time.monotonic() - wall, time.process_time() - spent
+            name = "probe" if mode == "pointwise" else mode
+            result |= {f"{name}, labels/s": labels / wall, f"{name}, labels/s of CPU": labels / spent}
+            engine.close()
+    for unit in ("labels/s", "labels/s of CPU"):
+        result[f"ratio of {unit}"] = result[f"probe, {unit}"] / result[f"choice, {unit}"]
+    for name, value in result.items():
+        print(f"{name:<28}{value:.4g}")
+    return result
+
+
+async def label_all(labeler: AILabeler, comparisons: Sequence[Comparison]) -> int:
+    """Label comparisons that are all asked about at once; return the number of judgments."""
+    found = await asyncio.gather(*map(labeler.label, comparisons))
+    return sum(map(len, found))
+
+
+def write_some_judge(folder: Path, model: ModelConfig, source: StateSource, layer: int) -> None:
+    """Write a judge of which only the speed matters: its weights are random."""
+    import torch
+
+    width = source.reader.width
+    write_probe(folder, torch.randn(width, dtype=torch.float64) / width, torch.zeros((), dtype=torch.float64))
+    settings = JudgeSettings(
+        model=model,
+        identity=source.identity,
+        templates=PromptTemplates().digest_of("pointwise"),
+        layer=layer,
+        layers=source.depth,
+        loss="brier",
+        l2=0.0,
+        temperature=1.0,
+    )
+    write_judge_settings(folder, settings)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--store", type=Path, default=Path("states.sqlite"))
+    parser.add_argument(
+        "--only", nargs="+", choices=("hhh", "checks", "speed"), default=["hhh", "checks", "speed"]
+    )
+    parser.add_argument("--pairs", type=int, default=1800)
+    parser.add_argument("--comparisons", type=int)
+    parser.add_argument("--replies", type=int, default=500)
+    parser.add_argument("--per-kind", type=int, default=60)
+    parser.add_argument("--timed", type=int, default=17, help="comparisons, one of them to load the model")
+    parser.add_argument("--principles", type=int, default=4, help="principles of each comparison, for speed")
+    parser.add_argument("--layers", type=int, nargs="+", default=[6, 9, 12, 15])
+    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    source = StateSource(ModelConfig.model_validate({"id": options.model, "dtype": options.dtype}), "cpu")
+    parts = {"hhh": measure_hhh, "checks": measure_checks, "speed": measure_speed}
+    result = {}
+    with VectorStore(options.store) as store:
+        for part in options.only:
+            result[part] = parts[part](options, source, store)
+            if options.json:
+                options.json.write_text(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
