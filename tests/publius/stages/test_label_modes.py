@@ -72,3 +72,13 @@ def test_settings_of_another_mode_are_refused_with_their_place(tmp_path: Path):
     run_file = write_project(tmp_path, 1, RUN.replace("principles: 2", "rating_scale: 2.0"))
     with pytest.raises(ConfigError, match=r"label\.rating_scale is set, but label\.mode is not rating"):
         load_run_config(run_file)
+
+
+def test_a_margin_that_excludes_every_reasoned_label_is_refused(tmp_path: Path):
+    strict = in_mode("reasoned", "train: [sft, dpo]\ndpo: {min_margin: 0.2}\n").replace(
+        "kind: scripted, ", ""
+    )
+    with pytest.raises(ConfigError, match=r"dpo\.min_margin is 0\.2, which excludes every label"):
+        load_run_config(write_project(tmp_path, 1, strict))
+    loose = strict.replace("mode: reasoned", "mode: reasoned, reasoned_clamp: 0.9")
+    assert load_run_config(write_project(tmp_path, 1, loose)).dpo.min_margin == 0.2
