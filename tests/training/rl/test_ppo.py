@@ -368,13 +368,21 @@ def test_the_start_is_the_result_where_nothing_is_better(lively: Path, brief: Pa
 
 
 @pytest.mark.parametrize(
-    ("reward", "gold", "looks", "expected"),
-    [(Longer(), Brief(), 2, {"gold", "length"}), (Phrase(), Varied(), 99, {"boilerplate"})],
+    ("reward", "gold", "looks", "rate", "expected"),
+    [(Longer(), Brief(), 2, 3e-3, {"gold", "length"}), (Phrase(), Varied(), 99, 1e-2, {"boilerplate"})],
 )
 def test_a_gamed_reward_is_told_before_gold_has_lost_a_tenth_and_ends_training_where_asked(
-    lively: Path, brief: Path, tmp_path: Path, reward: Reward, gold: Reward, looks: int, expected: set[str]
+    lively: Path,
+    brief: Path,
+    tmp_path: Path,
+    reward: Reward,
+    gold: Reward,
+    looks: int,
+    rate: float,
+    expected: set[str],
 ):
-    settings = {"eval_every": 1, "steps": 12, "learning_rate": 1e-2, "kl_coef": 0.02, "max_new_tokens": 24}
+    # With greater steps gold can lose a tenth in one of them, by the rounding of the processor.
+    settings = {"eval_every": 1, "steps": 12, "learning_rate": rate, "kl_coef": 0.02, "max_new_tokens": 24}
     settings["alarm_evals"] = looks
     task = {"held_out": asked(32)[16:], "gold": gold}
     given = {"start": brief, "reward": reward, "task": task, **settings}
