@@ -38,8 +38,10 @@ from constitution.schema import Constitution, Principle
 from core.chat import Turn, turns_of
 from core.records import Comparison, Generation, Prompt, Sampling
 from critique.config import CritiqueConfig
+from critique.guard import Standing
 from critique.loop import CritiqueLoop
 from critique.requests import AnswerToRevise, CriticRequests
+from critique.strategies import principles_of_round
 from engines.config import EngineConfig, ModelConfig
 from engines.hf.decoding import pad_left
 from engines.hf.engine import TransformersEngine
@@ -86,12 +88,12 @@ class Peer:
     def chain(self, prompts: Sequence[Prompt]) -> int:
         """Draft, criticise and revise."""
         drafts, total = self._answers([(turns_of(prompt.messages), "") for prompt in prompts])
-        loop = CritiqueLoop(PRESET, Recording(None), Recording(None))
-        drawn = [loop.principle_for(prompt, 1) for prompt in prompts]
+        unknown = Standing({}, frozenset(), 1.0)
+        drawn = [principles_of_round("random", PRESET, prompt, unknown, (0, 1)) for prompt in prompts]
         abouts = [
-            AnswerToRevise(prompt, draft, (principle,))
-            for prompt, draft, principle in zip(prompts, drafts, drawn, strict=True)
-            if principle is not None
+            AnswerToRevise(prompt, draft, principles)
+            for prompt, draft, principles in zip(prompts, drafts, drawn, strict=True)
+            if principles
         ]
         asked = [self._critic.critique(about) for about in abouts]
         found, count = self._answers([(one.turns, one.begun) for one in asked])
@@ -161,7 +163,7 @@ def loop_of(recording: Recording, new_tokens: int) -> CritiqueLoop:
     """Return a critique loop of one round that uses every draft, critique and revision."""
     limits = {"temperature": 0.0, "max_new_tokens": new_tokens}
     config: dict[str, Any] = {name: limits for name in ("draft", "critique", "revision")}
-    config |= {"rounds": 1, "early_stop": "off", "guard": False, "from_checks": False}
+    config |= {"rounds": 1, "principles": "random", "early_stop": "off", "guard": False, "from_checks": False}
     return CritiqueLoop(PRESET, recording, recording, CritiqueConfig(**config))
 
 
