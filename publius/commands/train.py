@@ -204,11 +204,26 @@ def judge(
     gold: Annotated[
         list[str] | None,
         typer.Option(
-            help="Gold labels: pairs (the preferences) or checks (machine checks of their replies); may be "
-            "repeated. Both if not given.",
+            help="Gold labels: pairs (the preferences), replies (those of --labelled) or checks (machine "
+            "checks of the preferences' replies); may be repeated. All if not given.",
             metavar="NAME",
         ),
     ] = None,
+    labelled: Annotated[
+        str | None,
+        typer.Option(
+            help="Replies with a label, true or false, in TRL's columns for unpaired preferences.",
+            metavar="SOURCE",
+        ),
+    ] = None,
+    length: Annotated[
+        str,
+        typer.Option(
+            help="keep or remove what the judge likes in replies for their length; auto removes it unless "
+            "the judge learns from machine checks.",
+            metavar="NAME",
+        ),
+    ] = "auto",
     layer: Annotated[
         list[int] | None,
         typer.Option(
@@ -232,10 +247,10 @@ def judge(
 
     It says whether a reply fulfils a principle, and which of two does so better.
     """
-    from publius.models.train_judge import JudgeTraining, train_judge
+    from publius.models.train_judge import JudgeTraining, length_taste, train_judge
     from publius.sources.column_names import ColumnNames, parse_columns
     from publius.sources.examples import DataSource
-    from publius.sources.judge_gold import gold_sources
+    from publius.sources.judges.gold import gold_sources
     from publius.views.training import print_trained_judge
 
     names = ColumnNames(parse_columns(columns or [], example="prompt=question,chosen=responses[0]"))
@@ -245,6 +260,8 @@ def judge(
         model=model or EMBEDDED_NAME,
         to=to,
         sources=gold_sources(gold or ()),
+        labelled=DataSource(labelled) if labelled else None,
+        length=length_taste(length),
         layers=tuple(layer or ()),
         held_out=held_out,
         per_kind=per_kind,

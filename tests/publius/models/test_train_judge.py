@@ -17,7 +17,7 @@ from prompts.environment import PromptTemplates
 from publius.models import train_judge as module
 from publius.models.train_judge import STATES_FILE, JudgeTraining, train_judge
 from publius.sources.examples import DataSource
-from publius.sources.judge_gold import gold_sources
+from publius.sources.judges.gold import gold_sources
 from tests.publius.invoking import here
 from tests.publius.judges import model_of_bytes
 from training.judge.probe import GoldLabel
@@ -56,7 +56,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(pairs: Path, model: Path, to: Path, **options: Any) -> JudgeTraining:
-    given = {"sources": ("pairs",), "layers": (1, 2), "device": "cpu", **options}
+    given = {"sources": ("pairs",), "layers": (1, 2), "device": "cpu", "length": "keep", **options}
     return JudgeTraining(DataSource(str(pairs)), "helpful-honest-harmless", str(model), to, **given)
 
 
@@ -75,7 +75,8 @@ def test_judge_learns_what_the_labels_prefer(trained: Any):
     assert settings.abstains == ()
     assert settings.model.dtype == "float32"  # resolved, since `auto` differs by device
     assert trained.excluded == {"the question is too long for the judge's model": 1}
-    assert len(trained.choice.tried) == 2 * 2 * 6
+    assert len(trained.choice.tried) == (2 * 3 + 1) * 6
+    assert not settings.blind_to_length
 
 
 def test_saved_judge_gives_the_log_odds_of_the_probe(trained: Any):
@@ -144,6 +145,32 @@ def test_other_weights_are_refused(trained: Any, tiny_model: Any, tmp_path: Path
         JudgeModel(folder, "cpu")
 
 
+def test_labelled_replies_are_gold(pairs: Path, model: Path, tmp_path: Path):
+    labelled = tmp_path / "labelled.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"prompt": f"Tell me {n} more things.", "completion": text, "label": good}
+        for n in range(40)
+        for text, good in ((f"SAY {n} NOW!!!", True), (f"Say {n}.", False))
+    ]
+    rows += [
+        {"prompt": "And then?", "completion": "Nothing.", "label": "perhaps"},
+        {"completion": "No prompt."},
+    ]
+    labelled.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    request = asked(
+        pairs, model, tmp_path / "judge", sources=("replies",), labelled=DataSource(str(labelled))
+    )
+    trained = train_judge(request)
+    settings = trained.settings
+    assert settings.gold == {"replies": f"{settings.labels} labelled replies"}
+    assert settings.kinds.keys() == {"replies"}
+    assert settings.held_out["replies"].accuracy >= 0.9
+    assert settings.labels + settings.held_out["replies"].labels == 80
+    assert sum(trained.excluded.values()) == 2
+    with pytest.raises(DataError, match=r"no labelled replies; found columns: prompt, chosen, rejected; acc"):
+        train_judge(asked(pairs, model, tmp_path / "other", labelled=DataSource(str(pairs))))
+
+
 def test_mistakes_are_named(pairs: Path, model: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"--layer: .* has no layer 3; accepted: 1 to 2"):
         train_judge(asked(pairs, model, tmp_path / "judge", layers=(3,)))
@@ -152,8 +179,10 @@ def test_mistakes_are_named(pairs: Path, model: Path, tmp_path: Path):
     (full / "notes.txt").write_text("mine")
     with pytest.raises(RunStateError, match="not empty and holds no judge"):
         train_judge(asked(pairs, model, full))
-    with pytest.raises(ConfigError, match=r"--gold: unknown gold 'votes'; accepted: pairs, checks"):
+    with pytest.raises(ConfigError, match=r"--gold: unknown gold 'votes'; accepted: pairs, replies, checks"):
         gold_sources(["votes"])
+    with pytest.raises(ConfigError, match=r"--length: unknown value 'short'; accepted: auto, keep, remove"):
+        module.length_taste("short")
     few = tmp_path / "few.jsonl"
     few.write_text('{"prompt": "Hi", "chosen": "A", "rejected": "B"}\n')
     with pytest.raises(DataError, match=r"--data: gold labels of 1 prompt are left"):
