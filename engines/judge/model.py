@@ -23,7 +23,13 @@ from core.libraries import load_errors
 from core.store.files import write_atomic
 from engines.config import ModelConfig
 from engines.judge.rows import QuestionRow, question_row, without_reply
-from engines.judge.settings import JUDGE_FILE, JUDGE_WEIGHTS, JudgeSettings, read_judge_settings
+from engines.judge.settings import (
+    ADAPTER_FOLDER,
+    JUDGE_FILE,
+    JUDGE_WEIGHTS,
+    JudgeSettings,
+    read_judge_settings,
+)
 from engines.loading import (
     UNKNOWN_CONTEXT,
     ModelFiles,
@@ -33,7 +39,7 @@ from engines.loading import (
     pick_dtype,
 )
 from engines.protocols import ChoiceRequest
-from engines.tokenization import TurnEncoder
+from engines.tokenization import TurnEncoder, next_token
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +60,7 @@ class StateSource:
     def __init__(self, model: ModelConfig, device: str = "auto") -> None:
         self.config = model
         """The model, as it was given."""
-        self._device = device
+        self.device = device
         self._encoded: WeakKeyDictionary[ChoiceRequest, QuestionRow] = WeakKeyDictionary()
 
     @cached_property
@@ -90,6 +96,14 @@ class StateSource:
             found = self._encoded[request] = question_row(self._ids(request), others)
         return found
 
+    def choice_tokens(self, request: ChoiceRequest) -> tuple[int, ...]:
+        """Return the token id of each choice of a question. Raises EngineError if one has several tokens."""
+        return tuple(next_token(self._encoder, self.name, request.prefill, word) for word in request.choices)
+
+    def with_adapter(self, folder: Path) -> StateSource:
+        """Return the model with a LoRA adapter."""
+        return StateSource(self.config.model_copy(update={"adapter": str(folder)}), self.device)
+
     def _ids(self, request: ChoiceRequest) -> tuple[int, ...]:
         return self._encoder.encode(request.turns, request.prefill).ids
 
@@ -105,7 +119,7 @@ class StateSource:
         from engines.hf.loading import load_model
         from engines.judge.states import StateReader
 
-        model = load_model(self.files, self.dtype, self._device)
+        model = load_model(self.files, self.dtype, self.device)
         return StateReader(model, self.name)
 
     @cached_property
@@ -116,7 +130,7 @@ class StateSource:
     @cached_property
     def dtype(self) -> str:
         """The data type of the weights, once `auto` is resolved."""
-        return pick_dtype(self.config.dtype, self._device)
+        return pick_dtype(self.config.dtype, self.device)
 
     @cached_property
     def _encoder(self) -> TurnEncoder:
@@ -140,7 +154,8 @@ class JudgeModel:
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         self.settings: JudgeSettings = read_judge_settings(folder)
-        self.source = StateSource(self.settings.model, device)
+        bare = StateSource(self.settings.model, device)
+        self.source = bare.with_adapter(folder / ADAPTER_FOLDER) if self.settings.adapted else bare
         self.identity = digest(file_digest(folder / JUDGE_WEIGHTS), self.settings.identity)[:32]
         self._folder = folder
         if self.source.identity != self.settings.identity:

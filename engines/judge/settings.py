@@ -15,6 +15,8 @@ from engines.config import ModelConfig
 
 JUDGE_FILE = "judge.json"
 JUDGE_WEIGHTS = "probe.safetensors"
+ADAPTER_FOLDER = "adapter"
+"""Folder in the judge's folder with the adapter of its model, if it has one."""
 LOWEST_ACCURACY = 0.6
 """Balanced accuracy on held-out replies below which a judge abstains."""
 
@@ -49,6 +51,8 @@ class JudgeSettings(Section):
     version: Literal[2] = 2
     model: ModelConfig
     """The model whose hidden states are read."""
+    adapted: bool = False
+    """True if the model has the LoRA adapter in the judge's folder."""
     identity: str
     """Digest of the model's files: with other weights, the probe's numbers mean nothing."""
     templates: str

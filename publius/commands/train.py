@@ -224,6 +224,16 @@ def judge(
             metavar="NAME",
         ),
     ] = "auto",
+    lora: Annotated[
+        bool,
+        typer.Option(
+            "--lora", help="Train a LoRA adapter on three quarters of the prompts first; the probe reads it."
+        ),
+    ] = False,
+    learning_rate: Annotated[
+        float, typer.Option(min=0.0, help="With --lora: peak learning rate.", metavar="RATE")
+    ] = 5e-4,
+    epochs: Annotated[float, typer.Option(min=0.0, help="With --lora: passes over the labels.")] = 1.0,
     layer: Annotated[
         list[int] | None,
         typer.Option(
@@ -252,6 +262,7 @@ def judge(
     from publius.sources.examples import DataSource
     from publius.sources.judges.gold import gold_sources
     from publius.views.training import print_trained_judge
+    from training.judge.adapter import JudgeAdapterConfig
 
     names = ColumnNames(parse_columns(columns or [], example="prompt=question,chosen=responses[0]"))
     request = JudgeTraining(
@@ -262,6 +273,7 @@ def judge(
         sources=gold_sources(gold or ()),
         labelled=DataSource(labelled) if labelled else None,
         length=length_taste(length),
+        adapter=JudgeAdapterConfig(learning_rate, epochs) if lora else None,
         layers=tuple(layer or ()),
         held_out=held_out,
         per_kind=per_kind,

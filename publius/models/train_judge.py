@@ -33,6 +33,7 @@ from engines.protocols import ChoiceRequest
 from evaluation.reward.calibration import calibration_metrics
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
+from publius.models.judge_adapter import adapted
 from publius.models.provenance import by_reason, write_exclusions
 from publius.sources.column_names import ColumnNames
 from publius.sources.examples import DataSource, read_preferences
@@ -45,6 +46,7 @@ from publius.sources.judges.gold import (
 )
 from publius.sources.judges.replies import read_labelled_replies
 from training.examples import ExcludedExample
+from training.judge.adapter import JudgeAdapterConfig
 from training.judge.choice import FOLDS, ProbeChoice, choose_probe
 from training.judge.probe import GoldLabel, Probe
 
@@ -71,6 +73,8 @@ class JudgeTraining:
     labelled: DataSource | None = None
     """Replies with a label, good or not."""
     length: LengthTaste = "auto"
+    adapter: JudgeAdapterConfig | None = None
+    """Training of an adapter whose hidden states are read; None to read the bare model's."""
     layers: tuple[int, ...] = ()
     """Layers that are tried, from 1; empty for six at equal distances."""
     held_out: float = 0.2
@@ -149,6 +153,13 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
     layers = _layers(request.layers, source)
     with os_errors(request.to):
         request.to.mkdir(parents=True, exist_ok=True)
+    bare = source
+    if request.adapter is not None:
+        asked = request_of(asking, next(iter(gold.questions)))
+        source, gold.labels[:] = adapted(
+            source, gold.labels, rows, asked, request.to, request.adapter, request.seed
+        )
+        rows = {number: rows[number] for number in gold.numbers()}
     with VectorStore(request.to / STATES_FILE) as store:
         features = read_features(source, rows, layers, store)
     read = time.monotonic()
@@ -157,7 +168,8 @@ def train_judge(request: JudgeTraining) -> TrainedJudge:
     best = choice.setting
     settings = JudgeSettings(
         # On another device, `auto` might be another data type, which has other hidden states.
-        model=source.config.model_copy(update={"dtype": source.dtype}),
+        model=bare.config.model_copy(update={"dtype": bare.dtype}),
+        adapted=request.adapter is not None,
         identity=source.identity,
         templates=templates.digest_of(TEMPLATE),
         layer=best.layer,

@@ -65,6 +65,11 @@ class JudgeGold:
         """Return the number of a question; the same question has one number."""
         return self.questions.setdefault(AskedReply(principle, prompt, reply), len(self.questions))
 
+    def numbers(self) -> set[int]:
+        """Return the numbers of the questions that labels refer to."""
+        labels = (*self.labels, *self.held_out)
+        return {n for label in labels for n in (label.first, label.second) if n is not None}
+
     def without(self, keep: Callable[[int], bool]) -> None:
         """Remove the labels that refer to a question that is not kept."""
         for labels in (self.labels, self.held_out):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from constitution.loader import load_constitution
 from core.errors import ConfigError, DataError, EngineError, RunStateError
+from core.records import Message, Prompt
+from engines.config import EngineConfig, ModelConfig
+from engines.embedded import EMBEDDED_NAME
+from engines.hf.engine import TransformersEngine
 from engines.judge.model import JudgeModel, read_probe
 from engines.judge.settings import JUDGE_FILE, JUDGE_WEIGHTS, read_judge_settings
+from engines.loading import load_tokenizer, locate
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
 from publius.models import train_judge as module
@@ -20,6 +27,7 @@ from publius.sources.examples import DataSource
 from publius.sources.judges.gold import gold_sources
 from tests.publius.invoking import here
 from tests.publius.judges import model_of_bytes
+from training.judge.adapter import JudgeAdapterConfig
 from training.judge.probe import GoldLabel
 
 TOPICS = (
@@ -80,9 +88,6 @@ def test_judge_learns_what_the_labels_prefer(trained: Any):
 
 
 def test_saved_judge_gives_the_log_odds_of_the_probe(trained: Any):
-    from constitution.loader import load_constitution
-    from core.records import Message, Prompt
-
     constitution = load_constitution("helpful-honest-harmless")
     judge = JudgeModel(trained.folder, "cpu")
     asking = Questions(constitution, PromptTemplates())
@@ -169,6 +174,43 @@ def test_labelled_replies_are_gold(pairs: Path, model: Path, tmp_path: Path):
     assert sum(trained.excluded.values()) == 2
     with pytest.raises(DataError, match=r"no labelled replies; found columns: prompt, chosen, rejected; acc"):
         train_judge(asked(pairs, model, tmp_path / "other", labelled=DataSource(str(pairs))))
+
+
+def test_an_adapter_learns_and_the_probe_reads_it(pairs: Path, tiny_model: Any, tmp_path: Path):
+    pytest.importorskip("peft")
+    tokenizer = load_tokenizer(locate(ModelConfig(id=EMBEDDED_NAME)))  # it has Yes and No
+    model = tmp_path / "worded"
+    built = tiny_model(vocab_size=len(tokenizer), attention="sdpa", max_position_embeddings=4096)
+    built.save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    config = JudgeAdapterConfig(learning_rate=1e-2, epochs=4)
+    to = tmp_path / "judge"
+    trained = train_judge(asked(pairs, model, to, adapter=config))
+    settings = trained.settings
+    assert settings.adapted
+    assert settings.model.adapter is None  # it is in the judge's folder, which may move
+    assert settings.held_out["pairs"].accuracy >= 0.9
+    assert 5 < settings.labels < 20  # a quarter: the rest is the adapter's
+    moved = tmp_path / "moved"
+    to.rename(moved)
+    judge = JudgeModel(moved, "cpu")
+    assert judge.source.identity == settings.identity
+    bare = read_judge_settings(moved).model
+    engine = TransformersEngine(bare.model_copy(update={"adapter": str(moved / "adapter")}), EngineConfig())
+    constitution = load_constitution("helpful-honest-harmless")
+    asking = Questions(constitution, PromptTemplates())
+    prompt = Prompt.of((Message(role="user", content="Tell me 4 things about ink."),))
+    questions = [
+        asking.pointwise(constitution.principles[0], prompt, reply) for reply in ("SAY 4 NOW!!!", "Say 4.")
+    ]
+    loud, calm = (asyncio.run(engine.choose(question)).logprobs for question in questions)
+    assert loud[0] - loud[1] > calm[0] - calm[1]  # on its own, the adapter answers Yes or No
+    first, second = judge.log_odds([judge.source.row(question) for question in questions])
+    assert first > second
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(pairs.read_text().splitlines(keepends=True)[:8]))
+    with pytest.raises(DataError, match=r"--lora: .* left for the probe; accepted: .* at least 20 prompts"):
+        train_judge(asked(few, model, tmp_path / "other", adapter=config))
 
 
 def test_mistakes_are_named(pairs: Path, model: Path, tmp_path: Path):
