@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 from labeler import PRINCIPLE, read, transcript
 
+from constitution.gold.drawing import DRAWN_KINDS
 from constitution.loader import load_constitution
 from constitution.repair.draft import Draft
 from constitution.schema import Constitution
@@ -49,12 +50,14 @@ from labelers.ai import AILabeler
 from labelers.config import LabelConfig
 from labelers.questions import Questions
 from prompts.environment import PromptTemplates
+from publius.models.judge_adapter import adapted
 from publius.models.train_judge import figures_by_kind, read_features, request_of
 from publius.sources.judges.gold import JudgeGold, gold_of_pairs
 from publius.sources.judges.replies import LabelledReply
 from training.examples import PreferencePair
-from training.judge.choice import ProbeChoice, choose_probe
-from training.judge.probe import GoldLabel
+from training.judge.adapter import JudgeAdapterConfig
+from training.judge.choice import PENALTIES, ProbeChoice, balanced, choose_probe, folds, held_out_scores
+from training.judge.probe import GoldLabel, Probe, fit_probe
 
 CONSTITUTION = Constitution(name="hhh", principles=(PRINCIPLE,))
 PARTS = ("hhh", "checks", "speed")
@@ -62,7 +65,7 @@ LONGEST = 1800
 """Characters of a transcript; longer ones are not trained on, to save time."""
 MATCHED = 1.2
 """Largest ratio of two lengths that counts as equal."""
-WORDS = 4000
+WORDS = 2000
 """Most frequent words in the bag of words."""
 
 
@@ -108,11 +111,20 @@ def replies(data: Path, count: int) -> list[PreferencePair]:
 
 
 def features_of(
-    gold: JudgeGold, source: StateSource, layers: Sequence[int], store: VectorStore
+    gold: JudgeGold,
+    source: StateSource,
+    layers: Sequence[int],
+    store: VectorStore,
+    more: Sequence[GoldLabel] = (),
 ) -> dict[int, Floats]:
-    """Return the features of all questions by layer."""
+    """Return the features of the questions of labels by layer."""
     asking = Questions(CONSTITUTION, PromptTemplates())
-    rows = {number: source.row(request_of(asking, question)) for question, number in gold.questions.items()}
+    wanted = gold.numbers() | {n for label in more for n in (label.first, label.second) if n is not None}
+    rows = {
+        number: source.row(request_of(asking, question))
+        for question, number in gold.questions.items()
+        if number in wanted
+    }
     started, before = time.monotonic(), time.process_time()
     found = read_features(source, rows, layers, store)
     wall, spent = time.monotonic() - started, time.process_time() - before
@@ -143,12 +155,21 @@ def bag_of_words(gold: JudgeGold) -> Floats:
             counts[word] = counts.get(word, 0) + 1
     common = sorted(counts, key=lambda word: -counts[word])[:WORDS]
     place = {word: column for column, word in enumerate(common)}
-    found = np.zeros((len(texts), 2 * len(common) + 1))  # in place of the states of the reply
+    found = np.zeros((len(texts), len(common)))
     for row, words in enumerate(texts):
         for word in words:
             if word in place:
                 found[row, place[word]] += 1
     return np.asarray(np.log1p(found))
+
+
+def trained_bag(words: Floats, labels: Sequence[GoldLabel]) -> Probe:
+    """Return logistic regression on words, its regularisation chosen by cross-validation."""
+    labels = balanced(labels)
+    target = np.array([label.target for label in labels])
+    tried = held_out_scores(words, labels, folds(labels, 0), "cross_entropy", PENALTIES)
+    losses = [float((np.logaddexp(0, scores) - target * scores).mean()) for scores in tried]
+    return fit_probe(words, labels, "cross_entropy", PENALTIES[int(np.argmin(losses))])
 
 
 def accuracy(scores: Floats, labels: Sequence[GoldLabel]) -> dict[str, Any]:
@@ -182,7 +203,7 @@ def measure_hhh(options: argparse.Namespace, source: StateSource, store: VectorS
     )
     comparisons, skipped = read(options.data / "hhh/hhh_dev.jsonl.gz", options.comparisons)
     test = labels_of(gold, comparisons)
-    features = features_of(gold, source, options.layers, store)
+    features = features_of(gold, source, options.layers, store, test)
     ratios = np.array([len(c.response_a) / max(1, len(c.response_b)) for c in comparisons])
     matched = np.abs(np.log(ratios)) <= np.log(MATCHED)
     result: dict[str, Any] = {
@@ -193,11 +214,10 @@ def measure_hhh(options: argparse.Namespace, source: StateSource, store: VectorS
         "shorter": accuracy(-np.log(ratios), test),
         "always a": accuracy(np.ones(len(test)), test),
     }
-    words = {0: bag_of_words(gold)}
+    words = bag_of_words(gold)
     for kinds in (("pairs",), ("pairs", "replies")):
         own = [label for label in gold.labels if label.kind in kinds]
-        bag, _ = choose_probe(words, own, seed=0)
-        result[f"bag of words, {kinds}"] = accuracy(bag.log_odds(words[0], test), test)
+        result[f"bag of words, {kinds}"] = accuracy(trained_bag(words, own).log_odds(words, test), test)
         for blind in (False, True):
             started = time.process_time()
             probe, choice = choose_probe(features, own, seed=0, blind=blind)
@@ -240,6 +260,11 @@ def measure_checks(options: argparse.Namespace, source: StateSource, store: Vect
     """Train on machine checks, measure by kind, and print."""
     pool = replies(options.data, options.replies)
     gold = gold_of_pairs(pool, CONSTITUTION, ("checks",), share=0.3, per_kind=options.per_kind, seed=0)
+    if options.held_out:
+        kept = {kind: [label for label in gold.held_out if label.kind == kind] for kind in DRAWN_KINDS}
+        gold.held_out[:] = [label for own in kept.values() for label in own[: options.held_out]]
+    if options.lora:
+        source = with_adapter(gold, source, options)
     features = features_of(gold, source, options.layers, store)
     probe, choice = choose_probe(features, gold.labels, seed=0)
     own = figures_by_kind(gold.labels, choice.scores)
@@ -257,11 +282,27 @@ def measure_checks(options: argparse.Namespace, source: StateSource, store: Vect
     return {
         "chosen": chosen(choice),
         "tried": best_by_layer(choice),
+        "adapter": {"learning_rate": options.learning_rate, "epochs": options.epochs}
+        if options.lora
+        else None,
         "labels": len(gold.labels),
         "mean": mean,
         "held out": {kind: figure.model_dump() for kind, figure in unseen.items()},
         "cross-validated": {kind: figure.model_dump() for kind, figure in own.items()},
     }
+
+
+def with_adapter(gold: JudgeGold, source: StateSource, options: argparse.Namespace) -> StateSource:
+    """Train an adapter on three quarters of the prompts, leave the labels of the others in `gold`."""
+    asking = Questions(CONSTITUTION, PromptTemplates())
+    requests = {number: request_of(asking, question) for question, number in gold.questions.items()}
+    rows = {number: source.row(request) for number, request in requests.items()}
+    config = JudgeAdapterConfig(options.learning_rate, options.epochs)
+    started, before = time.monotonic(), time.process_time()
+    found, gold.labels[:] = adapted(source, gold.labels, rows, requests[0], options.lora, config, seed=0)
+    wall, spent = time.monotonic() - started, time.process_time() - before
+    print(f"adapter: {wall:.0f} s, {spent:.0f} s of CPU")
+    return found
 
 
 def measure_speed(options: argparse.Namespace, source: StateSource, store: VectorStore) -> dict[str, Any]:
@@ -335,6 +376,10 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int)
     parser.add_argument("--replies", type=int, default=500)
     parser.add_argument("--per-kind", type=int, default=60)
+    parser.add_argument("--held-out", type=int, help="labels of each kind to measure on; all if not given")
+    parser.add_argument("--lora", type=Path, metavar="DIR", help="checks: train an adapter into this folder")
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--timed", type=int, default=17, help="comparisons, one of them to load the model")
     parser.add_argument("--principles", type=int, default=4, help="principles of each comparison, for speed")
     parser.add_argument("--layers", type=int, nargs="+", default=[10, 15, 20, 25])

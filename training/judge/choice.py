@@ -18,7 +18,7 @@ from core.digests import derive_uniform
 from core.statistics.bootstrap import Floats
 from engines.judge.settings import Loss, StatesRead
 from training.judge.features import FeatureView, view_of
-from training.judge.probe import GoldLabel, Probe, fit_probe
+from training.judge.probe import GoldLabel, Probe, fit_probe, fit_probes
 
 FOLDS = 5
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -98,8 +98,8 @@ class _Search:
     def try_all(self, layer: int, reading: StatesRead, loss: Loss) -> None:
         """Try all weights of the squared norm."""
         seen = self.view(layer, reading).of(self._features[layer])
-        for l2 in PENALTIES:
-            scores = held_out_scores(seen, self.labels, self._fold_of, loss, l2)
+        found = held_out_scores(seen, self.labels, self._fold_of, loss, PENALTIES)
+        for l2, scores in zip(PENALTIES, found, strict=True):
             temperature, nll = _calibrated(scores, self.labels)
             self.tried.append(Setting(layer, reading, loss, l2, nll))
             if self.best is self.tried[-1]:
@@ -114,13 +114,22 @@ def folds(labels: Sequence[GoldLabel], seed: int) -> list[int]:
 
 
 def held_out_scores(
-    states: Floats, labels: Sequence[GoldLabel], fold_of: Sequence[int], loss: Loss, l2: float
-) -> Floats:
-    """Return the log-odds (N,) of each label by a probe that was trained on the other folds."""
-    scores = np.zeros(len(labels))
+    states: Floats,
+    labels: Sequence[GoldLabel],
+    fold_of: Sequence[int],
+    loss: Loss,
+    penalties: Sequence[float],
+) -> list[Floats]:
+    """Return the log-odds (N,) of each label by probes that were trained on the other folds.
+
+    Returns:
+        The log-odds for each weight of the squared norm.
+    """
+    scores = [np.zeros(len(labels)) for _ in penalties]
     for train, test in _splits(fold_of):
-        probe = fit_probe(states, [labels[n] for n in train], loss, l2)
-        scores[test] = probe.log_odds(states, [labels[n] for n in test])
+        probes = fit_probes(states, [labels[n] for n in train], loss, penalties)
+        for own, probe in zip(scores, probes, strict=True):
+            own[test] = probe.log_odds(states, [labels[n] for n in test])
     return scores
 
 

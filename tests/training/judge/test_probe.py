@@ -9,7 +9,7 @@ import pytest
 
 from training.judge.choice import PENALTIES, balanced, choose_probe, folds, held_out_scores
 from training.judge.features import view_of
-from training.judge.probe import GoldLabel, Probe, fit_probe
+from training.judge.probe import GoldLabel, Probe, fit_probe, fit_probes
 
 WIDTH = 6
 
@@ -82,6 +82,14 @@ def test_probe_finds_the_direction_that_decides(loss: Any):
     assert abs(weight[1:]).max() < weight[0] / 4
 
 
+def test_a_fit_that_starts_from_another_is_the_same():
+    states, labels = gold(80)
+    together = fit_probes(states, labels, "cross_entropy", (0.01, 1.0, 0.1))
+    for l2, probe in zip((0.01, 1.0, 0.1), together, strict=True):
+        alone = fit_probe(states, labels, "cross_entropy", l2)
+        np.testing.assert_allclose(probe.weight, alone.weight, atol=1e-4)
+
+
 def test_prompts_are_never_on_both_sides_of_a_fold():
     _, labels = gold(60)
     fold_of = folds(labels, 0)
@@ -96,7 +104,7 @@ def test_held_out_scores_know_nothing_of_their_own_labels():
     rng = np.random.default_rng(0)
     states = rng.normal(size=(300, 40))
     labels = [GoldLabel(n, None, float(rng.uniform() > 0.5), f"{n}", "x") for n in range(300)]
-    scores = held_out_scores(states, labels, folds(labels, 0), "cross_entropy", 1e-4)
+    (scores,) = held_out_scores(states, labels, folds(labels, 0), "cross_entropy", (1e-4,))
     right = np.mean((scores > 0) == [label.target > 0.5 for label in labels])
     assert 0.4 < right < 0.6
 
