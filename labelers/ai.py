@@ -53,7 +53,7 @@ class AILabeler:
         drawn = draw(candidates, self.config.principles, self.seed, comparison.prompt.id, "label")
         return drawn if self.reads_principles else drawn[:1]
 
-    @property
+    @cached_property
     def reads_principles(self) -> bool:
         """False for a reward model: what is better is what it was trained on."""
         return not compares_replies(self.engine)

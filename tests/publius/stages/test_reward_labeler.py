@@ -136,6 +136,8 @@ def test_an_audit_measures_it_and_a_correction_is_fitted(folder: Path, tmp_path:
     assert accuracy is not None
     assert accuracy.value == pytest.approx(0.8, abs=0.15)  # on the rest of the tuning slice
     assert (own.labeler.mode, own.labeler.templates) == ("choice", "")
+    # A run with this folder as its labeler finds the certificate.
+    assert own.labeler.model_identity == make_engine(ModelConfig(id=str(folder)), EngineConfig()).identity
     refused = [one.refused or "" for one in result.certificate.compared if one.labeler.mode == "pointwise"]
     assert "reads no principle" in refused[0]
     assert (result.folder / CERTIFICATE).is_file()
