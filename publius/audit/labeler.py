@@ -35,12 +35,11 @@ from publius.audit.settings import AuditRequest, audit_settings
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineMaker, conversations, make_engine, open_engines
 from publius.runs.folder import package_versions
+from publius.runs.inputs import CORRECTION
 from publius.stages.judges.audits import corrected_labeler
 from publius.stages.judges.trained import judged_constitution
 
 AUDIT_REPORT = "audit.md"
-CORRECTION = "correction.json"
-"""File of an audit with the correction of the labeler, as `label.correction` takes it."""
 FEWEST_PROMPTS = 10
 """Prompts that each slice needs for labelers to be compared."""
 

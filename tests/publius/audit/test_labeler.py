@@ -19,9 +19,10 @@ from engines.scripted import ScriptedEngine
 from evaluation.judges.certificate import CERTIFICATE, read_certificate
 from labelers.correction.correction import read_correction
 from publius.audit.correcting import CorrectionRequest, run_correction
-from publius.audit.labeler import AUDIT_REPORT, CORRECTION, AuditResult, run_audit
+from publius.audit.labeler import AUDIT_REPORT, AuditResult, run_audit
 from publius.audit.settings import AuditRequest
 from publius.runs.engines import make_engine
+from publius.runs.inputs import CORRECTION
 from tests.publius.invoking import here
 from tests.publius.judges import model_of_bytes, write_judge
 
