@@ -210,8 +210,12 @@ def questions_for(engine: object, constitution: Constitution, templates: PromptT
 
 
 def numbers_to(points: int) -> tuple[str, ...]:
-    """Return the answers of a rating: the numbers from 1 to `points`."""
-    return tuple(f" {number}" for number in range(1, points + 1))
+    """Return the answers of a rating: the numbers from 1 to `points`.
+
+    They follow a bracket and no space: to many tokenizers a space before a digit is a token of its own, and
+    to others both are one.
+    """
+    return tuple(map(str, range(1, points + 1)))
 
 
 def _example(example: Example, good_first: bool, *, pair: bool) -> dict[str, Any]:

@@ -79,6 +79,7 @@ def _section(one: AuditedLabeler) -> dict[str, Any]:
         "rows": [metric_row(metric) for metric in one.metrics],
         "problems": [escaped(problem) for problem in one.problems],
         "outcomes": [(escaped(name), f"{count:,}") for name, count in one.outcomes.items()],
+        "correction": escaped(correction_line(one) or ""),
         "cost": None if one.cost is None else cost_line(one),
     }
 
@@ -107,6 +108,18 @@ def compared_row(one: AuditedLabeler, recommended: str | None) -> _Row:
     tokens = _NONE if one.cost is None or not one.cost.asked else f"{one.cost.tokens_each:,.0f}"
     mark = "recommended" if one.labeler.digest == recommended else ""
     return escaped(one.labeler.name), *(metric_cell(one.metric(name)) for name in names), tokens, mark
+
+
+def correction_line(one: AuditedLabeler) -> str | None:
+    """Return what a labeler's correction does and gains, or why there is none; None without gold labels."""
+    if one.correction is None:
+        return None if one.no_correction is None else f"correction: none, as {one.no_correction}"
+    found = one.correction
+    length = f", {found.length:+.3g} nats for an answer e times as long" if found.length else ""
+    return (
+        f"correction: log-odds times {found.scale:.3g}{length}; log-loss {found.before.nll:.3f} nats before, "
+        f"{found.after.nll:.3f} after (cross-validated)"
+    )
 
 
 def cost_line(one: AuditedLabeler) -> str:

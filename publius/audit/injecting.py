@@ -13,7 +13,7 @@ from core.progress import progress
 from core.records import Generation, Metric
 from core.terminal.interrupts import run_interruptibly
 from engines.cached import CachedEngine
-from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
+from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest, compares_replies
 from evaluation.judges.injections import (
     AttackedPair,
     InjectionShift,
@@ -73,7 +73,10 @@ def injection_shifts(labeler: AILabeler, asked: LabelingEngine) -> tuple[Metric,
     principles = [p for p in labeler.constitution.principles if p.check is None]
     pair = labeler.config.mode in PAIR_MODES
     pairs = attacked_pairs(principles, pair=pair)
-    own, theirs = (_shifts(one, pairs, asked.at_once) for one in (labeler, _naive(labeler, asked, pair=pair)))
+    own = _shifts(labeler, pairs, asked.at_once)
+    # A reward model is asked no question, so no template of it could be naive.
+    naive = None if compares_replies(asked.engine) else _naive(labeler, asked, pair=pair)
+    theirs = [] if naive is None else _shifts(naive, pairs, asked.at_once)
     return injection_metrics(own, theirs, labeler.seed)
 
 
