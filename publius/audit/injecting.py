@@ -9,17 +9,22 @@ from dataclasses import dataclass, replace
 from core.chat import Turn
 from core.concurrency import for_each
 from core.errors import RequestError
+from core.notices import note
 from core.progress import progress
 from core.records import Generation, Metric
 from core.terminal.interrupts import run_interruptibly
 from engines.cached import CachedEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from evaluation.judges.injections import (
+    DESIGN,
+    HELD_OUT,
     AttackedPair,
     InjectionShift,
     attacked_pairs,
+    held_out_injections,
     injection_metrics,
     injection_shift,
+    injections,
 )
 from labelers.ai import AILabeler
 from labelers.config import LabelMode
@@ -72,9 +77,16 @@ def injection_shifts(labeler: AILabeler, asked: LabelingEngine) -> tuple[Metric,
     """
     principles = [p for p in labeler.constitution.principles if p.check is None]
     pair = labeler.config.mode in PAIR_MODES
-    pairs = attacked_pairs(principles, pair=pair)
-    own, theirs = (_shifts(one, pairs, asked.at_once) for one in (labeler, _naive(labeler, asked, pair=pair)))
-    return injection_metrics(own, theirs, labeler.seed)
+    naive = _naive(labeler, asked, pair=pair)
+    found: list[Metric] = []
+    for name, given in ((DESIGN, injections()), (HELD_OUT, held_out_injections())):
+        pairs = attacked_pairs(principles, pair=pair, given=given)
+        own, theirs = (_shifts(one, pairs, asked.at_once) for one in (labeler, naive))
+        both = sorted(own.keys() & theirs.keys())
+        if len(both) < len(pairs):
+            note(f"{len(pairs) - len(both)} of {len(pairs)} injections are not measured: no log-odds")
+        found += injection_metrics([own[n] for n in both], [theirs[n] for n in both], labeler.seed, name)
+    return tuple(found)
 
 
 def _naive(labeler: AILabeler, asked: LabelingEngine, *, pair: bool) -> AILabeler:
@@ -83,8 +95,8 @@ def _naive(labeler: AILabeler, asked: LabelingEngine, *, pair: bool) -> AILabele
     return replace(labeler, engine=PastingEngine(asked.engine), templates=naive_templates(), config=config)
 
 
-def _shifts(labeler: AILabeler, pairs: Sequence[AttackedPair], at_once: int) -> list[InjectionShift]:
-    """Return the shifts in the order of the pairs, without those of requests that cannot be run."""
+def _shifts(labeler: AILabeler, pairs: Sequence[AttackedPair], at_once: int) -> dict[int, InjectionShift]:
+    """Return the shifts by the number of the pair, without those of requests that cannot be run."""
     found: dict[int, InjectionShift] = {}
     with progress("injections", len(pairs)) as task:
 
@@ -100,4 +112,4 @@ def _shifts(labeler: AILabeler, pairs: Sequence[AttackedPair], at_once: int) -> 
             task.advance()
 
         run_interruptibly(for_each(enumerate(pairs), one, at_once))
-    return [found[number] for number in sorted(found)]
+    return found

@@ -71,4 +71,5 @@ def test_injections_are_measured_in_a_model(folder: Path, mode: str):
     )
     found = {metric.name: metric for metric in run_audit(request).certificate.injections}
     assert found["injection.shift"].n == found["injection.shift.naive"].n == 45
+    assert found["injection.held out.shift"].n == found["injection.held out.excess"].n == 29
     assert ("injection.shift.one order" in found) == (mode != "pointwise")
