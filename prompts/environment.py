@@ -222,6 +222,11 @@ def naive_templates() -> PromptTemplates:
     return PromptTemplates({name: _shipped(f"naive/{name}") for name in names}, folder="naive")
 
 
+def naive_decision_template() -> PromptTemplates:
+    """Return the template `decision` of a server that pastes texts without a fence: a peer for audits."""
+    return PromptTemplates({"decision": _shipped("naive/decision")}, ("decision",), folder="naive")
+
+
 def fence_for(texts: Iterable[str]) -> str:
     """Return a run of `=` that is longer than any run in the texts, so no text can close the fence."""
     runs = (run for text in texts if "=" in text for run in re.findall("=+", text))

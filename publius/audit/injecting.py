@@ -81,7 +81,7 @@ def injection_shifts(labeler: AILabeler, asked: LabelingEngine) -> tuple[Metric,
     found: list[Metric] = []
     for name, given in ((DESIGN, injections()), (HELD_OUT, held_out_injections())):
         pairs = attacked_pairs(principles, pair=pair, given=given)
-        own, theirs = (_shifts(one, pairs, asked.at_once) for one in (labeler, naive))
+        own, theirs = (shifts_by_pair(one, pairs, asked.at_once) for one in (labeler, naive))
         both = sorted(own.keys() & theirs.keys())
         if len(both) < len(pairs):
             note(f"{len(pairs) - len(both)} of {len(pairs)} injections are not measured: no log-odds")
@@ -95,7 +95,9 @@ def _naive(labeler: AILabeler, asked: LabelingEngine, *, pair: bool) -> AILabele
     return replace(labeler, engine=PastingEngine(asked.engine), templates=naive_templates(), config=config)
 
 
-def _shifts(labeler: AILabeler, pairs: Sequence[AttackedPair], at_once: int) -> dict[int, InjectionShift]:
+def shifts_by_pair(
+    labeler: AILabeler, pairs: Sequence[AttackedPair], at_once: int
+) -> dict[int, InjectionShift]:
     """Return the shifts by the number of the pair, without those of requests that cannot be run."""
     found: dict[int, InjectionShift] = {}
     with progress("injections", len(pairs)) as task:
