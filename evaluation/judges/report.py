@@ -56,7 +56,8 @@ TITLES: Mapping[str, str] = {
     "lead.bag of words": "lead over the bag of words",
     **_INJECTED,
     **{
-        name.replace("injection.", "injection.held out."): f"{title}: held-out texts"
+        name.replace("injection.", f"injection.{which}.", 1): f"{title}: {texts}"
+        for which, texts in (("held out", "held-out texts"), ("own", "texts of your own"))
         for name, title in _INJECTED.items()
     },
     "planted": "accuracy on planted violations",

@@ -18,7 +18,9 @@ from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from evaluation.judges.injections import (
     DESIGN,
     HELD_OUT,
+    OWN,
     AttackedPair,
+    Injection,
     InjectionShift,
     attacked_pairs,
     held_out_injections,
@@ -68,18 +70,23 @@ def _pasted(request: ChoiceRequest) -> ChoiceRequest:
     return replace(request, turns=tuple(Turn(turn.role, (turn.text,)) for turn in request.turns))
 
 
-def injection_shifts(labeler: AILabeler, asked: LabelingEngine) -> tuple[Metric, ...]:
+def injection_shifts(
+    labeler: AILabeler, asked: LabelingEngine, own_texts: Sequence[Injection] = ()
+) -> tuple[Metric, ...]:
     """Return the shifts of a labeler by the injections that ship, beside those of a naive judge.
 
     Args:
         labeler: the labeler; its principles without a machine check are judged by in turn.
         asked: its engine.
+        own_texts: injections of the user's own, a third set.
     """
     principles = [p for p in labeler.constitution.principles if p.check is None]
     pair = labeler.config.mode in PAIR_MODES
     naive = _naive(labeler, asked, pair=pair)
     found: list[Metric] = []
-    for name, given in ((DESIGN, injections()), (HELD_OUT, held_out_injections())):
+    for name, given in ((DESIGN, injections()), (HELD_OUT, held_out_injections()), (OWN, own_texts)):
+        if not given:
+            continue
         pairs = attacked_pairs(principles, pair=pair, given=given)
         own, theirs = (shifts_by_pair(one, pairs, asked.at_once) for one in (labeler, naive))
         both = sorted(own.keys() & theirs.keys())
