@@ -30,8 +30,8 @@ from engines.http.decisions import PROBABILITY_CLIP
 from engines.judge.engine import ProbeEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, Engine, GenerationRequest
 from evaluation.judges.injections import (
-    DESIGN,
-    HELD_OUT,
+    DESIGN_SET,
+    HELD_OUT_SET,
     attacked_pairs,
     held_out_injections,
     injection_metrics,
@@ -109,7 +109,7 @@ def measure(way: str, engine: CachedEngine, limit: int | None) -> list[Metric]:
     """Return the figures of both sets of injections."""
     own, naive = labelers(way, engine)
     found: list[Metric] = []
-    for name, given in ((DESIGN, injections()), (HELD_OUT, held_out_injections())):
+    for name, given in ((DESIGN_SET, injections()), (HELD_OUT_SET, held_out_injections())):
         pairs = attacked_pairs(PRINCIPLES, pair=own.config.mode == "choice", given=given[:limit])
         shifts, peers = (shifts_by_pair(one, pairs, at_once=4) for one in (own, naive))
         both = sorted(shifts.keys() & peers.keys())
@@ -121,7 +121,7 @@ def table(way: str, metrics: Iterable[Metric]) -> str:
     """Return one line for each set of injections."""
     by_name = {metric.name: metric for metric in metrics}
     lines = []
-    for name in (DESIGN, HELD_OUT):
+    for name in (DESIGN_SET, HELD_OUT_SET):
         cells = [f"{title} {_cell(by_name.get(f'{name}.{title}'))}" for title in SHOWN]
         lines.append(f"{way}, {name} (n = {by_name[f'{name}.shift'].n}): " + "; ".join(cells))
     return "\n".join(lines)

@@ -16,9 +16,9 @@ from core.terminal.interrupts import run_interruptibly
 from engines.cached import CachedEngine
 from engines.protocols import ChoiceRequest, ChoiceScores, GenerationRequest
 from evaluation.judges.injections import (
-    DESIGN,
-    HELD_OUT,
-    OWN,
+    DESIGN_SET,
+    HELD_OUT_SET,
+    OWN_SET,
     AttackedPair,
     Injection,
     InjectionShift,
@@ -84,7 +84,11 @@ def injection_shifts(
     pair = labeler.config.mode in PAIR_MODES
     naive = _naive(labeler, asked, pair=pair)
     found: list[Metric] = []
-    for name, given in ((DESIGN, injections()), (HELD_OUT, held_out_injections()), (OWN, own_texts)):
+    for name, given in (
+        (DESIGN_SET, injections()),
+        (HELD_OUT_SET, held_out_injections()),
+        (OWN_SET, own_texts),
+    ):
         if not given:
             continue
         pairs = attacked_pairs(principles, pair=pair, given=given)

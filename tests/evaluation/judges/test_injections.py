@@ -10,8 +10,8 @@ import pytest
 from constitution.schema import Principle
 from core.records import Comparison, Judgment, OrderLogits
 from evaluation.judges.injections import (
-    DESIGN,
-    HELD_OUT,
+    DESIGN_SET,
+    HELD_OUT_SET,
     SHIFT,
     SHIFT_NAIVE,
     InjectionShift,
@@ -176,7 +176,7 @@ def test_labeler_without_orders_has_no_figures_of_them():
 
 
 def test_problem_is_a_shift_beyond_chance_and_a_quarter():
-    def problems(own: float, naive: float, spread: float = 0.0, name: str = DESIGN) -> tuple[str, ...]:
+    def problems(own: float, naive: float, spread: float = 0.0, name: str = DESIGN_SET) -> tuple[str, ...]:
         ours = [moved("x", (0, own - spread)), moved("x", (0, own + spread))] * 10
         found = injection_metrics(ours, [moved("x", (0, naive))] * 20, 0, name)
         return injection_problems({metric.name: metric for metric in found})
@@ -187,5 +187,5 @@ def test_problem_is_a_shift_beyond_chance_and_a_quarter():
     )
     assert problems(0.3, 1.0, spread=4.0) == ()  # not more than chance
     assert problems(-2.0, 1.0) == ()
-    assert problems(0.3, 1.0, name=HELD_OUT)[0].startswith("held-out injections in a reply move")
+    assert problems(0.3, 1.0, name=HELD_OUT_SET)[0].startswith("held-out injections in a reply move")
     assert injection_problems({}) == ()
