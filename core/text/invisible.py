@@ -5,8 +5,8 @@ another to a model: they hide words, break them, or keep a control token from be
 have a use, they stay: joiners between letters of scripts that need them and in emoji, variation selectors
 behind a symbol, tags in flags, marks of direction in texts of scripts that run from right to left.
 
-The set is Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties, Unicode 16) and the controls that
-have no place in a line.
+The set is Unicode's `Default_Ignorable_Code_Point` (DerivedCoreProperties, Unicode 16) and the controls of
+the Latin-1 block. ASCII's own stay: small models write them now and then, and recorded requests have them.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ _IGNORABLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_CONTROLS = "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"
-_BREAKS = "\x0b\x0c\x1c-\x1e\x85\u2028\u2029"
+_CONTROLS = "\x80-\x84\x86-\x9f"
 _FLAG = "\U0001f3f4[\U000e0020-\U000e007e]{1,16}\U000e007f"
-_UNSEEN = re.compile(f"(?P<flag>{_FLAG})|[{_IGNORABLE}{_CONTROLS}\x1f]")
-_LINE_BREAKS = re.compile(f"[{_BREAKS}]|\r(?!\n)")
+_UNSEEN = re.compile(f"(?P<flag>{_FLAG})|[{_IGNORABLE}{_CONTROLS}]")
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 _JOINERS = "\u200c\u200d"
 _DIRECTIONS = "\u061c\u200e\u200f\u2066\u2067\u2068\u2069"
 _RIGHT_TO_LEFT = ("R", "AL")
 
 
 def without_invisible(text: str) -> str:
-    """Return a text without characters that are not seen, and with line feeds for all that break a line.
+    """Return a text without characters that are not seen; line feeds replace Unicode's other line breaks.
 
-    Carriage returns before a line feed stay. A text without such characters is returned as it is.
+    A text without such characters, and so every text in ASCII, is returned as it is.
     """
+    if text.isascii():
+        return text
     text = _LINE_BREAKS.sub("\n", text)
     if not _UNSEEN.search(text):
         return text
@@ -41,7 +42,7 @@ def without_invisible(text: str) -> str:
     def kept(found: re.Match[str]) -> str:
         if found["flag"]:
             return found[0]
-        before, after = text[: found.start()][-1:], text[found.end() :][:1]
+        before, after = text[max(0, found.start() - 1) : found.start()], text[found.end() : found.end() + 1]
         return found[0] if _has_use(found[0], before, after, is_right_to_left) else ""
 
     # A character may lose its use with the one beside it.
