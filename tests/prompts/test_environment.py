@@ -225,6 +225,8 @@ def test_request_to_the_critic_names_the_principle(name: str):
         (["====="], 6),
         (["a\n=======\nb", "=="], 8),
         (["=== ====="], 6),
+        (["\u2550" * 8], 9),
+        (["==\uff1d=\ua78a==\n===="], 8),
     ],
 )
 def test_fence_is_longer_than_any_run_in_the_texts(texts: list[str], length: int):
