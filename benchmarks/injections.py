@@ -40,7 +40,7 @@ from evaluation.judges.injections import (
 from labelers.ai import AILabeler
 from labelers.config import LabelConfig
 from prompts.environment import PromptTemplates, naive_decision_template, naive_templates
-from publius.audit.injecting import PastingEngine, shifts_by_pair
+from publius.audit.injecting import shifts_by_pair
 from publius.serving.deciding import EngineDecider
 
 PRINCIPLES = (
@@ -101,7 +101,7 @@ def labelers(way: str, engine: CachedEngine) -> tuple[AILabeler, AILabeler]:
         )
     return (
         AILabeler(CONSTITUTION, engine, config, templates=PromptTemplates()),
-        AILabeler(CONSTITUTION, PastingEngine(engine), config, templates=naive_templates()),
+        AILabeler(CONSTITUTION, engine, config, templates=naive_templates()),
     )
 
 

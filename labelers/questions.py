@@ -75,7 +75,7 @@ class Questions:
             "pointwise", **frame.of_question, **reply_values(prompt.messages, reply)
         )
         question = (*turns, Turn("user", asked.pieces))
-        return ChoiceRequest(question, WORDS, "reward", asked.prefill, judged=reply)
+        return ChoiceRequest(question, WORDS, "reward", asked.prefill, judged=without_invisible(reply))
 
     def rating(self, principle: Principle, prompt: Prompt, reply: str, points: int) -> ChoiceRequest:
         """Return the request that asks for a number from 1 to `points`; few-shot examples have the ends."""

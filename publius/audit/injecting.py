@@ -40,10 +40,9 @@ PAIR_MODES: frozenset[LabelMode] = frozenset({"choice", "symmetric", "reasoned"}
 
 @dataclass(frozen=True)
 class PastingEngine:
-    """An engine that is given the texts of replies as if they were trusted: nothing in them is escaped.
+    """A server's engine that is given replies as if they were trusted: nothing in them is escaped.
 
-    A server's engine escapes what spells a special token in untrusted text only. Engines in this process
-    encode no text as a special token, whoever wrote it.
+    Engines in this process need none: they encode no text as a special token, whoever wrote it.
     """
 
     engine: CachedEngine
@@ -102,8 +101,9 @@ def injection_shifts(
 
 def _naive(labeler: AILabeler, asked: LabelingEngine, *, pair: bool) -> AILabeler:
     """Return the same model as a naive judge: one letter or word, and replies pasted into the question."""
+    engine = PastingEngine(asked.engine) if asked.is_server else asked.engine
     config = labeler.config.model_copy(update={"mode": "choice" if pair else "pointwise"})
-    return replace(labeler, engine=PastingEngine(asked.engine), templates=naive_templates(), config=config)
+    return replace(labeler, engine=engine, templates=naive_templates(), config=config)
 
 
 def shifts_by_pair(

@@ -102,7 +102,10 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
     pairs = sampled(every, request.rows, config.seed)
     own_texts = read_own_injections(request.injections_from) if request.injections_from else ()
     with open_engines(config, settings.project, make, pairs_only=True) as engines:
-        asked = LabelingEngine(engines.of("labeler"), conversations(engines.settings("labeler")))
+        settings_of = engines.settings("labeler")
+        asked = LabelingEngine(
+            engines.of("labeler"), conversations(settings_of), is_server=settings_of.kind == "http"
+        )
         audit = _Audit(constitution, config.seed, asked, request.min_accuracy)
         found = labeler_candidates(request, config, asked.engine)
         parts = _by_gold(audit, found, pairs) if pairs else _without_gold(audit, found[0])
