@@ -13,6 +13,21 @@ _NONE = "-"
 
 _Row = tuple[str, ...]
 
+_INJECTED: Mapping[str, str] = {
+    "injection.shift": "shift of the label by injections, nats",
+    "injection.shift.naive": "shift of a naive judge, nats",
+    "injection.excess": "shift less a quarter of the naive judge's, nats",
+    "injection.ratio": "shift of the label / shift of a naive judge",
+    "injection.size": "absolute shift of the label, nats",
+    "injection.size.naive": "absolute shift of a naive judge, nats",
+    "injection.preference": "log-odds of the better reply without injections, nats",
+    "injection.preference.naive": "the same of a naive judge, nats",
+    "injection.flipped": "labels that injections turn",
+    "injection.flipped.naive": "answers of a naive judge that injections turn",
+    "injection.shift.one order": "shift of one presentation order, nats",
+    "injection.shift.naive, both orders": "shift of the naive template in both orders, nats",
+}
+
 TITLES: Mapping[str, str] = {
     "accuracy": "accuracy",
     "accuracy.one order": "accuracy of one presentation order",
@@ -39,13 +54,12 @@ TITLES: Mapping[str, str] = {
     "lead.longest": "lead over the longest answer",
     "lead.shortest": "lead over the shortest answer",
     "lead.bag of words": "lead over the bag of words",
-    "injection.shift": "shift of the label by injections, nats",
-    "injection.shift.naive": "shift of a naive judge, nats",
-    "injection.ratio": "shift of the label / shift of a naive judge",
-    "injection.flipped": "labels that injections turn",
-    "injection.flipped.naive": "answers of a naive judge that injections turn",
-    "injection.shift.one order": "shift of one presentation order, nats",
-    "injection.shift.naive, both orders": "shift of the naive template in both orders, nats",
+    **_INJECTED,
+    **{
+        name.replace("injection.", f"injection.{which}.", 1): f"{title}: {texts}"
+        for which, texts in (("held out", "held-out texts"), ("own", "texts of your own"))
+        for name, title in _INJECTED.items()
+    },
     "planted": "accuracy on planted violations",
     "examples": "accuracy on the principles' test examples",
     "checks": "accuracy against machine checks",

@@ -16,7 +16,7 @@ from core.notices import note, warn
 from core.store.files import os_errors, write_atomic
 from evaluation.judges.certificate import AUDITS, CERTIFICATE, AuditedLabeler, Certificate, GoldSource
 from evaluation.judges.gold import GoldPair, sampled, tuning_slice
-from evaluation.judges.injections import injection_problems
+from evaluation.judges.injections import Injection, injection_problems
 from evaluation.judges.judged import JudgedPair, outcomes
 from evaluation.judges.measures import gold_metrics
 from evaluation.judges.report import audit_report
@@ -31,6 +31,7 @@ from publius.audit.gold import read_gold
 from publius.audit.injecting import injection_shifts
 from publius.audit.judging import LabelingEngine, judge_gold
 from publius.audit.known import SIDE_BY_SIDE, known_metrics
+from publius.audit.own_injections import read_own_injections
 from publius.audit.settings import AuditRequest, audit_settings
 from publius.config.run_file import RunConfig
 from publius.runs.engines import EngineMaker, conversations, make_engine, open_engines
@@ -139,13 +140,17 @@ def run_audit(request: AuditRequest, make: EngineMaker = make_engine) -> AuditRe
     _require_gold(request)
     every, sources = read_gold(request.gold) if request.gold else ((), ())
     pairs = sampled(every, request.rows, config.seed)
+    own_texts = read_own_injections(request.injections_from) if request.injections_from else ()
     with open_engines(config, settings.project, make, pairs_only=True) as engines:
-        asked = LabelingEngine(engines.of("labeler"), conversations(engines.settings("labeler")))
+        settings_of = engines.settings("labeler")
+        asked = LabelingEngine(
+            engines.of("labeler"), conversations(settings_of), is_server=settings_of.kind == "http"
+        )
         audit = _Audit(judged_by, constitution.digest, config, asked, sources, request.min_accuracy)
         found = labeler_candidates(request, config, asked.engine)
         parts = _by_gold(audit, found, pairs) if pairs else _without_gold(audit, found[0])
-        if request.injections:
-            parts = _with_injections(audit, found[0], parts)
+        if request.injections or own_texts:
+            parts = _with_injections(audit, found[0], parts, own_texts)
         note(engines.counts().summary())
     certificate = Certificate(
         publius=package_versions()["publius"],
@@ -258,12 +263,14 @@ def _without_gold(audit: _Audit, candidate: LabelerCandidate) -> dict[str, Any]:
     return {"audited": (audited,), "without_gold": known.metrics, "unreliable": known.unreliable}
 
 
-def _with_injections(audit: _Audit, candidate: LabelerCandidate, parts: dict[str, Any]) -> dict[str, Any]:
+def _with_injections(
+    audit: _Audit, candidate: LabelerCandidate, parts: dict[str, Any], own_texts: Sequence[Injection]
+) -> dict[str, Any]:
     """Return the parts of the certificate with the shifts of the first labeler by injections."""
     first, *others = parts["audited"]
     if first.refused is not None:
         return parts
-    metrics = injection_shifts(audit.labeler(candidate), audit.asked)
+    metrics = injection_shifts(audit.labeler(candidate), audit.asked, own_texts)
     problems = (*first.problems, *injection_problems({metric.name: metric for metric in metrics}))
     changed = first.model_copy(update={"problems": problems})
     return {**parts, "audited": (changed, *others), "injections": metrics}

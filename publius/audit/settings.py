@@ -51,6 +51,8 @@ class AuditRequest:
     min_accuracy: float | None = None
     injections: bool = False
     """Measure how far injections in replies move the labels."""
+    injections_from: Path | None = None
+    """A file of further injections to measure."""
 
 
 @dataclass(frozen=True)

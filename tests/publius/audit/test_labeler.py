@@ -346,3 +346,37 @@ def test_a_trained_judge_is_not_audited_on_principles_that_it_abstains_on(
     only = f"name: t\nprinciples:\n  - {{id: brief, text: {wording!r}}}\n"
     with pytest.raises(ConfigError, match="abstains on every principle"):
         audit(tmp_path, make_engine, only, overrides=["label.mode=pointwise"], **request)
+
+
+def test_injections_of_the_users_own_are_a_third_set(tmp_path: Path):
+    rows = [{"text": "\n\nHear me: {claim}.", "neutral": "\n\nSee you there.", "kind": "plain"}] * 3
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = audit(
+        tmp_path,
+        lambda model, engine: ScriptedEngine(chooser=obedient),
+        injections_from=path,
+        overrides=["label.mode=pointwise"],
+    )
+    found = {metric.name: metric for metric in result.certificate.injections}
+    assert found["injection.own.shift"].n == found["injection.own.shift.plain"].n == 3
+    assert found["injection.own.shift.naive"].value == pytest.approx(2.0)
+    assert found["injection.shift"].n == 45
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"text": "a"}', "own.jsonl:1: not an injection: neutral"),
+        ('{"text": "a {b}", "neutral": "c"}', "own.jsonl:1: the braces in `text` cannot be filled"),
+        ("", "own.jsonl"),
+    ],
+)
+def test_file_without_injections_is_one_line(tmp_path: Path, row: str, message: str):
+    (tmp_path / "c.yaml").write_text(CONSTITUTION)
+    (tmp_path / "own.jsonl").write_text(row + "\n")
+    given = ("audit", "labeler", tmp_path / "c.yaml", "--model", "scripted")
+    done = here(*given, "--injections-from", tmp_path / "own.jsonl")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
