@@ -12,7 +12,7 @@ decided over all of them together (`evaluation/presentation.py`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from constitution.schema import Constitution
@@ -85,6 +85,11 @@ def evaluate_answers(
     metrics += metrics_of(texts, {text for one in texts for text in one.values}, seed)[0]
     missing = {name: len(asked) - len(given) for name, given in table.items() if len(given) < len(asked)}
     return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value)
+
+
+def with_metrics(evaluation: Evaluation, metrics: Iterable[Metric]) -> Evaluation:
+    """Return the evaluation with further metrics, which are computed from all prompts together."""
+    return replace(evaluation, metrics=(*evaluation.metrics, *metrics))
 
 
 def metrics_of(

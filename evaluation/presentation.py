@@ -14,7 +14,7 @@ from evaluation.measures import COMPLIANCE, SAMENESS
 from evaluation.metrics import DELTA, MIN_PROMPTS, variant_rank
 from evaluation.quality import BASE_LOSS, NEUTRAL_LOSS, REFERENCE_LOSS
 from evaluation.refusals.names import ANY_OVER_REFUSAL, OVER_REFUSAL, UNDER_REFUSAL
-from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
+from evaluation.win_rate import EVEN_WIN_RATE, LENGTH_CONTROLLED, WIN_RATE
 
 ChangeOutcome = Literal["better", "worse", "other", "noise", "same"]
 """Change from `base`: better or worse beyond noise; beyond noise for a measure without a preferred direction
@@ -24,6 +24,7 @@ BEYOND_NOISE: frozenset[ChangeOutcome | None] = frozenset({"better", "worse", "o
 _TITLES = {
     COMPLIANCE: "all checks",
     WIN_RATE: "win rate",
+    LENGTH_CONTROLLED: "win rate at equal length",
     "words": "words",
     "finished": "finished",
     "empty": "empty",
@@ -135,12 +136,12 @@ def _is_unchanged(metric: Metric, even: float) -> bool:
 
 def is_steered(measure: str) -> bool:
     """Return True if a measure shows how well the constitution is followed, rather than a side effect."""
-    return measure == WIN_RATE or measure.partition(".")[0] == COMPLIANCE
+    return measure.partition(".")[0] in (WIN_RATE, COMPLIANCE)
 
 
 def _place(measure: str) -> int:
     """Return the sort key of a measure: all checks, each check, win rate, then side effects."""
-    if measure == WIN_RATE:
+    if measure.partition(".")[0] == WIN_RATE:
         return 2
     return int(measure != COMPLIANCE) if is_steered(measure) else 3
 

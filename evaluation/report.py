@@ -14,6 +14,7 @@ from core.statistics.bootstrap import RESAMPLES
 from core.text.documents import code_cell, document_template, fenced, without_bars
 from critique.statistics import attribution_rows, loop_lines
 from evaluation.config import BASE
+from evaluation.findings import Findings
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS, Evaluation, variant_rank
 from evaluation.presentation import (
     BEYOND_NOISE,
@@ -26,7 +27,6 @@ from evaluation.presentation import (
     title_of,
 )
 from evaluation.quality import BASE_LOSS, TEXT_MEASURES
-from evaluation.refusals.measures import RefusalFindings
 from evaluation.win_rate import WIN_RATE
 
 SHOWN_CHARACTERS = 2_000
@@ -63,15 +63,13 @@ class ReportContent:
     """Model of the judge, if there was one."""
     loop: Mapping[str, Any] = field(default_factory=dict)
     """Statistics of the critique loop (`critique/statistics.py`); empty if the run has none."""
-    corrected: tuple[str, ...] = ()
-    """Win rates corrected by people's judgments, one line for each variant."""
-    refusals: RefusalFindings | None = None
-    """Responses to the refusal prompts, if the run measures refusals."""
+    findings: Findings = field(default_factory=Findings)
+    """What was found beyond the metrics."""
 
 
 def render_report(content: ReportContent) -> str:
     """Return the report in Markdown. Text of models and data is fenced and never rendered as a template."""
-    evaluation = content.evaluation
+    evaluation, refusals = content.evaluation, content.findings.refusals
     metrics = EvaluationMetrics.of(evaluation.metrics)
     return document_template("evaluation", "report.md.j2").render(
         name=without_bars(content.constitution.name),
@@ -82,15 +80,16 @@ def render_report(content: ReportContent) -> str:
         fewest=MIN_PROMPTS,
         few=FEW_PROMPTS,
         judge=content.judge and code_cell(content.judge),
-        corrected=content.corrected,
+        corrected=[one.line() for one in content.findings.corrected],
+        controlled=content.findings.controlled,
         compared=_compared(content),
         changes={variant: _changes(metrics, variant) for variant in metrics.variants if variant != BASE},
         beyond=_count_beyond(metrics),
         tables=_tables(metrics),
         has_losses=any(measure in (*TEXT_MEASURES, BASE_LOSS) for measure in metrics.measures),
         differences=_differences(metrics),
-        refusals=content.refusals,
-        refusal_examples=content.refusals.examples(EXAMPLES_SHOWN) if content.refusals else (),
+        refusals=refusals,
+        refusal_examples=refusals.examples(EXAMPLES_SHOWN) if refusals else (),
         loop_rounds=loop_lines(content.loop),
         loop_principles=attribution_rows(content.loop),
         samples=_samples(content),

@@ -15,6 +15,8 @@ from evaluation.measures import Series, is_empty
 from labelers.ai import AILabeler
 
 WIN_RATE = "win_rate"
+LENGTH_CONTROLLED = f"{WIN_RATE}.length_controlled"
+"""Win rate if both answers were equally long (`evaluation/length_control.py`)."""
 EVEN_WIN_RATE = 0.5
 """Win rate of answers that are as good as the base model's."""
 UNPARSED = "the judge's answer could not be parsed"

@@ -13,8 +13,10 @@ from core.progress import progress
 from core.records import Answer
 from core.store.files import is_there, os_errors, write_atomic
 from evaluation.config import BASE
+from evaluation.findings import Findings
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
-from evaluation.metrics import Evaluation, evaluate_answers
+from evaluation.length_control import length_controlled_rates
+from evaluation.metrics import Evaluation, evaluate_answers, with_metrics
 from evaluation.refusals.measures import RefusalFindings
 from evaluation.refusals.prompts import RefusalPrompts
 from evaluation.report import ReportContent, metrics_content, render_report
@@ -70,7 +72,9 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
         by_text += refusals.series()
     further += by_prompt
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)
-    _write(run, evaluation, answers, _corrected_by_people(run, wins), refusals)
+    controlled = length_controlled_rates(wins)
+    evaluation = with_metrics(evaluation, [rate.metric(name) for name, rate in controlled.items()])
+    _write(run, evaluation, answers, Findings(_corrected_by_people(run, wins), controlled, refusals))
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
     return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds)
@@ -129,24 +133,16 @@ def _write(
     run: Run,
     evaluation: Evaluation,
     answers: Sequence[Answer],
-    corrected: tuple[CorrectedWinRate, ...],
-    refusals: RefusalFindings | None,
+    findings: Findings,
 ) -> None:
     folder: Path = run.folder / _FOLDER
     with os_errors(folder):
         folder.mkdir(exist_ok=True)
     excluded = run.excluded(_STAGE)
     judge = run.config.models.judge.id if run.config.models.judge else None
-    figures = metrics_content(evaluation, excluded)
-    if corrected:
-        figures["win_rates_corrected"] = [one.as_json() for one in corrected]
-    if refusals is not None:
-        figures["refusals"] = refusals.as_json()
+    figures = metrics_content(evaluation, excluded) | findings.as_json()
     metrics = json.dumps(figures, indent=2, ensure_ascii=False)
     write_atomic(folder / "metrics.json", metrics + "\n")
     shown, loop = run.config.eval.samples_shown, run.manifest["stages"].get("critique", {}).get("loop", {})
-    lines = tuple(one.line() for one in corrected)
-    content = ReportContent(
-        run.constitution, evaluation, answers, excluded, shown, judge, loop, lines, refusals=refusals
-    )
+    content = ReportContent(run.constitution, evaluation, answers, excluded, shown, judge, loop, findings)
     write_atomic(folder / "report.md", render_report(content))

@@ -1,0 +1,34 @@
+"""Findings of an evaluation beyond its metrics: what they are about, in `metrics.json` and in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from evaluation.gold_wins import CorrectedWinRate
+from evaluation.length_control import LengthControlled
+from evaluation.refusals.measures import RefusalFindings
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Findings that an evaluation may have; each is empty if it was not measured."""
+
+    corrected: tuple[CorrectedWinRate, ...] = ()
+    """Win rates corrected by people's judgments, one for each variant."""
+    controlled: Mapping[str, LengthControlled] = field(default_factory=dict)
+    """Win rates at equal length, by variant."""
+    refusals: RefusalFindings | None = None
+    """Responses to the refusal prompts, if the run measures refusals."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entries of `metrics.json`; those that were not measured are absent."""
+        found: dict[str, Any] = {}
+        if self.corrected:
+            found["win_rates_corrected"] = [one.as_json() for one in self.corrected]
+        if self.controlled:
+            found["length_controlled"] = {name: one.as_json() for name, one in self.controlled.items()}
+        if self.refusals is not None:
+            found["refusals"] = self.refusals.as_json()
+        return found
