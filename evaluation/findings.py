@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from evaluation.drift.measured import DriftFindings
 from evaluation.gold_wins import CorrectedWinRate
 from evaluation.length_control import LengthControlled
 from evaluation.refusals.measures import RefusalFindings
@@ -22,6 +23,9 @@ class Findings:
     refusals: RefusalFindings | None = None
     """Responses to the refusal prompts, if the run measures refusals."""
 
+    drift: DriftFindings = field(default_factory=DriftFindings)
+    """Phrases that spread, and what optimising a proxy did to gold."""
+
     def as_json(self) -> dict[str, Any]:
         """Return the entries of `metrics.json`; those that were not measured are absent."""
         found: dict[str, Any] = {}
@@ -31,4 +35,5 @@ class Findings:
             found["length_controlled"] = {name: one.as_json() for name, one in self.controlled.items()}
         if self.refusals is not None:
             found["refusals"] = self.refusals.as_json()
+        found["drift"] = self.drift.as_json()
         return found

@@ -224,7 +224,8 @@ def _predicted(columns: Floats, fitted: Floats, covariance: Floats) -> tuple[flo
     error = float(np.sqrt(gradient @ covariance @ gradient))
     half = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
     odds = float(np.log(rate) - np.log1p(-rate))
-    return rate, float(_sigmoid(np.float64(odds - half))), float(_sigmoid(np.float64(odds + half)))
+    low, high = _sigmoid(np.array([odds - half, odds + half]))
+    return rate, float(low), float(high)
 
 
 def _loss(scores: Floats, wins: Floats) -> Floats:

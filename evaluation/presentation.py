@@ -10,6 +10,7 @@ from typing import Literal
 from core.records import Metric
 from core.statistics.significance import LEVEL_OF_TESTS, holm
 from evaluation.config import BASE
+from evaluation.drift.names import BOILERPLATE, DISTINCT, LENGTH_RATIO, SELF_SIMILARITY
 from evaluation.measures import COMPLIANCE, SAMENESS
 from evaluation.metrics import DELTA, MIN_PROMPTS, variant_rank
 from evaluation.quality import BASE_LOSS, NEUTRAL_LOSS, REFERENCE_LOSS
@@ -35,11 +36,15 @@ _TITLES = {
     REFERENCE_LOSS: "reference loss",
     BASE_LOSS: "base's loss",
     "kl": "KL",
+    BOILERPLATE: "boilerplate",
+    SELF_SIMILARITY: "self-similarity",
+    DISTINCT: "distinct word pairs",
+    LENGTH_RATIO: "words, relative to base",
     OVER_REFUSAL: "over-refusal",
     ANY_OVER_REFUSAL: "over-refusal, partial too",
     UNDER_REFUSAL: "under-refusal",
 }
-_UNITS = {"share": "%", "nats": "nats/token"}
+_UNITS = {"share": "%", "nats": "nats/token", "ratio": "times"}
 _BETTER = {
     COMPLIANCE: 1,
     WIN_RATE: 1,
@@ -50,6 +55,9 @@ _BETTER = {
     SAMENESS: -1,
     NEUTRAL_LOSS: -1,
     REFERENCE_LOSS: -1,
+    BOILERPLATE: -1,
+    SELF_SIMILARITY: -1,
+    DISTINCT: 1,
     OVER_REFUSAL: -1,
     UNDER_REFUSAL: -1,
 }

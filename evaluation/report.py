@@ -14,6 +14,7 @@ from core.statistics.bootstrap import RESAMPLES
 from core.text.documents import code_cell, document_template, fenced, without_bars
 from critique.statistics import attribution_rows, loop_lines
 from evaluation.config import BASE
+from evaluation.drift.names import SELF_SIMILARITY
 from evaluation.findings import Findings
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS, Evaluation, variant_rank
 from evaluation.presentation import (
@@ -89,6 +90,8 @@ def render_report(content: ReportContent) -> str:
         has_losses=any(measure in (*TEXT_MEASURES, BASE_LOSS) for measure in metrics.measures),
         differences=_differences(metrics),
         refusals=refusals,
+        drift=content.findings.drift,
+        has_drift_measures=SELF_SIMILARITY in metrics.measures,
         refusal_examples=refusals.examples(EXAMPLES_SHOWN) if refusals else (),
         loop_rounds=loop_lines(content.loop),
         loop_principles=attribution_rows(content.loop),

@@ -13,6 +13,7 @@ from core.progress import progress
 from core.records import Answer
 from core.store.files import is_there, os_errors, write_atomic
 from evaluation.config import BASE
+from evaluation.drift.measured import drift_metrics, drift_series
 from evaluation.findings import Findings
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
 from evaluation.length_control import length_controlled_rates
@@ -28,6 +29,7 @@ from publius.runs.reader import open_judgments
 from publius.stages.base import Stage, StageResult, prompts_of
 from publius.stages.judges.trained import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
+from publius.stages.quality.drifted import drift_of
 from publius.stages.quality.evaluated import series_by_forward_passes
 from publius.stages.quality.refusing import (
     answers_to_refusal_prompts,
@@ -70,11 +72,13 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     by_prompt, by_text = series_by_forward_passes(run, engines.cache, answers)
     if refusals is not None:
         by_text += refusals.series()
-    further += by_prompt
+    further += [*by_prompt, *drift_series(answers, run.config.seed)]
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)
     controlled = length_controlled_rates(wins)
-    evaluation = with_metrics(evaluation, [rate.metric(name) for name, rate in controlled.items()])
-    _write(run, evaluation, answers, Findings(_corrected_by_people(run, wins), controlled, refusals))
+    measured = [rate.metric(name) for name, rate in controlled.items()] + drift_metrics(answers)
+    evaluation = with_metrics(evaluation, measured)
+    findings = Findings(_corrected_by_people(run, wins), controlled, refusals, drift_of(run, answers))
+    _write(run, evaluation, answers, findings)
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
     return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds)
