@@ -13,6 +13,7 @@ from evaluation.config import BASE
 from evaluation.measures import COMPLIANCE, SAMENESS
 from evaluation.metrics import DELTA, MIN_PROMPTS, variant_rank
 from evaluation.quality import BASE_LOSS, NEUTRAL_LOSS, REFERENCE_LOSS
+from evaluation.refusals.names import ANY_OVER_REFUSAL, OVER_REFUSAL, UNDER_REFUSAL
 from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
 
 ChangeOutcome = Literal["better", "worse", "other", "noise", "same"]
@@ -33,6 +34,9 @@ _TITLES = {
     REFERENCE_LOSS: "reference loss",
     BASE_LOSS: "base's loss",
     "kl": "KL",
+    OVER_REFUSAL: "over-refusal",
+    ANY_OVER_REFUSAL: "over-refusal, partial too",
+    UNDER_REFUSAL: "under-refusal",
 }
 _UNITS = {"share": "%", "nats": "nats/token"}
 _BETTER = {
@@ -45,6 +49,8 @@ _BETTER = {
     SAMENESS: -1,
     NEUTRAL_LOSS: -1,
     REFERENCE_LOSS: -1,
+    OVER_REFUSAL: -1,
+    UNDER_REFUSAL: -1,
 }
 """Preferred direction by measure; the other measures have none."""
 

@@ -25,10 +25,14 @@ from evaluation.presentation import (
     title_of,
 )
 from evaluation.quality import BASE_LOSS, TEXT_MEASURES
+from evaluation.refusals.measures import RefusalFindings
 from evaluation.win_rate import WIN_RATE
 
 SHOWN_CHARACTERS = 2_000
 """Maximum length of a prompt or answer in the report; the file of answers has the full text."""
+
+EXAMPLES_SHOWN = 2
+"""Number of wrong responses to refusal prompts that the report shows, of each kind and variant."""
 
 _KINDS = {
     "base": "the policy before training",
@@ -60,6 +64,8 @@ class ReportContent:
     """Statistics of the critique loop (`critique/statistics.py`); empty if the run has none."""
     corrected: tuple[str, ...] = ()
     """Win rates corrected by people's judgments, one line for each variant."""
+    refusals: RefusalFindings | None = None
+    """Responses to the refusal prompts, if the run measures refusals."""
 
 
 def render_report(content: ReportContent) -> str:
@@ -81,6 +87,8 @@ def render_report(content: ReportContent) -> str:
         tables=_tables(metrics),
         has_losses=any(measure in (*TEXT_MEASURES, BASE_LOSS) for measure in metrics.measures),
         differences=_differences(metrics),
+        refusals=content.refusals,
+        refusal_examples=content.refusals.examples(EXAMPLES_SHOWN) if content.refusals else (),
         loop_rounds=loop_lines(content.loop),
         loop_principles=attribution_rows(content.loop),
         samples=_samples(content),
