@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.errors import ConfigError
 from evaluation.drift.measured import DriftFindings
+from evaluation.gates.decide import GateResult
 from evaluation.gold_wins import CorrectedWinRate
 from evaluation.length_control import LengthControlled
 from evaluation.refusals.measures import RefusalFindings
@@ -25,6 +27,10 @@ class Findings:
 
     drift: DriftFindings = field(default_factory=DriftFindings)
     """Phrases that spread, and what optimising a proxy did to gold."""
+    gates: tuple[GateResult, ...] = ()
+    """Outcomes of the run's gates."""
+    mistakes: ConfigError | None = None
+    """Gates on unknown metrics."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the entries of `metrics.json`; those that were not measured are absent."""
@@ -36,4 +42,7 @@ class Findings:
         if self.refusals is not None:
             found["refusals"] = self.refusals.as_json()
         found["drift"] = self.drift.as_json()
+        found["gates"] = [result.as_json() for result in self.gates]
+        if self.mistakes is not None:
+            found["gates_not_checked"] = [str(problem) for problem in self.mistakes.problems]
         return found

@@ -10,12 +10,12 @@ from rich.table import Table
 
 from constitution.schema import Constitution
 from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
-from core.statistics.bootstrap import RESAMPLES
 from core.text.documents import code_cell, document_template, fenced, without_bars
 from critique.statistics import attribution_rows, loop_lines
 from evaluation.config import BASE
 from evaluation.drift.names import SELF_SIMILARITY
 from evaluation.findings import Findings
+from evaluation.gates.decide import GateResult
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS, Evaluation, variant_rank
 from evaluation.presentation import (
     BEYOND_NOISE,
@@ -77,7 +77,6 @@ def render_report(content: ReportContent) -> str:
         digest=content.constitution.digest[:16],
         prompts=len(evaluation.prompts),
         variants=evaluation.variants,
-        resamples=RESAMPLES,
         fewest=MIN_PROMPTS,
         few=FEW_PROMPTS,
         judge=content.judge and code_cell(content.judge),
@@ -93,6 +92,7 @@ def render_report(content: ReportContent) -> str:
         drift=content.findings.drift,
         has_drift_measures=SELF_SIMILARITY in metrics.measures,
         refusal_examples=refusals.examples(EXAMPLES_SHOWN) if refusals else (),
+        gates=_gates(content.findings.gates),
         loop_rounds=loop_lines(content.loop),
         loop_principles=attribution_rows(content.loop),
         samples=_samples(content),
@@ -176,7 +176,7 @@ def _differences(metrics: EvaluationMetrics) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for measure in metrics.measures:
         deltas = {key[0]: delta for key, delta in metrics.deltas.items() if key[1] == measure}
-        cells = {name: in_brackets(delta, signed=True) for name, delta in deltas.items()}
+        cells = {name: in_brackets(delta, signed=True, together=True) for name, delta in deltas.items()}
         for variant in cells:
             if metrics.outcome(variant, measure) in BEYOND_NOISE:
                 cells[variant] = f"**{cells[variant]}**"
@@ -184,6 +184,19 @@ def _differences(metrics: EvaluationMetrics) -> list[tuple[str, ...]]:
             names = (variant for variant in metrics.variants if variant != BASE)
             rows.append((_title(metrics, measure), *(cells.get(name, "") for name in names)))
     return rows
+
+
+def _gates(results: Iterable[GateResult]) -> list[tuple[str, ...]]:
+    """Return a row for each gate: its outcome, what it is on with the interval, and where it comes from."""
+    return [
+        (
+            f"**{result.outcome}**" if result.blocks else result.outcome,
+            without_bars(result.line()),
+            "default" if result.is_default else "run file",
+            result.level,
+        )
+        for result in results
+    ]
 
 
 def _changes(metrics: EvaluationMetrics, variant: str) -> dict[ChangeOutcome, list[str]]:
@@ -207,11 +220,11 @@ def _change(metrics: EvaluationMetrics, variant: str, measure: str, name: str) -
     """Return a difference in words, such as `words -48.2 [-60.0, -36.1] (108.2 to 60.0)`."""
     value = metrics.values[variant, measure]
     if measure == WIN_RATE:
-        return f"{name} {in_brackets(value)} %"
+        return f"{name} {in_brackets(value, together=True)} %"
     delta, base = metrics.deltas[variant, measure], metrics.values[BASE, measure]
     points, percent = (" points", " %") if delta.unit == "share" else ("", "")
     from_to = f"{number(base)} to {number(value)}{percent}"
-    return f"{name} {in_brackets(delta, signed=True)}{points} ({from_to})"
+    return f"{name} {in_brackets(delta, signed=True, together=True)}{points} ({from_to})"
 
 
 def _count_beyond(metrics: EvaluationMetrics) -> tuple[int, int]:

@@ -7,14 +7,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.errors import DataError
-from core.notices import note
+from core.errors import ConfigError, DataError
+from core.notices import note, warn
 from core.progress import progress
 from core.records import Answer
 from core.store.files import is_there, os_errors, write_atomic
 from evaluation.config import BASE
 from evaluation.drift.measured import drift_metrics, drift_series
 from evaluation.findings import Findings
+from evaluation.gates.decide import GateResult, decide_gates
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
 from evaluation.length_control import length_controlled_rates
 from evaluation.metrics import Evaluation, evaluate_answers, with_metrics
@@ -77,10 +78,13 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     controlled = length_controlled_rates(wins)
     measured = [rate.metric(name) for name, rate in controlled.items()] + drift_metrics(answers)
     evaluation = with_metrics(evaluation, measured)
-    findings = Findings(_corrected_by_people(run, wins), controlled, refusals, drift_of(run, answers))
-    _write(run, evaluation, answers, findings)
+    gates, mistakes = _gates(run, evaluation)
+    corrected, drift = _corrected_by_people(run, wins), drift_of(run, answers)
+    _write(run, evaluation, answers, Findings(corrected, controlled, refusals, drift, gates, mistakes))
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
+    if mistakes is not None:  # after the report is written: only the gates have to be mended
+        raise mistakes
     return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds)
 
 
@@ -131,6 +135,19 @@ def _corrected_by_people(run: Run, wins: Sequence[Win]) -> tuple[CorrectedWinRat
     for one in found:
         note(f"win rate where answers differ, {one.line()}")
     return found
+
+
+def _gates(run: Run, evaluation: Evaluation) -> tuple[tuple[GateResult, ...], ConfigError | None]:
+    """Return the outcomes of the gates, or none and the error if one names an unknown metric."""
+    try:
+        gates = decide_gates(run.config.gates, evaluation.metrics)
+    except ConfigError as error:
+        return (), error
+    for result in gates:
+        if result.outcome != "pass":
+            what = "failed" if result.outcome == "fail" else "is inconclusive"
+            warn(f"the gate {what}: {result.line()}")
+    return gates, None
 
 
 def _write(
