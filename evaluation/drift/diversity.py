@@ -42,7 +42,7 @@ def self_similarity(answers: Sequence[Answer]) -> dict[str, float]:
     return {prompt_id: total / (len(chosen) - 1) for prompt_id, total in sums.items()}
 
 
-def distinct_metrics(texts: Mapping[str, Mapping[str, str]]) -> tuple[Metric, ...]:
+def distinct_metrics(texts: Mapping[str, Mapping[str, str]], differences: int = 1) -> tuple[Metric, ...]:
     """Return the share of different word pairs of each variant, and its difference from base.
 
     Longer answers repeat more pairs, so all variants are read to the same length: of each prompt's answers
@@ -52,6 +52,7 @@ def distinct_metrics(texts: Mapping[str, Mapping[str, str]]) -> tuple[Metric, ..
 
     Args:
         texts: the answers by variant and prompt id.
+        differences: number of all differences of the report, for the intervals that hold together.
 
     Returns:
         No metrics if there are fewer than `MIN_PROMPTS` prompts with two words of every variant.
@@ -68,7 +69,7 @@ def distinct_metrics(texts: Mapping[str, Mapping[str, str]]) -> tuple[Metric, ..
         for variant, (value, without) in jackknifed.items():
             if variant != BASE:
                 name = f"{variant}.{DISTINCT}.{DELTA}"
-                found.append(_metric(name, value - base, without - base_without, tested=True))
+                found.append(_difference(name, value - base, without - base_without, differences))
     return tuple(found)
 
 
@@ -89,15 +90,38 @@ def _jackknife(pairs: Sequence[Sequence[tuple[str, str]]]) -> tuple[float, Float
     return different / total, (different - own) / (total - sizes)
 
 
-def _metric(name: str, value: float, without: Floats, *, tested: bool = False) -> Metric:
-    from scipy.special import stdtr, stdtrit
+def _metric(name: str, value: float, without: Floats) -> Metric:
+    half = _half_width(without, LEVEL)
+    low, high = max(value - half, 0.0), min(value + half, 1.0)
+    return Metric(name=name, value=value, low=low, high=high, n=len(without), unit="share")
 
+
+def _difference(name: str, value: float, without: Floats, differences: int) -> Metric:
+    from scipy.special import stdtr
+
+    error, own = _error(without), _half_width(without, LEVEL)
+    together = _half_width(without, 1 - (1 - LEVEL) / max(1, differences))
+    p_value = 2 * float(stdtr(len(without) - 1, -abs(value) / error)) if error else float(value == 0)
+    return Metric(
+        name=name,
+        value=value,
+        low=max(value - own, -1.0),
+        high=min(value + own, 1.0),
+        simultaneous_low=max(value - together, -1.0),
+        simultaneous_high=min(value + together, 1.0),
+        n=len(without),
+        unit="share",
+        p_value=p_value,
+    )
+
+
+def _half_width(without: Floats, level: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(len(without) - 1, (1 + level) / 2)) * _error(without)
+
+
+def _error(without: Floats) -> float:
+    """Return the jackknife's standard error from the values without each prompt."""
     count = len(without)
-    error = math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
-    half = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * error
-    p_value = None
-    if tested:
-        p_value = 2 * float(stdtr(count - 1, -abs(value) / error)) if error else float(value == 0)
-    least = -1.0 if tested else 0.0
-    low, high = max(value - half, least), min(value + half, 1.0)
-    return Metric(name=name, value=value, low=low, high=high, n=count, unit="share", p_value=p_value)
+    return math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))

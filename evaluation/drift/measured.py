@@ -86,14 +86,19 @@ def drift_series(answers: Sequence[Answer], seed: int) -> list[Series]:
     return [*boilerplate_series(answers, seed), *(series for series in similar if series.values)]
 
 
-def drift_metrics(answers: Sequence[Answer]) -> list[Metric]:
-    """Return the metrics without a value for a single prompt: ratio of lengths and distinct pairs."""
+def drift_metrics(answers: Sequence[Answer], differences: int = 0) -> list[Metric]:
+    """Return the metrics without a value for a single prompt: ratio of lengths and distinct pairs.
+
+    Args:
+        answers: one answer of each variant to each prompt.
+        differences: number of the other differences of the report.
+    """
     texts: dict[str, dict[str, str]] = {}
     counts: dict[str, dict[str, float]] = {}
     for answer in sorted(answers, key=lambda answer: variant_rank(answer.variant)):
         texts.setdefault(answer.variant, {})[answer.prompt.id] = answer.generation.text
         counts.setdefault(answer.variant, {})[answer.prompt.id] = words(answer)
-    return [*length_metrics(counts), *distinct_metrics(texts)]
+    return [*length_metrics(counts), *distinct_metrics(texts, differences + len(texts) - 1)]
 
 
 def phrases_by_variant(answers: Sequence[Answer], seed: int) -> dict[str, tuple[SpreadPhrase, ...]]:

@@ -18,7 +18,7 @@ from evaluation.findings import Findings
 from evaluation.gates.decide import GateResult, decide_gates
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
 from evaluation.length_control import length_controlled_rates
-from evaluation.metrics import Evaluation, evaluate_answers, with_metrics
+from evaluation.metrics import DELTA, Evaluation, evaluate_answers, with_metrics
 from evaluation.refusals.measures import RefusalFindings
 from evaluation.refusals.prompts import RefusalPrompts
 from evaluation.report import ReportContent, metrics_content, render_report
@@ -76,8 +76,9 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     further += [*by_prompt, *drift_series(answers, run.config.seed)]
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)
     controlled = length_controlled_rates(wins)
-    measured = [rate.metric(name) for name, rate in controlled.items()] + drift_metrics(answers)
-    evaluation = with_metrics(evaluation, measured)
+    differences = sum(metric.name.endswith(f".{DELTA}") for metric in evaluation.metrics)
+    measured = [rate.metric(name) for name, rate in controlled.items()]
+    evaluation = with_metrics(evaluation, [*measured, *drift_metrics(answers, differences)])
     gates, mistakes = _gates(run, evaluation)
     corrected, drift = _corrected_by_people(run, wins), drift_of(run, answers)
     _write(run, evaluation, answers, Findings(corrected, controlled, refusals, drift, gates, mistakes))
