@@ -17,7 +17,9 @@ from training.methods import RL_METHODS
 def drift_of(run: Run, answers: Sequence[Answer]) -> DriftFindings:
     """Return the findings of drift. Nothing is generated for them."""
     seed = run.config.seed
-    curve = judged_against_checks(run.samples, run.constitution, seed)
+    # Opening the records of a run without samples would create their file.
+    has_samples = is_there(run.folder / "samples.jsonl")
+    curve = judged_against_checks(run.samples, run.constitution, seed) if has_samples else ()
     return DriftFindings(phrases_by_variant(answers, seed), _trainings(run), curve)
 
 
