@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from core.digests import derive_uniform
 from core.statistics.bootstrap import Floats
 from core.statistics.significance import LEVEL_OF_TESTS
 from core.text.similarity import words_of
@@ -38,6 +39,8 @@ _SWAPS = 499
 _MIN_PROMPTS = 3
 """Minimum number of prompts with a phrase in any answer. It does not depend on whose answer it is."""
 _MIN_SHARE = 0.02
+_MOST_PROMPTS = 500
+"""Maximum number of prompts that are compared, chosen by hash; more take gigabytes and find little more."""
 _MOST_PHRASES = 20_000
 """Maximum number of phrases to test, those with the most prompts first."""
 _NEARLY, _PART = 0.8, 0.5
@@ -100,10 +103,11 @@ def spread_phrases(ours: AnswersByPrompt, base: AnswersByPrompt, seed: int = 0) 
 
     Args:
         ours: answers of the variant.
-        base: answers of base. Prompts without answers of both are ignored.
+        base: answers of base. Prompts without answers of both are ignored; of more than 500, 500 are taken.
         seed: seed of the random swaps.
     """
-    prompts = sorted(ours.keys() & base.keys())
+    shared = sorted(ours.keys() & base.keys(), key=lambda prompt_id: derive_uniform("phrases", prompt_id))
+    prompts = sorted(shared[:_MOST_PROMPTS])
     counted = _shares(ours, prompts), _shares(base, prompts)
     phrases = _candidates(counted, len(prompts))
     if not phrases:
