@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from evaluation.presentation import (
     title_of,
 )
 from evaluation.quality import BASE_LOSS, TEXT_MEASURES
+from evaluation.ranking import RankedVariant
 from evaluation.refusals.measures import RefusalFindings
 from evaluation.win_rate import WIN_RATE
 
@@ -67,6 +69,10 @@ class ReportContent:
     """Win rates corrected by people's judgments, one line for each variant."""
     refusals: RefusalFindings | None = None
     """Responses to the refusal prompts, if the run measures refusals."""
+    ranking: tuple[RankedVariant, ...] = ()
+    """The variants by the judge's comparisons, the strongest first."""
+    labeled_by_judge: bool = False
+    """True if the judge also labeled the training data."""
     gates: tuple[GateResult, ...] = ()
     """Outcomes of the run's gates."""
 
@@ -91,6 +97,8 @@ def render_report(content: ReportContent) -> str:
         has_losses=any(measure in (*TEXT_MEASURES, BASE_LOSS) for measure in metrics.measures),
         differences=_differences(metrics),
         gates=_gates(content.gates),
+        ranking=_ranking(content.ranking),
+        labeled_by_judge=content.labeled_by_judge,
         refusals=content.refusals,
         refusal_examples=content.refusals.examples(EXAMPLES_SHOWN) if content.refusals else (),
         loop_rounds=loop_lines(content.loop),
@@ -184,6 +192,19 @@ def _differences(metrics: EvaluationMetrics) -> list[tuple[str, ...]]:
             names = (variant for variant in metrics.variants if variant != BASE)
             rows.append((_title(metrics, measure), *(cells.get(name, "") for name in names)))
     return rows
+
+
+def _ranking(ranked: Iterable[RankedVariant]) -> list[tuple[str, ...]]:
+    """Return a row for each variant: rank, strength over `base` in nats, and the win rate that it implies."""
+    return [
+        (
+            one.variant,
+            f"{one.best_rank}" if one.best_rank == one.worst_rank else f"{one.best_rank} to {one.worst_rank}",
+            f"{one.strength:+.2f} [{one.low:+.2f}, {one.high:+.2f}]",
+            f"{100 / (1 + math.exp(-one.strength)):.1f}",
+        )
+        for one in ranked
+    ]
 
 
 def _gates(results: Iterable[GateResult]) -> list[tuple[str, ...]]:

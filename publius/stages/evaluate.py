@@ -13,14 +13,21 @@ from core.notices import note, warn
 from core.progress import progress
 from core.records import Answer
 from core.store.files import is_there, os_errors, write_atomic
-from evaluation.config import BASE
 from evaluation.gates.decide import GateResult, decide_gates
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
 from evaluation.metrics import Evaluation, evaluate_answers
+from evaluation.ranking import RankedVariant, ranked_variants
 from evaluation.refusals.measures import RefusalFindings
 from evaluation.refusals.prompts import RefusalPrompts
 from evaluation.report import ReportContent, metrics_content, render_report
-from evaluation.win_rate import Win, judge_wins, skipped_wins, win_rate_series
+from evaluation.win_rate import (
+    Win,
+    every_pair_of,
+    judge_wins,
+    pairs_with_base,
+    skipped_wins,
+    win_rate_series,
+)
 from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
@@ -74,7 +81,7 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)
     gates, mistakes = _gates(run, evaluation)
     corrected = _corrected_by_people(run, wins)
-    _write(run, _Findings(evaluation, answers, corrected, refusals, gates, mistakes))
+    _write(run, _Findings(evaluation, answers, corrected, refusals, ranked_variants(wins), gates, mistakes))
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
     if mistakes is not None:  # after the report is written: only the gates have to be mended
@@ -101,12 +108,26 @@ async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> tupl
     engines.keep(judge)
     constitution = judged_constitution(run.constitution, Path(run.config.models.of("judge").id))
     labeler = AILabeler(constitution, judge, run.config.label, run.config.seed, run.templates)
-    others = sum(answer.variant != BASE for answer in answers)
-    with progress("eval judge", others) as task:
-        wins = await judge_wins(answers, labeler, conversations(run.config.engine), task.advance)
+    every_pair = run.config.eval.pairs == "all"
+    compared = list(every_pair_of(answers) if every_pair else pairs_with_base(answers))
+    if _is_labeler(run):
+        warn("the judge is the labeler, and prefers what it taught; set models.judge to another model")
+    with progress("eval judge", len(compared)) as task:
+        wins = await judge_wins(
+            answers, labeler, conversations(run.config.engine), task.advance, every_pair=every_pair
+        )
     for reason, count in skipped_wins(wins).items():
         run.exclude(_STAGE, "judge", reason, f"{count}")
     return wins
+
+
+def _is_labeler(run: Run) -> bool:
+    """Return True if the model that judges the evaluation also labeled the training data."""
+    models = run.config.models
+    if models.judge is None:
+        return False
+    judge, labeler = models.of("judge"), models.of("labeler")
+    return (judge.id, judge.adapter) == (labeler.id, labeler.adapter)
 
 
 def _corrected_by_people(run: Run, wins: Sequence[Win]) -> tuple[CorrectedWinRate, ...]:
@@ -152,6 +173,7 @@ class _Findings:
     answers: Sequence[Answer]
     corrected: tuple[CorrectedWinRate, ...]
     refusals: RefusalFindings | None
+    ranking: tuple[RankedVariant, ...]
     gates: tuple[GateResult, ...]
     mistakes: ConfigError | None
     """Gates on unknown metrics."""
@@ -168,6 +190,8 @@ def _write(run: Run, found: _Findings) -> None:
         figures["win_rates_corrected"] = [one.as_json() for one in found.corrected]
     if found.refusals is not None:
         figures["refusals"] = found.refusals.as_json()
+    if found.ranking:
+        figures["ranking"] = [one.as_json() for one in found.ranking]
     figures["gates"] = [result.as_json() for result in found.gates]
     if found.mistakes is not None:
         figures["gates_not_checked"] = [str(problem) for problem in found.mistakes.problems]
@@ -184,6 +208,8 @@ def _write(run: Run, found: _Findings) -> None:
         loop,
         corrected=tuple(one.line() for one in found.corrected),
         refusals=found.refusals,
+        ranking=found.ranking,
+        labeled_by_judge=_is_labeler(run),
         gates=found.gates,
     )
     write_atomic(folder / "report.md", render_report(content))
