@@ -11,6 +11,7 @@ from evaluation.drift.measured import DriftFindings
 from evaluation.gates.decide import GateResult
 from evaluation.gold_wins import CorrectedWinRate
 from evaluation.length_control import LengthControlled
+from evaluation.ranking import RankedVariant
 from evaluation.refusals.measures import RefusalFindings
 
 
@@ -27,6 +28,8 @@ class Findings:
 
     drift: DriftFindings = field(default_factory=DriftFindings)
     """Phrases that spread, and what optimising a proxy did to gold."""
+    ranking: tuple[RankedVariant, ...] = ()
+    """The variants by the judge's comparisons, the strongest first."""
     gates: tuple[GateResult, ...] = ()
     """Outcomes of the run's gates."""
     mistakes: ConfigError | None = None
@@ -41,6 +44,8 @@ class Findings:
             found["length_controlled"] = {name: one.as_json() for name, one in self.controlled.items()}
         if self.refusals is not None:
             found["refusals"] = self.refusals.as_json()
+        if self.ranking:
+            found["ranking"] = [one.as_json() for one in self.ranking]
         found["drift"] = self.drift.as_json()
         found["gates"] = [result.as_json() for result in self.gates]
         if self.mistakes is not None:

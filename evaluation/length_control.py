@@ -129,7 +129,7 @@ def length_controlled_rates(wins: Sequence[Win]) -> dict[str, LengthControlled]:
     """Return the length-controlled win rates, of variants with at least `FEW_PROMPTS` judged comparisons."""
     judged: dict[str, list[Win]] = {}
     for win in wins:
-        if win.p is not None:
+        if win.p is not None and win.other == BASE:
             judged.setdefault(win.variant, []).append(win)
     found = {}
     for variant, mine in judged.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ from evaluation.presentation import (
     title_of,
 )
 from evaluation.quality import BASE_LOSS, TEXT_MEASURES
+from evaluation.ranking import RankedVariant
 from evaluation.win_rate import WIN_RATE
 
 SHOWN_CHARACTERS = 2_000
@@ -66,6 +68,8 @@ class ReportContent:
     """Statistics of the critique loop (`critique/statistics.py`); empty if the run has none."""
     findings: Findings = field(default_factory=Findings)
     """What was found beyond the metrics."""
+    labeled_by_judge: bool = False
+    """True if the judge also labeled the training data."""
 
 
 def render_report(content: ReportContent) -> str:
@@ -93,6 +97,8 @@ def render_report(content: ReportContent) -> str:
         has_drift_measures=SELF_SIMILARITY in metrics.measures,
         refusal_examples=refusals.examples(EXAMPLES_SHOWN) if refusals else (),
         gates=_gates(content.findings.gates),
+        ranking=_ranking(content.findings.ranking),
+        labeled_by_judge=content.labeled_by_judge,
         loop_rounds=loop_lines(content.loop),
         loop_principles=attribution_rows(content.loop),
         samples=_samples(content),
@@ -184,6 +190,19 @@ def _differences(metrics: EvaluationMetrics) -> list[tuple[str, ...]]:
             names = (variant for variant in metrics.variants if variant != BASE)
             rows.append((_title(metrics, measure), *(cells.get(name, "") for name in names)))
     return rows
+
+
+def _ranking(ranked: Iterable[RankedVariant]) -> list[tuple[str, ...]]:
+    """Return a row for each variant: rank, strength over `base` in nats, and the win rate that it implies."""
+    return [
+        (
+            one.variant,
+            f"{one.best_rank}" if one.best_rank == one.worst_rank else f"{one.best_rank} to {one.worst_rank}",
+            f"{one.strength:+.2f} [{one.low:+.2f}, {one.high:+.2f}]",
+            f"{100 / (1 + math.exp(-one.strength)):.1f}",
+        )
+        for one in ranked
+    ]
 
 
 def _gates(results: Iterable[GateResult]) -> list[tuple[str, ...]]:

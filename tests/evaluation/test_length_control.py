@@ -71,7 +71,8 @@ def test_lengths_are_those_of_the_variant_s_own_answer_whatever_its_side():
         wins.append(Win(comparison, "sft", 0.8 if number % 7 > 3 else 0.4))
     assert {win.comparison.origin_a for win in wins} == {"sft", "base"}
     unjudged = Win(wins[0].comparison, "sft", None)
-    found = length_controlled_rates([*wins, unjudged])["sft"]
+    between_variants = Win(wins[0].comparison, "sft", 1.0, other="dpo")
+    found = length_controlled_rates([*wins, unjudged, between_variants])["sft"]
     expected = length_controlled(
         [win.p for win in wins],
         [len("long answer ") * (3 + number % 7) for number in range(40)],
