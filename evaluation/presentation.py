@@ -10,10 +10,12 @@ from typing import Literal
 from core.records import Metric
 from core.statistics.significance import LEVEL_OF_TESTS, holm
 from evaluation.config import BASE
+from evaluation.drift.names import BOILERPLATE, DISTINCT, LENGTH_RATIO, SELF_SIMILARITY
 from evaluation.measures import COMPLIANCE, SAMENESS
 from evaluation.metrics import DELTA, MIN_PROMPTS, variant_rank
 from evaluation.quality import BASE_LOSS, NEUTRAL_LOSS, REFERENCE_LOSS
-from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
+from evaluation.refusals.names import ANY_OVER_REFUSAL, OVER_REFUSAL, UNDER_REFUSAL
+from evaluation.win_rate import EVEN_WIN_RATE, LENGTH_CONTROLLED, WIN_RATE
 
 ChangeOutcome = Literal["better", "worse", "other", "noise", "same"]
 """Change from `base`: better or worse beyond noise; beyond noise for a measure without a preferred direction
@@ -23,6 +25,7 @@ BEYOND_NOISE: frozenset[ChangeOutcome | None] = frozenset({"better", "worse", "o
 _TITLES = {
     COMPLIANCE: "all checks",
     WIN_RATE: "win rate",
+    LENGTH_CONTROLLED: "win rate at equal length",
     "words": "words",
     "finished": "finished",
     "empty": "empty",
@@ -33,8 +36,15 @@ _TITLES = {
     REFERENCE_LOSS: "reference loss",
     BASE_LOSS: "base's loss",
     "kl": "KL",
+    BOILERPLATE: "boilerplate",
+    SELF_SIMILARITY: "self-similarity",
+    DISTINCT: "distinct word pairs",
+    LENGTH_RATIO: "words, relative to base",
+    OVER_REFUSAL: "over-refusal",
+    ANY_OVER_REFUSAL: "over-refusal, partial too",
+    UNDER_REFUSAL: "under-refusal",
 }
-_UNITS = {"share": "%", "nats": "nats/token"}
+_UNITS = {"share": "%", "nats": "nats/token", "ratio": "times"}
 _BETTER = {
     COMPLIANCE: 1,
     WIN_RATE: 1,
@@ -45,6 +55,11 @@ _BETTER = {
     SAMENESS: -1,
     NEUTRAL_LOSS: -1,
     REFERENCE_LOSS: -1,
+    BOILERPLATE: -1,
+    SELF_SIMILARITY: -1,
+    DISTINCT: 1,
+    OVER_REFUSAL: -1,
+    UNDER_REFUSAL: -1,
 }
 """Preferred direction by measure; the other measures have none."""
 
@@ -81,7 +96,7 @@ class EvaluationMetrics:
         )
 
     def outcome(self, variant: str, measure: str) -> ChangeOutcome | None:
-        """Return how a variant differs from `base`; None if the measure has no difference or no interval.
+        """Return how a variant differs from `base`; None if the measure has no difference.
 
         A difference is beyond noise if its p-value, adjusted for all differences of the evaluation (Holm), is
         at most 5 %. If nothing changed at all, the probability that any of them is beyond noise is then at
@@ -89,13 +104,14 @@ class EvaluationMetrics:
         excludes zero (for the win rate: one half), and there are at least `MIN_PROMPTS` prompts.
         """
         metric, even = self._difference(variant, measure), _even(measure)
-        if metric is None or metric.low is None or metric.high is None:
+        if metric is None:
             return None
         if _is_unchanged(metric, even):
             return "same"
         adjusted = self._adjusted.get((variant, measure))
-        excluded = metric.n >= MIN_PROMPTS and not metric.low <= even <= metric.high
-        if not (excluded if adjusted is None else adjusted <= LEVEL_OF_TESTS):
+        low, high = metric.low, metric.high
+        excluded = low is not None and high is not None and not low <= even <= high
+        if not (excluded and metric.n >= MIN_PROMPTS if adjusted is None else adjusted <= LEVEL_OF_TESTS):
             return "noise"
         direction = _BETTER.get(measure.partition(".")[0], 0)
         if not direction:
@@ -123,18 +139,18 @@ def _even(measure: str) -> float:
 
 
 def _is_unchanged(metric: Metric, even: float) -> bool:
-    """Return True if no prompt changed: the interval then has zero width at `even`."""
-    return metric.low == metric.high == even
+    """Return True if no prompt changed; in metrics of older versions the interval then has zero width."""
+    return metric.changed == 0 if metric.changed is not None else metric.low == metric.high == even
 
 
 def is_steered(measure: str) -> bool:
     """Return True if a measure shows how well the constitution is followed, rather than a side effect."""
-    return measure == WIN_RATE or measure.partition(".")[0] == COMPLIANCE
+    return measure.partition(".")[0] in (WIN_RATE, COMPLIANCE)
 
 
 def _place(measure: str) -> int:
     """Return the sort key of a measure: all checks, each check, win rate, then side effects."""
-    if measure == WIN_RATE:
+    if measure.partition(".")[0] == WIN_RATE:
         return 2
     return int(measure != COMPLIANCE) if is_steered(measure) else 3
 
@@ -150,8 +166,17 @@ def number(metric: Metric) -> str:
     return _numbers(metric)[0]
 
 
-def in_brackets(metric: Metric, *, signed: bool = False) -> str:
-    """Return a metric as `61.4 [52.0, 70.9]`; shares are percentages."""
+def in_brackets(metric: Metric, *, signed: bool = False, together: bool = False) -> str:
+    """Return a metric as `61.4 [52.0, 70.9]`; shares are percentages.
+
+    Args:
+        metric: the metric.
+        signed: True for a sign before numbers above zero.
+        together: True for the interval that covers together with those of all differences, if there is one.
+    """
+    if together and metric.simultaneous_low is not None:
+        low_high = {"low": metric.simultaneous_low, "high": metric.simultaneous_high}
+        metric = metric.model_copy(update=low_high)
     value, low, high = _numbers(metric, signed=signed)
     return f"{value} [{low}, {high}]" if low else value
 

@@ -7,16 +7,29 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.errors import DataError
-from core.notices import note
+from core.errors import ConfigError, DataError
+from core.notices import note, warn
 from core.progress import progress
 from core.records import Answer
 from core.store.files import is_there, os_errors, write_atomic
-from evaluation.config import BASE
+from evaluation.drift.measured import drift_metrics, drift_series
+from evaluation.findings import Findings
+from evaluation.gates.decide import GateResult, decide_gates
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
-from evaluation.metrics import Evaluation, evaluate_answers
+from evaluation.length_control import length_controlled_rates
+from evaluation.metrics import DELTA, Evaluation, evaluate_answers, with_metrics
+from evaluation.ranking import ranked_variants
+from evaluation.refusals.measures import RefusalFindings
+from evaluation.refusals.prompts import RefusalPrompts
 from evaluation.report import ReportContent, metrics_content, render_report
-from evaluation.win_rate import Win, judge_wins, skipped_wins, win_rate_series
+from evaluation.win_rate import (
+    Win,
+    every_pair_of,
+    judge_wins,
+    pairs_with_base,
+    skipped_wins,
+    win_rate_series,
+)
 from labelers.ai import AILabeler
 from publius.runs.engines import Engines, conversations
 from publius.runs.folder import Run
@@ -24,7 +37,13 @@ from publius.runs.reader import open_judgments
 from publius.stages.base import Stage, StageResult, prompts_of
 from publius.stages.judges.trained import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
+from publius.stages.quality.drifted import drift_of
 from publius.stages.quality.evaluated import series_by_forward_passes
+from publius.stages.quality.refusing import (
+    answers_to_refusal_prompts,
+    refusal_prompts_of,
+    write_responses,
+)
 from publius.stages.variants import available_variants
 
 _STAGE: Stage = "eval"
@@ -44,6 +63,7 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
             where=str(run.config.prompts.path),
             accepted='prompts with "split": "test", or split.test above 0',
         )
+    asked = refusal_prompts_of(run)  # before the first request: the file may be unreadable
     # All engines before the first request: those that share a model must know all adapters when it loads.
     policies = [
         AnsweringPolicy(run, engines.policy_with(run.adapter(variant)), variant, _STAGE)
@@ -53,16 +73,43 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     for policy in policies:
         answers += await policy.answer_all(engines, prompts)
     run.replace_answers(answers)
+    refusals = await _refusals(run, engines, policies, asked)
     wins = await _judged(run, engines, answers)
     further = list(win_rate_series(wins))
     engines.keep()  # the forward passes load the policy itself, and need the memory
     by_prompt, by_text = series_by_forward_passes(run, engines.cache, answers)
-    further += by_prompt
+    if refusals is not None:
+        by_text += refusals.series()
+    further += [*by_prompt, *drift_series(answers, run.config.seed)]
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)
-    _write(run, evaluation, answers, _corrected_by_people(run, wins))
+    controlled = length_controlled_rates(wins)
+    differences = sum(metric.name.endswith(f".{DELTA}") for metric in evaluation.metrics)
+    measured = [rate.metric(name) for name, rate in controlled.items()]
+    evaluation = with_metrics(evaluation, [*measured, *drift_metrics(answers, differences)])
+    gates, mistakes = _gates(run, evaluation)
+    corrected, drift = _corrected_by_people(run, wins), drift_of(run, answers)
+    _write(
+        run,
+        evaluation,
+        answers,
+        Findings(corrected, controlled, refusals, drift, ranked_variants(wins), gates, mistakes),
+    )
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
+    if mistakes is not None:  # after the report is written: only the gates have to be mended
+        raise mistakes
     return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds)
+
+
+async def _refusals(
+    run: Run, engines: Engines, policies: Sequence[AnsweringPolicy], asked: RefusalPrompts | None
+) -> RefusalFindings | None:
+    """Return how the variants respond to the refusal prompts, and write it down; None without prompts."""
+    if asked is None:
+        return None
+    findings = RefusalFindings.of(asked, await answers_to_refusal_prompts(policies, engines, asked))
+    write_responses(run, findings)
+    return findings
 
 
 async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> tuple[Win, ...]:
@@ -73,12 +120,26 @@ async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> tupl
     engines.keep(judge)
     constitution = judged_constitution(run.constitution, Path(run.config.models.of("judge").id))
     labeler = AILabeler(constitution, judge, run.config.label, run.config.seed, run.templates)
-    others = sum(answer.variant != BASE for answer in answers)
-    with progress("eval judge", others) as task:
-        wins = await judge_wins(answers, labeler, conversations(run.config.engine), task.advance)
+    every_pair = run.config.eval.pairs == "all"
+    compared = list(every_pair_of(answers) if every_pair else pairs_with_base(answers))
+    if _is_labeler(run):
+        warn("the judge is the labeler, and prefers what it taught; set models.judge to another model")
+    with progress("eval judge", len(compared)) as task:
+        wins = await judge_wins(
+            answers, labeler, conversations(run.config.engine), task.advance, every_pair=every_pair
+        )
     for reason, count in skipped_wins(wins).items():
         run.exclude(_STAGE, "judge", reason, f"{count}")
     return wins
+
+
+def _is_labeler(run: Run) -> bool:
+    """Return True if the model that judges the evaluation also labeled the training data."""
+    models = run.config.models
+    if models.judge is None:
+        return False
+    judge, labeler = models.of("judge"), models.of("labeler")
+    return (judge.id, judge.adapter) == (labeler.id, labeler.adapter)
 
 
 def _corrected_by_people(run: Run, wins: Sequence[Win]) -> tuple[CorrectedWinRate, ...]:
@@ -103,20 +164,35 @@ def _corrected_by_people(run: Run, wins: Sequence[Win]) -> tuple[CorrectedWinRat
     return found
 
 
+def _gates(run: Run, evaluation: Evaluation) -> tuple[tuple[GateResult, ...], ConfigError | None]:
+    """Return the outcomes of the gates, or none and the error if one names an unknown metric."""
+    try:
+        gates = decide_gates(run.config.gates, evaluation.metrics)
+    except ConfigError as error:
+        return (), error
+    for result in gates:
+        if result.outcome != "pass":
+            what = "failed" if result.outcome == "fail" else "is inconclusive"
+            warn(f"the gate {what}: {result.line()}")
+    return gates, None
+
+
 def _write(
-    run: Run, evaluation: Evaluation, answers: Sequence[Answer], corrected: tuple[CorrectedWinRate, ...]
+    run: Run,
+    evaluation: Evaluation,
+    answers: Sequence[Answer],
+    findings: Findings,
 ) -> None:
     folder: Path = run.folder / _FOLDER
     with os_errors(folder):
         folder.mkdir(exist_ok=True)
     excluded = run.excluded(_STAGE)
     judge = run.config.models.judge.id if run.config.models.judge else None
-    figures = metrics_content(evaluation, excluded)
-    if corrected:
-        figures["win_rates_corrected"] = [one.as_json() for one in corrected]
+    figures = metrics_content(evaluation, excluded) | findings.as_json()
     metrics = json.dumps(figures, indent=2, ensure_ascii=False)
     write_atomic(folder / "metrics.json", metrics + "\n")
     shown, loop = run.config.eval.samples_shown, run.manifest["stages"].get("critique", {}).get("loop", {})
-    lines = tuple(one.line() for one in corrected)
-    content = ReportContent(run.constitution, evaluation, answers, excluded, shown, judge, loop, lines)
+    content = ReportContent(
+        run.constitution, evaluation, answers, excluded, shown, judge, loop, findings, _is_labeler(run)
+    )
     write_atomic(folder / "report.md", render_report(content))
