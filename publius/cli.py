@@ -21,6 +21,7 @@ from publius.commands.exports import export
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import audit_app, chat, eval_reward
+from publius.commands.reports import report_
 from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
 from publius.commands.serving import serve_
 from publius.commands.setup import doctor, init, models_app
@@ -127,6 +128,7 @@ app.command()(compare)
 app.command()(label)
 app.command("eval-reward")(eval_reward)
 app.command("eval")(eval_)
+app.command("report")(report_)
 app.command()(show)
 app.command()(chat)
 app.command("serve")(serve_)

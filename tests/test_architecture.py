@@ -94,6 +94,7 @@ FLOORS = (
     ("labels", "models"),
     ("stages",),
     ("audit", "authoring", "chat", "serving"),
+    ("report",),
     ("views",),
     ("commands",),
     ("cli",),
