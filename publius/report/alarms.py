@@ -137,7 +137,7 @@ def _of_costs(costs: Costs) -> Iterator[RunAlarm]:
         if stage.advice:
             yield RunAlarm("serious", stage.stage, (stage.advice,))
         for reason, count in stage.excluded:
-            if count.value > _MANY_EXCLUDED * (stage.records.value + count.value):
+            if reason != BEYOND_LIMIT and count.value > _MANY_EXCLUDED * (stage.records.value + count.value):
                 yield RunAlarm(
                     "caution",
                     stage.stage,

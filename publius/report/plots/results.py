@@ -26,8 +26,8 @@ from publius.report.reading.loop import LoopResults
 from publius.report.reading.results import MeasureRow, Results
 
 _ROW_IN, _VARIANT_IN = 0.26, 0.15
-_PRICES = ("kl", NEUTRAL_LOSS, "words")
-"""Measures of what training costs, the first one that was measured is drawn."""
+_PRICES = ("kl", NEUTRAL_LOSS)
+"""Measures of what training costs; the first one that was measured is drawn."""
 
 
 def differences_plot(results: Results, name: str) -> Markup | None:
@@ -46,7 +46,7 @@ def differences_plot(results: Results, name: str) -> Markup | None:
             )
             for place, variant in enumerate(variants, start=1):
                 _draw_difference(
-                    axes, row, variant, number * step + _ROW_IN * 0.6 + _VARIANT_IN * (place - 0.4)
+                    axes, row, variant, number * step + _ROW_IN * 0.7 + _VARIANT_IN * (place - 1)
                 )
         axes.axvline(0, color=SOFT, linewidth=1)
         axes.set_ylim(len(rows) * step - 0.1, -0.2)

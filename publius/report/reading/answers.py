@@ -98,22 +98,23 @@ class AnswerData:
 
     def as_json(self) -> dict[str, Any]:
         """Return everything in the form that the page reads."""
-        prompts = [
-            {
-                "id": one.prompt.id,
-                "tags": list(one.prompt.tags),
-                "kinds": sorted(one.kinds),
-                "messages": [[message.role, self.text(message.content)] for message in one.prompt.messages],
-                "answers": sorted(one.answers, key=lambda answer: answer["c"]),
-            }
-            for _, one in sorted(self.prompts.items())
-        ]
+        prompts = [self._prompt(one) for _, one in sorted(self.prompts.items())]
         columns = [{"run": c.run, "origin": c.origin, "title": c.title, "kind": c.kind} for c in self.columns]
         return {
             "principles": self.principles,
             "columns": columns,
             "prompts": prompts,
             "texts": list(self._texts),
+        }
+
+    def _prompt(self, one: PromptAnswers) -> dict[str, Any]:
+        answers = sorted(one.answers, key=lambda answer: int(answer["c"]))
+        return {
+            "id": one.prompt.id,
+            "tags": list(one.prompt.tags),
+            "kinds": sorted(one.kinds),
+            "messages": [[message.role, self.text(message.content)] for message in one.prompt.messages],
+            "answers": answers,
         }
 
     def _note_prompts(self, kind: ColumnKind, ids: Iterable[str]) -> None:
