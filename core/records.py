@@ -432,3 +432,10 @@ class Metric(Record):
     p_value: Annotated[Finite, Field(ge=0, le=1)] | None = Field(default=None, exclude_if=lambda p: p is None)
     """Probability of a difference at least this large by chance, two-sided, for this metric alone; None if it
     is not a difference or has too few prompts."""
+    changed: Annotated[int, Field(ge=0)] | None = Field(default=None, exclude_if=lambda n: n is None)
+    """Number of prompts on which a difference is not zero; None if it is not a difference."""
+    simultaneous_low: Finite | None = Field(default=None, exclude_if=lambda low: low is None)
+    """Lower end of the interval that covers together with those of all differences of the evaluation, with a
+    probability of 95 %; None where `p_value` is."""
+    simultaneous_high: Finite | None = Field(default=None, exclude_if=lambda high: high is None)
+    """Upper end of this interval."""

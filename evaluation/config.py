@@ -39,6 +39,12 @@ class EvalConfig(Section):
     quality: bool = Field(default=True, json_schema_extra=ADDED)
     """True to measure what training costs: the loss of each variant on neutral text and reference answers
     that ship with Publius, and the loss of `base` on the variant's answers, in nats per token."""
+    refusals: str | None = Field(default=None, min_length=1, json_schema_extra=ADDED)
+    """Prompts to measure over-refusal and under-refusal on: `builtin` for the eighty that ship, or a file
+    with the columns `prompt` and `label` (`safe` or `unsafe`), such as XSTest's CSV, relative to the run
+    file. Not set: refusals are not measured, as each variant would have to answer these prompts too."""
+    refusal_prompts: int | None = Field(default=None, ge=1, json_schema_extra=ADDED)
+    """Maximum number of refusal prompts of each label, chosen by hash. Default: all."""
     samples_shown: int = Field(default=3, ge=0, le=100, json_schema_extra=OPERATIONAL)
     """Number of prompts whose answers the report shows side by side."""
 

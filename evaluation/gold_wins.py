@@ -1,8 +1,8 @@
 """Win rates by a judge, corrected by the comparisons that people judged too (prediction-powered inference).
 
-The judge is asked about the comparisons of a variant's answers with the base model's that differ in more than
 The judge is asked about comparisons of a variant's answers with the base model's that differ in more than
-are a random sample: annotators are shown comparisons in order of id, which is a hash.
+spacing and are not empty. Those that people judged are a random sample: annotators are shown comparisons in
+order of id, which is a hash.
 """
 
 from __future__ import annotations

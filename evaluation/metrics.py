@@ -1,4 +1,4 @@
-"""Metrics with bootstrap intervals from values per prompt, computed in the same way for every measure.
+"""Metrics with intervals from values per prompt, computed in the same way for every measure.
 
 A metric is named `<variant>.<measure>`, and its paired difference from `base` is named
 `<variant>.<measure>.delta`. All variants are measured on the same prompts: the prompts that every variant
@@ -6,7 +6,8 @@ answered and, for each measure, those with a value for every variant that has th
 prompts are counted.
 
 Differences, and win rates as differences from one half, have a p-value too. Whether one is beyond noise is
-decided over all of them together (`evaluation/presentation.py`).
+decided over all of them together (`evaluation/presentation.py`), and each has a second interval, which covers
+together with those of all others.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
+
 from constitution.schema import Constitution
 from core.errors import DataError
 from core.records import Answer, Metric
-from core.statistics.bootstrap import Interval, paired_intervals
-from core.statistics.significance import FEW, difference_p_values, student_intervals
+from core.statistics.bootstrap import LEVEL, Floats, value_matrix
+from core.statistics.intervals import Kind, interval_of
+from core.statistics.significance import FEW, difference_p_values
 from evaluation.config import BASE, Variant
 from evaluation.measures import Series, answer_series
 from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
@@ -27,10 +31,9 @@ from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
 DELTA = "delta"
 MIN_PROMPTS = 6
 """Minimum number of prompts for a difference beyond noise. If nothing changed, all of n prompts move the same
-way with a probability of 2^(1 - n) (two-sided sign test), which is below 5 % only for n >= 6. From here to
-`FEW_PROMPTS`, intervals are Student's; with fewer prompts no interval is reliable."""
+way with a probability of 2^(1 - n) (two-sided sign test), which is below 5 % only for n >= 6."""
 FEW_PROMPTS = FEW
-"""Number of prompts below which percentile intervals are noticeably too narrow."""
+"""Number of prompts below which only large differences can be told from chance."""
 _ORDER: tuple[str, ...] = get_args(Variant)
 
 
@@ -61,7 +64,7 @@ def evaluate_answers(
         answers: one answer of each variant to each prompt, in any order; some may be missing.
         constitution: the constitution whose machine checks are run on the answers.
         further: series computed elsewhere, such as KL and win rates. Values of other prompts are ignored.
-        seed: seed of the bootstrap.
+        seed: seed of the significance tests.
         texts: series over texts of their own instead of prompts, such as losses on neutral passages.
 
     Raises:
@@ -81,8 +84,9 @@ def evaluate_answers(
         for variant, given in table.items()
         for one in answer_series(variant, [given[prompt_id] for prompt_id in shared], constitution)
     ]
-    metrics, without_value = metrics_of([*series, *further], shared, seed)
-    metrics += metrics_of(texts, {text for one in texts for text in one.values}, seed)[0]
+    # Together, since the differences of a report are corrected for their number; no text is a prompt.
+    counted = {*shared, *(text for one in texts for text in one.values)}
+    metrics, without_value = metrics_of([*series, *further, *texts], counted, seed)
     missing = {name: len(asked) - len(given) for name, given in table.items() if len(given) < len(asked)}
     return Evaluation(metrics, tuple(table), tuple(shared), missing, without_value)
 
@@ -100,7 +104,7 @@ def metrics_of(
     Args:
         series: the measures of the variants; the metrics of one measure are adjacent in the result.
         prompts: ids of the prompts to include.
-        seed: seed of the bootstrap.
+        seed: seed of the significance tests.
 
     Raises:
         DataError: a value is not finite.
@@ -109,7 +113,7 @@ def metrics_of(
     measures: dict[str, list[Series]] = {}
     for one in series:
         measures.setdefault(one.measure, []).append(one)
-    metrics: list[Metric] = []
+    rows: list[_Row] = []
     without_value: dict[str, int] = {}
     for measure, found in measures.items():
         known = [counted & one.values.keys() for one in found]
@@ -118,8 +122,10 @@ def metrics_of(
         if lacking:
             without_value[measure] = lacking
         if complete:
-            metrics += _measured(sorted(found, key=lambda one: variant_rank(one.variant)), complete, seed)
-    return tuple(metrics), without_value
+            rows += _rows(sorted(found, key=lambda one: variant_rank(one.variant)), complete, seed)
+    # Without a changed prompt a difference cannot be beyond noise, so it does not count as a test.
+    tests = sum(row.p_value is not None and row.changed != 0 for row in rows)
+    return tuple(row.metric(tests) for row in rows), without_value
 
 
 def variant_rank(variant: str) -> tuple[int, str]:
@@ -127,50 +133,66 @@ def variant_rank(variant: str) -> tuple[int, str]:
     return (_ORDER.index(variant) if variant in _ORDER else len(_ORDER), variant)
 
 
-def _measured(found: Sequence[Series], prompts: Sequence[str], seed: int) -> list[Metric]:
-    """Return the metrics of one measure, with all intervals from the same resamples of the prompts."""
+@dataclass(frozen=True)
+class _Row:
+    """Values of one metric, one for each prompt."""
+
+    name: str
+    unit: str
+    kind: Kind
+    values: Floats
+    changed: int | None = None
+    """Number of prompts with a difference, for a difference."""
+    p_value: float | None = None
+
+    def metric(self, tests: int) -> Metric:
+        """Return the metric; `tests` is the number of differences that are tested together."""
+        interval = interval_of(self.kind, self.values)
+        together = None
+        if tests and self.p_value is not None:
+            together = interval_of(self.kind, self.values, 1 - (1 - LEVEL) / tests)
+        return Metric(
+            name=self.name,
+            value=interval.value if interval else float(self.values.mean()),
+            low=interval and interval.low,
+            high=interval and interval.high,
+            n=len(self.values),
+            unit=self.unit,
+            p_value=self.p_value,
+            changed=self.changed,
+            simultaneous_low=together and together.low,
+            simultaneous_high=together and together.high,
+        )
+
+
+def _rows(found: Sequence[Series], prompts: Sequence[str], seed: int) -> list[_Row]:
+    """Return the values of one measure: those of each variant, then the differences from `base`."""
     measure, unit = found[0].measure, found[0].unit
-    rows = {one.variant: [one.values[prompt_id] for prompt_id in prompts] for one in found}
-    values = {f"{variant}.{measure}": row for variant, row in rows.items()}
-    differences: dict[str, list[float]] = {}
-    if BASE in rows:
-        for variant in rows:
-            if variant != BASE:
-                paired = zip(rows[variant], rows[BASE], strict=True)
-                differences[f"{variant}.{measure}.{DELTA}"] = [value - base for value, base in paired]
+    is_share = unit == "share"
+    matrix = value_matrix([[one.values[prompt_id] for prompt_id in prompts] for one in found])
+    variants = [one.variant for one in found]
+    names = [f"{variant}.{measure}" for variant in variants]
+    values = dict(zip(names, matrix, strict=True))
+    differences: dict[str, Floats] = {}
+    if BASE in variants:
+        base = matrix[variants.index(BASE)]
+        others = (variant for variant in variants if variant != BASE)
+        differences = {f"{name}.{measure}.{DELTA}": values[f"{name}.{measure}"] - base for name in others}
     tested = differences
     if measure == WIN_RATE:
-        tested = {name: [value - EVEN_WIN_RATE for value in row] for name, row in values.items()}
+        tested = {name: row - EVEN_WIN_RATE for name, row in values.items()}
     p_values: dict[str, float] = {}
     if tested and len(prompts) >= MIN_PROMPTS:
-        p_values = dict(zip(tested, difference_p_values(list(tested.values()), seed), strict=True))
-    intervals = [*_intervals(values, unit, 0.0, seed), *_intervals(differences, unit, -1.0, seed)]
-    return [
-        Metric(
-            name=name,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            n=len(prompts),
-            unit=unit,
-            p_value=p_values.get(name),
+        p_values = dict(
+            zip(tested, difference_p_values([row.tolist() for row in tested.values()], seed), strict=True)
         )
-        for name, interval in zip([*values, *differences], intervals, strict=True)
+    changed = {name: int(np.count_nonzero(row)) for name, row in tested.items()}
+    kinds: tuple[Kind, Kind] = ("share", "difference") if is_share else ("mean", "mean")
+    return [
+        _Row(name, unit, kind, row, changed.get(name), p_values.get(name))
+        for kind, group in zip(kinds, (values, differences), strict=True)
+        for name, row in group.items()
     ]
-
-
-def _intervals(rows: Mapping[str, Sequence[float]], unit: str, least: float, seed: int) -> Sequence[Interval]:
-    """Return the interval of each row of one measure; `least` is the lowest possible value of a share."""
-    if not rows:
-        return ()
-    values = list(rows.values())
-    if not MIN_PROMPTS <= len(values[0]) < FEW_PROMPTS:
-        return paired_intervals(values, seed)
-    found = student_intervals(values)
-    if unit != "share":
-        return found
-    # Student's interval does not know where a share or a difference of shares ends.
-    return [Interval(value, max(low, least), min(high, 1.0)) for value, low, high in found]
 
 
 def _by_variant(answers: Iterable[Answer]) -> dict[str, dict[str, Answer]]:

@@ -13,6 +13,7 @@ from evaluation.config import BASE
 from evaluation.measures import COMPLIANCE, SAMENESS
 from evaluation.metrics import DELTA, MIN_PROMPTS, variant_rank
 from evaluation.quality import BASE_LOSS, NEUTRAL_LOSS, REFERENCE_LOSS
+from evaluation.refusals.names import ANY_OVER_REFUSAL, OVER_REFUSAL, UNDER_REFUSAL
 from evaluation.win_rate import EVEN_WIN_RATE, WIN_RATE
 
 ChangeOutcome = Literal["better", "worse", "other", "noise", "same"]
@@ -33,6 +34,9 @@ _TITLES = {
     REFERENCE_LOSS: "reference loss",
     BASE_LOSS: "base's loss",
     "kl": "KL",
+    OVER_REFUSAL: "over-refusal",
+    ANY_OVER_REFUSAL: "over-refusal, partial too",
+    UNDER_REFUSAL: "under-refusal",
 }
 _UNITS = {"share": "%", "nats": "nats/token"}
 _BETTER = {
@@ -45,6 +49,8 @@ _BETTER = {
     SAMENESS: -1,
     NEUTRAL_LOSS: -1,
     REFERENCE_LOSS: -1,
+    OVER_REFUSAL: -1,
+    UNDER_REFUSAL: -1,
 }
 """Preferred direction by measure; the other measures have none."""
 
@@ -81,7 +87,7 @@ class EvaluationMetrics:
         )
 
     def outcome(self, variant: str, measure: str) -> ChangeOutcome | None:
-        """Return how a variant differs from `base`; None if the measure has no difference or no interval.
+        """Return how a variant differs from `base`; None if the measure has no difference.
 
         A difference is beyond noise if its p-value, adjusted for all differences of the evaluation (Holm), is
         at most 5 %. If nothing changed at all, the probability that any of them is beyond noise is then at
@@ -89,13 +95,14 @@ class EvaluationMetrics:
         excludes zero (for the win rate: one half), and there are at least `MIN_PROMPTS` prompts.
         """
         metric, even = self._difference(variant, measure), _even(measure)
-        if metric is None or metric.low is None or metric.high is None:
+        if metric is None:
             return None
         if _is_unchanged(metric, even):
             return "same"
         adjusted = self._adjusted.get((variant, measure))
-        excluded = metric.n >= MIN_PROMPTS and not metric.low <= even <= metric.high
-        if not (excluded if adjusted is None else adjusted <= LEVEL_OF_TESTS):
+        low, high = metric.low, metric.high
+        excluded = low is not None and high is not None and not low <= even <= high
+        if not (excluded and metric.n >= MIN_PROMPTS if adjusted is None else adjusted <= LEVEL_OF_TESTS):
             return "noise"
         direction = _BETTER.get(measure.partition(".")[0], 0)
         if not direction:
@@ -123,8 +130,8 @@ def _even(measure: str) -> float:
 
 
 def _is_unchanged(metric: Metric, even: float) -> bool:
-    """Return True if no prompt changed: the interval then has zero width at `even`."""
-    return metric.low == metric.high == even
+    """Return True if no prompt changed; in metrics of older versions the interval then has zero width."""
+    return metric.changed == 0 if metric.changed is not None else metric.low == metric.high == even
 
 
 def is_steered(measure: str) -> bool:
@@ -150,8 +157,17 @@ def number(metric: Metric) -> str:
     return _numbers(metric)[0]
 
 
-def in_brackets(metric: Metric, *, signed: bool = False) -> str:
-    """Return a metric as `61.4 [52.0, 70.9]`; shares are percentages."""
+def in_brackets(metric: Metric, *, signed: bool = False, together: bool = False) -> str:
+    """Return a metric as `61.4 [52.0, 70.9]`; shares are percentages.
+
+    Args:
+        metric: the metric.
+        signed: True for a sign before numbers above zero.
+        together: True for the interval that covers together with those of all differences, if there is one.
+    """
+    if together and metric.simultaneous_low is not None:
+        low_high = {"low": metric.simultaneous_low, "high": metric.simultaneous_high}
+        metric = metric.model_copy(update=low_high)
     value, low, high = _numbers(metric, signed=signed)
     return f"{value} [{low}, {high}]" if low else value
 

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from constitution.schema import Constitution
 from core.records import SCHEMA_VERSION, Answer, Metric, Sampling
-from core.statistics.bootstrap import RESAMPLES
 from core.text.documents import code_cell, document_template, fenced, without_bars
 from critique.statistics import attribution_rows, loop_lines
 from evaluation.config import BASE
@@ -26,10 +25,14 @@ from evaluation.presentation import (
     title_of,
 )
 from evaluation.quality import BASE_LOSS, TEXT_MEASURES
+from evaluation.refusals.measures import RefusalFindings
 from evaluation.win_rate import WIN_RATE
 
 SHOWN_CHARACTERS = 2_000
 """Maximum length of a prompt or answer in the report; the file of answers has the full text."""
+
+EXAMPLES_SHOWN = 2
+"""Number of wrong responses to refusal prompts that the report shows, of each kind and variant."""
 
 _KINDS = {
     "base": "the policy before training",
@@ -61,6 +64,8 @@ class ReportContent:
     """Statistics of the critique loop (`critique/statistics.py`); empty if the run has none."""
     corrected: tuple[str, ...] = ()
     """Win rates corrected by people's judgments, one line for each variant."""
+    refusals: RefusalFindings | None = None
+    """Responses to the refusal prompts, if the run measures refusals."""
 
 
 def render_report(content: ReportContent) -> str:
@@ -72,7 +77,6 @@ def render_report(content: ReportContent) -> str:
         digest=content.constitution.digest[:16],
         prompts=len(evaluation.prompts),
         variants=evaluation.variants,
-        resamples=RESAMPLES,
         fewest=MIN_PROMPTS,
         few=FEW_PROMPTS,
         judge=content.judge and code_cell(content.judge),
@@ -83,6 +87,8 @@ def render_report(content: ReportContent) -> str:
         tables=_tables(metrics),
         has_losses=any(measure in (*TEXT_MEASURES, BASE_LOSS) for measure in metrics.measures),
         differences=_differences(metrics),
+        refusals=content.refusals,
+        refusal_examples=content.refusals.examples(EXAMPLES_SHOWN) if content.refusals else (),
         loop_rounds=loop_lines(content.loop),
         loop_principles=attribution_rows(content.loop),
         samples=_samples(content),
@@ -166,7 +172,7 @@ def _differences(metrics: EvaluationMetrics) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for measure in metrics.measures:
         deltas = {key[0]: delta for key, delta in metrics.deltas.items() if key[1] == measure}
-        cells = {name: in_brackets(delta, signed=True) for name, delta in deltas.items()}
+        cells = {name: in_brackets(delta, signed=True, together=True) for name, delta in deltas.items()}
         for variant in cells:
             if metrics.outcome(variant, measure) in BEYOND_NOISE:
                 cells[variant] = f"**{cells[variant]}**"
@@ -197,11 +203,11 @@ def _change(metrics: EvaluationMetrics, variant: str, measure: str, name: str) -
     """Return a difference in words, such as `words -48.2 [-60.0, -36.1] (108.2 to 60.0)`."""
     value = metrics.values[variant, measure]
     if measure == WIN_RATE:
-        return f"{name} {in_brackets(value)} %"
+        return f"{name} {in_brackets(value, together=True)} %"
     delta, base = metrics.deltas[variant, measure], metrics.values[BASE, measure]
     points, percent = (" points", " %") if delta.unit == "share" else ("", "")
     from_to = f"{number(base)} to {number(value)}{percent}"
-    return f"{name} {in_brackets(delta, signed=True)}{points} ({from_to})"
+    return f"{name} {in_brackets(delta, signed=True, together=True)}{points} ({from_to})"
 
 
 def _count_beyond(metrics: EvaluationMetrics) -> tuple[int, int]:

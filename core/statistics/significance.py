@@ -13,10 +13,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from core.statistics.bootstrap import Floats, Interval, value_matrix
+from core.lazy import require
+from core.statistics.bootstrap import Floats, value_matrix
 
 FEW = 30
-"""Number of values below which percentile intervals of their mean are noticeably too narrow."""
+"""Number of values below which only large differences can be told from chance."""
 LEVEL_OF_TESTS = 0.05
 _EXACT = 14
 """Largest number of values whose 2^n choices of signs are all counted; more are drawn at random."""
@@ -58,27 +59,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def student_intervals(rows: Sequence[Sequence[float]]) -> tuple[Interval, ...]:
-    """Return the mean of each row and its 95 % interval by Student's t distribution.
-
-    Args:
-        rows: as in `difference_p_values`, with at least two values each. The interval of a row of equal
-            values has zero width.
-
-    Raises:
-        DataError: the rows are empty, have different lengths, or contain a value that is not finite.
-    """
-    from scipy.special import stdtrit
-
-    values = value_matrix(rows)
-    means, errors = _means_and_errors(values)
-    half = errors * float(stdtrit(values.shape[1] - 1, 1 - LEVEL_OF_TESTS / 2))
-    return tuple(
-        Interval(float(mean), float(mean - width), float(mean + width))
-        for mean, width in zip(means, half, strict=True)
-    )
-
-
 def _sign_flips(values: Floats, seed: int) -> Floats:
     count = values.shape[1]
     signs = _signs(count, seed)
@@ -103,8 +83,7 @@ def _signs(count: int, seed: int) -> Floats:
 
 
 def _student(values: Floats) -> Floats:
-    from scipy.special import stdtr
-
+    stdtr = require("scipy.special", "train").stdtr
     means, errors = _means_and_errors(values)
     with np.errstate(divide="ignore"):
         t = np.divide(np.abs(means), errors, out=np.where(means == 0, 0.0, np.inf), where=errors > 0)

@@ -17,6 +17,7 @@ from core.text.yaml_file import read_yaml, validate
 from critique.config import CompareConfig, CritiqueConfig, SampleConfig
 from engines.config import ROLES, EngineConfig, ModelConfig, ModelsConfig
 from evaluation.config import ChooseConfig, EvalConfig
+from evaluation.refusals.prompts import BUILT_IN_PROMPTS
 from labelers.config import LabelConfig
 from prompts.sources import Duplicates, may_be_on_hub
 from publius.config.bounds import unusable
@@ -349,12 +350,16 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     if correction is not None:
         correction = (folder / correction.expanduser()).resolve()
     label = config.label.model_copy(update={"humans": humans, "correction": correction})
+    refusals = config.eval.refusals
+    if refusals is not None and refusals != BUILT_IN_PROMPTS:
+        refusals = str((folder / Path(refusals).expanduser()).resolve())
     templates = None if config.templates is None else (folder / config.templates.expanduser()).resolve()
     changed = {
         "prompts": prompts,
         "constitution": named,
         "templates": templates,
         "label": label,
+        "eval": config.eval.model_copy(update={"refusals": refusals}),
         **rewarded,
     }
     return config.model_copy(update=changed)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from evaluation.config import STEERED
 from evaluation.metrics import FEW_PROMPTS, MIN_PROMPTS
+from prompts.sources import BEYOND_LIMIT
 from publius.report.figures import Figure
 from publius.report.reading.costs import Costs
 from publius.report.reading.labels import LabelStatistics

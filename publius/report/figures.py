@@ -15,6 +15,8 @@ from core.records import Metric
 
 SHARE, COUNT, SECONDS, NATS, USD = "share", "count", "s", "nats", "usd"
 """Units with a form of their own; a number of any other unit has three significant digits."""
+FIELDS = ("name", "value", "unit", "n", "low", "high", "p_value", "simultaneous_low", "simultaneous_high")
+"""Fields of a figure in the page's JSON and in the CSV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ class Figure:
     p_value: float | None = None
     is_difference: bool = False
     """True if the value is shown with its sign; differences of shares are in points."""
+    simultaneous_low: float | None = None
+    """Lower end of the interval that covers together with those of all other differences; shown if known."""
+    simultaneous_high: float | None = None
 
     @property
     def text(self) -> str:
@@ -46,19 +51,22 @@ class Figure:
     @property
     def interval(self) -> str:
         """The interval as `52.0 to 70.9`, without the unit; empty if there is none or all cases are equal."""
-        if self.low is None or self.high is None or self.low == self.high:
+        low, high = self.ends
+        if low is None or high is None or low == high:
             return ""
-        low, high = (
-            shown(end, self.unit, is_difference=self.is_difference).removesuffix(_suffix(self))
-            for end in (self.low, self.high)
-        )
-        return f"{low} to {high}"
+        texts = (shown(end, self.unit, is_difference=self.is_difference) for end in (low, high))
+        return " to ".join(text.removesuffix(_suffix(self)) for text in texts)
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """Both ends of the interval that the page shows."""
+        if self.simultaneous_low is not None:
+            return self.simultaneous_low, self.simultaneous_high
+        return self.low, self.high
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that have a value."""
-        fields = {
-            name: getattr(self, name) for name in ("name", "value", "unit", "n", "low", "high", "p_value")
-        }
+        fields = {name: getattr(self, name) for name in FIELDS}
         return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
@@ -100,6 +108,8 @@ class FigureBook:
                 metric.high,
                 metric.p_value,
                 is_difference,
+                metric.simultaneous_low if is_difference else None,
+                metric.simultaneous_high if is_difference else None,
             )
         )
 

@@ -106,7 +106,7 @@ def _verdict(after: ResultCell) -> Iterator[Part]:
         yield "Change: "
         yield delta
         if delta.interval:
-            yield f" (95 % interval {delta.interval})"
+            yield f" (95 % interval, for all measures together: {delta.interval})"
         yield ". "
     if after.is_beyond_noise:
         yield "Chance alone would hardly give such a difference, all measures of this report considered."

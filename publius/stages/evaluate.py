@@ -15,6 +15,8 @@ from core.store.files import is_there, os_errors, write_atomic
 from evaluation.config import BASE
 from evaluation.gold_wins import CorrectedWinRate, corrected_win_rates, judged_comparisons, people_say
 from evaluation.metrics import Evaluation, evaluate_answers
+from evaluation.refusals.measures import RefusalFindings
+from evaluation.refusals.prompts import RefusalPrompts
 from evaluation.report import ReportContent, metrics_content, render_report
 from evaluation.win_rate import Win, judge_wins, skipped_wins, win_rate_series
 from labelers.ai import AILabeler
@@ -25,6 +27,11 @@ from publius.stages.base import Stage, StageResult, prompts_of
 from publius.stages.judges.trained import judged_constitution
 from publius.stages.quality.answering import AnsweringPolicy
 from publius.stages.quality.evaluated import series_by_forward_passes
+from publius.stages.quality.refusing import (
+    answers_to_refusal_prompts,
+    refusal_prompts_of,
+    write_responses,
+)
 from publius.stages.variants import available_variants
 
 _STAGE: Stage = "eval"
@@ -44,6 +51,7 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
             where=str(run.config.prompts.path),
             accepted='prompts with "split": "test", or split.test above 0',
         )
+    asked = refusal_prompts_of(run)  # before the first request: the file may be unreadable
     # All engines before the first request: those that share a model must know all adapters when it loads.
     policies = [
         AnsweringPolicy(run, engines.policy_with(run.adapter(variant)), variant, _STAGE)
@@ -53,16 +61,30 @@ async def eval_stage(run: Run, engines: Engines) -> StageResult:
     for policy in policies:
         answers += await policy.answer_all(engines, prompts)
     run.replace_answers(answers)
+    refusals = await _refusals(run, engines, policies, asked)
     wins = await _judged(run, engines, answers)
     further = list(win_rate_series(wins))
     engines.keep()  # the forward passes load the policy itself, and need the memory
     by_prompt, by_text = series_by_forward_passes(run, engines.cache, answers)
+    if refusals is not None:
+        by_text += refusals.series()
     further += by_prompt
     evaluation = evaluate_answers(answers, run.constitution, further, run.config.seed, by_text)
-    _write(run, evaluation, answers, _corrected_by_people(run, wins))
+    _write(run, evaluation, answers, _corrected_by_people(run, wins), refusals)
     counts, seconds = engines.take_counts(), time.monotonic() - started
     run.record_stage(_STAGE, len(answers), counts, seconds)
     return StageResult(_STAGE, len(answers), run.excluded(_STAGE), counts, seconds)
+
+
+async def _refusals(
+    run: Run, engines: Engines, policies: Sequence[AnsweringPolicy], asked: RefusalPrompts | None
+) -> RefusalFindings | None:
+    """Return how the variants respond to the refusal prompts, and write it down; None without prompts."""
+    if asked is None:
+        return None
+    findings = RefusalFindings.of(asked, await answers_to_refusal_prompts(policies, engines, asked))
+    write_responses(run, findings)
+    return findings
 
 
 async def _judged(run: Run, engines: Engines, answers: Sequence[Answer]) -> tuple[Win, ...]:
@@ -104,7 +126,11 @@ def _corrected_by_people(run: Run, wins: Sequence[Win]) -> tuple[CorrectedWinRat
 
 
 def _write(
-    run: Run, evaluation: Evaluation, answers: Sequence[Answer], corrected: tuple[CorrectedWinRate, ...]
+    run: Run,
+    evaluation: Evaluation,
+    answers: Sequence[Answer],
+    corrected: tuple[CorrectedWinRate, ...],
+    refusals: RefusalFindings | None,
 ) -> None:
     folder: Path = run.folder / _FOLDER
     with os_errors(folder):
@@ -114,9 +140,13 @@ def _write(
     figures = metrics_content(evaluation, excluded)
     if corrected:
         figures["win_rates_corrected"] = [one.as_json() for one in corrected]
+    if refusals is not None:
+        figures["refusals"] = refusals.as_json()
     metrics = json.dumps(figures, indent=2, ensure_ascii=False)
     write_atomic(folder / "metrics.json", metrics + "\n")
     shown, loop = run.config.eval.samples_shown, run.manifest["stages"].get("critique", {}).get("loop", {})
     lines = tuple(one.line() for one in corrected)
-    content = ReportContent(run.constitution, evaluation, answers, excluded, shown, judge, loop, lines)
+    content = ReportContent(
+        run.constitution, evaluation, answers, excluded, shown, judge, loop, lines, refusals=refusals
+    )
     write_atomic(folder / "report.md", render_report(content))

@@ -38,7 +38,9 @@ def test_base_alone_will_do():
         {"models": ["base", "rlhf"]},
         {"sampling": {"temperature": -1}},
         {"samples_shown": -1},
-        {"refusals": "xstest.csv"},
+        {"refused": "xstest.csv"},
+        {"refusals": ""},
+        {"refusal_prompts": 0},
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(section):

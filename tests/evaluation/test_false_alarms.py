@@ -14,15 +14,6 @@ from evaluation.win_rate import WIN_RATE
 CHECKS = 20
 
 
-@pytest.fixture(autouse=True)
-def _few_resamples(monkeypatch: pytest.MonkeyPatch):
-    """Fewer resamples for intervals, which are not what decides here."""
-    from evaluation import metrics
-
-    few = metrics.paired_intervals
-    monkeypatch.setattr(metrics, "paired_intervals", lambda rows, seed: few(rows, seed, 50))
-
-
 def beyond(series: list[Series], prompts: int) -> int:
     """Return how many differences of a report are beyond noise."""
     metrics, _ = metrics_of(series, map(str, range(prompts)), 0)

@@ -51,9 +51,10 @@ def test_compliance_is_given_by_principle_and_over_all():
 def test_intervals_hold_their_values_and_differences_are_those_of_pairs():
     found = by_name(evaluated().metrics)
     assert all(metric.low <= metric.value <= metric.high for metric in found.values())
-    # Per prompt -3, -3 and 0: no resample has a mean below -3 or above 0.
+    # Per prompt -3, -3 and 0: error 1, and t of 2 degrees is 4.303.
     delta = found["sft.words.delta"]
-    assert (delta.low, delta.high) == (-3, 0)
+    assert (delta.low, delta.high) == pytest.approx((-6.303, 2.303), abs=1e-3)
+    assert delta.changed == 2
 
 
 def test_only_prompts_that_all_variants_answered_count_and_the_others_are_counted():
@@ -112,7 +113,26 @@ def test_same_answers_differ_by_nothing():
     evaluation = evaluate_answers([*answers_of("base", *texts), *answers_of("sft", *texts)], CONSTITUTION)
     deltas = [metric for metric in evaluation.metrics if metric.name.endswith(".delta")]
     assert len(deltas) > 5
-    assert all((delta.value, delta.low, delta.high) == (0, 0, 0) for delta in deltas)
+    assert all((delta.value, delta.changed) == (0, 0) for delta in deltas)
+    # It does not follow that they would differ by nothing on other prompts.
+    assert all(delta.low < 0 < delta.high for delta in deltas if delta.unit == "share")
+
+
+def test_intervals_of_differences_are_corrected_for_their_number():
+    texts = ["one two three four", "one"] * 6
+    several = [*answers_of("base", *texts), *answers_of("sft", *texts[::-1]), *answers_of("dpo", *texts)]
+    found = by_name(evaluate_answers(several, CONSTITUTION).metrics)
+    changed = [metric for metric in found.values() if metric.changed]
+    assert {metric.name for metric in changed} == {
+        "sft.words.delta",
+        "sft.compliance.delta",
+        "sft.compliance.short.delta",
+    }
+    words = found["sft.words.delta"]
+    # 12 differences of -3 or 3, and Student's quantile at 1 - 0.05 / 6 with 11 degrees, 2.820.
+    assert words.simultaneous_high == pytest.approx(2.820 * 3 * (12 / 11) ** 0.5 / 12**0.5, abs=1e-3)
+    assert words.high < words.simultaneous_high
+    assert found["sft.words"].simultaneous_high is None
 
 
 def test_same_answers_in_another_order_give_the_same_metrics():

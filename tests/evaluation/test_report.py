@@ -52,10 +52,10 @@ def test_report_says_what_moved_and_what_it_cost():
     further = [Series("sft", "kl", "nats", {a.prompt.id: 0.25 for a in moved(40)})]
     report = render_report(content(moved(40, "sft"), further=further))
     short = section(report, "Summary")
-    assert "better beyond noise: all checks +100.0 [+100.0, +100.0] points (0.0 to 100.0 %)" in short
+    assert "better beyond noise: all checks +100.0 [+92.3, +100.0] points (0.0 to 100.0 %)" in short
     assert "changed beyond noise: words -4.0 [-4.0, -4.0] (6.0 to 2.0)" in short
     assert "the same on every prompt: finished, empty, repeats itself" in short
-    assert "| at-most-3-words, % | 0.0 [0.0, 0.0] | 100.0 [100.0, 100.0] | 40 |" in report
+    assert "| at-most-3-words, % | 0.0 [0.0, 8.8] | 100.0 [91.2, 100.0] | 40 |" in report
     assert "| KL, nats/token |  | 0.250 [0.250, 0.250] | 40 |" in section(report, "Side effects")
     assert "| words | **-4.0 [-4.0, -4.0]** |" in section(report, "Differences from base")
     assert "Nothing." in section(report, "Excluded")
@@ -94,7 +94,7 @@ def test_judge_is_named_where_there_was_one():
     wins = Series("sft", "win_rate", "share", {a.prompt.id: 0.9 for a in moved(40)})
     report = render_report(content(moved(40, "sft"), KIND, further=[wins], judge="org/judge"))
     assert "`org/judge`" in report
-    assert "better beyond noise: win rate 90.0 [90.0, 90.0] %" in report
+    assert "better beyond noise: win rate 90.0 [88.1, 91.6] %" in report
     assert "****" not in report
 
 
@@ -159,9 +159,9 @@ def test_metrics_content_is_json_that_reads_back():
 def test_summary_has_a_row_for_each_measure_and_a_cell_for_each_variant():
     heading, *rows = summary_rows(content(moved(40, "sft")).evaluation.metrics)
     assert heading == ("measure", "base", "sft")
-    assert rows[0] == ("all checks, %", "0.0 (0.0-0.0)", "100 (100-100)*")
+    assert rows[0] == ("all checks, %", "0.0 (0.0-8.8)", "100 (91.2-100)*")
     assert ("words", "6.0 (6.0-6.0)", "2.0 (2.0-2.0)*") in rows
-    assert ("empty, %", "0.0 (0.0-0.0)", "0.0 (0.0-0.0)") in rows
+    assert ("empty, %", "0.0 (0.0-8.8)", "0.0 (0.0-8.8)") in rows
 
 
 def test_four_variants_fit_in_a_hundred_columns():

@@ -17,6 +17,7 @@ from evaluation.config import ChooseConfig
 from labelers.modes.written import VERDICT_PURPOSE
 from publius.authoring.estimating.dry import AskedRequests
 from publius.config.run_file import RunConfig
+from publius.stages.quality.refusing import REFUSAL_PURPOSE
 
 CRITIQUE_PURPOSE, REVISION_PURPOSE, LABEL_PURPOSE, REWARD_PURPOSE = "critique", "revision", "label", "reward"
 DRAWN = "sample", "prompted"
@@ -102,9 +103,12 @@ class CallBounds:
             # If SFT has nothing to learn from, the policy before it is asked, unless it was asked before.
             one, other = (section.sampling.model_dump() for section in (config.compare, config.sample))
             return DRAWN if one != other and one["temperature"] and not facts.cached else ()
-        return {"critique": ("draft",), "compare": DRAWN, "eval": ("eval",), "choose": ("choose",)}.get(
-            stage, ()
-        )
+        return {
+            "critique": ("draft",),
+            "compare": DRAWN,
+            "eval": ("eval", REFUSAL_PURPOSE),
+            "choose": ("choose",),
+        }.get(stage, ())
 
     def purposes(self, stage: str) -> Iterator[str]:
         """Yield the purposes that a stage may have requests of although its dry run has none."""

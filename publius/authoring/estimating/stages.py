@@ -34,6 +34,7 @@ from publius.stages.compare import compare_answers, compare_stage, compared_spli
 from publius.stages.critique import critique_stage
 from publius.stages.label import judge_and_aggregate, label_stage
 from publius.stages.quality.answering import AnsweringPolicy
+from publius.stages.quality.refusing import answers_to_refusal_prompts, refusal_prompts_of
 from publius.stages.sample import sample_stage
 from publius.stages.training.examples import preference_pairs, supervised_examples
 from publius.stages.variants import available_variants
@@ -257,12 +258,28 @@ class DryStages:
         facts.variants = len(folders)
         answers = await self._answers("eval", folders, prompts)
         await self._judged(answers)
+        await self._refusals(folders)
         config = self.run.config.eval
         tokens = self._tokens_of(answers)
         trained = self._tokens_of([a for a in answers if a.variant not in (BASE, "prompted")])
         self.scored["eval"] = (2 * trained if config.kl else 0.0) + (
             2 * tokens + len(folders) * (NEUTRAL_TOKENS + REFERENCE_TOKENS) if config.quality else 0.0
         )
+
+    async def _refusals(self, folders: Mapping[str, Path | None]) -> None:
+        """Answer the refusal prompts, all of them even if only a sample of the run's prompts is looked at."""
+        asked = refusal_prompts_of(self.run)
+        if asked is None:
+            return
+        policies = [
+            AnsweringPolicy(self.run, self.engines.policy_with(folder), variant, "eval")
+            for variant, folder in folders.items()
+        ]
+        factor, self.ledger.factor = self.ledger.factor, 1.0
+        try:
+            await answers_to_refusal_prompts(policies, self.engines, asked)
+        finally:
+            self.ledger.factor = factor
 
     async def _choose(self, facts: StageFacts) -> None:
         folders: dict[str, Path | None] = {BASE: None, **self.run.checkpoints()}

@@ -63,10 +63,9 @@ def _draw_difference(axes: Any, row: MeasureRow, variant: str, y: float) -> None
     if cell is None or cell.delta is None:
         return
     colour, delta = variant_colour(variant), cell.delta
-    if delta.low is not None and delta.high is not None:
-        axes.plot(
-            [100 * delta.low, 100 * delta.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="round"
-        )
+    low, high = delta.ends
+    if low is not None and high is not None:
+        axes.plot([100 * low, 100 * high], [y, y], color=colour, linewidth=1.6, solid_capstyle="round")
     face = colour if cell.is_beyond_noise else SHEET
     axes.plot(
         [100 * delta.value], [y], variant_marker(variant), color=colour, markerfacecolor=face, markersize=5

@@ -415,7 +415,7 @@
   // ---- Numbers as CSV
 
   byId("save").addEventListener("click", () => {
-    const columns = ["name", "value", "unit", "n", "low", "high", "p_value"];
+    const columns = ["name", "value", "unit", "n", "low", "high", "p_value", "simultaneous_low", "simultaneous_high"];
     const quoted = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
     const { figures } = JSON.parse(byId("numbers").textContent);
     const lines = [columns, ...figures.map((figure) => columns.map((name) => figure[name] ?? ""))];

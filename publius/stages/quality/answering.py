@@ -27,13 +27,15 @@ class AnsweringPolicy:
     engine: CachedEngine
     variant: str
     stage: Stage
+    purpose: str = ""
+    """Purpose of the requests, for their counts; the name of the stage if empty."""
 
     async def answer(self, prompt: Prompt) -> Answer:
         """Return the variant's answer. Raises RequestError if prompt and answer do not fit the model."""
         # One seed for all stages: what one of them asked, the others find in the request cache.
         seed = derive_seed(self.run.config.seed, prompt.id, "eval")
         turns, sampling = turns_for(self.run, self.variant, prompt), self.run.config.eval.sampling
-        request = GenerationRequest(turns, sampling, seed, self.stage)
+        request = GenerationRequest(turns, sampling, seed, self.purpose or self.stage)
         return Answer.of(self.variant, prompt, await self.engine.generate(request))
 
     async def answer_all(self, engines: Engines, prompts: Sequence[Prompt]) -> list[Answer]:
@@ -41,7 +43,7 @@ class AnsweringPolicy:
         run, variant = self.run, self.variant
         engines.keep(self.engine)
         found: dict[str, Answer] = {}
-        with progress(f"{self.stage} {variant}", len(prompts)) as task:
+        with progress(f"{self.purpose or self.stage} {variant}", len(prompts)) as task:
 
             async def work(prompt: Prompt) -> None:
                 try:

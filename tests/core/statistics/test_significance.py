@@ -1,13 +1,11 @@
-"""Tests of differences: worked p-values, peers' values, Holm's correction, and false alarms by simulation."""
+"""Tests of differences: worked p-values, peers' values, and Holm's correction."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from core.statistics.significance import difference_p_values, holm, student_intervals
-
-RUNS = 2_000
+from core.statistics.significance import difference_p_values, holm
 
 
 def test_sign_flips_of_few_values_are_counted_one_by_one():
@@ -48,25 +46,8 @@ def test_random_sign_flips_come_close_to_all_of_them():
     assert difference_p_values([[1.0] * 29], 0)[0] == pytest.approx(1 / 20_001)
 
 
-def test_student_intervals_are_scipy_s():
-    from scipy.stats import t
-
-    row = [0.1, 0.4, 0.35, 0.8, 0.2, 0.9, 0.55]
-    error = float(np.std(row, ddof=1)) / 7**0.5
-    ((value, low, high),) = student_intervals([row])
-    assert (low, high) == pytest.approx(t.interval(0.95, 6, loc=value, scale=error))
-    assert student_intervals([[0.3] * 6])[0] == (0.3, 0.3, 0.3)
-
-
 def test_holm_multiplies_by_the_number_of_hypotheses_left():
     # 6 x 0.005, not less for the second of them, 4 x 0.01, 3 x 0.03, not less for 2 x 0.04, 0.5
     assert holm([0.01, 0.04, 0.03, 0.005, 0.5, 0.005]) == pytest.approx([0.04, 0.09, 0.09, 0.03, 0.5, 0.03])
     assert holm([0.01, 0.02, 0.9]) == pytest.approx([0.03, 0.04, 0.9])
     assert holm([]) == []
-
-
-@pytest.mark.parametrize("count", [6, 10, 30])
-def test_intervals_of_few_values_cover_the_mean(count: int):
-    rows = np.random.default_rng(count).normal(0.0, 1.0, (RUNS, count))
-    covered = np.mean([low <= 0 <= high for _, low, high in student_intervals(rows.tolist())])
-    assert 0.935 <= covered <= 0.965

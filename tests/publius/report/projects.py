@@ -15,7 +15,7 @@ name: small
 principles:
   - {{id: plain, text: {plain}}}
   - {{id: kind, text: The reply is kind to the person who asks.}}
-  - {{id: short, text: The reply has at most {words} words., check: {{kind: max_words, value: {words}}}}}
+  - {{id: short, weight: 0.1, text: At most 14 words., check: {{kind: max_words, value: 14}}}}
   - {{id: once, weight: 0.05, text: No gives., check: {{kind: contains_none, value: [gives]}}}}
 """
 RUN = """\
@@ -28,10 +28,7 @@ engine: {{kind: scripted, concurrency: 4}}
 critique: {{rounds: 2}}
 label: {{principles: 2}}
 """
-WORDINGS = {
-    "first": ("The reply uses plain words.", 20),
-    "second": ("The reply uses short and plain words.", 12),
-}
+WORDINGS = {"first": "The reply uses plain words.", "second": "The reply uses short and plain words."}
 SPLITS = ("train", "preference", "test", "test")
 
 
@@ -48,8 +45,8 @@ def write_wordings(project: Path, seeds: tuple[int, ...] = (0, 1), prompts: int 
     ]
     (project / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     folders = []
-    for name, (plain, words) in WORDINGS.items():
-        (project / f"{name}.yaml").write_text(CONSTITUTION.format(plain=plain, words=words))
+    for name, plain in WORDINGS.items():
+        (project / f"{name}.yaml").write_text(CONSTITUTION.format(plain=plain))
         for seed in seeds:
             run_file = project / f"{name}-{seed}.run.yaml"
             run_file.write_text(RUN.format(name=name, seed=seed))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -99,16 +100,30 @@ def unit_of(measure: str) -> str:
     return "words" if measure == "words" else "share"
 
 
-def interval(values: list[float], unit: str, least: float) -> tuple[float, float]:
-    """Student's interval for 6 to 29 prompts, else the bootstrap's."""
-    if 6 <= len(values) < 30:
-        if len(set(values)) == 1:
-            return values[0], values[0]
-        low, high = stats.t.interval(0.95, len(values) - 1, fmean(values), stats.sem(values))
-        return (max(low, least), min(high, 1.0)) if unit == "share" else (low, high)
+def older_interval(values: list[float]) -> tuple[float, float]:
+    """The bootstrap's interval, of runs by older versions with fewer than 6 prompts."""
     drawn = np.random.default_rng(0).integers(len(values), size=(10_000, len(values)))
     low, high = np.quantile(np.asarray(values)[drawn].mean(axis=1), (0.025, 0.975))
     return float(low), float(high)
+
+
+def interval(values: list[float], kind: str, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval for effective trials, an adjusted Wald interval of differences, or Student's."""
+    mean, n = fmean(values), len(values)
+    if kind == "share":
+        single = mean * (1 - mean)
+        trials = n * single * (n + 1) / (sum((v - mean) ** 2 for v in values) + single) if single else n
+        z2 = stats.norm.ppf((1 + level) / 2) ** 2 / trials
+        middle, half = mean + z2 / 2, math.sqrt(z2 * single + z2**2 / 4)
+        return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
+    t = stats.t.ppf((1 + level) / 2, n - 1)
+    if kind == "mean":
+        half = t * float(np.std(values, ddof=1)) / math.sqrt(n)
+        return mean - half, mean + half
+    count = n + 0.5
+    middle = sum(values) / count
+    half = t * math.sqrt(((sum(v**2 for v in values) + 0.5) / count - middle**2) / count)
+    return max(-1.0, min(middle - half, mean)), min(1.0, max(middle + half, mean))
 
 
 def p_value(values: list[float]) -> float | None:
@@ -122,11 +137,25 @@ def p_value(values: list[float]) -> float | None:
     return fmean(total >= abs(sum(values)) - 1e-9 for total in sums)
 
 
-def metric(values: list[float], unit: str, *, is_difference: bool = False) -> Row:
-    low, high = interval(values, unit, -1.0 if is_difference else 0.0)
-    found: Row = {"value": fmean(values), "unit": unit, "n": len(values), "low": low, "high": high}
-    p = p_value(values) if is_difference else None
-    return found | ({} if p is None else {"p_value": p})
+def metric(values: list[float], unit: str) -> Row:
+    low, high = interval(values, "share" if unit == "share" else "mean")
+    return {"value": fmean(values), "unit": unit, "n": len(values), "low": low, "high": high}
+
+
+def differences(rows: dict[str, tuple[list[float], str]]) -> dict[str, Row]:
+    """Differences with their intervals, each for itself and all together; rows of one evaluation by name."""
+    tests = sum(any(values) for values, _ in rows.values())
+    found = {}
+    for name, (values, unit) in rows.items():
+        kind = "difference" if unit == "share" else "mean"
+        low, high = interval(values, kind)
+        found[name] = {"value": fmean(values), "unit": unit, "n": len(values), "low": low, "high": high}
+        if tests:
+            ends = interval(values, kind, 1 - 0.05 / tests)
+            found[name] |= dict(zip(("simultaneous_low", "simultaneous_high"), ends, strict=True))
+        p = p_value(values)
+        found[name] |= {} if p is None else {"p_value": p}
+    return found
 
 
 def evaluation(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
@@ -134,15 +163,24 @@ def evaluation(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
     if not found:
         return
     yield f"{label}.eval.prompts", {"value": len(next(iter(found.values())))}
+    is_older = not any("changed" in one for one in json_of(folder / "eval" / "metrics.json")["metrics"])
+    changes = {}
     for (variant, measure), values in found.items():
         name, prompts = f"{label}.eval.{variant}.{measure}", sorted(values)
-        yield name, metric([values[p] for p in prompts], unit_of(measure))
+        row = [values[p] for p in prompts]
+        yield name, metric(row, unit_of(measure)) | (ends(row) if is_older else {})
         if variant != "base":
-            base = found["base", measure]
-            yield (
-                f"{name}.delta",
-                metric([values[p] - base[p] for p in prompts], unit_of(measure), is_difference=True),
-            )
+            change = [values[p] - found["base", measure][p] for p in prompts]
+            changes[f"{name}.delta"] = (change, unit_of(measure))
+    if is_older:
+        for name, (change, _) in changes.items():
+            yield name, {"value": fmean(change), "n": len(change), **ends(change)}
+    else:
+        yield from differences(changes).items()
+
+
+def ends(values: list[float]) -> Row:
+    return dict(zip(("low", "high"), older_interval(values), strict=True))
 
 
 def labels(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
@@ -224,7 +262,7 @@ class Loop:
 
     def __init__(self, folder: Path) -> None:
         principles = load_constitution(folder / "constitution.yaml").principles
-        self.checks = [principle.check for principle in principles if principle.check]
+        self.checks = [(one.weight, one.check) for one in principles if one.check]
         self.traces = rows_of(folder / "traces.jsonl")
         self.rounds: dict[int, Counter[str]] = {1: Counter(), 2: Counter()}
         self.principles: dict[str, Counter[str]] = {}
@@ -234,7 +272,8 @@ class Loop:
             self.add(trace)
 
     def share(self, text: str) -> float:
-        return fmean(evaluate(check, text).score for check in self.checks)
+        scores = [(weight, evaluate(check, text).score) for weight, check in self.checks]
+        return sum(weight * score for weight, score in scores) / sum(weight for weight, _ in scores)
 
     def add(self, trace: Row) -> None:
         current = trace["initial"]["text"]
@@ -320,6 +359,7 @@ def comparison(groups: dict[str, list[Path]]) -> dict[str, Row]:
     found = {folder.name: by_prompt(folder) for own in groups.values() for folder in own}
     first, *others = groups
     numbers: dict[str, Row] = {}
+    changes: dict[str, dict[str, tuple[list[float], str]]] = {}
     for variant, measure in next(iter(found.values())):
         name, unit = f"compare.{variant}.{measure}", unit_of(measure)
         shared = sorted(next(iter(found.values()))[variant, measure])
@@ -329,15 +369,15 @@ def comparison(groups: dict[str, list[Path]]) -> dict[str, Row]:
         }
         numbers[f"compare.{variant}.prompts"] = {"value": len(shared)}
         for folder, values in found.items():
-            numbers[f"{name}.{folder}"] = {
-                "value": fmean(values[variant, measure].values()),
-                "n": len(shared),
-            }
+            mean = fmean(values[variant, measure].values())
+            numbers[f"{name}.{folder}"] = {"value": mean, "n": len(shared)}
         for key in groups:
             numbers[f"{name}.{key}"] = metric(means[key], unit)
         for key in others:
-            difference = [now - before for now, before in zip(means[key], means[first], strict=True)]
-            numbers[f"{name}.{key}.delta"] = metric(difference, unit, is_difference=True)
+            change = [now - before for now, before in zip(means[key], means[first], strict=True)]
+            changes.setdefault(variant, {})[f"{name}.{key}.delta"] = (change, unit)
+    for rows in changes.values():
+        numbers |= differences(rows)
     return numbers
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from publius.report.figures import FIELDS
 from tests.publius.report.projects import page_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -243,6 +244,6 @@ def test_numbers_are_saved_as_csv_without_a_network(browser: Any, report: Path):
         opened.page.click("#save")
     lines = Path(waited.value.path()).read_text().splitlines()
     figures = json.loads(opened.page.text_content("#numbers"))["figures"]
-    assert lines[0] == "name,value,unit,n,low,high,p_value"
+    assert lines[0] == ",".join(FIELDS)
     assert len(lines) == len(figures) + 1
     assert opened.problems == []
