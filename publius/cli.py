@@ -17,11 +17,10 @@ from core.terminal.streams import lost, make_steady
 from publius.commands.cache import cache_app
 from publius.commands.constitution import constitution_app, try_
 from publius.commands.diff import diff
-from publius.commands.exports import export
+from publius.commands.exports import export, report_
 from publius.commands.imports import import_app
 from publius.commands.labels import annotate, labels_app
 from publius.commands.models import audit_app, chat, eval_reward
-from publius.commands.reports import report_
 from publius.commands.runs import compare, critique, eval_, label, run, sample_, show
 from publius.commands.serving import serve_
 from publius.commands.setup import doctor, init, models_app

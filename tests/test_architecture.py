@@ -94,7 +94,6 @@ FLOORS = (
     ("labels", "models"),
     ("stages",),
     ("audit", "authoring", "chat", "serving"),
-    ("report",),
     ("views",),
     ("commands",),
     ("cli",),
