@@ -69,8 +69,9 @@ litellm: $(VENV)/litellm/bin/litellm
 demo: $(VENV)/model.stamp
 	@test -f $(PROJECT)/run.yaml || $(BIN)/publius init $(PROJECT) --preset plain-and-brief
 	@$(BIN)/publius try $(PROJECT)/constitution.yaml
-	@$(BIN)/publius run $(PROJECT)/run.yaml
-	@$(BIN)/publius report $$(ls -dtr $(PROJECT)/runs/*/) --to $(PROJECT)/report.html
+# A failed gate (1) ends in a report too, and make says that it failed.
+	@code=0; $(BIN)/publius run $(PROJECT)/run.yaml || code=$$?; test $$code -le 1 || exit $$code; \
+		$(BIN)/publius report $$(ls -dtr $(PROJECT)/runs/*/) --to $(PROJECT)/report.html && exit $$code
 
 steer: $(VENV)/model.stamp
 	@$(BIN)/python benchmarks/steering.py --to $(STEER) --json $(STEER)/steering.json

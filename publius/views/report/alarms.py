@@ -12,6 +12,7 @@ from prompts.sources import BEYOND_LIMIT
 from publius.stages.quality.steered import read_choice
 from publius.views.report.figures import Figure
 from publius.views.report.reading.costs import Costs
+from publius.views.report.reading.gates import ShownGate
 from publius.views.report.reading.labels import LabelStatistics
 from publius.views.report.reading.logs import TrainingLog
 from publius.views.report.reading.results import Results
@@ -104,6 +105,13 @@ def _of_choice(choice: Mapping[str, Any] | None) -> Iterator[RunAlarm]:
 
 
 def _of_results(results: Results) -> Iterator[RunAlarm]:
+    for gate in results.gates:
+        if gate.outcome != "pass":
+            failed = gate.outcome == "fail"
+            parts = (f"{gate.name} is ", gate.value, f", the limit {gate.limit}: ", _decision(gate))
+            yield RunAlarm("serious" if failed or gate.blocks else "caution", "gate", parts)
+    for line in results.unchecked_gates:
+        yield RunAlarm("serious", "gate", (f"not checked: {line}",))
     if results.prompts.value < FEW_PROMPTS:
         text = (
             "held-out prompts: too few for an interval"
@@ -115,8 +123,14 @@ def _of_results(results: Results) -> Iterator[RunAlarm]:
     for row in results.rows:
         cell = row.of(results.main or "")
         if cell and cell.outcome == "worse" and cell.delta:
-            parts = (f"{cell.variant}: {row.title} is worse than base by more than noise, ", cell.delta)
-            yield RunAlarm("serious", "evaluation", parts)
+            what = f"{cell.variant}: {row.title} is worse than base by more than noise, "
+            yield RunAlarm("serious", "evaluation", (what, cell.delta))
+
+
+def _decision(gate: ShownGate) -> str:
+    if gate.outcome == "fail":
+        return "it fails, and the run is not exported" if gate.blocks else "it fails"
+    return "its interval contains the limit, so it is inconclusive"
 
 
 def _of_labels(run: RunSource, labels: LabelStatistics) -> Iterator[RunAlarm]:

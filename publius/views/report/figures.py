@@ -152,7 +152,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def nested_leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the path and value of each leaf of nested mappings and lists."""
     if isinstance(value, Mapping):
         children = value.items()
@@ -162,7 +162,7 @@ def flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
         return
     for key, entry in children:
-        yield from flattened(entry, f"{path}.{key}" if path else str(key))
+        yield from nested_leaves(entry, f"{path}.{key}" if path else str(key))
 
 
 def _digits(value: float, sign: str, decimals: int | None) -> str:

@@ -17,7 +17,7 @@ from evaluation.config import BASE
 from evaluation.measures import Series
 from evaluation.metrics import DELTA, metrics_of, variant_rank
 from evaluation.presentation import BEYOND_NOISE, ChangeOutcome, EvaluationMetrics, title_of
-from publius.views.report.figures import Figure, FigureBook, flattened
+from publius.views.report.figures import Figure, FigureBook, nested_leaves
 from publius.views.report.reading.results import Results
 from publius.views.report.reading.sources import RunSource
 
@@ -301,7 +301,7 @@ def _settings(first: RunSource, other: RunSource) -> tuple[SettingChange, ...]:
 def _leaves(run: RunSource) -> Iterator[tuple[str, str]]:
     """Yield the settings, the prompts and the models of a run as texts."""
     identity = run.reader.identity
-    for name, value in flattened({key: v for key, v in run.settings.items() if key not in _NO_SETTINGS}):
+    for name, value in nested_leaves({key: v for key, v in run.settings.items() if key not in _NO_SETTINGS}):
         yield name, _text(value)
     yield "prompts (digest)", identity.prompts[:16]
     yield "templates (digest)", identity.templates[:16]

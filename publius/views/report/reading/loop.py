@@ -63,7 +63,7 @@ def _named(
     prefix: str, counts: Mapping[str, Any], titles: Mapping[str, str], book: FigureBook
 ) -> dict[str, Figure]:
     return {
-        title: book.add(Figure(f"{prefix}.{key}", counts[key], "" if key.startswith("words") else COUNT))
+        title: book.add(Figure(f"{prefix}.{key}", counts[key], "words" if key.startswith("words") else COUNT))
         for key, title in titles.items()
         if key in counts
     }

@@ -14,9 +14,12 @@ from evaluation.win_rate import WIN_RATE
 from publius.stages.variants import PROMPTED, UNTRAINED
 from publius.views.report.figures import Figure, FigureBook
 from publius.views.report.reading.extras import ExtraTable, extra_tables, read_json
+from publius.views.report.reading.gates import ShownGate, read_gates
 from publius.views.report.reading.sources import RunSource
 
-_SHOWN_ELSEWHERE = frozenset({"schema_version", "variants", "prompts", "left_out", "metrics"})
+_SHOWN_ELSEWHERE = frozenset(
+    {"schema_version", "variants", "prompts", "left_out", "metrics", "gates", "gates_not_checked"}
+)
 _WORDS: Mapping[ChangeOutcome, str] = {
     "better": "better",
     "worse": "worse",
@@ -76,6 +79,9 @@ class Results:
     """Number of held-out prompts."""
     extras: tuple[ExtraTable, ...]
     """Further content of the evaluation's files."""
+    gates: tuple[ShownGate, ...] = ()
+    unchecked_gates: tuple[str, ...] = ()
+    """Gates on metrics that the evaluation does not have."""
 
     @property
     def main(self) -> str | None:
@@ -106,7 +112,8 @@ def read_results(run: RunSource, book: FigureBook) -> Results | None:
     prompts = book.count(f"{prefix}.prompts", int(content.get("prompts", 0)))
     rows = tuple(_row(run, metrics, measure, prefix, book) for measure in metrics.measures)
     extras = extra_tables(folder, content, prefix, book, _SHOWN_ELSEWHERE)
-    return Results(metrics.variants, rows, prompts, extras)
+    unchecked = tuple(map(str, content.get("gates_not_checked", ())))
+    return Results(metrics.variants, rows, prompts, extras, read_gates(content, prefix, book), unchecked)
 
 
 def _metric(value: Mapping[str, Any]) -> Metric:

@@ -229,7 +229,7 @@
       entry.querySelector(":scope > .detail")?.remove();
       if (isOpen) entry.append(detail());
     };
-    open.addEventListener("click", () => { state.selected = state.rows.indexOf(entry); entry.toggle(); });
+    open.addEventListener("click", () => { state.selected = state.rows.indexOf(entry); entry.toggle(); entry.scrollIntoView({ block: "nearest" }); });
     return entry;
   }
 

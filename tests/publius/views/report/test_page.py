@@ -126,6 +126,39 @@ def test_unknown_measures_and_files_of_an_evaluation_are_shown(recorded_run: Pat
     }
 
 
+def test_gates_are_shown_with_their_outcomes_and_are_alarms(recorded_run: Path, tmp_path: Path):
+    def gate(name: str, outcome: str, **more: Any) -> dict[str, Any]:
+        fields = {"gate": name, "limit": ">= 0.8", "outcome": outcome, "level": "error", "value": 0.75}
+        return {
+            **fields,
+            "low": 0.5,
+            "high": 1.0,
+            "n": 2,
+            "unit": "share",
+            "blocks": outcome == "fail",
+            **more,
+        }
+
+    def metrics(text: str) -> str:
+        gates = [
+            gate("base.compliance", "fail"),
+            gate("dpo.compliance", "inconclusive", more_prompts=61, is_default=True),
+            gate("ppo.compliance", "pass"),
+        ]
+        return json.dumps({**json.loads(text), "gates": gates, "gates_not_checked": ["ppo.speed: unknown"]})
+
+    run = changed(recorded_run, tmp_path / "run", "eval/metrics.json", metrics)
+    page = page_of([run], tmp_path / "report.html")
+    prose = " ".join(" ".join(text.split()) for text in page.prose)
+    assert "base.compliance is , the limit >= 0.8: it fails, and the run is not exported" in prose
+    assert "not checked: ppo.speed: unknown" in prose
+    shown = {name: text for name, _, text in page.shown}
+    assert shown["run.eval.gates.dpo.compliance.more_prompts"] == "61"
+    for variant in ("base", "dpo"):
+        assert page.figures[f"run.eval.gates.{variant}.compliance"]["value"] == 0.75
+        assert page.figures[f"run.eval.{variant}.compliance"]["value"] == 0.75
+
+
 def test_folder_of_a_training_is_a_report_of_its_own(recorded_run: Path, tmp_path: Path):
     page = page_of([recorded_run / "ppo", recorded_run / "reward"], tmp_path / "report.html")
     assert page.figures["reward.accuracy"]["value"] == pytest.approx(2 / 3)
