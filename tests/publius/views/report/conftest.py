@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from publius.views.report import contents
 from tests.publius.views.report.projects import ReadPage, page_of, write_wordings
 
 _RECORDED = Path(__file__).parents[2] / "recorded" / "project"
@@ -35,3 +36,9 @@ def recorded_page(recorded_run: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def wordings_page(wordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> ReadPage:
     return page_of(wordings, tmp_path_factory.mktemp("page") / "wordings.html")
+
+
+@pytest.fixture
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the plots out, which take most of the time of a page."""
+    monkeypatch.setattr(contents, "missing_plots", lambda: "pip install matplotlib")

@@ -70,6 +70,7 @@ def test_json_block_cannot_be_ended_and_reads_back():
     assert json.loads(block) == {"text": HOSTILE}
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_hostile_text_of_a_run_stays_text(recorded_run: Path, tmp_path: Path):
     hostile = json.dumps(HOSTILE)[1:-1]
 
@@ -92,6 +93,7 @@ def test_hostile_text_of_a_run_stays_text(recorded_run: Path, tmp_path: Path):
     assert any("window.ran = 1" in text for text in page.prose)
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_unknown_measures_and_files_of_an_evaluation_are_shown(recorded_run: Path, tmp_path: Path):
     def metrics(text: str) -> str:
         content = json.loads(text)
@@ -126,6 +128,7 @@ def test_unknown_measures_and_files_of_an_evaluation_are_shown(recorded_run: Pat
     }
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_gates_are_shown_with_their_outcomes_and_are_alarms(recorded_run: Path, tmp_path: Path):
     def gate(name: str, outcome: str, **more: Any) -> dict[str, Any]:
         fields = {"gate": name, "limit": ">= 0.8", "outcome": outcome, "level": "error", "value": 0.75}
@@ -185,6 +188,7 @@ def test_long_curve_is_thinned_by_means():
     assert set(curve.values) == {0.5}
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_limit_of_prompts_is_counted_on_the_page(wordings: list[Path], tmp_path: Path):
     page = page_of(wordings[:1], tmp_path / "report.html", prompts=3)
     assert page.figures["prompts.answer"]["value"] == 16
@@ -219,6 +223,7 @@ def test_runs_are_grouped_by_everything_but_their_seed(wordings: list[Path], wor
     ]
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_file_that_is_not_a_report_is_not_replaced(recorded_run: Path, tmp_path: Path):
     mine = tmp_path / "mine.html"
     mine.write_text("<p>mine</p>")
@@ -230,6 +235,7 @@ def test_file_that_is_not_a_report_is_not_replaced(recorded_run: Path, tmp_path:
     assert write_report(ReportRequest((recorded_run,), fresh)).size_bytes == first.size_bytes
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_command_writes_into_the_run_folder_and_prints_the_path(wordings: list[Path]):
     done = here("report", wordings[0])
     assert done.returncode == 0, done.stderr
