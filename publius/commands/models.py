@@ -184,6 +184,12 @@ def labeler(
             help="Also measure how far texts in a reply that speak to the labeler move its labels.",
         ),
     ] = False,
+    injections_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="The same, with further texts of your own: rows with `text` and `neutral`.", metavar="FILE"
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> int:
@@ -208,6 +214,7 @@ def labeler(
         templates=tuple(templates or ()),
         min_accuracy=min_accuracy,
         injections=injections,
+        injections_from=injections_from,
     )
     result = run_audit(request)
     emit(result, as_json, print_audit)

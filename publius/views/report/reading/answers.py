@@ -14,6 +14,7 @@ from constitution.checks.evaluate import count_words, evaluate
 from constitution.draw import in_scope
 from constitution.schema import Constitution
 from core.records import Answer, Candidate, CritiqueTrace, Generation, Prompt
+from evaluation.drift.measured import drift_series
 from evaluation.measures import Series, answer_series
 from evaluation.metrics import variant_rank
 from publius.views.report.reading.sources import RunSource
@@ -194,7 +195,8 @@ def held_out_series(run: RunSource) -> tuple[Series, ...]:
     by_variant: dict[str, list[Answer]] = {}
     for answer in run.reader.answers:
         by_variant.setdefault(answer.variant, []).append(answer)
-    return tuple(_series(by_variant, run.constitution))
+    answers = [answer for given in by_variant.values() for answer in given]
+    return (*_series(by_variant, run.constitution), *drift_series(answers, run.seed))
 
 
 def _series(by_variant: Mapping[str, Sequence[Answer]], constitution: Constitution) -> Iterator[Series]:

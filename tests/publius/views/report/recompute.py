@@ -22,9 +22,10 @@ from scipy import stats
 
 from constitution.checks.evaluate import evaluate
 from constitution.loader import load_constitution
-from core.records import Generation
+from core.records import Answer, Generation
 from core.text.repetition import is_repetitive
 from critique.flags import finds_fault
+from evaluation.drift.measured import drift_metrics, drift_series
 
 Row = dict[str, Any]
 Values = dict[str, float]
@@ -74,6 +75,23 @@ def nearly_same(texts: dict[str, str]) -> Values:
     }
 
 
+def is_older(folder: Path) -> bool:
+    """True for an evaluation by a version without today's intervals and measures of drift."""
+    return not any("changed" in one for one in json_of(folder / "eval" / "metrics.json")["metrics"])
+
+
+def answers_of(folder: Path) -> list[Answer]:
+    return [Answer.model_validate(row) for row in rows_of(folder / "answers.jsonl")]
+
+
+def drift_by_prompt(folder: Path) -> dict[tuple[str, str], Values]:
+    """Boilerplate and self-similarity, by the functions that have tests of their own."""
+    if is_older(folder):
+        return {}
+    seed = json_of(folder / "manifest.json")["seed"]
+    return {(one.variant, one.measure): dict(one.values) for one in drift_series(answers_of(folder), seed)}
+
+
 def by_prompt(folder: Path) -> dict[tuple[str, str], Values]:
     """The measures of each variant that follow from its answers, by prompt."""
     answers: dict[str, dict[str, Row]] = {}
@@ -93,7 +111,7 @@ def by_prompt(folder: Path) -> dict[tuple[str, str], Values]:
         passed = {name: {p: float(passes(c, t)) for p, t in texts.items()} for name, c in checks.items()}
         found |= {(variant, f"compliance.{name}"): values for name, values in passed.items()}
         found[variant, "compliance"] = {p: fmean(values[p] for values in passed.values()) for p in texts}
-    return found
+    return found | drift_by_prompt(folder)
 
 
 def unit_of(measure: str) -> str:
@@ -163,20 +181,25 @@ def evaluation(label: str, folder: Path) -> Iterator[tuple[str, Row]]:
     if not found:
         return
     yield f"{label}.eval.prompts", {"value": len(next(iter(found.values())))}
-    is_older = not any("changed" in one for one in json_of(folder / "eval" / "metrics.json")["metrics"])
+    older = is_older(folder)
     changes = {}
     for (variant, measure), values in found.items():
         name, prompts = f"{label}.eval.{variant}.{measure}", sorted(values)
         row = [values[p] for p in prompts]
-        yield name, metric(row, unit_of(measure)) | (ends(row) if is_older else {})
+        yield name, metric(row, unit_of(measure)) | (ends(row) if older else {})
         if variant != "base":
             change = [values[p] - found["base", measure][p] for p in prompts]
             changes[f"{name}.delta"] = (change, unit_of(measure))
-    if is_older:
+    if older:
         for name, (change, _) in changes.items():
             yield name, {"value": fmean(change), "n": len(change), **ends(change)}
     else:
         yield from differences(changes).items()
+        for one in drift_metrics(answers_of(folder), len(changes)):
+            yield (
+                f"{label}.eval.{one.name}",
+                {"value": one.value, "n": one.n, "low": one.low, "high": one.high},
+            )
 
 
 def ends(values: list[float]) -> Row:
@@ -378,6 +401,20 @@ def comparison(groups: dict[str, list[Path]]) -> dict[str, Row]:
             changes.setdefault(variant, {})[f"{name}.{key}.delta"] = (change, unit)
     for rows in changes.values():
         numbers |= differences(rows)
+    return numbers | means_alone(groups)
+
+
+def means_alone(groups: dict[str, list[Path]]) -> dict[str, Row]:
+    """The measures without a value by prompt: of each run, and the mean of each group."""
+    numbers: dict[str, Row] = {}
+    for key, own in groups.items():
+        values: dict[str, list[float]] = {}
+        for folder in own:
+            for one in drift_metrics(answers_of(folder)):
+                if not one.name.endswith(".delta"):
+                    values.setdefault(one.name, []).append(one.value)
+                    numbers[f"compare.{one.name}.{folder.name}"] = {"value": one.value, "n": one.n}
+        numbers |= {f"compare.{name}.{key}": {"value": fmean(found)} for name, found in values.items()}
     return numbers
 
 

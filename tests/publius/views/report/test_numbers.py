@@ -14,8 +14,10 @@ from tests.publius.views.report.projects import ReadPage
 
 def assert_equal(page: ReadPage, expected: dict[str, recompute.Row]) -> None:
     """Assert that the page has the expected numbers, all of them and no others."""
-    assert sorted(page.figures.keys() ^ expected.keys()) == []
-    for name, figure in page.figures.items():
+    # Phrases that spread are shown as the evaluation's file lists them.
+    figures = {name: one for name, one in page.figures.items() if ".eval.drift." not in name}
+    assert sorted(figures.keys() ^ expected.keys()) == []
+    for name, figure in figures.items():
         for field, value in expected[name].items():
             assert figure.get(field, "") == pytest.approx(value, rel=1e-6, abs=1e-9), f"{field} of {name}"
 
