@@ -106,7 +106,8 @@ def _verdict(after: ResultCell) -> Iterator[SentencePart]:
         yield "Change: "
         yield delta
         if delta.interval:
-            yield f" (95 % interval, for all measures together: {delta.interval})"
+            together = ", for all measures together" if delta.simultaneous_low is not None else ""
+            yield f" (95 % interval{together}: {delta.interval})"
         yield ". "
     if after.is_beyond_noise:
         yield "Chance alone would hardly give such a difference, all measures of this report considered."
